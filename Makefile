@@ -1,0 +1,43 @@
+# Everything starts here: `make demo` and `make test` need nothing but make and Python 3.11 (or uv).
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV := $(shell command -v uv)
+BIN := .venv/bin
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.venv/.complete: requirements.lock pyproject.toml
+ifdef UV
+	$(UV) venv --quiet --allow-existing --python 3.11 .venv
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+else
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+endif
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.complete ## Make .venv/ with everything in it, from the lock
+
+.PHONY: demo
+demo: setup ## Run the main job on a data set made on the spot: select, download, train, mine, report
+	$(BIN)/negset demo
+
+.PHONY: check
+check: setup ## Lint, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: test
+test: check ## Everything that needs no cluster
+	$(BIN)/pytest
+
+.PHONY: lock
+lock: ## Pin the dependencies again (needs uv)
+	$(UV) pip compile pyproject.toml --all-extras --universal --generate-hashes --python-version 3.11 --no-emit-index-url --quiet --output-file requirements.lock

@@ -1,0 +1,69 @@
+"""What a job may reach. The manifest comes from a tenant; this comes from whoever runs the job: the person at the laptop or the operator's administrator."""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.parse
+from typing import Final
+
+import msgspec
+
+from negset_api.errors import InvalidInput
+
+LOCAL_SCHEMES: Final = frozenset({"", "file", "local"})
+WEB_SCHEMES: Final = frozenset({"http", "https"})
+STORE_SCHEMES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "hdfs", "webhdfs", "sftp", "memory"})
+_ARCHIVE_SCHEMES: Final = frozenset({"zip", "tar", "simplecache", "filecache", "blockcache"})
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """`allowed_networks` are CIDRs that may be reached although they are not public; `local_files` is True on a laptop only."""
+
+    allowed_networks: tuple[str, ...] = ()
+    local_files: bool = True
+
+    def permits(self, address: str) -> bool:
+        """Whether a connection to this IP address may be opened: public unicast addresses, and the allowed networks.
+
+        IPv4 addresses embedded in IPv6 ones (mapped, 6to4, NAT64) are judged as what they lead to.
+        """
+        ip = _unwrap(ipaddress.ip_address(address.partition("%")[0]))
+        if any(ip in ipaddress.ip_network(network) for network in self.allowed_networks):
+            return True
+        return ip.is_global and not ip.is_multicast
+
+    def check_url(self, url: str, field: str) -> None:
+        """Raises `InvalidInput`, naming `field`, where the URL's scheme is unknown or is not allowed here. Looks at every link of a chained URL."""
+        for part in url.split("::"):
+            scheme = scheme_of(part)
+            if scheme in LOCAL_SCHEMES and not self.local_files and part not in _ARCHIVE_SCHEMES:
+                raise InvalidInput(
+                    f"{field}: expected an http(s) or object storage URL, got the local path {url!r}; local paths work on a laptop only"
+                )
+            if scheme not in LOCAL_SCHEMES | WEB_SCHEMES | STORE_SCHEMES | _ARCHIVE_SCHEMES:
+                known = ", ".join(sorted((LOCAL_SCHEMES | WEB_SCHEMES | STORE_SCHEMES | _ARCHIVE_SCHEMES) - {""}))
+                raise InvalidInput(f"{field}: unknown URL scheme {scheme!r} in {url!r}; known are {known}")
+
+
+def scheme_of(url: str) -> str:
+    """The URL's scheme in lower case; empty for a plain path."""
+    return urllib.parse.urlsplit(url).scheme.lower() if "://" in url else ""
+
+
+def parse_networks(texts: tuple[str, ...], option: str) -> tuple[str, ...]:
+    """The CIDRs, normalised. Raises `InvalidInput`, naming `option`."""
+    try:
+        return tuple(str(ipaddress.ip_network(text, strict=False)) for text in texts)
+    except ValueError as error:
+        raise InvalidInput(f"{option}: expected a network such as 10.0.0.0/8 or 127.0.0.1/32: {error}") from error
+
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def _unwrap(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip in _NAT64:
+            return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        return ip.ipv4_mapped or ip.sixtofour or ip
+    return ip

@@ -1,0 +1,60 @@
+"""What can go wrong, sorted by who has to act.
+
+NegsetError
+├── InvalidInput     the user has to change something; retrying is useless
+│   └── InvalidSpec  the manifest itself, with one problem per field
+├── WorkFailed       the input was fine and the work did not succeed; running again may help
+└── Interrupted      asked to stop; everything committed so far stays
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class NegsetError(Exception):
+    """Base of every error that is reported to the user as one line. `exit_code` is what the process ends with."""
+
+    exit_code = 1
+
+
+class InvalidInput(NegsetError):
+    """The input is wrong: a field, a file's content, a class name. The message says what was expected and what was given."""
+
+    exit_code = 2
+
+
+class WorkFailed(NegsetError):
+    """The input is fine, but the work did not succeed: a budget of failures is exhausted, a server is gone, an output cannot be written."""
+
+    exit_code = 1
+
+
+class Interrupted(NegsetError):
+    """The run was asked to stop (Ctrl-C, SIGTERM). What is committed is safe, and the next run goes on from there."""
+
+    exit_code = 130
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing wrong with a manifest.
+
+    `path` is the field as kubectl names it (`spec.selection.count`); `given` is the offending value as JSON, or None where the field is absent
+    or unknown; `message` is a sentence without the path.
+    """
+
+    path: str
+    message: str
+    given: str | None = None
+
+    def __str__(self) -> str:
+        given = "" if self.given is None else f"Invalid value: {self.given}: "
+        return f"{self.path}: {given}{self.message}"
+
+
+class InvalidSpec(InvalidInput):
+    """A manifest that the API server would refuse, with the reasons, in the order of the schema."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))

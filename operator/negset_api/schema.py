@@ -1,0 +1,126 @@
+"""Types → the CustomResourceDefinition.
+
+A CRD's schema is "structural": no `$ref`, no `anyOf` with null, no titles. msgspec derives JSON Schema from the types; this module only restates it in that dialect
+(https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema).
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any
+
+import msgspec
+
+from negset_api import names
+from negset_api.spec import SPEC_RULES, NegativeDatasetSpec
+from negset_api.status import Status
+
+Schema = dict[str, Any]
+
+_COLUMNS = (
+    (
+        "Ready",
+        "string",
+        '.status.conditions[?(@.type=="Ready")].status',
+        "Whether the data set, and the model where one was asked for, is done.",
+    ),
+    ("Stage", "string", ".status.stage", "What is being done now."),
+    ("Images", "integer", ".status.images.stored", "Pictures stored."),
+    ("Failed", "integer", ".status.images.failed", "Pictures that could not be stored."),
+    ("FP/Image", "string", ".status.falsePositivesPerImage", "False positives per held-out negative, after the last round."),
+    ("Age", "date", ".metadata.creationTimestamp", ""),
+)
+
+
+def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
+    """`node` with references inlined and optional fields stated as what they are when present."""
+    node = dict(node)
+    if reference := node.pop("$ref", None):
+        node = {**copy.deepcopy(definitions[reference.removeprefix("#/$defs/")]), **node}
+    if alternatives := node.pop("anyOf", None):
+        (present,) = (choice for choice in alternatives if choice != {"type": "null"})
+        node = {**_structural(present, definitions), **node}
+    node.pop("title", None)
+    node.pop("additionalProperties", None)
+    # msgspec copies the docstring of a type that a field left undescribed; only what is written for the user belongs in `kubectl explain`.
+    if node.get("default", ...) is None:
+        del node["default"]
+    if "enum" in node:
+        node.setdefault("type", "string")
+    if "properties" in node:
+        required = set(node.get("required", ()))
+        node["properties"] = {
+            name: _defaulted(_structural(child, definitions), name in required) for name, child in node["properties"].items()
+        }
+        if not node.get("required"):
+            node.pop("required", None)
+    if "items" in node:
+        node["items"] = _structural(node["items"], definitions)
+    return node
+
+
+def _defaulted(child: Schema, required: bool) -> Schema:
+    """An object whose fields all have defaults gets the default `{}`, so that the API server fills them in and `kubectl get -o yaml` shows them."""
+    optional_group = not required and child.get("type") == "object" and "required" not in child and "x-kubernetes-validations" not in child
+    if optional_group and any("default" in grandchild for grandchild in child["properties"].values()):
+        return {**child, "default": {}}
+    return child
+
+
+def _of(kind: type) -> Schema:
+    (root,), definitions = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema_components([kind])))
+    return _structural(root, definitions)
+
+
+@functools.cache
+def resource_schema() -> Schema:
+    """The openAPIV3Schema of the whole object. Do not change the result: it is shared."""
+    spec = {**_of(NegativeDatasetSpec), "description": "What is wanted.", **SPEC_RULES}
+    status = {**_of(Status), "description": "What is."}
+    return {
+        "type": "object",
+        "description": "A set of pictures that provably show none of the given classes and, where training is asked for, a detector trained with them.",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": status,
+        },
+    }
+
+
+def custom_resource_definition() -> Schema:
+    """The CRD as one Kubernetes object. `charts/negset/crds/` holds it as YAML; a test fails when that file is stale."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": names.CRD_NAME},
+        "spec": {
+            "group": names.GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": names.KIND,
+                "listKind": f"{names.KIND}List",
+                "plural": names.PLURAL,
+                "singular": names.SINGULAR,
+                "shortNames": list(names.SHORT_NAMES),
+                "categories": ["all"],
+            },
+            "versions": [
+                {
+                    "name": names.VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [
+                        {"name": name, "type": kind, "jsonPath": path, **({"description": text} if text else {})}
+                        for name, kind, path, text in _COLUMNS
+                    ],
+                    "schema": {"openAPIV3Schema": copy.deepcopy(resource_schema())},
+                }
+            ],
+        },
+    }

@@ -1,0 +1,67 @@
+"""The status of a `NegativeDataset`: counters, URLs and conditions. Lists of pictures live in the bucket, never in etcd.
+
+Kubernetes statuses may be absent at any time, so every field has a default, and nothing here is ever an input to a decision.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class StatusType(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of the status' types. Unknown fields are ignored: a newer operator may have written them."""
+
+
+class Condition(StatusType, frozen=True, kw_only=True):
+    """A Kubernetes condition (meta/v1 Condition)."""
+
+    type: Annotated[str, Meta(max_length=316)]
+    status: Literal["True", "False", "Unknown"]
+    reason: Annotated[str, Meta(max_length=1024)]
+    message: Annotated[str, Meta(max_length=32768)]
+    last_transition_time: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+    observed_generation: Annotated[int, Meta(ge=0)] = 0
+
+
+class ImagesStatus(StatusType, frozen=True, kw_only=True):
+    planned: Annotated[int, Meta(description="Pictures in the plan.")] = 0
+    stored: Annotated[int, Meta(description="Pictures whose record is written.")] = 0
+    failed: Annotated[int, Meta(description="Pictures that ended in any other outcome.")] = 0
+    bytes: Annotated[int, Meta(description="Bytes of the stored pictures.")] = 0
+
+
+class ProgressStatus(StatusType, frozen=True, kw_only=True):
+    percent: Annotated[int, Meta(description="Share of the current stage that is done.")] = 0
+    seconds_left: Annotated[int, Meta(description="Estimate for the current stage.")] = 0
+    step: Annotated[int, Meta(description="Training step.")] = 0
+    loss: Annotated[str, Meta(description="Training loss at that step, as a decimal number.")] = ""
+
+
+class RoundStatus(StatusType, frozen=True, kw_only=True):
+    round: Annotated[int, Meta(description="0 is the baseline without negatives.")]
+    false_positives_per_image: Annotated[str, Meta(description="On held-out negatives, as a decimal number.")] = ""
+    recall: Annotated[str, Meta(description="On held-out positives, as a decimal number.")] = ""
+    average_precision: Annotated[str, Meta(description="COCO AP on held-out positives, as a decimal number.")] = ""
+
+
+class Status(StatusType, frozen=True, kw_only=True):
+    observed_generation: Annotated[int, Meta(description="The generation of the spec that this status describes.")] = 0
+    stage: Annotated[str, Meta(description="What is being done now, for people.")] = ""
+    revision: Annotated[str, Meta(description="The revision of the data set that the spec describes.")] = ""
+    url: Annotated[str, Meta(description="Where that revision lies.")] = ""
+    report_url: Annotated[str, Meta(description="The report, once there is one.")] = ""
+    images: Annotated[ImagesStatus | None, Meta(description="Counters of the download.")] = None
+    progress: Annotated[ProgressStatus | None, Meta(description="How far the current stage is.")] = None
+    rounds: Annotated[tuple[RoundStatus, ...], Meta(max_length=16, description="What each training round was worth.")] = ()
+    false_positives_per_image: Annotated[str, Meta(description="The last round's, on held-out negatives, as a decimal number.")] = ""
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Meta(
+            max_length=32,
+            description="Ready is the summary; Reconciling and Stalled are present only while true.",
+            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
+    ] = ()

@@ -1,0 +1,329 @@
+"""The values on the arrows: `Spec → Plan → Shards → Records → Training → Mining → Report`.
+
+Each is frozen, is stored as one JSON file under the revision, and is the commit marker of the stage that made it. A stage reads only the
+values before it. `inputs` is the digest of everything that decided a stage's bytes: a later revision whose digest is the same copies the
+stage instead of making it again.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from typing import Any, TypeVar
+
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """Base of what stages hand on: immutable, camelCase in JSON."""
+
+
+T = TypeVar("T")
+
+
+def encode(value: Value) -> bytes:
+    """The value as JSON, deterministic: the same value is always the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=0) + b"\n"
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """The value from its JSON. Raises `msgspec.ValidationError` where the bytes are not one."""
+    return msgspec.json.decode(data, type=kind)
+
+
+def digest(*parts: Any) -> str:
+    """16 hexadecimal digits of the SHA-256 of the parts' canonical JSON (keys sorted)."""
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:16]
+
+
+ImageId = int | str
+"""COCO's integer id, or the file name where the annotations have no ids (Pascal VOC)."""
+
+
+class Box(Value, frozen=True, kw_only=True):
+    """One object. Corners are normalised to [0, 1] of the picture's height and width, as the Object Detection API wants them."""
+
+    ymin: float
+    xmin: float
+    ymax: float
+    xmax: float
+    class_name: str
+    crowd: bool = False
+    difficult: bool = False
+    truncated: bool = False
+
+
+class PlannedImage(Value, frozen=True, kw_only=True):
+    """One picture to fetch. `width` and `height` are what the annotations say, in pixels; 0 where they say nothing.
+
+    `scene` is the stratum it was drawn from, `reason` one sentence on why it was chosen, `page` where the picture was published (attribution).
+    Negatives have no `objects`.
+    """
+
+    image_id: ImageId
+    url: str
+    file_name: str
+    width: int = 0
+    height: int = 0
+    license: int = 0
+    scene: str = ""
+    reason: str = ""
+    page: str = ""
+    objects: tuple[Box, ...] = ()
+
+
+class ShardPlan(Value, frozen=True, kw_only=True):
+    """One unit of work: a run of pictures in plan order, written to one TFRecord file."""
+
+    name: str
+    subset: str
+    images: tuple[PlannedImage, ...]
+
+
+class License(Value, frozen=True, kw_only=True):
+    """A licence as the annotations describe it, and how many of the planned pictures carry it."""
+
+    id: int
+    name: str
+    url: str = ""
+    images: int = 0
+
+
+class Plan(Value, frozen=True, kw_only=True):
+    """Which pictures, in which order, in which shards.
+
+    `image_ids` are in plan order; the same seed always gives the same order, and a larger count only appends. `candidates` counts the pictures that
+    were free of the excluded classes and passed the filters, `rejected` counts the others by reason. `remaining_classes` counts, for each class
+    that is still annotated in the planned pictures, the pictures that show it. `bytes_estimate` is an estimate in bytes.
+    """
+
+    inputs: str
+    excluded_classes: tuple[str, ...]
+    categories: dict[int, str]
+    candidates: int
+    planned: int
+    rejected: dict[str, int]
+    bytes_estimate: int
+    licenses: tuple[License, ...]
+    remaining_classes: dict[str, int]
+    image_ids: tuple[ImageId, ...]
+    shards: tuple[ShardPlan, ...]
+
+
+class Outcome(enum.StrEnum):
+    """How a picture ended. Every planned picture ends in exactly one of these."""
+
+    STORED = "stored"
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    CLIENT_ERROR = "client_error"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    BLOCKED_ADDRESS = "blocked_address"
+    OPTED_OUT = "opted_out"
+    TOO_LARGE = "too_large"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    UNDECODABLE = "undecodable"
+    SIZE_MISMATCH = "size_mismatch"
+    INVALID_BOX = "invalid_box"
+
+    @property
+    def transient(self) -> bool:
+        """Whether asking again later may end differently."""
+        return self in _TRANSIENT
+
+
+_TRANSIENT = frozenset({Outcome.RATE_LIMITED, Outcome.SERVER_ERROR, Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.TRUNCATED})
+
+
+class ImageResult(Value, frozen=True, kw_only=True):
+    """How one picture ended, and where its record lies: `offset` and `length` in bytes within the shard's file, framing included.
+
+    `sha256`, `bytes`, `width` and `height` describe the stored encoded picture; they are empty or 0 where nothing was stored. `detail` says
+    what went wrong, for a person. `rejected_boxes` counts the annotations of a positive that could not be used.
+    """
+
+    image_id: ImageId
+    outcome: Outcome
+    sha256: str = ""
+    bytes: int = 0
+    width: int = 0
+    height: int = 0
+    offset: int = 0
+    length: int = 0
+    detail: str = ""
+    rejected_boxes: int = 0
+
+
+class ShardResult(Value, frozen=True, kw_only=True):
+    """The commit marker of a shard. `file` is the key of its TFRecord file, empty where no picture was stored: an input file without records would
+    hang the Object Detection API's weighted mix.
+    """
+
+    name: str
+    subset: str
+    inputs: str
+    file: str
+    sha256: str
+    bytes: int
+    results: tuple[ImageResult, ...]
+
+
+class Records(Value, frozen=True, kw_only=True):
+    """The negatives as they were stored. `files` are keys by subset; `outcomes` add up to `planned`."""
+
+    inputs: str
+    planned: int
+    stored: int
+    bytes: int
+    outcomes: dict[str, int]
+    files: dict[str, tuple[str, ...]]
+    images: dict[str, int]
+    manifest: str
+
+
+class Positives(Value, frozen=True, kw_only=True):
+    """The positives as they were stored. `classes` are in label-map order (ids from 1); `boxes` and `images` count by subset; `rejected_boxes` by reason."""
+
+    inputs: str
+    classes: tuple[str, ...]
+    label_map: str
+    files: dict[str, tuple[str, ...]]
+    images: dict[str, int]
+    boxes: dict[str, int]
+    outcomes: dict[str, int]
+    rejected_boxes: dict[str, int]
+
+
+class Labels(Value, frozen=True, kw_only=True):
+    """The label data sets that were written: format → folder key."""
+
+    inputs: str
+    folders: dict[str, str]
+    images: int
+
+
+class Detection(Value, frozen=True, kw_only=True):
+    """One detection: corners normalised to [0, 1], `score` in [0, 1]."""
+
+    ymin: float
+    xmin: float
+    ymax: float
+    xmax: float
+    score: float
+    class_name: str
+
+
+class ScoredImage(Value, frozen=True, kw_only=True):
+    """The detections on one picture, best first. On a negative every one of them is false."""
+
+    image_id: str
+    detections: tuple[Detection, ...]
+
+    @property
+    def score(self) -> float:
+        """The best detection's score; 0 where there is none."""
+        return self.detections[0].score if self.detections else 0.0
+
+
+class LossPoint(Value, frozen=True, kw_only=True):
+    """The losses at one step."""
+
+    step: int
+    total: float
+    classification: float
+    localization: float
+
+
+class Measurement(Value, frozen=True, kw_only=True):
+    """What a model does on the pictures held out.
+
+    `threshold` is the highest score at which `recall` of the held-out objects (IoU ≥ 0.5, right class) are found; `false_positives_per_image` counts
+    the detections at or above it on the held-out negatives, per picture. `average_precision` is COCO's AP over IoU 0.50:0.95, `average_precision_50` at IoU 0.5,
+    both on the held-out positives. `wanted_recall` is what was asked for; where no threshold reaches it, `recall` is the best there is.
+    """
+
+    threshold: float
+    recall: float
+    wanted_recall: float
+    false_positives_per_image: float
+    average_precision: float
+    average_precision_50: float
+    negatives: int
+    positives: int
+    objects: int
+
+
+class Round(Value, frozen=True, kw_only=True):
+    """One training round. Round 0 is the baseline: the same model, steps and seed, without any negative."""
+
+    number: int
+    inputs: str
+    steps: int
+    seed: int
+    negative_percent: int
+    measured_negative_percent: float
+    miner: str
+    config: str
+    checkpoint: str
+    saved_model: str
+    losses: tuple[LossPoint, ...]
+    steps_per_second: float
+    measurement: Measurement
+    worst: tuple[ScoredImage, ...]
+
+
+class Mining(Value, frozen=True, kw_only=True):
+    """What the model of round `number` still fires on, among the negatives that it was trained with.
+
+    `hard` are the keys of the files with the hardest negatives, the next round's extra input; `negatives` the keys of all the negatives the next round
+    may train on. `review` lists pictures that keep fooling the model with a high score: they may well show the object, and are left out of both until
+    a person has looked.
+    """
+
+    number: int
+    inputs: str
+    threshold: float
+    scored: int
+    fooled: int
+    hard: tuple[str, ...]
+    hard_images: int
+    negatives: tuple[str, ...]
+    review: tuple[ScoredImage, ...]
+    scores: str
+
+
+class ReportRound(Value, frozen=True, kw_only=True):
+    """One line of the report's table."""
+
+    round: int
+    false_positives_per_image: float
+    recall: float
+    average_precision: float
+    average_precision_50: float
+    threshold: float
+    steps: int
+    hard_negatives: int
+
+
+class Report(Value, frozen=True, kw_only=True):
+    """The numbers of the report, for machines. The page beside it is for people."""
+
+    inputs: str
+    name: str
+    namespace: str
+    revision: str
+    negset_version: str
+    planned: int
+    stored: int
+    outcomes: dict[str, int]
+    bytes: int
+    excluded_classes: tuple[str, ...]
+    remaining_classes: dict[str, int]
+    licenses: tuple[License, ...]
+    rounds: tuple[ReportRound, ...]
+    review: tuple[str, ...]
+    page: str
