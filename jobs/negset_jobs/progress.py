@@ -1,0 +1,28 @@
+"""How far long work is: stages report, and whoever runs them shows it (a bar on a terminal, plain lines in a log, the status of the resource)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Receives what a stage has done. Stages follow one another; `advance` adds to the stage that was started last."""
+
+    def start(self, stage: str, total: int, unit: str) -> None:
+        """A stage begins: its name in the present participle ("Downloading"), how much there is to do, and of what ("images", "steps")."""
+
+    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
+        """`done` more units are finished, `failed` of them without success; `note` is a short text for now ("loss 1.23")."""
+
+    def finish(self) -> None:
+        """The stage that was started last is complete."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def start(self, stage: str, total: int, unit: str) -> None: ...
+
+    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None: ...
+
+    def finish(self) -> None: ...
