@@ -1,0 +1,197 @@
+"""tf.train.Example with the Object Detection API's keys, encoded and decoded without TensorFlow or generated protobuf code.
+
+The message is small and frozen (tensorflow/core/example/{example,feature}.proto), and protobuf's own serialisation of its map has no fixed order, while shards
+must be the same bytes whenever they are made again: here the keys are written in sorted order.
+The keys are those of object_detection/core/standard_fields.py (`TfExampleFields`) as `TfExampleDecoder` reads them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from negset_api.errors import InvalidInput, WorkFailed
+from negset_api.values import Box
+
+# Tags of the wire format: field number << 3 | wire type. Length-delimited fields have type 2.
+_FIELD_1: Final = b"\x0a"
+_FIELD_2: Final = b"\x12"
+_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = b"\x0a", b"\x12", b"\x1a"
+_VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
+_MORE: Final = 0x80  # the bit of a varint's byte that says another follows
+_KINDS: Final = {1: "bytes", 2: "float", 3: "int64"}  # the field numbers of Feature
+
+
+def encode_example(
+    *,
+    encoded: bytes,
+    image_format: str,
+    file_name: str,
+    source_id: str,
+    sha256: str,
+    height: int,
+    width: int,
+    boxes: Sequence[Box],
+    label_ids: Mapping[str, int],
+) -> bytes:
+    """One picture as a serialised tf.train.Example; the same arguments always give the same bytes.
+
+    `encoded` is the picture's file, `image_format` "jpeg" or "png", `height` and `width` are in pixels, boxes have corners normalised to [0, 1]. A negative
+    has no boxes: its lists are there and empty. Raises `InvalidInput` where a box's class has no id in `label_ids`: the Object Detection API would decode
+    such a picture silently as boxes without classes.
+    """
+    unknown = sorted({box.class_name for box in boxes} - label_ids.keys())
+    if unknown:
+        raise InvalidInput(f"{file_name}: no id in the label map for class {', '.join(map(repr, unknown))}")
+    features = (  # in sorted order of the keys
+        ("image/encoded", _bytes_list((encoded,))),
+        ("image/filename", _bytes_list((file_name.encode(),))),
+        ("image/format", _bytes_list((image_format.encode(),))),
+        ("image/height", _int64_list((height,))),
+        ("image/key/sha256", _bytes_list((sha256.encode(),))),
+        ("image/object/bbox/xmax", _float_list([box.xmax for box in boxes])),
+        ("image/object/bbox/xmin", _float_list([box.xmin for box in boxes])),
+        ("image/object/bbox/ymax", _float_list([box.ymax for box in boxes])),
+        ("image/object/bbox/ymin", _float_list([box.ymin for box in boxes])),
+        ("image/object/class/label", _int64_list([label_ids[box.class_name] for box in boxes])),
+        ("image/object/class/text", _bytes_list([box.class_name.encode() for box in boxes])),
+        ("image/object/difficult", _int64_list([int(box.difficult) for box in boxes])),
+        ("image/object/is_crowd", _int64_list([int(box.crowd) for box in boxes])),
+        ("image/object/truncated", _int64_list([int(box.truncated) for box in boxes])),
+        ("image/source_id", _bytes_list((source_id.encode(),))),
+        ("image/width", _int64_list((width,))),
+    )
+    return _delimited(_FIELD_1, [part for key, feature in features for part in _map_entry(key, feature)])
+
+
+def decode_example(payload: bytes) -> dict[str, list[Any]]:
+    """The features of a serialised tf.train.Example: name → list of bytes, int or float. Raises `WorkFailed` where the bytes are not one."""
+    try:
+        view = memoryview(payload)
+        return {
+            bytes(_only(entry, 1)).decode(): _feature_values(_only(entry, 2))
+            for features in _fields(view, 1)
+            for entry in _fields(features, 1)
+        }
+    except (IndexError, struct.error, ValueError) as error:
+        raise WorkFailed(f"a record is not a tf.train.Example: {error}") from error
+
+
+def _map_entry(key: str, feature: list[bytes]) -> list[bytes]:
+    """A map's entry is a message with the key as field 1 and the value as field 2, in field 1 of the message that has the map."""
+    name = key.encode()
+    size = sum(map(len, feature))
+    entry = [_FIELD_1, _varint(len(name)), name, _FIELD_2, _varint(size)]
+    return [_FIELD_1, _varint(sum(map(len, entry)) + size), *entry, *feature]
+
+
+def _bytes_list(values: Sequence[bytes]) -> list[bytes]:
+    """The parts of a Feature; parts instead of one string, so that the picture is copied once, when the whole example is joined."""
+    items = [part for value in values for part in (_FIELD_1, _varint(len(value)), value)]
+    return [_BYTES_LIST, _varint(sum(map(len, items))), *items]
+
+
+def _float_list(values: Sequence[float]) -> list[bytes]:
+    return _packed(_FLOAT_LIST, struct.pack(f"<{len(values)}f", *values))
+
+
+def _int64_list(values: Sequence[int]) -> list[bytes]:
+    return _packed(_INT64_LIST, b"".join(_varint(value & 0xFFFFFFFFFFFFFFFF) for value in values))
+
+
+def _packed(kind: bytes, packed: bytes) -> list[bytes]:
+    """A list of numbers in one packed field; an empty list has the kind and no field."""
+    items = _FIELD_1 + _varint(len(packed)) + packed if packed else b""
+    return [kind, _varint(len(items)), items]
+
+
+def _delimited(tag: bytes, parts: Sequence[bytes]) -> bytes:
+    return b"".join((tag, _varint(sum(map(len, parts))), *parts))
+
+
+def _varint(value: int) -> bytes:
+    """Base 128, least significant group first, the high bit set on all but the last byte."""
+    groups = bytearray()
+    while value >= _MORE:
+        groups.append(value & 0x7F | _MORE)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)
+
+
+def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
+    """The number at `at`, and where it ends."""
+    value = 0
+    for shift in range(0, 64, 7):
+        byte = view[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < _MORE:
+            return value, at
+    raise ValueError("a number has more than 64 bits")
+
+
+def _read_fields(view: memoryview) -> Iterator[tuple[int, int, memoryview | int]]:
+    """The fields of a message in order: number, wire type, value; fixed-size values as their bytes."""
+    at = 0
+    while at < len(view):
+        tag, at = _read_varint(view, at)
+        wire_type = tag & 7
+        if wire_type == _VARINT:
+            value, at = _read_varint(view, at)
+            yield tag >> 3, wire_type, value
+            continue
+        if wire_type == _DELIMITED:
+            size, at = _read_varint(view, at)
+        elif wire_type in (_FIXED32, _FIXED64):
+            size = 4 if wire_type == _FIXED32 else 8
+        else:
+            raise ValueError(f"unknown wire type {wire_type}")
+        if at + size > len(view):
+            raise ValueError("a field is longer than its message")
+        yield tag >> 3, wire_type, view[at : at + size]
+        at += size
+
+
+def _fields(view: memoryview, wanted: int) -> Iterator[memoryview]:
+    """The values of every length-delimited field `wanted`."""
+    for number, wire_type, value in _read_fields(view):
+        if number == wanted and wire_type == _DELIMITED:
+            assert isinstance(value, memoryview)
+            yield value
+
+
+def _only(view: memoryview, wanted: int) -> memoryview:
+    """The field's last value, which counts where it is repeated; empty where it is absent."""
+    return [memoryview(b""), *_fields(view, wanted)][-1]
+
+
+def _feature_values(feature: memoryview) -> list[Any]:
+    values: list[Any] = []
+    for number, _, content in _read_fields(feature):
+        kind = _KINDS.get(number)
+        if kind is None or isinstance(content, int):
+            continue
+        values = [bytes(value) for value in _fields(content, 1)] if kind == "bytes" else list(_numbers(content, kind))
+    return values
+
+
+def _numbers(content: memoryview, kind: str) -> Iterator[float]:
+    """A list of numbers, packed into one field or, as other writers may leave them, one field each."""
+    for number, _, value in _read_fields(content):
+        if number != 1:
+            continue
+        if isinstance(value, int):
+            yield _signed(value)
+        elif kind == "float":
+            yield from struct.unpack(f"<{len(value) // 4}f", value)
+        else:
+            at = 0
+            while at < len(value):
+                unsigned, at = _read_varint(value, at)
+                yield _signed(unsigned)
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value

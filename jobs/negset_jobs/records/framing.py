@@ -1,0 +1,95 @@
+"""The TFRecord container: how records lie one after another in a file.
+
+A record is, all little-endian: the payload's length (uint64), the masked CRC32C of those 8 bytes (uint32), the payload, the masked CRC32C of the payload
+(uint32). The mask keeps a CRC that is stored among the data it protects from being an ordinary CRC of it.
+Source: the comment in tensorflow/core/lib/io/record_writer.h and `Mask` in tensorflow/core/lib/hash/crc32c.h.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+import google_crc32c
+
+from negset_api.errors import WorkFailed
+
+OVERHEAD: Final = 16
+"""Bytes that framing adds to a payload."""
+
+_HEADER: Final = struct.Struct("<QI")
+_FOOTER: Final = struct.Struct("<I")
+_LENGTH: Final = struct.Struct("<Q")
+_MASK_DELTA: Final = 0xA282EAD8
+
+
+def frame(payload: bytes) -> tuple[bytes, bytes]:
+    """What comes before and after the payload in the file."""
+    length = _LENGTH.pack(len(payload))
+    return length + _FOOTER.pack(_masked_crc(length)), _FOOTER.pack(_masked_crc(payload))
+
+
+def write_record(stream: BinaryIO, payload: bytes) -> int:
+    """Appends one record. Returns the number of bytes written: the payload's and `OVERHEAD`."""
+    header, footer = frame(payload)
+    stream.write(header)
+    stream.write(payload)
+    stream.write(footer)
+    return len(payload) + OVERHEAD
+
+
+def read_records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The records of a file from its start, in order: offset of the record in bytes, and payload. Raises `WorkFailed` on a file that is torn or damaged."""
+    offset = 0
+    while header := _read(stream, _HEADER.size):
+        length = _checked_length(header, offset)
+        rest = _read(stream, length + _FOOTER.size)
+        if len(rest) != length + _FOOTER.size:
+            raise WorkFailed(f"TFRecord file ends within the record at byte {offset}")
+        yield offset, _checked_payload(rest, length, offset)
+        offset += length + OVERHEAD
+
+
+def unframe(record: bytes) -> bytes:
+    """The payload of exactly one framed record. Raises `WorkFailed` where the bytes are not one."""
+    length = _checked_length(record[: _HEADER.size], 0)
+    rest = record[_HEADER.size :]
+    if len(rest) != length + _FOOTER.size:
+        raise WorkFailed(f"expected one TFRecord record of {length + OVERHEAD} bytes, got {len(record)} bytes")
+    return _checked_payload(rest, length, 0)
+
+
+def _checked_length(header: bytes, offset: int) -> int:
+    if len(header) != _HEADER.size:
+        raise WorkFailed(f"TFRecord file ends within the record at byte {offset}")
+    length, crc = _HEADER.unpack(header)
+    if crc != _masked_crc(header[: _LENGTH.size]):
+        raise WorkFailed(f"not a TFRecord file, or a damaged one: the length at byte {offset} does not match its checksum")
+    return int(length)
+
+
+def _checked_payload(rest: bytes, length: int, offset: int) -> bytes:
+    payload = rest[:length]
+    (crc,) = _FOOTER.unpack_from(rest, length)
+    if crc != _masked_crc(payload):
+        raise WorkFailed(f"damaged TFRecord file: the record at byte {offset} does not match its checksum")
+    return payload
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    """`size` bytes, fewer only at the end of the stream: a raw or remote stream may hand over less than asked for."""
+    data = stream.read(size)
+    if len(data) == size or not data:
+        return data
+    parts = [data]
+    missing = size - len(data)
+    while missing and (data := stream.read(missing)):
+        parts.append(data)
+        missing -= len(data)
+    return b"".join(parts)
+
+
+def _masked_crc(data: bytes) -> int:
+    crc: int = google_crc32c.value(data)
+    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
