@@ -107,7 +107,6 @@ def custom_resource_definition() -> Schema:
                 "plural": names.PLURAL,
                 "singular": names.SINGULAR,
                 "shortNames": list(names.SHORT_NAMES),
-                "categories": ["all"],
             },
             "versions": [
                 {

@@ -1,0 +1,123 @@
+"""The command line. Standard output carries results only; progress and errors go to standard error.
+
+Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from negset_api.errors import Interrupted, NegsetError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The whole program: returns what the process ends with."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    command: Command = options.command
+    try:
+        return command(options)
+    except NegsetError as error:
+        if options.debug:
+            raise
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("interrupted; everything committed so far is safe, and the same command goes on from there")
+        return Interrupted.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone: nothing is left to say
+        return 1
+    except Exception as error:
+        if options.debug:
+            raise
+        _complain(f"internal error: {type(error).__name__}: {' '.join(str(error).split())} (run with --debug for the traceback)")
+        return 1
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        sys.stderr.write(f"negset: {line}\n")
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="negset",
+        description="Negative images and hard negative mining for object detectors. FILE is a NegativeDataset manifest (YAML), the same that `kubectl apply` takes.",
+    )
+    parser.add_argument("--version", action="version", version=f"negset {importlib.metadata.version('negset')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    # Options that make sense behind every command as well as before it.
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show log messages and tracebacks")
+    reach = argparse.ArgumentParser(add_help=False)
+    reach.add_argument(
+        "--allow-address",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="also fetch from this network although it is not public, such as 127.0.0.1/32; repeatable",
+    )
+    reach.add_argument(
+        "--cluster",
+        action="store_true",
+        help="run as a tenant's job on a cluster: local paths are refused, progress goes to the object's status",
+    )
+
+    def command(name: str, function: str, text: str, *parents: argparse.ArgumentParser, file: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, parents=[common, *parents])
+        if file:
+            sub.add_argument("file", metavar="FILE", help="the manifest; - reads standard input")
+        sub.set_defaults(command=_lazy(function))
+        return sub
+
+    command("run", "run", "Do everything the manifest asks for, here; prints the path of the report last.", reach)
+    plan = command(
+        "plan",
+        "plan",
+        "Say which pictures would be taken, from which scenes, under which licences, and about how many bytes. Downloads no picture.",
+        reach,
+    )
+    plan.add_argument("--json", action="store_true", help="print one JSON object")
+    command("validate", "validate", "Check a manifest as the API server would, without a cluster.")
+    command("crd", "crd", "Print the CustomResourceDefinition.", file=False)
+    report = command("report", "report", "Print the numbers of a finished run.", file=False)
+    report.add_argument("url", metavar="URL", help="a revision's folder, its report/index.html or its report/report.json")
+    report.add_argument("--json", action="store_true", help="print the report's JSON")
+    demo = command("demo", "demo", "Run the main job on a small data set that is made on the spot and served on the loopback.", file=False)
+    demo.add_argument("--output", default="negset-demo", metavar="FOLDER", help="where everything goes (default: %(default)s)")
+    job = command("job", "job", "Run one stage, as the operator's jobs do.", reach, file=False)
+    job.add_argument("stage", choices=["data", "train", "mine", "delete"])
+    job.add_argument("--file", required=True, metavar="FILE", help="the manifest")
+    job.add_argument("--round", type=int, default=1, metavar="N", help="the training round (0 is the baseline)")
+    return parser
+
+
+def _lazy(name: str) -> Command:
+    """The command of that name, whose imports are paid for only when it runs."""
+
+    def call(options: argparse.Namespace) -> int:
+        from negset_jobs import commands
+
+        function: Command = getattr(commands, name)
+        return function(options)
+
+    return call

@@ -1,0 +1,216 @@
+"""What each command of the command line does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import posixpath
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import msgspec
+
+from negset_api import names, validation
+from negset_api.errors import InvalidInput, NegsetError
+from negset_api.spec import NegativeDataset
+from negset_api.values import Mining, Plan, Report, Round, decode
+from negset_jobs import console, pipeline
+from negset_jobs.access import Access, parse_networks
+from negset_jobs.progress import Progress
+from negset_jobs.store import MissingObject, Store
+
+
+class _ChildFailed(NegsetError):
+    """A stage in a process of its own failed, and has said why on the same standard error."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("")
+        self.exit_code = exit_code
+
+
+def run(options: argparse.Namespace) -> int:
+    return _run(_load(options.file), options)
+
+
+def plan(options: argparse.Namespace) -> int:
+    from negset_jobs.selection.stage import plan_stage
+
+    value = plan_stage(_load(options.file), _access(options))
+    if options.json:
+        _print(json.dumps(_plan_as_json(value)))
+    else:
+        from negset_jobs.selection.text import describe
+
+        _print(describe(value))
+    return 0
+
+
+def validate(options: argparse.Namespace) -> int:
+    dataset = _load(options.file)
+    _print(f"{dataset.metadata.namespace}/{dataset.metadata.name} is valid")
+    return 0
+
+
+def crd(_options: argparse.Namespace) -> int:
+    import yaml
+
+    from negset_api.schema import custom_resource_definition
+
+    _print(yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=120, allow_unicode=True).rstrip("\n"))
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    root = options.url.rstrip("/")
+    for suffix in (names.REPORT_PAGE, names.REPORT, posixpath.dirname(names.REPORT)):
+        root = root.removesuffix(suffix).rstrip("/") if root.endswith(suffix) else root
+    store = Store(root or ".")
+    try:
+        data = store.read(names.REPORT)
+    except MissingObject as error:
+        raise InvalidInput(f"URL: expected the folder of a finished revision, {store.location(names.REPORT)} does not exist") from error
+    if options.json:
+        sys.stdout.buffer.write(data)
+        return 0
+    from negset_jobs.reporting.text import describe
+
+    _print(describe(decode(data, Report)))
+    return 0
+
+
+def demo(options: argparse.Namespace) -> int:
+    from negset_jobs.demo import dataset, manifest, server
+
+    folder = options.output
+    dataset.make(f"{folder}/source")
+    with server.serve(f"{folder}/source") as url:
+        document = manifest.manifest(url, annotations=f"{folder}/source/annotations.json", output=f"{folder}/output")
+        return _run(validation.parse(document), argparse.Namespace(allow_address=["127.0.0.1/32"], cluster=False, debug=options.debug))
+
+
+def job(options: argparse.Namespace) -> int:
+    dataset = _load(options.file)
+    opened = pipeline.prepare(dataset, _access(options))
+    if options.stage == "delete":
+        pipeline.delete(opened)
+        return 0
+    if options.stage != "data" and options.round not in opened.rounds:
+        numbers = ", ".join(map(str, opened.rounds)) or "none: the manifest asks for no training"
+        raise InvalidInput(f"--round: expected one of this data set's rounds ({numbers}), got {options.round}")
+    progress = _progress(dataset, options)
+    match options.stage:
+        case "data":
+            _data(opened, progress)
+            if not opened.rounds:
+                pipeline.report(opened, progress)
+        case "train":
+            pipeline.train(opened, options.round, progress)
+            if options.cluster and options.round == opened.rounds[-1]:
+                pipeline.report(opened, progress)
+        case "mine":
+            _mine(opened, options.round, progress)
+    return 0
+
+
+def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
+    opened = pipeline.prepare(dataset, _access(options))
+    progress = _progress(dataset, options)
+    pipeline.check(opened)
+    if pipeline.data_missing(opened):
+        _data(opened, progress)
+    for number in opened.rounds:
+        _train_in_child(opened, number, options)
+        if 0 < number < opened.rounds[-1]:
+            _mine(opened, number, progress)
+    pipeline.report(opened, progress)
+    _print(opened.store.location(names.REPORT_PAGE))
+    return 0
+
+
+def _data(opened: pipeline.Run, progress: Progress) -> None:
+    from negset_jobs import on_ray
+
+    pipeline.plan(opened)  # before Ray starts: a wrong class name should not cost seconds
+    with on_ray.session(opened.dataset.spec.ray.workers):
+        pipeline.data(opened, progress)
+
+
+def _mine(opened: pipeline.Run, number: int, progress: Progress) -> None:
+    from negset_jobs import on_ray
+
+    if pipeline.done(opened.store, names.mining_marker(number), Mining) is None:
+        with on_ray.session(opened.dataset.spec.ray.workers):
+            pipeline.mine(opened, number, progress)
+
+
+def _train_in_child(opened: pipeline.Run, number: int, options: argparse.Namespace) -> None:
+    """Trains in a process of its own: TensorFlow gives its memory back only by ending, and never shares a process with Ray's driver."""
+    if pipeline.done(opened.store, names.round_marker(number), Round) is not None:
+        return
+    with tempfile.NamedTemporaryFile("wb", suffix=".json") as manifest:
+        manifest.write(opened.store.read(names.SPEC))
+        manifest.flush()
+        command = [sys.executable, "-m", "negset_jobs", "job", "train", "--file", manifest.name, "--round", str(number)]
+        command += [part for network in options.allow_address for part in ("--allow-address", network)]
+        child = subprocess.Popen([*command, "--debug"] if options.debug else command)  # noqa: S603 - our own module
+        try:
+            code = child.wait()
+        except KeyboardInterrupt:
+            # The terminal has sent Ctrl-C to the child as well; a SIGTERM reached only us. Either way it saves a checkpoint first.
+            child.terminate()
+            child.wait()
+            raise
+    if code:
+        raise _ChildFailed(code if code > 0 else 128 - code)
+
+
+def _load(path: str) -> NegativeDataset:
+    import yaml
+
+    if path == "-":
+        text = sys.stdin.read()
+    else:
+        try:
+            with open(path, encoding="utf-8") as stream:
+                text = stream.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"FILE: cannot read {path!r}: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"FILE: expected YAML in {path!r}: {' '.join(str(error).split())}") from error
+    if len(documents) != 1:
+        raise InvalidInput(f"FILE: expected one {names.KIND} in {path!r}, got {len(documents)} documents")
+    return validation.parse(documents[0])
+
+
+def _access(options: argparse.Namespace) -> Access:
+    return Access(allowed_networks=parse_networks(tuple(options.allow_address), "--allow-address"), local_files=not options.cluster)
+
+
+def _progress(dataset: NegativeDataset, options: argparse.Namespace) -> Progress:
+    if not options.cluster:
+        return console.for_stream()
+    from negset_jobs.on_kubernetes import StatusProgress
+
+    return StatusProgress(dataset.metadata, console.for_stream())
+
+
+def _plan_as_json(value: Plan) -> dict[str, Any]:
+    """What `negset plan --json` promises, and nothing that it does not."""
+    return {
+        "imageIds": list(value.image_ids),
+        "candidates": value.candidates,
+        "planned": value.planned,
+        "bytesEstimate": value.bytes_estimate,
+        "licenses": msgspec.to_builtins(value.licenses),
+        "remainingClasses": value.remaining_classes,
+        "rejected": value.rejected,
+        "excludedClasses": list(value.excluded_classes),
+    }
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")

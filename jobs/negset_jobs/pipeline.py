@@ -1,0 +1,156 @@
+"""The order of the stages: `Spec → Plan → Shards → Records → Training → Mining → Report`.
+
+A stage is done if and only if its marker exists, so each function here first looks for it: running anything again is free. Where the marker is missing but an earlier
+revision of the same data set has made the same stage from the same inputs, its files are copied on the store's side.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from negset_api import names
+from negset_api.errors import WorkFailed
+from negset_api.revision import revision
+from negset_api.spec import NegativeDataset
+from negset_api.values import Labels, Mining, Plan, Positives, Records, Report, Round, Value, decode, encode
+from negset_jobs.access import Access
+from negset_jobs.progress import Progress
+from negset_jobs.store import MissingObject, Store
+
+log = logging.getLogger(__name__)
+
+V = TypeVar("V", bound=Value)
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One data set at one revision: where it goes, where earlier revisions lie, and what it may reach."""
+
+    dataset: NegativeDataset
+    access: Access
+    store: Store
+    siblings: tuple[Store, ...]
+
+    @property
+    def rounds(self) -> range:
+        """The numbers of the training rounds, in order; 0 is the baseline. Empty where no training is asked for."""
+        training = self.dataset.spec.training
+        return range(0) if training is None else range(0 if training.baseline else 1, training.hard_negative_mining.rounds + 1)
+
+
+def prepare(dataset: NegativeDataset, access: Access) -> Run:
+    """Opens the output, without writing yet. Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`."""
+    access.check_url(dataset.spec.output.url, "spec.output.url")
+    metadata = dataset.metadata
+    root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
+    mine = revision(dataset.spec)
+    siblings = tuple(root.child(folder) for folder in root.folders() if folder != mine)
+    return Run(dataset=dataset, access=access, store=root.child(mine), siblings=siblings)
+
+
+def done(store: Store, marker: str, kind: type[V]) -> V | None:
+    """The stage's value if the stage is done. Raises `WorkFailed` where the marker is not what it should be."""
+    try:
+        return decode(store.read(marker), kind)
+    except MissingObject:
+        return None
+    except msgspec.MsgspecError as error:
+        raise WorkFailed(f"{store.location(marker)}: expected a {kind.__name__} written by this version of negset: {error}") from error
+
+
+def plan(run: Run) -> Plan:
+    """Chooses the pictures. Nothing is written before that has succeeded, so a wrong class or file leaves no folder behind."""
+    from negset_jobs.selection.stage import plan_stage
+
+    existing = done(run.store, names.PLAN, Plan)
+    if existing is not None:
+        return existing
+    value = plan_stage(run.dataset, run.access)
+    run.store.create(names.SPEC, msgspec.json.format(msgspec.json.encode(run.dataset), indent=2) + b"\n")
+    run.store.create(names.PLAN, encode(value))
+    return value
+
+
+def check(run: Run) -> None:
+    """What can be known to be wrong before the first download: a configuration that cannot train. Raises `InvalidInput`."""
+    if run.rounds:
+        from negset_jobs.training.config import check
+
+        check(run.dataset.spec, run.access)
+
+
+def data_missing(run: Run) -> bool:
+    """Whether any stage before training is still to be done."""
+    wanted = {names.RECORDS: True, names.POSITIVES: run.dataset.spec.positives is not None, names.LABELS: _wants_labels(run.dataset)}
+    return any(needed and not run.store.exists(marker) for marker, needed in wanted.items())
+
+
+def data(run: Run, progress: Progress) -> None:
+    """Everything before training: the negatives, their labels and, where there are any, the positives. Needs an open Ray session."""
+    from negset_jobs.labels.stage import labels_stage
+    from negset_jobs.positives.stage import positives_stage
+    from negset_jobs.recording import record_stage
+
+    chosen = plan(run)
+    records = done(run.store, names.RECORDS, Records)
+    if records is None:
+        records = record_stage(run.store, chosen, run.dataset, run.access, run.siblings, progress)
+    if run.dataset.spec.positives is not None and done(run.store, names.POSITIVES, Positives) is None:
+        positives_stage(run.store, run.dataset, run.access, run.siblings, progress)
+    if _wants_labels(run.dataset) and done(run.store, names.LABELS, Labels) is None:
+        labels_stage(run.store, run.dataset, chosen, records, progress)
+
+
+def train(run: Run, number: int, progress: Progress) -> Round:
+    """One training round. Imports TensorFlow, so it wants a process of its own."""
+    from negset_jobs.training.stage import train_round
+
+    existing = done(run.store, names.round_marker(number), Round)
+    return existing if existing is not None else train_round(run.store, run.dataset, number, run.access, progress)
+
+
+def mine(run: Run, number: int, progress: Progress) -> Mining:
+    """Scores the negatives with the model of a round. Needs an open Ray session."""
+    from negset_jobs.mining.stage import mine_round
+
+    existing = done(run.store, names.mining_marker(number), Mining)
+    return existing if existing is not None else mine_round(run.store, run.dataset, number, progress)
+
+
+def report(run: Run, progress: Progress) -> Report:
+    """The page and the numbers."""
+    from negset_jobs.reporting.stage import report_stage
+
+    existing = done(run.store, names.REPORT, Report)
+    return existing if existing is not None else report_stage(run.store, run.dataset, progress)
+
+
+def delete(run: Run) -> None:
+    """Removes every revision of the data set."""
+    metadata = run.dataset.metadata
+    root = Store(names.dataset_root(run.dataset.spec.output.url, metadata.namespace, metadata.name))
+    root.remove(root.keys())
+
+
+def _wants_labels(dataset: NegativeDataset) -> bool:
+    return set(dataset.spec.output.formats) != {"TFRecord"}
+
+
+def reuse(run: Run, marker: str, folder: str, inputs: str, kind: type[V]) -> V | None:
+    """Copies a stage of another revision that was made from the same inputs: every object below `folder`, then the marker."""
+    for sibling in run.siblings:
+        value = done(sibling, marker, kind)
+        if value is not None and getattr(value, "inputs", None) == inputs:
+            _copy(run.store, sibling, [key for key in sibling.keys(folder) if key != marker])
+            run.store.create(marker, encode(value))
+            log.info("copied %s from %s: it was made from the same inputs", folder, sibling.url)
+            return value
+    return None
+
+
+def _copy(target: Store, source: Store, keys: Sequence[str]) -> None:
+    for key in keys:
+        target.copy(source, key)
