@@ -1,0 +1,251 @@
+"""Makes the demo's data set: pictures of shapes, and annotations in COCO's instances format whose truth is known.
+
+The object is a red disc. Red squares, red triangles and blue discs look like it, and a detector that never saw them without a disc beside them fires on
+them. As in data sets from the web, a few discs were never annotated, a few links are dead, and a few lead to a page instead of a picture; `Truth` says
+which.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from negset_jobs.demo.drawing import Shape, draw
+
+OBJECT: Final = "disc"
+DISTRACTORS: Final = ("square", "triangle", "blue disc")
+ANNOTATIONS: Final = "annotations/instances_demo.json"
+PICTURES: Final = "pictures"
+
+_CATEGORY_IDS: Final = {name: index for index, name in enumerate((OBJECT, *DISTRACTORS), start=1)}
+_SIZES: Final = ((128, 128), (144, 128), (128, 144))
+_LICENSES: Final = (
+    {"id": 1, "name": "CC0 1.0 Universal", "url": "https://creativecommons.org/publicdomain/zero/1.0/"},
+    {"id": 2, "name": "Attribution 4.0 International", "url": "https://creativecommons.org/licenses/by/4.0/"},
+    {"id": 3, "name": "Attribution-ShareAlike 4.0 International", "url": "https://creativecommons.org/licenses/by-sa/4.0/"},
+)
+_NOT_A_PICTURE: Final = b"<!doctype html><title>Moved</title><p>This picture has moved.</p>\n"
+
+# How often each kind occurs, per thousand pictures of its half of the data set. Each kind with a number above 0 occurs at least once.
+_CROWDS = 20  # pictures with an object whose only annotation of it is a crowd region
+_MIXED = 120  # pictures with an object and distractors
+_PLAIN = 80  # pictures without any shape
+_FORGOTTEN = 12  # pictures with an object that nobody annotated
+_DEAD = 8  # pictures that the server does not have
+_MOVED = 4  # pictures in whose place the server has a page
+
+
+class Truth(msgspec.Struct, frozen=True, kw_only=True):
+    """What `make` made. Ids are COCO's. `annotations` is the path of the annotation file.
+
+    `with_object` and `without_object` divide all pictures by what their annotations say; the pictures under `forgotten` show an object although their annotations
+    do not say so. `dead` and `moved` are pictures without an object that the server cannot deliver.
+    """
+
+    annotations: str
+    with_object: tuple[int, ...]
+    without_object: tuple[int, ...]
+    crowds: tuple[int, ...]
+    forgotten: tuple[int, ...]
+    dead: tuple[int, ...]
+    moved: tuple[int, ...]
+
+
+class _Scene(msgspec.Struct, frozen=True):
+    """What one picture shows, and which of its shapes are annotated one by one. The others of a crowd are one region; the rest is not annotated at all."""
+
+    image_id: int
+    width: int
+    height: int
+    shapes: tuple[Shape, ...]
+    annotated: tuple[Shape, ...]
+    crowd: bool = False
+
+
+def make(folder: str, *, seed: int = 0, base_url: str, with_object: int = 350, without_object: int = 500) -> Truth:
+    """Writes the pictures and one annotation file below `folder`, which a web server at `base_url` serves. The same arguments give the same bytes."""
+    kinds = _kinds(with_object, without_object)
+    order = np.random.default_rng([seed, 0]).permutation(len(kinds))
+    os.makedirs(os.path.join(folder, PICTURES), exist_ok=True)
+    scenes = []
+    ids: dict[str, list[int]] = {}
+    for index, position in enumerate(order):
+        kind, image_id = kinds[position], 1001 + index
+        random = np.random.default_rng([seed, image_id])
+        scene = _compose(kind, image_id, random)
+        scenes.append(scene)
+        ids.setdefault(kind, []).append(image_id)
+        _write_picture(os.path.join(folder, PICTURES, _file_name(image_id)), kind, scene, random)
+    annotations = os.path.join(folder, ANNOTATIONS)
+    os.makedirs(os.path.dirname(annotations), exist_ok=True)
+    with open(annotations, "wb") as stream:
+        stream.write(msgspec.json.encode(_coco(scenes, base_url, seed)))
+    return Truth(
+        annotations=annotations,
+        with_object=_ids(ids, "discs", "mixed", "crowd"),
+        without_object=_ids(ids, "distractors", "plain", "forgotten", "dead", "moved"),
+        crowds=_ids(ids, "crowd"),
+        forgotten=_ids(ids, "forgotten"),
+        dead=_ids(ids, "dead"),
+        moved=_ids(ids, "moved"),
+    )
+
+
+def _ids(by_kind: dict[str, list[int]], *kinds: str) -> tuple[int, ...]:
+    return tuple(sorted(image_id for kind in kinds for image_id in by_kind.get(kind, ())))
+
+
+def _kinds(with_object: int, without_object: int) -> list[str]:
+    """One kind per picture, those with an object first."""
+
+    def share(total: int, per_thousand: int) -> int:
+        return math.ceil(total * per_thousand / 1000)
+
+    positives = {"crowd": share(with_object, _CROWDS), "mixed": share(with_object, _MIXED)}
+    negatives = {
+        "plain": share(without_object, _PLAIN),
+        "forgotten": share(without_object, _FORGOTTEN),
+        "dead": share(without_object, _DEAD),
+        "moved": share(without_object, _MOVED),
+    }
+    positives["discs"] = with_object - sum(positives.values())
+    negatives["distractors"] = without_object - sum(negatives.values())
+    return [kind for counts in (positives, negatives) for kind, count in counts.items() for _ in range(count)]
+
+
+def _compose(kind: str, image_id: int, random: np.random.Generator) -> _Scene:
+    width, height = _SIZES[random.integers(len(_SIZES))]
+    few = int(random.integers(1, 4))
+    if kind == "crowd":
+        shapes = _scatter([OBJECT] * 9, width, height, random, smallest=0.05, largest=0.07)
+        return _Scene(image_id, width, height, shapes, (), crowd=True)
+    match kind:
+        case "discs":
+            wanted = [OBJECT] * few
+        case "mixed":
+            wanted = [OBJECT, *random.choice(DISTRACTORS, min(few, 2)).tolist()]
+        case "plain":
+            wanted = []
+        case "forgotten":
+            wanted = [OBJECT, *random.choice(DISTRACTORS, 1).tolist()]
+        case _:
+            wanted = random.choice(DISTRACTORS, few).tolist()
+    shapes = _scatter(wanted, width, height, random, smallest=0.10, largest=0.21)
+    annotated = tuple(shape for shape in shapes if not (kind == "forgotten" and shape.class_name == OBJECT))
+    return _Scene(image_id, width, height, shapes, annotated)
+
+
+def _scatter(
+    classes: list[str], width: int, height: int, random: np.random.Generator, *, smallest: float, largest: float
+) -> tuple[Shape, ...]:
+    """Shapes that lie wholly in the picture and do not touch; `smallest` and `largest` bound the radius as shares of the shorter side. One that finds no place is left
+    out, but never the first.
+    """
+    placed: list[Shape] = []
+    for name in classes:
+        for _ in range(50):
+            radius = random.uniform(smallest, largest) * min(width, height)
+            shape = Shape(
+                name,
+                x=random.uniform(radius + 1, width - radius - 1),
+                y=random.uniform(radius + 1, height - radius - 1),
+                radius=radius,
+                turn=random.uniform(0, 2 * math.pi),
+            )
+            if not any(shape.overlaps(other) for other in placed):
+                placed.append(shape)
+                break
+    return tuple(placed)
+
+
+def _write_picture(path: str, kind: str, scene: _Scene, random: np.random.Generator) -> None:
+    if kind == "dead":
+        return
+    if kind == "moved":
+        with open(path, "wb") as stream:
+            stream.write(_NOT_A_PICTURE)
+        return
+    picture = draw(scene.width, scene.height, scene.shapes, random)
+    picture.save(path, "JPEG", quality=90, subsampling=0)
+
+
+def _file_name(image_id: int) -> str:
+    return f"{image_id:012d}.jpg"
+
+
+def _coco(scenes: list[_Scene], base_url: str, seed: int) -> dict[str, Any]:
+    annotations = [annotation for scene in scenes for annotation in _annotations(scene)]
+    return {
+        "info": {"description": f"negset demo: shapes on textured ground, seed {seed}", "version": "1.0", "year": 2025},
+        "licenses": list(_LICENSES),
+        "categories": [{"id": number, "name": name, "supercategory": "shape"} for name, number in _CATEGORY_IDS.items()],
+        "images": [_image(scene, base_url) for scene in scenes],
+        "annotations": [{"id": number, **annotation} for number, annotation in enumerate(annotations, start=1)],
+    }
+
+
+def _image(scene: _Scene, base_url: str) -> dict[str, Any]:
+    url = f"{base_url}/{PICTURES}/{_file_name(scene.image_id)}"
+    return {
+        "id": scene.image_id,
+        "file_name": _file_name(scene.image_id),
+        "width": scene.width,
+        "height": scene.height,
+        # Half of the pictures carry the first licence, as a large share of COCO's carries one.
+        "license": (1, 2, 1, 3)[scene.image_id % 4],
+        "coco_url": url,
+        "flickr_url": url,
+        "date_captured": "2025-01-01 00:00:00",
+    }
+
+
+def _annotations(scene: _Scene) -> Iterator[dict[str, Any]]:
+    if scene.crowd:
+        yield _crowd(scene)
+    for shape in scene.annotated:
+        outline = shape.outline()
+        left, top, right, bottom = _bounds(outline)
+        yield {
+            "image_id": scene.image_id,
+            "category_id": _CATEGORY_IDS[shape.class_name],
+            "bbox": [_tidy(left), _tidy(top), _tidy(right - left), _tidy(bottom - top)],
+            "area": _tidy(_polygon_area(outline)),
+            "segmentation": [[_tidy(coordinate) for corner in outline for coordinate in corner]],
+            "iscrowd": 0,
+        }
+
+
+def _crowd(scene: _Scene) -> dict[str, Any]:
+    """One region around all shapes, as COCO annotates a crowd: a mask in run lengths, column by column."""
+    left, top, right, bottom = _bounds([corner for shape in scene.shapes for corner in shape.outline()])
+    x, y, width, height = math.floor(left), math.floor(top), math.ceil(right) - math.floor(left), math.ceil(bottom) - math.floor(top)
+    column = [height, scene.height - height]
+    counts = [x * scene.height + y, *(column * width)[:-1], scene.height - y - height + (scene.width - x - width) * scene.height]
+    return {
+        "image_id": scene.image_id,
+        "category_id": _CATEGORY_IDS[OBJECT],
+        "bbox": [x, y, width, height],
+        "area": width * height,
+        "segmentation": {"size": [scene.height, scene.width], "counts": counts},
+        "iscrowd": 1,
+    }
+
+
+def _bounds(corners: list[tuple[float, float]]) -> tuple[float, float, float, float]:
+    across, down = zip(*corners, strict=True)
+    return min(across), min(down), max(across), max(down)
+
+
+def _polygon_area(corners: list[tuple[float, float]]) -> float:
+    """The shoelace formula."""
+    following = [*corners[1:], corners[0]]
+    return abs(sum(x * next_y - next_x * y for (x, y), (next_x, next_y) in zip(corners, following, strict=True))) / 2
+
+
+def _tidy(value: float) -> float:
+    return round(value, 2)

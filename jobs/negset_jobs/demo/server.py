@@ -1,0 +1,50 @@
+"""Serves a folder over HTTP on the loopback, as the host of a data set would."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any, Final
+
+log = logging.getLogger(__name__)
+
+HOST: Final = "127.0.0.1"
+# A free port would do, but pictures' addresses are part of a data set: with the same port each time, a second demo goes on where the first one was.
+USUAL_PORT: Final = 18951
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # keeps connections open
+    # Headers and body are two writes; with Nagle's algorithm the second waits for the acknowledgement of the first, 40 ms on Linux.
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name is the base class')
+        log.debug("%s %s", self.address_string(), format % args)
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512  # every worker opens its connections at once
+
+
+@contextlib.contextmanager
+def serve(folder: str, *, port: int = 0) -> Iterator[str]:
+    """Yields the base URL (without a slash at the end) of a server that is there until the block ends. Where `port` is taken, a free one is used."""
+    handler = functools.partial(_Handler, directory=folder)
+    try:
+        server = _Server((HOST, port), handler)
+    except OSError:
+        log.debug("port %d is taken, using a free one", port)
+        server = _Server((HOST, 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="demo-server", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{HOST}:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
