@@ -1,0 +1,158 @@
+"""What a wrong manifest says: the field, what was expected, what was given."""
+
+from __future__ import annotations
+
+import pytest
+
+from negset_api import validation
+from negset_api.errors import InvalidSpec
+from tests.unit.api.manifests import DATA_ONLY, TRAINED, with_field
+
+WRONG = {
+    "a list is no manifest": ([], "(root): Invalid value: []: must be one NegativeDataset object"),
+    "the API version is another group's": (
+        with_field(DATA_ONLY, "apiVersion", "v1"),
+        'apiVersion: Invalid value: "v1": must be "negset.dev/v1alpha1"',
+    ),
+    "the kind is missing": (with_field(DATA_ONLY, "kind", ...), 'kind: Required value: must be "NegativeDataset"'),
+    "the name is missing": (with_field(DATA_ONLY, "metadata.name", ...), "metadata.name: Required value: name is required"),
+    "the name has capitals": (
+        with_field(DATA_ONLY, "metadata.name", "Street"),
+        'metadata.name: Invalid value: "Street": must be a DNS label',
+    ),
+    "YAML read the name as a number": (with_field(DATA_ONLY, "metadata.name", 17), "metadata.name: Invalid value: 17: must be a DNS label"),
+    "the namespace leaves the folder": (with_field(DATA_ONLY, "metadata.namespace", "../x"), 'metadata.namespace: Invalid value: "../x"'),
+    "the spec is missing": (with_field(DATA_ONLY, "spec", ...), "spec: Required value"),
+    "the spec is a string": (with_field(DATA_ONLY, "spec", "x"), 'spec: Invalid value: "x": must be of type object'),
+    "a field is misspelt": (
+        with_field(DATA_ONLY, "spec.selection.strateg", "Random"),
+        "spec.selection.strateg: unknown field; spec.selection has allowFewer, count,",
+    ),
+    "the count is missing": (with_field(DATA_ONLY, "spec.selection", {}), "spec.selection.count: Required value"),
+    "the count is zero": (
+        with_field(DATA_ONLY, "spec.selection.count", 0),
+        "spec.selection.count: Invalid value: 0: should be greater than or equal to 1",
+    ),
+    "the count is a fraction": (
+        with_field(DATA_ONLY, "spec.selection.count", 1.5),
+        "spec.selection.count: Invalid value: 1.5: must be of type integer",
+    ),
+    "the count is a string": (
+        with_field(DATA_ONLY, "spec.selection.count", "many"),
+        'spec.selection.count: Invalid value: "many": must be of type integer',
+    ),
+    "the seed is negative": (
+        with_field(DATA_ONLY, "spec.selection.seed", -1),
+        "spec.selection.seed: Invalid value: -1: should be greater than or equal to 0",
+    ),
+    "the strategy is unknown": (
+        with_field(DATA_ONLY, "spec.selection.strategy", "Best"),
+        'spec.selection.strategy: Invalid value: "Best": Unsupported value: supported values: "Random", "Stratified"',
+    ),
+    "no class is excluded": (
+        with_field(DATA_ONLY, "spec.excludeClasses", []),
+        "spec.excludeClasses: Invalid value: []: should have at least 1 item",
+    ),
+    "the classes are one string": (
+        with_field(DATA_ONLY, "spec.excludeClasses", "person"),
+        'spec.excludeClasses: Invalid value: "person": must be of type array',
+    ),
+    "a class is empty": (
+        with_field(DATA_ONLY, "spec.excludeClasses", [""]),
+        'spec.excludeClasses[0]: Invalid value: "": should have at least 1 character',
+    ),
+    "a class is given twice": (
+        with_field(DATA_ONLY, "spec.excludeClasses", ["car", "car"]),
+        'spec.excludeClasses[1]: Invalid value: "car": Duplicate value',
+    ),
+    "every picture would have the same URL": (
+        with_field(DATA_ONLY, "spec.source.coco.imageUrl", "https://example.org/a.jpg"),
+        'spec.source.coco.imageUrl: Invalid value: "https://example.org/a.jpg": must contain {file_name}',
+    ),
+    "the source is missing": (with_field(DATA_ONLY, "spec.source", {}), "spec.source.coco: Required value"),
+    "the output has no URL": (with_field(DATA_ONLY, "spec.output", {}), "spec.output.url: Required value"),
+    "a format is unknown": (
+        with_field(DATA_ONLY, "spec.output.formats", ["JPEG"]),
+        'spec.output.formats[0]: Invalid value: "JPEG": Unsupported value: supported values: "COCO", "TFRecord", "VOC", "YOLO"',
+    ),
+    "a format is given twice": (with_field(DATA_ONLY, "spec.output.formats", ["YOLO", "YOLO"]), "spec.output.formats: Invalid value"),
+    "a percentage is over a hundred": (
+        with_field(DATA_ONLY, "spec.download.maxFailedPercent", 101),
+        "spec.download.maxFailedPercent: Invalid value: 101: should be less than or equal to 100",
+    ),
+    "a boolean is a word": (
+        with_field(DATA_ONLY, "spec.suspend", "yes please"),
+        'spec.suspend: Invalid value: "yes please": must be of type boolean',
+    ),
+    "training without positives": (with_field(TRAINED, "spec.positives", ...), "training and positives must come together"),
+    "positives without training": (with_field(TRAINED, "spec.training", ...), "training and positives must come together"),
+    "two kinds of positives": (
+        with_field(TRAINED, "spec.positives.coco", {"annotations": "a.json"}),
+        "must have exactly one of coco, voc and tfrecords",
+    ),
+    "no kind of positives": (with_field(TRAINED, "spec.positives", {}), "must have exactly one of coco, voc and tfrecords"),
+    "a label map for COCO": (
+        with_field(TRAINED, "spec.positives", {"coco": {"annotations": "a.json"}, "labelMap": "m.pbtxt"}),
+        "labelMap must come only with tfrecords",
+    ),
+    "no model": (with_field(TRAINED, "spec.training.pipelineConfig", {}), "must have exactly one of preset, url and configMap"),
+    "two models": (
+        with_field(TRAINED, "spec.training.pipelineConfig.url", "s3://x/y"),
+        "must have exactly one of preset, url and configMap",
+    ),
+    "an unknown preset": (
+        with_field(TRAINED, "spec.training.pipelineConfig.preset", "yolo"),
+        'spec.training.pipelineConfig.preset: Invalid value: "yolo": Unsupported value: supported values: "faster-rcnn-resnet50-640"',
+    ),
+    "no steps": (with_field(TRAINED, "spec.training.steps", ...), "spec.training.steps: Required value"),
+    "blanks that would carry no loss": (
+        with_field(TRAINED, "spec.training.hardNegativeMining.minNegativesPerImage", 0),
+        "spec.training.hardNegativeMining.minNegativesPerImage: Invalid value: 0: should be greater than or equal to 1",
+    ),
+    "only negatives in the batch": (
+        with_field(TRAINED, "spec.training.negativePercent", 100),
+        "spec.training.negativePercent: Invalid value: 100: should be less than or equal to 90",
+    ),
+    "nothing held out": (with_field(TRAINED, "spec.training.heldOutPercent", 0), "spec.training.heldOutPercent: Invalid value: 0"),
+    "no worker": (with_field(DATA_ONLY, "spec.ray.workers", 0), "spec.ray.workers: Invalid value: 0: should be greater than or equal to 1"),
+    "an unknown deletion policy": (with_field(DATA_ONLY, "spec.deletionPolicy", "Orphan"), 'spec.deletionPolicy: Invalid value: "Orphan"'),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_manifest_is_refused_when(case: str) -> None:
+    manifest, expected = WRONG[case]
+    with pytest.raises(InvalidSpec) as caught:
+        validation.parse(manifest)
+    assert expected in str(caught.value)
+    assert len(caught.value.problems) == 1, "one mistake is one problem"
+
+
+def test_every_mistake_is_reported_at_once() -> None:
+    manifest = with_field(with_field(DATA_ONLY, "spec.selection.count", 0), "spec.ray.workers", 0)
+    with pytest.raises(InvalidSpec) as caught:
+        validation.parse(manifest)
+    assert [problem.path for problem in caught.value.problems] == ["spec.selection.count", "spec.ray.workers"]
+
+
+def test_defaults_are_filled_in_as_the_api_server_does() -> None:
+    dataset = validation.parse(DATA_ONLY)
+    assert dataset.spec.download.max_failed_percent == 5
+    assert dataset.spec.source.coco.image_url == "{coco_url}"
+    assert dataset.spec.training is None
+
+
+def test_the_namespace_is_default_where_the_manifest_names_none() -> None:
+    assert validation.parse(with_field(DATA_ONLY, "metadata.namespace", ...)).metadata.namespace == "default"
+
+
+def test_what_the_api_server_adds_is_accepted() -> None:
+    manifest = with_field(DATA_ONLY, "metadata.resourceVersion", "17")
+    manifest["status"] = {"stage": "Downloading"}
+    assert validation.parse(manifest).metadata.name == "street-background"
+
+
+def test_parsing_leaves_the_manifest_alone() -> None:
+    before = repr(TRAINED)
+    validation.parse(TRAINED)
+    assert repr(TRAINED) == before
