@@ -42,12 +42,13 @@ def revision(spec: NegativeDatasetSpec) -> str:
 def _decisive(value: Any, path: str) -> Any:
     if not isinstance(value, msgspec.Struct):
         return value
-    fields = ((field, f"{path}{field.encode_name}", getattr(value, field.name)) for field in msgspec.structs.fields(value))
-    return {
-        field.encode_name: _decisive(content, f"{where}.")
-        for field, where, content in fields
-        if where not in _INDIFFERENT and content != _default(field)
-    }
+    chosen = {}
+    for field in msgspec.structs.fields(value):
+        where = f"{path}{field.encode_name}"
+        content = _decisive(getattr(value, field.name), f"{where}.")
+        if where not in _INDIFFERENT and content != _decisive(_default(field), f"{where}."):
+            chosen[field.encode_name] = content
+    return chosen
 
 
 def _default(field: FieldInfo) -> Any:

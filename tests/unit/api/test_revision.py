@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.api.manifests import TRAINED, with_field
 
 from negset_api import validation
 from negset_api.revision import revision
-from tests.unit.api.manifests import TRAINED, with_field
 
 SAME = {
     "more workers": ("spec.ray.workers", 8),

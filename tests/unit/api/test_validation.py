@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.api.manifests import DATA_ONLY, TRAINED, with_field
 
 from negset_api import validation
 from negset_api.errors import InvalidSpec
-from tests.unit.api.manifests import DATA_ONLY, TRAINED, with_field
 
 WRONG = {
     "a list is no manifest": ([], "(root): Invalid value: []: must be one NegativeDataset object"),
