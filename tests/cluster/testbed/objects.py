@@ -1,0 +1,104 @@
+"""Kubernetes objects from files and Helm charts' output into a cluster, and waiting for what becomes of them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
+from typing import Any
+
+import yaml
+from kubernetes.client import ApiClient
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import NotFoundError
+
+from testbed.processes import Failed
+
+Object = dict[str, Any]
+
+FIELD_MANAGER = "negset-tests"
+
+
+def read_objects(*paths: str) -> Iterator[Object]:
+    """The objects of YAML files, in order."""
+    for path in paths:
+        with open(path, encoding="utf-8") as stream:
+            yield from (item for item in yaml.load_all(stream, yaml.CSafeLoader) if item)  # KubeRay's take seconds without C
+
+
+def apply(client: DynamicClient, objects: Iterable[Object], *, field_manager: str = FIELD_MANAGER) -> None:
+    """Applies objects on the server's side, as `kubectl apply --server-side --force-conflicts` does."""
+    for item in objects:
+        kind = client.resources.get(api_version=item["apiVersion"], kind=item["kind"])
+        namespace = item["metadata"].get("namespace")
+        client.server_side_apply(kind, body=item, namespace=namespace, field_manager=field_manager, force_conflicts=True, serialize=False)
+
+
+def define(client: DynamicClient, definitions: Iterable[Object]) -> None:
+    """Applies CustomResourceDefinitions and waits until the API server serves every one of them."""
+    definitions = list(definitions)
+    apply(client, definitions)
+    for item in definitions:
+        spec = item["spec"]
+        for version in spec["versions"]:
+            path = f"/apis/{spec['group']}/{version['name']}"
+            served = functools.partial(_serves, client, path, spec["names"]["plural"])
+            wait_for(f"{path} serves {spec['names']['plural']}", served, seconds=20)
+    client.resources.invalidate_cache()
+
+
+def _serves(client: DynamicClient, path: str, plural: str) -> bool:
+    """Whether a group's version lists a kind. Cheaper than its CustomResourceDefinition, which is a megabyte of schema."""
+    try:
+        return any(item["name"] == plural for item in get(client, path)["resources"])
+    except NotFoundError:
+        return False
+
+
+def get(client: DynamicClient, path: str) -> Object:
+    """What the API server answers to GET `path`, decoded and nothing more."""
+    answer: Object = client.request("get", path, serializer=lambda _, content: content)
+    return answer
+
+
+def condition(item: Object, kind: str) -> str | None:
+    """The status ("True", "False", "Unknown") of an object's condition, or None where it has no such condition."""
+    conditions = (item.get("status") or {}).get("conditions") or ()
+    return next((entry["status"] for entry in conditions if entry["type"] == kind), None)
+
+
+def find(client: DynamicClient, api_version: str, kind: str, name: str, namespace: str | None = None) -> Object | None:
+    """An object as it is now, or None where there is none."""
+    try:
+        found: Object = client.resources.get(api_version=api_version, kind=kind).get(name=name, namespace=namespace).to_dict()
+    except NotFoundError:
+        return None
+    return found
+
+
+def wait_for(what: str, probe: Callable[[], Any], *, seconds: float, between: float = 0.1) -> Any:
+    """Calls `probe` until it answers something true, and returns that. Raises Failed after `seconds`, with the probe's last answer."""
+    deadline = time.monotonic() + seconds
+    while not (answer := probe()):
+        if time.monotonic() > deadline:
+            raise Failed(f"Waited {seconds:.0f} s in vain until {what}; the last answer was {answer!r}.")
+        time.sleep(between)
+    return answer
+
+
+def service_account_token(client: ApiClient, namespace: str, name: str) -> str:
+    """A token of a service account, as a pod would have it. Makes the account where it is missing."""
+    from kubernetes.client import AuthenticationV1TokenRequest, CoreV1Api, V1ObjectMeta, V1ServiceAccount, V1TokenRequestSpec
+
+    core = CoreV1Api(client)
+    try:
+        core.create_namespaced_service_account(namespace, V1ServiceAccount(metadata=V1ObjectMeta(name=name)))
+    except ApiException as refused:
+        if refused.status != HTTPStatus.CONFLICT or json.loads(refused.body)["reason"] != "AlreadyExists":
+            raise
+    request = AuthenticationV1TokenRequest(spec=V1TokenRequestSpec(audiences=[], expiration_seconds=3600))
+    answer = core.create_namespaced_service_account_token(name, namespace, request)
+    return str(answer.status.token)
