@@ -281,7 +281,8 @@ class Mining(Value, frozen=True, kw_only=True):
 
     `hard` are the keys of the files with the hardest negatives, the next round's extra input; `negatives` the keys of all the negatives the next round
     may train on. `review` lists pictures that keep fooling the model with a high score: they may well show the object, and are left out of both until
-    a person has looked.
+    a person has looked. `review_declined` counts pictures that scored as high but were too many to mean anything. `hardest` are the first few of the hard
+    negatives, for people. `scores` is the key of a table with a row per scored negative.
     """
 
     number: int
@@ -294,6 +295,8 @@ class Mining(Value, frozen=True, kw_only=True):
     negatives: tuple[str, ...]
     review: tuple[ScoredImage, ...]
     scores: str
+    review_declined: int = 0
+    hardest: tuple[ScoredImage, ...] = ()
 
 
 class ReportRound(Value, frozen=True, kw_only=True):

@@ -1,0 +1,84 @@
+"""Scores shards of negatives with a round's model. What runs inside a Ray actor."""
+
+from __future__ import annotations
+
+import itertools
+import posixpath
+import tempfile
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+import msgspec
+
+from negset_api.errors import WorkFailed
+from negset_api.values import Round, ScoredImage
+from negset_jobs.records.example import decode_example
+from negset_jobs.records.framing import read_records
+from negset_jobs.store import Store
+
+BATCH: Final = 64
+"""Pictures per call of the model: 547 pictures/s at 64 against 345/s at 16 and 71/s at 1, on two cores with a 96-pixel SSD."""
+
+
+class Scoring(Protocol):
+    """The model: pictures as (id, encoded file) in, their detections out."""
+
+    def score(self, batch: list[tuple[str, bytes]]) -> list[ScoredImage]: ...
+
+
+class ShardScores(msgspec.Struct, frozen=True):
+    """The scored pictures of the shard under `key`, in its order."""
+
+    key: str
+    images: tuple[ScoredImage, ...]
+
+
+class ShardScorer:
+    """Scores one shard per call. Made once per process: TensorFlow and the model take tens of seconds to load.
+
+    Of each picture it hands back the detections at or above the threshold, and the best one in any case: a model reports a fixed number of detections, most of them with
+    scores near 0, and a million pictures' worth of those fits in no driver.
+    """
+
+    def __init__(self, store: Store, trained: Round) -> None:
+        self._store = store
+        self._threshold = trained.measurement.threshold
+        self._model = load_model(store, trained)
+
+    def __call__(self, key: str) -> ShardScores:
+        with self._store.reading(key) as stream:
+            pictures = (as_picture(payload) for _, payload in read_records(stream))
+            scored = [image for batch in _batches(pictures, BATCH) for image in self._model.score(batch)]
+        return ShardScores(key, tuple(trim(image, self._threshold) for image in scored))
+
+
+def load_model(store: Store, trained: Round) -> Scoring:
+    """The round's model, ready to score. Its checkpoint is fetched first: TensorFlow reads few of the stores that fsspec does."""
+    from negset_jobs.training.scoring import Scorer
+
+    folder = posixpath.dirname(trained.checkpoint)
+    keys = [key for key in store.keys(folder) if key.startswith(f"{trained.checkpoint}.")]
+    if not keys:
+        raise WorkFailed(f"expected the checkpoint of round {trained.number} at {store.location(trained.checkpoint)}, found nothing")
+    with tempfile.TemporaryDirectory(prefix="negset-checkpoint-") as local:
+        for key in keys:
+            store.get(key, f"{local}/{posixpath.basename(key)}")
+        scorer: Scoring = Scorer(store.read(trained.config), f"{local}/{posixpath.basename(trained.checkpoint)}")
+        return scorer
+
+
+def as_picture(payload: bytes) -> tuple[str, bytes]:
+    """A record's id and encoded picture."""
+    features = decode_example(payload)
+    return features["image/source_id"][0].decode(), features["image/encoded"][0]
+
+
+def trim(image: ScoredImage, threshold: float) -> ScoredImage:
+    """The picture with its best detection and the others at or above the threshold."""
+    kept = (*image.detections[:1], *(found for found in image.detections[1:] if found.score >= threshold))
+    return msgspec.structs.replace(image, detections=kept)
+
+
+def _batches(pictures: Iterator[tuple[str, bytes]], size: int) -> Iterator[list[tuple[str, bytes]]]:
+    while batch := list(itertools.islice(pictures, size)):
+        yield batch

@@ -1,0 +1,75 @@
+"""Writes the files that the next round reads. Records are copied as they are, one at a time, so memory does not grow with the data set."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import posixpath
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
+
+from negset_api import names
+from negset_jobs.mining.scoring import as_picture
+from negset_jobs.records.framing import read_records, write_record
+from negset_jobs.store import Store
+
+MOST_FILES: Final = 16
+"""Hard negatives are few; with as many files as shards, a large data set would have thousands of tiny ones."""
+
+
+Selection = Mapping[str, Collection[str]]
+"""Ids of pictures by the key of the shard that holds them; a shard with none of them may be absent."""
+
+
+def write_hard(store: Store, wanted: Selection, *, folder: str, at_least: int) -> tuple[str, ...]:
+    """Copies the records of the wanted pictures, in the order of the shards, in turn to several files, and returns their keys.
+
+    As many files as shards but not more than `MOST_FILES`, and `at_least` as many as the training has workers, each of which reads files of its own; never an empty one,
+    which would hang the Object Detection API's weighted mix. Nothing wanted gives no file.
+    """
+    total = min(sum(map(len, wanted.values())), max(at_least, min(len(wanted), MOST_FILES)))
+    with contextlib.ExitStack() as stack:
+        paths = [stack.enter_context(store.spool(folder)) for _ in range(total)]
+        with contextlib.ExitStack() as opened:
+            files = [opened.enter_context(open(path, "wb")) for path in paths]
+            for index, payload in enumerate(_records(store, wanted)):
+                write_record(files[index % total], payload)
+        return tuple(_adopt(store, path, folder, names.shard("hard", index, total)) for index, path in enumerate(paths))
+
+
+def write_without(store: Store, shards: Sequence[str], unwanted: Selection, *, folder: str) -> tuple[str, ...]:
+    """The keys of files with every record but those of the unwanted pictures, in the order of the shards: the shard itself where it holds none of them. A shard of which
+    nothing is left is left out.
+    """
+    return tuple(key for shard in shards for key in _without(store, shard, unwanted.get(shard, ()), folder))
+
+
+def _without(store: Store, shard: str, unwanted: Collection[str], folder: str) -> Iterator[str]:
+    if not unwanted:
+        yield shard
+        return
+    with store.spool(folder) as path:
+        kept = 0
+        with open(path, "wb") as target, store.reading(shard) as source:
+            for _, payload in read_records(source):
+                if as_picture(payload)[0] not in unwanted:
+                    write_record(target, payload)
+                    kept += 1
+        if kept:
+            # A shard's name is followed by the digest of its bytes; the new file's name has that of the new bytes.
+            yield _adopt(store, path, folder, posixpath.basename(shard).partition(".")[0])
+
+
+def _records(store: Store, wanted: Selection) -> Iterator[bytes]:
+    """The payloads of the wanted pictures. A shard without any is not read."""
+    for shard, ids in wanted.items():
+        if ids:
+            with store.reading(shard) as stream:
+                yield from (payload for _, payload in read_records(stream) if as_picture(payload)[0] in ids)
+
+
+def _adopt(store: Store, path: str, folder: str, name: str) -> str:
+    with open(path, "rb") as stream:
+        key = names.shard_records(folder, name, hashlib.file_digest(stream, "sha256").hexdigest())
+    store.adopt(path, key)
+    return key
