@@ -300,7 +300,9 @@ class Mining(Value, frozen=True, kw_only=True):
 
 
 class ReportRound(Value, frozen=True, kw_only=True):
-    """One line of the report's table."""
+    """One line of the report's table. `threshold`, `recall` and the rates are the round's `Measurement`; `hard_negatives` counts the pictures that an earlier
+    round's mining gave it as extra input.
+    """
 
     round: int
     false_positives_per_image: float
@@ -310,6 +312,14 @@ class ReportRound(Value, frozen=True, kw_only=True):
     threshold: float
     steps: int
     hard_negatives: int
+    wanted_recall: float = 0.0
+    held_out_negatives: int = 0
+    held_out_objects: int = 0
+
+    @property
+    def recall_reached(self) -> bool:
+        """Whether a threshold finds the wanted share of the held-out objects; only then are two rounds comparable."""
+        return self.recall >= self.wanted_recall
 
 
 class Report(Value, frozen=True, kw_only=True):
