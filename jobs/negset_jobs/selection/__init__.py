@@ -1,0 +1,1 @@
+"""Which pictures: COCO annotations → a plan. Everything here but `stage` is pure."""

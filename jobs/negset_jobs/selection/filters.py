@@ -1,0 +1,132 @@
+"""Which pictures may be used as negatives, and why the others may not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from negset_api.errors import InvalidInput
+from negset_api.spec import Selection
+from negset_jobs.selection.coco import Annotations, Ids, Image
+
+Mask = npt.NDArray[np.bool_]
+
+REJECTIONS: Final = {
+    "excluded_class": "show an excluded class",
+    "same_picture": "are listed a second time under another id",
+    "exclude_images_of": "are in a file of excludeImagesOf",
+    "unannotated": "have no annotation at all",
+    "license": "have a licence that is not accepted",
+    "min_side": "are smaller than minSide or of unknown size",
+}
+"""Why a picture is no candidate, in the order in which it is asked; a picture counts under the first that applies. The texts complete "12 pictures …"."""
+
+
+class Guarded(NamedTuple):
+    """The pictures of the files in `excludeImagesOf`: one that shares its id or its file name with any of them is not used."""
+
+    ids: frozenset[int] = frozenset()
+    file_names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, images: Iterable[Image]) -> Guarded:
+        listed = tuple(images)
+        return cls(frozenset(image.id for image in listed), frozenset(image.file_name for image in listed))
+
+    def match(self, image: Image) -> bool:
+        return image.id in self.ids or image.file_name in self.file_names
+
+
+class Located(NamedTuple):
+    """The annotations whose picture is listed, by the picture's position in `Annotations.images`: one entry per annotation in each array."""
+
+    positions: npt.NDArray[np.intp]
+    category_ids: Ids
+
+    def only(self, chosen: Mask) -> Located:
+        return Located(self.positions[chosen], self.category_ids[chosen])
+
+
+def locate(annotations: Annotations) -> Located:
+    """Finds each annotation's picture."""
+    ids = np.array([image.id for image in annotations.images], np.int64)
+    if not ids.size:
+        return Located(np.empty(0, np.intp), np.empty(0, np.int64))
+    order = np.argsort(ids)
+    places = np.minimum(np.searchsorted(ids, annotations.image_ids, sorter=order), ids.size - 1)
+    positions = order[places]
+    listed = ids[positions] == annotations.image_ids
+    return Located(positions[listed], annotations.category_ids[listed])
+
+
+def rejections(
+    annotations: Annotations,
+    located: Located,
+    *,
+    excluded: frozenset[int],
+    selection: Selection,
+    guarded: Guarded,
+    identity: tuple[str, ...],
+) -> dict[str, Mask]:
+    """For each reason, the pictures (by position) that it alone keeps out, in the order of `REJECTIONS`; a picture is in at most one.
+
+    `identity` names the fields of an image entry that its URL is made of: two entries with the same are one picture, and what is annotated under one id is in
+    the picture under the other as well.
+    """
+    images = annotations.images
+    shows = np.zeros(len(images), bool)
+    shows[located.positions[np.isin(located.category_ids, list(excluded))]] = True
+    annotated = np.zeros(len(images), bool)
+    annotated[located.positions] = True
+    applies = {
+        "excluded_class": shows,
+        "same_picture": _same_picture(images, shows, identity),
+        "exclude_images_of": np.fromiter(map(guarded.match, images), bool, len(images)) if guarded.ids else np.zeros(len(images), bool),
+        "unannotated": ~annotated if selection.unannotated == "Exclude" else np.zeros(len(images), bool),
+        "license": _other_license(annotations, selection.licenses),
+        "min_side": _too_small(images, selection.min_side),
+    }
+    taken = np.zeros(len(images), bool)
+    first: dict[str, Mask] = {}
+    for reason in REJECTIONS:
+        first[reason] = applies[reason] & ~taken
+        taken |= applies[reason]
+    return first
+
+
+def _same_picture(images: tuple[Image, ...], shows: Mask, identity: tuple[str, ...]) -> Mask:
+    """The pictures that are listed under another id too: all of them where any of the ids shows an excluded class, all but the first elsewhere."""
+    pictures = [tuple(getattr(image, name, None) for name in identity) for image in images]
+    seen = {pictures[position] for position in np.flatnonzero(shows)}
+    again = np.zeros(len(images), bool)
+    for position in np.flatnonzero(~shows):
+        picture = pictures[position]
+        if all(picture):
+            again[position] = picture in seen
+            seen.add(picture)
+    return again
+
+
+def _other_license(annotations: Annotations, accepted: tuple[int, ...]) -> Mask:
+    """Raises `InvalidInput` where the file knows none of an accepted id: it is a slip, and would silently accept nothing."""
+    images = annotations.images
+    if not accepted:
+        return np.zeros(len(images), bool)
+    licenses = np.array([-1 if image.license is None else image.license for image in images], np.int64)
+    listed = {license_.id: license_.name or "" for license_ in annotations.licenses}
+    unknown = sorted(set(accepted) - set(listed) - set(licenses.tolist()))
+    if unknown:
+        known = ", ".join(f"{number} ({name})" if name else str(number) for number, name in sorted(listed.items())) or "none"
+        raise InvalidInput(
+            f"spec.selection.licenses: expected licence ids of the annotations, which are {known}; got {', '.join(map(str, unknown))}"
+        )
+    return ~np.isin(licenses, accepted)
+
+
+def _too_small(images: tuple[Image, ...], min_side: int) -> Mask:
+    if not min_side:
+        return np.zeros(len(images), bool)
+    return np.fromiter((min(image.width or 0, image.height or 0) < min_side for image in images), bool, len(images))

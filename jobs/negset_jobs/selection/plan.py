@@ -1,0 +1,199 @@
+"""Spec and annotations → plan: which pictures, in which order, in which shards. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from negset_api import names
+from negset_api.errors import InvalidInput
+from negset_api.spec import NegativeDatasetSpec
+from negset_api.values import License, Plan, PlannedImage, ShardPlan, digest
+from negset_jobs.selection import ordering, urls
+from negset_jobs.selection.classes import resolve
+from negset_jobs.selection.coco import Annotations, Ids, Image
+from negset_jobs.selection.filters import REJECTIONS, Guarded, Located, Mask, locate, rejections
+from negset_jobs.selection.sharding import shards
+
+BYTES_PER_IMAGE: Final = 18 * 2**30 // 118_287
+"""COCO train2017 is "118K/18GB" (https://cocodataset.org/#download) of 118,287 pictures: 163 kB each."""
+
+BYTES_PER_10_PIXELS: Final = 6
+"""The same at COCO's 0.275 megapixels a picture: 0.6 bytes a pixel."""
+
+_MOST_NAMES: Final = 3
+_UNANNOTATED_SCENE: Final = "unannotated"
+_FEWEST_TO_SPLIT: Final = 2
+
+
+def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> Plan:
+    """The plan. Raises `InvalidInput` for an unknown class or licence, for too few candidates, and for pictures without the fields that their URL is made of."""
+    template = spec.source.coco.image_url
+    excluded = resolve(spec.exclude_classes, annotations.categories)
+    located = locate(annotations)
+    rejected = rejections(
+        annotations, located, excluded=excluded, selection=spec.selection, guarded=guarded, identity=urls.placeholders(template)
+    )
+    candidates = _candidates(spec, annotations, located, ~np.any([*rejected.values()], axis=0))
+    counts = {reason: int(mask.sum()) for reason, mask in rejected.items() if mask.any()}
+    _check_enough(spec, len(candidates.positions), counts)
+    _check_fields(template, [annotations.images[position] for position in candidates.positions])
+
+    chosen = candidates.drawn.order[: spec.selection.count]
+    images = [_planned(spec, annotations, candidates, place) for place in chosen]
+    entries = [annotations.images[position] for position in candidates.positions[chosen]]
+    return Plan(
+        inputs=_inputs(spec, annotations, guarded),
+        excluded_classes=tuple(dict.fromkeys(category.name for category in annotations.categories if category.id in excluded)),
+        categories={category.id: category.name for category in annotations.categories},
+        candidates=len(candidates.positions),
+        planned=len(images),
+        rejected=counts,
+        bytes_estimate=sum(map(_estimate, images)),
+        licenses=_licenses(entries, annotations),
+        remaining_classes=_remaining(annotations, located, candidates.positions[chosen]),
+        image_ids=tuple(image.image_id for image in images),
+        shards=_divide(spec, images, candidates.ids[chosen]),
+    )
+
+
+class _Candidates(NamedTuple):
+    """The pictures that may be drawn. All arrays have one entry per candidate, in the order of the file; `scenes` names each stratum and counts it."""
+
+    positions: npt.NDArray[np.intp]
+    ids: Ids
+    strata: Ids
+    scenes: dict[int, tuple[str, int]]
+    drawn: ordering.Drawn
+
+
+def _candidates(spec: NegativeDatasetSpec, annotations: Annotations, located: Located, free: Mask) -> _Candidates:
+    positions = np.flatnonzero(free)
+    ids = np.array([annotations.images[position].id for position in positions], np.int64)
+    places = np.cumsum(free) - 1
+    shown = located.only(free[located.positions])
+    strata = ordering.rarest_classes(positions.size, places[shown.positions], shown.category_ids)
+    names_by_id = {category.id: category.name for category in annotations.categories}
+    scenes = {
+        stratum: (names_by_id.get(stratum, _UNANNOTATED_SCENE), count)
+        for stratum, count in zip(*(values.tolist() for values in np.unique(strata, return_counts=True)), strict=True)
+    }
+    hashes = ordering.keys(ids, seed=spec.selection.seed, purpose="draw")
+    drawn = ordering.stratified(hashes, strata) if spec.selection.strategy == "Stratified" else ordering.at_random(hashes)
+    return _Candidates(positions, ids, strata, scenes, drawn)
+
+
+def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str, int]) -> None:
+    wanted = spec.selection.count
+    short = candidates < wanted and not spec.selection.allow_fewer
+    if short or not candidates:
+        total = candidates + sum(rejected.values())
+        others = ", ".join(f"{count} {REJECTIONS[reason]}" for reason, count in rejected.items())
+        advice = "; set spec.selection.allowFewer to take what there is" if candidates else ""
+        found = f"of the {total} pictures in the annotations {candidates} are candidates" + (f", {others}" if others else "")
+        raise InvalidInput(f"spec.selection.count: expected at most the number of candidates, got {wanted}: {found}{advice}")
+    if spec.training is not None and min(wanted, candidates) < _FEWEST_TO_SPLIT:
+        raise InvalidInput(
+            f"spec.selection.count: expected at least {_FEWEST_TO_SPLIT} pictures with training, one to train on and one held out to measure; got {min(wanted, candidates)}"
+        )
+
+
+def _check_fields(template: str, candidates: Sequence[Image]) -> None:
+    """All candidates are looked at, so that the same file does not work for one count and fail for a larger one."""
+    for name in urls.placeholders(template):
+        lacking = [image.id for image in candidates if name in Image.__struct_fields__ and not getattr(image, name)]
+        if lacking:
+            raise InvalidInput(
+                f"{urls.FIELD}: {template!r} needs {name}, which {len(lacking)} of the {len(candidates)} candidates do not have (the first is image {lacking[0]}); "
+                "set imageUrl to where the pictures are, such as s3://bucket/folder/{file_name}"
+            )
+
+
+def _planned(spec: NegativeDatasetSpec, annotations: Annotations, candidates: _Candidates, place: int) -> PlannedImage:
+    image = annotations.images[candidates.positions[place]]
+    scene, size = candidates.scenes[int(candidates.strata[place])]
+    rank = int(candidates.drawn.ranks[place]) + 1
+    fields = {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
+    return PlannedImage(
+        image_id=image.id,
+        url=urls.image_url(spec.source.coco.image_url, fields),
+        file_name=image.file_name,
+        width=int(image.width or 0),
+        height=int(image.height or 0),
+        license=image.license or 0,
+        scene=scene,
+        reason=_reason(spec, scene, rank, size, len(candidates.positions)),
+        page=urls.photo_page(fields["flickr_url"]),
+    )
+
+
+def _reason(spec: NegativeDatasetSpec, scene: str, rank: int, size: int, candidates: int) -> str:
+    """Why a picture was chosen, as one sentence without a full stop."""
+    classes = spec.exclude_classes
+    if len(classes) > _MOST_NAMES:
+        free = f"shows none of the {len(classes)} excluded classes"
+    else:
+        free = f"shows no {' or '.join(filter(None, (', '.join(classes[:-1]), classes[-1])))}"
+    if spec.selection.strategy == "Random":
+        return f"{free}; drawn at random (rank {rank} of {candidates})"
+    if scene == _UNANNOTATED_SCENE:
+        return f"{free}, nor any other annotated object; drawn for the pictures without annotations (rank {rank} of {size})"
+    return f"{free}; drawn for {scene!r} (rank {rank} of {size})"
+
+
+def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids) -> tuple[ShardPlan, ...]:
+    """The pictures in shards. With training, a picture is held out by a hash of its id, so it stays on its side when the set grows or the filters change.
+
+    The first two in plan order are the exception: one is trained on and one held out, whatever their hashes, so that neither side is ever empty.
+    """
+    if spec.training is None:
+        return shards(names.TRAIN, images)
+    below = spec.training.held_out_percent * 2**64 // 100
+    held_out = ordering.keys(ids, seed=spec.selection.seed, purpose="held-out") < np.uint64(below)
+    held_out[:_FEWEST_TO_SPLIT] = False, True
+    train, measure = ([image for image, held in zip(images, held_out, strict=True) if held == side] for side in (False, True))
+    return (*shards(names.TRAIN, train), *shards(names.HELD_OUT, measure))
+
+
+def _estimate(image: PlannedImage) -> int:
+    """About how many bytes a picture is as a JPEG, by its pixels."""
+    return image.width * image.height * BYTES_PER_10_PIXELS // 10 or BYTES_PER_IMAGE
+
+
+def _licenses(entries: Iterable[Image], annotations: Annotations) -> tuple[License, ...]:
+    """The licences that the chosen pictures carry, by id; 0 stands for none stated."""
+    carried: dict[int, int] = {}
+    for image in entries:
+        carried[image.license or 0] = carried.get(image.license or 0, 0) + 1
+    listed = {license_.id: license_ for license_ in annotations.licenses}
+    return tuple(
+        License(
+            id=number,
+            name=(listed[number].name if number in listed else None) or ("not described by the annotations" if number else "not stated"),
+            url=(listed[number].url if number in listed else None) or "",
+            images=count,
+        )
+        for number, count in sorted(carried.items())
+    )
+
+
+def _remaining(annotations: Annotations, located: Located, chosen: npt.NDArray[np.intp]) -> dict[str, int]:
+    """For each class that the chosen pictures show, how many do, the most frequent first."""
+    mask = np.zeros(len(annotations.images), bool)
+    mask[chosen] = True
+    shown = located.only(mask[located.positions])
+    pairs = {(position, category) for position, category in zip(shown.positions.tolist(), shown.category_ids.tolist(), strict=True)}
+    names_by_id = {category.id: category.name for category in annotations.categories}
+    counts: dict[str, int] = {}
+    for _, name in {(position, names_by_id[category]) for position, category in pairs}:
+        counts[name] = counts.get(name, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _inputs(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> str:
+    guarded_ids = sorted(image.id for image in annotations.images if guarded.match(image))
+    held_out = spec.training.held_out_percent if spec.training else None
+    return digest(spec.source.coco.image_url, spec.exclude_classes, spec.selection, held_out, annotations.digest, guarded_ids)

@@ -1,0 +1,35 @@
+"""The first stage: opens the annotations and makes the plan. It writes nothing, because `negset plan` wants the plan and no data set."""
+
+from __future__ import annotations
+
+import logging
+
+from negset_api.spec import NegativeDataset
+from negset_api.values import Plan
+from negset_jobs.access import Access
+from negset_jobs.selection import coco, urls
+from negset_jobs.selection.filters import Guarded
+from negset_jobs.selection.plan import make_plan
+from negset_jobs.store import open_input
+
+log = logging.getLogger(__name__)
+
+ANNOTATIONS: str = "spec.source.coco.annotations"
+
+
+def plan_stage(dataset: NegativeDataset, access: Access) -> Plan:
+    """The plan of a data set. Raises `InvalidInput`, naming the field, for whatever in the manifest or in the files it names cannot be used."""
+    spec = dataset.spec
+    guarded: list[coco.Image] = []
+    for index, url in enumerate(spec.selection.exclude_images_of):
+        field = f"spec.selection.excludeImagesOf[{index}]"
+        with open_input(url, access, field) as stream:
+            guarded.extend(coco.read_images(stream, field=field, url=url))
+    with open_input(spec.source.coco.annotations, access, ANNOTATIONS) as stream:
+        annotations = coco.read_annotations(stream, field=ANNOTATIONS, url=spec.source.coco.annotations)
+    plan = make_plan(spec, annotations, Guarded.of(guarded))
+    for shard in plan.shards:
+        for image in shard.images:
+            access.check_url(image.url, urls.FIELD)
+    log.info("planned %d of %d candidates in %d shards", plan.planned, plan.candidates, len(plan.shards))
+    return plan

@@ -1,0 +1,49 @@
+"""A plan as text for a person: what `negset plan` shows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from negset_api import names
+from negset_api.values import Plan
+from negset_jobs.selection.filters import REJECTIONS
+
+_MOST_CLASSES: Final = 10
+
+
+def describe(plan: Plan) -> str:
+    """A few paragraphs without a trailing line break."""
+    subsets = {
+        subset: sum(len(shard.images) for shard in plan.shards if shard.subset == subset) for subset in (names.TRAIN, names.HELD_OUT)
+    }
+    held_out = f", {subsets[names.HELD_OUT]:,} of them held out to measure" if subsets[names.HELD_OUT] else ""
+    shown = list(plan.remaining_classes.items())
+    others = len(shown) - _MOST_CLASSES
+    lines = [
+        f"{plan.planned:,} pictures planned of {plan.candidates:,} candidates{held_out}, in {len(plan.shards):,} shards, about {_size(plan.bytes_estimate)}.",
+        *_table(
+            f"Free of {', '.join(plan.excluded_classes)}. Of the other pictures in the annotations",
+            ((f"{count:,}", REJECTIONS[reason]) for reason, count in plan.rejected.items()),
+        ),
+        *_table("What the planned pictures show instead", ((f"{count:,}", name) for name, count in shown[:_MOST_CLASSES])),
+        *([f"  and {others} more classes"] if others > 0 else []),
+        *_table("Licences", ((f"{item.images:,}", f"{item.name} {item.url}".strip()) for item in plan.licenses)),
+    ]
+    return "\n".join(lines)
+
+
+def _table(title: str, rows: Iterable[tuple[str, str]]) -> list[str]:
+    """A title with its rows below it, numbers aligned to the right."""
+    listed = list(rows)
+    width = max((len(number) for number, _ in listed), default=0)
+    return ["", f"{title}:" if listed else f"{title}: none.", *(f"  {number:>{width}}  {text}" for number, text in listed)]
+
+
+def _size(count: float) -> str:
+    """Bytes in decimal units, as disks and stores count them."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:  # noqa: PLR2004
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
