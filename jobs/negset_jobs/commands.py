@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import posixpath
 import subprocess
 import sys
@@ -81,13 +82,24 @@ def report(options: argparse.Namespace) -> int:
 
 
 def demo(options: argparse.Namespace) -> int:
+    import yaml
+
     from negset_jobs.demo import dataset, manifest, server
 
-    folder = options.output
-    dataset.make(f"{folder}/source")
-    with server.serve(f"{folder}/source") as url:
-        document = manifest.manifest(url, annotations=f"{folder}/source/annotations.json", output=f"{folder}/output")
-        return _run(validation.parse(document), argparse.Namespace(allow_address=["127.0.0.1/32"], cluster=False, debug=options.debug))
+    source = os.path.join(options.output, "source")
+    try:
+        os.makedirs(source, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"--output: cannot write {options.output!r}: {error.strerror}") from error
+    with server.serve(source, port=server.USUAL_PORT) as url:
+        truth = dataset.make(source, base_url=url)
+        document = manifest.manifest(url, output=os.path.join(options.output, "output"))
+        path = os.path.join(options.output, "demo.yaml")
+        with open(path, "w", encoding="utf-8") as stream:
+            yaml.safe_dump(document, stream, sort_keys=False)
+        _say(f"made {len(truth.with_object)} pictures with a red disc and {len(truth.without_object)} without, served at {url}")
+        _say(f"now, as anybody would: negset run {path} --allow-address {server.HOST}/32")
+        return _run(validation.parse(document), argparse.Namespace(allow_address=[f"{server.HOST}/32"], cluster=False, debug=options.debug))
 
 
 def job(options: argparse.Namespace) -> int:
@@ -214,3 +226,7 @@ def _plan_as_json(value: Plan) -> dict[str, Any]:
 
 def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
