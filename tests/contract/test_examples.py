@@ -1,0 +1,63 @@
+"""Every example that ships with the chart is one that the API server accepts, and together they show every feature that they are for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from negset_api import validation
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "charts" / "negset" / "examples").glob("*.yaml"))
+
+
+def spec_of(name: str):
+    (path,) = (path for path in EXAMPLES if path.stem == name)
+    return validation.parse(yaml.safe_load(path.read_text())).spec
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_is_valid(path):
+    validation.parse(yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_begins_with_what_it_is_for(path):
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert len(first) > 40
+
+
+def test_every_example_has_a_name_of_its_own():
+    found = [yaml.safe_load(path.read_text())["metadata"]["name"] for path in EXAMPLES]
+    assert len(set(found)) == len(found)
+
+
+FEATURES = {
+    "street-background trains on records of its own with mining": (
+        "street-background",
+        lambda s: s.positives.tfrecords and s.training.hard_negative_mining.rounds == 2,
+    ),
+    "data-only trains nothing": ("data-only", lambda s: s.training is None and s.positives is None),
+    "quick-start goes through every stage": (
+        "quick-start",
+        lambda s: s.training.hard_negative_mining.rounds > 1 and len(s.output.formats) > 1,
+    ),
+    "quick-start is small": ("quick-start", lambda s: s.selection.count <= 50 and s.training.steps <= 50),
+    "quick-start needs no GPU": ("quick-start", lambda s: s.training.gpus_per_worker == 0),
+    "voc-positives converts Pascal VOC": ("voc-positives", lambda s: s.positives.voc is not None),
+    "own-pipeline brings its configuration": ("own-pipeline", lambda s: s.training.pipeline_config.config_map is not None),
+    "kueue-queue names a queue": ("kueue-queue", lambda s: s.queue_name is not None),
+    "suspended starts suspended": ("suspended", lambda s: s.suspend and s.deletion_policy == "Delete"),
+    "gpu-workers trains on several pods with GPUs": ("gpu-workers", lambda s: s.training.workers > 1 and s.training.gpus_per_worker > 1),
+}
+
+
+@pytest.mark.parametrize(("name", "shows"), FEATURES.values(), ids=FEATURES.keys())
+def test_the_example_shows_its_feature(name, shows):
+    assert shows(spec_of(name))
+
+
+def test_every_example_is_listed_here():
+    assert {path.stem for path in EXAMPLES} == {name for name, _ in FEATURES.values()}
