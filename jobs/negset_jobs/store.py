@@ -1,12 +1,19 @@
 """Object storage and input files, behind one small port. The only module that imports fsspec.
 
 `Store` is one folder: keys are relative, values are whole objects, and an object is there completely or not at all. Inputs (annotations, pipeline configs,
-positives) are opened by URL.
+positives) are opened by URL; `InputFiles` reads many small ones at the same time.
+
+Every backend raises its own kinds of errors (botocore, google-auth, aiohttp, OSError). What the store itself does is translated into `negset_api.errors`, with the
+place in the message; what a caller does inside `with store.reading(...)` or `with open_input(...)` is the caller's, and passes unchanged.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
+import functools
+import glob
 import gzip
 import io
 import logging
@@ -14,8 +21,8 @@ import os
 import posixpath
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, Final, cast
 
 import fsspec
 from fsspec.core import url_to_fs
@@ -25,6 +32,9 @@ from negset_api.errors import InvalidInput, WorkFailed
 from negset_jobs.access import LOCAL_SCHEMES, WEB_SCHEMES, Access, scheme_of
 
 log = logging.getLogger(__name__)
+
+_READ_AHEAD: Final = 1 << 20
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class MissingObject(WorkFailed):
@@ -65,9 +75,12 @@ class Store:
 
     @contextlib.contextmanager
     def reading(self, key: str) -> Iterator[BinaryIO]:
-        """The object as a stream, read ahead in large blocks."""
-        with _clear_errors(self.location(key), "read"), self._fs.open(self._path(key), "rb") as stream:
-            yield stream
+        """The object as a stream, read ahead in large blocks. Raises `MissingObject`."""
+        translated = functools.partial(_clear_errors, self.location(key), "read")
+        with translated():
+            stream = self._fs.open(self._path(key), "rb")
+        with stream:
+            yield _buffered(_Translated(stream, translated))
 
     def write(self, key: str, data: bytes) -> None:
         """Writes or replaces the whole object; a reader sees the old one or the new one."""
@@ -89,6 +102,11 @@ class Store:
                     stream.write(data)
             except FileExistsError:
                 return False
+            except OSError:
+                # Of two writers at the same moment S3 may tell the loser "409 Conflict" instead of "412 Precondition Failed".
+                if self._fs.exists(path):
+                    return False
+                raise
             except (NotImplementedError, ValueError):
                 log.warning(
                     "%s cannot create an object exclusively; two attempts of one shard at the same time could both commit",
@@ -135,14 +153,22 @@ class Store:
         with _clear_errors(self.location(key), "read"):
             self._fs.get_file(self._path(key), target)
 
-    def copy(self, source: Store, key: str) -> None:
-        """Copies an object of another folder of the same store, on the store's side where it can."""
+    def sweep(self, folder: str) -> None:
+        """Removes what killed processes left of files they were writing to `folder`. Only when nobody writes there any more."""
+        if self._local:
+            with _clear_errors(self.location(folder), "clean up"):
+                for path in glob.glob(f"{glob.escape(self._path(folder))}/.*.part"):
+                    os.remove(path)
+
+    def copy(self, source: Store, key: str, source_key: str | None = None) -> None:
+        """Copies an object of another folder of the same store, on the store's side where it can; `source_key` is its key there, where it is another."""
+        origin = source._path(source_key or key)
         with _clear_errors(self.location(key), "copy"):
             if self._local:
                 with self._complete_file(key) as path:
-                    self._fs.cp_file(source._path(key), path)
+                    self._fs.cp_file(origin, path)
             else:
-                self._fs.copy(source._path(key), self._path(key))
+                self._fs.copy(origin, self._path(key))
 
     def remove(self, keys: Sequence[str]) -> None:
         """Removes objects; one that is gone already is fine."""
@@ -201,7 +227,14 @@ class Store:
         try:
             with open(temporary, "wb") as stream:
                 stream.write(data)
-            os.link(temporary, path)
+            try:
+                os.link(temporary, path)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                # A file system without links (FAT, some network mounts): exclusive, though a reader may see the file while it is written.
+                with open(path, "xb") as stream:
+                    stream.write(data)
         except FileExistsError:
             return False
         finally:
@@ -212,18 +245,24 @@ class Store:
 
 @contextlib.contextmanager
 def open_input(url: str, access: Access, field: str) -> Iterator[BinaryIO]:
-    """An input as a stream of its (decompressed) bytes. Raises `InvalidInput`, naming `field`, where it is missing, unreadable or not allowed.
+    """An input as a stream of its (decompressed) bytes. Raises `InvalidInput`, naming `field`, where it is missing, unreadable or not allowed, also while it is read.
 
     `.gz` is decompressed by its first bytes, not by its name; chained URLs (`zip://member::https://…`) are fsspec's.
     """
     access.check_url(url, field)
-    with _clear_input_errors(url, field), fsspec.open(url, "rb", **_options(url, access)) as stream:
-        buffered = stream if hasattr(stream, "peek") else io.BufferedReader(stream, 1 << 20)
-        if buffered.peek(2)[:2] == b"\x1f\x8b":
-            with gzip.open(buffered, "rb") as decompressed:
-                yield cast(BinaryIO, decompressed)
-        else:
-            yield cast(BinaryIO, buffered)
+    translated = functools.partial(_clear_input_errors, url, field)
+    with contextlib.ExitStack() as stack:
+        with translated():
+            stream: Any = stack.enter_context(fsspec.open(url, "rb", **_options(url, access)))
+            if stream.seekable():
+                start = stream.read(2)
+                stream.seek(0)
+            else:
+                stream = io.BufferedReader(stream, _READ_AHEAD)
+                start = stream.peek(2)[:2]
+            if start == b"\x1f\x8b":
+                stream = stack.enter_context(gzip.open(stream, "rb"))
+        yield _buffered(_Translated(stream, translated))
 
 
 def read_input(url: str, access: Access, field: str) -> bytes:
@@ -264,6 +303,107 @@ def _options(url: str, access: Access) -> dict[str, Any]:
     return guarded
 
 
+class InputFiles:
+    """Reads many small files by URL from inside one event loop.
+
+    File systems with an asynchronous implementation (S3, Google Cloud Storage, Azure) are used in this very loop; the others, local files among them, in threads.
+    """
+
+    def __init__(self, access: Access, connections: int) -> None:
+        self._access = access
+        self._connections = connections
+        self._opened: dict[str, Any] = {}
+        self._opening = asyncio.Lock()
+        self._sessions: list[Any] = []
+
+    async def read(self, url: str, limit: int) -> bytes:
+        """The file's bytes; of a file larger than `limit` the first `limit` + 1. Raises what the backend raises (`FileNotFoundError`, `PermissionError`, `OSError`, ...)."""
+        fs = await self._file_system(url)
+        path = url_to_path(fs, url)
+        if not fs.asynchronous:
+            return await asyncio.to_thread(_read_start, fs, path, limit)
+        try:
+            return cast(bytes, await fs._cat_file(path, start=0, end=limit + 1))
+        except OSError as error:
+            # There is no range of bytes in a file without bytes: S3 answers 416, which is not a fault of the file's owner.
+            if "range" in str(error).lower() and (await fs._info(path))["size"] == 0:
+                return b""
+            raise
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        for session in self._sessions:
+            await session.close()
+
+    async def _file_system(self, url: str) -> Any:
+        """One file system for all URLs that differ only in the path of their first link."""
+        link, separator, rest = url.partition("::")
+        key = f"{scheme_of(link)}{separator}{rest}"
+        async with self._opening:
+            if key not in self._opened:
+                self._opened[key] = await self._open(url, scheme_of(link), chained=bool(separator))
+        return self._opened[key]
+
+    async def _open(self, url: str, scheme: str, *, chained: bool) -> Any:
+        if chained or not fsspec.get_filesystem_class(scheme or "file").async_impl:
+            fs, _ = await asyncio.to_thread(url_to_fs, url, **_options(url, self._access))
+            return fs
+        options: dict[str, Any] = {}
+        if scheme in ("s3", "s3a"):
+            # botocore's own default is 10 connections.
+            configured = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+            options["config_kwargs"] = {"max_pool_connections": self._connections, **configured}
+        fs, _ = url_to_fs(url, asynchronous=True, loop=asyncio.get_running_loop(), skip_instance_cache=True, **options)
+        if hasattr(fs, "set_session"):
+            self._sessions.append(await fs.set_session())
+        return fs
+
+
+def url_to_path(fs: Any, url: str) -> str:
+    """The path within its file system of the first link of a URL."""
+    return cast(str, fs._strip_protocol(url.partition("::")[0]))
+
+
+def _read_start(fs: Any, path: str, limit: int) -> bytes:
+    with fs.open(path, "rb") as stream:
+        return cast(bytes, stream.read(limit + 1))
+
+
+class _Translated(io.RawIOBase):
+    """A stream whose own errors are translated, and nobody else's."""
+
+    def __init__(self, stream: Any, translated: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        self._stream = stream
+        self._translated = translated
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with self._translated():
+            data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        with self._translated():
+            return cast(bytes, self._stream.read())
+
+    def seekable(self) -> bool:
+        return bool(self._stream.seekable())
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with self._translated():
+            return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+
+def _buffered(raw: io.RawIOBase) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(raw, _READ_AHEAD))
+
+
 @contextlib.contextmanager
 def _clear_errors(location: str, verb: str) -> Iterator[None]:
     try:
@@ -275,7 +415,6 @@ def _clear_errors(location: str, verb: str) -> Iterator[None]:
     except ImportError as error:
         raise InvalidInput(f"cannot {verb} {location}: {error}") from error
     except Exception as error:
-        # Every backend raises its own kinds (botocore, google-auth, aiohttp, OSError); the caller needs one, with the place in it.
         raise WorkFailed(f"cannot {verb} {location}: {_one_line(error)}") from error
 
 

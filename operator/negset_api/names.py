@@ -14,6 +14,31 @@ SHORT_NAMES: Final = ("negset", "negsets")
 CRD_NAME: Final = f"{PLURAL}.{GROUP}"
 DEFAULT_NAMESPACE: Final = "default"
 
+# --- What the operator writes on the objects it makes -------------------------------------------------------------------------------------
+
+LABEL_DATASET: Final = f"{GROUP}/dataset"
+LABEL_REVISION: Final = f"{GROUP}/revision"
+LABEL_RUN: Final = f"{GROUP}/run"
+LABEL_ROLE: Final = f"{GROUP}/role"
+LABEL_CHILD: Final = f"{GROUP}/child"
+LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
+ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
+FINALIZER: Final = f"{GROUP}/delete-data"
+
+OPERATOR_FIELD_MANAGER: Final = "negset-operator"
+"""Writes `observedGeneration`, `stage`, `revision`, `url`, `reportUrl` and `conditions` of the status, and every child."""
+
+JOBS_FIELD_MANAGER: Final = "negset-jobs"
+"""Writes the status' other fields, which only a running job knows: `images`, `progress`, `rounds`, `falsePositivesPerImage`."""
+
+MANIFEST_FILE: Final = "/etc/negset/dataset.yaml"
+PIPELINE_CONFIG_FILE: Final = "/etc/negset-pipeline/pipeline.config"
+PIPELINE_CONFIG_VARIABLE: Final = "NEGSET_PIPELINE_CONFIG"
+"""The environment variable that names the mounted pipeline.config, where the manifest takes one from a ConfigMap."""
+
+PIPELINE_CONFIG_VARIABLE: Final = "NEGSET_PIPELINE_CONFIG"
+"""The environment variable that holds the path of a mounted pipeline.config, where `training.pipelineConfig` names a ConfigMap."""
+
 # The sets that a plan divides the pictures into. Held-out pictures are never trained on; they only measure.
 TRAIN: Final = "train"
 HELD_OUT: Final = "heldout"
@@ -52,9 +77,17 @@ def shard(subset: str, index: int, total: int) -> str:
     return f"{subset}-{index:05d}-of-{total:05d}"
 
 
-def shard_marker(folder: str, shard_name: str) -> str:
-    """The commit marker of a shard whose records go to `folder` (`records` or `positives`)."""
-    return f"{SHARDS_FOLDER}/{folder}/{shard_name}.json"
+def shard_marker(folder: str, shard_name: str, attempt: int = 1) -> str:
+    """The commit marker of a shard whose records go to `folder` (`records` or `positives`). A later attempt, which asks again for the pictures that failed,
+    has a marker of its own, so that nothing committed is edited; the highest attempt counts.
+    """
+    return f"{SHARDS_FOLDER}/{folder}/{shard_name}{f'.attempt-{attempt}' if attempt > 1 else ''}.json"
+
+
+def shard_of_marker(key: str) -> tuple[str, int]:
+    """The shard's name and the attempt that a marker's key stands for; the inverse of `shard_marker`."""
+    name, _, attempt = key.rpartition("/")[2].removesuffix(".json").partition(".attempt-")
+    return name, int(attempt or 1)
 
 
 def shard_records(folder: str, shard_name: str, sha256: str) -> str:
@@ -82,3 +115,23 @@ def round_marker(number: int) -> str:
 def mining_marker(number: int) -> str:
     """The commit marker of the mining with the model of round `number`."""
     return f"{round_folder(number)}/mining.json"
+
+
+def round_config(number: int) -> str:
+    """The pipeline.config that a training round used."""
+    return f"{round_folder(number)}/pipeline.config"
+
+
+def round_checkpoints(number: int) -> str:
+    """The folder of a training round's checkpoints."""
+    return f"{round_folder(number)}/checkpoints"
+
+
+def round_events(number: int) -> str:
+    """The folder of a training round's event files, for TensorBoard."""
+    return f"{round_folder(number)}/events"
+
+
+def round_saved_model(number: int) -> str:
+    """The folder of a training round's exported model."""
+    return f"{round_folder(number)}/saved_model"

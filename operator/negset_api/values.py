@@ -143,11 +143,13 @@ class ImageResult(Value, frozen=True, kw_only=True):
     """How one picture ended, and where its record lies: `offset` and `length` in bytes within the shard's file, framing included.
 
     `sha256`, `bytes`, `width` and `height` describe the stored encoded picture; they are empty or 0 where nothing was stored. `detail` says
-    what went wrong, for a person. `rejected_boxes` counts the annotations of a positive that could not be used.
+    what went wrong, for a person. `rejected_boxes` counts the annotations of a positive that could not be used. `inputs` is the digest of what decided the
+    record's bytes, so that another shard or revision that wants the same record can take it instead of downloading the picture.
     """
 
     image_id: ImageId
     outcome: Outcome
+    inputs: str = ""
     sha256: str = ""
     bytes: int = 0
     width: int = 0

@@ -1,0 +1,99 @@
+"""One picture from wherever it is: asked for until it is there, cannot be, or patience ends; then checked."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import random
+
+from negset_api.errors import InvalidInput
+from negset_api.spec import Download
+from negset_api.values import Outcome
+from negset_jobs.access import WEB_SCHEMES, Access, scheme_of
+from negset_jobs.fetching.failure import Failed
+from negset_jobs.fetching.http import WebPictures
+from negset_jobs.fetching.patience import wait_seconds
+from negset_jobs.fetching.verify import Picture, decode, inspect, transcode
+from negset_jobs.store import InputFiles
+
+log = logging.getLogger(__name__)
+
+_MEGA = 1_000_000
+
+
+class Fetcher:
+    """Fetches and checks pictures from inside one event loop; an asynchronous context manager."""
+
+    def __init__(self, download: Download, access: Access) -> None:
+        self._download = download
+        self._access = access
+        self._web = WebPictures(download, access)
+        self._files = InputFiles(access, download.connections)
+        self._max_bytes = download.max_image_mebibytes << 20
+        # Pixels are decoded one picture at a time: that bounds memory, and the loop goes on serving its connections meanwhile.
+        self._decoder = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="decode")
+
+    async def __aenter__(self) -> Fetcher:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._decoder.shutdown(cancel_futures=True)
+        await self._web.__aexit__()
+        await self._files.close()
+
+    async def picture(self, url: str) -> Picture:
+        """The picture, ready to be stored. Raises `Failed`.
+
+        A passing fault is asked again with growing pauses, up to `attempts` requests and, pauses included, `attempts` times `timeoutSeconds`: a server that asks to
+        be left alone for longer than that has said no.
+        """
+        try:
+            self._access.check_url(url, "url")
+        except InvalidInput as error:
+            raise Failed(Outcome.BLOCKED_ADDRESS, str(error)) from error
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._download.attempts * self._download.timeout_seconds
+        attempt = 1
+        while True:
+            try:
+                return await self._checked(await self._get(url))
+            except Failed as failure:
+                pause = wait_seconds(attempt, random.random(), failure.wait_seconds)  # noqa: S311 - jitter, not a secret
+                if not failure.again or attempt >= self._download.attempts or loop.time() + pause > deadline:
+                    raise
+                log.debug("%s: %s (%s), asking again in %.1f s", url, failure.outcome, failure.detail, pause)
+            await asyncio.sleep(pause)
+            attempt += 1
+
+    async def _get(self, url: str) -> bytes:
+        if scheme_of(url) in WEB_SCHEMES and "::" not in url:
+            return await self._web.get(url)
+        return await self._file(url)
+
+    async def _file(self, url: str) -> bytes:
+        try:
+            async with asyncio.timeout(self._download.timeout_seconds):
+                data = await self._files.read(url, self._max_bytes)
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise Failed(Outcome.NOT_FOUND, f"there is no {url}") from error
+        except PermissionError as error:
+            raise Failed(Outcome.FORBIDDEN, str(error)) from error
+        except TimeoutError as error:
+            raise Failed(Outcome.TIMEOUT, "no complete answer in time") from error
+        except (InvalidInput, ImportError, ValueError) as error:
+            raise Failed(Outcome.CLIENT_ERROR, str(error)) from error
+        except Exception as error:  # every backend has its own kinds
+            raise Failed(Outcome.SERVER_ERROR, " ".join(str(error).split()) or type(error).__name__) from error
+        if len(data) > self._max_bytes:
+            raise Failed(Outcome.TOO_LARGE, f"more than {self._max_bytes} bytes")
+        return data
+
+    async def _checked(self, data: bytes) -> Picture:
+        picture = inspect(data, self._download.max_image_megapixels * _MEGA)
+        loop = asyncio.get_running_loop()
+        if not picture.ready:
+            return await loop.run_in_executor(self._decoder, transcode, picture)
+        if self._download.verify == "Decode":
+            await loop.run_in_executor(self._decoder, decode, picture)
+        return picture

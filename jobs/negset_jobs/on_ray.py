@@ -1,0 +1,178 @@
+"""Work spread over processes and machines by Ray. The only module that imports ray.
+
+Inside a RayJob this is the job's cluster; on a laptop a small Ray of our own, for as long as the work takes.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from negset_api.errors import NegsetError, WorkFailed
+
+Task = TypeVar("Task")
+Batch = TypeVar("Batch")
+Result = TypeVar("Result")
+Report = Callable[[int, int], None]
+
+RETRIES: Final = 3
+"""How often work is started again whose worker was lost. An error that the work itself raises is not retried: it would only be raised again."""
+
+_PROGRESS_SECONDS: Final = 0.5
+_OBJECT_STORE_BYTES: Final = 128 << 20  # tasks and results are small; Ray's default is a third of the machine's memory
+_LONGEST_SOCKET_FOLDER: Final = 30  # Ray puts sockets below its folder, and a socket's path may have 107 characters
+
+
+@contextlib.contextmanager
+def session(workers: int) -> Iterator[None]:
+    """A running Ray: the cluster that `RAY_ADDRESS` names, else one on this machine with `workers` CPUs, shut down at the end. Sessions can be nested."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    folder = tempfile.mkdtemp(
+        prefix="negset-", dir=tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_SOCKET_FOLDER else "/tmp"
+    )  # noqa: S108
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(
+            address="local",
+            num_cpus=workers,
+            num_gpus=0,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=folder,
+        )
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def map_unordered(
+    function: Callable[[Task, Report], Result],
+    tasks: Sequence[Task],
+    *,
+    workers: int,
+    report: Callable[[int, int, int], None] = lambda _index, _done, _failed: None,
+) -> Iterator[tuple[int, Result]]:
+    """`function(task, report)` of every task, at most `workers` at the same time; yields the task's index and the result as they come.
+
+    What the function reports (done, failed) arrives here about twice a second, as `report(index, done, failed)` with sums since the task began; after a lost worker
+    they begin again. `function` and tasks must be picklable. Raises the first error: the function's own where it is a `NegsetError`, else `WorkFailed`.
+    """
+    import ray
+
+    remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_with_progress).options(num_returns="streaming")
+    waiting = collections.deque(enumerate(tasks))
+    running: dict[Any, int] = {}
+    with session(workers):
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    index, task = waiting.popleft()
+                    running[remote.remote(function, task)] = index
+                ready, _ = ray.wait(list(running), num_returns=1)
+                for stream in ready:
+                    kind, value = _next_item(stream)
+                    if kind == "counts":
+                        report(running[stream], *value)
+                    else:
+                        yield running.pop(stream), value
+        finally:
+            for stream in running:
+                ray.cancel(stream, force=True)
+
+
+def map_with_actors(make_worker: Callable[[], Callable[[Batch], Result]], batches: Iterable[Batch], *, workers: int) -> Iterator[Result]:
+    """The results of the batches, in order. Each of `workers` processes calls `make_worker` once, and what it returns with every batch: for work with a costly start.
+
+    Batches are taken from the iterable as they are needed. Errors as in `map_unordered`.
+    """
+    import ray
+
+    with session(workers):
+        actor = ray.remote(num_cpus=1, max_restarts=RETRIES, max_task_retries=RETRIES)(_Actor)
+        actors = [actor.remote(make_worker) for _ in range(workers)]
+        pending: collections.deque[Any] = collections.deque()
+        try:
+            for number, batch in enumerate(batches):
+                # Two batches for each: the next one lies ready when one is done.
+                if len(pending) == 2 * workers:
+                    yield _get(pending.popleft())
+                pending.append(actors[number % workers].work.remote(batch))
+            while pending:
+                yield _get(pending.popleft())
+        finally:
+            for handle in actors:
+                ray.kill(handle)
+
+
+class _Actor:
+    def __init__(self, make_worker: Callable[[], Callable[[Any], Any]]) -> None:
+        self._worker = make_worker()
+
+    def work(self, batch: Any) -> Any:
+        return self._worker(batch)
+
+
+def _with_progress(function: Callable[[Any, Report], Any], task: Any) -> Iterator[tuple[str, Any]]:
+    """Runs in the worker: what the function has reported so far, whenever that has changed, and at last its result."""
+    done = failed = 0
+
+    def report(more: int, failures: int) -> None:
+        nonlocal done, failed
+        done, failed = done + more, failed + failures
+
+    told = (0, 0)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(function, task, report)
+        while not concurrent.futures.wait([future], _PROGRESS_SECONDS).done:
+            if (done, failed) != told:
+                told = (done, failed)
+                yield "counts", told
+        yield "result", future.result()
+
+
+def _next_item(stream: Any) -> tuple[str, Any]:
+    with _our_errors():
+        return tuple(_get(next(stream)))  # type: ignore[return-value]
+
+
+def _get(ref: Any) -> Any:
+    import ray
+
+    with _our_errors():
+        return ray.get(ref)
+
+
+@contextlib.contextmanager
+def _our_errors() -> Iterator[None]:
+    import ray
+
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, NegsetError):
+            raise type(cause)(*cause.args) from error
+        raise WorkFailed(f"a worker failed: {type(cause).__name__}: {' '.join(str(cause).split())}") from error
+    except ray.exceptions.RayError as error:
+        raise WorkFailed(f"a worker was lost {RETRIES + 1} times: {' '.join(str(error).split())[:300]}") from error

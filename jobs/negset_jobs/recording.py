@@ -1,0 +1,324 @@
+"""Plan → records: every planned picture ends as a record in a TFRecord file or as a named failure, and the sums add up."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from negset_api import names
+from negset_api.errors import WorkFailed
+from negset_api.spec import NegativeDataset, NegativeDatasetSpec
+from negset_api.values import ImageResult, Outcome, Plan, PlannedImage, Records, ShardPlan, ShardResult, decode, digest, encode
+from negset_jobs import on_ray
+from negset_jobs.access import Access
+from negset_jobs.progress import Progress
+from negset_jobs.shards import Donor, ShardTask, commit, image_inputs, run_shard, shard_inputs
+from negset_jobs.store import MissingObject, Store
+
+log = logging.getLogger(__name__)
+
+_TITLES: Final = {names.RECORDS_FOLDER: "Downloading negatives", names.POSITIVES_FOLDER: "Downloading positives"}
+_STAGE_MARKERS: Final = {names.RECORDS_FOLDER: names.RECORDS, names.POSITIVES_FOLDER: names.POSITIVES}
+_THREADS: Final = 16  # small requests to the store at the same time
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def record_stage(
+    store: Store, plan: Plan, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress
+) -> Records:
+    """Downloads the planned negatives and writes records/, manifest.parquet and, last, the marker.
+
+    Raises `WorkFailed` where more than `maxFailedPercent` failed: then manifest.parquet is written, to see what happened, and the marker is not. What is stored
+    stays; the next run asks again for what failed.
+    """
+    spec = dataset.spec
+    results = run_shards(
+        store, plan.shards, folder=names.RECORDS_FOLDER, spec=spec, access=access, label_ids={}, siblings=siblings, progress=progress
+    )
+    outcomes = count_outcomes(results)
+    store.write(names.MANIFEST, manifest(plan.shards, results))
+    tidy(store, names.RECORDS_FOLDER, results)
+    check_budget(results, spec, "spec.download.maxFailedPercent")
+    records = Records(
+        inputs=digest([result.inputs for result in results]),
+        planned=plan.planned,
+        stored=outcomes[Outcome.STORED],
+        bytes=sum(result.bytes for result in results),
+        outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
+        files=_by_subset((result.subset, result.file) for result in results if result.file),
+        images={subset: len(kept) for subset, kept in _by_subset(_stored(results)).items()},
+        manifest=names.MANIFEST,
+    )
+    store.create(names.RECORDS, encode(records))
+    return records
+
+
+def run_shards(
+    store: Store,
+    shards: Sequence[ShardPlan],
+    *,
+    folder: str,
+    spec: NegativeDatasetSpec,
+    access: Access,
+    label_ids: Mapping[str, int],
+    siblings: Sequence[Store],
+    progress: Progress,
+) -> list[ShardResult]:
+    """The results of the shards, in plan order: those committed before, those that another revision has, and the others made now.
+
+    Where more pictures failed than `maxFailedPercent` allows, and some of them in an earlier run, these are asked for once more, permanent outcomes too: whoever
+    runs this again may have put the missing file in place. The shard's earlier file gives what it holds.
+    """
+    committed = read_committed(store, folder)
+    earlier = {shard.name: committed[shard.name] for shard in shards if shard.name in committed}
+    run = _Run(store, folder, spec, access, dict(label_ids), progress)
+    progress.start(_TITLES.get(folder, "Downloading"), sum(len(shard.images) for shard in shards), "images")
+    for _, result in earlier.values():
+        progress.advance(len(result.results), failed=failures(result))
+    results = {name: result for name, (_, result) in earlier.items()}
+
+    missing = [shard for shard in shards if shard.name not in results]
+    if missing:
+        library = _Library.of(siblings, folder)
+        copied = run.copy([(shard, twin) for shard in missing if (twin := library.twin(shard, run)) is not None])
+        results |= copied
+        results |= run.make([run.task(shard, library.donors(shard, run)) for shard in missing if shard.name not in copied])
+    if _over_budget(results.values(), spec):
+        again = [shard for shard in shards if shard.name in earlier and failures(earlier[shard.name][1])]
+        results |= run.make([run.task(shard, _own_donors(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again])
+    progress.finish()
+    return [results[shard.name] for shard in shards]
+
+
+def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResult]]:
+    """Every committed shard of a folder by name: the highest attempt and its result."""
+    latest: dict[str, int] = {}
+    for key in store.keys(f"{names.SHARDS_FOLDER}/{folder}"):
+        name, attempt = names.shard_of_marker(key)
+        latest[name] = max(attempt, latest.get(name, 0))
+
+    def read(item: tuple[str, int]) -> ShardResult:
+        return decode(store.read(names.shard_marker(folder, *item)), ShardResult)
+
+    return {name: (attempt, result) for (name, attempt), result in zip(latest.items(), _parallel(read, latest.items()), strict=True)}
+
+
+def tidy(store: Store, folder: str, results: Iterable[ShardResult]) -> None:
+    """Removes what no marker names: files of attempts that lost a race, were superseded or were killed. Only when every shard of the folder is committed."""
+    wanted = {result.file for result in results}
+    store.remove([key for key in store.keys(folder) if key.endswith(".tfrecord") and key not in wanted])
+    store.sweep(folder)
+
+
+def failures(result: ShardResult) -> int:
+    """How many pictures of a shard were not stored."""
+    return sum(image.outcome is not Outcome.STORED for image in result.results)
+
+
+def count_outcomes(results: Iterable[ShardResult]) -> Counter[Outcome]:
+    return Counter(image.outcome for result in results for image in result.results)
+
+
+def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, field: str) -> None:
+    """Raises `WorkFailed` with the counts and the three commonest reasons where more pictures failed than `maxFailedPercent` allows, or all of them."""
+    outcomes = count_outcomes(results)
+    planned, stored = outcomes.total(), outcomes[Outcome.STORED]
+    if stored and not _over_budget(results, spec):
+        return
+    del outcomes[Outcome.STORED]
+    examples = {image.outcome: image for result in reversed(results) for image in reversed(result.results)}
+    reasons = "; ".join(
+        f"{outcome} {count} times (image {examples[outcome].image_id}: {examples[outcome].detail})"
+        for outcome, count in outcomes.most_common(3)
+    )
+    share = "none of the" if not stored else f"{planned - stored} of the"
+    verb = "could be stored" if not stored else "could not be stored"
+    raise WorkFailed(f"{share} {planned} planned pictures {verb}, {field} allows {spec.download.max_failed_percent}%: {reasons}")
+
+
+def manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> bytes:
+    """manifest.parquet: one row per planned picture, in plan order. The same rows are the same bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        _row(image, ended, shard.subset, result.file)
+        for shard, result in zip(shards, results, strict=True)
+        for image, ended in zip(shard.images, result.results, strict=True)
+    ]
+    schema = pa.schema(
+        [
+            ("image_id", pa.int64()),
+            ("url", pa.string()),
+            ("outcome", pa.string()),
+            ("sha256", pa.string()),
+            ("bytes", pa.int64()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("license", pa.int32()),
+            ("shard", pa.string()),
+            ("reason", pa.string()),
+            ("file_name", pa.string()),
+            ("subset", pa.string()),
+            ("scene", pa.string()),
+            ("detail", pa.string()),
+            ("page", pa.string()),
+        ]
+    )
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _row(image: PlannedImage, ended: ImageResult, subset: str, file: str) -> dict[str, object]:
+    return {
+        "image_id": image.image_id,
+        "url": image.url,
+        "outcome": ended.outcome.value,
+        "sha256": ended.sha256,
+        "bytes": ended.bytes,
+        "width": ended.width,
+        "height": ended.height,
+        "license": image.license,
+        "shard": file if ended.outcome is Outcome.STORED else "",
+        "reason": image.reason,
+        "file_name": image.file_name,
+        "subset": subset,
+        "scene": image.scene,
+        "detail": ended.detail,
+        "page": image.page,
+    }
+
+
+def _over_budget(results: Iterable[ShardResult], spec: NegativeDatasetSpec) -> bool:
+    outcomes = count_outcomes(results)
+    failed = outcomes.total() - outcomes[Outcome.STORED]
+    return failed * 100 > spec.download.max_failed_percent * outcomes.total()
+
+
+def _stored(results: Iterable[ShardResult]) -> Iterable[tuple[str, str]]:
+    return ((result.subset, str(image.image_id)) for result in results for image in result.results if image.outcome is Outcome.STORED)
+
+
+def _by_subset(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    grouped: dict[str, list[str]] = {}
+    for subset, value in pairs:
+        grouped.setdefault(subset, []).append(value)
+    return {subset: tuple(values) for subset, values in grouped.items()}
+
+
+def _parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(function, items))
+
+
+class _Run:
+    """What every shard of one run has in common, and how many pictures of each it has told the progress."""
+
+    def __init__(
+        self, store: Store, folder: str, spec: NegativeDatasetSpec, access: Access, label_ids: dict[str, int], progress: Progress
+    ) -> None:
+        self.store, self.folder, self.spec, self.access, self.label_ids = store, folder, spec, access, label_ids
+        self._progress = progress
+
+    def task(self, shard: ShardPlan, donors: dict[int, Donor], attempt: int = 1) -> ShardTask:
+        return ShardTask(
+            store_url=self.store.url,
+            folder=self.folder,
+            shard=shard,
+            download=self.spec.download,
+            access=self.access,
+            label_ids=self.label_ids,
+            attempt=attempt,
+            donors=donors,
+        )
+
+    def inputs(self, image: PlannedImage) -> str:
+        return image_inputs(image, self.spec.download, self.label_ids)
+
+    def shard_inputs(self, shard: ShardPlan) -> str:
+        return shard_inputs(shard, self.spec.download, self.label_ids)
+
+    def make(self, tasks: list[ShardTask]) -> dict[str, ShardResult]:
+        """Runs the tasks on Ray."""
+        if not tasks:
+            return {}
+        results = {}
+        told = [(0, 0)] * len(tasks)
+
+        def report(index: int, done: int, failed: int) -> None:
+            # After a lost worker the sums begin again; they count when they pass what was told before.
+            before = told[index]
+            if tasks[index].attempt == 1 and done > before[0]:
+                told[index] = (done, max(failed, before[1]))
+                self._progress.advance(done - before[0], failed=max(failed - before[1], 0))
+
+        for index, result in on_ray.map_unordered(run_shard, tasks, workers=self.spec.ray.workers, report=report):
+            report(index, len(result.results), failures(result))
+            results[result.name] = result
+        return results
+
+    def copy(self, pairs: list[tuple[ShardPlan, tuple[Store, ShardResult]]]) -> dict[str, ShardResult]:
+        """Copies shards of other revisions on the store's side: the file, then a marker that names it."""
+
+        def copy(pair: tuple[ShardPlan, tuple[Store, ShardResult]]) -> ShardResult | None:
+            shard, (source, twin) = pair
+            key = names.shard_records(self.folder, shard.name, twin.sha256) if twin.file else ""
+            try:
+                if key:
+                    self.store.copy(source, key, twin.file)
+            except MissingObject:
+                return None
+            copied = msgspec.structs.replace(twin, name=shard.name, subset=shard.subset, file=key)
+            return commit(self.store, names.shard_marker(self.folder, shard.name), copied)
+
+        results = {result.name: result for result in _parallel(copy, pairs) if result is not None}
+        for result in results.values():
+            self._progress.advance(len(result.results), failed=failures(result))
+        return results
+
+
+class _Library:
+    """What other revisions of the same data set hold: whole shards by their inputs, and single records by theirs."""
+
+    def __init__(self) -> None:
+        self._shards: dict[str, tuple[Store, ShardResult]] = {}
+        self._records: dict[str, Donor] = {}
+
+    @classmethod
+    def of(cls, siblings: Sequence[Store], folder: str) -> _Library:
+        """Reads the markers of every sibling."""
+        library = cls()
+        for sibling in siblings:
+            accepted = sibling.exists(_STAGE_MARKERS[folder])
+            for _, result in read_committed(sibling, folder).values():
+                # The failures of a data set that was accepted are accepted too; those of one that was not are asked for again.
+                if accepted or not failures(result):
+                    library._shards.setdefault(result.inputs, (sibling, result))
+                for image in result.results:
+                    if image.outcome is Outcome.STORED:
+                        library._records.setdefault(image.inputs, Donor(sibling.url, result.file, image))
+        return library
+
+    def twin(self, shard: ShardPlan, run: _Run) -> tuple[Store, ShardResult] | None:
+        """A shard of another revision with the same pictures."""
+        return self._shards.get(run.shard_inputs(shard)) if self._shards else None
+
+    def donors(self, shard: ShardPlan, run: _Run) -> dict[int, Donor]:
+        """The records of other revisions that the shard can take, by the picture's position."""
+        if not self._records:
+            return {}
+        found = ((index, self._records.get(run.inputs(image))) for index, image in enumerate(shard.images))
+        return {index: donor for index, donor in found if donor is not None}
+
+
+def _own_donors(store: Store, result: ShardResult) -> dict[int, Donor]:
+    """What a shard's earlier attempt has stored."""
+    return {index: Donor(store.url, result.file, image) for index, image in enumerate(result.results) if image.outcome is Outcome.STORED}
