@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 SERVICE_NETWORK = "10.96.0.0/16"
-POD_NETWORK = "10.244.0.0/16"
+POD_NETWORK = "10.244.0.0/16"  # node N has 10.244.N.0/24 of it
+CLUSTER_DNS = "10.96.0.10"
+CLUSTER_DOMAIN = "cluster.local"
 
 ADMIN = "admin"
 _COMPONENTS = {
@@ -145,6 +147,20 @@ class ControlPlane:
             f"--secure-port={self.scheduler_port}",
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
+        ]
+
+    @property
+    def proxy(self) -> list[str]:
+        """The one kube-proxy of all nodes: they share one network."""
+        return [
+            self._program("kube-proxy"),
+            f"--kubeconfig={self.kubeconfig_file('kube-proxy')}",
+            "--hostname-override=node1",
+            "--proxy-mode=iptables",
+            f"--cluster-cidr={POD_NETWORK}",
+            "--conntrack-max-per-core=0",  # these limits are the machine's to set
+            "--conntrack-tcp-timeout-established=0",
+            "--conntrack-tcp-timeout-close-wait=0",
         ]
 
     def _program(self, name: str) -> str:

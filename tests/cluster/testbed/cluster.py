@@ -1,0 +1,179 @@
+"""The test cluster's life: up, faults, down."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from kubernetes.config import new_client_from_config
+from kubernetes.dynamic import DynamicClient
+
+from testbed import machine, objects, supervisor
+from testbed.binaries import Unavailable, cache_folder, kubernetes_folder
+from testbed.layout import Layout
+from testbed.node import Node
+from testbed.processes import Failed, tail
+
+log = logging.getLogger(__name__)
+
+
+def layout(node_count: int = 0) -> Layout:
+    """The layout of a cluster of `node_count` nodes; with 0, of the cluster that is up."""
+    folder = cache_folder("cluster")
+    if not node_count:
+        node_count = sum(name.startswith("node") for name in os.listdir(folder))
+    weed = shutil.which("weed") or os.path.join(os.path.dirname(sys.executable), "weed")
+    return Layout(folder, node_count, weed)
+
+
+class Cluster:
+    """The cluster of this machine. Faults are put into it by name of a program: `kube-apiserver`, `etcd`, `kubelet-node2`, `s3`, …."""
+
+    def __init__(self, where: Layout) -> None:
+        self.layout = where
+        self.kubeconfig = where.plane.kubeconfig_file()
+
+    @property
+    def running(self) -> bool:
+        return self._supervisor() is not None
+
+    def up(self) -> None:
+        """Starts it and waits until every node is Ready. Its containers' images must have been loaded, or be loaded afterwards."""
+        if self.running:
+            raise Unavailable(f"The test cluster is up already: export KUBECONFIG={self.kubeconfig}")
+        kubernetes_folder()
+        self.down()
+        where = self.layout
+        for folder in (where.folder, where.logs, os.path.dirname(where.pid_file(""))):
+            os.makedirs(folder, exist_ok=True)
+        for node in where.nodes:
+            os.makedirs(node.folder)
+        where.plane.prepare(*(node.name for node in where.nodes))
+        where.s3.prepare()
+        supervisor.make_mount_points(where)
+        machine.make_network()
+        self._wait_until_ready(self._start_supervisor())
+
+    def down(self) -> None:
+        """Ends it, and removes everything of it but the images in the cache."""
+        process = self._supervisor()
+        if process is not None:
+            os.kill(_first_child(process), signal.SIGKILL)  # the kernel reports its end after the end of every process in its namespace
+            while self._supervisor() is not None:
+                time.sleep(0.05)
+        machine.remove_network()
+        for node in self.layout.nodes:
+            machine.kill_cgroup(node.cgroup)
+            machine.remove_cgroup(node.cgroup)
+        supervisor.remove_mount_points(self.layout)
+        shutil.rmtree(self.layout.folder)
+
+    def dynamic(self) -> DynamicClient:
+        """A client with the admin's rights."""
+        return DynamicClient(new_client_from_config(self.kubeconfig))
+
+    # --- faults -----------------------------------------------------------------------------------------------------------------------
+
+    def kill(self, program: str) -> None:
+        """Ends a program by SIGKILL. It is started again at once, as a node's own supervisor would."""
+        with open(self.layout.pid_file(program), encoding="ascii") as stream:
+            self.enter("--pid", "--mount", command=("kill", "-KILL", stream.read()))
+
+    def hold_down(self, program: str) -> None:
+        """Ends a program by SIGKILL and keeps it from being started again until `release`."""
+        with open(self.layout.held_down(program), "w", encoding="ascii"):
+            pass
+        self.kill(program)
+
+    def release(self, program: str) -> None:
+        """Lets a program start that was held down."""
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self.layout.held_down(program))
+
+    def lose_node(self, number: int) -> None:
+        """Ends everything that runs on a node, containers included, as when its power goes, until `return_node`."""
+        node = self._node(number)
+        for program in (f"containerd-{node.name}", f"kubelet-{node.name}"):
+            with open(self.layout.held_down(program), "w", encoding="ascii"):
+                pass
+        machine.kill_cgroup(node.cgroup)
+
+    def return_node(self, number: int) -> None:
+        """Starts a lost node again, as after a reboot."""
+        for program in ("containerd", "kubelet"):
+            self.release(f"{program}-{self._node(number).name}")
+
+    # --- parts ------------------------------------------------------------------------------------------------------------------------
+
+    def enter(self, *namespaces: str, command: tuple[str, ...]) -> str:
+        """Runs a command inside namespaces of the cluster, and returns what it prints."""
+        process = self._supervisor()
+        if process is None:
+            raise Unavailable("The test cluster is not up.")
+        return machine.run("nsenter", f"--target={_first_child(process)}", *namespaces, "--", *command)
+
+    def _node(self, number: int) -> Node:
+        return self.layout.nodes[number - 1]
+
+    def _start_supervisor(self) -> subprocess.Popen[bytes]:
+        script = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cluster.py")
+        namespaces = [
+            "nsenter",
+            f"--net=/run/netns/{machine.NETWORK_NAMESPACE}",
+            "unshare",
+            "--fork",
+            "--pid",
+            "--mount",
+            "--mount-proc",
+            "--kill-child",
+        ]
+        inside = [sys.executable, script, "supervise", f"--nodes={self.layout.node_count}"]
+        with open(os.path.join(self.layout.logs, "supervisor.log"), "ab") as stream:
+            # Not `ip netns exec`: it mounts /sys anew, and the control groups are lost.
+            process = subprocess.Popen(
+                [*namespaces, *inside], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+            )
+        with open(self.layout.supervisor_pid, "w", encoding="ascii") as stream:
+            stream.write(str(process.pid))
+        return process
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + 120
+        log_file = os.path.join(self.layout.logs, "supervisor.log")
+        while not self._nodes_ready():
+            if process.poll() is not None:
+                raise Failed(f"The cluster's first process ended. Its log, {log_file}, ends with:\n{tail(log_file)}")
+            if time.monotonic() > deadline:
+                raise Failed(f"Not every node was Ready in 120 s. The logs are in {self.layout.logs}.")
+            time.sleep(0.25)
+
+    def _nodes_ready(self) -> bool:
+        if not os.path.exists(self.layout.plane.certificate):
+            return False
+        try:
+            nodes = objects.get(self.dynamic(), "/api/v1/nodes")["items"]
+        except Exception as unreachable:  # noqa: BLE001 -- the client raises half a dozen kinds while the server starts; the deadline is the judge
+            log.debug("not yet: %s", unreachable)
+            return False
+        return len(nodes) == self.layout.node_count and all(objects.condition(node, "Ready") == "True" for node in nodes)
+
+    def _supervisor(self) -> int | None:
+        """The process that holds the cluster, or None when there is none."""
+        try:
+            with open(self.layout.supervisor_pid, encoding="ascii") as stream:
+                process = int(stream.read())
+            with open(f"/proc/{process}/cmdline", "rb") as stream:
+                return process if b"--kill-child" in stream.read() else None
+        except (FileNotFoundError, ValueError, ProcessLookupError):
+            return None
+
+
+def _first_child(process: int) -> int:
+    with open(f"/proc/{process}/task/{process}/children", encoding="ascii") as stream:
+        return int(stream.read().split()[0])
