@@ -1,0 +1,23 @@
+"""The CRD in the chart is the one that the types say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from negset_api.schema import custom_resource_definition
+
+FILE = Path(__file__).parents[2] / "charts" / "negset" / "files" / "crd.yaml"
+
+
+def test_the_charts_crd_is_current():
+    """Where it is not: .venv/bin/negset crd > charts/negset/files/crd.yaml."""
+    assert yaml.safe_load(FILE.read_text()) == custom_resource_definition()
+
+
+def test_the_charts_crd_is_what_the_command_prints(capsys):
+    from negset_jobs.cli import main
+
+    assert main(["crd"]) == 0
+    assert capsys.readouterr().out == FILE.read_text()

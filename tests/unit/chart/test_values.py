@@ -1,0 +1,88 @@
+"""A value that means nothing is refused before anything is installed, with a message that names it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from negset_operator.config import Config
+
+CHART = Path(__file__).parents[3] / "charts" / "negset"
+
+REFUSED = {
+    "a misspelt value": ({"replicas": 2}, "additional properties 'replicas' not allowed"),
+    "a misspelt value further down": ({"image": {"tagg": "1"}}, "at '/image': additional properties 'tagg' not allowed"),
+    "a misspelt setting of the operator": ({"config": {"netwroks": {}}}, "at '/config': additional properties 'netwroks' not allowed"),
+    "a number where a quantity is due": (
+        {"config": {"pods": {"trainer": {"requests": {"cpu": 2}}}}},
+        "at '/config/pods/trainer/requests/cpu': got number, want string",
+    ),
+    "resources without limits": ({"resources": {"limits": None}}, "at '/resources': missing property 'limits'"),
+    "a network that is an address": ({"config": {"networks": {"allowed": ["10.0.0.1"]}}}, "at '/config/networks/allowed/0'"),
+    "a namespace that cannot exist": ({"watchNamespaces": ["Team_A"]}, "at '/watchNamespaces/0'"),
+    "a namespace given twice": ({"watchNamespaces": ["a", "a"]}, "at '/watchNamespaces'"),
+    "a digest that is none": ({"image": {"digest": "latest"}}, "at '/image/digest'"),
+    "a pull policy that Kubernetes does not know": ({"image": {"pullPolicy": "Sometimes"}}, "at '/image/pullPolicy'"),
+    "patience without any attempt": ({"config": {"patience": {"attempts": 0}}}, "at '/config/patience/attempts'"),
+    "a monitor without a service to find the pods by": (
+        {"metrics": {"service": False, "serviceMonitor": {"enabled": True}}},
+        "metrics.serviceMonitor.enabled needs metrics.service",
+    ),
+    "an account that is neither made nor named": ({"serviceAccount": {"create": False}}, "serviceAccount.name is needed"),
+}
+
+
+@pytest.mark.parametrize(("values", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_the_chart_refuses(helm, values, message):
+    done = helm("template", "negset", str(CHART), values=values)
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+def schema():
+    return json.loads((CHART / "values.schema.json").read_text())
+
+
+def objects_in(node, path=""):
+    """Every object schema that lists its properties, with its path."""
+    if isinstance(node, dict):
+        if "properties" in node and node.get("type") == "object":
+            yield path, node
+        for key, child in node.items():
+            yield from objects_in(child, f"{path}/{key}")
+
+
+def test_no_object_of_the_schema_takes_unknown_properties():
+    open_ones = [path for path, node in objects_in(schema()) if node.get("additionalProperties") is not False]
+    assert open_ones == []
+
+
+def test_every_value_is_in_the_schema_and_every_property_of_the_schema_has_a_value():
+    """Free-form maps (labels, quantities, selectors) aside; `global` is Helm's own."""
+    found = schema()
+
+    def compare(values, node, path):
+        node = found["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+        if "properties" not in node:
+            return
+        assert set(values) == set(node["properties"]) - {"global"}, path
+        for key, value in values.items():
+            compare(value, node["properties"][key], f"{path}.{key}")
+
+    compare(yaml.safe_load((CHART / "values.yaml").read_text()), found, "")
+
+
+def test_every_setting_of_the_operator_can_be_made_in_the_chart():
+    """Images and namespaces come from values of their own."""
+    settings = {field.encode_name for field in msgspec.structs.fields(Config)} - {"images", "namespaces"}
+    assert set(schema()["properties"]["config"]["properties"]) == settings
+
+
+def test_every_value_has_a_comment():
+    """Values that belong together stand together under one comment; an empty line ends the group."""
+    blocks = (CHART / "values.yaml").read_text().split("\n\n")
+    assert [block.partition(":")[0] for block in blocks if not block.startswith("#")] == []
