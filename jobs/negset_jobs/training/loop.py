@@ -1,0 +1,285 @@
+"""The training loop, made of the pieces of object_detection/model_lib_v2.py.
+
+Its own `train_loop` cannot report progress, stop in between, tell what it was fed, or save what comes after the last multiple of its checkpoint interval. What is trained
+here is the same: `eager_train_step` under a distribution strategy, losses divided by the number of replicas.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from negset_jobs.training import compat  # noqa: F401  isort: skip
+import tensorflow as tf
+from object_detection import model_lib_v2
+from object_detection.builders import model_builder, optimizer_builder
+from object_detection.core import standard_fields
+from object_detection.utils import config_util
+
+from negset_api.errors import Interrupted, InvalidInput, WorkFailed
+from negset_jobs.progress import Progress
+from negset_jobs.training import events
+from negset_jobs.training.checkpoints import KEPT
+
+log = logging.getLogger(__name__)
+
+_CHUNKS: Final = 200  # points of the loss curve that a training gives at least, where it has as many steps
+_MOST_STEPS: Final = 100  # steps between two looks at the clock, the signals and the losses
+_CHUNK_SECONDS: Final = 2.0  # how long a request to stop waits at most, about
+_BLANKS: Final = "blanks"
+_STOP: Final = "stop"
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a training begins: at `resume`, the local prefix of its own checkpoint after `step` steps; else with the weights of `weights`; else with random ones."""
+
+    resume: str = ""
+    weights: str = ""
+    step: int = 0
+    pictures: int = 0
+    blanks: int = 0
+
+
+class Trained(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training did. `pictures` and `blanks` count what was fed, over all attempts; `steps_per_second` leaves out the first chunk, which builds the graph."""
+
+    pictures: int
+    blanks: int
+    steps_per_second: float
+
+
+Save = Callable[[str, int, int, int], None]
+"""Receives a checkpoint: local prefix, step, pictures and pictures without a box fed up to then."""
+
+
+def strategy() -> Any:
+    """How the steps are spread: over the workers of `TF_CONFIG`, over this machine's GPUs, or not at all. Must be called before anything else of TensorFlow."""
+    cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
+    if sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")) > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.MirroredStrategy() if len(tf.config.list_physical_devices("GPU")) > 1 else tf.distribute.get_strategy()
+
+
+def train(
+    config: Any,
+    make_batches: Callable[[Any, Any], Any],
+    start: Start,
+    *,
+    where: Any,
+    seed: int,
+    folder: str,
+    checkpoint_every: int,
+    save: Save,
+    progress: Progress,
+) -> Trained:
+    """Trains for the configuration's `num_steps`. `make_batches(model, context)` gives the `tf.data.Dataset` of a worker; `where` is the `strategy`.
+
+    Checkpoints go to `folder` and to `save`, at every multiple of `checkpoint_every` steps and at the end; event files to `folder`/train. Raises `Interrupted` after a SIGTERM or
+    SIGINT, having saved; `WorkFailed` where the loss is not finite; `InvalidInput` where the Object Detection API refuses the configuration.
+    """
+    tf.keras.utils.set_random_seed(seed)
+    steps, batch = config.train_config.num_steps, config.train_config.batch_size
+    with where.scope(), _refusals():
+        trainer = _Trainer(config, where)
+        batches = iter(where.distribute_datasets_from_function(lambda context: make_batches(trainer.model, context)))
+        trainer.restore(start, batches)
+        manager = tf.train.CheckpointManager(trainer.checkpoint, _own(where, folder), max_to_keep=KEPT)
+    writer = tf.summary.create_file_writer(_own(where, os.path.join(folder, "train")))
+    step, pictures, blanks = start.step, start.pictures, start.blanks
+    several = where.extended._in_multi_worker_mode()  # noqa: SLF001 (the public API has no such question)
+    clock = _Clock(steps, several=several)
+    with where.scope(), writer.as_default(), _asked_to_stop() as stop:
+        progress.start("Training", steps - step, "steps")
+        while step < steps:
+            count = min(clock.chunk, steps - step, checkpoint_every - step % checkpoint_every)
+            began = time.perf_counter()
+            sums = {name: float(value) for name, value in trainer.run(batches, count, stop=stop.is_set()).items()}
+            clock.took(count, time.perf_counter() - began)
+            step, pictures, blanks = step + count, pictures + count * batch, blanks + round(sums.pop(_BLANKS))
+            halted = sums.pop(_STOP) > 0 if several else stop.is_set()
+            losses = {name: value / count for name, value in sums.items()}
+            _require_finite(losses, step)
+            events.write(step, losses, clock.steps_per_second, trainer.learning_rate())
+            if step % checkpoint_every == 0 or step == steps or halted:
+                writer.flush()
+                path = manager.save(checkpoint_number=step)
+                if where.extended.should_checkpoint:
+                    save(path, step, pictures, blanks)
+            progress.advance(count, note=f"loss {losses[events.TOTAL]:.3f}")
+            if halted and step < steps:
+                raise Interrupted(
+                    f"stopped after step {step} of {steps}, as asked; its checkpoint is saved, and the next run goes on from there"
+                )
+        progress.finish()
+    return Trained(pictures=pictures, blanks=blanks, steps_per_second=clock.average)
+
+
+class _Trainer:
+    """The model, its optimizer and the compiled steps."""
+
+    def __init__(self, config: Any, where: Any) -> None:
+        self._where, self._train = where, config.train_config
+        self.model = model_builder.build(config.model, is_training=True)
+        _build_variables(self.model, config)
+        self.step = tf.Variable(
+            0, trainable=False, dtype=tf.int64, name="global_step", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+        )
+        self._optimizer, (rate,) = optimizer_builder.build(self._train.optimizer, global_step=self.step)
+        self._rate = rate if callable(rate) else lambda: rate
+        if self._train.optimizer.use_moving_average:
+            self._optimizer.shadow_copy(self.model)
+        # The names are those of the API's own loop, so that its programs read the checkpoints.
+        self.checkpoint = tf.train.Checkpoint(step=self.step, model=self.model, optimizer=self._optimizer)
+        self._compiled = tf.function(self._steps, autograph=False, reduce_retracing=True)
+
+    def learning_rate(self) -> float:
+        return float(self._rate())
+
+    def restore(self, start: Start, batches: Any) -> None:
+        """Loads what the training begins with."""
+        if start.resume:
+            self.checkpoint.restore(start.resume)
+        elif start.weights:
+            tf.train.Checkpoint(model=self.model).restore(start.weights).expect_partial().assert_existing_objects_matched()
+        elif self._train.fine_tune_checkpoint:
+            config_util.update_fine_tune_checkpoint_type(self._train)
+            model_lib_v2.load_fine_tune_checkpoint(
+                self.model,
+                self._train.fine_tune_checkpoint,
+                self._train.fine_tune_checkpoint_type,
+                self._train.fine_tune_checkpoint_version,
+                run_model_on_dummy_input=False,
+                input_dataset=batches,
+                unpad_groundtruth_tensors=self._train.unpad_groundtruth_tensors,
+            )
+
+    def run(self, batches: Any, count: int, *, stop: bool) -> dict[str, Any]:
+        """Makes `count` steps. Returns sums over the steps: the losses, the pictures without a box, and how many replicas were asked to stop."""
+        return dict(self._compiled(batches, tf.constant(count), tf.constant(float(stop))))
+
+    def _steps(self, batches: Any, count: Any, stop: Any) -> dict[str, Any]:
+        def body(index: Any, sums: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            features, labels = next(batches)
+            values = self._where.run(self._one_step, args=(features, labels, stop))
+            totals = {name: self._where.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for name, value in values.items()}
+            return index + 1, {name: sums[name] + totals[name] for name in sums}
+
+        zeros = {name: tf.constant(0.0) for name in (events.TOTAL, events.CLASSIFICATION, events.LOCALIZATION, _BLANKS, _STOP)}
+        return dict(tf.while_loop(lambda index, _: index < count, body, (tf.constant(0), zeros))[1])
+
+    def _one_step(self, features: Any, labels: Any, stop: Any) -> dict[str, Any]:
+        boxes = labels[standard_fields.InputDataFields.num_groundtruth_boxes]
+        losses = model_lib_v2.eager_train_step(
+            self.model,
+            features,
+            labels,
+            self._train.unpad_groundtruth_tensors,
+            self._optimizer,
+            training_step=self.step,
+            add_regularization_loss=self._train.add_regularization_loss,
+            clip_gradients_value=self._train.gradient_clipping_by_norm or None,
+            num_replicas=self._where.num_replicas_in_sync,
+        )
+        self.step.assign_add(1)
+        return {
+            events.TOTAL: losses["Loss/total_loss"],
+            # Faster R-CNN has these losses once for each of its stages.
+            events.CLASSIFICATION: _sum(losses, "classification_loss", "objectness_loss"),
+            events.LOCALIZATION: _sum(losses, "localization_loss"),
+            _BLANKS: tf.reduce_sum(tf.cast(tf.equal(boxes, 0), tf.float32)),
+            _STOP: tf.identity(stop),
+        }
+
+
+def _sum(losses: dict[str, Any], *endings: str) -> Any:
+    return tf.add_n([tf.cast(value, tf.float32) for name, value in losses.items() if name.endswith(endings)])
+
+
+def _build_variables(model: Any, config: Any) -> None:
+    """Creates the model's variables at once and outside a graph: the seed alone decides their values then, whatever data follow, and the step is traced once instead of twice."""
+    resizer = config_util.get_image_resizer_config(config.model)
+    height, width = (side if side and side > 0 else 256 for side in config_util.get_spatial_image_size(resizer))
+    model._is_training = False  # noqa: SLF001 (as in model_lib_v2._ensure_model_is_built)
+    tf.keras.backend.set_learning_phase(False)
+    images, shapes = model.preprocess(tf.zeros((1, height, width, 3)))
+    labels = standard_fields.BoxListFields
+    model.provide_groundtruth(
+        **{
+            f"groundtruth_{labels.boxes}_list": [tf.constant([[0.0, 0.0, 1.0, 1.0]])],
+            "groundtruth_classes_list": [tf.one_hot([0], model.num_classes)],
+        }
+    )
+    model.postprocess(model.predict(images, shapes), shapes)
+
+
+class _Clock:
+    """Decides how many steps are made before the next look at the signals and the losses, and measures the speed."""
+
+    def __init__(self, steps: int, *, several: bool) -> None:
+        # Workers must make the same chunks to stop at the same step, and their clocks differ.
+        self._most = max(1, min(_MOST_STEPS // 10 if several else _MOST_STEPS, steps // _CHUNKS))
+        self._fixed = several
+        self._counted, self._seconds, self._first = 0, 0.0, 0.0
+        self.chunk = 1
+        self.steps_per_second = 0.0
+
+    def took(self, count: int, seconds: float) -> None:
+        self.steps_per_second = count / seconds
+        if not self._first:
+            self._first = seconds
+        else:
+            self._counted, self._seconds = self._counted + count, self._seconds + seconds
+        affordable = self._most if self._fixed or not self._counted else math.ceil(_CHUNK_SECONDS * self._counted / self._seconds)
+        self.chunk = max(1, min(self._most, affordable))
+
+    @property
+    def average(self) -> float:
+        """Steps per second without the first chunk, unless there is no other."""
+        return self._counted / self._seconds if self._counted else self.steps_per_second
+
+
+def _own(where: Any, folder: str) -> str:
+    """The chief's folder; another worker, which has to save too, gets one of its own that nobody reads."""
+    return folder if where.extended.should_checkpoint else os.path.join(folder, f"worker-{where.extended._task_id}")  # noqa: SLF001
+
+
+def _require_finite(losses: dict[str, float], step: int) -> None:
+    if not all(map(math.isfinite, losses.values())):
+        raise WorkFailed(
+            f"the loss is not a finite number at step {step}; lower the learning rate in train_config.optimizer, set train_config.gradient_clipping_by_norm "
+            "(10.0 is a common value), or raise spec.training.batchSize"
+        )
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """The Object Detection API refuses configurations with whatever exception is at hand."""
+    try:
+        yield
+    except (ValueError, TypeError, NotImplementedError, KeyError, IOError) as error:
+        raise InvalidInput(f"spec.training.pipelineConfig: the Object Detection API refuses it: {' '.join(str(error).split())}") from error
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """Set by SIGTERM or SIGINT while the block runs; handlers can be installed in the main thread only, elsewhere it stays unset."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,174 @@
+"""What a model is worth on the pictures held out: false positives at a fixed recall, and COCO's average precision. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from negset_api.values import Box, Detection, Measurement, ScoredImage
+
+IOU: Final = 0.5
+"""How much a detection must overlap an object to have found it."""
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Truth(msgspec.Struct, frozen=True, kw_only=True):
+    """A held-out positive: its size in pixels and its objects. Crowd regions and difficult objects are there to be ignored."""
+
+    image_id: str
+    width: int
+    height: int
+    objects: tuple[Box, ...]
+
+    @property
+    def counted(self) -> tuple[Box, ...]:
+        """The objects that a model should find."""
+        return tuple(box for box in self.objects if not (box.crowd or box.difficult))
+
+
+def measure(truths: Sequence[Truth], positives: Sequence[ScoredImage], negatives: Sequence[ScoredImage], *, recall: float) -> Measurement:
+    """Measures the detections on held-out positives, in the order of `truths`, and on held-out negatives, at the threshold that finds the share `recall` of the objects."""
+    objects = sum(len(truth.counted) for truth in truths)
+    scores = [score for truth, scored in zip(truths, positives, strict=True) for score in matched_scores(truth, scored)]
+    threshold, reached = threshold_at_recall(scores, objects, recall)
+    precision, precision_50 = average_precision(truths, positives)
+    return Measurement(
+        threshold=threshold,
+        recall=reached,
+        wanted_recall=recall,
+        false_positives_per_image=false_positives_per_image(negatives, threshold),
+        average_precision=precision,
+        average_precision_50=precision_50,
+        negatives=len(negatives),
+        positives=len(truths),
+        objects=objects,
+    )
+
+
+def matched_scores(truth: Truth, scored: ScoredImage) -> list[float]:
+    """The scores of the detections that find an object, best first.
+
+    As COCO matches (pycocotools/cocoeval.py, `evaluateImg`): the detections choose, best score first, the free object of their class that they overlap most, if by `IOU`
+    at least. A detection's match does not depend on weaker ones, so the matches above a threshold are those of the detections above it.
+    """
+    objects = truth.counted
+    if not objects or not scored.detections:
+        return []
+    overlaps = iou(corners(scored.detections), corners(objects))
+    free = np.ones(len(objects), bool)
+    found = []
+    for index in sorted(range(len(scored.detections)), key=lambda index: -scored.detections[index].score):
+        detection = scored.detections[index]
+        candidates = free & np.array([box.class_name == detection.class_name for box in objects]) & (overlaps[index] >= IOU)
+        if candidates.any():
+            free[int(np.where(candidates, overlaps[index], -1.0).argmax())] = False
+            found.append(detection.score)
+    return found
+
+
+def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) -> tuple[float, float]:
+    """The highest score at which the share `recall` of the objects is found, and the share that is found there.
+
+    `scores` are those of the detections that found an object. Where the wanted share is out of reach, the threshold is the lowest of them, which gives the best there is; where
+    nothing was found at all it is 0, so that every detection on a negative counts.
+    """
+    if not scores or objects == 0:
+        return 0.0, 0.0
+    ranked = sorted(scores, reverse=True)
+    # A recall such as 0.8 of 5 objects is 4, not 5, although 0.8 * 5 may come out as a little more.
+    wanted = max(1, math.ceil(recall * objects - 1e-9))
+    threshold = ranked[min(wanted, len(ranked)) - 1]
+    return threshold, sum(score >= threshold for score in ranked) / objects
+
+
+def false_positives_per_image(negatives: Sequence[ScoredImage], threshold: float) -> float:
+    """Detections with at least the score `threshold`, per picture; 0 where there are no pictures. On a negative every detection is false."""
+    if not negatives:
+        return 0.0
+    return sum(detection.score >= threshold for scored in negatives for detection in scored.detections) / len(negatives)
+
+
+def corners(boxes: Sequence[Box] | Sequence[Detection]) -> Array:
+    """The boxes as an array of shape (n, 4): ymin, xmin, ymax, xmax."""
+    return np.array([(box.ymin, box.xmin, box.ymax, box.xmax) for box in boxes], np.float64).reshape(-1, 4)
+
+
+def iou(first: Array, second: Array) -> Array:
+    """The overlap of each box of `first` (n, 4) with each of `second` (m, 4), as intersection over union in [0, 1], shape (n, m); 0 for empty boxes."""
+    sides = np.minimum(first[:, None, 2:], second[None, :, 2:]) - np.maximum(first[:, None, :2], second[None, :, :2])
+    intersection = np.prod(np.clip(sides, 0, None), axis=-1)
+    area = np.prod(first[:, 2:] - first[:, :2], axis=-1)[:, None] + np.prod(second[:, 2:] - second[:, :2], axis=-1)[None, :]
+    union = area - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+
+
+def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> tuple[float, float]:
+    """COCO's AP over the IoU thresholds 0.50 to 0.95, and at 0.50, by pycocotools; both 0 where there is nothing to find or nothing was detected."""
+    if not any(truth.counted for truth in truths) or not any(image.detections for image in scored):
+        return 0.0, 0.0
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    categories = sorted(
+        {box.class_name for truth in truths for box in truth.objects} | {d.class_name for image in scored for d in image.detections}
+    )
+    ids = {name: index for index, name in enumerate(categories, start=1)}
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it does
+        annotated = COCO()
+        annotated.dataset = _annotations(truths, ids)
+        annotated.createIndex()
+        evaluation = COCOeval(annotated, annotated.loadRes(_results(truths, scored, ids)), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    precision, precision_50 = evaluation.stats[:2]
+    return max(0.0, float(precision)), max(0.0, float(precision_50))
+
+
+def _annotations(truths: Sequence[Truth], ids: dict[str, int]) -> dict[str, Any]:
+    """The truth in COCO's instances format. A difficult object is given as a crowd region, which is how COCO says that it counts neither way."""
+    annotations = []
+    for number, truth in enumerate(truths):
+        for box in truth.objects:
+            x, y, width, height = _pixels(box, truth)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,  # 0 is pycocotools' "no match"
+                    "image_id": number,
+                    "category_id": ids[box.class_name],
+                    "bbox": [x, y, width, height],
+                    "area": width * height,
+                    "iscrowd": int(box.crowd or box.difficult),
+                }
+            )
+    return {
+        "info": {},
+        "images": [{"id": number, "width": truth.width, "height": truth.height} for number, truth in enumerate(truths)],
+        "annotations": annotations,
+        "categories": [{"id": index, "name": name} for name, index in ids.items()],
+    }
+
+
+def _results(truths: Sequence[Truth], scored: Sequence[ScoredImage], ids: dict[str, int]) -> list[dict[str, Any]]:
+    return [
+        {"image_id": number, "category_id": ids[d.class_name], "bbox": list(_pixels(d, truth)), "score": d.score}
+        for number, (truth, image) in enumerate(zip(truths, scored, strict=True))
+        for d in image.detections
+    ]
+
+
+def _pixels(box: Box | Detection, truth: Truth) -> tuple[float, float, float, float]:
+    """x, y, width and height in pixels."""
+    return (
+        box.xmin * truth.width,
+        box.ymin * truth.height,
+        (box.xmax - box.xmin) * truth.width,
+        (box.ymax - box.ymin) * truth.height,
+    )

@@ -1,0 +1,112 @@
+"""Detections of a trained model, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from negset_jobs.training import compat  # noqa: F401  isort: skip
+import numpy as np
+import tensorflow as tf
+from object_detection.builders import model_builder
+from object_detection.core import standard_fields
+
+from negset_api.errors import WorkFailed
+from negset_api.values import Detection, ScoredImage
+from negset_jobs.access import Access
+from negset_jobs.training.config import label_names, parse
+
+MOST_DETECTIONS: Final = 100
+_BATCH: Final = 32
+
+
+class Scorer:
+    """A model restored from a checkpoint, whose graph is built at the first batch. Expensive to make: make one in a process, and score many pictures with it.
+
+    `classes` are in label-map order; where they are not given, the label map is read from where the configuration says it lies. Detections below the score `floor` are left out.
+    """
+
+    def __init__(self, pipeline_config: bytes, checkpoint_prefix: str, *, classes: Sequence[str] = (), floor: float = 0.01) -> None:
+        self.config = parse(pipeline_config, "pipeline.config")
+        self._classes = tuple(classes) or _classes(self.config)
+        self._floor = floor
+        self.model = model_builder.build(self.config.model, is_training=False)
+        self._checkpoint = checkpoint_prefix
+        self._restored = False
+        resizer = getattr(self.config.model, self.config.model.WhichOneof("model")).image_resizer
+        # Without padding, pictures of different shapes do not fit into one batch.
+        uneven = resizer.HasField("keep_aspect_ratio_resizer") and not resizer.keep_aspect_ratio_resizer.pad_to_max_dimension
+        self._batch = (
+            1 if uneven or not (resizer.HasField("fixed_shape_resizer") or resizer.HasField("keep_aspect_ratio_resizer")) else _BATCH
+        )
+        self._detect = tf.function(self._graph, autograph=False, input_signature=[tf.TensorSpec([self._batch], tf.string)])
+
+    def score(self, batch: Sequence[tuple[str, bytes]]) -> list[ScoredImage]:
+        """The detections on each picture, best first, in the order given; a picture is an id and its encoded bytes (JPEG, PNG, BMP or GIF), of any size.
+
+        Raises `WorkFailed` where one cannot be decoded.
+        """
+        scored: list[ScoredImage] = []
+        for start in range(0, len(batch), self._batch):
+            part = batch[start : start + self._batch]
+            # Every call has the same size, filled up with the first picture, so that the graph is built once and its shapes are known.
+            encoded = [picture for _, picture in part] + [part[0][1]] * (self._batch - len(part))
+            try:
+                boxes, scores, classes = (value.numpy() for value in self._run(tf.constant(encoded)))
+            except tf.errors.InvalidArgumentError as error:
+                raise WorkFailed(
+                    f"cannot decode one of the pictures {part[0][0]} to {part[-1][0]}: {error.message.splitlines()[0]}"
+                ) from error
+            scored += [self._image(image_id, boxes[i], scores[i], classes[i]) for i, (image_id, _) in enumerate(part)]
+        return scored
+
+    def _run(self, encoded: Any) -> Any:
+        if not self._restored:
+            restore(self.model, self._checkpoint)
+            self._restored = True
+        return self._detect(encoded)
+
+    def _graph(self, encoded: Any) -> Any:
+        def prepare(picture: Any) -> Any:
+            image = tf.io.decode_image(picture, channels=3, expand_animations=False)
+            image.set_shape((None, None, 3))
+            prepared, shape = self.model.preprocess(tf.cast(image, tf.float32)[tf.newaxis])
+            return prepared[0], shape[0]
+
+        images, shapes = tf.map_fn(prepare, encoded, fn_output_signature=(tf.float32, tf.int32), parallel_iterations=_BATCH)
+        found = detect(self.model, images, shapes)
+        fields = standard_fields.DetectionResultFields
+        return found[fields.detection_boxes], found[fields.detection_scores], found[fields.detection_classes]
+
+    def _image(self, image_id: str, boxes: Any, scores: Any, classes: Any) -> ScoredImage:
+        best = [index for index in np.argsort(-scores, kind="stable")[:MOST_DETECTIONS] if scores[index] >= self._floor]
+        return ScoredImage(
+            image_id=image_id,
+            detections=tuple(
+                Detection(
+                    ymin=float(boxes[i][0]),
+                    xmin=float(boxes[i][1]),
+                    ymax=float(boxes[i][2]),
+                    xmax=float(boxes[i][3]),
+                    score=float(scores[i]),
+                    class_name=self._classes[int(classes[i])],
+                )
+                for i in best
+            ),
+        )
+
+
+def detect(model: Any, images: Any, shapes: Any) -> dict[str, Any]:
+    """The API's detections on preprocessed pictures; classes count from 0, boxes are normalised."""
+    return dict(model.postprocess(model.predict(images, shapes), shapes))
+
+
+def restore(model: Any, prefix: str) -> None:
+    """Loads the weights. The model creates its variables when it is first used, so this is deferred restoration: each variable is loaded as it is created."""
+    tf.train.Checkpoint(model=model).restore(prefix).expect_partial()
+
+
+def _classes(config: Any) -> tuple[str, ...]:
+    from negset_jobs.store import read_input
+
+    return label_names(read_input(config.train_input_reader.label_map_path, Access(), "train_input_reader.label_map_path"))

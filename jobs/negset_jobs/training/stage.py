@@ -1,0 +1,270 @@
+"""A training round as a stage: from the values before it to `Round`, written last."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from negset_api import names
+from negset_api.errors import InvalidInput, WorkFailed
+from negset_api.spec import NegativeDataset, Training
+from negset_api.values import Measurement, Mining, Positives, Records, Round, ScoredImage, decode, digest, encode
+from negset_jobs.access import Access
+from negset_jobs.progress import Progress
+from negset_jobs.store import MissingObject, Store, expand, open_input
+from negset_jobs.training import checkpoints, config, heldout, inputs, linter, measuring
+
+log = logging.getLogger(__name__)
+
+_WORST: Final = 24
+_WORST_DETECTIONS: Final = 10
+_FLOOR: Final = 1e-3  # detections below this score are not measured; COCO's AP hardly sees them
+_BATCH: Final = 256  # pictures held in memory at once while scoring
+_CHIEF_SECONDS: Final = 6 * 3600
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decides a round, gathered before TensorFlow is imported. `before` is the round gone on from, `data` what the configuration names."""
+
+    number: int
+    training: Training
+    records: Records
+    positives: Positives
+    mining: Mining | None
+    before: Round | None
+    chosen: inputs.Inputs
+    config: Any
+    inputs: str
+
+    @property
+    def negative_percent(self) -> int:
+        return self.training.negative_percent if self.chosen.negatives else 0
+
+
+def train_round(store: Store, dataset: NegativeDataset, number: int, access: Access, progress: Progress) -> Round:
+    """Trains, measures and exports round `number`: 0 is the baseline without negatives, 1 has the negatives, and each later one goes on from the one before with the hard
+    negatives mined in between. Goes on from the newest complete checkpoint of an interrupted attempt.
+
+    Where `TF_CONFIG` names several workers, each calls this; the chief alone writes, and the others return when it has. Raises `InvalidInput`, `WorkFailed` or `Interrupted`.
+    """
+    task = prepare(store, dataset, number, access)
+    from negset_jobs.training import loop
+
+    where = loop.strategy()
+    with tempfile.TemporaryDirectory(prefix="negset-") as scratch:
+        trained = _train(task, store, access, where, scratch, progress)
+        if not where.extended.should_checkpoint:
+            return _wait_for_chief(store, number)
+        value = _finish(task, store, scratch, trained, progress)
+    store.create(names.round_marker(number), encode(value))
+    return value
+
+
+def round_inputs(store: Store, dataset: NegativeDataset, number: int, access: Access) -> str:
+    """The digest of everything that decides what round `number` gives. Raises as `train_round`; needs the values before it."""
+    return prepare(store, dataset, number, access).inputs
+
+
+def prepare(store: Store, dataset: NegativeDataset, number: int, access: Access) -> Task:
+    """Reads the values before the round and makes its configuration. Raises `InvalidInput` where it cannot train."""
+    training = dataset.spec.training
+    if training is None:
+        raise InvalidInput("spec.training: expected a training to run, the manifest has none")
+    records, positives = decode(store.read(names.RECORDS), Records), decode(store.read(names.POSITIVES), Positives)
+    later = number > 1
+    mining = decode(store.read(names.mining_marker(number - 1)), Mining) if later else None
+    before = decode(store.read(names.round_marker(number - 1)), Round) if later else None
+    chosen = inputs.choose(number, positives, records, mining)
+    data = config.Data(
+        classes=positives.classes,
+        label_map=store.location(positives.label_map),
+        train=inputs.weighted(chosen, training.negative_percent, store),
+        held_out=tuple(store.location(key) for key in positives.files.get(names.HELD_OUT, ())),
+    )
+    if not data.held_out or not records.files.get(names.HELD_OUT):
+        raise InvalidInput(
+            "spec: expected pictures held out to measure with; raise heldOutPercent of positives or training, or selection.count"
+        )
+    patched = config.patch_data(config.prepare(training, access), data)
+    return Task(
+        number=number,
+        training=training,
+        records=records,
+        positives=positives,
+        mining=mining,
+        before=before,
+        chosen=chosen,
+        config=patched,
+        inputs=_digest(training, patched, records, positives, mining, before, number),
+    )
+
+
+def _digest(
+    training: Training, patched: Any, records: Records, positives: Positives, mining: Mining | None, before: Round | None, number: int
+) -> str:
+    """What does not change the result is left out: where files lie, how many pods train, how often is saved."""
+    portable = config.patch_data(patched, config.Data(classes=positives.classes, label_map="", train=(), held_out=()))
+    return digest(
+        number == 0,
+        config.render(portable).decode(),
+        training.seed,
+        training.negative_percent if number else 0,
+        training.recall_percent,
+        training.fine_tune_checkpoint,
+        records.inputs,
+        positives.inputs,
+        mining.inputs if mining else "",
+        before.inputs if before else "",
+    )
+
+
+def _train(task: Task, store: Store, access: Access, where: Any, scratch: str, progress: Progress) -> Any:
+    from negset_jobs.training import feeding, loop
+
+    start = _start(task, store, scratch)
+    running = _local_config(task, store, access, scratch, fresh=not (start.resume or start.weights))
+    local = inputs.materialise(store, task.chosen, os.path.join(scratch, "records"))
+    if where.extended.should_checkpoint:
+        store.write(names.round_config(task.number), config.render(task.config))
+
+    def batches(model: Any, context: Any) -> Any:
+        # Where the data were is not in a checkpoint, so a resumed training draws on with another seed.
+        seed = task.training.seed + start.step
+        return feeding.batches(running, model, local, negative_percent=task.negative_percent, seed=seed, context=context)
+
+    with checkpoints.Uploader(store, task.number, task.inputs, events=os.path.join(scratch, "train")) as uploader:
+        return loop.train(
+            running,
+            batches,
+            start,
+            where=where,
+            seed=task.training.seed,
+            folder=scratch,
+            checkpoint_every=task.training.checkpoint_every_steps,
+            save=uploader.save,
+            progress=progress,
+        )
+
+
+def _start(task: Task, store: Store, scratch: str) -> Any:
+    """The newest complete checkpoint of this round, or the last one of the round before, or nothing."""
+    from negset_jobs.training.loop import Start
+
+    folder = os.path.join(scratch, "start")
+    own = checkpoints.complete(store, names.round_checkpoints(task.number), task.inputs)
+    if own:
+        newest = own[-1]
+        log.info("round %d goes on from its checkpoint after step %d", task.number, newest.step)
+        _fetch_events(task, store, scratch)
+        return Start(
+            resume=checkpoints.download(store, newest.prefix, folder), step=newest.step, pictures=newest.pictures, blanks=newest.blanks
+        )
+    return Start(weights=checkpoints.download(store, task.before.checkpoint, folder) if task.before else "")
+
+
+def _fetch_events(task: Task, store: Store, scratch: str) -> None:
+    """The event files of earlier attempts, so that the loss curve is whole."""
+    os.makedirs(os.path.join(scratch, "train"), exist_ok=True)
+    for key in store.keys(names.round_events(task.number)):
+        store.get(key, os.path.join(scratch, "train", os.path.basename(key)))
+
+
+def _local_config(task: Task, store: Store, access: Access, scratch: str, *, fresh: bool) -> Any:
+    """The configuration with what TensorFlow itself opens on this machine: the label map and, for a `fresh` start, the checkpoint to fine-tune."""
+    label_map = os.path.join(scratch, "label_map.pbtxt")
+    store.get(task.positives.label_map, label_map)
+    url, field = config.start_checkpoint(task.config, task.training) if fresh else ("", "")
+    running = config.patch_start(task.config, _download_start(url, access, field, scratch) if url else "")
+    running.train_input_reader.label_map_path = label_map
+    return running
+
+
+def _download_start(url: str, access: Access, field: str, scratch: str) -> str:
+    """Fetches the files of the checkpoint whose prefix is `url`. Returns the local prefix. Raises `InvalidInput`, naming `field`."""
+    folder = os.path.join(scratch, "fine-tune")
+    os.makedirs(folder, exist_ok=True)
+    for suffix in (".index", ".data-*"):
+        for part in expand(url + suffix, access, field):
+            with open_input(part, access, field) as stream, open(os.path.join(folder, os.path.basename(part)), "wb") as target:
+                shutil.copyfileobj(stream, target)
+    return os.path.join(folder, os.path.basename(url))
+
+
+def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Progress) -> Round:
+    """Measures and exports the trained model."""
+    from negset_jobs.training import events, exporting
+    from negset_jobs.training.scoring import Scorer
+
+    last = checkpoints.complete(store, names.round_checkpoints(task.number), task.inputs)[-1]
+    prefix = os.path.join(scratch, os.path.basename(last.prefix))
+    scorer = Scorer(config.render(task.config), prefix, classes=task.positives.classes, floor=_FLOOR)
+    measurement, worst = _measure(task, store, scorer, progress)
+    exported = os.path.join(scratch, "saved_model")
+    exporting.export(scorer.model, exported)
+    for path in sorted(glob.glob(f"{glob.escape(exported)}/**", recursive=True)):
+        if os.path.isfile(path):
+            store.put(path, f"{names.round_saved_model(task.number)}/{os.path.relpath(path, exported)}")
+    return Round(
+        number=task.number,
+        inputs=task.inputs,
+        steps=task.training.steps,
+        seed=task.training.seed,
+        negative_percent=task.negative_percent,
+        measured_negative_percent=100 * trained.blanks / max(1, trained.pictures),
+        miner=linter.focus(task.config, task.training.hard_negative_mining.mode),
+        config=names.round_config(task.number),
+        checkpoint=last.prefix,
+        saved_model=names.round_saved_model(task.number),
+        losses=events.losses(os.path.join(scratch, "train")),
+        steps_per_second=trained.steps_per_second,
+        measurement=measurement,
+        worst=worst,
+    )
+
+
+def _measure(task: Task, store: Store, scorer: Any, progress: Progress) -> tuple[Measurement, tuple[ScoredImage, ...]]:
+    positives, negatives = task.positives.files[names.HELD_OUT], task.records.files[names.HELD_OUT]
+    total = task.positives.images.get(names.HELD_OUT, 0) + task.records.images.get(names.HELD_OUT, 0)
+    progress.start("Measuring", total, "images")
+    truths, found = _score(store, positives, scorer, progress)
+    _, fooled = _score(store, negatives, scorer, progress)
+    progress.finish()
+    measurement = measuring.measure(truths, found, fooled, recall=task.training.recall_percent / 100)
+    return measurement, _worst(fooled)
+
+
+def _score(store: Store, keys: Sequence[str], scorer: Any, progress: Progress) -> tuple[list[measuring.Truth], list[ScoredImage]]:
+    truths: list[measuring.Truth] = []
+    scored: list[ScoredImage] = []
+    stream = heldout.pictures(store, keys)
+    while part := list(itertools.islice(stream, _BATCH)):
+        truths += [truth for truth, _ in part]
+        scored += scorer.score([(truth.image_id, encoded) for truth, encoded in part])
+        progress.advance(len(part))
+    return truths, scored
+
+
+def _worst(negatives: Sequence[ScoredImage]) -> tuple[ScoredImage, ...]:
+    """The negatives that fool the model most, worst first, each with its best-scored detections."""
+    fooled = sorted((image for image in negatives if image.detections), key=lambda image: (-image.score, image.image_id))
+    return tuple(ScoredImage(image_id=image.image_id, detections=image.detections[:_WORST_DETECTIONS]) for image in fooled[:_WORST])
+
+
+def _wait_for_chief(store: Store, number: int) -> Round:
+    """What another worker does once it has trained. Where the chief fails, the Job ends this pod."""
+    deadline = time.monotonic() + _CHIEF_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            return decode(store.read(names.round_marker(number)), Round)
+        except MissingObject:
+            time.sleep(2)
+    raise WorkFailed(f"the chief did not finish round {number} within {_CHIEF_SECONDS} seconds of its last step")
