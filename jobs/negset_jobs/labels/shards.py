@@ -1,0 +1,66 @@
+"""The pictures and label files of one shard, in every format; one unit of work, so that many workers can share them."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from negset_api import names
+from negset_api.values import PlannedImage
+from negset_jobs.labels import coco, voc, yolo
+from negset_jobs.labels.formats import LabelFormat
+from negset_jobs.labels.pictures import Picture, read_pictures
+from negset_jobs.store import Store
+
+FORMATS: Final[Mapping[str, LabelFormat]] = {"YOLO": yolo, "COCO": coco, "VOC": voc}
+"""The label formats by their names in the manifest."""
+
+_WRITERS: Final = 32
+"""Objects written at the same time: they are small, so a remote store's answer time is what counts. With the pictures they hold, at most 64 are in memory."""
+
+
+class LabelTask(msgspec.Struct, frozen=True, kw_only=True):
+    """One shard to write: its TFRecord file, and by source id the planned pictures in it with their stems."""
+
+    store_url: str
+    key: str
+    subset: str
+    formats: tuple[str, ...]
+    planned: dict[str, tuple[PlannedImage, str]]
+
+
+def write_shard(task: LabelTask) -> list[Picture]:
+    """Writes the files of every stored picture of a shard, and returns the pictures in the shard's order."""
+    store = Store(task.store_url)
+    pictures: list[Picture] = []
+
+    def objects() -> Iterable[tuple[str, bytes]]:
+        for picture, encoded in read_pictures(store, task.key, task.subset, task.planned):
+            pictures.append(picture)
+            for name in task.formats:
+                for file in FORMATS[name].picture_files(picture, encoded):
+                    yield f"{names.labels_folder(name)}/{file.key}", file.data
+
+    _write_all(store, objects())
+    return pictures
+
+
+def _write_all(store: Store, objects: Iterable[tuple[str, bytes]]) -> None:
+    """Writes objects concurrently, with a bounded number waiting: the source is read no faster than the store takes them."""
+    remaining = iter(objects)
+    with concurrent.futures.ThreadPoolExecutor(_WRITERS) as writers:
+        waiting: collections.deque[concurrent.futures.Future[None]] = collections.deque()
+        try:
+            for key, data in remaining:
+                waiting.append(writers.submit(store.write, key, data))
+                if len(waiting) >= 2 * _WRITERS:
+                    waiting.popleft().result()
+            for write in waiting:
+                write.result()
+        except BaseException:
+            writers.shutdown(cancel_futures=True)
+            raise

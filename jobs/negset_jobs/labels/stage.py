@@ -1,0 +1,66 @@
+"""The label data sets, from the stored records: nothing is downloaded again, and what was not stored is in no list."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+
+from negset_api import names
+from negset_api.spec import NegativeDataset
+from negset_api.values import Labels, Plan, Records, digest, encode
+from negset_jobs import on_ray
+from negset_jobs.labels.formats import Contents
+from negset_jobs.labels.pictures import Picture, unique_stems
+from negset_jobs.labels.shards import FORMATS, LabelTask, write_shard
+from negset_jobs.progress import Progress
+from negset_jobs.store import Store
+
+
+def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Records, progress: Progress) -> Labels:
+    """Writes the data set of every format but TFRecord that the manifest asks for. Raises `WorkFailed` where a record cannot be read or an object not written."""
+    formats = tuple(name for name in FORMATS if name in dataset.spec.output.formats)
+    progress.start("Writing labels", records.stored, "images")
+    shards: dict[int, list[Picture]] = {}
+    tasks = list(label_tasks(store.url, plan, records, formats))
+    for index, done in on_ray.map_unordered(_write, tasks, workers=dataset.spec.ray.workers):
+        shards[index] = done
+        progress.advance(len(done))
+    pictures = [picture for index in range(len(tasks)) for picture in shards[index]]
+    for name in formats:
+        for file in FORMATS[name].index_files(pictures, _contents(dataset, plan)):
+            store.write(f"{names.labels_folder(name)}/{file.key}", file.data)
+    progress.finish()
+    labels = Labels(
+        inputs=digest(records.inputs, sorted(formats)),
+        folders={name: names.labels_folder(name) for name in formats},
+        images=len(pictures),
+    )
+    store.create(names.LABELS, encode(labels))
+    return labels
+
+
+def _write(task: LabelTask, _: on_ray.Report) -> list[Picture]:
+    return write_shard(task)
+
+
+def label_tasks(store_url: str, plan: Plan, records: Records, formats: Sequence[str]) -> Iterator[LabelTask]:
+    """One task for each stored shard, in plan order."""
+    stems = iter(unique_stems(image for shard in plan.shards for image in shard.images))
+    named = {shard.name: [(image, next(stems)) for image in shard.images] for shard in plan.shards}
+    for subset, keys in records.files.items():
+        for key in keys:
+            # The shard's name comes before the digest: records/train-00003-of-00010.0123abcd.tfrecord
+            shard = posixpath.basename(key).split(".")[0]
+            planned = {str(image.image_id): (image, stem) for image, stem in named[shard]}
+            yield LabelTask(store_url=store_url, key=key, subset=subset, formats=tuple(formats), planned=planned)
+
+
+def _contents(dataset: NegativeDataset, plan: Plan) -> Contents:
+    metadata = dataset.metadata
+    classes = ", ".join(plan.excluded_classes)
+    return Contents(
+        title=f"{metadata.namespace}/{metadata.name}: pictures without {classes}",
+        classes=plan.excluded_classes,
+        categories=plan.categories,
+        licenses=plan.licenses,
+    )

@@ -1,0 +1,46 @@
+"""The Pascal VOC format (The PASCAL Visual Object Classes Challenge 2012 Development Kit): one .xml file without <object> for each picture."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from negset_jobs.labels.formats import Contents, File
+from negset_jobs.labels.pictures import Picture, depth
+
+_UNPRINTABLE: Final = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 (section 2.2) has no way to write."""
+
+
+def picture_files(picture: Picture, encoded: bytes) -> Iterator[File]:
+    yield File(f"JPEGImages/{picture.name}", encoded)
+    yield File(f"Annotations/{picture.stem}.xml", _annotation(picture, depth(encoded)))
+
+
+def index_files(pictures: Sequence[Picture], contents: Contents) -> Iterator[File]:  # noqa: ARG001  # VOC has no place for classes or licences
+    """`ImageSets/Main/train.txt` and, where pictures are held out, `val.txt` and `trainval.txt`: names without extension, one a line."""
+    stems = {subset: [picture.stem for picture in pictures if picture.subset == subset] for subset in ("train", "val")}
+    if stems["val"]:
+        stems["trainval"] = [picture.stem for picture in pictures]
+    for subset, members in stems.items():
+        if members:
+            yield File(f"ImageSets/Main/{subset}.txt", "".join(f"{stem}\n" for stem in members).encode())
+
+
+def _annotation(picture: Picture, channels: int) -> bytes:
+    root = ET.Element("annotation")
+    _add(root, "folder", "JPEGImages")
+    _add(root, "filename", picture.name)
+    _add(ET.SubElement(root, "source"), "image", _UNPRINTABLE.sub("", picture.image.page or picture.image.url))
+    size = ET.SubElement(root, "size")
+    for side, value in (("width", picture.width), ("height", picture.height), ("depth", channels)):
+        _add(size, side, str(value))
+    _add(root, "segmented", "0")
+    ET.indent(root, "\t")
+    return bytes(ET.tostring(root, encoding="utf-8")) + b"\n"
+
+
+def _add(parent: ET.Element, name: str, text: str) -> None:
+    ET.SubElement(parent, name).text = text

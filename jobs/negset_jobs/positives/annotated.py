@@ -1,0 +1,73 @@
+"""Annotated pictures as every kind of source hands them on, with the boxes that could not be used beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from negset_api.values import Box, ImageId, PlannedImage, Value
+from negset_jobs.positives.boxes import Corners, Reason, fit, normalised
+
+
+class Annotation(NamedTuple):
+    """One annotation as its source has it. `corners` are in pixels, counted from 0 at the picture's edge; None where there are no four coordinates.
+    `given` is the source's own text for a person who looks for it.
+    """
+
+    class_name: str
+    corners: Corners | None
+    given: str
+    crowd: bool = False
+    difficult: bool = False
+    truncated: bool = False
+
+
+class RejectedBox(Value, frozen=True, kw_only=True):
+    """An annotation that could not be used, and why."""
+
+    image_id: ImageId
+    file_name: str
+    class_name: str
+    reason: Reason
+    given: str
+
+
+class Annotated(NamedTuple):
+    """The pictures that show an object of the wanted classes, in the source's order, and the annotations that could not be used.
+
+    A picture whose annotations were all rejected is among `images`, without objects. `classes` are all the names that the source knows. `only_crowds` counts the
+    pictures left out because they show crowds and no single object.
+    """
+
+    images: tuple[PlannedImage, ...]
+    rejected: tuple[RejectedBox, ...]
+    classes: frozenset[str]
+    only_crowds: int = 0
+
+
+def usable_boxes(
+    annotations: Iterable[Annotation], *, image_id: ImageId, file_name: str, height: int, width: int
+) -> tuple[tuple[Box, ...], tuple[RejectedBox, ...]]:
+    """The annotations of one picture of `height` by `width` pixels as boxes clipped to it, and those that cannot be used, both in the given order."""
+    boxes: list[Box] = []
+    rejected: list[RejectedBox] = []
+    for annotation in annotations:
+        box = _fitted(annotation.corners, height=height, width=width)
+        name = annotation.class_name
+        if isinstance(box, Reason):
+            rejected.append(RejectedBox(image_id=image_id, file_name=file_name, class_name=name, reason=box, given=annotation.given))
+        else:
+            flags = {"crowd": annotation.crowd, "difficult": annotation.difficult, "truncated": annotation.truncated}
+            boxes.append(Box(**box._asdict(), class_name=name, **flags))
+    return tuple(boxes), tuple(rejected)
+
+
+def shown_classes(boxes: Iterable[Box]) -> tuple[str, ...]:
+    """The classes of the objects among the boxes, sorted. A crowd is no object to learn from."""
+    return tuple(sorted({box.class_name for box in boxes if not box.crowd}))
+
+
+def _fitted(corners: Corners | None, *, height: int, width: int) -> Corners | Reason:
+    if corners is None:
+        return Reason.MISSING
+    return fit(normalised(corners, height=height, width=width), height=height, width=width)

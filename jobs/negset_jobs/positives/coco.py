@@ -1,0 +1,163 @@
+"""Positives from annotations in COCO's instances format.
+
+A box is [x, y, width, height] in pixels, counted from 0 at the picture's edge (https://cocodataset.org/#format-data). A crowd region is carried with its mark, because
+evaluation has to ignore what a detector finds in it; the Object Detection API's create_coco_tf_record.py carries it too. But it is no object to learn from, so a picture that
+shows nothing but crowds is left out.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Final, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from negset_api.errors import InvalidInput
+from negset_api.spec import CocoPositives
+from negset_api.values import PlannedImage
+from negset_jobs.access import Access
+from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, shown_classes, usable_boxes
+from negset_jobs.positives.boxes import Corners
+from negset_jobs.selection.coco import Category, Image
+from negset_jobs.selection.json_arrays import BrokenJson, WrongShape, read_arrays
+from negset_jobs.selection.urls import image_url, photo_page
+from negset_jobs.store import open_input
+
+FIELD: Final = "spec.positives.coco.annotations"
+_REQUIRED: Final = ("images", "annotations", "categories")
+_COORDINATES: Final = 4
+
+
+class _Object(msgspec.Struct, gc=False):
+    """What is read of one annotation. `bbox` may be anything an annotator's tool has left there."""
+
+    image_id: int
+    category_id: int
+    bbox: list[float | None] | None = None
+    iscrowd: float | bool | None = None
+
+
+class Columns(NamedTuple):
+    """Annotations in the order of the file, one row each, so that a million take 49 MB: `boxes` is (n, 4), x, y, width, height in pixels, all NaN where there are no four."""
+
+    image_ids: npt.NDArray[np.int64]
+    category_ids: npt.NDArray[np.int64]
+    crowd: npt.NDArray[np.bool_]
+    boxes: npt.NDArray[np.float64]
+
+
+class Instances(NamedTuple):
+    """A file, as far as positives need it."""
+
+    images: tuple[Image, ...]
+    categories: tuple[Category, ...]
+    objects: Columns
+
+
+def read_coco(source: CocoPositives, wanted: frozenset[str], access: Access) -> Annotated:
+    """The pictures that show an object of the wanted classes, in the file's order. Raises `InvalidInput` where the file is not COCO's, or lists such a picture without its size."""
+    with open_input(source.annotations, access, FIELD) as stream:
+        instances = parse_coco(stream, source.annotations)
+    return annotated(instances, wanted, source)
+
+
+def parse_coco(stream: BinaryIO, url: str) -> Instances:
+    """A file's pictures, categories and boxes, read block by block. Raises `InvalidInput`, naming the field and `url`."""
+    found: dict[str, list[Any]] = {}
+    try:
+        for key, elements in read_arrays(stream, {"images": Image, "categories": Category, "annotations": _Object}):
+            found.setdefault(key, []).extend([_columns(elements)] if key == "annotations" else elements)
+    except (BrokenJson, WrongShape, OverflowError) as problem:
+        raise InvalidInput(f"{FIELD}: {url!r} is not in COCO's instances format: {problem}") from problem
+    missing = [key for key in _REQUIRED if key not in found]
+    if missing:
+        raise InvalidInput(
+            f"{FIELD}: {url!r} is not in COCO's instances format: expected the keys {', '.join(_REQUIRED)}, found no {', '.join(missing)}"
+        )
+    columns = Columns(*(np.concatenate(parts) for parts in zip(*found["annotations"], strict=True)))
+    return Instances(tuple(found["images"]), tuple(found["categories"]), columns)
+
+
+def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Annotated:
+    """The pictures with an object of the wanted classes, and why boxes are unusable."""
+    classes = {category.id: category.name for category in instances.categories}
+    objects = _by_image(instances.objects, {number: name for number, name in classes.items() if name in wanted})
+    images: list[PlannedImage] = []
+    rejected: list[RejectedBox] = []
+    only_crowds = 0
+    for image in instances.images:
+        annotations = objects.get(image.id, ())
+        if all(annotation.crowd for annotation in annotations):
+            only_crowds += bool(annotations)
+            continue
+        planned, unusable = _planned(image, annotations, source)
+        images.append(planned)
+        rejected.extend(unusable)
+    return Annotated(tuple(images), tuple(rejected), frozenset(classes.values()), only_crowds)
+
+
+def _planned(image: Image, annotations: Sequence[Annotation], source: CocoPositives) -> tuple[PlannedImage, tuple[RejectedBox, ...]]:
+    width, height = int(image.width or 0), int(image.height or 0)
+    if width < 1 or height < 1:
+        raise InvalidInput(
+            f"{FIELD}: {source.annotations!r}: expected a width and a height of image {image.id} ({image.file_name!r}), since its boxes are in pixels; "
+            f"got {image.width} and {image.height}"
+        )
+    boxes, unusable = usable_boxes(annotations, image_id=image.id, file_name=image.file_name, height=height, width=width)
+    if not shown_classes(boxes):
+        boxes = ()  # crowds at most are left
+    planned = PlannedImage(
+        image_id=image.id,
+        url=image_url(source.image_url, _url_fields(image), field="spec.positives.coco.imageUrl"),
+        file_name=image.file_name,
+        width=width,
+        height=height,
+        license=image.license or 0,
+        page=photo_page(image.flickr_url or ""),
+        objects=boxes,
+    )
+    return planned, unusable
+
+
+def _url_fields(image: Image) -> dict[str, str]:
+    return {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
+
+
+def _columns(objects: Sequence[_Object]) -> Columns:
+    count = len(objects)
+    return Columns(
+        np.fromiter((item.image_id for item in objects), np.int64, count),
+        np.fromiter((item.category_id for item in objects), np.int64, count),
+        np.fromiter((bool(item.iscrowd) for item in objects), np.bool_, count),
+        np.array([_box(item.bbox) for item in objects], np.float64).reshape(count, _COORDINATES),
+    )
+
+
+def _box(bbox: list[float | None] | None) -> tuple[float, ...]:
+    if bbox is None or len(bbox) != _COORDINATES:
+        return (math.nan,) * _COORDINATES
+    return tuple(math.nan if value is None else value for value in bbox)
+
+
+def _by_image(objects: Columns, wanted: Mapping[int, str]) -> dict[int, list[Annotation]]:
+    found: dict[int, list[Annotation]] = collections.defaultdict(list)
+    rows = np.flatnonzero(np.isin(objects.category_ids, list(wanted)))
+    for image_id, category_id, crowd, box in _rows(objects, rows):
+        found[image_id].append(Annotation(wanted[category_id], _corners(box), f"[x, y, width, height] = {box}", crowd=crowd))
+    return found
+
+
+def _rows(objects: Columns, rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, bool, list[float]]]:
+    """The rows as Python's numbers."""
+    return zip(*(column[rows].tolist() for column in objects), strict=True)
+
+
+def _corners(box: Sequence[float]) -> Corners | None:
+    if all(math.isnan(value) for value in box):
+        return None
+    x, y, width, height = box
+    return Corners(ymin=y, xmin=x, ymax=y + height, xmax=x + width)

@@ -1,0 +1,26 @@
+"""Which positives are held out: decided by a seeded hash, so that the same seed holds out the same pictures everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from negset_api.errors import InvalidInput
+
+
+def held_out(keys: Iterable[str], *, percent: int, seed: int) -> frozenset[str]:
+    """The keys of the pictures that are never trained on: `percent` of the distinct keys, rounded, but at least one, and never all.
+
+    A key that occurs twice is one picture, on one side. Raises `InvalidInput` where there are fewer than two.
+    """
+    distinct = set(keys)
+    if len(distinct) < 2:  # noqa: PLR2004  # one to train on, one to measure on
+        raise InvalidInput(
+            f"spec.positives: expected at least two pictures with usable objects, one to train on and one held out to measure recall; found {len(distinct)}"
+        )
+    wanted = min(max(round(len(distinct) * percent / 100), 1), len(distinct) - 1)
+    return frozenset(sorted(distinct, key=lambda key: (_draw(key, seed), key))[:wanted])
+
+
+def _draw(key: str, seed: int) -> bytes:
+    return blake2b(key.encode(), digest_size=8, salt=seed.to_bytes(8, "little"), person=b"positives").digest()

@@ -1,0 +1,223 @@
+"""The positives, whole: annotations → classes, label map and split → records in the store → `positives.json`."""
+
+from __future__ import annotations
+
+import collections
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from negset_api import names
+from negset_api.errors import InvalidInput, WorkFailed
+from negset_api.spec import NegativeDataset, NegativeDatasetSpec
+from negset_api.spec import Positives as PositivesSpec
+from negset_api.values import ImageResult, Outcome, PlannedImage, Positives, ShardPlan, ShardResult, decode, digest, encode
+from negset_jobs.access import Access
+from negset_jobs.positives import tfrecords
+from negset_jobs.positives.annotated import Annotated, RejectedBox, shown_classes
+from negset_jobs.positives.classes import Negatives, label_ids, trained_classes, wanted_classes
+from negset_jobs.positives.coco import read_coco
+from negset_jobs.positives.label_map import write_label_map
+from negset_jobs.positives.split import held_out
+from negset_jobs.positives.voc import read_voc
+from negset_jobs.progress import Progress
+from negset_jobs.recording import check_budget, count_outcomes, run_shards, tidy
+from negset_jobs.selection.sharding import shards
+from negset_jobs.shards import shard_inputs
+from negset_jobs.store import Store
+
+log = logging.getLogger(__name__)
+
+_EXAMPLES: Final = 5
+
+
+class Stored(NamedTuple):
+    """What came of the positives, whatever they were made from: the shards, the stored boxes by subset, and what could not be used."""
+
+    classes: tuple[str, ...]
+    results: list[ShardResult]
+    boxes: dict[str, int]
+    rejected: tuple[RejectedBox, ...]
+
+
+class _Request(NamedTuple):
+    """What is asked for, in one value: `wanted` are the classes that may be trained, in label-map order."""
+
+    store: Store
+    spec: NegativeDatasetSpec
+    positives: PositivesSpec
+    negatives: Negatives
+    wanted: tuple[str, ...]
+    access: Access
+    siblings: Sequence[Store]
+    progress: Progress
+
+    def classes(self, shown: Iterable[str], known: frozenset[str]) -> tuple[str, ...]:
+        return trained_classes(
+            self.wanted, requested=bool(self.positives.classes), negatives=self.negatives, shown=frozenset(shown), known=known
+        )
+
+    def held_out(self, keys: Iterable[str]) -> frozenset[str]:
+        return held_out(keys, percent=self.positives.held_out_percent, seed=self.spec.selection.seed)
+
+
+def positives_stage(store: Store, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress) -> Positives:
+    """Stores the positives of a data set whose plan is made, and returns what was stored.
+
+    Raises `InvalidInput` where they cannot be used, and `WorkFailed` where more than `maxFailedPercent` of the pictures could not be stored, or none of a subset.
+    """
+    spec = dataset.spec
+    assert spec.positives is not None
+    negatives = decode(store.read(names.PLAN), Negatives)
+    wanted = wanted_classes(spec.positives.classes, spec.exclude_classes, negatives)
+    request = _Request(store, spec, spec.positives, negatives, wanted, access, siblings, progress)
+    stored = _from_tfrecords(request) if spec.positives.tfrecords else _from_annotations(request)
+    store.write(names.REJECTED_BOXES, b"".join(msgspec.json.encode(box) + b"\n" for box in stored.rejected))
+    check_budget(stored.results, spec, "spec.download.maxFailedPercent")
+    tidy(store, names.POSITIVES_FOLDER, stored.results)
+    positives = _summary(stored)
+    store.create(names.POSITIVES, encode(positives))
+    return positives
+
+
+def _from_annotations(request: _Request) -> Stored:
+    """Positives whose pictures are fetched like the negatives."""
+    annotated = _read(request)
+    _tell_rejected(annotated.rejected)
+    if annotated.only_crowds:
+        log.info("left out %d pictures that show crowds of the classes and no single object", annotated.only_crowds)
+    usable = [image for image in annotated.images if image.objects]
+    classes = request.classes({name for image in usable for name in shown_classes(image.objects)}, annotated.classes)
+    plans = _plans(request, [_restricted(image, classes) for image in usable])
+    ids = label_ids(classes)
+    request.store.write(names.LABEL_MAP, write_label_map(classes))
+    results = run_shards(
+        request.store,
+        plans,
+        folder=names.POSITIVES_FOLDER,
+        spec=request.spec,
+        access=request.access,
+        label_ids=ids,
+        siblings=request.siblings,
+        progress=request.progress,
+    )
+    _check_unchanged(request, plans, results, ids)
+    unusable = [image for image in annotated.images if not image.objects]
+    return Stored(classes, [*results, *_without_boxes(unusable)], _count_boxes(plans, results), annotated.rejected)
+
+
+def _from_tfrecords(request: _Request) -> Stored:
+    """Positives that are TFRecords already."""
+    workers = request.spec.ray.workers
+    rules = tfrecords.rules(request.spec, request.positives, request.wanted, request.access)
+    files = tfrecords.scan(request.positives, rules, workers=workers, progress=request.progress)
+    records = [record for file in files for record in file.records]
+    if others := sum(file.others for file in files):
+        log.info("left out %d records without an object of the classes: nothing proves that they are negatives", others)
+    rejected = tuple(box for record in records for box in record.rejected)
+    _tell_rejected(rejected)
+    classes = request.classes(
+        {name for record in records for name in record.shows}, frozenset(name for file in files for _, name in file.names)
+    )
+    chosen = request.held_out(record.key for record in records if record.outcome is Outcome.STORED)
+    ids = label_ids(classes)
+    request.store.write(names.LABEL_MAP, write_label_map(classes))
+    trained = msgspec.structs.replace(rules, wanted=frozenset(classes))
+    tasks = tfrecords.copy_tasks(request.store, files, trained, chosen, ids)
+    results = tfrecords.copy(request.store, tasks, request.siblings, workers=workers, progress=request.progress)
+    boxes: collections.Counter[str] = collections.Counter()
+    for task in tasks:
+        for record in task.file.records:
+            boxes[task.subsets[record.index]] += sum(record.boxes.get(name, 0) for name in classes)
+    return Stored(classes, results, dict(boxes), rejected)
+
+
+def _read(request: _Request) -> Annotated:
+    wanted = frozenset(request.wanted)
+    if request.positives.coco is not None:
+        return read_coco(request.positives.coco, wanted, request.access)
+    assert request.positives.voc is not None
+    return read_voc(request.positives.voc, wanted, request.access)
+
+
+def _restricted(image: PlannedImage, classes: Sequence[str]) -> PlannedImage:
+    """The picture with the objects of the trained classes only."""
+    return msgspec.structs.replace(image, objects=tuple(box for box in image.objects if box.class_name in classes))
+
+
+def _plans(request: _Request, images: Sequence[PlannedImage]) -> tuple[ShardPlan, ...]:
+    """The shards to train on, then those held out; the pictures of each in the source's order."""
+    for image in images:
+        request.access.check_url(image.url, "spec.positives")
+    kept = request.held_out(str(image.image_id) for image in images)
+    sides = {
+        subset: [image for image in images if (str(image.image_id) in kept) == (subset == names.HELD_OUT)]
+        for subset in (names.TRAIN, names.HELD_OUT)
+    }
+    return tuple(shard for subset, members in sides.items() for shard in shards(subset, members))
+
+
+def _check_unchanged(request: _Request, plans: Sequence[ShardPlan], results: Sequence[ShardResult], ids: Mapping[str, int]) -> None:
+    """Shards that an earlier, interrupted run has committed must be of the same annotations."""
+    for plan, result in zip(plans, results, strict=True):
+        if result.inputs != shard_inputs(plan, request.spec.download, ids):
+            raise InvalidInput(
+                f"spec.positives: the annotations have changed since an earlier run stored {request.store.location(result.file)}; "
+                "give the data set another name, or remove its folder, to begin again"
+            )
+
+
+def _without_boxes(images: Sequence[PlannedImage]) -> list[ShardResult]:
+    """The outcomes of the pictures that were not even fetched, in the form of a shard without a file."""
+    results = tuple(
+        ImageResult(image_id=image.image_id, outcome=Outcome.INVALID_BOX, detail="none of its boxes can be used") for image in images
+    )
+    return [ShardResult(name="", subset=names.TRAIN, inputs="", file="", sha256="", bytes=0, results=results)] if results else []
+
+
+def _count_boxes(plans: Sequence[ShardPlan], results: Sequence[ShardResult]) -> dict[str, int]:
+    """The boxes of the stored pictures by subset."""
+    boxes: collections.Counter[str] = collections.Counter()
+    for plan, result in zip(plans, results, strict=True):
+        for image, ended in zip(plan.images, result.results, strict=True):
+            boxes[plan.subset] += len(image.objects) if ended.outcome is Outcome.STORED else 0
+    return dict(boxes)
+
+
+def _summary(stored: Stored) -> Positives:
+    """The stage's value. Raises `WorkFailed` where nothing is left to train on or to measure with."""
+    outcomes = count_outcomes(stored.results)
+    files: dict[str, tuple[str, ...]] = {}
+    images: dict[str, int] = {}
+    for subset in (names.TRAIN, names.HELD_OUT):
+        shards_of = [result for result in stored.results if result.subset == subset]
+        files[subset] = tuple(result.file for result in shards_of if result.file)
+        images[subset] = count_outcomes(shards_of)[Outcome.STORED]
+        if not images[subset]:
+            purpose = "train on" if subset == names.TRAIN else "measure recall with"
+            raise WorkFailed(f"spec.positives: none of the pictures to {purpose} could be stored: {_listed(outcomes)}")
+    return Positives(
+        inputs=digest(stored.classes, [result.inputs for result in stored.results]),
+        classes=stored.classes,
+        label_map=names.LABEL_MAP,
+        files=files,
+        images=images,
+        boxes=stored.boxes,
+        outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
+        rejected_boxes=dict(sorted(collections.Counter(box.reason.value for box in stored.rejected).items())),
+    )
+
+
+def _listed(outcomes: Mapping[Outcome, int]) -> str:
+    return ", ".join(f"{outcome} {count} times" for outcome, count in outcomes.items())
+
+
+def _tell_rejected(rejected: Sequence[RejectedBox]) -> None:
+    for box in rejected[:_EXAMPLES]:
+        log.warning(
+            "%s: a box of %r cannot be used: %s (%s)", box.file_name or box.image_id, box.class_name, box.reason.sentence, box.given
+        )
+    if len(rejected) > _EXAMPLES:
+        log.warning("%d more boxes cannot be used; all are listed in %s", len(rejected) - _EXAMPLES, names.REJECTED_BOXES)

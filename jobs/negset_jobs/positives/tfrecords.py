@@ -1,0 +1,170 @@
+"""Positives that are TFRecords already: checked, and copied into the revision as shards of their own.
+
+The files are read twice. The first pass finds which pictures show which classes, so that the classes, the label map and the held-out pictures are decided as for the other
+kinds of positives; the second writes each file's pictures as one shard to train on and one held out. No file is in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from negset_api import names
+from negset_api.errors import InvalidInput
+from negset_api.spec import NegativeDatasetSpec
+from negset_api.spec import Positives as PositivesSpec
+from negset_api.values import Outcome, ShardResult, digest
+from negset_jobs import on_ray
+from negset_jobs.access import Access
+from negset_jobs.positives.label_map import Item, called, read_label_map
+from negset_jobs.positives.record_files import FIELD, CopyTask, Rules, ScannedFile, ScannedRecord, copy_file, scan_file
+from negset_jobs.progress import Progress
+from negset_jobs.reuse import read_committed
+from negset_jobs.shards import RECORD_FORMAT, commit
+from negset_jobs.store import MissingObject, Store, expand, read_input
+
+LABEL_MAP_FIELD: Final = "spec.positives.labelMap"
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def rules(spec: NegativeDatasetSpec, positives: PositivesSpec, wanted: Iterable[str], access: Access) -> Rules:
+    """How the records are read. Raises `InvalidInput` where the label map cannot be."""
+    known = frozenset(wanted)
+    labels: dict[int, Item] | None = None
+    if positives.label_map:
+        items = read_label_map(read_input(positives.label_map, access, LABEL_MAP_FIELD), f"{LABEL_MAP_FIELD}: {positives.label_map}")
+        labels = {item.id: called(item, known) for item in items}
+    return Rules(labels=labels, wanted=known, download=spec.download, access=access)
+
+
+def scan(positives: PositivesSpec, rules: Rules, *, workers: int, progress: Progress) -> list[ScannedFile]:
+    """The first pass, over every file, in the order of their URLs. Raises `InvalidInput` where a record cannot be trained on."""
+    urls = list(dict.fromkeys(url for pattern in positives.tfrecords for url in expand(pattern, rules.access, FIELD)))
+    files = _mapped(functools.partial(_scan, rules=rules), urls, "Checking positives", workers, progress)
+    if rules.labels is None:
+        _check_names(files)
+    return files
+
+
+def copy_tasks(
+    store: Store, files: Sequence[ScannedFile], rules: Rules, held_out: frozenset[str], label_ids: Mapping[str, int]
+) -> list[CopyTask]:
+    """The second pass as one task for each file with a positive: what goes to which shard. Pictures that are not stored are counted where one trains."""
+    subsets = [
+        {
+            record.index: names.HELD_OUT if record.outcome is Outcome.STORED and record.key in held_out else names.TRAIN
+            for record in file.records
+        }
+        for file in files
+    ]
+    totals = collections.Counter(subset for chosen in subsets for subset in set(chosen.values()))
+    numbers: collections.Counter[str] = collections.Counter()
+    tasks = []
+    for file, chosen in zip(files, subsets, strict=True):
+        shards = {}
+        for subset in sorted(set(chosen.values())):
+            shards[subset] = names.shard(subset, numbers[subset], totals[subset])
+            numbers[subset] += 1
+        if shards:
+            inputs = {
+                subset: _inputs([record for record in file.records if chosen[record.index] == subset], rules, label_ids)
+                for subset in shards
+            }
+            tasks.append(
+                CopyTask(
+                    store_url=store.url, file=file, rules=rules, subsets=chosen, shards=shards, inputs=inputs, label_ids=dict(label_ids)
+                )
+            )
+    return tasks
+
+
+def copy(store: Store, tasks: Sequence[CopyTask], siblings: Sequence[Store], *, workers: int, progress: Progress) -> list[ShardResult]:
+    """The second pass: the results of the tasks, in order. A shard that is committed already, or that another revision has, is not made again."""
+    committed = read_committed(store, names.POSITIVES_FOLDER)
+    twins = {
+        result.inputs: (sibling, result) for sibling in siblings for _, result in read_committed(sibling, names.POSITIVES_FOLDER).values()
+    }
+    results: dict[str, ShardResult] = {}
+    missing = []
+    for task in tasks:
+        found = [_existing(store, task, subset, committed, twins) for subset in task.shards]
+        if all(found):
+            results.update((result.name, result) for result in found if result)
+        else:
+            attempt = 1 + max((committed[name][0] for name in task.shards.values() if name in committed), default=0)
+            missing.append(msgspec.structs.replace(task, attempt=attempt))
+    for made in _mapped(_copy, missing, "Copying positives", workers, progress):
+        results.update((result.name, result) for result in made)
+    return [results[name] for task in tasks for name in task.shards.values()]
+
+
+def _existing(
+    store: Store,
+    task: CopyTask,
+    subset: str,
+    committed: Mapping[str, tuple[int, ShardResult]],
+    twins: Mapping[str, tuple[Store, ShardResult]],
+) -> ShardResult | None:
+    """The shard as an earlier run or another revision has made it from the same records."""
+    name, inputs = task.shards[subset], task.inputs[subset]
+    if name in committed:
+        result = committed[name][1]
+        return result if result.inputs == inputs else None
+    if inputs not in twins:
+        return None
+    sibling, twin = twins[inputs]
+    key = names.shard_records(names.POSITIVES_FOLDER, name, twin.sha256) if twin.file else ""
+    try:
+        if key:
+            store.copy(sibling, key, twin.file)
+    except MissingObject:
+        return None
+    copied = msgspec.structs.replace(twin, name=name, subset=subset, file=key)
+    return commit(store, names.shard_marker(names.POSITIVES_FOLDER, name), copied)
+
+
+def _inputs(records: Sequence[ScannedRecord], rules: Rules, label_ids: Mapping[str, int]) -> str:
+    """The digest of what decides a shard's file."""
+    checks = (rules.download.verify, rules.download.max_image_megapixels)
+    labels = sorted(rules.labels.values()) if rules.labels else None
+    return digest("tfrecords", RECORD_FORMAT, [record.sha256 for record in records], labels, label_ids, checks)
+
+
+def _check_names(files: Iterable[ScannedFile]) -> None:
+    """Raises `InvalidInput` where a label has two class names, or a class name two labels, in all the files together: nothing then says which is right."""
+    by_label: dict[int, set[str]] = collections.defaultdict(set)
+    by_name: dict[str, set[int]] = collections.defaultdict(set)
+    for label, name in {pair for file in files for pair in file.names}:
+        by_label[label].add(name)
+        by_name[name].add(label)
+    for label, found in sorted(by_label.items()):
+        if len(found) > 1:
+            raise InvalidInput(f"{FIELD}: expected one class for each label, {label} is called {' and '.join(map(repr, sorted(found)))}")
+    for name, labels in sorted(by_name.items()):
+        if len(labels) > 1:
+            raise InvalidInput(f"{FIELD}: expected one label for each class, {name!r} has {' and '.join(map(str, sorted(labels)))}")
+
+
+def _mapped(function: Callable[[T, on_ray.Report], R], tasks: Sequence[T], title: str, workers: int, progress: Progress) -> list[R]:
+    """The function's results on Ray, in the order of the tasks; each task is a file."""
+    progress.start(title, len(tasks), "files")
+    results: dict[int, R] = {}
+    for index, result in on_ray.map_unordered(function, tasks, workers=workers):
+        results[index] = result
+        progress.advance()
+    progress.finish()
+    return [results[index] for index in range(len(tasks))]
+
+
+def _scan(url: str, _: on_ray.Report, *, rules: Rules) -> ScannedFile:
+    return scan_file(url, rules)
+
+
+def _copy(task: CopyTask, _: on_ray.Report) -> list[ShardResult]:
+    return copy_file(task)
