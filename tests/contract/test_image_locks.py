@@ -45,7 +45,6 @@ ABSENT = {
     "the operator has no TensorFlow": ("operator/requirements.lock", r"tensorflow.*|tf-.*|keras"),
     "the operator has none of the jobs' libraries": ("operator/requirements.lock", r"fsspec|s3fs|pyarrow|numpy|pillow|matplotlib"),
     "the jobs have no TensorFlow": ("jobs/requirements.lock", r"tensorflow.*|tf-.*|keras|tensorboard"),
-    "the jobs have no Kubernetes operator": ("jobs/requirements.lock", r"kubernetes"),
     "the trainer's shared part has no build of TensorFlow": ("trainer/requirements.lock", r"tensorflow|tensorflow-cpu|nvidia-.*"),
     "the trainer for CPUs has no CUDA": ("trainer/cpu.lock", r"tensorflow|nvidia-.*"),
     "the trainer for GPUs has no second TensorFlow": ("trainer/gpu.lock", r"tensorflow-cpu"),
