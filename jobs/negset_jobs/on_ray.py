@@ -45,9 +45,8 @@ def session(workers: int) -> Iterator[None]:
         finally:
             ray.shutdown()
         return
-    folder = tempfile.mkdtemp(
-        prefix="negset-", dir=tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_SOCKET_FOLDER else "/tmp"
-    )  # noqa: S108
+    default = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix="negset-", dir=default if len(default) <= _LONGEST_SOCKET_FOLDER else "/tmp")  # noqa: S108 - made private, and short
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(
@@ -109,7 +108,7 @@ def map_with_actors(make_worker: Callable[[], Callable[[Batch], Result]], batche
     import ray
 
     with session(workers):
-        actor = ray.remote(num_cpus=1, max_restarts=RETRIES, max_task_retries=RETRIES)(_Actor)
+        actor: Any = ray.remote(num_cpus=1, max_restarts=RETRIES, max_task_retries=RETRIES)(_Actor)
         actors = [actor.remote(make_worker) for _ in range(workers)]
         pending: collections.deque[Any] = collections.deque()
         try:
@@ -153,7 +152,7 @@ def _with_progress(function: Callable[[Any, Report], Any], task: Any) -> Iterato
 
 def _next_item(stream: Any) -> tuple[str, Any]:
     with _our_errors():
-        return tuple(_get(next(stream)))  # type: ignore[return-value]
+        return tuple(_get(next(stream)))
 
 
 def _get(ref: Any) -> Any:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import io
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -14,11 +12,13 @@ import msgspec
 from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.spec import NegativeDataset, NegativeDatasetSpec
-from negset_api.values import ImageResult, Outcome, Plan, PlannedImage, Records, ShardPlan, ShardResult, decode, digest, encode
+from negset_api.values import Outcome, Plan, Records, ShardPlan, ShardResult, digest, encode
 from negset_jobs import on_ray
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
-from negset_jobs.shards import Donor, ShardTask, commit, image_inputs, run_shard, shard_inputs
+from negset_jobs.records.manifest import encode_manifest
+from negset_jobs.reuse import Library, failures, own_donors, parallel, read_committed
+from negset_jobs.shards import Donor, ShardTask, commit, image_inputs, run_shard
 from negset_jobs.store import MissingObject, Store
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def record_stage(
+def record_stage(  # noqa: PLR0917 - the signature that all stages share
     store: Store, plan: Plan, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress
 ) -> Records:
     """Downloads the planned negatives and writes records/, manifest.parquet and, last, the marker.
@@ -43,7 +43,7 @@ def record_stage(
         store, plan.shards, folder=names.RECORDS_FOLDER, spec=spec, access=access, label_ids={}, siblings=siblings, progress=progress
     )
     outcomes = count_outcomes(results)
-    store.write(names.MANIFEST, manifest(plan.shards, results))
+    store.write(names.MANIFEST, encode_manifest(plan.shards, results))
     tidy(store, names.RECORDS_FOLDER, results)
     check_budget(results, spec, "spec.download.maxFailedPercent")
     records = Records(
@@ -78,7 +78,7 @@ def run_shards(
     """
     committed = read_committed(store, folder)
     earlier = {shard.name: committed[shard.name] for shard in shards if shard.name in committed}
-    run = _Run(store, folder, spec, access, dict(label_ids), progress)
+    run = _Run(store, folder, spec=spec, access=access, label_ids=dict(label_ids), progress=progress)
     progress.start(_TITLES.get(folder, "Downloading"), sum(len(shard.images) for shard in shards), "images")
     for _, result in earlier.values():
         progress.advance(len(result.results), failed=failures(result))
@@ -86,28 +86,16 @@ def run_shards(
 
     missing = [shard for shard in shards if shard.name not in results]
     if missing:
-        library = _Library.of(siblings, folder)
-        copied = run.copy([(shard, twin) for shard in missing if (twin := library.twin(shard, run)) is not None])
+        library = Library.of(siblings, folder)
+        inputs = {shard.name: run.inputs(shard) for shard in missing}
+        copied = run.copy([(shard, twin) for shard in missing if (twin := library.twin(inputs[shard.name])) is not None])
         results |= copied
-        results |= run.make([run.task(shard, library.donors(shard, run)) for shard in missing if shard.name not in copied])
+        results |= run.make([run.task(shard, library.donors(inputs[shard.name])) for shard in missing if shard.name not in copied])
     if _over_budget(results.values(), spec):
         again = [shard for shard in shards if shard.name in earlier and failures(earlier[shard.name][1])]
-        results |= run.make([run.task(shard, _own_donors(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again])
+        results |= run.make([run.task(shard, own_donors(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again])
     progress.finish()
     return [results[shard.name] for shard in shards]
-
-
-def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResult]]:
-    """Every committed shard of a folder by name: the highest attempt and its result."""
-    latest: dict[str, int] = {}
-    for key in store.keys(f"{names.SHARDS_FOLDER}/{folder}"):
-        name, attempt = names.shard_of_marker(key)
-        latest[name] = max(attempt, latest.get(name, 0))
-
-    def read(item: tuple[str, int]) -> ShardResult:
-        return decode(store.read(names.shard_marker(folder, *item)), ShardResult)
-
-    return {name: (attempt, result) for (name, attempt), result in zip(latest.items(), _parallel(read, latest.items()), strict=True)}
 
 
 def tidy(store: Store, folder: str, results: Iterable[ShardResult]) -> None:
@@ -115,11 +103,6 @@ def tidy(store: Store, folder: str, results: Iterable[ShardResult]) -> None:
     wanted = {result.file for result in results}
     store.remove([key for key in store.keys(folder) if key.endswith(".tfrecord") and key not in wanted])
     store.sweep(folder)
-
-
-def failures(result: ShardResult) -> int:
-    """How many pictures of a shard were not stored."""
-    return sum(image.outcome is not Outcome.STORED for image in result.results)
 
 
 def count_outcomes(results: Iterable[ShardResult]) -> Counter[Outcome]:
@@ -143,60 +126,6 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
     raise WorkFailed(f"{share} {planned} planned pictures {verb}, {field} allows {spec.download.max_failed_percent}%: {reasons}")
 
 
-def manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> bytes:
-    """manifest.parquet: one row per planned picture, in plan order. The same rows are the same bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = [
-        _row(image, ended, shard.subset, result.file)
-        for shard, result in zip(shards, results, strict=True)
-        for image, ended in zip(shard.images, result.results, strict=True)
-    ]
-    schema = pa.schema(
-        [
-            ("image_id", pa.int64()),
-            ("url", pa.string()),
-            ("outcome", pa.string()),
-            ("sha256", pa.string()),
-            ("bytes", pa.int64()),
-            ("width", pa.int32()),
-            ("height", pa.int32()),
-            ("license", pa.int32()),
-            ("shard", pa.string()),
-            ("reason", pa.string()),
-            ("file_name", pa.string()),
-            ("subset", pa.string()),
-            ("scene", pa.string()),
-            ("detail", pa.string()),
-            ("page", pa.string()),
-        ]
-    )
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
-    return sink.getvalue()
-
-
-def _row(image: PlannedImage, ended: ImageResult, subset: str, file: str) -> dict[str, object]:
-    return {
-        "image_id": image.image_id,
-        "url": image.url,
-        "outcome": ended.outcome.value,
-        "sha256": ended.sha256,
-        "bytes": ended.bytes,
-        "width": ended.width,
-        "height": ended.height,
-        "license": image.license,
-        "shard": file if ended.outcome is Outcome.STORED else "",
-        "reason": image.reason,
-        "file_name": image.file_name,
-        "subset": subset,
-        "scene": image.scene,
-        "detail": ended.detail,
-        "page": image.page,
-    }
-
-
 def _over_budget(results: Iterable[ShardResult], spec: NegativeDatasetSpec) -> bool:
     outcomes = count_outcomes(results)
     failed = outcomes.total() - outcomes[Outcome.STORED]
@@ -214,16 +143,11 @@ def _by_subset(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     return {subset: tuple(values) for subset, values in grouped.items()}
 
 
-def _parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(function, items))
-
-
 class _Run:
     """What every shard of one run has in common, and how many pictures of each it has told the progress."""
 
     def __init__(
-        self, store: Store, folder: str, spec: NegativeDatasetSpec, access: Access, label_ids: dict[str, int], progress: Progress
+        self, store: Store, folder: str, *, spec: NegativeDatasetSpec, access: Access, label_ids: dict[str, int], progress: Progress
     ) -> None:
         self.store, self.folder, self.spec, self.access, self.label_ids = store, folder, spec, access, label_ids
         self._progress = progress
@@ -240,14 +164,11 @@ class _Run:
             donors=donors,
         )
 
-    def inputs(self, image: PlannedImage) -> str:
-        return image_inputs(image, self.spec.download, self.label_ids)
-
-    def shard_inputs(self, shard: ShardPlan) -> str:
-        return shard_inputs(shard, self.spec.download, self.label_ids)
+    def inputs(self, shard: ShardPlan) -> list[str]:
+        return [image_inputs(image, self.spec.download, self.label_ids) for image in shard.images]
 
     def make(self, tasks: list[ShardTask]) -> dict[str, ShardResult]:
-        """Runs the tasks on Ray."""
+        """Runs the tasks on Ray. Progress counts the pictures of first attempts; those asked for again were counted before."""
         if not tasks:
             return {}
         results = {}
@@ -279,46 +200,7 @@ class _Run:
             copied = msgspec.structs.replace(twin, name=shard.name, subset=shard.subset, file=key)
             return commit(self.store, names.shard_marker(self.folder, shard.name), copied)
 
-        results = {result.name: result for result in _parallel(copy, pairs) if result is not None}
+        results = {result.name: result for result in parallel(copy, pairs) if result is not None}
         for result in results.values():
             self._progress.advance(len(result.results), failed=failures(result))
         return results
-
-
-class _Library:
-    """What other revisions of the same data set hold: whole shards by their inputs, and single records by theirs."""
-
-    def __init__(self) -> None:
-        self._shards: dict[str, tuple[Store, ShardResult]] = {}
-        self._records: dict[str, Donor] = {}
-
-    @classmethod
-    def of(cls, siblings: Sequence[Store], folder: str) -> _Library:
-        """Reads the markers of every sibling."""
-        library = cls()
-        for sibling in siblings:
-            accepted = sibling.exists(_STAGE_MARKERS[folder])
-            for _, result in read_committed(sibling, folder).values():
-                # The failures of a data set that was accepted are accepted too; those of one that was not are asked for again.
-                if accepted or not failures(result):
-                    library._shards.setdefault(result.inputs, (sibling, result))
-                for image in result.results:
-                    if image.outcome is Outcome.STORED:
-                        library._records.setdefault(image.inputs, Donor(sibling.url, result.file, image))
-        return library
-
-    def twin(self, shard: ShardPlan, run: _Run) -> tuple[Store, ShardResult] | None:
-        """A shard of another revision with the same pictures."""
-        return self._shards.get(run.shard_inputs(shard)) if self._shards else None
-
-    def donors(self, shard: ShardPlan, run: _Run) -> dict[int, Donor]:
-        """The records of other revisions that the shard can take, by the picture's position."""
-        if not self._records:
-            return {}
-        found = ((index, self._records.get(run.inputs(image))) for index, image in enumerate(shard.images))
-        return {index: donor for index, donor in found if donor is not None}
-
-
-def _own_donors(store: Store, result: ShardResult) -> dict[int, Donor]:
-    """What a shard's earlier attempt has stored."""
-    return {index: Donor(store.url, result.file, image) for index, image in enumerate(result.results) if image.outcome is Outcome.STORED}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO, Final
 
 import msgspec
@@ -20,9 +21,12 @@ from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, Sha
 from negset_jobs.access import Access
 from negset_jobs.fetching.failure import Failed
 from negset_jobs.fetching.fetcher import Fetcher
+from negset_jobs.fetching.verify import Picture
 from negset_jobs.records.example import decode_example, encode_example
 from negset_jobs.records.framing import OVERHEAD, frame, unframe
 from negset_jobs.store import Store
+
+log = logging.getLogger(__name__)
 
 Report = Callable[[int, int], None]
 """Called with how many more pictures are finished, and how many of these failed."""
@@ -64,9 +68,9 @@ def image_inputs(image: PlannedImage, download: Download, label_ids: Mapping[str
     return digest(RECORD_FORMAT, image.url, image.image_id, image.file_name, objects, checks)
 
 
-def shard_inputs(shard: ShardPlan, download: Download, label_ids: Mapping[str, int]) -> str:
-    """The digest of what decides a shard's file."""
-    return digest([image_inputs(image, download, label_ids) for image in shard.images])
+def shard_inputs(images: Iterable[str]) -> str:
+    """The digest of what decides a shard's file, from its pictures' `image_inputs` in order."""
+    return digest(list(images))
 
 
 def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> ShardResult:
@@ -91,7 +95,7 @@ def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> 
     result = ShardResult(
         name=task.shard.name,
         subset=task.shard.subset,
-        inputs=shard_inputs(task.shard, task.download, task.label_ids),
+        inputs=shard_inputs(image.inputs for image in results),
         file=key,
         sha256=writer.sha256 if key else "",
         bytes=writer.size,
@@ -180,11 +184,7 @@ async def _record(task: ShardTask, index: int, image: PlannedImage, fetcher: Fet
             return _Record(payload, donor.result)
     try:
         picture = await fetcher.picture(image.url)
-        if image.objects and image.width and (picture.width, picture.height) != (image.width, image.height):
-            raise Failed(
-                Outcome.SIZE_MISMATCH,
-                f"the annotations are for {image.width}x{image.height} pixels, the picture has {picture.width}x{picture.height}",
-            )
+        _check_size(image, picture)
     except Failed as failure:
         return _Record(b"", ImageResult(image_id=image.image_id, outcome=failure.outcome, inputs=inputs, detail=failure.detail))
     sha256 = hashlib.sha256(picture.encoded).hexdigest()
@@ -209,6 +209,16 @@ async def _record(task: ShardTask, index: int, image: PlannedImage, fetcher: Fet
         height=picture.height,
     )
     return _Record(payload, result)
+
+
+def _check_size(image: PlannedImage, picture: Picture) -> None:
+    """Boxes are fractions of the size in the annotations: on a picture of another size they would lie elsewhere. A negative has none, and keeps its real size."""
+    if not image.width or (picture.width, picture.height) == (image.width, image.height):
+        return
+    detail = f"the annotations are for {image.width}x{image.height} pixels, the picture has {picture.width}x{picture.height}"
+    if image.objects:
+        raise Failed(Outcome.SIZE_MISMATCH, detail)
+    log.debug("%s: %s", image.url, detail)
 
 
 def _donated(donor: Donor) -> bytes | None:

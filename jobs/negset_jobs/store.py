@@ -319,14 +319,15 @@ class InputFiles:
     async def read(self, url: str, limit: int) -> bytes:
         """The file's bytes; of a file larger than `limit` the first `limit` + 1. Raises what the backend raises (`FileNotFoundError`, `PermissionError`, `OSError`, ...)."""
         fs = await self._file_system(url)
-        path = url_to_path(fs, url)
-        if not fs.asynchronous:
+        path = fs._strip_protocol(url.partition("::")[0])  # noqa: SLF001 - fsspec has no other way from a URL to a known file system's path
+        if not getattr(fs, "asynchronous", False):
             return await asyncio.to_thread(_read_start, fs, path, limit)
         try:
-            return cast(bytes, await fs._cat_file(path, start=0, end=limit + 1))
+            # The names with an underscore are fsspec's public asynchronous interface.
+            return cast(bytes, await fs._cat_file(path, start=0, end=limit + 1))  # noqa: SLF001
         except OSError as error:
             # There is no range of bytes in a file without bytes: S3 answers 416, which is not a fault of the file's owner.
-            if "range" in str(error).lower() and (await fs._info(path))["size"] == 0:
+            if "range" in str(error).lower() and (await fs._info(path))["size"] == 0:  # noqa: SLF001
                 return b""
             raise
 
@@ -357,11 +358,6 @@ class InputFiles:
         if hasattr(fs, "set_session"):
             self._sessions.append(await fs.set_session())
         return fs
-
-
-def url_to_path(fs: Any, url: str) -> str:
-    """The path within its file system of the first link of a URL."""
-    return cast(str, fs._strip_protocol(url.partition("::")[0]))
 
 
 def _read_start(fs: Any, path: str, limit: int) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import logging
 import random
+from typing import Self
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
@@ -34,7 +35,7 @@ class Fetcher:
         # Pixels are decoded one picture at a time: that bounds memory, and the loop goes on serving its connections meanwhile.
         self._decoder = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="decode")
 
-    async def __aenter__(self) -> Fetcher:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -83,6 +84,8 @@ class Fetcher:
             raise Failed(Outcome.TIMEOUT, "no complete answer in time") from error
         except (InvalidInput, ImportError, ValueError) as error:
             raise Failed(Outcome.CLIENT_ERROR, str(error)) from error
+        except (AttributeError, TypeError, AssertionError):
+            raise  # a mistake of ours, not the server's
         except Exception as error:  # every backend has its own kinds
             raise Failed(Outcome.SERVER_ERROR, " ".join(str(error).split()) or type(error).__name__) from error
         if len(data) > self._max_bytes:

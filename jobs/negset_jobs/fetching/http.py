@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import importlib.metadata
 from collections import defaultdict
-from typing import Final
+from http import HTTPStatus
+from typing import Final, Self
 
 import aiohttp
 
@@ -18,6 +19,17 @@ from negset_jobs.fetching.guard import blocked_address, guarded_connector
 from negset_jobs.fetching.patience import retry_after
 
 _OPT_OUTS: Final = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
+_OUTCOMES: Final[dict[int, Outcome]] = {
+    HTTPStatus.NOT_FOUND: Outcome.NOT_FOUND,
+    HTTPStatus.GONE: Outcome.NOT_FOUND,
+    HTTPStatus.UNAUTHORIZED: Outcome.FORBIDDEN,
+    HTTPStatus.FORBIDDEN: Outcome.FORBIDDEN,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: Outcome.FORBIDDEN,
+    HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS: Outcome.FORBIDDEN,
+    HTTPStatus.REQUEST_TIMEOUT: Outcome.TIMEOUT,
+    HTTPStatus.TOO_EARLY: Outcome.RATE_LIMITED,
+    HTTPStatus.TOO_MANY_REQUESTS: Outcome.RATE_LIMITED,
+}
 _VALUED: Final = frozenset(
     {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 )  # directives that take a value after a colon
@@ -43,7 +55,7 @@ class WebPictures:
             read_bufsize=_READ_AHEAD,
         )
 
-    async def __aenter__(self) -> WebPictures:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -91,22 +103,15 @@ def user_agent(contact: str) -> str:
 
 def failure_of_status(status: int, reason: str, retry_after_header: str | None) -> Failed | None:
     """What an HTTP status means for a picture; None where it is there."""
-    detail = f"HTTP {status} {reason}".strip()
-    if status < 300:
+    if status < HTTPStatus.MULTIPLE_CHOICES:
         return None
-    if status in (404, 410):
-        return Failed(Outcome.NOT_FOUND, detail)
-    if status in (401, 403, 407, 451):
-        return Failed(Outcome.FORBIDDEN, detail)
-    wait = retry_after(retry_after_header, datetime.datetime.now(datetime.UTC))
     # S3, and so COCO's own host, says 503 "Slow Down" where others say 429.
-    if status == 429 or (status == 503 and reason.lower() == "slow down"):
-        return Failed(Outcome.RATE_LIMITED, detail, wait_seconds=wait)
-    if status == 408:
-        return Failed(Outcome.TIMEOUT, detail, wait_seconds=wait)
-    if status >= 500:
-        return Failed(Outcome.SERVER_ERROR, detail, wait_seconds=wait)
-    return Failed(Outcome.CLIENT_ERROR, detail)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and reason.lower() == "slow down":
+        outcome = Outcome.RATE_LIMITED
+    else:
+        outcome = _OUTCOMES.get(status, Outcome.CLIENT_ERROR if status < HTTPStatus.INTERNAL_SERVER_ERROR else Outcome.SERVER_ERROR)
+    wait = retry_after(retry_after_header, dt.datetime.now(dt.UTC)) if outcome.transient else None
+    return Failed(outcome, f"HTTP {status} {reason}".strip(), wait_seconds=wait)
 
 
 def opted_out(values: list[str]) -> bool:
@@ -123,24 +128,23 @@ def opted_out(values: list[str]) -> bool:
 
 
 def _as_failed(error: Exception) -> Failed:
+    """What an error of aiohttp means for a picture."""
     if (address := blocked_address(error)) is not None:
         return Failed(Outcome.BLOCKED_ADDRESS, f"{address} may not be reached: private, loopback, link-local or otherwise not public")
     text = " ".join(str(error).split()) or type(error).__name__
-    match error:
-        case aiohttp.NonHttpUrlRedirectClientError():
-            return Failed(Outcome.BLOCKED_ADDRESS, f"redirected to {text}, which is not http or https")
-        case aiohttp.TooManyRedirects():
-            return Failed(Outcome.CLIENT_ERROR, "redirected in a circle, or too often")
-        case aiohttp.InvalidURL() | ValueError():
-            return Failed(Outcome.CLIENT_ERROR, f"not a URL: {text}")
-        case TimeoutError():
-            return Failed(Outcome.TIMEOUT, "no complete answer in time")
-        case aiohttp.ClientPayloadError():
-            return Failed(Outcome.TRUNCATED, f"the answer ended early: {text}")
-        case aiohttp.ClientResponseError():
-            return Failed(Outcome.SERVER_ERROR, f"not an HTTP answer: {text}")
-        case _:
-            return Failed(Outcome.UNREACHABLE, text)
+    outcome, detail = next((outcome, detail) for kinds, outcome, detail in _ERRORS if isinstance(error, kinds))
+    return Failed(outcome, detail.format(text))
+
+
+_ERRORS: Final = (  # the first that fits
+    (aiohttp.NonHttpUrlRedirectClientError, Outcome.BLOCKED_ADDRESS, "redirected to {}, which is not http or https"),
+    (aiohttp.TooManyRedirects, Outcome.CLIENT_ERROR, "redirected in a circle, or too often"),
+    ((aiohttp.InvalidURL, ValueError), Outcome.CLIENT_ERROR, "not a URL: {}"),
+    (TimeoutError, Outcome.TIMEOUT, "no complete answer in time"),
+    (aiohttp.ClientPayloadError, Outcome.TRUNCATED, "the answer ended early: {}"),
+    (aiohttp.ClientResponseError, Outcome.SERVER_ERROR, "not an HTTP answer: {}"),
+    (Exception, Outcome.UNREACHABLE, "{}"),
+)
 
 
 def _host(url: str) -> str:

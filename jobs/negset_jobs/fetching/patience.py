@@ -6,7 +6,7 @@ Jitter" (2015).
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import email.utils
 from typing import Final
 
@@ -22,7 +22,7 @@ def wait_seconds(attempt: int, jitter: float, asked: float | None) -> float:
     return backoff if asked is None else asked + backoff
 
 
-def retry_after(value: str | None, now: datetime.datetime) -> float | None:
+def retry_after(value: str | None, now: dt.datetime) -> float | None:
     """Seconds that a `Retry-After` header asks to wait: a number of seconds or an HTTP date (RFC 9110, section 10.2.3). None where there is none or it is neither."""
     if value is None:
         return None
@@ -33,5 +33,5 @@ def retry_after(value: str | None, now: datetime.datetime) -> float | None:
     except ValueError:
         return None
     if when.tzinfo is None:
-        when = when.replace(tzinfo=datetime.UTC)
+        when = when.replace(tzinfo=dt.UTC)
     return max(0.0, (when - now).total_seconds())

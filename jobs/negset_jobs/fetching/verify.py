@@ -21,6 +21,7 @@ from negset_jobs.fetching.failure import Failed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_BITS: Final = 8  # per channel, at most, in what TensorFlow is given
 TRANSCODED_QUALITY: Final = 95
 """The JPEG quality of what came in another lossy format, with full chroma resolution: above it files grow much faster than they gain."""
 
@@ -70,7 +71,7 @@ def transcode(picture: Picture) -> Picture:
 
 # --- JPEG: ITU-T T.81, annex B ------------------------------------------------------------------------------------------------------------
 
-_SOS, _EOI, _TEM = 0xDA, 0xD9, 0x01
+_SOS, _EOI, _TEM, _FILL = 0xDA, 0xD9, 0x01, 0xFF
 _ALONE: Final = frozenset({_TEM, *range(0xD0, 0xD8)})
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _COMMON_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive, with Huffman coding: what every decoder has
@@ -88,7 +89,7 @@ def _inspect_jpeg(data: bytes) -> Picture:
         if at < 0 or at + 4 > size:
             break
         marker = data[at + 1]
-        if marker == 0xFF:
+        if marker == _FILL:
             at += 1
         elif marker == 0 or marker in _ALONE:
             at += 2
@@ -111,7 +112,7 @@ def _whole_jpeg(data: bytes, scan: int, frame: tuple[int, tuple[int, int, int, i
         raise Failed(Outcome.UNDECODABLE, f"a JPEG of {width}x{height} pixels")
     if data.rfind(b"\xff\xd9", scan) < 0:
         raise Failed(Outcome.TRUNCATED, f"a JPEG without its end-of-image marker, after {len(data)} bytes")
-    ready = marker in _COMMON_FRAMES and precision == 8 and components in (1, 3)
+    ready = marker in _COMMON_FRAMES and precision == _BITS and components in (1, 3)
     return Picture(data, "jpeg", width, height, ready)
 
 
@@ -153,7 +154,7 @@ def _whole_png(data: bytes, header: tuple[int, ...], *, pixels: bool, transparen
     width, height, depth, color, *_ = header
     if not pixels or not width or not height:
         raise Failed(Outcome.UNDECODABLE, f"a PNG of {width}x{height} pixels {'with' if pixels else 'without'} picture data")
-    ready = depth <= 8 and color in (_GREY, _RGB, _PALETTE) and not transparent
+    ready = depth <= _BITS and color in (_GREY, _RGB, _PALETTE) and not transparent
     return Picture(data, "png", width, height, ready)
 
 

@@ -1,0 +1,62 @@
+"""manifest.parquet: how every planned picture ended, for people and their tools."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult
+
+
+def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> bytes:
+    """manifest.parquet: one row per planned picture, in plan order. The same rows are the same bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        _row(image, ended, shard.subset, result.file)
+        for shard, result in zip(shards, results, strict=True)
+        for image, ended in zip(shard.images, result.results, strict=True)
+    ]
+    schema = pa.schema(
+        [
+            ("image_id", pa.int64()),
+            ("url", pa.string()),
+            ("outcome", pa.string()),
+            ("sha256", pa.string()),
+            ("bytes", pa.int64()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("license", pa.int32()),
+            ("shard", pa.string()),
+            ("reason", pa.string()),
+            ("file_name", pa.string()),
+            ("subset", pa.string()),
+            ("scene", pa.string()),
+            ("detail", pa.string()),
+            ("page", pa.string()),
+        ]
+    )
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _row(image: PlannedImage, ended: ImageResult, subset: str, file: str) -> dict[str, object]:
+    return {
+        "image_id": image.image_id,
+        "url": image.url,
+        "outcome": ended.outcome.value,
+        "sha256": ended.sha256,
+        "bytes": ended.bytes,
+        "width": ended.width,
+        "height": ended.height,
+        "license": image.license,
+        "shard": file if ended.outcome is Outcome.STORED else "",
+        "reason": image.reason,
+        "file_name": image.file_name,
+        "subset": subset,
+        "scene": image.scene,
+        "detail": ended.detail,
+        "page": image.page,
+    }
