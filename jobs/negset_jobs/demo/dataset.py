@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from negset_jobs.demo.drawing import Shape, draw
+from negset_jobs.demo.server import USUAL_URL
 
 OBJECT: Final = "disc"
 DISTRACTORS: Final = ("square", "triangle", "blue disc")
@@ -67,7 +68,7 @@ class _Scene(msgspec.Struct, frozen=True):
     crowd: bool = False
 
 
-def make(folder: str, *, seed: int = 0, base_url: str, with_object: int = 350, without_object: int = 500) -> Truth:
+def make(folder: str, *, seed: int = 0, base_url: str = USUAL_URL, with_object: int = 350, without_object: int = 500) -> Truth:
     """Writes the pictures and one annotation file below `folder`, which a web server at `base_url` serves. The same arguments give the same bytes."""
     kinds = _kinds(with_object, without_object)
     order = np.random.default_rng([seed, 0]).permutation(len(kinds))

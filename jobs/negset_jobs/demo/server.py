@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 HOST: Final = "127.0.0.1"
 # A free port would do, but pictures' addresses are part of a data set: with the same port each time, a second demo goes on where the first one was.
 USUAL_PORT: Final = 18951
+USUAL_URL: Final = f"http://{HOST}:{USUAL_PORT}"
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

@@ -10,7 +10,7 @@ from typing import Final
 from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset, Training
-from negset_api.values import Mining, Records, Round, ScoredImage, decode, digest, encode
+from negset_api.values import Mining, Positives, Records, Round, ScoredImage, decode, digest, encode
 from negset_jobs.mining.decide import Decision, decide
 from negset_jobs.mining.scoring import ShardScorer
 from negset_jobs.mining.tables import score_table
@@ -63,7 +63,7 @@ def _score(store: Store, dataset: NegativeDataset, trained: Round, records: Reco
 
     shards = records.files.get(names.TRAIN, ())
     progress.start(f"Scoring negatives, round {trained.number}", records.images.get(names.TRAIN, 0), "images")
-    make_worker = functools.partial(ShardScorer, store, trained)
+    make_worker = functools.partial(ShardScorer, store, trained, decode(store.read(names.POSITIVES), Positives).classes)
     found: Scored = {}
     for result in on_ray.map_with_actors(make_worker, shards, workers=max(1, min(dataset.spec.ray.workers, len(shards)))):
         found[result.key] = result.images

@@ -1,0 +1,147 @@
+"""What a page is made of: sections of blocks. The template knows how each kind of block looks, and nothing about negset.
+
+Every text here may come from strangers (file names, class names, licences) and is escaped by the template; every link has passed `link`.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+from typing import ClassVar, Literal
+
+import msgspec
+
+from negset_jobs.reporting.charts import Chart
+
+Mood = Literal["good", "bad", "neutral"]
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A text that leads somewhere."""
+
+    text: str
+    url: str
+
+
+Cell = str | Link
+
+
+def link(text: str, url: str) -> Cell:
+    """A link to a web page; the bare text where the URL is not one (`javascript:` and the like)."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return text
+    return Link(text, url) if parts.scheme in {"http", "https"} and parts.netloc else text
+
+
+class Paragraph(msgspec.Struct, frozen=True):
+    kind: ClassVar[str] = "paragraph"
+    text: str
+
+
+class Note(msgspec.Struct, frozen=True):
+    """A sentence that must not be overlooked."""
+
+    kind: ClassVar[str] = "note"
+    text: str
+    mood: Mood = "neutral"
+
+
+class Table(msgspec.Struct, frozen=True):
+    """Rows of cells under heads; the first column names the row, the columns in `numbers` are aligned to the right."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    numbers: frozenset[int] = frozenset()
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """`percent` of the widest possible bar."""
+
+    label: str
+    value: str
+    percent: float
+
+
+class Bars(msgspec.Struct, frozen=True):
+    kind: ClassVar[str] = "bars"
+    caption: str
+    bars: tuple[Bar, ...]
+
+
+class Charts(msgspec.Struct, frozen=True):
+    kind: ClassVar[str] = "charts"
+    charts: tuple[tuple[str, Chart], ...]
+    """Caption and chart."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A box on a picture, in percent of its width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    label: str
+
+
+class Card(msgspec.Struct, frozen=True):
+    """One picture. `source` is a data URI, `width` and `height` its true size in pixels; `lines` are what is said below it."""
+
+    source: str
+    alt: str
+    width: int
+    height: int
+    title: str
+    lines: tuple[Cell, ...] = ()
+    marks: tuple[Mark, ...] = ()
+
+
+class Gallery(msgspec.Struct, frozen=True):
+    kind: ClassVar[str] = "gallery"
+    cards: tuple[Card, ...]
+
+
+class Code(msgspec.Struct, frozen=True):
+    """Text to be read or copied as it is; folded away behind its caption where it is long."""
+
+    kind: ClassVar[str] = "code"
+    caption: str
+    text: str
+    folded: bool = False
+
+
+class Heading(msgspec.Struct, frozen=True):
+    kind: ClassVar[str] = "heading"
+    text: str
+
+
+Block = Paragraph | Note | Table | Bars | Charts | Gallery | Code | Heading
+
+
+class Section(msgspec.Struct, frozen=True):
+    """`key` is the section's anchor."""
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+class Tile(msgspec.Struct, frozen=True):
+    """A number at the top of the page."""
+
+    value: str
+    label: str
+
+
+class Page(msgspec.Struct, frozen=True):
+    title: str
+    subtitle: str
+    headline: str
+    mood: Mood
+    details: tuple[str, ...]
+    tiles: tuple[Tile, ...]
+    sections: tuple[Section, ...]
+    footer: str

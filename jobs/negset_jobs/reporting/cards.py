@@ -1,0 +1,69 @@
+"""Facts about one picture → its card. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from negset_api.values import Box, Detection, ScoredImage
+from negset_jobs.reporting import wording
+from negset_jobs.reporting.blocks import Card, Cell, Mark, link
+from negset_jobs.reporting.facts import Example, Facts
+from negset_jobs.reporting.thumbnails import thumbnail
+
+_MOST_MARKS = 6  # more boxes hide the picture
+
+
+def chosen_cards(facts: Facts) -> tuple[Card, ...]:
+    """The negatives in the gallery, with the reason they were chosen."""
+    return tuple(card for name in facts.shown if (card := _card(facts, name, f"Negative {name}")) is not None)
+
+
+def scored_cards(facts: Facts, images: Iterable[ScoredImage], threshold: float) -> tuple[Card, ...]:
+    """Negatives with the detections at or above the threshold, or the best one where there is none."""
+    return tuple(card for image in images if (card := _scored_card(facts, image, threshold)) is not None)
+
+
+def object_cards(examples: Sequence[Example]) -> tuple[Card, ...]:
+    """Positives with their true boxes."""
+    cards = []
+    for example in examples:
+        source = thumbnail(example.picture.encoded)
+        if source is not None:
+            marks = tuple(_mark(box, box.class_name) for box in example.boxes[:_MOST_MARKS])
+            told = wording.count(len(example.boxes), "annotated object")
+            alt = f"Positive {example.image_id} with {told}"
+            cards.append(Card(source, alt, example.picture.width, example.picture.height, example.image_id, (told,), marks))
+    return tuple(cards)
+
+
+def attribution(facts: Facts, name: str) -> tuple[Cell, ...]:
+    """The picture's licence and where it was published, as far as the annotations say."""
+    image = facts.planned.get(name)
+    if image is None:
+        return ()
+    license_ = next((each for each in facts.plan.licenses if each.id == image.license), None)
+    lines = [link(license_.name, license_.url)] if license_ is not None else []
+    return (*lines, link("Source", image.page)) if image.page.startswith(("http://", "https://")) else tuple(lines)
+
+
+def _scored_card(facts: Facts, image: ScoredImage, threshold: float) -> Card | None:
+    firing = [found for found in image.detections if found.score >= threshold] or list(image.detections[:1])
+    marks = tuple(_mark(found, f"{found.score:.2f}") for found in firing[:_MOST_MARKS])
+    names = wording.listing(sorted({found.class_name for found in firing}))
+    alt = f"Negative {image.image_id}, {wording.count(len(firing), 'detection')} of {names}, the best with score {image.score:.2f}"
+    return _card(facts, image.image_id, alt, marks, (f"{names}, score {image.score:.2f}",))
+
+
+def _card(facts: Facts, name: str, alt: str, marks: tuple[Mark, ...] = (), lines: tuple[Cell, ...] = ()) -> Card | None:
+    picture = facts.pictures.get(name)
+    source = None if picture is None else thumbnail(picture.encoded)
+    if picture is None or source is None:
+        return None
+    image = facts.planned.get(name)
+    scene = (image.scene,) if image is not None and image.scene and not lines else ()
+    return Card(source, alt, picture.width, picture.height, name, (*lines, *scene, *attribution(facts, name)), marks)
+
+
+def _mark(box: Box | Detection, label: str) -> Mark:
+    left, top, right, bottom = (min(1.0, max(0.0, corner)) for corner in (box.xmin, box.ymin, box.xmax, box.ymax))
+    return Mark(100 * left, 100 * top, 100 * max(0.0, right - left), 100 * max(0.0, bottom - top), label)

@@ -1,0 +1,213 @@
+"""The sections about the data set. Pure."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from negset_api import names
+from negset_api.spec import NegativeDataset
+from negset_api.values import Outcome
+from negset_jobs.reporting import wording
+from negset_jobs.reporting.blocks import Bar, Bars, Block, Cell, Code, Gallery, Heading, Note, Paragraph, Section, Table, link
+from negset_jobs.reporting.cards import chosen_cards, object_cards
+from negset_jobs.reporting.facts import Facts
+
+_MOST_BARS: Final = 14
+
+
+def asked(facts: Facts) -> Section:
+    spec = facts.dataset.spec
+    strategy = "spread evenly over what else they show" if spec.selection.strategy == "Stratified" else "drawn at random"
+    excluded = wording.listing(facts.plan.excluded_classes, "or")
+    wanted = f"{wording.count(spec.selection.count, 'picture')} that show no {excluded}, {strategy} with seed {spec.selection.seed}"
+    text = [f"{wanted}, from the annotations at {wording.without_secrets(spec.source.coco.annotations)}."]
+    training = spec.training
+    if training is not None:
+        mining = training.hard_negative_mining
+        model = training.pipeline_config.preset or "a configuration of the user's own"
+        baseline = "; the same model, steps and seed without any negative are the baseline" if training.baseline else ""
+        text.append(
+            f"A detector ({model}) is then trained in {wording.count(mining.rounds, 'round')} of {wording.count(training.steps, 'step')} with {training.negative_percent} % negatives in each "
+            f"batch{baseline}. After each round but the last, the negatives that fool it most are added to the next."
+        )
+    manifest = yaml.safe_dump(readable(facts.dataset), sort_keys=False, allow_unicode=True, width=100)
+    return Section(
+        "asked",
+        "What was asked",
+        (*map(Paragraph, text), Code("The manifest, without what is default", wording.without_secrets(manifest), folded=True)),
+    )
+
+
+def readable(dataset: NegativeDataset) -> dict[str, Any]:
+    """The manifest as a user would write it: without the fields that have their default value."""
+    metadata = {key: value for key, value in msgspec.to_builtins(dataset.metadata).items() if value != names.DEFAULT_NAMESPACE}
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": metadata, "spec": _given(dataset.spec)}
+
+
+def _given(value: Any) -> Any:
+    if not isinstance(value, msgspec.Struct):
+        return msgspec.to_builtins(value)
+    given = {}
+    for field in msgspec.structs.fields(value):
+        item = getattr(value, field.name)
+        default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+        if item != default:
+            given[field.encode_name] = _given(item)
+    return given
+
+
+def chosen(facts: Facts) -> Section:
+    plan, records = facts.plan, facts.records
+    everything = plan.candidates + sum(plan.rejected.values())
+    steps = (
+        ("In the annotations", everything),
+        ("Could be chosen", plan.candidates),
+        ("Planned", plan.planned),
+        ("Stored", records.stored),
+    )
+    excluded = wording.listing(plan.excluded_classes, "or")
+    blocks: list[Block] = [
+        Paragraph(
+            f"A picture counts as negative if no annotation of {excluded} lies on it, not even a crowd region. Of {wording.count(everything, 'picture')}, {plan.candidates:,} are and pass every "
+            f"filter; {plan.planned:,} of them were planned and {records.stored:,} stored ({wording.size(records.bytes)})."
+        ),
+        Bars(
+            "From the annotations to the data set, in pictures",
+            tuple(Bar(name, f"{number:,}", _percent(number, everything)) for name, number in steps),
+        ),
+    ]
+    if plan.rejected:
+        rows = tuple((_sentence(reason), f"{number:,}", wording.share(number, everything)) for reason, number in _by_size(plan.rejected))
+        blocks.append(Table("Why the others could not be chosen", ("Reason", "Pictures", "Share"), rows, frozenset({1, 2})))
+    blocks += _contents(facts)
+    return Section("chosen", "What was chosen, and why", tuple(blocks))
+
+
+def _contents(facts: Facts) -> list[Block]:
+    """What the planned pictures show, by their remaining annotations."""
+    plan = facts.plan
+    blocks: list[Block] = []
+    if plan.remaining_classes:
+        blocks.append(
+            Bars(
+                "What the chosen pictures show, by the classes still annotated in them (a picture may show several)",
+                _bars(plan.remaining_classes, "classes"),
+            )
+        )
+    else:
+        blocks.append(Paragraph("None of the chosen pictures carries an annotation."))
+    scenes = collections.Counter(image.scene for shard in plan.shards for image in shard.images if image.scene)
+    if len(scenes) > 1:
+        blocks.append(Bars("The scenes they were drawn from (each picture counts once)", _bars(scenes, "scenes")))
+    return blocks
+
+
+def licences(facts: Facts) -> Section:
+    used = sorted((each for each in facts.plan.licenses if each.images), key=lambda each: (-each.images, each.id))
+    if not used:
+        return Section("licences", "Licences", (Paragraph("The annotations say nothing about licences."),))
+    rows = tuple((link(each.name, each.url), f"{each.images:,}", wording.share(each.images, facts.plan.planned)) for each in used)
+    return Section(
+        "licences",
+        "Licences",
+        (
+            Paragraph(
+                "As the annotations state them, for the planned pictures. The licence and the source of every picture stand in manifest.parquet; those of the pictures shown here stand below each."
+            ),
+            Table("Licences of the planned pictures", ("Licence", "Pictures", "Share"), rows, frozenset({1, 2})),
+        ),
+    )
+
+
+def failed(facts: Facts) -> Section:
+    records = facts.records
+    failures = {name: number for name, number in records.outcomes.items() if name != Outcome.STORED and number}
+    if not failures:
+        return Section(
+            "failed", "What failed", (Paragraph(f"Nothing: all {wording.count(records.planned, 'planned picture')} were stored."),)
+        )
+    number = sum(failures.values())
+    verb = "was" if number == 1 else "were"
+    rows = tuple(
+        (_sentence(name), f"{count:,}", wording.share(count, records.planned), wording.MEANINGS.get(name, ""))
+        for name, count in [(Outcome.STORED, records.stored), *_by_size(failures)]
+    )
+    examples = tuple(
+        (
+            link(str(each.image.image_id), wording.without_secrets(each.image.url)),
+            _sentence(each.result.outcome),
+            wording.without_secrets(each.result.detail) or wording.MEANINGS[each.result.outcome],
+        )
+        for each in facts.failures
+    )
+    blocks: list[Block] = [
+        Paragraph(
+            f"{number:,} of {wording.count(records.planned, 'planned picture')} ({wording.share(number, records.planned)}) {verb} not stored."
+        ),
+        Table("How the planned pictures ended", ("Outcome", "Pictures", "Share", "Meaning"), rows, frozenset({1, 2})),
+    ]
+    if examples:
+        blocks.append(Table("Examples", ("Picture", "Outcome", "What happened"), examples))
+    return Section("failed", "What failed", tuple(blocks))
+
+
+def gallery(facts: Facts) -> Section:
+    cards = chosen_cards(facts)
+    if not cards:
+        return Section("examples", "Chosen negatives", (Paragraph("There is no picture to show."),))
+    text = f"{len(cards)} of the {wording.count(facts.records.stored, 'stored negative')}, taken in turn from the scenes. Each is named by its id in the annotations."
+    return Section("examples", "Chosen negatives", (Paragraph(text), Gallery(cards)))
+
+
+def positives(facts: Facts) -> Section | None:
+    found = facts.positives
+    if found is None:
+        return None
+    rows: list[tuple[Cell, ...]] = [
+        ("Trained on", f"{found.images.get(names.TRAIN, 0):,}", f"{found.boxes.get(names.TRAIN, 0):,}"),
+        ("Held out to measure", f"{found.images.get(names.HELD_OUT, 0):,}", f"{found.boxes.get(names.HELD_OUT, 0):,}"),
+    ]
+    blocks: list[Block] = [
+        Paragraph(f"Pictures with objects of {wording.listing(found.classes)}."),
+        Table("The positives", ("Use", "Pictures", "Boxes"), tuple(rows), frozenset({1, 2})),
+    ]
+    unusable = {name: number for name, number in found.rejected_boxes.items() if number}
+    if unusable:
+        bad = tuple((_sentence(reason), f"{number:,}") for reason, number in _by_size(unusable))
+        blocks.append(Table("Boxes that could not be used", ("Reason", "Boxes"), bad, frozenset({1})))
+    failures = {name: number for name, number in found.outcomes.items() if name != Outcome.STORED and number}
+    if failures:
+        text = wording.listing([f"{number:,} {name.replace('_', ' ')}" for name, number in _by_size(failures)])
+        blocks.append(Note(f"Positives that could not be stored: {text}."))
+    cards = object_cards(facts.objects)
+    if cards:
+        blocks += [Heading("What the detector looks for"), Gallery(cards)]
+    return Section("positives", "Positives", tuple(blocks))
+
+
+def _bars(counts: Mapping[str, int], things: str) -> tuple[Bar, ...]:
+    ranked = _by_size(counts)
+    most = ranked[0][1]
+    bars = [Bar(name, f"{number:,}", _percent(number, most)) for name, number in ranked[:_MOST_BARS]]
+    rest = ranked[_MOST_BARS:]
+    if rest:
+        bars.append(Bar(f"{len(rest)} more {things}, {rest[0][1]:,} pictures each at most", "", 0.0))
+    return tuple(bars)
+
+
+def _by_size(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100 * part / whole if whole else 0.0
+
+
+def _sentence(code: str) -> str:
+    text = code.replace("_", " ")
+    return text[:1].upper() + text[1:]

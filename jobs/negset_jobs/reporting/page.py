@@ -1,0 +1,122 @@
+"""Facts → the page → HTML. Pure."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import jinja2
+
+from negset_api import names
+from negset_api.values import Report
+from negset_jobs.reporting import data_sections, model_sections, wording
+from negset_jobs.reporting.blocks import Block, Code, Mood, Page, Paragraph, Section, Table, Tile
+from negset_jobs.reporting.facts import Facts
+
+
+def compose(facts: Facts, report: Report) -> Page:
+    """The page: the finding first, then how it came about."""
+    excluded = wording.listing(facts.plan.excluded_classes, "or")
+    found = wording.finding(report)
+    stored = f"{wording.count(report.stored, 'picture')} without {excluded}"
+    failed = report.planned - report.stored
+    return Page(
+        title=f"{report.name}: pictures without {excluded}",
+        subtitle=f"{report.namespace}/{report.name}, revision {report.revision}",
+        headline=found.headline
+        if found
+        else f"{stored} are stored; {'none' if not failed else f'{failed:,}'} of {report.planned:,} failed",
+        mood=cast("Mood", found.mood) if found else "neutral",
+        details=found.details if found else (),
+        tiles=_tiles(report),
+        sections=_sections(facts, report),
+        footer=f"Written by negset {report.negset_version}. The numbers are in report.json beside this page.",
+    )
+
+
+def render(page: Page) -> str:
+    """One HTML file that asks nobody for anything. Every text is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("negset_jobs.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(page=page)
+
+
+def _tiles(report: Report) -> tuple[Tile, ...]:
+    data = (
+        Tile(f"{report.stored:,}", f"negatives stored of {report.planned:,} planned"),
+        Tile(wording.size(report.bytes), "of pictures"),
+    )
+    if not report.rounds:
+        used = sum(each.images > 0 for each in report.licenses)
+        return (
+            *data,
+            Tile(f"{len(report.remaining_classes):,}", "classes among them"),
+            Tile(str(used), "licence" if used == 1 else "licences"),
+        )
+    first, last = report.rounds[0], report.rounds[-1]
+    several = len(report.rounds) > 1
+    change = f", from {wording.round_name(first.round)} to {wording.round_name(last.round)}" if several else ""
+    positives = [wording.rate(each.false_positives_per_image) for each in (first, last)]
+    precisions = [wording.precision(each.average_precision) for each in (first, last)]
+    return (
+        Tile(" → ".join(positives) if several else positives[0], f"false positives per held-out negative{change}"),
+        Tile(" → ".join(precisions) if several else precisions[0], "average precision (COCO) on held-out positives"),
+        Tile(f"{last.recall:.2f}", f"recall on {wording.count(last.held_out_objects, 'held-out object')}"),
+        data[0],
+    )
+
+
+def _sections(facts: Facts, report: Report) -> tuple[Section, ...]:
+    trained = bool(facts.trained)
+    sections = (
+        data_sections.asked(facts),
+        model_sections.effect(facts, report) if trained else None,
+        model_sections.worst(facts) if trained else None,
+        model_sections.hard(facts),
+        model_sections.review(facts),
+        model_sections.training(facts) if trained else None,
+        data_sections.chosen(facts),
+        data_sections.gallery(facts),
+        data_sections.positives(facts),
+        data_sections.licences(facts),
+        data_sections.failed(facts),
+        reproduce(facts),
+    )
+    return tuple(section for section in sections if section is not None)
+
+
+def reproduce(facts: Facts) -> Section:
+    spec = facts.dataset.spec
+    seeds = [f"{spec.selection.seed} draws the pictures", *([f"{spec.training.seed} seeds the training"] if spec.training else [])]
+    blocks: list[Block] = [
+        Paragraph(
+            f"The manifest above gives revision {facts.revision} wherever it is run, and the same pictures: seed {wording.listing(seeds)}. Training repeats closely, not bit for bit, on other hardware."
+        ),
+        Code("On a laptop, and on a cluster", "negset run manifest.yaml\nkubectl apply -f manifest.yaml"),
+        Paragraph(f"This revision lies at {wording.without_secrets(facts.location)}."),
+        Table("Where things are, below it", ("What", "Where"), _files(facts)),
+    ]
+    if facts.versions:
+        blocks.append(Table("Versions where this page was written", ("Component", "Version"), tuple(facts.versions.items())))
+    return Section("reproduce", "How to reproduce it", tuple(blocks))
+
+
+def _files(facts: Facts) -> tuple[tuple[str, str], ...]:
+    labels = facts.labels.folders if facts.labels is not None else {}
+    return (
+        ("One row per planned picture", names.MANIFEST),
+        ("Negatives, as TFRecords", f"{names.RECORDS_FOLDER}/"),
+        *((f"Labels, {kind}", f"{folder}/") for kind, folder in sorted(labels.items())),
+        *([("Positives, as TFRecords", f"{names.POSITIVES_FOLDER}/"), ("Label map", names.LABEL_MAP)] if facts.positives else []),
+        *(
+            [("Exported model of the last round", f"{facts.trained[-1].saved_model}/")]
+            if facts.trained and facts.trained[-1].saved_model
+            else []
+        ),
+        *((f"Scores after round {mining.number}", mining.scores) for mining in facts.mined),
+        ("The numbers of this page", names.REPORT),
+    )

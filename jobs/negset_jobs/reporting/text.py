@@ -1,0 +1,90 @@
+"""The report's numbers on a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Final
+
+from negset_api.values import Outcome, Report
+from negset_jobs.reporting import wording
+
+_WIDTH: Final = 100
+_MOST_NAMED: Final = 8
+
+
+def describe(report: Report) -> str:
+    """A few lines of plain text, without an end of line after the last."""
+    paragraphs = (
+        [f"{report.namespace}/{report.name}, revision {report.revision}"],
+        _finding(report),
+        [*_pictures(report), *_classes(report), *_licenses(report)],
+        _table(report) if report.rounds else [],
+        _review(report),
+    )
+    return "\n\n".join("\n".join(paragraph) for paragraph in paragraphs if paragraph)
+
+
+def _finding(report: Report) -> list[str]:
+    found = wording.finding(report)
+    return [] if found is None else [line for text in (f"{found.headline}.", *found.details) for line in _wrapped(text)]
+
+
+def _pictures(report: Report) -> list[str]:
+    failures = sorted(((number, name) for name, number in report.outcomes.items() if name != Outcome.STORED and number), reverse=True)
+    excluded = wording.listing(report.excluded_classes, "or")
+    stored = f"{wording.count(report.stored, 'picture')} without {excluded} stored of {report.planned:,} planned"
+    summary = f"{stored} ({wording.size(report.bytes)}); {report.planned - report.stored:,} failed."
+    return [*_wrapped(summary), *(f"  {number:>9,}  {name}" for number, name in failures)]
+
+
+def _classes(report: Report) -> list[str]:
+    common = sorted(report.remaining_classes.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{name} ({number:,})" for name, number in common[:_MOST_NAMED]]
+    return _wrapped(f"They show {_listing(shown, len(common))}.") if common else []
+
+
+def _licenses(report: Report) -> list[str]:
+    used = [f"{each.name} ({each.images:,})" for each in report.licenses if each.images]
+    return _wrapped(f"Licences: {wording.listing(used)}.") if used else []
+
+
+def _review(report: Report) -> list[str]:
+    if not report.review:
+        return []
+    named = _listing(report.review[:_MOST_NAMED], len(report.review))
+    return _wrapped(f"To be looked at, since they may show the object after all: {named}.")
+
+
+def _listing(shown: Sequence[str], total: int) -> str:
+    return wording.listing([*shown, f"{total - len(shown):,} more"] if total > len(shown) else shown)
+
+
+def _table(report: Report) -> list[str]:
+    heads = ("round", "FP/image", "recall", "AP", "AP50", "threshold", "steps", "hard negatives")
+    rows = [
+        (
+            "baseline" if each.round == 0 else str(each.round),
+            wording.rate(each.false_positives_per_image),
+            f"{each.recall:.2f}",
+            wording.precision(each.average_precision),
+            wording.precision(each.average_precision_50),
+            f"{each.threshold:.3f}",
+            f"{each.steps:,}",
+            f"{each.hard_negatives:,}",
+        )
+        for each in report.rounds
+    ]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    return [_row(cells, widths) for cells in (heads, *rows)]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = (
+        cell.ljust(width) if index == 0 else cell.rjust(width) for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join((first, *rest)).rstrip()
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
