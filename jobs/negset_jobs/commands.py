@@ -16,7 +16,7 @@ import msgspec
 from negset_api import names, validation
 from negset_api.errors import InvalidInput, NegsetError
 from negset_api.spec import NegativeDataset
-from negset_api.values import Mining, Plan, Report, Round, decode
+from negset_api.values import Plan, Report, decode
 from negset_jobs import console, pipeline
 from negset_jobs.access import Access, parse_networks
 from negset_jobs.progress import Progress
@@ -152,14 +152,14 @@ def _data(opened: pipeline.Run, progress: Progress) -> None:
 def _mine(opened: pipeline.Run, number: int, progress: Progress) -> None:
     from negset_jobs import on_ray
 
-    if pipeline.done(opened.store, names.mining_marker(number), Mining) is None:
+    if pipeline.mined(opened, number) is None:
         with on_ray.session(opened.dataset.spec.ray.workers):
             pipeline.mine(opened, number, progress)
 
 
 def _train_in_child(opened: pipeline.Run, number: int, options: argparse.Namespace) -> None:
     """Trains in a process of its own: TensorFlow gives its memory back only by ending, and never shares a process with Ray's driver."""
-    if pipeline.done(opened.store, names.round_marker(number), Round) is not None:
+    if pipeline.trained(opened, number) is not None:
         return
     with tempfile.NamedTemporaryFile("wb", suffix=".json") as manifest:
         manifest.write(opened.store.read(names.SPEC))

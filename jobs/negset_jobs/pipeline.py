@@ -108,16 +108,40 @@ def train(run: Run, number: int, progress: Progress) -> Round:
     """One training round. Imports TensorFlow, so it wants a process of its own."""
     from negset_jobs.training.stage import train_round
 
-    existing = done(run.store, names.round_marker(number), Round)
+    existing = trained(run, number)
     return existing if existing is not None else train_round(run.store, run.dataset, number, run.access, progress)
+
+
+def trained(run: Run, number: int) -> Round | None:
+    """The round if it is done, here or, from the same inputs, in another revision. Imports no TensorFlow."""
+    from negset_jobs.training.stage import round_inputs
+
+    marker = names.round_marker(number)
+    existing = done(run.store, marker, Round)
+    if existing is not None or not run.siblings:
+        return existing
+    folders = (names.round_config(number), names.round_checkpoints(number), names.round_events(number), names.round_saved_model(number))
+    return _reuse(run, marker, folders, round_inputs(run.store, run.dataset, number, run.access), Round)
 
 
 def mine(run: Run, number: int, progress: Progress) -> Mining:
     """Scores the negatives with the model of a round. Needs an open Ray session."""
     from negset_jobs.mining.stage import mine_round
 
-    existing = done(run.store, names.mining_marker(number), Mining)
+    existing = mined(run, number)
     return existing if existing is not None else mine_round(run.store, run.dataset, number, progress)
+
+
+def mined(run: Run, number: int) -> Mining | None:
+    """The mining after a round if it is done, here or, from the same inputs, in another revision."""
+    from negset_jobs.mining.stage import mining_inputs
+
+    marker = names.mining_marker(number)
+    existing = done(run.store, marker, Mining)
+    if existing is not None or not run.siblings:
+        return existing
+    folders = (names.mining_hard(number), names.mining_negatives(number), names.mining_scores(number))
+    return _reuse(run, marker, folders, mining_inputs(run.store, run.dataset, number), Mining)
 
 
 def report(run: Run, progress: Progress) -> Report:
@@ -135,22 +159,18 @@ def delete(run: Run) -> None:
     root.remove(root.keys())
 
 
-def _wants_labels(dataset: NegativeDataset) -> bool:
-    return set(dataset.spec.output.formats) != {"TFRecord"}
-
-
-def reuse(run: Run, marker: str, folder: str, inputs: str, kind: type[V]) -> V | None:
-    """Copies a stage of another revision that was made from the same inputs: every object below `folder`, then the marker."""
+def _reuse(run: Run, marker: str, folders: Sequence[str], inputs: str, kind: type[V]) -> V | None:
+    """Copies a stage of another revision that was made from the same inputs: every object of its folders, then the marker."""
     for sibling in run.siblings:
         value = done(sibling, marker, kind)
         if value is not None and getattr(value, "inputs", None) == inputs:
-            _copy(run.store, sibling, [key for key in sibling.keys(folder) if key != marker])
+            for key in (key for folder in folders for key in sibling.keys(folder)):
+                run.store.copy(sibling, key)
             run.store.create(marker, encode(value))
-            log.info("copied %s from %s: it was made from the same inputs", folder, sibling.url)
+            log.info("copied %s of %s: it was made from the same inputs", marker, sibling.url)
             return value
     return None
 
 
-def _copy(target: Store, source: Store, keys: Sequence[str]) -> None:
-    for key in keys:
-        target.copy(source, key)
+def _wants_labels(dataset: NegativeDataset) -> bool:
+    return set(dataset.spec.output.formats) != {"TFRecord"}

@@ -136,3 +136,18 @@ def round_events(number: int) -> str:
 def round_saved_model(number: int) -> str:
     """The folder of a training round's exported model."""
     return f"{round_folder(number)}/saved_model"
+
+
+def mining_hard(number: int) -> str:
+    """The folder of the hard negatives that the mining after a round found."""
+    return f"{round_folder(number)}/hard"
+
+
+def mining_negatives(number: int) -> str:
+    """The folder of the shards that are written once more, without the pictures under review."""
+    return f"{round_folder(number)}/negatives"
+
+
+def mining_scores(number: int) -> str:
+    """The table of every training negative's score."""
+    return f"{round_folder(number)}/scores.parquet"

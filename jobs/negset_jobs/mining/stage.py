@@ -50,6 +50,19 @@ def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Pr
     return value
 
 
+def mining_inputs(store: Store, dataset: NegativeDataset, number: int) -> str:
+    """The digest of everything that decides what the mining after round `number` gives. Needs the values before it."""
+    assert dataset.spec.training is not None
+    trained = decode(store.read(names.round_marker(number)), Round)
+    shards = decode(store.read(names.RECORDS), Records).files.get(names.TRAIN, ())
+    return _inputs(trained, shards, dataset.spec.training)
+
+
+def _inputs(trained: Round, shards: tuple[str, ...], training: Training) -> str:
+    mining = training.hard_negative_mining
+    return digest(trained.inputs, shards, mining.hard_percent, mining.review_above_percent, training.workers)
+
+
 def _earlier_review(store: Store, number: int) -> tuple[ScoredImage, ...]:
     """What the mining before this one put under review."""
     if number <= 1:
@@ -74,16 +87,14 @@ def _score(store: Store, dataset: NegativeDataset, trained: Round, records: Reco
 
 def _write(store: Store, trained: Round, training: Training, scored: Scored, decision: Decision) -> Mining:
     """Every file of the mining but the marker."""
-    folder = names.round_folder(trained.number)
-    hard = write_hard(store, by_shard(scored, decision.hard), folder=f"{folder}/hard", at_least=training.workers)
-    negatives = write_without(store, tuple(scored), by_shard(scored, decision.review), folder=f"{folder}/negatives")
+    hard = write_hard(store, by_shard(scored, decision.hard), folder=names.mining_hard(trained.number), at_least=training.workers)
+    negatives = write_without(store, tuple(scored), by_shard(scored, decision.review), folder=names.mining_negatives(trained.number))
     images = [image for shard in scored.values() for image in shard]
-    scores = f"{folder}/scores.parquet"
+    scores = names.mining_scores(trained.number)
     store.write(scores, score_table(images, decision, trained.measurement.threshold))
-    mining = training.hard_negative_mining
     return Mining(
         number=trained.number,
-        inputs=digest(trained.inputs, tuple(scored), mining.hard_percent, mining.review_above_percent, training.workers),
+        inputs=_inputs(trained, tuple(scored), training),
         threshold=trained.measurement.threshold,
         scored=len(images),
         fooled=decision.fooled,
