@@ -16,6 +16,7 @@ from negset_jobs.reporting import wording
 from negset_jobs.reporting.blocks import Bar, Bars, Block, Cell, Code, Gallery, Heading, Note, Paragraph, Section, Table, link
 from negset_jobs.reporting.cards import chosen_cards, object_cards
 from negset_jobs.reporting.facts import Facts
+from negset_jobs.selection.filters import REJECTIONS
 
 _MOST_BARS: Final = 14
 
@@ -82,8 +83,10 @@ def chosen(facts: Facts) -> Section:
         ),
     ]
     if plan.rejected:
-        rows = tuple((_sentence(reason), f"{number:,}", wording.share(number, everything)) for reason, number in _by_size(plan.rejected))
-        blocks.append(Table("Why the others could not be chosen", ("Reason", "Pictures", "Share"), rows, frozenset({1, 2})))
+        rows = tuple(
+            (REJECTIONS.get(reason, reason), f"{number:,}", wording.share(number, everything)) for reason, number in _by_size(plan.rejected)
+        )
+        blocks.append(Table("Why the others could not be chosen: they", ("Reason", "Pictures", "Share"), rows, frozenset({1, 2})))
     blocks += _contents(facts)
     return Section("chosen", "What was chosen, and why", tuple(blocks))
 
@@ -161,7 +164,11 @@ def gallery(facts: Facts) -> Section:
     if not cards:
         return Section("examples", "Chosen negatives", (Paragraph("There is no picture to show."),))
     text = f"{len(cards)} of the {wording.count(facts.records.stored, 'stored negative')}, taken in turn from the scenes. Each is named by its id in the annotations."
-    return Section("examples", "Chosen negatives", (Paragraph(text), Gallery(cards)))
+    reason = facts.planned[cards[0].title].reason
+    why = (
+        [Paragraph(f"Why each was chosen stands in manifest.parquet; picture {cards[0].title}, for instance, {reason}.")] if reason else []
+    )
+    return Section("examples", "Chosen negatives", (Paragraph(text), *why, Gallery(cards)))
 
 
 def positives(facts: Facts) -> Section | None:

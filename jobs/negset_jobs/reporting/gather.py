@@ -1,0 +1,151 @@
+"""Reads what the report is made from. All of the report's input is read here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+import platform
+from collections.abc import Collection, Iterator
+from typing import Final, TypeVar
+
+import msgspec
+
+from negset_api import names
+from negset_api.revision import revision
+from negset_api.spec import NegativeDataset
+from negset_api.values import (
+    Box,
+    ImageResult,
+    Labels,
+    Mining,
+    Outcome,
+    Plan,
+    PlannedImage,
+    Positives,
+    Records,
+    Round,
+    ShardResult,
+    Value,
+    decode,
+)
+from negset_jobs.records.example import decode_example
+from negset_jobs.records.framing import read_records, unframe
+from negset_jobs.reporting.facts import EXAMPLES, FAILURES_EACH, Example, Facts, Picture, first_failures, pairs, scored_to_show, spread
+from negset_jobs.reuse import parallel, read_committed
+from negset_jobs.store import MissingObject, Store
+
+_OBJECTS: Final = 6
+_COMPONENTS: Final = ("negset", "ray", "tensorflow", "tensorflow-cpu", "tf-models-research-object-detection", "pyarrow", "fsspec")
+
+V = TypeVar("V", bound=Value)
+
+
+class _Located(msgspec.Struct, frozen=True):
+    """Where a stored picture's record lies."""
+
+    file: str
+    result: ImageResult
+
+
+def gather(store: Store, dataset: NegativeDataset) -> Facts:
+    """The facts of a revision whose other stages are done. Raises `MissingObject` where one that every report needs is not."""
+    plan = decode(store.read(names.PLAN), Plan)
+    rounds = dataset.spec.training.hard_negative_mining.rounds if dataset.spec.training else -1
+    trained = tuple(_present(store, [names.round_marker(number) for number in range(rounds + 1)], Round))
+    mined = tuple(_present(store, [names.mining_marker(number) for number in range(1, rounds)], Mining))
+    committed = read_committed(store, names.RECORDS_FOLDER)
+    results = [committed[shard.name][1] for shard in plan.shards]
+
+    # Twice as many as are shown, since some may have failed.
+    candidates = spread((image for shard in plan.shards for image in shard.images), 2 * EXAMPLES)
+    wanted = {str(image.image_id) for image in candidates} | {image.image_id for image in scored_to_show(trained, mined)}
+    planned, located = _locate(plan, results, wanted)
+    shown = [str(image.image_id) for image in candidates if str(image.image_id) in located][:EXAMPLES]
+    needed = [*dict.fromkeys([*shown, *(image.image_id for image in scored_to_show(trained, mined) if image.image_id in located)])]
+    pictures = parallel(lambda name: _picture(store, located[name]), needed)
+    positives = next(_present(store, [names.POSITIVES], Positives), None)
+    return Facts(
+        dataset=dataset,
+        revision=revision(dataset.spec),
+        location=store.location("").rstrip("/"),
+        plan=plan,
+        records=decode(store.read(names.RECORDS), Records),
+        positives=positives,
+        labels=next(_present(store, [names.LABELS], Labels), None),
+        trained=trained,
+        mined=mined,
+        failures=first_failures(pairs(plan, results), FAILURES_EACH),
+        shown=tuple(shown),
+        planned={name: planned[name] for name in needed},
+        pictures=dict(zip(needed, pictures, strict=True)),
+        objects=_objects(store, positives),
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions of what is installed here, of the components that decide the result."""
+    found = {"Python": platform.python_version()}
+    for component in _COMPONENTS:
+        try:
+            found[component] = importlib.metadata.version(component)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _present(store: Store, markers: list[str], kind: type[V]) -> Iterator[V]:
+    """The values of the stages that are done."""
+    for marker in markers:
+        try:
+            yield decode(store.read(marker), kind)
+        except MissingObject:
+            continue
+
+
+def _locate(plan: Plan, results: list[ShardResult], wanted: Collection[str]) -> tuple[dict[str, PlannedImage], dict[str, _Located]]:
+    """Of the wanted pictures that were stored, by id: what was planned, and where the record lies."""
+    planned: dict[str, PlannedImage] = {}
+    located: dict[str, _Located] = {}
+    for shard, result in zip(plan.shards, results, strict=True):
+        for image, ended in zip(shard.images, result.results, strict=True):
+            name = str(image.image_id)
+            if name in wanted and ended.outcome is Outcome.STORED:
+                planned[name] = image
+                located[name] = _Located(result.file, ended)
+    return planned, located
+
+
+def _picture(store: Store, located: _Located) -> Picture:
+    result = located.result
+    record = unframe(store.read_range(located.file, result.offset, result.length))
+    return Picture(decode_example(record)["image/encoded"][0], result.width, result.height)
+
+
+def _objects(store: Store, positives: Positives | None) -> tuple[Example, ...]:
+    """The first positives whose objects are annotated one by one."""
+    for key in positives.files.get(names.TRAIN, ()) if positives is not None else ():
+        with store.reading(key) as stream:
+            examples = (_example(payload) for _, payload in read_records(stream))
+            found = tuple(itertools.islice((example for example in examples if example.boxes), _OBJECTS))
+        if found:
+            return found
+    return ()
+
+
+def _example(payload: bytes) -> Example:
+    features = decode_example(payload)
+    sides = (features.get(f"image/object/bbox/{side}", []) for side in ("ymin", "xmin", "ymax", "xmax"))
+    classes = [name.decode(errors="replace") for name in features.get("image/object/class/text", [])]
+    crowd = features.get("image/object/is_crowd") or [0] * len(classes)
+    boxes = [
+        Box(ymin=ymin, xmin=xmin, ymax=ymax, xmax=xmax, class_name=name)
+        for ymin, xmin, ymax, xmax, name, region in zip(*sides, classes, crowd, strict=False)
+        if not region
+    ]
+    picture = Picture(features["image/encoded"][0], _first(features, "image/width"), _first(features, "image/height"))
+    return Example((features.get("image/source_id") or [b""])[0].decode(errors="replace"), picture, tuple(boxes))
+
+
+def _first(features: dict[str, list[int]], key: str) -> int:
+    return (features.get(key) or [0])[0]
