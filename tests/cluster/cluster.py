@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 
-from testbed import cluster, machine, supervisor
+from testbed import addons, cluster, images, machine, supervisor
 from testbed.binaries import Unavailable
 from testbed.processes import Failed
 
@@ -29,8 +29,21 @@ def main() -> int:
 
 def _up(options: argparse.Namespace) -> None:
     machine.install_programs()
+    around = images.make_program_images(kueue=options.kueue)
     one = cluster.Cluster(cluster.layout(options.nodes))
     one.up()
+    images.load(around, [node.socket for node in one.layout.nodes])
+    client = one.dynamic()
+    addons.install_dns(client)
+    addons.install_kuberay(one.kubeconfig)
+    if options.kueue:
+        addons.install_kueue(one.kubeconfig)
+    for node in one.layout.nodes:
+        addons.advertise_gpus(client, node.name, options.gpus)
+    addons.wait_for_deployment(client, "coredns", "kube-system")
+    addons.wait_for_deployment(client, "kuberay-operator", "default")
+    if options.kueue:
+        addons.wait_for_deployment(client, "kueue-controller-manager", "kueue-system")
     print(f"export KUBECONFIG={one.kubeconfig}")
 
 
@@ -42,14 +55,36 @@ def _supervise(options: argparse.Namespace) -> None:
     supervisor.supervise(cluster.layout(options.nodes))
 
 
+def _build_images(options: argparse.Namespace) -> None:
+    machine.install_programs()
+    for recipe in options.recipes or images.RECIPES:
+        print(images.build(recipe, options.tag, *options.build_arg))
+
+
+def _load_images(options: argparse.Namespace) -> None:
+    where = cluster.layout()
+    names = [images.image_name(recipe, options.tag) for recipe in options.recipes or images.RECIPES]
+    images.load(names, [node.socket for node in where.nodes])
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="cluster.py", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     up = actions.add_parser("up", help="start the cluster and print how to reach it")
     up.add_argument("--nodes", type=int, choices=(1, 2), default=1, help="how many nodes (default: 1)")
+    up.add_argument("--gpus", type=int, default=1, help="how many GPUs each node pretends to have (default: 1)")
+    up.add_argument("--kueue", action="store_true", help="install Kueue")
     up.set_defaults(act=_up)
     down = actions.add_parser("down", help="end the cluster and leave no trace of it but the cache")
     down.set_defaults(act=_down)
+    build = actions.add_parser("build", help="build images from the recipes in images/ by buildah")
+    build.add_argument("--build-arg", action="append", default=[], help="an argument of the recipe, such as ACCELERATOR=gpu")
+    build.set_defaults(act=_build_images)
+    load = actions.add_parser("load", help="give built images to every node")
+    load.set_defaults(act=_load_images)
+    for parser_of_images in (build, load):
+        parser_of_images.add_argument("recipes", nargs="*", metavar="recipe", help=f"which of {', '.join(images.RECIPES)} (default: all)")
+        parser_of_images.add_argument("--tag", default=images.default_tag(), help="the images' tag (default: the chart's appVersion)")
     supervise = actions.add_parser("supervise")
     supervise.add_argument("--nodes", type=int, required=True)
     supervise.set_defaults(act=_supervise)

@@ -108,6 +108,13 @@ def kubernetes_folder() -> str:
     return folder
 
 
+def pause_program() -> str:
+    """The path of the program that holds a pod's namespaces open."""
+    path = os.path.join(cache_folder("bin", "pause-1"), "pause")
+    _build(path, ["-trimpath", "-ldflags", "-s -w"], "./pause", _KUBERNETES_SOURCE)
+    return path
+
+
 def program(name: str) -> str:
     """The path of a program of `PROGRAMS`, built first if it is missing (1 to 3 minutes on two cores)."""
     wanted = PROGRAMS[name]

@@ -1,0 +1,117 @@
+"""The images that run on a test cluster: ours, from the recipes in images/, and those of the programs around them, from their own binaries."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+
+from testbed import binaries, machine, objects, oci, pip_settings
+from testbed.binaries import COREDNS, KUBERAY, KUEUE, Unavailable, cache_folder, locked
+from testbed.node import PAUSE_IMAGE
+
+log = logging.getLogger(__name__)
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+RECIPES = ("operator", "jobs", "trainer")
+
+COREDNS_IMAGE = f"registry.k8s.io/coredns/coredns:{COREDNS.version}"
+KUBERAY_IMAGE = f"quay.io/kuberay/operator:{KUBERAY.version}"
+KUEUE_IMAGE = f"registry.k8s.io/kueue/kueue:{KUEUE.version}"
+
+_BASE_LACKS = (
+    "var/cache/apt/archives",
+    "var/lib/apt/lists",
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+)  # as in the "slim" image of that name
+_BASE = "docker.io/library/debian:bookworm-slim"  # what the recipes begin with
+
+
+def default_tag() -> str:
+    """The tag that the chart uses unless it is told another: its appVersion."""
+    (chart,) = objects.read_objects(os.path.join(ROOT, "charts", "negset", "Chart.yaml"))
+    return str(chart["appVersion"])
+
+
+def image_name(recipe: str, tag: str) -> str:
+    """The full name of the image that a recipe makes, as containerd and the chart's `negset/<recipe>:<tag>` mean it."""
+    return f"docker.io/negset/{recipe}:{tag}"
+
+
+def make_program_images(*, kueue: bool) -> list[str]:
+    """Makes the images of the programs around ours that are not in the cache, and returns the names of all."""
+    wanted = [(COREDNS_IMAGE, "coredns", "/coredns"), (KUBERAY_IMAGE, "kuberay-operator", "/manager")]
+    if kueue:
+        wanted.append((KUEUE_IMAGE, "kueue", "/manager"))
+    for image, program, entrypoint in wanted:
+        if oci.find(image) is None:
+            oci.write_program(image, binaries.program(program), entrypoint)
+    if oci.find(PAUSE_IMAGE) is None:
+        oci.write_program(PAUSE_IMAGE, binaries.pause_program(), "/pause")
+    return [PAUSE_IMAGE, *(image for image, _, _ in wanted)]
+
+
+def build(recipe: str, tag: str, *arguments: str) -> str:
+    """Builds the image of a recipe (`operator`, `jobs`, `trainer`) by buildah, and returns its name.
+
+    Layers are kept, so a build repeats only from the first line that changed. `arguments` are the recipe's own, such as `ACCELERATOR=gpu`.
+    """
+    image = image_name(recipe, tag)
+    started = time.monotonic()
+    with locked("buildah"):
+        _make_base()
+        settings = pip_settings.read_settings(os.environ)
+        mounts = pip_settings.mounts(settings, os.path.join(cache_folder(), "pip-settings"))
+        _buildah(
+            *("build-using-dockerfile", "--layers", "--pull-never", "--format=oci", "--isolation=chroot", "--network=host"),
+            *(f"--volume={here}:{there}:ro" for here, there in mounts),
+            *(f"--build-arg={argument}" for argument in arguments),
+            *(f"--tag={image}", f"--file={ROOT}/images/{recipe}/Dockerfile", ROOT),
+        )
+        built = time.monotonic()
+        # Not compressed: a layer's name is then known before it is written, so that one that is there already is not written again.
+        _buildah("push", "--quiet", "--disable-compression", "--format=oci", image, f"oci:{oci.layout_folder()}:{image}")
+    log.info("built %s in %.1f s, stored it in %.1f s", image, built - started, time.monotonic() - built)
+    return image
+
+
+def load(images: Sequence[str], sockets: Sequence[str]) -> None:
+    """Gives images to nodes, by the sockets of their containerds."""
+    for image in images:
+        for socket in sockets:
+            started = time.monotonic()
+            if lacked := oci.load(image, socket):
+                log.info("loaded %s, %.0f MB of it new, in %.1f s", image, lacked / 1e6, time.monotonic() - started)
+
+
+def _make_base() -> None:
+    """Makes the recipes' base image by debootstrap from the machine's Debian mirror, under the name that the recipes say: no image registry is needed."""
+    if _buildah("images", "--quiet", "--filter", f"reference={_BASE}").strip():
+        return
+    folder = cache_folder("debian-bookworm")
+    shutil.rmtree(folder)
+    log.info("making %s by debootstrap", _BASE)
+    machine.run("debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", folder)
+    for path in _BASE_LACKS:
+        shutil.rmtree(os.path.join(folder, path))
+        os.makedirs(os.path.join(folder, path))
+    container = _buildah("from", "scratch").strip()
+    _buildah("add", "--quiet", container, folder, "/")
+    _buildah("config", "--cmd", "bash", container)
+    _buildah("commit", "--quiet", "--rm", container, _BASE)
+    shutil.rmtree(folder)
+
+
+def _buildah(*arguments: str) -> str:
+    """Runs buildah on a storage of its own in the cache. Raises Unavailable with what it printed when it fails."""
+    storage = ("--root", cache_folder("buildah", "storage"), "--runroot", cache_folder("buildah", "run"))
+    done = subprocess.run(["buildah", *storage, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = f"{done.stdout}\n{done.stderr}".strip()[-4000:]
+        raise Unavailable(f"`buildah {' '.join(arguments)}` ended with {done.returncode}:\n{said}")
+    return done.stdout
