@@ -1,0 +1,49 @@
+"""A web server for tests that remembers what it was asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import pathlib
+import threading
+from collections.abc import Iterator
+
+
+class CountingServer:
+    """Serves a folder on the loopback. `pictures` are the names of the .jpg files that were asked for, in order; those in `missing` answer 404."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.pictures: list[str] = []
+        self.missing: set[str] = set()
+        outer = self
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                name = pathlib.PurePosixPath(self.path).name
+                if name.endswith(".jpg"):
+                    outer.pictures.append(name)
+                if name in outer.missing:
+                    self.send_error(404)
+                else:
+                    super().do_GET()
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[CountingServer]:
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join()
