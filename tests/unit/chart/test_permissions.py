@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.chart.helm import one, render
 
 from negset_operator.kube import client
 
@@ -27,7 +28,7 @@ def granted(role):
 
 
 @each_installation
-def test_no_role_has_a_wildcard(render, values):
+def test_no_role_has_a_wildcard(values):
     for role in roles_of(render(values)):
         for rule in role["rules"]:
             assert "*" not in rule["verbs"] + rule["apiGroups"] + rule["resources"]
@@ -35,45 +36,45 @@ def test_no_role_has_a_wildcard(render, values):
 
 
 @each_installation
-def test_no_role_says_anything_about_secrets(render, values):
+def test_no_role_says_anything_about_secrets(values):
     assert all(resource != "secrets" for role in roles_of(render(values)) for _, resource in granted(role))
 
 
 @each_installation
-def test_nobody_may_impersonate_escalate_or_bind(render, values):
+def test_nobody_may_impersonate_escalate_or_bind(values):
     verbs = {verb for role in roles_of(render(values)) for found in granted(role).values() for verb in found}
     assert not verbs & {"impersonate", "escalate", "bind"}
 
 
 @each_installation
-def test_nobody_may_run_or_enter_a_pod(render, values):
+def test_nobody_may_run_or_enter_a_pod(values):
     for role in roles_of(render(values)):
         found = granted(role)
         assert not {("", "pods/exec"), ("", "pods/attach"), ("", "pods/portforward"), ("", "pods/ephemeralcontainers")} & found.keys()
         assert found.get(("", "pods"), set()) <= {"get", "list", "watch"}
 
 
-def test_without_watch_namespaces_the_role_is_cluster_wide(one):
+def test_without_watch_namespaces_the_role_is_cluster_wide():
     role = one({}, "ClusterRole", "negset")
     binding = one({}, "ClusterRoleBinding")
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "negset", "namespace": "negset-system"}]
 
 
-def test_with_watch_namespaces_there_is_a_role_in_each_and_none_for_the_cluster(render):
+def test_with_watch_namespaces_there_is_a_role_in_each_and_none_for_the_cluster():
     objects = render({"watchNamespaces": ["team-a", "team-b"], "rbac": {"aggregatedRoles": False}})
     assert not [o for o in objects if o["kind"].startswith("ClusterRole")]
     for kind in ("Role", "RoleBinding"):
         assert {o["metadata"]["namespace"] for o in objects if o["kind"] == kind} == {"team-a", "team-b", "negset-system"}
 
 
-def test_a_namespaces_role_says_what_the_cluster_wide_one_says(render, one):
+def test_a_namespaces_role_says_what_the_cluster_wide_one_says():
     limited = [o for o in render({"watchNamespaces": ["team-a", "team-b"]}) if o["kind"] == "Role" and o["metadata"]["name"] == "negset"]
     assert [role["rules"] for role in limited] == [one({}, "ClusterRole", "negset")["rules"]] * 2
 
 
 @pytest.mark.parametrize("kind", [kind for kind in client.KINDS.values() if kind is not client.LEASE], ids=lambda kind: kind.kind)
-def test_the_operator_may_watch_what_it_watches(one, kind):
+def test_the_operator_may_watch_what_it_watches(kind):
     group = kind.api_version.rpartition("/")[0]
     verbs = granted(one({}, "ClusterRole", "negset"))[group, kind.plural]
     assert {"create", "patch"} <= verbs if kind is client.EVENT else {"get", "list", "watch"} <= verbs
@@ -92,22 +93,22 @@ CHILDREN = (
 
 
 @pytest.mark.parametrize("kind", CHILDREN, ids=lambda kind: kind.kind)
-def test_the_operator_may_make_and_remove_its_children(one, kind):
+def test_the_operator_may_make_and_remove_its_children(kind):
     group = kind.api_version.rpartition("/")[0]
     assert granted(one({}, "ClusterRole", "negset"))[group, kind.plural] == READS_AND_APPLIES
 
 
-def test_the_operator_may_do_nothing_to_kinds_that_its_code_does_not_name(one):
+def test_the_operator_may_do_nothing_to_kinds_that_its_code_does_not_name():
     known = {(kind.api_version.rpartition("/")[0], kind.plural) for kind in client.KINDS.values()}
     allowed = granted(one({}, "ClusterRole", "negset")).keys()
     assert {(group, resource.partition("/")[0]) for group, resource in allowed} <= known
 
 
-def test_the_operator_never_makes_or_deletes_a_data_set(one):
+def test_the_operator_never_makes_or_deletes_a_data_set():
     assert not granted(one({}, "ClusterRole", "negset"))["negset.dev", "negativedatasets"] & {"create", "delete", "deletecollection"}
 
 
-def test_only_one_lease_may_be_written_and_only_in_the_operators_namespace(render, one):
+def test_only_one_lease_may_be_written_and_only_in_the_operators_namespace():
     role = one({}, "Role")
     assert role["metadata"]["namespace"] == "negset-system"
     assert [rule.get("resourceNames") for rule in role["rules"] if set(rule["verbs"]) - {"create"}] == [["negset"]]
@@ -122,23 +123,23 @@ AGGREGATED = {
 
 
 @pytest.mark.parametrize(("role", "verbs"), AGGREGATED.values(), ids=AGGREGATED.keys())
-def test_kubernetes_own_roles_reach_data_sets(one, role, verbs):
+def test_kubernetes_own_roles_reach_data_sets(role, verbs):
     found = one({}, "ClusterRole", f"negset-{role}")
     assert found["metadata"]["labels"][f"rbac.authorization.k8s.io/aggregate-to-{role}"] == "true"
     assert granted(found)["negset.dev", "negativedatasets"] == verbs
 
 
-def test_nobody_but_the_operator_writes_the_status(one):
+def test_nobody_but_the_operator_writes_the_status():
     for role in ("view", "edit", "admin"):
         assert granted(one({}, "ClusterRole", f"negset-{role}")).get(("negset.dev", "negativedatasets/status"), set()) <= {"get"}
 
 
-def test_rbac_create_false_leaves_the_operators_roles_to_others(render):
+def test_rbac_create_false_leaves_the_operators_roles_to_others():
     kinds = {o["kind"] for o in render({"rbac": {"create": False, "aggregatedRoles": False}})}
     assert not kinds & {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 
-def test_a_service_account_of_ones_own_is_used_and_not_made(render, one):
+def test_a_service_account_of_ones_own_is_used_and_not_made():
     values = {"serviceAccount": {"create": False, "name": "mine"}}
     assert "ServiceAccount" not in {o["kind"] for o in render(values)}
     assert one(values, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "mine"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from tests.unit.chart.helm import CHART, one, render, run
 
 from negset_api.schema import custom_resource_definition
 from negset_operator import config
-
-CHART = Path(__file__).parents[3] / "charts" / "negset"
 
 # Everything that can be switched on, at once.
 EVERYTHING = {
@@ -50,13 +47,13 @@ def operator_of(workload):
 
 
 @each_installation
-def test_helm_lint_finds_nothing(helm, values):
-    done = helm("lint", "--strict", str(CHART), values=values)
+def test_helm_lint_finds_nothing(values):
+    done = run("lint", "--strict", str(CHART), values=values)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @each_installation
-def test_no_two_objects_have_the_same_name(render, values):
+def test_no_two_objects_have_the_same_name(values):
     found = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in render(values)]
     assert len(set(found)) == len(found)
 
@@ -65,13 +62,13 @@ CLUSTER_WIDE = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding",
 
 
 @each_installation
-def test_every_namespaced_object_says_its_namespace_so_that_kubectl_can_apply_it(render, values):
+def test_every_namespaced_object_says_its_namespace_so_that_kubectl_can_apply_it(values):
     for found in render(values):
         assert ("namespace" in found["metadata"]) == (found["kind"] not in CLUSTER_WIDE), found["kind"]
 
 
 @each_installation
-def test_every_object_says_what_it_is_part_of(render, values):
+def test_every_object_says_what_it_is_part_of(values):
     for found in render(values):
         labels = found["metadata"]["labels"]
         assert labels["app.kubernetes.io/part-of"] == "negset"
@@ -80,7 +77,7 @@ def test_every_object_says_what_it_is_part_of(render, values):
 
 
 @each_installation
-def test_every_pod_passes_pod_security_restricted(render, values):
+def test_every_pod_passes_pod_security_restricted(values):
     pods = [pod_of(o) for o in render(values) if "template" in o.get("spec", {})]
     assert pods
     for pod in pods:
@@ -98,7 +95,7 @@ def test_every_pod_passes_pod_security_restricted(render, values):
 
 
 @each_installation
-def test_every_container_has_a_read_only_root_and_requests_and_limits(render, values):
+def test_every_container_has_a_read_only_root_and_requests_and_limits(values):
     for found in render(values):
         if found["kind"] == "Deployment":
             container = operator_of(found)
@@ -107,7 +104,7 @@ def test_every_container_has_a_read_only_root_and_requests_and_limits(render, va
 
 
 @each_installation
-def test_every_selector_matches_the_operators_pods(render, values):
+def test_every_selector_matches_the_operators_pods(values):
     found = render(values)
     (labels,) = (o["spec"]["template"]["metadata"]["labels"] for o in found if o["kind"] == "Deployment")
     selectors = {
@@ -122,7 +119,7 @@ def test_every_selector_matches_the_operators_pods(render, values):
 
 
 @each_installation
-def test_the_ports_that_are_named_elsewhere_are_the_containers(render, values):
+def test_the_ports_that_are_named_elsewhere_are_the_containers(values):
     found = render(values)
     (container,) = (operator_of(o) for o in found if o["kind"] == "Deployment")
     ports = {port["name"] for port in container["ports"]}
@@ -134,15 +131,15 @@ def test_the_ports_that_are_named_elsewhere_are_the_containers(render, values):
 # --- the configuration ---------------------------------------------------------------------------------------------------------------------
 
 
-def configuration(one, tmp_path, values):
+def configuration(tmp_path, values):
     """The configuration as the operator reads it."""
     path = tmp_path / "config.yaml"
     path.write_text(one(values, "ConfigMap", "negset")["data"]["config.yaml"])
     return config.read(str(path))
 
 
-def test_the_charts_defaults_are_the_operators(one, tmp_path):
-    assert configuration(one, tmp_path, {}) == config.DEFAULT
+def test_the_charts_defaults_are_the_operators(tmp_path):
+    assert configuration(tmp_path, {}) == config.DEFAULT
 
 
 SETTINGS = {
@@ -175,11 +172,11 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize(("values", "read", "expected"), SETTINGS.values(), ids=SETTINGS.keys())
-def test_the_configuration_carries(one, tmp_path, values, read, expected):
-    assert read(configuration(one, tmp_path, values)) == expected
+def test_the_configuration_carries(tmp_path, values, read, expected):
+    assert read(configuration(tmp_path, values)) == expected
 
 
-def test_a_changed_configuration_restarts_the_operator_and_an_unchanged_one_does_not(one):
+def test_a_changed_configuration_restarts_the_operator_and_an_unchanged_one_does_not():
     def checksum(values):
         return one(values, "Deployment")["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
 
@@ -197,14 +194,14 @@ IMAGES = {
 
 
 @pytest.mark.parametrize(("image", "expected"), IMAGES.values(), ids=IMAGES.keys())
-def test_the_operators_image(one, image, expected):
+def test_the_operators_image(image, expected):
     assert operator_of(one({"image": image}, "Deployment"))["image"] == expected
 
 
 # --- the CRD -------------------------------------------------------------------------------------------------------------------------------
 
 
-def test_the_crd_is_rendered_unchanged_and_outlives_the_release(one):
+def test_the_crd_is_rendered_unchanged_and_outlives_the_release():
     found = one({}, "CustomResourceDefinition")
     expected = custom_resource_definition()
     assert found["spec"] == expected["spec"]
@@ -212,11 +209,11 @@ def test_the_crd_is_rendered_unchanged_and_outlives_the_release(one):
     assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
-def test_crds_keep_false_removes_the_crd_with_the_release(one):
+def test_crds_keep_false_removes_the_crd_with_the_release():
     assert not one({"crds": {"keep": False}}, "CustomResourceDefinition")["metadata"]["annotations"]
 
 
-def test_crds_install_false_leaves_the_crd_to_others(render):
+def test_crds_install_false_leaves_the_crd_to_others():
     assert "CustomResourceDefinition" not in {o["kind"] for o in render({"crds": {"install": False}})}
 
 
@@ -239,34 +236,34 @@ PRESENCE = {
 
 
 @pytest.mark.parametrize(("values", "kind", "present"), PRESENCE.values(), ids=PRESENCE.keys())
-def test_the_chart_renders(render, values, kind, present):
+def test_the_chart_renders(values, kind, present):
     assert (kind in {o["kind"] for o in render(values)}) == present
 
 
-def test_the_namespace_enforces_pod_security_restricted(one):
+def test_the_namespace_enforces_pod_security_restricted():
     assert one({"createNamespace": True}, "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_the_network_policy_lets_nothing_out_but_dns_and_the_api_server(one):
+def test_the_network_policy_lets_nothing_out_but_dns_and_the_api_server():
     policy = one({"networkPolicy": {"apiServerPorts": [16443]}}, "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 16443}
 
 
-def test_who_may_scrape_can_be_limited(one):
+def test_who_may_scrape_can_be_limited():
     policy = one(EVERYTHING, "NetworkPolicy")["spec"]
     (scrape,) = (rule for rule in policy["ingress"] if rule["ports"][0]["port"] == "metrics")
     assert scrape["from"] == EVERYTHING["networkPolicy"]["metricsFrom"]
 
 
-def test_replicas_spread_over_nodes_and_are_never_drained_together(one):
+def test_replicas_spread_over_nodes_and_are_never_drained_together():
     assert one({}, "Deployment")["spec"]["replicas"] == 2
     assert one({}, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
     (spread,) = pod_of(one({}, "Deployment"))["topologySpreadConstraints"]
     assert spread["topologyKey"] == "kubernetes.io/hostname"
 
 
-def test_what_places_the_pod_is_passed_on(one):
+def test_what_places_the_pod_is_passed_on():
     pod = pod_of(one(EVERYTHING, "Deployment"))
     for key in ("priorityClassName", "imagePullSecrets", "nodeSelector", "affinity", "tolerations"):
         assert pod[key] == EVERYTHING[key]

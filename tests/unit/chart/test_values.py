@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import msgspec
 import pytest
 import yaml
+from tests.unit.chart.helm import CHART, run
 
 from negset_operator.config import Config
-
-CHART = Path(__file__).parents[3] / "charts" / "negset"
 
 REFUSED = {
     "a misspelt value": ({"replicas": 2}, "additional properties 'replicas' not allowed"),
@@ -37,8 +35,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("values", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_the_chart_refuses(helm, values, message):
-    done = helm("template", "negset", str(CHART), values=values)
+def test_the_chart_refuses(values, message):
+    done = run("template", "negset", str(CHART), values=values)
     assert done.returncode != 0
     assert message in done.stderr
 

@@ -1,0 +1,175 @@
+"""The chart in front of a real API server: what it renders is accepted, its pods are admitted under "restricted", and its roles allow what they should.
+
+Kubernetes' authorizer and admission answer, not a reading of the templates.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes.client import AuthorizationV1Api, RbacAuthorizationV1Api
+from kubernetes.dynamic.exceptions import UnprocessibleEntityError
+from testbed import objects
+from tests.unit.chart import helm
+
+EXAMPLES = sorted((helm.CHART / "examples").glob("*.yaml"))
+# Kinds of the Prometheus operator, which is not part of Kubernetes.
+MONITORING = "monitoring.coreos.com/v1"
+
+
+@pytest.fixture(scope="module")
+def installed(api_server) -> str:
+    """The namespace that the chart is installed in, cluster-wide; the namespace enforces "restricted"."""
+    namespace = api_server.namespace(f"negset-{secrets.token_hex(4)}", restricted=True)
+    objects.apply(api_server.dynamic, helm.render({}, namespace))
+    return namespace
+
+
+def may(api_server, user: str, what: str, namespace: str, name: str = "") -> bool:
+    """Whether the API server would let a user do something: `what` is a verb and a resource, as in "patch negativedatasets.negset.dev/status"."""
+    verb, resource = what.split()
+    resource, _, subresource = resource.partition("/")
+    resource, _, group = resource.partition(".")
+    attributes = {"verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": namespace, "name": name}
+    review = {"spec": {"user": user, "resourceAttributes": attributes}}
+    return bool(AuthorizationV1Api(api_server.client).create_subject_access_review(review).status.allowed)
+
+
+def test_the_chart_is_accepted_twice_without_a_change(api_server, installed):
+    """As a second apply by a GitOps tool: nothing that the API server stores is different afterwards."""
+
+    def versions() -> list[Any]:
+        found = (
+            objects.find(api_server.dynamic, o["apiVersion"], o["kind"], o["metadata"]["name"], o["metadata"].get("namespace"))
+            for o in rendered
+        )
+        return [
+            each["metadata"]["generation"] if "generation" in each["metadata"] else each["metadata"]["resourceVersion"] for each in found
+        ]
+
+    rendered = helm.render({}, installed)
+    before = versions()
+    objects.apply(api_server.dynamic, rendered)
+    assert versions() == before
+
+
+def test_everything_that_can_be_switched_on_is_accepted(api_server):
+    namespace = api_server.namespace()
+    values = {
+        "watchNamespaces": [namespace],
+        "fullnameOverride": f"all-{secrets.token_hex(3)}",
+        "crds": {"install": False},
+        "rbac": {"aggregatedRoles": False},
+        "metrics": {"dashboard": {"enabled": True}},
+        "networkPolicy": {"metricsFrom": [{"namespaceSelector": {}}]},
+    }
+    rendered = helm.render(values, namespace)
+    assert MONITORING not in {o["apiVersion"] for o in rendered}
+    objects.apply(api_server.dynamic, rendered)
+
+
+def test_the_operators_pod_is_admitted_under_restricted(api_server, installed):
+    (template,) = (o["spec"]["template"] for o in helm.render({}, installed) if o["kind"] == "Deployment")
+    account = template["spec"]["serviceAccountName"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe", "namespace": installed}, "spec": template["spec"]}
+    assert objects.find(api_server.dynamic, "v1", "ServiceAccount", account, installed)
+    api_server.dynamic.resources.get(api_version="v1", kind="Pod").create(body=pod, namespace=installed, dry_run="All")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_is_accepted(api_server, path: Path):
+    manifest = yaml.safe_load(path.read_text())
+    manifest["metadata"]["namespace"] = api_server.namespace()
+    objects.apply(api_server.dynamic, [manifest])
+
+
+def test_a_wrong_example_is_refused_with_the_field(api_server):
+    manifest = yaml.safe_load((helm.CHART / "examples" / "data-only.yaml").read_text())
+    manifest["metadata"]["namespace"] = api_server.namespace()
+    manifest["spec"]["selection"]["count"] = 0
+    with pytest.raises(UnprocessibleEntityError, match=r"spec\.selection\.count"):
+        objects.apply(api_server.dynamic, [manifest])
+
+
+OPERATOR = {
+    "watch negativedatasets.negset.dev": True,
+    "patch negativedatasets.negset.dev/status": True,
+    "create rayjobs.ray.io": True,
+    "create jobs.batch": True,
+    "list pods": True,
+    "get secrets": False,
+    "list secrets": False,
+    "create negativedatasets.negset.dev": False,
+    "create pods": False,
+    "create pods/exec": False,
+    "create serviceaccounts/token": False,
+    "bind clusterroles.rbac.authorization.k8s.io": False,
+    "escalate roles.rbac.authorization.k8s.io": False,
+    "get leases.coordination.k8s.io": False,
+}
+
+
+@pytest.mark.parametrize(("what", "allowed"), OPERATOR.items(), ids=OPERATOR.keys())
+def test_the_operator_may_in_a_tenants_namespace(api_server, installed, what, allowed):
+    assert may(api_server, f"system:serviceaccount:{installed}:negset", what, "default") is allowed
+
+
+def test_the_operator_may_renew_its_lease_and_no_other(api_server, installed):
+    user = f"system:serviceaccount:{installed}:negset"
+    assert may(api_server, user, "update leases.coordination.k8s.io", installed, "negset")
+    assert not may(api_server, user, "update leases.coordination.k8s.io", installed, "somebody-elses")
+
+
+def test_an_operator_that_is_limited_to_a_namespace_may_do_nothing_in_another(api_server):
+    home, team, other = (api_server.namespace() for _ in range(3))
+    values = {"watchNamespaces": [team], "crds": {"install": False}, "rbac": {"aggregatedRoles": False}}
+    objects.apply(api_server.dynamic, helm.render(values, home))
+    user = f"system:serviceaccount:{home}:negset"
+    assert may(api_server, user, "list negativedatasets.negset.dev", team)
+    for resource in ("negativedatasets.negset.dev", "pods", "configmaps", "jobs.batch"):
+        assert not may(api_server, user, f"list {resource}", other)
+        assert not may(api_server, user, f"list {resource}", "")
+
+
+PEOPLE = {
+    "a viewer may look": ("view", "get negativedatasets.negset.dev", True),
+    "a viewer may not make one": ("view", "create negativedatasets.negset.dev", False),
+    "an editor may make one": ("edit", "create negativedatasets.negset.dev", True),
+    "an editor may look": ("edit", "watch negativedatasets.negset.dev", True),
+    "an editor may not write the status": ("edit", "patch negativedatasets.negset.dev/status", False),
+    "an editor may not clear all": ("edit", "deletecollection negativedatasets.negset.dev", False),
+    "an admin may clear all": ("admin", "deletecollection negativedatasets.negset.dev", True),
+    "an admin may make one": ("admin", "create negativedatasets.negset.dev", True),
+}
+
+
+@pytest.fixture(scope="module")
+def people(api_server, installed) -> str:
+    """A namespace in which the users view, edit and admin have Kubernetes' roles of that name, after those have taken in the chart's."""
+    namespace = api_server.namespace()
+    rbac = RbacAuthorizationV1Api(api_server.client)
+    for role in ("view", "edit", "admin"):
+        rbac.create_namespaced_role_binding(
+            namespace,
+            {
+                "metadata": {"name": role},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [{"kind": "User", "name": role, "apiGroup": "rbac.authorization.k8s.io"}],
+            },
+        )
+    with api_server.controllers("clusterrole-aggregation-controller"):
+        objects.wait_for(
+            "the chart's roles are aggregated",
+            lambda: may(api_server, "admin", "deletecollection negativedatasets.negset.dev", namespace),
+            seconds=60,
+        )
+    return namespace
+
+
+@pytest.mark.parametrize(("user", "what", "allowed"), PEOPLE.values(), ids=PEOPLE.keys())
+def test_with_kubernetes_own_roles(api_server, people, user, what, allowed):
+    assert may(api_server, user, what, people) is allowed
