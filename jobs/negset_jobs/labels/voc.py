@@ -20,11 +20,12 @@ def picture_files(picture: Picture, encoded: bytes) -> Iterator[File]:
 
 
 def index_files(pictures: Sequence[Picture], contents: Contents) -> Iterator[File]:  # noqa: ARG001  # VOC has no place for classes or licences
-    """`ImageSets/Main/train.txt` and, where pictures are held out, `val.txt` and `trainval.txt`: names without extension, one a line."""
-    stems = {subset: [picture.stem for picture in pictures if picture.subset == subset] for subset in ("train", "val")}
-    if stems["val"]:
-        stems["trainval"] = [picture.stem for picture in pictures]
-    for subset, members in stems.items():
+    """`ImageSets/Main/train.txt` and, where pictures are held out, `val.txt`: names without extension, one a line.
+
+    There is no `trainval.txt`: readers such as Datumaro take every list there as a subset, and would count each picture twice.
+    """
+    for subset in ("train", "val"):
+        members = [picture.stem for picture in pictures if picture.subset == subset]
         if members:
             yield File(f"ImageSets/Main/{subset}.txt", "".join(f"{stem}\n" for stem in members).encode())
 

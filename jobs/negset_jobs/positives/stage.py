@@ -25,7 +25,7 @@ from negset_jobs.positives.voc import read_voc
 from negset_jobs.progress import Progress
 from negset_jobs.recording import check_budget, count_outcomes, run_shards, tidy
 from negset_jobs.selection.sharding import shards
-from negset_jobs.shards import shard_inputs
+from negset_jobs.shards import image_inputs
 from negset_jobs.store import Store
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ def _plans(request: _Request, images: Sequence[PlannedImage]) -> tuple[ShardPlan
 def _check_unchanged(request: _Request, plans: Sequence[ShardPlan], results: Sequence[ShardResult], ids: Mapping[str, int]) -> None:
     """Shards that an earlier, interrupted run has committed must be of the same annotations."""
     for plan, result in zip(plans, results, strict=True):
-        if result.inputs != shard_inputs(plan, request.spec.download, ids):
+        if [ended.inputs for ended in result.results] != [image_inputs(image, request.spec.download, ids) for image in plan.images]:
             raise InvalidInput(
                 f"spec.positives: the annotations have changed since an earlier run stored {request.store.location(result.file)}; "
                 "give the data set another name, or remove its folder, to begin again"
@@ -204,7 +204,7 @@ def _summary(stored: Stored) -> Positives:
         label_map=names.LABEL_MAP,
         files=files,
         images=images,
-        boxes=stored.boxes,
+        boxes={subset: stored.boxes[subset] for subset in images},
         outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
         rejected_boxes=dict(sorted(collections.Counter(box.reason.value for box in stored.rejected).items())),
     )

@@ -1,0 +1,81 @@
+"""Which classes are trained, and which choice would teach a detector wrong."""
+
+import logging
+
+import pytest
+
+from negset_api.errors import InvalidInput
+from negset_jobs.positives.classes import Negatives, label_ids, trained_classes, wanted_classes
+
+NEGATIVES = Negatives(
+    excluded_classes=("person", "bicycle", "car", "truck"),
+    categories={1: "person", 2: "bicycle", 3: "car", 8: "truck", 18: "dog", 19: "horse"},
+    remaining_classes={"dog": 12},
+)
+
+
+def choose(requested=(), excluded=("car", "person"), shown=("person", "car"), known=None):
+    wanted = wanted_classes(requested, excluded, NEGATIVES)
+    return trained_classes(
+        wanted, requested=bool(requested), negatives=NEGATIVES, shown=frozenset(shown), known=frozenset(known or shown)
+    )
+
+
+CHOSEN = {
+    "the excluded classes that are shown, in their order": ({}, ("car", "person")),
+    "those that are not shown are left out": ({"shown": ("person",)}, ("person",)),
+    "the classes of a supercategory come after the named ones": (
+        {"excluded": ("vehicle", "person"), "shown": ("truck", "person", "car")},
+        ("person", "car", "truck"),
+    ),
+    "requested classes in the requested order": ({"requested": ("person", "truck"), "shown": ("truck", "person")}, ("person", "truck")),
+    "a class that is asked for twice is one": ({"requested": ("car", "car")}, ("car",)),
+    "a class that is in none of the negatives": ({"requested": ("horse",), "shown": ("horse",)}, ("horse",)),
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), CHOSEN.values(), ids=CHOSEN)
+def test_classes_that_are_trained(given, expected):
+    assert choose(**given) == expected
+
+
+REFUSED = {
+    "a class that the negatives show": (
+        {"requested": ("dog",), "shown": ("dog",)},
+        "spec.positives.classes: 'dog' is shown in 12 of the negatives, which would teach the detector that it is background; add it to spec.excludeClasses",
+    ),
+    "a misspelt class": (
+        {"requested": ("persons",), "shown": ("person",)},
+        "spec.positives.classes: expected classes that the positives show, got 'persons'; did you mean 'person'?",
+    ),
+    "a class that nothing resembles": (
+        {"requested": ("zebra",)},
+        "spec.positives.classes: expected classes that the positives show, got 'zebra'; they show 'car', 'person'",
+    ),
+    "a class of which no box is usable": (
+        {"requested": ("truck",), "known": ("person", "truck")},
+        "spec.positives.classes: expected classes that the positives show, no picture has a usable object of 'truck'",
+    ),
+    "positives of other classes": (
+        {"shown": (), "known": ("dog", "cat")},
+        "spec.positives: expected usable objects of at least one of the excluded classes ('car', 'person', 'bicycle', 'truck'), got annotations of 'cat', 'dog'; "
+        "name the classes in spec.positives.classes where they are called differently",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "message"), REFUSED.values(), ids=REFUSED)
+def test_classes_that_are_refused(given, message):
+    with pytest.raises(InvalidInput) as caught:
+        choose(**given)
+    assert str(caught.value) == message
+
+
+def test_a_class_that_the_source_of_the_negatives_does_not_know_is_trained_with_a_warning(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert choose(requested=("forklift",), shown=("forklift",)) == ("forklift",)
+    assert "'forklift' is trained but not among the excluded classes" in caplog.text
+
+
+def test_ids_count_from_one():
+    assert label_ids(("car", "person")) == {"car": 1, "person": 2}

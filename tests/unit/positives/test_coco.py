@@ -1,0 +1,127 @@
+"""Positives out of COCO's format."""
+
+import io
+import json
+
+import pytest
+
+from negset_api.errors import InvalidInput
+from negset_api.spec import CocoPositives
+from negset_jobs.positives.boxes import Reason
+from negset_jobs.positives.coco import annotated, parse_coco
+
+SOURCE = CocoPositives(annotations="a.json", image_url="https://example.org/{file_name}")
+CATEGORIES = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}, {"id": 18, "name": "dog"}]
+
+
+def read(*annotations, images=None, wanted=("person", "car"), source=SOURCE):
+    """What is found in a file with two pictures of 200 by 100 pixels and the given annotations."""
+    if images is None:
+        images = [{"id": number, "file_name": f"{number}.jpg", "width": 200, "height": 100} for number in (1, 2)]
+    data = json.dumps({"images": images, "annotations": annotations, "categories": CATEGORIES}).encode()
+    return annotated(parse_coco(io.BytesIO(data), "a.json"), frozenset(wanted), source)
+
+
+def annotation(image_id=1, category_id=1, bbox=(20, 10, 40, 30), **more):
+    return {"id": 0, "image_id": image_id, "category_id": category_id, "bbox": bbox, **more}
+
+
+def test_a_box_in_pixels_becomes_corners_in_parts_of_the_picture():
+    (image,) = read(annotation()).images
+    (box,) = image.objects
+    assert (box.ymin, box.xmin, box.ymax, box.xmax) == (0.1, 0.1, 0.4, 0.3)
+    assert (box.class_name, box.crowd) == ("person", False)
+    assert (image.image_id, image.url, image.width, image.height) == (1, "https://example.org/1.jpg", 200, 100)
+
+
+def test_only_pictures_with_a_wanted_class_and_only_their_wanted_objects_are_taken():
+    found = read(annotation(1, 18), annotation(2, 18), annotation(2, 3), annotation(2, 1))
+    assert [(image.image_id, [box.class_name for box in image.objects]) for image in found.images] == [(2, ["car", "person"])]
+    assert found.classes == {"person", "car", "dog"}
+
+
+def test_the_source_of_a_picture_is_kept():
+    image = {
+        "id": 1,
+        "file_name": "1.jpg",
+        "width": 200,
+        "height": 100,
+        "license": 4,
+        "flickr_url": "http://farm4.staticflickr.com/3448/3176652494_ba19663418_z.jpg",
+    }
+    (planned,) = read(annotation(), images=[image]).images
+    assert planned.license == 4
+    assert "3176652494" in planned.page
+
+
+def test_a_box_that_overhangs_is_clipped():
+    ((box,),) = (image.objects for image in read(annotation(bbox=[190, 90, 10.01, 30])).images)
+    assert (box.ymin, box.xmin, box.ymax, box.xmax) == (0.9, 0.95, 1, 1)
+
+
+REJECTED = {
+    "no width": ([10, 10, 0, 5], Reason.NO_EXTENT),
+    "a negative height": ([10, 10, 5, -5], Reason.NO_EXTENT),
+    "outside": ([300, 10, 5, 5], Reason.OUTSIDE),
+    "a sliver": ([199.99, 10, 5, 5], Reason.TOO_SMALL),
+    "three numbers": ([10, 10, 5], Reason.MISSING),
+    "an empty list": ([], Reason.MISSING),
+    "null": (None, Reason.MISSING),
+    "a null in it": ([10, None, 5, 5], Reason.NOT_FINITE),
+}
+
+
+@pytest.mark.parametrize(("bbox", "reason"), REJECTED.values(), ids=REJECTED)
+def test_a_box_that_cannot_be_used_is_named_with_its_reason_and_the_others_stay(bbox, reason):
+    found = read(annotation(1), annotation(1, 3, bbox), annotation(2, 3, bbox))
+    assert [len(image.objects) for image in found.images] == [1, 0]
+    assert [(box.image_id, box.file_name, box.class_name, box.reason) for box in found.rejected] == [
+        (1, "1.jpg", "car", reason),
+        (2, "2.jpg", "car", reason),
+    ]
+
+
+def test_a_crowd_is_carried_beside_objects_and_a_picture_of_crowds_alone_is_left_out():
+    found = read(annotation(1, iscrowd=1), annotation(1, iscrowd=0), annotation(2, iscrowd=1))
+    assert [[box.crowd for box in image.objects] for image in found.images] == [[True, False]]
+    assert found.only_crowds == 1
+
+
+def test_a_crowd_does_not_make_up_for_an_object_whose_box_cannot_be_used():
+    found = read(annotation(1, iscrowd=1), annotation(1, bbox=[0, 0, 0, 0]))
+    assert [image.objects for image in found.images] == [()]
+
+
+def test_a_picture_without_a_wanted_object_needs_no_size():
+    images = [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg", "width": 200, "height": 100}]
+    assert len(read(annotation(2), images=images).images) == 1
+
+
+def test_a_picture_with_a_wanted_object_and_no_size_is_refused_by_name():
+    with pytest.raises(InvalidInput, match=r"spec\.positives\.coco\.annotations: 'a\.json': expected a width and a height of image 1 \('1\.jpg'\)"):
+        read(annotation(), images=[{"id": 1, "file_name": "1.jpg"}])
+
+
+def test_a_url_field_that_the_picture_does_not_have_is_refused_by_name():
+    with pytest.raises(InvalidInput, match=r"^spec\.positives\.coco\.imageUrl: .*coco_url"):
+        read(annotation(), source=CocoPositives(annotations="a.json"))
+
+
+BROKEN = {
+    "nothing": (b"", "'a.json' is not in COCO's instances format: the file is empty at byte 0"),
+    "a list": (b"[]", "'a.json' is not in COCO's instances format: expected a JSON object at the top"),
+    "cut off": (b'{"images": [', "'a.json' is not in COCO's instances format: the file ends within the array 'images'"),
+    "no annotations": (b'{"images": [], "categories": []}', "'a.json' is not in COCO's instances format: expected the keys images, annotations, categories"),
+    "a box of text": (
+        b'{"images": [], "categories": [], "annotations": [{"image_id": 1, "category_id": 1, "bbox": ["1", 2, 3, 4]}]}',
+        "'a.json' is not in COCO's instances format: annotations[0].bbox[0]: expected `float | null`, got `str`",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "message"), BROKEN.values(), ids=BROKEN)
+def test_what_is_not_coco_is_refused_in_one_line(data, message):
+    with pytest.raises(InvalidInput) as caught:
+        parse_coco(io.BytesIO(data), "a.json")
+    assert str(caught.value).startswith(f"spec.positives.coco.annotations: {message}")
+    assert "\n" not in str(caught.value)
