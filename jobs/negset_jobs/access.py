@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-import urllib.parse
+import re
 from typing import Final
 
 import msgspec
@@ -13,6 +13,8 @@ from negset_api.errors import InvalidInput
 LOCAL_SCHEMES: Final = frozenset({"", "file", "local"})
 WEB_SCHEMES: Final = frozenset({"http", "https"})
 STORE_SCHEMES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "hdfs", "webhdfs", "sftp", "memory"})
+_SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*")
+_CHAIN: Final = re.compile(r"::(?![^\[\]]*\])")
 _ARCHIVE_SCHEMES: Final = frozenset({"zip", "tar", "simplecache", "filecache", "blockcache"})
 
 
@@ -34,7 +36,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
     def check_url(self, url: str, field: str) -> None:
         """Raises `InvalidInput`, naming `field`, where the URL's scheme is unknown or is not allowed here. Looks at every link of a chained URL."""
-        for part in url.split("::"):
+        for part in links(url):
             scheme = scheme_of(part)
             if scheme in LOCAL_SCHEMES and not self.local_files and part not in _ARCHIVE_SCHEMES:
                 raise InvalidInput(
@@ -47,7 +49,13 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 def scheme_of(url: str) -> str:
     """The URL's scheme in lower case; empty for a plain path."""
-    return urllib.parse.urlsplit(url).scheme.lower() if "://" in url else ""
+    scheme, separator, _ = url.partition("://")
+    return scheme.lower() if separator and _SCHEME.fullmatch(scheme) else ""
+
+
+def links(url: str) -> list[str]:
+    """The links of a chained URL (`zip://member::s3://bucket/archive.zip`), first to last; the two colons of an IPv6 address do not chain."""
+    return _CHAIN.split(url)
 
 
 def parse_networks(texts: tuple[str, ...], option: str) -> tuple[str, ...]:

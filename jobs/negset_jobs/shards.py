@@ -162,9 +162,12 @@ async def _fill(task: ShardTask, writer: RecordWriter, report: Report) -> list[I
                 results.append(_write(writer, ready.pop(len(results))))
                 window.release()
 
-    async with Fetcher(task.download, task.access) as fetcher, asyncio.TaskGroup() as group:
-        for _ in range(min(task.download.connections, len(task.shard.images))):
-            group.create_task(connection(fetcher))
+    try:
+        async with Fetcher(task.download, task.access) as fetcher, asyncio.TaskGroup() as group:
+            for _ in range(min(task.download.connections, len(task.shard.images))):
+                group.create_task(connection(fetcher))
+    except* Exception as errors:
+        raise errors.exceptions[0] from None
     return results
 
 

@@ -29,7 +29,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from negset_api.errors import InvalidInput, WorkFailed
-from negset_jobs.access import LOCAL_SCHEMES, WEB_SCHEMES, Access, scheme_of
+from negset_jobs.access import LOCAL_SCHEMES, WEB_SCHEMES, Access, links, scheme_of
 
 log = logging.getLogger(__name__)
 
@@ -286,7 +286,7 @@ def expand(url: str, access: Access, field: str) -> list[str]:
 
 def _options(url: str, access: Access) -> dict[str, Any]:
     """The options fsspec needs for a chained URL: every http(s) link goes through the guarded client, so an annotation URL cannot reach what a picture's cannot."""
-    schemes = {scheme_of(part) for part in url.split("::")}
+    schemes = {scheme_of(link) for link in links(url)}
     if not schemes & WEB_SCHEMES:
         return {}
 

@@ -11,7 +11,7 @@ from typing import Self
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Outcome
-from negset_jobs.access import WEB_SCHEMES, Access, scheme_of
+from negset_jobs.access import WEB_SCHEMES, Access, links, scheme_of
 from negset_jobs.fetching.failure import Failed
 from negset_jobs.fetching.http import WebPictures
 from negset_jobs.fetching.patience import wait_seconds
@@ -68,7 +68,7 @@ class Fetcher:
             attempt += 1
 
     async def _get(self, url: str) -> bytes:
-        if scheme_of(url) in WEB_SCHEMES and "::" not in url:
+        if scheme_of(url) in WEB_SCHEMES and len(links(url)) == 1:
             return await self._web.get(url)
         return await self._file(url)
 

@@ -1,0 +1,107 @@
+"""A real S3 server (SeaweedFS) on the loopback, for as long as a test needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from unittest import mock
+
+ACCESS_KEY, SECRET_KEY = "negset-tests", "negset-tests-secret"
+_START_SECONDS = 90
+_PORTS = ("master", "volume", "filer")
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """`environment` is what a process needs to reach the server; this one has it already. `bucket` exists."""
+
+    endpoint: str
+    bucket: str
+    environment: dict[str, str]
+
+
+@contextlib.contextmanager
+def s3_server(bucket: str = "tests") -> Iterator[S3Server]:
+    """Starts the server, with data in a temporary folder, and sets AWS_* and FSSPEC_S3_ENDPOINT_URL in this process; removes all of it at the end."""
+    folder = tempfile.mkdtemp(prefix="negset-s3-")
+    ports = _free_ports()
+    endpoint = f"http://127.0.0.1:{ports['s3.port']}"
+    environment = {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "FSSPEC_S3_ENDPOINT_URL": endpoint,
+    }
+    # Quoted flags: no other interface than S3, no identity service, small files on disk.
+    command = [
+        _weed(), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={bucket}", "-webdav=false", "-admin.ui=false",
+        "-s3.port.iceberg=0", "-s3.port.lance=0", *(f"-{name}={port}" for name, port in ports.items()),
+    ]  # fmt: skip
+    with open(f"{folder}/log", "wb") as log:
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+    try:
+        _wait(process, f"{endpoint}/{bucket}", pathlib.Path(folder, "log"))
+        with mock.patch.dict(os.environ, environment), _fsspec_configured(endpoint):
+            yield S3Server(endpoint, bucket, environment)
+    finally:
+        process.kill()  # its data go anyway, and an orderly shutdown takes ten seconds
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _fsspec_configured(endpoint: str) -> Iterator[None]:
+    """fsspec reads its environment variables when it is imported, which may have been before, and keeps file systems that it has made."""
+    import fsspec
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    with mock.patch.dict(fsspec.config.conf, {"s3": {"endpoint_url": endpoint}}):
+        yield
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def _weed() -> str:
+    return str(pathlib.Path(sys.executable).parent / "weed")
+
+
+def _free_ports() -> dict[str, int]:
+    """Ports that are free now; each server's gRPC port is chosen too, since its default may be taken."""
+    names = [
+        *(f"{name}.port{suffix}" for name in _PORTS for suffix in ("", ".grpc")),
+        "s3.port",
+        "s3.port.grpc",
+        "admin.port",
+        "admin.port.grpc",
+    ]
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        return {name: sock.getsockname()[1] for name, sock in zip(names, sockets, strict=True)}
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: pathlib.Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=2)
+        except urllib.error.HTTPError as error:
+            if error.code == 403:  # the bucket is there, and closed to strangers
+                return
+        except OSError:
+            pass
+        else:
+            return
+        time.sleep(0.2)
+    raise RuntimeError(f"the S3 server did not start:\n{log.read_text(errors='replace')[-3000:]}")
