@@ -1,0 +1,203 @@
+"""RayJobs, Jobs and their pods → what their work has come to. The only place that knows the states of other people's controllers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from negset_api import names
+from negset_operator.facts import Child, Failure, Fault, Obstacle, Work
+from negset_operator.kube.objects import Condition, Job, ObjectMeta, Pod, RayJob, Terminated
+
+INPUT_IS_WRONG: Final = 2
+"""The jobs' exit code for input that no retry can mend."""
+
+LONGEST_LINE: Final = 1000
+
+# Ray's own words, in ray/dashboard/modules/job/job_supervisor.py (2.60): "Job entrypoint command failed with exit code 1, last available logs …:\n<log>".
+_RAY_EXIT = re.compile(r"failed with exit code (-?\d+)(?:, last available logs[^\n]*\n(?P<log>.*))?", re.DOTALL)
+# Kubernetes' own words for a matched pod failure policy, in pkg/controller/job/pod_failure_policy.go: "… failed with exit code 2 matching FailJob rule at index 1".
+_JOB_EXIT = re.compile(r"failed with exit code (-?\d+) matching")
+
+# https://docs.ray.io/en/latest/cluster/kubernetes/ and KubeRay's apis/ray/v1/rayjob_types.go (1.6.2)
+_RAY_FAILED: Final = frozenset({"Failed", "ValidationFailed"})
+_RAY_RUNNING: Final = frozenset({"Running"})
+_RAY_SUSPENDED: Final = frozenset({"Suspended", "Suspending"})
+
+# Reasons with which kubelet says that a container waits for something that does not come by itself.
+_CANNOT_START: Final = frozenset(
+    {
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+        "CrashLoopBackOff",
+    }
+)
+
+
+def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, unseen_after: timedelta) -> Child:
+    """A RayJob as a child. `unseen_after` is how long its controller may leave it untouched before that is an obstacle."""
+    status = job.status
+    work, failure = _ray_work(job)
+    obstacle = None
+    if work in {Work.UNSEEN, Work.STARTING, Work.RUNNING}:
+        obstacle = _ray_cluster_obstacle(status.ray_cluster_status.conditions, job.metadata.name) or pods_obstacle(pods)
+    if work is Work.UNSEEN and _age(job.metadata, now) > unseen_after:
+        obstacle = Obstacle(
+            reason="NotPickedUp",
+            message=f"RayJob {job.metadata.name} was made {_seconds(_age(job.metadata, now))} ago and no controller has touched it: is KubeRay running, and watching this namespace?",
+        )
+    return _child("RayJob", job.metadata, owner_uid, work, job.spec.suspend, status.end_time, failure, obstacle)
+
+
+def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Child:
+    """A batch Job as a child. `warning` is the newest event that says why it has no pods, if any."""
+    pods = tuple(pods)
+    conditions = {condition.type: condition for condition in job.status.conditions if condition.status == "True"}
+    ended, failure, obstacle = job.status.completion_time, None, None
+    if "Complete" in conditions:
+        work = Work.SUCCEEDED
+    elif failed := conditions.get("Failed"):
+        work, ended, failure = Work.FAILED, failed.last_transition_time, _job_failure(job.metadata.name, failed, pods)
+    elif job.spec.suspend or "Suspended" in conditions:
+        work = Work.SUSPENDED
+    elif job.status.ready:
+        work = Work.RUNNING
+    else:
+        work = Work.STARTING
+    if not work.finished:
+        obstacle = pods_obstacle(pods)
+        if obstacle is None and work is Work.STARTING and warning:
+            obstacle = Obstacle(reason="PodRefused", message=f"Job {job.metadata.name} cannot make its pods: {_one_line(warning)}")
+    return _child("Job", job.metadata, owner_uid, work, job.spec.suspend, ended, failure, obstacle)
+
+
+def pods_obstacle(pods: Iterable[Pod]) -> Obstacle | None:
+    """Why one of the pods does not start, if one does not."""
+    for pod in pods:
+        if pod.metadata.deletion_timestamp is not None or pod.status.phase in {"Succeeded", "Failed"}:
+            continue
+        name = pod.metadata.name
+        for condition in pod.status.conditions:
+            if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
+                return Obstacle(reason="Unschedulable", message=f"Pod {name} cannot be scheduled: {_one_line(condition.message)}")
+        for container in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+            waiting = container.state.waiting
+            if waiting is not None and waiting.reason in _CANNOT_START:
+                said = f": {_one_line(waiting.message)}" if waiting.message else ""
+                return Obstacle(
+                    reason=waiting.reason, message=f"Container {container.name} of pod {name} cannot start: {waiting.reason}{said}"
+                )
+    return None
+
+
+def _child(
+    kind: str,
+    metadata: ObjectMeta,
+    owner_uid: str,
+    work: Work,
+    suspended: bool,
+    ended: datetime | None,
+    failure: Failure | None,
+    obstacle: Obstacle | None,
+) -> Child:
+    return Child(
+        kind=kind,
+        metadata=metadata,
+        work=work,
+        suspended=suspended,
+        ended=ended,
+        failure=failure,
+        obstacle=obstacle,
+        ours=metadata.owned_by(owner_uid),
+        revision=metadata.labels.get(names.LABEL_REVISION, ""),
+        run=metadata.labels.get(names.LABEL_RUN, ""),
+        role=metadata.labels.get(names.LABEL_ROLE, ""),
+    )
+
+
+def _ray_work(job: RayJob) -> tuple[Work, Failure | None]:
+    status = job.status
+    deployment = status.job_deployment_status
+    if deployment == "Complete" and status.job_status == "SUCCEEDED":
+        return Work.SUCCEEDED, None
+    if deployment == "Complete":  # KubeRay calls a job that was stopped complete, too
+        return Work.FAILED, Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was stopped from outside.")
+    if deployment in _RAY_FAILED:
+        return Work.FAILED, _ray_failure(job)
+    if job.spec.suspend or deployment in _RAY_SUSPENDED:
+        return Work.SUSPENDED, None
+    if deployment in _RAY_RUNNING:
+        return Work.RUNNING, None
+    return (Work.STARTING if deployment else Work.UNSEEN), None
+
+
+def _ray_failure(job: RayJob) -> Failure:
+    status = job.status
+    if status.job_deployment_status == "ValidationFailed" or status.reason == "ValidationFailed":
+        return Failure(fault=Fault.REFUSED, message=f"KubeRay refuses RayJob {job.metadata.name}: {_one_line(status.message)}")
+    if match := _RAY_EXIT.search(status.message):
+        code, line = int(match[1]), _last_line(match["log"] or "")
+        return _exit_failure(f"RayJob {job.metadata.name}", code, line)
+    # Without an exit code the entrypoint did not end by itself: its node, its head or its actor was lost, or it never started.
+    said = _last_line(status.message) or status.reason or "no reason given"
+    return Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was interrupted: {said}")
+
+
+def _job_failure(name: str, condition: Condition, pods: tuple[Pod, ...]) -> Failure:
+    last = _last_terminated(pods)
+    match = _JOB_EXIT.search(condition.message)
+    code = int(match[1]) if match else (last.exit_code if last else None)
+    if code is None:
+        return Failure(fault=Fault.WORK, message=f"Job {name} failed: {_one_line(condition.message) or condition.reason}")
+    return _exit_failure(f"Job {name}", code, _last_line(last.message) if last else "")
+
+
+def _last_terminated(pods: tuple[Pod, ...]) -> Terminated | None:
+    ended = [
+        container.state.terminated
+        for pod in pods
+        for container in pod.status.container_statuses
+        if container.state.terminated is not None and container.state.terminated.exit_code
+    ]
+    return max(ended, key=lambda state: state.finished_at.timestamp() if state.finished_at else 0.0, default=None)
+
+
+def _exit_failure(who: str, code: int, line: str) -> Failure:
+    said = f": {line}" if line else ", and left no message."
+    if code == INPUT_IS_WRONG:
+        return Failure(fault=Fault.INPUT, message=f"{who} says that its input is wrong{said}")
+    return Failure(fault=Fault.WORK, message=f"{who} failed with exit code {code}{said}")
+
+
+def _ray_cluster_obstacle(conditions: Iterable[Condition], name: str) -> Obstacle | None:
+    for condition in conditions:
+        if condition.type == "ReplicaFailure" and condition.status == "True":
+            message = f"The Ray cluster of RayJob {name} cannot make its pods: {condition.reason}: {_one_line(condition.message)}"
+            return Obstacle(reason="PodRefused", message=message)
+    return None
+
+
+def _age(metadata: ObjectMeta, now: datetime) -> timedelta:
+    return now - (metadata.creation_timestamp or now)
+
+
+def _seconds(age: timedelta) -> str:
+    return f"{round(age.total_seconds())} seconds"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_LINE]
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:LONGEST_LINE] if lines else ""

@@ -1,0 +1,123 @@
+"""What the administrator decides: images, resources, networks. It comes from the chart, never from a tenant's object."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, field
+
+from negset_api.errors import InvalidInput
+
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[int, Meta(ge=1)]
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of the configuration's types: immutable, camelCase, and unknown fields are mistakes."""
+
+
+class Resources(Setting, frozen=True, kw_only=True):
+    """A container's requests and limits, as Kubernetes quantities. Both are set on everything, so that quotas can count it."""
+
+    requests: dict[str, str]
+    limits: dict[str, str]
+
+
+class Images(Setting, frozen=True, kw_only=True):
+    """`jobs` has everything but TensorFlow; `trainer` has that too."""
+
+    jobs: str = "negset/jobs:0.1.0"
+    trainer: str = "negset/trainer:0.1.0"
+    pull_policy: str = "IfNotPresent"
+    pull_secrets: tuple[str, ...] = ()
+
+
+class Placement(Setting, frozen=True, kw_only=True):
+    """Where the pods of a kind may run, in Kubernetes' own words."""
+
+    node_selector: dict[str, str] = field(default_factory=dict)
+    tolerations: tuple[dict[str, Any], ...] = ()
+
+
+def _resources(cpu: str, memory: str, *, cpu_limit: str, memory_limit: str) -> Resources:
+    return Resources(requests={"cpu": cpu, "memory": memory}, limits={"cpu": cpu_limit, "memory": memory_limit})
+
+
+class Pods(Setting, frozen=True, kw_only=True):
+    """Resources and placement by what a pod does. A Ray head keeps Ray's own books and runs the job's driver, but none of its tasks."""
+
+    ray_head: Resources = _resources("500m", "2Gi", cpu_limit="2", memory_limit="4Gi")
+    data_worker: Resources = _resources("1", "1Gi", cpu_limit="2", memory_limit="2Gi")
+    mine_worker: Resources = _resources("1", "2Gi", cpu_limit="2", memory_limit="4Gi")
+    trainer: Resources = _resources("2", "4Gi", cpu_limit="8", memory_limit="16Gi")
+    delete: Resources = _resources("100m", "256Mi", cpu_limit="1", memory_limit="512Mi")
+    placement: Placement = field(default_factory=Placement)
+    trainer_placement: Placement = field(default_factory=Placement)
+
+
+class Networks(Setting, frozen=True, kw_only=True):
+    """`allowed` are the CIDRs that jobs may reach although they are not public (an object store inside the cluster). `api_server` are the CIDRs of the API server,
+    which jobs tell their progress; the default lets ports 443 and 6443 through to every address.
+    """
+
+    policies: bool = True
+    allowed: tuple[str, ...] = ()
+    api_server: tuple[str, ...] = ("0.0.0.0/0", "::/0")
+    kuberay_pod_labels: dict[str, str] = field(default_factory=lambda: {"app.kubernetes.io/component": "kuberay-operator"})
+
+
+class Patience(Setting, frozen=True, kw_only=True):
+    """How long the operator waits, and how often it tries.
+
+    `attempts` is how often a Ray job may fail by its own fault before the data set stalls; `retries` how often Kubernetes restarts a training pod. A Ray
+    job that failed is tried again after `retry_seconds`, then twice that, and so on up to `retry_limit_seconds`. `unseen_seconds` is how long
+    KubeRay may leave a RayJob untouched before the condition says so, `start_seconds` how long a Ray cluster may take to start before it is made
+    anew, and `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl describe` once the data set is ready.
+    """
+
+    attempts: Count = 3
+    retries: Annotated[int, Meta(ge=0)] = 4
+    retry_seconds: Seconds = 20
+    retry_limit_seconds: Seconds = 600
+    unseen_seconds: Seconds = 30
+    start_seconds: Seconds = 3600
+    keep_finished_seconds: Seconds = 24 * 3600
+    training_grace_seconds: Seconds = 120
+
+
+class Config(Setting, frozen=True, kw_only=True):
+    """The whole configuration. `namespaces` empty means all of them."""
+
+    images: Images = field(default_factory=Images)
+    pods: Pods = field(default_factory=Pods)
+    networks: Networks = field(default_factory=Networks)
+    patience: Patience = field(default_factory=Patience)
+    ray_version: str = "2.60.0"
+    namespaces: tuple[str, ...] = ()
+    workers: Count = 8
+    resync_seconds: Seconds = 600
+
+
+DEFAULT: Final = Config()
+
+
+def read(path: str) -> Config:
+    """The configuration in a YAML file; what it leaves out keeps its default. Raises `InvalidInput` that names the file and the field."""
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as stream:
+            document = yaml.safe_load(stream)
+    except OSError as error:
+        raise InvalidInput(f"--config: cannot read {path!r}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"--config: expected YAML in {path!r}: {' '.join(str(error).split())}") from error
+    try:
+        config = msgspec.convert(document or {}, Config)
+        for network in (*config.networks.allowed, *config.networks.api_server):
+            ipaddress.ip_network(network)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise InvalidInput(f"--config: {path}: {error}") from error
+    return config

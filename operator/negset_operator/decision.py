@@ -1,0 +1,72 @@
+"""What is to be done: one frozen value that `apply` carries out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+Manifest = Mapping[str, Any]
+"""A Kubernetes object as it goes over the wire. Nobody changes one after it was built."""
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """A condition as decided: the time of its last transition is found when it is compared with what is stored."""
+
+    type: str
+    status: bool
+    reason: str
+    message: str
+
+
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator's part of the status. Empty strings are absent fields."""
+
+    stage: str
+    conditions: tuple[Condition, ...]
+    revision: str = ""
+    url: str = ""
+    report_url: str = ""
+    forget_progress: bool = False
+
+    def condition(self, kind: str) -> Condition | None:
+        return next((condition for condition in self.conditions if condition.type == kind), None)
+
+
+class Deletion(msgspec.Struct, frozen=True, kw_only=True):
+    kind: str
+    name: str
+    uid: str
+    why: str
+
+
+class Switch(msgspec.Struct, frozen=True, kw_only=True):
+    """Sets `spec.suspend` of a child."""
+
+    kind: str
+    name: str
+    suspend: bool
+
+
+class Making(msgspec.Struct, frozen=True, kw_only=True):
+    """An object to be made. `update` says that it exists, is ours, and is brought up to date; else it is created, and an object of that name that is
+    there already is left alone.
+    """
+
+    manifest: Manifest
+    update: bool = False
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be done, in this order: finalizers, deletions, switches, makings, and last the status.
+
+    `wake_after` is in seconds; None waits for news.
+    """
+
+    outlook: Outlook | None
+    finalizers: tuple[str, ...] | None = None
+    deletions: tuple[Deletion, ...] = ()
+    switches: tuple[Switch, ...] = ()
+    makings: tuple[Making, ...] = ()
+    wake_after: float | None = None

@@ -1,0 +1,104 @@
+"""What a decision is made of: one frozen value with everything that was seen. No decision looks anywhere else."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import msgspec
+
+from negset_api.errors import Problem
+from negset_api.spec import NegativeDatasetSpec
+from negset_operator.kube.objects import Dataset, ObjectMeta
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what is seen."""
+
+
+class Work(enum.Enum):
+    """What a child's work has come to, whatever kind of object it is."""
+
+    UNSEEN = "unseen"  # no controller has touched it yet
+    SUSPENDED = "suspended"
+    STARTING = "starting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def finished(self) -> bool:
+        return self in {Work.SUCCEEDED, Work.FAILED}
+
+
+class Fault(enum.Enum):
+    """Whose fault a failure is: it decides whether the same work is tried again."""
+
+    INPUT = "input"  # the job says that its input is wrong (exit code 2): the user must act
+    WORK = "work"  # the job tried and failed: it may be tried again, a bounded number of times
+    INTERRUPTION = "interruption"  # the job was stopped from outside: not a failure at all
+    REFUSED = "refused"  # a controller refuses the object: trying again is useless
+
+
+class Failure(Fact, frozen=True, kw_only=True):
+    """Why a child failed. `message` is one line: the last one that the job wrote to standard error, where there is one."""
+
+    fault: Fault
+    message: str
+
+
+class Obstacle(Fact, frozen=True, kw_only=True):
+    """Why a child does not start: a reason in CamelCase, and one line for people that names the object."""
+
+    reason: str
+    message: str
+
+
+class Child(Fact, frozen=True, kw_only=True):
+    """A RayJob or Job with our labels. `ended` is when it finished."""
+
+    kind: str
+    metadata: ObjectMeta
+    work: Work
+    suspended: bool = False
+    ended: datetime | None = None
+    failure: Failure | None = None
+    obstacle: Obstacle | None = None
+    ours: bool = True
+    revision: str = ""
+    run: str = ""
+    role: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def going(self) -> bool:
+        """Whether it was told to go away and has not gone yet."""
+        return self.metadata.deletion_timestamp is not None
+
+
+class Companion(Fact, frozen=True, kw_only=True):
+    """A ConfigMap, ServiceAccount, Role, …: what the children need beside them. `applied` is the digest of what was applied last."""
+
+    kind: str
+    name: str
+    uid: str
+    applied: str
+    ours: bool
+    run: str = ""
+    going: bool = False
+
+
+class Facts(Fact, frozen=True, kw_only=True):
+    """Everything that was seen of one data set. `spec` is None where it cannot be used; `problems` then say why."""
+
+    dataset: Dataset
+    spec: NegativeDatasetSpec | None
+    problems: tuple[Problem, ...]
+    revision: str
+    run: str
+    children: tuple[Child, ...]
+    companions: tuple[Companion, ...]
+    now: datetime

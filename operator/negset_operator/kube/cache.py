@@ -1,0 +1,86 @@
+"""What a reflector knows: the objects of one kind, found by key or by the data set they belong to."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T", bound=Any)
+
+Key = tuple[str, str]
+"""Namespace and name, or namespace and the value of the data set label."""
+
+
+class Cache(Generic[T]):
+    """Objects by (namespace, name), and by the group that `group_of` puts them in. Safe to use from several threads.
+
+    An older version never replaces a newer one: what a write answered may be put here before the watch delivers it, so that the next reconcile already sees what
+    this one did. Resource versions of one kind may be compared as numbers
+    (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+    """
+
+    def __init__(self, group_of: Callable[[T], Key]) -> None:
+        self._group_of = group_of
+        self._lock = threading.Lock()
+        self._items: dict[Key, T] = {}
+        self._groups: dict[Key, set[Key]] = defaultdict(set)
+
+    def put(self, item: T) -> bool:
+        """Keeps the object. Returns whether it was news."""
+        key = _key(item)
+        with self._lock:
+            known = self._items.get(key)
+            if known is not None and _version(known) >= _version(item):
+                return False
+            self._items[key] = item
+            self._groups[self._group_of(item)].add(key)
+            return True
+
+    def remove(self, item: T) -> None:
+        with self._lock:
+            known = self._items.get(_key(item))
+            # Deleted and made again under the same name: the news of the first one's end must not hide the second.
+            if known is not None and known.metadata.uid == item.metadata.uid:
+                self._forget(known)
+
+    def replace(self, items: Iterable[T]) -> tuple[list[T], list[T]]:
+        """Makes this exactly the given objects. Returns the ones that are new or changed, and the ones that are gone."""
+        listed = {_key(item): item for item in items}
+        with self._lock:
+            gone = [known for key, known in self._items.items() if key not in listed]
+            for known in gone:
+                self._forget(known)
+        return [item for item in listed.values() if self.put(item)], gone
+
+    def get(self, namespace: str, name: str) -> T | None:
+        with self._lock:
+            return self._items.get((namespace, name))
+
+    def group(self, key: Key) -> tuple[T, ...]:
+        """The objects of one group, in the order of their names."""
+        with self._lock:
+            return tuple(self._items[member] for member in sorted(self._groups.get(key, ())))
+
+    def all(self) -> tuple[T, ...]:
+        with self._lock:
+            return tuple(self._items.values())
+
+    def group_of(self, item: T) -> Key:
+        return self._group_of(item)
+
+    def _forget(self, known: T) -> None:
+        key, group = _key(known), self._group_of(known)
+        del self._items[key]
+        self._groups[group].discard(key)
+        if not self._groups[group]:
+            del self._groups[group]
+
+
+def _key(item: Any) -> Key:
+    return item.metadata.namespace, item.metadata.name
+
+
+def _version(item: Any) -> int:
+    return int(item.metadata.resource_version or 0)

@@ -1,0 +1,247 @@
+"""Requests to the API server, through the official client's transport: its kubeconfig and in-cluster configuration, TLS, proxies and token refresh.
+
+Bodies are encoded and decoded by msgspec straight into the types of `kube.objects`. The client's generated models and its dynamic wrappers would build a
+Python object for every field of every pod: 1,000 watched data sets would cost several times the memory and the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from negset_api import names
+
+CONNECT_SECONDS: Final = 5.0
+READ_SECONDS: Final = 30.0
+
+APPLY: Final = "application/apply-patch+yaml"
+MERGE: Final = "application/merge-patch+json"
+
+T = TypeVar("T")
+
+
+class ApiError(Exception):
+    """The API server answered with an error: HTTP status, machine-readable reason, and its own message. `seconds` is its Retry-After, if any."""
+
+    def __init__(self, status: int, reason: str, message: str, seconds: float = 0) -> None:
+        super().__init__(message)
+        self.status, self.reason, self.message, self.seconds = status, reason, message, seconds
+
+
+class Unreachable(Exception):
+    """No answer came: connection refused or broken, a timeout, or a server that is shutting down."""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of object and where the API server serves it."""
+
+    api_version: str
+    kind: str
+    plural: str
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        root = "/api/" if "/" not in self.api_version else "/apis/"
+        parts = (root + self.api_version, *(("namespaces", namespace) if namespace else ()), self.plural, name, subresource)
+        return "/".join(part for part in parts if part)
+
+
+DATASET: Final = Kind(names.API_VERSION, names.KIND, names.PLURAL)
+RAY_JOB: Final = Kind("ray.io/v1", "RayJob", "rayjobs")
+JOB: Final = Kind("batch/v1", "Job", "jobs")
+POD: Final = Kind("v1", "Pod", "pods")
+CONFIG_MAP: Final = Kind("v1", "ConfigMap", "configmaps")
+SERVICE_ACCOUNT: Final = Kind("v1", "ServiceAccount", "serviceaccounts")
+SERVICE: Final = Kind("v1", "Service", "services")
+ROLE: Final = Kind("rbac.authorization.k8s.io/v1", "Role", "roles")
+ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
+NETWORK_POLICY: Final = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+EVENT: Final = Kind("v1", "Event", "events")
+LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
+
+KINDS: Final = {
+    kind.kind: kind
+    for kind in (DATASET, RAY_JOB, JOB, POD, CONFIG_MAP, SERVICE_ACCOUNT, SERVICE, ROLE, ROLE_BINDING, NETWORK_POLICY, EVENT, LEASE)
+}
+
+_METADATA_ONLY: Final = "application/json;as={kind};g=meta.k8s.io;v=v1"
+
+
+class _Status(msgspec.Struct):
+    reason: str = ""
+    message: str = ""
+
+
+class Client:
+    """One API server. Safe to use from several threads."""
+
+    def __init__(self, api: Any) -> None:
+        self._api = api
+
+    # --- single objects: the answer is decoded as `as_type` -----------------------------------------------------------------------------
+
+    def get(self, kind: Kind, namespace: str, name: str, as_type: type[T]) -> T:
+        return self._decoded("GET", kind.path(namespace, name), as_type)
+
+    def create(self, kind: Kind, body: Mapping[str, Any], as_type: type[T]) -> T:
+        path = kind.path(body["metadata"].get("namespace", ""))
+        return self._decoded("POST", path, as_type, body=body, query=[("fieldManager", names.OPERATOR_FIELD_MANAGER)])
+
+    def replace(self, kind: Kind, body: Mapping[str, Any], as_type: type[T]) -> T:
+        return self._decoded("PUT", kind.path(body["metadata"]["namespace"], body["metadata"]["name"]), as_type, body=body)
+
+    def apply(self, kind: Kind, body: Mapping[str, Any], as_type: type[T]) -> T:
+        """Server-side apply. What others own of the object stays theirs; what they changed of ours is taken back."""
+        path = kind.path(body["metadata"]["namespace"], body["metadata"]["name"])
+        query = [("fieldManager", names.OPERATOR_FIELD_MANAGER), ("force", "true")]
+        return self._decoded("PATCH", path, as_type, body=body, query=query, content_type=APPLY)
+
+    def merge(self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any], as_type: type[T], subresource: str = "") -> T:
+        """A JSON merge patch: lists are replaced whole, null removes."""
+        query = [("fieldManager", names.OPERATOR_FIELD_MANAGER)]
+        return self._decoded("PATCH", kind.path(namespace, name, subresource), as_type, body=patch, query=query, content_type=MERGE)
+
+    def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """Deletes the object with this uid and no other of the same name. It stays visible until everything it owns is gone."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
+        self._call("DELETE", kind.path(namespace, name), body=body)
+
+    # --- many objects -------------------------------------------------------------------------------------------------------------------
+
+    def list_page(
+        self, kind: Kind, namespace: str, as_type: type[T], *, query: Mapping[str, str], metadata_only: bool = False
+    ) -> tuple[list[T], str, str]:
+        """One page: the items, the list's resource version, and the token of the next page ("" after the last)."""
+        accept = _METADATA_ONLY.format(kind="PartialObjectMetadataList") if metadata_only else "application/json"
+        data = self._call("GET", kind.path(namespace), query=list(query.items()), accept=accept)
+        page = msgspec.json.decode(data, type=_page_type(as_type))
+        return page.items or [], page.metadata.resource_version, page.metadata.continue_
+
+    def watch(
+        self, kind: Kind, namespace: str, *, query: Mapping[str, str], metadata_only: bool, read_seconds: float
+    ) -> tuple[Iterator[bytes], Any]:
+        """The lines of a watch, and the response to close. The read timeout notices a connection that died without a word."""
+        accept = _METADATA_ONLY.format(kind="PartialObjectMetadata") if metadata_only else "application/json"
+        response = self._send(
+            "GET", kind.path(namespace), query=[*query.items(), ("watch", "true")], accept=accept, read_seconds=read_seconds
+        )
+        if response.status != OK:
+            raise _error(response.status, response.headers, response.data)
+        return _lines(response), response
+
+    # --- transport ----------------------------------------------------------------------------------------------------------------------
+
+    def _decoded(self, method: str, path: str, as_type: type[T], **options: Any) -> T:
+        return msgspec.json.decode(self._call(method, path, **options), type=as_type)
+
+    def _call(self, method: str, path: str, **options: Any) -> bytes:
+        response = self._send(method, path, **options)
+        try:
+            data: bytes = response.data
+        except Exception as error:
+            raise Unreachable(f"{method} {path}: {error}") from error
+        if response.status >= ERRORS_FROM:
+            raise _error(response.status, response.headers, data)
+        return data
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: list[tuple[str, str]] | None = None,
+        accept: str = "application/json",
+        content_type: str = "application/json",
+        read_seconds: float = READ_SECONDS,
+    ) -> Any:
+        import urllib3
+
+        call = self._api.param_serialize(
+            method,
+            path,
+            query_params=query or [],
+            header_params={"Accept": accept, "Content-Type": content_type},
+            body=dict(body) if body is not None else None,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            return self._api.call_api(*call, _request_timeout=(CONNECT_SECONDS, read_seconds)).response
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"{method} {path}: {error}") from error
+
+
+OK: Final = 200
+ERRORS_FROM: Final = 300
+GONE: Final = 410
+NOT_FOUND: Final = 404
+CONFLICT: Final = 409
+FORBIDDEN: Final = 403
+UNPROCESSABLE: Final = 422
+
+
+class _PageMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _AnyPage(msgspec.Struct):
+    metadata: _PageMeta
+
+
+_page_types: dict[type, Any] = {}
+
+
+def _page_type(item: type) -> Any:
+    if item not in _page_types:
+        # An empty list of metadata comes as null.
+        _page_types[item] = msgspec.defstruct("Page", [("items", list[item] | None)], bases=(_AnyPage,), kw_only=True)  # type: ignore[valid-type]
+    return _page_types[item]
+
+
+def _lines(response: Any) -> Iterator[bytes]:
+    import urllib3
+
+    pending = b""
+    try:
+        for chunk in response.stream(1 << 16, decode_content=True):
+            *lines, pending = (pending + chunk).split(b"\n")
+            yield from (line for line in lines if line)
+    except (urllib3.exceptions.HTTPError, OSError, AttributeError, ValueError) as error:
+        # Closing the response from another thread, as `Reflector.stop` does, surfaces here in any of these ways.
+        raise Unreachable(f"watch: {error}") from error
+
+
+def _error(status: int, headers: Mapping[str, str], data: bytes) -> ApiError:
+    try:
+        answer = msgspec.json.decode(data, type=_Status)
+    except msgspec.DecodeError:
+        answer = _Status(message=data.decode(errors="replace")[:200])
+    try:
+        seconds = float(headers.get("Retry-After", 0))
+    except ValueError:
+        seconds = 0.0
+    return ApiError(status, answer.reason, answer.message or f"HTTP {status}", seconds)
+
+
+def connect(kubeconfig: str | None = None, *, connections: int = 32) -> Client:
+    """A client from the given kubeconfig file, else from the pod's service account, else from `KUBECONFIG` or ~/.kube/config."""
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    if kubeconfig is None and not _inside_pod():
+        config.load_kube_config(client_configuration=configuration)
+    elif kubeconfig is None:
+        config.load_incluster_config(client_configuration=configuration)
+    else:
+        config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    configuration.connection_pool_maxsize = connections
+    configuration.retries = False  # the work queue retries, with backoff; the transport's immediate retries would only hide the outage
+    return Client(client.ApiClient(configuration))
+
+
+def _inside_pod() -> bool:
+    import os
+
+    return "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ

@@ -1,0 +1,145 @@
+"""Leadership by a Lease (coordination.k8s.io/v1): of several replicas one works.
+
+The client's own `LeaderElection` (kubernetes 37) cannot be stopped, does not release the lease when its holder exits, ends its thread when the API server
+does not answer, and keeps no count of transitions; hence this module, which follows client-go's rules: a lease counts as expired when the holder has not renewed it
+for its duration *as seen by this replica's own clock*, and a leader that could not renew in time stops by itself before another may start.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from negset_operator.kube.client import CONFLICT, LEASE, NOT_FOUND, ApiError, Client, Unreachable
+from negset_operator.kube.objects import Object, ObjectMeta
+
+log = logging.getLogger(__name__)
+
+DURATION: Final = 15
+"""Seconds that a lease is good for: how long the others wait when its holder dies without a word."""
+RENEW: Final = 3.0
+DEADLINE: Final = 10.0
+"""Seconds without a renewal after which a leader stops. The rest of DURATION is for what it has in hand."""
+
+
+class LeaseSpec(Object, frozen=True, kw_only=True):
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class Lease(Object, frozen=True, kw_only=True):
+    metadata: ObjectMeta
+    spec: LeaseSpec = LeaseSpec()
+
+
+class Leadership:
+    """One replica's part in it. `identity` must differ between replicas."""
+
+    def __init__(self, client: Client, namespace: str, name: str, identity: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._namespace, self._name, self._identity, self._clock = client, namespace, name, identity, clock
+        self._seen = LeaseSpec()
+        self._seen_at = float("-inf")
+        self._stopped = threading.Event()
+
+    def acquire(self) -> bool:
+        """Waits until this replica leads. False where `stop` came first."""
+        while not self._stopped.is_set():
+            if self._try():
+                log.info("%s leads", self._identity)
+                return True
+            self._stopped.wait(RENEW)
+        return False
+
+    def hold(self) -> None:
+        """Renews until `stop`, or until the lease is lost."""
+        renewed = self._clock()
+        while not self._stopped.wait(RENEW):
+            if self._try():
+                renewed = self._clock()
+            elif self._seen.holder_identity != self._identity or self._clock() - renewed > DEADLINE:
+                log.error("%s no longer leads", self._identity)
+                return
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def release(self) -> None:
+        """Gives the lease back, so that another replica need not wait for its end."""
+        try:
+            lease = self._client.get(LEASE, self._namespace, self._name, Lease)
+            if lease.spec.holder_identity == self._identity:
+                # One second, as client-go does: zero is refused, and a successor that overlooks the empty holder waits no longer than that.
+                self._write(
+                    lease, holder="", duration=1, acquired=lease.spec.acquire_time or _now(), transitions=lease.spec.lease_transitions or 0
+                )
+                log.info("%s has released the lease", self._identity)
+        except (ApiError, Unreachable) as error:
+            log.warning("cannot release the lease, it ends in %d seconds: %s", DURATION, error)
+
+    def _try(self) -> bool:
+        """Takes or renews the lease. Whether this replica holds it now."""
+        try:
+            lease = self._client.get(LEASE, self._namespace, self._name, Lease)
+        except ApiError as error:
+            return error.status == NOT_FOUND and self._create()
+        except Unreachable as error:
+            log.warning("cannot read the lease: %s", error)
+            return False
+        if lease.spec != self._seen:
+            self._seen, self._seen_at = lease.spec, self._clock()
+        mine = lease.spec.holder_identity == self._identity
+        expires = self._seen_at + (lease.spec.lease_duration_seconds or DURATION)
+        if lease.spec.holder_identity and not mine and self._clock() < expires:
+            return False
+        acquired = lease.spec.acquire_time if mine else None
+        transitions = (lease.spec.lease_transitions or 0) + (0 if mine else 1)
+        return self._attempt(lambda: self._write(lease, holder=self._identity, acquired=acquired or _now(), transitions=transitions))
+
+    def _create(self) -> bool:
+        now = _now()
+        body = self._body(holder=self._identity, duration=DURATION, acquired=now, renewed=now, transitions=0)
+        return self._attempt(lambda: self._client.create(LEASE, body, Lease))
+
+    def _write(self, lease: Lease, *, holder: str, acquired: str, transitions: int, duration: int = DURATION) -> Lease:
+        body = self._body(holder=holder, duration=duration, acquired=acquired, renewed=_now(), transitions=transitions)
+        # With the resource version: of two that try at the same time one is refused.
+        body["metadata"]["resourceVersion"] = lease.metadata.resource_version
+        return self._client.replace(LEASE, body, Lease)
+
+    def _attempt(self, write: Callable[[], Lease]) -> bool:
+        try:
+            self._seen, self._seen_at = write().spec, self._clock()
+        except ApiError as error:
+            if error.status != CONFLICT:
+                log.warning("cannot take the lease: %s", error)
+            return False
+        except Unreachable as error:
+            log.warning("cannot take the lease: %s", error)
+            return False
+        return True
+
+    def _body(self, *, holder: str, duration: int, acquired: str, renewed: str, transitions: int) -> dict[str, Any]:
+        return {
+            "apiVersion": LEASE.api_version,
+            "kind": LEASE.kind,
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": {
+                "holderIdentity": holder,
+                "leaseDurationSeconds": duration,
+                "acquireTime": acquired,
+                "renewTime": renewed,
+                "leaseTransitions": transitions,
+            },
+        }
+
+
+def _now() -> str:
+    """The time as MicroTime, the format that Leases use."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

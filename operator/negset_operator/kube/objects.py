@@ -1,0 +1,150 @@
+"""The objects that the operator watches, as frozen types with the fields that it reads and no others: what is not named here is not kept in memory.
+
+Field names are the API's own. `metadata.annotations` is absent on purpose: `kubectl apply` keeps the whole manifest in it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import field
+
+from negset_api import names
+
+
+class Object(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base: immutable, camelCase, and unknown fields are skipped while decoding."""
+
+
+class OwnerReference(Object, frozen=True, kw_only=True):
+    uid: str
+    kind: str = ""
+    name: str = ""
+
+
+class ObjectMeta(Object, frozen=True, kw_only=True):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    labels: dict[str, str] = field(default_factory=dict)
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    finalizers: tuple[str, ...] = ()
+    owner_references: tuple[OwnerReference, ...] = ()
+
+    def owned_by(self, uid: str) -> bool:
+        return any(owner.uid == uid for owner in self.owner_references)
+
+
+class Dataset(Object, frozen=True, kw_only=True):
+    """A NegativeDataset as it is stored; `spec` and `status` are not checked yet."""
+
+    metadata: ObjectMeta
+    spec: dict[str, Any] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+
+
+class Condition(Object, frozen=True, kw_only=True):
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+
+
+class RayClusterStatus(Object, frozen=True, kw_only=True):
+    conditions: tuple[Condition, ...] = ()
+
+
+class SuspendableSpec(Object, frozen=True, kw_only=True):
+    suspend: bool = False
+
+
+class RayJobStatus(Object, frozen=True, kw_only=True):
+    job_status: str = ""
+    job_deployment_status: str = ""
+    reason: str = ""
+    message: str = ""
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    ray_cluster_status: RayClusterStatus = field(default_factory=RayClusterStatus)
+
+
+class RayJob(Object, frozen=True, kw_only=True):
+    metadata: ObjectMeta
+    spec: SuspendableSpec = field(default_factory=SuspendableSpec)
+    status: RayJobStatus = field(default_factory=RayJobStatus)
+
+
+class JobStatus(Object, frozen=True, kw_only=True):
+    conditions: tuple[Condition, ...] = ()
+    active: int = 0
+    ready: int = 0
+    failed: int = 0
+    start_time: datetime | None = None
+    completion_time: datetime | None = None
+
+
+class Job(Object, frozen=True, kw_only=True):
+    metadata: ObjectMeta
+    spec: SuspendableSpec = field(default_factory=SuspendableSpec)
+    status: JobStatus = field(default_factory=JobStatus)
+
+
+class Waiting(Object, frozen=True, kw_only=True):
+    reason: str = ""
+    message: str = ""
+
+
+class Terminated(Object, frozen=True, kw_only=True):
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    finished_at: datetime | None = None
+
+
+class ContainerState(Object, frozen=True, kw_only=True):
+    waiting: Waiting | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(Object, frozen=True, kw_only=True):
+    name: str
+    state: ContainerState = field(default_factory=ContainerState)
+
+
+class PodStatus(Object, frozen=True, kw_only=True):
+    phase: str = ""
+    reason: str = ""
+    conditions: tuple[Condition, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(Object, frozen=True, kw_only=True):
+    metadata: ObjectMeta
+    status: PodStatus = field(default_factory=PodStatus)
+
+
+class _Applied(Object, frozen=True, kw_only=True):
+    digest: str = field(default="", name=names.ANNOTATION_APPLIED)
+
+
+class _SupportMeta(ObjectMeta, frozen=True, kw_only=True):
+    annotations: _Applied = field(default_factory=_Applied)
+
+
+class Support(Object, frozen=True, kw_only=True):
+    """A ConfigMap, ServiceAccount, Role, RoleBinding, Service or NetworkPolicy, by its metadata alone: the operator never reads what is in it, but
+    compares the digest of what it applied last.
+    """
+
+    metadata: _SupportMeta
+
+    @property
+    def applied(self) -> str:
+        return self.metadata.annotations.digest

@@ -1,0 +1,129 @@
+"""The loop: watches fill caches and the queue, threads empty the queue."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Final
+
+from negset_api import names
+from negset_operator.config import Config
+from negset_operator.kube.cache import Key
+from negset_operator.kube.client import DATASET, JOB, POD, RAY_JOB, ApiError, Client, Unreachable
+from negset_operator.kube.objects import Dataset, Job, Pod, RayJob, Support
+from negset_operator.kube.reflector import Reflector, Source
+from negset_operator.metrics import Metrics
+from negset_operator.observe import COMPANIONS, World, key_of_dataset
+from negset_operator.queue import WorkQueue
+from negset_operator.reconcile import Reconciler
+
+log = logging.getLogger(__name__)
+
+_CHILDREN: Final[dict[Any, Any]] = {RAY_JOB: RayJob, JOB: Job, POD: Pod}
+
+
+class Operator:
+    """Everything that runs. `watch` may begin before this replica leads, so that it takes over within moments; `work` begins when it does."""
+
+    def __init__(self, client: Client, config: Config) -> None:
+        self._config = config
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._world = World()
+        self._reconciler = Reconciler(client, self._world, config)
+        self._reflectors = [
+            Reflector(client, source, self._world.caches[source.kind], self._queue.add)
+            for namespace in config.namespaces or ("",)
+            for source in _sources(namespace)
+        ]
+        self._threads: list[threading.Thread] = []
+        self._stopped = threading.Event()
+        self.leading = False
+        self.metrics = Metrics(
+            datasets=lambda: self._world.caches[DATASET].all(), depth=lambda: len(self._queue), leading=lambda: self.leading
+        )
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything has been listed once. KubeRay's kind may be missing: then the data sets say so."""
+        return all(reflector.synced or reflector.kind == RAY_JOB for reflector in self._reflectors)
+
+    def problems(self) -> tuple[str, ...]:
+        """What cannot be watched at present, one sentence each."""
+        return tuple(reflector.problem for reflector in self._reflectors if reflector.problem)
+
+    def dead(self) -> tuple[str, ...]:
+        """The threads that have ended although nobody stopped them: only a new process helps."""
+        ended = [thread.name for thread in self._threads if not thread.is_alive()]
+        ended += [f"watch {reflector.kind.plural}" for reflector in self._reflectors if reflector.ended]
+        return () if self._stopped.is_set() else tuple(f"The thread {name!r} has ended." for name in ended)
+
+    def watch(self) -> None:
+        for reflector in self._reflectors:
+            reflector.start()
+
+    def work(self) -> None:
+        """Starts the workers as soon as the caches are complete; before, a child that exists would look missing. Returns at once."""
+        self.leading = True
+        self._threads = [threading.Thread(target=self._worker, name=f"worker {n}", daemon=True) for n in range(self._config.workers)]
+        self._threads.append(threading.Thread(target=self._resync, name="resync", daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Lets the reconciles in hand finish, and ends every thread."""
+        self._stopped.set()
+        self.leading = False
+        self._queue.close()
+        for thread in self._threads:
+            thread.join(timeout=10)
+        for reflector in self._reflectors:
+            reflector.stop()
+
+    def _ready_to_work(self) -> bool:
+        # A RayJob that exists and is not known yet is found by its name when it is to be made; a cluster without KubeRay must still get its statuses.
+        return self.synced and all(reflector.synced or reflector.problem for reflector in self._reflectors)
+
+    def _worker(self) -> None:
+        while not self._ready_to_work():
+            if self._stopped.wait(0.02):
+                return
+        while (key := self._queue.get()) is not None:
+            try:
+                self._one(key)
+            finally:
+                self._queue.done(key)
+
+    def _one(self, key: Key) -> None:
+        try:
+            with self.metrics.reconciles.time():
+                wake_after, done = self._reconciler.reconcile(key)
+        except (ApiError, Unreachable) as error:
+            self.metrics.errors.inc()
+            pause = self._queue.failed(key, at_least=getattr(error, "seconds", 0.0))
+            log.warning("cannot reconcile %s/%s, trying again in %.1f seconds: %s", *key, pause, error)
+        except Exception:
+            # A mistake in this program must cost one data set some time, not every data set its operator.
+            self.metrics.errors.inc()
+            log.exception("reconciling %s/%s failed, trying again in %.1f seconds", *key, self._queue.failed(key))
+        else:
+            self._queue.forget(key)
+            for action in done.actions:
+                if action.startswith(("made RayJob ", "made Job ")):
+                    self.metrics.children.labels(kind=action.split(" ")[1]).inc()
+            if wake_after is not None:
+                self._queue.add_after(key, wake_after)
+
+    def _resync(self) -> None:
+        """Looks at everything again from time to time, whatever the watches say: no mistake lasts longer than that."""
+        while not self._stopped.wait(self._config.resync_seconds):
+            for dataset in self._world.caches[DATASET].all():
+                self._queue.add(key_of_dataset(dataset))
+
+
+def _sources(namespace: str) -> tuple[Source, ...]:
+    ours = f"{names.LABEL_DATASET},app.kubernetes.io/managed-by={names.OPERATOR_FIELD_MANAGER}"
+    return (
+        Source(kind=DATASET, as_type=Dataset, namespace=namespace),
+        *(Source(kind=kind, as_type=as_type, namespace=namespace, selector=ours) for kind, as_type in _CHILDREN.items()),
+        *(Source(kind=kind, as_type=Support, namespace=namespace, selector=ours, metadata_only=True) for kind in COMPANIONS),
+    )

@@ -1,0 +1,96 @@
+"""`negset-operator`: flags, leadership, signals."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+import msgspec
+
+from negset_api.errors import NegsetError
+from negset_operator import logs
+from negset_operator.config import Config, read
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs until SIGTERM. Exit codes: 0 asked to stop, 1 leadership lost, 2 the input is wrong."""
+    options = _parser().parse_args(arguments)
+    logs.configure(options.log_level)
+    try:
+        config = read(options.config) if options.config else Config()
+        if options.namespaces:
+            config = msgspec.structs.replace(config, namespaces=tuple(name for name in options.namespaces.split(",") if name))
+        return _run(options, config)
+    except NegsetError as error:
+        sys.stderr.write(f"negset-operator: {error}\n")
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="negset-operator", description="Reconciles NegativeDatasets into Ray jobs and training jobs.")
+
+    def option(name: str, help_text: str, default: Any = None, **more: Any) -> None:
+        variable = "NEGSET_" + name.upper().replace("-", "_")
+        given = os.environ.get(variable, default)
+        parser.add_argument(f"--{name}", default=given, help=f"{help_text} (environment: {variable}; default: {default or 'none'})", **more)
+
+    option("config", "file with images, resources and networks, as YAML")
+    option("namespaces", "namespaces to watch, separated by commas; all where empty")
+    option("kubeconfig", "how to reach the API server; in a pod, its service account")
+    option("listen", "address for health and metrics", "0.0.0.0:8080")
+    option("lease", "namespace/name of the Lease by which replicas agree on one that works; empty works without")
+    option("log-level", "debug, info, warning or error", "info", choices=["debug", "info", "warning", "error"])
+    return parser
+
+
+def _run(options: argparse.Namespace, config: Config) -> int:
+    from negset_operator.kube.client import connect
+    from negset_operator.kube.lease import Leadership
+    from negset_operator.loop import Operator
+    from negset_operator.web import Web
+
+    client = connect(options.kubeconfig or None)
+    operator = Operator(client, config)
+    stopping = threading.Event()
+    leadership = None
+    if options.lease:
+        namespace, _, name = options.lease.rpartition("/")
+        leadership = Leadership(client, namespace or "default", name, f"{socket.gethostname()}-{os.getpid()}")
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        if leadership is not None:
+            leadership.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    address, _, port = options.listen.rpartition(":")
+
+    def ready() -> tuple[str, ...]:
+        return () if operator.synced else (operator.problems() or ("The caches are being filled.",))
+
+    with Web(address, int(port), operator.metrics.registry, ready=ready, alive=operator.dead):
+        operator.watch()
+        if leadership is None:
+            operator.work()
+            stopping.wait()
+        elif leadership.acquire():
+            operator.work()
+            leadership.hold()
+        operator.stop()
+        if leadership is not None:
+            leadership.release()
+    log.info("stopped")
+    return 0 if stopping.is_set() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

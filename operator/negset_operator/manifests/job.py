@@ -1,0 +1,83 @@
+"""Batch Jobs: training, and deleting the data."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from negset_api import names
+from negset_operator.classify import INPUT_IS_WRONG
+from negset_operator.manifests import pods
+from negset_operator.manifests.subject import Object, Subject, metadata
+
+TENSORFLOW_PORT: Final = 2222
+_INDEX: Final = "JOB_INDEX"
+
+
+def train(subject: Subject, child: str, role: str, number: int) -> Object:
+    """One training round: one pod, or as many as `training.workers`, which find each other by name (`companions.headless_service`)."""
+    training, config = subject.spec.training, subject.config
+    assert training is not None
+    container = pods.Container(
+        name="trainer",
+        image=config.images.trainer,
+        resources=config.pods.trainer,
+        command=pods.command(subject, "train", "--round", str(number)),
+        env=_cluster(child, training.workers) if training.workers > 1 else (),
+        token=True,
+        gpus=training.gpus_per_worker,
+    )
+    extra = {
+        # A pod that is told to end saves a checkpoint first.
+        "terminationGracePeriodSeconds": config.patience.training_grace_seconds,
+        **({"subdomain": child} if training.workers > 1 else {}),
+    }
+    template = pods.template(subject, child=child, role=role, container=container, placement=config.pods.trainer_placement, extra=extra)
+    return _job(subject, child, role, template, container.name, workers=training.workers)
+
+
+def delete(subject: Subject, child: str, role: str) -> Object:
+    """Deletes everything under the data set's folder."""
+    container = pods.Container(
+        name="delete", image=subject.config.images.jobs, resources=subject.config.pods.delete, command=pods.command(subject, "delete")
+    )
+    template = pods.template(subject, child=child, role=role, container=container, placement=subject.config.pods.placement)
+    # Not queued: giving space back must not wait for a GPU.
+    return _job(subject, child, role, template, container.name, workers=1, queued=False)
+
+
+def _job(subject: Subject, child: str, role: str, template: Object, container: str, *, workers: int, queued: bool = True) -> Object:
+    meta, queue = metadata(subject, child, role, per_run=True), subject.spec.queue_name
+    if queue and queued:
+        meta = {**meta, "labels": {**meta["labels"], names.LABEL_QUEUE: queue}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": meta,
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": workers,
+            "parallelism": workers,
+            # One worker's end ends the others, which count as well.
+            "backoffLimit": subject.config.patience.retries * workers,
+            # Two pods must not write the same checkpoints: the next starts when the one before is gone.
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {
+                "rules": [
+                    {"action": "FailJob", "onExitCodes": {"containerName": container, "operator": "In", "values": [INPUT_IS_WRONG]}},
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                ]
+            },
+            "template": {**template, "spec": {**template["spec"], "restartPolicy": "Never"}},
+        },
+    }
+
+
+def _cluster(child: str, workers: int) -> tuple[Object, ...]:
+    """TF_CONFIG (https://www.tensorflow.org/guide/distributed_training#TF_CONFIG). Kubernetes puts the pod's index into it."""
+    hosts = [f"{child}-{index}.{child}:{TENSORFLOW_PORT}" for index in range(workers)]
+    text = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": f"$({_INDEX})"}})
+    return (
+        {"name": _INDEX, "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']"}}},
+        {"name": "TF_CONFIG", "value": text.replace(f'"$({_INDEX})"', f"$({_INDEX})")},
+    )

@@ -1,0 +1,116 @@
+"""Pod templates that pass Pod Security "restricted" (https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted) with a read-only root."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any, Final
+
+import msgspec
+
+from negset_api import names
+from negset_operator import naming
+from negset_operator.config import Placement, Resources
+from negset_operator.manifests.subject import Object, Subject
+
+USER: Final = 10001
+_WRITABLE: Final = "/tmp"  # noqa: S108 - the mount point of a volume of the pod's own
+_GPU: Final = "nvidia.com/gpu"
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True):
+    """The one container of a pod. `token`: whether it may speak to the API server, to report progress. `command` empty: somebody else fills it in."""
+
+    name: str
+    image: str
+    resources: Resources
+    command: tuple[str, ...] = ()
+    env: tuple[Object, ...] = ()
+    token: bool = False
+    gpus: int = 0
+
+
+def template(subject: Subject, *, child: str, role: str, container: Container, placement: Placement, extra: Object | None = None) -> Object:
+    """A pod template; `extra` are further fields of the pod's spec."""
+    labels = naming.labels(subject.name, role)
+    labels |= {names.LABEL_RUN: subject.run, names.LABEL_REVISION: subject.revision, names.LABEL_CHILD: child}
+    return {"metadata": {"labels": labels}, "spec": {**_pod_spec(subject, container, placement), **(extra or {})}}
+
+
+def command(subject: Subject, *words: str) -> tuple[str, ...]:
+    """The command line of one of negset's jobs."""
+    allowed = tuple(part for network in subject.config.networks.allowed for part in ("--allow-address", network))
+    return ("negset", "job", *words, "--file", names.MANIFEST_FILE, "--cluster", *allowed)
+
+
+def _pod_spec(subject: Subject, container: Container, placement: Placement) -> Object:
+    images = subject.config.images
+    spec: dict[str, Any] = {
+        "serviceAccountName": naming.account(subject.name),
+        "automountServiceAccountToken": container.token,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(subject, container)],
+        "volumes": _volumes(subject),
+    }
+    optional = {
+        "imagePullSecrets": [{"name": name} for name in images.pull_secrets],
+        "nodeSelector": dict(placement.node_selector),
+        "tolerations": [dict(toleration) for toleration in placement.tolerations],
+    }
+    return spec | {name: value for name, value in optional.items() if value}
+
+
+def _container(subject: Subject, container: Container) -> Object:
+    secret, config_map = subject.spec.output.secret_name, _pipeline_config_map(subject)
+    env = [{"name": "HOME", "value": _WRITABLE}, *container.env]
+    mounts = [
+        {"name": "tmp", "mountPath": _WRITABLE},
+        {"name": "manifest", "mountPath": posixpath.dirname(names.MANIFEST_FILE), "readOnly": True},
+    ]
+    if config_map:
+        env.append({"name": names.PIPELINE_CONFIG_VARIABLE, "value": names.PIPELINE_CONFIG_FILE})
+        mounts.append({"name": "pipeline", "mountPath": posixpath.dirname(names.PIPELINE_CONFIG_FILE), "readOnly": True})
+    return {
+        "name": container.name,
+        "image": container.image,
+        "imagePullPolicy": subject.config.images.pull_policy,
+        **({"command": list(container.command)} if container.command else {}),
+        "env": env,
+        **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
+        "resources": _resources(container),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts,
+    }
+
+
+def _resources(container: Container) -> Object:
+    gpus = {_GPU: str(container.gpus)} if container.gpus else {}
+    return {"requests": container.resources.requests | gpus, "limits": container.resources.limits | gpus}
+
+
+def _volumes(subject: Subject) -> list[Object]:
+    volumes: list[Object] = [
+        {"name": "tmp", "emptyDir": {}},
+        {"name": "manifest", "configMap": {"name": naming.config_map(subject.name, subject.run)}},
+    ]
+    if config_map := _pipeline_config_map(subject):
+        key = posixpath.basename(names.PIPELINE_CONFIG_FILE)
+        volumes.append({"name": "pipeline", "configMap": {"name": config_map, "items": [{"key": key, "path": key}]}})
+    return volumes
+
+
+def _pipeline_config_map(subject: Subject) -> str | None:
+    training = subject.spec.training
+    return training.pipeline_config.config_map if training else None

@@ -1,0 +1,80 @@
+"""The names and labels of everything the operator makes. They are functions of the data set and what is wanted of it, so making a thing twice is harmless.
+
+A run is one resolved spec: its digest is part of the names, so that a changed spec gets children of its own while the ones before are stopped. Several runs may
+work on one revision (a run with more Ray workers goes on where the one before stopped).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Final
+
+import msgspec
+
+from negset_api import names
+from negset_api.spec import NegativeDatasetSpec
+from negset_api.values import digest
+
+LONGEST_NAME: Final = 47
+"""KubeRay refuses longer RayJob names, since it appends to them to name clusters, services and pods within 63 characters."""
+
+LONGEST_LABEL: Final = 63
+_NAME_DIGEST: Final = 6
+
+# These stop, queue or clean up what runs, and change nothing in what it does.
+_INDIFFERENT: Final = ("suspend", "deletionPolicy")
+
+
+def run_of(spec: NegativeDatasetSpec) -> str:
+    """8 hexadecimal digits that are the same for two specs if and only if they ask for the same work, done in the same way."""
+    fields: dict[str, Any] = msgspec.to_builtins(spec)
+    return digest({name: value for name, value in fields.items() if name not in _INDIFFERENT})[:8]
+
+
+def child(dataset: str, run: str, role: str, attempt: int = 1) -> str:
+    """The name of a RayJob or Job: `street-background-3fa9c1d2-train-1`, and `…-a2` for the second attempt."""
+    return _fit(dataset, f"-{run}-{role}" + (f"-a{attempt}" if attempt > 1 else ""))
+
+
+def config_map(dataset: str, run: str) -> str:
+    """The name of the ConfigMap with a run's manifest."""
+    return _fit(dataset, f"-{run}")
+
+
+def account(dataset: str) -> str:
+    """The name of the ServiceAccount, the Role, its binding and the NetworkPolicy of a data set's jobs."""
+    return _fit(dataset, "-negset")
+
+
+def label(dataset: str) -> str:
+    """The value of the label that says whose a thing is. A label's value is at most 63 characters long, a name may be longer."""
+    return _shorten(dataset, LONGEST_LABEL)
+
+
+def labels(dataset: str, role: str) -> dict[str, str]:
+    """The labels on everything that is made for a data set."""
+    return {
+        "app.kubernetes.io/name": "negset",
+        "app.kubernetes.io/component": role.partition("-")[0],
+        "app.kubernetes.io/instance": label(dataset),
+        "app.kubernetes.io/managed-by": names.OPERATOR_FIELD_MANAGER,
+        names.LABEL_DATASET: label(dataset),
+        names.LABEL_ROLE: role,
+    }
+
+
+def _fit(dataset: str, suffix: str) -> str:
+    name = dataset if re.match("[a-z]", dataset) else f"n{dataset}"
+    room = LONGEST_NAME - len(suffix)
+    # A name that had to be changed carries its digest, so that it cannot meet another data set's.
+    return (dataset if name == dataset and len(name) <= room else _cut(name, dataset, room)) + suffix
+
+
+def _shorten(name: str, room: int) -> str:
+    return name if len(name) <= room else _cut(name, name, room)
+
+
+def _cut(name: str, original: str, room: int) -> str:
+    tail = "-" + hashlib.sha256(original.encode()).hexdigest()[:_NAME_DIGEST]
+    return name[: room - len(tail)].rstrip("-") + tail

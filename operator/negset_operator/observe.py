@@ -1,0 +1,151 @@
+"""Caches → facts. Reads what the watches brought, and asks the API server only why a Job has no pods."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from negset_api import names, validation
+from negset_api.errors import InvalidSpec, Problem
+from negset_api.revision import revision
+from negset_api.spec import NegativeDatasetSpec
+from negset_operator import classify, naming
+from negset_operator.config import Config
+from negset_operator.facts import Child, Companion, Facts
+from negset_operator.kube.cache import Cache, Key
+from negset_operator.kube.client import (
+    CONFIG_MAP,
+    DATASET,
+    EVENT,
+    JOB,
+    NETWORK_POLICY,
+    POD,
+    RAY_JOB,
+    ROLE,
+    ROLE_BINDING,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    ApiError,
+    Client,
+    Kind,
+    Unreachable,
+)
+from negset_operator.kube.objects import Dataset, Job, Object, ObjectMeta, Pod, Support
+
+COMPANIONS: Final = (CONFIG_MAP, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, NETWORK_POLICY, SERVICE)
+_PODLESS_AFTER: Final = timedelta(seconds=5)
+"""A Job's pods are made within a second or two; later, an event says why not."""
+
+
+class World:
+    """Everything the operator watches, one cache for each kind."""
+
+    def __init__(self) -> None:
+        self.caches: Mapping[Kind, Cache[Any]] = {
+            DATASET: Cache(key_of_dataset),
+            **{kind: Cache(_labelled) for kind in (RAY_JOB, JOB, POD, *COMPANIONS)},
+        }
+
+    def dataset(self, key: Key) -> Dataset | None:
+        found: tuple[Dataset, ...] = self.caches[DATASET].group(key)
+        return found[0] if found else None
+
+    def of(self, kind: Kind, key: Key) -> tuple[Any, ...]:
+        return self.caches[kind].group(key)
+
+
+def key_of_dataset(dataset: Dataset) -> Key:
+    return dataset.metadata.namespace, naming.label(dataset.metadata.name)
+
+
+def _labelled(item: Any) -> Key:
+    return item.metadata.namespace, item.metadata.labels.get(names.LABEL_DATASET, "")
+
+
+def observe(world: World, dataset: Dataset, config: Config, now: datetime, warning_of: Callable[[ObjectMeta], str]) -> Facts:
+    """Everything that is known of one data set. `warning_of` tells the newest warning about a Job."""
+    spec, problems = read_spec(dataset)
+    key, uid = key_of_dataset(dataset), dataset.metadata.uid
+    pods: dict[str, list[Pod]] = defaultdict(list)
+    for pod in world.of(POD, key):
+        pods[pod.metadata.labels.get(names.LABEL_CHILD, "")].append(pod)
+    unseen_after = timedelta(seconds=config.patience.unseen_seconds)
+    ray_jobs = (classify.ray_job(each, pods[each.metadata.name], uid, now, unseen_after) for each in world.of(RAY_JOB, key))
+    jobs = (_job(each, pods[each.metadata.name], uid, now, warning_of) for each in world.of(JOB, key))
+    return Facts(
+        dataset=dataset,
+        spec=spec,
+        problems=problems,
+        revision=revision(spec) if spec else "",
+        run=naming.run_of(spec) if spec else "",
+        children=(*ray_jobs, *jobs),
+        companions=tuple(_companion(kind, each, uid) for kind in COMPANIONS for each in world.of(kind, key)),
+        now=now,
+    )
+
+
+def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Problem, ...]]:
+    """The spec, or every reason why it cannot be used.
+
+    The API server has checked the schema and filled in the defaults, so a plain conversion is enough; where it fails, an older version of the CRD let
+    the object in, and the slow and thorough check says what is wrong.
+    """
+    from negset_operator.policies.inputs import local_paths
+
+    try:
+        spec = msgspec.convert(dataset.spec, NegativeDatasetSpec)
+    except msgspec.ValidationError as error:
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": {"name": dataset.metadata.name, "namespace": dataset.metadata.namespace},
+            "spec": dataset.spec,
+        }
+        try:
+            spec = validation.parse(manifest).spec
+        except InvalidSpec as invalid:
+            return None, invalid.problems
+        except msgspec.ValidationError:
+            return None, (Problem("spec", str(error)),)
+    return spec, local_paths(spec)
+
+
+def _job(job: Job, pods: list[Pod], uid: str, now: datetime, warning_of: Callable[[ObjectMeta], str]) -> Child:
+    podless = not pods and not job.spec.suspend and not job.status.conditions
+    waited = now - (job.metadata.creation_timestamp or now)
+    return classify.job(job, pods, uid, warning_of(job.metadata) if podless and waited > _PODLESS_AFTER else "")
+
+
+def _companion(kind: Kind, item: Support, uid: str) -> Companion:
+    return Companion(
+        kind=kind.kind,
+        name=item.metadata.name,
+        uid=item.metadata.uid,
+        applied=item.applied,
+        ours=item.metadata.owned_by(uid),
+        run=item.metadata.labels.get(names.LABEL_RUN, ""),
+        going=item.metadata.deletion_timestamp is not None,
+    )
+
+
+class _Event(Object, frozen=True, kw_only=True):
+    type: str = ""
+    message: str = ""
+    last_timestamp: datetime | None = None
+    event_time: datetime | None = None
+
+
+def newest_warning(client: Client, metadata: ObjectMeta) -> str:
+    """The message of the newest warning event about an object; empty where there is none or the API server does not tell."""
+    query = {"fieldSelector": f"involvedObject.uid={metadata.uid},type=Warning", "limit": "50"}
+    try:
+        events, _, _ = client.list_page(EVENT, metadata.namespace, _Event, query=query)
+    except (ApiError, Unreachable):
+        return ""
+    oldest = metadata.creation_timestamp
+    newest = max(events, key=lambda event: str(event.last_timestamp or event.event_time or oldest), default=None)
+    return newest.message if newest else ""

@@ -1,0 +1,39 @@
+"""Condition types and reasons. Users write alerts and health checks against them: they are part of the interface."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- Condition types ---------------------------------------------------------------------------------------------------------------------
+READY: Final = "Ready"
+RECONCILING: Final = "Reconciling"
+STALLED: Final = "Stalled"
+DATA_STORED: Final = "DataStored"
+TRAINED: Final = "Trained"
+MINED: Final = "Mined"
+REPORTED: Final = "Reported"
+
+# --- Reasons: all is well ----------------------------------------------------------------------------------------------------------------
+SUCCEEDED: Final = "Succeeded"
+PENDING: Final = "Pending"  # an earlier stage is not done
+STARTING: Final = "Starting"
+RUNNING: Final = "Running"
+QUEUED: Final = "Queued"  # Kueue has not admitted it yet
+SUSPENDED: Final = "Suspended"
+SUSPENDING: Final = "Suspending"
+REPLACING: Final = "Replacing"  # a changed spec: what ran for the old one is being stopped
+DELETING_DATA: Final = "DeletingData"
+
+# --- Reasons: it goes on by itself, but somebody may want to know -------------------------------------------------------------------------
+RETRYING: Final = "Retrying"
+NOT_APPLIED: Final = "NotApplied"  # the API server refused or could not be reached
+CHILD_REFUSED: Final = "ChildRefused"  # quota, admission or validation refused an object of ours
+KUBERAY_MISSING: Final = "KubeRayMissing"
+# An obstacle of a child keeps the name that Kubernetes gave it: ImagePullBackOff, Unschedulable, PodRefused, NotPickedUp, …
+
+# --- Reasons: somebody has to act ---------------------------------------------------------------------------------------------------------
+INVALID_SPEC: Final = "InvalidSpec"
+INPUT_REFUSED: Final = "InputRefused"
+ATTEMPTS_EXHAUSTED: Final = "AttemptsExhausted"
+FOREIGN_CHILD: Final = "ForeignChild"
+DELETION_FAILED: Final = "DeletionFailed"

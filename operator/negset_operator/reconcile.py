@@ -1,0 +1,136 @@
+"""One reconcile: observe, decide, apply, and tell. It starts from nothing each time and may be cut off anywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from negset_api import names
+from negset_operator import reasons, status
+from negset_operator.apply import Done, Writer
+from negset_operator.config import Config
+from negset_operator.decide import decide
+from negset_operator.decision import Outlook
+from negset_operator.facts import Facts
+from negset_operator.kube.cache import Key
+from negset_operator.kube.client import EVENT, NOT_FOUND, ApiError, Client, Unreachable
+from negset_operator.kube.objects import Dataset, Object
+from negset_operator.observe import World, newest_warning, observe
+from negset_operator.policies import verdict
+
+log = logging.getLogger(__name__)
+
+REFUSED_AGAIN_AFTER: Final = 30.0
+"""Seconds until what quota, admission or somebody else's object prevented is tried again: no watch tells when that has changed."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Reconciler:
+    """Reconciles one data set at a time, from any thread."""
+
+    def __init__(self, client: Client, world: World, config: Config, *, now: Callable[[], datetime] = _now) -> None:
+        self._client, self._world, self._config, self._now = client, world, config, now
+        self._writer = Writer(client, world)
+
+    def reconcile(self, key: Key) -> tuple[float | None, Done]:
+        """Brings one data set a step further. Returns after how many seconds to look again (None: when there is news), and what was done. Raises `ApiError` or
+        `Unreachable` where the API server did not let it, and the same should be tried again later.
+        """
+        started = time.monotonic()
+        dataset = self._world.dataset(key)
+        if dataset is None:
+            return None, Done(actions=())
+        facts = observe(self._world, dataset, self._config, self._now(), lambda metadata: newest_warning(self._client, metadata))
+        decision = decide(facts, self._config)
+        try:
+            done = self._writer.carry_out(facts, decision)
+        except (ApiError, Unreachable) as error:
+            self._tell_trouble(facts, decision.outlook, error)
+            raise
+        outlook, wake_after = decision.outlook, decision.wake_after
+        if outlook is not None and done.refusal is not None:
+            outlook = verdict.blocked(outlook, done.refusal.reason, done.refusal.message, for_good=done.refusal.for_good)
+            wake_after = min(wake_after or REFUSED_AGAIN_AFTER, REFUSED_AGAIN_AFTER)
+        written = outlook is not None and self._write(dataset, outlook)
+        _log_line(facts, done, outlook, written=written, seconds=time.monotonic() - started)
+        return wake_after, done
+
+    def _write(self, dataset: Dataset, outlook: Outlook) -> bool:
+        patch = status.patch(outlook, dataset.status, dataset.metadata.generation, self._now())
+        if patch is None:
+            return False
+        try:
+            self._writer.write_status(dataset, patch)
+        except ApiError as error:
+            if error.status == NOT_FOUND:  # deleted in the meantime
+                return False
+            raise
+        for note in status.notes(outlook, dataset.status):
+            self._tell(dataset, note)
+        return True
+
+    def _tell_trouble(self, facts: Facts, outlook: Outlook | None, error: ApiError | Unreachable) -> None:
+        """Says in the status why nothing goes on, where the API server still takes that. The error itself is raised by the caller and tried again."""
+        if outlook is None:
+            return
+        trouble = verdict.blocked(
+            outlook, reasons.NOT_APPLIED, f"The API server did not take what the operator wants: {error}", for_good=False
+        )
+        with contextlib.suppress(ApiError, Unreachable):
+            self._write(facts.dataset, trouble)
+
+    def _tell(self, dataset: Dataset, note: status.Note) -> None:
+        """An event is a courtesy: whether it arrives changes nothing."""
+        meta, now = dataset.metadata, self._now()
+        event: dict[str, Any] = {
+            "metadata": {"name": f"{meta.name[:220]}.{secrets.token_hex(8)}", "namespace": meta.namespace},
+            "involvedObject": {
+                "apiVersion": names.API_VERSION,
+                "kind": names.KIND,
+                "name": meta.name,
+                "namespace": meta.namespace,
+                "uid": meta.uid,
+                "resourceVersion": meta.resource_version,
+            },
+            "type": "Warning" if note.warning else "Normal",
+            "reason": note.reason,
+            "message": note.message,
+            "firstTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "lastTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "count": 1,
+            "source": {"component": names.OPERATOR_FIELD_MANAGER},
+            "reportingComponent": f"{names.GROUP}/{names.OPERATOR_FIELD_MANAGER}",
+            "reportingInstance": names.OPERATOR_FIELD_MANAGER,
+        }
+        try:
+            self._client.create(EVENT, event, Object)
+        except (ApiError, Unreachable) as error:
+            log.info("cannot tell the event %s about %s/%s: %s", note.reason, meta.namespace, meta.name, error)
+
+
+def _log_line(facts: Facts, done: Done, outlook: Outlook | None, *, written: bool, seconds: float) -> None:
+    meta = facts.dataset.metadata
+    ready = outlook.condition(reasons.READY) if outlook else None
+    seen = [f"{child.kind} {child.name} {'going' if child.going else child.work.value}" for child in facts.children]
+    fields = {
+        "namespace": meta.namespace,
+        "name": meta.name,
+        "generation": meta.generation,
+        "revision": facts.revision,
+        "seen": seen,
+        "decided": {"stage": outlook.stage, "reason": ready.reason if ready else "", "message": ready.message if ready else ""}
+        if outlook
+        else None,
+        "done": [*done.actions, *(["wrote status"] if written else [])],
+        "seconds": round(seconds, 4),
+    }
+    # A reconcile that found nothing to do is worth a line only to somebody who looks for it.
+    log.log(logging.INFO if fields["done"] or done.refusal else logging.DEBUG, "reconciled", extra={"fields": fields})
