@@ -21,7 +21,7 @@ MACHINE_LINK = "negset0"
 CLUSTER_LINK = "up0"
 MACHINE_ADDRESS = "10.200.1.1"  # the machine, as pods see it
 _CLUSTER_ADDRESS = "10.200.1.2"
-_NODES_NETWORK = "10.200.0.0/24"
+NODES_NETWORK = "10.200.0.0/24"
 
 CNI_PLUGINS = "/usr/lib/cni"
 _DEBIAN_PACKAGES = {
@@ -70,7 +70,7 @@ def make_network() -> None:
         run("ip", "-n", NETWORK_NAMESPACE, "link", "set", link, "up")
     run("ip", "-n", NETWORK_NAMESPACE, "address", "add", f"{_CLUSTER_ADDRESS}/24", "dev", CLUSTER_LINK)
     run("ip", "-n", NETWORK_NAMESPACE, "route", "add", "default", "via", MACHINE_ADDRESS)
-    run("ip", "route", "add", _NODES_NETWORK, "via", _CLUSTER_ADDRESS)
+    run("ip", "route", "add", NODES_NETWORK, "via", _CLUSTER_ADDRESS)
 
 
 def remove_network() -> None:

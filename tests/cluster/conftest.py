@@ -1,0 +1,141 @@
+"""Fixtures for tests on a real cluster: the project's own (`make cluster`) or yours (testbed/surroundings.py says how).
+
+Asked for by name and not part of the usual run, these tests fail where there is no cluster: they never skip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+import yaml
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from kubernetes.client import CoreV1Api
+from kubernetes.config import new_client_from_config
+from kubernetes.dynamic import DynamicClient
+from tenant import RESTRICTED, Tenant
+from testbed import addons, surroundings
+from testbed.binaries import Unavailable
+from testbed.images import ROOT
+from testbed.surroundings import Surroundings
+
+from negset_jobs.demo import dataset as demo
+
+RELEASE_NAMESPACE = "negset-system"
+
+# Requests small enough for everything at once on two cores. Limits are what counts for memory; CPU is shared.
+_SMALL_PODS = {
+    "rayHead": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "4Gi"}},
+    "dataWorker": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}},
+    "mineWorker": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "4Gi"}},
+    "trainer": {"requests": {"cpu": "100m", "memory": "2Gi"}, "limits": {"cpu": "2", "memory": "8Gi"}},
+}
+
+_timeline: list[tuple[str, float]] = []
+
+
+@contextlib.contextmanager
+def _timed(what: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        _timeline.append((what, time.monotonic() - started))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints where the time went."""
+    if _timeline:
+        terminalreporter.section("where the time went")
+        for what, seconds in _timeline:
+            terminalreporter.line(f"{seconds:8.1f} s  {what}")
+
+
+@pytest.fixture(scope="session")
+def timed() -> Callable[[str], AbstractContextManager[None]]:
+    """Names a span of time that the summary will show."""
+    return _timed
+
+
+@pytest.fixture(scope="session")
+def around() -> Surroundings:
+    try:
+        return surroundings.find(os.environ)
+    except Unavailable as missing:
+        pytest.fail(str(missing))
+
+
+@pytest.fixture(scope="session")
+def client(around: Surroundings) -> DynamicClient:
+    """The admin's client."""
+    return DynamicClient(new_client_from_config(around.kubeconfig))
+
+
+@pytest.fixture(scope="session")
+def release(around: Surroundings, client: DynamicClient, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The chart, installed in a namespace of its own that enforces "restricted". Returns the namespace."""
+    values = {
+        "image": {"repository": f"{around.images}/operator", "tag": around.tag},
+        "jobs": {"image": {"repository": f"{around.images}/jobs", "tag": around.tag}},
+        "trainer": {"image": {"repository": f"{around.images}/trainer", "tag": around.tag}},
+        "config": {"pods": _SMALL_PODS, "networks": {"allowed": list(around.networks)}, "patience": {"retrySeconds": 5}},
+    }
+    path = str(tmp_path_factory.mktemp("release") / "values.yaml")
+    with open(path, "w", encoding="utf-8") as stream:
+        yaml.safe_dump(values, stream)
+    chart = os.path.join(ROOT, "charts", "negset")
+    Tenant(around, client, RELEASE_NAMESPACE).make_namespace(RESTRICTED)
+    with _timed("helm install, until the operator is ready"):
+        arguments = (
+            "upgrade",
+            "--install",
+            "negset",
+            chart,
+            f"--namespace={RELEASE_NAMESPACE}",
+            f"--values={path}",
+            "--wait",
+            "--timeout=3m",
+        )
+        addons.helm(around.kubeconfig, *arguments)
+    return RELEASE_NAMESPACE
+
+
+@pytest.fixture(scope="session")
+def pictures(around: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, demo.Truth]]:
+    """A data set with known truth, served by this machine to the pods: its base URL, and the truth."""
+    folder = str(tmp_path_factory.mktemp("pictures"))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer((around.address, 0), handler) as server:
+        url = f"http://{around.address}:{server.server_port}"
+        truth = demo.make(folder, base_url=url, with_object=40, without_object=60)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield url, truth
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def make_tenant(around: Surroundings, client: DynamicClient) -> Iterator[Callable[[str], Tenant]]:
+    """Makes tenants: each a namespace of its own that enforces "restricted", with the credentials of the bucket in a Secret. All are removed at the end."""
+    made: list[Tenant] = []
+
+    def make(name: str) -> Tenant:
+        tenant = Tenant(around, client, f"{name}-{secrets.token_hex(3)}")
+        made.append(tenant)
+        tenant.make_namespace(RESTRICTED)
+        tenant.write_secret("s3-credentials", around.s3_variables)
+        return tenant
+
+    yield make
+    for tenant in made:
+        CoreV1Api(client.client).delete_namespace(tenant.namespace)
