@@ -87,7 +87,7 @@ class Annotations:
         for part in (self.images, self.categories, self.licenses):
             state.update(msgspec.json.encode(part))
         for ids in (self.image_ids, self.category_ids):
-            state.update(memoryview(np.ascontiguousarray(ids, dtype="<i8")))
+            state.update(ids.astype("<i8", copy=False).tobytes())
         return state.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,6 +12,9 @@ import numpy.typing as npt
 from negset_api.errors import InvalidInput
 from negset_api.spec import Selection
 from negset_jobs.selection.coco import Annotations, Ids, Image
+
+_DENSE: Final = 64
+"""Up to this many times as many possible as actual ids are looked up in a table, which takes an eighth of the time of a search. COCO's ids are 5 times as many."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -53,13 +57,24 @@ class Located(NamedTuple):
 def locate(annotations: Annotations) -> Located:
     """Finds each annotation's picture."""
     ids = np.array([image.id for image in annotations.images], np.int64)
-    if not ids.size:
-        return Located(np.empty(0, np.intp), np.empty(0, np.int64))
-    order = np.argsort(ids)
-    places = np.minimum(np.searchsorted(ids, annotations.image_ids, sorter=order), ids.size - 1)
-    positions = order[places]
-    listed = ids[positions] == annotations.image_ids
+    positions = _positions(ids, annotations.image_ids)
+    listed = positions >= 0
     return Located(positions[listed], annotations.category_ids[listed])
+
+
+def _positions(ids: Ids, wanted: Ids) -> npt.NDArray[np.intp]:
+    """For each wanted id, where it is among the (unique) ids; -1 where it is not."""
+    if not ids.size:
+        return np.full(wanted.size, -1, np.intp)
+    lowest, highest = int(ids.min()), int(ids.max())
+    if highest - lowest <= _DENSE * ids.size:
+        table = np.full(highest - lowest + 1, -1, np.intp)
+        table[ids - lowest] = np.arange(ids.size)
+        inside = (wanted >= lowest) & (wanted <= highest)
+        return np.where(inside, table[np.where(inside, wanted - lowest, 0)], -1)
+    order = np.argsort(ids)
+    found = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), ids.size - 1)]
+    return np.where(ids[found] == wanted, found, -1)
 
 
 def rejections(
@@ -99,14 +114,16 @@ def rejections(
 
 def _same_picture(images: tuple[Image, ...], shows: Mask, identity: tuple[str, ...]) -> Mask:
     """The pictures that are listed under another id too: all of them where any of the ids shows an excluded class, all but the first elsewhere."""
-    pictures = [tuple(getattr(image, name, None) for name in identity) for image in images]
-    seen = {pictures[position] for position in np.flatnonzero(shows)}
+    pictures = [tuple(map(attrgetter(name), images)) for name in identity]
+    if not pictures or any(len(set(values)) == len(values) for values in pictures):
+        return np.zeros(len(images), bool)
+    entries = list(zip(*pictures, strict=True))
+    seen = {entries[position] for position in np.flatnonzero(shows)}
     again = np.zeros(len(images), bool)
     for position in np.flatnonzero(~shows):
-        picture = pictures[position]
-        if all(picture):
-            again[position] = picture in seen
-            seen.add(picture)
+        if all(entries[position]):
+            again[position] = entries[position] in seen
+            seen.add(entries[position])
     return again
 
 

@@ -19,12 +19,16 @@ UNANNOTATED: Final = -1
 def keys(image_ids: Ids, *, seed: int, purpose: str) -> Keys:
     """A pseudo-random number in [0, 2**64) for each image id; distinct ids have distinct numbers.
 
-    The finaliser of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014; the constants are those of
-    https://prng.di.unimi.it/splitmix64.c) of the id plus an offset, which is the first 8 bytes, little-endian, of the BLAKE2b digest of "<purpose>:<seed>".
-    The same on every machine.
+    It is `mix` of the id plus an offset: the first 8 bytes, little-endian, of the BLAKE2b digest of "<purpose>:<seed>". The same on every machine.
     """
     offset = int.from_bytes(blake2b(f"{purpose}:{seed}".encode(), digest_size=8).digest(), "little")
-    z = image_ids.astype(np.uint64) + np.uint64(offset)
+    return mix(image_ids.astype(np.uint64) + np.uint64(offset))
+
+
+def mix(z: Keys) -> Keys:
+    """The finaliser of SplitMix64, a bijection of 64-bit numbers (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014; the
+    constants are those of https://prng.di.unimi.it/splitmix64.c).
+    """
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

@@ -32,15 +32,14 @@ _FEWEST_TO_SPLIT: Final = 2
 def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> Plan:
     """The plan. Raises `InvalidInput` for an unknown class or licence, for too few candidates, and for pictures without the fields that their URL is made of."""
     template = spec.source.coco.image_url
+    identity = tuple(dict.fromkeys(name for name in urls.placeholders(template) if name in Image.__struct_fields__))
     excluded = resolve(spec.exclude_classes, annotations.categories)
     located = locate(annotations)
-    rejected = rejections(
-        annotations, located, excluded=excluded, selection=spec.selection, guarded=guarded, identity=urls.placeholders(template)
-    )
+    rejected = rejections(annotations, located, excluded=excluded, selection=spec.selection, guarded=guarded, identity=identity)
     candidates = _candidates(spec, annotations, located, ~np.any([*rejected.values()], axis=0))
     counts = {reason: int(mask.sum()) for reason, mask in rejected.items() if mask.any()}
     _check_enough(spec, len(candidates.positions), counts)
-    _check_fields(template, [annotations.images[position] for position in candidates.positions])
+    _check_fields(template, identity, [annotations.images[position] for position in candidates.positions])
 
     chosen = candidates.drawn.order[: spec.selection.count]
     images = [_planned(spec, annotations, candidates, place) for place in chosen]
@@ -101,10 +100,10 @@ def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str
         )
 
 
-def _check_fields(template: str, candidates: Sequence[Image]) -> None:
+def _check_fields(template: str, identity: tuple[str, ...], candidates: Sequence[Image]) -> None:
     """All candidates are looked at, so that the same file does not work for one count and fail for a larger one."""
-    for name in urls.placeholders(template):
-        lacking = [image.id for image in candidates if name in Image.__struct_fields__ and not getattr(image, name)]
+    for name in identity:
+        lacking = [image.id for image in candidates if not getattr(image, name)]
         if lacking:
             raise InvalidInput(
                 f"{urls.FIELD}: {template!r} needs {name}, which {len(lacking)} of the {len(candidates)} candidates do not have (the first is image {lacking[0]}); "

@@ -28,8 +28,9 @@ def plan_stage(dataset: NegativeDataset, access: Access) -> Plan:
     with open_input(spec.source.coco.annotations, access, ANNOTATIONS) as stream:
         annotations = coco.read_annotations(stream, field=ANNOTATIONS, url=spec.source.coco.annotations)
     plan = make_plan(spec, annotations, Guarded.of(guarded))
-    for shard in plan.shards:
-        for image in shard.images:
-            access.check_url(image.url, urls.FIELD)
+    # One check for each scheme: what a plain URL may be depends on nothing else.
+    planned = (image.url for shard in plan.shards for image in shard.images)
+    for url in {(url if "::" in url else url.partition("://")[0] if "://" in url else ""): url for url in planned}.values():
+        access.check_url(url, urls.FIELD)
     log.info("planned %d of %d candidates in %d shards", plan.planned, plan.candidates, len(plan.shards))
     return plan

@@ -21,13 +21,13 @@ def describe(plan: Plan) -> str:
     shown = list(plan.remaining_classes.items())
     others = len(shown) - _MOST_CLASSES
     lines = [
-        f"{plan.planned:,} pictures planned of {plan.candidates:,} candidates{held_out}, in {len(plan.shards):,} shards, about {_size(plan.bytes_estimate)}.",
+        f"{_many(plan.planned, 'picture')} planned of {_many(plan.candidates, 'candidate')}{held_out}, in {_many(len(plan.shards), 'shard')}, about {_size(plan.bytes_estimate)}.",
         *_table(
             f"Free of {', '.join(plan.excluded_classes)}. Of the other pictures in the annotations",
             ((f"{count:,}", REJECTIONS[reason]) for reason, count in plan.rejected.items()),
         ),
         *_table("What the planned pictures show instead", ((f"{count:,}", name) for name, count in shown[:_MOST_CLASSES])),
-        *([f"  and {others} more classes"] if others > 0 else []),
+        *([f"  and {_many(others, 'more class', 'more classes')}"] if others > 0 else []),
         *_table("Licences", ((f"{item.images:,}", f"{item.name} {item.url}".strip()) for item in plan.licenses)),
     ]
     return "\n".join(lines)
@@ -38,6 +38,10 @@ def _table(title: str, rows: Iterable[tuple[str, str]]) -> list[str]:
     listed = list(rows)
     width = max((len(number) for number, _ in listed), default=0)
     return ["", f"{title}:" if listed else f"{title}: none.", *(f"  {number:>{width}}  {text}" for number, text in listed)]
+
+
+def _many(count: int, thing: str, things: str = "") -> str:
+    return f"{count:,} {thing if count == 1 else things or f'{thing}s'}"
 
 
 def _size(count: float) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from negset_api.errors import InvalidInput
-from negset_jobs.access import LOCAL_SCHEMES, WEB_SCHEMES, scheme_of
+from negset_jobs.access import WEB_SCHEMES, scheme_of
 
 FIELD: Final = "spec.source.coco.imageUrl"
 
@@ -50,7 +50,7 @@ def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -
         return value
 
     url = _PLACEHOLDER.sub(replace, template)
-    return os.path.abspath(url) if scheme_of(url) in LOCAL_SCHEMES and "://" not in url else url
+    return url if "://" in url else os.path.abspath(url)
 
 
 def photo_page(flickr_url: str) -> str:

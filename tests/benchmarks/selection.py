@@ -1,0 +1,151 @@
+"""Selection against pycocotools on a file of train2017's size: 118,287 pictures, a million annotations with their polygons, 565 MB.
+
+    .venv/bin/python tests/benchmarks/selection.py [--repeat N]
+
+The file is generated once, into a folder below the system's temporary directory. Each side runs in a fresh process, reads the file from the page cache, and
+reports its time (imports included), its peak resident memory, and a digest of the ids of all pictures without a person and without a car. pycocotools' side is
+what its users write: `COCO(file)` and the union of `getImgIds(catIds=[c])`. negset's is the whole plan stage, drawing included, for as many pictures as there are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import pathlib
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+from negset_api.spec import CocoSource, Metadata, NegativeDataset, NegativeDatasetSpec, Output, Selection, Source
+
+IMAGES, ANNOTATIONS, POLYGONS = 118_287, 1_000_000, 4096
+EXCLUDED = ("person", "car")
+CLASSES = (*EXCLUDED, *(f"thing {number}" for number in range(78)))
+GOALS = {"seconds": 15.0, "bytes": 5.0}
+
+
+def generate(path: pathlib.Path) -> None:
+    """Writes the file in COCO's own order of keys and spacing. A class's share falls off as 1/rank, as it roughly does in COCO."""
+    draw = random.Random(17)
+    shapes = [_shape(draw) for _ in range(POLYGONS)]
+    categories = [{"supercategory": f"group {index // 8}", "id": index + 1, "name": name} for index, name in enumerate(CLASSES)]
+    weights = [1 / (rank + 1) for rank in range(len(CLASSES))]
+    part = path.with_suffix(".part")
+    with part.open("w", buffering=1 << 20) as stream:
+        stream.write(
+            '{"info": {"description": "generated"}, "licenses": [{"url": "http://example.org/by/", "id": 4, "name": "Attribution License"}], "images": ['
+        )
+        stream.writelines(_joined(_image(number) for number in range(IMAGES)))
+        stream.write('], "annotations": [')
+        chosen = draw.choices(range(1, len(CLASSES) + 1), weights, k=ANNOTATIONS)
+        stream.writelines(_joined(_annotation(index, draw, category, shapes) for index, category in enumerate(chosen)))
+        stream.write(f'], "categories": {json.dumps(categories)}}}')
+    part.rename(path)
+
+
+def _image(number: int) -> str:
+    return (
+        f'{{"license": 4, "file_name": "{number * 4 + 9:012d}.jpg", "coco_url": "http://images.example.org/train2017/{number * 4 + 9:012d}.jpg", "height": 480, '
+        f'"width": 640, "date_captured": "2013-11-14 17:02:52", "flickr_url": "http://farm9.staticflickr.com/8186/{8119368305 + number}_4e622c8349_z.jpg", "id": {number * 4 + 9}}}'
+    )
+
+
+def _annotation(index: int, draw: random.Random, category: int, shapes: list[str]) -> str:
+    # To the fourth power, so that some pictures carry many annotations, and some none.
+    image = int(draw.random() ** 4 * IMAGES) * 4 + 9
+    return f'{{{shapes[index % POLYGONS]}, "image_id": {image}, "bbox": [473.07, 395.93, 38.65, 28.67], "category_id": {category}, "id": {index + 1}}}'
+
+
+def _shape(draw: random.Random) -> str:
+    if draw.random() < 0.012:  # COCO's share of crowd regions
+        counts = ", ".join(str(draw.randrange(1, 5000)) for _ in range(600))
+        return f'"segmentation": {{"counts": [{counts}], "size": [480, 640]}}, "area": 21464.0, "iscrowd": 1'
+    points = ", ".join(f"{draw.uniform(0, 640):.2f}" for _ in range(2 * int(draw.expovariate(1 / 20) + 3)))
+    return f'"segmentation": [[{points}]], "area": {draw.uniform(10, 9e4):.4f}, "iscrowd": 0'
+
+
+def _joined(parts: Iterator[str]) -> Iterator[str]:
+    yield next(parts)
+    for part in parts:
+        yield ", "
+        yield part
+
+
+def by_pycocotools(path: str) -> list[int]:
+    from pycocotools.coco import COCO
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(path)
+        shown = [coco.getImgIds(catIds=[category]) for category in coco.getCatIds(catNms=list(EXCLUDED))]
+        return sorted(set(coco.getImgIds()).difference(*shown))
+
+
+def by_negset(path: str) -> list[int]:
+    from negset_jobs.access import Access
+    from negset_jobs.selection.stage import plan_stage
+
+    return sorted(plan_stage(_dataset(path), Access()).image_ids)
+
+
+def _dataset(path: str) -> NegativeDataset:
+    source = Source(coco=CocoSource(annotations=path))
+    selection = Selection(count=IMAGES, seed=17, allow_fewer=True)
+    spec = NegativeDatasetSpec(source=source, exclude_classes=EXCLUDED, selection=selection, output=Output(url=tempfile.gettempdir()))
+    return NegativeDataset(metadata=Metadata(name="benchmark"), spec=spec)
+
+
+SIDES = {"pycocotools": by_pycocotools, "negset": by_negset}
+
+
+def measure(side: str, path: str) -> dict[str, object]:
+    """One side in this process: seconds, the peak of resident memory in bytes (Linux counts it in KiB), and the digest of the ids."""
+    started = time.perf_counter()
+    ids = SIDES[side](path)
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"seconds": seconds, "bytes": peak, "ids": len(ids), "digest": hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=1, help="measure each side N times and keep its best")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    path = pathlib.Path(tempfile.gettempdir()) / "negset-benchmark" / f"instances-{IMAGES}-{ANNOTATIONS}.json"
+    if options.side:
+        print(json.dumps(measure(options.side, str(path))))
+        return 0
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        generate(path)
+    with path.open("rb") as stream:  # into the page cache: the disk is not what is measured
+        while stream.read(1 << 20):
+            pass
+    print(f"{path}: {path.stat().st_size / 1e6:.0f} MB, {IMAGES:,} pictures, {ANNOTATIONS:,} annotations")
+    best = {}
+    for side in SIDES:
+        command = [sys.executable, __file__, "--side", side]
+        runs = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(options.repeat)]
+        best[side] = {key: min(run[key] for run in runs) for key in runs[0]}
+        print(
+            "{side:<12} {seconds:6.2f} s  {megabytes:6.0f} MB  {ids:,} candidates".format(
+                side=side, megabytes=best[side]["bytes"] / 1e6, **best[side]
+            )
+        )
+    theirs, ours = best["pycocotools"], best["negset"]
+    print(f"negset is {theirs['seconds'] / ours['seconds']:.1f} x as fast (goal: {GOALS['seconds']:.0f} x)", end=", ")
+    print(
+        f"with 1/{theirs['bytes'] / ours['bytes']:.1f} of the memory (goal: 1/{GOALS['bytes']:.0f}); the ids are {'equal' if theirs['digest'] == ours['digest'] else 'DIFFERENT'}"
+    )
+    return int(theirs["digest"] != ours["digest"] or any(theirs[key] < goal * ours[key] for key, goal in GOALS.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

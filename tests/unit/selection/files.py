@@ -1,0 +1,65 @@
+"""COCO annotations, specs and plans for tests of the selection."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from negset_api.spec import CocoPositives, CocoSource, NegativeDatasetSpec, Output, PipelineConfig, Positives, Selection, Source, Training
+from negset_api.values import Plan
+from negset_jobs.selection.coco import Annotations, read_annotations
+from negset_jobs.selection.filters import Guarded
+from negset_jobs.selection.plan import make_plan
+
+CLASSES = ("person", "car", "dog", "cat", "zebra")
+
+
+def coco(shows: Mapping[int, Sequence[str]], *, classes: Sequence[str] = CLASSES, **image_fields: Any) -> dict[str, Any]:
+    """A file whose pictures show, by id, the classes given."""
+    number = {name: index + 1 for index, name in enumerate(classes)}
+    return {
+        "images": [
+            {
+                "id": image,
+                "file_name": f"{image}.jpg",
+                "coco_url": f"http://images.test/{image}.jpg",
+                "width": 640,
+                "height": 480,
+                **image_fields,
+            }
+            for image in shows
+        ],
+        "annotations": [
+            {"id": index, "image_id": image, "category_id": number[name], "iscrowd": 0}
+            for index, (image, name) in enumerate((image, name) for image, names in shows.items() for name in names)
+        ],
+        "categories": [{"id": number[name], "name": name, "supercategory": "thing"} for name in classes],
+    }
+
+
+def read(document: Any, *, block: int = 512) -> Annotations:
+    text = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return read_annotations(io.BytesIO(text), field="spec.source.coco.annotations", url="file.json", block=block)
+
+
+def spec(
+    exclude: Sequence[str] = ("person",), *, image_url: str = "{coco_url}", held_out: int | None = None, **selection: Any
+) -> NegativeDatasetSpec:
+    """A spec; with `held_out`, one that trains."""
+    training = {
+        "positives": Positives(coco=CocoPositives(annotations="positives.json")),
+        "training": Training(pipeline_config=PipelineConfig(preset="ssd-mobilenet-v2-320"), steps=1, held_out_percent=held_out or 1),
+    }
+    return NegativeDatasetSpec(
+        source=Source(coco=CocoSource(annotations="file.json", image_url=image_url)),
+        exclude_classes=tuple(exclude),
+        selection=Selection(**{"count": 1, **selection}),
+        output=Output(url="out"),
+        **(training if held_out is not None else {}),
+    )
+
+
+def plan(document: Any, wanted: NegativeDatasetSpec, guarded: Guarded | None = None) -> Plan:
+    return make_plan(wanted, read(document), guarded or Guarded())
