@@ -30,7 +30,8 @@ MEANINGS: Final[dict[str, str]] = {
     Outcome.INVALID_BOX: "No box of the picture could be used.",
 }
 
-_SECRET: Final = re.compile(r"(?<=://)[^/@\s]+@|\?[^\s}]*")
+_USER: Final = re.compile(r"(?<=://)[^/@\s]+@")
+_QUERY: Final = re.compile(r"(https?://[^\s?]*)\?[^\s'\"]*")
 _MINUS: Final = "\N{MINUS SIGN}"
 _SMALL_RATE: Final = 0.095  # below, two decimals would say too little
 _SMALLEST_RATE: Final = 0.001
@@ -111,8 +112,10 @@ def listing(items: Sequence[str], word: str = "and") -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A URL, or a text with URLs, without what may be a credential: user names and passwords, and query strings (signed URLs)."""
-    return _SECRET.sub("", text)
+    """A URL, or a text with URLs, without what may be a credential: user names and passwords, and the query strings of web addresses (signed URLs). A `?` elsewhere is a
+    glob's.
+    """
+    return _QUERY.sub(r"\1", _USER.sub("", text))
 
 
 def round_name(number: int) -> str:
