@@ -6,7 +6,7 @@ import pytest
 from tests.unit.chart.helm import CHART, one, render, run
 
 from negset_api.schema import custom_resource_definition
-from negset_operator import config
+from negset_operator import config, main
 
 # Everything that can be switched on, at once.
 EVERYTHING = {
@@ -123,7 +123,7 @@ def test_the_ports_that_are_named_elsewhere_are_the_containers(values):
     found = render(values)
     (container,) = (operator_of(o) for o in found if o["kind"] == "Deployment")
     ports = {port["name"] for port in container["ports"]}
-    assert ports == {"metrics", "health"}
+    assert ports == {"http"}
     assert all(container[probe]["httpGet"]["port"] in ports for probe in ("startupProbe", "livenessProbe", "readinessProbe"))
     assert all(port["targetPort"] in ports for o in found if o["kind"] == "Service" for port in o["spec"]["ports"])
 
@@ -182,6 +182,15 @@ def test_a_changed_configuration_restarts_the_operator_and_an_unchanged_one_does
 
     assert checksum({}) == checksum({"replicaCount": 3})
     assert checksum({}) != checksum({"config": {"workers": 9}})
+
+
+def test_the_operator_understands_its_arguments():
+    arguments = operator_of(one({"logLevel": "debug"}, "Deployment"))["args"]
+    options = main._parser().parse_args(arguments)
+    assert options.config == "/etc/negset/config.yaml"
+    assert options.lease == "negset-system/negset"
+    assert options.listen == "0.0.0.0:8080"
+    assert options.log_level == "debug"
 
 
 # --- the image -----------------------------------------------------------------------------------------------------------------------------
@@ -252,7 +261,7 @@ def test_the_network_policy_lets_nothing_out_but_dns_and_the_api_server():
 
 def test_who_may_scrape_can_be_limited():
     policy = one(EVERYTHING, "NetworkPolicy")["spec"]
-    (scrape,) = (rule for rule in policy["ingress"] if rule["ports"][0]["port"] == "metrics")
+    (scrape,) = policy["ingress"]
     assert scrape["from"] == EVERYTHING["networkPolicy"]["metricsFrom"]
 
 
