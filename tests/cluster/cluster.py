@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 from testbed import addons, cluster, images, machine, supervisor
 from testbed.binaries import Unavailable
@@ -51,6 +54,33 @@ def _down(_: argparse.Namespace) -> None:
     cluster.Cluster(cluster.layout()).down()
 
 
+def _test(options: argparse.Namespace) -> None:
+    """Images, cluster, images into the cluster, tests, and down again where it was not up before. On a foreign cluster only the tests."""
+    if "NEGSET_TEST_KUBECONFIG" in os.environ:
+        _pytest(options.pytest)
+        return
+    machine.install_programs()
+    for recipe in images.RECIPES:
+        images.build(recipe, images.default_tag())
+    up_before = cluster.Cluster(cluster.layout()).running
+    if not up_before:
+        _up(options)
+    try:
+        names = [images.image_name(recipe, images.default_tag()) for recipe in images.RECIPES]
+        images.load(names, [node.socket for node in cluster.layout().nodes])
+        _pytest(options.pytest)
+    finally:
+        if not up_before:
+            _down(options)
+
+
+def _pytest(arguments: Sequence[str]) -> None:
+    # With a process of its own: pytest brings its own logging, and prints its summary to the end even when a test fails.
+    code = subprocess.run([sys.executable, "-m", "pytest", os.path.dirname(os.path.abspath(__file__)), *arguments], check=False).returncode
+    if code:
+        raise Failed(f"The tests on the cluster ended with {code}.")
+
+
 def _supervise(options: argparse.Namespace) -> None:
     supervisor.supervise(cluster.layout(options.nodes))
 
@@ -71,9 +101,6 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="cluster.py", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     up = actions.add_parser("up", help="start the cluster and print how to reach it")
-    up.add_argument("--nodes", type=int, choices=(1, 2), default=1, help="how many nodes (default: 1)")
-    up.add_argument("--gpus", type=int, default=1, help="how many GPUs each node pretends to have (default: 1)")
-    up.add_argument("--kueue", action="store_true", help="install Kueue")
     up.set_defaults(act=_up)
     down = actions.add_parser("down", help="end the cluster and leave no trace of it but the cache")
     down.set_defaults(act=_down)
@@ -82,6 +109,13 @@ def _options() -> argparse.Namespace:
     build.set_defaults(act=_build_images)
     load = actions.add_parser("load", help="give built images to every node")
     load.set_defaults(act=_load_images)
+    test = actions.add_parser("test", help="bring up what is missing, run the tests of this folder, and take down what was brought up")
+    test.add_argument("pytest", nargs="*", help="pytest's own arguments, after `--`")
+    test.set_defaults(act=_test)
+    for starting in (up, test):
+        starting.add_argument("--nodes", type=int, choices=(1, 2), default=1, help="how many nodes (default: 1)")
+        starting.add_argument("--gpus", type=int, default=1, help="how many GPUs each node pretends to have (default: 1)")
+        starting.add_argument("--kueue", action="store_true", help="install Kueue")
     for parser_of_images in (build, load):
         parser_of_images.add_argument("recipes", nargs="*", metavar="recipe", help=f"which of {', '.join(images.RECIPES)} (default: all)")
         parser_of_images.add_argument("--tag", default=images.default_tag(), help="the images' tag (default: the chart's appVersion)")
