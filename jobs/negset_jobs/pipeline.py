@@ -16,6 +16,7 @@ from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.revision import revision
 from negset_api.spec import NegativeDataset
+from negset_api.validation import manifest
 from negset_api.values import Labels, Mining, Plan, Positives, Records, Report, Round, Value, decode, encode
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
@@ -69,7 +70,7 @@ def plan(run: Run) -> Plan:
     if existing is not None:
         return existing
     value = plan_stage(run.dataset, run.access)
-    run.store.create(names.SPEC, msgspec.json.format(msgspec.json.encode(run.dataset), indent=2) + b"\n")
+    run.store.create(names.SPEC, msgspec.json.format(msgspec.json.encode(manifest(run.dataset)), indent=2) + b"\n")
     run.store.create(names.PLAN, encode(value))
     return value
 

@@ -36,6 +36,11 @@ def parse(manifest: Any) -> NegativeDataset:
     return NegativeDataset(metadata=_metadata(document), spec=msgspec.convert(spec, NegativeDatasetSpec))
 
 
+def manifest(dataset: NegativeDataset) -> dict[str, Any]:
+    """The manifest of a data set with every default spelt out; `parse` gives the data set back."""
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, **msgspec.to_builtins(dataset)}
+
+
 def _identity_problems(manifest: Any) -> tuple[Problem, ...]:
     if not isinstance(manifest, dict):
         return (Problem("(root)", f"must be one {names.KIND} object", _json(manifest)),)
@@ -77,8 +82,8 @@ def _with_defaults(value: Any, schema: Schema) -> Any:
     """Fills in the schema's defaults as the API server does: an absent field gets its default, and defaults inside a defaulted object apply too."""
     if schema["type"] == "object" and isinstance(value, dict):
         for name, child in schema.get("properties", {}).items():
-            if value.get(name, ...) is None and "default" in child:
-                del value[name]  # the API server prunes nulls where a default exists
+            if value.get(name, ...) is None:
+                del value[name]  # the API server prunes a null that the schema does not ask for, before it fills in defaults
             if name not in value and "default" in child:
                 value[name] = copy.deepcopy(child["default"])
             if name in value:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import pytest
 from tests.unit.api.manifests import DATA_ONLY, TRAINED, with_field
 
@@ -156,3 +159,8 @@ def test_parsing_leaves_the_manifest_alone() -> None:
     before = repr(TRAINED)
     validation.parse(TRAINED)
     assert repr(TRAINED) == before
+
+
+def test_the_resolved_manifest_is_read_back_as_the_same_data_set() -> None:
+    dataset = validation.parse(TRAINED)
+    assert validation.parse(json.loads(msgspec.json.encode(validation.manifest(dataset)))) == dataset
