@@ -27,12 +27,13 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     def permits(self, address: str) -> bool:
         """Whether a connection to this IP address may be opened: public unicast addresses, and the allowed networks.
 
-        IPv4 addresses embedded in IPv6 ones (mapped, 6to4, NAT64) are judged as what they lead to.
+        IPv4 addresses embedded in IPv6 ones (mapped, compatible, 6to4, NAT64) are judged as what they lead to.
         """
-        ip = _unwrap(ipaddress.ip_address(address.partition("%")[0]))
-        if any(ip in ipaddress.ip_network(network) for network in self.allowed_networks):
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        leads_to = _embedded(ip) or ip
+        if any(ip in network or leads_to in network for network in map(ipaddress.ip_network, self.allowed_networks)):
             return True
-        return ip.is_global and not ip.is_multicast
+        return leads_to.is_global and not leads_to.is_multicast
 
     def check_url(self, url: str, field: str) -> None:
         """Raises `InvalidInput`, naming `field`, where the URL's scheme is unknown or is not allowed here. Looks at every link of a chained URL."""
@@ -66,12 +67,12 @@ def parse_networks(texts: tuple[str, ...], option: str) -> tuple[str, ...]:
         raise InvalidInput(f"{option}: expected a network such as 10.0.0.0/8 or 127.0.0.1/32: {error}") from error
 
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOW_32_BITS: Final = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "::/96")))  # NAT64 (RFC 6052), IPv4-compatible (RFC 4291)
 
 
-def _unwrap(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip in _NAT64:
-            return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        return ip.ipv4_mapped or ip.sixtofour or ip
-    return ip
+def _embedded(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if isinstance(ip, ipaddress.IPv4Address):
+        return None
+    if any(ip in network for network in _LOW_32_BITS):
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour

@@ -166,7 +166,7 @@ async def _fill(task: ShardTask, writer: RecordWriter, report: Report) -> list[I
         async with Fetcher(task.download, task.access) as fetcher, asyncio.TaskGroup() as group:
             for _ in range(min(task.download.connections, len(task.shard.images))):
                 group.create_task(connection(fetcher))
-    except* Exception as errors:
+    except* Exception as errors:  # noqa: BLE001 - the group is the task group's own; what is in it goes on
         raise errors.exceptions[0] from None
     return results
 
