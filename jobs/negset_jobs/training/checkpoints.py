@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -77,7 +77,7 @@ class Uploader:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="upload")
         self._pending: Future[None] | None = None
 
-    def __enter__(self) -> Uploader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 from google.protobuf import text_format
-from object_detection.protos import losses_pb2, pipeline_pb2, string_int_label_map_pb2, train_pb2
+from object_detection.protos import losses_pb2, pipeline_pb2, train_pb2
 
 from negset_api import names
 from negset_api.errors import InvalidInput
@@ -101,7 +101,7 @@ def parse(text: bytes, origin: str) -> Config:
 
 def render(config: Config) -> bytes:
     """The configuration as text that `parse` and the Object Detection API's own programs read."""
-    return text_format.MessageToString(config).encode()
+    return bytes(text_format.MessageToString(config).encode())
 
 
 def patch_training(config: Config, training: Training) -> Config:
@@ -161,20 +161,9 @@ def start_checkpoint(config: Config, training: Training) -> tuple[str, str]:
     return own, f"{_FIELD}: train_config.fine_tune_checkpoint"
 
 
-def label_names(label_map: bytes) -> tuple[str, ...]:
-    """The classes of a label map, in the order of their ids. Raises `InvalidInput` where it is not one, or its ids are not 1 to n."""
-    try:
-        items = sorted(text_format.Parse(label_map.decode(), string_int_label_map_pb2.StringIntLabelMap()).item, key=lambda item: item.id)
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"label map: expected a StringIntLabelMap in text format: {error}") from error
-    if [item.id for item in items] != list(range(1, len(items) + 1)):
-        raise InvalidInput(f"label map: expected the ids 1 to {len(items)}, got {', '.join(str(item.id) for item in items)}")
-    return tuple(item.name for item in items)
-
-
 def _patch_mining(config: Config, training: Training) -> None:
     mining = training.hard_negative_mining
-    if linter.focus(config, mining.mode) != "miner":
+    if mining.mode == "Off" or linter.focus(config, mining.mode) != "miner":
         return
     miner = config.model.ssd.loss.hard_example_miner
     # As in the SSD paper: all anchors are ranked by their classification loss, none is suppressed for lying on another (object_detection/core/losses.py,

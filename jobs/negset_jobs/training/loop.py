@@ -135,6 +135,8 @@ class _Trainer:
             0, trainable=False, dtype=tf.int64, name="global_step", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
         self._optimizer, (rate,) = optimizer_builder.build(self._train.optimizer, global_step=self.step)
+        # Otherwise the optimizer creates its slots while the step is traced, which is then traced once more.
+        self._optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001 (the public `build` is that of the newer optimizers)
         self._rate = rate if callable(rate) else lambda: rate
         if self._train.optimizer.use_moving_average:
             self._optimizer.shadow_copy(self.model)
@@ -266,7 +268,7 @@ def _refusals() -> Iterator[None]:
     """The Object Detection API refuses configurations with whatever exception is at hand."""
     try:
         yield
-    except (ValueError, TypeError, NotImplementedError, KeyError, IOError) as error:
+    except (ValueError, TypeError, NotImplementedError, KeyError, OSError) as error:
         raise InvalidInput(f"spec.training.pipelineConfig: the Object Detection API refuses it: {' '.join(str(error).split())}") from error
 
 

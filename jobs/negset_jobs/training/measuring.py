@@ -106,7 +106,8 @@ def iou(first: Array, second: Array) -> Array:
     intersection = np.prod(np.clip(sides, 0, None), axis=-1)
     area = np.prod(first[:, 2:] - first[:, :2], axis=-1)[:, None] + np.prod(second[:, 2:] - second[:, :2], axis=-1)[None, :]
     union = area - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    overlaps: Array = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return overlaps
 
 
 def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> tuple[float, float]:
@@ -134,7 +135,7 @@ def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) ->
 
 def _annotations(truths: Sequence[Truth], ids: dict[str, int]) -> dict[str, Any]:
     """The truth in COCO's instances format. A difficult object is given as a crowd region, which is how COCO says that it counts neither way."""
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for number, truth in enumerate(truths):
         for box in truth.objects:
             x, y, width, height = _pixels(box, truth)

@@ -13,8 +13,7 @@ from object_detection.core import standard_fields
 
 from negset_api.errors import WorkFailed
 from negset_api.values import Detection, ScoredImage
-from negset_jobs.access import Access
-from negset_jobs.training.config import label_names, parse
+from negset_jobs.training.config import parse
 
 MOST_DETECTIONS: Final = 100
 _BATCH: Final = 32
@@ -23,12 +22,12 @@ _BATCH: Final = 32
 class Scorer:
     """A model restored from a checkpoint, whose graph is built at the first batch. Expensive to make: make one in a process, and score many pictures with it.
 
-    `classes` are in label-map order; where they are not given, the label map is read from where the configuration says it lies. Detections below the score `floor` are left out.
+    `classes` are in label-map order. Detections below the score `floor` are left out.
     """
 
-    def __init__(self, pipeline_config: bytes, checkpoint_prefix: str, *, classes: Sequence[str] = (), floor: float = 0.01) -> None:
+    def __init__(self, pipeline_config: bytes, checkpoint_prefix: str, *, classes: Sequence[str], floor: float = 0.01) -> None:
         self.config = parse(pipeline_config, "pipeline.config")
-        self._classes = tuple(classes) or _classes(self.config)
+        self._classes = tuple(classes)
         self._floor = floor
         self.model = model_builder.build(self.config.model, is_training=False)
         self._checkpoint = checkpoint_prefix
@@ -39,7 +38,8 @@ class Scorer:
         self._batch = (
             1 if uneven or not (resizer.HasField("fixed_shape_resizer") or resizer.HasField("keep_aspect_ratio_resizer")) else _BATCH
         )
-        self._detect = tf.function(self._graph, autograph=False, input_signature=[tf.TensorSpec([self._batch], tf.string)])
+        # The number of pictures is left open: where it is known, the API writes its post-processing into the graph once for each of them.
+        self._detect = tf.function(self._graph, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
 
     def score(self, batch: Sequence[tuple[str, bytes]]) -> list[ScoredImage]:
         """The detections on each picture, best first, in the order given; a picture is an id and its encoded bytes (JPEG, PNG, BMP or GIF), of any size.
@@ -49,10 +49,8 @@ class Scorer:
         scored: list[ScoredImage] = []
         for start in range(0, len(batch), self._batch):
             part = batch[start : start + self._batch]
-            # Every call has the same size, filled up with the first picture, so that the graph is built once and its shapes are known.
-            encoded = [picture for _, picture in part] + [part[0][1]] * (self._batch - len(part))
             try:
-                boxes, scores, classes = (value.numpy() for value in self._run(tf.constant(encoded)))
+                boxes, scores, classes = (value.numpy() for value in self._run(tf.constant([picture for _, picture in part])))
             except tf.errors.InvalidArgumentError as error:
                 raise WorkFailed(
                     f"cannot decode one of the pictures {part[0][0]} to {part[-1][0]}: {error.message.splitlines()[0]}"
@@ -104,9 +102,3 @@ def detect(model: Any, images: Any, shapes: Any) -> dict[str, Any]:
 def restore(model: Any, prefix: str) -> None:
     """Loads the weights. The model creates its variables when it is first used, so this is deferred restoration: each variable is loaded as it is created."""
     tf.train.Checkpoint(model=model).restore(prefix).expect_partial()
-
-
-def _classes(config: Any) -> tuple[str, ...]:
-    from negset_jobs.store import read_input
-
-    return label_names(read_input(config.train_input_reader.label_map_path, Access(), "train_input_reader.label_map_path"))

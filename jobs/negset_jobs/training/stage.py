@@ -39,7 +39,6 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     training: Training
     records: Records
     positives: Positives
-    mining: Mining | None
     before: Round | None
     chosen: inputs.Inputs
     config: Any
@@ -61,7 +60,7 @@ def train_round(store: Store, dataset: NegativeDataset, number: int, access: Acc
 
     where = loop.strategy()
     with tempfile.TemporaryDirectory(prefix="negset-") as scratch:
-        trained = _train(task, store, access, where, scratch, progress)
+        trained = _train(task, store, access, progress, where=where, scratch=scratch)
         if not where.extended.should_checkpoint:
             return _wait_for_chief(store, number)
         value = _finish(task, store, scratch, trained, progress)
@@ -95,39 +94,28 @@ def prepare(store: Store, dataset: NegativeDataset, number: int, access: Access)
             "spec: expected pictures held out to measure with; raise heldOutPercent of positives or training, or selection.count"
         )
     patched = config.patch_data(config.prepare(training, access), data)
+    parts = _deciding(training, patched, number)
     return Task(
         number=number,
         training=training,
         records=records,
         positives=positives,
-        mining=mining,
         before=before,
         chosen=chosen,
         config=patched,
-        inputs=_digest(training, patched, records, positives, mining, before, number),
+        inputs=digest(parts, records.inputs, positives.inputs, mining.inputs if mining else "", before.inputs if before else ""),
     )
 
 
-def _digest(
-    training: Training, patched: Any, records: Records, positives: Positives, mining: Mining | None, before: Round | None, number: int
-) -> str:
-    """What does not change the result is left out: where files lie, how many pods train, how often is saved."""
-    portable = config.patch_data(patched, config.Data(classes=positives.classes, label_map="", train=(), held_out=()))
-    return digest(
-        number == 0,
-        config.render(portable).decode(),
-        training.seed,
-        training.negative_percent if number else 0,
-        training.recall_percent,
-        training.fine_tune_checkpoint,
-        records.inputs,
-        positives.inputs,
-        mining.inputs if mining else "",
-        before.inputs if before else "",
-    )
+def _deciding(training: Training, patched: Any, number: int) -> list[Any]:
+    """What of the spec decides the result. Left out are where files lie, how many pods train, and how often is saved."""
+    classes = tuple(str(index) for index in range(getattr(patched.model, patched.model.WhichOneof("model")).num_classes))
+    portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))
+    negatives = training.negative_percent if number else 0
+    return [config.render(portable).decode(), training.seed, negatives, training.recall_percent, training.fine_tune_checkpoint]
 
 
-def _train(task: Task, store: Store, access: Access, where: Any, scratch: str, progress: Progress) -> Any:
+def _train(task: Task, store: Store, access: Access, progress: Progress, *, where: Any, scratch: str) -> Any:
     from negset_jobs.training import feeding, loop
 
     start = _start(task, store, scratch)

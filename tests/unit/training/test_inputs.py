@@ -1,0 +1,94 @@
+"""Which files go into a round, and in which order pictures are fed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from negset_api.errors import InvalidInput
+from negset_api.values import Mining, Positives, Records
+from negset_jobs.store import Store
+from negset_jobs.training.inputs import HARD, NEGATIVE, POSITIVE, Inputs, choose, materialise, pattern, weighted
+
+
+def records(*files):
+    return Records(inputs="", planned=0, stored=0, bytes=0, outcomes={}, files={"train": files, "heldout": ("h",)}, images={}, manifest="")
+
+
+def positives(*files):
+    counts = {"images": {}, "boxes": {}, "outcomes": {}, "rejected_boxes": {}}
+    return Positives(inputs="", classes=("disc",), label_map="", files={"train": files, "heldout": ("h",)}, **counts)
+
+
+def mining(negatives=(), hard=()):
+    fields = {"threshold": 0.5, "scored": 0, "fooled": 0, "hard_images": 0, "review": (), "scores": ""}
+    return Mining(number=1, inputs="", negatives=negatives, hard=hard, **fields)
+
+
+@pytest.mark.parametrize(
+    ("number", "mined", "expected"),
+    [
+        pytest.param(0, None, Inputs(positives=("p",)), id="the baseline sees no negative"),
+        pytest.param(1, None, Inputs(positives=("p",), negatives=("n",)), id="the first round sees all negatives"),
+        pytest.param(
+            2,
+            mining(("kept",), ("hard",)),
+            Inputs(positives=("p",), negatives=("kept",), hard=("hard",)),
+            id="a later round sees what the mining left, and the hard ones",
+        ),
+        pytest.param(
+            2, mining(("kept",)), Inputs(positives=("p",), negatives=("kept",)), id="a mining that found nothing hard leaves the negatives"
+        ),
+        pytest.param(2, mining((), ("hard",)), Inputs(positives=("p",), negatives=("hard",)), id="hard negatives alone are the negatives"),
+    ],
+)
+def test_what_a_round_trains_on(number, mined, expected):
+    assert choose(number, positives("p"), records("n"), mined) == expected
+
+
+def test_an_empty_set_is_refused_since_it_would_be_waited_for_for_ever():
+    with pytest.raises(InvalidInput, match=r"spec\.positives: expected pictures"):
+        choose(1, positives(), records("n"), None)
+    with pytest.raises(InvalidInput, match=r"spec\.selection: expected negatives"):
+        choose(1, positives("p"), records(), None)
+    with pytest.raises(InvalidInput, match=r"up for review"):
+        choose(2, positives("p"), records("n"), mining())
+
+
+@given(percent=st.integers(1, 90), batch=st.integers(1, 64), skipped=st.integers(0, 500), hard=st.booleans())
+def test_every_batch_holds_its_share_of_negatives_rounded_down_or_up(percent, batch, skipped, hard):
+    kinds = pattern(percent, hard=hard)
+    window = [kinds[(skipped + index) % len(kinds)] for index in range(batch)]
+    negatives = sum(kind != POSITIVE for kind in window)
+    assert negatives in {batch * percent // 100, -(-batch * percent // 100)}
+
+
+@given(percent=st.integers(1, 90))
+def test_the_shares_are_exact_over_the_pattern_and_hard_ones_are_half_of_the_negatives(percent):
+    kinds = pattern(percent, hard=True)
+    assert sum(kind != POSITIVE for kind in kinds) * 100 == percent * len(kinds)
+    assert kinds.count(HARD) == kinds.count(NEGATIVE)
+    assert HARD not in pattern(percent, hard=False)
+
+
+def test_without_negatives_every_picture_is_a_positive():
+    assert set(pattern(0, hard=False)) == {POSITIVE}
+
+
+def test_the_weights_say_the_same_to_the_apis_own_reader(tmp_path):
+    store = Store(str(tmp_path))
+    files = weighted(Inputs(positives=("p1", "p2"), negatives=("n",), hard=("h",)), 30, store)
+    assert [(file.path.removeprefix(f"{tmp_path}/"), file.weight) for file in files] == [("p1", 35), ("p2", 35), ("n", 15), ("h", 15)]
+    assert [file.weight for file in weighted(Inputs(positives=("p",)), 30, store)] == [100]
+
+
+def test_files_of_a_local_store_are_used_in_place_and_others_are_fetched(tmp_path):
+    chosen = Inputs(positives=("positives/a.tfrecord",), negatives=("records/a.tfrecord",))
+    local = Store(str(tmp_path / "store"))
+    assert materialise(local, chosen, str(tmp_path)).positives == (f"{tmp_path}/store/positives/a.tfrecord",)
+    remote = Store("memory://training-inputs")
+    for key in (*chosen.positives, *chosen.negatives):
+        remote.write(key, key.encode())
+    fetched = materialise(remote, chosen, str(tmp_path / "scratch"))
+    for key, path in zip((*chosen.positives, *chosen.negatives), (*fetched.positives, *fetched.negatives), strict=True):
+        with open(path, "rb") as stream:
+            assert stream.read() == key.encode(), "files of the same name in two folders stay two files"
