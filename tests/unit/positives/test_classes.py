@@ -16,9 +16,7 @@ NEGATIVES = Negatives(
 
 def choose(requested=(), excluded=("car", "person"), shown=("person", "car"), known=None):
     wanted = wanted_classes(requested, excluded, NEGATIVES)
-    return trained_classes(
-        wanted, requested=bool(requested), negatives=NEGATIVES, shown=frozenset(shown), known=frozenset(known or shown)
-    )
+    return trained_classes(wanted, requested=bool(requested), negatives=NEGATIVES, shown=frozenset(shown), known=frozenset(known or shown))
 
 
 CHOSEN = {
@@ -58,8 +56,10 @@ REFUSED = {
     ),
     "positives of other classes": (
         {"shown": (), "known": ("dog", "cat")},
-        "spec.positives: expected usable objects of at least one of the excluded classes ('car', 'person', 'bicycle', 'truck'), got annotations of 'cat', 'dog'; "
-        "name the classes in spec.positives.classes where they are called differently",
+        (
+            "spec.positives: expected usable objects of at least one of the excluded classes ('car', 'person', 'bicycle', 'truck'), got annotations of 'cat', 'dog'; "
+            "name the classes in spec.positives.classes where they are called differently"
+        ),
     ),
 }
 

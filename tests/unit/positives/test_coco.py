@@ -98,7 +98,9 @@ def test_a_picture_without_a_wanted_object_needs_no_size():
 
 
 def test_a_picture_with_a_wanted_object_and_no_size_is_refused_by_name():
-    with pytest.raises(InvalidInput, match=r"spec\.positives\.coco\.annotations: 'a\.json': expected a width and a height of image 1 \('1\.jpg'\)"):
+    with pytest.raises(
+        InvalidInput, match=r"spec\.positives\.coco\.annotations: 'a\.json': expected a width and a height of image 1 \('1\.jpg'\)"
+    ):
         read(annotation(), images=[{"id": 1, "file_name": "1.jpg"}])
 
 
@@ -111,7 +113,10 @@ BROKEN = {
     "nothing": (b"", "'a.json' is not in COCO's instances format: the file is empty at byte 0"),
     "a list": (b"[]", "'a.json' is not in COCO's instances format: expected a JSON object at the top"),
     "cut off": (b'{"images": [', "'a.json' is not in COCO's instances format: the file ends within the array 'images'"),
-    "no annotations": (b'{"images": [], "categories": []}', "'a.json' is not in COCO's instances format: expected the keys images, annotations, categories"),
+    "no annotations": (
+        b'{"images": [], "categories": []}',
+        "'a.json' is not in COCO's instances format: expected the keys images, annotations, categories",
+    ),
     "a box of text": (
         b'{"images": [], "categories": [], "annotations": [{"image_id": 1, "category_id": 1, "bbox": ["1", 2, 3, 4]}]}',
         "'a.json' is not in COCO's instances format: annotations[0].bbox[0]: expected `float | null`, got `str`",

@@ -10,7 +10,9 @@ def test_ids_count_from_one_in_the_order_of_the_classes():
     assert write_label_map(["person", "car"]) == b'item {\n  name: "person"\n  id: 1\n}\nitem {\n  name: "car"\n  id: 2\n}\n'
 
 
-@pytest.mark.parametrize("name", ["person", "traffic light", 'a "quoted" one', "it's", "back\\slash", "Fußgänger", "人", "{ id: 7 }", "# no comment"])
+@pytest.mark.parametrize(
+    "name", ["person", "traffic light", 'a "quoted" one', "it's", "back\\slash", "Fußgänger", "人", "{ id: 7 }", "# no comment"]
+)
 def test_any_class_name_survives_writing_and_reading(name):
     assert read_label_map(write_label_map([name]), "here") == (Item(1, name),)
 
@@ -21,7 +23,7 @@ TEXTS = {
     "a display name alone": ("item { id: 1 display_name: 'person' }", (Item(1, "person", "person"),)),
     "by id, whatever the order": ("item { id: 3 name: 'car' } item { id: 1 name: 'person' }", (Item(1, "person"), Item(3, "car"))),
     "with the background": ("item { id: 0 name: 'background' } item { id: 1 name: 'car' }", (Item(1, "car"),)),
-    "with comments, commas and angle brackets": ("# cars\nitem: < id: 1, name: \"car\"; >", (Item(1, "car"),)),
+    "with comments, commas and angle brackets": ('# cars\nitem: < id: 1, name: "car"; >', (Item(1, "car"),)),
     "with fields that do not matter": (
         "item { id: 1 name: 'a' keypoints { id: 2 label: 'nose' } frequency: FREQUENT ancestor_ids: [1, 2] instance_count: 5 }",
         (Item(1, "a"),),

@@ -70,7 +70,10 @@ CONTRADICTORY = {
         {"image/object/class/label": []},
         "here: expected image/object/class/label with an id for each of the 2 boxes, got 0; TensorFlow would read them as boxes without classes",
     ),
-    "fewer labels than boxes": ({"image/object/class/label": [1]}, "here: expected image/object/class/label with an id for each of the 2 boxes, got 1;"),
+    "fewer labels than boxes": (
+        {"image/object/class/label": [1]},
+        "here: expected image/object/class/label with an id for each of the 2 boxes, got 1;",
+    ),
     "fewer corners": (
         {"image/object/bbox/xmax": [1.0]},
         "here: expected the four corners of each box in image/object/bbox/*, got 2 ymin, 2 xmin, 2 ymax, 1 xmax",
@@ -117,8 +120,18 @@ def test_the_class_of_an_object(label, text, labels, expected):
 
 
 UNNAMED = {
-    "a label that the label map does not have": (2, "car", LABELS, "here: expected labels that spec.positives.labelMap has, got 2 (class 'car')"),
-    "a name that contradicts the label map": (1, "car", LABELS, "here: spec.positives.labelMap calls label 1 'person', the record calls it 'car'"),
+    "a label that the label map does not have": (
+        2,
+        "car",
+        LABELS,
+        "here: expected labels that spec.positives.labelMap has, got 2 (class 'car')",
+    ),
+    "a name that contradicts the label map": (
+        1,
+        "car",
+        LABELS,
+        "here: spec.positives.labelMap calls label 1 'person', the record calls it 'car'",
+    ),
     "neither a name nor a label map": (
         1,
         "",
@@ -178,7 +191,7 @@ def test_a_slip_of_one_box_is_a_rejected_box():
 
 
 def test_a_record_without_a_picture_is_refused():
-    with pytest.raises(InvalidInput, match="^here: expected the picture's bytes in image/encoded, found none$"):
+    with pytest.raises(InvalidInput, match=r"^here: expected the picture's bytes in image/encoded, found none$"):
         checked(features(PERSON, encoded=b""))
 
 
