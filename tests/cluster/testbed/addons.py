@@ -8,6 +8,8 @@ import os
 from kubernetes.dynamic import DynamicClient
 
 from testbed import binaries, machine, objects
+from testbed.images import KUEUE_IMAGE
+from testbed.processes import Failed
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +31,9 @@ def install_kuberay(kubeconfig: str) -> None:
 def install_kueue(kubeconfig: str) -> None:
     """Installs Kueue by its own chart, with the kinds of jobs that negset makes."""
     chart = os.path.join(binaries.module_folder(binaries.KUEUE), "charts", "kueue")
-    settings = (
-        "--set=controllerManager.manager.image.pullPolicy=Never",
-        f"--set=controllerManager.manager.image.tag={binaries.KUEUE.version}",
-    )
+    repository, tag = KUEUE_IMAGE.rsplit(":", 1)
+    image = {"repository": repository, "tag": tag, "pullPolicy": "Never"}
+    settings = [f"--set=controllerManager.manager.image.{name}={value}" for name, value in image.items()]
     helm(kubeconfig, "upgrade", "--install", "kueue", chart, "--namespace=kueue-system", "--create-namespace", *settings)
 
 
@@ -43,7 +44,22 @@ def wait_for_deployment(client: DynamicClient, name: str, namespace: str, second
         found = objects.find(client, "apps/v1", "Deployment", name, namespace)
         return found is not None and objects.condition(found, "Available") == "True"
 
-    objects.wait_for(f"deployment {namespace}/{name} is available", available, seconds=seconds)
+    try:
+        objects.wait_for(f"deployment {namespace}/{name} is available", available, seconds=seconds)
+    except Failed as late:
+        raise Failed(f"{late} {_waiting_reasons(client, namespace)}") from None
+
+
+def _waiting_reasons(client: DynamicClient, namespace: str) -> str:
+    """Why the containers of a namespace do not run, in Kubernetes' words."""
+    pods = objects.get(client, f"/api/v1/namespaces/{namespace}/pods")["items"]
+    waiting = [
+        (pod["metadata"]["name"], container["state"]["waiting"])
+        for pod in pods
+        for container in pod["status"].get("containerStatuses", ())
+        if "waiting" in container["state"]
+    ]
+    return " ".join(f"{name}: {state.get('reason')}: {state.get('message')}" for name, state in waiting)
 
 
 def advertise_gpus(client: DynamicClient, node: str, count: int) -> None:
