@@ -42,7 +42,8 @@ class Writer:
 
     def carry_out(self, facts: Facts, decision: Decision) -> Done:
         """Does what was decided, except the status. Raises `Unreachable`, and `ApiError` for what says nothing about the data set (throttling, a server
-        that is starting, rights taken from the operator)."""
+        that is starting, rights taken from the operator).
+        """
         actions: list[str] = []
         namespace = facts.dataset.metadata.namespace
         if decision.finalizers is not None:
@@ -66,14 +67,14 @@ class Writer:
         meta = dataset.metadata
         # The uid makes the API server refuse to write one object's status onto another that has taken its name since.
         body = {"metadata": {"uid": meta.uid}, "status": patch}
-        self._world.caches[DATASET].put(self._client.merge(DATASET, meta.namespace, meta.name, body, Dataset, "status"))
+        self._world.caches[DATASET].put(self._client.merge(DATASET, meta.namespace, meta.name, body, as_type=Dataset, subresource="status"))
 
     def _set_finalizers(self, dataset: Dataset, finalizers: tuple[str, ...]) -> None:
         meta = dataset.metadata
         # With the resource version: a finalizer that somebody else has added in the meantime must not be lost.
         body = {"metadata": {"finalizers": list(finalizers), "resourceVersion": meta.resource_version}}
         try:
-            changed = self._client.merge(DATASET, meta.namespace, meta.name, body, Dataset)
+            changed = self._client.merge(DATASET, meta.namespace, meta.name, body, as_type=Dataset)
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return
@@ -91,7 +92,7 @@ class Writer:
         kind = KINDS[switch.kind]
         body = {"spec": {"suspend": switch.suspend}}
         try:
-            self._remember(kind, self._client.merge(kind, namespace, switch.name, body, _TYPES[switch.kind]))
+            self._remember(kind, self._client.merge(kind, namespace, switch.name, body, as_type=_TYPES[switch.kind]))
         except ApiError as error:
             if error.status != NOT_FOUND:
                 raise

@@ -23,8 +23,7 @@ _JOB_EXIT = re.compile(r"failed with exit code (-?\d+) matching")
 
 # https://docs.ray.io/en/latest/cluster/kubernetes/ and KubeRay's apis/ray/v1/rayjob_types.go (1.6.2)
 _RAY_FAILED: Final = frozenset({"Failed", "ValidationFailed"})
-_RAY_RUNNING: Final = frozenset({"Running"})
-_RAY_SUSPENDED: Final = frozenset({"Suspended", "Suspending"})
+_RAY_RUNNING: Final = frozenset({"Running", "Suspending"})  # its pods are still there
 
 # Reasons with which kubelet says that a container waits for something that does not come by itself.
 _CANNOT_START: Final = frozenset(
@@ -55,7 +54,9 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, uns
             reason="NotPickedUp",
             message=f"RayJob {job.metadata.name} was made {_seconds(_age(job.metadata, now))} ago and no controller has touched it: is KubeRay running, and watching this namespace?",
         )
-    return _child("RayJob", job.metadata, owner_uid, work, job.spec.suspend, status.end_time, failure, obstacle)
+    return _child(
+        "RayJob", job.metadata, owner_uid, work=work, suspended=job.spec.suspend, ended=status.end_time, failure=failure, obstacle=obstacle
+    )
 
 
 def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Child:
@@ -67,7 +68,7 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         work = Work.SUCCEEDED
     elif failed := conditions.get("Failed"):
         work, ended, failure = Work.FAILED, failed.last_transition_time, _job_failure(job.metadata.name, failed, pods)
-    elif job.spec.suspend or "Suspended" in conditions:
+    elif job.spec.suspend and not job.status.active:
         work = Work.SUSPENDED
     elif job.status.ready:
         work = Work.RUNNING
@@ -77,7 +78,7 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         obstacle = pods_obstacle(pods)
         if obstacle is None and work is Work.STARTING and warning:
             obstacle = Obstacle(reason="PodRefused", message=f"Job {job.metadata.name} cannot make its pods: {_one_line(warning)}")
-    return _child("Job", job.metadata, owner_uid, work, job.spec.suspend, ended, failure, obstacle)
+    return _child("Job", job.metadata, owner_uid, work=work, suspended=job.spec.suspend, ended=ended, failure=failure, obstacle=obstacle)
 
 
 def pods_obstacle(pods: Iterable[Pod]) -> Obstacle | None:
@@ -103,6 +104,7 @@ def _child(
     kind: str,
     metadata: ObjectMeta,
     owner_uid: str,
+    *,
     work: Work,
     suspended: bool,
     ended: datetime | None,
@@ -133,10 +135,10 @@ def _ray_work(job: RayJob) -> tuple[Work, Failure | None]:
         return Work.FAILED, Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was stopped from outside.")
     if deployment in _RAY_FAILED:
         return Work.FAILED, _ray_failure(job)
-    if job.spec.suspend or deployment in _RAY_SUSPENDED:
-        return Work.SUSPENDED, None
     if deployment in _RAY_RUNNING:
         return Work.RUNNING, None
+    if job.spec.suspend and deployment in {"", "Suspended"}:
+        return Work.SUSPENDED, None
     return (Work.STARTING if deployment else Work.UNSEEN), None
 
 

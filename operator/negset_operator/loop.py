@@ -38,9 +38,7 @@ class Operator:
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
         self.leading = False
-        self.metrics = Metrics(
-            datasets=lambda: self._world.caches[DATASET].all(), depth=lambda: len(self._queue), leading=lambda: self.leading
-        )
+        self.metrics = Metrics(datasets=self._world.caches[DATASET].all, depth=lambda: len(self._queue), leading=lambda: self.leading)
 
     @property
     def synced(self) -> bool:

@@ -97,7 +97,7 @@ class Client:
         query = [("fieldManager", names.OPERATOR_FIELD_MANAGER), ("force", "true")]
         return self._decoded("PATCH", path, as_type, body=body, query=query, content_type=APPLY)
 
-    def merge(self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any], as_type: type[T], subresource: str = "") -> T:
+    def merge(self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any], *, as_type: type[T], subresource: str = "") -> T:
         """A JSON merge patch: lists are replaced whole, null removes."""
         query = [("fieldManager", names.OPERATOR_FIELD_MANAGER)]
         return self._decoded("PATCH", kind.path(namespace, name, subresource), as_type, body=patch, query=query, content_type=MERGE)

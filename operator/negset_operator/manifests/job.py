@@ -33,7 +33,7 @@ def train(subject: Subject, child: str, role: str, number: int) -> Object:
         **({"subdomain": child} if training.workers > 1 else {}),
     }
     template = pods.template(subject, child=child, role=role, container=container, placement=config.pods.trainer_placement, extra=extra)
-    return _job(subject, child, role, template, container.name, workers=training.workers)
+    return _job(subject, child, role, template, workers=training.workers)
 
 
 def delete(subject: Subject, child: str, role: str) -> Object:
@@ -43,10 +43,10 @@ def delete(subject: Subject, child: str, role: str) -> Object:
     )
     template = pods.template(subject, child=child, role=role, container=container, placement=subject.config.pods.placement)
     # Not queued: giving space back must not wait for a GPU.
-    return _job(subject, child, role, template, container.name, workers=1, queued=False)
+    return _job(subject, child, role, template, workers=1, queued=False)
 
 
-def _job(subject: Subject, child: str, role: str, template: Object, container: str, *, workers: int, queued: bool = True) -> Object:
+def _job(subject: Subject, child: str, role: str, template: Object, *, workers: int, queued: bool = True) -> Object:
     meta, queue = metadata(subject, child, role, per_run=True), subject.spec.queue_name
     if queue and queued:
         meta = {**meta, "labels": {**meta["labels"], names.LABEL_QUEUE: queue}}
@@ -64,7 +64,7 @@ def _job(subject: Subject, child: str, role: str, template: Object, container: s
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {
                 "rules": [
-                    {"action": "FailJob", "onExitCodes": {"containerName": container, "operator": "In", "values": [INPUT_IS_WRONG]}},
+                    {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [INPUT_IS_WRONG]}},
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                 ]
             },

@@ -12,16 +12,18 @@ from negset_operator.manifests.subject import Object, Subject, metadata
 
 def data(subject: Subject, child: str, role: str) -> Object:
     """Plan, download, records, labels, positives; and the report where nothing is trained."""
-    return _ray_job(subject, child, role, subject.config.images.jobs, subject.config.pods.data_worker, pods.command(subject, "data"))
+    images, workers = subject.config.images, subject.config.pods
+    return _ray_job(subject, child, role, image=images.jobs, worker=workers.data_worker, command=pods.command(subject, "data"))
 
 
 def mine(subject: Subject, child: str, role: str, number: int) -> Object:
     """Scores the negatives with the model of round `number`. Needs TensorFlow, hence the trainer's image."""
+    images, workers = subject.config.images, subject.config.pods
     command = pods.command(subject, "mine", "--round", str(number))
-    return _ray_job(subject, child, role, subject.config.images.trainer, subject.config.pods.mine_worker, command)
+    return _ray_job(subject, child, role, image=images.trainer, worker=workers.mine_worker, command=command)
 
 
-def _ray_job(subject: Subject, child: str, role: str, image: str, worker: Resources, command: tuple[str, ...]) -> Object:
+def _ray_job(subject: Subject, child: str, role: str, *, image: str, worker: Resources, command: tuple[str, ...]) -> Object:
     config, queue = subject.config, subject.spec.queue_name
     meta = metadata(subject, child, role, per_run=True)
     if queue:

@@ -90,7 +90,7 @@ def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple
     steps = plan(spec)
     mine = [child for child in facts.children if child.ours and child.revision == facts.revision]
     done = _done(steps, mine)
-    return tuple(_progress(step, done, mine, facts, spec, patience) for step in steps)
+    return tuple(_progress(step, done, mine, facts=facts, spec=spec, patience=patience) for step in steps)
 
 
 def _done(steps: tuple[Step, ...], children: list[Child]) -> frozenset[str]:
@@ -103,7 +103,7 @@ def _done(steps: tuple[Step, ...], children: list[Child]) -> frozenset[str]:
 
 
 def _progress(
-    step: Step, done: frozenset[str], children: list[Child], facts: Facts, spec: NegativeDatasetSpec, patience: Patience
+    step: Step, done: frozenset[str], children: list[Child], *, facts: Facts, spec: NegativeDatasetSpec, patience: Patience
 ) -> Progress:
     tried = [child for child in children if child.role == step.role]
     if step.role in done:

@@ -7,24 +7,25 @@ from typing import Final
 
 from negset_api import names
 from negset_api.spec import NegativeDatasetSpec
-from negset_operator import naming, reasons
+from negset_operator import reasons
 from negset_operator.config import Patience
 from negset_operator.decision import Condition, Outlook
-from negset_operator.facts import Facts, Fault, Work
+from negset_operator.facts import Facts, Work
+from negset_operator.policies.explain import Context, explain
 from negset_operator.policies.steps import Phase, Progress
 
 # What people most need to know comes first.
 _URGENCY: Final = (Phase.STALLED, Phase.ACTIVE, Phase.WAITING, Phase.STOPPING, Phase.DUE, Phase.HELD, Phase.BLOCKED, Phase.DONE)
-_STALLED_REASON: Final = {Fault.INPUT: reasons.INPUT_REFUSED, Fault.REFUSED: reasons.CHILD_REFUSED}
 _ORDER: Final = (reasons.READY, reasons.RECONCILING, reasons.STALLED, reasons.DATA_STORED, reasons.TRAINED, reasons.MINED, reasons.REPORTED)
 
 
 def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, ...], patience: Patience) -> Outlook:
     """The status of a data set that is being worked on or is done."""
+    context = Context(dataset=facts.dataset.metadata.name, run=facts.run, spec=spec, patience=patience)
     meta = facts.dataset.metadata
     url = names.revision_root(spec.output.url, meta.namespace, meta.name, facts.revision)
     report = f"{url}/{names.REPORT_PAGE}"
-    stages = tuple(_stage(kind, members, facts, spec, patience, url) for kind, members in _by_condition(progress))
+    stages = tuple(_stage(kind, members, url, context) for kind, members in _by_condition(progress))
     worst = min(progress, key=_urgency)
     ready = worst.phase is Phase.DONE
     reported = Condition(
@@ -34,7 +35,7 @@ def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, .
         message=f"The report is at {report}." if ready else "The report is written last.",
     )
     done = Condition(type=reasons.READY, status=True, reason=reasons.SUCCEEDED, message=f"Everything is done. The report is at {report}.")
-    summary = (done,) if ready else _unfinished(worst, facts, spec, patience, stopped=_stopped(spec, progress))
+    summary = (done,) if ready else _unfinished(worst, context, stopped=_stopped(spec, progress))
     return Outlook(
         stage="Ready" if ready else _stage_name(worst, spec, stopped=_stopped(spec, progress)),
         conditions=(*summary, *stages, reported),
@@ -70,8 +71,8 @@ def blocked(before: Outlook, reason: str, message: str, *, for_good: bool) -> Ou
     )
 
 
-def _unfinished(worst: Progress, facts: Facts, spec: NegativeDatasetSpec, patience: Patience, *, stopped: bool) -> tuple[Condition, ...]:
-    reason, message = _explain(worst, facts, spec, patience)
+def _unfinished(worst: Progress, context: Context, *, stopped: bool) -> tuple[Condition, ...]:
+    reason, message = explain(worst, context)
     if worst.phase is Phase.STALLED:
         return _stalled(reason, message)
     if stopped:
@@ -99,7 +100,7 @@ def _by_condition(progress: tuple[Progress, ...]) -> Iterable[tuple[str, tuple[P
     return ((kind, tuple(each for each in progress if each.step.condition == kind)) for kind in sorted(kinds, key=_ORDER.index))
 
 
-def _stage(kind: str, members: tuple[Progress, ...], facts: Facts, spec: NegativeDatasetSpec, patience: Patience, url: str) -> Condition:
+def _stage(kind: str, members: tuple[Progress, ...], url: str, context: Context) -> Condition:
     worst = min(members, key=_urgency)
     if worst.phase is Phase.DONE:
         said = {
@@ -108,61 +109,8 @@ def _stage(kind: str, members: tuple[Progress, ...], facts: Facts, spec: Negativ
             reasons.MINED: f"{_count(len(members), 'mining')} done.",
         }
         return Condition(type=kind, status=True, reason=reasons.SUCCEEDED, message=said[kind])
-    reason, message = _explain(worst, facts, spec, patience)
+    reason, message = explain(worst, context)
     return Condition(type=kind, status=False, reason=reason, message=message)
-
-
-def _explain(progress: Progress, facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple[str, str]:
-    """The reason and the sentence for one step that is not done."""
-    step, child = progress.step, progress.child
-    name = naming.child(facts.dataset.metadata.name, facts.run, step.role, progress.attempt)
-    match progress.phase:
-        case Phase.STALLED:
-            assert progress.failure is not None
-            return _explain_stalled(progress)
-        case Phase.ACTIVE:
-            return _explain_active(progress, spec)
-        case Phase.WAITING:
-            assert progress.failure is not None
-            assert progress.retry_at is not None
-            counted = f" {progress.failures} of {patience.attempts} attempts have failed." if progress.failures else ""
-            return reasons.RETRYING, f"{progress.failure.message}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
-        case Phase.STOPPING:
-            assert child is not None
-            return reasons.REPLACING, f"The spec has changed: {child.kind} {child.name}, which works for the one before, is being stopped."
-        case Phase.HELD:
-            return reasons.SUSPENDED, f"{step.doing} has not begun: the data set is suspended."
-        case Phase.BLOCKED:
-            return reasons.PENDING, f"{step.doing} waits for earlier stages ({', '.join(step.needs)})."
-        case _:
-            return reasons.STARTING, f"{step.doing}: {step.kind} {name} is starting."
-
-
-def _explain_stalled(progress: Progress) -> tuple[str, str]:
-    failure = progress.failure
-    assert failure is not None
-    reason = _STALLED_REASON.get(failure.fault, reasons.ATTEMPTS_EXHAUSTED)
-    if reason == reasons.ATTEMPTS_EXHAUSTED and progress.child is not None:
-        tried = f" It failed {progress.failures} times and is not tried again." if progress.failures > 1 else " It is not tried again."
-        return reason, f"{failure.message}{tried} To have it tried again, delete {progress.child.kind} {progress.child.name}."
-    return reason, failure.message
-
-
-def _explain_active(progress: Progress, spec: NegativeDatasetSpec) -> tuple[str, str]:
-    step, child = progress.step, progress.child
-    assert child is not None
-    who = f"{step.doing}: {child.kind} {child.name}"
-    if spec.suspend:
-        if child.work is Work.SUSPENDED:
-            return reasons.SUSPENDED, f"{who} is suspended."
-        return reasons.SUSPENDING, f"{who} is being stopped."
-    if child.obstacle is not None:
-        return child.obstacle.reason, child.obstacle.message
-    if child.work is Work.SUSPENDED and spec.queue_name:
-        return reasons.QUEUED, f"{who} waits for its turn in the queue {spec.queue_name}."
-    if child.work is Work.RUNNING:
-        return reasons.RUNNING, f"{who} is running."
-    return reasons.STARTING, f"{who} is starting."
 
 
 def _stopped(spec: NegativeDatasetSpec, progress: tuple[Progress, ...]) -> bool:

@@ -1,0 +1,81 @@
+"""Why a step is not done: a reason for machines and a sentence for people, with names and numbers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from negset_api.spec import NegativeDatasetSpec
+from negset_operator import naming, reasons
+from negset_operator.config import Patience
+from negset_operator.facts import Fault, Work
+from negset_operator.policies.steps import Phase, Progress
+
+_STALLED_REASON: Final = {Fault.INPUT: reasons.INPUT_REFUSED, Fault.REFUSED: reasons.CHILD_REFUSED}
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sentences mention beside the step."""
+
+    dataset: str
+    run: str
+    spec: NegativeDatasetSpec
+    patience: Patience
+
+
+def explain(progress: Progress, context: Context) -> tuple[str, str]:
+    """The reason and the sentence for one step that is not done."""
+    step = progress.step
+    match progress.phase:
+        case Phase.STALLED | Phase.WAITING:
+            return _explain_failure(progress, context.patience)
+        case Phase.ACTIVE:
+            return _explain_active(progress, context.spec)
+        case Phase.STOPPING:
+            assert progress.child is not None
+            who = f"{progress.child.kind} {progress.child.name}"
+            return reasons.REPLACING, f"The spec has changed: {who}, which works for the one before, is being stopped."
+        case Phase.HELD:
+            return reasons.SUSPENDED, f"{step.doing} has not begun: the data set is suspended."
+        case Phase.BLOCKED:
+            return reasons.PENDING, f"{step.doing} waits for earlier stages ({', '.join(step.needs)})."
+        case _:
+            name = naming.child(context.dataset, context.run, step.role, progress.attempt)
+            return reasons.STARTING, f"{step.doing}: {step.kind} {name} is starting."
+
+
+def _explain_failure(progress: Progress, patience: Patience) -> tuple[str, str]:
+    failure, child = progress.failure, progress.child
+    assert failure is not None
+    assert child is not None
+    if progress.phase is Phase.WAITING:
+        assert progress.retry_at is not None
+        counted = f" {progress.failures} of {patience.attempts} attempts have failed." if progress.failures else ""
+        return reasons.RETRYING, f"{_sentence(failure.message)}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
+    if failure.fault in _STALLED_REASON:
+        return _STALLED_REASON[failure.fault], failure.message
+    tried = f" All {progress.failures} attempts have failed." if progress.failures > 1 else ""
+    return reasons.ATTEMPTS_EXHAUSTED, f"{_sentence(failure.message)}{tried} To have it tried again, delete {child.kind} {child.name}."
+
+
+def _explain_active(progress: Progress, spec: NegativeDatasetSpec) -> tuple[str, str]:
+    step, child = progress.step, progress.child
+    assert child is not None
+    who = f"{step.doing}: {child.kind} {child.name}"
+    if spec.suspend:
+        if child.work is Work.SUSPENDED:
+            return reasons.SUSPENDED, f"{who} is suspended."
+        return reasons.SUSPENDING, f"{who} is being stopped."
+    if child.obstacle is not None:
+        return child.obstacle.reason, child.obstacle.message
+    if child.suspended and spec.queue_name and child.work is not Work.RUNNING:
+        return reasons.QUEUED, f"{who} waits for its turn in the queue {spec.queue_name}."
+    if child.work is Work.RUNNING:
+        return reasons.RUNNING, f"{who} is running."
+    return reasons.STARTING, f"{who} is starting."
+
+
+def _sentence(text: str) -> str:
+    """The text with a full stop, where another sentence follows a line that somebody else wrote."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,0 +1,147 @@
+"""An operator in this process against a real API server, and a hand that plays the controllers which are not there."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+from kubernetes.client import ApiClient
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import NotFoundError
+from launcher import ApiServer
+
+from negset_api import names
+from negset_operator.config import Config, Patience
+from negset_operator.kube.client import connect
+from negset_operator.loop import Operator
+
+QUICK = Patience(retry_seconds=1, unseen_seconds=600)
+
+SPEC: dict[str, Any] = {
+    "source": {"coco": {"annotations": "s3://datasets/instances.json"}},
+    "excludeClasses": ["person"],
+    "selection": {"count": 100},
+    "output": {"url": "s3://team-a/negatives", "secretName": "s3"},
+}
+TRAINING: dict[str, Any] = {
+    "positives": {"tfrecords": ["s3://team-a/positives/*.tfrecord"]},
+    "training": {"pipelineConfig": {"preset": "ssd-mobilenet-v2-320"}, "steps": 100},
+}
+
+
+@contextlib.contextmanager
+def running(server: ApiServer, *namespaces: str, kubeconfig: str = "", config: Config | None = None) -> Iterator[Operator]:
+    """An operator that works in these namespaces."""
+    chosen = msgspec.structs.replace(config or Config(patience=QUICK, workers=4), namespaces=namespaces)
+    operator = Operator(connect(kubeconfig or server.kubeconfig), chosen)
+    operator.watch()
+    operator.work()
+    try:
+        yield operator
+    finally:
+        operator.stop()
+
+
+class Hand:
+    """What a user, and the controllers of Ray and of Jobs, do in one namespace."""
+
+    def __init__(self, server: ApiServer, namespace: str) -> None:
+        self.namespace = namespace
+        self.dynamic: DynamicClient = server.dynamic
+        self.client: ApiClient = server.client
+
+    # --- the user ---------------------------------------------------------------------------------------------------------------------
+
+    def create(self, name: str = "street", **spec: Any) -> dict[str, Any]:
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {**SPEC, **spec},
+        }
+        return self.kind(names.API_VERSION, names.KIND).create(body=body, namespace=self.namespace).to_dict()
+
+    def change(self, name: str = "street", **spec: Any) -> None:
+        self.merge(names.API_VERSION, names.KIND, name, {"spec": spec})
+
+    def delete(self, name: str = "street", policy: str = "Background") -> None:
+        self.kind(names.API_VERSION, names.KIND).delete(name=name, namespace=self.namespace, body={"propagationPolicy": policy})
+
+    def dataset(self, name: str = "street") -> dict[str, Any] | None:
+        return self.find(names.API_VERSION, names.KIND, name)
+
+    def condition(self, kind: str, name: str = "street") -> dict[str, Any]:
+        conditions = ((self.dataset(name) or {}).get("status") or {}).get("conditions") or []
+        return next((entry for entry in conditions if entry["type"] == kind), {})
+
+    def reason(self, name: str = "street") -> str | None:
+        return self.condition("Ready", name).get("reason")
+
+    # --- the controllers --------------------------------------------------------------------------------------------------------------
+
+    def ray_status(self, name: str, deployment: str, job: str = "", **more: Any) -> None:
+        self.merge("ray.io/v1", "RayJob", name, {"status": {"jobDeploymentStatus": deployment, "jobStatus": job, **more}}, "status")
+
+    def ray_succeeds(self, name: str) -> None:
+        self.ray_status(name, "Complete", "SUCCEEDED", endTime=_now())
+
+    def job_succeeds(self, name: str) -> None:
+        """As the Job controller ends a Job: the API server checks that the condition has its forerunner, and the times are there."""
+        now = _now()
+        conditions = [
+            {
+                "type": kind,
+                "status": "True",
+                "reason": "CompletionsReached",
+                "message": "done",
+                "lastTransitionTime": now,
+                "lastProbeTime": now,
+            }
+            for kind in ("SuccessCriteriaMet", "Complete")
+        ]
+        status = {"startTime": now, "completionTime": now, "conditions": conditions, "succeeded": 1, "uncountedTerminatedPods": {}}
+        self.merge("batch/v1", "Job", name, {"status": status}, "status")
+
+    # --- both -------------------------------------------------------------------------------------------------------------------------
+
+    def kind(self, api_version: str, kind: str) -> Any:
+        return self.dynamic.resources.get(api_version=api_version, kind=kind)
+
+    def find(self, api_version: str, kind: str, name: str) -> dict[str, Any] | None:
+        try:
+            return self.kind(api_version, kind).get(name=name, namespace=self.namespace).to_dict()
+        except NotFoundError:
+            return None
+
+    def all(self, api_version: str, kind: str) -> list[dict[str, Any]]:
+        return self.kind(api_version, kind).get(namespace=self.namespace).to_dict()["items"]
+
+    def ray_jobs(self) -> list[str]:
+        return sorted(item["metadata"]["name"] for item in self.all("ray.io/v1", "RayJob"))
+
+    def jobs(self) -> list[str]:
+        return sorted(item["metadata"]["name"] for item in self.all("batch/v1", "Job"))
+
+    def merge(self, api_version: str, kind: str, name: str, patch: dict[str, Any], subresource: str = "") -> None:
+        resource = self.kind(api_version, kind)
+        target = resource.subresources[subresource] if subresource else resource
+        target.patch(name=name, namespace=self.namespace, body=patch, content_type="application/merge-patch+json")
+
+    def remove(self, api_version: str, kind: str, name: str) -> None:
+        self.kind(api_version, kind).delete(name=name, namespace=self.namespace)
+
+
+def eventually(what: str, probe: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """The first true answer of `probe`; fails with its last answer after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := probe()):
+        assert time.monotonic() < deadline, f"{what}: still {answer!r} after {seconds} seconds"
+        time.sleep(0.05)
+    return answer
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

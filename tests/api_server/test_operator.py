@@ -1,0 +1,303 @@
+"""The operator's loop against a real API server. Ray's and the Jobs' controllers are played by hand where a test needs them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from operators import QUICK, TRAINING, Hand, eventually, running
+
+from negset_operator.config import Config, Networks
+
+
+@pytest.fixture
+def hand(api_server, namespace) -> Hand:
+    return Hand(api_server, namespace)
+
+
+def first_ray_job(hand: Hand) -> str:
+    return eventually("a RayJob", hand.ray_jobs)[0]
+
+
+def test_a_data_set_gets_its_children_and_says_so(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        name = first_ray_job(hand)
+        eventually("the status", lambda: hand.reason() == "Starting")
+    dataset = hand.dataset()
+    uid = dataset["metadata"]["uid"]
+    assert hand.condition("Ready")["message"] == f"Storing the data: RayJob {name} is starting."
+    assert dataset["status"]["observedGeneration"] == 1
+    assert dataset["status"]["url"] == f"s3://team-a/negatives/{hand.namespace}/street/{dataset['status']['revision']}"
+    for api_version, kind in (
+        ("v1", "ConfigMap"),
+        ("v1", "ServiceAccount"),
+        ("rbac.authorization.k8s.io/v1", "Role"),
+        ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+        ("networking.k8s.io/v1", "NetworkPolicy"),
+        ("ray.io/v1", "RayJob"),
+    ):
+        ours = [item for item in hand.all(api_version, kind) if "negset.dev/dataset" in (item["metadata"].get("labels") or {})]
+        assert [item["metadata"]["ownerReferences"][0]["uid"] for item in ours] == [uid], kind
+    events = [item["reason"] for item in hand.all("v1", "Event")]
+    assert events == ["Starting"]
+
+
+def test_it_goes_through_every_stage_to_ready_and_makes_each_child_once(api_server, hand):
+    with running(api_server, hand.namespace) as operator:
+        hand.create(**TRAINING)
+        data = first_ray_job(hand)
+        hand.ray_status(data, "Running", "RUNNING")
+        eventually("running", lambda: hand.reason() == "Running")
+        hand.ray_succeeds(data)
+        (first,) = eventually("the first round", hand.jobs)
+        hand.job_succeeds(first)
+        mine = data.replace("data", "mine-1")
+        eventually("mining", lambda: mine in hand.ray_jobs())
+        hand.ray_succeeds(mine)
+        second = first.replace("train-1", "train-2")
+        eventually("the second round", lambda: second in hand.jobs())
+        hand.job_succeeds(second)
+        eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
+        counted = {
+            kind: operator.metrics.registry.get_sample_value("negset_children_created_total", {"kind": kind}) for kind in ("RayJob", "Job")
+        }
+    status = hand.dataset()["status"]
+    assert {entry["type"]: entry["status"] for entry in status["conditions"]} == dict.fromkeys(
+        ("Ready", "DataStored", "Trained", "Mined", "Reported"), "True"
+    )
+    assert status["reportUrl"] == f"{status['url']}/report/index.html"
+    assert status["stage"] == "Ready"
+    assert (hand.ray_jobs(), hand.jobs()) == ([data, mine], [first, second])
+    assert counted == {"RayJob": 2.0, "Job": 2.0}
+
+
+def test_after_ready_nothing_is_written(api_server, hand):
+    with running(api_server, hand.namespace, config=Config(patience=QUICK, resync_seconds=1)) as operator:
+        hand.create()
+        hand.ray_succeeds(first_ray_job(hand))
+        eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
+        settled = _versions(hand)
+        before = _reconciles(operator)
+        eventually("two resyncs", lambda: _reconciles(operator) >= before + 2)
+        assert _versions(hand) == settled
+
+
+def test_a_second_operator_finds_nothing_to_do(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        first_ray_job(hand)
+        eventually("the status", lambda: hand.reason() == "Starting")
+    settled = _versions(hand)
+    with running(api_server, hand.namespace) as operator:
+        eventually("a reconcile", lambda: _reconciles(operator) >= 1)
+        time.sleep(0.3)
+        assert _versions(hand) == settled
+
+
+def test_deleted_children_are_made_again(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        name = first_ray_job(hand)
+        for api_version, kind, deleted in (
+            ("ray.io/v1", "RayJob", name),
+            ("v1", "ServiceAccount", "street-negset"),
+            ("v1", "ConfigMap", name.removesuffix("-data")),
+            ("rbac.authorization.k8s.io/v1", "Role", "street-negset"),
+        ):
+            before = eventually(kind, lambda k=(api_version, kind, deleted): hand.find(*k))
+            hand.remove(api_version, kind, deleted)
+            after = eventually(f"{kind} again", lambda k=(api_version, kind, deleted): hand.find(*k))
+            assert before["metadata"]["uid"] != after["metadata"]["uid"]
+
+
+@pytest.mark.parametrize(("api_version", "kind"), [("v1", "ConfigMap"), ("v1", "ServiceAccount"), ("ray.io/v1", "RayJob")])
+def test_somebody_elses_object_of_that_name_is_left_alone_and_named(api_server, hand, api_version, kind):
+    with running(api_server, hand.namespace):
+        hand.create("probe")
+        run = first_ray_job(hand).split("-")[1]
+    name = {"ConfigMap": f"street-{run}", "ServiceAccount": "street-negset", "RayJob": f"street-{run}-data"}[kind]
+    body = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": hand.namespace}}
+    theirs = hand.kind(api_version, kind).create(body=body, namespace=hand.namespace).to_dict()
+    with running(api_server, hand.namespace):
+        hand.create()
+        eventually("the condition", lambda: hand.reason() == "ForeignChild")
+        assert hand.condition("Stalled")["message"].startswith(
+            f"{kind} {name} exists already and was not made for this object, so it is left alone."
+        )
+    assert hand.find(api_version, kind, name)["metadata"]["resourceVersion"] == theirs["metadata"]["resourceVersion"]
+
+
+def test_a_status_edited_by_hand_is_put_right(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        first_ray_job(hand)
+        eventually("the status", lambda: hand.reason() == "Starting")
+        lie = {"type": "Ready", "status": "True", "reason": "Lie", "message": "x", "lastTransitionTime": "2020-01-01T00:00:00Z"}
+        made_up = {**lie, "type": "MadeUp"}
+        hand.merge(
+            "negset.dev/v1alpha1", "NegativeDataset", "street", {"status": {"stage": "Ready", "conditions": [lie, made_up]}}, "status"
+        )
+        eventually("the truth", lambda: hand.reason() == "Starting" and not hand.condition("MadeUp"))
+        assert hand.dataset()["status"]["stage"] == "Storing the data"
+        assert len(hand.ray_jobs()) == 1
+
+
+def test_the_jobs_part_of_the_status_is_not_touched_until_the_revision_changes(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        name = first_ray_job(hand)
+        report = {"images": {"planned": 100, "stored": 40, "failed": 1}, "progress": {"percent": 41}}
+        hand.merge("negset.dev/v1alpha1", "NegativeDataset", "street", {"status": report}, "status")
+        hand.ray_status(name, "Running", "RUNNING")
+        eventually("running", lambda: hand.reason() == "Running")
+        assert hand.dataset()["status"]["images"]["stored"] == 40
+        hand.change(selection={"count": 200})
+        eventually("forgotten", lambda: not (hand.dataset()["status"].get("images") or {}).get("stored"))
+
+
+def test_a_changed_spec_gets_children_of_its_own_and_the_old_ones_go(api_server, hand, controllers):
+    with running(api_server, hand.namespace):
+        hand.create()
+        before = first_ray_job(hand)
+        hand.change(selection={"count": 200})
+        after = eventually("the new child", lambda: [name for name in hand.ray_jobs() if name != before])[0]
+        eventually("the old one gone", lambda: hand.ray_jobs() == [after])
+        eventually("its manifest gone", lambda: hand.find("v1", "ConfigMap", before.removesuffix("-data")) is None)
+        eventually("seen", lambda: hand.dataset()["status"]["observedGeneration"] == 2)
+
+
+def test_a_wrong_spec_stalls_and_makes_nothing(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create(output={"url": "/data/negatives"})
+        eventually("stalled", lambda: hand.condition("Stalled").get("status") == "True")
+        assert hand.condition("Ready")["message"].startswith('spec.output.url: Invalid value: "/data/negatives": local paths')
+        assert hand.ray_jobs() == []
+        hand.change(output={"url": "s3://team-a/negatives"})
+        first_ray_job(hand)
+        eventually("going on", lambda: hand.condition("Stalled") == {})
+
+
+def test_a_failed_data_job_is_tried_again_and_a_wrong_input_is_not(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        name = first_ray_job(hand)
+        log = "Job entrypoint command failed with exit code {}, last available logs (truncated to 20,000 chars):\nstarting\nnegset: {}\n"
+        hand.ray_status(
+            name, "Failed", "FAILED", reason="AppFailed", message=log.format(1, "the bucket is gone"), endTime="2026-01-01T00:00:00Z"
+        )
+        eventually("the second attempt", lambda: hand.ray_jobs() == [name, f"{name}-a2"])
+        hand.ray_status(f"{name}-a2", "Failed", "FAILED", reason="AppFailed", message=log.format(2, "unknown class cars"))
+        eventually("stalled", lambda: hand.reason() == "InputRefused")
+        assert hand.condition("Stalled")["message"] == f"RayJob {name}-a2 says that its input is wrong: negset: unknown class cars"
+        assert hand.ray_jobs() == [name, f"{name}-a2"]
+
+
+def test_suspend_and_resume(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create(suspend=True)
+        eventually("suspended", lambda: hand.reason() == "Suspended")
+        assert hand.ray_jobs() == []
+        hand.change(suspend=False)
+        name = first_ray_job(hand)
+        hand.ray_status(name, "Running", "RUNNING")
+        hand.change(suspend=True)
+        eventually("switched", lambda: hand.find("ray.io/v1", "RayJob", name)["spec"].get("suspend") is True)
+        eventually("stopping", lambda: hand.reason() == "Suspending")
+        hand.ray_status(name, "Suspended")
+        eventually("stopped", lambda: hand.reason() == "Suspended" and not hand.condition("Reconciling"))
+        hand.change(suspend=False)
+        eventually("switched back", lambda: hand.find("ray.io/v1", "RayJob", name)["spec"].get("suspend") is False)
+        assert hand.ray_jobs() == [name]
+
+
+def test_under_kueue_the_childs_switch_is_left_alone(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create(queueName="team-a")
+        name = first_ray_job(hand)
+        assert hand.find("ray.io/v1", "RayJob", name)["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
+        hand.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": True}})
+        eventually("queued", lambda: hand.reason() == "Queued")
+        assert hand.find("ray.io/v1", "RayJob", name)["spec"]["suspend"] is True
+        assert hand.dataset()["status"]["stage"] == "Queued"
+
+
+@pytest.mark.parametrize("policy", ["Background", "Foreground"])
+def test_with_delete_the_data_goes_before_the_object(api_server, hand, controllers, policy):
+    with running(api_server, hand.namespace):
+        hand.create(deletionPolicy="Delete")
+        name = first_ray_job(hand)
+        hand.delete(policy=policy)
+        eventually("the writer gone", lambda: hand.ray_jobs() == [])
+        deleter = name.replace("data", "delete")
+        eventually("the deleting job", lambda: hand.jobs() == [deleter])
+        eventually("said", lambda: hand.reason() == "DeletingData")
+        eventually(
+            "its companions",
+            lambda: hand.find("v1", "ServiceAccount", "street-negset") and hand.find("v1", "ConfigMap", name.removesuffix("-data")),
+        )
+        _pods_of_job_succeed(hand, deleter)
+        eventually("the object gone", lambda: hand.dataset() is None)
+        eventually("everything gone", lambda: not hand.jobs() and hand.find("v1", "ServiceAccount", "street-negset") is None)
+
+
+def test_a_pod_that_admission_refuses_shows_its_reason(api_server, hand, controllers):
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    hand.kind("v1", "ResourceQuota").create(body={"apiVersion": "v1", "kind": "ResourceQuota", **quota}, namespace=hand.namespace)
+    with running(api_server, hand.namespace):
+        hand.create(**TRAINING)
+        hand.ray_succeeds(first_ray_job(hand))
+        (job,) = eventually("the first round", hand.jobs)
+        eventually("the reason", lambda: hand.reason() == "PodRefused", seconds=40)
+        message = hand.condition("Trained")["message"]
+        assert message.startswith(f"Job {job} cannot make its pods: ")
+        assert "exceeded quota: none" in message
+
+
+def test_a_child_that_quota_refuses_shows_its_reason_and_is_tried_again(api_server, hand):
+    body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"count/rayjobs.ray.io": "0"}}}
+    hand.kind("v1", "ResourceQuota").create(body=body, namespace=hand.namespace)
+    hand.merge(
+        "v1", "ResourceQuota", "none", {"status": {"hard": {"count/rayjobs.ray.io": "0"}, "used": {"count/rayjobs.ray.io": "0"}}}, "status"
+    )
+    with running(api_server, hand.namespace):
+        hand.create()
+        eventually("the reason", lambda: hand.reason() == "ChildRefused")
+        assert "exceeded quota: none" in hand.condition("Ready")["message"]
+        assert hand.condition("Reconciling")["status"] == "True"
+
+
+def test_networks_of_the_administrator_reach_the_command_and_the_fence(api_server, hand):
+    config = Config(patience=QUICK, networks=Networks(allowed=("10.9.0.0/16",)))
+    with running(api_server, hand.namespace, config=config):
+        hand.create()
+        name = first_ray_job(hand)
+        assert hand.find("ray.io/v1", "RayJob", name)["spec"]["entrypoint"].endswith("--cluster --allow-address 10.9.0.0/16")
+        (policy,) = hand.all("networking.k8s.io/v1", "NetworkPolicy")
+        assert {"ipBlock": {"cidr": "10.9.0.0/16"}} in policy["spec"]["egress"][0]["to"]
+
+
+def _versions(hand: Hand) -> dict[str, str]:
+    kinds = (
+        ("negset.dev/v1alpha1", "NegativeDataset"),
+        ("ray.io/v1", "RayJob"),
+        ("v1", "ConfigMap"),
+        ("rbac.authorization.k8s.io/v1", "Role"),
+        ("v1", "Event"),
+    )
+    return {
+        f"{kind} {item['metadata']['name']}": item["metadata"]["resourceVersion"]
+        for api_version, kind in kinds
+        for item in hand.all(api_version, kind)
+    }
+
+
+def _reconciles(operator) -> float:
+    return operator.metrics.registry.get_sample_value("negset_reconcile_duration_seconds_count")
+
+
+def _pods_of_job_succeed(hand: Hand, job: str) -> None:
+    """As a kubelet would report it."""
+    pods = eventually("a pod", lambda: [pod for pod in hand.all("v1", "Pod") if pod["metadata"]["labels"].get("negset.dev/child") == job])
+    for pod in pods:
+        hand.merge("v1", "Pod", pod["metadata"]["name"], {"status": {"phase": "Succeeded"}}, "status")

@@ -1,0 +1,206 @@
+"""Builders that read as sentences: a data set, its children, and everything that was seen of them."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+import msgspec
+
+from negset_api import names, validation
+from negset_operator import naming
+from negset_operator.config import Config
+from negset_operator.decide import decide
+from negset_operator.decision import Decision
+from negset_operator.facts import Child, Companion, Facts, Failure, Fault, Obstacle, Work
+from negset_operator.kube.objects import Dataset, ObjectMeta, OwnerReference
+from negset_operator.observe import read_spec
+from negset_operator.policies.steps import plan
+from negset_api.revision import revision
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+UID = "11111111-1111-1111-1111-111111111111"
+
+DATA_ONLY: dict[str, Any] = {
+    "source": {"coco": {"annotations": "s3://datasets/instances.json"}},
+    "excludeClasses": ["person"],
+    "selection": {"count": 100},
+    "output": {"url": "s3://team-a/negatives"},
+}
+TRAINING: dict[str, Any] = {
+    **DATA_ONLY,
+    "positives": {"tfrecords": ["s3://team-a/positives/*.tfrecord"]},
+    "training": {"pipelineConfig": {"preset": "ssd-mobilenet-v2-320"}, "steps": 100, "hardNegativeMining": {"rounds": 2}},
+}
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A deep copy of `base` in which the fields of `changes` are set."""
+    result = copy.deepcopy(base)
+    for name, value in changes.items():
+        result[name] = merged(result.get(name, {}), value) if isinstance(value, dict) else value
+    return result
+
+
+def manifest(spec: dict[str, Any], name: str = "street", namespace: str = "team-a") -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": metadata, "spec": spec}
+
+
+class Scene:
+    """A NegativeDataset called street in team-a, and what is there for it."""
+
+    def __init__(self, spec: dict[str, Any], name: str = "street") -> None:
+        self.name = name
+        # The API server fills in the defaults.
+        self.raw = _without_none(msgspec.to_builtins(validation.parse(manifest(spec)).spec))
+        self.status: dict[str, Any] = {}
+        self.finalizers: tuple[str, ...] = ()
+        self.deleted_at: datetime | None = None
+        self.children: list[Child] = []
+        self.companions: list[Companion] = []
+        self.config = Config()
+        self.now = NOW
+
+    def but(self, **fields: Any) -> Self:
+        for name, value in fields.items():
+            setattr(self, name, value)
+        return self
+
+    def with_raw(self, **fields: Any) -> Self:
+        self.raw = merged(self.raw, fields)
+        return self
+
+    def configured(self, **fields: Any) -> Self:
+        self.config = msgspec.structs.replace(self.config, **fields)
+        return self
+
+    def being_deleted(self) -> Self:
+        self.deleted_at = NOW
+        self.finalizers = (names.FINALIZER,)
+        return self
+
+    @property
+    def run(self) -> str:
+        spec, _ = read_spec(self._dataset())
+        return naming.run_of(spec) if spec else ""
+
+    @property
+    def revision(self) -> str:
+        spec, _ = read_spec(self._dataset())
+        return revision(spec) if spec else ""
+
+    def child(self, role: str, attempt: int = 1) -> str:
+        return naming.child(self.name, self.run, role, attempt)
+
+    def with_child(
+        self,
+        role: str,
+        work: Work,
+        *,
+        attempt: int = 1,
+        run: str | None = None,
+        revision_label: str | None = None,
+        ended: timedelta = timedelta(),
+        fault: Fault | None = None,
+        message: str = "",
+        obstacle: Obstacle | None = None,
+        suspended: bool = False,
+        ours: bool = True,
+        going: bool = False,
+    ) -> Self:
+        """A child of this role. `ended` is how long ago; `run` and `revision_label` are this spec's unless given."""
+        run = run or self.run
+        name = naming.child(self.name, run, role, attempt)
+        meta = ObjectMeta(
+            name=name,
+            namespace="team-a",
+            uid=f"uid-of-{name}",
+            creation_timestamp=NOW - timedelta(hours=1),
+            deletion_timestamp=NOW if going else None,
+            owner_references=(OwnerReference(uid=UID if ours else "somebody-else"),),
+        )
+        failure = Failure(fault=fault or Fault.WORK, message=message or f"{name} failed.") if work is Work.FAILED else None
+        self.children.append(
+            Child(
+                kind="RayJob" if role.startswith(("data", "mine")) else "Job",
+                metadata=meta,
+                work=work,
+                suspended=suspended or work is Work.SUSPENDED,
+                ended=self.now - ended if work.finished else None,
+                failure=failure,
+                obstacle=obstacle,
+                ours=ours,
+                revision=revision_label or self.revision,
+                run=run,
+                role=role,
+            )
+        )
+        return self
+
+    def with_succeeded(self, *roles: str, ended: timedelta = timedelta()) -> Self:
+        for role in roles:
+            self.with_child(role, Work.SUCCEEDED, ended=ended)
+        return self
+
+    def facts(self) -> Facts:
+        dataset = self._dataset()
+        spec, problems = read_spec(dataset)
+        return Facts(
+            dataset=dataset,
+            spec=spec,
+            problems=problems,
+            revision=revision(spec) if spec else "",
+            run=naming.run_of(spec) if spec else "",
+            children=tuple(self.children),
+            companions=tuple(self.companions),
+            now=self.now,
+        )
+
+    def decide(self) -> Decision:
+        return decide(self.facts(), self.config)
+
+    def roles(self) -> tuple[str, ...]:
+        spec = self.facts().spec
+        assert spec is not None
+        return tuple(step.role for step in plan(spec))
+
+    def _dataset(self) -> Dataset:
+        meta = ObjectMeta(
+            name=self.name,
+            namespace="team-a",
+            uid=UID,
+            resource_version="7",
+            generation=3,
+            finalizers=self.finalizers,
+            deletion_timestamp=self.deleted_at,
+        )
+        return Dataset(metadata=meta, spec=self.raw, status=self.status)
+
+
+def made(decision: Decision, *kinds: str) -> list[str]:
+    """The names of what is to be made; of these kinds only, where some are given."""
+    return [making.manifest["metadata"]["name"] for making in decision.makings if not kinds or making.manifest["kind"] in kinds]
+
+
+def jobs(decision: Decision) -> list[str]:
+    return made(decision, "RayJob", "Job")
+
+
+def manifests(decision: Decision) -> dict[str, dict[str, Any]]:
+    """What is to be made, by kind; the last one where there are several."""
+    return {making.manifest["kind"]: dict(making.manifest) for making in decision.makings}
+
+
+def told(decision: Decision, kind: str) -> tuple[bool, str, str] | None:
+    """Status, reason and message of a condition."""
+    assert decision.outlook is not None
+    condition = decision.outlook.condition(kind)
+    return condition and (condition.status, condition.reason, condition.message)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_none(item) for name, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value

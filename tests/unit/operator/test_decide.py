@@ -1,0 +1,559 @@
+"""What is done and said, for everything that can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from building import DATA_ONLY, NOW, TRAINING, Scene, jobs, made, manifests, merged, told
+
+from negset_api import names
+from negset_operator import reasons
+from negset_operator.facts import Companion, Fault, Obstacle, Work
+
+BASELINE = merged(TRAINING, {"training": {"baseline": True}})
+QUEUED = merged(TRAINING, {"queueName": "team-a-gpu"})
+DATA_URL = "s3://team-a/negatives/team-a/street"
+
+
+def nothing_but_data() -> Scene:
+    return Scene(DATA_ONLY)
+
+
+def training() -> Scene:
+    return Scene(TRAINING)
+
+
+# --- which child is made next ------------------------------------------------------------------------------------------------------------
+
+NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
+    "a new data set gets its data job": (nothing_but_data, ["data"]),
+    "while the data job runs nothing is made": (lambda: nothing_but_data().with_child("data", Work.RUNNING), []),
+    "a data job that nobody has touched yet is not made twice": (lambda: nothing_but_data().with_child("data", Work.UNSEEN), []),
+    "after the data comes the first round": (lambda: training().with_succeeded("data"), ["train-1"]),
+    "the baseline trains beside the first round": (lambda: Scene(BASELINE).with_succeeded("data"), ["train-0", "train-1"]),
+    "mining follows the first round while the baseline still trains": (
+        lambda: Scene(BASELINE).with_succeeded("data", "train-1").with_child("train-0", Work.RUNNING),
+        ["mine-1"],
+    ),
+    "the last round waits for the baseline, which its report compares with": (
+        lambda: Scene(BASELINE).with_succeeded("data", "train-1", "mine-1").with_child("train-0", Work.RUNNING),
+        [],
+    ),
+    "mining follows a round": (lambda: training().with_succeeded("data", "train-1"), ["mine-1"]),
+    "the next round follows mining": (lambda: training().with_succeeded("data", "train-1", "mine-1"), ["train-2"]),
+    "nothing follows the last round": (lambda: training().with_succeeded("data", "train-1", "mine-1", "train-2"), []),
+    "a single round with a baseline trains the baseline first": (
+        lambda: Scene(merged(BASELINE, {"training": {"hardNegativeMining": {"rounds": 1}}})).with_succeeded("data"),
+        ["train-0"],
+    ),
+    "a finished child that was cleaned up is not made again once a later step has begun": (
+        lambda: training().with_child("mine-1", Work.RUNNING),
+        [],
+    ),
+    "a child of that name that is not ours counts for nothing": (
+        lambda: nothing_but_data().with_child("data", Work.SUCCEEDED, ours=False),
+        ["data"],
+    ),
+    "what an earlier run of the same revision has done is done": (
+        lambda: training().with_child("data", Work.SUCCEEDED, run="0ldc0ffe"),
+        ["train-1"],
+    ),
+    "what another revision has done is not": (
+        lambda: training().with_child("data", Work.SUCCEEDED, run="0ldc0ffe", revision_label="0" * 12),
+        ["data"],
+    ),
+    "a child of an earlier run that still writes the same files is waited for": (
+        lambda: training().with_child("data", Work.RUNNING, run="0ldc0ffe"),
+        [],
+    ),
+    "a child of another revision is not waited for: it writes elsewhere": (
+        lambda: training().with_child("data", Work.RUNNING, run="0ldc0ffe", revision_label="0" * 12),
+        ["data"],
+    ),
+    "a child that is being deleted is waited for": (lambda: nothing_but_data().with_child("data", Work.RUNNING, going=True), []),
+    "a suspended data set begins nothing": (lambda: Scene(merged(DATA_ONLY, {"suspend": True})), []),
+    "a data set that is suspended between two steps begins nothing": (
+        lambda: Scene(merged(TRAINING, {"suspend": True})).with_succeeded("data"),
+        [],
+    ),
+    "a failed attempt is followed by a second, after its pause": (
+        lambda: nothing_but_data().with_child("data", Work.FAILED, ended=timedelta(seconds=20)),
+        ["data-a2"],
+    ),
+    "not before": (lambda: nothing_but_data().with_child("data", Work.FAILED, ended=timedelta(seconds=19)), []),
+    "the pause doubles": (
+        lambda: (
+            nothing_but_data()
+            .with_child("data", Work.FAILED, ended=timedelta(seconds=100))
+            .with_child("data", Work.FAILED, attempt=2, ended=timedelta(seconds=39))
+        ),
+        [],
+    ),
+    "a third attempt follows a second": (
+        lambda: (
+            nothing_but_data()
+            .with_child("data", Work.FAILED, ended=timedelta(seconds=100))
+            .with_child("data", Work.FAILED, attempt=2, ended=timedelta(seconds=40))
+        ),
+        ["data-a3"],
+    ),
+    "an interruption counts for nothing, however often": (
+        lambda: (
+            nothing_but_data()
+            .with_child("data", Work.FAILED, fault=Fault.INTERRUPTION, ended=timedelta(hours=2))
+            .with_child("data", Work.FAILED, attempt=2, fault=Fault.INTERRUPTION, ended=timedelta(hours=2))
+            .with_child("data", Work.FAILED, attempt=3, fault=Fault.INTERRUPTION, ended=timedelta(hours=2))
+            .with_child("data", Work.FAILED, attempt=4, fault=Fault.INTERRUPTION, ended=timedelta(hours=2))
+        ),
+        ["data-a5"],
+    ),
+    "an input that is wrong is not tried again": (
+        lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.INPUT, ended=timedelta(hours=2)),
+        [],
+    ),
+    "a training that used up its retries is not tried again": (
+        lambda: training().with_succeeded("data").with_child("train-1", Work.FAILED, ended=timedelta(hours=2)),
+        [],
+    ),
+    "a failure of an earlier spec does not hold back this one": (
+        lambda: nothing_but_data().with_child("data", Work.FAILED, run="0ldc0ffe", fault=Fault.INPUT),
+        ["data"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("scene", "roles"), NEXT.values(), ids=NEXT.keys())
+def test_next_child(scene, roles):
+    built = scene()
+    assert jobs(built.decide()) == [f"street-{built.run}-{role}" for role in roles]
+
+
+# --- what is said -------------------------------------------------------------------------------------------------------------------------
+
+READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = {
+    "a new data set starts": (nothing_but_data, (False, "Starting", "Storing the data: RayJob {data} is starting."), "Storing the data"),
+    "a running data job": (
+        lambda: nothing_but_data().with_child("data", Work.RUNNING),
+        (False, "Running", "Storing the data: RayJob {data} is running."),
+        "Storing the data",
+    ),
+    "everything done": (
+        lambda: nothing_but_data().with_succeeded("data"),
+        (True, "Succeeded", f"Everything is done. The report is at {DATA_URL}/{{revision}}/report/index.html."),
+        "Ready",
+    ),
+    "a training round": (
+        lambda: training().with_succeeded("data").with_child("train-1", Work.RUNNING),
+        (False, "Running", "Training round 1 of 2: Job {train-1} is running."),
+        "Training round 1 of 2",
+    ),
+    "an image that cannot be had": (
+        lambda: nothing_but_data().with_child(
+            "data",
+            Work.STARTING,
+            obstacle=Obstacle(reason="ImagePullBackOff", message="Container ray-head of pod p cannot start: ImagePullBackOff"),
+        ),
+        (False, "ImagePullBackOff", "Container ray-head of pod p cannot start: ImagePullBackOff"),
+        "Storing the data",
+    ),
+    "the obstacle of one of two jobs is told first": (
+        lambda: (
+            Scene(BASELINE)
+            .with_succeeded("data")
+            .with_child("train-0", Work.RUNNING)
+            .with_child("train-1", Work.STARTING, obstacle=Obstacle(reason="Unschedulable", message="Pod p cannot be scheduled: no GPU"))
+        ),
+        (False, "Unschedulable", "Pod p cannot be scheduled: no GPU"),
+        "Training round 1 of 2",
+    ),
+    "a turn in the queue": (
+        lambda: Scene(QUEUED).with_child("data", Work.SUSPENDED),
+        (False, "Queued", "Storing the data: RayJob {data} waits for its turn in the queue team-a-gpu."),
+        "Queued",
+    ),
+    "a retry": (
+        lambda: nothing_but_data().with_child("data", Work.FAILED, message="RayJob d failed with exit code 1: the bucket is gone"),
+        (
+            False,
+            "Retrying",
+            "RayJob d failed with exit code 1: the bucket is gone. 1 of 3 attempts have failed. The next attempt is at 2026-03-01T12:00:20Z.",
+        ),
+        "Storing the data",
+    ),
+    "attempts used up": (
+        lambda: (
+            nothing_but_data()
+            .with_child("data", Work.FAILED)
+            .with_child("data", Work.FAILED, attempt=2)
+            .with_child("data", Work.FAILED, attempt=3, message="RayJob d failed with exit code 1: no space left.")
+        ),
+        (
+            False,
+            "AttemptsExhausted",
+            "RayJob d failed with exit code 1: no space left. All 3 attempts have failed. To have it tried again, delete RayJob {data}-a3.",
+        ),
+        "Stalled",
+    ),
+    "an input that is wrong": (
+        lambda: nothing_but_data().with_child(
+            "data", Work.FAILED, fault=Fault.INPUT, message="RayJob d says that its input is wrong: cars?"
+        ),
+        (False, "InputRefused", "RayJob d says that its input is wrong: cars?"),
+        "Stalled",
+    ),
+    "a job that its controller refuses": (
+        lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.REFUSED, message="KubeRay refuses RayJob d: too long"),
+        (False, "ChildRefused", "KubeRay refuses RayJob d: too long"),
+        "Stalled",
+    ),
+    "a changed spec": (
+        lambda: nothing_but_data().with_child("data", Work.RUNNING, run="0ldc0ffe"),
+        (
+            False,
+            "Replacing",
+            "The spec has changed: RayJob street-0ldc0ffe-data, which works for the one before, is being stopped.",
+        ),
+        "Storing the data",
+    ),
+    "suspended before it began": (
+        lambda: Scene(merged(DATA_ONLY, {"suspend": True})),
+        (False, "Suspended", "The data set is suspended; what is done so far is kept."),
+        "Suspended",
+    ),
+    "suspended, with a job that is still stopping": (
+        lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING, suspended=True),
+        (False, "Suspending", "Storing the data: RayJob {data} is being stopped."),
+        "Storing the data",
+    ),
+    "suspended, with a job that has stopped": (
+        lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.SUSPENDED),
+        (False, "Suspended", "The data set is suspended; what is done so far is kept."),
+        "Suspended",
+    ),
+    "a suspended data set that is done is done": (
+        lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_succeeded("data"),
+        (True, "Succeeded", f"Everything is done. The report is at {DATA_URL}/{{revision}}/report/index.html."),
+        "Ready",
+    ),
+    "an unusable spec": (
+        lambda: nothing_but_data().with_raw(output={"url": "/data/negatives"}),
+        (
+            False,
+            "InvalidSpec",
+            'spec.output.url: Invalid value: "/data/negatives": local paths work on a laptop only; on a cluster this must be an http(s) or object storage URL.',
+        ),
+        "Stalled",
+    ),
+    "a spec that an older API let in": (
+        lambda: nothing_but_data().with_raw(selection={"count": 0}),
+        (False, "InvalidSpec", "spec.selection.count: Invalid value: 0: should be greater than or equal to 1."),
+        "Stalled",
+    ),
+}
+
+
+@pytest.mark.parametrize(("scene", "says", "stage"), READY_SAYS.values(), ids=READY_SAYS.keys())
+def test_ready_says(scene, says, stage):
+    built = scene()
+    decision = built.decide()
+    words = {role: built.child(role) for role in ("data", "train-1")} | {"revision": built.revision}
+    ready, reason, message = says
+    assert told(decision, reasons.READY) == (ready, reason, message.format(**words))
+    assert decision.outlook is not None
+    assert decision.outlook.stage == stage
+
+
+KSTATUS: dict[str, tuple[Callable[[], Scene], set[str]]] = {
+    "while work goes on it reconciles": (nothing_but_data, {reasons.RECONCILING}),
+    "while a retry is due later it reconciles": (lambda: nothing_but_data().with_child("data", Work.FAILED), {reasons.RECONCILING}),
+    "when it is ready, neither": (lambda: nothing_but_data().with_succeeded("data"), set()),
+    "when it is suspended, neither": (lambda: Scene(merged(DATA_ONLY, {"suspend": True})), set()),
+    "while it is being suspended it reconciles": (
+        lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING),
+        {reasons.RECONCILING},
+    ),
+    "when somebody has to act it is stalled": (
+        lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.INPUT),
+        {reasons.STALLED},
+    ),
+    "a wrong spec is stalled": (lambda: nothing_but_data().with_raw(output={"url": "x"}), {reasons.STALLED}),
+}
+
+
+@pytest.mark.parametrize(("scene", "present"), KSTATUS.values(), ids=KSTATUS.keys())
+def test_reconciling_and_stalled_are_present_only_while_true(scene, present):
+    outlook = scene().decide().outlook
+    assert {condition.type for condition in outlook.conditions if condition.type in {reasons.RECONCILING, reasons.STALLED}} == present
+    assert all(condition.status for condition in outlook.conditions if condition.type in present)
+
+
+def test_each_stage_has_a_condition_in_the_past_tense():
+    scene = training().with_succeeded("data", "train-1")
+    decision = scene.decide()
+    url = f"{DATA_URL}/{scene.revision}"
+    assert told(decision, reasons.DATA_STORED) == (True, "Succeeded", f"The data is stored under {url}.")
+    assert told(decision, reasons.TRAINED) == (False, "Pending", "Training round 2 of 2 waits for earlier stages (mine-1).")
+    assert told(decision, reasons.MINED) == (False, "Starting", f"Mining after round 1 of 2: RayJob {scene.child('mine-1')} is starting.")
+    assert told(decision, reasons.REPORTED) == (False, "Pending", "The report is written last.")
+    assert decision.outlook.url == url
+    assert decision.outlook.report_url == ""
+
+
+def test_all_conditions_are_true_in_the_end():
+    scene = training().with_succeeded("data", "train-1", "mine-1", "train-2")
+    decision = scene.decide()
+    assert {condition.type: condition.status for condition in decision.outlook.conditions} == {
+        "Ready": True,
+        "DataStored": True,
+        "Trained": True,
+        "Mined": True,
+        "Reported": True,
+    }
+    assert told(decision, reasons.TRAINED) == (True, "Succeeded", "2 trainings are done.")
+    assert told(decision, reasons.MINED) == (True, "Succeeded", "1 mining is done.")
+    assert decision.outlook.report_url == f"{DATA_URL}/{scene.revision}/report/index.html"
+
+
+def test_a_single_round_has_nothing_to_mine():
+    decision = Scene(merged(TRAINING, {"training": {"hardNegativeMining": {"rounds": 1}}})).decide()
+    assert told(decision, reasons.MINED) is None
+
+
+# --- what stands beside the children ------------------------------------------------------------------------------------------------------
+
+
+def companions_of(scene: Scene) -> list[Companion]:
+    """Everything that the scene's decision would make beside its jobs, as if it had been made."""
+    return [
+        Companion(
+            kind=making.manifest["kind"],
+            name=making.manifest["metadata"]["name"],
+            uid=f"uid-of-{making.manifest['kind']}",
+            applied=making.manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED],
+            ours=True,
+            run=making.manifest["metadata"]["labels"].get(names.LABEL_RUN, ""),
+        )
+        for making in scene.decide().makings
+        if making.manifest["kind"] not in {"RayJob", "Job"}
+    ]
+
+
+def test_companions_are_made_before_the_job_that_needs_them():
+    scene = nothing_but_data()
+    assert [making.manifest["kind"] for making in scene.decide().makings] == [
+        "ConfigMap",
+        "ServiceAccount",
+        "Role",
+        "RoleBinding",
+        "NetworkPolicy",
+        "RayJob",
+    ]
+
+
+def test_companions_that_are_there_are_left_alone():
+    scene = nothing_but_data()
+    scene.companions = companions_of(scene)
+    assert made(scene.decide()) == [scene.child("data")]
+
+
+def test_a_companion_that_somebody_deleted_is_made_again_while_work_goes_on():
+    scene = nothing_but_data().with_child("data", Work.RUNNING)
+    scene.companions = [companion for companion in companions_of(nothing_but_data()) if companion.kind != "Role"]
+    assert [making.manifest["kind"] for making in scene.decide().makings] == ["Role"]
+
+
+def test_companions_of_a_finished_data_set_are_not_made_again():
+    assert made(nothing_but_data().with_succeeded("data").decide()) == []
+
+
+def test_a_companion_that_the_administrator_changed_is_updated():
+    scene = nothing_but_data().with_child("data", Work.RUNNING)
+    scene.companions = companions_of(nothing_but_data())
+    networks = type(scene.config.networks)(allowed=("10.0.0.0/8",))
+    (making,) = scene.configured(networks=networks).decide().makings
+    assert (making.manifest["kind"], making.update) == ("NetworkPolicy", True)
+
+
+def test_the_manifest_of_an_earlier_run_goes_when_no_child_needs_it():
+    scene = nothing_but_data().with_child("data", Work.RUNNING)
+    old = Companion(kind="ConfigMap", name="street-0ldc0ffe", uid="old", applied="", ours=True, run="0ldc0ffe")
+    scene.companions = [*companions_of(nothing_but_data()), old]
+    assert [deletion.name for deletion in scene.decide().deletions] == ["street-0ldc0ffe"]
+    scene.with_child("train-9", Work.SUCCEEDED, run="0ldc0ffe", going=True)
+    assert [deletion.name for deletion in scene.decide().deletions] == []
+
+
+def test_somebody_elses_companion_is_never_deleted():
+    scene = nothing_but_data()
+    scene.companions = [Companion(kind="ConfigMap", name="street-0ldc0ffe", uid="x", applied="", ours=False, run="0ldc0ffe")]
+    assert scene.decide().deletions == ()
+
+
+def test_workers_that_train_together_get_a_service_before_their_job():
+    scene = Scene(merged(TRAINING, {"training": {"workers": 3}})).with_succeeded("data")
+    kinds = [making.manifest["kind"] for making in scene.decide().makings]
+    assert kinds[-2:] == ["Service", "Job"]
+    assert made(scene.decide(), "Service") == [scene.child("train-1")]
+
+
+# --- stopping, going on, cleaning up --------------------------------------------------------------------------------------------------------
+
+
+def test_suspending_without_a_queue_sets_the_childs_own_switch():
+    scene = Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING)
+    (switch,) = scene.decide().switches
+    assert (switch.kind, switch.name, switch.suspend) == ("RayJob", scene.child("data"), True)
+    assert scene.decide().deletions == ()
+
+
+def test_resuming_clears_the_switch():
+    scene = nothing_but_data().with_child("data", Work.SUSPENDED)
+    (switch,) = scene.decide().switches
+    assert switch.suspend is False
+
+
+def test_under_kueue_the_switch_is_kueues():
+    scene = Scene(QUEUED).with_child("data", Work.SUSPENDED)
+    assert scene.decide().switches == ()
+    assert scene.decide().deletions == ()
+
+
+def test_under_kueue_a_suspended_data_set_deletes_its_unfinished_child():
+    scene = Scene(merged(QUEUED, {"suspend": True})).with_succeeded("data").with_child("train-1", Work.RUNNING)
+    decision = scene.decide()
+    assert [deletion.name for deletion in decision.deletions] == [scene.child("train-1")]
+    assert decision.switches == ()
+
+
+def test_suspending_changes_neither_the_revision_nor_the_names():
+    assert Scene(merged(DATA_ONLY, {"suspend": True})).child("data") == nothing_but_data().child("data")
+
+
+def test_a_changed_spec_stops_the_children_of_the_one_before():
+    scene = nothing_but_data().with_child("data", Work.RUNNING, run="0ldc0ffe", revision_label="0" * 12)
+    (deletion,) = scene.decide().deletions
+    assert (deletion.name, deletion.uid, deletion.why) == ("street-0ldc0ffe-data", "uid-of-street-0ldc0ffe-data", "the spec has changed")
+
+
+def test_a_wrong_spec_stops_what_runs():
+    scene = nothing_but_data()
+    scene.with_child("data", Work.RUNNING).with_raw(output={"url": "/tmp/x"})
+    assert [deletion.why for deletion in scene.decide().deletions] == ["the spec cannot be used"]
+
+
+def test_finished_children_go_a_day_after_the_data_set_is_ready_but_for_the_last():
+    scene = training().with_succeeded("data", "train-1", "mine-1", "train-2", ended=timedelta(hours=23))
+    assert scene.decide().deletions == ()
+    assert scene.decide().wake_after == pytest.approx(3600)
+    scene = training().with_succeeded("data", "train-1", "mine-1", "train-2", ended=timedelta(hours=24))
+    assert [deletion.name for deletion in scene.decide().deletions] == [scene.child(role) for role in ("data", "train-1", "mine-1")]
+
+
+def test_it_stays_ready_when_only_the_last_child_is_left():
+    scene = training().with_succeeded("train-2", ended=timedelta(days=300))
+    assert told(scene.decide(), reasons.READY)[:2] == (True, "Succeeded")
+    assert jobs(scene.decide()) == []
+    assert scene.decide().deletions == ()
+
+
+def test_a_somebody_elses_child_is_never_deleted():
+    scene = nothing_but_data().with_child("data", Work.RUNNING, run="0ldc0ffe", ours=False)
+    assert scene.decide().deletions == ()
+
+
+WAKES: dict[str, tuple[Callable[[], Scene], float | None]] = {
+    "a job that starts is looked at again": (lambda: nothing_but_data().with_child("data", Work.STARTING), 10.0),
+    "a running job brings its own news": (lambda: nothing_but_data().with_child("data", Work.RUNNING), None),
+    "a retry wakes at its time": (lambda: nothing_but_data().with_child("data", Work.FAILED, ended=timedelta(seconds=5)), 15.0),
+    "a stalled data set sleeps": (lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.INPUT), None),
+    "a wrong spec sleeps": (lambda: nothing_but_data().with_raw(output={"url": "x"}), None),
+}
+
+
+@pytest.mark.parametrize(("scene", "seconds"), WAKES.values(), ids=WAKES.keys())
+def test_wakes(scene, seconds):
+    assert scene().decide().wake_after == seconds
+
+
+def test_counters_of_another_revision_are_forgotten():
+    scene = nothing_but_data().but(status={"revision": "0" * 12, "images": {"stored": 5}})
+    assert scene.decide().outlook.forget_progress
+    assert not nothing_but_data().but(status={"revision": scene.revision}).decide().outlook.forget_progress
+
+
+# --- deletion ------------------------------------------------------------------------------------------------------------------------------
+
+KEEP = DATA_ONLY
+DELETE = merged(DATA_ONLY, {"deletionPolicy": "Delete"})
+
+
+def test_the_finalizer_comes_with_the_policy():
+    assert Scene(DELETE).decide().finalizers == (names.FINALIZER,)
+    assert Scene(KEEP).decide().finalizers is None
+
+
+def test_the_finalizer_goes_when_the_policy_changes_and_other_peoples_stay():
+    scene = Scene(KEEP).but(finalizers=("example.org/theirs", names.FINALIZER))
+    assert scene.decide().finalizers == ("example.org/theirs",)
+
+
+def test_with_retain_a_deleted_object_is_let_go():
+    decision = Scene(KEEP).being_deleted().decide()
+    assert decision.finalizers == ()
+    assert (decision.outlook, decision.makings) == (None, ())
+
+
+def test_what_still_writes_is_stopped_before_the_data_goes():
+    scene = Scene(DELETE).being_deleted().with_child("data", Work.RUNNING)
+    decision = scene.decide()
+    assert [deletion.name for deletion in decision.deletions] == [scene.child("data")]
+    assert jobs(decision) == []
+    assert told(decision, reasons.READY) == (
+        False,
+        "DeletingData",
+        f"Waiting for RayJob {scene.child('data')} to stop before the data is deleted.",
+    )
+
+
+def test_then_a_job_deletes_the_data():
+    scene = Scene(DELETE).being_deleted().with_succeeded("data")
+    decision = scene.decide()
+    assert jobs(decision) == [scene.child("delete")]
+    assert decision.finalizers is None
+    command = manifests(decision)["Job"]["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert command == ["negset", "job", "delete", "--file", "/etc/negset/dataset.yaml", "--cluster"]
+
+
+def test_the_deleting_job_has_its_manifest_and_identity_even_where_they_were_collected_already():
+    decision = Scene(DELETE).being_deleted().decide()
+    assert [making.manifest["kind"] for making in decision.makings][:2] == ["ConfigMap", "ServiceAccount"]
+
+
+def test_when_the_data_is_gone_the_object_goes():
+    decision = Scene(DELETE).being_deleted().with_child("delete", Work.SUCCEEDED).decide()
+    assert decision.finalizers == ()
+
+
+def test_data_that_cannot_be_deleted_holds_the_object_and_says_why():
+    scene = Scene(DELETE).being_deleted().with_child("delete", Work.FAILED, message="Job d failed with exit code 1: access denied.")
+    decision = scene.decide()
+    assert decision.finalizers is None
+    assert told(decision, reasons.STALLED) == (
+        True,
+        "DeletionFailed",
+        f"The data could not be deleted. Job d failed with exit code 1: access denied. To have it tried again, delete Job {scene.child('delete')}. "
+        "To keep the data and let the object go, set spec.deletionPolicy to Retain.",
+    )
+
+
+def test_a_spec_that_cannot_be_used_does_not_lose_the_data_silently():
+    decision = Scene(DELETE).being_deleted().with_raw(output={"url": "/tmp/x"}).decide()
+    assert told(decision, reasons.STALLED)[1] == "DeletionFailed"
+    assert decision.finalizers is None
+
+
+def test_the_clock_is_an_argument():
+    scene = nothing_but_data().with_child("data", Work.FAILED)
+    assert jobs(scene.but(now=NOW + timedelta(minutes=1)).decide()) == [scene.child("data", 2)]
