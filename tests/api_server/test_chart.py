@@ -57,6 +57,13 @@ def test_the_chart_is_accepted_twice_without_a_change(api_server, installed):
     assert versions() == before
 
 
+def test_one_file_for_kubectl_is_accepted_in_the_order_that_it_has(api_server):
+    namespace = f"negset-{secrets.token_hex(4)}"
+    values = {"createNamespace": True, "fullnameOverride": namespace}
+    objects.apply(api_server.dynamic, helm.render(values, namespace))
+    assert objects.find(api_server.dynamic, "apps/v1", "Deployment", namespace, namespace)
+
+
 def test_everything_that_can_be_switched_on_is_accepted(api_server):
     namespace = api_server.namespace()
     values = {

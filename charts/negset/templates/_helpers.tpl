@@ -96,5 +96,5 @@ Kubernetes lets nobody grant what they do not have.
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [events]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, create]
 {{- end -}}
