@@ -57,12 +57,12 @@ class Located(NamedTuple):
 def locate(annotations: Annotations) -> Located:
     """Finds each annotation's picture."""
     ids = np.array([image.id for image in annotations.images], np.int64)
-    positions = _positions(ids, annotations.image_ids)
+    positions = positions_of(annotations.image_ids, ids)
     listed = positions >= 0
     return Located(positions[listed], annotations.category_ids[listed])
 
 
-def _positions(ids: Ids, wanted: Ids) -> npt.NDArray[np.intp]:
+def positions_of(wanted: Ids, ids: Ids) -> npt.NDArray[np.intp]:
     """For each wanted id, where it is among the (unique) ids; -1 where it is not."""
     if not ids.size:
         return np.full(wanted.size, -1, np.intp)

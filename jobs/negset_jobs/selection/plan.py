@@ -15,7 +15,7 @@ from negset_api.values import License, Plan, PlannedImage, ShardPlan, digest
 from negset_jobs.selection import ordering, urls
 from negset_jobs.selection.classes import resolve
 from negset_jobs.selection.coco import Annotations, Ids, Image
-from negset_jobs.selection.filters import REJECTIONS, Guarded, Located, Mask, locate, rejections
+from negset_jobs.selection.filters import REJECTIONS, Guarded, Located, Mask, locate, positions_of, rejections
 from negset_jobs.selection.sharding import shards
 
 BYTES_PER_IMAGE: Final = 18 * 2**30 // 118_287
@@ -42,8 +42,8 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     _check_fields(template, identity, [annotations.images[position] for position in candidates.positions])
 
     chosen = candidates.drawn.order[: spec.selection.count]
-    images = [_planned(spec, annotations, candidates, place) for place in chosen]
-    entries = [annotations.images[position] for position in candidates.positions[chosen]]
+    entries = [annotations.images[position] for position in candidates.positions[chosen].tolist()]
+    images = _planned(spec, entries, candidates, chosen)
     return Plan(
         inputs=_inputs(spec, annotations, guarded),
         excluded_classes=tuple(dict.fromkeys(category.name for category in annotations.categories if category.id in excluded)),
@@ -111,36 +111,49 @@ def _check_fields(template: str, identity: tuple[str, ...], candidates: Sequence
             )
 
 
-def _planned(spec: NegativeDatasetSpec, annotations: Annotations, candidates: _Candidates, place: int) -> PlannedImage:
-    image = annotations.images[candidates.positions[place]]
-    scene, size = candidates.scenes[int(candidates.strata[place])]
-    rank = int(candidates.drawn.ranks[place]) + 1
-    fields = {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
-    return PlannedImage(
-        image_id=image.id,
-        url=urls.image_url(spec.source.coco.image_url, fields),
-        file_name=image.file_name,
-        width=int(image.width or 0),
-        height=int(image.height or 0),
-        license=image.license or 0,
-        scene=scene,
-        reason=_reason(spec, scene, rank, size, len(candidates.positions)),
-        page=urls.photo_page(fields["flickr_url"]),
-    )
+def _planned(
+    spec: NegativeDatasetSpec, entries: Sequence[Image], candidates: _Candidates, chosen: npt.NDArray[np.intp]
+) -> list[PlannedImage]:
+    """What the plan says of each chosen picture: `entries` and `chosen` (places among the candidates) are in plan order."""
+    template, reasons = spec.source.coco.image_url, _Reasons(spec, len(candidates.positions))
+    planned = []
+    for image, stratum, rank in zip(entries, candidates.strata[chosen].tolist(), candidates.drawn.ranks[chosen].tolist(), strict=True):
+        scene, size = candidates.scenes[stratum]
+        fields = {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
+        planned.append(
+            PlannedImage(
+                image_id=image.id,
+                url=urls.image_url(template, fields),
+                file_name=image.file_name,
+                width=int(image.width or 0),
+                height=int(image.height or 0),
+                license=image.license or 0,
+                scene=scene,
+                reason=reasons.sentence(stratum, scene, rank + 1, size),
+                page=urls.photo_page(fields["flickr_url"]),
+            )
+        )
+    return planned
 
 
-def _reason(spec: NegativeDatasetSpec, scene: str, rank: int, size: int, candidates: int) -> str:
-    """Why a picture was chosen, as one sentence without a full stop."""
-    classes = spec.exclude_classes
-    if len(classes) > _MOST_NAMES:
-        free = f"shows none of the {len(classes)} excluded classes"
-    else:
-        free = f"shows no {' or '.join(filter(None, (', '.join(classes[:-1]), classes[-1])))}"
-    if spec.selection.strategy == "Random":
-        return f"{free}; drawn at random (rank {rank} of {candidates})"
-    if scene == _UNANNOTATED_SCENE:
-        return f"{free}, nor any other annotated object; drawn for the pictures without annotations (rank {rank} of {size})"
-    return f"{free}; drawn for {scene!r} (rank {rank} of {size})"
+class _Reasons:
+    """Why pictures are chosen, each as one sentence without a full stop."""
+
+    def __init__(self, spec: NegativeDatasetSpec, candidates: int) -> None:
+        classes = spec.exclude_classes
+        if len(classes) > _MOST_NAMES:
+            self._free = f"shows none of the {len(classes)} excluded classes"
+        else:
+            self._free = f"shows no {' or '.join(filter(None, (', '.join(classes[:-1]), classes[-1])))}"
+        self._random = spec.selection.strategy == "Random"
+        self._candidates = candidates
+
+    def sentence(self, stratum: int, scene: str, rank: int, size: int) -> str:
+        if self._random:
+            return f"{self._free}; drawn at random (rank {rank} of {self._candidates})"
+        if stratum == ordering.UNANNOTATED:
+            return f"{self._free}, nor any other annotated object; drawn for the pictures without annotations (rank {rank} of {size})"
+        return f"{self._free}; drawn for {scene!r} (rank {rank} of {size})"
 
 
 def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids) -> tuple[ShardPlan, ...]:
@@ -184,15 +197,18 @@ def _remaining(annotations: Annotations, located: Located, chosen: npt.NDArray[n
     mask = np.zeros(len(annotations.images), bool)
     mask[chosen] = True
     shown = located.only(mask[located.positions])
-    pairs = {(position, category) for position, category in zip(shown.positions.tolist(), shown.category_ids.tolist(), strict=True)}
-    names_by_id = {category.id: category.name for category in annotations.categories}
-    counts: dict[str, int] = {}
-    for _, name in {(position, names_by_id[category]) for position, category in pairs}:
-        counts[name] = counts.get(name, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    # A name stands for every category that has it, and a picture counts once however many annotations it has.
+    class_names = sorted({category.name for category in annotations.categories})
+    numbers = {name: number for number, name in enumerate(class_names)}
+    by_category = np.array([numbers[category.name] for category in annotations.categories], np.intp)
+    ids = np.array([category.id for category in annotations.categories], np.int64)
+    pairs = np.unique(shown.positions * len(class_names) + by_category[positions_of(shown.category_ids, ids)])
+    counts = np.bincount(pairs % len(class_names), minlength=len(class_names)).tolist()
+    shown_classes = [(name, count) for name, count in zip(class_names, counts, strict=True) if count]
+    return dict(sorted(shown_classes, key=lambda item: -item[1]))
 
 
 def _inputs(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> str:
-    guarded_ids = sorted(image.id for image in annotations.images if guarded.match(image))
+    guarded_ids = sorted(image.id for image in annotations.images if guarded.match(image)) if guarded.ids else []
     held_out = spec.training.held_out_percent if spec.training else None
     return digest(spec.source.coco.image_url, spec.exclude_classes, spec.selection, held_out, annotations.digest, guarded_ids)
