@@ -96,6 +96,10 @@ class Cluster:
         with contextlib.suppress(FileNotFoundError):
             os.remove(self.layout.held_down(program))
 
+    def kill_processes(self, word: str) -> int:
+        """Ends by SIGKILL every process in the nodes' containers whose command line has `word`, and returns how many there were."""
+        return sum(machine.kill_processes(node.cgroup, word) for node in self.layout.nodes)
+
     def lose_node(self, number: int) -> None:
         """Ends everything that runs on a node, containers included, as when its power goes, until `return_node`."""
         node = self._node(number)

@@ -110,6 +110,17 @@ def kill_cgroup(name: str) -> None:
         time.sleep(0.05)
 
 
+def kill_processes(name: str, word: str) -> int:
+    """Kills the processes of a control group, and of those inside it, whose command line has `word`. Returns how many there were."""
+    killed = 0
+    for process in _processes(name):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError), open(f"/proc/{process}/cmdline", "rb") as stream:
+            if word.encode() in stream.read():
+                os.kill(process, signal.SIGKILL)
+                killed += 1
+    return killed
+
+
 def remove_cgroup(name: str) -> None:
     """Removes an empty control group with those inside it."""
     for top in cgroups(name):

@@ -1,0 +1,101 @@
+"""With `queueName`, a real Kueue decides when a data set runs. Needs a cluster with Kueue: `make test-cluster KUEUE=1`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import ResourceNotFoundError
+from tenant import Tenant
+from testbed import objects
+from testbed.objects import Object
+from testbed.surroundings import Surroundings
+
+from negset_api import names
+from negset_jobs.demo import dataset as demo
+
+Timed = Callable[[str], AbstractContextManager[None]]
+MINUTES = 60
+
+KUEUE = "kueue.x-k8s.io/v1beta2"
+RAY_JOB = ("ray.io/v1", "RayJob")
+
+
+@pytest.fixture
+def tenant(make_tenant: Callable[[str], Tenant], release: str) -> Tenant:
+    return make_tenant("team-a")
+
+
+@pytest.fixture
+def queue(client: DynamicClient, tenant: Tenant) -> Iterator[str]:
+    """A queue that has room for one data set's Ray cluster of a head and one worker, and not for two. Returns its name."""
+    try:
+        client.resources.get(api_version=KUEUE, kind="ClusterQueue")
+    except ResourceNotFoundError:
+        pytest.skip("NOT TESTED, for want of Kueue in this cluster: run `make test-cluster KUEUE=1`")
+    name = tenant.namespace
+    quota = [{"name": "cpu", "nominalQuota": "300m"}, {"name": "memory", "nominalQuota": "64Gi"}]
+    objects.apply(
+        client,
+        [
+            {"apiVersion": KUEUE, "kind": "ResourceFlavor", "metadata": {"name": name}},
+            {
+                "apiVersion": KUEUE,
+                "kind": "ClusterQueue",
+                "metadata": {"name": name},
+                "spec": {
+                    "namespaceSelector": {},
+                    "resourceGroups": [{"coveredResources": ["cpu", "memory"], "flavors": [{"name": name, "resources": quota}]}],
+                },
+            },
+            {"apiVersion": KUEUE, "kind": "LocalQueue", "metadata": {"name": "team", "namespace": name}, "spec": {"clusterQueue": name}},
+        ],
+    )
+    yield "team"
+    tenant.kubectl("delete", f"{names.PLURAL}", "--all", "--timeout=120s")
+    tenant.kubectl("delete", f"clusterqueue/{name}", f"resourceflavor/{name}", "--timeout=60s")
+
+
+def test_two_data_sets_in_a_queue_for_one_run_one_after_the_other(
+    tenant: Tenant, queue: str, around: Surroundings, pictures: tuple[str, demo.Truth], timed: Timed
+) -> None:
+    for name in ("first", "second"):
+        tenant.apply(_data_only(tenant.namespace, name, queue, around.bucket, pictures[0]))
+    together, deadline = 0, time.monotonic() + 10 * MINUTES
+    with timed("two data sets in a queue for one"):
+        while not all(_ready(tenant, name) for name in ("first", "second")):
+            together = max(together, _running(tenant))
+            for name in ("first", "second"):
+                assert objects.condition(tenant.dataset(name), "Stalled") != "True", tenant.dataset(name)["status"]
+            assert time.monotonic() < deadline, "not both were Ready in 10 minutes"
+            time.sleep(0.5)
+    assert together == 1
+
+
+def _data_only(namespace: str, name: str, queue: str, bucket: str, url: str) -> Object:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "source": {"coco": {"annotations": f"{url}/{demo.ANNOTATIONS}"}},
+            "excludeClasses": [demo.OBJECT],
+            "selection": {"count": 24, "allowFewer": True},
+            "download": {"maxFailedPercent": 50},
+            "output": {"url": f"s3://{bucket}/negatives", "secretName": "s3-credentials"},
+            "ray": {"workers": 1},
+            "queueName": queue,
+        },
+    }
+
+
+def _ready(tenant: Tenant, name: str) -> bool:
+    return objects.condition(tenant.dataset(name), "Ready") == "True"
+
+
+def _running(tenant: Tenant) -> int:
+    """How many RayJobs Kueue lets run now."""
+    return sum(not job["spec"].get("suspend") and not job["status"].get("endTime") for job in tenant.children(RAY_JOB) if job.get("status"))
