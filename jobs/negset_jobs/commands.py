@@ -19,6 +19,7 @@ from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Report, decode
 from negset_jobs import console, pipeline
 from negset_jobs.access import Access, parse_networks
+from negset_jobs.on_kubernetes import StatusProgress, StatusWriter
 from negset_jobs.progress import Progress
 from negset_jobs.store import MissingObject, Store
 
@@ -111,7 +112,8 @@ def job(options: argparse.Namespace) -> int:
     if options.stage != "data" and options.round not in opened.rounds:
         numbers = ", ".join(map(str, opened.rounds)) or "none: the manifest asks for no training"
         raise InvalidInput(f"--round: expected one of this data set's rounds ({numbers}), got {options.round}")
-    progress = _progress(dataset, options)
+    writer = _status_writer(dataset, options)
+    progress = console.for_stream() if writer is None else StatusProgress(writer.write, console.for_stream())
     match options.stage:
         case "data":
             _data(opened, progress)
@@ -123,12 +125,14 @@ def job(options: argparse.Namespace) -> int:
                 pipeline.report(opened, progress)
         case "mine":
             _mine(opened, options.round, progress)
+    if writer is not None:
+        writer.write(pipeline.status(opened))
     return 0
 
 
 def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
     opened = pipeline.prepare(dataset, _access(options))
-    progress = _progress(dataset, options)
+    progress = console.for_stream()
     pipeline.check(opened)
     if pipeline.data_missing(opened):
         _data(opened, progress)
@@ -202,12 +206,9 @@ def _access(options: argparse.Namespace) -> Access:
     return Access(allowed_networks=parse_networks(tuple(options.allow_address), "--allow-address"), local_files=not options.cluster)
 
 
-def _progress(dataset: NegativeDataset, options: argparse.Namespace) -> Progress:
-    if not options.cluster:
-        return console.for_stream()
-    from negset_jobs.on_kubernetes import StatusProgress
-
-    return StatusProgress(dataset.metadata, console.for_stream())
+def _status_writer(dataset: NegativeDataset, options: argparse.Namespace) -> StatusWriter | None:
+    """The way to the object's status, on a cluster."""
+    return StatusWriter(dataset.metadata) if options.cluster else None
 
 
 def _plan_as_json(value: Plan) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from negset_api import names
 from negset_api.spec import Metadata
-from negset_jobs.progress import Progress
+from negset_jobs.progress import DOWNLOADING_NEGATIVES, LOSS, Progress
 
 log = logging.getLogger(__name__)
 
@@ -21,52 +21,17 @@ SECONDS_BETWEEN_WRITES: Final = 5.0
 """Often enough for a person who watches; 1,000 data sets that work at the same time cost the API server 200 small writes a second."""
 
 
-class StatusProgress:
-    """Shows progress on `shown` and writes it into the object's status."""
+class StatusWriter:
+    """Writes fields of one object's status. Never raises: a job whose work succeeds has succeeded, whatever its status says."""
 
-    def __init__(self, metadata: Metadata, shown: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, metadata: Metadata) -> None:
         from kubernetes import client, config
 
         config.load_incluster_config()
         self._api = client.CustomObjectsApi()
         self._metadata = metadata
-        self._shown = shown
-        self._clock = clock
-        self._written = float("-inf")
 
-    def start(self, stage: str, total: int, unit: str) -> None:
-        self._shown.start(stage, total, unit)
-        self._total, self._unit = total, unit
-        self._done = self._failed = 0
-        self._loss = ""
-        self._began = self._clock()
-        self._write()
-
-    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
-        self._shown.advance(done, failed=failed, note=note)
-        self._done += done
-        self._failed += failed
-        if note.startswith("loss "):
-            self._loss = note.removeprefix("loss ")
-        if self._clock() - self._written >= SECONDS_BETWEEN_WRITES:
-            self._write()
-
-    def finish(self) -> None:
-        self._shown.finish()
-        self._write()
-
-    def _write(self) -> None:
-        self._written = self._clock()
-        elapsed = self._written - self._began
-        progress: dict[str, Any] = {
-            "percent": 100 * self._done // self._total if self._total else 100,
-            "secondsLeft": round(elapsed * (self._total - self._done) / self._done) if self._done else 0,
-        }
-        status: dict[str, Any] = {"progress": progress}
-        if self._unit == "steps":
-            progress |= {"step": self._done, "loss": self._loss}
-        elif self._unit == "images":
-            status["images"] = {"planned": self._total, "stored": self._done - self._failed, "failed": self._failed}
+    def write(self, status: Mapping[str, Any]) -> None:
         try:
             self._api.patch_namespaced_custom_object_status(
                 names.GROUP,
@@ -80,4 +45,48 @@ class StatusProgress:
                 _request_timeout=5,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the work
-            log.warning("cannot write progress to the status: %s", " ".join(str(error).split()))
+            log.warning("cannot write to the status: %s", " ".join(str(error).split()))
+
+
+class StatusProgress:
+    """Shows progress on `shown`, and writes it into the object's status now and then."""
+
+    def __init__(self, write: Callable[[Mapping[str, Any]], None], shown: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+        self._send = write
+        self._shown = shown
+        self._clock = clock
+
+    def start(self, stage: str, total: int, unit: str) -> None:
+        self._shown.start(stage, total, unit)
+        self._stage, self._total, self._unit = stage, total, unit
+        self._done = self._failed = 0
+        self._loss = ""
+        self._began = self._clock()
+        self._write()
+
+    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
+        self._shown.advance(done, failed=failed, note=note)
+        self._done += done
+        self._failed += failed
+        if note.startswith(LOSS):
+            self._loss = note.removeprefix(LOSS)
+        if self._clock() - self._written >= SECONDS_BETWEEN_WRITES:
+            self._write()
+
+    def finish(self) -> None:
+        self._shown.finish()
+        self._write()
+
+    def _write(self) -> None:
+        self._written = self._clock()
+        elapsed = self._written - self._began
+        progress: dict[str, Any] = {
+            "percent": 100 * self._done // self._total if self._total else 100,
+            "secondsLeft": round(elapsed * (self._total - self._done) / self._done) if self._done else None,
+            "step": self._done if self._unit == "steps" else None,
+            "loss": self._loss or None,
+        }
+        status: dict[str, Any] = {"progress": progress}
+        if self._stage == DOWNLOADING_NEGATIVES:
+            status["images"] = {"planned": self._total, "stored": self._done - self._failed, "failed": self._failed}
+        self._send(status)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.revision import revision
 from negset_api.spec import NegativeDataset
+from negset_api.status import ImagesStatus, RoundStatus, Status
 from negset_api.validation import manifest
 from negset_api.values import Labels, Mining, Plan, Positives, Records, Report, Round, Value, decode, encode
 from negset_jobs.access import Access
@@ -151,6 +152,27 @@ def report(run: Run, progress: Progress) -> Report:
 
     existing = done(run.store, names.REPORT, Report)
     return existing if existing is not None else report_stage(run.store, run.dataset, progress)
+
+
+def status(run: Run) -> dict[str, Any]:
+    """What the finished stages add to the object's status: counters of the pictures, and what each round was worth, as far as they are known."""
+    records = done(run.store, names.RECORDS, Records)
+    rounds = [value for number in run.rounds if (value := done(run.store, names.round_marker(number), Round)) is not None]
+    images = None
+    if records is not None:
+        images = ImagesStatus(planned=records.planned, stored=records.stored, failed=records.planned - records.stored, bytes=records.bytes)
+    worth = tuple(
+        RoundStatus(
+            round=value.number,
+            false_positives_per_image=f"{value.measurement.false_positives_per_image:.3f}",
+            recall=f"{value.measurement.recall:.3f}",
+            average_precision=f"{value.measurement.average_precision:.3f}",
+        )
+        for value in rounds
+    )
+    newest = worth[-1].false_positives_per_image if worth and worth[-1].round else ""
+    fields: dict[str, Any] = msgspec.to_builtins(Status(images=images, rounds=worth, false_positives_per_image=newest))
+    return fields
 
 
 def delete(run: Run) -> None:
