@@ -13,6 +13,7 @@ import pytest
 import yaml
 from kubernetes.client import AuthorizationV1Api, RbacAuthorizationV1Api
 from kubernetes.dynamic.exceptions import UnprocessibleEntityError
+from operators import TRAINING, Hand, eventually, running
 from testbed import objects
 from tests.unit.chart import helm
 
@@ -140,6 +141,31 @@ def test_an_operator_that_is_limited_to_a_namespace_may_do_nothing_in_another(ap
     for resource in ("negativedatasets.negset.dev", "pods", "configmaps", "jobs.batch"):
         assert not may(api_server, user, f"list {resource}", other)
         assert not may(api_server, user, f"list {resource}", "")
+
+
+@pytest.mark.parametrize("limited", [False, True], ids=["cluster-wide", "limited to its namespace"])
+def test_the_operator_does_all_its_work_with_the_rights_that_the_chart_gives(api_server, namespace, caplog, limited):
+    home = api_server.namespace(f"negset-{secrets.token_hex(4)}")
+    values = {"fullnameOverride": home, "watchNamespaces": [namespace] if limited else [], "crds": {"install": False}}
+    objects.apply(api_server.dynamic, helm.render(values, home))
+    hand = Hand(api_server, namespace)
+    collecting = api_server.controllers("garbage-collector-controller")
+    with collecting, running(api_server, namespace, kubeconfig=api_server.kubeconfig_of(home, home)):
+        hand.create(**{**TRAINING, "training": {**TRAINING["training"], "workers": 2}}, deletionPolicy="Delete")
+        (data,) = eventually("a RayJob", hand.ray_jobs)
+        hand.ray_succeeds(data)
+        eventually("a training Job of two workers", hand.jobs)
+        assert [item for item in hand.all("v1", "Service") if item["spec"]["clusterIP"] == "None"]
+        hand.change(suspend=True)
+        eventually("the Job is suspended", lambda: all(job["spec"]["suspend"] for job in hand.all("batch/v1", "Job")))
+        hand.change(suspend=False, selection={"count": 200})
+        eventually("what ran for the old spec is gone", lambda: not hand.jobs())
+        eventually("a RayJob for the changed spec", lambda: hand.ray_jobs() not in ([], [data]))
+        hand.delete()
+        eventually("a job that deletes the data", lambda: any("delete" in name for name in hand.jobs()))
+        assert [event["reason"] for event in hand.all("v1", "Event")]
+    refused = [record.getMessage() for record in caplog.records if "forbidden" in record.getMessage().lower()]
+    assert refused == []
 
 
 PEOPLE = {
