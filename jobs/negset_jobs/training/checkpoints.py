@@ -16,7 +16,7 @@ from typing import Final, Self
 import msgspec
 
 from negset_api import names
-from negset_api.errors import WorkFailed
+from negset_api.errors import Interrupted, WorkFailed
 from negset_api.values import Value, decode, encode
 from negset_jobs.store import Store
 
@@ -82,7 +82,7 @@ class Uploader:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._pool.shutdown(wait=True)
-        if error is None:
+        if error is None or isinstance(error, Interrupted):  # which promises that the checkpoint is saved
             self.wait()
 
     def save(self, local: str, step: int, pictures: int, blanks: int) -> None:

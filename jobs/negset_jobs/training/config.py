@@ -110,6 +110,11 @@ def patch_training(config: Config, training: Training) -> Config:
     train = patched.train_config
     if training.batch_size is not None:
         train.batch_size = training.batch_size
+    if train.optimizer.use_moving_average:  # its default
+        log.info(
+            "train_config.optimizer.use_moving_average is set to false: the weights that are measured and exported are those that are trained"
+        )
+        train.optimizer.use_moving_average = False
     _scale_learning_rate(train, training.steps)
     train.num_steps = training.steps
     _patch_mining(patched, training)

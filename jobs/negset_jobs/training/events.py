@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import glob
+import statistics
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from negset_jobs.training import compat  # noqa: F401  isort: skip
 import tensorflow as tf
@@ -13,15 +14,17 @@ from tensorflow.core.util import event_pb2
 from negset_api.values import LossPoint
 
 CLASSIFICATION, LOCALIZATION, TOTAL = "classification", "localization", "total"
-_TAG: Final = "Loss/negset/"
+_SPEED: Final = "steps_per_sec"
+# The tags are those of the API's own loop.
+_TAGS: Final = {TOTAL: "Loss/total_loss", CLASSIFICATION: "Loss/classification_loss", LOCALIZATION: "Loss/localization_loss"}
 MOST_POINTS: Final = 500
 
 
 def write(step: int, losses: dict[str, float], steps_per_second: float, learning_rate: float) -> None:
     """Writes one point to the default summary writer."""
     for name, value in losses.items():
-        tf.summary.scalar(_TAG + name, value, step=step)
-    tf.summary.scalar("steps_per_sec", steps_per_second, step=step)
+        tf.summary.scalar(_TAGS[name], value, step=step)
+    tf.summary.scalar(_SPEED, steps_per_second, step=step)
     tf.summary.scalar("learning_rate", learning_rate, step=step)
 
 
@@ -31,7 +34,7 @@ def losses(folder: str, most: int = MOST_POINTS) -> tuple[LossPoint, ...]:
     Where a training was lost after its last checkpoint, the steps made twice count as they were the second time.
     """
     curve: dict[int, dict[str, float]] = {}
-    for path in sorted(glob.glob(f"{glob.escape(folder)}/*tfevents*")):
+    for path in _files(folder):
         points = _points(path)
         if points:
             first = min(points)
@@ -45,19 +48,32 @@ def losses(folder: str, most: int = MOST_POINTS) -> tuple[LossPoint, ...]:
     )
 
 
+def steps_per_second(folder: str) -> float:
+    """The median over the event files of `folder`; 0 where there is none. The first chunk of steps, in which the graph is traced, does not move a median."""
+    speeds = [value for path in _files(folder) for _, tag, value in _scalars(path) if tag == _SPEED]
+    return statistics.median(speeds) if speeds else 0.0
+
+
+def _files(folder: str) -> list[str]:
+    """In the order of the attempts: the names begin with the time."""
+    return sorted(glob.glob(f"{glob.escape(folder)}/*tfevents*"))
+
+
 def _points(path: str) -> dict[int, dict[str, float]]:
+    names = {tag: name for name, tag in _TAGS.items()}
     points: dict[int, dict[str, float]] = {}
-    for event in _events(path):
-        for value in event.summary.value:
-            if value.tag.startswith(_TAG):
-                points.setdefault(event.step, {})[value.tag.removeprefix(_TAG)] = float(tf.make_ndarray(value.tensor))
-    return {step: values for step, values in points.items() if values.keys() >= {TOTAL, CLASSIFICATION, LOCALIZATION}}
+    for step, tag, value in _scalars(path):
+        if tag in names:
+            points.setdefault(step, {})[names[tag]] = value
+    return {step: values for step, values in points.items() if values.keys() == _TAGS.keys()}
 
 
-def _events(path: str) -> Iterator[Any]:
-    """The file's events; a last one that was cut off by a sudden end is left out."""
+def _scalars(path: str) -> Iterator[tuple[int, str, float]]:
+    """Step, tag and value of the file's scalars; a last event that was cut off by a sudden end is left out."""
     try:
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
-            yield event_pb2.Event.FromString(record)
+            event = event_pb2.Event.FromString(record)
+            for value in event.summary.value:
+                yield event.step, value.tag, float(tf.make_ndarray(value.tensor))
     except tf.errors.DataLossError:
         return

@@ -16,7 +16,7 @@ def export(model: Any, folder: str) -> None:
 
     The signature is that of `exporter_lib_v2.DetectionFromImageModule`: `input_tensor`, uint8 of shape (1, height, width, 3), to `detection_boxes` (normalised),
     `detection_scores`, `detection_classes` (from 1), `num_detections` and the model's raw outputs, all float32. That module is not used, because saving it also records every Keras layer
-    for being built again in Python, which takes ten times as long and serves nobody.
+    for being built again in Python, which takes most of a minute even for a small model.
     """
 
     def serve(input_tensor: Any) -> dict[str, Any]:

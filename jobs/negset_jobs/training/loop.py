@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import signal
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,13 +23,13 @@ import msgspec
 from negset_jobs.training import compat  # noqa: F401  isort: skip
 import tensorflow as tf
 from object_detection import model_lib_v2
-from object_detection.builders import model_builder, optimizer_builder
+from object_detection.builders import optimizer_builder
 from object_detection.core import standard_fields
 from object_detection.utils import config_util
 
 from negset_api.errors import Interrupted, InvalidInput, WorkFailed
 from negset_jobs.progress import Progress
-from negset_jobs.training import events
+from negset_jobs.training import events, models
 from negset_jobs.training.checkpoints import KEPT
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 _CHUNKS: Final = 200  # points of the loss curve that a training gives at least, where it has as many steps
 _MOST_STEPS: Final = 100  # steps between two looks at the clock, the signals and the losses
 _CHUNK_SECONDS: Final = 2.0  # how long a request to stop waits at most, about
+_LONGEST_REASON: Final = 400  # characters of the API's own words in a message
 _BLANKS: Final = "blanks"
 _STOP: Final = "stop"
 
@@ -51,11 +53,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """What a training did. `pictures` and `blanks` count what was fed, over all attempts; `steps_per_second` leaves out the first chunk, which builds the graph."""
+    """What was fed to a training, over all its attempts: pictures, and those of them without any box."""
 
     pictures: int
     blanks: int
-    steps_per_second: float
 
 
 Save = Callable[[str, int, int, int], None]
@@ -67,7 +68,7 @@ def strategy() -> Any:
     cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
     if sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")) > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    return tf.distribute.MirroredStrategy() if len(tf.config.list_physical_devices("GPU")) > 1 else tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy() if tf.config.list_physical_devices("GPU") else tf.distribute.get_strategy()
 
 
 def train(
@@ -103,10 +104,12 @@ def train(
         while step < steps:
             count = min(clock.chunk, steps - step, checkpoint_every - step % checkpoint_every)
             began = time.perf_counter()
-            sums = {name: float(value) for name, value in trainer.run(batches, count, stop=stop.is_set()).items()}
+            with _refusals():
+                sums = trainer.run(batches, count, stop=stop.is_set())
             clock.took(count, time.perf_counter() - began)
             step, pictures, blanks = step + count, pictures + count * batch, blanks + round(sums.pop(_BLANKS))
-            halted = sums.pop(_STOP) > 0 if several else stop.is_set()
+            flagged = sums.pop(_STOP) > 0
+            halted = flagged if several else stop.is_set()  # several workers have to stop at the same step
             losses = {name: value / count for name, value in sums.items()}
             _require_finite(losses, step)
             events.write(step, losses, clock.steps_per_second, trainer.learning_rate())
@@ -121,7 +124,7 @@ def train(
                     f"stopped after step {step} of {steps}, as asked; its checkpoint is saved, and the next run goes on from there"
                 )
         progress.finish()
-    return Trained(pictures=pictures, blanks=blanks, steps_per_second=clock.average)
+    return Trained(pictures=pictures, blanks=blanks)
 
 
 class _Trainer:
@@ -129,8 +132,7 @@ class _Trainer:
 
     def __init__(self, config: Any, where: Any) -> None:
         self._where, self._train = where, config.train_config
-        self.model = model_builder.build(config.model, is_training=True)
-        _build_variables(self.model, config)
+        self.model = models.build(config, training=True)
         self.step = tf.Variable(
             0, trainable=False, dtype=tf.int64, name="global_step", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
@@ -138,8 +140,6 @@ class _Trainer:
         # Otherwise the optimizer creates its slots while the step is traced, which is then traced once more.
         self._optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001 (the public `build` is that of the newer optimizers)
         self._rate = rate if callable(rate) else lambda: rate
-        if self._train.optimizer.use_moving_average:
-            self._optimizer.shadow_copy(self.model)
         # The names are those of the API's own loop, so that its programs read the checkpoints.
         self.checkpoint = tf.train.Checkpoint(step=self.step, model=self.model, optimizer=self._optimizer)
         self._compiled = tf.function(self._steps, autograph=False, reduce_retracing=True)
@@ -150,7 +150,7 @@ class _Trainer:
     def restore(self, start: Start, batches: Any) -> None:
         """Loads what the training begins with."""
         if start.resume:
-            self.checkpoint.restore(start.resume)
+            self.checkpoint.restore(start.resume).assert_existing_objects_matched()
         elif start.weights:
             tf.train.Checkpoint(model=self.model).restore(start.weights).expect_partial().assert_existing_objects_matched()
         elif self._train.fine_tune_checkpoint:
@@ -165,9 +165,10 @@ class _Trainer:
                 unpad_groundtruth_tensors=self._train.unpad_groundtruth_tensors,
             )
 
-    def run(self, batches: Any, count: int, *, stop: bool) -> dict[str, Any]:
+    def run(self, batches: Any, count: int, *, stop: bool) -> dict[str, float]:
         """Makes `count` steps. Returns sums over the steps: the losses, the pictures without a box, and how many replicas were asked to stop."""
-        return dict(self._compiled(batches, tf.constant(count), tf.constant(float(stop))))
+        sums = self._compiled(batches, tf.constant(count), tf.constant(float(stop)))
+        return {name: float(value) for name, value in sums.items()}
 
     def _steps(self, batches: Any, count: Any, stop: Any) -> dict[str, Any]:
         def body(index: Any, sums: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -207,47 +208,21 @@ def _sum(losses: dict[str, Any], *endings: str) -> Any:
     return tf.add_n([tf.cast(value, tf.float32) for name, value in losses.items() if name.endswith(endings)])
 
 
-def _build_variables(model: Any, config: Any) -> None:
-    """Creates the model's variables at once and outside a graph: the seed alone decides their values then, whatever data follow, and the step is traced once instead of twice."""
-    resizer = config_util.get_image_resizer_config(config.model)
-    height, width = (side if side and side > 0 else 256 for side in config_util.get_spatial_image_size(resizer))
-    model._is_training = False  # noqa: SLF001 (as in model_lib_v2._ensure_model_is_built)
-    tf.keras.backend.set_learning_phase(False)
-    images, shapes = model.preprocess(tf.zeros((1, height, width, 3)))
-    labels = standard_fields.BoxListFields
-    model.provide_groundtruth(
-        **{
-            f"groundtruth_{labels.boxes}_list": [tf.constant([[0.0, 0.0, 1.0, 1.0]])],
-            "groundtruth_classes_list": [tf.one_hot([0], model.num_classes)],
-        }
-    )
-    model.postprocess(model.predict(images, shapes), shapes)
-
-
 class _Clock:
-    """Decides how many steps are made before the next look at the signals and the losses, and measures the speed."""
+    """Decides how many steps are made before the next look at the signals and the losses."""
 
     def __init__(self, steps: int, *, several: bool) -> None:
         # Workers must make the same chunks to stop at the same step, and their clocks differ.
         self._most = max(1, min(_MOST_STEPS // 10 if several else _MOST_STEPS, steps // _CHUNKS))
         self._fixed = several
-        self._counted, self._seconds, self._first = 0, 0.0, 0.0
-        self.chunk = 1
+        self.chunk = self._most if several else 1
         self.steps_per_second = 0.0
 
     def took(self, count: int, seconds: float) -> None:
+        """The last chunk's steps and time. The very first includes the tracing of the graph, and so the second is short too."""
         self.steps_per_second = count / seconds
-        if not self._first:
-            self._first = seconds
-        else:
-            self._counted, self._seconds = self._counted + count, self._seconds + seconds
-        affordable = self._most if self._fixed or not self._counted else math.ceil(_CHUNK_SECONDS * self._counted / self._seconds)
-        self.chunk = max(1, min(self._most, affordable))
-
-    @property
-    def average(self) -> float:
-        """Steps per second without the first chunk, unless there is no other."""
-        return self._counted / self._seconds if self._counted else self.steps_per_second
+        if not self._fixed:
+            self.chunk = max(1, min(self._most, math.ceil(_CHUNK_SECONDS * self.steps_per_second)))
 
 
 def _own(where: Any, folder: str) -> str:
@@ -265,11 +240,14 @@ def _require_finite(losses: dict[str, float], step: int) -> None:
 
 @contextlib.contextmanager
 def _refusals() -> Iterator[None]:
-    """The Object Detection API refuses configurations with whatever exception is at hand."""
+    """The Object Detection API refuses configurations with whatever exception is at hand, some of them only when the graph is traced."""
     try:
         yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise WorkFailed("the accelerator's memory does not hold a batch; lower spec.training.batchSize") from error
     except (ValueError, TypeError, NotImplementedError, KeyError, OSError) as error:
-        raise InvalidInput(f"spec.training.pipelineConfig: the Object Detection API refuses it: {' '.join(str(error).split())}") from error
+        reason = textwrap.shorten(str(error), _LONGEST_REASON, placeholder=" …")
+        raise InvalidInput(f"spec.training.pipelineConfig: the Object Detection API refuses it: {reason}") from error
 
 
 @contextlib.contextmanager

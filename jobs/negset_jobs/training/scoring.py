@@ -8,11 +8,11 @@ from typing import Any, Final
 from negset_jobs.training import compat  # noqa: F401  isort: skip
 import numpy as np
 import tensorflow as tf
-from object_detection.builders import model_builder
 from object_detection.core import standard_fields
 
 from negset_api.errors import WorkFailed
 from negset_api.values import Detection, ScoredImage
+from negset_jobs.training import models
 from negset_jobs.training.config import parse
 
 MOST_DETECTIONS: Final = 100
@@ -29,9 +29,8 @@ class Scorer:
         self.config = parse(pipeline_config, "pipeline.config")
         self._classes = tuple(classes)
         self._floor = floor
-        self.model = model_builder.build(self.config.model, is_training=False)
-        self._checkpoint = checkpoint_prefix
-        self._restored = False
+        self.model = models.build(self.config, training=False)
+        tf.train.Checkpoint(model=self.model).restore(checkpoint_prefix).expect_partial().assert_existing_objects_matched()
         resizer = getattr(self.config.model, self.config.model.WhichOneof("model")).image_resizer
         # Without padding, pictures of different shapes do not fit into one batch.
         uneven = resizer.HasField("keep_aspect_ratio_resizer") and not resizer.keep_aspect_ratio_resizer.pad_to_max_dimension
@@ -50,19 +49,13 @@ class Scorer:
         for start in range(0, len(batch), self._batch):
             part = batch[start : start + self._batch]
             try:
-                boxes, scores, classes = (value.numpy() for value in self._run(tf.constant([picture for _, picture in part])))
+                boxes, scores, classes = (value.numpy() for value in self._detect(tf.constant([picture for _, picture in part])))
             except tf.errors.InvalidArgumentError as error:
                 raise WorkFailed(
                     f"cannot decode one of the pictures {part[0][0]} to {part[-1][0]}: {error.message.splitlines()[0]}"
                 ) from error
             scored += [self._image(image_id, boxes[i], scores[i], classes[i]) for i, (image_id, _) in enumerate(part)]
         return scored
-
-    def _run(self, encoded: Any) -> Any:
-        if not self._restored:
-            restore(self.model, self._checkpoint)
-            self._restored = True
-        return self._detect(encoded)
 
     def _graph(self, encoded: Any) -> Any:
         def prepare(picture: Any) -> Any:
@@ -97,8 +90,3 @@ class Scorer:
 def detect(model: Any, images: Any, shapes: Any) -> dict[str, Any]:
     """The API's detections on preprocessed pictures; classes count from 0, boxes are normalised."""
     return dict(model.postprocess(model.predict(images, shapes), shapes))
-
-
-def restore(model: Any, prefix: str) -> None:
-    """Loads the weights. The model creates its variables when it is first used, so this is deferred restoration: each variable is loaded as it is created."""
-    tf.train.Checkpoint(model=model).restore(prefix).expect_partial()

@@ -33,7 +33,7 @@ _CHIEF_SECONDS: Final = 6 * 3600
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides a round, gathered before TensorFlow is imported. `before` is the round gone on from, `data` what the configuration names."""
+    """All that decides a round, gathered before TensorFlow is imported. `before` is the round gone on from; `inputs` is the digest."""
 
     number: int
     training: Training
@@ -64,8 +64,8 @@ def train_round(store: Store, dataset: NegativeDataset, number: int, access: Acc
         if not where.extended.should_checkpoint:
             return _wait_for_chief(store, number)
         value = _finish(task, store, scratch, trained, progress)
-    store.create(names.round_marker(number), encode(value))
-    return value
+    # Of two attempts that both came this far, one counts.
+    return value if store.create(names.round_marker(number), encode(value)) else decode(store.read(names.round_marker(number)), Round)
 
 
 def round_inputs(store: Store, dataset: NegativeDataset, number: int, access: Access) -> str:
@@ -91,7 +91,8 @@ def prepare(store: Store, dataset: NegativeDataset, number: int, access: Access)
     )
     if not data.held_out or not records.files.get(names.HELD_OUT):
         raise InvalidInput(
-            "spec: expected pictures held out to measure with; raise heldOutPercent of positives or training, or selection.count"
+            "spec.training.heldOutPercent: expected pictures held out to measure with, found no positives or no negatives; raise heldOutPercent of training or "
+            "of positives, or selection.count"
         )
     patched = config.patch_data(config.prepare(training, access), data)
     parts = _deciding(training, patched, number)
@@ -193,7 +194,7 @@ def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Prog
     from negset_jobs.training.scoring import Scorer
 
     last = checkpoints.complete(store, names.round_checkpoints(task.number), task.inputs)[-1]
-    prefix = os.path.join(scratch, os.path.basename(last.prefix))
+    prefix = checkpoints.download(store, last.prefix, os.path.join(scratch, "trained"))
     scorer = Scorer(config.render(task.config), prefix, classes=task.positives.classes, floor=_FLOOR)
     measurement, worst = _measure(task, store, scorer, progress)
     exported = os.path.join(scratch, "saved_model")
@@ -213,7 +214,7 @@ def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Prog
         checkpoint=last.prefix,
         saved_model=names.round_saved_model(task.number),
         losses=events.losses(os.path.join(scratch, "train")),
-        steps_per_second=trained.steps_per_second,
+        steps_per_second=events.steps_per_second(os.path.join(scratch, "train")),
         measurement=measurement,
         worst=worst,
     )

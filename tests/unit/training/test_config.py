@@ -183,3 +183,10 @@ def test_patching_is_told_by_its_result_alone():
     configs.patch_data(configs.patch_training(config, spec), DATA)
     assert configs.render(config) == untouched
     assert msgspec.structs.asdict(spec) == msgspec.structs.asdict(training())
+
+
+def test_moving_averages_which_are_the_apis_default_are_switched_off():
+    config = configs.parse(configs.preset("ssd-mobilenet-v2-tiny-96"), "preset")
+    config.train_config.optimizer.ClearField("use_moving_average")
+    assert config.train_config.optimizer.use_moving_average
+    assert not configs.patch_training(config, training()).train_config.optimizer.use_moving_average

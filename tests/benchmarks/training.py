@@ -1,0 +1,98 @@
+"""Steps per second of negset's loop against the Object Detection API's own `model_lib_v2.train_loop`, which `model_main_tf2` runs; same configuration, same files.
+
+    python -m tests.benchmarks.training [--steps 300] [--pairs 3] [--preset ssd-mobilenet-v2-tiny-96]
+
+The two run in turn, in one process, and each run's speed is the median of what it wrote into its own event files, first chunk (tracing) left out. On an otherwise idle
+machine; the goal is a ratio of at least 0.97. What it printed last is in docs or a commit, not here: numbers belong to a machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import statistics
+import tempfile
+import time
+
+from tests.local.training_data import make_revision, manifest
+
+from negset_api import names
+from negset_jobs.access import Access
+from negset_jobs.progress import Silent
+from negset_jobs.store import Store
+from negset_jobs.training import config as configs
+from negset_jobs.training.stage import prepare
+
+PER_ITERATION = 20  # steps between two entries of the API's event files
+
+
+def ours(task, folder):
+    from negset_jobs.training import feeding, loop
+
+    def batches(model, context):
+        return feeding.batches(task.config, model, task.chosen, negative_percent=task.negative_percent, seed=0, context=context)
+
+    loop.train(
+        task.config,
+        batches,
+        loop.Start(),
+        where=loop.strategy(),
+        seed=0,
+        folder=folder,
+        checkpoint_every=10**6,
+        save=lambda *_: None,
+        progress=Silent(),
+    )
+
+
+def theirs(task, folder):
+    from negset_jobs.training import compat  # noqa: F401  isort: skip
+    from object_detection import model_lib_v2
+
+    path = os.path.join(folder, "pipeline.config")
+    with open(path, "wb") as stream:
+        stream.write(configs.render(task.config))
+    model_lib_v2.train_loop(path, folder, record_summaries=False, num_steps_per_iteration=PER_ITERATION, checkpoint_every_n=10**6)
+
+
+def speed(folder):
+    """The median of the written speeds, without the first."""
+    import tensorflow as tf
+    from tensorflow.core.util import event_pb2
+
+    (path,) = glob.glob(f"{folder}/train/*tfevents*")
+    events = (event_pb2.Event.FromString(record) for record in tf.data.TFRecordDataset(path).as_numpy_iterator())
+    values = [float(tf.make_ndarray(value.tensor)) for event in events for value in event.summary.value if value.tag == "steps_per_sec"]
+    return statistics.median(values[1:])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--preset", default="ssd-mobilenet-v2-tiny-96")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as root:
+        store = Store(f"{root}/revision")
+        make_revision(store)
+        dataset = manifest(steps=arguments.steps, pipelineConfig={"preset": arguments.preset})
+        task = prepare(store, dataset, 1, Access())
+        local = {name: tuple(map(store.location, getattr(task.chosen, name))) for name in ("positives", "negatives", "hard")}
+        task = type(task)(**{**{f: getattr(task, f) for f in task.__struct_fields__}, "chosen": type(task.chosen)(**local)})
+        task.config.train_input_reader.label_map_path = store.location(names.LABEL_MAP)
+        ratios = []
+        for pair in range(arguments.pairs):
+            measured = {}
+            for run in (theirs, ours) if pair % 2 else (ours, theirs):
+                folder = tempfile.mkdtemp(dir=root)
+                began = time.perf_counter()
+                run(task, folder)
+                measured[run.__name__] = speed(folder)
+                print(f"{run.__name__:7} {measured[run.__name__]:8.2f} steps/s, {time.perf_counter() - began:6.1f} s in all", flush=True)
+            ratios.append(measured["ours"] / measured["theirs"])
+        print(f"ratio   {statistics.median(ratios):8.3f} (median of {', '.join(f'{ratio:.3f}' for ratio in ratios)})")
+
+
+if __name__ == "__main__":
+    main()
