@@ -1,0 +1,131 @@
+"""Label data sets from stored records, on a disk and on S3."""
+
+import io
+import json
+import pathlib
+
+import pytest
+from PIL import Image
+from tests.negatives import STORED, dataset, stored
+from tests.s3_server import s3_server
+
+from negset_api import names
+from negset_api.errors import WorkFailed
+from negset_api.values import Labels, decode
+from negset_jobs import on_ray
+from negset_jobs.labels.stage import labels_stage
+from negset_jobs.progress import Silent
+from negset_jobs.records.example import decode_example
+from negset_jobs.records.framing import read_records
+
+ALL = ("TFRecord", "YOLO", "COCO", "VOC")
+PICTURE_FOLDERS = {"YOLO": "labels/yolo/images", "COCO": "labels/coco/images", "VOC": "labels/voc/JPEGImages"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray():
+    with on_ray.session(2):
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The store, the records and the labels of the small data set in every format."""
+    folder = tmp_path_factory.mktemp("labels")
+    wanted = dataset(folder, formats=ALL)
+    store, plan, records = stored(wanted, f"{folder}/revision")
+    return store, records, labels_stage(store, wanted, plan, records, Silent())
+
+
+def encoded(store, records):
+    """The stored pictures' bytes."""
+    for keys in records.files.values():
+        for key in keys:
+            with store.reading(key) as stream:
+                yield from (decode_example(payload)["image/encoded"][0] for _, payload in read_records(stream))
+
+
+def test_the_value_says_where_each_data_set_is(made):
+    store, records, labels = made
+    assert labels.folders == {"YOLO": "labels/yolo", "COCO": "labels/coco", "VOC": "labels/voc"}
+    assert labels.images == records.stored == STORED
+    assert decode(store.read(names.LABELS), Labels) == labels
+
+
+@pytest.mark.parametrize("name", PICTURE_FOLDERS)
+def test_every_stored_picture_is_there_once_as_it_was_stored(made, name):
+    store, records, _ = made
+    pictures = [store.read(key) for key in store.keys(PICTURE_FOLDERS[name])]
+    assert sorted(pictures) == sorted(encoded(store, records))
+
+
+@pytest.mark.parametrize("name", PICTURE_FOLDERS)
+def test_a_name_ends_in_what_the_picture_is(made, name):
+    store, _, _ = made
+    kinds = {".jpg": "JPEG", ".png": "PNG"}
+    for key in store.keys(PICTURE_FOLDERS[name]):
+        assert Image.open(io.BytesIO(store.read(key))).format == kinds[pathlib.PurePosixPath(key).suffix]
+
+
+def test_pictures_of_one_name_in_two_folders_are_both_there(made):
+    store, _, _ = made
+    stems = [pathlib.PurePosixPath(key).stem for key in store.keys("labels/voc/JPEGImages")]
+    assert {"street_001", "field_001", "a_b_c"} <= set(stems)
+    assert "gone" not in stems
+
+
+def test_another_run_writes_the_same_bytes(made, tmp_path):
+    store, _, _ = made
+    wanted = dataset(tmp_path, formats=ALL)
+    again, plan, records = stored(wanted, f"{tmp_path}/revision")
+    labels_stage(again, wanted, plan, records, Silent())
+    keys = store.keys("labels")
+    assert again.keys("labels") == keys
+    # Only the files that say where a picture came from differ: it was made in another folder.
+    for key in (key for key in keys if not key.endswith((".json", ".xml"))):
+        assert again.read(key) == store.read(key)
+    repeated = labels_stage(again, wanted, plan, records, Silent())
+    assert repeated == decode(again.read(names.LABELS), Labels)
+
+
+def test_only_the_formats_that_are_asked_for_are_written(tmp_path):
+    wanted = dataset(tmp_path, formats=("TFRecord", "COCO"), held_out=False)
+    store, plan, records = stored(wanted, f"{tmp_path}/revision")
+    labels = labels_stage(store, wanted, plan, records, Silent())
+    assert labels.folders == {"COCO": "labels/coco"}
+    assert {key.split("/")[1] for key in store.keys("labels")} == {"coco"}
+    (listing,) = store.keys("labels/coco/annotations")
+    assert len(json.loads(store.read(listing))["images"]) == STORED
+
+
+def test_there_is_no_marker_where_a_file_could_not_be_written(tmp_path):
+    wanted = dataset(tmp_path, formats=("YOLO",), held_out=False)
+    store, plan, records = stored(wanted, f"{tmp_path}/revision")
+    store.write("labels/yolo/labels", b"a file where a folder has to be")
+    with pytest.raises(WorkFailed, match=r"^cannot write .*labels/yolo/labels/train/.*\.txt: "):
+        labels_stage(store, wanted, plan, records, Silent())
+    assert not store.exists(names.LABELS)
+
+
+def test_a_damaged_record_is_named_and_nothing_is_taken_for_done(tmp_path):
+    wanted = dataset(tmp_path, formats=("YOLO",), held_out=False)
+    store, plan, records = stored(wanted, f"{tmp_path}/revision")
+    ((key,),) = records.files.values()
+    data = bytearray(store.read(key))
+    data[len(data) // 2] ^= 1
+    store.write(key, bytes(data))
+    with pytest.raises(WorkFailed, match="does not match its checksum"):
+        labels_stage(store, wanted, plan, records, Silent())
+    assert not store.exists(names.LABELS)
+
+
+def test_on_s3_the_same_objects_are_written(made, tmp_path):
+    local, _, _ = made
+    wanted = dataset(tmp_path, formats=ALL)
+    with s3_server() as server:
+        store, plan, records = stored(wanted, f"s3://{server.bucket}/revision")
+        labels = labels_stage(store, wanted, plan, records, Silent())
+        assert labels.images == STORED
+        assert store.keys("labels") == local.keys("labels")
+        for key in (key for key in store.keys("labels") if not key.endswith((".json", ".xml"))):
+            assert store.read(key) == local.read(key)

@@ -1,0 +1,76 @@
+"""A small set of pictures without any of the excluded classes, stored as the pipeline stores it, for what is made from the records."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from negset_api import names
+from negset_api.spec import NegativeDataset
+from negset_api.values import Plan, Records, encode
+from negset_jobs.access import Access
+from negset_jobs.progress import Silent
+from negset_jobs.recording import record_stage
+from negset_jobs.selection.stage import plan_stage
+from negset_jobs.store import Store
+
+PICTURES = {
+    "street/001.jpg": ("RGB", "JPEG"),
+    "field/001.jpg": ("RGB", "JPEG"),
+    "grey.jpg": ("L", "JPEG"),
+    "print.jpg": ("CMYK", "JPEG"),
+    "logo.png": ("RGB", "PNG"),
+    "web.webp": ("RGB", "WEBP"),
+    "a b&c.JPG": ("RGB", "JPEG"),
+    "gone.jpg": None,
+}
+"""File name → colour mode and format; the last is in the annotations and not there."""
+
+STORED = len(PICTURES) - 1
+SIDES = (48, 64)
+
+
+def dataset(folder: pathlib.Path, *, formats: tuple[str, ...], held_out: bool = True) -> NegativeDataset:
+    """Makes the pictures and their annotations in `folder`; the data set that takes all of them. Some are held out where it is for training."""
+    random = np.random.default_rng(7)
+    images = []
+    for number, (name, kind) in enumerate(PICTURES.items(), 1):
+        images.append({"id": number, "file_name": name, "width": SIDES[1], "height": SIDES[0], "license": 1 + number % 2})
+        if kind is not None:
+            path = folder / "pictures" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 256, (*SIDES, 3), np.uint8)).convert(kind[0]).save(path, kind[1])
+    annotations = {
+        "images": images,
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 18, "bbox": [1, 1, 9, 9], "iscrowd": 0}],
+        "categories": [
+            {"id": 1, "name": "person", "supercategory": "person"},
+            {"id": 3, "name": "car", "supercategory": "vehicle"},
+            {"id": 18, "name": "dog", "supercategory": "animal"},
+        ],
+        "licenses": [{"id": 1, "name": "Attribution", "url": "https://example.org/by"}, {"id": 2, "name": "No licence", "url": ""}],
+    }
+    (folder / "annotations.json").write_text(json.dumps(annotations))
+    spec = {
+        "source": {"coco": {"annotations": f"{folder}/annotations.json", "imageUrl": f"{folder}/pictures/{{file_name}}"}},
+        "excludeClasses": ["person", "car"],
+        "selection": {"count": len(PICTURES), "seed": 1},
+        "download": {"maxFailedPercent": 20},
+        "output": {"url": f"{folder}/out", "formats": formats},
+    }
+    if held_out:
+        spec["positives"] = {"tfrecords": ["unused.tfrecord"]}
+        spec["training"] = {"pipelineConfig": {"preset": "ssd-mobilenet-v2-tiny-96"}, "steps": 1, "heldOutPercent": 40}
+    return msgspec.convert({"metadata": {"name": "labels", "namespace": "team-a"}, "spec": spec}, NegativeDataset, strict=False)
+
+
+def stored(dataset: NegativeDataset, url: str) -> tuple[Store, Plan, Records]:
+    """The data set's plan and records in the store at `url`. Needs an open Ray session to be quick."""
+    store = Store(url)
+    plan = plan_stage(dataset, Access())
+    store.create(names.PLAN, encode(plan))
+    return store, plan, record_stage(store, plan, dataset, Access(), (), Silent())
