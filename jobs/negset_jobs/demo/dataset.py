@@ -34,7 +34,7 @@ _NOT_A_PICTURE: Final = b"<!doctype html><title>Moved</title><p>This picture has
 
 # How often each kind occurs, per thousand pictures of its half of the data set. Each kind with a number above 0 occurs at least once.
 _CROWDS = 20  # pictures with an object whose only annotation of it is a crowd region
-_MIXED = 120  # pictures with an object and distractors
+_MIXED = 40  # pictures with an object and distractors: the more of them, the more a detector learns from positives alone
 _PLAIN = 80  # pictures without any shape
 _FORGOTTEN = 12  # pictures with an object that nobody annotated
 _DEAD = 8  # pictures that the server does not have

@@ -44,9 +44,7 @@ class ShardScorer:
     def __init__(self, store: Store, trained: Round, classes: tuple[str, ...]) -> None:
         self._store = store
         self._threshold = trained.measurement.threshold
-        # The model reads its checkpoint at the first picture, so the files stay as long as it does.
-        self._checkpoint = tempfile.TemporaryDirectory(prefix="negset-checkpoint-")
-        self._model = load_model(store, trained, classes, self._checkpoint.name)
+        self._model = load_model(store, trained, classes)
 
     def __call__(self, key: str) -> ShardScores:
         with self._store.reading(key) as stream:
@@ -55,15 +53,16 @@ class ShardScorer:
         return ShardScores(key, tuple(trim(image, self._threshold) for image in scored))
 
 
-def load_model(store: Store, trained: Round, classes: tuple[str, ...], folder: str) -> Scoring:
-    """The round's model, ready to score, with its checkpoint in the local `folder`. `classes` are in label-map order. Raises `WorkFailed` where the checkpoint is gone."""
+def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scoring:
+    """The round's model, ready to score. `classes` are in label-map order. Raises `WorkFailed` where the checkpoint is gone."""
     from negset_jobs.training import checkpoints
 
-    prefix = checkpoints.download(store, trained.checkpoint, folder)
-    from negset_jobs.training.scoring import Scorer
+    with tempfile.TemporaryDirectory(prefix="negset-") as folder:
+        prefix = checkpoints.download(store, trained.checkpoint, folder)
+        from negset_jobs.training.scoring import Scorer
 
-    # Detections below the threshold matter only as a picture's best one.
-    return Scorer(store.read(trained.config), prefix, classes=classes, floor=min(FLOOR, trained.measurement.threshold))
+        # Detections below the threshold matter only as a picture's best one.
+        return Scorer(store.read(trained.config), prefix, classes=classes, floor=min(FLOOR, trained.measurement.threshold))
 
 
 def as_picture(payload: bytes) -> tuple[str, bytes]:
