@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan
@@ -14,7 +15,7 @@ from negset_jobs.store import open_input
 
 log = logging.getLogger(__name__)
 
-ANNOTATIONS: str = "spec.source.coco.annotations"
+ANNOTATIONS: Final = "spec.source.coco.annotations"
 
 
 def plan_stage(dataset: NegativeDataset, access: Access) -> Plan:
