@@ -61,3 +61,8 @@ def test_the_example_shows_its_feature(name, shows):
 
 def test_every_example_is_listed_here():
     assert {path.stem for path in EXAMPLES} == {name for name, _ in FEATURES.values()}
+
+
+def test_every_example_is_listed_in_the_charts_readme():
+    readme = (EXAMPLES[0].parents[1] / "README.md").read_text()
+    assert [path.name for path in EXAMPLES if f"(examples/{path.name})" not in readme] == []
