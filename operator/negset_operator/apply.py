@@ -115,7 +115,7 @@ class Writer:
         kind, name = KINDS[manifest["kind"]], manifest["metadata"]["name"]
         if error.status == CONFLICT and error.reason == "AlreadyExists":
             return self._existing(facts, kind, manifest)
-        if kind == RAY_JOB and error.status == NOT_FOUND and "could not find the requested resource" in error.message:
+        if kind == RAY_JOB and error.status == NOT_FOUND and not error.message.startswith("namespaces "):
             message = (
                 "KubeRay is not installed: this cluster serves no ray.io/v1 RayJob. See https://docs.ray.io/en/latest/cluster/kubernetes/."
             )

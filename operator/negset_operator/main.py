@@ -77,7 +77,8 @@ def _run(options: argparse.Namespace, config: Config) -> int:
     def ready() -> tuple[str, ...]:
         return () if operator.synced else (operator.problems() or ("The caches are being filled.",))
 
-    with Web(address, int(port), operator.metrics.registry, ready=ready, alive=operator.dead):
+    with Web(address, int(port), operator.metrics.registry, ready=ready, alive=operator.dead) as web:
+        log.info("serving health and metrics on %s:%d", address, web.port)
         operator.watch()
         if leadership is None:
             operator.work()

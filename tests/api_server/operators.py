@@ -15,7 +15,7 @@ from launcher import ApiServer
 
 from negset_api import names
 from negset_operator.config import Config, Patience
-from negset_operator.kube.client import connect
+from negset_operator.kube.client import Client, connect
 from negset_operator.loop import Operator
 
 QUICK = Patience(retry_seconds=1, unseen_seconds=600)
@@ -33,10 +33,12 @@ TRAINING: dict[str, Any] = {
 
 
 @contextlib.contextmanager
-def running(server: ApiServer, *namespaces: str, kubeconfig: str = "", config: Config | None = None) -> Iterator[Operator]:
+def running(
+    server: ApiServer, *namespaces: str, kubeconfig: str = "", client: Client | None = None, config: Config | None = None
+) -> Iterator[Operator]:
     """An operator that works in these namespaces."""
     chosen = msgspec.structs.replace(config or Config(patience=QUICK, workers=4), namespaces=namespaces)
-    operator = Operator(connect(kubeconfig or server.kubeconfig), chosen)
+    operator = Operator(client or connect(kubeconfig or server.kubeconfig), chosen)
     operator.watch()
     operator.work()
     try:

@@ -132,7 +132,7 @@ def _after_failure(step: Step, tried: list[Child], newest: Child, now: datetime,
         return Progress(step=step, phase=Phase.STALLED, child=newest, failure=failure, failures=failures)
     if suspended:
         return Progress(step=step, phase=Phase.HELD, child=newest)
-    retry_at = (newest.ended or now) + backoff(len(tried), patience)
+    retry_at = (newest.ended or newest.metadata.creation_timestamp or now) + backoff(len(tried), patience)
     phase = Phase.WAITING if now < retry_at else Phase.DUE
     return Progress(step=step, phase=phase, child=newest, attempt=attempt, retry_at=retry_at, failure=failure, failures=failures)
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 import msgspec
 
 from negset_api import names, validation
+from negset_api.revision import revision
 from negset_operator import naming
 from negset_operator.config import Config
 from negset_operator.decide import decide
@@ -17,7 +18,6 @@ from negset_operator.facts import Child, Companion, Facts, Failure, Fault, Obsta
 from negset_operator.kube.objects import Dataset, ObjectMeta, OwnerReference
 from negset_operator.observe import read_spec
 from negset_operator.policies.steps import plan
-from negset_api.revision import revision
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 UID = "11111111-1111-1111-1111-111111111111"

@@ -540,12 +540,11 @@ def test_data_that_cannot_be_deleted_holds_the_object_and_says_why():
     scene = Scene(DELETE).being_deleted().with_child("delete", Work.FAILED, message="Job d failed with exit code 1: access denied.")
     decision = scene.decide()
     assert decision.finalizers is None
-    assert told(decision, reasons.STALLED) == (
-        True,
-        "DeletionFailed",
+    message = (
         f"The data could not be deleted. Job d failed with exit code 1: access denied. To have it tried again, delete Job {scene.child('delete')}. "
-        "To keep the data and let the object go, set spec.deletionPolicy to Retain.",
+        "To keep the data and let the object go, set spec.deletionPolicy to Retain."
     )
+    assert told(decision, reasons.STALLED) == (True, "DeletionFailed", message)
 
 
 def test_a_spec_that_cannot_be_used_does_not_lose_the_data_silently():

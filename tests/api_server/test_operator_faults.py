@@ -1,0 +1,217 @@
+"""What the operator does when the world around it breaks: it converges, makes nothing twice, and says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from operators import TRAINING, Hand, eventually, running
+
+from negset_operator.kube.client import Client
+
+RULES = [
+    {"apiGroups": ["negset.dev"], "resources": ["negativedatasets", "negativedatasets/status"], "verbs": ["get", "list", "watch", "patch"]},
+    {"apiGroups": ["ray.io"], "resources": ["rayjobs"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
+    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    {
+        "apiGroups": [""],
+        "resources": ["configmaps", "serviceaccounts", "services"],
+        "verbs": ["get", "list", "watch", "create", "patch", "delete"],
+    },
+    {
+        "apiGroups": ["rbac.authorization.k8s.io"],
+        "resources": ["roles", "rolebindings"],
+        "verbs": ["get", "list", "watch", "create", "patch", "delete"],
+    },
+    {
+        "apiGroups": ["networking.k8s.io"],
+        "resources": ["networkpolicies"],
+        "verbs": ["get", "list", "watch", "create", "patch", "delete"],
+    },
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "create"]},
+]
+"""All that the operator needs. The chart grants the same."""
+
+
+@pytest.fixture
+def hand(api_server, namespace) -> Hand:
+    return Hand(api_server, namespace)
+
+
+class Process:
+    """`negset-operator` in a process of its own."""
+
+    def __init__(self, kubeconfig: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", "negset_operator.main", "--kubeconfig", kubeconfig, "--listen", "127.0.0.1:0", *arguments]
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+        line = self._process.stderr.readline()
+        found = re.search(r"127\.0\.0\.1:(\d+)", line)
+        assert found, f"it does not say where it listens: {line}"
+        self._url = f"http://127.0.0.1:{found[1]}"
+
+    def leads(self) -> bool:
+        return "negset_leader 1.0" in self.get("/metrics")[1]
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"{self._url}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def end(self, how: signal.Signals) -> int:
+        self._process.send_signal(how)
+        self._process.communicate(timeout=20)
+        return self._process.returncode
+
+
+@contextmanager
+def processes(*started: Process) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for process in started:
+            if process._process.poll() is None:
+                process.end(signal.SIGKILL)
+
+
+def test_it_survives_a_restart_of_the_api_server(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create("before")
+        eventually("a child", lambda: len(hand.ray_jobs()) == 1)
+        api_server.restart()
+        hand.create("after")
+        eventually("a child", lambda: len(hand.ray_jobs()) == 2, seconds=30)
+        eventually("both told", lambda: hand.reason("before") == hand.reason("after") == "Starting", seconds=30)
+
+
+def test_it_survives_watches_that_have_expired(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create("before")
+        (name,) = eventually("a child", hand.ray_jobs)
+        api_server.expire_watches()
+        hand.ray_status(name, "Running", "RUNNING")
+        eventually("the news", lambda: hand.reason("before") == "Running", seconds=30)
+        hand.create("after")
+        eventually("a child", lambda: len(hand.ray_jobs()) == 2, seconds=30)
+
+
+def test_it_survives_rights_that_are_taken_away_and_given_back(api_server, hand):
+    account = f"operator-of-{hand.namespace}"
+    kubeconfig = api_server.kubeconfig_of(hand.namespace, account)
+    grant(hand, account)
+    with running(api_server, hand.namespace, kubeconfig=kubeconfig):
+        hand.create("before")
+        eventually("a child", lambda: len(hand.ray_jobs()) == 1)
+        without_making = [rule | {"verbs": [verb for verb in rule["verbs"] if verb != "create"]} for rule in RULES]
+        hand.merge("rbac.authorization.k8s.io/v1", "Role", "operator", {"rules": without_making})
+        hand.create("after")
+        eventually("the trouble", lambda: hand.reason("after") == "NotApplied")
+        assert (
+            f'User "system:serviceaccount:{hand.namespace}:{account}" cannot create resource' in hand.condition("Ready", "after")["message"]
+        )
+        hand.remove("rbac.authorization.k8s.io/v1", "Role", "operator")
+        time.sleep(0.5)
+        grant(hand, None)
+        eventually("a child", lambda: len(hand.ray_jobs()) == 2, seconds=30)
+        eventually("told", lambda: hand.reason("after") == "Starting", seconds=30)
+
+
+def test_the_rights_of_the_chart_suffice_for_every_stage(api_server, hand):
+    account = f"operator-of-{hand.namespace}"
+    kubeconfig = api_server.kubeconfig_of(hand.namespace, account)
+    grant(hand, account)
+    with running(api_server, hand.namespace, kubeconfig=kubeconfig):
+        hand.create(**{**TRAINING, "training": {**TRAINING["training"], "workers": 2}}, deletionPolicy="Delete")
+        (data,) = eventually("a RayJob", hand.ray_jobs)
+        hand.ray_succeeds(data)
+        (first,) = eventually("a Job", hand.jobs)
+        assert hand.find("v1", "Service", first)["spec"]["clusterIP"] == "None"
+        hand.change(suspend=True)
+        eventually("suspended", lambda: hand.find("batch/v1", "Job", first)["spec"]["suspend"] is True)
+        hand.change(suspend=False, excludeClasses=["car"])
+        eventually("the next run", lambda: len(hand.ray_jobs()) == 2 or data not in hand.ray_jobs())
+        hand.delete()
+        assert "negset.dev/delete-data" in hand.dataset()["metadata"]["finalizers"]
+        hand.change(deletionPolicy="Retain")
+        eventually("gone", lambda: hand.dataset() is None)
+
+
+def test_killed_at_any_moment_it_goes_on_and_makes_nothing_twice(api_server, hand):
+    for number in range(12):
+        hand.create(f"street-{number}")
+    for lived in (0.05, 0.15, 0.3):
+        process = Process(api_server.kubeconfig, "--namespaces", hand.namespace)
+        with processes(process):
+            time.sleep(lived)
+            process.end(signal.SIGKILL)
+    process = Process(api_server.kubeconfig, "--namespaces", hand.namespace)
+    with processes(process):
+        eventually("every status", lambda: all(hand.reason(f"street-{number}") == "Starting" for number in range(12)), seconds=40)
+        assert len(hand.ray_jobs()) == 12
+        assert process.end(signal.SIGTERM) == 0
+
+
+def test_of_two_replicas_one_works_and_the_other_takes_over(api_server, hand):
+    arguments = (api_server.kubeconfig, "--namespaces", hand.namespace, "--lease", f"{hand.namespace}/negset")
+    first = Process(*arguments)
+    with processes(first):
+        eventually("the first leads", first.leads)
+        second = Process(*arguments)
+        with processes(second):
+            eventually("the second is ready to", lambda: second.get("/readyz") == (200, "ok\n"))
+            assert not second.leads()
+            assert first.end(signal.SIGTERM) == 0
+            eventually("the second leads, since the lease was released", second.leads, seconds=8)
+            hand.create()
+            eventually("a child", hand.ray_jobs)
+            lease = hand.find("coordination.k8s.io/v1", "Lease", "negset")["spec"]
+            assert lease["leaseTransitions"] == 1
+            assert second.get("/healthz") == (200, "ok\n")
+
+
+class WithoutKubeRay(Client):
+    """Asks for KubeRay's kinds in a group that this API server does not serve, until they are installed."""
+
+    installed = False
+
+    def _send(self, method: str, path: str, **options):
+        return super()._send(method, path if self.installed else path.replace("/apis/ray.io/", "/apis/absent.ray.io/"), **options)
+
+
+def test_a_cluster_without_kuberay_says_so_and_goes_on_when_it_comes(api_server, hand):
+    client = WithoutKubeRay(api_server.client)
+    with running(api_server, hand.namespace, client=client):
+        hand.create()
+        eventually("the reason", lambda: hand.reason() == "KubeRayMissing")
+        assert hand.condition("Ready")["message"].startswith("KubeRay is not installed: this cluster serves no ray.io/v1 RayJob.")
+        client.installed = True
+        hand.change(ray={"workers": 3})
+        eventually("a child", hand.ray_jobs)
+        eventually("told", lambda: hand.reason() == "Starting")
+
+
+def grant(hand: Hand, account: str | None) -> None:
+    """The rights, and where an account is given the binding to it."""
+    api_version = "rbac.authorization.k8s.io/v1"
+    role = {"apiVersion": api_version, "kind": "Role", "metadata": {"name": "operator"}, "rules": RULES}
+    hand.kind(api_version, "Role").create(body=role, namespace=hand.namespace)
+    if account:
+        binding = {
+            "apiVersion": api_version,
+            "kind": "RoleBinding",
+            "metadata": {"name": "operator"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": hand.namespace}],
+        }
+        hand.kind(api_version, "RoleBinding").create(body=binding, namespace=hand.namespace)
