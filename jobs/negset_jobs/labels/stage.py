@@ -18,7 +18,7 @@ from negset_jobs.store import Store
 
 def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Records, progress: Progress) -> Labels:
     """Writes the data set of every format but TFRecord that the manifest asks for. Raises `WorkFailed` where a record cannot be read or an object not written."""
-    formats = tuple(name for name in FORMATS if name in dataset.spec.output.formats)
+    formats = _formats(dataset)
     progress.start("Writing labels", records.stored, "images")
     shards: dict[int, list[Picture]] = {}
     tasks = list(label_tasks(store.url, plan, records, formats))
@@ -31,12 +31,21 @@ def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Re
             store.write(f"{names.labels_folder(name)}/{file.key}", file.data)
     progress.finish()
     labels = Labels(
-        inputs=digest(records.inputs, sorted(formats)),
+        inputs=labels_inputs(dataset, plan, records),
         folders={name: names.labels_folder(name) for name in formats},
         images=len(pictures),
     )
     store.create(names.LABELS, encode(labels))
     return labels
+
+
+def labels_inputs(dataset: NegativeDataset, plan: Plan, records: Records) -> str:
+    """The digest of what decides every byte of the label data sets: the stored files, what the plan knows about their pictures, the formats and the title."""
+    return digest(records.files, plan.inputs, _formats(dataset), _contents(dataset, plan).title)
+
+
+def _formats(dataset: NegativeDataset) -> tuple[str, ...]:
+    return tuple(name for name in FORMATS if name in dataset.spec.output.formats)
 
 
 def _write(task: LabelTask, _: on_ray.Report) -> list[Picture]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from negset_api.values import Box, ImageId, PlannedImage, Value
@@ -11,19 +11,19 @@ from negset_jobs.positives.boxes import Corners, Reason, fit, normalised
 
 class Annotation(NamedTuple):
     """One annotation as its source has it. `corners` are in pixels, counted from 0 at the picture's edge; None where there are no four coordinates.
-    `given` is the source's own text for a person who looks for it.
+    `given` is the source's own way to write them, for a person who looks for it.
     """
 
     class_name: str
     corners: Corners | None
-    given: str
+    given: Sequence[object]
     crowd: bool = False
     difficult: bool = False
     truncated: bool = False
 
 
 class RejectedBox(Value, frozen=True, kw_only=True):
-    """An annotation that could not be used, and why."""
+    """An annotation that could not be used, and why. `given` is its box in the source's own order and unit."""
 
     image_id: ImageId
     file_name: str
@@ -55,7 +55,11 @@ def usable_boxes(
         box = _fitted(annotation.corners, height=height, width=width)
         name = annotation.class_name
         if isinstance(box, Reason):
-            rejected.append(RejectedBox(image_id=image_id, file_name=file_name, class_name=name, reason=box, given=annotation.given))
+            rejected.append(
+                RejectedBox(
+                    image_id=image_id, file_name=file_name, class_name=name, reason=box, given=f"[{', '.join(map(str, annotation.given))}]"
+                )
+            )
         else:
             flags = {"crowd": annotation.crowd, "difficult": annotation.difficult, "truncated": annotation.truncated}
             boxes.append(Box(**box._asdict(), class_name=name, **flags))

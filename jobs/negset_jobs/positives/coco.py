@@ -147,7 +147,7 @@ def _by_image(objects: Columns, wanted: Mapping[int, str]) -> dict[int, list[Ann
     found: dict[int, list[Annotation]] = collections.defaultdict(list)
     rows = np.flatnonzero(np.isin(objects.category_ids, list(wanted)))
     for image_id, category_id, crowd, box in _rows(objects, rows):
-        found[image_id].append(Annotation(wanted[category_id], _corners(box), f"[x, y, width, height] = {box}", crowd=crowd))
+        found[image_id].append(Annotation(wanted[category_id], _corners(box), box, crowd=crowd))
     return found
 
 

@@ -139,7 +139,7 @@ def _boxes(
     for name, item in objects:
         box = fit(item.corners, height=picture.height, width=picture.width)
         if isinstance(box, Reason):
-            given = "ymin, xmin, ymax, xmax = " + ", ".join(map(str, item.corners))
+            given = f"[{', '.join(map(str, item.corners))}]"
             rejected.append(RejectedBox(image_id=key, file_name=file_name, class_name=name, reason=box, given=given))
         else:
             flags = {"crowd": item.crowd, "difficult": item.difficult, "truncated": item.truncated}

@@ -91,6 +91,9 @@ def _from_annotations(request: _Request) -> Stored:
     usable = [image for image in annotated.images if image.objects]
     classes = request.classes({name for image in usable for name in shown_classes(image.objects)}, annotated.classes)
     plans = _plans(request, [_restricted(image, classes) for image in usable])
+    _tell_unlearnable(
+        classes, (name for plan in plans if plan.subset == names.TRAIN for image in plan.images for name in shown_classes(image.objects))
+    )
     ids = label_ids(classes)
     request.store.write(names.LABEL_MAP, write_label_map(classes))
     results = run_shards(
@@ -122,6 +125,7 @@ def _from_tfrecords(request: _Request) -> Stored:
         {name for record in records for name in record.shows}, frozenset(name for file in files for _, name in file.names)
     )
     chosen = request.held_out(record.key for record in records if record.outcome is Outcome.STORED)
+    _tell_unlearnable(classes, (name for record in records if record.key not in chosen for name in record.shows))
     ids = label_ids(classes)
     request.store.write(names.LABEL_MAP, write_label_map(classes))
     trained = msgspec.structs.replace(rules, wanted=frozenset(classes))
@@ -221,3 +225,8 @@ def _tell_rejected(rejected: Sequence[RejectedBox]) -> None:
         )
     if len(rejected) > _EXAMPLES:
         log.warning("%d more boxes cannot be used; all are listed in %s", len(rejected) - _EXAMPLES, names.REJECTED_BOXES)
+
+
+def _tell_unlearnable(classes: Sequence[str], learnt: Iterable[str]) -> None:
+    if missing := set(classes) - set(learnt):
+        log.warning("every picture of %s is held out: too few to train on", ", ".join(map(repr, sorted(missing))))

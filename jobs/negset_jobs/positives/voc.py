@@ -115,7 +115,7 @@ class _Reader(NamedTuple):
         return Annotation(
             class_name=self.text(element, "name"),
             corners=_corners(given),
-            given=f"xmin, ymin, xmax, ymax = {', '.join(given)}",
+            given=given,
             difficult=self.flag(element, "difficult"),
             truncated=self.flag(element, "truncated"),
         )
