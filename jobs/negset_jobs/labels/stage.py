@@ -54,13 +54,14 @@ def _write(task: LabelTask, _: on_ray.Report) -> list[Picture]:
 
 def label_tasks(store_url: str, plan: Plan, records: Records, formats: Sequence[str]) -> Iterator[LabelTask]:
     """One task for each stored shard, in plan order."""
-    stems = iter(unique_stems(image for shard in plan.shards for image in shard.images))
-    named = {shard.name: [(image, next(stems)) for image in shard.images] for shard in plan.shards}
+    images = {image.image_id: image for shard in plan.shards for image in shard.images}
+    stems = dict(zip(plan.image_ids, unique_stems(images[image_id] for image_id in plan.image_ids), strict=True))
+    members = {shard.name: shard.images for shard in plan.shards}
     for subset, keys in records.files.items():
         for key in keys:
             # The shard's name comes before the digest: records/train-00003-of-00010.0123abcd.tfrecord
             shard = posixpath.basename(key).split(".")[0]
-            planned = {str(image.image_id): (image, stem) for image, stem in named[shard]}
+            planned = {str(image.image_id): (image, stems[image.image_id]) for image in members[shard]}
             yield LabelTask(store_url=store_url, key=key, subset=subset, formats=tuple(formats), planned=planned)
 
 
