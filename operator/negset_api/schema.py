@@ -93,7 +93,7 @@ def resource_schema() -> Schema:
 
 
 def custom_resource_definition() -> Schema:
-    """The CRD as one Kubernetes object. `charts/negset/crds/` holds it as YAML; a test fails when that file is stale."""
+    """The CRD as one Kubernetes object. `charts/negset/files/crd.yaml` holds it as YAML; a test fails when that file is stale."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

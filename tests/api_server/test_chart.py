@@ -6,6 +6,7 @@ Kubernetes' authorizer and admission answer, not a reading of the templates.
 from __future__ import annotations
 
 import secrets
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from kubernetes.dynamic.exceptions import UnprocessibleEntityError
 from operators import TRAINING, Hand, eventually, running
 from testbed import objects
 from tests.unit.chart import helm
+
+from negset_api import names
 
 EXAMPLES = sorted((helm.CHART / "examples").glob("*.yaml"))
 # Kinds of the Prometheus operator, which is not part of Kubernetes.
@@ -166,6 +169,36 @@ def test_the_operator_does_all_its_work_with_the_rights_that_the_chart_gives(api
         assert [event["reason"] for event in hand.all("v1", "Event")]
     refused = [record.getMessage() for record in caplog.records if "forbidden" in record.getMessage().lower()]
     assert refused == []
+
+
+def test_data_sets_outlive_the_release_and_meet_the_next_one(api_server, namespace):
+    home = api_server.namespace(f"negset-{secrets.token_hex(4)}")
+
+    def run_helm(verb: str, *arguments: str) -> None:
+        command = [helm.program(), verb, "negset", *arguments, "--namespace", home, "--kubeconfig", api_server.kubeconfig]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def definition() -> dict[str, Any]:
+        return objects.find(api_server.dynamic, "apiextensions.k8s.io/v1", "CustomResourceDefinition", names.CRD_NAME)
+
+    def replicas() -> int | None:
+        deployment = objects.find(api_server.dynamic, "apps/v1", "Deployment", home, home)
+        return deployment and deployment["spec"]["replicas"]
+
+    chosen = ("--set", f"fullnameOverride={home}")
+    run_helm("install", str(helm.CHART), *chosen, "--take-ownership")  # the definition is there already, and no release's
+    assert definition()["metadata"]["annotations"]["meta.helm.sh/release-namespace"] == home
+    uid = Hand(api_server, namespace).create()["metadata"]["uid"]
+    run_helm("upgrade", str(helm.CHART), *chosen, "--set", "replicaCount=3")
+    assert replicas() == 3
+    run_helm("uninstall")
+    assert replicas() is None
+    assert definition() is not None
+    run_helm("install", str(helm.CHART), *chosen)
+    assert replicas() == 2
+    assert Hand(api_server, namespace).dataset()["metadata"]["uid"] == uid
+    run_helm("uninstall")
 
 
 PEOPLE = {
