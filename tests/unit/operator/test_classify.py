@@ -1,0 +1,251 @@
+"""Other people's states, as they were seen on real clusters, → what a child's work has come to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from negset_operator import classify
+from negset_operator.facts import Failure, Fault, Obstacle, Work
+from negset_operator.kube.objects import Job, Pod, RayJob
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+OWNER = "owner"
+META = {"name": "child", "namespace": "team-a", "ownerReferences": [{"uid": OWNER}], "creationTimestamp": "2026-03-01T11:59:50Z"}
+LOGS = "Job entrypoint command failed with exit code {}, last available logs (truncated to 20,000 chars):\n{}"
+
+
+def ray_job(status: dict[str, Any], *, suspend: bool = False, pods: tuple[Pod, ...] = (), now: datetime = NOW):
+    item = msgspec.convert({"metadata": META, "spec": {"suspend": suspend}, "status": status}, RayJob, strict=False)
+    return classify.ray_job(item, pods, OWNER, now, timedelta(seconds=30))
+
+
+def job(status: dict[str, Any], *, suspend: bool = False, pods: tuple[Pod, ...] = (), warning: str = ""):
+    item = msgspec.convert({"metadata": META, "spec": {"suspend": suspend}, "status": status}, Job, strict=False)
+    return classify.job(item, pods, OWNER, warning)
+
+
+def pod(**status: Any) -> Pod:
+    return msgspec.convert({"metadata": {"name": "pod-1"}, "status": status}, Pod, strict=False)
+
+
+def waiting(reason: str, message: str = "", container: str = "trainer") -> Pod:
+    return pod(phase="Pending", containerStatuses=[{"name": container, "state": {"waiting": {"reason": reason, "message": message}}}])
+
+
+def terminated(code: int, message: str = "", finished: str = "2026-03-01T11:00:00Z") -> Pod:
+    state = {"terminated": {"exitCode": code, "message": message, "finishedAt": finished}}
+    return pod(phase="Failed", containerStatuses=[{"name": "trainer", "state": state}])
+
+
+def condition(kind: str, reason: str = "", message: str = "") -> dict[str, Any]:
+    return {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": "2026-03-01T11:30:00Z"}
+
+
+RAY: dict[str, tuple[dict[str, Any], bool, Work]] = {
+    "nobody has touched it": ({}, False, Work.UNSEEN),
+    "KubeRay makes the cluster": ({"jobDeploymentStatus": "Initializing"}, False, Work.STARTING),
+    "it runs": ({"jobDeploymentStatus": "Running", "jobStatus": "RUNNING"}, False, Work.RUNNING),
+    "it succeeded": ({"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}, False, Work.SUCCEEDED),
+    "Ray says succeeded, KubeRay has not finished": ({"jobDeploymentStatus": "Running", "jobStatus": "SUCCEEDED"}, False, Work.RUNNING),
+    "complete and stopped is not success": ({"jobDeploymentStatus": "Complete", "jobStatus": "STOPPED"}, False, Work.FAILED),
+    "it failed": ({"jobDeploymentStatus": "Failed", "jobStatus": "FAILED"}, False, Work.FAILED),
+    "KubeRay refuses it": ({"jobDeploymentStatus": "ValidationFailed"}, False, Work.FAILED),
+    "Kueue has not admitted it": ({}, True, Work.SUSPENDED),
+    "it is suspended": ({"jobDeploymentStatus": "Suspended"}, True, Work.SUSPENDED),
+    "its pods are still there": ({"jobDeploymentStatus": "Suspending"}, True, Work.RUNNING),
+    "it is asked to stop": ({"jobDeploymentStatus": "Running"}, True, Work.RUNNING),
+    "it is asked to go on": ({"jobDeploymentStatus": "Suspended"}, False, Work.STARTING),
+    "KubeRay retries": ({"jobDeploymentStatus": "Retrying"}, False, Work.STARTING),
+}
+
+
+@pytest.mark.parametrize(("status", "suspend", "work"), RAY.values(), ids=RAY.keys())
+def test_ray_jobs(status, suspend, work):
+    assert ray_job(status, suspend=suspend).work is work
+
+
+RAY_FAILURES: dict[str, tuple[dict[str, Any], Failure]] = {
+    "the job failed, and said why last": (
+        {"reason": "AppFailed", "message": LOGS.format(1, "INFO start\nnegset: the bucket is gone\n\n")},
+        Failure(fault=Fault.WORK, message="RayJob child failed with exit code 1: negset: the bucket is gone"),
+    ),
+    "the input is wrong": (
+        {"reason": "AppFailed", "message": LOGS.format(2, "negset: excludeClasses: unknown class cars")},
+        Failure(fault=Fault.INPUT, message="RayJob child says that its input is wrong: negset: excludeClasses: unknown class cars"),
+    ),
+    "the job was killed, out of memory perhaps": (
+        {"reason": "AppFailed", "message": LOGS.format(-9, "downloading")},
+        Failure(fault=Fault.WORK, message="RayJob child failed with exit code -9: downloading"),
+    ),
+    "the job failed without a word": (
+        {"reason": "AppFailed", "message": "Job entrypoint command failed with exit code 1. No logs available."},
+        Failure(fault=Fault.WORK, message="RayJob child failed with exit code 1, and left no message."),
+    ),
+    "the head was lost": (
+        {"reason": "AppFailed", "message": "Job supervisor actor could not be scheduled:\nThe actor died because its node has died."},
+        Failure(fault=Fault.INTERRUPTION, message="RayJob child was interrupted: The actor died because its node has died."),
+    ),
+    "the cluster did not start in time": (
+        {"reason": "PreRunningDeadlineExceeded", "message": "The RayJob has passed the preRunningDeadlineSeconds."},
+        Failure(fault=Fault.INTERRUPTION, message="RayJob child was interrupted: The RayJob has passed the preRunningDeadlineSeconds."),
+    ),
+    "KubeRay refuses it": (
+        {"jobDeploymentStatus": "ValidationFailed", "reason": "ValidationFailed", "message": "The RayJob spec is invalid: no"},
+        Failure(fault=Fault.REFUSED, message="KubeRay refuses RayJob child: The RayJob spec is invalid: no"),
+    ),
+    "it was stopped": (
+        {"jobDeploymentStatus": "Complete", "jobStatus": "STOPPED"},
+        Failure(fault=Fault.INTERRUPTION, message="RayJob child was stopped from outside."),
+    ),
+}
+
+
+@pytest.mark.parametrize(("status", "failure"), RAY_FAILURES.values(), ids=RAY_FAILURES.keys())
+def test_why_a_ray_job_failed(status, failure):
+    assert ray_job({"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", **status}).failure == failure
+
+
+OBSTACLES: dict[str, tuple[Pod, Obstacle]] = {
+    "an image that is not there": (
+        waiting("ErrImagePull", 'failed to pull "negset/jobs:0":\n  not found'),
+        Obstacle(
+            reason="ErrImagePull",
+            message='Container trainer of pod pod-1 cannot start: ErrImagePull: failed to pull "negset/jobs:0": not found',
+        ),
+    ),
+    "an image that is asked for again and again": (
+        waiting("ImagePullBackOff"),
+        Obstacle(reason="ImagePullBackOff", message="Container trainer of pod pod-1 cannot start: ImagePullBackOff"),
+    ),
+    "a secret that is missing": (
+        waiting("CreateContainerConfigError", 'secret "s3" not found'),
+        Obstacle(
+            reason="CreateContainerConfigError",
+            message='Container trainer of pod pod-1 cannot start: CreateContainerConfigError: secret "s3" not found',
+        ),
+    ),
+    "no node has room": (
+        pod(
+            phase="Pending",
+            conditions=[
+                {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes: Insufficient nvidia.com/gpu."}
+            ],
+        ),
+        Obstacle(reason="Unschedulable", message="Pod pod-1 cannot be scheduled: 0/2 nodes: Insufficient nvidia.com/gpu."),
+    ),
+    "an init container that cannot start": (
+        pod(
+            phase="Pending", initContainerStatuses=[{"name": "wait", "state": {"waiting": {"reason": "InvalidImageName", "message": "x"}}}]
+        ),
+        Obstacle(reason="InvalidImageName", message="Container wait of pod pod-1 cannot start: InvalidImageName: x"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("seen", "obstacle"), OBSTACLES.values(), ids=OBSTACLES.keys())
+def test_why_a_pod_does_not_start(seen, obstacle):
+    assert ray_job({"jobDeploymentStatus": "Initializing"}, pods=(seen,)).obstacle == obstacle
+    assert job({"active": 1}, pods=(seen,)).obstacle == obstacle
+
+
+def test_a_container_that_is_being_created_is_no_obstacle():
+    assert job({"active": 1}, pods=(waiting("ContainerCreating"), waiting("PodInitializing"))).obstacle is None
+
+
+def test_a_pod_that_ended_or_is_going_is_no_obstacle():
+    gone = msgspec.structs.replace(
+        waiting("ImagePullBackOff"), metadata=msgspec.structs.replace(waiting("").metadata, deletion_timestamp=NOW)
+    )
+    assert job({"active": 1}, pods=(terminated(1), gone)).obstacle is None
+
+
+def test_a_ray_cluster_whose_pods_are_refused():
+    status = {
+        "jobDeploymentStatus": "Initializing",
+        "rayClusterStatus": {
+            "conditions": [condition("ReplicaFailure", "FailedCreateHeadPod", 'pods "h" is forbidden: violates PodSecurity')]
+        },
+    }
+    assert ray_job(status).obstacle == Obstacle(
+        reason="PodRefused",
+        message='The Ray cluster of RayJob child cannot make its pods: FailedCreateHeadPod: pods "h" is forbidden: violates PodSecurity',
+    )
+
+
+def test_a_job_whose_pods_are_refused():
+    assert job({}, warning='Error creating: pods "x" is forbidden: exceeded quota').obstacle == Obstacle(
+        reason="PodRefused", message='Job child cannot make its pods: Error creating: pods "x" is forbidden: exceeded quota'
+    )
+
+
+def test_a_ray_job_that_nobody_picks_up():
+    assert ray_job({}, now=NOW).obstacle is None
+    later = ray_job({}, now=NOW + timedelta(seconds=30))
+    assert later.obstacle == Obstacle(
+        reason="NotPickedUp",
+        message="RayJob child was made 40 seconds ago and no controller has touched it: is KubeRay running, and watching this namespace?",
+    )
+    assert ray_job({}, suspend=True, now=NOW + timedelta(days=1)).obstacle is None
+
+
+JOBS: dict[str, tuple[dict[str, Any], bool, Work]] = {
+    "nobody has touched it": ({}, False, Work.STARTING),
+    "its pod starts": ({"active": 1}, False, Work.STARTING),
+    "its pod runs": ({"active": 1, "ready": 1}, False, Work.RUNNING),
+    "it is complete": ({"conditions": [condition("SuccessCriteriaMet"), condition("Complete")]}, False, Work.SUCCEEDED),
+    "it is about to be complete": ({"active": 1, "ready": 1, "conditions": [condition("SuccessCriteriaMet")]}, False, Work.RUNNING),
+    "it failed": ({"conditions": [condition("FailureTarget"), condition("Failed")]}, False, Work.FAILED),
+    "it is suspended": ({"conditions": [condition("Suspended")]}, True, Work.SUSPENDED),
+    "it is asked to stop": ({"active": 1, "ready": 1}, True, Work.RUNNING),
+}
+
+
+@pytest.mark.parametrize(("status", "suspend", "work"), JOBS.values(), ids=JOBS.keys())
+def test_jobs(status, suspend, work):
+    assert job(status, suspend=suspend).work is work
+
+
+POLICY = "Container trainer for pod team-a/child-0-x failed with exit code 2 matching FailJob rule at index 0"
+
+JOB_FAILURES: dict[str, tuple[dict[str, Any], tuple[Pod, ...], Failure]] = {
+    "the last pod's last line": (
+        condition("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"),
+        (
+            terminated(1, "negset: earlier", "2026-03-01T10:00:00Z"),
+            terminated(1, "Traceback\nnegset: out of space\n", "2026-03-01T11:00:00Z"),
+        ),
+        Failure(fault=Fault.WORK, message="Job child failed with exit code 1: negset: out of space"),
+    ),
+    "the input is wrong": (
+        condition("Failed", "PodFailurePolicy", POLICY),
+        (terminated(2, "negset: pipelineConfig: focal loss with a miner"),),
+        Failure(fault=Fault.INPUT, message="Job child says that its input is wrong: negset: pipelineConfig: focal loss with a miner"),
+    ),
+    "the input is wrong, and the pod is gone already": (
+        condition("Failed", "PodFailurePolicy", POLICY),
+        (),
+        Failure(fault=Fault.INPUT, message="Job child says that its input is wrong, and left no message."),
+    ),
+    "the pods are gone": (
+        condition("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"),
+        (),
+        Failure(fault=Fault.WORK, message="Job child failed: Job has reached the specified backoff limit"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("failed", "pods", "failure"), JOB_FAILURES.values(), ids=JOB_FAILURES.keys())
+def test_why_a_job_failed(failed, pods, failure):
+    child = job({"conditions": [failed]}, pods=pods)
+    assert child.failure == failure
+    assert child.ended == datetime(2026, 3, 1, 11, 30, tzinfo=UTC)
+
+
+def test_a_child_is_ours_by_its_owners_uid():
+    assert job({}).ours
+    item = msgspec.convert({"metadata": {**META, "ownerReferences": [{"uid": "other"}]}}, Job, strict=False)
+    assert not classify.job(item, (), OWNER).ours
