@@ -18,7 +18,7 @@ def effect(facts: Facts, report: Report) -> Section:
     measured = facts.trained[-1].measurement
     how = (
         f"Every round is measured on {wording.count(measured.negatives, 'negative')} and {wording.count(measured.positives, 'positive')} ({wording.count(measured.objects, 'object')}) that no "
-        f"round was trained on. The threshold is the highest score at which {100 * measured.wanted_recall:.0f} % of the objects are found (IoU at least 0.5, right class). Negatives show no object, so "
+        f"round was trained on. The threshold is the highest score at which {wording.percent(100 * measured.wanted_recall)} of the objects are found (IoU at least 0.5, right class). Negatives show no object, so "
         "every detection on them at or above that threshold is a false positive."
     )
     blocks: list[Block] = [Paragraph(how)]
@@ -84,7 +84,7 @@ def _training_row(each: Round) -> tuple[Cell, ...]:
         f"{each.steps:,}",
         f"{each.steps_per_second:.1f}",
         wording.duration(seconds),
-        f"{each.measured_negative_percent:.1f} %",
+        wording.percent(each.measured_negative_percent, 1),
         each.miner or "none",
     )
 
@@ -136,7 +136,7 @@ def review(facts: Facts) -> Section | None:
     last = facts.mined[-1]
     bound = facts.dataset.spec.training.hard_negative_mining.review_above_percent if facts.dataset.spec.training else 0
     if not last.review:
-        blocks: list[Block] = [Paragraph(f"No negative that was trained on still scores {bound} % or more.")]
+        blocks: list[Block] = [Paragraph(f"No negative that was trained on still scores {wording.percent(bound)} or more.")]
         if last.review_declined:
             blocks = [
                 Note(
@@ -146,7 +146,7 @@ def review(facts: Facts) -> Section | None:
             ]
         return Section("review", "To be looked at", tuple(blocks))
     text = (
-        f"{wording.count(len(last.review), 'negative')} may show an object that the annotations do not have: the model was trained on each as a negative and still scores {bound} % or more. They "
+        f"{wording.count(len(last.review), 'negative')} may show an object that the annotations do not have: the model was trained on each as a negative and still scores {wording.percent(bound)} or more. They "
         "are left out of the next round until a person has looked. Where there is an object, correct the annotations; their ids stand in report.json under “review”."
     )
     cards = scored_cards(facts, last.review[:REVIEW], last.threshold)

@@ -33,6 +33,7 @@ MEANINGS: Final[dict[str, str]] = {
 _USER: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY: Final = re.compile(r"(https?://[^\s?]*)\?[^\s'\"]*")
 _MINUS: Final = "\N{MINUS SIGN}"
+_PERCENT: Final = "\N{NO-BREAK SPACE}%"  # a line never ends between the number and its sign
 _SMALL_RATE: Final = 0.095  # below, two decimals would say too little
 _SMALLEST_RATE: Final = 0.001
 _SMALLEST_PERCENT: Final = 0.1
@@ -62,6 +63,11 @@ def rate(value: float) -> str:
     return f"{value:.3f}" if 0 < value < _SMALL_RATE else f"{value:.2f}"
 
 
+def percent(value: float, decimals: int = 0) -> str:
+    """A percentage that is one already."""
+    return f"{value:.{decimals}f}{_PERCENT}"
+
+
 def precision(value: float) -> str:
     """An average precision in [0, 1] with three decimals; COCO's -1 where nothing could be measured."""
     return f"{value:.3f}" if value >= 0 else "not measured"
@@ -69,20 +75,20 @@ def precision(value: float) -> str:
 
 def share(part: int, whole: int) -> str:
     """A percentage; never 0 % or 100 % of what is neither."""
-    percent = 100 * part / whole if whole else 0.0
-    if 0 < percent < _SMALLEST_PERCENT:
-        return f"< {_SMALLEST_PERCENT} %"
-    if 0 < 100 - percent < _SMALLEST_PERCENT:
-        return f"> {100 - _SMALLEST_PERCENT} %"
-    return f"{percent:.0f} %" if percent == round(percent) else f"{percent:.1f} %"
+    value = 100 * part / whole if whole else 0.0
+    if 0 < value < _SMALLEST_PERCENT:
+        return f"< {_SMALLEST_PERCENT}{_PERCENT}"
+    if 0 < 100 - value < _SMALLEST_PERCENT:
+        return f"> {100 - _SMALLEST_PERCENT}{_PERCENT}"
+    return percent(value, 0 if value == round(value) else 1)
 
 
 def change(before: float, after: float) -> str:
     """The change relative to `before`, which is not 0, in percent with its sign; a fall to something is never 100 percent."""
-    percent = round(100 * (after - before) / before)
+    rounded = round(100 * (after - before) / before)
     if after > 0 and round(100 * after / before) == 0:
-        return f"more than {_MINUS}99 %"
-    return f"{_MINUS if percent < 0 else '+'}{abs(percent):,} %"
+        return f"more than {_MINUS}99{_PERCENT}"
+    return f"{_MINUS if rounded < 0 else '+'}{abs(rounded):,}{_PERCENT}"
 
 
 def size(number: int) -> str:

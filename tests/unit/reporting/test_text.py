@@ -7,7 +7,7 @@ from negset_jobs.reporting.text import describe
 def test_the_finding_comes_first_and_every_round_has_a_row(report):
     lines = describe(report).splitlines()
     assert lines[0] == "default/demo, revision a1b2c3d4e5f6"
-    assert lines[2] == "False positives on held-out negatives fell from 1.10 to 0.019 per picture (\u221298 %) at recall 0.80."
+    assert lines[2] == "False positives on held-out negatives fell from 1.10 to 0.019 per picture (\u221298\xa0%) at recall 0.80."
     rows = [line.split() for line in lines if line.startswith(("baseline", "1 ", "2 "))]
     assert [row[:2] for row in rows] == [["baseline", "1.10"], ["1", "0.081"], ["2", "0.019"]]
     assert max(map(len, lines)) <= 100
