@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
+import glob
 import logging
 import os
 import shutil
@@ -25,6 +26,10 @@ Report = Callable[[int, int], None]
 RETRIES: Final = 3
 """How often work is started again whose worker was lost. An error that the work itself raises is not retried: it would only be raised again."""
 
+log = logging.getLogger(__name__)
+
+_STARTS: Final = 2
+_FOLDER: Final = "negset-ray-"
 _PROGRESS_SECONDS: Final = 0.5
 _OBJECT_STORE_BYTES: Final = 128 << 20  # tasks and results are small; Ray's default is a third of the machine's memory
 _LONGEST_SOCKET_FOLDER: Final = 30  # Ray puts sockets below its folder, and a socket's path may have 107 characters
@@ -32,36 +37,59 @@ _LONGEST_SOCKET_FOLDER: Final = 30  # Ray puts sockets below its folder, and a s
 
 @contextlib.contextmanager
 def session(workers: int) -> Iterator[None]:
-    """A running Ray: the cluster that `RAY_ADDRESS` names, else one on this machine with `workers` CPUs, shut down at the end. Sessions can be nested."""
+    """A running Ray: the cluster that `RAY_ADDRESS` names, else one on this machine with `workers` CPUs, shut down at the end. Sessions can be nested.
+
+    Raises `WorkFailed` where Ray cannot be started or reached.
+    """
     import ray
 
     if ray.is_initialized():
         yield
         return
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-        try:
-            yield
-        finally:
-            ray.shutdown()
-        return
-    default = tempfile.gettempdir()
-    folder = tempfile.mkdtemp(prefix="negset-", dir=default if len(default) <= _LONGEST_SOCKET_FOLDER else "/tmp")  # noqa: S108 - made private, and short
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        ray.init(
-            address="local",
-            num_cpus=workers,
-            num_gpus=0,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=folder,
-        )
+    with contextlib.ExitStack() as stack:
+        stack.callback(ray.shutdown)
+        if os.environ.get("RAY_ADDRESS"):
+            _start(address="auto")
+        else:
+            _start(
+                address="local",
+                num_cpus=workers,
+                num_gpus=0,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=stack.enter_context(_private_folder()),
+            )
         yield
+
+
+def _start(**options: Any) -> None:
+    import ray
+
+    for attempt in range(1, _STARTS + 1):
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        except Exception as error:
+            ray.shutdown()
+            if attempt == _STARTS:
+                raise WorkFailed(f"cannot start Ray: {' '.join(str(error).split())}") from error
+            log.warning("Ray did not start (%s); trying once more", " ".join(str(error).split()))
+        else:
+            return
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[str]:
+    """Where Ray keeps sockets and logs, gone at the end. What is left of sessions whose process was killed goes too."""
+    parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108 - mkdtemp makes it private
+    for left in glob.glob(f"{glob.escape(parent)}/{_FOLDER}*"):
+        owner = left.removeprefix(f"{parent}/{_FOLDER}").partition("-")[0]
+        if owner.isdecimal() and not os.path.exists(f"/proc/{owner}") and os.path.isdir("/proc/self"):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=parent)
+    try:
+        yield folder
     finally:
-        ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -20,6 +20,7 @@ _FIELD_2: Final = b"\x12"
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = b"\x0a", b"\x12", b"\x1a"
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _MORE: Final = 0x80  # the bit of a varint's byte that says another follows
+_ONE_BYTE: Final = [bytes((value,)) for value in range(_MORE)]
 _KINDS: Final = {1: "bytes", 2: "float", 3: "int64"}  # the field numbers of Feature
 
 
@@ -44,25 +45,17 @@ def encode_example(
     unknown = sorted({box.class_name for box in boxes} - label_ids.keys())
     if unknown:
         raise InvalidInput(f"{file_name}: no id in the label map for class {', '.join(map(repr, unknown))}")
-    features = (  # in sorted order of the keys
-        ("image/encoded", _bytes_list((encoded,))),
-        ("image/filename", _bytes_list((file_name.encode(),))),
-        ("image/format", _bytes_list((image_format.encode(),))),
-        ("image/height", _int64_list((height,))),
-        ("image/key/sha256", _bytes_list((sha256.encode(),))),
-        ("image/object/bbox/xmax", _float_list([box.xmax for box in boxes])),
-        ("image/object/bbox/xmin", _float_list([box.xmin for box in boxes])),
-        ("image/object/bbox/ymax", _float_list([box.ymax for box in boxes])),
-        ("image/object/bbox/ymin", _float_list([box.ymin for box in boxes])),
-        ("image/object/class/label", _int64_list([label_ids[box.class_name] for box in boxes])),
-        ("image/object/class/text", _bytes_list([box.class_name.encode() for box in boxes])),
-        ("image/object/difficult", _int64_list([int(box.difficult) for box in boxes])),
-        ("image/object/is_crowd", _int64_list([int(box.crowd) for box in boxes])),
-        ("image/object/truncated", _int64_list([int(box.truncated) for box in boxes])),
-        ("image/source_id", _bytes_list((source_id.encode(),))),
-        ("image/width", _int64_list((width,))),
-    )
-    return _delimited(_FIELD_1, [part for key, feature in features for part in _map_entry(key, feature)])
+    parts = [  # in sorted order of the keys
+        *_entry("image/encoded", _bytes_list((encoded,))),
+        *_entry("image/filename", _bytes_list((file_name.encode(),))),
+        *_entry("image/format", _bytes_list((image_format.encode(),))),
+        *_entry("image/height", _int64_list((height,))),
+        *_entry("image/key/sha256", _bytes_list((sha256.encode(),))),
+        _objects(boxes, label_ids) if boxes else _NO_OBJECTS,
+        *_entry("image/source_id", _bytes_list((source_id.encode(),))),
+        *_entry("image/width", _int64_list((width,))),
+    ]
+    return b"".join((_FIELD_1, _varint(sum(map(len, parts))), *parts))
 
 
 def decode_example(payload: bytes) -> dict[str, list[Any]]:
@@ -78,12 +71,28 @@ def decode_example(payload: bytes) -> dict[str, list[Any]]:
         raise WorkFailed(f"a record is not a tf.train.Example: {error}") from error
 
 
-def _map_entry(key: str, feature: list[bytes]) -> list[bytes]:
-    """A map's entry is a message with the key as field 1 and the value as field 2, in field 1 of the message that has the map."""
+def _objects(boxes: Sequence[Box], label_ids: Mapping[str, int]) -> bytes:
+    """The entries of the keys below image/object/, in sorted order."""
+    entries = (
+        _entry("image/object/bbox/xmax", _float_list([box.xmax for box in boxes])),
+        _entry("image/object/bbox/xmin", _float_list([box.xmin for box in boxes])),
+        _entry("image/object/bbox/ymax", _float_list([box.ymax for box in boxes])),
+        _entry("image/object/bbox/ymin", _float_list([box.ymin for box in boxes])),
+        _entry("image/object/class/label", _int64_list([label_ids[box.class_name] for box in boxes])),
+        _entry("image/object/class/text", _bytes_list([box.class_name.encode() for box in boxes])),
+        _entry("image/object/difficult", _int64_list([int(box.difficult) for box in boxes])),
+        _entry("image/object/is_crowd", _int64_list([int(box.crowd) for box in boxes])),
+        _entry("image/object/truncated", _int64_list([int(box.truncated) for box in boxes])),
+    )
+    return b"".join(part for entry in entries for part in entry)
+
+
+def _entry(key: str, feature: list[bytes]) -> list[bytes]:
+    """A feature in the map: a message with the key as field 1 and the value as field 2, in field 1 of the message that has the map."""
     name = key.encode()
     size = sum(map(len, feature))
-    entry = [_FIELD_1, _varint(len(name)), name, _FIELD_2, _varint(size)]
-    return [_FIELD_1, _varint(sum(map(len, entry)) + size), *entry, *feature]
+    head = b"".join((_FIELD_1, _varint(len(name)), name, _FIELD_2, _varint(size)))
+    return [_FIELD_1, _varint(len(head) + size), head, *feature]
 
 
 def _bytes_list(values: Sequence[bytes]) -> list[bytes]:
@@ -106,18 +115,19 @@ def _packed(kind: bytes, packed: bytes) -> list[bytes]:
     return [kind, _varint(len(items)), items]
 
 
-def _delimited(tag: bytes, parts: Sequence[bytes]) -> bytes:
-    return b"".join((tag, _varint(sum(map(len, parts))), *parts))
-
-
 def _varint(value: int) -> bytes:
     """Base 128, least significant group first, the high bit set on all but the last byte."""
+    if value < _MORE:
+        return _ONE_BYTE[value]
     groups = bytearray()
     while value >= _MORE:
         groups.append(value & 0x7F | _MORE)
         value >>= 7
     groups.append(value)
     return bytes(groups)
+
+
+_NO_OBJECTS: Final = _objects((), {})  # most pictures that negset writes are negatives
 
 
 def _read_varint(view: memoryview, at: int) -> tuple[int, int]:

@@ -1,0 +1,63 @@
+"""How far the download is from its limit: a bare asyncio loop that fetches the same pictures and writes them unseen; and what Ray costs.
+
+    .venv/bin/python tests/benchmarks/against_limit.py [--count N] [--repeat N]
+
+CPU seconds per picture compare one worker with the bare loop, both on one core; they can be compared on a busy machine. Images per second compare two workers under
+Ray with two bare processes, and want a machine that is otherwise idle. Each side runs in a fresh process against one nginx; the best of the repetitions counts.
+The exit code says whether the goals are met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+from picture_host import picture_host
+
+SIDES = str(pathlib.Path(__file__).with_name("download_sides.py"))
+CPU_GOAL, RAY_GOAL, RSS_GOAL = 1.3, 0.9, 200e6
+
+
+def run(side: str, base: str, count: int, folder: str, *, verify: str = "Structure") -> dict[str, float]:
+    shutil.rmtree(f"{folder}/out", ignore_errors=True)
+    ended = subprocess.run([sys.executable, SIDES, side, base, str(count), verify, f"{folder}/out"], stdout=subprocess.PIPE, check=True)
+    measured = json.loads(ended.stdout)
+    assert measured["stored"] == count, measured
+    return measured
+
+
+def show(side: str, count: int, measured: dict[str, float]) -> None:
+    print(
+        f"{side:24} {count / measured['seconds']:8.0f} images/s  {measured['cpu'] / count * 1e6:6.0f} us CPU/image  "
+        f"{measured['rss'] / 1e6:5.0f} MB peak  {measured['start']:5.1f} s to start  {measured['workers']:.0f} workers",
+        flush=True,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=4000)
+    parser.add_argument("--repeat", type=int, default=3)
+    options = parser.parse_args()
+    best: dict[str, dict[str, float]] = {}
+    with picture_host(options.count) as (base, folder):
+        for _ in range(options.repeat):
+            for side in ("bare", "loop", "processes", "negset"):
+                measured = run(side, base, options.count, folder)
+                show(side, options.count, measured)
+                best[side] = {key: min(value, best.get(side, measured)[key]) for key, value in measured.items()}
+    cpu = best["loop"]["cpu"] / best["bare"]["cpu"]
+    ray = best["processes"]["seconds"] / best["negset"]["seconds"]
+    rss = best["negset"]["rss"]
+    print(f"CPU per picture, of the bare loop's: {cpu:.2f} (goal: at most {CPU_GOAL})")
+    print(f"two workers under Ray, of two bare processes: {ray:.0%} (goal: at least {RAY_GOAL:.0%})")
+    print(f"peak memory of a worker: {rss / 1e6:.0f} MB (goal: at most {RSS_GOAL / 1e6:.0f} MB)")
+    return int(cpu > CPU_GOAL or ray < RAY_GOAL or rss > RSS_GOAL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Download and TFRecord against img2dataset 1.47, from the same nginx on the same machine.
+
+    .venv/bin/python tests/benchmarks/download.py [--count N] [--environment FOLDER]
+
+Both sides: two processes, 64 connections or threads each, one picture after another as they come, TFRecords, no resizing. img2dataset re-encodes nothing either
+(`resize_mode=no`, `encode_quality` unused), but decodes each picture to learn its size; `Structure` does without, `Decode` decodes every pixel too.
+img2dataset's dependencies differ from ours: it is installed from PyPI into an environment of its own, kept in the folder given. Images per second leave out the start
+of the processes on our side and include it on img2dataset's, as it reports no other number; the count is large enough for that not to matter. CPU is that of all
+processes. The exit code says whether the goals are met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+from against_limit import run, show
+from picture_host import picture_host
+
+GOALS = {"Structure": 8.0, "Decode": 2.5}
+REQUIREMENTS = ("img2dataset==1.47.0", "tensorflow-cpu==2.15.1", "tensorflow-io==0.36.0", "numpy<2")
+
+
+def install(folder: pathlib.Path) -> pathlib.Path:
+    """img2dataset's executable."""
+    if not (folder / "bin" / "img2dataset").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
+    return folder / "bin" / "img2dataset"
+
+
+def img2dataset(executable: pathlib.Path, base: str, count: int, folder: str) -> float:
+    """Images per second."""
+    pathlib.Path(folder, "urls.txt").write_text("".join(f"{base}/{number}.jpg\n" for number in range(count)))
+    shutil.rmtree(f"{folder}/other", ignore_errors=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    subprocess.run(
+        [
+            str(executable), f"--url_list={folder}/urls.txt", "--input_format=txt", f"--output_folder={folder}/other", "--output_format=tfrecord",
+            "--processes_count=2", "--thread_count=64", "--resize_mode=no", "--number_sample_per_shard=500", "--enable_wandb=False", "--retries=0",
+        ],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    stored = sum(_successes(path) for path in pathlib.Path(folder, "other").glob("*_stats.json"))
+    assert stored == count, f"img2dataset stored {stored} of {count}"
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"{'img2dataset':24} {count / seconds:8.0f} images/s  {cpu / count * 1e6:6.0f} us CPU/image", flush=True)
+    return count / seconds
+
+
+def _successes(path: pathlib.Path) -> int:
+    import json
+
+    return int(json.loads(path.read_text())["successes"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=8000)
+    parser.add_argument("--environment", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir(), "negset-img2dataset"))
+    options = parser.parse_args()
+    executable = install(options.environment)
+    met = True
+    with picture_host(options.count) as (base, folder):
+        other = img2dataset(executable, base, options.count, folder)
+        for verify, goal in GOALS.items():
+            measured = run("negset", base, options.count, folder, verify=verify)
+            show(f"negset, {verify}", options.count, measured)
+            factor = options.count / measured["seconds"] / other
+            print(f"{verify}: {factor:.1f} times img2dataset (goal: at least {goal})")
+            met &= factor >= goal
+    return int(not met)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

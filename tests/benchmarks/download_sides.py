@@ -1,0 +1,139 @@
+"""The sides that the download benchmarks compare, each in a process of its own: `python download_sides.py SIDE BASE COUNT VERIFY FOLDER` prints one line of JSON.
+
+`negset` runs shards on Ray, `processes` the same shards in bare processes, `loop` one shard in one process, and `bare` is the limit: one asyncio loop that fetches
+the same pictures with aiohttp and writes them in the same framing, without looking at them. Images per second leave out what starts before the first picture
+(Ray, imports); `start` is that in seconds. CPU seconds are those of the processes that fetch; `rss` is the largest of their peaks, in bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+
+from negset_api import names
+from negset_api.spec import Download
+from negset_api.values import PlannedImage, ShardPlan
+from negset_jobs import on_ray
+from negset_jobs.access import Access
+from negset_jobs.records.framing import write_record
+from negset_jobs.shards import ShardTask, run_shard
+
+WORKERS, CONNECTIONS, SHARD = 2, 64, 500
+
+
+def tasks(base: str, count: int, verify: str, folder: str) -> list[ShardTask]:
+    images = [PlannedImage(image_id=index, url=f"{base}/{index}.jpg", file_name=f"{index}.jpg") for index in range(count)]
+    runs = [tuple(images[start : start + SHARD]) for start in range(0, count, SHARD)]
+    download = Download(verify=verify, connections=CONNECTIONS, connections_per_host=CONNECTIONS)
+    return [
+        ShardTask(
+            store_url=folder,
+            folder=names.RECORDS_FOLDER,
+            shard=ShardPlan(name=names.shard(names.TRAIN, number, len(runs)), subset=names.TRAIN, images=run),
+            download=download,
+            access=Access(allowed_networks=("127.0.0.1/32",)),
+            label_ids={},
+        )
+        for number, run in enumerate(runs)
+    ]
+
+
+def measured(task: ShardTask, report) -> dict[str, float]:
+    before = time.process_time()
+    result = run_shard(task, report)
+    stored = sum(image.outcome == "stored" for image in result.results)
+    return {"stored": stored, "cpu": time.process_time() - before, "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "pid": os.getpid()}
+
+
+def warm(_task: int, _report) -> int:
+    """Loads what a worker needs, so that it is not counted, and takes long enough for each worker to get one."""
+    import negset_jobs.fetching.fetcher  # noqa: F401
+
+    time.sleep(1)
+    return os.getpid()
+
+
+def negset(work: list[ShardTask]) -> Iterator[dict[str, float]]:
+    with on_ray.session(WORKERS):
+        list(on_ray.map_unordered(warm, list(range(WORKERS)), workers=WORKERS))
+        yield {}
+        for _, done in on_ray.map_unordered(measured, work, workers=WORKERS):
+            yield done
+
+
+def processes(work: list[ShardTask]) -> Iterator[dict[str, float]]:
+    import multiprocessing
+
+    with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
+        pool.starmap(warm, [(0, None)] * WORKERS, chunksize=1)
+        yield {}
+        yield from pool.imap_unordered(quietly_measured, work, chunksize=1)
+
+
+def quietly_measured(task: ShardTask) -> dict[str, float]:
+    return measured(task, lambda _done, _failed: None)
+
+
+def loop(work: list[ShardTask]) -> Iterator[dict[str, float]]:
+    yield {}
+    yield from map(quietly_measured, work)
+
+
+def bare(work: list[ShardTask]) -> Iterator[dict[str, float]]:
+    import aiohttp
+
+    async def fetch_all(task: ShardTask) -> int:
+        urls = iter([image.url for image in task.shard.images])
+        stored = 0
+
+        async def connection(session: aiohttp.ClientSession, stream) -> None:
+            nonlocal stored
+            for url in urls:
+                async with session.get(url) as response:
+                    write_record(stream, await response.read())
+                    stored += 1
+
+        path = f"{task.store_url}/{task.shard.name}"
+        with open(path, "wb") as stream:
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+                await asyncio.gather(*(connection(session, stream) for _ in range(CONNECTIONS)))
+        return stored
+
+    os.makedirs(work[0].store_url, exist_ok=True)
+    yield {}
+    for task in work:
+        before = time.process_time()
+        stored = asyncio.run(fetch_all(task))
+        yield {"stored": stored, "cpu": time.process_time() - before, "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "pid": os.getpid()}
+
+
+def main() -> None:
+    side, base, count, verify, folder = sys.argv[1:]
+    begun = time.perf_counter()
+    running = {"negset": negset, "processes": processes, "loop": loop, "bare": bare}[side](tasks(base, int(count), verify, folder))
+    next(running)
+    started = time.perf_counter()
+    done = list(running)
+    seconds = time.perf_counter() - started
+    stored = sum(part["stored"] for part in done)
+    print(
+        json.dumps(
+            {
+                "stored": stored,
+                "seconds": seconds,
+                "start": started - begun,
+                "cpu": sum(part["cpu"] for part in done),
+                "rss": max(part["rss"] for part in done),
+                "workers": len({part["pid"] for part in done}),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

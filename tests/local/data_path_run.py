@@ -1,0 +1,59 @@
+"""Plans and manifests for the data path's tests; as a program, one run of the recording stage: `python -m tests.local.data_path_run PLAN OUTPUT`."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+from negset_api import names
+from negset_api.spec import NegativeDataset
+from negset_api.validation import parse
+from negset_api.values import Plan, PlannedImage, ShardPlan, decode
+from negset_jobs.access import Access
+from negset_jobs.progress import Silent
+from negset_jobs.recording import record_stage
+from negset_jobs.store import Store
+
+
+def dataset(**download: object) -> NegativeDataset:
+    """A manifest with these fields of spec.download."""
+    spec = {
+        "source": {"coco": {"annotations": "annotations.json"}},
+        "excludeClasses": ["person"],
+        "selection": {"count": 1},
+        "download": {"attempts": 2, "timeoutSeconds": 30, **download},
+        "output": {"url": "out"},
+        "ray": {"workers": 2},
+    }
+    return parse({"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "test"}, "spec": spec})
+
+
+def plan_of(urls: list[str], *, shards: int, held_out_shards: int = 0) -> Plan:
+    """The pictures in order, in runs of equal length but the last."""
+    images = [
+        PlannedImage(image_id=index, url=url, file_name=f"{index}.jpg", license=3, scene="kitchen", reason="because", page=f"page/{index}")
+        for index, url in enumerate(urls)
+    ]
+    size = -(-len(images) // shards)
+    runs = [tuple(images[start : start + size]) for start in range(0, len(images), size)]
+    subsets = [names.HELD_OUT] * held_out_shards + [names.TRAIN] * (len(runs) - held_out_shards)
+    planned = tuple(
+        ShardPlan(name=names.shard(subset, index, len(runs)), subset=subset, images=run)
+        for index, (subset, run) in enumerate(zip(subsets, runs, strict=True))
+    )
+    return Plan(
+        inputs="plan", excluded_classes=("person",), categories={}, candidates=len(urls), planned=len(urls), rejected={}, bytes_estimate=0,
+        licenses=(), remaining_classes={}, image_ids=tuple(range(len(urls))), shards=planned,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    plan_file, output = sys.argv[1:]
+    record_stage(
+        Store(output),
+        decode(pathlib.Path(plan_file).read_bytes(), Plan),
+        dataset(),
+        Access(allowed_networks=("127.0.0.1/32",)),
+        (),
+        Silent(),
+    )

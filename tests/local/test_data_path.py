@@ -1,0 +1,348 @@
+"""The data path as a whole on embedded Ray: from a plan to records, a manifest and markers; stopped, resumed, repaired, grown."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+
+from negset_api import names
+from negset_api.errors import InvalidInput, WorkFailed
+from negset_api.values import Box, Outcome, Plan, PlannedImage, Records, ShardPlan, decode
+from negset_jobs import on_ray
+from negset_jobs.access import Access
+from negset_jobs.progress import Silent
+from negset_jobs.recording import record_stage, run_shards
+from negset_jobs.records.example import decode_example
+from negset_jobs.records.framing import read_records
+from negset_jobs.reuse import read_committed
+from negset_jobs.store import Store
+from tests.local import data_path_run
+from tests.local.data_path_run import dataset, plan_of
+from tests.picture_server import jpeg, picture_server
+from tests.s3_server import s3_server
+
+LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
+
+
+@pytest.fixture(scope="module")
+def s3():
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ray_session(s3):
+    """One Ray for all tests here; its workers have the S3 server's credentials in their environment."""
+    with on_ray.session(2):
+        yield
+
+
+@pytest.fixture
+def server():
+    with picture_server() as running:
+        yield running
+
+
+class Counted(Silent):
+    def __init__(self) -> None:
+        self.total = self.done = self.failed = 0
+        self.finished = False
+
+    def start(self, stage: str, total: int, unit: str) -> None:
+        self.total = total
+
+    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
+        assert done >= 0
+        self.done += done
+        self.failed += failed
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+def serve(server, count: int) -> list[str]:
+    return [server.serve(f"/{index}.jpg", jpeg(index)) for index in range(count)]
+
+
+def stage(store: Store, plan: Plan, siblings=(), progress=None, **download) -> Records:
+    return record_stage(store, plan, dataset(**download), LOOPBACK, siblings, progress or Silent())
+
+
+def rows(store: Store) -> list[dict]:
+    return pq.read_table(io.BytesIO(store.read(names.MANIFEST))).to_pylist()
+
+
+def stored_ids(store: Store, records: Records) -> list[int]:
+    ids = []
+    for file in (file for files in records.files.values() for file in files):
+        with store.reading(file) as stream:
+            ids += [int(decode_example(payload)["image/source_id"][0]) for _, payload in read_records(stream)]
+    return ids
+
+
+def tree(store: Store) -> dict[str, str]:
+    return {key: hashlib.sha256(store.read(key)).hexdigest() for key in store.keys()}
+
+
+@pytest.mark.parametrize("kind", ["local folder", "S3"])
+def test_a_plan_becomes_records_a_manifest_and_a_marker(kind, server, tmp_path, s3, ray_session):
+    store = Store(str(tmp_path) if kind == "local folder" else f"s3://{s3.bucket}/{os.urandom(4).hex()}")
+    urls = serve(server, 30)
+    urls[7] = f"{server.url}/missing.jpg"
+    plan, progress = plan_of(urls, shards=4), Counted()
+
+    records = stage(store, plan, progress=progress)
+
+    assert (records.planned, records.stored, records.outcomes) == (30, 29, {"stored": 29, "not_found": 1})
+    assert (progress.total, progress.done, progress.failed, progress.finished) == (30, 30, 1, True)
+    assert decode(store.read(names.RECORDS), Records) == records
+    assert stored_ids(store, records) == [image for image in plan.image_ids if image != 7]
+    assert sum(records.images.values()) == 29
+    manifest = rows(store)
+    assert [row["image_id"] for row in manifest] == list(plan.image_ids)
+    assert manifest[7] == {
+        "image_id": 7, "url": urls[7], "outcome": "not_found", "sha256": "", "bytes": 0, "width": 0, "height": 0, "license": 3, "shard": "",
+        "reason": "because", "file_name": "7.jpg", "subset": "train", "scene": "kitchen", "detail": "HTTP 404 Not Found", "page": "page/7",
+    }  # fmt: skip
+    assert manifest[8]["sha256"] == hashlib.sha256(jpeg(8)).hexdigest()
+    assert {row["shard"] for row in manifest} - {""} == {file for files in records.files.values() for file in files}
+    assert records.bytes == sum(len(store.read(file)) for files in records.files.values() for file in files)
+
+
+def test_subsets_have_files_of_their_own(server, tmp_path, ray_session):
+    plan = plan_of(serve(server, 10), shards=4, held_out_shards=1)
+    records = stage(Store(str(tmp_path)), plan)
+    assert {subset: len(files) for subset, files in records.files.items()} == {"train": 3, "heldout": 1}
+    assert records.images == {"train": 7, "heldout": 3}
+
+
+def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(server, tmp_path, ray_session):
+    store, urls = Store(str(tmp_path)), serve(server, 20)
+    good = {path: server.handlers.pop(path) for path in ("/3.jpg", "/4.jpg", "/15.jpg")}
+
+    async def forbidden(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=403)
+
+    server.answer("/15.jpg", forbidden)
+    with pytest.raises(WorkFailed) as raised:
+        stage(store, plan_of(urls, shards=4))
+    assert str(raised.value) == (
+        "3 of the 20 planned pictures could not be stored, spec.download.maxFailedPercent allows 5%: "
+        "not_found 2 times (image 3: HTTP 404 Not Found); forbidden 1 times (image 15: HTTP 403 Forbidden)"
+    )
+    assert not store.exists(names.RECORDS)
+    assert [row["outcome"] for row in rows(store)].count("stored") == 17
+
+    server.handlers |= good
+    server.requests.clear()
+    progress = Counted()
+    records = stage(store, plan_of(urls, shards=4), progress=progress)
+    assert dict(server.requests) == {"/3.jpg": 1, "/4.jpg": 1, "/15.jpg": 1}
+    assert (records.stored, records.outcomes) == (20, {"stored": 20})
+    assert (progress.done, progress.total) == (20, 20)
+
+    undisturbed = Store(f"{tmp_path}/undisturbed")
+    assert stage(undisturbed, plan_of(urls, shards=4)) == records
+    files = [file for files in records.files.values() for file in files]
+    assert store.keys("records") == sorted(files)
+    assert [store.read(file) for file in files] == [undisturbed.read(file) for file in files]
+    assert store.read(names.MANIFEST) == undisturbed.read(names.MANIFEST)
+
+
+def test_a_server_that_has_nothing_is_one_clear_line(server, tmp_path, ray_session):
+    store = Store(str(tmp_path))
+    with pytest.raises(WorkFailed) as raised:
+        stage(store, plan_of([f"{server.url}/{index}.jpg" for index in range(6)], shards=2), maxFailedPercent=100)
+    assert str(raised.value) == (
+        "none of the 6 planned pictures could be stored, spec.download.maxFailedPercent allows 100%: not_found 6 times (image 0: HTTP 404 Not Found)"
+    )
+    assert not store.exists(names.RECORDS)
+    assert not store.keys("records")
+
+
+def test_twice_the_count_downloads_only_the_second_half(server, tmp_path, ray_session):
+    urls = serve(server, 24)
+    small, large = Store(f"{tmp_path}/small"), Store(f"{tmp_path}/large")
+    stage(small, plan_of(urls[:12], shards=2))
+    server.requests.clear()
+    records = stage(large, plan_of(urls, shards=3), [small])
+    assert sorted(server.requests) == sorted(f"/{index}.jpg" for index in range(12, 24))
+    fresh = Store(f"{tmp_path}/fresh")
+    assert stage(fresh, plan_of(urls, shards=3)) == records
+    assert tree(fresh) == tree(large)
+
+
+def test_the_same_pictures_are_copied_and_nothing_is_downloaded(server, tmp_path, s3, ray_session):
+    urls = [*serve(server, 12), f"{server.url}/missing.jpg"]
+    first, second = (Store(f"s3://{s3.bucket}/{os.urandom(4).hex()}") for _ in range(2))
+    made = stage(first, plan_of(urls, shards=3), maxFailedPercent=50)
+    server.requests.clear()
+    progress = Counted()
+    assert stage(second, plan_of(urls, shards=3), [first], progress, maxFailedPercent=50) == made
+    assert not server.requests
+    assert (progress.done, progress.failed) == (13, 1)
+    assert tree(first) == tree(second)
+
+
+def test_other_checks_are_other_inputs(server, tmp_path, ray_session):
+    urls = serve(server, 4)
+    first, second = Store(f"{tmp_path}/1"), Store(f"{tmp_path}/2")
+    stage(first, plan_of(urls, shards=1))
+    server.requests.clear()
+    stage(second, plan_of(urls, shards=1), [first], verify="Decode")
+    assert len(server.requests) == 4
+
+
+def test_a_damaged_or_missing_donor_is_downloaded_again(server, tmp_path, ray_session):
+    urls = serve(server, 8)
+    first, second = Store(f"{tmp_path}/1"), Store(f"{tmp_path}/2")
+    made = stage(first, plan_of(urls, shards=2))
+    damaged, gone = (pathlib.Path(first.location(file)) for file in made.files["train"])
+    data = bytearray(damaged.read_bytes())
+    data[200] ^= 1
+    damaged.write_bytes(data)
+    gone.unlink()
+    server.requests.clear()
+    grown = [*urls, server.serve("/8.jpg", jpeg(8))]
+    records = stage(second, plan_of(grown, shards=1), [first])
+    assert stored_ids(second, records) == list(range(9))
+    assert sorted(server.requests) == ["/0.jpg", "/4.jpg", "/5.jpg", "/6.jpg", "/7.jpg", "/8.jpg"]
+
+
+def test_positives_carry_their_boxes_and_refuse_another_size(server, tmp_path, ray_session):
+    box = Box(ymin=0.0, xmin=0.0, ymax=0.5, xmax=0.5, class_name="cat")
+    images = tuple(
+        PlannedImage(image_id=f"{index}.jpg", url=url, file_name=f"{index}.jpg", width=64, height=48 + index, objects=(box,))
+        for index, url in enumerate(serve(server, 2))
+    )
+    shards = [ShardPlan(name=names.shard("train", 0, 1), subset="train", images=images)]
+    (result,) = run_shards(
+        Store(str(tmp_path)), shards, folder=names.POSITIVES_FOLDER, spec=dataset(maxFailedPercent=100).spec, access=LOOPBACK,
+        label_ids={"cat": 7}, siblings=(), progress=Silent(),
+    )  # fmt: skip
+    assert [image.outcome for image in result.results] == [Outcome.STORED, Outcome.SIZE_MISMATCH]
+    assert result.results[1].detail == "the annotations are for 64x49 pixels, the picture has 64x48"
+    assert result.file.startswith("positives/train-00000-of-00001.")
+    (record,) = [decode_example(payload) for _, payload in read_records(io.BytesIO(Store(str(tmp_path)).read(result.file)))]
+    assert (record["image/object/class/text"], record["image/object/class/label"]) == ([b"cat"], [7])
+
+
+def test_an_output_that_cannot_be_written_is_one_line(server, tmp_path, ray_session):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WorkFailed, match="cannot "):
+        stage(Store(f"{tmp_path}/file/x"), plan_of(serve(server, 2), shards=1))
+
+
+# --- Killed ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_killed_in_the_middle_and_run_again_gives_the_same_files(server, tmp_path):
+    """The process is killed as `kill -9` does, Ray and all; then the same command runs again."""
+    urls = serve(server, 60)
+    urls[50] = f"{server.url}/missing.jpg"
+    slow = {path: server.handlers[path] for path in ("/20.jpg", "/45.jpg")}
+    hanging = []
+
+    async def hang(request: web.Request) -> web.StreamResponse:
+        hanging.append(request.path)
+        await web.asyncio.sleep(60)
+        return web.Response(status=500)
+
+    for path in slow:
+        server.answer(path, hang)
+    (tmp_path / "plan.json").write_bytes(msgspec.json.encode(plan_of(urls, shards=6)))
+    command = [sys.executable, "-m", data_path_run.__name__, str(tmp_path / "plan.json")]
+    root = pathlib.Path(__file__).parents[2]
+
+    disturbed = subprocess.Popen([*command, f"{tmp_path}/disturbed"], cwd=root, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while len(hanging) < 2 and time.monotonic() < deadline and disturbed.poll() is None:
+        time.sleep(0.05)
+    assert len(hanging) == 2, disturbed.poll()
+    time.sleep(0.5)
+    os.killpg(disturbed.pid, signal.SIGKILL)
+    disturbed.wait()
+    before = len(Store(f"{tmp_path}/disturbed").keys("shards"))
+    assert 0 < before < 6
+    assert not Store(f"{tmp_path}/disturbed").exists(names.RECORDS)
+
+    server.handlers |= slow
+    server.requests.clear()
+    subprocess.run([*command, f"{tmp_path}/disturbed"], cwd=root, check=True)
+    assert len(server.requests) <= 10 * (6 - before)
+    subprocess.run([*command, f"{tmp_path}/undisturbed"], cwd=root, check=True)
+
+    files = [
+        {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "disturbed", tmp_path / "undisturbed")
+    ]
+    assert files[0] == files[1]
+    assert len(read_committed(Store(f"{tmp_path}/disturbed"), "records")) == 6
+
+
+# --- Ray ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def double(task, report):
+    report(task, 0)
+    return task * 2
+
+
+def fail(task, report):
+    raise InvalidInput(f"task {task}: wrong")
+
+
+def crash(task, report):
+    raise ZeroDivisionError("by\nzero")
+
+
+def die_once(task, report):
+    if not os.path.exists(task):
+        with open(task, "w"):
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+class Adder:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, batch):
+        self.calls += 1
+        return os.getpid(), sum(batch)
+
+
+def test_tasks_come_back_with_their_index(ray_session):
+    assert sorted(on_ray.map_unordered(double, [5, 6, 7], workers=2)) == [(0, 10), (1, 12), (2, 14)]
+
+
+def test_an_error_of_ours_arrives_as_it_was_raised(ray_session):
+    with pytest.raises(InvalidInput, match="^task 1: wrong$"):
+        list(on_ray.map_unordered(fail, [1], workers=1))
+
+
+def test_any_other_error_is_one_line(ray_session):
+    with pytest.raises(WorkFailed, match="^a worker failed: ZeroDivisionError: by zero$"):
+        list(on_ray.map_unordered(crash, [1], workers=1))
+
+
+def test_a_killed_worker_is_replaced(ray_session, tmp_path):
+    assert list(on_ray.map_unordered(die_once, [f"{tmp_path}/died"], workers=1)) == [(0, "alive")]
+
+
+def test_actors_keep_the_order_and_are_made_once(ray_session):
+    results = list(on_ray.map_with_actors(Adder, ([number, 1] for number in range(9)), workers=2))
+    assert [total for _, total in results] == [number + 1 for number in range(9)]
+    assert len({process for process, _ in results}) == 2
