@@ -38,6 +38,32 @@ check: setup ## Lint, types, import rules
 test: check ## Everything that needs no cluster
 	$(BIN)/pytest
 
+# The cluster's harness is told how by flags: `make cluster NODES=2 KUEUE=1`, `make test-cluster PYTEST="-k kueue"`.
+NODES ?= 1
+HELM ?= helm
+CLUSTER := $(BIN)/python tests/cluster/cluster.py
+
+.PHONY: cluster
+cluster: setup ## Start a real Kubernetes on this machine (root, Go and Debian; NODES=2, KUEUE=1) and print its kubeconfig
+	$(CLUSTER) up --nodes $(NODES) $(if $(KUEUE),--kueue)
+
+.PHONY: cluster-down
+cluster-down: setup ## End it, and leave no trace
+	$(CLUSTER) down
+
+.PHONY: images
+images: setup ## Build the operator's, the jobs' and the trainer's image (TAG=…)
+	$(CLUSTER) build $(if $(TAG),--tag $(TAG))
+
+.PHONY: test-cluster
+test-cluster: setup ## From helm install and kubectl apply to Ready, on that cluster or on yours (NEGSET_TEST_KUBECONFIG)
+	$(CLUSTER) test --nodes 2 --kueue $(if $(PYTEST),-- $(PYTEST))
+
+.PHONY: manifest
+manifest: ## Render the chart as one file for kubectl apply (needs helm): dist/negset.yaml
+	@mkdir -p dist
+	$(HELM) template negset charts/negset --namespace negset-system --set createNamespace=true > dist/negset.yaml
+
 .PHONY: lock
-lock: ## Pin the dependencies again (needs uv)
+lock: ## Pin the dependencies again, and those of each image (needs uv)
 	$(UV) pip compile pyproject.toml --all-extras --universal --generate-hashes --python-version 3.11 --no-emit-index-url --quiet --output-file requirements.lock
