@@ -118,7 +118,7 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
     del outcomes[Outcome.STORED]
     examples = {image.outcome: image for result in reversed(results) for image in reversed(result.results)}
     reasons = "; ".join(
-        f"{outcome} {count} times (image {examples[outcome].image_id}: {examples[outcome].detail})"
+        f"{count} {outcome} (image {examples[outcome].image_id}: {examples[outcome].detail})"
         for outcome, count in outcomes.most_common(3)
     )
     share = "none of the" if not stored else f"{planned - stored} of the"

@@ -422,9 +422,19 @@ def _clear_input_errors(url: str, field: str) -> Iterator[None]:
     except (InvalidInput, WorkFailed):
         raise
     except FileNotFoundError as error:
+        if (reason := _hidden_reason(error)) is not None:
+            raise InvalidInput(f"{field}: cannot read {url!r}: {reason}") from error
         raise InvalidInput(f"{field}: expected a readable file, {url!r} does not exist") from error
     except Exception as error:
         raise InvalidInput(f"{field}: cannot read {url!r}: {_one_line(error)}") from error
+
+
+def _hidden_reason(error: FileNotFoundError) -> str | None:
+    """Why a file could not be looked for: fsspec calls a file on a web server missing, too, where the server cannot be reached or answers with an error."""
+    cause = error.__cause__
+    if cause is None or not type(cause).__module__.startswith("aiohttp"):
+        return None
+    return None if getattr(cause, "status", None) in (404, 410) else _one_line(cause)
 
 
 def _one_line(error: BaseException) -> str:

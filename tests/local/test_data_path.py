@@ -139,7 +139,7 @@ def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(serv
         stage(store, plan_of(urls, shards=4))
     assert str(raised.value) == (
         "3 of the 20 planned pictures could not be stored, spec.download.maxFailedPercent allows 5%: "
-        "not_found 2 times (image 3: HTTP 404 Not Found); forbidden 1 times (image 15: HTTP 403 Forbidden)"
+        "2 not_found (image 3: HTTP 404 Not Found); 1 forbidden (image 15: HTTP 403 Forbidden)"
     )
     assert not store.exists(names.RECORDS)
     assert [row["outcome"] for row in rows(store)].count("stored") == 17
@@ -165,7 +165,7 @@ def test_a_server_that_has_nothing_is_one_clear_line(server, tmp_path, ray_sessi
     with pytest.raises(WorkFailed) as raised:
         stage(store, plan_of([f"{server.url}/{index}.jpg" for index in range(6)], shards=2), maxFailedPercent=100)
     assert str(raised.value) == (
-        "none of the 6 planned pictures could be stored, spec.download.maxFailedPercent allows 100%: not_found 6 times (image 0: HTTP 404 Not Found)"
+        "none of the 6 planned pictures could be stored, spec.download.maxFailedPercent allows 100%: 6 not_found (image 0: HTTP 404 Not Found)"
     )
     assert not store.exists(names.RECORDS)
     assert not store.keys("records")

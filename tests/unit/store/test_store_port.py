@@ -5,10 +5,12 @@ import os
 import pickle
 
 import pytest
+from aiohttp import web
 
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_jobs.access import Access
 from negset_jobs.store import MissingObject, Store, expand, open_input, read_input
+from tests.picture_server import picture_server
 from tests.s3_server import s3_server
 
 
@@ -212,3 +214,44 @@ def test_the_errors_of_who_reads_an_input_pass_unchanged(tmp_path):
     (tmp_path / "a").write_bytes(b"1")
     with pytest.raises(KeyError, match="mine"), open_input(f"{tmp_path}/a", Access(), "spec.x"):
         raise KeyError("mine")
+
+
+@pytest.fixture
+def server():
+    with picture_server() as running:
+        yield running
+
+
+LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
+
+
+def test_an_input_from_a_web_server_goes_through_the_address_guard(server, tmp_path):
+    url = server.serve("/a.json", b"[1]")
+    assert read_input(url, LOOPBACK, "spec.x") == b"[1]"
+    with pytest.raises(InvalidInput, match=r"spec\.x: cannot read 'http://127\.0\.0\.1.*the address is private, loopback, link-local or otherwise not public"):
+        read_input(url, Access(), "spec.x")
+    with pytest.raises(InvalidInput, match=r"spec\.x: expected a readable file, .*none.json' does not exist"):
+        read_input(f"{server.url}/none.json", LOOPBACK, "spec.x")
+
+
+def test_a_redirect_of_an_input_is_guarded_too(server):
+    async def away(_):
+        return web.Response(status=302, headers={"Location": "http://127.0.0.2:9/a.json"})
+
+    with pytest.raises(InvalidInput, match="the address is private"):
+        read_input(server.answer("/a.json", away), LOOPBACK, "spec.x")
+
+
+def test_an_archive_on_a_web_server_is_guarded_too(server, tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as members:
+        members.writestr("a.json", b"[2]")
+
+    async def in_ranges(_):
+        return web.FileResponse(tmp_path / "a.zip")
+
+    url = f"zip://a.json::{server.answer('/a.zip', in_ranges)}"
+    assert read_input(url, LOOPBACK, "spec.x") == b"[2]"
+    with pytest.raises(InvalidInput, match="the address is private"):
+        read_input(url, Access(), "spec.x")
