@@ -74,8 +74,7 @@ def build(recipe: str, tag: str, *arguments: str) -> str:
             *(f"--tag={image}", f"--file={ROOT}/images/{recipe}/Dockerfile", ROOT),
         )
         built = time.monotonic()
-        # Not compressed: a layer's name is then known before it is written, so that one that is there already is not written again.
-        _buildah("push", "--quiet", "--disable-compression", "--format=oci", image, f"oci:{oci.layout_folder()}:{image}")
+        _store(image)
     log.info("built %s in %.1f s, stored it in %.1f s", image, built - started, time.monotonic() - built)
     return image
 
@@ -107,11 +106,38 @@ def _make_base() -> None:
     shutil.rmtree(folder)
 
 
+def _store(image: str) -> None:
+    """Copies an image from buildah's storage into the layout. Layers stay uncompressed: their names are then known without making them, so one that is there
+    already is not made again (buildah's own `push` compresses them all, every time).
+    """
+    storage, run = _storage_folders()
+    source = f"containers-storage:[overlay@{storage}+{run}]{image}"
+    machine.run(
+        "skopeo",
+        "--insecure-policy",
+        "copy",
+        "--quiet",
+        "--dest-oci-accept-uncompressed-layers",
+        source,
+        f"oci:{oci.layout_folder()}:{image}",
+    )
+
+
 def _buildah(*arguments: str) -> str:
     """Runs buildah on a storage of its own in the cache. Raises Unavailable with what it printed when it fails."""
-    storage = ("--root", cache_folder("buildah", "storage"), "--runroot", cache_folder("buildah", "run"))
-    done = subprocess.run(["buildah", *storage, *arguments], capture_output=True, text=True, check=False)
+    storage, run = _storage_folders()
+    done = subprocess.run(
+        ["buildah", "--storage-driver=overlay", f"--root={storage}", f"--runroot={run}", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         said = f"{done.stdout}\n{done.stderr}".strip()[-4000:]
         raise Unavailable(f"`buildah {' '.join(arguments)}` ended with {done.returncode}:\n{said}")
     return done.stdout
+
+
+def _storage_folders() -> tuple[str, str]:
+    """Where buildah keeps layers, and what it needs while it runs: in the cache, apart from the machine's own images."""
+    return cache_folder("buildah", "storage"), cache_folder("buildah", "run")

@@ -33,6 +33,7 @@ _DEBIAN_PACKAGES = {
     "ip": "iproute2",
     "nsenter": "util-linux",
     "buildah": "buildah",
+    "skopeo": "skopeo",
     "debootstrap": "debootstrap",
 }
 
