@@ -28,10 +28,17 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done, in words for the log, and the first refusal, after which nothing more was tried."""
+    """What was done, in words for the log; the kinds of the children that were made; and the first refusal, after which nothing more was tried."""
 
     actions: tuple[str, ...]
+    children: tuple[str, ...] = ()
     refusal: Refusal | None = None
+
+
+class _Refused(Exception):
+    def __init__(self, reason: str, message: str, *, for_good: bool = False) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(reason=reason, message=message, for_good=for_good)
 
 
 class Writer:
@@ -55,12 +62,17 @@ class Writer:
         for switch in decision.switches:
             self._switch(namespace, switch)
             actions.append(f"{'suspended' if switch.suspend else 'resumed'} {switch.kind} {switch.name}")
+        children: list[str] = []
         for making in decision.makings:
-            refusal = self._make(facts, making)
-            if refusal is not None:
-                return Done(actions=tuple(actions), refusal=refusal)
-            actions.append(f"{'updated' if making.update else 'made'} {making.manifest['kind']} {making.manifest['metadata']['name']}")
-        return Done(actions=tuple(actions))
+            kind = making.manifest["kind"]
+            try:
+                verb = self._make(facts, making)
+            except _Refused as refused:
+                return Done(actions=tuple(actions), children=tuple(children), refusal=refused.refusal)
+            actions.append(f"{verb} {kind} {making.manifest['metadata']['name']}")
+            if verb == "made" and kind in _TYPES:
+                children.append(kind)
+        return Done(actions=tuple(actions), children=tuple(children))
 
     def write_status(self, dataset: Dataset, patch: dict[str, Any]) -> None:
         """Writes the operator's fields of the status, and only them."""
@@ -97,7 +109,8 @@ class Writer:
             if error.status != NOT_FOUND:
                 raise
 
-    def _make(self, facts: Facts, making: Making) -> Refusal | None:
+    def _make(self, facts: Facts, making: Making) -> str:
+        """Makes or updates one object. Returns what it did, as a verb."""
         manifest = making.manifest
         kind, as_type = KINDS[manifest["kind"]], _TYPES.get(manifest["kind"], Support)
         try:
@@ -106,43 +119,47 @@ class Writer:
             else:
                 self._remember(kind, self._client.create(kind, manifest, as_type))
         except ApiError as error:
-            return self._why_not(facts, making, error)
-        return None
+            self._why_not(facts, making, error)
+            return "found"
+        return "updated" if making.update else "made"
 
-    def _why_not(self, facts: Facts, making: Making, error: ApiError) -> Refusal | None:
-        """What an error says about the data set; raises it where it says nothing. None: the object is there and is ours, only the watch is late."""
+    def _why_not(self, facts: Facts, making: Making, error: ApiError) -> None:
+        """Raises what an error says about the data set, or the error where it says nothing. Nothing is wrong where the object is there and is ours, and only
+        the watch is late.
+        """
         manifest = making.manifest
         kind, name = KINDS[manifest["kind"]], manifest["metadata"]["name"]
         if error.status == CONFLICT and error.reason == "AlreadyExists":
-            return self._existing(facts, kind, manifest)
+            self._existing(facts, kind, manifest)
+            return
         if kind == RAY_JOB and error.status == NOT_FOUND and not error.message.startswith("namespaces "):
             message = (
                 "KubeRay is not installed: this cluster serves no ray.io/v1 RayJob. See https://docs.ray.io/en/latest/cluster/kubernetes/."
             )
-            return Refusal(reason=reasons.KUBERAY_MISSING, message=message)
+            raise _Refused(reasons.KUBERAY_MISSING, message) from error
         if error.status == UNPROCESSABLE or (error.status == FORBIDDEN and _by_policy(error.message)):
-            return Refusal(reason=reasons.CHILD_REFUSED, message=f"{kind.kind} {name} was refused: {error.message}")
+            raise _Refused(reasons.CHILD_REFUSED, f"{kind.kind} {name} was refused: {error.message}") from error
         raise error
 
-    def _existing(self, facts: Facts, kind: Kind, manifest: Manifest) -> Refusal | None:
+    def _existing(self, facts: Facts, kind: Kind, manifest: Manifest) -> None:
+        """Raises where the object of that name is not ours, or is on its way out."""
         meta = manifest["metadata"]
         try:
             found = self._client.get(kind, meta["namespace"], meta["name"], _TYPES.get(kind.kind, Support))
         except ApiError as error:
             if error.status == NOT_FOUND:
-                return None  # gone again: the next reconcile makes it
+                return  # gone again: the next reconcile makes it
             raise
         if found.metadata.owned_by(facts.dataset.metadata.uid):
             self._remember(kind, found)
             if found.metadata.deletion_timestamp is not None:
-                message = f"Waiting for the {kind.kind} {meta['name']} of before to be gone."
-                return Refusal(reason=reasons.REPLACING, message=message)
-            return None
+                raise _Refused(reasons.REPLACING, f"Waiting for the {kind.kind} {meta['name']} of before to be gone.")
+            return
         message = (
             f"{kind.kind} {meta['name']} exists already and was not made for this object, so it is left alone. "
             f"Delete or rename it, or give this {facts.dataset.metadata.namespace}/{facts.dataset.metadata.name} another name."
         )
-        return Refusal(reason=reasons.FOREIGN_CHILD, message=message, for_good=True)
+        raise _Refused(reasons.FOREIGN_CHILD, message, for_good=True)
 
     def _remember(self, kind: Kind, item: Any) -> None:
         self._world.caches[kind].put(item)

@@ -9,11 +9,10 @@ from negset_api import names
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Config
-from negset_operator.decision import Decision, Deletion, Making, Switch
+from negset_operator.decision import Decision, Deletion, Switch
 from negset_operator.facts import Child, Companion, Facts, Work
-from negset_operator.manifests import companions, job, ray_job
-from negset_operator.manifests.subject import Object, Subject, stamp_of
-from negset_operator.policies import ending, garbage, suspension, verdict
+from negset_operator.manifests.subject import Subject
+from negset_operator.policies import ending, garbage, making, suspension, verdict
 from negset_operator.policies.steps import Phase, Progress, follow
 
 LOOK_AGAIN: Final = 10.0
@@ -34,13 +33,12 @@ def decide(facts: Facts, config: Config) -> Decision:
 def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subject:
     """What the builders need. The manifest leaves out what may change while a run goes on: its ConfigMap cannot."""
     meta = facts.dataset.metadata
-    indifferent = {"suspend", "deletionPolicy"}
     return Subject(
         namespace=meta.namespace,
         name=meta.name,
         uid=meta.uid,
         spec=spec,
-        manifest={field: value for field, value in facts.dataset.spec.items() if field not in indifferent},
+        manifest={field: value for field, value in facts.dataset.spec.items() if field not in naming.INDIFFERENT},
         revision=facts.revision,
         run=facts.run,
         config=config,
@@ -63,63 +61,25 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
     patience = subject.config.patience
     progress = follow(facts, spec, patience)
     keep = timedelta(seconds=patience.keep_finished_seconds)
-    needed = (
-        *companions.all_of(subject),
-        *(companions.headless_service(subject, child.name, child.role) for child in suspension.active(progress) if _several(spec, child)),
+    leaving = (
+        (garbage.superseded(facts), "the spec has changed"),
+        (suspension.to_delete(spec, progress), "the data set is suspended"),
+        (garbage.outlived(progress, facts.children, facts.now, keep), "it is done"),
     )
-    due = () if spec.suspend else tuple(each for each in progress if each.phase is Phase.DUE)
-    working = bool(due or suspension.active(progress))
-    deletions = (
-        *(_deletion(child, "the spec has changed") for child in garbage.superseded(facts) if not child.going),
-        *(_deletion(child, "the data set is suspended") for child in suspension.to_delete(spec, progress) if not child.going),
-        *(_deletion(child, "it is done") for child in garbage.outlived(progress, facts.children, facts.now, keep) if not child.going),
-    )
-    wanted = frozenset((each["kind"], each["metadata"]["name"]) for each in needed)
-    unused = garbage.unused(facts.companions, wanted, facts.children)
+    unused = garbage.unused(facts.companions, making.needed(subject, progress), facts.children)
     return Decision(
         outlook=verdict.outlook(facts, spec, progress, patience),
         finalizers=ending.finalizers(facts, wanted=spec.deletion_policy == "Delete"),
-        deletions=(*deletions, *(_companion_deletion(companion) for companion in unused if not companion.going)),
+        deletions=(
+            *(_deletion(child, why) for children, why in leaving for child in children if not child.going),
+            *(_companion_deletion(companion) for companion in unused if not companion.going),
+        ),
         switches=tuple(
             Switch(kind=child.kind, name=child.name, suspend=suspend) for child, suspend in suspension.to_switch(spec, progress)
         ),
-        makings=(*(_outdated(needed, facts.companions) if working else ()), *(making for each in due for making in _child(each, subject))),
+        makings=making.makings(facts, subject, progress),
         wake_after=_wake_after(progress, facts.now, keep),
     )
-
-
-def _child(progress: Progress, subject: Subject) -> tuple[Making, ...]:
-    """The child of a step that is due, after what it needs for itself."""
-    step = progress.step
-    name = naming.child(subject.name, subject.run, step.role, progress.attempt)
-    manifest: Object
-    if step.kind == "Job":
-        assert step.round is not None
-        manifest = job.train(subject, name, step.role, step.round)
-        if subject.spec.training is not None and subject.spec.training.workers > 1:
-            return Making(manifest=companions.headless_service(subject, name, step.role)), Making(manifest=manifest)
-    elif step.round is None:
-        manifest = ray_job.data(subject, name, step.role)
-    else:
-        manifest = ray_job.mine(subject, name, step.role, step.round)
-    return (Making(manifest=manifest),)
-
-
-def _outdated(needed: tuple[Object, ...], present: tuple[Companion, ...]) -> tuple[Making, ...]:
-    """The companions that are missing, and those that are ours and differ from what is wanted now (the administrator changed the configuration)."""
-    known = {(companion.kind, companion.name): companion for companion in present if companion.ours and not companion.going}
-    makings = []
-    for manifest in needed:
-        companion = known.get((manifest["kind"], manifest["metadata"]["name"]))
-        if companion is None:
-            makings.append(Making(manifest=manifest))
-        elif companion.applied != stamp_of(manifest) and not manifest.get("immutable"):
-            makings.append(Making(manifest=manifest, update=True))
-    return tuple(makings)
-
-
-def _several(spec: NegativeDatasetSpec, child: Child) -> bool:
-    return child.kind == "Job" and spec.training is not None and spec.training.workers > 1
 
 
 def _wake_after(progress: tuple[Progress, ...], now: datetime, keep: timedelta) -> float | None:

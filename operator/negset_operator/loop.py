@@ -105,10 +105,11 @@ class Operator:
             log.exception("reconciling %s/%s failed, trying again in %.1f seconds", *key, self._queue.failed(key))
         else:
             self._queue.forget(key)
-            for action in done.actions:
-                if action.startswith(("made RayJob ", "made Job ")):
-                    self.metrics.children.labels(kind=action.split(" ")[1]).inc()
-            if wake_after is not None:
+            for kind in done.children:
+                self.metrics.children.labels(kind=kind).inc()
+            if wake_after == 0:
+                self._queue.add(key)  # behind everybody who waits already
+            elif wake_after is not None:
                 self._queue.add_after(key, wake_after)
 
     def _resync(self) -> None:

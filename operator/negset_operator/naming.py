@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from negset_api import names
+from negset_api.revision import chosen
 from negset_api.spec import NegativeDatasetSpec
 from negset_api.values import digest
 
@@ -22,14 +21,13 @@ LONGEST_NAME: Final = 47
 LONGEST_LABEL: Final = 63
 _NAME_DIGEST: Final = 6
 
-# These stop, queue or clean up what runs, and change nothing in what it does.
-_INDIFFERENT: Final = ("suspend", "deletionPolicy")
+INDIFFERENT: Final = frozenset({"suspend", "deletionPolicy"})
+"""Fields of the spec that stop or clean up what runs, and change nothing in what it does."""
 
 
 def run_of(spec: NegativeDatasetSpec) -> str:
     """8 hexadecimal digits that are the same for two specs if and only if they ask for the same work, done in the same way."""
-    fields: dict[str, Any] = msgspec.to_builtins(spec)
-    return digest({name: value for name, value in fields.items() if name not in _INDIFFERENT})[:8]
+    return digest(chosen(spec, but=INDIFFERENT))[:8]
 
 
 def child(dataset: str, run: str, role: str, attempt: int = 1) -> str:

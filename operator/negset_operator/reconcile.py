@@ -55,6 +55,10 @@ class Reconciler:
         except (ApiError, Unreachable) as error:
             self._tell_trouble(facts, decision.outlook, error)
             raise
+        if done.children and done.refusal is None:
+            # Work first, words later: what it has come to is told by the next reconcile, after every other data set that waits for a child has had its turn.
+            _log_line(facts, done, decision.outlook, written=False, seconds=time.monotonic() - started)
+            return 0.0, done
         outlook, wake_after = decision.outlook, decision.wake_after
         if outlook is not None and done.refusal is not None:
             outlook = verdict.blocked(outlook, done.refusal.reason, done.refusal.message, for_good=done.refusal.for_good)

@@ -1,4 +1,4 @@
-"""Requests to the API server, through the official client's transport: its kubeconfig and in-cluster configuration, TLS, proxies and token refresh.
+"""Requests to the API server, over the official client's connections: its kubeconfig and in-cluster configuration, TLS, proxies and token refresh.
 
 Bodies are encoded and decoded by msgspec straight into the types of `kube.objects`. The client's generated models and its dynamic wrappers would build a
 Python object for every field of every pod: 1,000 watched data sets would cost several times the memory and the time.
@@ -6,6 +6,7 @@ Python object for every field of every pod: 1,000 watched data sets would cost s
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 
@@ -77,7 +78,10 @@ class Client:
     """One API server. Safe to use from several threads."""
 
     def __init__(self, api: Any) -> None:
+        """`api` is the official client's `ApiClient`."""
         self._api = api
+        self._host: str = api.configuration.host
+        self._pool = api.rest_client.pool_manager
 
     # --- single objects: the answer is decoded as `as_type` -----------------------------------------------------------------------------
 
@@ -158,16 +162,20 @@ class Client:
     ) -> Any:
         import urllib3
 
-        call = self._api.param_serialize(
-            method,
-            path,
-            query_params=query or [],
-            header_params={"Accept": accept, "Content-Type": content_type},
-            body=dict(body) if body is not None else None,
-            auth_settings=["BearerToken"],
-        )
+        headers, parameters = {"Accept": accept, "Content-Type": content_type, "User-Agent": names.OPERATOR_FIELD_MANAGER}, query or []
+        # The client's own way to send a request copies every object twice; what matters of it is who we are (with a token that it refreshes) and to whom.
+        self._api.update_params_for_auth(headers, parameters, ["BearerToken"], path, method, None)
+        url = f"{self._host}{path}" + (f"?{urllib.parse.urlencode(parameters)}" if parameters else "")
         try:
-            return self._api.call_api(*call, _request_timeout=(CONNECT_SECONDS, read_seconds)).response
+            return self._pool.request(
+                method,
+                url,
+                body=None if body is None else msgspec.json.encode(body),
+                headers=headers,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
+                preload_content=False,
+                redirect=False,
+            )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error}") from error
 

@@ -164,9 +164,9 @@ class Reflector(Generic[T]):
         item = self._decoder.decode(event.object)
         if event.type == "DELETED":
             self._cache.remove(item)
-        else:
-            self._cache.put(item)
-        self._changed(self._cache.group_of(item))
+            self._changed(self._cache.group_of(item))
+        elif self._cache.put(item):  # the echo of our own write is no news
+            self._changed(self._cache.group_of(item))
         return str(item.metadata.resource_version)
 
 

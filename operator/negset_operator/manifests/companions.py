@@ -19,9 +19,26 @@ _NOT_PUBLIC_V6: Final = ("::1/128", "fc00::/7", "fe80::/10")
 
 
 def all_of(subject: Subject) -> tuple[Object, ...]:
-    """The companions of every job, in the order in which they are made."""
+    """The companions of every job."""
+    return (*before_pods(subject), *before_reports(subject))
+
+
+def before_pods(subject: Subject) -> tuple[Object, ...]:
+    """What must be there before the first pod: without the fence it would run unfenced, without the others it would be refused or wait."""
     policies = (network_policy(subject),) if subject.config.networks.policies else ()
-    return tuple(stamped(each) for each in (config_map(subject), service_account(subject), role(subject), role_binding(subject), *policies))
+    return tuple(stamped(each) for each in (config_map(subject), service_account(subject), *policies))
+
+
+def before_reports(subject: Subject) -> tuple[Object, ...]:
+    """What a job needs only once it has progress to report, seconds after its pods were asked for: these may be made after it."""
+    return stamped(role(subject)), stamped(role_binding(subject))
+
+
+def keys(subject: Subject) -> frozenset[tuple[str, str]]:
+    """Kind and name of each, without the cost of building them."""
+    account = naming.account(subject.name)
+    kinds = ("ServiceAccount", "Role", "RoleBinding", *(("NetworkPolicy",) if subject.config.networks.policies else ()))
+    return frozenset((("ConfigMap", naming.config_map(subject.name, subject.run)), *((kind, account) for kind in kinds)))
 
 
 def config_map(subject: Subject) -> Object:

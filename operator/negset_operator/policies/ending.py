@@ -12,6 +12,7 @@ from negset_operator.facts import Facts, Failure, Fault, Work
 from negset_operator.manifests import companions, job
 from negset_operator.manifests.subject import Subject
 from negset_operator.policies import verdict
+from negset_operator.policies.making import outdated
 from negset_operator.policies.steps import DELETE
 
 STAGE: Final = "Deleting the data"
@@ -62,10 +63,8 @@ def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> D
     outlook = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is deleting {folder}.", stage=STAGE)
     if deleter is not None:
         return Decision(outlook=outlook)
-    ready = {(companion.kind, companion.name) for companion in facts.companions if companion.ours and not companion.going}
-    wanted = (*companions.all_of(subject), job.delete(subject, name, DELETE))
-    makings = tuple(Making(manifest=each) for each in wanted if (each["kind"], each["metadata"]["name"]) not in ready)
-    return Decision(outlook=outlook, makings=makings)
+    beside = outdated(companions.before_pods(subject), facts.companions)
+    return Decision(outlook=outlook, makings=(*beside, Making(manifest=job.delete(subject, name, DELETE))))
 
 
 def undeletable(problem: str) -> Decision:

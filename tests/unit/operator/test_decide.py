@@ -10,6 +10,7 @@ from building import DATA_ONLY, NOW, TRAINING, Scene, jobs, made, manifests, mer
 
 from negset_api import names
 from negset_operator import reasons
+from negset_operator.decision import Making
 from negset_operator.facts import Companion, Fault, Obstacle, Work
 
 BASELINE = merged(TRAINING, {"training": {"baseline": True}})
@@ -326,30 +327,32 @@ def test_a_single_round_has_nothing_to_mine():
 
 def companions_of(scene: Scene) -> list[Companion]:
     """Everything that the scene's decision would make beside its jobs, as if it had been made."""
-    return [
-        Companion(
-            kind=making.manifest["kind"],
-            name=making.manifest["metadata"]["name"],
-            uid=f"uid-of-{making.manifest['kind']}",
-            applied=making.manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED],
-            ours=True,
-            run=making.manifest["metadata"]["labels"].get(names.LABEL_RUN, ""),
-        )
-        for making in scene.decide().makings
-        if making.manifest["kind"] not in {"RayJob", "Job"}
-    ]
+    return [as_made(making) for making in scene.decide().makings if making.manifest["kind"] not in {"RayJob", "Job"}]
 
 
-def test_companions_are_made_before_the_job_that_needs_them():
+def all_companions() -> list[Companion]:
+    """Everything that stands beside a running data job."""
+    return companions_of(nothing_but_data().with_child("data", Work.RUNNING))
+
+
+def as_made(making: Making) -> Companion:
+    meta = making.manifest["metadata"]
+    return Companion(
+        kind=making.manifest["kind"],
+        name=meta["name"],
+        uid=f"uid-of-{making.manifest['kind']}",
+        applied=meta["annotations"][names.ANNOTATION_APPLIED],
+        ours=True,
+        run=meta["labels"].get(names.LABEL_RUN, ""),
+    )
+
+
+def test_what_pods_need_is_made_before_the_job_and_what_reports_need_follows():
     scene = nothing_but_data()
-    assert [making.manifest["kind"] for making in scene.decide().makings] == [
-        "ConfigMap",
-        "ServiceAccount",
-        "Role",
-        "RoleBinding",
-        "NetworkPolicy",
-        "RayJob",
-    ]
+    assert [making.manifest["kind"] for making in scene.decide().makings] == ["ConfigMap", "ServiceAccount", "NetworkPolicy", "RayJob"]
+    scene.companions = companions_of(scene)
+    scene.with_child("data", Work.UNSEEN)
+    assert [making.manifest["kind"] for making in scene.decide().makings] == ["Role", "RoleBinding"]
 
 
 def test_companions_that_are_there_are_left_alone():
@@ -360,7 +363,7 @@ def test_companions_that_are_there_are_left_alone():
 
 def test_a_companion_that_somebody_deleted_is_made_again_while_work_goes_on():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
-    scene.companions = [companion for companion in companions_of(nothing_but_data()) if companion.kind != "Role"]
+    scene.companions = [companion for companion in all_companions() if companion.kind != "Role"]
     assert [making.manifest["kind"] for making in scene.decide().makings] == ["Role"]
 
 
@@ -370,7 +373,7 @@ def test_companions_of_a_finished_data_set_are_not_made_again():
 
 def test_a_companion_that_the_administrator_changed_is_updated():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
-    scene.companions = companions_of(nothing_but_data())
+    scene.companions = all_companions()
     networks = type(scene.config.networks)(allowed=("10.0.0.0/8",))
     (making,) = scene.configured(networks=networks).decide().makings
     assert (making.manifest["kind"], making.update) == ("NetworkPolicy", True)
@@ -379,7 +382,7 @@ def test_a_companion_that_the_administrator_changed_is_updated():
 def test_the_manifest_of_an_earlier_run_goes_when_no_child_needs_it():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
     old = Companion(kind="ConfigMap", name="street-0ldc0ffe", uid="old", applied="", ours=True, run="0ldc0ffe")
-    scene.companions = [*companions_of(nothing_but_data()), old]
+    scene.companions = [*all_companions(), old]
     assert [deletion.name for deletion in scene.decide().deletions] == ["street-0ldc0ffe"]
     scene.with_child("train-9", Work.SUCCEEDED, run="0ldc0ffe", going=True)
     assert [deletion.name for deletion in scene.decide().deletions] == []
@@ -394,7 +397,7 @@ def test_somebody_elses_companion_is_never_deleted():
 def test_workers_that_train_together_get_a_service_before_their_job():
     scene = Scene(merged(TRAINING, {"training": {"workers": 3}})).with_succeeded("data")
     kinds = [making.manifest["kind"] for making in scene.decide().makings]
-    assert kinds[-2:] == ["Service", "Job"]
+    assert kinds.index("Service") < kinds.index("Job")
     assert made(scene.decide(), "Service") == [scene.child("train-1")]
 
 

@@ -57,6 +57,7 @@ RUNS = {
     "more Ray workers are another run": ({"ray": {"workers": 9}}, False),
     "more patience is another run": ({"download": {"maxFailedPercent": 50}}, False),
     "another queue is another run": ({"queueName": "team-b"}, False),
+    "a default that is spelt out is the same run": ({"ray": {"workers": 2}}, True),
     "other classes are another run": ({"excludeClasses": ["dog"]}, False),
 }
 
