@@ -26,10 +26,9 @@ def export(model: Any, folder: str) -> None:
         found[classes] += 1
         return {name: tf.cast(value, tf.float32) for name, value in found.items()}
 
-    module = tf.Module()
     signature = [tf.TensorSpec((1, None, None, 3), tf.uint8, name="input_tensor")]
-    module.serve = tf.function(serve, autograph=False, input_signature=signature)
-    concrete = module.serve.get_concrete_function()
-    # The variables alone are tracked, not the layers that they belong to.
+    concrete = tf.function(serve, autograph=False, input_signature=signature).get_concrete_function()
+    # The variables alone are tracked: not the layers that they belong to, and not the function, which would be traced once more.
+    module = tf.Module()
     module.weights = list(concrete.graph.variables)
     tf.saved_model.save(module, folder, signatures=concrete)

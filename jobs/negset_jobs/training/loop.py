@@ -245,7 +245,7 @@ def _refusals() -> Iterator[None]:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise WorkFailed("the accelerator's memory does not hold a batch; lower spec.training.batchSize") from error
-    except (ValueError, TypeError, NotImplementedError, KeyError, OSError) as error:
+    except (ValueError, TypeError, NotImplementedError, ArithmeticError, KeyError, OSError) as error:
         reason = textwrap.shorten(str(error), _LONGEST_REASON, placeholder=" …")
         raise InvalidInput(f"spec.training.pipelineConfig: the Object Detection API refuses it: {reason}") from error
 
