@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from negset_api import names
+from negset_operator import obstacles
 from negset_operator.facts import Child, Failure, Fault, Obstacle, Work
 from negset_operator.kube.objects import Condition, Job, ObjectMeta, Pod, RayJob, Terminated
+from negset_operator.obstacles import LONGEST_LINE, age, one_line
 
 INPUT_IS_WRONG: Final = 2
 """The jobs' exit code for input that no retry can mend."""
-
-LONGEST_LINE: Final = 1000
 
 # Ray's own words, in ray/dashboard/modules/job/job_supervisor.py (2.60): "Job entrypoint command failed with exit code 1, last available logs …:\n<log>".
 _RAY_EXIT = re.compile(r"failed with exit code (-?\d+)(?:, last available logs[^\n]*\n(?P<log>.*))?", re.DOTALL)
@@ -25,37 +25,29 @@ _JOB_EXIT = re.compile(r"failed with exit code (-?\d+) matching")
 _RAY_FAILED: Final = frozenset({"Failed", "ValidationFailed"})
 _RAY_RUNNING: Final = frozenset({"Running", "Suspending"})  # its pods are still there
 
-# Reasons with which kubelet says that a container waits for something that does not come by itself.
-_CANNOT_START: Final = frozenset(
-    {
-        "ImagePullBackOff",
-        "ErrImagePull",
-        "ErrImageNeverPull",
-        "InvalidImageName",
-        "ImageInspectError",
-        "RegistryUnavailable",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "RunContainerError",
-        "CrashLoopBackOff",
-    }
-)
-
 
 def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, unseen_after: timedelta) -> Child:
     """A RayJob as a child. `unseen_after` is how long its controller may leave it untouched before that is an obstacle."""
     status = job.status
     work, failure = _ray_work(job)
     obstacle = None
-    if work in {Work.UNSEEN, Work.STARTING, Work.RUNNING}:
-        obstacle = _ray_cluster_obstacle(status.ray_cluster_status.conditions, job.metadata.name) or pods_obstacle(pods)
-    if work is Work.UNSEEN and _age(job.metadata, now) > unseen_after:
+    if work in {Work.UNSEEN, Work.STARTING}:  # while it runs, it runs without the pods that are missing
+        obstacle = obstacles.of_ray_cluster(status.ray_cluster_status.conditions, job.metadata.name) or obstacles.of_pods(pods)
+    if work is Work.UNSEEN and age(job.metadata, now) > unseen_after:
         obstacle = Obstacle(
             reason="NotPickedUp",
-            message=f"RayJob {job.metadata.name} was made {_seconds(_age(job.metadata, now))} ago and no controller has touched it: is KubeRay running, and watching this namespace?",
+            message=f"RayJob {job.metadata.name} was made at {job.metadata.creation_timestamp:%H:%M:%S} UTC and no controller has touched it: "
+            "is KubeRay running, and watching this namespace?",
         )
-    return _child(
-        "RayJob", job.metadata, owner_uid, work=work, suspended=job.spec.suspend, ended=status.end_time, failure=failure, obstacle=obstacle
+    return Child(
+        kind="RayJob",
+        metadata=job.metadata,
+        work=work,
+        suspended=job.spec.suspend,
+        ended=status.end_time,
+        failure=failure,
+        obstacle=obstacle,
+        **_identity(job.metadata, owner_uid),
     )
 
 
@@ -63,67 +55,42 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
     """A batch Job as a child. `warning` is the newest event that says why it has no pods, if any."""
     pods = tuple(pods)
     conditions = {condition.type: condition for condition in job.status.conditions if condition.status == "True"}
-    ended, failure, obstacle = job.status.completion_time, None, None
+    ended, failure, obstacle, setback = job.status.completion_time, None, None, ""
     if "Complete" in conditions:
         work = Work.SUCCEEDED
     elif failed := conditions.get("Failed"):
         work, ended, failure = Work.FAILED, failed.last_transition_time, _job_failure(job.metadata.name, failed, pods)
     elif job.spec.suspend and not job.status.active:
         work = Work.SUSPENDED
-    elif job.status.ready:
+    elif job.status.active and job.status.ready + job.status.succeeded >= job.spec.parallelism:
         work = Work.RUNNING
     else:
         work = Work.STARTING
     if not work.finished:
-        obstacle = pods_obstacle(pods)
+        obstacle, setback = obstacles.of_pods(pods), _setback(pods)
         if obstacle is None and work is Work.STARTING and warning:
-            obstacle = Obstacle(reason="PodRefused", message=f"Job {job.metadata.name} cannot make its pods: {_one_line(warning)}")
-    return _child("Job", job.metadata, owner_uid, work=work, suspended=job.spec.suspend, ended=ended, failure=failure, obstacle=obstacle)
-
-
-def pods_obstacle(pods: Iterable[Pod]) -> Obstacle | None:
-    """Why one of the pods does not start, if one does not."""
-    for pod in pods:
-        if pod.metadata.deletion_timestamp is not None or pod.status.phase in {"Succeeded", "Failed"}:
-            continue
-        name = pod.metadata.name
-        for condition in pod.status.conditions:
-            if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
-                return Obstacle(reason="Unschedulable", message=f"Pod {name} cannot be scheduled: {_one_line(condition.message)}")
-        for container in (*pod.status.init_container_statuses, *pod.status.container_statuses):
-            waiting = container.state.waiting
-            if waiting is not None and waiting.reason in _CANNOT_START:
-                said = f": {_one_line(waiting.message)}" if waiting.message else ""
-                return Obstacle(
-                    reason=waiting.reason, message=f"Container {container.name} of pod {name} cannot start: {waiting.reason}{said}"
-                )
-    return None
-
-
-def _child(
-    kind: str,
-    metadata: ObjectMeta,
-    owner_uid: str,
-    *,
-    work: Work,
-    suspended: bool,
-    ended: datetime | None,
-    failure: Failure | None,
-    obstacle: Obstacle | None,
-) -> Child:
+            obstacle = Obstacle(reason="PodRefused", message=f"Job {job.metadata.name} cannot make its pods: {one_line(warning)}")
     return Child(
-        kind=kind,
-        metadata=metadata,
+        kind="Job",
+        metadata=job.metadata,
         work=work,
-        suspended=suspended,
+        suspended=job.spec.suspend,
         ended=ended,
         failure=failure,
         obstacle=obstacle,
-        ours=metadata.owned_by(owner_uid),
-        revision=metadata.labels.get(names.LABEL_REVISION, ""),
-        run=metadata.labels.get(names.LABEL_RUN, ""),
-        role=metadata.labels.get(names.LABEL_ROLE, ""),
+        setback=setback,
+        **_identity(job.metadata, owner_uid),
     )
+
+
+def _identity(metadata: ObjectMeta, owner_uid: str) -> dict[str, Any]:
+    """Whose a child is, and for what: from its owner and its labels."""
+    return {
+        "ours": metadata.owned_by(owner_uid),
+        "revision": metadata.labels.get(names.LABEL_REVISION, ""),
+        "run": metadata.labels.get(names.LABEL_RUN, ""),
+        "role": metadata.labels.get(names.LABEL_ROLE, ""),
+    }
 
 
 def _ray_work(job: RayJob) -> tuple[Work, Failure | None]:
@@ -145,7 +112,7 @@ def _ray_work(job: RayJob) -> tuple[Work, Failure | None]:
 def _ray_failure(job: RayJob) -> Failure:
     status = job.status
     if status.job_deployment_status == "ValidationFailed" or status.reason == "ValidationFailed":
-        return Failure(fault=Fault.REFUSED, message=f"KubeRay refuses RayJob {job.metadata.name}: {_one_line(status.message)}")
+        return Failure(fault=Fault.REFUSED, message=f"KubeRay refuses RayJob {job.metadata.name}: {one_line(status.message)}")
     if match := _RAY_EXIT.search(status.message):
         code, line = int(match[1]), _last_line(match["log"] or "")
         return _exit_failure(f"RayJob {job.metadata.name}", code, line)
@@ -159,8 +126,16 @@ def _job_failure(name: str, condition: Condition, pods: tuple[Pod, ...]) -> Fail
     match = _JOB_EXIT.search(condition.message)
     code = int(match[1]) if match else (last.exit_code if last else None)
     if code is None:
-        return Failure(fault=Fault.WORK, message=f"Job {name} failed: {_one_line(condition.message) or condition.reason}")
+        return Failure(fault=Fault.WORK, message=f"Job {name} failed: {one_line(condition.message) or condition.reason}")
     return _exit_failure(f"Job {name}", code, _last_line(last.message) if last else "")
+
+
+def _setback(pods: tuple[Pod, ...]) -> str:
+    last = _last_terminated(pods)
+    if last is None:
+        return ""
+    line = _last_line(last.message)
+    return f"A pod before failed with exit code {last.exit_code}" + (f": {line}" if line else ".")
 
 
 def _last_terminated(pods: tuple[Pod, ...]) -> Terminated | None:
@@ -178,26 +153,6 @@ def _exit_failure(who: str, code: int, line: str) -> Failure:
     if code == INPUT_IS_WRONG:
         return Failure(fault=Fault.INPUT, message=f"{who} says that its input is wrong{said}")
     return Failure(fault=Fault.WORK, message=f"{who} failed with exit code {code}{said}")
-
-
-def _ray_cluster_obstacle(conditions: Iterable[Condition], name: str) -> Obstacle | None:
-    for condition in conditions:
-        if condition.type == "ReplicaFailure" and condition.status == "True":
-            message = f"The Ray cluster of RayJob {name} cannot make its pods: {condition.reason}: {_one_line(condition.message)}"
-            return Obstacle(reason="PodRefused", message=message)
-    return None
-
-
-def _age(metadata: ObjectMeta, now: datetime) -> timedelta:
-    return now - (metadata.creation_timestamp or now)
-
-
-def _seconds(age: timedelta) -> str:
-    return f"{round(age.total_seconds())} seconds"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:LONGEST_LINE]
 
 
 def _last_line(text: str) -> str:

@@ -55,7 +55,7 @@ class Obstacle(Fact, frozen=True, kw_only=True):
 
 
 class Child(Fact, frozen=True, kw_only=True):
-    """A RayJob or Job with our labels. `ended` is when it finished."""
+    """A RayJob or Job with our labels. `ended` is when it finished. `setback` is one line about a pod that failed and is being replaced."""
 
     kind: str
     metadata: ObjectMeta
@@ -64,6 +64,7 @@ class Child(Fact, frozen=True, kw_only=True):
     ended: datetime | None = None
     failure: Failure | None = None
     obstacle: Obstacle | None = None
+    setback: str = ""
     ours: bool = True
     revision: str = ""
     run: str = ""

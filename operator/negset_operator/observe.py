@@ -1,4 +1,4 @@
-"""Caches → facts. Reads what the watches brought, and asks the API server only why a Job has no pods."""
+"""Caches → facts. Reads what the watches brought, and asks the API server only why a job has no pods, or a pod no containers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from negset_api import names, validation
 from negset_api.errors import InvalidSpec, Problem
 from negset_api.revision import revision
 from negset_api.spec import NegativeDatasetSpec
-from negset_operator import classify, naming
+from negset_operator import classify, naming, obstacles
 from negset_operator.config import Config
-from negset_operator.facts import Child, Companion, Facts
+from negset_operator.facts import Child, Companion, Facts, Work
 from negset_operator.kube.cache import Cache, Key
 from negset_operator.kube.client import (
     CONFIG_MAP,
@@ -39,6 +39,8 @@ from negset_operator.kube.objects import Dataset, Job, Object, ObjectMeta, Pod, 
 COMPANIONS: Final = (CONFIG_MAP, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, NETWORK_POLICY, SERVICE)
 _PODLESS_AFTER: Final = timedelta(seconds=5)
 """A Job's pods are made within a second or two; later, an event says why not."""
+_STUCK_AFTER: Final = timedelta(seconds=20)
+"""A container begins within seconds of its pod's scheduling, once its image is there; later, an event may say what is missing."""
 
 
 class World:
@@ -67,7 +69,7 @@ def _labelled(item: Any) -> Key:
 
 
 def observe(world: World, dataset: Dataset, config: Config, now: datetime, warning_of: Callable[[ObjectMeta], str]) -> Facts:
-    """Everything that is known of one data set. `warning_of` tells the newest warning about a Job."""
+    """Everything that is known of one data set. `warning_of` tells the newest warning about an object."""
     spec, problems = read_spec(dataset)
     key, uid = key_of_dataset(dataset), dataset.metadata.uid
     pods: dict[str, list[Pod]] = defaultdict(list)
@@ -76,13 +78,14 @@ def observe(world: World, dataset: Dataset, config: Config, now: datetime, warni
     unseen_after = timedelta(seconds=config.patience.unseen_seconds)
     ray_jobs = (classify.ray_job(each, pods[each.metadata.name], uid, now, unseen_after) for each in world.of(RAY_JOB, key))
     jobs = (_job(each, pods[each.metadata.name], uid, now, warning_of) for each in world.of(JOB, key))
+    children = tuple(_with_stuck_pod(child, pods[child.name], now, warning_of) for child in (*ray_jobs, *jobs))
     return Facts(
         dataset=dataset,
         spec=spec,
         problems=problems,
         revision=revision(spec) if spec else "",
         run=naming.run_of(spec) if spec else "",
-        children=(*ray_jobs, *jobs),
+        children=children,
         companions=tuple(_companion(kind, each, uid) for kind in COMPANIONS for each in world.of(kind, key)),
         now=now,
     )
@@ -118,6 +121,14 @@ def _job(job: Job, pods: list[Pod], uid: str, now: datetime, warning_of: Callabl
     podless = not pods and not job.spec.suspend and not job.status.conditions
     waited = now - (job.metadata.creation_timestamp or now)
     return classify.job(job, pods, uid, warning_of(job.metadata) if podless and waited > _PODLESS_AFTER else "")
+
+
+def _with_stuck_pod(child: Child, pods: list[Pod], now: datetime, warning_of: Callable[[ObjectMeta], str]) -> Child:
+    if child.work not in {Work.UNSEEN, Work.STARTING} or child.obstacle is not None:
+        return child
+    pod = obstacles.stuck_pod(pods, now, _STUCK_AFTER)
+    warning = warning_of(pod.metadata) if pod is not None else ""
+    return msgspec.structs.replace(child, obstacle=obstacles.not_starting(pod, warning)) if pod is not None and warning else child
 
 
 def _companion(kind: Kind, item: Support, uid: str) -> Companion:

@@ -84,14 +84,19 @@ class JobStatus(Object, frozen=True, kw_only=True):
     conditions: tuple[Condition, ...] = ()
     active: int = 0
     ready: int = 0
+    succeeded: int = 0
     failed: int = 0
     start_time: datetime | None = None
     completion_time: datetime | None = None
 
 
+class JobSpec(SuspendableSpec, frozen=True, kw_only=True):
+    parallelism: int = 1
+
+
 class Job(Object, frozen=True, kw_only=True):
     metadata: ObjectMeta
-    spec: SuspendableSpec = field(default_factory=SuspendableSpec)
+    spec: JobSpec = field(default_factory=JobSpec)
     status: JobStatus = field(default_factory=JobStatus)
 
 

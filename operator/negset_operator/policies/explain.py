@@ -33,9 +33,7 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
         case Phase.ACTIVE:
             return _explain_active(progress, context.spec)
         case Phase.STOPPING:
-            assert progress.child is not None
-            who = f"{progress.child.kind} {progress.child.name}"
-            return reasons.REPLACING, f"The spec has changed: {who}, which works for the one before, is being stopped."
+            return _explain_stopping(progress, context)
         case Phase.HELD:
             return reasons.SUSPENDED, f"{step.doing} has not begun: the data set is suspended."
         case Phase.BLOCKED:
@@ -43,6 +41,15 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
         case _:
             name = naming.child(context.dataset, context.run, step.role, progress.attempt)
             return reasons.STARTING, f"{step.doing}: {step.kind} {name} is starting."
+
+
+def _explain_stopping(progress: Progress, context: Context) -> tuple[str, str]:
+    assert progress.child is not None
+    who = f"{progress.child.kind} {progress.child.name}"
+    if progress.child.run != context.run:
+        return reasons.REPLACING, f"The spec has changed: {who}, which works for the one before, is being stopped."
+    reason = reasons.SUSPENDING if context.spec.suspend else reasons.REPLACING
+    return reason, f"{progress.step.doing}: {who} is being stopped."
 
 
 def _explain_failure(progress: Progress, patience: Patience) -> tuple[str, str]:
@@ -71,9 +78,8 @@ def _explain_active(progress: Progress, spec: NegativeDatasetSpec) -> tuple[str,
         return child.obstacle.reason, child.obstacle.message
     if child.suspended and spec.queue_name and child.work is not Work.RUNNING:
         return reasons.QUEUED, f"{who} waits for its turn in the queue {spec.queue_name}."
-    if child.work is Work.RUNNING:
-        return reasons.RUNNING, f"{who} is running."
-    return reasons.STARTING, f"{who} is starting."
+    reason, doing = (reasons.RUNNING, "running") if child.work is Work.RUNNING else (reasons.STARTING, "starting")
+    return reason, f"{who} is {doing}." + (f" {child.setback}" if child.setback else "")
 
 
 def _sentence(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from negset_operator import classify
+from negset_operator import classify, obstacles
 from negset_operator.facts import Failure, Fault, Obstacle, Work
 from negset_operator.kube.objects import Job, Pod, RayJob
 
@@ -24,7 +24,8 @@ def ray_job(status: dict[str, Any], *, suspend: bool = False, pods: tuple[Pod, .
 
 
 def job(status: dict[str, Any], *, suspend: bool = False, pods: tuple[Pod, ...] = (), warning: str = ""):
-    item = msgspec.convert({"metadata": META, "spec": {"suspend": suspend}, "status": status}, Job, strict=False)
+    spec = {"suspend": suspend, "parallelism": status.get("parallelism", 1)}
+    item = msgspec.convert({"metadata": META, "spec": spec, "status": status}, Job, strict=False)
     return classify.job(item, pods, OWNER, warning)
 
 
@@ -113,7 +114,7 @@ OBSTACLES: dict[str, tuple[Pod, Obstacle]] = {
     "an image that is not there": (
         waiting("ErrImagePull", 'failed to pull "negset/jobs:0":\n  not found'),
         Obstacle(
-            reason="ErrImagePull",
+            reason="ImagePullBackOff",
             message='Container trainer of pod pod-1 cannot start: ErrImagePull: failed to pull "negset/jobs:0": not found',
         ),
     ),
@@ -187,7 +188,7 @@ def test_a_ray_job_that_nobody_picks_up():
     later = ray_job({}, now=NOW + timedelta(seconds=30))
     assert later.obstacle == Obstacle(
         reason="NotPickedUp",
-        message="RayJob child was made 40 seconds ago and no controller has touched it: is KubeRay running, and watching this namespace?",
+        message="RayJob child was made at 11:59:50 UTC and no controller has touched it: is KubeRay running, and watching this namespace?",
     )
     assert ray_job({}, suspend=True, now=NOW + timedelta(days=1)).obstacle is None
 
@@ -196,6 +197,8 @@ JOBS: dict[str, tuple[dict[str, Any], bool, Work]] = {
     "nobody has touched it": ({}, False, Work.STARTING),
     "its pod starts": ({"active": 1}, False, Work.STARTING),
     "its pod runs": ({"active": 1, "ready": 1}, False, Work.RUNNING),
+    "one of two pods runs": ({"active": 2, "ready": 1, "parallelism": 2}, False, Work.STARTING),
+    "one of two pods runs, the other is done": ({"active": 1, "ready": 1, "succeeded": 1, "parallelism": 2}, False, Work.RUNNING),
     "it is complete": ({"conditions": [condition("SuccessCriteriaMet"), condition("Complete")]}, False, Work.SUCCEEDED),
     "it is about to be complete": ({"active": 1, "ready": 1, "conditions": [condition("SuccessCriteriaMet")]}, False, Work.RUNNING),
     "it failed": ({"conditions": [condition("FailureTarget"), condition("Failed")]}, False, Work.FAILED),
@@ -243,6 +246,35 @@ def test_why_a_job_failed(failed, pods, failure):
     child = job({"conditions": [failed]}, pods=pods)
     assert child.failure == failure
     assert child.ended == datetime(2026, 3, 1, 11, 30, tzinfo=UTC)
+
+
+def test_a_pod_that_failed_and_is_replaced_is_a_setback():
+    assert job({"active": 1}, pods=(terminated(1, "negset: the bucket is gone"),)).setback == (
+        "A pod before failed with exit code 1: negset: the bucket is gone"
+    )
+    assert job({"active": 1}, pods=(waiting("ContainerCreating"),)).setback == ""
+
+
+def test_what_is_missing_does_not_matter_to_a_ray_job_that_runs_without_it():
+    assert ray_job({"jobDeploymentStatus": "Running"}, pods=(waiting("ImagePullBackOff"),)).obstacle is None
+
+
+SCHEDULED = [{"type": "PodScheduled", "status": "True"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "stuck"),
+    [
+        pytest.param({"phase": "Pending", "conditions": SCHEDULED}, 30, True, id="a pod that has a node and does not begin is stuck"),
+        pytest.param({"phase": "Pending", "conditions": SCHEDULED}, 10, False, id="not at once"),
+        pytest.param({"phase": "Pending"}, 30, False, id="a pod without a node waits for the scheduler"),
+        pytest.param({"phase": "Running", "conditions": SCHEDULED}, 30, False, id="a running pod is not stuck"),
+    ],
+)
+def test_stuck_pods(status, seconds, stuck):
+    item = msgspec.convert({"metadata": META, "status": status}, Pod, strict=False)
+    found = obstacles.stuck_pod([item], NOW - timedelta(seconds=10) + timedelta(seconds=seconds), timedelta(seconds=20))
+    assert (found is item) is stuck
 
 
 def test_a_child_is_ours_by_its_owners_uid():

@@ -218,6 +218,11 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         ),
         "Storing the data",
     ),
+    "a child that somebody deleted and that is still there": (
+        lambda: nothing_but_data().with_child("data", Work.RUNNING, going=True),
+        (False, "Replacing", "Storing the data: RayJob {data} is being stopped."),
+        "Storing the data",
+    ),
     "suspended before it began": (
         lambda: Scene(merged(DATA_ONLY, {"suspend": True})),
         (False, "Suspended", "The data set is suspended; what is done so far is kept."),

@@ -1,0 +1,183 @@
+"""How quickly the operator answers, and how much memory it takes, against a real API server.
+
+    .venv/bin/python tests/benchmarks/operator.py [--burst 200] [--objects 1000]
+
+Starts etcd and an API server on loopback (as the tests do; `KUBEBUILDER_ASSETS` or Go must be there) and `negset-operator` as a process of its own. Creates
+`--burst` NegativeDatasets at once, from several connections, and takes for each the time from the API server's answer to the create until its RayJob
+is seen by a watch; then goes up to `--objects` data sets and reads the operator's resident memory from /proc. All of them share this machine's cores: what a create
+costs the API server is printed beside, since nothing can be faster than that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(os.path.dirname(HERE), folder) for folder in ("api_server", "cluster")]
+
+from launcher import ApiServer, kuberay_definitions  # noqa: E402
+from operators import SPEC  # noqa: E402
+from testbed import objects  # noqa: E402
+
+from negset_api import names, schema  # noqa: E402
+from negset_operator.kube.cache import Cache  # noqa: E402
+from negset_operator.kube.client import DATASET, RAY_JOB, Client, connect  # noqa: E402
+from negset_operator.kube.objects import Dataset, RayJob  # noqa: E402
+from negset_operator.kube.reflector import Reflector, Source  # noqa: E402
+
+CREATORS = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--burst", type=int, default=200)
+    parser.add_argument("--objects", type=int, default=1000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, ApiServer(folder) as server:
+        objects.define(server.dynamic, [schema.custom_resource_definition(), *kuberay_definitions()])
+        namespace = server.namespace()
+        client = connect(server.kubeconfig)
+        print(f"one RayJob create costs the API server alone {1000 * cost_of_a_child(client, server.namespace()):.1f} ms")
+        seen = Seen(client, namespace)
+        operator = start_operator(server.kubeconfig)
+        try:
+            print(f"operator, idle: {resident(operator.pid):.0f} MB")
+            create(client, namespace, "warm", 5)
+            seen.wait(5)
+            before = cpu(operator.pid)
+            answered = create(client, namespace, "burst", options.burst)
+            seen.wait(5 + options.burst)
+            spent = cpu(operator.pid) - before
+            report(sorted(seen.first[name] - moment for name, moment in answered.items()))
+            print(f"operator: {1000 * spent / options.burst:.1f} ms of CPU for each data set, until the last child was there")
+            print(f"operator, {5 + options.burst} data sets: {resident(operator.pid):.0f} MB")
+            create(client, namespace, "more", options.objects - options.burst - 5)
+            seen.wait(options.objects)
+            time.sleep(5)
+            print(
+                f"operator, {options.objects} data sets: {resident(operator.pid):.0f} MB resident, {resident(operator.pid, 'VmHWM'):.0f} MB at most"
+            )
+        finally:
+            operator.terminate()
+            operator.wait(timeout=20)
+            seen.stop()
+
+
+class Seen:
+    """When the RayJob of each data set was first seen by a watch of our own."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self.first: dict[str, float] = {}
+        self._news = threading.Condition()
+        cache: Cache[RayJob] = Cache(lambda item: (item.metadata.namespace, item.metadata.owner_references[0].name))
+        self._reflector = Reflector(client, Source(kind=RAY_JOB, as_type=RayJob, namespace=namespace), cache, self._changed)
+        self._reflector.start()
+
+    def wait(self, count: int) -> None:
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.first) >= count, timeout=300), f"only {len(self.first)} of {count} children"
+
+    def stop(self) -> None:
+        self._reflector.stop()
+
+    def _changed(self, key: tuple[str, str]) -> None:
+        with self._news:
+            self.first.setdefault(key[1], time.monotonic())
+            self._news.notify_all()
+
+
+def create(client: Client, namespace: str, prefix: str, count: int) -> dict[str, float]:
+    """Creates data sets as quickly as the API server takes them. Returns when each create was answered."""
+
+    def one(number: int) -> tuple[str, float]:
+        name = f"{prefix}-{number}"
+        body = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name, "namespace": namespace}, "spec": SPEC}
+        client.create(DATASET, body, Dataset)
+        return name, time.monotonic()
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(CREATORS) as threads:
+        answered = dict(threads.map(one, range(count)))
+    print(f"created {count} data sets in {time.monotonic() - started:.2f} s")
+    return answered
+
+
+def cost_of_a_child(client: Client, namespace: str) -> float:
+    """Seconds that a create of a RayJob like ours takes when nothing else happens: the median of 30."""
+    from negset_api import validation
+    from negset_api.revision import revision
+    from negset_operator import naming
+    from negset_operator.config import Config
+    from negset_operator.manifests import ray_job
+    from negset_operator.manifests.subject import Subject
+
+    manifest = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "cost", "namespace": namespace}, "spec": SPEC}
+    spec = validation.parse(manifest).spec
+    subject = Subject(
+        namespace=namespace,
+        name="cost",
+        uid="11111111-1111-1111-1111-111111111111",
+        spec=spec,
+        manifest=SPEC,
+        revision=revision(spec),
+        run=naming.run_of(spec),
+        config=Config(),
+    )
+    times = []
+    for number in range(30):
+        started = time.monotonic()
+        client.create(RAY_JOB, ray_job.data(subject, f"cost-{number}", "data"), RayJob)
+        times.append(time.monotonic() - started)
+    return statistics.median(times)
+
+
+def start_operator(kubeconfig: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "negset_operator.main",
+        "--kubeconfig",
+        kubeconfig,
+        "--listen",
+        "127.0.0.1:0",
+        "--log-level",
+        "warning",
+    ]
+    process = subprocess.Popen(command, text=True)
+    time.sleep(5)
+    return process
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds that a process has used so far."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
+        user, system = stream.read().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def resident(pid: int, field: str = "VmRSS") -> float:
+    """Megabytes (10^6 bytes)."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as stream:
+        found = re.search(rf"{field}:\s+(\d+) kB", stream.read())
+    assert found
+    return int(found[1]) * 1024 / 1e6
+
+
+def report(seconds: list[float]) -> None:
+    def quantile(share: float) -> float:
+        return seconds[min(int(share * len(seconds)), len(seconds) - 1)]
+
+    print(f"from create to child, {len(seconds)} at once: p50 {quantile(0.5):.2f} s, p99 {quantile(0.99):.2f} s, most {seconds[-1]:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
