@@ -28,8 +28,8 @@ _RAY_RUNNING: Final = frozenset({"Running", "Suspending"})  # its pods are still
 
 def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, unseen_after: timedelta) -> Child:
     """A RayJob as a child. `unseen_after` is how long its controller may leave it untouched before that is an obstacle."""
-    status = job.status
-    work, failure = _ray_work(job)
+    status, pods = job.status, tuple(pods)
+    work, failure = _ray_work(job, any_pods=bool(pods))
     obstacle = None
     if work in {Work.UNSEEN, Work.STARTING}:  # while it runs, it runs without the pods that are missing
         obstacle = obstacles.of_ray_cluster(status.ray_cluster_status.conditions, job.metadata.name) or obstacles.of_pods(pods)
@@ -93,7 +93,7 @@ def _identity(metadata: ObjectMeta, owner_uid: str) -> dict[str, Any]:
     }
 
 
-def _ray_work(job: RayJob) -> tuple[Work, Failure | None]:
+def _ray_work(job: RayJob, *, any_pods: bool) -> tuple[Work, Failure | None]:
     status = job.status
     deployment = status.job_deployment_status
     if deployment == "Complete" and status.job_status == "SUCCEEDED":
@@ -102,10 +102,12 @@ def _ray_work(job: RayJob) -> tuple[Work, Failure | None]:
         return Work.FAILED, Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was stopped from outside.")
     if deployment in _RAY_FAILED:
         return Work.FAILED, _ray_failure(job)
+    if job.spec.suspend and (
+        deployment in {"", "Suspended"} or not any_pods
+    ):  # KubeRay says so only some seconds after the last pod is gone
+        return Work.SUSPENDED, None
     if deployment in _RAY_RUNNING:
         return Work.RUNNING, None
-    if job.spec.suspend and deployment in {"", "Suspended"}:
-        return Work.SUSPENDED, None
     return (Work.STARTING if deployment else Work.UNSEEN), None
 
 

@@ -90,6 +90,31 @@ class Hand:
     def ray_succeeds(self, name: str) -> None:
         self.ray_status(name, "Complete", "SUCCEEDED", endTime=_now())
 
+    def pod_of(self, role: str, child: str) -> None:
+        """A pod such as KubeRay makes from a child's template, with the child's name."""
+        labels = {
+            "app.kubernetes.io/managed-by": names.OPERATOR_FIELD_MANAGER,
+            names.LABEL_DATASET: "street",
+            names.LABEL_ROLE: role,
+            names.LABEL_CHILD: child,
+        }
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": child, "labels": labels},
+            "spec": {
+                "containers": [{"name": "c", "image": "none"}],
+                "terminationGracePeriodSeconds": 0,
+                "automountServiceAccountToken": False,
+            },
+        }
+        self.kind("v1", "ServiceAccount").server_side_apply(
+            body={"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}},
+            namespace=self.namespace,
+            field_manager="test",
+        )
+        self.kind("v1", "Pod").create(body=body, namespace=self.namespace)
+
     def job_succeeds(self, name: str) -> None:
         """As the Job controller ends a Job: the API server checks that the condition has its forerunner, and the times are there."""
         now = _now()

@@ -57,8 +57,7 @@ RAY: dict[str, tuple[dict[str, Any], bool, Work]] = {
     "KubeRay refuses it": ({"jobDeploymentStatus": "ValidationFailed"}, False, Work.FAILED),
     "Kueue has not admitted it": ({}, True, Work.SUSPENDED),
     "it is suspended": ({"jobDeploymentStatus": "Suspended"}, True, Work.SUSPENDED),
-    "its pods are still there": ({"jobDeploymentStatus": "Suspending"}, True, Work.RUNNING),
-    "it is asked to stop": ({"jobDeploymentStatus": "Running"}, True, Work.RUNNING),
+    "its pods are gone": ({"jobDeploymentStatus": "Suspending"}, True, Work.SUSPENDED),
     "it is asked to go on": ({"jobDeploymentStatus": "Suspended"}, False, Work.STARTING),
     "KubeRay retries": ({"jobDeploymentStatus": "Retrying"}, False, Work.STARTING),
 }
@@ -67,6 +66,11 @@ RAY: dict[str, tuple[dict[str, Any], bool, Work]] = {
 @pytest.mark.parametrize(("status", "suspend", "work"), RAY.values(), ids=RAY.keys())
 def test_ray_jobs(status, suspend, work):
     assert ray_job(status, suspend=suspend).work is work
+
+
+@pytest.mark.parametrize("deployment", ["Running", "Suspending"])
+def test_a_ray_job_that_is_asked_to_stop_runs_until_its_pods_are_gone(deployment):
+    assert ray_job({"jobDeploymentStatus": deployment}, suspend=True, pods=(pod(phase="Running"),)).work is Work.RUNNING
 
 
 RAY_FAILURES: dict[str, tuple[dict[str, Any], Failure]] = {
