@@ -44,6 +44,7 @@ def example(namespace: str, bucket: str, url: str, *, name: str = EXAMPLE) -> Ob
             **spec,
             "source": {"coco": annotations},
             "excludeClasses": [demo.OBJECT],
+            "download": {"maxFailedPercent": 20},  # a few of the demo's links are dead, as everywhere
             "output": {**spec["output"], "url": f"s3://{bucket}/negatives"},
             "positives": {"coco": annotations},
             "training": {**spec["training"], "gpusPerWorker": 1},

@@ -60,6 +60,7 @@ def test_killing_the_operator_and_the_api_server_again_and_again_makes_nothing_t
         objects.wait_for("its RayJob is there", lambda: list(tenant.children(RAY_JOB)), seconds=60)
         threading.Event().wait(20)
     own.kill("kube-apiserver")
+    own.wait_until_ready()
     tenant.wait_for_ready("small", 10 * MINUTES, timed)
     assert len(list(tenant.children(RAY_JOB))) == 1
 

@@ -58,7 +58,8 @@ class Cluster:
         where.s3.prepare()
         supervisor.make_mount_points(where)
         machine.make_network()
-        self._wait_until_ready(self._start_supervisor())
+        self._start_supervisor()
+        self.wait_until_ready()
 
     def down(self) -> None:
         """Ends it, and removes everything of it but the images in the cache."""
@@ -125,7 +126,7 @@ class Cluster:
     def _node(self, number: int) -> Node:
         return self.layout.nodes[number - 1]
 
-    def _start_supervisor(self) -> subprocess.Popen[bytes]:
+    def _start_supervisor(self) -> None:
         script = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cluster.py")
         namespaces = [
             "nsenter",
@@ -145,14 +146,16 @@ class Cluster:
             )
         with open(self.layout.supervisor_pid, "w", encoding="ascii") as stream:
             stream.write(str(process.pid))
-        return process
+        # While it turns from `nsenter` into `unshare` a process has no command line to be known by; once it has a child, it is what it stays.
+        objects.wait_for("the cluster's first process is there", lambda: process.poll() is not None or _children(process.pid), seconds=30)
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def wait_until_ready(self) -> None:
+        """Waits until the API server answers and every node is Ready."""
         deadline = time.monotonic() + 120
-        log_file = os.path.join(self.layout.logs, "supervisor.log")
         while not self._nodes_ready():
-            if process.poll() is not None:
-                raise Failed(f"The cluster's first process ended. Its log, {log_file}, ends with:\n{tail(log_file)}")
+            if not self.running:
+                supervisor_log = os.path.join(self.layout.logs, "supervisor.log")
+                raise Failed(f"The cluster's first process ended. Its log, {supervisor_log}, ends with:\n{tail(supervisor_log)}")
             if time.monotonic() > deadline:
                 raise Failed(f"Not every node was Ready in 120 s. The logs are in {self.layout.logs}.")
             time.sleep(0.25)
@@ -179,5 +182,9 @@ class Cluster:
 
 
 def _first_child(process: int) -> int:
+    return _children(process)[0]
+
+
+def _children(process: int) -> list[int]:
     with open(f"/proc/{process}/task/{process}/children", encoding="ascii") as stream:
-        return int(stream.read().split()[0])
+        return [int(word) for word in stream.read().split()]
