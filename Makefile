@@ -62,8 +62,16 @@ test-cluster: setup ## From helm install and kubectl apply to Ready, on that clu
 .PHONY: manifest
 manifest: ## Render the chart as one file for kubectl apply (needs helm): dist/negset.yaml
 	@mkdir -p dist
-	$(HELM) template negset charts/negset --namespace negset-system --set createNamespace=true > dist/negset.yaml
+	$(HELM) template negset charts/negset --namespace negset-system --set createNamespace=true --kube-version 1.36.0 > dist/negset.yaml
+
+COMPILE := --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --quiet
 
 .PHONY: lock
 lock: ## Pin the dependencies again, and those of each image (needs uv)
-	$(UV) pip compile pyproject.toml --all-extras --universal --generate-hashes --python-version 3.11 --no-emit-index-url --quiet --output-file requirements.lock
+	$(UV) pip compile $(COMPILE) --all-extras pyproject.toml -o requirements.lock
+	$(UV) pip compile $(COMPILE) -c requirements.lock --extra operator pyproject.toml -o images/operator/requirements.lock
+	$(UV) pip compile $(COMPILE) -c requirements.lock --extra jobs pyproject.toml -o images/jobs/requirements.lock
+	$(UV) pip compile $(COMPILE) -c requirements.lock --extra training --no-emit-package tensorflow-cpu pyproject.toml -o images/trainer/requirements.lock
+	echo hatchling | $(UV) pip compile $(COMPILE) -c requirements.lock - -o images/build.lock
+	echo tensorflow-cpu | $(UV) pip compile $(COMPILE) -c requirements.lock - -o images/trainer/cpu.lock
+	echo 'tensorflow[and-cuda]==2.15.1' | $(UV) pip compile $(COMPILE) -c requirements.lock --no-config --no-emit-package libclang - -o images/trainer/gpu.lock
