@@ -22,8 +22,15 @@ ALL = ("TFRecord", "YOLO", "COCO", "VOC")
 PICTURE_FOLDERS = {"YOLO": "labels/yolo/images", "COCO": "labels/coco/images", "VOC": "labels/voc/JPEGImages"}
 
 
+@pytest.fixture(scope="module")
+def s3():
+    with s3_server() as server:
+        yield server
+
+
 @pytest.fixture(scope="module", autouse=True)
-def ray():
+def ray(s3):
+    """Started after the S3 server: workers have the environment, and so the credentials, that the process had when Ray started."""
     with on_ray.session(2):
         yield
 
@@ -119,13 +126,12 @@ def test_a_damaged_record_is_named_and_nothing_is_taken_for_done(tmp_path):
     assert not store.exists(names.LABELS)
 
 
-def test_on_s3_the_same_objects_are_written(made, tmp_path):
+def test_on_s3_the_same_objects_are_written(made, s3, tmp_path):
     local, _, _ = made
     wanted = dataset(tmp_path, formats=ALL)
-    with s3_server() as server:
-        store, plan, records = stored(wanted, f"s3://{server.bucket}/revision")
-        labels = labels_stage(store, wanted, plan, records, Silent())
-        assert labels.images == STORED
-        assert store.keys("labels") == local.keys("labels")
-        for key in (key for key in store.keys("labels") if not key.endswith((".json", ".xml"))):
-            assert store.read(key) == local.read(key)
+    store, plan, records = stored(wanted, f"s3://{s3.bucket}/revision")
+    labels = labels_stage(store, wanted, plan, records, Silent())
+    assert labels.images == STORED
+    assert store.keys("labels") == local.keys("labels")
+    for key in (key for key in store.keys("labels") if not key.endswith((".json", ".xml"))):
+        assert store.read(key) == local.read(key)
