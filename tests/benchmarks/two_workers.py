@@ -17,12 +17,13 @@ import sys
 import tempfile
 import time
 
+from tests.local.training_data import make_revision, manifest
+
 from negset_api import names
 from negset_api.values import Round, decode
 from negset_jobs.access import Access
 from negset_jobs.progress import Silent
 from negset_jobs.store import Store
-from tests.local.training_data import make_revision, manifest
 
 WORKERS = 2
 

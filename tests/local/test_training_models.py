@@ -5,13 +5,24 @@ from __future__ import annotations
 import math
 
 import pytest
+from tests.local.training_data import make_revision
 
+from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.spec import HardNegativeMining, PipelineConfig, Training
 from negset_jobs.access import Access
+from negset_jobs.store import Store
 from negset_jobs.training import config as configs
 
 pytestmark = pytest.mark.tensorflow
+
+PRESETS = (
+    "ssd-mobilenet-v2-tiny-96",
+    "ssd-mobilenet-v2-320",
+    "ssd-mobilenet-v2-fpnlite-320",
+    "ssd-resnet50-fpn-640",
+    "faster-rcnn-resnet50-640",
+)
 
 
 def prepared(preset="ssd-mobilenet-v2-tiny-96", **mining):
@@ -60,16 +71,7 @@ def blank_loss(config, side=160):
     return scores, float(gradient)
 
 
-@pytest.mark.parametrize(
-    "preset",
-    [
-        "ssd-mobilenet-v2-tiny-96",
-        "ssd-mobilenet-v2-320",
-        "ssd-mobilenet-v2-fpnlite-320",
-        "ssd-resnet50-fpn-640",
-        "faster-rcnn-resnet50-640",
-    ],
-)
+@pytest.mark.parametrize("preset", PRESETS)
 def test_blank_pictures_carry_loss_with_every_preset(preset):
     scores, gradient = blank_loss(shrink(prepared(preset)))
     assert all(score > 1e-4 for score in scores)
@@ -88,6 +90,56 @@ def test_blank_pictures_carry_as_many_negatives_as_the_miner_is_told():
     (few,), _ = blank_loss(shrink(prepared(min_negatives_per_image=2)))
     (many,), _ = blank_loss(shrink(prepared(min_negatives_per_image=8)))
     assert few < many < 4 * few, "the anchors with the highest losses come first"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The training files of a small revision, and its label map."""
+    store = Store(str(tmp_path_factory.mktemp("revision")))
+    make_revision(store)
+    local = {kind: tuple(map(store.location, store.keys(kind))) for kind in (names.POSITIVES_FOLDER, names.RECORDS_FOLDER)}
+    train = {kind: tuple(path for path in paths if "/train-" in path) for kind, paths in local.items()}
+    return train[names.POSITIVES_FOLDER], train[names.RECORDS_FOLDER], store.location(names.LABEL_MAP)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_batch_has_its_share_of_negatives_with_every_presets_augmentations(preset, files):
+    from negset_jobs.training import feeding, models
+    from negset_jobs.training.inputs import Inputs
+
+    positives, negatives, label_map = files
+    config = shrink(prepared(preset))
+    config.train_input_reader.label_map_path = label_map
+    model = models.build(config, training=True)
+    batches = feeding.batches(config, model, Inputs(positives=positives, negatives=negatives), negative_percent=50, seed=0)
+    for features, labels in batches.take(5):
+        boxes = labels["num_groundtruth_boxes"].numpy()
+        assert features["image"].shape == (4, 160, 160, 3)
+        # A crop may leave a positive without its object, so there may be more.
+        assert (boxes == 0).sum() >= 2
+        assert (boxes > 0).any()
+
+
+def test_the_same_seed_feeds_the_same_pictures_and_every_file_is_read(files):
+    from negset_jobs.training import feeding, models
+    from negset_jobs.training.inputs import Inputs
+
+    positives, negatives, label_map = files
+    config = prepared()
+    config.train_input_reader.label_map_path = label_map
+    model = models.build(config, training=True)
+
+    def fed(seed, kinds, count=24):
+        batches = feeding.batches(config, model, kinds, negative_percent=50, seed=seed)
+        return [int(value) for features, _ in batches.take(count) for value in features["hash"].numpy()]
+
+    both = Inputs(positives=positives, negatives=negatives)
+    assert fed(1, both) == fed(1, both)
+    assert fed(1, both) != fed(2, both)
+    # 24 batches of 4 are one pass over 48 positives and 48 negatives.
+    assert len(set(fed(1, both))) == 96
+    thirds = Inputs(positives=positives, negatives=negatives[:1], hard=negatives[1:])
+    assert len(set(fed(1, thirds))) == 96, "half of the negatives are the hard ones, here a file of each"
 
 
 def test_the_seed_alone_decides_the_first_weights():

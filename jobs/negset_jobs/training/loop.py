@@ -34,7 +34,7 @@ from negset_jobs.training.checkpoints import KEPT
 
 log = logging.getLogger(__name__)
 
-_CHUNKS: Final = 200  # points of the loss curve that a training gives at least, where it has as many steps
+_CHUNKS: Final = 50  # points of the loss curve that a training gives at least, where it has as many steps
 _MOST_STEPS: Final = 100  # steps between two looks at the clock, the signals and the losses
 _CHUNK_SECONDS: Final = 2.0  # how long a request to stop waits at most, about
 _LONGEST_REASON: Final = 400  # characters of the API's own words in a message
