@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
@@ -28,7 +29,15 @@ RETRIES: Final = 3
 
 log = logging.getLogger(__name__)
 
-_STARTS: Final = 2
+_STARTS: Final = 3
+_START_SECONDS: Final = 60
+_START_POLL_SECONDS: Final = 0.1
+_SETTINGS: Final = {  # Ray's own settings, where the user has none
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{_START_SECONDS}",
+    "RAY_agent_register_timeout_ms": f"{_START_SECONDS * 1000}",
+    "RAY_worker_register_timeout_seconds": f"{_START_SECONDS}",
+}
 _FOLDER: Final = "negset-ray-"
 _PROGRESS_SECONDS: Final = 0.5
 _OBJECT_STORE_BYTES: Final = 128 << 20  # tasks and results are small; Ray's default is a third of the machine's memory
@@ -41,12 +50,13 @@ def session(workers: int) -> Iterator[None]:
 
     Raises `WorkFailed` where Ray cannot be started or reached.
     """
+    for name, value in _SETTINGS.items():  # before the import, which reads some of them
+        os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with contextlib.ExitStack() as stack:
         stack.callback(ray.shutdown)
         if os.environ.get("RAY_ADDRESS"):
@@ -64,18 +74,48 @@ def session(workers: int) -> Iterator[None]:
 
 
 def _start(**options: Any) -> None:
+    """Starts Ray, again where that failed: a process that lost a race for a port or came up too late is reason enough to Ray to give up."""
     import ray
 
-    for attempt in range(1, _STARTS + 1):
+    for left in reversed(range(_STARTS)):
         try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+            with _patience():
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:
             ray.shutdown()
-            if attempt == _STARTS:
-                raise WorkFailed(f"cannot start Ray: {' '.join(str(error).split())}") from error
-            log.warning("Ray did not start (%s); trying once more", " ".join(str(error).split()))
+            reason = " ".join(str(error).split())
+            if not left:
+                raise WorkFailed(f"cannot start Ray: {reason}") from error
+            log.warning("Ray did not start, trying again: %s", reason)
         else:
             return
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """Ray starts some eight processes, about 16 CPU seconds of imports, and gives up after 30 seconds on the clock, which a busy laptop or CI machine exceeds. The
+    number is fixed in ray/_private/node.py (raylet_start_wait_time_s), so what it waits for is made to wait longer.
+    """
+    import ray
+
+    services: Any = ray._private.services  # noqa: SLF001
+    get_node = services.get_node
+
+    def get_node_patiently(*arguments: Any, **keywords: Any) -> Any:
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                return get_node(*arguments, **keywords)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_START_POLL_SECONDS)
+
+    services.get_node = get_node_patiently
+    try:
+        yield
+    finally:
+        services.get_node = get_node
 
 
 @contextlib.contextmanager
