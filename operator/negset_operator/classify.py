@@ -23,7 +23,6 @@ _JOB_EXIT = re.compile(r"failed with exit code (-?\d+) matching")
 
 # https://docs.ray.io/en/latest/cluster/kubernetes/ and KubeRay's apis/ray/v1/rayjob_types.go (1.6.2)
 _RAY_FAILED: Final = frozenset({"Failed", "ValidationFailed"})
-_RAY_RUNNING: Final = frozenset({"Running", "Suspending"})  # its pods are still there
 
 
 def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, unseen_after: timedelta) -> Child:
@@ -102,11 +101,9 @@ def _ray_work(job: RayJob, *, any_pods: bool) -> tuple[Work, Failure | None]:
         return Work.FAILED, Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was stopped from outside.")
     if deployment in _RAY_FAILED:
         return Work.FAILED, _ray_failure(job)
-    if job.spec.suspend and (
-        deployment in {"", "Suspended"} or not any_pods
-    ):  # KubeRay says so only some seconds after the last pod is gone
-        return Work.SUSPENDED, None
-    if deployment in _RAY_RUNNING:
+    if job.spec.suspend:  # its pods decide: KubeRay says "Suspended" before the last one is gone, or seconds after
+        return (Work.RUNNING if any_pods else Work.SUSPENDED), None
+    if deployment == "Running":
         return Work.RUNNING, None
     return (Work.STARTING if deployment else Work.UNSEEN), None
 

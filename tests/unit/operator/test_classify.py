@@ -68,7 +68,7 @@ def test_ray_jobs(status, suspend, work):
     assert ray_job(status, suspend=suspend).work is work
 
 
-@pytest.mark.parametrize("deployment", ["Running", "Suspending"])
+@pytest.mark.parametrize("deployment", ["Running", "Suspending", "Suspended"])
 def test_a_ray_job_that_is_asked_to_stop_runs_until_its_pods_are_gone(deployment):
     assert ray_job({"jobDeploymentStatus": deployment}, suspend=True, pods=(pod(phase="Running"),)).work is Work.RUNNING
 
