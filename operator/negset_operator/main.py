@@ -9,15 +9,17 @@ import signal
 import socket
 import sys
 import threading
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from negset_api.errors import NegsetError
+from negset_api.errors import InvalidInput, NegsetError
 from negset_operator import logs
 from negset_operator.config import Config, read
 
 log = logging.getLogger(__name__)
+
+LAST_PORT: Final = 65535
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,12 +74,16 @@ def _run(options: argparse.Namespace, config: Config) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    address, _, port = options.listen.rpartition(":")
 
     def ready() -> tuple[str, ...]:
         return () if operator.synced else (operator.problems() or ("The caches are being filled.",))
 
-    with Web(address, int(port), operator.metrics.registry, ready=ready, alive=operator.dead) as web:
+    address, port = _address(options.listen)
+    try:
+        web = Web(address, port, operator.metrics.registry, ready=ready, alive=operator.dead)
+    except OSError as error:
+        raise InvalidInput(f"--listen: cannot listen on {options.listen}: {error.strerror}") from error
+    with web:
         log.info("serving health and metrics on %s:%d", address, web.port)
         operator.watch()
         if leadership is None:
@@ -91,6 +97,13 @@ def _run(options: argparse.Namespace, config: Config) -> int:
             leadership.release()
     log.info("stopped")
     return 0 if stopping.is_set() else 1
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or int(port) > LAST_PORT:
+        raise InvalidInput(f"--listen: expected an address such as 0.0.0.0:8080, got {text!r}")
+    return host, int(port)
 
 
 if __name__ == "__main__":

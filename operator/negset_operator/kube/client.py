@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from negset_api import names
+from negset_api.errors import InvalidInput
 
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 30.0
@@ -238,12 +239,13 @@ def connect(kubeconfig: str | None = None, *, connections: int = 32) -> Client:
     from kubernetes import client, config
 
     configuration = client.Configuration()
-    if kubeconfig is None and not _inside_pod():
-        config.load_kube_config(client_configuration=configuration)
-    elif kubeconfig is None:
-        config.load_incluster_config(client_configuration=configuration)
-    else:
-        config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    try:
+        if kubeconfig is None and _inside_pod():
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    except config.ConfigException as error:
+        raise InvalidInput(f"--kubeconfig: {' '.join(str(error).split())}") from error
     configuration.connection_pool_maxsize = connections
     configuration.retries = False  # the work queue retries, with backoff; the transport's immediate retries would only hide the outage
     return Client(client.ApiClient(configuration))
