@@ -66,7 +66,8 @@ def of_ray_cluster(conditions: Iterable[Condition], name: str) -> Obstacle | Non
     """What KubeRay says where it cannot make a cluster's pods: the RayJob itself says nothing."""
     for condition in conditions:
         if condition.type == "ReplicaFailure" and condition.status == "True":
-            message = f"The Ray cluster of RayJob {name} cannot make its pods: {condition.reason}: {one_line(condition.message)}"
+            said = one_line(condition.message).removeprefix(condition.reason).strip()  # KubeRay says its reason twice
+            message = f"The Ray cluster of RayJob {name} cannot make its pods: {condition.reason}: {said}"
             return Obstacle(reason="PodRefused", message=message)
     return None
 

@@ -172,7 +172,9 @@ def test_a_ray_cluster_whose_pods_are_refused():
     status = {
         "jobDeploymentStatus": "Initializing",
         "rayClusterStatus": {
-            "conditions": [condition("ReplicaFailure", "FailedCreateHeadPod", 'pods "h" is forbidden: violates PodSecurity')]
+            "conditions": [
+                condition("ReplicaFailure", "FailedCreateHeadPod", 'FailedCreateHeadPod pods "h" is forbidden: violates PodSecurity')
+            ]
         },
     }
     assert ray_job(status).obstacle == Obstacle(
