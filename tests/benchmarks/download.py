@@ -12,6 +12,8 @@ processes. The exit code says whether the goals are met.
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import pathlib
 import resource
 import shutil
@@ -24,7 +26,14 @@ from against_limit import run, show
 from picture_host import picture_host
 
 GOALS = {"Structure": 8.0, "Decode": 2.5}
-REQUIREMENTS = ("img2dataset==1.47.0", "tensorflow-cpu==2.15.1", "tensorflow-io==0.36.0", "numpy<2")
+REQUIREMENTS = (
+    "img2dataset==1.47.0",
+    "tensorflow-cpu==2.15.1",
+    "tensorflow-io==0.36.0",
+    "numpy<2",
+    "pyarrow<20",
+    "setuptools<80",
+)  # img2dataset names no upper bounds of its own
 
 
 def install(folder: pathlib.Path) -> pathlib.Path:
@@ -46,7 +55,7 @@ def img2dataset(executable: pathlib.Path, base: str, count: int, folder: str) ->
             str(executable), f"--url_list={folder}/urls.txt", "--input_format=txt", f"--output_folder={folder}/other", "--output_format=tfrecord",
             "--processes_count=2", "--thread_count=64", "--resize_mode=no", "--number_sample_per_shard=500", "--enable_wandb=False", "--retries=0",
         ],
-        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"},
     )  # fmt: skip
     seconds = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -58,8 +67,6 @@ def img2dataset(executable: pathlib.Path, base: str, count: int, folder: str) ->
 
 
 def _successes(path: pathlib.Path) -> int:
-    import json
-
     return int(json.loads(path.read_text())["successes"])
 
 

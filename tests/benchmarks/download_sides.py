@@ -1,25 +1,29 @@
 """The sides that the download benchmarks compare, each in a process of its own: `python download_sides.py SIDE BASE COUNT VERIFY FOLDER` prints one line of JSON.
 
 `negset` runs shards on Ray, `processes` the same shards in bare processes, `loop` one shard in one process, and `bare` is the limit: one asyncio loop that fetches
-the same pictures with aiohttp and writes them in the same framing, without looking at them. Images per second leave out what starts before the first picture
+the same pictures with aiohttp and writes them in the same framing, without looking at them; `bare-records` writes the very same records, digest and keys included, and
+checks nothing. Images per second leave out what starts before the first picture
 (Ray, imports); `start` is that in seconds. CPU seconds are those of the processes that fetch; `rss` is the largest of their peaks, in bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from negset_api import names
 from negset_api.spec import Download
 from negset_api.values import PlannedImage, ShardPlan
 from negset_jobs import on_ray
 from negset_jobs.access import Access
+from negset_jobs.records.example import encode_example
 from negset_jobs.records.framing import write_record
 from negset_jobs.shards import ShardTask, run_shard
 
@@ -47,7 +51,12 @@ def measured(task: ShardTask, report) -> dict[str, float]:
     before = time.process_time()
     result = run_shard(task, report)
     stored = sum(image.outcome == "stored" for image in result.results)
-    return {"stored": stored, "cpu": time.process_time() - before, "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "pid": os.getpid()}
+    return {
+        "stored": stored,
+        "cpu": time.process_time() - before,
+        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "pid": os.getpid(),
+    }
 
 
 def warm(_task: int, _report) -> int:
@@ -85,37 +94,57 @@ def loop(work: list[ShardTask]) -> Iterator[dict[str, float]]:
 
 
 def bare(work: list[ShardTask]) -> Iterator[dict[str, float]]:
+    yield from bare_loop(work, lambda _image, data: data)
+
+
+def bare_records(work: list[ShardTask]) -> Iterator[dict[str, float]]:
+    def record(image: PlannedImage, data: bytes) -> bytes:
+        return encode_example(
+            encoded=data, image_format="jpeg", file_name=image.file_name, source_id=str(image.image_id), sha256=hashlib.sha256(data).hexdigest(),
+            height=480, width=640, boxes=(), label_ids={},
+        )  # fmt: skip
+
+    yield from bare_loop(work, record)
+
+
+def bare_loop(work: list[ShardTask], payload: Callable[[PlannedImage, bytes], bytes]) -> Iterator[dict[str, float]]:
     import aiohttp
 
-    async def fetch_all(task: ShardTask) -> int:
-        urls = iter([image.url for image in task.shard.images])
+    async def fetch_all(task: ShardTask, stream: BinaryIO) -> int:
+        images = iter(task.shard.images)
         stored = 0
 
-        async def connection(session: aiohttp.ClientSession, stream) -> None:
+        async def connection(session: aiohttp.ClientSession) -> None:
             nonlocal stored
-            for url in urls:
-                async with session.get(url) as response:
-                    write_record(stream, await response.read())
+            for image in images:
+                async with session.get(image.url) as response:
+                    write_record(stream, payload(image, await response.read()))
                     stored += 1
 
-        path = f"{task.store_url}/{task.shard.name}"
-        with open(path, "wb") as stream:
-            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-                await asyncio.gather(*(connection(session, stream) for _ in range(CONNECTIONS)))
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            await asyncio.gather(*(connection(session) for _ in range(CONNECTIONS)))
         return stored
 
     os.makedirs(work[0].store_url, exist_ok=True)
     yield {}
     for task in work:
         before = time.process_time()
-        stored = asyncio.run(fetch_all(task))
-        yield {"stored": stored, "cpu": time.process_time() - before, "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "pid": os.getpid()}
+        with open(f"{task.store_url}/{task.shard.name}", "wb") as stream:
+            stored = asyncio.run(fetch_all(task, stream))
+        yield {
+            "stored": stored,
+            "cpu": time.process_time() - before,
+            "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "pid": os.getpid(),
+        }
 
 
 def main() -> None:
     side, base, count, verify, folder = sys.argv[1:]
     begun = time.perf_counter()
-    running = {"negset": negset, "processes": processes, "loop": loop, "bare": bare}[side](tasks(base, int(count), verify, folder))
+    running = {"negset": negset, "processes": processes, "loop": loop, "bare": bare, "bare-records": bare_records}[side](
+        tasks(base, int(count), verify, folder)
+    )
     next(running)
     started = time.perf_counter()
     done = list(running)

@@ -21,7 +21,9 @@ def picture_host(count: int) -> Iterator[tuple[str, str]]:
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
         raise SystemExit("this benchmark needs nginx in the PATH: the server must not be what is measured")
-    originals = sorted((pathlib.Path(os.environ.get("NEGSET_TEST_DATA", ROOT.parent / "shared" / "data")) / "coco-mini" / "train2017").glob("*.jpg"))
+    originals = sorted(
+        (pathlib.Path(os.environ.get("NEGSET_TEST_DATA", ROOT.parent / "shared" / "data")) / "coco-mini" / "train2017").glob("*.jpg")
+    )
     if not originals:
         raise SystemExit("this benchmark needs real pictures: set NEGSET_TEST_DATA to the folder that holds coco-mini")
     with tempfile.TemporaryDirectory(prefix="negset-benchmark-") as folder:
@@ -33,7 +35,7 @@ def picture_host(count: int) -> Iterator[tuple[str, str]]:
             port = free.getsockname()[1]
         pathlib.Path(folder, "nginx.conf").write_text(
             f"""
-            daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log; {'user root;' if os.getuid() == 0 else ''}
+            daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log; {"user root;" if os.getuid() == 0 else ""}
             events {{ worker_connections 4096; }}
             http {{
               access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; types {{ image/jpeg jpg; }}

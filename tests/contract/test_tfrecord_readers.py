@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from tests.picture_server import encoded, jpeg, picture
 
 from negset_api.spec import Download
 from negset_api.values import Box, Outcome, PlannedImage, ShardPlan
@@ -12,7 +13,6 @@ from negset_jobs.access import Access
 from negset_jobs.records.example import decode_example
 from negset_jobs.records.framing import read_records
 from negset_jobs.shards import ShardTask, run_shard
-from tests.picture_server import encoded, jpeg, picture
 
 pytestmark = pytest.mark.tensorflow
 
@@ -124,9 +124,7 @@ def test_real_pictures_are_stored_as_they_are(tmp_path, decoder_class, coco_mini
 def test_what_tensorflow_writes_is_read_without_it(tmp_path):
     import tensorflow as tf
 
-    def feature(**kind):
-        return tf.train.Feature(**{name: value for name, value in kind.items()})
-
+    feature = tf.train.Feature
     example = tf.train.Example(
         features=tf.train.Features(
             feature={

@@ -15,6 +15,10 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
+from tests.local import data_path_run
+from tests.local.data_path_run import dataset, plan_of
+from tests.picture_server import jpeg, picture_server
+from tests.s3_server import s3_server
 
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
@@ -27,10 +31,6 @@ from negset_jobs.records.example import decode_example
 from negset_jobs.records.framing import read_records
 from negset_jobs.reuse import read_committed
 from negset_jobs.store import Store
-from tests.local import data_path_run
-from tests.local.data_path_run import dataset, plan_of
-from tests.picture_server import jpeg, picture_server
-from tests.s3_server import s3_server
 
 LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
 
@@ -59,10 +59,10 @@ class Counted(Silent):
         self.total = self.done = self.failed = 0
         self.finished = False
 
-    def start(self, stage: str, total: int, unit: str) -> None:
+    def start(self, stage: str, total: int, unit: str) -> None:  # noqa: ARG002 - the interface
         self.total = total
 
-    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
+    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:  # noqa: ARG002 - the interface
         assert done >= 0
         self.done += done
         self.failed += failed
@@ -92,7 +92,7 @@ def stored_ids(store: Store, records: Records) -> list[int]:
 
 
 def tree(store: Store) -> dict[str, str]:
-    return {key: hashlib.sha256(store.read(key)).hexdigest() for key in store.keys()}
+    return {key: hashlib.sha256(store.read(key)).hexdigest() for key in store.keys()}  # noqa: SIM118 - a store is no dict
 
 
 @pytest.mark.parametrize("kind", ["local folder", "S3"])
@@ -266,7 +266,7 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_files(server, tmp_pat
     root = pathlib.Path(__file__).parents[2]
 
     disturbed = subprocess.Popen([*command, f"{tmp_path}/disturbed"], cwd=root, start_new_session=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(hanging) < 2 and time.monotonic() < deadline and disturbed.poll() is None:
         time.sleep(0.05)
     assert len(hanging) == 2, disturbed.poll()
@@ -329,12 +329,12 @@ def test_tasks_come_back_with_their_index(ray_session):
 
 
 def test_an_error_of_ours_arrives_as_it_was_raised(ray_session):
-    with pytest.raises(InvalidInput, match="^task 1: wrong$"):
+    with pytest.raises(InvalidInput, match=r"^task 1: wrong$"):
         list(on_ray.map_unordered(fail, [1], workers=1))
 
 
 def test_any_other_error_is_one_line(ray_session):
-    with pytest.raises(WorkFailed, match="^a worker failed: ZeroDivisionError: by zero$"):
+    with pytest.raises(WorkFailed, match=r"^a worker failed: ZeroDivisionError: by zero$"):
         list(on_ray.map_unordered(crash, [1], workers=1))
 
 

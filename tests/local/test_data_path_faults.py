@@ -14,6 +14,7 @@ import time
 import pytest
 from aiohttp import web
 from PIL import Image
+from tests.picture_server import encoded, jpeg, picture, picture_server
 
 from negset_api.spec import Download
 from negset_api.values import Outcome, PlannedImage, ShardPlan, ShardResult
@@ -22,7 +23,6 @@ from negset_jobs.records.example import decode_example
 from negset_jobs.records.framing import read_records
 from negset_jobs.shards import ShardTask, run_shard
 from negset_jobs.store import Store
-from tests.picture_server import encoded, jpeg, picture, picture_server
 
 LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
 ATTEMPTS = 3

@@ -41,7 +41,14 @@ def test_local_paths_are_for_a_laptop(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["s3://b/k", "https://example.org/a?x=1", "http://[2001:db8::1]:80/a", "zip://a/b.json::https://example.org/x.zip", "zip://a::s3://b/x.zip"]
+    "url",
+    [
+        "s3://b/k",
+        "https://example.org/a?x=1",
+        "http://[2001:db8::1]:80/a",
+        "zip://a/b.json::https://example.org/x.zip",
+        "zip://a::s3://b/x.zip",
+    ],
 )
 def test_remote_urls_are_for_a_cluster_too(url):
     Access(local_files=False).check_url(url, "spec.x")

@@ -6,20 +6,27 @@ import socket
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver
+from tests.picture_server import picture_server
 
 from negset_jobs.access import Access
 from negset_jobs.fetching.guard import blocked_address, guarded_connector
-from tests.picture_server import picture_server
 
 
 class Names(AbstractResolver):
     def __init__(self, *answers: list[str]) -> None:
         self._answers = list(answers)
 
-    async def resolve(self, host, port=0, family=socket.AF_UNSPEC):
+    async def resolve(self, host, port=0, family=socket.AF_UNSPEC):  # noqa: ARG002 - the interface
         addresses = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return [
-            {"hostname": host, "host": address, "port": port, "family": socket.AF_INET6 if ":" in address else socket.AF_INET, "proto": 0, "flags": 0}
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
+                "proto": 0,
+                "flags": 0,
+            }
             for address in addresses
         ]
 

@@ -2,10 +2,10 @@ import asyncio
 import os
 
 import pytest
+from tests.s3_server import s3_server
 
 from negset_jobs.access import Access
 from negset_jobs.store import InputFiles, Store
-from tests.s3_server import s3_server
 
 
 def read_all(urls: list[str], limit: int = 1000) -> list[bytes | type[BaseException]]:

@@ -6,12 +6,12 @@ import pickle
 
 import pytest
 from aiohttp import web
+from tests.picture_server import picture_server
+from tests.s3_server import s3_server
 
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_jobs.access import Access
 from negset_jobs.store import MissingObject, Store, expand, open_input, read_input
-from tests.picture_server import picture_server
-from tests.s3_server import s3_server
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def test_a_stream_is_read(store):
 def test_what_is_missing_says_so_with_its_place(store):
     assert not store.exists("none")
     for action in (lambda: store.read("none"), lambda: store.read_range("none", 0, 1), lambda: store.reading("none").__enter__()):
-        with pytest.raises(MissingObject, match="cannot read .*none: it does not exist"):
+        with pytest.raises(MissingObject, match=r"cannot read .*none: it does not exist"):
             action()
     with pytest.raises(MissingObject, match="cannot copy"):
         store.copy(store, "other", "none")
@@ -165,7 +165,7 @@ def test_a_local_marker_is_never_seen_half_written(tmp_path):
 
 def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(WorkFailed, match="cannot write .*file/out/a: ") as raised:
+    with pytest.raises(WorkFailed, match=r"cannot write .*file/out/a: ") as raised:
         Store(f"{tmp_path}/file/out").write("a", b"")
     assert "\n" not in str(raised.value)
 
@@ -193,7 +193,7 @@ def test_a_glob_is_expanded(store):
     found = expand(store.location("b-*"), Access(), "field")
     assert [read_input(url, Access(), "field") for url in found] == [b"b-0", b"b-1"]
     assert expand(store.location("b-0"), Access(), "field") == [store.location("b-0")]
-    with pytest.raises(InvalidInput, match="field: expected files matching .*, found none"):
+    with pytest.raises(InvalidInput, match=r"field: expected files matching .*, found none"):
         expand(store.location("d-*"), Access(), "field")
 
 
@@ -228,7 +228,10 @@ LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
 def test_an_input_from_a_web_server_goes_through_the_address_guard(server, tmp_path):
     url = server.serve("/a.json", b"[1]")
     assert read_input(url, LOOPBACK, "spec.x") == b"[1]"
-    with pytest.raises(InvalidInput, match=r"spec\.x: cannot read 'http://127\.0\.0\.1.*the address is private, loopback, link-local or otherwise not public"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"spec\.x: cannot read 'http://127\.0\.0\.1.*the address is private, loopback, link-local or otherwise not public",
+    ):
         read_input(url, Access(), "spec.x")
     with pytest.raises(InvalidInput, match=r"spec\.x: expected a readable file, .*none.json' does not exist"):
         read_input(f"{server.url}/none.json", LOOPBACK, "spec.x")
