@@ -115,6 +115,7 @@ class Node:
             "authorization": {"mode": "AlwaysAllow"},
             "clusterDNS": [CLUSTER_DNS],
             "clusterDomain": CLUSTER_DOMAIN,
+            "syncFrequency": "5s",  # a Secret that changes reaches its pods at once: Kueue waits for the certificate that it makes for itself
             "resolvConf": self._path("resolv.conf"),
             "podLogsDir": self._path("logs"),  # a kubelet removes the logs of pods it does not know, so two nodes cannot share a folder
             "evictionHard": {"memory.available": "100Mi"},
