@@ -31,6 +31,9 @@ _BASE_LACKS = (
 )  # as in the "slim" image of that name
 _BASE = "docker.io/library/debian:bookworm-slim"  # what the recipes begin with
 
+# The storage mounts its folder on itself and leaves that behind; in a namespace of its own it goes when the program ends.
+_OWN_MOUNTS = ("unshare", "--mount")
+
 
 def default_tag() -> str:
     """The tag that the chart uses unless it is told another: its appVersion."""
@@ -113,6 +116,7 @@ def _store(image: str) -> None:
     storage, run = _storage_folders()
     source = f"containers-storage:[overlay@{storage}+{run}]{image}"
     machine.run(
+        *_OWN_MOUNTS,
         "skopeo",
         "--insecure-policy",
         "copy",
@@ -127,7 +131,7 @@ def _buildah(*arguments: str) -> str:
     """Runs buildah on a storage of its own in the cache. Raises Unavailable with what it printed when it fails."""
     storage, run = _storage_folders()
     done = subprocess.run(
-        ["buildah", "--storage-driver=overlay", f"--root={storage}", f"--runroot={run}", *arguments],
+        [*_OWN_MOUNTS, "buildah", "--storage-driver=overlay", f"--root={storage}", f"--runroot={run}", *arguments],
         capture_output=True,
         text=True,
         check=False,
