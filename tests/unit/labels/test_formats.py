@@ -23,7 +23,12 @@ CONTENTS = Contents(
 
 def picture(stem="a", subset="train", image_id=7, extension=".jpg", **fields):
     image = PlannedImage(
-        image_id=image_id, url=f"https://example.org/{stem}.jpg", file_name=f"{stem}.jpg", license=4, page="https://example.org/page", **fields
+        image_id=image_id,
+        url=f"https://example.org/{stem}.jpg",
+        file_name=f"{stem}.jpg",
+        license=4,
+        page="https://example.org/page",
+        **fields,
     )
     return Picture(image=image, subset=subset, stem=stem, name=stem + extension, width=30, height=20)
 
@@ -114,7 +119,9 @@ def test_voc_describes_the_picture_and_has_no_object(mode, kind, expected):
 
 
 def test_voc_stays_xml_whatever_the_annotations_said_about_a_picture():
-    _, annotation = voc.picture_files(picture()._replace(image=PlannedImage(image_id=1, url="", file_name="a", page="<&\x00\x0b>")), encoded())
+    _, annotation = voc.picture_files(
+        picture()._replace(image=PlannedImage(image_id=1, url="", file_name="a", page="<&\x00\x0b>")), encoded()
+    )
     assert ET.fromstring(annotation.data).findtext("source/image") == "<&>"
 
 
