@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 
 import msgspec
+import numpy as np
 import pytest
 from pyarrow import parquet
 from tests.local.training_data import TRAIN, TRAIN_FILES, make_revision, manifest
@@ -38,15 +39,20 @@ class Counted(Silent):
 
 
 def untrained_round(store, dataset):
-    """Round 1 with its configuration and a checkpoint of the weights as they are drawn, in the store."""
+    """Round 1 with its configuration and a checkpoint of weights as they are drawn, in the store."""
     import tensorflow as tf
 
     from negset_jobs.training import config, models
 
     prepared = config.prepare(dataset.spec.training, Access())
     store.write(names.round_config(1), config.render(prepared))
-    tf.random.set_seed(0)
-    tf.train.Checkpoint(model=models.build(prepared, training=False)).save(store.location(f"{names.round_checkpoints(1)}/ckpt"))
+    model = models.build(prepared, training=False)
+    for index, weights in enumerate(model.trainable_variables):
+        if weights.shape.rank == 4:
+            # He's initialisation: the configuration's own is so small that, without training, every score is one half.
+            spread = (2 / np.prod(weights.shape[:3])) ** 0.5
+            weights.assign(np.random.default_rng(index).normal(0, spread, weights.shape))
+    tf.train.Checkpoint(model=model).save(store.location(f"{names.round_checkpoints(1)}/ckpt"))
     return Round(
         number=1,
         inputs="round",
@@ -86,7 +92,13 @@ def in_file(store, key):
 
 
 @pytest.fixture(scope="module")
-def mined(tmp_path_factory):
+def ray():
+    with on_ray.session(1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def mined(tmp_path_factory, ray):
     """A mining at a threshold that the untrained model's scores straddle."""
     store = Store(str(tmp_path_factory.mktemp("mining")))
     make_revision(store)
@@ -98,9 +110,7 @@ def mined(tmp_path_factory):
     measured = msgspec.structs.replace(trained.measurement, threshold=median)
     store.write(names.round_marker(1), encode(msgspec.structs.replace(trained, measurement=measured)))
     progress = Counted()
-    with on_ray.session(1):
-        value = mine_round(store, dataset, 1, progress)
-    return store, dataset, value, scores, progress
+    return store, dataset, mine_round(store, dataset, 1, progress), scores, progress
 
 
 def test_every_training_negative_is_scored_as_the_model_itself_scores_it(mined):
@@ -139,8 +149,7 @@ def test_mining_again_gives_the_same_bytes(mined):
     store, dataset, value, _, _ = mined
     before = {key: store.read(key) for key in store.keys(names.round_folder(1))}
     store.remove([names.mining_marker(1)])
-    with on_ray.session(1):
-        assert mine_round(store, dataset, 1, Silent()) == value
+    assert mine_round(store, dataset, 1, Silent()) == value
     assert {key: store.read(key) for key in store.keys(names.round_folder(1))} == before
 
 
@@ -150,5 +159,5 @@ def test_a_missing_checkpoint_is_one_clear_error(mined, tmp_path):
     for key in store.keys(""):
         if names.round_checkpoints(1) not in key and key != names.mining_marker(1):
             other.write(key, store.read(key))
-    with on_ray.session(1), pytest.raises(WorkFailed, match=r"expected a checkpoint at .*ckpt-1, found none"):
+    with pytest.raises(WorkFailed, match=r"expected a checkpoint at .*ckpt-1, found none"):
         mine_round(other, dataset, 1, Silent())
