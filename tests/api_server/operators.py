@@ -161,7 +161,7 @@ class Hand:
         self.kind(api_version, kind).delete(name=name, namespace=self.namespace)
 
 
-def eventually(what: str, probe: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(what: str, probe: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true answer of `probe`; fails with its last answer after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := probe()):

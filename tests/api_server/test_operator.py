@@ -250,7 +250,7 @@ def test_a_pod_that_admission_refuses_shows_its_reason(api_server, hand, control
         hand.create(**TRAINING)
         hand.ray_succeeds(first_ray_job(hand))
         (job,) = eventually("the first round", hand.jobs)
-        eventually("the reason", lambda: hand.reason() == "PodRefused", seconds=40)
+        eventually("the reason", lambda: hand.reason() == "PodRefused")
         message = hand.condition("Trained")["message"]
         assert message.startswith(f"Job {job} cannot make its pods: ")
         assert "exceeded quota: none" in message

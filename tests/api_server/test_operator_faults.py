@@ -91,8 +91,8 @@ def test_it_survives_a_restart_of_the_api_server(api_server, hand):
         eventually("a child", lambda: len(hand.ray_jobs()) == 1)
         api_server.restart()
         hand.create("after")
-        eventually("a child", lambda: len(hand.ray_jobs()) == 2, seconds=30)
-        eventually("both told", lambda: hand.reason("before") == hand.reason("after") == "Starting", seconds=30)
+        eventually("a child", lambda: len(hand.ray_jobs()) == 2)
+        eventually("both told", lambda: hand.reason("before") == hand.reason("after") == "Starting")
 
 
 def test_it_survives_watches_that_have_expired(api_server, hand):
@@ -101,9 +101,9 @@ def test_it_survives_watches_that_have_expired(api_server, hand):
         (name,) = eventually("a child", hand.ray_jobs)
         api_server.expire_watches()
         hand.ray_status(name, "Running", "RUNNING")
-        eventually("the news", lambda: hand.reason("before") == "Running", seconds=30)
+        eventually("the news", lambda: hand.reason("before") == "Running")
         hand.create("after")
-        eventually("a child", lambda: len(hand.ray_jobs()) == 2, seconds=30)
+        eventually("a child", lambda: len(hand.ray_jobs()) == 2)
 
 
 def test_it_survives_rights_that_are_taken_away_and_given_back(api_server, hand):
@@ -123,8 +123,8 @@ def test_it_survives_rights_that_are_taken_away_and_given_back(api_server, hand)
         hand.remove("rbac.authorization.k8s.io/v1", "Role", "operator")
         time.sleep(0.5)
         grant(hand, None)
-        eventually("a child", lambda: len(hand.ray_jobs()) == 2, seconds=30)
-        eventually("told", lambda: hand.reason("after") == "Starting", seconds=30)
+        eventually("a child", lambda: len(hand.ray_jobs()) == 2)
+        eventually("told", lambda: hand.reason("after") == "Starting")
 
 
 def test_the_rights_of_the_chart_suffice_for_every_stage(api_server, hand):
@@ -157,7 +157,7 @@ def test_killed_at_any_moment_it_goes_on_and_makes_nothing_twice(api_server, han
             process.end(signal.SIGKILL)
     process = Process(api_server.kubeconfig, "--namespaces", hand.namespace)
     with processes(process):
-        eventually("every status", lambda: all(hand.reason(f"street-{number}") == "Starting" for number in range(12)), seconds=40)
+        eventually("every status", lambda: all(hand.reason(f"street-{number}") == "Starting" for number in range(12)))
         assert len(hand.ray_jobs()) == 12
         assert process.end(signal.SIGTERM) == 0
 
