@@ -194,9 +194,13 @@ def map_with_actors(make_worker: Callable[[], Callable[[Batch], Result]], batche
 
 class _Actor:
     def __init__(self, make_worker: Callable[[], Callable[[Any], Any]]) -> None:
-        self._worker = make_worker()
+        self._make_worker = make_worker
+        self._worker: Callable[[Any], Any] | None = None
 
     def work(self, batch: Any) -> Any:
+        # Made here and not in the constructor, whose errors Ray reports as a lost worker: the reason would be buried in a traceback.
+        if self._worker is None:
+            self._worker = self._make_worker()
         return self._worker(batch)
 
 
