@@ -23,10 +23,12 @@ def coco_mini() -> pathlib.Path:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:  # noqa: ARG001 - the hook's signature
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
     """In CI a skip is a failure: there everything that a test needs has to be there."""
     report = yield
     if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = f"skipped, which CI does not accept: {report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr}"
+        report.longrepr = (
+            f"skipped, which CI does not accept: {report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr}"
+        )
     return report

@@ -1,6 +1,6 @@
 """The command line. Standard output carries results only; progress and errors go to standard error.
 
-Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 130 interrupted.
+Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 130 and 143 interrupted by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from negset_api.errors import Interrupted, NegsetError
 
 Command = Callable[[argparse.Namespace], int]
+
+_CTRL_C: Final = 128 + signal.SIGINT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _complain(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         _complain("interrupted; everything committed so far is safe, and the same command goes on from there")
-        return Interrupted.exit_code
+        return Interrupted.exit_code if isinstance(interrupt, _Terminated) else _CTRL_C
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone: nothing is left to say
         return 1
@@ -53,8 +55,12 @@ def _complain(text: str) -> None:
         sys.stderr.write(f"negset: {line}\n")
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends the work as Ctrl-C does."""
+
+
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+    raise _Terminated
 
 
 def _parser() -> argparse.ArgumentParser:

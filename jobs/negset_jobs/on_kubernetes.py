@@ -16,7 +16,6 @@ from negset_jobs.progress import DOWNLOADING_NEGATIVES, LOSS, Progress
 
 log = logging.getLogger(__name__)
 
-FIELD_MANAGER: Final = "negset-jobs"
 SECONDS_BETWEEN_WRITES: Final = 5.0
 """Often enough for a person who watches; 1,000 data sets that work at the same time cost the API server 200 small writes a second."""
 
@@ -40,7 +39,7 @@ class StatusWriter:
                 names.PLURAL,
                 self._metadata.name,
                 {"status": status},
-                field_manager=FIELD_MANAGER,
+                field_manager=names.JOBS_FIELD_MANAGER,
                 _content_type="application/merge-patch+json",
                 _request_timeout=5,
             )

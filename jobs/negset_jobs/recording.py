@@ -118,8 +118,7 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
     del outcomes[Outcome.STORED]
     examples = {image.outcome: image for result in reversed(results) for image in reversed(result.results)}
     reasons = "; ".join(
-        f"{count} {outcome} (image {examples[outcome].image_id}: {examples[outcome].detail})"
-        for outcome, count in outcomes.most_common(3)
+        f"{count} {outcome} (image {examples[outcome].image_id}: {examples[outcome].detail})" for outcome, count in outcomes.most_common(3)
     )
     share = "none of the" if not stored else f"{planned - stored} of the"
     verb = "could be stored" if not stored else "could not be stored"

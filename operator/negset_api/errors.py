@@ -31,9 +31,9 @@ class WorkFailed(NegsetError):
 
 
 class Interrupted(NegsetError):
-    """The run was asked to stop (Ctrl-C, SIGTERM). What is committed is safe, and the next run goes on from there."""
+    """The training was asked to stop, as a pod is that has to leave its node. Its checkpoint is saved, and the next run goes on from there."""
 
-    exit_code = 130
+    exit_code = 143  # 128 + SIGTERM
 
 
 class Problem(msgspec.Struct, frozen=True):

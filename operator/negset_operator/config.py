@@ -59,12 +59,14 @@ class Pods(Setting, frozen=True, kw_only=True):
 
 class Networks(Setting, frozen=True, kw_only=True):
     """`allowed` are the CIDRs that jobs may reach although they are not public (an object store inside the cluster). `api_server` are the CIDRs of the API server,
-    which jobs tell their progress; the default lets ports 443 and 6443 through to every address.
+    which jobs tell their progress; the default lets ports 443 and 6443 through to every address. Whoever reaches the head of a Ray cluster can run code in it, so only pods with
+    KubeRay's labels in KubeRay's namespaces may.
     """
 
     policies: bool = True
     allowed: tuple[str, ...] = ()
     api_server: tuple[str, ...] = ("0.0.0.0/0", "::/0")
+    kuberay_namespaces: tuple[str, ...] = ("kuberay-system", "kuberay-operator", "ray-system", "default")
     kuberay_pod_labels: dict[str, str] = field(default_factory=lambda: {"app.kubernetes.io/component": "kuberay-operator"})
 
 

@@ -88,7 +88,11 @@ WRONG: dict[str, tuple[Change, int, list[str]]] = {
         2,
         ["spec.training.pipelineConfig.url"],
     ),
-    "a configuration without a model": (training(pipelineConfig={"url": "{folder}/lazy.config"}), 2, ["spec.training.pipelineConfig", "optimizer"]),
+    "a configuration without a model": (
+        training(pipelineConfig={"url": "{folder}/lazy.config"}),
+        2,
+        ["spec.training.pipelineConfig", "optimizer"],
+    ),
     "a missing configuration": (
         training(pipelineConfig={"url": "{folder}/none.config"}),
         2,

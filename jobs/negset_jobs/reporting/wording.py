@@ -191,6 +191,7 @@ def _precision_caveats(first: ReportRound, last: ReportRound) -> list[str]:
     before, after = first.average_precision, last.average_precision
     if before < 0 or after < 0:
         return []
-    verb = "fell" if after < before else "rose" if after > before else "stayed"
-    change_of = f"{verb} from {precision(before)} to {precision(after)}" if after != before else f"stayed at {precision(after)}"
+    shown_before, shown_after = precision(before), precision(after)
+    verb = "fell" if after < before else "rose"
+    change_of = f"stayed at {shown_after}" if shown_before == shown_after else f"{verb} from {shown_before} to {shown_after}"
     return [f"Average precision on held-out positives {change_of}."]

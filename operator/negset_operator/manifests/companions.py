@@ -101,7 +101,9 @@ def network_policy(subject: Subject) -> Object:
     """In: the data set's own pods and KubeRay. Out: the own pods, names, the API server, public addresses, and the networks that the administrator allows."""
     networks = subject.config.networks
     own = {"podSelector": {"matchLabels": {names.LABEL_DATASET: naming.label(subject.name)}}}
-    kuberay = {"namespaceSelector": {}, "podSelector": {"matchLabels": networks.kuberay_pod_labels}}
+    # A tenant can give a pod any label, but cannot make a namespace with this one: the API server sets it to the namespace's name.
+    where = [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": list(networks.kuberay_namespaces)}]
+    kuberay = {"namespaceSelector": {"matchExpressions": where}, "podSelector": {"matchLabels": networks.kuberay_pod_labels}}
     public = [
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(_NOT_PUBLIC_V4)}},
         {"ipBlock": {"cidr": "::/0", "except": list(_NOT_PUBLIC_V6)}},
