@@ -91,19 +91,24 @@ def data_missing(run: Run) -> bool:
 
 
 def data(run: Run, progress: Progress) -> None:
-    """Everything before training: the negatives, their labels and, where there are any, the positives. Needs an open Ray session."""
-    from negset_jobs.labels.stage import labels_stage
+    """Everything before training: the positives where there are any, the negatives, and their labels. Needs an open Ray session.
+
+    The positives come first: they are what users get wrong most often, and better found wrong before a long download than after it.
+    """
+    from negset_jobs.labels.stage import labels_inputs, labels_stage
     from negset_jobs.positives.stage import positives_stage
     from negset_jobs.recording import record_stage
 
     chosen = plan(run)
+    if run.dataset.spec.positives is not None and done(run.store, names.POSITIVES, Positives) is None:
+        positives_stage(run.store, run.dataset, run.access, run.siblings, progress)
     records = done(run.store, names.RECORDS, Records)
     if records is None:
         records = record_stage(run.store, chosen, run.dataset, run.access, run.siblings, progress)
-    if run.dataset.spec.positives is not None and done(run.store, names.POSITIVES, Positives) is None:
-        positives_stage(run.store, run.dataset, run.access, run.siblings, progress)
     if _wants_labels(run.dataset) and done(run.store, names.LABELS, Labels) is None:
-        labels_stage(run.store, run.dataset, chosen, records, progress)
+        inputs = labels_inputs(run.dataset, chosen, records)
+        if _reuse(run, names.LABELS, (names.LABELS_FOLDER,), inputs, Labels) is None:
+            labels_stage(run.store, run.dataset, chosen, records, progress)
 
 
 def train(run: Run, number: int, progress: Progress) -> Round:

@@ -58,6 +58,7 @@ REPORT: Final = "report/report.json"
 RECORDS_FOLDER: Final = "records"
 POSITIVES_FOLDER: Final = "positives"
 SHARDS_FOLDER: Final = "shards"
+LABELS_FOLDER: Final = "labels"
 
 
 def dataset_root(output_url: str, namespace: str, name: str) -> str:
@@ -97,7 +98,7 @@ def shard_records(folder: str, shard_name: str, sha256: str) -> str:
 
 def labels_folder(label_format: str) -> str:
     """Where a label format's data set lies: `labels/yolo`, `labels/coco`, `labels/voc`."""
-    return f"labels/{label_format.lower()}"
+    return f"{LABELS_FOLDER}/{label_format.lower()}"
 
 
 def round_folder(number: int) -> str:

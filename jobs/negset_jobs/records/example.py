@@ -83,6 +83,8 @@ def _objects(boxes: Sequence[Box], label_ids: Mapping[str, int]) -> bytes:
         _entry("image/object/difficult", _int64_list([int(box.difficult) for box in boxes])),
         _entry("image/object/is_crowd", _int64_list([int(box.crowd) for box in boxes])),
         _entry("image/object/truncated", _int64_list([int(box.truncated) for box in boxes])),
+        # A crowd's box is no object to learn, and its ground is no background either: an anchor matched to weight 0 carries no loss (core/target_assigner.py).
+        _entry("image/object/weight", _float_list([0.0 if box.crowd else 1.0 for box in boxes])),
     )
     return b"".join(part for entry in entries for part in entry)
 

@@ -18,6 +18,7 @@ EMPTY_WHEN_NEGATIVE = [
     "image/object/difficult",
     "image/object/is_crowd",
     "image/object/truncated",
+    "image/object/weight",
 ]
 
 
@@ -60,6 +61,7 @@ def test_a_positive_keeps_its_boxes_in_order():
     assert features["image/object/is_crowd"] == [1, 0, 0]
     assert features["image/object/difficult"] == [0, 1, 0]
     assert features["image/object/truncated"] == [0, 0, 1]
+    assert features["image/object/weight"] == [0.0, 1.0, 1.0], "a crowd's box is not learned"
 
 
 def test_a_box_without_an_id_for_its_class_is_refused():
