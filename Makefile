@@ -38,7 +38,7 @@ check: setup ## Lint, types, import rules
 test: check ## Everything that needs no cluster
 	$(BIN)/pytest
 
-# The cluster's harness is told how by flags: `make cluster NODES=2 KUEUE=1`, `make test-cluster PYTEST="-k kueue"`.
+# The cluster's harness is told how by variables: `make cluster NODES=2 KUEUE=1`, `make test-cluster PYTEST="-k kueue"`.
 NODES ?= 1
 HELM ?= helm
 CLUSTER := $(BIN)/python tests/cluster/cluster.py
@@ -57,7 +57,7 @@ images: setup ## Build the operator's, the jobs' and the trainer's image (TAG=â€
 
 .PHONY: test-cluster
 test-cluster: setup ## From helm install and kubectl apply to Ready, on that cluster or on yours (NEGSET_TEST_KUBECONFIG)
-	$(CLUSTER) test --nodes 2 --kueue $(if $(PYTEST),-- $(PYTEST))
+	$(CLUSTER) test --nodes $(NODES) --kueue $(if $(PYTEST),-- $(PYTEST))
 
 .PHONY: manifest
 manifest: ## Render the chart as one file for kubectl apply (needs helm): dist/negset.yaml

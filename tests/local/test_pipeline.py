@@ -1,0 +1,177 @@
+"""The main job on real pictures, as a user runs it: from a manifest to a report, and what a second run and a changed manifest cost."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import yaml
+from tests.local.serving import CountingServer
+
+CONTRACT = {
+    "manifest.parquet",
+    "records",
+    "positives",
+    "labels/yolo",
+    "labels/coco",
+    "labels/voc",
+    "training/round-0",
+    "training/round-1",
+    "training/round-2",
+    "report/index.html",
+    "report/report.json",
+}
+
+
+def manifest(server: CountingServer, folder: pathlib.Path, **spec: Any) -> dict[str, Any]:
+    coco = {"annotations": f"{server.url}/annotations/instances_train2017.json", "imageUrl": f"{server.url}/train2017/{{file_name}}"}
+    return {
+        "apiVersion": "negset.dev/v1alpha1",
+        "kind": "NegativeDataset",
+        "metadata": {"name": "street"},
+        "spec": {
+            "source": {"coco": coco},
+            "excludeClasses": ["person", "car"],
+            "selection": {"count": 20},
+            "output": {"url": str(folder)},
+            **spec,
+        },
+    }
+
+
+def negset(command: str, document: dict[str, Any], folder: pathlib.Path, *options: str) -> subprocess.CompletedProcess[str]:
+    path = folder / "manifest.yaml"
+    path.write_text(yaml.safe_dump(document))
+    arguments = [sys.executable, "-m", "negset_jobs", command, str(path), "--allow-address", "127.0.0.1/32", *options]
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def revision_of(finished: subprocess.CompletedProcess[str]) -> pathlib.Path:
+    assert finished.returncode == 0, finished.stderr
+    (page,) = finished.stdout.splitlines()
+    assert page.endswith("/report/index.html")
+    return pathlib.Path(page).parent.parent
+
+
+def contents(folder: pathlib.Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def server(coco_mini: pathlib.Path) -> Iterator[CountingServer]:
+    with CountingServer(coco_mini).running() as running:
+        yield running
+
+
+@pytest.mark.tensorflow
+def test_every_stage_runs_on_real_pictures_and_a_second_run_does_nothing(server: CountingServer, tmp_path: pathlib.Path) -> None:
+    document = manifest(
+        server,
+        tmp_path / "out",
+        selection={"count": 40, "seed": 17},
+        output={"url": str(tmp_path / "out"), "formats": ["TFRecord", "YOLO", "COCO", "VOC"]},
+        positives={"coco": manifest(server, tmp_path)["spec"]["source"]["coco"]},
+        training={
+            "pipelineConfig": {"preset": "ssd-mobilenet-v2-tiny-96"},
+            "steps": 6,
+            "batchSize": 4,
+            "negativePercent": 50,
+            "baseline": True,
+        },
+    )
+    first = negset("run", document, tmp_path)
+    revision = revision_of(first)
+    assert not [name for name in CONTRACT if not (revision / name).exists()]
+
+    rows = pyarrow.parquet.read_table(revision / "manifest.parquet").to_pylist()
+    assert len(rows) == 40
+    assert {row["outcome"] for row in rows} == {"stored"}
+    report = json.loads((revision / "report" / "report.json").read_text())
+    assert [each["round"] for each in report["rounds"]] == [0, 1, 2]
+    assert all({"falsePositivesPerImage", "recall", "averagePrecision"} <= each.keys() for each in report["rounds"])
+    assert sum(report["outcomes"].values()) == report["planned"] == 40
+    page = (revision / "report" / "index.html").read_text()
+    assert "http://127.0.0.1" not in "".join(part for part in page.split("<") if part.startswith(("img", "link", "script")))
+
+    asked, before = len(server.pictures), contents(revision)
+    again = negset("run", document, tmp_path)
+    assert revision_of(again) == revision
+    assert len(server.pictures) == asked
+    assert contents(revision) == before
+
+
+def test_twice_the_count_downloads_only_the_second_half(server: CountingServer, tmp_path: pathlib.Path) -> None:
+    small = revision_of(negset("run", manifest(server, tmp_path / "out"), tmp_path))
+    assert len(server.pictures) == 20
+    large = revision_of(negset("run", manifest(server, tmp_path / "out", selection={"count": 40}), tmp_path))
+    assert large != small
+    assert len(server.pictures) == len(set(server.pictures)) == 40
+    assert len(pyarrow.parquet.read_table(large / "manifest.parquet")) == 40
+    assert len(pyarrow.parquet.read_table(small / "manifest.parquet")) == 20, "an earlier revision stays as it was"
+
+
+def test_another_format_downloads_nothing(server: CountingServer, tmp_path: pathlib.Path) -> None:
+    before = revision_of(negset("run", manifest(server, tmp_path / "out"), tmp_path))
+    asked = len(server.pictures)
+    after = revision_of(
+        negset("run", manifest(server, tmp_path / "out", output={"url": str(tmp_path / "out"), "formats": ["YOLO"]}), tmp_path)
+    )
+    assert len(server.pictures) == asked
+    records = [{name: data for name, data in contents(revision).items() if name.startswith("records/")} for revision in (before, after)]
+    assert records[0] == records[1]
+
+
+def test_a_second_run_asks_again_only_for_what_failed(server: CountingServer, tmp_path: pathlib.Path) -> None:
+    document = manifest(server, tmp_path / "out")
+    planned = json.loads(negset("plan", document, tmp_path, "--json").stdout)["imageIds"]
+    server.missing = {f"{number:012d}.jpg" for number in planned[:5]}
+    failed = negset("run", document, tmp_path)
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith(
+        "negset: 5 of the 20 planned pictures could not be stored, spec.download.maxFailedPercent allows 5%"
+    )
+    repaired, server.missing = server.missing, set()
+    server.pictures.clear()
+    revision = revision_of(negset("run", document, tmp_path))
+    assert set(server.pictures) == repaired
+    rows = pyarrow.parquet.read_table(revision / "manifest.parquet").to_pylist()
+    assert [row["image_id"] for row in rows] == planned
+    assert {row["outcome"] for row in rows} == {"stored"}
+
+
+def test_a_run_that_is_interrupted_says_what_is_safe_and_goes_on(server: CountingServer, tmp_path: pathlib.Path) -> None:
+    document = copy.deepcopy(manifest(server, tmp_path / "out"))
+    path = tmp_path / "manifest.yaml"
+    path.write_text(yaml.safe_dump(document))
+    arguments = [sys.executable, "-m", "negset_jobs", "run", str(path), "--allow-address", "127.0.0.1/32"]
+    child = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not (list((tmp_path / "out").rglob("plan.json")) or time.monotonic() > deadline):
+        time.sleep(0.05)
+    os.killpg(child.pid, signal.SIGINT)
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 130, err
+    assert err.splitlines()[-1] == "negset: interrupted; everything committed so far is safe, and the same command goes on from there"
+    assert out == ""
+    revision_of(negset("run", document, tmp_path))
+
+
+def test_the_same_plan_is_printed_for_people_and_for_machines(server: CountingServer, tmp_path: pathlib.Path) -> None:
+    document = manifest(server, tmp_path / "out")
+    planned = json.loads(negset("plan", document, tmp_path, "--json").stdout)
+    assert {"imageIds", "candidates", "planned", "bytesEstimate", "licenses", "remainingClasses"} <= planned.keys()
+    assert planned["candidates"] == 42
+    assert len(planned["imageIds"]) == planned["planned"] == 20
+    assert negset("plan", document, tmp_path).stdout.startswith("20 pictures planned of 42 candidates")
+    assert not (tmp_path / "out").exists(), "a plan writes nothing"
+    assert server.pictures == []
