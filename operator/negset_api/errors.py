@@ -40,16 +40,18 @@ class Problem(msgspec.Struct, frozen=True):
     """One thing wrong with a manifest.
 
     `path` is the field as kubectl names it (`spec.selection.count`); `given` is the offending value as JSON, or None where the field is absent
-    or unknown; `message` is a sentence without the path.
+    or unknown; `message` says what was expected; `kind` is what the API server calls such a mistake.
     """
 
     path: str
-    message: str
+    message: str = ""
     given: str | None = None
+    kind: str = "Invalid value"
 
     def __str__(self) -> str:
-        given = "" if self.given is None else f"Invalid value: {self.given}: "
-        return f"{self.path}: {given}{self.message}"
+        """The problem in the API server's form: `spec.selection.count: Invalid value: 0: should be greater than or equal to 1`."""
+        kind = self.kind if self.given is not None or not self.message else ""
+        return ": ".join(part for part in (self.path, kind, self.given, self.message) if part)
 
 
 class InvalidSpec(InvalidInput):

@@ -73,11 +73,21 @@ def _of(kind: type) -> Schema:
     return _structural(root, definitions)
 
 
+def _without_defaults(node: Schema) -> Schema:
+    """A status says what is known: a counter that nobody has written is absent, not 0."""
+    bare = {key: value for key, value in node.items() if key != "default"}
+    if "properties" in bare:
+        bare["properties"] = {name: _without_defaults(child) for name, child in bare["properties"].items()}
+    if "items" in bare:
+        bare["items"] = _without_defaults(bare["items"])
+    return bare
+
+
 @functools.cache
 def resource_schema() -> Schema:
     """The openAPIV3Schema of the whole object. Do not change the result: it is shared."""
     spec = {**_of(NegativeDatasetSpec), "description": "What is wanted.", **SPEC_RULES}
-    status = {**_of(Status), "description": "What is."}
+    status = {**_without_defaults(_of(Status)), "description": "What is."}
     return {
         "type": "object",
         "description": "A set of pictures that provably show none of the given classes and, where training is asked for, a detector trained with them.",

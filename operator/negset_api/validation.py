@@ -17,6 +17,7 @@ from negset_api.schema import Schema, resource_schema
 from negset_api.spec import Metadata, NegativeDataset, NegativeDatasetSpec
 
 _LONGEST_QUOTE = 200
+_REQUIRED = "Required value"
 
 
 def parse(manifest: Any) -> NegativeDataset:
@@ -27,7 +28,7 @@ def parse(manifest: Any) -> NegativeDataset:
     document = _with_defaults(copy.deepcopy(manifest), resource_schema())
     spec, schema = document.get("spec"), resource_schema()["properties"]["spec"]
     if spec is None:
-        raise InvalidSpec((Problem("spec", "Required value"),))
+        raise InvalidSpec((Problem("spec", kind=_REQUIRED),))
     problems = (*_metadata_problems(document), *_schema_problems(spec, schema, "spec"))
     # As in the API server, rules are evaluated only on what has the right shape.
     problems = problems or _rule_problems(spec, schema, "spec")
@@ -48,7 +49,7 @@ def _identity_problems(manifest: Any) -> tuple[Problem, ...]:
     return tuple(
         Problem(key, f"must be {json.dumps(expected)}", _json(manifest[key]))
         if key in manifest
-        else Problem(key, f"Required value: must be {json.dumps(expected)}")
+        else Problem(key, f"{_REQUIRED}: must be {json.dumps(expected)}")
         for key, expected in wanted.items()
         if manifest.get(key) != expected
     )
@@ -61,7 +62,7 @@ def _metadata(document: dict[str, Any]) -> Metadata:
 def _metadata_problems(document: dict[str, Any]) -> tuple[Problem, ...]:
     metadata = document.get("metadata")
     if not isinstance(metadata, dict) or "name" not in metadata:
-        return (Problem("metadata.name", "Required value: name is required"),)
+        return (Problem("metadata.name", f"{_REQUIRED}: name is required"),)
     problems = []
     for key in ("name", "namespace"):
         if key in metadata:
@@ -123,10 +124,10 @@ def _as_problems(error: Any, root: str) -> list[Problem]:
             ]
         case "required":
             return [
-                Problem(f"{path}.{name}", "Required value") for name in limit if name not in error.instance and f"'{name}'" in error.message
+                Problem(f"{path}.{name}", kind=_REQUIRED) for name in limit if name not in error.instance and f"'{name}'" in error.message
             ]
         case "enum":
-            return [Problem(path, f"Unsupported value: supported values: {', '.join(json.dumps(choice) for choice in limit)}", given)]
+            return [Problem(path, f"supported values: {', '.join(map(json.dumps, limit))}", given, kind="Unsupported value")]
         case "type":
             message = f"must be of type {limit}"
         case "minimum":
@@ -166,7 +167,9 @@ def _rule_problems(value: Any, schema: Schema, path: str) -> tuple[Problem, ...]
             problems += _rule_problems(item, schema["items"], f"{path}[{index}]")
         if schema.get("x-kubernetes-list-type") == "set":
             problems += [
-                Problem(f"{path}[{index}]", "Duplicate value", _json(item)) for index, item in enumerate(value) if item in value[:index]
+                Problem(f"{path}[{index}]", given=_json(item), kind="Duplicate value")
+                for index, item in enumerate(value)
+                if item in value[:index]
             ]
     return tuple(problems)
 

@@ -49,6 +49,11 @@ def test_nested_defaults_reach_objects_that_the_user_left_out() -> None:
     assert "default" not in SPEC["spec.positives"]
 
 
+def test_a_status_has_no_defaults_since_what_nobody_wrote_is_unknown() -> None:
+    status = dict(fields(resource_schema()["properties"]["status"], "status"))
+    assert not [path for path, schema in status.items() if "default" in schema]
+
+
 def test_each_call_gives_a_definition_of_its_own() -> None:
     changed = custom_resource_definition()
     changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"].clear()

@@ -50,7 +50,7 @@ WRONG = {
     ),
     "the strategy is unknown": (
         with_field(DATA_ONLY, "spec.selection.strategy", "Best"),
-        'spec.selection.strategy: Invalid value: "Best": Unsupported value: supported values: "Random", "Stratified"',
+        'spec.selection.strategy: Unsupported value: "Best": supported values: "Random", "Stratified"',
     ),
     "no class is excluded": (
         with_field(DATA_ONLY, "spec.excludeClasses", []),
@@ -66,7 +66,7 @@ WRONG = {
     ),
     "a class is given twice": (
         with_field(DATA_ONLY, "spec.excludeClasses", ["car", "car"]),
-        'spec.excludeClasses[1]: Invalid value: "car": Duplicate value',
+        'spec.excludeClasses[1]: Duplicate value: "car"',
     ),
     "every picture would have the same URL": (
         with_field(DATA_ONLY, "spec.source.coco.imageUrl", "https://example.org/a.jpg"),
@@ -76,7 +76,7 @@ WRONG = {
     "the output has no URL": (with_field(DATA_ONLY, "spec.output", {}), "spec.output.url: Required value"),
     "a format is unknown": (
         with_field(DATA_ONLY, "spec.output.formats", ["JPEG"]),
-        'spec.output.formats[0]: Invalid value: "JPEG": Unsupported value: supported values: "COCO", "TFRecord", "VOC", "YOLO"',
+        'spec.output.formats[0]: Unsupported value: "JPEG": supported values: "COCO", "TFRecord", "VOC", "YOLO"',
     ),
     "a format is given twice": (with_field(DATA_ONLY, "spec.output.formats", ["YOLO", "YOLO"]), "spec.output.formats: Invalid value"),
     "a percentage is over a hundred": (
@@ -105,7 +105,7 @@ WRONG = {
     ),
     "an unknown preset": (
         with_field(TRAINED, "spec.training.pipelineConfig.preset", "yolo"),
-        'spec.training.pipelineConfig.preset: Invalid value: "yolo": Unsupported value: supported values: "faster-rcnn-resnet50-640"',
+        'spec.training.pipelineConfig.preset: Unsupported value: "yolo": supported values: "faster-rcnn-resnet50-640"',
     ),
     "no steps": (with_field(TRAINED, "spec.training.steps", ...), "spec.training.steps: Required value"),
     "blanks that would carry no loss": (
@@ -117,8 +117,39 @@ WRONG = {
         "spec.training.negativePercent: Invalid value: 100: should be less than or equal to 90",
     ),
     "nothing held out": (with_field(TRAINED, "spec.training.heldOutPercent", 0), "spec.training.heldOutPercent: Invalid value: 0"),
+    "no attempt": (
+        with_field(DATA_ONLY, "spec.download.attempts", 0),
+        "spec.download.attempts: Invalid value: 0: should be greater than or equal to 1",
+    ),
+    "more connections than a host bears": (
+        with_field(DATA_ONLY, "spec.download.connections", 100_000),
+        "spec.download.connections: Invalid value: 100000: should be less than or equal to 512",
+    ),
+    "a check that does not exist": (
+        with_field(DATA_ONLY, "spec.download.verify", "None"),
+        'spec.download.verify: Unsupported value: "None": supported values: "Decode", "Structure"',
+    ),
+    "VOC pictures that would all have the same URL": (
+        with_field(TRAINED, "spec.positives", {"voc": {"annotations": "s3://a/*.xml", "imageUrl": "s3://a/b.jpg"}}),
+        'spec.positives.voc.imageUrl: Invalid value: "s3://a/b.jpg": must contain {filename}',
+    ),
+    "a mining mode that does not exist": (
+        with_field(TRAINED, "spec.training.hardNegativeMining.mode", "Hard"),
+        'spec.training.hardNegativeMining.mode: Unsupported value: "Hard": supported values: "Auto", "LossFocus", "Miner", "Off"',
+    ),
+    "a licence that is a name": (
+        with_field(DATA_ONLY, "spec.selection.licenses", ["CC-BY"]),
+        'spec.selection.licenses[0]: Invalid value: "CC-BY": must be of type integer',
+    ),
+    "a round too many": (
+        with_field(TRAINED, "spec.training.hardNegativeMining.rounds", 11),
+        "spec.training.hardNegativeMining.rounds: Invalid value: 11: should be less than or equal to 10",
+    ),
     "no worker": (with_field(DATA_ONLY, "spec.ray.workers", 0), "spec.ray.workers: Invalid value: 0: should be greater than or equal to 1"),
-    "an unknown deletion policy": (with_field(DATA_ONLY, "spec.deletionPolicy", "Orphan"), 'spec.deletionPolicy: Invalid value: "Orphan"'),
+    "an unknown deletion policy": (
+        with_field(DATA_ONLY, "spec.deletionPolicy", "Orphan"),
+        'spec.deletionPolicy: Unsupported value: "Orphan"',
+    ),
 }
 
 
