@@ -169,33 +169,69 @@ def map_unordered(
 
 
 def map_with_actors(make_worker: Callable[[], Callable[[Batch], Result]], batches: Iterable[Batch], *, workers: int) -> Iterator[Result]:
-    """The results of the batches, in order. Each of `workers` processes calls `make_worker` once, and what it returns with every batch: for work with a costly start.
+    """The results of the batches, in order. Each of up to `workers` processes calls `make_worker` once, and what it returns with every batch: for work with a costly start.
 
-    Batches are taken from the iterable as they are needed. Errors as in `map_unordered`.
+    Batches are taken from the iterable as they are needed and go to whichever process is free, so one that starts late, or never because the cluster has no room for it, holds up
+    nothing while another runs. Errors as in `map_unordered`.
     """
     import ray
 
     with session(workers):
         actor: Any = ray.remote(num_cpus=1, max_restarts=RETRIES, max_task_retries=RETRIES)(_Actor)
         actors = [actor.remote(make_worker) for _ in range(workers)]
-        pending: collections.deque[Any] = collections.deque()
         try:
-            for number, batch in enumerate(batches):
-                # Two batches for each: the next one lies ready when one is done.
-                if len(pending) == 2 * workers:
-                    yield _get(pending.popleft())
-                pending.append(actors[number % workers].work.remote(batch))
-            while pending:
-                yield _get(pending.popleft())
+            yield from _in_order(_spread(actors, batches))
         finally:
             for handle in actors:
                 ray.kill(handle)
+
+
+def _spread(actors: Sequence[Any], batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """The number and the result of every batch, as they come."""
+    import ray
+
+    starting = {handle.started.remote(): handle for handle in actors}
+    working: dict[Any, tuple[Any, int]] = {}
+    free: list[Any] = []
+    waiting = enumerate(batches)
+    more = True
+    while more or working:
+        while free and more:
+            number, batch = next(waiting, (-1, None))
+            more = number >= 0
+            if more:
+                handle = free.pop()
+                working[handle.work.remote(batch)] = (handle, number)
+        if working or more:
+            (ref,), _ = ray.wait([*starting, *working], num_returns=1)
+            if ref in starting:
+                _get(ref)
+                # Room for two batches each: the next one lies ready when one is done.
+                free += 2 * [starting.pop(ref)]
+            else:
+                handle, number = working.pop(ref)
+                free.append(handle)
+                yield number, _get(ref)
+
+
+def _in_order(numbered: Iterable[tuple[int, Result]]) -> Iterator[Result]:
+    """The results by their numbers 0, 1, 2, …, each as soon as those before it are there."""
+    early: dict[int, Result] = {}
+    following = 0
+    for number, result in numbered:
+        early[number] = result
+        while following in early:
+            yield early.pop(following)
+            following += 1
 
 
 class _Actor:
     def __init__(self, make_worker: Callable[[], Callable[[Any], Any]]) -> None:
         self._make_worker = make_worker
         self._worker: Callable[[Any], Any] | None = None
+
+    def started(self) -> None:
+        """Answers once the process is there."""
 
     def work(self, batch: Any) -> Any:
         # Made here and not in the constructor, whose errors Ray reports as a lost worker: the reason would be buried in a traceback.

@@ -6,22 +6,22 @@ The model is not trained: its scores rank the pictures without any meaning, whic
 from __future__ import annotations
 
 import io
+import json
+import subprocess
+import sys
 
-import msgspec
-import numpy as np
 import pytest
 from pyarrow import parquet
-from tests.local.training_data import TRAIN, TRAIN_FILES, make_revision, manifest
+from tests.conftest import ROOT
+from tests.local.training_data import TRAIN, TRAIN_FILES, make_revision
+from tests.local.untrained_model import DATASET, SCORES, in_file, pictures
 
 from negset_api import names
 from negset_api.errors import WorkFailed
-from negset_api.values import Measurement, Mining, Records, Round, decode, encode
+from negset_api.values import Mining, Records, decode
 from negset_jobs import on_ray
-from negset_jobs.access import Access
-from negset_jobs.mining.scoring import as_picture, load_model
 from negset_jobs.mining.stage import mine_round
 from negset_jobs.progress import Silent
-from negset_jobs.records.framing import read_records
 from negset_jobs.store import Store
 
 pytestmark = pytest.mark.tensorflow
@@ -38,59 +38,6 @@ class Counted(Silent):
         self.done += done
 
 
-def untrained_round(store, dataset):
-    """Round 1 with its configuration and a checkpoint of weights as they are drawn, in the store."""
-    import tensorflow as tf
-
-    from negset_jobs.training import config, models
-
-    prepared = config.prepare(dataset.spec.training, Access())
-    store.write(names.round_config(1), config.render(prepared))
-    model = models.build(prepared, training=False)
-    for index, weights in enumerate(model.trainable_variables):
-        if weights.shape.rank == 4:
-            # He's initialisation: the configuration's own is so small that, without training, every score is one half.
-            spread = (2 / np.prod(weights.shape[:3])) ** 0.5
-            weights.assign(np.random.default_rng(index).normal(0, spread, weights.shape))
-    tf.train.Checkpoint(model=model).save(store.location(f"{names.round_checkpoints(1)}/ckpt"))
-    return Round(
-        number=1,
-        inputs="round",
-        steps=0,
-        seed=0,
-        negative_percent=30,
-        measured_negative_percent=30,
-        miner="",
-        config=names.round_config(1),
-        checkpoint=f"{names.round_checkpoints(1)}/ckpt-1",
-        saved_model="",
-        losses=(),
-        steps_per_second=1,
-        measurement=Measurement(
-            threshold=0.0,
-            recall=0.8,
-            wanted_recall=0.8,
-            false_positives_per_image=0,
-            average_precision=0,
-            average_precision_50=0,
-            negatives=1,
-            positives=1,
-            objects=1,
-        ),
-        worst=(),
-    )
-
-
-def pictures(store, subset):
-    for key in decode(store.read(names.RECORDS), Records).files[subset]:
-        yield from in_file(store, key)
-
-
-def in_file(store, key):
-    with store.reading(key) as stream:
-        yield from [as_picture(payload) for _, payload in read_records(stream)]
-
-
 @pytest.fixture(scope="module")
 def ray():
     with on_ray.session(1):
@@ -99,18 +46,14 @@ def ray():
 
 @pytest.fixture(scope="module")
 def mined(tmp_path_factory, ray):
-    """A mining at a threshold that the untrained model's scores straddle."""
+    """A mining at a threshold that half of the model's scores reach."""
     store = Store(str(tmp_path_factory.mktemp("mining")))
     make_revision(store)
-    dataset = manifest(steps=10, workers=2, hardNegativeMining={"rounds": 2, "hardPercent": 25, "reviewAbovePercent": 100})
-    trained = untrained_round(store, dataset)
-    model = load_model(store, trained, ("disc",))
-    scores = {image.image_id: image.score for image in model.score(list(pictures(store, names.TRAIN)))}
-    median = sorted(scores.values())[NEGATIVES // 2]
-    measured = msgspec.structs.replace(trained.measurement, threshold=median)
-    store.write(names.round_marker(1), encode(msgspec.structs.replace(trained, measurement=measured)))
+    # In a process of its own, as in the pipeline: what drives Ray does not import TensorFlow.
+    subprocess.run([sys.executable, "-m", "tests.local.untrained_model", store.url], check=True, cwd=ROOT)
+    scores = json.loads(store.read(SCORES))
     progress = Counted()
-    return store, dataset, mine_round(store, dataset, 1, progress), scores, progress
+    return store, DATASET, mine_round(store, DATASET, 1, progress), scores, progress
 
 
 def test_every_training_negative_is_scored_as_the_model_itself_scores_it(mined):

@@ -73,7 +73,6 @@ def server(coco_mini: pathlib.Path) -> Iterator[CountingServer]:
         yield running
 
 
-@pytest.mark.tensorflow
 def test_every_stage_runs_on_real_pictures_and_a_second_run_does_nothing(server: CountingServer, tmp_path: pathlib.Path) -> None:
     document = manifest(
         server,

@@ -1,0 +1,85 @@
+"""A model with weights as they are drawn, as round 1 of a small revision: `python -m tests.local.untrained_model STORE`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import msgspec
+import numpy as np
+from tests.local.training_data import manifest
+
+from negset_api import names
+from negset_api.values import Measurement, Records, Round, decode, encode
+from negset_jobs.access import Access
+from negset_jobs.mining.scoring import as_picture, load_model
+from negset_jobs.records.framing import read_records
+from negset_jobs.store import Store
+
+DATASET = manifest(steps=10, workers=2, hardNegativeMining={"rounds": 2, "hardPercent": 25, "reviewAbovePercent": 100})
+SCORES = "expected.json"
+
+
+def pictures(store, subset):
+    """Id and encoded picture of every negative of a subset."""
+    for key in decode(store.read(names.RECORDS), Records).files[subset]:
+        yield from in_file(store, key)
+
+
+def in_file(store, key):
+    """Id and encoded picture of every record of a file."""
+    with store.reading(key) as stream:
+        yield from [as_picture(payload) for _, payload in read_records(stream)]
+
+
+def make_round(store):
+    """Round 1 with its configuration and a checkpoint of weights as they are drawn, in the store."""
+    import tensorflow as tf
+
+    from negset_jobs.training import config, models
+
+    prepared = config.prepare(DATASET.spec.training, Access())
+    store.write(names.round_config(1), config.render(prepared))
+    model = models.build(prepared, training=False)
+    for index, weights in enumerate(model.trainable_variables):
+        if weights.shape.rank == 4:
+            # He's initialisation: the configuration's own is so small that, without training, every score is one half.
+            spread = (2 / np.prod(weights.shape[:3])) ** 0.5
+            weights.assign(np.random.default_rng(index).normal(0, spread, weights.shape))
+    tf.train.Checkpoint(model=model).save(store.location(f"{names.round_checkpoints(1)}/ckpt"))
+    return Round(
+        number=1,
+        inputs="round",
+        steps=0,
+        seed=0,
+        negative_percent=30,
+        measured_negative_percent=30,
+        miner="",
+        config=names.round_config(1),
+        checkpoint=f"{names.round_checkpoints(1)}/ckpt-1",
+        saved_model="",
+        losses=(),
+        steps_per_second=1,
+        measurement=Measurement(
+            threshold=0.0,
+            recall=0.8,
+            wanted_recall=0.8,
+            false_positives_per_image=0,
+            average_precision=0,
+            average_precision_50=0,
+            negatives=1,
+            positives=1,
+            objects=1,
+        ),
+        worst=(),
+    )
+
+
+if __name__ == "__main__":
+    store = Store(sys.argv[1])
+    made = make_round(store)
+    model = load_model(store, made, ("disc",))
+    scores = {image.image_id: image.score for image in model.score(list(pictures(store, names.TRAIN)))}
+    store.write(SCORES, json.dumps(scores).encode())
+    measured = msgspec.structs.replace(made.measurement, threshold=sorted(scores.values())[len(scores) // 2])
+    store.write(names.round_marker(1), encode(msgspec.structs.replace(made, measurement=measured)))
