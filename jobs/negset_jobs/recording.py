@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -15,7 +15,7 @@ from negset_api.spec import NegativeDataset, NegativeDatasetSpec
 from negset_api.values import Outcome, Plan, Records, ShardPlan, ShardResult, digest, encode
 from negset_jobs import on_ray
 from negset_jobs.access import Access
-from negset_jobs.progress import Progress
+from negset_jobs.progress import DOWNLOADING_NEGATIVES, Progress
 from negset_jobs.records.manifest import encode_manifest
 from negset_jobs.reuse import Library, failures, own_donors, parallel, read_committed
 from negset_jobs.shards import Donor, ShardTask, commit, image_inputs, run_shard
@@ -23,11 +23,7 @@ from negset_jobs.store import MissingObject, Store
 
 log = logging.getLogger(__name__)
 
-_TITLES: Final = {names.RECORDS_FOLDER: "Downloading negatives", names.POSITIVES_FOLDER: "Downloading positives"}
-_STAGE_MARKERS: Final = {names.RECORDS_FOLDER: names.RECORDS, names.POSITIVES_FOLDER: names.POSITIVES}
-_THREADS: Final = 16  # small requests to the store at the same time
-T = TypeVar("T")
-R = TypeVar("R")
+_TITLES: Final = {names.RECORDS_FOLDER: DOWNLOADING_NEGATIVES, names.POSITIVES_FOLDER: "Downloading positives"}
 
 
 def record_stage(  # noqa: PLR0917 - the signature that all stages share

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from negset_api import names
+from negset_api import names, revision
 from negset_api.spec import NegativeDataset
 from negset_api.values import Outcome
 from negset_jobs.reporting import wording
@@ -47,19 +47,8 @@ def asked(facts: Facts) -> Section:
 def readable(dataset: NegativeDataset) -> dict[str, Any]:
     """The manifest as a user would write it: without the fields that have their default value."""
     metadata = {key: value for key, value in msgspec.to_builtins(dataset.metadata).items() if value != names.DEFAULT_NAMESPACE}
-    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": metadata, "spec": _given(dataset.spec)}
-
-
-def _given(value: Any) -> Any:
-    if not isinstance(value, msgspec.Struct):
-        return msgspec.to_builtins(value)
-    given = {}
-    for field in msgspec.structs.fields(value):
-        item = getattr(value, field.name)
-        default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
-        if item != default:
-            given[field.encode_name] = _given(item)
-    return given
+    spec = msgspec.to_builtins(revision.chosen(dataset.spec, but=frozenset()))
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": metadata, "spec": spec}
 
 
 def chosen(facts: Facts) -> Section:
