@@ -78,12 +78,12 @@ def training(facts: Facts) -> Section:
 
 
 def _training_row(each: Round) -> tuple[Cell, ...]:
-    seconds = each.steps / each.steps_per_second if each.steps_per_second > 0 else 0.0
+    known = each.steps_per_second > 0
     return (
         _round(each.number),
         f"{each.steps:,}",
-        f"{each.steps_per_second:.1f}",
-        wording.duration(seconds),
+        f"{each.steps_per_second:.1f}" if known else "unknown",
+        wording.duration(each.steps / each.steps_per_second) if known else "unknown",
         wording.percent(each.measured_negative_percent, 1),
         each.miner or "none",
     )
@@ -125,7 +125,8 @@ def hard(facts: Facts) -> Section | None:
     if cards:
         blocks += [Heading(f"The hardest after round {last.number}"), Gallery(cards)]
     elif not last.hard_images:
-        blocks.append(Paragraph(f"Nothing that it was trained on fools the model of round {last.number} any more."))
+        what = "Nothing else" if last.review else "Nothing"
+        blocks.append(Paragraph(f"{what} that it was trained on fools the model of round {last.number} any more."))
     return Section("hard", "Hard negatives", tuple(blocks))
 
 
@@ -145,9 +146,11 @@ def review(facts: Facts) -> Section | None:
                 )
             ]
         return Section("review", "To be looked at", tuple(blocks))
+    one = len(last.review) == 1
     text = (
-        f"{wording.count(len(last.review), 'negative')} may show an object that the annotations do not have: the model was trained on each as a negative and still scores {wording.percent(bound)} or more. They "
-        "are left out of the next round until a person has looked. Where there is an object, correct the annotations; their ids stand in report.json under “review”."
+        f"{wording.count(len(last.review), 'negative')} may show an object that the annotations do not have: the model was trained on {'it' if one else 'each'} as a negative and still scores "
+        f"{wording.percent(bound)} or more. {'It is' if one else 'They are'} left out of the next round until a person has looked. Where there is an object, correct the annotations; the ids stand "
+        "in report.json under “review”."
     )
     cards = scored_cards(facts, last.review[:REVIEW], last.threshold)
     more = [Paragraph(f"{len(last.review) - len(cards):,} more are in report.json.")] if len(last.review) > len(cards) else []

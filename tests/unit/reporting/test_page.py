@@ -222,6 +222,17 @@ def test_a_declined_review_is_explained(facts):
     assert "sure of an object in 80 of the 237 negatives" in text
 
 
+def test_one_picture_for_review_is_spoken_of_as_one_and_an_unknown_speed_as_unknown(facts):
+    mining = msgspec.structs.replace(facts.mined[0], review=facts.mined[0].review[:1], hard_images=0, hardest=())
+    slow = msgspec.structs.replace(facts.trained[1], steps_per_second=0.0)
+    changed = msgspec.structs.replace(facts, mined=(mining,), trained=(facts.trained[0], slow, facts.trained[2]))
+    text = Outline(render(compose(changed, summarise(changed, "0.1.0")))).text
+    assert "1 negative may show an object" in text
+    assert "It is left out of the next round" in text
+    assert "Nothing else that it was trained on fools the model of round 1" in text
+    assert "Round 1 500 unknown unknown" in text
+
+
 def test_a_running_median_ignores_a_spike_and_keeps_the_length():
     assert charts.running_median([1, 1, 9, 1, 1], 1) == [1, 1, 1, 1, 1]
     assert charts.running_median([3, 1], 5) == [2, 2]
