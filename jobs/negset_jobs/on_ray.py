@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
+import fcntl
 import glob
 import logging
 import os
@@ -39,6 +40,7 @@ _SETTINGS: Final = {  # Ray's own settings, where the user has none
     "RAY_worker_register_timeout_seconds": f"{_START_SECONDS}",
 }
 _FOLDER: Final = "negset-ray-"
+_LOCK: Final = "in-use"
 _PROGRESS_SECONDS: Final = 0.5
 _OBJECT_STORE_BYTES: Final = 128 << 20  # tasks and results are small; Ray's default is a third of the machine's memory
 _LONGEST_SOCKET_FOLDER: Final = 30  # Ray puts sockets below its folder, and a socket's path may have 107 characters
@@ -58,18 +60,18 @@ def session(workers: int) -> Iterator[None]:
         yield
         return
     with contextlib.ExitStack() as stack:
-        stack.callback(ray.shutdown)
-        if os.environ.get("RAY_ADDRESS"):
-            _start(address="auto")
-        else:
-            _start(
-                address="local",
-                num_cpus=workers,
-                num_gpus=0,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _temp_dir=stack.enter_context(_private_folder()),
-            )
+        where: dict[str, Any] = {"address": "auto"}
+        if not os.environ.get("RAY_ADDRESS"):
+            where = {
+                "address": "local",
+                "num_cpus": workers,
+                "num_gpus": 0,
+                "include_dashboard": False,
+                "object_store_memory": _OBJECT_STORE_BYTES,
+                "_temp_dir": stack.enter_context(_private_folder()),
+            }
+        stack.callback(ray.shutdown)  # before the folder goes
+        _start(**where)
         yield
 
 
@@ -120,15 +122,21 @@ def _patience() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _private_folder() -> Iterator[str]:
-    """Where Ray keeps sockets and logs, gone at the end. What is left of sessions whose process was killed goes too."""
+    """Where Ray keeps sockets and logs, gone at the end.
+
+    What is left of sessions whose process was killed goes too: a folder is in use as long as somebody holds its lock, which the kernel lets go with the process. A process id would
+    say nothing where containers share the folder above.
+    """
     parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108 - mkdtemp makes it private
     for left in glob.glob(f"{glob.escape(parent)}/{_FOLDER}*"):
-        owner = left.removeprefix(f"{parent}/{_FOLDER}").partition("-")[0]
-        if owner.isdecimal() and not os.path.exists(f"/proc/{owner}") and os.path.isdir("/proc/self"):
+        with contextlib.suppress(OSError), open(f"{left}/{_LOCK}", "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left, ignore_errors=True)
-    folder = tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=parent)
+    folder = tempfile.mkdtemp(prefix=_FOLDER, dir=parent)
     try:
-        yield folder
+        with open(f"{folder}/{_LOCK}", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
