@@ -27,7 +27,6 @@ def _rules(*rules: tuple[str, str]) -> dict[str, Any]:
 
 
 # An empty string where a value is due is a mistake that nobody wants to find at run time.
-Name = Annotated[str, Meta(min_length=1, max_length=253)]
 ClassName = Annotated[str, Meta(min_length=1, max_length=128)]
 Url = Annotated[str, Meta(min_length=1, max_length=MAX_URL)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
