@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,6 +22,16 @@ def coco_mini() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"real COCO pictures are missing: {folder} does not exist; set NEGSET_TEST_DATA to the folder that holds coco-mini")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_reaches_children() -> Iterator[None]:
+    """A shell without job control starts what it puts into the background with SIGINT ignored, and that is inherited down to the programs under test, where
+    nothing could interrupt them. A signal that has a handler here has its default there.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.hookimpl(wrapper=True)
