@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from negset_api import names
+from negset_api import decoding, names
 from negset_api.errors import InvalidSpec, Problem
 from negset_api.schema import Schema, resource_schema
 from negset_api.spec import Metadata, NegativeDataset, NegativeDatasetSpec
@@ -34,7 +34,7 @@ def parse(manifest: Any) -> NegativeDataset:
     problems = problems or _rule_problems(spec, schema, "spec")
     if problems:
         raise InvalidSpec(problems)
-    return NegativeDataset(metadata=_metadata(document), spec=msgspec.convert(spec, NegativeDatasetSpec))
+    return NegativeDataset(metadata=_metadata(document), spec=decoding.convert(spec, NegativeDatasetSpec))
 
 
 def manifest(dataset: NegativeDataset) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _identity_problems(manifest: Any) -> tuple[Problem, ...]:
 
 
 def _metadata(document: dict[str, Any]) -> Metadata:
-    return msgspec.convert(document.get("metadata") or {}, Metadata)
+    return decoding.convert(document.get("metadata") or {}, Metadata)
 
 
 def _metadata_problems(document: dict[str, Any]) -> tuple[Problem, ...]:
@@ -67,7 +67,7 @@ def _metadata_problems(document: dict[str, Any]) -> tuple[Problem, ...]:
     for key in ("name", "namespace"):
         if key in metadata:
             try:
-                msgspec.convert({"name": "x", key: metadata[key]}, Metadata)
+                decoding.convert({"name": "x", key: metadata[key]}, Metadata)
             except msgspec.ValidationError:
                 problems.append(
                     Problem(

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from negset_api import decoding
+
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """Base of what stages hand on: immutable, camelCase in JSON."""
@@ -28,7 +30,7 @@ def encode(value: Value) -> bytes:
 
 def decode(data: bytes, kind: type[T]) -> T:
     """The value from its JSON. Raises `msgspec.ValidationError` where the bytes are not one."""
-    return msgspec.json.decode(data, type=kind)
+    return decoding.from_json(data, kind)
 
 
 def digest(*parts: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, field
 
+from negset_api import decoding
 from negset_api.errors import InvalidInput
 
 Count = Annotated[int, Meta(ge=1)]
@@ -117,7 +118,7 @@ def read(path: str) -> Config:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInput(f"--config: expected YAML in {path!r}: {' '.join(str(error).split())}") from error
     try:
-        config = msgspec.convert(document or {}, Config)
+        config = decoding.convert(document or {}, Config)
         for network in (*config.networks.allowed, *config.networks.api_server):
             ipaddress.ip_network(network)
     except (msgspec.ValidationError, ValueError) as error:

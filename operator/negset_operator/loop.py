@@ -19,6 +19,9 @@ from negset_operator.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 
+_PATIENT_PART: Final = 4
+"""One worker in so many may be at what comes after a child was made (its companions, the status) while others wait for theirs."""
+
 _CHILDREN: Final[dict[Any, Any]] = {RAY_JOB: RayJob, JOB: Job, POD: Pod}
 
 
@@ -27,7 +30,7 @@ class Operator:
 
     def __init__(self, client: Client, config: Config) -> None:
         self._config = config
-        self._queue: WorkQueue[Key] = WorkQueue()
+        self._queue: WorkQueue[Key] = WorkQueue(patient_at_once=max(config.workers // _PATIENT_PART, 1))
         self._world = World()
         self._reconciler = Reconciler(client, self._world, config)
         self._reflectors = [
@@ -108,7 +111,7 @@ class Operator:
             for kind in done.children:
                 self.metrics.children.labels(kind=kind).inc()
             if wake_after == 0:
-                self._queue.add(key)  # behind everybody who waits already
+                self._queue.add(key, patient=True)
             elif wake_after is not None:
                 self._queue.add_after(key, wake_after)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from negset_api import names, validation
+from negset_api import decoding, names, validation
 from negset_api.errors import InvalidSpec, Problem
 from negset_api.revision import revision
 from negset_api.spec import NegativeDatasetSpec
@@ -100,7 +100,7 @@ def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Probl
     from negset_operator.policies.inputs import local_paths
 
     try:
-        spec = msgspec.convert(dataset.spec, NegativeDatasetSpec)
+        spec = decoding.convert(dataset.spec, NegativeDatasetSpec)
     except msgspec.ValidationError as error:
         manifest = {
             "apiVersion": names.API_VERSION,

@@ -1,11 +1,10 @@
-"""A work queue: every key at most once in it and in one hand at a time, later additions, and a growing pause for a key that keeps failing."""
+"""A work queue: every key at most once in it and in one hand at a time, two priorities, later additions, and a growing pause for a key that keeps failing."""
 
 from __future__ import annotations
 
 import heapq
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
 
@@ -13,27 +12,35 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 120.0
+PATIENT_SHARE: Final = 8
+"""One key in so many is a patient one while both sorts wait, so that no flood of news holds up the patient for ever."""
 
 
 class WorkQueue(Generic[K]):
-    """As client-go's: a key that is added while it is being worked on is worked on again afterwards. `clock` is in seconds and never goes back."""
+    """As client-go's: a key that is added while it is being worked on is worked on again afterwards. `clock` is in seconds and never goes back.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    At most `patient_at_once` patient keys are in hands at the same time, so that a hand is free for the next urgent one.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, patient_at_once: int = 1) -> None:
+        self._clock, self._patient_at_once = clock, patient_at_once
         self._changed = threading.Condition()
-        self._ready: deque[K] = deque()
-        self._waiting: set[K] = set()
-        self._working: set[K] = set()
-        self._again: set[K] = set()
+        self._ready: dict[K, None] = {}  # as ordered sets
+        self._patient: dict[K, None] = {}
+        self._taken = 0
+        self._working: dict[K, bool] = {}  # and whether it was taken as a patient one
+        self._patient_working = 0
+        self._again: dict[K, bool] = {}
         self._later: list[tuple[float, int, K]] = []
         self._due: dict[K, float] = {}
         self._count = 0
         self._failures: dict[K, int] = {}
         self._closed = False
 
-    def add(self, key: K) -> None:
+    def add(self, key: K, *, patient: bool = False) -> None:
+        """A patient key lets every other go first that waits or comes meanwhile, but for one turn in `PATIENT_SHARE`."""
         with self._changed:
-            self._add(key)
+            self._add(key, patient=patient)
 
     def add_after(self, key: K, seconds: float) -> None:
         """Adds the key later. Of several such times for one key the earliest counts."""
@@ -50,20 +57,18 @@ class WorkQueue(Generic[K]):
         with self._changed:
             while not self._closed:
                 pause = self._move_due()
-                if self._ready:
-                    key = self._ready.popleft()
-                    self._waiting.discard(key)
-                    self._working.add(key)
-                    return key
+                if self._ready or self._patient_may_go:
+                    return self._take()
                 self._changed.wait(pause)
             return None
 
     def done(self, key: K) -> None:
         with self._changed:
-            self._working.discard(key)
+            if self._working.pop(key):
+                self._patient_working -= 1
+                self._changed.notify()
             if key in self._again:
-                self._again.discard(key)
-                self._add(key)
+                self._add(key, patient=self._again.pop(key))
 
     def failed(self, key: K, at_least: float = 0.0) -> float:
         """Adds the key again after a pause that doubles each time, and returns the pause in seconds."""
@@ -86,15 +91,32 @@ class WorkQueue(Generic[K]):
     def __len__(self) -> int:
         """How many keys wait to be worked on now."""
         with self._changed:
-            return len(self._ready)
+            return len(self._ready) + len(self._patient)
 
-    def _add(self, key: K) -> None:
+    def _add(self, key: K, *, patient: bool = False) -> None:
         if key in self._working:
-            self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting.add(key)
-            self._ready.append(key)
+            self._again[key] = patient and self._again.get(key, True)
+        elif key not in self._ready:
+            if patient:
+                self._patient[key] = None
+            else:
+                self._patient.pop(key, None)
+                self._ready[key] = None
             self._changed.notify()
+
+    @property
+    def _patient_may_go(self) -> bool:
+        return bool(self._patient) and self._patient_working < self._patient_at_once
+
+    def _take(self) -> K:
+        self._taken += 1
+        patient = self._patient_may_go and (not self._ready or self._taken % PATIENT_SHARE == 0)
+        line = self._patient if patient else self._ready
+        key = next(iter(line))
+        del line[key]
+        self._working[key] = patient
+        self._patient_working += patient
+        return key
 
     def _move_due(self) -> float | None:
         """Moves what is due into the queue. Returns the seconds until the next is."""

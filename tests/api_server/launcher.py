@@ -101,6 +101,10 @@ class ApiServer:
         self._etcd_call("compaction", {"revision": revision, "physical": True})
         self.restart()
 
+    def pids(self) -> dict[str, int]:
+        """The processes, by name: for what a benchmark wants to know about them."""
+        return {"API server": self._server.pid, "etcd": self._etcd.pid}
+
     def ready(self) -> bool:
         """Whether the API server answers that it is ready."""
         return _answers(f"{self._plane.url}/readyz", self._plane.certificate)

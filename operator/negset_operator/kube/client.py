@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from negset_api import names
+from negset_api import decoding, names
 from negset_api.errors import InvalidInput
 
 CONNECT_SECONDS: Final = 5.0
@@ -120,7 +120,7 @@ class Client:
         """One page: the items, the list's resource version, and the token of the next page ("" after the last)."""
         accept = _METADATA_ONLY.format(kind="PartialObjectMetadataList") if metadata_only else "application/json"
         data = self._call("GET", kind.path(namespace), query=list(query.items()), accept=accept)
-        page = msgspec.json.decode(data, type=_page_type(as_type))
+        page = decoding.from_json(data, _page_type(as_type))
         return page.items or [], page.metadata.resource_version, page.metadata.continue_
 
     def watch(
@@ -138,7 +138,7 @@ class Client:
     # --- transport ----------------------------------------------------------------------------------------------------------------------
 
     def _decoded(self, method: str, path: str, as_type: type[T], **options: Any) -> T:
-        return msgspec.json.decode(self._call(method, path, **options), type=as_type)
+        return decoding.from_json(self._call(method, path, **options), as_type)
 
     def _call(self, method: str, path: str, **options: Any) -> bytes:
         response = self._send(method, path, **options)
@@ -224,7 +224,7 @@ def _lines(response: Any) -> Iterator[bytes]:
 
 def _error(status: int, headers: Mapping[str, str], data: bytes) -> ApiError:
     try:
-        answer = msgspec.json.decode(data, type=_Status)
+        answer = decoding.from_json(data, _Status)
     except msgspec.DecodeError:
         answer = _Status(message=data.decode(errors="replace")[:200])
     try:

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from negset_api import decoding
 from negset_operator.kube.cache import Cache, Key
 from negset_operator.kube.client import FORBIDDEN, GONE, ApiError, Client, Kind, Unreachable
 
@@ -66,7 +67,7 @@ class Reflector(Generic[T]):
 
     def __init__(self, client: Client, source: Source, cache: Cache[T], changed: Callable[[Key], None]) -> None:
         self._client, self._source, self._cache, self._changed = client, source, cache, changed
-        self._decoder = msgspec.json.Decoder(source.as_type)
+        self._decoder = decoding.decoder(source.as_type)
         self._stopped = threading.Event()
         self._synced = threading.Event()
         self._response: Any = None
@@ -146,7 +147,7 @@ class Reflector(Generic[T]):
         )
         try:
             for line in lines:
-                version = self._handle(msgspec.json.decode(line, type=_Event)) or version
+                version = self._handle(decoding.from_json(line, _Event)) or version
                 if self._stopped.is_set():
                     break
         finally:
@@ -157,10 +158,10 @@ class Reflector(Generic[T]):
     def _handle(self, event: _Event) -> str:
         """Takes one event into the cache. Returns its resource version."""
         if event.type == "ERROR":
-            failure = msgspec.json.decode(event.object, type=_Failure)
+            failure = decoding.from_json(event.object, _Failure)
             raise ApiError(failure.code, failure.reason, failure.message)
         if event.type == "BOOKMARK":
-            return msgspec.json.decode(event.object, type=_Bookmark).metadata.resource_version
+            return decoding.from_json(event.object, _Bookmark).metadata.resource_version
         item = self._decoder.decode(event.object)
         if event.type == "DELETED":
             self._cache.remove(item)

@@ -24,9 +24,11 @@ def all_of(subject: Subject) -> tuple[Object, ...]:
 
 
 def before_pods(subject: Subject) -> tuple[Object, ...]:
-    """What must be there before the first pod: without the fence it would run unfenced, without the others it would be refused or wait."""
+    """What must be there before the first pod: without the manifest it would wait, without the fence it would run unfenced. The service account stands last,
+    because no pod that names it is made without it.
+    """
     policies = (network_policy(subject),) if subject.config.networks.policies else ()
-    return tuple(stamped(each) for each in (config_map(subject), service_account(subject), *policies))
+    return tuple(stamped(each) for each in (config_map(subject), *policies, service_account(subject)))
 
 
 def before_reports(subject: Subject) -> tuple[Object, ...]:

@@ -352,18 +352,24 @@ def as_made(making: Making) -> Companion:
     )
 
 
-def test_what_pods_need_is_made_before_the_job_and_what_reports_need_follows():
+def test_a_ray_job_comes_first_and_the_account_without_which_it_gets_no_pods_after_what_they_need():
     scene = nothing_but_data()
-    assert [making.manifest["kind"] for making in scene.decide().makings] == ["ConfigMap", "ServiceAccount", "NetworkPolicy", "RayJob"]
-    scene.companions = companions_of(scene)
+    assert [making.manifest["kind"] for making in scene.decide().makings] == ["RayJob"]
     scene.with_child("data", Work.UNSEEN)
-    assert [making.manifest["kind"] for making in scene.decide().makings] == ["Role", "RoleBinding"]
+    kinds = [making.manifest["kind"] for making in scene.decide().makings]
+    assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "Role", "RoleBinding"]
+
+
+def test_what_the_pods_of_a_job_need_is_made_before_it():
+    scene = Scene(TRAINING).with_succeeded("data")
+    kinds = [making.manifest["kind"] for making in scene.decide().makings]
+    assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "Job"]
 
 
 def test_companions_that_are_there_are_left_alone():
-    scene = nothing_but_data()
-    scene.companions = companions_of(scene)
-    assert made(scene.decide()) == [scene.child("data")]
+    scene = nothing_but_data().with_child("data", Work.RUNNING)
+    scene.companions = all_companions()
+    assert made(scene.decide()) == []
 
 
 def test_a_companion_that_somebody_deleted_is_made_again_while_work_goes_on():
@@ -536,7 +542,7 @@ def test_then_a_job_deletes_the_data():
 
 def test_the_deleting_job_has_its_manifest_and_identity_even_where_they_were_collected_already():
     decision = Scene(DELETE).being_deleted().decide()
-    assert [making.manifest["kind"] for making in decision.makings][:2] == ["ConfigMap", "ServiceAccount"]
+    assert [making.manifest["kind"] for making in decision.makings][:3] == ["ConfigMap", "NetworkPolicy", "ServiceAccount"]
 
 
 def test_when_the_data_is_gone_the_object_goes():
