@@ -53,12 +53,13 @@ def main() -> None:
             print(f"operator, idle: {resident(operator.pid):.0f} MB")
             create(client, namespace, "warm", 5)
             seen.wait(5)
-            before = cpu(operator.pid)
+            processes = {"operator": operator.pid, **server.pids()}
+            before = {name: cpu(pid) for name, pid in processes.items()}
             answered = create(client, namespace, "burst", options.burst)
             seen.wait(5 + options.burst)
-            spent = cpu(operator.pid) - before
+            spent = [f"{name} {1000 * (cpu(pid) - before[name]) / options.burst:.1f} ms" for name, pid in processes.items()]
             report(sorted(seen.first[name] - moment for name, moment in answered.items()))
-            print(f"operator: {1000 * spent / options.burst:.1f} ms of CPU for each data set, until the last child was there")
+            print(f"CPU for each data set, until the last child was there: {', '.join(spent)}")
             print(f"operator, {5 + options.burst} data sets: {resident(operator.pid):.0f} MB")
             create(client, namespace, "more", options.objects - options.burst - 5)
             seen.wait(options.objects)
