@@ -77,7 +77,8 @@ class Patience(Setting, frozen=True, kw_only=True):
     `attempts` is how often a Ray job may fail by its own fault before the data set stalls; `retries` how often Kubernetes restarts a training pod. A Ray
     job that failed is tried again after `retry_seconds`, then twice that, and so on up to `retry_limit_seconds`. `unseen_seconds` is how long
     KubeRay may leave a RayJob untouched before the condition says so, `start_seconds` how long a Ray cluster may take to start before it is made
-    anew, and `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl describe` once the data set is ready.
+    anew, `lost_node_seconds` how long a pod waits for its node to answer again before it is replaced (Kubernetes' own default is 300), and
+    `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl describe` once the data set is ready.
     """
 
     attempts: Count = 3
@@ -86,6 +87,7 @@ class Patience(Setting, frozen=True, kw_only=True):
     retry_limit_seconds: Seconds = 600
     unseen_seconds: Seconds = 30
     start_seconds: Seconds = 3600
+    lost_node_seconds: Annotated[int, Meta(ge=0)] = 60
     keep_finished_seconds: Seconds = 24 * 3600
     training_grace_seconds: Seconds = 120
 

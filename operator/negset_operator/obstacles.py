@@ -44,6 +44,19 @@ def not_starting(pod: Pod, warning: str) -> Obstacle:
     return Obstacle(reason="PodNotStarting", message=f"Pod {pod.metadata.name} does not start: {one_line(warning)}")
 
 
+def held_by_lost_node(pods: Iterable[Pod], now: datetime, after: timedelta) -> Obstacle | None:
+    """A pod that should have been gone for this long: its node does not answer, and nobody can know whether it still writes."""
+    for pod in pods:
+        end = pod.metadata.deletion_timestamp  # when its time to end in peace is over
+        if end is not None and now > end + after:
+            message = (
+                f"Pod {pod.metadata.name} should have ended at {end:%H:%M:%S} UTC, and its node {pod.spec.node_name} does not say that it has. Its work goes on elsewhere "
+                f"when the node is back or removed (kubectl delete node {pod.spec.node_name})."
+            )
+            return Obstacle(reason="NodeLost", message=message)
+    return None
+
+
 def of_pods(pods: Iterable[Pod]) -> Obstacle | None:
     """Why one of the pods does not start, if one does not."""
     for pod in pods:

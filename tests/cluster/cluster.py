@@ -37,6 +37,8 @@ def _up(options: argparse.Namespace) -> None:
     one.up()
     images.load(around, [node.socket for node in one.layout.nodes])
     client = one.dynamic()
+    # What everything else stands on runs on the first node, so that a test may lose the other.
+    _cordon(one, "cordon")
     addons.install_dns(client)
     addons.install_kuberay(one.kubeconfig)
     if options.kueue:
@@ -47,7 +49,13 @@ def _up(options: argparse.Namespace) -> None:
     addons.wait_for_deployment(client, "kuberay-operator", "default")
     if options.kueue:
         addons.wait_for_deployment(client, "kueue-controller-manager", "kueue-system")
+    _cordon(one, "uncordon")
     print(f"export KUBECONFIG={one.kubeconfig}")
+
+
+def _cordon(one: cluster.Cluster, verb: str) -> None:
+    for node in one.layout.nodes[1:]:
+        addons.kubectl(one.kubeconfig, verb, node.name)
 
 
 def _down(_: argparse.Namespace) -> None:

@@ -6,12 +6,10 @@ Asked for by name and not part of the usual run, these tests fail where there is
 from __future__ import annotations
 
 import contextlib
-import functools
-import http.server
 import os
+import pathlib
 import secrets
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -24,13 +22,12 @@ sys.path.insert(0, os.path.dirname(__file__))
 from kubernetes.client import CoreV1Api
 from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
+from pictures import Pictures, serve
 from tenant import RESTRICTED, Tenant
 from testbed import addons, surroundings
 from testbed.binaries import Unavailable
 from testbed.images import ROOT
 from testbed.surroundings import Surroundings
-
-from negset_jobs.demo import dataset as demo
 
 RELEASE_NAMESPACE = "negset-system"
 
@@ -89,7 +86,11 @@ def release(around: Surroundings, client: DynamicClient, tmp_path_factory: pytes
         "image": {"repository": f"{around.images}/operator", "tag": around.tag},
         "jobs": {"image": {"repository": f"{around.images}/jobs", "tag": around.tag}},
         "trainer": {"image": {"repository": f"{around.images}/trainer", "tag": around.tag}},
-        "config": {"pods": _SMALL_PODS, "networks": {"allowed": list(around.networks)}, "patience": {"retrySeconds": 5}},
+        "config": {
+            "pods": _SMALL_PODS,
+            "networks": {"allowed": list(around.networks)},
+            "patience": {"retrySeconds": 5, "lostNodeSeconds": 5},
+        },
     }
     path = str(tmp_path_factory.mktemp("release") / "values.yaml")
     with open(path, "w", encoding="utf-8") as stream:
@@ -112,16 +113,17 @@ def release(around: Surroundings, client: DynamicClient, tmp_path_factory: pytes
 
 
 @pytest.fixture(scope="session")
-def pictures(around: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, demo.Truth]]:
-    """A data set with known truth, served by this machine to the pods: its base URL, and the truth."""
-    folder = str(tmp_path_factory.mktemp("pictures"))
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
-    with http.server.ThreadingHTTPServer((around.address, 0), handler) as server:
-        url = f"http://{around.address}:{server.server_port}"
-        truth = demo.make(folder, base_url=url, with_object=40, without_object=60)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield url, truth
-        server.shutdown()
+def pictures(around: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pictures]:
+    """A small data set: 100 pictures."""
+    with serve(around.address, str(tmp_path_factory.mktemp("pictures")), with_object=40, without_object=60) as served:
+        yield served
+
+
+@pytest.fixture
+def many_pictures(around: Surroundings, tmp_path: pathlib.Path) -> Iterator[Pictures]:
+    """A data set of three shards, whose download can be held in its middle."""
+    with serve(around.address, str(tmp_path), with_object=10, without_object=300) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")

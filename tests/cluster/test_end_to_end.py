@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -11,45 +10,24 @@ from typing import Any
 
 import fsspec
 import pytest
+from datasets import EXAMPLE, example
 from kubernetes.client import AuthorizationV1Api
+from pictures import Pictures
 from pyarrow import parquet
 from tenant import Tenant
 from testbed import objects
 from testbed.addons import GPU
 from testbed.binaries import Unavailable
-from testbed.images import ROOT
 from testbed.objects import Object
 from testbed.surroundings import Surroundings
 
 from negset_api import names
-from negset_jobs.demo import dataset as demo
 from negset_jobs.records.example import decode_example
 from negset_jobs.records.framing import read_records
 
 Timed = Callable[[str], AbstractContextManager[None]]
 
-EXAMPLE = "quick-start"
 MINUTES = 60
-
-
-def example(namespace: str, bucket: str, url: str, *, name: str = EXAMPLE) -> Object:
-    """The shipped example, with the inputs and the bucket that are here in place of COCO's and the user's, and with a GPU asked for."""
-    (manifest,) = objects.read_objects(os.path.join(ROOT, "charts", "negset", "examples", f"{EXAMPLE}.yaml"))
-    annotations = {"annotations": f"{url}/{demo.ANNOTATIONS}"}
-    spec = manifest["spec"]
-    return {
-        **manifest,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            **spec,
-            "source": {"coco": annotations},
-            "excludeClasses": [demo.OBJECT],
-            "download": {"maxFailedPercent": 20},  # a few of the demo's links are dead, as everywhere
-            "output": {**spec["output"], "url": f"s3://{bucket}/negatives"},
-            "positives": {"coco": annotations},
-            "training": {**spec["training"], "gpusPerWorker": 1},
-        },
-    }
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +36,8 @@ def tenant(make_tenant: Callable[[str], Tenant]) -> Tenant:
 
 
 @pytest.fixture(scope="module")
-def manifest(tenant: Tenant, around: Surroundings, pictures: tuple[str, demo.Truth]) -> Object:
-    return example(tenant.namespace, around.bucket, pictures[0])
+def manifest(tenant: Tenant, around: Surroundings, pictures: Pictures) -> Object:
+    return example(tenant.namespace, around.bucket, pictures)
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +76,9 @@ def test_every_planned_picture_has_one_outcome_and_the_sums_add_up(finished: Obj
 
 
 def test_the_records_hold_the_stored_pictures_and_none_of_them_shows_an_object(
-    finished: Object, bucket: fsspec.AbstractFileSystem, pictures: tuple[str, demo.Truth]
+    finished: Object, bucket: fsspec.AbstractFileSystem, pictures: Pictures
 ) -> None:
-    url, (_, truth) = finished["status"]["url"], pictures
+    url, truth = finished["status"]["url"], pictures.truth
     found: list[int] = []
     for path in bucket.glob(f"{url}/{names.RECORDS_FOLDER}/*.tfrecord"):
         with bucket.open(path) as stream:
@@ -184,7 +162,7 @@ def test_the_jobs_account_may_touch_its_own_data_set_and_nothing_else(tenant: Te
 
 
 def test_credentials_of_another_bucket_end_in_a_condition_that_says_so(
-    make_tenant: Callable[[str], Tenant], around: Surroundings, pictures: tuple[str, demo.Truth], release: str, timed: Timed
+    make_tenant: Callable[[str], Tenant], around: Surroundings, pictures: Pictures, release: str, timed: Timed
 ) -> None:
     if around.outsider is None:
         pytest.skip("NOT TESTED: the S3 server given by NEGSET_TEST_S3 has no second tenant that this test knows of")
@@ -195,7 +173,7 @@ def test_credentials_of_another_bucket_end_in_a_condition_that_says_so(
         "AWS_SECRET_ACCESS_KEY": around.outsider.secret_key,
     }
     thief.write_secret("s3-credentials", variables)
-    wanted = example(thief.namespace, around.bucket, pictures[0])
+    wanted = example(thief.namespace, around.bucket, pictures)
     thief.apply({**wanted, "spec": {key: value for key, value in wanted["spec"].items() if key not in ("training", "positives")}})
 
     def refusal() -> str:

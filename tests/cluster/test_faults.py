@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
+from datasets import data_only
+from pictures import Pictures
 from tenant import Tenant
-from testbed import cluster, objects
+from testbed import addons, cluster, objects
 from testbed.objects import Object
 from testbed.surroundings import Surroundings
 
-from negset_api import names
-from negset_jobs.demo import dataset as demo
+from negset_jobs.selection.sharding import IMAGES_PER_SHARD
 
 Timed = Callable[[str], AbstractContextManager[None]]
 MINUTES = 60
 
 RAY_JOB = ("ray.io/v1", "RayJob")
+POD = ("v1", "Pod")
 
 
 @pytest.fixture
@@ -35,27 +37,15 @@ def own(around: Surroundings) -> cluster.Cluster:
 
 
 @pytest.fixture
-def data_only(tenant: Tenant, around: Surroundings, pictures: tuple[str, demo.Truth]) -> Object:
-    """The smallest data set: 24 pictures, no training."""
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": names.KIND,
-        "metadata": {"name": "small", "namespace": tenant.namespace},
-        "spec": {
-            "source": {"coco": {"annotations": f"{pictures[0]}/{demo.ANNOTATIONS}"}},
-            "excludeClasses": [demo.OBJECT],
-            "selection": {"count": 24, "allowFewer": True},
-            "download": {"maxFailedPercent": 50},
-            "output": {"url": f"s3://{around.bucket}/negatives", "secretName": "s3-credentials"},
-            "ray": {"workers": 1},
-        },
-    }
+def small(tenant: Tenant, around: Surroundings, pictures: Pictures) -> Object:
+    """24 pictures, no training."""
+    return data_only(tenant.namespace, around.bucket, pictures)
 
 
 def test_killing_the_operator_and_the_api_server_again_and_again_makes_nothing_twice(
-    tenant: Tenant, data_only: Object, own: cluster.Cluster, timed: Timed
+    tenant: Tenant, small: Object, own: cluster.Cluster, timed: Timed
 ) -> None:
-    tenant.apply(data_only)
+    tenant.apply(small)
     with _meanwhile(lambda: own.kill_processes("negset-operator"), seconds=3), timed("small: operator killed every 3 s for 20 s"):
         objects.wait_for("its RayJob is there", lambda: list(tenant.children(RAY_JOB)), seconds=60)
         threading.Event().wait(20)
@@ -65,22 +55,22 @@ def test_killing_the_operator_and_the_api_server_again_and_again_makes_nothing_t
     assert len(list(tenant.children(RAY_JOB))) == 1
 
 
-def test_suspending_stops_every_pod_and_resuming_finishes(tenant: Tenant, data_only: Object, timed: Timed) -> None:
-    tenant.apply(data_only)
+def test_suspending_stops_every_pod_and_resuming_finishes(tenant: Tenant, small: Object, timed: Timed) -> None:
+    tenant.apply(small)
     objects.wait_for("its RayJob is there", lambda: list(tenant.children(RAY_JOB)), seconds=60)
-    tenant.apply({**data_only, "spec": {**data_only["spec"], "suspend": True}})
+    tenant.apply({**small, "spec": {**small["spec"], "suspend": True}})
     with timed("small: suspended, until no pod is left"):
         objects.wait_for("no pod is left", lambda: not list(tenant.children(("v1", "Pod"))), seconds=3 * MINUTES)
     ready = next(entry for entry in tenant.dataset("small")["status"]["conditions"] if entry["type"] == "Ready")
     assert (ready["status"], ready["reason"]) == ("False", "Suspended")
-    tenant.apply(data_only)
+    tenant.apply(small)
     tenant.wait_for_ready("small", 10 * MINUTES, timed)
 
 
-def test_a_quota_that_is_used_up_is_named_within_a_minute(tenant: Tenant, data_only: Object, timed: Timed) -> None:
+def test_a_quota_that_is_used_up_is_named_within_a_minute(tenant: Tenant, small: Object, timed: Timed) -> None:
     quota = {"metadata": {"name": "none", "namespace": tenant.namespace}, "spec": {"hard": {"pods": "0"}}}
     objects.apply(tenant.client, [{"apiVersion": "v1", "kind": "ResourceQuota", **quota}])
-    tenant.apply(data_only)
+    tenant.apply(small)
     with timed("small: quota named in the condition"):
         message = objects.wait_for("the condition names the quota", lambda: _said(tenant, "exceeded quota"), seconds=60)
     assert "none" in message
@@ -88,18 +78,96 @@ def test_a_quota_that_is_used_up_is_named_within_a_minute(tenant: Tenant, data_o
     tenant.wait_for_ready("small", 10 * MINUTES, timed)
 
 
-def test_a_secret_that_is_missing_is_named_within_a_minute(tenant: Tenant, data_only: Object, timed: Timed) -> None:
-    spec = {**data_only["spec"], "output": {**data_only["spec"]["output"], "secretName": "no-such-secret"}}
-    tenant.apply({**data_only, "spec": spec})
+def test_a_secret_that_is_missing_is_named_within_a_minute(tenant: Tenant, small: Object, timed: Timed) -> None:
+    spec = {**small["spec"], "output": {**small["spec"]["output"], "secretName": "no-such-secret"}}
+    tenant.apply({**small, "spec": spec})
     with timed("small: missing Secret named in the condition"):
         objects.wait_for("the condition names the Secret", lambda: _said(tenant, "no-such-secret"), seconds=60)
 
 
-def test_a_deleted_child_is_made_again(tenant: Tenant, data_only: Object, timed: Timed) -> None:
-    tenant.apply(data_only)
+def test_a_deleted_child_is_made_again(tenant: Tenant, small: Object, timed: Timed) -> None:
+    tenant.apply(small)
     (first,) = objects.wait_for("its RayJob is there", lambda: list(tenant.children(RAY_JOB)), seconds=60)
     tenant.kubectl("delete", "rayjob", first["metadata"]["name"], "--wait=true", "--timeout=120s")
     tenant.wait_for_ready("small", 10 * MINUTES, timed)
+
+
+@pytest.fixture
+def large(tenant: Tenant, around: Surroundings, many_pictures: Pictures) -> Object:
+    """300 pictures in three shards, no training."""
+    return data_only(tenant.namespace, around.bucket, many_pictures, count=300)
+
+
+class Nodes:
+    """Two nodes: one that stays, with everything around negset, and one that a test may lose."""
+
+    def __init__(self, own: cluster.Cluster) -> None:
+        self.stays, self.may_go = (node.name for node in own.layout.nodes)
+        self._own = own
+
+    def use_only(self, name: str) -> None:
+        """New pods come to this node."""
+        for node in (self.stays, self.may_go):
+            addons.kubectl(self._own.kubeconfig, "uncordon" if node == name else "cordon", node)
+
+    def lose(self) -> None:
+        self._own.lose_node(2)
+
+    def restore(self) -> None:
+        self._own.return_node(2)
+        self._own.wait_until_ready()
+        addons.kubectl(self._own.kubeconfig, "uncordon", self.stays, self.may_go)
+        addons.advertise_gpus(self._own.dynamic(), self.may_go, 1)
+
+
+@pytest.fixture
+def nodes(own: cluster.Cluster) -> Iterator[Nodes]:
+    if own.layout.node_count < 2:
+        pytest.skip("NOT TESTED, for want of a second node: run `make test-cluster NODES=2`")
+    both = Nodes(own)
+    yield both
+    both.restore()
+
+
+def test_a_node_lost_with_a_worker_in_the_middle_of_the_download_costs_no_stored_picture(
+    tenant: Tenant, large: Object, nodes: Nodes, many_pictures: Pictures, timed: Timed
+) -> None:
+    nodes.use_only(nodes.stays)
+    many_pictures.hold_after(IMAGES_PER_SHARD + 20)
+    tenant.apply(large)
+    with timed("small: until the second of three shards is being downloaded"):
+        many_pictures.wait_until_held(3 * MINUTES)
+    stored = list(many_pictures.asked)[:IMAGES_PER_SHARD]
+
+    nodes.use_only(nodes.may_go)
+    (worker,) = (pod for pod in tenant.children(POD) if "worker" in pod["metadata"]["name"])
+    tenant.kubectl("delete", "pod", worker["metadata"]["name"], "--wait=true", "--timeout=120s")
+    many_pictures.hold_after(20)
+    with timed("small: until the worker that was deleted has a successor at work"):
+        many_pictures.wait_until_held(3 * MINUTES)
+    nodes.lose()
+    nodes.use_only(nodes.stays)
+    many_pictures.release()
+    tenant.wait_for_ready("small", 10 * MINUTES, timed)
+    assert len(list(tenant.children(RAY_JOB))) == 1
+    assert {name: many_pictures.asked[name] for name in stored} == dict.fromkeys(stored, 1)
+
+
+def test_a_node_lost_with_the_whole_ray_cluster_in_the_middle_of_the_download_costs_no_stored_picture(
+    tenant: Tenant, large: Object, nodes: Nodes, many_pictures: Pictures, timed: Timed
+) -> None:
+    nodes.use_only(nodes.may_go)
+    many_pictures.hold_after(IMAGES_PER_SHARD + 20)
+    tenant.apply(large)
+    with timed("small: until the second of three shards is being downloaded"):
+        many_pictures.wait_until_held(3 * MINUTES)
+    stored = list(many_pictures.asked)[:IMAGES_PER_SHARD]
+
+    nodes.lose()
+    nodes.use_only(nodes.stays)
+    many_pictures.release()
+    tenant.wait_for_ready("small", 10 * MINUTES, timed)
+    assert {name: many_pictures.asked[name] for name in stored} == dict.fromkeys(stored, 1)
 
 
 def _said(tenant: Tenant, words: str) -> str:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
+from datasets import data_only
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
+from pictures import Pictures
 from tenant import Tenant
 from testbed import objects
-from testbed.objects import Object
 from testbed.surroundings import Surroundings
 
 from negset_api import names
-from negset_jobs.demo import dataset as demo
 
 Timed = Callable[[str], AbstractContextManager[None]]
 MINUTES = 60
@@ -60,10 +60,10 @@ def queue(client: DynamicClient, tenant: Tenant) -> Iterator[str]:
 
 
 def test_two_data_sets_in_a_queue_for_one_run_one_after_the_other(
-    tenant: Tenant, queue: str, around: Surroundings, pictures: tuple[str, demo.Truth], timed: Timed
+    tenant: Tenant, queue: str, around: Surroundings, pictures: Pictures, timed: Timed
 ) -> None:
     for name in ("first", "second"):
-        tenant.apply(_data_only(tenant.namespace, name, queue, around.bucket, pictures[0]))
+        tenant.apply(data_only(tenant.namespace, around.bucket, pictures, name=name, queueName=queue))
     together, deadline = 0, time.monotonic() + 10 * MINUTES
     with timed("two data sets in a queue for one"):
         while not all(_ready(tenant, name) for name in ("first", "second")):
@@ -73,23 +73,6 @@ def test_two_data_sets_in_a_queue_for_one_run_one_after_the_other(
             assert time.monotonic() < deadline, "not both were Ready in 10 minutes"
             time.sleep(0.5)
     assert together == 1
-
-
-def _data_only(namespace: str, name: str, queue: str, bucket: str, url: str) -> Object:
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": names.KIND,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "source": {"coco": {"annotations": f"{url}/{demo.ANNOTATIONS}"}},
-            "excludeClasses": [demo.OBJECT],
-            "selection": {"count": 24, "allowFewer": True},
-            "download": {"maxFailedPercent": 50},
-            "output": {"url": f"s3://{bucket}/negatives", "secretName": "s3-credentials"},
-            "ray": {"workers": 1},
-            "queueName": queue,
-        },
-    }
 
 
 def _ready(tenant: Tenant, name: str) -> bool:

@@ -130,8 +130,13 @@ class PodStatus(Object, frozen=True, kw_only=True):
     container_statuses: tuple[ContainerStatus, ...] = ()
 
 
+class PodSpec(Object, frozen=True, kw_only=True):
+    node_name: str = ""
+
+
 class Pod(Object, frozen=True, kw_only=True):
     metadata: ObjectMeta
+    spec: PodSpec = field(default_factory=PodSpec)
     status: PodStatus = field(default_factory=PodStatus)
 
 

@@ -14,6 +14,7 @@ from negset_operator.manifests.subject import Object, Subject
 
 USER: Final = 10001
 _WRITABLE: Final = "/tmp"  # noqa: S108 - the mount point of a volume of the pod's own
+_LOST_NODE: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _GPU: Final = "nvidia.com/gpu"
 
 
@@ -56,14 +57,26 @@ def _pod_spec(subject: Subject, container: Container, placement: Placement) -> O
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_container(subject, container)],
+        "tolerations": _tolerations(placement, subject.config.patience.lost_node_seconds),
         "volumes": _volumes(subject),
     }
     optional = {
         "imagePullSecrets": [{"name": name} for name in images.pull_secrets],
         "nodeSelector": dict(placement.node_selector),
-        "tolerations": [dict(toleration) for toleration in placement.tolerations],
     }
     return spec | {name: value for name, value in optional.items() if value}
+
+
+def _tolerations(placement: Placement, seconds: int) -> list[Object]:
+    """The administrator's, and for how long a pod stays on a node that does not answer, where these do not say it
+    (https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions).
+    """
+    given = [dict(toleration) for toleration in placement.tolerations]
+    keys = {toleration.get("key") for toleration in given}
+    lost = [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds} for key in _LOST_NODE if key not in keys
+    ]
+    return [*given, *lost]
 
 
 def _container(subject: Subject, container: Container) -> Object:

@@ -1,0 +1,54 @@
+"""The manifests that the tests apply."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pictures import Pictures
+from testbed import objects
+from testbed.images import ROOT
+from testbed.objects import Object
+
+from negset_api import names
+from negset_jobs.demo import dataset as demo
+
+EXAMPLE = "quick-start"
+
+
+def example(namespace: str, bucket: str, pictures: Pictures) -> Object:
+    """The shipped example, with the inputs and the bucket that are here in place of COCO's and the user's, and with a GPU asked for."""
+    (manifest,) = objects.read_objects(os.path.join(ROOT, "charts", "negset", "examples", f"{EXAMPLE}.yaml"))
+    annotations = {"annotations": pictures.annotations}
+    spec = manifest["spec"]
+    return {
+        **manifest,
+        "metadata": {"name": EXAMPLE, "namespace": namespace},
+        "spec": {
+            **spec,
+            "source": {"coco": annotations},
+            "excludeClasses": [demo.OBJECT],
+            "download": {"maxFailedPercent": 20},  # a few of the demo's links are dead, as everywhere
+            "output": {**spec["output"], "url": f"s3://{bucket}/negatives"},
+            "positives": {"coco": annotations},
+            "training": {**spec["training"], "gpusPerWorker": 1},
+        },
+    }
+
+
+def data_only(namespace: str, bucket: str, pictures: Pictures, *, name: str = "small", count: int = 24, **spec: Any) -> Object:
+    """The smallest data set: one worker, no training."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "source": {"coco": {"annotations": pictures.annotations}},
+            "excludeClasses": [demo.OBJECT],
+            "selection": {"count": count, "allowFewer": True},
+            "download": {"maxFailedPercent": 50},
+            "output": {"url": f"s3://{bucket}/negatives", "secretName": "s3-credentials"},
+            "ray": {"workers": 1},
+            **spec,
+        },
+    }
