@@ -95,7 +95,7 @@ class Writer:
 
     def _delete(self, namespace: str, deletion: Deletion) -> None:
         try:
-            self._client.delete(KINDS[deletion.kind], namespace, deletion.name, deletion.uid)
+            self._client.delete(KINDS[deletion.kind], namespace, deletion.name, deletion.uid, at_once=deletion.at_once)
         except ApiError as error:
             if error.status not in {NOT_FOUND, CONFLICT}:  # gone already, or another object has its name now
                 raise

@@ -46,6 +46,7 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, uns
         ended=status.end_time,
         failure=failure,
         obstacle=obstacle,
+        stranded=obstacles.stranded(pods),
         **_identity(job.metadata, owner_uid),
     )
 
@@ -78,6 +79,7 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         failure=failure,
         obstacle=obstacle,
         setback=setback,
+        stranded=obstacles.stranded(pods),
         **_identity(job.metadata, owner_uid),
     )
 

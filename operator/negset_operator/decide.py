@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from negset_api import names
@@ -73,21 +73,25 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         deletions=(
             *(_deletion(child, why) for children, why in leaving for child in children if not child.going),
             *(_companion_deletion(companion) for companion in unused if not companion.going),
+            *garbage.given_up(facts),
         ),
         switches=tuple(
             Switch(kind=child.kind, name=child.name, suspend=suspend) for child, suspend in suspension.to_switch(spec, progress)
         ),
         makings=making.makings(facts, subject, progress),
-        wake_after=_wake_after(progress, facts.now, keep),
+        wake_after=_wake_after(progress, facts, keep),
     )
 
 
-def _wake_after(progress: tuple[Progress, ...], now: datetime, keep: timedelta) -> float | None:
-    """Seconds until something changes without news: a retry is due, a silent child is looked at again, finished children are cleaned up."""
+def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta) -> float | None:
+    """Seconds until something changes without news: a retry is due, a silent child is looked at again, finished children are cleaned up, a pod is given up."""
+    now = facts.now
     moments = [each.retry_at for each in progress if each.phase is Phase.WAITING and each.retry_at is not None]
     ready = garbage.ready_since(progress)
     if ready is not None and now < ready + keep:
         moments.append(ready + keep)
+    if (lost := garbage.next_given_up(facts)) is not None:
+        moments.append(lost)
     silent = any(child.work in {Work.UNSEEN, Work.STARTING} for child in suspension.active(progress))
     waits = [max((moment - now).total_seconds(), 0.0) for moment in moments] + ([LOOK_AGAIN] if silent else [])
     return min(waits, default=None)

@@ -35,10 +35,13 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deletion(msgspec.Struct, frozen=True, kw_only=True):
+    """`at_once` does not wait for the node to say that the pod has ended."""
+
     kind: str
     name: str
     uid: str
     why: str
+    at_once: bool = False
 
 
 class Switch(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,15 @@ class Obstacle(Fact, frozen=True, kw_only=True):
     message: str
 
 
+class Stranded(Fact, frozen=True, kw_only=True):
+    """A pod that was told to leave a node that does not answer. `until` is when its time to end in peace is, or was, over."""
+
+    name: str
+    uid: str
+    node: str
+    until: datetime
+
+
 class Child(Fact, frozen=True, kw_only=True):
     """A RayJob or Job with our labels. `ended` is when it finished. `setback` is one line about a pod that failed and is being replaced."""
 
@@ -65,6 +74,7 @@ class Child(Fact, frozen=True, kw_only=True):
     failure: Failure | None = None
     obstacle: Obstacle | None = None
     setback: str = ""
+    stranded: tuple[Stranded, ...] = ()
     ours: bool = True
     revision: str = ""
     run: str = ""

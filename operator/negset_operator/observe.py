@@ -126,8 +126,6 @@ def _job(job: Job, pods: list[Pod], uid: str, now: datetime, warning_of: Callabl
 def _with_stuck_pod(child: Child, pods: list[Pod], now: datetime, warning_of: Callable[[ObjectMeta], str]) -> Child:
     if child.work not in {Work.UNSEEN, Work.STARTING} or child.obstacle is not None:
         return child
-    if child.kind == "Job" and (lost := obstacles.held_by_lost_node(pods, now, _STUCK_AFTER)):  # KubeRay makes new pods at once
-        return msgspec.structs.replace(child, obstacle=lost)
     pod = obstacles.stuck_pod(pods, now, _STUCK_AFTER)
     warning = warning_of(pod.metadata) if pod is not None else ""
     return msgspec.structs.replace(child, obstacle=obstacles.not_starting(pod, warning)) if pod is not None and warning else child

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from negset_operator.facts import Obstacle
+from negset_operator.facts import Obstacle, Stranded
 from negset_operator.kube.objects import Condition, ObjectMeta, Pod
 
 LONGEST_LINE: Final = 1000
@@ -44,17 +44,18 @@ def not_starting(pod: Pod, warning: str) -> Obstacle:
     return Obstacle(reason="PodNotStarting", message=f"Pod {pod.metadata.name} does not start: {one_line(warning)}")
 
 
-def held_by_lost_node(pods: Iterable[Pod], now: datetime, after: timedelta) -> Obstacle | None:
-    """A pod that should have been gone for this long: its node does not answer, and nobody can know whether it still writes."""
-    for pod in pods:
-        end = pod.metadata.deletion_timestamp  # when its time to end in peace is over
-        if end is not None and now > end + after:
-            message = (
-                f"Pod {pod.metadata.name} should have ended at {end:%H:%M:%S} UTC, and its node {pod.spec.node_name} does not say that it has. Its work goes on elsewhere "
-                f"when the node is back or removed (kubectl delete node {pod.spec.node_name})."
-            )
-            return Obstacle(reason="NodeLost", message=message)
-    return None
+def stranded(pods: Iterable[Pod]) -> tuple[Stranded, ...]:
+    """The pods that Kubernetes wants to be gone because their node does not answer. They stay until that node, or whoever removes it, says that they are."""
+    return tuple(
+        Stranded(name=pod.metadata.name, uid=pod.metadata.uid, node=pod.spec.node_name, until=pod.metadata.deletion_timestamp)
+        for pod in pods
+        if pod.metadata.deletion_timestamp is not None and any(_by_taint(condition) for condition in pod.status.conditions)
+    )
+
+
+def _by_taint(condition: Condition) -> bool:
+    # https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+    return condition.type == "DisruptionTarget" and condition.status == "True" and condition.reason == "DeletionByTaintManager"
 
 
 def of_pods(pods: Iterable[Pod]) -> Obstacle | None:

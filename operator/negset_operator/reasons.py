@@ -29,6 +29,7 @@ RETRYING: Final = "Retrying"
 NOT_APPLIED: Final = "NotApplied"  # the API server refused or could not be reached
 CHILD_REFUSED: Final = "ChildRefused"  # quota, admission or validation refused an object of ours
 KUBERAY_MISSING: Final = "KubeRayMissing"
+NODE_LOST: Final = "NodeLost"
 # An obstacle of a child keeps the name that Kubernetes gave it: ImagePullBackOff, Unschedulable, PodRefused, NotPickedUp, …
 
 # --- Reasons: somebody has to act ---------------------------------------------------------------------------------------------------------

@@ -112,6 +112,7 @@ OPERATOR = {
     "create rayjobs.ray.io": True,
     "create jobs.batch": True,
     "list pods": True,
+    "delete pods": True,
     "get secrets": False,
     "list secrets": False,
     "create negativedatasets.negset.dev": False,

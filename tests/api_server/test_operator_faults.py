@@ -22,7 +22,7 @@ RULES = [
     {"apiGroups": ["negset.dev"], "resources": ["negativedatasets", "negativedatasets/status"], "verbs": ["get", "list", "watch", "patch"]},
     {"apiGroups": ["ray.io"], "resources": ["rayjobs"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "delete"]},
     {
         "apiGroups": [""],
         "resources": ["configmaps", "serviceaccounts", "services"],

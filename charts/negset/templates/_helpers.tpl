@@ -90,10 +90,10 @@ Kubernetes lets nobody grant what they do not have.
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
-# Why a child does not start: its pods say it, or an event does.
+# Why a child does not start: its pods say it, or an event does. A pod of a Ray cluster whose node is lost is given up, since KubeRay waits for it for ever.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [list, create]

@@ -107,9 +107,18 @@ class Client:
         query = [("fieldManager", names.OPERATOR_FIELD_MANAGER)]
         return self._decoded("PATCH", kind.path(namespace, name, subresource), as_type, body=patch, query=query, content_type=MERGE)
 
-    def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Deletes the object with this uid and no other of the same name. It stays visible until everything it owns is gone."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
+    def delete(self, kind: Kind, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
+        """Deletes the object with this uid and no other of the same name. It stays visible until everything it owns is gone; a pod, until its node says that it
+        has ended, or with `at_once` no longer (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced).
+        """
+        body: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Foreground",
+            "preconditions": {"uid": uid},
+        }
+        if at_once:
+            body["gracePeriodSeconds"] = 0
         self._call("DELETE", kind.path(namespace, name), body=body)
 
     # --- many objects -------------------------------------------------------------------------------------------------------------------

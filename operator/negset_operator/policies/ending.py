@@ -11,7 +11,7 @@ from negset_operator.decision import Decision, Deletion, Making
 from negset_operator.facts import Facts, Failure, Fault, Work
 from negset_operator.manifests import companions, job
 from negset_operator.manifests.subject import Subject
-from negset_operator.policies import verdict
+from negset_operator.policies import garbage, verdict
 from negset_operator.policies.making import outdated
 from negset_operator.policies.steps import DELETE
 
@@ -44,7 +44,12 @@ def decide(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decisio
             for child in writers
             if not child.going
         )
-        return Decision(outlook=verdict.reconciling(reasons.DELETING_DATA, message, stage=STAGE), deletions=going)
+        lost = garbage.next_given_up(facts)
+        return Decision(
+            outlook=verdict.reconciling(reasons.DELETING_DATA, message, stage=STAGE),
+            deletions=(*going, *garbage.given_up(facts)),
+            wake_after=(lost - facts.now).total_seconds() if lost is not None else None,
+        )
     return _delete_data(facts, spec, subject)
 
 

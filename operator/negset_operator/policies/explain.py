@@ -9,7 +9,8 @@ import msgspec
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Patience
-from negset_operator.facts import Fault, Work
+from negset_operator.facts import Child, Fault, Work
+from negset_operator.policies import garbage
 from negset_operator.policies.steps import Phase, Progress
 
 _STALLED_REASON: Final = {Fault.INPUT: reasons.INPUT_REFUSED, Fault.REFUSED: reasons.CHILD_REFUSED}
@@ -74,12 +75,22 @@ def _explain_active(progress: Progress, spec: NegativeDatasetSpec) -> tuple[str,
         if child.work is Work.SUSPENDED:
             return reasons.SUSPENDED, f"{who} is suspended."
         return reasons.SUSPENDING, f"{who} is being stopped."
+    if child.stranded:
+        return reasons.NODE_LOST, _explain_lost_node(child)
     if child.obstacle is not None:
         return child.obstacle.reason, child.obstacle.message
     if child.suspended and spec.queue_name and child.work is not Work.RUNNING:
         return reasons.QUEUED, f"{who} waits for its turn in the queue {spec.queue_name}."
     reason, doing = (reasons.RUNNING, "running") if child.work is Work.RUNNING else (reasons.STARTING, "starting")
     return reason, f"{who} is {doing}." + (f" {child.setback}" if child.setback else "")
+
+
+def _explain_lost_node(child: Child) -> str:
+    pod = child.stranded[0]
+    said = f"Node {pod.node} does not answer, and pod {pod.name} of {child.kind} {child.name} was on it."
+    if child.kind == "RayJob":
+        return f"{said} It is given up at {garbage.given_up_at(pod):%H:%M:%S} UTC, and another takes its place."
+    return f"{said} Another takes its place when the node is back or removed (kubectl delete node {pod.node}): two must not write the same checkpoints."
 
 
 def _sentence(text: str) -> str:

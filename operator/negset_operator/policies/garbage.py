@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Final
 
-from negset_operator.facts import Child, Companion, Facts, Work
+from negset_operator.decision import Deletion
+from negset_operator.facts import Child, Companion, Facts, Stranded, Work
 from negset_operator.policies.steps import Phase, Progress
+
+_LOST_AFTER: Final = timedelta(seconds=20)
+"""A node that answers needs a moment to say that a pod has ended."""
 
 
 def superseded(facts: Facts) -> tuple[Child, ...]:
@@ -27,6 +32,29 @@ def outlived(progress: tuple[Progress, ...], children: Iterable[Child], now: dat
     return tuple(child for child in children if child.ours and child.work.finished and child is not last)
 
 
+def given_up(facts: Facts) -> tuple[Deletion, ...]:
+    """Pods of Ray clusters that a lost node holds for good. KubeRay makes no other in the place of one that is still on its way out.
+
+    A node that is only cut off may go on writing meanwhile; with shards that does no harm, since only one attempt's marker counts. A training pod stays: two of them
+    would write the same checkpoints.
+    """
+    return tuple(
+        Deletion(kind="Pod", name=pod.name, uid=pod.uid, why=f"its node {pod.node} does not answer", at_once=True)
+        for pod in _stranded(facts)
+        if facts.now >= given_up_at(pod)
+    )
+
+
+def next_given_up(facts: Facts) -> datetime | None:
+    """When the next such pod counts as lost, if one will."""
+    return min((at for pod in _stranded(facts) if (at := given_up_at(pod)) > facts.now), default=None)
+
+
+def given_up_at(pod: Stranded) -> datetime:
+    """When a pod counts as lost with its node."""
+    return pod.until + _LOST_AFTER
+
+
 def ready_since(progress: tuple[Progress, ...]) -> datetime | None:
     """When the last step ended; None while anything is left to do."""
     last = progress[-1].child
@@ -43,3 +71,7 @@ def unused(companions: Iterable[Companion], wanted: frozenset[tuple[str, str]], 
         for companion in companions
         if companion.ours and (companion.kind, companion.name) not in wanted and not (companion.run and companion.run in runs)
     )
+
+
+def _stranded(facts: Facts) -> Iterable[Stranded]:
+    return (pod for child in facts.children if child.ours and child.kind == "RayJob" for pod in child.stranded)

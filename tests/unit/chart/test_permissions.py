@@ -51,7 +51,7 @@ def test_nobody_may_run_or_enter_a_pod(values):
     for role in roles_of(render(values)):
         found = granted(role)
         assert not {("", "pods/exec"), ("", "pods/attach"), ("", "pods/portforward"), ("", "pods/ephemeralcontainers")} & found.keys()
-        assert found.get(("", "pods"), set()) <= {"get", "list", "watch"}
+        assert found.get(("", "pods"), set()) <= {"get", "list", "watch", "delete"}
 
 
 def test_without_watch_namespaces_the_role_is_cluster_wide():

@@ -14,7 +14,7 @@ from negset_operator import naming
 from negset_operator.config import Config
 from negset_operator.decide import decide
 from negset_operator.decision import Decision
-from negset_operator.facts import Child, Companion, Facts, Failure, Fault, Obstacle, Work
+from negset_operator.facts import Child, Companion, Facts, Failure, Fault, Obstacle, Stranded, Work
 from negset_operator.kube.objects import Dataset, ObjectMeta, OwnerReference
 from negset_operator.observe import read_spec
 from negset_operator.policies.steps import plan
@@ -106,6 +106,7 @@ class Scene:
         fault: Fault | None = None,
         message: str = "",
         obstacle: Obstacle | None = None,
+        stranded: tuple[Stranded, ...] = (),
         suspended: bool = False,
         ours: bool = True,
         going: bool = False,
@@ -131,6 +132,7 @@ class Scene:
                 ended=self.now - ended if work.finished else None,
                 failure=failure,
                 obstacle=obstacle,
+                stranded=stranded,
                 ours=ours,
                 revision=revision_label or self.revision,
                 run=run,

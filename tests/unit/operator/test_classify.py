@@ -287,3 +287,20 @@ def test_a_child_is_ours_by_its_owners_uid():
     assert job({}).ours
     item = msgspec.convert({"metadata": {**META, "ownerReferences": [{"uid": "other"}]}}, Job, strict=False)
     assert not classify.job(item, (), OWNER).ours
+
+
+@pytest.mark.parametrize(
+    ("deleted", "condition", "node"),
+    [
+        pytest.param(True, {"type": "DisruptionTarget", "reason": "DeletionByTaintManager"}, "node-7", id="its node does not answer"),
+        pytest.param(False, {"type": "DisruptionTarget", "reason": "DeletionByTaintManager"}, None, id="it may still stay"),
+        pytest.param(True, {"type": "DisruptionTarget", "reason": "PreemptionByScheduler"}, None, id="it makes room for another"),
+        pytest.param(True, {"type": "Ready", "reason": ""}, None, id="somebody deleted it"),
+    ],
+)
+def test_a_pod_is_stranded_when_kubernetes_wants_it_gone_because(deleted, condition, node):
+    meta = {"name": "pod-1", "uid": "u", **({"deletionTimestamp": "2026-03-01T12:00:30Z"} if deleted else {})}
+    status = {"phase": "Running", "conditions": [condition | {"status": "True"}]}
+    pod = msgspec.convert({"metadata": meta, "spec": {"nodeName": "node-7"}, "status": status}, Pod, strict=False)
+    found = ray_job({"jobDeploymentStatus": "Running"}, pods=(pod,)).stranded
+    assert [each.node for each in found] == ([node] if node else [])
