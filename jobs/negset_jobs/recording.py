@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from negset_api import names
-from negset_api.errors import WorkFailed
+from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.spec import NegativeDataset, NegativeDatasetSpec
 from negset_api.values import Outcome, Plan, Records, ShardPlan, ShardResult, digest, encode
 from negset_jobs import on_ray
@@ -31,7 +31,7 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
 ) -> Records:
     """Downloads the planned negatives and writes records/, manifest.parquet and, last, the marker.
 
-    Raises `WorkFailed` where more than `maxFailedPercent` failed: then manifest.parquet is written, to see what happened, and the marker is not. What is stored
+    Raises as `check_budget` where more than `maxFailedPercent` failed: then manifest.parquet is written, to see what happened, and the marker is not. What is stored
     stays; the next run asks again for what failed.
     """
     spec = dataset.spec
@@ -106,11 +106,15 @@ def count_outcomes(results: Iterable[ShardResult]) -> Counter[Outcome]:
 
 
 def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, field: str) -> None:
-    """Raises `WorkFailed` with the counts and the three commonest reasons where more pictures failed than `maxFailedPercent` allows, or all of them."""
+    """Raises an error with the counts and the three commonest reasons where more pictures failed than `maxFailedPercent` allows, or all of them: `InvalidInput` where asking
+    again could not change that, since too many failures are no passing ones, else `WorkFailed`.
+    """
     outcomes = count_outcomes(results)
     planned, stored = outcomes.total(), outcomes[Outcome.STORED]
     if stored and not _over_budget(results, spec):
         return
+    passing = sum(count for outcome, count in outcomes.items() if outcome.transient)
+    hopeless = stored + passing == 0 or _exceeds(planned - stored - passing, planned, spec)
     del outcomes[Outcome.STORED]
     examples = {image.outcome: image for result in reversed(results) for image in reversed(result.results)}
     reasons = "; ".join(
@@ -118,13 +122,17 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
     )
     share = "none of the" if not stored else f"{planned - stored} of the"
     verb = "could be stored" if not stored else "could not be stored"
-    raise WorkFailed(f"{share} {planned} planned pictures {verb}, {field} allows {spec.download.max_failed_percent}%: {reasons}")
+    error = InvalidInput if hopeless else WorkFailed
+    raise error(f"{share} {planned} planned pictures {verb}, {field} allows {spec.download.max_failed_percent}%: {reasons}")
 
 
 def _over_budget(results: Iterable[ShardResult], spec: NegativeDatasetSpec) -> bool:
     outcomes = count_outcomes(results)
-    failed = outcomes.total() - outcomes[Outcome.STORED]
-    return failed * 100 > spec.download.max_failed_percent * outcomes.total()
+    return _exceeds(outcomes.total() - outcomes[Outcome.STORED], outcomes.total(), spec)
+
+
+def _exceeds(failed: int, planned: int, spec: NegativeDatasetSpec) -> bool:
+    return failed * 100 > spec.download.max_failed_percent * planned
 
 
 def _stored(results: Iterable[ShardResult]) -> Iterable[tuple[str, str]]:

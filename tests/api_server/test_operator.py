@@ -189,7 +189,9 @@ def test_a_failed_data_job_is_tried_again_and_a_wrong_input_is_not(api_server, h
         eventually("the second attempt", lambda: hand.ray_jobs() == [name, f"{name}-a2"])
         hand.ray_status(f"{name}-a2", "Failed", "FAILED", reason="AppFailed", message=log.format(2, "unknown class cars"))
         eventually("stalled", lambda: hand.reason() == "InputRefused")
-        assert hand.condition("Stalled")["message"] == f"RayJob {name}-a2 says that its input is wrong: negset: unknown class cars"
+        assert hand.condition("Stalled")["message"] == (
+            f"RayJob {name}-a2 says that its input is wrong: negset: unknown class cars. To have it tried as it is, delete RayJob {name}-a2."
+        )
         assert hand.ray_jobs() == [name, f"{name}-a2"]
 
 

@@ -84,6 +84,7 @@ def release(around: Surroundings, client: DynamicClient, tmp_path_factory: pytes
     """The chart, installed in a namespace of its own that enforces "restricted". Returns the namespace."""
     values = {
         "image": {"repository": f"{around.images}/operator", "tag": around.tag},
+        "podAnnotations": {"tests.negset.dev/session": secrets.token_hex(4)},  # new pods: the image behind the same tag may be another
         "jobs": {"image": {"repository": f"{around.images}/jobs", "tag": around.tag}},
         "trainer": {"image": {"repository": f"{around.images}/trainer", "tag": around.tag}},
         "config": {
@@ -122,7 +123,7 @@ def pictures(around: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def many_pictures(around: Surroundings, tmp_path: pathlib.Path) -> Iterator[Pictures]:
     """A data set of three shards, whose download can be held in its middle."""
-    with serve(around.address, str(tmp_path), with_object=10, without_object=300) as served:
+    with serve(around.address, str(tmp_path), with_object=40, without_object=300) as served:
         yield served
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
-from datasets import data_only
+from datasets import EXAMPLE, data_only, example
 from pictures import Pictures
 from tenant import Tenant
 from testbed import addons, cluster, objects
@@ -55,16 +55,37 @@ def test_killing_the_operator_and_the_api_server_again_and_again_makes_nothing_t
     assert len(list(tenant.children(RAY_JOB))) == 1
 
 
-def test_suspending_stops_every_pod_and_resuming_finishes(tenant: Tenant, small: Object, timed: Timed) -> None:
-    tenant.apply(small)
-    objects.wait_for("its RayJob is there", lambda: list(tenant.children(RAY_JOB)), seconds=60)
-    tenant.apply({**small, "spec": {**small["spec"], "suspend": True}})
-    with timed("small: suspended, until no pod is left"):
-        objects.wait_for("no pod is left", lambda: not list(tenant.children(("v1", "Pod"))), seconds=3 * MINUTES)
-    ready = next(entry for entry in tenant.dataset("small")["status"]["conditions"] if entry["type"] == "Ready")
-    assert (ready["status"], ready["reason"]) == ("False", "Suspended")
-    tenant.apply(small)
-    tenant.wait_for_ready("small", 10 * MINUTES, timed)
+def test_suspending_and_resuming_at_every_stage_loses_nothing(
+    tenant: Tenant, around: Surroundings, release: str, many_pictures: Pictures, timed: Timed
+) -> None:
+    wanted = example(tenant.namespace, around.bucket, many_pictures)
+    training = {**wanted["spec"]["training"], "steps": 300, "hardNegativeMining": {"rounds": 2}}
+    wanted = {**wanted, "spec": {**wanted["spec"], "selection": {"count": 300, "allowFewer": True}, "training": training}}
+
+    many_pictures.hold_after(IMAGES_PER_SHARD + 20)
+    tenant.apply(wanted)
+    with timed("until the second shard is being downloaded"):
+        many_pictures.wait_until_held(3 * MINUTES)
+    stored = list(many_pictures.asked)[:IMAGES_PER_SHARD]
+    _suspend(tenant, wanted, timed)
+    many_pictures.release()
+    tenant.apply(wanted)
+
+    with timed("until the first round has trained for 30 steps"):
+        before = objects.wait_for("30 steps", lambda: _step(tenant, 30), seconds=5 * MINUTES)
+    assert {name: many_pictures.asked[name] for name in stored} == dict.fromkeys(stored, 1)
+    _suspend(tenant, wanted, timed)
+    tenant.apply(wanted)
+    with timed("until the round goes on"):
+        after = objects.wait_for("a later step", lambda: _step(tenant, before + 1), seconds=5 * MINUTES)
+    assert before < after <= 300
+
+    with timed("until the mining runs"):
+        objects.wait_for("the mining runs", lambda: _doing(tenant) == "Mining after round 1 of 2", seconds=5 * MINUTES)
+    _suspend(tenant, wanted, timed)
+    tenant.apply(wanted)
+    finished = tenant.wait_for_ready(EXAMPLE, 10 * MINUTES, timed)
+    assert [each["round"] for each in finished["status"]["rounds"]] == [1, 2]
 
 
 def test_a_quota_that_is_used_up_is_named_within_a_minute(tenant: Tenant, small: Object, timed: Timed) -> None:
@@ -168,6 +189,28 @@ def test_a_node_lost_with_the_whole_ray_cluster_in_the_middle_of_the_download_co
     many_pictures.release()
     tenant.wait_for_ready("small", 10 * MINUTES, timed)
     assert {name: many_pictures.asked[name] for name in stored} == dict.fromkeys(stored, 1)
+
+
+def _suspend(tenant: Tenant, manifest: Object, timed: Timed) -> None:
+    """Suspends a data set, and waits until none of its pods is left."""
+    name = manifest["metadata"]["name"]
+    tenant.apply({**manifest, "spec": {**manifest["spec"], "suspend": True}})
+    with timed(f"{name}: suspended, until no pod is left"):
+        objects.wait_for("no pod is left", lambda: not list(tenant.children(POD)), seconds=3 * MINUTES)
+    suspended = lambda: objects.condition(tenant.dataset(name), "Ready", "reason") == "Suspended"  # noqa: E731
+    objects.wait_for("the condition says Suspended", suspended, seconds=30)
+
+
+def _step(tenant: Tenant, least: int) -> int:
+    """The training step that the status tells, 0 while that is less than `least`."""
+    step = int(((tenant.dataset(EXAMPLE).get("status") or {}).get("progress") or {}).get("step") or 0)
+    return step if step >= least else 0
+
+
+def _doing(tenant: Tenant) -> str:
+    status = tenant.dataset(EXAMPLE)["status"]
+    running = any(entry["type"] == "Ready" and entry["reason"] == "Running" for entry in status["conditions"])
+    return status["stage"] if running else ""
 
 
 def _said(tenant: Tenant, words: str) -> str:

@@ -13,9 +13,11 @@ from kubernetes.dynamic.exceptions import ResourceNotFoundError
 from pictures import Pictures
 from tenant import Tenant
 from testbed import objects
+from testbed.objects import Object
 from testbed.surroundings import Surroundings
 
 from negset_api import names
+from negset_jobs.selection.sharding import IMAGES_PER_SHARD
 
 Timed = Callable[[str], AbstractContextManager[None]]
 MINUTES = 60
@@ -48,15 +50,17 @@ def queue(client: DynamicClient, tenant: Tenant) -> Iterator[str]:
                 "metadata": {"name": name},
                 "spec": {
                     "namespaceSelector": {},
+                    "preemption": {"withinClusterQueue": "LowerPriority"},
                     "resourceGroups": [{"coveredResources": ["cpu", "memory"], "flavors": [{"name": name, "resources": quota}]}],
                 },
             },
+            {"apiVersion": KUEUE, "kind": "WorkloadPriorityClass", "metadata": {"name": name}, "value": 1000},
             {"apiVersion": KUEUE, "kind": "LocalQueue", "metadata": {"name": "team", "namespace": name}, "spec": {"clusterQueue": name}},
         ],
     )
     yield "team"
     tenant.kubectl("delete", f"{names.PLURAL}", "--all", "--timeout=120s")
-    tenant.kubectl("delete", f"clusterqueue/{name}", f"resourceflavor/{name}", "--timeout=60s")
+    tenant.kubectl("delete", f"clusterqueue/{name}", f"resourceflavor/{name}", f"workloadpriorityclass/{name}", "--timeout=60s")
 
 
 def test_two_data_sets_in_a_queue_for_one_run_one_after_the_other(
@@ -73,6 +77,52 @@ def test_two_data_sets_in_a_queue_for_one_run_one_after_the_other(
             assert time.monotonic() < deadline, "not both were Ready in 10 minutes"
             time.sleep(0.5)
     assert together == 1
+
+
+def test_a_data_set_that_has_to_make_room_goes_on_afterwards_with_what_it_had_stored(
+    tenant: Tenant, queue: str, around: Surroundings, many_pictures: Pictures, timed: Timed
+) -> None:
+    many_pictures.hold_after(IMAGES_PER_SHARD + 20)
+    tenant.apply(data_only(tenant.namespace, around.bucket, many_pictures, count=300, queueName=queue))
+    many_pictures.wait_until_held(3 * MINUTES)
+    stored = list(many_pictures.asked)[:IMAGES_PER_SHARD]
+
+    tenant.apply(_urgent(tenant.namespace, queue, f"{around.images}/jobs:{around.tag}"))
+    with timed("until the data set has made room for an urgent job"):
+        said = lambda: objects.condition(tenant.dataset("small"), "Ready", "reason") == "Queued"  # noqa: E731
+        objects.wait_for("the condition says Queued", said, seconds=2 * MINUTES)
+    assert tenant.dataset("small")["status"]["stage"] == "Queued"
+    many_pictures.release()
+    with timed("until the urgent job is done"):
+        tenant.kubectl("wait", "--for=condition=complete", "job/urgent", "--timeout=180s")
+    tenant.wait_for_ready("small", 10 * MINUTES, timed)
+    assert len(list(tenant.children(RAY_JOB))) == 1
+    assert {name: many_pictures.asked[name] for name in stored} == dict.fromkeys(stored, 1)
+
+
+def _urgent(namespace: str, queue: str, image: str) -> Object:
+    """A Job of somebody else's, of a higher priority, that needs what the data set has."""
+    labels = {"kueue.x-k8s.io/queue-name": queue, "kueue.x-k8s.io/priority-class": namespace}
+    restricted = {
+        "allowPrivilegeEscalation": False,
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    container = {
+        "name": "urgent",
+        "image": image,
+        "command": ["sleep", "5"],
+        "resources": {"requests": {"cpu": "200m", "memory": "64Mi"}},
+        "securityContext": restricted,
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "urgent", "namespace": namespace, "labels": labels},
+        "spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
+    }
 
 
 def _ready(tenant: Tenant, name: str) -> bool:

@@ -135,7 +135,7 @@ def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(serv
         return web.Response(status=403)
 
     server.answer("/15.jpg", forbidden)
-    with pytest.raises(WorkFailed) as raised:
+    with pytest.raises(InvalidInput) as raised:
         stage(store, plan_of(urls, shards=4))
     assert str(raised.value) == (
         "3 of the 20 planned pictures could not be stored, spec.download.maxFailedPercent allows 5%: "
@@ -162,7 +162,7 @@ def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(serv
 
 def test_a_server_that_has_nothing_is_one_clear_line(server, tmp_path, ray_session):
     store = Store(str(tmp_path))
-    with pytest.raises(WorkFailed) as raised:
+    with pytest.raises(InvalidInput) as raised:
         stage(store, plan_of([f"{server.url}/{index}.jpg" for index in range(6)], shards=2), maxFailedPercent=100)
     assert str(raised.value) == (
         "none of the 6 planned pictures could be stored, spec.download.maxFailedPercent allows 100%: 6 not_found (image 0: HTTP 404 Not Found)"

@@ -135,7 +135,7 @@ def test_a_second_run_asks_again_only_for_what_failed(server: CountingServer, tm
     planned = json.loads(negset("plan", document, tmp_path, "--json").stdout)["imageIds"]
     server.missing = {f"{number:012d}.jpg" for number in planned[:5]}
     failed = negset("run", document, tmp_path)
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     assert failed.stderr.splitlines()[-1].startswith(
         "negset: 5 of the 20 planned pictures could not be stored, spec.download.maxFailedPercent allows 5%"
     )

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.conftest import ROOT
 
 from negset_api import names
-from negset_api.errors import InvalidInput, WorkFailed
+from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
 from negset_api.values import Positives, decode, encode
 from negset_jobs import on_ray
@@ -389,7 +389,9 @@ def test_too_many_missing_pictures_are_refused_and_a_second_run_asks_for_them_ag
     for path in sorted(pictures.iterdir())[::2]:
         path.rename(kept / path.name)
     source = {"coco": {**coco, "imageUrl": f"{pictures}/{{file_name}}"}}
-    with pytest.raises(WorkFailed, match=r"planned pictures could not be stored, spec\.download\.maxFailedPercent allows 5%: .*not_found"):
+    with pytest.raises(
+        InvalidInput, match=r"planned pictures could not be stored, spec\.download\.maxFailedPercent allows 5%: .*not_found"
+    ):
         make(tmp_path / "out", source)
     assert not Store(str(tmp_path / "out")).exists(names.POSITIVES)
     for path in kept.iterdir():

@@ -66,7 +66,8 @@ class _Request(NamedTuple):
 def positives_stage(store: Store, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress) -> Positives:
     """Stores the positives of a data set whose plan is made, and returns what was stored.
 
-    Raises `InvalidInput` where they cannot be used, and `WorkFailed` where more than `maxFailedPercent` of the pictures could not be stored, or none of a subset.
+    Raises `InvalidInput` where they cannot be used, as `check_budget` where more than `maxFailedPercent` of the pictures could not be stored, and `WorkFailed` where none of a
+    subset was.
     """
     spec = dataset.spec
     assert spec.positives is not None

@@ -62,7 +62,7 @@ def _explain_failure(progress: Progress, patience: Patience) -> tuple[str, str]:
         counted = f" {progress.failures} of {patience.attempts} attempts have failed." if progress.failures else ""
         return reasons.RETRYING, f"{_sentence(failure.message)}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
     if failure.fault in _STALLED_REASON:
-        return _STALLED_REASON[failure.fault], failure.message
+        return _STALLED_REASON[failure.fault], f"{_sentence(failure.message)} To have it tried as it is, delete {child.kind} {child.name}."
     tried = f" All {progress.failures} attempts have failed." if progress.failures > 1 else ""
     return reasons.ATTEMPTS_EXHAUSTED, f"{_sentence(failure.message)}{tried} To have it tried again, delete {child.kind} {child.name}."
 

@@ -64,10 +64,10 @@ def get(client: DynamicClient, path: str) -> Object:
     return answer
 
 
-def condition(item: Object, kind: str) -> str | None:
-    """The status ("True", "False", "Unknown") of an object's condition, or None where it has no such condition."""
+def condition(item: Object, kind: str, field: str = "status") -> str | None:
+    """The status ("True", "False", "Unknown") of an object's condition, or another field of it; None where it has no such condition."""
     conditions = (item.get("status") or {}).get("conditions") or ()
-    return next((entry["status"] for entry in conditions if entry["type"] == kind), None)
+    return next((entry[field] for entry in conditions if entry["type"] == kind), None)
 
 
 def find(client: DynamicClient, api_version: str, kind: str, name: str, namespace: str | None = None) -> Object | None:

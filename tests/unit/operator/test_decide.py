@@ -201,12 +201,12 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         lambda: nothing_but_data().with_child(
             "data", Work.FAILED, fault=Fault.INPUT, message="RayJob d says that its input is wrong: cars?"
         ),
-        (False, "InputRefused", "RayJob d says that its input is wrong: cars?"),
+        (False, "InputRefused", "RayJob d says that its input is wrong: cars? To have it tried as it is, delete RayJob {data}."),
         "Stalled",
     ),
     "a job that its controller refuses": (
         lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.REFUSED, message="KubeRay refuses RayJob d: too long"),
-        (False, "ChildRefused", "KubeRay refuses RayJob d: too long"),
+        (False, "ChildRefused", "KubeRay refuses RayJob d: too long. To have it tried as it is, delete RayJob {data}."),
         "Stalled",
     ),
     "a changed spec": (
