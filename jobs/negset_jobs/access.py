@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
+from negset_api import names
 from negset_api.errors import InvalidInput
 
-LOCAL_SCHEMES: Final = frozenset({"", "file", "local"})
 WEB_SCHEMES: Final = frozenset({"http", "https"})
 STORE_SCHEMES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "hdfs", "webhdfs", "sftp", "memory"})
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*")
@@ -39,12 +39,12 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
         """Raises `InvalidInput`, naming `field`, where the URL's scheme is unknown or is not allowed here. Looks at every link of a chained URL."""
         for part in links(url):
             scheme = scheme_of(part)
-            if scheme in LOCAL_SCHEMES and not self.local_files and part not in _ARCHIVE_SCHEMES:
+            if scheme in names.LOCAL_SCHEMES and not self.local_files and part not in _ARCHIVE_SCHEMES:
                 raise InvalidInput(
                     f"{field}: expected an http(s) or object storage URL, got the local path {url!r}; local paths work on a laptop only"
                 )
-            if scheme not in LOCAL_SCHEMES | WEB_SCHEMES | STORE_SCHEMES | _ARCHIVE_SCHEMES:
-                known = ", ".join(sorted((LOCAL_SCHEMES | WEB_SCHEMES | STORE_SCHEMES | _ARCHIVE_SCHEMES) - {""}))
+            if scheme not in names.LOCAL_SCHEMES | WEB_SCHEMES | STORE_SCHEMES | _ARCHIVE_SCHEMES:
+                known = ", ".join(sorted((names.LOCAL_SCHEMES | WEB_SCHEMES | STORE_SCHEMES | _ARCHIVE_SCHEMES) - {""}))
                 raise InvalidInput(f"{field}: unknown URL scheme {scheme!r} in {url!r}; known are {known}")
 
 

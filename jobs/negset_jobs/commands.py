@@ -121,7 +121,7 @@ def job(options: argparse.Namespace) -> int:
                 pipeline.report(opened, progress)
         case "train":
             pipeline.train(opened, options.round, progress)
-            if options.cluster and options.round == opened.rounds[-1]:
+            if options.cluster and options.round == opened.rounds[-1] and _is_chief():
                 pipeline.report(opened, progress)
         case "mine":
             _mine(opened, options.round, progress)
@@ -207,8 +207,13 @@ def _access(options: argparse.Namespace) -> Access:
 
 
 def _status_writer(dataset: NegativeDataset, options: argparse.Namespace) -> StatusWriter | None:
-    """The way to the object's status, on a cluster."""
-    return StatusWriter(dataset.metadata) if options.cluster else None
+    """The way to the object's status, on a cluster. Of several training pods one tells."""
+    return StatusWriter(dataset.metadata) if options.cluster and _is_chief() else None
+
+
+def _is_chief() -> bool:
+    """Whether this process is the first of the training's workers, or the only one (https://www.tensorflow.org/guide/distributed_training#TF_CONFIG)."""
+    return bool(json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index", 0) == 0)
 
 
 def _plan_as_json(value: Plan) -> dict[str, Any]:

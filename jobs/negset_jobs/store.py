@@ -28,8 +28,9 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
-from negset_jobs.access import LOCAL_SCHEMES, WEB_SCHEMES, Access, links, scheme_of
+from negset_jobs.access import WEB_SCHEMES, Access, links, scheme_of
 
 log = logging.getLogger(__name__)
 
@@ -282,7 +283,7 @@ def expand(url: str, access: Access, field: str) -> list[str]:
         matches = sorted(fs.glob(path))
     if not matches:
         raise InvalidInput(f"{field}: expected files matching {url!r}, found none")
-    return [str(fs.unstrip_protocol(match)) if scheme_of(url) not in LOCAL_SCHEMES else str(match) for match in matches]
+    return [str(fs.unstrip_protocol(match)) if scheme_of(url) not in names.LOCAL_SCHEMES else str(match) for match in matches]
 
 
 def _options(url: str, access: Access) -> dict[str, Any]:

@@ -34,6 +34,8 @@ JOBS_FIELD_MANAGER: Final = "negset-jobs"
 MANIFEST_FILE: Final = "/etc/negset/dataset.yaml"
 PIPELINE_CONFIG_FILE: Final = "/etc/negset-pipeline/pipeline.config"
 PIPELINE_CONFIG_VARIABLE: Final = "NEGSET_PIPELINE_CONFIG"
+LOCAL_SCHEMES: Final = frozenset({"", "file", "local"})
+"""What a URL begins with that names a file of the machine itself: a laptop's, and never a cluster's."""
 """The environment variable that holds the path of a mounted pipeline.config, where `training.pipelineConfig` names a ConfigMap."""
 
 # The sets that a plan divides the pictures into. Held-out pictures are never trained on; they only measure.

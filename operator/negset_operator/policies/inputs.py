@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
+from negset_api import names
 from negset_api.errors import Problem
 from negset_api.spec import NegativeDatasetSpec
-
-_LOCAL: Final = frozenset({"file", "local"})
 
 
 def local_paths(spec: NegativeDatasetSpec) -> tuple[Problem, ...]:
@@ -23,7 +21,7 @@ def local_paths(spec: NegativeDatasetSpec) -> tuple[Problem, ...]:
 def _is_local(url: str) -> bool:
     """Whether the last link of a (chained) URL, the one that says where the bytes are, is a path."""
     scheme, separator, _ = url.rpartition("::")[2].partition("://")
-    return not separator or scheme.lower() in _LOCAL
+    return (scheme.lower() if separator else "") in names.LOCAL_SCHEMES
 
 
 def _urls(spec: NegativeDatasetSpec) -> Iterator[tuple[str, str]]:
