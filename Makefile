@@ -55,7 +55,9 @@ cluster-down: setup ## End it, and leave no trace
 images: setup ## Build the operator's, the jobs' and the trainer's image (TAG=…)
 	$(CLUSTER) build $(if $(TAG),--tag $(TAG))
 
+# A node to lose is part of the tests.
 .PHONY: test-cluster
+test-cluster: NODES = 2
 test-cluster: setup ## From helm install and kubectl apply to Ready, on that cluster or on yours (NEGSET_TEST_KUBECONFIG)
 	$(CLUSTER) test --nodes $(NODES) --kueue $(if $(PYTEST),-- $(PYTEST))
 
