@@ -162,7 +162,7 @@ class Writer:
         raise _Refused(reasons.FOREIGN_CHILD, message, for_good=True)
 
     def _remember(self, kind: Kind, item: Any) -> None:
-        self._world.caches[kind].put(item)
+        self._world.caches[kind].put(item, ours=True)
 
 
 def _by_policy(message: str) -> bool:

@@ -91,13 +91,16 @@ class Child(Fact, frozen=True, kw_only=True):
 
 
 class Companion(Fact, frozen=True, kw_only=True):
-    """A ConfigMap, ServiceAccount, Role, …: what the children need beside them. `applied` is the digest of what was applied last."""
+    """A ConfigMap, ServiceAccount, Role, …: what the children need beside them. `applied` is the digest of what was applied last; `edited` says that somebody
+    has changed it since.
+    """
 
     kind: str
     name: str
     uid: str
     applied: str
     ours: bool
+    edited: bool = False
     run: str = ""
     going: bool = False
 

@@ -49,7 +49,8 @@ class World:
     def __init__(self) -> None:
         self.caches: Mapping[Kind, Cache[Any]] = {
             DATASET: Cache(key_of_dataset),
-            **{kind: Cache(_labelled) for kind in (RAY_JOB, JOB, POD, *COMPANIONS)},
+            **{kind: Cache(_labelled) for kind in (RAY_JOB, JOB, POD)},
+            **{kind: Cache(_labelled, seen=_edited) for kind in COMPANIONS},
         }
 
     def dataset(self, key: Key) -> Dataset | None:
@@ -66,6 +67,11 @@ def key_of_dataset(dataset: Dataset) -> Key:
 
 def _labelled(item: Any) -> Key:
     return item.metadata.namespace, item.metadata.labels.get(names.LABEL_DATASET, "")
+
+
+def _edited(before: Support, now: Support) -> Support:
+    # What we write ourselves comes into the cache by its answer, and not by the watch.
+    return msgspec.structs.replace(now, edited=before.metadata.uid == now.metadata.uid)
 
 
 def observe(world: World, dataset: Dataset, config: Config, now: datetime, warning_of: Callable[[ObjectMeta], str]) -> Facts:
@@ -138,6 +144,7 @@ def _companion(kind: Kind, item: Support, uid: str) -> Companion:
         uid=item.metadata.uid,
         applied=item.applied,
         ours=item.metadata.owned_by(uid),
+        edited=item.edited,
         run=item.metadata.labels.get(names.LABEL_RUN, ""),
         going=item.metadata.deletion_timestamp is not None,
     )

@@ -111,6 +111,20 @@ def test_deleted_children_are_made_again(api_server, hand):
             assert before["metadata"]["uid"] != after["metadata"]["uid"]
 
 
+def test_companions_edited_by_hand_are_put_right_while_work_goes_on(api_server, hand):
+    rbac = "rbac.authorization.k8s.io/v1"
+    with running(api_server, hand.namespace):
+        hand.create()
+        first_ray_job(hand)
+        eventually("the last companion", lambda: hand.find(rbac, "RoleBinding", "street-negset"))
+        before = {kind: hand.find(api, kind, "street-negset") for api, kind in ((rbac, "Role"), ("networking.k8s.io/v1", "NetworkPolicy"))}
+        hand.merge(rbac, "Role", "street-negset", {"rules": []})
+        hand.merge("networking.k8s.io/v1", "NetworkPolicy", "street-negset", {"spec": {"egress": [{}]}})
+        eventually("its rules", lambda: hand.find(rbac, "Role", "street-negset")["rules"] == before["Role"]["rules"])
+        fence = before["NetworkPolicy"]["spec"]
+        eventually("its fence", lambda: hand.find("networking.k8s.io/v1", "NetworkPolicy", "street-negset")["spec"] == fence)
+
+
 @pytest.mark.parametrize(("api_version", "kind"), [("v1", "ConfigMap"), ("v1", "ServiceAccount"), ("ray.io/v1", "RayJob")])
 def test_somebody_elses_object_of_that_name_is_left_alone_and_named(api_server, hand, api_version, kind):
     with running(api_server, hand.namespace):

@@ -21,19 +21,25 @@ class Cache(Generic[T]):
     (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
     """
 
-    def __init__(self, group_of: Callable[[T], Key]) -> None:
-        self._group_of = group_of
+    def __init__(self, group_of: Callable[[T], Key], *, seen: Callable[[T, T], T] = lambda _, new: new) -> None:
+        """`seen` turns an object's new version, given the one before, into what is kept of it."""
+        self._group_of, self._seen = group_of, seen
         self._lock = threading.Lock()
         self._items: dict[Key, T] = {}
         self._groups: dict[Key, set[Key]] = defaultdict(set)
 
-    def put(self, item: T) -> bool:
-        """Keeps the object. Returns whether it was news."""
+    def put(self, item: T, *, ours: bool = False) -> bool:
+        """Keeps the object, unless this version or a newer one is known. Returns whether it was news. With `ours`, what a write of ours has answered: it is kept as it is,
+        also in the place of the same version, which the watch may have brought before.
+        """
         key = _key(item)
         with self._lock:
             known = self._items.get(key)
-            if known is not None and _version(known) >= _version(item):
-                return False
+            if known is not None:
+                if _version(known) >= _version(item) + ours:
+                    return False
+                self._forget(known)
+                item = item if ours else self._seen(known, item)
             self._items[key] = item
             self._groups[self._group_of(item)].add(key)
             return True

@@ -150,10 +150,11 @@ class _SupportMeta(ObjectMeta, frozen=True, kw_only=True):
 
 class Support(Object, frozen=True, kw_only=True):
     """A ConfigMap, ServiceAccount, Role, RoleBinding, Service or NetworkPolicy, by its metadata alone: the operator never reads what is in it, but
-    compares the digest of what it applied last.
+    compares the digest of what it applied last, and knows whether it was `edited` by somebody while this process looked on.
     """
 
     metadata: _SupportMeta
+    edited: bool = False
 
     @property
     def applied(self) -> str:

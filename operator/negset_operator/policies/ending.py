@@ -63,12 +63,13 @@ def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> D
         message = f"The data could not be deleted. {failure.message} To have it tried again, delete Job {name}. {_WAY_OUT}"
         return Decision(outlook=verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE))
     folder = names.dataset_root(spec.output.url, facts.dataset.metadata.namespace, facts.dataset.metadata.name)
+    # Where the object is deleted in the foreground, Kubernetes collects companions at a moment of its own, also while the job needs them.
+    beside = outdated(companions.before_pods(subject), facts.companions)
     if deleter is not None and deleter.obstacle is not None:
-        return Decision(outlook=verdict.reconciling(deleter.obstacle.reason, deleter.obstacle.message, stage=STAGE))
+        return Decision(outlook=verdict.reconciling(deleter.obstacle.reason, deleter.obstacle.message, stage=STAGE), makings=beside)
     outlook = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is deleting {folder}.", stage=STAGE)
     if deleter is not None:
-        return Decision(outlook=outlook)
-    beside = outdated(companions.before_pods(subject), facts.companions)
+        return Decision(outlook=outlook, makings=beside)
     return Decision(outlook=outlook, makings=(*beside, Making(manifest=job.delete(subject, name, DELETE))))
 
 

@@ -36,14 +36,14 @@ def needed(subject: Subject, progress: tuple[Progress, ...]) -> frozenset[tuple[
 
 
 def outdated(wanted: tuple[Object, ...], present: tuple[Companion, ...]) -> tuple[Making, ...]:
-    """The companions that are missing, and those that are ours and differ from what is wanted now (the administrator changed the configuration)."""
+    """The companions that are missing, and those that are ours and differ from what is wanted now: the administrator changed the configuration, or somebody the object."""
     known = {(companion.kind, companion.name): companion for companion in present if companion.ours and not companion.going}
     result = []
     for manifest in wanted:
         companion = known.get((manifest["kind"], manifest["metadata"]["name"]))
         if companion is None:
             result.append(Making(manifest=manifest))
-        elif companion.applied != stamp_of(manifest) and not manifest.get("immutable"):
+        elif (companion.edited or companion.applied != stamp_of(manifest)) and not manifest.get("immutable"):
             result.append(Making(manifest=manifest, update=True))
     return tuple(result)
 

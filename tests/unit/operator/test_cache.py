@@ -55,3 +55,25 @@ def test_a_list_makes_the_cache_exactly_what_is_there_and_tells_what_changed(cac
     new = pod("new", 3)
     assert cache.replace([same, new]) == ([new], [gone])
     assert cache.all() == (same, new)
+
+
+def test_what_our_write_answered_takes_the_place_of_the_same_version_that_the_watch_brought(cache):
+    watched, answered = pod("a", 5), pod("a", 5, group="other")
+    cache.put(watched)
+    assert not cache.put(answered)
+    assert cache.put(answered, ours=True)
+    assert cache.get("n", "a") is answered
+    assert cache.group(("n", "g")) == ()
+    assert cache.group(("n", "other")) == (answered,)
+    assert not cache.put(pod("a", 4), ours=True)
+
+
+def test_a_new_version_is_kept_as_it_is_seen_and_our_own_as_it_is():
+    cache = Cache(
+        lambda _: ("n", "g"), seen=lambda before, now: pod("a", int(now.metadata.resource_version), uid=f"after {before.metadata.uid}")
+    )
+    cache.put(pod("a", 1, uid="first"))
+    cache.put(pod("a", 2))
+    assert cache.get("n", "a").metadata.uid == "after first"
+    cache.put(pod("a", 3, uid="ours"), ours=True)
+    assert cache.get("n", "a").metadata.uid == "ours"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import msgspec
 import pytest
 from building import DATA_ONLY, NOW, TRAINING, Scene, jobs, made, manifests, merged, told
 
@@ -545,6 +546,11 @@ def test_the_deleting_job_has_its_manifest_and_identity_even_where_they_were_col
     assert [making.manifest["kind"] for making in decision.makings][:3] == ["ConfigMap", "NetworkPolicy", "ServiceAccount"]
 
 
+def test_companions_that_are_collected_while_the_deleting_job_needs_them_are_made_again():
+    decision = Scene(DELETE).being_deleted().with_child("delete", Work.STARTING).decide()
+    assert [making.manifest["kind"] for making in decision.makings] == ["ConfigMap", "NetworkPolicy", "ServiceAccount"]
+
+
 def test_when_the_data_is_gone_the_object_goes():
     decision = Scene(DELETE).being_deleted().with_child("delete", Work.SUCCEEDED).decide()
     assert decision.finalizers == ()
@@ -608,3 +614,10 @@ def test_a_pod_on_a_lost_node_does_not_hold_up_the_deletion_of_the_data():
     assert [deletion.kind for deletion in scene.decide().deletions] == ["RayJob"]
     assert scene.decide().wake_after == pytest.approx(15)
     assert [deletion.kind for deletion in scene.but(now=NOW + timedelta(seconds=15)).decide().deletions] == ["RayJob", "Pod"]
+
+
+def test_a_companion_that_somebody_changed_is_put_right_while_work_goes_on():
+    scene = nothing_but_data().with_child("data", Work.RUNNING)
+    changed = {"Role", "ConfigMap"}  # the ConfigMap is immutable
+    scene.companions = [msgspec.structs.replace(each, edited=each.kind in changed) for each in all_companions()]
+    assert [(making.manifest["kind"], making.update) for making in scene.decide().makings] == [("Role", True)]
