@@ -31,7 +31,7 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, uns
     work, failure = _ray_work(job, any_pods=bool(pods))
     obstacle = None
     if work in {Work.UNSEEN, Work.STARTING}:  # while it runs, it runs without the pods that are missing
-        obstacle = obstacles.of_ray_cluster(status.ray_cluster_status.conditions, job.metadata.name) or obstacles.of_pods(pods)
+        obstacle = obstacles.of_ray_cluster(status.ray_cluster_status.conditions, job.metadata.name, now) or obstacles.of_pods(pods)
     if work is Work.UNSEEN and age(job.metadata, now) > unseen_after:
         obstacle = Obstacle(
             reason="NotPickedUp",

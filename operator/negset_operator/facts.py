@@ -106,7 +106,7 @@ class Companion(Fact, frozen=True, kw_only=True):
 
 
 class Facts(Fact, frozen=True, kw_only=True):
-    """Everything that was seen of one data set. `spec` is None where it cannot be used; `problems` then say why."""
+    """Everything that was seen of one data set. `spec` is None where it cannot be used; `problems` then say why. `crowded`: others wait for their turn."""
 
     dataset: Dataset
     spec: NegativeDatasetSpec | None
@@ -116,3 +116,4 @@ class Facts(Fact, frozen=True, kw_only=True):
     children: tuple[Child, ...]
     companions: tuple[Companion, ...]
     now: datetime
+    crowded: bool = False

@@ -32,7 +32,7 @@ class Operator:
         self._config = config
         self._queue: WorkQueue[Key] = WorkQueue(patient_at_once=max(config.workers // _PATIENT_PART, 1))
         self._world = World()
-        self._reconciler = Reconciler(client, self._world, config)
+        self._reconciler = Reconciler(client, self._world, config, crowded=lambda: self._queue.urgent > 0)
         self._reflectors = [
             Reflector(client, source, self._world.caches[source.kind], self._queue.add)
             for namespace in config.namespaces or ("",)

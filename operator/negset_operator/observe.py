@@ -74,7 +74,9 @@ def _edited(before: Support, now: Support) -> Support:
     return msgspec.structs.replace(now, edited=before.metadata.uid == now.metadata.uid)
 
 
-def observe(world: World, dataset: Dataset, config: Config, now: datetime, warning_of: Callable[[ObjectMeta], str]) -> Facts:
+def observe(
+    world: World, dataset: Dataset, config: Config, now: datetime, *, warning_of: Callable[[ObjectMeta], str], crowded: bool = False
+) -> Facts:
     """Everything that is known of one data set. `warning_of` tells the newest warning about an object."""
     spec, problems = read_spec(dataset)
     key, uid = key_of_dataset(dataset), dataset.metadata.uid
@@ -94,6 +96,7 @@ def observe(world: World, dataset: Dataset, config: Config, now: datetime, warni
         children=children,
         companions=tuple(_companion(kind, each, uid) for kind in COMPANIONS for each in world.of(kind, key)),
         now=now,
+        crowded=crowded,
     )
 
 

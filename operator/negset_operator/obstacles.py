@@ -26,6 +26,7 @@ _CANNOT_START: Final = frozenset(
         "CrashLoopBackOff",
     }
 )
+_A_MOMENT: Final = timedelta(seconds=5)
 # kubelet goes back and forth between the two, which must not be news each time.
 _ONE_AND_THE_SAME: Final = {"ErrImagePull": "ImagePullBackOff"}
 
@@ -76,10 +77,11 @@ def of_pods(pods: Iterable[Pod]) -> Obstacle | None:
     return None
 
 
-def of_ray_cluster(conditions: Iterable[Condition], name: str) -> Obstacle | None:
-    """What KubeRay says where it cannot make a cluster's pods: the RayJob itself says nothing."""
+def of_ray_cluster(conditions: Iterable[Condition], name: str, now: datetime) -> Obstacle | None:
+    """What KubeRay says where it cannot make a cluster's pods: the RayJob itself says nothing. What it says for a moment only is no obstacle."""
     for condition in conditions:
-        if condition.type == "ReplicaFailure" and condition.status == "True":
+        refused_for = now - (condition.last_transition_time or datetime.min.replace(tzinfo=now.tzinfo))
+        if condition.type == "ReplicaFailure" and condition.status == "True" and refused_for > _A_MOMENT:
             said = one_line(condition.message).removeprefix(condition.reason).strip()  # KubeRay says its reason twice
             message = f"The Ray cluster of RayJob {name} cannot make its pods: {condition.reason}: {said}"
             return Obstacle(reason="PodRefused", message=message)

@@ -88,6 +88,12 @@ class WorkQueue(Generic[K]):
             self._closed = True
             self._changed.notify_all()
 
+    @property
+    def urgent(self) -> int:
+        """How many keys wait that are not patient."""
+        with self._changed:
+            return len(self._ready)
+
     def __len__(self) -> int:
         """How many keys wait to be worked on now."""
         with self._changed:

@@ -36,8 +36,17 @@ def _now() -> datetime:
 class Reconciler:
     """Reconciles one data set at a time, from any thread."""
 
-    def __init__(self, client: Client, world: World, config: Config, *, now: Callable[[], datetime] = _now) -> None:
-        self._client, self._world, self._config, self._now = client, world, config, now
+    def __init__(
+        self,
+        client: Client,
+        world: World,
+        config: Config,
+        *,
+        crowded: Callable[[], bool] = lambda: False,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        """`crowded` tells whether other data sets wait for their turn."""
+        self._client, self._world, self._config, self._crowded, self._now = client, world, config, crowded, now
         self._writer = Writer(client, world)
 
     def reconcile(self, key: Key) -> tuple[float | None, Done]:
@@ -48,7 +57,14 @@ class Reconciler:
         dataset = self._world.dataset(key)
         if dataset is None:
             return None, Done(actions=())
-        facts = observe(self._world, dataset, self._config, self._now(), lambda metadata: newest_warning(self._client, metadata))
+        facts = observe(
+            self._world,
+            dataset,
+            self._config,
+            self._now(),
+            warning_of=lambda metadata: newest_warning(self._client, metadata),
+            crowded=self._crowded(),
+        )
         decision = decide(facts, self._config)
         try:
             done = self._writer.carry_out(facts, decision)

@@ -12,16 +12,16 @@ from negset_operator.policies.steps import Phase, Progress
 
 
 def makings(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) -> tuple[Making, ...]:
-    """First the children that are due; when they are there, the rest. Nothing, where no child works: what stands beside them may go with them.
+    """First the children that are due, with what their pods need; when they are there, the rest. Nothing, where no child works: what stands beside them may go with them.
 
-    A Job's pods are made at once, so what they need comes before it. A RayJob comes first and its companions at the next reconcile, so that of many data sets that
-    are applied at once each has its child soon: KubeRay makes a cluster of it before any pod, and no pod is made before the service account, the last of them.
+    Where other data sets wait, a RayJob comes first and what its pods need at the next reconcile, so that of many that are applied at once each has its child soon.
+    No pod is made before the service account, the last of them.
     """
     due = tuple(each for each in progress if each.phase is Phase.DUE)
     active = suspension.active(progress)
     if due:
-        at_once = any(each.step.kind == "Job" for each in due)
-        before = outdated(companions.before_pods(subject), facts.companions) if at_once else ()
+        later = facts.crowded and all(each.step.kind == "RayJob" for each in due)
+        before = () if later else outdated(companions.before_pods(subject), facts.companions)
         return (*before, *(making for each in due for making in _child(each, subject)))
     if not active:
         return ()

@@ -62,6 +62,7 @@ class Scene:
         self.companions: list[Companion] = []
         self.config = Config()
         self.now = NOW
+        self.crowded = False
 
     def but(self, **fields: Any) -> Self:
         for name, value in fields.items():
@@ -158,6 +159,7 @@ class Scene:
             children=tuple(self.children),
             companions=tuple(self.companions),
             now=self.now,
+            crowded=self.crowded,
         )
 
     def decide(self) -> Decision:

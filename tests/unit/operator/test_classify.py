@@ -168,6 +168,13 @@ def test_a_pod_that_ended_or_is_going_is_no_obstacle():
     assert job({"active": 1}, pods=(terminated(1), gone)).obstacle is None
 
 
+def test_a_ray_cluster_whose_pods_are_refused_for_a_moment_is_about_to_get_them():
+    refused = condition("ReplicaFailure", "FailedCreateHeadPod", "no account") | {"lastTransitionTime": "2026-03-01T11:59:57Z"}
+    status = {"jobDeploymentStatus": "Initializing", "rayClusterStatus": {"conditions": [refused]}}
+    assert ray_job(status).obstacle is None
+    assert ray_job(status, now=NOW + timedelta(seconds=3)).obstacle is not None
+
+
 def test_a_ray_cluster_whose_pods_are_refused():
     status = {
         "jobDeploymentStatus": "Initializing",

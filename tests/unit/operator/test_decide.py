@@ -353,16 +353,25 @@ def as_made(making: Making) -> Companion:
     )
 
 
-def test_a_ray_job_comes_first_and_the_account_without_which_it_gets_no_pods_after_what_they_need():
+def test_what_pods_need_is_made_before_the_job_and_what_reports_need_follows():
     scene = nothing_but_data()
+    kinds = [making.manifest["kind"] for making in scene.decide().makings]
+    assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "RayJob"]
+    scene.companions = companions_of(scene)
+    scene.with_child("data", Work.UNSEEN)
+    assert [making.manifest["kind"] for making in scene.decide().makings] == ["Role", "RoleBinding"]
+
+
+def test_where_others_wait_a_ray_job_comes_first_and_the_account_without_which_it_gets_no_pods_last():
+    scene = nothing_but_data().but(crowded=True)
     assert [making.manifest["kind"] for making in scene.decide().makings] == ["RayJob"]
     scene.with_child("data", Work.UNSEEN)
     kinds = [making.manifest["kind"] for making in scene.decide().makings]
     assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "Role", "RoleBinding"]
 
 
-def test_what_the_pods_of_a_job_need_is_made_before_it():
-    scene = Scene(TRAINING).with_succeeded("data")
+def test_what_the_pods_of_a_job_need_is_made_before_it_whoever_waits():
+    scene = Scene(TRAINING).but(crowded=True).with_succeeded("data")
     kinds = [making.manifest["kind"] for making in scene.decide().makings]
     assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "Job"]
 
