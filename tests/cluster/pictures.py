@@ -14,11 +14,12 @@ _LONGEST_HOLD = 120.0
 
 
 class Pictures:
-    """`url` is the server's, `truth` what is in the pictures, and `asked` counts the requests for each picture by its file name."""
+    """`url` is the server's, `truth` what is in the pictures, and `asked` counts the requests for each picture without an object by its id, in the order of the first."""
 
     def __init__(self, url: str, truth: demo.Truth) -> None:
         self.url, self.truth = url, truth
-        self.asked: Counter[str] = Counter()
+        self.asked: Counter[int] = Counter()
+        self._counted = frozenset(truth.without_object)
         self._changed = threading.Condition()
         self._answers: int | None = None
 
@@ -27,7 +28,7 @@ class Pictures:
         return f"{self.url}/{demo.ANNOTATIONS}"
 
     def hold_after(self, count: int) -> None:
-        """Answers so many requests for pictures from now on, and lets the others wait."""
+        """Answers so many requests for pictures without an object from now on, and lets the others wait."""
         with self._changed:
             self._answers = count
 
@@ -42,10 +43,12 @@ class Pictures:
             self._answers = None
             self._changed.notify_all()
 
-    def ask(self, name: str) -> None:
-        """Counts one request, and returns when it may be answered."""
+    def ask(self, picture: int) -> None:
+        """Takes note of one request, and returns when it may be answered."""
+        if picture not in self._counted:
+            return
         with self._changed:
-            self.asked[name] += 1
+            self.asked[picture] += 1
             if self._changed.wait_for(lambda: self._answers != 0, _LONGEST_HOLD) and self._answers is not None:
                 self._answers -= 1
                 self._changed.notify_all()
@@ -62,7 +65,7 @@ def serve(address: str, folder: str, *, with_object: int, without_object: int) -
 
         def do_GET(self) -> None:
             if self.path.startswith(f"/{demo.PICTURES}/"):
-                served[0].ask(self.path.rpartition("/")[2])
+                served[0].ask(int(self.path.rpartition("/")[2].partition(".")[0]))
             with contextlib.suppress(ConnectionError):  # who asked may have been killed meanwhile
                 super().do_GET()
 

@@ -73,7 +73,7 @@ def test_suspending_and_resuming_at_every_stage_loses_nothing(
 
     with timed("until the first round has trained for 30 steps"):
         before = objects.wait_for("30 steps", lambda: _step(tenant, 30), seconds=5 * MINUTES)
-    assert {name: many_pictures.asked[name] for name in stored} == dict.fromkeys(stored, 1)
+    assert {picture: many_pictures.asked[picture] for picture in stored} == dict.fromkeys(stored, 1)
     _suspend(tenant, wanted, timed)
     tenant.apply(wanted)
     with timed("until the round goes on"):
@@ -171,7 +171,7 @@ def test_a_node_lost_with_a_worker_in_the_middle_of_the_download_costs_no_stored
     many_pictures.release()
     tenant.wait_for_ready("small", 10 * MINUTES, timed)
     assert len(list(tenant.children(RAY_JOB))) == 1
-    assert {name: many_pictures.asked[name] for name in stored} == dict.fromkeys(stored, 1)
+    assert {picture: many_pictures.asked[picture] for picture in stored} == dict.fromkeys(stored, 1)
 
 
 def test_a_node_lost_with_the_whole_ray_cluster_in_the_middle_of_the_download_costs_no_stored_picture(
@@ -188,7 +188,7 @@ def test_a_node_lost_with_the_whole_ray_cluster_in_the_middle_of_the_download_co
     nodes.use_only(nodes.stays)
     many_pictures.release()
     tenant.wait_for_ready("small", 10 * MINUTES, timed)
-    assert {name: many_pictures.asked[name] for name in stored} == dict.fromkeys(stored, 1)
+    assert {picture: many_pictures.asked[picture] for picture in stored} == dict.fromkeys(stored, 1)
 
 
 def _suspend(tenant: Tenant, manifest: Object, timed: Timed) -> None:

@@ -170,6 +170,11 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         (False, "Unschedulable", "Pod p cannot be scheduled: no GPU"),
         "Training round 1 of 2",
     ),
+    "a queue that takes back what it gave": (
+        lambda: Scene(QUEUED).with_child("data", Work.RUNNING, suspended=True),
+        (False, "Suspending", "Storing the data: RayJob {data} is being stopped, to make room in the queue team-a-gpu."),
+        "Storing the data",
+    ),
     "a turn in the queue": (
         lambda: Scene(QUEUED).with_child("data", Work.SUSPENDED),
         (False, "Queued", "Storing the data: RayJob {data} waits for its turn in the queue team-a-gpu."),
