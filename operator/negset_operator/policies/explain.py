@@ -79,10 +79,9 @@ def _explain_active(progress: Progress, spec: NegativeDatasetSpec) -> tuple[str,
         return reasons.NODE_LOST, _explain_lost_node(child)
     if child.obstacle is not None:
         return child.obstacle.reason, child.obstacle.message
-    if child.suspended and spec.queue_name and child.work is Work.RUNNING:
-        return reasons.SUSPENDING, f"{who} is being stopped, to make room in the queue {spec.queue_name}."
     if child.suspended and spec.queue_name:
-        return reasons.QUEUED, f"{who} waits for its turn in the queue {spec.queue_name}."
+        stopping = reasons.SUSPENDING, f"{who} is being stopped, to make room in the queue {spec.queue_name}."
+        return stopping if child.work is Work.RUNNING else (reasons.QUEUED, f"{who} waits for its turn in the queue {spec.queue_name}.")
     reason, doing = (reasons.RUNNING, "running") if child.work is Work.RUNNING else (reasons.STARTING, "starting")
     return reason, f"{who} is {doing}." + (f" {child.setback}" if child.setback else "")
 
