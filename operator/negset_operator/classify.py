@@ -32,7 +32,8 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, uns
     obstacle = None
     if work in {Work.UNSEEN, Work.STARTING}:  # while it runs, it runs without the pods that are missing
         obstacle = obstacles.of_ray_cluster(status.ray_cluster_status.conditions, job.metadata.name, now) or obstacles.of_pods(pods)
-    if work is Work.UNSEEN and age(job.metadata, now) > unseen_after:
+    # KubeRay resets its state, and not the start time, when a suspended job is resumed.
+    if work is Work.UNSEEN and status.start_time is None and age(job.metadata, now) > unseen_after:
         obstacle = Obstacle(
             reason="NotPickedUp",
             message=f"RayJob {job.metadata.name} was made at {job.metadata.creation_timestamp:%H:%M:%S} UTC and no controller has touched it: "

@@ -192,13 +192,17 @@ def test_a_node_lost_with_the_whole_ray_cluster_in_the_middle_of_the_download_co
 
 
 def _suspend(tenant: Tenant, manifest: Object, timed: Timed) -> None:
-    """Suspends a data set, and waits until none of its pods is left."""
+    """Suspends a data set, and waits until none of its pods works any more."""
     name = manifest["metadata"]["name"]
     tenant.apply({**manifest, "spec": {**manifest["spec"], "suspend": True}})
-    with timed(f"{name}: suspended, until no pod is left"):
-        objects.wait_for("no pod is left", lambda: not list(tenant.children(POD)), seconds=3 * MINUTES)
+    with timed(f"{name}: suspended, until no pod works"):
+        objects.wait_for("no pod works", lambda: not any(map(_works, tenant.children(POD))), seconds=3 * MINUTES)
     suspended = lambda: objects.condition(tenant.dataset(name), "Ready", "reason") == "Suspended"  # noqa: E731
     objects.wait_for("the condition says Suspended", suspended, seconds=30)
+
+
+def _works(pod: Object) -> bool:
+    return pod["status"].get("phase") not in {"Succeeded", "Failed"}
 
 
 def _step(tenant: Tenant, least: int) -> int:

@@ -204,6 +204,8 @@ def test_a_ray_job_that_nobody_picks_up():
         message="RayJob child was made at 11:59:50 UTC and no controller has touched it: is KubeRay running, and watching this namespace?",
     )
     assert ray_job({}, suspend=True, now=NOW + timedelta(days=1)).obstacle is None
+    resumed = {"startTime": "2026-03-01T11:59:55Z", "jobDeploymentStatus": ""}
+    assert ray_job(resumed, now=NOW + timedelta(days=1)).obstacle is None
 
 
 JOBS: dict[str, tuple[dict[str, Any], bool, Work]] = {
