@@ -10,7 +10,7 @@ from typing import Any
 
 import fsspec
 import pytest
-from datasets import EXAMPLE, example
+from datasets import EXAMPLE, data_only, example
 from kubernetes.client import AuthorizationV1Api
 from pictures import Pictures
 from pyarrow import parquet
@@ -182,6 +182,18 @@ def test_credentials_of_another_bucket_end_in_a_condition_that_says_so(
 
     with timed("another tenant's bucket is refused"):
         assert around.bucket in objects.wait_for("the condition says that access is denied", refusal, seconds=4 * MINUTES, between=1)
+
+
+@pytest.mark.usefixtures("release")
+def test_with_the_deletion_policy_delete_the_data_goes_with_the_object(
+    tenant: Tenant, around: Surroundings, pictures: Pictures, bucket: fsspec.AbstractFileSystem, timed: Timed
+) -> None:
+    tenant.apply(data_only(tenant.namespace, around.bucket, pictures, name="brief", deletionPolicy="Delete"))
+    url = tenant.wait_for_ready("brief", 10 * MINUTES, timed)["status"]["url"]
+    assert bucket.exists(f"{url}/{names.REPORT}")
+    with timed("brief: deleted with its data"):
+        tenant.kubectl("delete", names.SINGULAR, "brief", "--timeout=180s")
+    assert not bucket.find(url.rpartition("/")[0])
 
 
 @pytest.fixture
