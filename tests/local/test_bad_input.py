@@ -80,7 +80,7 @@ WRONG: dict[str, tuple[Change, int, list[str]]] = {
     "an output below a file": (spec("output.url", "{folder}/instances.json/x"), 1, ["instances.json"]),
     "pictures that are nowhere": (
         spec("source.coco.imageUrl", "{folder}/nowhere/{file_name}"),
-        1,
+        2,
         ["none of the 2 planned pictures", "not_found"],
     ),
     "a configuration that is no configuration": (
