@@ -190,10 +190,11 @@ def test_with_the_deletion_policy_delete_the_data_goes_with_the_object(
 ) -> None:
     tenant.apply(data_only(tenant.namespace, around.bucket, pictures, name="brief", deletionPolicy="Delete"))
     url = tenant.wait_for_ready("brief", 10 * MINUTES, timed)["status"]["url"]
-    assert bucket.exists(f"{url}/{names.REPORT}")
+    everything = f"{url.rpartition('/')[0]}/**/*"
+    assert f"{url}/{names.REPORT}".removeprefix("s3://") in bucket.glob(everything)
     with timed("brief: deleted with its data"):
         tenant.kubectl("delete", names.SINGULAR, "brief", "--timeout=180s")
-    assert not bucket.find(url.rpartition("/")[0])
+    assert not bucket.glob(everything)
 
 
 @pytest.fixture
