@@ -87,7 +87,8 @@ def run_shards(
         copied = run.copy([(shard, twin) for shard in missing if (twin := library.twin(inputs[shard.name])) is not None])
         results |= copied
         results |= run.make([run.task(shard, library.donors(inputs[shard.name])) for shard in missing if shard.name not in copied])
-    if _over_budget(results.values(), spec):
+    outcomes = count_outcomes(results.values())
+    if _exceeds(outcomes.total() - outcomes[Outcome.STORED], outcomes.total(), spec):
         again = [shard for shard in shards if shard.name in earlier and failures(earlier[shard.name][1])]
         results |= run.make([run.task(shard, own_donors(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again])
     progress.finish()
@@ -111,7 +112,7 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
     """
     outcomes = count_outcomes(results)
     planned, stored = outcomes.total(), outcomes[Outcome.STORED]
-    if stored and not _over_budget(results, spec):
+    if stored and not _exceeds(planned - stored, planned, spec):
         return
     passing = sum(count for outcome, count in outcomes.items() if outcome.transient)
     hopeless = stored + passing == 0 or _exceeds(planned - stored - passing, planned, spec)
@@ -124,11 +125,6 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
     verb = "could be stored" if not stored else "could not be stored"
     error = InvalidInput if hopeless else WorkFailed
     raise error(f"{share} {planned} planned pictures {verb}, {field} allows {spec.download.max_failed_percent}%: {reasons}")
-
-
-def _over_budget(results: Iterable[ShardResult], spec: NegativeDatasetSpec) -> bool:
-    outcomes = count_outcomes(results)
-    return _exceeds(outcomes.total() - outcomes[Outcome.STORED], outcomes.total(), spec)
 
 
 def _exceeds(failed: int, planned: int, spec: NegativeDatasetSpec) -> bool:

@@ -34,9 +34,9 @@ JOBS_FIELD_MANAGER: Final = "negset-jobs"
 MANIFEST_FILE: Final = "/etc/negset/dataset.yaml"
 PIPELINE_CONFIG_FILE: Final = "/etc/negset-pipeline/pipeline.config"
 PIPELINE_CONFIG_VARIABLE: Final = "NEGSET_PIPELINE_CONFIG"
+"""The environment variable that holds the path of a mounted pipeline.config, where `training.pipelineConfig` names a ConfigMap."""
 LOCAL_SCHEMES: Final = frozenset({"", "file", "local"})
 """What a URL begins with that names a file of the machine itself: a laptop's, and never a cluster's."""
-"""The environment variable that holds the path of a mounted pipeline.config, where `training.pipelineConfig` names a ConfigMap."""
 
 # The sets that a plan divides the pictures into. Held-out pictures are never trained on; they only measure.
 TRAIN: Final = "train"

@@ -29,7 +29,6 @@ class WorkQueue(Generic[K]):
         self._patient: dict[K, None] = {}
         self._taken = 0
         self._working: dict[K, bool] = {}  # and whether it was taken as a patient one
-        self._patient_working = 0
         self._again: dict[K, bool] = {}
         self._later: list[tuple[float, int, K]] = []
         self._due: dict[K, float] = {}
@@ -65,7 +64,6 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         with self._changed:
             if self._working.pop(key):
-                self._patient_working -= 1
                 self._changed.notify()
             if key in self._again:
                 self._add(key, patient=self._again.pop(key))
@@ -112,7 +110,7 @@ class WorkQueue(Generic[K]):
 
     @property
     def _patient_may_go(self) -> bool:
-        return bool(self._patient) and self._patient_working < self._patient_at_once
+        return bool(self._patient) and sum(self._working.values()) < self._patient_at_once
 
     def _take(self) -> K:
         self._taken += 1
@@ -121,7 +119,6 @@ class WorkQueue(Generic[K]):
         key = next(iter(line))
         del line[key]
         self._working[key] = patient
-        self._patient_working += patient
         return key
 
     def _move_due(self) -> float | None:
