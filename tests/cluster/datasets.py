@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pictures import Pictures
+from tenant import Tenant
 from testbed import objects
 from testbed.images import ROOT
 from testbed.objects import Object
 
 from negset_api import names
 from negset_jobs.demo import dataset as demo
+from negset_jobs.selection.sharding import IMAGES_PER_SHARD
 
 EXAMPLE = "quick-start"
 
@@ -52,3 +56,12 @@ def data_only(namespace: str, bucket: str, pictures: Pictures, *, name: str = "s
             **spec,
         },
     }
+
+
+def apply_and_hold(tenant: Tenant, manifest: Object, pictures: Pictures, timed: Callable[[str], AbstractContextManager[None]]) -> list[int]:
+    """Applies a data set of several shards, and waits until its download is held in the second one. Returns the pictures of the first, which are stored by then."""
+    pictures.hold_after(IMAGES_PER_SHARD + 20)
+    tenant.apply(manifest)
+    with timed(f"{manifest['metadata']['name']}: until the second shard is being downloaded"):
+        pictures.wait_until_held(180)
+    return list(pictures.asked)[:IMAGES_PER_SHARD]

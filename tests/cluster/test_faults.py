@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
-from datasets import EXAMPLE, data_only, example
+from datasets import EXAMPLE, apply_and_hold, data_only, example
 from pictures import Pictures
 from tenant import Tenant
 from testbed import addons, cluster, objects
 from testbed.objects import Object
 from testbed.surroundings import Surroundings
-
-from negset_jobs.selection.sharding import IMAGES_PER_SHARD
 
 Timed = Callable[[str], AbstractContextManager[None]]
 MINUTES = 60
@@ -62,11 +60,7 @@ def test_suspending_and_resuming_at_every_stage_loses_nothing(
     training = {**wanted["spec"]["training"], "steps": 300, "hardNegativeMining": {"rounds": 2}}
     wanted = {**wanted, "spec": {**wanted["spec"], "selection": {"count": 300, "allowFewer": True}, "training": training}}
 
-    many_pictures.hold_after(IMAGES_PER_SHARD + 20)
-    tenant.apply(wanted)
-    with timed("until the second shard is being downloaded"):
-        many_pictures.wait_until_held(3 * MINUTES)
-    stored = list(many_pictures.asked)[:IMAGES_PER_SHARD]
+    stored = apply_and_hold(tenant, wanted, many_pictures, timed)
     _suspend(tenant, wanted, timed)
     many_pictures.release()
     tenant.apply(wanted)
@@ -154,11 +148,7 @@ def test_a_node_lost_with_a_worker_in_the_middle_of_the_download_costs_no_stored
     tenant: Tenant, large: Object, nodes: Nodes, many_pictures: Pictures, timed: Timed
 ) -> None:
     nodes.use_only(nodes.stays)
-    many_pictures.hold_after(IMAGES_PER_SHARD + 20)
-    tenant.apply(large)
-    with timed("small: until the second of three shards is being downloaded"):
-        many_pictures.wait_until_held(3 * MINUTES)
-    stored = list(many_pictures.asked)[:IMAGES_PER_SHARD]
+    stored = apply_and_hold(tenant, large, many_pictures, timed)
 
     nodes.use_only(nodes.may_go)
     (worker,) = (pod for pod in tenant.children(POD) if "worker" in pod["metadata"]["name"])
@@ -178,11 +168,7 @@ def test_a_node_lost_with_the_whole_ray_cluster_in_the_middle_of_the_download_co
     tenant: Tenant, large: Object, nodes: Nodes, many_pictures: Pictures, timed: Timed
 ) -> None:
     nodes.use_only(nodes.may_go)
-    many_pictures.hold_after(IMAGES_PER_SHARD + 20)
-    tenant.apply(large)
-    with timed("small: until the second of three shards is being downloaded"):
-        many_pictures.wait_until_held(3 * MINUTES)
-    stored = list(many_pictures.asked)[:IMAGES_PER_SHARD]
+    stored = apply_and_hold(tenant, large, many_pictures, timed)
 
     nodes.lose()
     nodes.use_only(nodes.stays)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
-from datasets import data_only
+from datasets import apply_and_hold, data_only
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 from pictures import Pictures
@@ -17,7 +17,6 @@ from testbed.objects import Object
 from testbed.surroundings import Surroundings
 
 from negset_api import names
-from negset_jobs.selection.sharding import IMAGES_PER_SHARD
 
 Timed = Callable[[str], AbstractContextManager[None]]
 MINUTES = 60
@@ -82,10 +81,8 @@ def test_two_data_sets_in_a_queue_for_one_run_one_after_the_other(
 def test_a_data_set_that_has_to_make_room_goes_on_afterwards_with_what_it_had_stored(
     tenant: Tenant, queue: str, around: Surroundings, many_pictures: Pictures, timed: Timed
 ) -> None:
-    many_pictures.hold_after(IMAGES_PER_SHARD + 20)
-    tenant.apply(data_only(tenant.namespace, around.bucket, many_pictures, count=300, queueName=queue))
-    many_pictures.wait_until_held(3 * MINUTES)
-    stored = list(many_pictures.asked)[:IMAGES_PER_SHARD]
+    manifest = data_only(tenant.namespace, around.bucket, many_pictures, count=300, queueName=queue)
+    stored = apply_and_hold(tenant, manifest, many_pictures, timed)
 
     tenant.apply(_urgent(tenant.namespace, queue, f"{around.images}/jobs:{around.tag}"))
     with timed("until the data set has made room for an urgent job"):
