@@ -13,13 +13,11 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Final, NoReturn
+from typing import NoReturn
 
-from negset_api.errors import Interrupted, NegsetError
+from negset_api.errors import NegsetError
 
 Command = Callable[[argparse.Namespace], int]
-
-_CTRL_C: Final = 128 + signal.SIGINT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    signal.signal(signal.SIGTERM, _interrupt)
+    asked: list[int] = []  # beside the exception, because Ray raises a KeyboardInterrupt of its own in place of what a handler raised
+
+    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+        asked.append(number)
+        raise _Asked
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a program started with SIGINT ignored goes on ignoring it
+        signal.signal(signal.SIGINT, interrupt)
     command: Command = options.command
     try:
         return command(options)
@@ -37,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _complain(str(error))
         return error.exit_code
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt:
         _complain("interrupted; everything committed so far is safe, and the same command goes on from there")
-        return Interrupted.exit_code if isinstance(interrupt, _Terminated) else _CTRL_C
+        return 128 + (asked[0] if asked else signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone: nothing is left to say
         return 1
@@ -55,12 +61,12 @@ def _complain(text: str) -> None:
         sys.stderr.write(f"negset: {line}\n")
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends the work as Ctrl-C does."""
+class _Asked(KeyboardInterrupt):
+    """SIGINT or SIGTERM asks for an end, and both end the work alike.
 
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+    Not KeyboardInterrupt itself: CPython remembers where one leaves an `exec` of source text (a dataclass is made by one, so importing Ray is full of
+    them), and then ends the process by SIGINT whatever exit code was returned (`_PyRuntime.unhandled_keyboard_interrupt` in Python/pythonrun.c).
+    """
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,7 +13,9 @@ import glob
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
@@ -81,7 +83,7 @@ def _start(**options: Any) -> None:
 
     for left in reversed(range(_STARTS)):
         try:
-            with _patience():
+            with _patience(), _sigterm_as_it_was():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:
             ray.shutdown()
@@ -118,6 +120,19 @@ def _patience() -> Iterator[None]:
         yield
     finally:
         services.get_node = get_node
+
+
+@contextlib.contextmanager
+def _sigterm_as_it_was() -> Iterator[None]:
+    """Ray puts handlers of its own in place, by which the process would end without a word, and with an exit code that says that the work failed."""
+    if threading.current_thread() is not threading.main_thread():  # where Ray sets none either
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -11,11 +11,15 @@ from collections.abc import Iterator
 
 
 class CountingServer:
-    """Serves a folder on the loopback. `pictures` are the names of the .jpg files that were asked for, in order; those in `missing` answer 404."""
+    """Serves a folder on the loopback. `pictures` are the names of the .jpg files that were asked for, in order; those in `missing` answer 404, and all wait while
+    `answering` is cleared.
+    """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.pictures: list[str] = []
         self.missing: set[str] = set()
+        self.answering = threading.Event()
+        self.answering.set()
         outer = self
 
         class Handler(http.server.SimpleHTTPRequestHandler):
@@ -26,6 +30,7 @@ class CountingServer:
                 name = pathlib.PurePosixPath(self.path).name
                 if name.endswith(".jpg"):
                     outer.pictures.append(name)
+                    outer.answering.wait()
                 if name in outer.missing:
                     self.send_error(404)
                 else:

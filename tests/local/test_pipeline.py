@@ -148,18 +148,32 @@ def test_a_second_run_asks_again_only_for_what_failed(server: CountingServer, tm
     assert {row["outcome"] for row in rows} == {"stored"}
 
 
-def test_a_run_that_is_interrupted_says_what_is_safe_and_goes_on(server: CountingServer, tmp_path: pathlib.Path) -> None:
-    document = copy.deepcopy(manifest(server, tmp_path / "out"))
+@pytest.mark.parametrize(
+    ("number", "to_the_group", "at", "exit_code"),
+    [
+        pytest.param(signal.SIGINT, True, "start", 130, id="by Ctrl-C, which a terminal sends to every process, while Ray starts"),
+        pytest.param(signal.SIGINT, True, "download", 130, id="by Ctrl-C while pictures are downloaded"),
+        pytest.param(signal.SIGTERM, False, "download", 143, id="by SIGTERM, which Ray has a handler of its own for"),
+    ],
+)
+def test_a_run_that_is_interrupted_says_what_is_safe_and_goes_on(
+    number: signal.Signals, to_the_group: bool, at: str, exit_code: int, server: CountingServer, tmp_path: pathlib.Path
+) -> None:
+    document = manifest(server, tmp_path / "out")
     path = tmp_path / "manifest.yaml"
     path.write_text(yaml.safe_dump(document))
     arguments = [sys.executable, "-m", "negset_jobs", "run", str(path), "--allow-address", "127.0.0.1/32"]
+    server.answering.clear()
     child = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120
-    while not (list((tmp_path / "out").rglob("plan.json")) or time.monotonic() > deadline):
+    while not (server.pictures if at == "download" else list((tmp_path / "out").rglob("plan.json"))):
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < deadline, "the run did not come that far"
         time.sleep(0.05)
-    os.killpg(child.pid, signal.SIGINT)
+    (os.killpg if to_the_group else os.kill)(child.pid, number)
     out, err = child.communicate(timeout=120)
-    assert child.returncode == 130, err
+    server.answering.set()
+    assert child.returncode == exit_code, err
     assert err.splitlines()[-1] == "negset: interrupted; everything committed so far is safe, and the same command goes on from there"
     assert out == ""
     revision_of(negset("run", document, tmp_path))
