@@ -83,7 +83,7 @@ def _start(**options: Any) -> None:
 
     for left in reversed(range(_STARTS)):
         try:
-            with _patience(), _sigterm_as_it_was():
+            with _patience(), _sigterm_stays_ours():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:
             ray.shutdown()
@@ -123,16 +123,23 @@ def _patience() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sigterm_as_it_was() -> Iterator[None]:
-    """Ray puts handlers of its own in place, by which the process would end without a word, and with an exit code that says that the work failed."""
-    if threading.current_thread() is not threading.main_thread():  # where Ray sets none either
+def _sigterm_stays_ours() -> Iterator[None]:
+    """Ray puts handlers of its own in place, in Python and below it, by which the process would end without a word or with a stack trace, and with an exit code
+    that says that the work failed.
+    """
+    import ray
+
+    if threading.current_thread() is not threading.main_thread():  # where there are no handlers
         yield
         return
-    before = signal.getsignal(signal.SIGTERM)
+    utils: Any = ray._private.utils  # noqa: SLF001
+    set_sigterm_handler = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda _: None
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        utils.set_sigterm_handler = set_sigterm_handler
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # over the one that Ray's core has set past Python
 
 
 @contextlib.contextmanager
