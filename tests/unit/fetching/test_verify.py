@@ -183,6 +183,30 @@ def test_decoding_reads_the_pixels():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "L"}, {"subsampling": 0}, {"restart_marker_rows": 1}], ids=str)
+def test_a_damaged_jpeg_is_judged_as_if_it_were_shown(options):
+    """`decode` leaves out the arithmetic that makes pixels of coefficients, `transcode` does all of it."""
+    random = np.random.default_rng(1)
+    whole = jpeg(1, size=(160, 120), **options)
+    verdicts = set()
+    for _ in range(100):
+        start = random.integers(0, len(whole))
+        lost = random.integers(1, 200)
+        came = Picture(whole[:start] + random.bytes(random.integers(0, 200)) + whole[start + lost :], "jpeg", 160, 120)
+        assert verdict(decode, came) == verdict(transcode, came)
+        verdicts.add(verdict(decode, came))
+    assert len(verdicts) > 1, "some are broken beyond decoding and some are not"
+
+
+def verdict(function, came: Picture) -> str | None:
+    try:
+        function(came)
+    except Failed as failure:
+        return f"{failure.outcome}: {failure.detail}"
+    return None
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("seed", range(40))
 def test_damaged_bytes_end_in_an_outcome_and_nothing_else(seed):
     random = np.random.default_rng(seed)
