@@ -45,6 +45,7 @@ _FOLDER: Final = "negset-ray-"
 _LOCK: Final = "in-use"
 _PROGRESS_SECONDS: Final = 0.5
 _OBJECT_STORE_BYTES: Final = 128 << 20  # tasks and results are small; Ray's default is a third of the machine's memory
+_LEAST_ROOM: Final = 16 << 20
 _LONGEST_SOCKET_FOLDER: Final = 30  # Ray puts sockets below its folder, and a socket's path may have 107 characters
 
 
@@ -147,13 +148,18 @@ def _private_folder() -> Iterator[str]:
     """Where Ray keeps sockets and logs, gone at the end.
 
     What is left of sessions whose process was killed goes too: a folder is in use as long as somebody holds its lock, which the kernel lets go with the process. A process id would
-    say nothing where containers share the folder above.
+    say nothing where containers share the folder above. Raises `WorkFailed` where the disk is full, which Ray would only tell by not coming up.
     """
     parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108 - mkdtemp makes it private
     for left in glob.glob(f"{glob.escape(parent)}/{_FOLDER}*"):
         with contextlib.suppress(OSError), open(f"{left}/{_LOCK}", "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left, ignore_errors=True)
+    room = shutil.disk_usage(parent).free
+    if room < _LEAST_ROOM:
+        raise WorkFailed(
+            f"cannot start Ray: {parent} has {room >> 20} MB free, expected at least {_LEAST_ROOM >> 20}; make room or set TMPDIR to another folder"
+        )
     folder = tempfile.mkdtemp(prefix=_FOLDER, dir=parent)
     try:
         with open(f"{folder}/{_LOCK}", "wb") as lock:

@@ -249,11 +249,15 @@ class PipelineConfig(Spec, frozen=True, kw_only=True):
     ] = None
     url: Annotated[
         Annotated[str, Meta(max_length=MAX_URL)] | None,
-        Meta(description="Your own pipeline.config: any fsspec URL or, on a laptop, a path."),
+        Meta(
+            description="Your own pipeline.config: any fsspec URL or, on a laptop, a path. Changed content needs a new name: what is done with the old one stays."
+        ),
     ] = None
     config_map: Annotated[
         Annotated[str, Meta(max_length=253)] | None,
-        Meta(description="A ConfigMap in the same namespace whose key pipeline.config holds your own configuration."),
+        Meta(
+            description="A ConfigMap in the same namespace whose key pipeline.config holds your own configuration. Changed content needs a new name."
+        ),
     ] = None
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -347,3 +348,10 @@ def test_actors_keep_the_order_whichever_of_them_are_there(ray_session, workers)
     results = list(on_ray.map_with_actors(Adder, ([number, 1] for number in range(9)), workers=workers))
     assert [total for _, total in results] == [number + 1 for number in range(9)]
     assert len({process for process, _ in results}) <= workers
+
+
+def test_a_full_disk_is_told_before_ray_starts(monkeypatch):
+    full = shutil.disk_usage("/")._replace(free=3 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(WorkFailed, match="has 3 MB free, expected at least 16"), on_ray._private_folder():
+        pass
