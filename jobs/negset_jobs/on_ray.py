@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import FrameType
 from typing import Any, Final, TypeVar
 
 from negset_api.errors import NegsetError, WorkFailed
@@ -57,7 +58,8 @@ def session(workers: int) -> Iterator[None]:
     """
     for name, value in _SETTINGS.items():  # before the import, which reads some of them
         os.environ.setdefault(name, value)
-    import ray
+    with _no_signal_lost():
+        import ray
 
     if ray.is_initialized():
         yield
@@ -84,7 +86,7 @@ def _start(**options: Any) -> None:
 
     for left in reversed(range(_STARTS)):
         try:
-            with _patience(), _sigterm_stays_ours():
+            with _patience(), _no_signal_lost(), _no_handlers_of_ray():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:
             ray.shutdown()
@@ -124,15 +126,36 @@ def _patience() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sigterm_stays_ours() -> Iterator[None]:
-    """Ray puts handlers of its own in place, in Python and below it, by which the process would end without a word or with a stack trace, and with an exit code
-    that says that the work failed.
+def _no_signal_lost() -> Iterator[None]:
+    """What came by SIGINT or SIGTERM comes again at the end of the block: compiled code, which Ray is full of while it is imported and started, swallows what a
+    handler raises or makes another error of it.
     """
-    import ray
-
-    if threading.current_thread() is not threading.main_thread():  # where there are no handlers
+    if threading.current_thread() is not threading.main_thread():  # where no handler is called
         yield
         return
+    came: list[int] = []
+    before = {int(number): handler for number in (signal.SIGINT, signal.SIGTERM) if callable(handler := signal.getsignal(number))}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        before[number](number, frame)
+
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for again in came[:1]:
+            signal.raise_signal(again)
+
+
+@contextlib.contextmanager
+def _no_handlers_of_ray() -> Iterator[None]:
+    """Ray puts handlers of its own in place for SIGTERM, by which the process would end without a word and with an exit code that says that the work failed."""
+    import ray
+
     utils: Any = ray._private.utils  # noqa: SLF001
     set_sigterm_handler = utils.set_sigterm_handler
     utils.set_sigterm_handler = lambda _: None
@@ -140,7 +163,6 @@ def _sigterm_stays_ours() -> Iterator[None]:
         yield
     finally:
         utils.set_sigterm_handler = set_sigterm_handler
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # over the one that Ray's core has set past Python
 
 
 @contextlib.contextmanager

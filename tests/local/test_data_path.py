@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -355,3 +356,9 @@ def test_a_full_disk_is_told_before_ray_starts(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(WorkFailed, match="has 3 MB free, expected at least 16"), on_ray._private_folder():
         pass
+
+
+def test_ctrl_c_that_compiled_code_swallows_comes_again():
+    with pytest.raises(KeyboardInterrupt), on_ray._no_signal_lost(), contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
