@@ -216,7 +216,11 @@ def map_unordered(
                     running[remote.remote(function, task)] = index
                 ready, _ = ray.wait(list(running), num_returns=1)
                 for stream in ready:
-                    kind, value = _next_item(stream)
+                    try:
+                        kind, value = _next_item(stream)
+                    except NegsetError:
+                        del running[stream]  # it is over; only what still runs is cancelled
+                        raise
                     if kind == "counts":
                         report(running[stream], *value)
                     else:
