@@ -164,14 +164,17 @@ def test_a_run_that_is_interrupted_says_what_is_safe_and_goes_on(
     arguments = [sys.executable, "-m", "negset_jobs", "run", str(path), "--allow-address", "127.0.0.1/32"]
     server.answering.clear()
     child = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not (server.pictures if at == "download" else list((tmp_path / "out").rglob("plan.json"))):
-        assert child.poll() is None, child.communicate()
-        assert time.monotonic() < deadline, "the run did not come that far"
-        time.sleep(0.05)
-    (os.killpg if number is signal.SIGINT else os.kill)(child.pid, number)  # a terminal sends Ctrl-C to every process
-    out, err = child.communicate(timeout=120)
-    server.answering.set()
+    try:
+        deadline = time.monotonic() + 120
+        while not (server.pictures if at == "download" else list((tmp_path / "out").rglob("plan.json"))):
+            assert child.poll() is None, child.communicate()
+            assert time.monotonic() < deadline, "the run did not come that far"
+            time.sleep(0.05)
+        (os.killpg if number is signal.SIGINT else os.kill)(child.pid, number)  # a terminal sends Ctrl-C to every process
+        out, err = child.communicate(timeout=120)
+    finally:
+        child.kill()
+        server.answering.set()
     assert child.returncode == 128 + number, err
     assert err.splitlines()[-1] == "negset: interrupted; everything committed so far is safe, and the same command goes on from there"
     assert out == ""
