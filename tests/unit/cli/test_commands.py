@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import signal
 import subprocess
 import sys
@@ -28,14 +29,14 @@ def test_of_several_training_pods_one_writes_report_and_status(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interruption_inside_an_exec_ends_with_its_exit_code_too(number: signal.Signals, exit_code: int) -> None:
-    """CPython ends a process by SIGINT whatever it returned once a KeyboardInterrupt itself has left an `exec` of source text, as imports are full of."""
-    program = f"""
+def test_an_interruption_inside_an_exec_ends_with_its_exit_code_too(number: signal.Signals, exit_code: int, tmp_path: pathlib.Path) -> None:
+    """CPython ends a `python -m` by SIGINT whatever it returned once a KeyboardInterrupt itself has left an `exec` of source text, as imports are full of."""
+    (tmp_path / "interrupted.py").write_text(f"""
 import signal, sys
 from negset_jobs import cli, commands
 commands.crd = lambda _: exec("signal.raise_signal({int(number)})", {{"signal": signal}})
 sys.exit(cli.main(["crd"]))
-"""
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+""")
+    ended = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == exit_code, ended.stderr
     assert ended.stderr == "negset: interrupted; everything committed so far is safe, and the same command goes on from there\n"
