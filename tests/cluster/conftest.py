@@ -12,7 +12,6 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 
 import pytest
 import yaml
@@ -23,7 +22,7 @@ from kubernetes.client import CoreV1Api
 from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
 from pictures import Pictures, serve
-from tenant import RESTRICTED, Tenant
+from tenant import RESTRICTED, Tenant, Timed
 from testbed import addons, surroundings
 from testbed.binaries import Unavailable
 from testbed.images import ROOT
@@ -60,8 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def timed() -> Callable[[str], AbstractContextManager[None]]:
-    """Names a span of time that the summary will show."""
+def timed() -> Timed:
     return _timed
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 from pictures import Pictures
-from tenant import Tenant
+from tenant import Tenant, Timed
 from testbed import objects
 from testbed.images import ROOT
 from testbed.objects import Object
@@ -58,7 +56,7 @@ def data_only(namespace: str, bucket: str, pictures: Pictures, *, name: str = "s
     }
 
 
-def apply_and_hold(tenant: Tenant, manifest: Object, pictures: Pictures, timed: Callable[[str], AbstractContextManager[None]]) -> list[int]:
+def apply_and_hold(tenant: Tenant, manifest: Object, pictures: Pictures, timed: Timed) -> list[int]:
     """Applies a data set of several shards, and waits until its download is held in the second one. Returns the pictures of the first, which are stored by then."""
     pictures.hold_after(IMAGES_PER_SHARD + 20)
     tenant.apply(manifest)

@@ -19,6 +19,9 @@ from testbed.surroundings import Surroundings
 
 from negset_api import names
 
+Timed = Callable[[str], AbstractContextManager[None]]
+"""Names a span of time that the summary will show."""
+
 # https://kubernetes.io/docs/concepts/security/pod-security-admission/
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"}
 
@@ -71,7 +74,7 @@ class Tenant:
         assert found is not None, f"there is no NegativeDataset {name} in {self.namespace}"
         return found
 
-    def wait_for_ready(self, name: str, seconds: int, timed: Callable[[str], AbstractContextManager[None]]) -> Object:
+    def wait_for_ready(self, name: str, seconds: int, timed: Timed) -> Object:
         """`kubectl wait --for=condition=Ready`. Notes how long each stage took. When the data set stalls or the time is up, prints everything and fails."""
         command = [
             os.path.join(binaries.kubernetes_folder(), "kubectl"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import fsspec
@@ -14,7 +13,7 @@ from datasets import EXAMPLE, data_only, example
 from kubernetes.client import AuthorizationV1Api
 from pictures import Pictures
 from pyarrow import parquet
-from tenant import Tenant
+from tenant import Tenant, Timed
 from testbed import objects
 from testbed.addons import GPU
 from testbed.binaries import Unavailable
@@ -24,8 +23,6 @@ from testbed.surroundings import Surroundings
 from negset_api import names
 from negset_jobs.records.example import decode_example
 from negset_jobs.records.framing import read_records
-
-Timed = Callable[[str], AbstractContextManager[None]]
 
 MINUTES = 60
 

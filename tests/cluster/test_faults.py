@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 
 import pytest
 from datasets import EXAMPLE, apply_and_hold, data_only, example
 from pictures import Pictures
-from tenant import Tenant
+from tenant import Tenant, Timed
 from testbed import addons, cluster, objects
 from testbed.objects import Object
 from testbed.surroundings import Surroundings
 
-Timed = Callable[[str], AbstractContextManager[None]]
 MINUTES = 60
 
 RAY_JOB = ("ray.io/v1", "RayJob")

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 
 import pytest
 from datasets import apply_and_hold, data_only
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 from pictures import Pictures
-from tenant import Tenant
+from tenant import Tenant, Timed
 from testbed import objects
 from testbed.objects import Object
 from testbed.surroundings import Surroundings
 
 from negset_api import names
 
-Timed = Callable[[str], AbstractContextManager[None]]
 MINUTES = 60
 
 KUEUE = "kueue.x-k8s.io/v1beta2"
