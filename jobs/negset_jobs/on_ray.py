@@ -118,11 +118,8 @@ def _patience() -> Iterator[None]:
                     raise
             time.sleep(_START_POLL_SECONDS)
 
-    services.get_node = get_node_patiently
-    try:
+    with _replaced(services, "get_node", get_node_patiently):
         yield
-    finally:
-        services.get_node = get_node
 
 
 @contextlib.contextmanager
@@ -156,13 +153,18 @@ def _no_handlers_of_ray() -> Iterator[None]:
     """Ray puts handlers of its own in place for SIGTERM, by which the process would end without a word and with an exit code that says that the work failed."""
     import ray
 
-    utils: Any = ray._private.utils  # noqa: SLF001
-    set_sigterm_handler = utils.set_sigterm_handler
-    utils.set_sigterm_handler = lambda _: None
+    with _replaced(ray._private.utils, "set_sigterm_handler", lambda _: None):  # noqa: SLF001
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(module: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, function)
     try:
         yield
     finally:
-        utils.set_sigterm_handler = set_sigterm_handler
+        setattr(module, name, before)
 
 
 @contextlib.contextmanager
@@ -203,12 +205,12 @@ def map_unordered(
     What the function reports (done, failed) arrives here about twice a second, as `report(index, done, failed)` with sums since the task began; after a lost worker
     they begin again. `function` and tasks must be picklable. Raises the first error: the function's own where it is a `NegsetError`, else `WorkFailed`.
     """
-    import ray
-
-    remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_with_progress).options(num_returns="streaming")
     waiting = collections.deque(enumerate(tasks))
     running: dict[Any, int] = {}
     with session(workers):
+        import ray
+
+        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_with_progress).options(num_returns="streaming")
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
@@ -236,9 +238,9 @@ def map_with_actors(make_worker: Callable[[], Callable[[Batch], Result]], batche
     Batches are taken from the iterable as they are needed and go to whichever process is free, so one that starts late, or never because the cluster has no room for it, holds up
     nothing while another runs. Errors as in `map_unordered`.
     """
-    import ray
-
     with session(workers):
+        import ray
+
         actor: Any = ray.remote(num_cpus=1, max_restarts=RETRIES, max_task_retries=RETRIES)(_Actor)
         actors = [actor.remote(make_worker) for _ in range(workers)]
         try:

@@ -1,6 +1,6 @@
 """What the bytes of a picture are: its format and size, whether it is whole, and whether the Object Detection API's decoder takes it as it is.
 
-Pure: bytes in, a verdict or `Failed` out. `inspect` reads headers and markers only; `decode` reads all of it; `transcode` makes a JPEG or PNG of what
+Pure: bytes in, a verdict or `Failed` out. `inspect` reads headers and markers only; `decode` reads everything; `transcode` makes a JPEG or PNG of what
 `tf.image.decode_image`, which the Object Detection API uses, would refuse or distort.
 
 EXIF orientation is left alone, here and by TensorFlow: annotations are drawn on the pixels as stored, and turning a picture would move it away from its boxes.
@@ -50,7 +50,7 @@ def inspect(data: bytes, max_pixels: int) -> Picture:
 
 
 def decode(picture: Picture) -> None:
-    """Decodes every pixel. Raises `Failed` with the outcome truncated or undecodable.
+    """Reads the whole picture as whoever shows it does. Raises `Failed` with the outcome truncated or undecodable.
 
     Of a JPEG every coefficient is decoded, which is where one can be broken; the arithmetic that makes colours of them cannot fail and is left out as far as
     libjpeg allows (grey, at an eighth of the size).
