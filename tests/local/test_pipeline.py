@@ -48,11 +48,14 @@ def manifest(server: CountingServer, folder: pathlib.Path, **spec: Any) -> dict[
     }
 
 
-def negset(command: str, document: dict[str, Any], folder: pathlib.Path, *options: str) -> subprocess.CompletedProcess[str]:
+def command_line(command: str, document: dict[str, Any], folder: pathlib.Path, *options: str) -> list[str]:
     path = folder / "manifest.yaml"
     path.write_text(yaml.safe_dump(document))
-    arguments = [sys.executable, "-m", "negset_jobs", command, str(path), "--allow-address", "127.0.0.1/32", *options]
-    return subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=folder)
+    return [sys.executable, "-m", "negset_jobs", command, str(path), "--allow-address", "127.0.0.1/32", *options]
+
+
+def negset(command: str, document: dict[str, Any], folder: pathlib.Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command_line(command, document, folder, *options), capture_output=True, text=True, check=False, cwd=folder)
 
 
 def revision_of(finished: subprocess.CompletedProcess[str]) -> pathlib.Path:
@@ -159,9 +162,7 @@ def test_a_run_that_is_interrupted_says_what_is_safe_and_goes_on(
     number: signal.Signals, at: str, server: CountingServer, tmp_path: pathlib.Path
 ) -> None:
     document = manifest(server, tmp_path / "out")
-    path = tmp_path / "manifest.yaml"
-    path.write_text(yaml.safe_dump(document))
-    arguments = [sys.executable, "-m", "negset_jobs", "run", str(path), "--allow-address", "127.0.0.1/32"]
+    arguments = command_line("run", document, tmp_path)
     server.answering.clear()
     child = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:

@@ -193,8 +193,9 @@ def test_a_damaged_jpeg_is_judged_as_if_it_were_shown(options):
         start = random.integers(0, len(whole))
         lost = random.integers(1, 200)
         came = Picture(whole[:start] + random.bytes(random.integers(0, 200)) + whole[start + lost :], "jpeg", 160, 120)
-        assert verdict(decode, came) == verdict(transcode, came)
-        verdicts.add(verdict(decode, came))
+        judged = verdict(decode, came)
+        assert judged == verdict(transcode, came)
+        verdicts.add(judged)
     assert len(verdicts) > 1, "some are broken beyond decoding and some are not"
 
 
