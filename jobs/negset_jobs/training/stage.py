@@ -149,15 +149,22 @@ def _start(task: Task, store: Store, scratch: str) -> Any:
     from negset_jobs.training.loop import Start
 
     folder = os.path.join(scratch, "start")
-    own = checkpoints.complete(store, names.round_checkpoints(task.number), task.inputs)
-    if own:
-        newest = own[-1]
+    if found := checkpoints.newest(store, names.round_checkpoints(task.number), task.inputs, folder):
+        newest, prefix = found
         log.info("round %d goes on from its checkpoint after step %d", task.number, newest.step)
         _fetch_events(task, store, scratch)
-        return Start(
-            resume=checkpoints.download(store, newest.prefix, folder), step=newest.step, pictures=newest.pictures, blanks=newest.blanks
-        )
-    return Start(weights=checkpoints.download(store, task.before.checkpoint, folder) if task.before else "")
+        return Start(resume=prefix, step=newest.step, pictures=newest.pictures, blanks=newest.blanks)
+    return Start(weights=_weights_before(task.before, store, folder) if task.before else "")
+
+
+def _weights_before(before: Round, store: Store, folder: str) -> str:
+    """The local prefix of the checkpoint of the round before. Raises `InvalidInput` where it is damaged: no retry mends it."""
+    try:
+        return checkpoints.download(store, before.checkpoint, folder)
+    except checkpoints.DamagedCheckpoint as error:
+        raise InvalidInput(
+            f"round {before.number} cannot be gone on from: {error}; remove {store.location(names.round_folder(before.number))} to train it again"
+        ) from error
 
 
 def _fetch_events(task: Task, store: Store, scratch: str) -> None:
