@@ -21,7 +21,7 @@ from negset_api.values import Measurement, Mining, Positives, Records, Round, Sc
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
 from negset_jobs.store import MissingObject, Store, expand, open_input
-from negset_jobs.training import checkpoints, config, heldout, inputs, linter, measuring
+from negset_jobs.training import checkpoints, config, failures, heldout, inputs, linter, measuring
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return self.training.negative_percent if self.chosen.negatives else 0
 
 
+@failures.translated()
 def train_round(store: Store, dataset: NegativeDataset, number: int, access: Access, progress: Progress) -> Round:
     """Trains, measures and exports round `number`: 0 is the baseline without negatives, 1 has the negatives, and each later one goes on from the one before with the hard
     negatives mined in between. Goes on from the newest complete checkpoint of an interrupted attempt.
