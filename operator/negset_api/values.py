@@ -222,10 +222,11 @@ class Detection(Value, frozen=True, kw_only=True):
 
 
 class ScoredImage(Value, frozen=True, kw_only=True):
-    """The detections on one picture, best first. On a negative every one of them is false."""
+    """The detections on one picture, best first. On a negative every one of them is false. An `unreadable` one could not be decoded, and has none."""
 
     image_id: str
     detections: tuple[Detection, ...]
+    unreadable: bool = False
 
     @property
     def score(self) -> float:
@@ -262,7 +263,10 @@ class Measurement(Value, frozen=True, kw_only=True):
 
 
 class Round(Value, frozen=True, kw_only=True):
-    """One training round. Round 0 is the baseline: the same model, steps and seed, without any negative."""
+    """One training round. Round 0 is the baseline: the same model, steps and seed, without any negative.
+
+    `unreadable` counts the records that could not be read and were passed over, in training and in measuring; `unreadable_examples` names the first few.
+    """
 
     number: int
     inputs: str
@@ -278,6 +282,8 @@ class Round(Value, frozen=True, kw_only=True):
     steps_per_second: float
     measurement: Measurement
     worst: tuple[ScoredImage, ...]
+    unreadable: int = 0
+    unreadable_examples: tuple[str, ...] = ()
 
 
 class Mining(Value, frozen=True, kw_only=True):

@@ -11,8 +11,12 @@ import tensorflow as tf
 from object_detection import inputs as od_inputs
 from object_detection.builders import decoder_builder
 
+from negset_jobs.records.readable import Features
+from negset_jobs.training import failures
 from negset_jobs.training.inputs import Inputs, pattern
+from negset_jobs.training.screening import Check
 
+_IMAGE_RANK: Final = 3  # an animation has one more
 _READERS: Final = 16  # files of one kind that are read at the same time
 
 
@@ -36,6 +40,30 @@ def batches(config: Any, model: Any, local: Inputs, *, negative_percent: int, se
 
     with _reader(build):
         return od_inputs.train_input(config.train_config, config.train_input_reader, config.model, model=model, input_context=context)
+
+
+def record_check(config: Any) -> Check:
+    """Says why the API's decoder refuses a record; empty where it reads it."""
+    decode = decoder_builder.build(config.train_input_reader).decode
+
+    def shape(payload: Any) -> Any:
+        return tf.shape(decode(payload)["image"])
+
+    # The decoder's own sources need no AutoGraph, and the shape is all that is wanted of the image.
+    traced = tf.function(shape, autograph=False, input_signature=[tf.TensorSpec((), tf.string)])
+
+    def check(payload: bytes, _: Features) -> str:
+        try:
+            found = traced(tf.constant(payload)).numpy()
+        except (tf.errors.OpError, ValueError) as error:
+            return failures.reason_of(error)
+        return (
+            ""
+            if len(found) == _IMAGE_RANK and all(found)
+            else f"expected an image of height, width and channels, got the shape {found.tolist()}"
+        )
+
+    return check
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from negset_api.errors import Interrupted, WorkFailed
 from negset_jobs.progress import Progress
 from negset_jobs.training import events, failures, models
 from negset_jobs.training.checkpoints import KEPT
+from negset_jobs.training.screening import Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +52,11 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """What was fed to a training, over all its attempts: pictures, and those of them without any box."""
+    """What was fed to a training, over all its attempts: pictures, and those of them without any box. `unreadable` is what was passed over."""
 
     pictures: int
     blanks: int
+    unreadable: Unreadable = Unreadable()
 
 
 Save = Callable[[str, int, int, int], None]

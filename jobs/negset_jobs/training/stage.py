@@ -21,7 +21,7 @@ from negset_api.values import Measurement, Mining, Positives, Records, Round, Sc
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
 from negset_jobs.store import MissingObject, Store, expand, open_input
-from negset_jobs.training import checkpoints, config, failures, heldout, inputs, linter, measuring
+from negset_jobs.training import checkpoints, config, failures, heldout, inputs, linter, measuring, screening
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     chosen: inputs.Inputs
     config: Any
     inputs: str
+    max_failed_percent: int
 
     @property
     def negative_percent(self) -> int:
@@ -106,6 +107,7 @@ def prepare(store: Store, dataset: NegativeDataset, number: int, access: Access)
         chosen=chosen,
         config=patched,
         inputs=digest(parts, records.inputs, positives.inputs, mining.inputs if mining else "", before.inputs if before else ""),
+        max_failed_percent=dataset.spec.download.max_failed_percent,
     )
 
 
@@ -123,6 +125,7 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
     start = _start(task, store, scratch)
     running = _local_config(task, store, access, scratch, fresh=not (start.resume or start.weights))
     local = inputs.materialise(store, task.chosen, os.path.join(scratch, "records"))
+    local, unreadable = _screen(task, store, local, feeding.record_check(running), scratch, held_out=where.extended.should_checkpoint)
     if where.extended.should_checkpoint:
         store.write(names.round_config(task.number), config.render(task.config))
 
@@ -132,7 +135,7 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
         return feeding.batches(running, model, local, negative_percent=task.negative_percent, seed=seed, context=context)
 
     with checkpoints.Uploader(store, task.number, task.inputs, events=os.path.join(scratch, "train")) as uploader:
-        return loop.train(
+        trained = loop.train(
             running,
             batches,
             start,
@@ -143,6 +146,22 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
             save=uploader.save,
             progress=progress,
         )
+    return msgspec.structs.replace(trained, unreadable=unreadable)
+
+
+def _screen(
+    task: Task, store: Store, local: inputs.Inputs, check: screening.Check, scratch: str, *, held_out: bool
+) -> tuple[inputs.Inputs, screening.Unreadable]:
+    """The local files without what cannot be read, and what that is; the worker that measures looks at the held-out files too, before any step is made."""
+    from negset_jobs.training.scoring import measured_check
+
+    log.info("round %d checks the records that it reads", task.number)
+    local, unreadable = screening.screen_training(task.chosen, local, check, os.path.join(scratch, "readable"), task.max_failed_percent)
+    if held_out:
+        keys = (*task.positives.files[names.HELD_OUT], *task.records.files[names.HELD_OUT])
+        unreadable += screening.screen_held_out(store, keys, measured_check, task.max_failed_percent)
+    screening.tell(unreadable)
+    return local, unreadable
 
 
 def _start(task: Task, store: Store, scratch: str) -> Any:
@@ -225,6 +244,8 @@ def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Prog
         steps_per_second=events.steps_per_second(os.path.join(scratch, "train")),
         measurement=measurement,
         worst=worst,
+        unreadable=trained.unreadable.count,
+        unreadable_examples=trained.unreadable.examples,
     )
 
 
@@ -244,8 +265,10 @@ def _score(store: Store, keys: Sequence[str], scorer: Any, progress: Progress) -
     scored: list[ScoredImage] = []
     stream = heldout.pictures(store, keys)
     while part := list(itertools.islice(stream, _BATCH)):
-        truths += [truth for truth, _ in part]
-        scored += scorer.score([(truth.image_id, encoded) for truth, encoded in part])
+        images = scorer.score([(truth.image_id, encoded) for truth, encoded in part])
+        # One that cannot be read is in no denominator.
+        truths += [truth for (truth, _), image in zip(part, images, strict=True) if not image.unreadable]
+        scored += [image for image in images if not image.unreadable]
         progress.advance(len(part))
     return truths, scored
 
