@@ -28,7 +28,7 @@ from object_detection.utils import config_util
 
 from negset_api.errors import Interrupted, WorkFailed
 from negset_jobs.progress import Progress
-from negset_jobs.training import events, failures, models
+from negset_jobs.training import events, failures, models, precision
 from negset_jobs.training.checkpoints import KEPT
 from negset_jobs.training.screening import Unreadable
 
@@ -139,6 +139,7 @@ class _Trainer:
         self._optimizer, (rate,) = optimizer_builder.build(self._train.optimizer, global_step=self.step)
         # Otherwise the optimizer creates its slots while the step is traced, which is then traced once more.
         self._optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001 (the public `build` is that of the newer optimizers)
+        self._optimizer = precision.optimizer(self._optimizer)
         self._rate = rate if callable(rate) else lambda: rate
         # The names are those of the API's own loop, so that its programs read the checkpoints.
         self.checkpoint = tf.train.Checkpoint(step=self.step, model=self.model, optimizer=self._optimizer)
@@ -182,7 +183,7 @@ class _Trainer:
 
     def _one_step(self, features: Any, labels: Any, stop: Any) -> dict[str, Any]:
         boxes = labels[standard_fields.InputDataFields.num_groundtruth_boxes]
-        losses = model_lib_v2.eager_train_step(
+        losses = precision.train_step(
             self.model,
             features,
             labels,

@@ -116,12 +116,14 @@ def _deciding(training: Training, patched: Any, number: int) -> list[Any]:
     classes = tuple(str(index) for index in range(getattr(patched.model, patched.model.WhichOneof("model")).num_classes))
     portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))
     negatives = training.negative_percent if number else 0
-    return [config.render(portable).decode(), training.seed, negatives, training.recall_percent, training.fine_tune_checkpoint]
+    mixed = ["mixedPrecision"] if training.mixed_precision else []
+    return [config.render(portable).decode(), training.seed, negatives, training.recall_percent, training.fine_tune_checkpoint, *mixed]
 
 
 def _train(task: Task, store: Store, access: Access, progress: Progress, *, where: Any, scratch: str) -> Any:
-    from negset_jobs.training import feeding, loop
+    from negset_jobs.training import feeding, loop, precision
 
+    policy = precision.policy(precision.capabilities(), mixed=task.training.mixed_precision)
     start = _start(task, store, scratch)
     running = _local_config(task, store, access, scratch, fresh=not (start.resume or start.weights))
     local = inputs.materialise(store, task.chosen, os.path.join(scratch, "records"))
@@ -134,7 +136,10 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
         seed = task.training.seed + start.step
         return feeding.batches(running, model, local, negative_percent=task.negative_percent, seed=seed, context=context)
 
-    with checkpoints.Uploader(store, task.number, task.inputs, events=os.path.join(scratch, "train")) as uploader:
+    with (
+        checkpoints.Uploader(store, task.number, task.inputs, events=os.path.join(scratch, "train")) as uploader,
+        precision.applied(policy),
+    ):
         trained = loop.train(
             running,
             batches,
