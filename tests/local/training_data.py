@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageDraw
 
-from negset_api import names
+from negset_api import names, stages
 from negset_api.spec import NegativeDataset
 from negset_api.values import Box, Positives, Records, encode
 from negset_jobs.positives.label_map import write_label_map
@@ -110,3 +110,9 @@ def manifest(**training) -> NegativeDataset:
         "training": training,
     }
     return msgspec.convert({"metadata": {"name": "shapes"}, "spec": spec}, NegativeDataset)
+
+
+def step(dataset: NegativeDataset, number: int, arm: str = names.MINED) -> stages.Step:
+    """The step that trains a round of an arm."""
+    (found,) = (each for each in stages.training_steps(dataset.spec) if (each.round, each.arm) == (number, arm))
+    return found
