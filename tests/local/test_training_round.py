@@ -248,7 +248,7 @@ def test_what_the_api_refuses_is_wrong_input(tmp_path, before, after, message):
     text = config.preset("ssd-mobilenet-v2-tiny-96").decode()
     assert before in text
     own.write_text(text.replace(before, after))
+    dataset = manifest(steps=1, pipelineConfig={"url": str(own)})
     with pytest.raises(InvalidInput, match=message):
-        dataset = manifest(steps=1, pipelineConfig={"url": str(own)})
         train_round(store, dataset, step(dataset, 1), Access(), Silent())
     assert not store.exists(names.round_marker(1))
