@@ -166,7 +166,7 @@ def test_a_model_that_is_fine_tuned_in_full_begins_at_the_start_of_its_schedule(
 def test_round_2_begins_where_round_1_ended_with_the_hard_negatives_in_half_of_the_negatives_places(rounds):
     task = prepare(rounds.store, rounds.dataset, step(rounds.dataset, 2), Access())
     assert list(task.config.train_input_reader.sample_from_datasets_weights) == [35, 35, 15, 15]
-    assert rounds.second.measured_negative_percent == pytest.approx(30.0)
+    assert rounds.second.measured_negative_percent == pytest.approx(30.0, abs=1.0), "the pattern begins again after an interruption"
     assert rounds.second.losses[0].classification < rounds.first.losses[0].classification / 2
 
 

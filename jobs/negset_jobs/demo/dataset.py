@@ -1,7 +1,7 @@
 """Makes the demo's data set: pictures of shapes, and annotations in COCO's instances format whose truth is known.
 
-The object is a red disc. Red squares, red triangles and blue discs look like it, and a detector that never saw them without a disc beside them fires on them. Orange discs look most like it and
-are rare, so few of them are among negatives drawn at random: mining has to find them. As in datasets from the web, a few discs were never annotated, a few links are dead, and a few lead to a
+The object is a red disc. Red squares, red triangles and blue discs look like it, and a detector that never saw them without a disc beside them fires on them. Discs of other warm colours look most like it
+and are rare, so few of them are among negatives drawn at random: mining has to find them. As in datasets from the web, a few discs were never annotated, a few links are dead, and a few lead to a
 page instead of an image; `Truth` says which.
 """
 
@@ -20,11 +20,11 @@ from negset_jobs.demo.server import USUAL_URL
 
 OBJECT: Final = "disc"
 DISTRACTORS: Final = ("square", "triangle", "blue disc")
-LOOK_ALIKE: Final = "orange disc"
+LOOK_ALIKES: Final = ("orange disc", "maroon disc", "magenta disc")
 ANNOTATIONS: Final = "annotations/instances_demo.json"
 PICTURES: Final = "pictures"
 
-_CATEGORY_IDS: Final = {name: index for index, name in enumerate((OBJECT, *DISTRACTORS, LOOK_ALIKE), start=1)}
+_CATEGORY_IDS: Final = {name: index for index, name in enumerate((OBJECT, *DISTRACTORS, *LOOK_ALIKES), start=1)}
 _SIZES: Final = ((128, 128), (144, 128), (128, 144))
 _LICENSES: Final = (
     {"id": 1, "name": "CC0 1.0 Universal", "url": "https://creativecommons.org/publicdomain/zero/1.0/"},
@@ -138,7 +138,7 @@ def _compose(kind: str, image_id: int, random: np.random.Generator) -> _Scene:
         case "plain":
             wanted = []
         case "look-alikes":
-            wanted = [LOOK_ALIKE] * few
+            wanted = [str(random.choice(LOOK_ALIKES))] * few
         case "forgotten":
             wanted = [OBJECT, *random.choice(DISTRACTORS, 1).tolist()]
         case _:
