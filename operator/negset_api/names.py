@@ -38,9 +38,16 @@ PIPELINE_CONFIG_VARIABLE: Final = "NEGSET_PIPELINE_CONFIG"
 LOCAL_SCHEMES: Final = frozenset({"", "file", "local"})
 """What a URL begins with that names a file of the machine itself: a laptop's, and never a cluster's."""
 
-# The sets that a plan divides the pictures into. Held-out pictures are never trained on; they only measure.
+# The splits of a plan. Round 1 trains on TRAIN; mining looks for hard negatives in POOL, and only what it finds is trained on; HELD_OUT images only measure.
 TRAIN: Final = "train"
+POOL: Final = "pool"
 HELD_OUT: Final = "heldout"
+
+# The arms of a comparison: what each does with the negatives. All arms make the same number of steps.
+MINED: Final = "Mined"
+RANDOM_NEGATIVES: Final = "RandomNegatives"
+NO_NEGATIVES: Final = "NoNegatives"
+_ARM_FOLDERS: Final = {MINED: "", RANDOM_NEGATIVES: "random-negatives/", NO_NEGATIVES: "no-negatives/"}
 
 # --- Object keys, relative to the root of a revision -----------------------------------------------------------------------------------
 # A key that holds a value of `negset_api.values` is also its stage's commit marker: it is written last, so it exists if and only if the
@@ -103,14 +110,39 @@ def labels_folder(label_format: str) -> str:
     return f"{LABELS_FOLDER}/{label_format.lower()}"
 
 
-def round_folder(number: int) -> str:
+def round_folder(number: int, arm: str = MINED) -> str:
     """Where a training round writes: its config, checkpoints, exported model, and the scores of the mining after it."""
-    return f"training/round-{number}"
+    return f"training/{_ARM_FOLDERS[arm]}round-{number}"
 
 
-def round_marker(number: int) -> str:
+def round_marker(number: int, arm: str = MINED) -> str:
     """The commit marker of a training round."""
-    return f"{round_folder(number)}/round.json"
+    return f"{round_folder(number, arm)}/round.json"
+
+
+def round_config(number: int, arm: str = MINED) -> str:
+    """The pipeline.config that a training round used."""
+    return f"{round_folder(number, arm)}/pipeline.config"
+
+
+def round_checkpoints(number: int, arm: str = MINED) -> str:
+    """The folder of a training round's checkpoints."""
+    return f"{round_folder(number, arm)}/checkpoints"
+
+
+def round_events(number: int, arm: str = MINED) -> str:
+    """The folder of a training round's event files, for TensorBoard."""
+    return f"{round_folder(number, arm)}/events"
+
+
+def round_saved_model(number: int, arm: str = MINED) -> str:
+    """The folder of a training round's exported model."""
+    return f"{round_folder(number, arm)}/saved_model"
+
+
+def round_detections(number: int, arm: str = MINED) -> str:
+    """The table of what a round's model detects on the held-out images."""
+    return f"{round_folder(number, arm)}/detections.parquet"
 
 
 def mining_marker(number: int) -> str:
@@ -118,36 +150,26 @@ def mining_marker(number: int) -> str:
     return f"{round_folder(number)}/mining.json"
 
 
-def round_config(number: int) -> str:
-    """The pipeline.config that a training round used."""
-    return f"{round_folder(number)}/pipeline.config"
-
-
-def round_checkpoints(number: int) -> str:
-    """The folder of a training round's checkpoints."""
-    return f"{round_folder(number)}/checkpoints"
-
-
-def round_events(number: int) -> str:
-    """The folder of a training round's event files, for TensorBoard."""
-    return f"{round_folder(number)}/events"
-
-
-def round_saved_model(number: int) -> str:
-    """The folder of a training round's exported model."""
-    return f"{round_folder(number)}/saved_model"
+def mining_shard_scores(number: int, shard: str) -> str:
+    """The scores of the shard under the key `shard`, by which an interrupted mining goes on."""
+    return f"{round_folder(number)}/shard-scores/{shard.rpartition('/')[2]}.json"
 
 
 def mining_hard(number: int) -> str:
-    """The folder of the hard negatives that the mining after a round found."""
+    """The folder of the hard negatives that the minings up to and after a round found."""
     return f"{round_folder(number)}/hard"
 
 
+def mining_random(number: int) -> str:
+    """The folder of as many random negatives, for the arm that trains on them instead."""
+    return f"{round_folder(number)}/random"
+
+
 def mining_negatives(number: int) -> str:
-    """The folder of the shards that are written once more, without the pictures under review."""
+    """The folder of the shards that are written once more, without the images under review."""
     return f"{round_folder(number)}/negatives"
 
 
 def mining_scores(number: int) -> str:
-    """The table of every training negative's score."""
+    """The table of the score of every negative that was scored."""
     return f"{round_folder(number)}/scores.parquet"

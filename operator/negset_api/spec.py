@@ -293,12 +293,21 @@ class HardNegativeMining(Spec, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=10,
-            description="Training rounds. After each but the last the negatives are scored with the round's model, and the hardest are the next round's extra input.",
+            description="Training rounds. After each round but the last, the negatives in the pool are scored with the model of the round. The hardest are added to what the next round trains on.",
         ),
     ] = 2
+    first_round_percent: Annotated[
+        Annotated[int, Meta(ge=1, le=100)],
+        Meta(
+            description="Percentage of the training negatives that round 1 trains on, drawn by `selection.seed`. The rest is the pool: negatives that the model has not seen, where mining looks for "
+            "hard ones. 100 leaves no pool; mining then looks at the negatives trained on. With one round all of them are trained on."
+        ),
+    ] = 50
     hard_percent: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
-        Meta(description="Percentage of the negatives trained on that a mining keeps as hard, at most: the ones with the highest scores."),
+        Meta(
+            description="Percentage of the pool that one mining adds, at most: the negatives with the highest scores. They stay in all later rounds."
+        ),
     ] = 20
     review_above_percent: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
@@ -307,13 +316,27 @@ class HardNegativeMining(Spec, frozen=True, kw_only=True):
             "100 switches the review off."
         ),
     ] = 90
+    confirmed_negatives: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...],
+        Meta(
+            max_length=4096,
+            description="Ids of images that a person has looked at after a review and found to be true negatives, as report.json lists them under `review`. They are trained on and never listed again.",
+            extra_json_schema={"x-kubernetes-list-type": "set"},
+        ),
+    ] = ()
+    gpus_per_worker: Annotated[
+        int, Meta(ge=0, le=64, description="GPUs (nvidia.com/gpu) of each pod that scores negatives; 0 scores on the CPU.")
+    ] = 0
 
 
 class Training(Spec, frozen=True, kw_only=True):
     pipeline_config: Annotated[
         PipelineConfig, Meta(description="The model: exactly one of preset, url and configMap.", extra_json_schema=_PIPELINE_RULES)
     ]
-    steps: Annotated[int, Meta(ge=1, le=10_000_000, description="Training steps of each round.")]
+    steps: Annotated[
+        int,
+        Meta(ge=1, le=10_000_000, description="Training steps of each round. One learning rate schedule spans the steps of all rounds."),
+    ]
     batch_size: Annotated[
         Annotated[int, Meta(ge=1, le=4096)] | None,
         Meta(
@@ -328,12 +351,15 @@ class Training(Spec, frozen=True, kw_only=True):
     hard_negative_mining: Annotated[
         HardNegativeMining, Meta(description="How the model is made to dwell on the negatives that fool it.")
     ] = field(default_factory=HardNegativeMining)
-    baseline: Annotated[
-        bool,
+    comparisons: Annotated[
+        tuple[Literal["NoNegatives", "RandomNegatives"], ...],
         Meta(
-            description="Also train the same model, with the same steps and seed, without any negative, as round 0: what the negatives are worth."
+            max_length=2,
+            description="Further models to train with the same total steps, schedule and seed, for the report to compare with: NoNegatives without any negative, RandomNegatives with as many "
+            "negatives as were mined, drawn from the pool at random.",
+            extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
-    ] = False
+    ] = ()
     held_out_percent: Annotated[
         Annotated[int, Meta(ge=1, le=90)],
         Meta(description="Percentage of the negatives that is never trained on and measures false positives."),
@@ -362,6 +388,14 @@ class Training(Spec, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(ge=1, le=64, description="Training pods. More than one train together (MultiWorkerMirroredStrategy).")] = 1
 
 
+_TRAINING_RULES = _rules(
+    (
+        "!self.comparisons.exists(c, c == 'RandomNegatives') || self.hardNegativeMining.rounds > 1",
+        "comparisons: RandomNegatives compares with mined negatives, so it needs hardNegativeMining.rounds of at least 2",
+    ),
+)
+
+
 class Ray(Spec, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(ge=1, le=1000, description="Ray workers that download at the same time; on a laptop, processes.")] = 2
 
@@ -387,7 +421,8 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
     training: Annotated[
         Training | None,
         Meta(
-            description="Train a detector with the negatives and measure what they are worth. Absent, the data set itself is the product."
+            description="Train a detector with the negatives and measure what they are worth. Absent, the data set itself is the product.",
+            extra_json_schema=_TRAINING_RULES,
         ),
     ] = None
     ray: Annotated[Ray, Meta(description="How much runs at the same time.")] = field(default_factory=Ray)

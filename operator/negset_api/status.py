@@ -41,7 +41,7 @@ class ProgressStatus(StatusType, frozen=True, kw_only=True):
 
 
 class RoundStatus(StatusType, frozen=True, kw_only=True):
-    round: Annotated[int, Meta(description="0 is the baseline without negatives.")]
+    round: Annotated[int, Meta(description="The round's number, from 1.")]
     false_positives_per_image: Annotated[str, Meta(description="On held-out negatives, as a decimal number.")] = ""
     recall: Annotated[str, Meta(description="On held-out positives, as a decimal number.")] = ""
     average_precision: Annotated[str, Meta(description="COCO AP on held-out positives, as a decimal number.")] = ""

@@ -263,21 +263,27 @@ class Measurement(Value, frozen=True, kw_only=True):
 
 
 class Round(Value, frozen=True, kw_only=True):
-    """One training round. Round 0 is the baseline: the same model, steps and seed, without any negative.
+    """One training round of one arm. `steps` are its own, `total_steps` those that the model has behind it.
 
-    `unreadable` counts the records that could not be read and were passed over, in training and in measuring; `unreadable_examples` names the first few.
+    `negatives` counts the different negatives that were in the mix, `detections` is the key of what the model detects on the held-out images, and `worst` are the held-out
+    negatives with the highest scores, for people. `unreadable` counts the records that could not be read and were passed over, in training and in measuring;
+    `unreadable_examples` names the first few.
     """
 
     number: int
+    arm: str
     inputs: str
     steps: int
+    total_steps: int
     seed: int
+    negatives: int
     negative_percent: int
     measured_negative_percent: float
     miner: str
     config: str
     checkpoint: str
     saved_model: str
+    detections: str
     losses: tuple[LossPoint, ...]
     steps_per_second: float
     measurement: Measurement
@@ -287,31 +293,49 @@ class Round(Value, frozen=True, kw_only=True):
 
 
 class Mining(Value, frozen=True, kw_only=True):
-    """What the model of round `number` still fires on, among the negatives that it was trained with.
+    """What the model of round `number` fires on, among the negatives that it was not trained on (`pool` counts them) and among those that it was (`trained_on`).
 
-    `hard` are the keys of the files with the hardest negatives, the next round's extra input; `negatives` the keys of all the negatives the next round
-    may train on. `review` lists pictures that keep fooling the model with a high score: they may well show the object, and are left out of both until
-    a person has looked. `review_declined` counts pictures that scored as high but were too many to mean anything. `hardest` are the first few of the hard
-    negatives, for people. `scores` is the key of a table with a row per scored negative.
+    `floor` is the score from which a negative can be hard; `fooled` counts those that reach the round's own `threshold`. `hard` are the keys of the files with every hard negative so far
+    (`hard_images` counts them, `added` those of this mining); `random` are the keys of as many negatives drawn at random, for the arm that trains on them instead. `negatives` are the keys of
+    the other negatives that the next round trains on.
+
+    `review` lists images that the model was trained on as negatives and that keep fooling it with a high score: they may well show the object, and are left out until a person has looked.
+    `review_declined` counts images that scored as high but were too many to mean anything. `hardest` are the first few of what this mining added, for people. `scores` is the key of a table with a
+    row per scored negative. Without a pool (`pool` is 0) the hard negatives are among those trained on.
     """
 
     number: int
     inputs: str
     threshold: float
-    scored: int
+    floor: float
+    pool: int
+    trained_on: int
     fooled: int
     hard: tuple[str, ...]
     hard_images: int
+    added: int
+    random: tuple[str, ...]
     negatives: tuple[str, ...]
+    negative_images: int
     review: tuple[ScoredImage, ...]
     scores: str
     review_declined: int = 0
     hardest: tuple[ScoredImage, ...] = ()
 
+    @property
+    def scored(self) -> int:
+        """How many negatives were scored."""
+        return self.pool + self.trained_on
+
+    @property
+    def different_images(self) -> int:
+        """How many different negatives the next round trains on. Without a pool the hard ones are among the others."""
+        return self.negative_images + (self.hard_images if self.pool else 0) or self.hard_images
+
 
 class ReportRound(Value, frozen=True, kw_only=True):
-    """One line of the report's table. `threshold`, `recall` and the rates are the round's `Measurement`; `hard_negatives` counts the pictures that an earlier
-    round's mining gave it as extra input.
+    """One line of the report's table. `threshold`, `recall` and the rates are the round's `Measurement`; `hard_negatives` counts the images that the minings before
+    it added.
     """
 
     round: int
@@ -332,6 +356,20 @@ class ReportRound(Value, frozen=True, kw_only=True):
         return self.recall >= self.wanted_recall
 
 
+class Comparison(Value, frozen=True, kw_only=True):
+    """One arm at the end of all its steps. `name` is `Mined`, `RandomNegatives` or `NoNegatives`; `steps` are those that the model has behind it, the same for all arms; `negatives` counts
+    the different negatives that it was trained on. The interval holds the true rate with 95 % confidence (bootstrap over the held-out negatives).
+    """
+
+    name: str
+    steps: int
+    negatives: int
+    false_positives_per_image: float
+    false_positives_per_image_interval: tuple[float, float]
+    recall: float
+    average_precision: float
+
+
 class Report(Value, frozen=True, kw_only=True):
     """The numbers of the report, for machines. The page beside it is for people."""
 
@@ -348,5 +386,6 @@ class Report(Value, frozen=True, kw_only=True):
     remaining_classes: dict[str, int]
     licenses: tuple[License, ...]
     rounds: tuple[ReportRound, ...]
+    comparisons: tuple[Comparison, ...]
     review: tuple[str, ...]
     page: str

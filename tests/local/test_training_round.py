@@ -13,18 +13,18 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 import pytest
-from tests.local.training_data import HELD_OUT, make_revision, manifest
+from tests.local.training_data import HELD_OUT, make_revision, manifest, step
 
 from negset_api import names
 from negset_api.errors import Interrupted, InvalidInput, WorkFailed
-from negset_api.values import Mining, Round, decode, encode
+from negset_api.values import Round, decode
 from negset_jobs.access import Access
 from negset_jobs.progress import Silent
 from negset_jobs.records.example import decode_example
 from negset_jobs.records.framing import read_records, write_record
 from negset_jobs.store import Store
 from negset_jobs.training import checkpoints, config, failures, heldout
-from negset_jobs.training.stage import prepare, round_inputs, train_round
+from negset_jobs.training.stage import round_inputs, train_round
 
 pytestmark = pytest.mark.tensorflow
 
@@ -52,7 +52,9 @@ def trained():
     """Round 1 in a store that is not local, so that everything is fetched and uploaded."""
     store, dataset, progress = Store("memory://training-round"), manifest(steps=STEPS), Watched()
     make_revision(store)
-    return SimpleNamespace(store=store, dataset=dataset, progress=progress, round=train_round(store, dataset, 1, Access(), progress))
+    return SimpleNamespace(
+        store=store, dataset=dataset, progress=progress, round=train_round(store, dataset, step(dataset, 1), Access(), progress)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +75,7 @@ def test_the_round_says_what_was_done(trained):
     value = trained.round
     assert decode(trained.store.read(names.round_marker(1)), Round) == value
     assert (value.number, value.steps, value.negative_percent, value.miner) == (1, STEPS, 30, "miner")
-    assert value.inputs == round_inputs(trained.store, trained.dataset, 1, Access())
+    assert value.inputs == round_inputs(trained.store, trained.dataset, step(trained.dataset, 1), Access())
     measured = value.measurement
     assert (measured.positives, measured.negatives, measured.objects) == (HELD_OUT, HELD_OUT, HELD_OUT)
     assert value.worst
@@ -215,7 +217,8 @@ def with_budget(dataset, percent):
 def test_records_that_cannot_be_read_are_counted_named_and_do_not_end_a_round(tmp_path, caplog):
     store = Store(str(tmp_path / "revision"))
     make_damaged_revision(store)
-    value = train_round(store, with_budget(manifest(steps=10), 10), 1, Access(), Silent())
+    dataset = with_budget(manifest(steps=10), 10)
+    value = train_round(store, dataset, step(dataset, 1), Access(), Silent())
     assert value.unreadable == 4
     named = "; ".join(value.unreadable_examples)
     for part in (
@@ -238,35 +241,12 @@ def test_records_that_cannot_be_read_are_counted_named_and_do_not_end_a_round(tm
 def test_more_unreadable_records_than_the_budget_end_the_round_before_its_first_step(tmp_path):
     store, progress = Store(str(tmp_path / "revision")), Watched()
     make_damaged_revision(store)
+    dataset = with_budget(manifest(steps=10), 9)
     with pytest.raises(
         WorkFailed, match=r"2 of 20 held-out records cannot be read, more than spec\.download\.maxFailedPercent \(9\) allows: .*record 2"
     ):
-        train_round(store, with_budget(manifest(steps=10), 9), 1, Access(), progress)
+        train_round(store, dataset, step(dataset, 1), Access(), progress)
     assert progress.stages == []
-
-
-def test_the_next_round_goes_on_from_the_weights_with_the_hard_negatives(trained):
-    hard = next(key for key in trained.store.keys("records") if "train-00001" in key)
-    mining = Mining(
-        number=1,
-        inputs="mining",
-        threshold=0.5,
-        scored=48,
-        fooled=24,
-        hard=(hard,),
-        hard_images=24,
-        negatives=tuple(key for key in trained.store.keys("records") if "train-" in key),
-        review=(),
-        scores="",
-    )
-    trained.store.write(names.mining_marker(1), encode(mining))
-    task = prepare(trained.store, trained.dataset, 2, Access())
-    weights = list(task.config.train_input_reader.sample_from_datasets_weights)
-    assert weights == [35, 35, 7.5, 7.5, 15], "half of the negatives' share is the hard ones'"
-    value = train_round(trained.store, manifest(steps=10), 2, Access(), Silent())
-    assert value.measured_negative_percent == pytest.approx(30.0)
-    first = trained.round.losses[0].classification
-    assert value.losses[0].classification < first / 2, "it begins where round 1 ended"
 
 
 def test_a_start_from_a_given_checkpoint_takes_the_network_and_not_the_heads(trained, scorer, tmp_path):
@@ -297,49 +277,51 @@ from negset_jobs.access import Access
 from negset_jobs.progress import Silent
 from negset_jobs.store import Store
 from negset_jobs.training.stage import train_round
-from tests.local.training_data import manifest
+from tests.local.training_data import manifest, step
 class Progress(Silent):
     def start(self, stage, total, unit): print(stage, flush=True)
-train_round(Store(sys.argv[1]), manifest(steps=1_000_000, baseline=True), 0, Access(), Progress())
+dataset = manifest(steps=1_000_000, comparisons=["NoNegatives"])
+train_round(Store(sys.argv[1]), dataset, step(dataset, 2, "NoNegatives"), Access(), Progress())
 """
 
 
-def test_a_killed_baseline_goes_on_and_a_terminated_one_saves_first(tmp_path):
+def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_first(tmp_path):
     """One round in two attempts: killed without warning, its newest checkpoint cut, and terminated."""
     store = Store(str(tmp_path / "revision"))
     make_revision(store)
-    endless, finite = manifest(steps=1_000_000), manifest(steps=1_000_000)
-    inputs = round_inputs(store, endless, 0, Access())
+    endless = manifest(steps=1_000_000, comparisons=["NoNegatives"])
+    last = step(endless, 2, names.NO_NEGATIVES)
+    folder, inputs = names.round_checkpoints(2, names.NO_NEGATIVES), round_inputs(store, endless, last, Access())
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     process = subprocess.Popen([sys.executable, "-c", KILLED, store.url], cwd=root)
     try:
         deadline = time.monotonic() + 600
-        while len(checkpoints.complete(store, names.round_checkpoints(0), inputs)) < 2:
+        while len(checkpoints.complete(store, folder, inputs)) < 2:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.2)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    *_, sound, newest = checkpoints.complete(store, names.round_checkpoints(0), inputs)
+    *_, sound, newest = checkpoints.complete(store, folder, inputs)
     killed_after = sound.step
     (data,) = (key for key in newest.keys if ".data-" in key)
     store.write(data, store.read(data)[:-100])
-    assert not store.exists(names.round_marker(0))
+    assert not store.exists(last.marker)
 
     progress = Watched(lambda done: os.kill(os.getpid(), signal.SIGTERM) if done >= 3 else None)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted, match="the next run goes on from there"):
-        train_round(store, finite, 0, Access(), progress)
+        train_round(store, endless, last, Access(), progress)
     assert signal.getsignal(signal.SIGTERM) == before
-    assert progress.stages == [("Training", 1_000_000 - killed_after, "steps")], (
+    assert progress.stages == [("Training", 2_000_000 - killed_after, "steps")], (
         "it went on from the killed attempt's last sound checkpoint"
     )
-    last = checkpoints.complete(store, names.round_checkpoints(0), inputs)[-1]
-    assert last.step == killed_after + progress.done, "every step made before the signal is saved"
-    assert last.pictures == 8 * last.step
-    assert last.blanks == 0, "the baseline sees no negative"
-    assert not store.exists(names.round_marker(0))
+    newest = checkpoints.complete(store, folder, inputs)[-1]
+    assert newest.step == killed_after + progress.done, "every step made before the signal is saved"
+    assert newest.pictures == 8 * newest.step
+    assert newest.blanks == 0, "it sees no negative"
+    assert not store.exists(last.marker)
 
 
 @pytest.mark.parametrize(
@@ -366,8 +348,9 @@ def test_what_the_api_refuses_is_wrong_input(tmp_path, before, after, message):
     text = config.preset("ssd-mobilenet-v2-tiny-96").decode()
     assert before in text
     own.write_text(text.replace(before, after))
+    dataset = manifest(steps=1, pipelineConfig={"url": str(own)})
     with pytest.raises(InvalidInput, match=message):
-        train_round(store, manifest(steps=1, pipelineConfig={"url": str(own)}), 1, Access(), Silent())
+        train_round(store, dataset, step(dataset, 1), Access(), Silent())
     assert not store.exists(names.round_marker(1))
 
 
@@ -415,5 +398,6 @@ def test_a_size_that_the_network_cannot_take_is_the_configurations(tmp_path):
     own = tmp_path / "pipeline.config"
     text = config.preset("ssd-resnet50-fpn-640").decode()
     own.write_text(text.replace("height: 640", "height: 96").replace("width: 640", "width: 96"))
+    dataset = manifest(steps=1, pipelineConfig={"url": str(own)})
     with pytest.raises(InvalidInput, match=r"spec\.training\.pipelineConfig: expected an image_resizer whose size fits the network"):
-        train_round(store, manifest(steps=1, pipelineConfig={"url": str(own)}), 1, Access(), Silent())
+        train_round(store, dataset, step(dataset, 1), Access(), Silent())

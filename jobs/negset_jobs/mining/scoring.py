@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from negset_api.values import Round, ScoredImage
+from negset_api.values import Round, ScoredImage, Value
 from negset_jobs.records.example import decode_example
 from negset_jobs.records.readable import image_id, read_images, warn
 from negset_jobs.store import Store
@@ -27,11 +27,12 @@ class Scoring(Protocol):
     def score(self, batch: Sequence[tuple[str, bytes]]) -> list[ScoredImage]: ...
 
 
-class ShardScores(msgspec.Struct, frozen=True):
-    """The scored pictures of the shard under `key`, in its order; what cannot be read is passed over."""
+class ShardScores(Value, frozen=True, kw_only=True):
+    """The scored images of the shard under `key`, in its order; what cannot be read is passed over. `inputs` is the digest of the mining, where they are kept."""
 
     key: str
     images: tuple[ScoredImage, ...]
+    inputs: str = ""
 
 
 class ShardScorer:
@@ -53,7 +54,7 @@ class ShardScorer:
         for image in scored:
             if image.unreadable:
                 warn(f"{key}: the image {image.image_id} cannot be decoded")
-        return ShardScores(key, tuple(trim(image, self._threshold) for image in scored if not image.unreadable))
+        return ShardScores(key=key, images=tuple(trim(image, self._threshold) for image in scored if not image.unreadable))
 
 
 def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scoring:

@@ -32,6 +32,7 @@ NAMED: Final = 10
 """Unreadable records that a round names."""
 
 _IN_MESSAGE: Final = 3
+_KINDS: Final = ("positives", "negatives", "hard")  # the fields of `Inputs` that are files
 _AT_ONCE: Final = 64  # records in memory: each is some hundred kilobytes
 
 
@@ -54,7 +55,7 @@ def screen_training(chosen: Inputs, local: Inputs, check: Check, folder: str, ma
     """
     kept: dict[str, tuple[str, ...]] = {}
     total = Unreadable()
-    for kind in local.__struct_fields__:
+    for kind in _KINDS:
         paths = []
         for index, (key, path) in enumerate(zip(getattr(chosen, kind), getattr(local, kind), strict=True)):
             usable, found = _screen_file(key, path, check, os.path.join(folder, kind, f"{index}.tfrecord"))
@@ -64,7 +65,7 @@ def screen_training(chosen: Inputs, local: Inputs, check: Check, folder: str, ma
     require_within(total, max_failed_percent, "records to train on")
     if emptied := [kind for kind in kept if getattr(local, kind) and not kept[kind]]:
         raise WorkFailed(f"none of the {' and '.join(emptied)} to train on can be read: {'; '.join(total.examples[:_IN_MESSAGE])}")
-    return Inputs(**kept), total
+    return msgspec.structs.replace(local, **kept), total
 
 
 def screen_held_out(store: Store, keys: Sequence[str], check: Check, max_failed_percent: int) -> Unreadable:

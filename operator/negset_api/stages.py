@@ -1,0 +1,117 @@
+"""Which steps a spec has, and in which order. The laptop's pipeline and the operator both read it here, so that neither can forget a step of the other's."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from negset_api import names
+from negset_api.spec import NegativeDatasetSpec, Training
+
+Kind = Literal["check", "data", "train", "mine"]
+
+CHECK: Final = "check"
+DATA: Final = "data"
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One job's worth of work. `role` names the step; `needs` are the roles of the steps that must be done before.
+
+    `arm` and `round` say which model is trained, and `round` with the model of which round of the arm `Mined` negatives are scored; they are empty and 0 for other kinds.
+    """
+
+    role: str
+    kind: Kind
+    needs: tuple[str, ...] = ()
+    arm: str = ""
+    round: int = 0
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The words after `negset job` that run the step."""
+        number = ("--round", str(self.round)) if self.round else ()
+        return (self.kind, *number, *(("--arm", self.arm) if self.kind == "train" else ()))
+
+    @property
+    def marker(self) -> str:
+        """The key of the value that says that the step is done; empty for a step that leaves nothing."""
+        match self.kind:
+            case "train":
+                return names.round_marker(self.round, self.arm)
+            case "mine":
+                return names.mining_marker(self.round)
+            case "data":
+                return names.RECORDS
+            case _:
+                return ""
+
+
+def steps(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
+    """The steps in an order in which one runner can do them. The last one is also the last that is done: whoever does it writes the report."""
+    if spec.training is None:
+        return (Step(role=DATA, kind="data"),)
+    before = (Step(role=CHECK, kind="check"), Step(role=DATA, kind="data", needs=(CHECK,)))
+    compared = tuple(step for arm in spec.training.comparisons for step in _arm(arm, spec.training))
+    mined = _mined(spec.training)
+    last = msgspec.structs.replace(mined[-1], needs=(*mined[-1].needs, *_ends(compared)))
+    return (*before, *_interleaved(mined[:-1], compared), last)
+
+
+def training_steps(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
+    """The steps that train, in order."""
+    return tuple(step for step in steps(spec) if step.kind == "train")
+
+
+def first_round(arm: str, training: Training) -> int:
+    """The first round that an arm has of its own. Random negatives go on from round 1 of the arm `Mined`, which is theirs too; training without negatives is one run of all the steps."""
+    return {names.MINED: 1, names.RANDOM_NEGATIVES: 2}.get(arm, training.hard_negative_mining.rounds)
+
+
+def total_steps(number: int, training: Training) -> int:
+    """The training steps that a model of round `number` has behind it, whatever its arm."""
+    return number * training.steps
+
+
+def _mined(training: Training) -> tuple[Step, ...]:
+    rounds = training.hard_negative_mining.rounds
+    found = []
+    for number in range(1, rounds + 1):
+        found.append(_train(names.MINED, number, needs=(DATA,) if number == 1 else (_mine_role(number - 1),)))
+        if number < rounds:
+            found.append(Step(role=_mine_role(number), kind="mine", round=number, needs=(_train_role(names.MINED, number),)))
+    return tuple(found)
+
+
+def _arm(arm: str, training: Training) -> tuple[Step, ...]:
+    """The steps of a comparison. Each round of random negatives needs the mining that says how many were mined, and the round before."""
+    if arm == names.NO_NEGATIVES:
+        return (_train(arm, training.hard_negative_mining.rounds, needs=(DATA,)),)
+    first = first_round(arm, training)
+    return tuple(
+        _train(arm, number, needs=(_mine_role(number - 1), *((_train_role(arm, number - 1),) if number > first else ())))
+        for number in range(first, training.hard_negative_mining.rounds + 1)
+    )
+
+
+def _interleaved(mined: tuple[Step, ...], compared: tuple[Step, ...]) -> tuple[Step, ...]:
+    """What needs only the data comes first, the rest after the minings that it needs."""
+    early = tuple(step for step in compared if step.needs == (DATA,))
+    return (*early, *mined, *(step for step in compared if step not in early))
+
+
+def _ends(compared: tuple[Step, ...]) -> tuple[str, ...]:
+    """The roles of the last step of each comparison."""
+    return tuple({step.arm: step.role for step in compared}.values())
+
+
+def _train(arm: str, number: int, *, needs: tuple[str, ...]) -> Step:
+    return Step(role=_train_role(arm, number), kind="train", arm=arm, round=number, needs=needs)
+
+
+def _train_role(arm: str, number: int) -> str:
+    return {names.MINED: f"train-{number}", names.RANDOM_NEGATIVES: f"train-random-{number}"}.get(arm, "train-none")
+
+
+def _mine_role(number: int) -> str:
+    return f"mine-{number}"
