@@ -16,13 +16,15 @@ import statistics
 import tempfile
 import time
 
-from tests.local.training_data import make_revision, manifest
+import msgspec
+from tests.local.training_data import make_revision, manifest, step
 
 from negset_api import names
 from negset_jobs.access import Access
 from negset_jobs.progress import Silent
 from negset_jobs.store import Store
 from negset_jobs.training import config as configs
+from negset_jobs.training import inputs
 from negset_jobs.training.stage import prepare
 
 PER_ITERATION = 20  # steps between two entries of the API's event files
@@ -76,10 +78,10 @@ def our_pipeline(task, model):
 
 
 def their_pipeline(task, model):
-    from object_detection import inputs
+    from object_detection import inputs as od_inputs
 
     config = task.config
-    return pipeline(inputs.train_input(config.train_config, config.train_input_reader, config.model, model=model))
+    return pipeline(od_inputs.train_input(config.train_config, config.train_input_reader, config.model, model=model))
 
 
 def speed(folder):
@@ -103,9 +105,8 @@ def main():
         store = Store(f"{root}/revision")
         make_revision(store)
         dataset = manifest(steps=arguments.steps, pipelineConfig={"preset": arguments.preset})
-        task = prepare(store, dataset, 1, Access())
-        local = {name: tuple(map(store.location, getattr(task.chosen, name))) for name in ("positives", "negatives", "hard")}
-        task = type(task)(**{**{f: getattr(task, f) for f in task.__struct_fields__}, "chosen": type(task.chosen)(**local)})
+        task = prepare(store, dataset, step(dataset, 1), Access())
+        task = msgspec.structs.replace(task, chosen=inputs.materialise(store, task.chosen, root))
         task.config.train_input_reader.label_map_path = store.location(names.LABEL_MAP)
         from negset_jobs.training import models
 
