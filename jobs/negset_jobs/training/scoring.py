@@ -26,6 +26,7 @@ class Scorer:
     `classes` are in label-map order. Detections below the score `floor` are left out.
     """
 
+    @failures.translated()
     def __init__(self, pipeline_config: bytes, checkpoint_prefix: str, *, classes: Sequence[str], floor: float = 0.01) -> None:
         self.config = parse(pipeline_config, "pipeline.config")
         self._classes = tuple(classes)
