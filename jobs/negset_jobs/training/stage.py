@@ -294,7 +294,7 @@ def _measure(task: Task, store: Store, scorer: Any, progress: Progress) -> tuple
 def _score(store: Store, keys: Sequence[str], scorer: Any, progress: Progress) -> tuple[list[measuring.Truth], list[ScoredImage]]:
     truths: list[measuring.Truth] = []
     scored: list[ScoredImage] = []
-    stream = heldout.pictures(store, keys)
+    stream = heldout.pictures(store, keys, log.debug)  # the round has warned of what it passes over
     while part := list(itertools.islice(stream, _BATCH)):
         images = scorer.score([(truth.image_id, encoded) for truth, encoded in part])
         # One that cannot be read is in no denominator.
