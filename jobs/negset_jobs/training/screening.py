@@ -54,6 +54,30 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
         return Unreadable(records=self.records + other.records, count=self.count + other.count, examples=examples)
 
 
+def screen_round(
+    store: Store,
+    chosen: Inputs,
+    local: Inputs,
+    held_out: Sequence[str],
+    *,
+    trained: Check,
+    measured: Check,
+    folder: str,
+    max_failed_percent: int,
+) -> tuple[Inputs, Unreadable]:
+    """Looks at all that a round reads, before its first step: what it trains on, and the files `held_out`.
+
+    Returns and raises as the two functions below, and warns once of all that is passed over.
+    """
+    log.info("checking every record that the round reads")
+    usable, unreadable = screen_training(chosen, local, trained, folder, max_failed_percent)
+    unreadable += screen_held_out(store, held_out, measured, max_failed_percent)
+    if unreadable.count:
+        named, more = "; ".join(unreadable.examples), "; …" if unreadable.count > len(unreadable.examples) else ""
+        log.warning("%d of %d records cannot be read and are passed over: %s%s", unreadable.count, unreadable.records, named, more)
+    return usable, unreadable
+
+
 def screen_training(chosen: Inputs, local: Inputs, check: Check, folder: str, max_failed_percent: int) -> tuple[Inputs, Unreadable]:
     """The local files without their unreadable records, copied to `folder` where there were any.
 
@@ -96,18 +120,6 @@ def require_within(unreadable: Unreadable, max_failed_percent: int, what: str) -
         raise WorkFailed(
             f"{unreadable.count} of {unreadable.records} {what} cannot be read, more than spec.download.maxFailedPercent ({max_failed_percent}) "
             f"allows: {'; '.join(unreadable.examples[:_IN_MESSAGE])}; replace these images, or raise maxFailedPercent"
-        )
-
-
-def tell(unreadable: Unreadable) -> None:
-    """One warning about all that is passed over."""
-    if unreadable.count:
-        log.warning(
-            "%d of %d records cannot be read and are passed over: %s%s",
-            unreadable.count,
-            unreadable.records,
-            "; ".join(unreadable.examples),
-            "; …" if unreadable.count > len(unreadable.examples) else "",
         )
 
 
