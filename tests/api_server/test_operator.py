@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from operators import COMPARED, QUICK, TRAINING, Hand, eventually, pods_of_job_end, running
@@ -91,6 +92,18 @@ def test_a_configuration_that_cannot_be_trained_stalls_before_anything_is_downlo
         assert condition["message"] == (f"Job {check} says that its input is wrong: {said}. To have it tried as it is, delete Job {check}.")
         assert hand.condition("Stalled")["status"] == "True"
         assert (hand.ray_jobs(), hand.jobs()) == ([], [check])
+
+
+def test_of_many_datasets_at_once_each_check_comes_before_its_account_and_still_gets_its_pod(api_server, hand, controllers):
+    everybody = [f"street-{number}" for number in range(30)]
+    with running(api_server, hand.namespace):
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda name: hand.create(name, **TRAINING), everybody))
+        eventually(
+            "each check has its pod",
+            lambda: {pod["metadata"]["labels"]["negset.dev/dataset"] for pod in hand.all("v1", "Pod")} == set(everybody),
+        )
+        eventually("each says so", lambda: {hand.condition("Checked", name).get("reason") for name in everybody} == {"Starting"})
 
 
 def test_after_ready_nothing_is_written(api_server, hand):
