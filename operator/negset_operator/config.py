@@ -60,7 +60,7 @@ class Pods(Setting, frozen=True, kw_only=True):
     data_worker: Resources = _resources("1", "1Gi", cpu_limit="2", memory_limit="2Gi")
     mine_worker: Resources = _resources("1", "2Gi", cpu_limit="2", memory_limit="4Gi")
     trainer: Resources = _resources("2", "4Gi", cpu_limit="8", memory_limit="16Gi")
-    check: Resources = _resources("500m", "1Gi", cpu_limit="2", memory_limit="4Gi")
+    check: Resources = _resources("500m", "2Gi", cpu_limit="2", memory_limit="4Gi")
     trainer_shared_memory: MemorySize = "1Gi"
     delete: Resources = _resources("100m", "256Mi", cpu_limit="1", memory_limit="512Mi")
     placement: Placement = field(default_factory=Placement)
