@@ -120,12 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     job = command("job", "job", "Run one stage, as the operator's jobs do.", reach, file=False)
     job.add_argument("stage", choices=["check", "data", "train", "mine", "delete"])
     job.add_argument("--file", required=True, metavar="FILE", help="the manifest")
-    job.add_argument("--round", type=int, default=1, metavar="N", help="the training round")
+    job.add_argument("--round", type=int, default=0, metavar="N", help="the training round, from 1")
+    arms = [names.MINED, names.RANDOM_NEGATIVES, names.NO_NEGATIVES]
     job.add_argument(
-        "--arm",
-        choices=[names.MINED, names.RANDOM_NEGATIVES, names.NO_NEGATIVES],
-        default=names.MINED,
-        help="the arm of the comparison that the round belongs to (default: %(default)s)",
+        "--arm", choices=arms, default=names.MINED, help="which of the models that are compared is trained (default: %(default)s)"
     )
     return parser
 

@@ -323,6 +323,11 @@ class Mining(Value, frozen=True, kw_only=True):
         """How many negatives were scored."""
         return self.pool + self.trained_on
 
+    @property
+    def different_images(self) -> int:
+        """How many different negatives the next round trains on. Without a pool the hard ones are among the others."""
+        return self.negative_images + (self.hard_images if self.pool else 0) or self.hard_images
+
 
 class ReportRound(Value, frozen=True, kw_only=True):
     """One line of the report's table. `threshold`, `recall` and the rates are the round's `Measurement`; `hard_negatives` counts the images that the minings before
