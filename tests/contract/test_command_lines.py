@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from datetime import UTC, datetime
 from typing import Any
@@ -108,3 +109,10 @@ def test_a_command_that_the_jobs_do_not_know_would_be_noticed(capsys):
     with pytest.raises(SystemExit):
         cli._parser().parse_args(["job", "train", "--file", "f", "--round", "1", "--arm", "Baseline"])
     assert "invalid choice: 'Baseline'" in capsys.readouterr().err
+
+
+def test_the_check_runs_without_the_token_that_its_pod_has_not(tmp_path):
+    spec = {**training(), "output": {"url": "memory://out"}}  # local paths are refused on a cluster
+    document = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "street"}, "spec": spec}
+    (tmp_path / "dataset.yaml").write_text(json.dumps(document))
+    assert cli.main(["job", "check", "--file", str(tmp_path / "dataset.yaml"), "--cluster"]) == 0
