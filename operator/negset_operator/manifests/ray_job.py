@@ -1,6 +1,6 @@
 """RayJobs (ray.io/v1): the data stage, and mining.
 
-Their pods need no /dev/shm of ours: KubeRay mounts one of the size of the memory request
+Their pods need no /dev/shm of ours: KubeRay mounts one of the size of the memory limit
 (`addEmptyDir` in its ray-operator/controllers/ray/common/pod.go, 1.6.2).
 """
 
