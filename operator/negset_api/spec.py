@@ -339,7 +339,10 @@ class Training(Spec, frozen=True, kw_only=True):
     ]
     batch_size: Annotated[
         Annotated[int, Meta(ge=1, le=4096)] | None,
-        Meta(description="Pictures per step, over all workers; absent keeps the configuration's."),
+        Meta(
+            description="Images per step, over all workers. If absent, the configuration's. The learning rate is scaled with it: linearly, "
+            "or by the square root for Adam and RMSProp."
+        ),
     ] = None
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="Seeds the weights and the shuffling.")] = 0
     negative_percent: Annotated[
@@ -375,6 +378,13 @@ class Training(Spec, frozen=True, kw_only=True):
         Meta(description="A checkpoint to start from: the URL of its prefix, as in fine_tune_checkpoint (…/checkpoint/ckpt-0)."),
     ] = None
     gpus_per_worker: Annotated[int, Meta(ge=0, le=64, description="GPUs (nvidia.com/gpu) of each training pod; 0 trains on the CPU.")] = 0
+    mixed_precision: Annotated[
+        bool,
+        Meta(
+            description="Compute in 16 bits and keep the weights in 32: float16 with loss scaling on GPUs (compute capability 7.0 or more), "
+            "bfloat16 on CPUs. Faster and smaller on such GPUs."
+        ),
+    ] = False
     workers: Annotated[int, Meta(ge=1, le=64, description="Training pods. More than one train together (MultiWorkerMirroredStrategy).")] = 1
 
 

@@ -222,10 +222,11 @@ class Detection(Value, frozen=True, kw_only=True):
 
 
 class ScoredImage(Value, frozen=True, kw_only=True):
-    """The detections on one picture, best first. On a negative every one of them is false."""
+    """The detections on one picture, best first. On a negative every one of them is false. An `unreadable` one could not be decoded, and has none."""
 
     image_id: str
     detections: tuple[Detection, ...]
+    unreadable: bool = False
 
     @property
     def score(self) -> float:
@@ -265,7 +266,8 @@ class Round(Value, frozen=True, kw_only=True):
     """One training round of one arm. `steps` are its own, `total_steps` those that the model has behind it.
 
     `negatives` counts the different negatives that were in the mix, `detections` is the key of what the model detects on the held-out images, and `worst` are the held-out
-    negatives with the highest scores, for people.
+    negatives with the highest scores, for people. `unreadable` counts the records that could not be read and were passed over, in training and in measuring;
+    `unreadable_examples` names the first few.
     """
 
     number: int
@@ -286,6 +288,8 @@ class Round(Value, frozen=True, kw_only=True):
     steps_per_second: float
     measurement: Measurement
     worst: tuple[ScoredImage, ...]
+    unreadable: int = 0
+    unreadable_examples: tuple[str, ...] = ()
 
 
 class Mining(Value, frozen=True, kw_only=True):

@@ -1,4 +1,5 @@
-"""Steps per second of negset's loop against the Object Detection API's own `model_lib_v2.train_loop`, which `model_main_tf2` runs; same configuration, same files.
+"""Steps per second of negset's loop against the Object Detection API's own `model_lib_v2.train_loop`, which `model_main_tf2` runs; same configuration, same files. And batches
+per second of the bare input pipelines, which an accelerator must not be faster than: read, decode, augment and batch, without a step.
 
     python -m tests.benchmarks.training [--steps 300] [--pairs 3] [--preset ssd-mobilenet-v2-tiny-96]
 
@@ -15,16 +16,19 @@ import statistics
 import tempfile
 import time
 
-from tests.local.training_data import make_revision, manifest
+import msgspec
+from tests.local.training_data import make_revision, manifest, step
 
 from negset_api import names
 from negset_jobs.access import Access
 from negset_jobs.progress import Silent
 from negset_jobs.store import Store
 from negset_jobs.training import config as configs
+from negset_jobs.training import inputs
 from negset_jobs.training.stage import prepare
 
 PER_ITERATION = 20  # steps between two entries of the API's event files
+CHUNKS = 5
 
 
 def ours(task, folder):
@@ -56,6 +60,30 @@ def theirs(task, folder):
     model_lib_v2.train_loop(path, folder, record_summaries=False, num_steps_per_iteration=PER_ITERATION, checkpoint_every_n=10**6)
 
 
+def pipeline(stream):
+    """The median of the batches per second over chunks of `PER_ITERATION`, the first left out."""
+    batches, speeds = iter(stream), []
+    for _ in range(CHUNKS + 1):
+        began = time.perf_counter()
+        for _ in range(PER_ITERATION):
+            next(batches)
+        speeds.append(PER_ITERATION / (time.perf_counter() - began))
+    return statistics.median(speeds[1:])
+
+
+def our_pipeline(task, model):
+    from negset_jobs.training import feeding
+
+    return pipeline(feeding.batches(task.config, model, task.chosen, negative_percent=task.negative_percent, seed=0))
+
+
+def their_pipeline(task, model):
+    from object_detection import inputs as od_inputs
+
+    config = task.config
+    return pipeline(od_inputs.train_input(config.train_config, config.train_input_reader, config.model, model=model))
+
+
 def speed(folder):
     """The median of the written speeds, without the first."""
     import tensorflow as tf
@@ -77,10 +105,17 @@ def main():
         store = Store(f"{root}/revision")
         make_revision(store)
         dataset = manifest(steps=arguments.steps, pipelineConfig={"preset": arguments.preset})
-        task = prepare(store, dataset, 1, Access())
-        local = {name: tuple(map(store.location, getattr(task.chosen, name))) for name in ("positives", "negatives", "hard")}
-        task = type(task)(**{**{f: getattr(task, f) for f in task.__struct_fields__}, "chosen": type(task.chosen)(**local)})
+        task = prepare(store, dataset, step(dataset, 1), Access())
+        task = msgspec.structs.replace(task, chosen=inputs.materialise(store, task.chosen, root))
         task.config.train_input_reader.label_map_path = store.location(names.LABEL_MAP)
+        from negset_jobs.training import models
+
+        model = models.build(task.config, training=True)
+        for name, bare in (("ours", our_pipeline), ("theirs", their_pipeline)):
+            print(
+                f"{name:7} {bare(task, model):8.2f} batches/s of {task.config.train_config.batch_size} images, the bare input pipeline",
+                flush=True,
+            )
         ratios = []
         for pair in range(arguments.pairs):
             measured = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -9,17 +10,20 @@ import sys
 import time
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 from tests.local.training_data import HELD_OUT, make_revision, manifest, step
 
 from negset_api import names
-from negset_api.errors import Interrupted, InvalidInput
+from negset_api.errors import Interrupted, InvalidInput, WorkFailed
 from negset_api.values import Round, decode
 from negset_jobs.access import Access
 from negset_jobs.progress import Silent
+from negset_jobs.records.example import decode_example
+from negset_jobs.records.framing import read_records, write_record
 from negset_jobs.store import Store
-from negset_jobs.training import checkpoints, config, heldout
+from negset_jobs.training import checkpoints, config, failures, heldout
 from negset_jobs.training.stage import round_inputs, train_round
 
 pytestmark = pytest.mark.tensorflow
@@ -146,11 +150,103 @@ def test_scores_do_not_depend_on_the_batch(scorer, held_out):
     assert scorer.score([]) == []
 
 
-def test_a_picture_that_cannot_be_decoded_is_named(scorer):
-    from negset_api.errors import WorkFailed
+def test_a_picture_that_cannot_be_decoded_is_marked_and_the_others_of_its_batch_are_scored(scorer, held_out):
+    pictures = [(truth.image_id, encoded) for truth, encoded in held_out[:3]]
+    broken = [("cut", pictures[0][1][:400]), ("text", b"not a picture"), ("empty", b"")]
+    scored = scorer.score([broken[0], pictures[0], broken[1], *pictures[1:], broken[2]])
+    assert [image.image_id for image in scored if image.unreadable] == ["cut", "text", "empty"]
+    assert all(not image.detections for image in scored if image.unreadable)
+    fine = [image for image in scored if not image.unreadable]
+    for one, other in zip(fine, scorer.score(pictures), strict=True):
+        assert one.image_id == other.image_id
+        np.testing.assert_allclose([d.score for d in one.detections], [d.score for d in other.detections], atol=1e-5)
+    assert [image.unreadable for image in scorer.score(broken)] == [True, True, True]
 
-    with pytest.raises(WorkFailed, match="cannot decode one of the pictures broken to broken"):
-        scorer.score([("broken", b"not a picture")])
+
+def rewritten(store, key, change):
+    """Puts `change(index, payload)` in place of each record's payload; a bytearray is a whole frame."""
+    stream = io.BytesIO()
+    with store.reading(key) as source:
+        for index, (_, payload) in enumerate(read_records(source)):
+            changed = change(index, payload)
+            if isinstance(changed, bytearray):
+                stream.write(changed)
+            else:
+                write_record(stream, changed)
+    store.write(key, stream.getvalue())
+
+
+def undecodable(payload):
+    """The record with the second half of its image's file overwritten; its structure and its lengths stay."""
+    (encoded,) = decode_example(payload)["image/encoded"]
+    half = len(encoded) // 2
+    return payload.replace(encoded, encoded[:half] + bytes(len(encoded) - half))
+
+
+def torn(payload):
+    stream = io.BytesIO()
+    write_record(stream, payload)
+    frame = bytearray(stream.getvalue())
+    frame[100] ^= 1
+    return frame
+
+
+def keyless(payload):
+    return payload.replace(b"image/encoded", b"image/ENCODED")
+
+
+def make_damaged_revision(store):
+    """Of each kind of file one record, which every check before the training has let pass."""
+    make_revision(store)
+    train, held = names.shard(names.TRAIN, 0, 2), names.shard(names.HELD_OUT, 0, 1)
+    for folder, subset, number, damage in (
+        ("positives", train, 3, undecodable),
+        ("records", train, 5, torn),
+        ("positives", held, 2, undecodable),
+        ("records", held, 4, keyless),
+    ):
+        change = lambda index, payload, number=number, damage=damage: damage(payload) if index == number else payload  # noqa: E731
+        rewritten(store, f"{folder}/{subset}.tfrecord", change)
+
+
+def with_budget(dataset, percent):
+    download = msgspec.structs.replace(dataset.spec.download, max_failed_percent=percent)
+    return msgspec.structs.replace(dataset, spec=msgspec.structs.replace(dataset.spec, download=download))
+
+
+def test_records_that_cannot_be_read_are_counted_named_and_do_not_end_a_round(tmp_path, caplog):
+    store = Store(str(tmp_path / "revision"))
+    make_damaged_revision(store)
+    dataset = with_budget(manifest(steps=10), 10)
+    value = train_round(store, dataset, step(dataset, 1), Access(), Silent())
+    assert value.unreadable == 4
+    named = "; ".join(value.unreadable_examples)
+    for part in (
+        "positives/train-00000-of-00002-3)",
+        "records/train-00000-of-00002.tfrecord: record 5 (at byte",
+        "-2): ",
+        "record 4 (at byte",
+    ):
+        assert part in named
+    assert len([line for line in caplog.messages if "4 of 116 records cannot be read and are passed over" in line]) == 1
+    # What could not be measured is in no denominator.
+    assert (value.measurement.positives, value.measurement.negatives, value.measurement.objects) == (
+        HELD_OUT - 1,
+        HELD_OUT - 1,
+        HELD_OUT - 1,
+    )
+    assert value.measured_negative_percent == pytest.approx(30.0)
+
+
+def test_more_unreadable_records_than_the_budget_end_the_round_before_its_first_step(tmp_path):
+    store, progress = Store(str(tmp_path / "revision")), Watched()
+    make_damaged_revision(store)
+    dataset = with_budget(manifest(steps=10), 9)
+    with pytest.raises(
+        WorkFailed, match=r"2 of 20 held-out records cannot be read, more than spec\.download\.maxFailedPercent \(9\) allows: .*record 2"
+    ):
+        train_round(store, dataset, step(dataset, 1), Access(), progress)
+    assert progress.stages == []
 
 
 def test_a_start_from_a_given_checkpoint_takes_the_network_and_not_the_heads(trained, scorer, tmp_path):
@@ -190,7 +286,7 @@ train_round(Store(sys.argv[1]), dataset, step(dataset, 2, "NoNegatives"), Access
 
 
 def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_first(tmp_path):
-    """One round in three attempts: killed without warning, terminated, finished."""
+    """One round in two attempts: killed without warning, its newest checkpoint cut, and terminated."""
     store = Store(str(tmp_path / "revision"))
     make_revision(store)
     endless = manifest(steps=1_000_000, comparisons=["NoNegatives"])
@@ -200,15 +296,17 @@ def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_
     process = subprocess.Popen([sys.executable, "-c", KILLED, store.url], cwd=root)
     try:
         deadline = time.monotonic() + 600
-        while not (saved := checkpoints.complete(store, folder, inputs)):
+        while len(checkpoints.complete(store, folder, inputs)) < 2:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.2)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    saved = checkpoints.complete(store, folder, inputs)
-    killed_after = saved[-1].step
+    *_, sound, newest = checkpoints.complete(store, folder, inputs)
+    killed_after = sound.step
+    (data,) = (key for key in newest.keys if ".data-" in key)
+    store.write(data, store.read(data)[:-100])
     assert not store.exists(last.marker)
 
     progress = Watched(lambda done: os.kill(os.getpid(), signal.SIGTERM) if done >= 3 else None)
@@ -216,7 +314,9 @@ def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_
     with pytest.raises(Interrupted, match="the next run goes on from there"):
         train_round(store, endless, last, Access(), progress)
     assert signal.getsignal(signal.SIGTERM) == before
-    assert progress.stages == [("Training", 2_000_000 - killed_after, "steps")], "it went on from the killed attempt's last checkpoint"
+    assert progress.stages == [("Training", 2_000_000 - killed_after, "steps")], (
+        "it went on from the killed attempt's last sound checkpoint"
+    )
     newest = checkpoints.complete(store, folder, inputs)[-1]
     assert newest.step == killed_after + progress.done, "every step made before the signal is saved"
     assert newest.pictures == 8 * newest.step
@@ -252,3 +352,52 @@ def test_what_the_api_refuses_is_wrong_input(tmp_path, before, after, message):
     with pytest.raises(InvalidInput, match=message):
         train_round(store, dataset, step(dataset, 1), Access(), Silent())
     assert not store.exists(names.round_marker(1))
+
+
+def real_failures(folder):
+    """What TensorFlow itself raises, by what went wrong."""
+    import tensorflow as tf
+
+    variable = tf.Variable(tf.zeros(10))
+    saved = tf.train.Checkpoint(v=variable).save(f"{folder}/ckpt")
+    data = f"{saved}.data-00000-of-00001"
+    with open(data, "rb") as stream:
+        content = stream.read()
+
+    def restored(content):
+        with open(data, "wb") as stream:
+            stream.write(content)
+        tf.train.Checkpoint(v=variable).restore(saved).assert_existing_objects_matched()
+
+    @tf.function(input_signature=[tf.TensorSpec(None), tf.TensorSpec(None)])
+    def added(one, other):
+        return one + other
+
+    other = tf.train.Checkpoint(w=tf.Variable(tf.zeros(3)))
+    return {
+        "the disk is full": lambda: tf.io.write_file("/dev/full", "x" * 100_000),
+        "the memory does not hold": lambda: tf.zeros((1 << 20, 1 << 20, 8)),
+        "damaged: .*Read less bytes": lambda: restored(content[:-20]),
+        "damaged: .*Checksum": lambda: restored(bytes([content[0] ^ 1]) + content[1:]),
+        "not of this model": lambda: other.restore(saved).assert_existing_objects_matched(),
+        "image_resizer whose size fits.*Incompatible shapes": lambda: added(tf.zeros((2, 3)), tf.zeros((2, 4))),
+        "image_resizer whose size fits.*downsampling": lambda: tf.keras.layers.Conv2D(3, 5)(tf.zeros((1, 3, 3, 3))),
+        "an image or a record cannot be decoded": lambda: tf.io.decode_image(b"text"),
+    }
+
+
+def test_what_tensorflow_raises_is_told_in_words(tmp_path):
+    for message, fail in real_failures(tmp_path).items():
+        with pytest.raises((WorkFailed, InvalidInput), match=message), failures.translated():
+            fail()
+
+
+def test_a_size_that_the_network_cannot_take_is_the_configurations(tmp_path):
+    store = Store(str(tmp_path / "revision"))
+    make_revision(store)
+    own = tmp_path / "pipeline.config"
+    text = config.preset("ssd-resnet50-fpn-640").decode()
+    own.write_text(text.replace("height: 640", "height: 96").replace("width: 640", "width: 96"))
+    dataset = manifest(steps=1, pipelineConfig={"url": str(own)})
+    with pytest.raises(InvalidInput, match=r"spec\.training\.pipelineConfig: expected an image_resizer whose size fits the network"):
+        train_round(store, dataset, step(dataset, 1), Access(), Silent())

@@ -11,7 +11,7 @@ import msgspec
 
 from negset_api.values import Round, ScoredImage, Value
 from negset_jobs.records.example import decode_example
-from negset_jobs.records.framing import read_records
+from negset_jobs.records.readable import image_id, read_images, warn
 from negset_jobs.store import Store
 
 BATCH: Final = 64
@@ -28,7 +28,7 @@ class Scoring(Protocol):
 
 
 class ShardScores(Value, frozen=True, kw_only=True):
-    """The scored images of the shard under `key`, in its order. `inputs` is the digest of the mining, where they are kept."""
+    """The scored images of the shard under `key`, in its order; what cannot be read is passed over. `inputs` is the digest of the mining, where they are kept."""
 
     key: str
     images: tuple[ScoredImage, ...]
@@ -49,9 +49,12 @@ class ShardScorer:
 
     def __call__(self, key: str) -> ShardScores:
         with self._store.reading(key) as stream:
-            pictures = (as_picture(payload) for _, payload in read_records(stream))
+            pictures = ((image_id(features), features["image/encoded"][0]) for _, features, _ in read_images(stream, key))
             scored = [image for batch in _batches(pictures, BATCH) for image in self._model.score(batch)]
-        return ShardScores(key=key, images=tuple(trim(image, self._threshold) for image in scored))
+        for image in scored:
+            if image.unreadable:
+                warn(f"{key}: the image {image.image_id} cannot be decoded")
+        return ShardScores(key=key, images=tuple(trim(image, self._threshold) for image in scored if not image.unreadable))
 
 
 def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scoring:

@@ -21,6 +21,7 @@ from negset_jobs.mining.tables import score_table
 from negset_jobs.mining.write import ids_in, write_added, write_without
 from negset_jobs.progress import Progress
 from negset_jobs.store import MissingObject, Store
+from negset_jobs.training import failures
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
     random: frozenset[str]
 
 
+@failures.translated()
 def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Progress) -> Mining:
     """Scores every training negative with the model of round `number` and writes what round `number + 1` trains on. Needs an open Ray session.
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from negset_api import names
-from negset_jobs.mining.scoring import as_picture
-from negset_jobs.records.framing import read_records, write_record
+from negset_jobs.records.framing import write_record
+from negset_jobs.records.readable import image_id, read_images
 from negset_jobs.store import Store
 
 MOST_FILES: Final = 16
@@ -42,7 +42,7 @@ def ids_in(store: Store, keys: Sequence[str]) -> frozenset[str]:
     found: set[str] = set()
     for key in keys:
         with store.reading(key) as stream:
-            found.update(as_picture(payload)[0] for _, payload in read_records(stream))
+            found.update(image_id(features) for _, features, _ in read_images(stream, key))
     return frozenset(found)
 
 
@@ -60,8 +60,8 @@ def _without(store: Store, shard: str, unwanted: Collection[str], folder: str) -
     with store.spool(folder) as path:
         kept = 0
         with open(path, "wb") as target, store.reading(shard) as source:
-            for _, payload in read_records(source):
-                if as_picture(payload)[0] not in unwanted:
+            for payload, features, _ in read_images(source, shard):
+                if image_id(features) not in unwanted:
                     write_record(target, payload)
                     kept += 1
         if kept:
@@ -74,7 +74,7 @@ def _records(store: Store, wanted: Selection) -> Iterator[bytes]:
     for shard, ids in wanted.items():
         if ids:
             with store.reading(shard) as stream:
-                yield from (payload for _, payload in read_records(stream) if as_picture(payload)[0] in ids)
+                yield from (payload for payload, features, _ in read_images(stream, shard) if image_id(features) in ids)
 
 
 def _adopt(store: Store, path: str, folder: str, name: str) -> str:

@@ -24,7 +24,21 @@ _CORNERS: Final = tuple(f"image/object/bbox/{corner}" for corner in Corners._fie
 _LABEL: Final = "image/object/class/label"
 _TEXT: Final = "image/object/class/text"
 _FLAGS: Final = ("image/object/is_crowd", "image/object/difficult", "image/object/truncated")
-_DECISIVE: Final = ("image/encoded", "image/height", "image/width", *_CORNERS, _LABEL, _TEXT)
+_DECISIVE: Final = ("image/encoded", "image/source_id", "image/height", "image/width", *_CORNERS, _LABEL, _TEXT)
+# What else the API reads of every record (data_decoders/tf_example_decoder.py, keys_to_features):
+# a value of another type, or another number of values, ends the training.
+_SINGLE: Final = ("image/format", "image/filename", "image/key/sha256")
+_PER_OBJECT: Final = {
+    **dict.fromkeys((*_FLAGS, "image/object/group_of"), int),
+    **dict.fromkeys(("image/object/area", "image/object/weight"), float),
+}
+_PER_IMAGE: Final = {
+    "image/class/text": bytes,
+    "image/class/label": int,
+    "image/class/confidence": float,
+    "image/neg_category_ids": int,
+    "image/not_exhaustive_category_ids": int,
+}
 _MEGA: Final = 1_000_000
 
 Features = Mapping[str, Sequence[Any]]
@@ -56,18 +70,18 @@ class CheckedRecord(NamedTuple):
 
 def read_objects(features: Features, where: str) -> tuple[RecordObject, ...]:
     """The objects of a record, in its order. Raises `InvalidInput`, naming `where`, where the lists do not belong together."""
-    corners = [features.get(key, ()) for key in _CORNERS]
+    corners = [_numbers(features, key, where) for key in _CORNERS]
     count = len(corners[0])
     if any(len(values) != count for values in corners):
         lengths = ", ".join(f"{len(values)} {field}" for field, values in zip(Corners._fields, corners, strict=True))
         raise InvalidInput(f"{where}: expected the four corners of each box in image/object/bbox/*, got {lengths}")
-    labels = features.get(_LABEL, ())
+    labels = [_integer(value, _LABEL, where) for value in features.get(_LABEL, ())]
     if len(labels) != count:
         raise InvalidInput(
             f"{where}: expected {_LABEL} with an id for each of the {count} boxes, got {len(labels)}; TensorFlow would read them as boxes without classes"
         )
-    texts = [text.decode("utf-8", "replace") for text in _optional(features, _TEXT, count, b"", where)]
-    flags = [[bool(value) for value in _optional(features, key, count, 0, where)] for key in _FLAGS]
+    texts = [_text(value, _TEXT, where) for value in _optional(features, _TEXT, count, b"", where)]
+    flags = [[_number(value, key, where) != 0 for value in _optional(features, key, count, 0, where)] for key in _FLAGS]
     rows = zip(zip(*corners, strict=True), labels, texts, *flags, strict=True)
     return tuple(RecordObject(Corners(*box), *row) for box, *row in rows)
 
@@ -88,12 +102,13 @@ def class_name(item: RecordObject, labels: Mapping[int, Item] | None, where: str
 
 def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]], *, download: Download, where: str) -> CheckedRecord:
     """The record of a picture that shows `objects`, pairs of class name and object. Raises `InvalidInput`, naming `where`, where the record has no picture at all."""
-    encoded, file_name, source_id = (_first(features, f"image/{name}") for name in ("encoded", "filename", "source_id"))
+    encoded, name = _first_bytes(features, "image/encoded"), _first_bytes(features, "image/filename").decode("utf-8", "replace")
     if not encoded:
         raise InvalidInput(f"{where}: expected the picture's bytes in image/encoded, found none")
-    name = file_name.decode("utf-8", "replace")
-    key = source_id.decode("utf-8", "replace") or name or hashlib.sha256(encoded).hexdigest()
-    result = CheckedRecord(key, name, source_id.decode("utf-8", "replace"), Outcome.STORED, "", None, (), ())
+    source_id = _source_id(features)
+    # Whatever is measured and mined is known by this id, so every record has one.
+    key = source_id or name or hashlib.sha256(encoded).hexdigest()
+    result = CheckedRecord(key, name, source_id, Outcome.STORED, "", None, (), ())
     try:
         picture = _picture(encoded, download)
     except Failed as failure:
@@ -118,8 +133,8 @@ def stored_payload(record: CheckedRecord, payload: bytes, features: Features, la
         boxes=record.boxes,
         label_ids=label_ids,
     )
-    wanted = decode_example(anew)
-    return payload if all(list(features.get(key, ())) == wanted[key] for key in _DECISIVE) else anew
+    decided = decode_example(anew)
+    return payload if all(_same(features.get(key, ()), decided[key]) for key in _DECISIVE) and _readable(features) else anew
 
 
 def _picture(encoded: bytes, download: Download) -> Picture:
@@ -155,7 +170,60 @@ def _optional(features: Features, key: str, count: int, default: Any, where: str
     return values or [default] * count
 
 
-def _first(features: Features, key: str) -> bytes:
+def _same(values: Sequence[Any], wanted: Sequence[Any]) -> bool:
+    """Whether two lists have the same values of the same types: 1 and 1.0 are different features."""
+    return list(values) == list(wanted) and [type(value) for value in values] == [type(value) for value in wanted]
+
+
+def _readable(features: Features) -> bool:
+    """Whether the API's decoder reads the keys that do not decide what is stored, which a record may have or not."""
+    count = len(features.get(_LABEL, ()))
+    single = all(key not in features or [type(value) for value in features[key]] == [bytes] for key in _SINGLE)
+    lists = {key: features.get(key, ()) for key in (*_PER_OBJECT, *_PER_IMAGE)}
+    typed = all(isinstance(value, (_PER_OBJECT | _PER_IMAGE)[key]) for key, values in lists.items() for value in values)
+    complete = all(len(lists[key]) in (0, count) for key in _PER_OBJECT)
+    # The decoder takes the bytes of a record in this format for the pixels themselves.
+    raw = _first_bytes(features, "image/format").lower() == b"raw"
+    return single and typed and complete and not raw
+
+
+def _source_id(features: Features) -> str:
+    """The id that a record gives its picture, numbers as text; empty where it gives none."""
+    values = features.get("image/source_id", ())
+    value = values[0] if values else b""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _numbers(features: Features, key: str, where: str) -> list[float]:
+    return [_number(value, key, where) for value in features.get(key, ())]
+
+
+def _number(value: Any, key: str, where: str) -> float:
+    """A number, as a number or as its text. Raises `InvalidInput` where it is neither."""
+    try:
+        return float(value)
+    except ValueError as error:
+        raise InvalidInput(f"{where}: expected numbers in {key}, got text that is not a number; write them as numbers") from error
+
+
+def _integer(value: Any, key: str, where: str) -> int:
+    if isinstance(value, int):
+        return value
+    number = _number(value, key, where)
+    if not number.is_integer():
+        raise InvalidInput(f"{where}: expected whole numbers in {key}, got {number}; write the ids of the label map")
+    return int(number)
+
+
+def _text(value: Any, key: str, where: str) -> str:
+    if not isinstance(value, bytes):
+        raise InvalidInput(f"{where}: expected text in {key}, got the number {value}; write the class names there, or leave the key out")
+    return value.decode("utf-8", "replace")
+
+
+def _first_bytes(features: Features, key: str) -> bytes:
     values = features.get(key, ())
     value = values[0] if values else b""
     return value if isinstance(value, bytes) else b""

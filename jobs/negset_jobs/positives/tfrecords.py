@@ -29,6 +29,9 @@ from negset_jobs.store import MissingObject, Store, expand, read_input
 
 LABEL_MAP_FIELD: Final = "spec.positives.labelMap"
 
+_COPY_FORMAT: Final = 2
+"""Counts the changes of how a user's records are copied. The copies of 1 could lack an id."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -133,7 +136,7 @@ def _inputs(records: Sequence[ScannedRecord], rules: Rules, label_ids: Mapping[s
     """The digest of what decides a shard's file."""
     checks = (rules.download.verify, rules.download.max_image_megapixels)
     labels = sorted(rules.labels.values()) if rules.labels else None
-    return digest("tfrecords", RECORD_FORMAT, [record.sha256 for record in records], labels, label_ids, checks)
+    return digest("tfrecords", _COPY_FORMAT, RECORD_FORMAT, [record.sha256 for record in records], labels, label_ids, checks)
 
 
 def _check_names(files: Iterable[ScannedFile]) -> None:

@@ -22,6 +22,8 @@ _HEADER: Final = struct.Struct("<QI")
 _FOOTER: Final = struct.Struct("<I")
 _LENGTH: Final = struct.Struct("<Q")
 _MASK_DELTA: Final = 0xA282EAD8
+_SHORT: Final = bytes(4)  # the upper half of a length below 4 GiB
+_SEARCHED: Final = 1 << 20  # bytes that are searched for a header at a time
 
 
 def frame(payload: bytes) -> tuple[bytes, bytes]:
@@ -41,14 +43,33 @@ def write_record(stream: BinaryIO, payload: bytes) -> int:
 
 def read_records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """The records of a file from its start, in order: offset of the record in bytes, and payload. Raises `WorkFailed` on a file that is torn or damaged."""
-    offset = 0
-    while header := _read(stream, _HEADER.size):
-        length = _checked_length(header, offset)
-        rest = _read(stream, length + _FOOTER.size)
+    for offset, record in salvage_records(stream):
+        if isinstance(record, WorkFailed):
+            raise record
+        yield offset, record
+
+
+def salvage_records(stream: BinaryIO) -> Iterator[tuple[int, bytes | WorkFailed]]:
+    """As `read_records`, with what is wrong in place of a damaged record's payload; the records after it are found again and follow."""
+    source = _Source(stream)
+    while header := source.read(_HEADER.size):
+        offset = source.offset - len(header)
+        try:
+            length = _checked_length(header, offset)
+        except WorkFailed as error:
+            yield offset, error
+            if not source.find_header():
+                return
+            continue
+        rest = source.read(length + _FOOTER.size)
         if len(rest) != length + _FOOTER.size:
-            raise WorkFailed(f"TFRecord file ends within the record at byte {offset}")
-        yield offset, _checked_payload(rest, length, offset)
-        offset += length + OVERHEAD
+            yield offset, WorkFailed(f"TFRecord file ends within the record at byte {offset}")
+            return
+        try:
+            record: bytes | WorkFailed = _checked_payload(rest, length, offset)
+        except WorkFailed as error:
+            record = error
+        yield offset, record
 
 
 def unframe(record: bytes) -> bytes:
@@ -77,19 +98,57 @@ def _checked_payload(rest: bytes, length: int, offset: int) -> bytes:
     return payload
 
 
-def _read(stream: BinaryIO, size: int) -> bytes:
-    """`size` bytes, fewer only at the end of the stream: a raw or remote stream may hand over less than asked for."""
-    data = stream.read(size)
-    if len(data) == size or not data:
-        return data
-    parts = [data]
-    missing = size - len(data)
-    while missing and (data := stream.read(missing)):
-        parts.append(data)
-        missing -= len(data)
-    return b"".join(parts)
-
-
 def _masked_crc(data: bytes) -> int:
     crc: int = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+class _Source:
+    """A stream with its offset, from which a damaged stretch can be skipped."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._ahead = b""
+        self.offset = 0
+
+    def read(self, size: int) -> bytes:
+        """`size` bytes, fewer only at the end of the stream: a raw or remote stream may hand over less than asked for."""
+        data, self._ahead = self._ahead[:size], self._ahead[size:]
+        if not data:
+            data = self._stream.read(size)
+        if data and len(data) < size:
+            parts = [data]
+            missing = size - len(data)
+            while missing and (data := self._stream.read(missing)):
+                parts.append(data)
+                missing -= len(data)
+            data = b"".join(parts)
+        self.offset += len(data)
+        return data
+
+    def find_header(self) -> bool:
+        """Skip to the next 12 bytes that are a length with its checksum: by chance that is one offset in 2**32. False at the end of the stream."""
+        window = self._ahead
+        while True:
+            at = _header_in(window)
+            keep = len(window) - _HEADER.size + 1 if at is None else at
+            self.offset += max(0, keep)
+            window = window[max(0, keep) :]
+            if at is not None:
+                self._ahead = window
+                return True
+            if not (more := self._stream.read(_SEARCHED)):
+                return False
+            window += more
+
+
+def _header_in(data: bytes) -> int | None:
+    """Where the first header in `data` begins."""
+    at = data.find(_SHORT, _LENGTH.size // 2)
+    while at != -1:
+        start = at - _LENGTH.size // 2
+        header = data[start : start + _HEADER.size]
+        if len(header) == _HEADER.size and _HEADER.unpack(header)[1] == _masked_crc(header[: _LENGTH.size]):
+            return start
+        at = data.find(_SHORT, at + 1)
+    return None

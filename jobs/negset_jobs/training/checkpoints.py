@@ -1,11 +1,13 @@
 """A round's checkpoints in the store: uploaded while the training goes on, found again after it was lost. Imports no TensorFlow.
 
-A checkpoint is several files, so it is complete if and only if its small index exists, which is uploaded last and removed first.
+A checkpoint is several files, so it is complete if and only if its small index exists, which is uploaded last and removed first. The index has the size and the digest of
+each file: one that was cut or changed since is noticed when it is fetched, and the one before it is gone on from.
 """
 
 from __future__ import annotations
 
 import glob
+import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ import msgspec
 from negset_api import names
 from negset_api.errors import Interrupted, WorkFailed
 from negset_api.values import Value, decode, encode
-from negset_jobs.store import Store
+from negset_jobs.store import MissingObject, Store
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +28,16 @@ KEPT: Final = 3
 _INDEX: Final = ".json"
 
 
+class File(Value, frozen=True, kw_only=True):
+    """One file of a checkpoint: its name, its size in bytes and the SHA-256 of its content."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
 class Checkpoint(Value, frozen=True, kw_only=True):
-    """The index of a checkpoint: the prefix of its files (`…/ckpt-500`), their names, and what had been fed up to then.
+    """The index of a checkpoint: the prefix of its files (`…/ckpt-500`), the files, and what had been fed up to then.
 
     `inputs` is the round's digest: a checkpoint of other inputs is not gone on from. `pictures` counts those fed, `blanks` those of them without any box.
     """
@@ -35,33 +45,99 @@ class Checkpoint(Value, frozen=True, kw_only=True):
     inputs: str
     step: int
     prefix: str
-    files: tuple[str, ...]
+    files: tuple[File, ...]
     pictures: int
     blanks: int
+
+    @property
+    def keys(self) -> list[str]:
+        """All its objects in the store, the index first."""
+        return [f"{self.prefix}{_INDEX}", *(f"{os.path.dirname(self.prefix)}/{file.name}" for file in self.files)]
+
+
+class DamagedCheckpoint(WorkFailed):
+    """A checkpoint's files are not those that were saved."""
 
 
 def complete(store: Store, folder: str, inputs: str) -> list[Checkpoint]:
     """The complete checkpoints below `folder` that were made from `inputs`, oldest first."""
-    found = []
-    for key in store.keys(folder):
-        if key.endswith(_INDEX):
-            try:
-                found.append(decode(store.read(key), Checkpoint))
-            except msgspec.MsgspecError as error:
-                log.warning("%s is not a checkpoint's index and is ignored: %s", store.location(key), error)
-    return sorted((checkpoint for checkpoint in found if checkpoint.inputs == inputs), key=lambda checkpoint: checkpoint.step)
+    found = (_index(store, key) for key in store.keys(folder) if key.endswith(_INDEX))
+    return sorted(
+        (checkpoint for checkpoint in found if checkpoint and checkpoint.inputs == inputs), key=lambda checkpoint: checkpoint.step
+    )
+
+
+def newest(store: Store, folder: str, inputs: str, target: str) -> tuple[Checkpoint, str] | None:
+    """The newest sound checkpoint below `folder` that was made from `inputs`, and its local prefix in `target`.
+
+    A damaged one is told of and removed: it would be in the way of every later attempt, and would
+    count among those that are kept. Other failures of the store are raised, since a retry helps.
+    """
+    for checkpoint in reversed(complete(store, folder, inputs)):
+        try:
+            return checkpoint, download(store, checkpoint.prefix, target)
+        except DamagedCheckpoint as error:
+            log.warning("the checkpoint after step %d is passed over and removed: %s", checkpoint.step, error)
+            store.remove(checkpoint.keys)
+    return None
 
 
 def download(store: Store, prefix: str, folder: str) -> str:
-    """Fetches the checkpoint whose keys start with `prefix` (as `Round.checkpoint` has it) into the local `folder`. Returns the local prefix."""
+    """Fetch the checkpoint whose keys start with `prefix` (as `Round.checkpoint` has it) into the local `folder`. Returns the local prefix.
+
+    Raises `DamagedCheckpoint` where a file is missing, or is not the one that was saved.
+    """
+    checkpoint = _index(store, f"{prefix}{_INDEX}")
+    if checkpoint is None:
+        return _download_unverified(store, prefix, folder)
+    parent, name = prefix.rsplit("/", 1)
+    os.makedirs(folder, exist_ok=True)
+    for file in checkpoint.files:
+        key, local = f"{parent}/{file.name}", os.path.join(folder, file.name)
+        try:
+            store.get(key, local)
+        except MissingObject as error:
+            raise DamagedCheckpoint(f"{store.location(key)} is missing") from error
+        _verify(file, local, store.location(key))
+    return os.path.join(folder, name)
+
+
+def _download_unverified(store: Store, prefix: str, folder: str) -> str:
+    """As `download`, for a checkpoint that a round has named and whose index was lost since: TensorFlow may read it all the same."""
     parent, name = prefix.rsplit("/", 1)
     keys = [key for key in store.keys(parent) if key.startswith(f"{prefix}.") and not key.endswith(_INDEX)]
     if not keys:
-        raise WorkFailed(f"expected a checkpoint at {store.location(prefix)}, found none")
+        raise DamagedCheckpoint(f"expected a checkpoint at {store.location(prefix)}, found none")
+    log.warning("%s%s is missing or damaged; the checkpoint is used without being verified", store.location(prefix), _INDEX)
     os.makedirs(folder, exist_ok=True)
     for key in keys:
         store.get(key, os.path.join(folder, key.rsplit("/", 1)[1]))
     return os.path.join(folder, name)
+
+
+def _index(store: Store, key: str) -> Checkpoint | None:
+    """The index under `key`; None where there is none or it is cut."""
+    try:
+        return decode(store.read(key), Checkpoint)
+    except MissingObject:
+        return None
+    except msgspec.MsgspecError as error:
+        log.warning("%s is not a checkpoint's index and is ignored: %s", store.location(key), error)
+        return None
+
+
+def _described(path: str) -> File:
+    with open(path, "rb") as stream:
+        return File(name=os.path.basename(path), bytes=os.path.getsize(path), sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def _verify(expected: File, path: str, location: str) -> None:
+    """Raises `DamagedCheckpoint` where the local file is not the expected one."""
+    found = _described(path)
+    if found.bytes != expected.bytes:
+        raise DamagedCheckpoint(f"{location} is cut or overwritten: expected {expected.bytes} bytes, got {found.bytes}")
+    if found.sha256 != expected.sha256:
+        raise DamagedCheckpoint(f"{location} is damaged: expected the SHA-256 {expected.sha256[:12]}…, got {found.sha256[:12]}…")
 
 
 class Uploader:
@@ -88,15 +164,9 @@ class Uploader:
     def save(self, local: str, step: int, pictures: int, blanks: int) -> None:
         """Begins to upload the checkpoint with the local prefix `local`, and the event files. Raises `WorkFailed` where the upload before failed."""
         self.wait()
+        prefix = f"{self._folder}/{os.path.basename(local)}"
+        checkpoint = Checkpoint(inputs=self._inputs, step=step, prefix=prefix, files=(), pictures=pictures, blanks=blanks)
         files = tuple(sorted(glob.glob(f"{glob.escape(local)}.*")))
-        checkpoint = Checkpoint(
-            inputs=self._inputs,
-            step=step,
-            prefix=f"{self._folder}/{os.path.basename(local)}",
-            files=tuple(map(os.path.basename, files)),
-            pictures=pictures,
-            blanks=blanks,
-        )
         self._pending = self._pool.submit(self._upload, checkpoint, files)
 
     def wait(self) -> None:
@@ -110,6 +180,7 @@ class Uploader:
             self._store.put(path, f"{self._events}/{os.path.basename(path)}")
         for path in files:
             self._store.put(path, f"{self._folder}/{os.path.basename(path)}")
-        self._store.write(f"{checkpoint.prefix}{_INDEX}", encode(checkpoint))
+        described = msgspec.structs.replace(checkpoint, files=tuple(map(_described, files)))
+        self._store.write(f"{checkpoint.prefix}{_INDEX}", encode(described))
         for old in complete(self._store, self._folder, self._inputs)[:-KEPT]:
-            self._store.remove([f"{old.prefix}{_INDEX}", *(f"{self._folder}/{name}" for name in old.files)])
+            self._store.remove(old.keys)

@@ -16,7 +16,7 @@ from negset_api import names, stages
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDatasetSpec, PipelineConfig, Training
 from negset_jobs.access import Access
-from negset_jobs.training import linter
+from negset_jobs.training import linter, schedule
 
 log = logging.getLogger(__name__)
 
@@ -105,13 +105,14 @@ def render(config: Config) -> bytes:
 
 
 def patch_training(config: Config, training: Training) -> Config:
-    """A copy with the spec's batch size, steps and hard negative mining. Augmentations stay as they are.
+    """A copy with the spec's batch size and steps (the learning rate scaled to both) and hard negative mining. Augmentations stay as they are.
 
     One schedule of the learning rate spans the steps of all rounds: a training of 800 steps is better than two of 400 that each begin and end their own.
     """
     patched = copy.deepcopy(config)
     train = patched.train_config
     if training.batch_size is not None:
+        schedule.scale_for_batch(train, train.batch_size, training.batch_size)
         train.batch_size = training.batch_size
     if train.optimizer.use_moving_average:  # its default
         log.info(
@@ -119,7 +120,7 @@ def patch_training(config: Config, training: Training) -> Config:
         )
         train.optimizer.use_moving_average = False
     total = stages.total_steps(training.hard_negative_mining.rounds, training)
-    _scale_learning_rate(train, total)
+    schedule.scale_for_steps(train, total)
     train.num_steps = total
     _patch_mining(patched, training)
     return patched
@@ -189,30 +190,3 @@ def _patch_mining(config: Config, training: Training) -> None:
     miner.loss_type = losses_pb2.HardExampleMiner.CLASSIFICATION
     miner.max_negatives_per_positive = mining.negatives_per_positive
     miner.min_negatives_per_image = mining.min_negatives_per_image
-
-
-def _scale_learning_rate(train: Any, steps: int) -> None:
-    """Stretches or shrinks the schedule, warm-up included, so that it ends with the training."""
-    optimizer = train.optimizer
-    kind = optimizer.WhichOneof("optimizer")
-    if kind is None:
-        return
-    rate = getattr(optimizer, kind).learning_rate
-    match rate.WhichOneof("learning_rate"):
-        case "cosine_decay_learning_rate":
-            schedule = rate.cosine_decay_learning_rate
-            factor = steps / max(schedule.total_steps, 1)
-            schedule.total_steps = steps
-            # The API refuses a warm-up that is longer than the whole (object_detection/utils/learning_schedules.py, cosine_decay_with_warmup).
-            schedule.warmup_steps = min(int(schedule.warmup_steps * factor), steps - 1)
-            schedule.hold_base_rate_steps = int(schedule.hold_base_rate_steps * factor)
-        case "exponential_decay_learning_rate" if train.num_steps:
-            schedule = rate.exponential_decay_learning_rate
-            schedule.decay_steps = max(1, schedule.decay_steps * steps // train.num_steps)
-            schedule.burnin_steps = schedule.burnin_steps * steps // train.num_steps
-        case "manual_step_learning_rate" if train.num_steps:
-            previous = 0
-            for entry in rate.manual_step_learning_rate.schedule:
-                entry.step = previous = max(previous + 1, entry.step * steps // train.num_steps)
-        case _:
-            pass

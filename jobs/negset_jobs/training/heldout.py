@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+
+import msgspec
 
 from negset_api.values import Box
-from negset_jobs.records.example import decode_example
-from negset_jobs.records.framing import read_records
+from negset_jobs.records.readable import Features, image_id, read_images, warn
 from negset_jobs.store import Store
 from negset_jobs.training.measuring import Truth
 
 
 def pictures(store: Store, keys: Sequence[str]) -> Iterator[tuple[Truth, bytes]]:
-    """Each picture of the files with these keys, in order: what is known of it, and its encoded bytes."""
+    """Each picture of the files with these keys, in order: what is known of it, and its encoded bytes. What cannot be read is passed over."""
     for key in keys:
         with store.reading(key) as stream:
-            for _, payload in read_records(stream):
-                features = decode_example(payload)
-                yield _truth(features), features["image/encoded"][0]
+            for _, features, where in read_images(stream, key):
+                if reason := why_not(features):
+                    warn(f"{where}: {reason}")
+                else:
+                    yield _truth(features), features["image/encoded"][0]
 
 
-def _truth(features: dict[str, list[Any]]) -> Truth:
+def why_not(features: Features) -> str:
+    """Why a record cannot be measured with, as far as its features say; empty where it can."""
+    try:
+        _truth(features)
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError, msgspec.ValidationError) as error:
+        return f"its boxes or its size cannot be read ({type(error).__name__}: {error})"
+    return ""
+
+
+def _truth(features: Features) -> Truth:
     corners = (features.get(f"image/object/bbox/{side}", []) for side in ("ymin", "xmin", "ymax", "xmax"))
     classes = [name.decode() for name in features.get("image/object/class/text", [])]
     boxes = list(zip(*corners, strict=True))
     crowd = features.get("image/object/is_crowd") or [0] * len(boxes)
     difficult = features.get("image/object/difficult") or [0] * len(boxes)
     return Truth(
-        image_id=features["image/source_id"][0].decode(),
+        image_id=image_id(features),
         width=features["image/width"][0],
         height=features["image/height"][0],
         objects=tuple(

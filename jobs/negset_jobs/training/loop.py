@@ -12,7 +12,6 @@ import logging
 import math
 import os
 import signal
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,17 +26,17 @@ from object_detection.builders import optimizer_builder
 from object_detection.core import standard_fields
 from object_detection.utils import config_util
 
-from negset_api.errors import Interrupted, InvalidInput, WorkFailed
+from negset_api.errors import Interrupted, WorkFailed
 from negset_jobs.progress import Progress
-from negset_jobs.training import events, models
+from negset_jobs.training import events, failures, models, precision
 from negset_jobs.training.checkpoints import KEPT
+from negset_jobs.training.screening import Unreadable
 
 log = logging.getLogger(__name__)
 
 _CHUNKS: Final = 50  # points of the loss curve that a training gives at least, where it has as many steps
 _MOST_STEPS: Final = 100  # steps between two looks at the clock, the signals and the losses
 _CHUNK_SECONDS: Final = 2.0  # how long a request to stop waits at most, about
-_LONGEST_REASON: Final = 400  # characters of the API's own words in a message
 _BLANKS: Final = "blanks"
 _STOP: Final = "stop"
 
@@ -57,10 +56,11 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """What was fed to a training, over all its attempts: pictures, and those of them without any box."""
+    """What was fed to a training, over all its attempts: pictures, and those of them without any box. `unreadable` is what was passed over."""
 
     pictures: int
     blanks: int
+    unreadable: Unreadable = Unreadable()
 
 
 Save = Callable[[str, int, int, int], None]
@@ -94,7 +94,7 @@ def train(
     """
     tf.keras.utils.set_random_seed(seed)
     steps, batch = config.train_config.num_steps, config.train_config.batch_size
-    with where.scope(), _refusals():
+    with where.scope(), failures.refusals():
         trainer = _Trainer(config, where)
         batches = iter(where.distribute_datasets_from_function(lambda context: make_batches(trainer.model, context)))
         trainer.restore(start, batches)
@@ -108,7 +108,7 @@ def train(
         while step < steps:
             count = min(clock.chunk, steps - step, checkpoint_every - step % checkpoint_every)
             began = time.perf_counter()
-            with _refusals():
+            with failures.refusals():
                 sums = trainer.run(batches, count, stop=stop.is_set())
             clock.took(count, time.perf_counter() - began)
             step, pictures, blanks = step + count, pictures + count * batch, blanks + round(sums.pop(_BLANKS))
@@ -145,6 +145,7 @@ class _Trainer:
         self._optimizer, (rate,) = optimizer_builder.build(self._train.optimizer, global_step=self._position)
         # Otherwise the optimizer creates its slots while the step is traced, which is then traced once more.
         self._optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001 (the public `build` is that of the newer optimizers)
+        self._optimizer = precision.optimizer(self._optimizer)
         self._rate = rate if callable(rate) else lambda: rate
         # The names are those of the API's own loop, so that its programs read the checkpoints.
         self.checkpoint = tf.train.Checkpoint(step=self.step, model=self.model, optimizer=self._optimizer)
@@ -189,7 +190,7 @@ class _Trainer:
 
     def _one_step(self, features: Any, labels: Any, stop: Any) -> dict[str, Any]:
         boxes = labels[standard_fields.InputDataFields.num_groundtruth_boxes]
-        losses = model_lib_v2.eager_train_step(
+        losses = precision.train_step(
             self.model,
             features,
             labels,
@@ -246,18 +247,6 @@ def _require_finite(losses: dict[str, float], step: int) -> None:
             f"the loss is not a finite number at step {step}; lower the learning rate in train_config.optimizer, set train_config.gradient_clipping_by_norm "
             "(10.0 is a common value), or raise spec.training.batchSize"
         )
-
-
-@contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    """The Object Detection API refuses configurations with whatever exception is at hand, some of them only when the graph is traced."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise WorkFailed("the accelerator's memory does not hold a batch; lower spec.training.batchSize") from error
-    except (ValueError, TypeError, NotImplementedError, ArithmeticError, KeyError, OSError) as error:
-        reason = textwrap.shorten(str(error), _LONGEST_REASON, placeholder=" …")
-        raise InvalidInput(f"spec.training.pipelineConfig: the Object Detection API refuses it: {reason}") from error
 
 
 @contextlib.contextmanager

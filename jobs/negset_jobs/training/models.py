@@ -9,6 +9,8 @@ import tensorflow as tf
 from object_detection.builders import model_builder
 from object_detection.utils import config_util
 
+from negset_jobs.training import precision
+
 _SIDE: Final = 256  # pixels of the first picture, where the configuration leaves the size open
 
 
@@ -19,6 +21,7 @@ def build(config: Any, *, training: bool) -> Any:
     random seed alone decides their values, whatever data follow, and graphs are traced once instead of twice.
     """
     model = model_builder.build(config.model, is_training=training)
+    precision.adapt(model)
     resizer = config_util.get_image_resizer_config(config.model)
     height, width = (side if side and side > 0 else _SIDE for side in config_util.get_spatial_image_size(resizer))
     # As model_lib_v2._ensure_model_is_built does: no moving average is touched, and nothing needs objects.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from object_detection.core import standard_fields
 
-from negset_api.errors import WorkFailed
 from negset_api.values import Detection, ScoredImage
-from negset_jobs.training import models
+from negset_jobs.records.readable import Features
+from negset_jobs.training import failures, heldout, models
 from negset_jobs.training.config import parse
 
 MOST_DETECTIONS: Final = 100
@@ -25,6 +26,7 @@ class Scorer:
     `classes` are in label-map order. Detections below the score `floor` are left out.
     """
 
+    @failures.translated()
     def __init__(self, pipeline_config: bytes, checkpoint_prefix: str, *, classes: Sequence[str], floor: float = 0.01) -> None:
         self.config = parse(pipeline_config, "pipeline.config")
         self._classes = tuple(classes)
@@ -40,28 +42,38 @@ class Scorer:
         # The number of pictures is left open: where it is known, the API writes its post-processing into the graph once for each of them.
         self._detect = tf.function(self._graph, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
 
+    @failures.translated()
     def score(self, batch: Sequence[tuple[str, bytes]]) -> list[ScoredImage]:
         """The detections on each picture, best first, in the order given; a picture is an id and its encoded bytes (JPEG, PNG, BMP or GIF), of any size.
 
-        Raises `WorkFailed` where one cannot be decoded.
+        One that cannot be decoded comes back as `unreadable`, without detections.
         """
-        scored: list[ScoredImage] = []
-        for start in range(0, len(batch), self._batch):
-            part = batch[start : start + self._batch]
-            try:
-                boxes, scores, classes = (value.numpy() for value in self._detect(tf.constant([picture for _, picture in part])))
-            except tf.errors.InvalidArgumentError as error:
-                raise WorkFailed(
-                    f"cannot decode one of the pictures {part[0][0]} to {part[-1][0]}: {error.message.splitlines()[0]}"
-                ) from error
-            scored += [self._image(image_id, boxes[i], scores[i], classes[i]) for i, (image_id, _) in enumerate(part)]
-        return scored
+        parts = (batch[start : start + self._batch] for start in range(0, len(batch), self._batch))
+        return [image for part in parts for image in self._score(part)]
+
+    def _score(self, part: Sequence[tuple[str, bytes]]) -> list[ScoredImage]:
+        try:
+            return self._detected(part)
+        except tf.errors.InvalidArgumentError:
+            # The whole batch fails with one picture, and the error does not say which.
+            readable = [not why_undecodable(encoded) for _, encoded in part]
+            if all(readable):
+                raise
+        scored = iter(self._detected(list(itertools.compress(part, readable))))
+        return [
+            next(scored) if fine else ScoredImage(image_id=image_id, detections=(), unreadable=True)
+            for (image_id, _), fine in zip(part, readable, strict=True)
+        ]
+
+    def _detected(self, part: Sequence[tuple[str, bytes]]) -> list[ScoredImage]:
+        if not part:
+            return []
+        boxes, scores, classes = (value.numpy() for value in self._detect(tf.constant([encoded for _, encoded in part])))
+        return [self._image(image_id, boxes[i], scores[i], classes[i]) for i, (image_id, _) in enumerate(part)]
 
     def _graph(self, encoded: Any) -> Any:
         def prepare(picture: Any) -> Any:
-            image = tf.io.decode_image(picture, channels=3, expand_animations=False)
-            image.set_shape((None, None, 3))
-            prepared, shape = self.model.preprocess(tf.cast(image, tf.float32)[tf.newaxis])
+            prepared, shape = self.model.preprocess(tf.cast(_decoded(picture), tf.float32)[tf.newaxis])
             return prepared[0], shape[0]
 
         images, shapes = tf.map_fn(prepare, encoded, fn_output_signature=(tf.float32, tf.int32), parallel_iterations=_BATCH)
@@ -90,3 +102,23 @@ class Scorer:
 def detect(model: Any, images: Any, shapes: Any) -> dict[str, Any]:
     """The API's detections on preprocessed pictures; classes count from 0, boxes are normalised."""
     return dict(model.postprocess(model.predict(images, shapes), shapes))
+
+
+def why_undecodable(encoded: bytes) -> str:
+    """Why a picture cannot be scored; empty where it can."""
+    try:
+        _decoded(tf.constant(encoded))
+    except (tf.errors.OpError, ValueError) as error:
+        return failures.reason_of(error)
+    return ""
+
+
+def measured_check(_: bytes, features: Features) -> str:
+    """Says why a held-out record cannot be measured with; empty where it can."""
+    return heldout.why_not(features) or why_undecodable(features["image/encoded"][0])
+
+
+def _decoded(encoded: Any) -> Any:
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    image.set_shape((None, None, 3))
+    return image

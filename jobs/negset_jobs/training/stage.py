@@ -21,7 +21,7 @@ from negset_api.values import Measurement, Mining, Positives, Records, Round, Sc
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
 from negset_jobs.store import MissingObject, Store, expand, open_input
-from negset_jobs.training import checkpoints, config, detections, heldout, inputs, linter, measuring
+from negset_jobs.training import checkpoints, config, detections, failures, heldout, inputs, linter, measuring, screening
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     chosen: inputs.Inputs
     config: Any
     inputs: str
+    max_failed_percent: int
 
     @property
     def negative_percent(self) -> int:
@@ -58,6 +59,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return stages.total_steps(self.number, self.training)
 
 
+@failures.translated()
 def train_round(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access, progress: Progress) -> Round:
     """Trains, measures and exports a round. Each round of an arm but its first goes on from the weights of the one before. Goes on from the newest complete checkpoint of an
     interrupted attempt.
@@ -116,6 +118,7 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
         inputs=digest(
             parts, chosen.hard, records.inputs, positives.inputs, mining.inputs if mining else "", before.inputs if before else ""
         ),
+        max_failed_percent=dataset.spec.download.max_failed_percent,
     )
 
 
@@ -133,15 +136,18 @@ def _deciding(training: Training, patched: Any, chosen: inputs.Inputs) -> list[A
     classes = tuple(str(index) for index in range(getattr(patched.model, patched.model.WhichOneof("model")).num_classes))
     portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))
     negatives = training.negative_percent if chosen.negatives else 0
-    return [config.render(portable).decode(), training.seed, negatives, training.recall_percent, training.fine_tune_checkpoint]
+    mixed = ["mixedPrecision"] if training.mixed_precision else []
+    return [config.render(portable).decode(), training.seed, negatives, training.recall_percent, training.fine_tune_checkpoint, *mixed]
 
 
 def _train(task: Task, store: Store, access: Access, progress: Progress, *, where: Any, scratch: str) -> Any:
-    from negset_jobs.training import feeding, loop
+    from negset_jobs.training import feeding, loop, precision
 
+    policy = precision.policy(precision.capabilities(), mixed=task.training.mixed_precision)
     start = _start(task, store, scratch)
     running = _local_config(task, store, access, scratch, fresh=not (start.resume or start.weights))
     local = inputs.materialise(store, task.chosen, os.path.join(scratch, "records"))
+    local, unreadable = _screen(task, store, local, feeding.record_check(running), scratch, held_out=where.extended.should_checkpoint)
     if where.extended.should_checkpoint:
         store.write(names.round_config(task.number, task.arm), config.render(task.config))
 
@@ -150,8 +156,11 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
         seed = task.training.seed + start.step
         return feeding.batches(running, model, local, negative_percent=task.negative_percent, seed=seed, context=context)
 
-    with checkpoints.Uploader(store, task.number, task.arm, task.inputs, events=os.path.join(scratch, "train")) as uploader:
-        return loop.train(
+    with (
+        checkpoints.Uploader(store, task.number, task.arm, task.inputs, events=os.path.join(scratch, "train")) as uploader,
+        precision.applied(policy),
+    ):
+        trained = loop.train(
             running,
             batches,
             start,
@@ -162,6 +171,22 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
             save=uploader.save,
             progress=progress,
         )
+    return msgspec.structs.replace(trained, unreadable=unreadable)
+
+
+def _screen(
+    task: Task, store: Store, local: inputs.Inputs, check: screening.Check, scratch: str, *, held_out: bool
+) -> tuple[inputs.Inputs, screening.Unreadable]:
+    """The local files without what cannot be read, and what that is; the worker that measures looks at the held-out files too, before any step is made."""
+    from negset_jobs.training.scoring import measured_check
+
+    log.info("round %d checks the records that it reads", task.number)
+    local, unreadable = screening.screen_training(task.chosen, local, check, os.path.join(scratch, "readable"), task.max_failed_percent)
+    if held_out:
+        keys = (*task.positives.files[names.HELD_OUT], *task.records.files[names.HELD_OUT])
+        unreadable += screening.screen_held_out(store, keys, measured_check, task.max_failed_percent)
+    screening.tell(unreadable)
+    return local, unreadable
 
 
 def _start(task: Task, store: Store, scratch: str) -> Any:
@@ -169,20 +194,22 @@ def _start(task: Task, store: Store, scratch: str) -> Any:
     from negset_jobs.training.loop import Start
 
     folder = os.path.join(scratch, "start")
-    own = checkpoints.complete(store, names.round_checkpoints(task.number, task.arm), task.inputs)
-    if own:
-        newest = own[-1]
+    if found := checkpoints.newest(store, names.round_checkpoints(task.number, task.arm), task.inputs, folder):
+        newest, prefix = found
         log.info("round %d (%s) goes on from its checkpoint after step %d", task.number, task.arm, newest.step)
         _fetch_events(task, store, scratch)
-        return Start(
-            resume=checkpoints.download(store, newest.prefix, folder),
-            earlier_steps=task.earlier_steps,
-            step=newest.step,
-            pictures=newest.pictures,
-            blanks=newest.blanks,
-        )
-    weights = checkpoints.download(store, task.before.checkpoint, folder) if task.before else ""
+        return Start(resume=prefix, earlier_steps=task.earlier_steps, step=newest.step, pictures=newest.pictures, blanks=newest.blanks)
+    weights = _weights_before(task.before, store, folder) if task.before else ""
     return Start(weights=weights, earlier_steps=task.earlier_steps)
+
+
+def _weights_before(before: Round, store: Store, folder: str) -> str:
+    """The local prefix of the checkpoint of the round before. Raises `InvalidInput` where it is damaged: no retry mends it."""
+    try:
+        return checkpoints.download(store, before.checkpoint, folder)
+    except checkpoints.DamagedCheckpoint as error:
+        place = store.location(names.round_folder(before.number, before.arm))
+        raise InvalidInput(f"round {before.number} cannot be gone on from: {error}; remove {place} to train it again") from error
 
 
 def _fetch_events(task: Task, store: Store, scratch: str) -> None:
@@ -248,6 +275,8 @@ def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Prog
         steps_per_second=events.steps_per_second(os.path.join(scratch, "train")),
         measurement=measurement,
         worst=_worst(found.negatives),
+        unreadable=trained.unreadable.count,
+        unreadable_examples=trained.unreadable.examples,
     )
 
 
@@ -267,8 +296,10 @@ def _score(store: Store, keys: Sequence[str], scorer: Any, progress: Progress) -
     scored: list[ScoredImage] = []
     stream = heldout.pictures(store, keys)
     while part := list(itertools.islice(stream, _BATCH)):
-        truths += [truth for truth, _ in part]
-        scored += scorer.score([(truth.image_id, encoded) for truth, encoded in part])
+        images = scorer.score([(truth.image_id, encoded) for truth, encoded in part])
+        # One that cannot be read is in no denominator.
+        truths += [truth for (truth, _), image in zip(part, images, strict=True) if not image.unreadable]
+        scored += [image for image in images if not image.unreadable]
         progress.advance(len(part))
     return truths, scored
 

@@ -1,11 +1,14 @@
 """Checkpoints in the store: complete ones alone count, the newest three stay, and a failed upload is not swallowed."""
 
+import logging
+import re
+
 import pytest
 
 from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_jobs.store import Store
-from negset_jobs.training.checkpoints import KEPT, Uploader, complete, download
+from negset_jobs.training.checkpoints import KEPT, DamagedCheckpoint, Uploader, complete, download, newest
 
 FOLDER = names.round_checkpoints(1)
 
@@ -79,3 +82,81 @@ def test_an_upload_that_fails_ends_the_training(tmp_path):
     (tmp_path / "store").write_text("a file where the folder should be")
     with pytest.raises(WorkFailed, match="cannot write"), uploader(Store(str(tmp_path / "store")), tmp_path) as uploads:
         uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
+
+
+DATA, TABLE, INDEX = (f"{FOLDER}/ckpt-30.{suffix}" for suffix in ("data-00000-of-00001", "index", "json"))
+DAMAGES = {
+    "the data cut": (lambda store: store.write(DATA, store.read(DATA)[:-3]), r"ckpt-30\.data.* is cut .*expected 22 bytes, got 19"),
+    "the data empty, as a full disk leaves it": (lambda store: store.write(DATA, b""), r"expected 22 bytes, got 0"),
+    "a byte flipped": (
+        lambda store: store.write(DATA, bytes([store.read(DATA)[0] ^ 1]) + store.read(DATA)[1:]),
+        r"ckpt-30\.data.* is damaged: expected the SHA-256",
+    ),
+    "a file missing": (lambda store: store.remove([TABLE]), r"ckpt-30\.index is missing"),
+    "a file of a checkpoint of the same name half uploaded": (
+        lambda store: store.write(DATA, b"data-00000-of-00001 3?"),
+        r"ckpt-30\.data.* is damaged",
+    ),
+    "the index cut": (lambda store: store.write(INDEX, store.read(INDEX)[:-20]), r"ckpt-30\.json is not a checkpoint's index"),
+    "the index missing": (lambda store: store.remove([INDEX]), None),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning_that_says_why(store, tmp_path, caplog, damage, message):
+    with uploader(store, tmp_path) as uploads:
+        for step in (10, 20, 30):
+            uploads.save(write(tmp_path / "scratch", step), step, step * 8, step)
+    damage(store)
+    with caplog.at_level(logging.WARNING):
+        found, prefix = newest(store, FOLDER, "digest", str(tmp_path / "start"))
+    assert (found.step, found.pictures) == (20, 160)
+    with open(f"{prefix}.data-00000-of-00001", encoding="utf-8") as stream:
+        assert stream.read() == "data-00000-of-00001 20"
+    if message:
+        assert len(caplog.messages) == 1
+        assert caplog.records[0].levelno == logging.WARNING
+        assert re.search(message, caplog.messages[0])
+    # The next attempt is not stopped by it, and it does not push a good one out.
+    assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [10, 20]
+
+
+def test_where_every_checkpoint_is_damaged_there_is_none_to_go_on_from(store, tmp_path):
+    with uploader(store, tmp_path) as uploads:
+        for step in (10, 20):
+            uploads.save(write(tmp_path / "scratch", step), step, 0, 0)
+    for step in (10, 20):
+        store.write(f"{FOLDER}/ckpt-{step}.index", b"")
+    assert newest(store, FOLDER, "digest", str(tmp_path / "start")) is None
+    assert complete(store, FOLDER, "digest") == []
+
+
+def test_the_checkpoint_of_a_finished_round_is_verified_too(store, tmp_path):
+    with uploader(store, tmp_path) as uploads:
+        uploads.save(write(tmp_path / "scratch", 30), 30, 0, 0)
+    store.write(DATA, store.read(DATA)[:-1])
+    with pytest.raises(DamagedCheckpoint, match="is cut"):
+        download(store, f"{FOLDER}/ckpt-30", str(tmp_path / "start"))
+
+
+def test_a_finished_rounds_checkpoint_whose_index_is_lost_is_used_with_a_warning(store, tmp_path, caplog):
+    with uploader(store, tmp_path) as uploads:
+        uploads.save(write(tmp_path / "scratch", 30), 30, 0, 0)
+    store.remove([INDEX])
+    download(store, f"{FOLDER}/ckpt-30", str(tmp_path / "start"))
+    assert len(list((tmp_path / "start").iterdir())) == 2
+    assert "without being verified" in caplog.text
+
+
+def test_a_store_that_is_away_removes_nothing(store, tmp_path, monkeypatch):
+    """Only what was read and is wrong is damaged; a retry may read the rest."""
+    with uploader(store, tmp_path) as uploads:
+        uploads.save(write(tmp_path / "scratch", 30), 30, 0, 0)
+
+    def away(*_):
+        raise WorkFailed("cannot read: connection reset")
+
+    monkeypatch.setattr(Store, "get", away)
+    with pytest.raises(WorkFailed, match="connection reset"):
+        newest(store, FOLDER, "digest", str(tmp_path / "start"))
+    assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [30]

@@ -1,0 +1,176 @@
+"""What TensorFlow and the operating system say when a training fails, in words that say what to do.
+
+Imports no TensorFlow: its errors are told by the names of their classes, so that this can stand
+around code that imports it late.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from negset_api.errors import InvalidInput, NegsetError, WorkFailed
+
+_LONGEST: Final = 400  # characters of another's words in a message
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_CONFIG: Final = "spec.training.pipelineConfig"
+_TASK: Final = re.compile(r"/job:worker/replica:\d+/task:(\d+)")
+
+
+class _Rule(NamedTuple):
+    """Errors of one of the `kinds` whose text matches `pattern` are told as `words`, in which {reason} and {who} are filled in."""
+
+    kinds: frozenset[str]
+    pattern: re.Pattern[str]
+    told: type[WorkFailed | InvalidInput]
+    words: str
+
+
+def _rule(kinds: str, pattern: str, told: type[WorkFailed | InvalidInput], words: str) -> _Rule:
+    return _Rule(frozenset(kinds.split()), re.compile(pattern, re.IGNORECASE), told, words)
+
+
+_MEMORY: Final = "the memory does not hold a training step: {reason}; lower spec.training.batchSize or the size in image_resizer, or give the pods more memory"
+_DAMAGED: Final = "a file that the training reads is damaged: {reason}; run again, and it is fetched anew"
+_PEER: Final = (
+    "{who} was lost or restarted while the workers trained together: {reason}; run again: all of them go on from the last checkpoint"
+)
+_MODEL: Final = (
+    f"{_CONFIG}: the checkpoint is not of this model: {{reason}}; give a checkpoint of the same network, or none to train from scratch"
+)
+_RULES: Final = (
+    _rule("MemoryError ResourceExhaustedError", "", WorkFailed, _MEMORY),
+    _rule("OpError", "OOM when allocating|out of memory|OUT_OF_MEMORY|failed to allocate", WorkFailed, _MEMORY),
+    _rule("DataLossError", "", WorkFailed, _DAMAGED),
+    # TensorFlow's readers of checkpoints raise some of their errors as Python's own.
+    _rule(
+        "OpError IndexError RuntimeError", "not an sstable|checksum does not match|read less bytes|corrupted record", WorkFailed, _DAMAGED
+    ),
+    # Steps are made by all workers together, so the loss of one ends in each of these at the others.
+    _rule("UnavailableError AbortedError DeadlineExceededError", "", WorkFailed, _PEER),
+    _rule(
+        "InternalError UnknownError CancelledError FailedPreconditionError",
+        "socket closed|connection re(set|fused)|failed to connect|collective|nccl|incarnation|heartbeat|coordination",
+        WorkFailed,
+        _PEER,
+    ),
+    _rule("AssertionError", "not bound to checkpointed values|checkpoint", InvalidInput, _MODEL),
+    _rule("ValueError InvalidArgumentError", "incompatible tensor .* restore|shape mismatch .*checkpoint", InvalidInput, _MODEL),
+    _rule(
+        "ValueError InvalidArgumentError",
+        r"incompatible shapes|dimensions? .*must be equal|dimensions of inputs should match|must be >= \d+ in both height and width"
+        "|negative dimension size|output size would be negative|dimensions in the output is <= 0|cannot batch tensors with different shapes"
+        "|matching shapes except for the concat",
+        InvalidInput,
+        f"{_CONFIG}: expected an image_resizer whose size fits the network, got one that does not: {{reason}}; use a size that the network "
+        "is made for, such as 320, 512 or 640 (with a feature pyramid a multiple of 128)",
+    ),
+    _rule(
+        "InvalidArgumentError",
+        "jpeg|invalid (png|gif|bmp)|image format|image file format|parse (serialized )?example",
+        WorkFailed,
+        "an image or a record cannot be decoded: {reason}; run again: what cannot be read is passed over before the first step",
+    ),
+    _rule(
+        "NotFoundError",
+        "checkpoint|tensorslicereader",
+        WorkFailed,
+        "a file of a checkpoint is gone: {reason}; run again, and it is fetched anew",
+    ),
+    _rule(
+        "PermissionDeniedError",
+        "",
+        WorkFailed,
+        "a file may not be read or written: {reason}; check the permissions of the folder",
+    ),
+    _rule(
+        "OpError",
+        "cuda|cudnn|cublas|cusolver|no kernel image|ptxas",
+        WorkFailed,
+        "the accelerator failed: {reason}; check that its driver fits the trainer image, and that no other process uses it",
+    ),
+    _rule("OpError", "", WorkFailed, "TensorFlow failed: {reason}; run again, and report it where it happens again (--debug shows where)"),
+)
+"""The first that matches counts."""
+
+
+def translate(error: BaseException) -> NegsetError | None:
+    """What a person is told instead of `error`; None where nothing better is known.
+
+    `WorkFailed` where another attempt may succeed, `InvalidInput` where the input has to change.
+    """
+    if full := _full_disk(error):
+        return WorkFailed(
+            f"the disk is full: {full}; free space there, or give the training pods more ephemeral storage (on a laptop, TMPDIR names the "
+            "folder for temporary files), and run again"
+        )
+    if isinstance(error, NegsetError):
+        return None
+    kinds, cause = _kinds(error), _cause(error)
+    for rule in _RULES:
+        if kinds & rule.kinds and rule.pattern.search(cause):
+            task = _TASK.search(_complete(error))
+            return rule.told(rule.words.format(reason=reason_of(error), who=f"worker {task.group(1)}" if task else "another worker"))
+    return None
+
+
+def reason_of(error: BaseException) -> str:
+    """The error's own words in one line, shortened: of TensorFlow's, the cause and not where in the graph it was."""
+    return textwrap.shorten(_cause(error), _LONGEST, placeholder=" …") or type(error).__name__
+
+
+def _cause(error: BaseException) -> str:
+    text = _complete(error)
+    # A failure in a graph begins with a traceback of where its node was made.
+    if len(parts := re.split(r'\n\s*File "[^\n]*', text)) > 1:
+        text = re.split(r"\n\s*\n", parts[-1], maxsplit=1)[-1]
+    text = re.split(r"\nNode: '[^'\n]*'\n", text)[-1]
+    text = re.split(r"\n\s*(?:\d+ derived errors|Original stack trace|Hint: )", text)[0]
+    return re.sub(r"\{\{(?:function_)?node [^}]*\}\}|\[\[[^\]]*\]\]|\[Op:[^\]]*\]( name: *)?|^\s*\w+Error: ", " ", text).strip()
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raises what `translate` gives instead of the block's error. Also a decorator."""
+    try:
+        yield
+    except Exception as error:
+        if (told := translate(error)) is not None:
+            raise told from error
+        raise
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """As `translated`, for a block that builds or traces what the configuration asks for: the API refuses with whatever exception is at hand."""
+    try:
+        with translated():
+            yield
+    except NegsetError:
+        raise
+    except (ValueError, TypeError, NotImplementedError, ArithmeticError, KeyError, OSError) as error:
+        raise InvalidInput(f"{_CONFIG}: the Object Detection API refuses it: {reason_of(error)}") from error
+
+
+def _full_disk(error: BaseException) -> str:
+    """What could not be written for want of space, anywhere in the chain of causes; empty where that was not it."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, OSError) and at.errno in _FULL:
+            return f"{at.filename}: {at.strerror}" if at.filename else str(at.strerror)
+        if "OpError" in _kinds(at) and re.search("no space left on device|disk quota exceeded", _complete(at), re.IGNORECASE):
+            return reason_of(at)
+        at = at.__cause__
+    return ""
+
+
+def _kinds(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+def _complete(error: BaseException) -> str:
+    return str(getattr(error, "message", "") or error)

@@ -1,0 +1,133 @@
+"""Which records a round cannot read: found before the first step, counted, named and passed over.
+
+Each record is decoded once, by the very decoder that reads it later, so that no step and no
+measurement meets one that ends it. A round decodes every image many times; once more is cheap.
+Files with an unreadable record are copied without it, so that what reads them needs no care.
+Imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO, Final
+
+import msgspec
+
+from negset_api.errors import WorkFailed
+from negset_jobs.records.framing import write_record
+from negset_jobs.records.readable import Features, read_images
+from negset_jobs.store import Store
+from negset_jobs.training.inputs import Inputs
+
+log = logging.getLogger(__name__)
+
+Check = Callable[[bytes, Features], str]
+"""Says why a record (payload and features) cannot be used; empty where it can. Is called from several threads."""
+
+NAMED: Final = 10
+"""Unreadable records that a round names."""
+
+_IN_MESSAGE: Final = 3
+_KINDS: Final = ("positives", "negatives", "hard")  # the fields of `Inputs` that are files
+_AT_ONCE: Final = 64  # records in memory: each is some hundred kilobytes
+
+
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """What was passed over among `records`: how many, and the first `NAMED` of them, each with its place and the reason."""
+
+    records: int = 0
+    count: int = 0
+    examples: tuple[str, ...] = ()
+
+    def __add__(self, other: Unreadable) -> Unreadable:
+        examples = (*self.examples, *other.examples)[:NAMED]
+        return Unreadable(records=self.records + other.records, count=self.count + other.count, examples=examples)
+
+
+def screen_training(chosen: Inputs, local: Inputs, check: Check, folder: str, max_failed_percent: int) -> tuple[Inputs, Unreadable]:
+    """The local files without their unreadable records, copied to `folder` where there were any. `chosen` has the files' keys, for messages.
+
+    Raises `WorkFailed` where more than `max_failed_percent` of the records are unreadable, or all of a kind.
+    """
+    kept: dict[str, tuple[str, ...]] = {}
+    total = Unreadable()
+    for kind in _KINDS:
+        paths = []
+        for index, (key, path) in enumerate(zip(getattr(chosen, kind), getattr(local, kind), strict=True)):
+            usable, found = _screen_file(key, path, check, os.path.join(folder, kind, f"{index}.tfrecord"))
+            total += found
+            paths += usable
+        kept[kind] = tuple(paths)
+    require_within(total, max_failed_percent, "records to train on")
+    if emptied := [kind for kind in kept if getattr(local, kind) and not kept[kind]]:
+        raise WorkFailed(f"none of the {' and '.join(emptied)} to train on can be read: {'; '.join(total.examples[:_IN_MESSAGE])}")
+    return msgspec.structs.replace(local, **kept), total
+
+
+def screen_held_out(store: Store, keys: Sequence[str], check: Check, max_failed_percent: int) -> Unreadable:
+    """What of the held-out files cannot be measured with. Raises `WorkFailed` where that is more than `max_failed_percent`."""
+    total = Unreadable()
+    for key in keys:
+        with store.reading(key) as stream:
+            for reason, _ in _checked(stream, key, check):
+                total += _one(reason)
+    require_within(total, max_failed_percent, "held-out records")
+    return total
+
+
+def require_within(unreadable: Unreadable, max_failed_percent: int, what: str) -> None:
+    """Raises `WorkFailed` where more of the records are unreadable than the budget allows."""
+    if unreadable.count * 100 > unreadable.records * max_failed_percent:
+        raise WorkFailed(
+            f"{unreadable.count} of {unreadable.records} {what} cannot be read, more than spec.download.maxFailedPercent ({max_failed_percent}) "
+            f"allows: {'; '.join(unreadable.examples[:_IN_MESSAGE])}; replace these images, or raise maxFailedPercent"
+        )
+
+
+def tell(unreadable: Unreadable) -> None:
+    """One warning about all that is passed over."""
+    if unreadable.count:
+        log.warning(
+            "%d of %d records cannot be read and are passed over: %s%s",
+            unreadable.count,
+            unreadable.records,
+            "; ".join(unreadable.examples),
+            "; …" if unreadable.count > len(unreadable.examples) else "",
+        )
+
+
+def _screen_file(key: str, path: str, check: Check, copy: str) -> tuple[list[str], Unreadable]:
+    """The path to read instead of `path`, or none where nothing of it can be read, and what was found."""
+    total = Unreadable()
+    with open(path, "rb") as stream:
+        for reason, _ in _checked(stream, key, check):
+            total += _one(reason)
+    if not total.count:
+        return [path], total
+    if total.count == total.records:
+        return [], total
+    os.makedirs(os.path.dirname(copy), exist_ok=True)
+    with open(path, "rb") as stream, open(copy, "wb") as target:
+        for reason, payload in _checked(stream, key, check):
+            if not reason:
+                write_record(target, payload)
+    return [copy], total
+
+
+def _checked(stream: BinaryIO, key: str, check: Check) -> Iterator[tuple[str, bytes]]:
+    """For each record of the file: where it is and why it cannot be used, or nothing; and its payload."""
+    broken: list[str] = []
+    images = read_images(stream, key, broken.append)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while batch := list(itertools.islice(images, _AT_ONCE)):
+            for (payload, _, where), reason in zip(batch, pool.map(lambda image: check(image[0], image[1]), batch), strict=True):
+                yield f"{where}: {reason}" if reason else "", payload
+    yield from ((reason, b"") for reason in broken)
+
+
+def _one(reason: str) -> Unreadable:
+    return Unreadable(records=1, count=bool(reason), examples=(reason,) if reason else ())

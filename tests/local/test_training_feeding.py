@@ -1,0 +1,193 @@
+"""Feeding several devices, and computing in 16 bits: on two logical devices of a CPU, in a process of its own, since devices are divided once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from tests.local.training_data import make_revision
+
+from negset_api.errors import InvalidInput
+from negset_jobs.store import Store
+
+pytestmark = pytest.mark.tensorflow
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+STEPS, BATCH = 10, 8
+
+
+def ran(script, *arguments):
+    """What the script prints last, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP + script, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=800, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+SETUP = """
+import json, sys, tempfile
+from negset_jobs.training import compat
+import tensorflow as tf
+from negset_api import names
+from negset_jobs.access import Access
+from negset_jobs.progress import Silent
+from negset_jobs.store import Store
+from negset_jobs.training import feeding, inputs, loop, precision
+from negset_jobs.training.stage import prepare
+from tests.local.training_data import manifest, step
+
+store = Store(sys.argv[1])
+dataset = manifest(steps=10)
+task = prepare(store, dataset, step(dataset, 1), Access())
+config = task.config
+config.train_input_reader.label_map_path = store.location(names.LABEL_MAP)
+local = inputs.materialise(store, task.chosen, "")
+
+def batches(model, context):
+    return feeding.batches(config, model, local, negative_percent=30, seed=0, context=context)
+
+def trained(where, folder=None, start=None, saved=lambda *_: None, every=10**6):
+    return loop.train(
+        config, batches, start or loop.Start(), where=where, seed=0, folder=folder or tempfile.mkdtemp(), checkpoint_every=every,
+        save=saved, progress=Silent(),
+    )
+"""
+
+TWO_DEVICES = """
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+where = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+from negset_jobs.training import models
+with where.scope():
+    model = models.build(config, training=True)
+    stream = iter(where.distribute_datasets_from_function(lambda context: batches(model, context)))
+seen, shapes, blanks = [], set(), []
+for _ in range(5):
+    features, labels = next(stream)
+    for part, truth in zip(where.experimental_local_results(features["hash"]), where.experimental_local_results(labels["num_groundtruth_boxes"])):
+        shapes.add(tuple(part.shape))
+        seen += part.numpy().tolist()
+        blanks.append(int((truth.numpy() == 0).sum()))
+done = trained(where)
+print(json.dumps({
+    "replicas": where.num_replicas_in_sync, "shapes": sorted(shapes), "seen": len(seen), "different": len(set(seen)),
+    "blanks": blanks, "pictures": done.pictures, "fed_blanks": done.blanks,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def revision(tmp_path_factory):
+    store = Store(str(tmp_path_factory.mktemp("feeding") / "revision"))
+    make_revision(store)
+    return store.url
+
+
+def test_two_devices_share_each_batch_and_its_negatives(revision):
+    found = ran(TWO_DEVICES, revision)
+    assert found["replicas"] == 2
+    assert found["shapes"] == [[BATCH // 2]], "each device has half of the batch"
+    assert found["seen"] == found["different"] == 5 * BATCH, "no image is fed to both"
+    # Of four images 30 percent are one or two.
+    assert set(found["blanks"]) <= {1, 2}
+    assert sum(found["blanks"]) == 12
+    assert (found["pictures"], found["fed_blanks"]) == (STEPS * BATCH, STEPS * BATCH * 3 // 10)
+
+
+MIXED = """
+policy = sys.argv[2]
+import negset_jobs.training.events as events
+losses, prefixes, folder = [], [], tempfile.mkdtemp()
+events.write = lambda step, values, *_: losses.append(values["total"])
+kinds = {}
+original = loop._Trainer.__init__
+def watched(self, *arguments):
+    original(self, *arguments)
+    layers = [layer for layer in self.model._feature_extractor.submodules if isinstance(layer, tf.keras.layers.Conv2D)]
+    kinds["compute"] = sorted({layer.compute_dtype for layer in layers})
+    kinds["weights"] = sorted({variable.dtype.name for variable in self.model.trainable_variables})
+    kinds["optimizer"] = type(self._optimizer).__name__
+    if len(sys.argv) > 3:
+        self._optimizer.loss_scale  # only a scaling optimizer has one
+        self._optimizer._loss_scale._current_loss_scale.assign(float(sys.argv[3]))
+    kinds["trainer"] = self
+loop._Trainer.__init__ = watched
+with precision.applied(policy):
+    trained(tf.distribute.get_strategy(), folder, saved=lambda path, *_: prefixes.append(path), every=5)
+trainer = kinds.pop("trainer")
+if hasattr(trainer._optimizer, "loss_scale"):
+    kinds["scale"] = float(trainer._optimizer.loss_scale)
+    kinds["applied"] = int(trainer._optimizer.iterations)
+half = loop.Start(resume=prefixes[0], step=5)
+with precision.applied(policy):
+    resumed = trained(tf.distribute.get_strategy(), start=half)
+print(json.dumps({"losses": losses, "after": tf.keras.mixed_precision.global_policy().name, **kinds}))
+"""
+
+
+@pytest.fixture(scope="module")
+def plain(revision):
+    return ran(MIXED, revision, "float32")
+
+
+@pytest.mark.parametrize(
+    ("policy", "dtype", "optimizer"),
+    [
+        pytest.param("mixed_bfloat16", "bfloat16", "Adam", id="bfloat16, with the optimizer as it is"),
+        pytest.param("mixed_float16", "float16", "LossScaleOptimizer", id="float16, with a scaled loss"),
+    ],
+)
+def test_layers_compute_in_16_bits_and_learn_as_in_32(revision, plain, policy, dtype, optimizer):
+    found = ran(MIXED, revision, policy)
+    assert (found["compute"], found["weights"], found["optimizer"]) == ([dtype], ["float32"], optimizer)
+    assert (plain["compute"], plain["optimizer"]) == (["float32"], "Adam")
+    # The same weights see the same batch first, and the losses after it stay near those of 32 bits; but they are not the same numbers.
+    assert found["losses"][0] == pytest.approx(plain["losses"][0], rel=0.02)
+    assert found["losses"][-1] == pytest.approx(plain["losses"][-1], rel=0.5)
+    assert found["losses"] != plain["losses"]
+    assert found["losses"][-1] < found["losses"][0] / 1.3
+    assert found["after"] == "float32", "what is built afterwards, to measure, is in 32 bits"
+
+
+def test_a_scale_at_which_gradients_overflow_is_lowered_and_those_steps_change_nothing(revision):
+    found = ran(MIXED, revision, "mixed_float16", str(2.0**40))
+    assert found["scale"] < 2.0**40
+    assert found["applied"] < STEPS
+    assert all(loss < 1000 for loss in found["losses"])
+
+
+def test_the_policy_follows_from_the_hardware():
+    from negset_jobs.training.precision import policy
+
+    assert policy([], mixed=False) == policy([(6, 1)], mixed=False) == "float32"
+    assert policy([], mixed=True) == "mixed_bfloat16"
+    assert policy([(9, 0), (7, 0)], mixed=True) == "mixed_float16"
+    with pytest.raises(InvalidInput, match=r"mixedPrecision: expected GPUs of compute capability 7\.0 or more, got 6\.1"):
+        policy([(8, 0), (6, 1)], mixed=True)
+
+
+def test_what_faster_rcnn_crops_and_what_a_model_predicts_is_in_32_bits():
+    import tensorflow as tf
+
+    from negset_jobs.training.precision import adapt, applied
+
+    class Model:
+        def predict(self, value):
+            return {"boxes": tf.cast(value, tf.float16), "levels": [tf.cast(value, tf.bfloat16)], "count": tf.constant(3)}
+
+        def _crop_and_resize_fn(self, maps):
+            return [found.dtype for found in maps]
+
+    maps = [tf.zeros((1, 4, 4, 1), tf.bfloat16)]
+    untouched = Model()
+    adapt(untouched)
+    assert untouched._crop_and_resize_fn(maps) == [tf.bfloat16]
+    with applied("mixed_bfloat16"):
+        model = Model()
+        adapt(model)
+    found = model.predict(tf.ones(2))
+    assert (found["boxes"].dtype, found["levels"][0].dtype, found["count"].dtype) == (tf.float32, tf.float32, tf.int32)
+    assert model._crop_and_resize_fn(maps) == [tf.float32]
