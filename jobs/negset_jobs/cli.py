@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
+from negset_api import names
 from negset_api.errors import NegsetError
 
 Command = Callable[[argparse.Namespace], int]
@@ -117,9 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", "demo", "Run the main job on a small data set that is made on the spot and served on the loopback.", file=False)
     demo.add_argument("--output", default="negset-demo", metavar="FOLDER", help="where everything goes (default: %(default)s)")
     job = command("job", "job", "Run one stage, as the operator's jobs do.", reach, file=False)
-    job.add_argument("stage", choices=["data", "train", "mine", "delete"])
+    job.add_argument("stage", choices=["check", "data", "train", "mine", "delete"])
     job.add_argument("--file", required=True, metavar="FILE", help="the manifest")
-    job.add_argument("--round", type=int, default=1, metavar="N", help="the training round (0 is the baseline)")
+    job.add_argument("--round", type=int, default=0, metavar="N", help="the training round, from 1")
+    arms = [names.MINED, names.RANDOM_NEGATIVES, names.NO_NEGATIVES]
+    job.add_argument(
+        "--arm", choices=arms, default=names.MINED, help="which of the models that are compared is trained (default: %(default)s)"
+    )
     return parser
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from negset_api import names, validation
+from negset_api import names, stages, validation
 from negset_api.errors import InvalidInput, NegsetError
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Report, decode
@@ -109,37 +109,49 @@ def job(options: argparse.Namespace) -> int:
     if options.stage == "delete":
         pipeline.delete(opened)
         return 0
-    if options.stage != "data" and options.round not in opened.rounds:
-        numbers = ", ".join(map(str, opened.rounds)) or "none: the manifest asks for no training"
-        raise InvalidInput(f"--round: expected one of this data set's rounds ({numbers}), got {options.round}")
+    step = _step(opened, options)
     writer = _status_writer(dataset, options)
     progress = console.for_stream() if writer is None else StatusProgress(writer.write, console.for_stream())
-    match options.stage:
+    match step.kind:
+        case "check":
+            pipeline.check(opened)
         case "data":
             _data(opened, progress)
-            if not opened.rounds:
-                pipeline.report(opened, progress)
         case "train":
-            pipeline.train(opened, options.round, progress)
-            if options.cluster and options.round == opened.rounds[-1] and _is_chief():
-                pipeline.report(opened, progress)
+            pipeline.train(opened, step, progress)
         case "mine":
-            _mine(opened, options.round, progress)
+            _mine(opened, step.round, progress)
+    # On a laptop whoever runs the steps writes the report.
+    if options.cluster and step == opened.last and _is_chief():
+        pipeline.report(opened, progress)
     if writer is not None:
         writer.write(pipeline.status(opened))
     return 0
 
 
+def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:
+    """The step that the command line names. Raises `InvalidInput` where the manifest does not ask for it."""
+    wanted = (options.stage, options.round, options.arm if options.stage == "train" else "")
+    for step in opened.steps:
+        if (step.kind, step.round, step.arm) == wanted:
+            return step
+    known = ", ".join(f"`{' '.join(step.command)}`" for step in opened.steps)
+    raise InvalidInput(f"job: expected one of this dataset's steps ({known}), got {' '.join(map(str, filter(None, wanted)))}")
+
+
 def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
     opened = pipeline.prepare(dataset, _access(options))
     progress = console.for_stream()
-    pipeline.check(opened)
-    if pipeline.data_missing(opened):
-        _data(opened, progress)
-    for number in opened.rounds:
-        _train_in_child(opened, number, options)
-        if 0 < number < opened.rounds[-1]:
-            _mine(opened, number, progress)
+    for step in opened.steps:
+        match step.kind:
+            case "check":
+                pipeline.check(opened)
+            case "data" if pipeline.data_missing(opened):
+                _data(opened, progress)
+            case "train":
+                _train_in_child(opened, step, options)
+            case "mine":
+                _mine(opened, step.round, progress)
     pipeline.report(opened, progress)
     _print(opened.store.location(names.REPORT_PAGE))
     return 0
@@ -161,14 +173,14 @@ def _mine(opened: pipeline.Run, number: int, progress: Progress) -> None:
             pipeline.mine(opened, number, progress)
 
 
-def _train_in_child(opened: pipeline.Run, number: int, options: argparse.Namespace) -> None:
+def _train_in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespace) -> None:
     """Trains in a process of its own: TensorFlow gives its memory back only by ending, and never shares a process with Ray's driver."""
-    if pipeline.trained(opened, number) is not None:
+    if pipeline.trained(opened, step) is not None:
         return
     with tempfile.NamedTemporaryFile("wb", suffix=".json") as manifest:
         manifest.write(opened.store.read(names.SPEC))
         manifest.flush()
-        command = [sys.executable, "-m", "negset_jobs", "job", "train", "--file", manifest.name, "--round", str(number)]
+        command = [sys.executable, "-m", "negset_jobs", "job", *step.command, "--file", manifest.name]
         command += [part for network in options.allow_address for part in ("--allow-address", network)]
         child = subprocess.Popen([*command, "--debug"] if options.debug else command)  # noqa: S603 - our own module
         try:

@@ -38,6 +38,7 @@ _START_SECONDS: Final = 60
 _START_POLL_SECONDS: Final = 0.1
 _SETTINGS: Final = {  # Ray's own settings, where the user has none
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # work that claims no GPU may use what it sees: a laptop's Ray claims none
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{_START_SECONDS}",
     "RAY_agent_register_timeout_ms": f"{_START_SECONDS * 1000}",
     "RAY_worker_register_timeout_seconds": f"{_START_SECONDS}",
@@ -232,8 +233,12 @@ def map_unordered(
                 ray.cancel(stream, force=True)
 
 
-def map_with_actors(make_worker: Callable[[], Callable[[Batch], Result]], batches: Iterable[Batch], *, workers: int) -> Iterator[Result]:
+def map_with_actors(
+    make_worker: Callable[[], Callable[[Batch], Result]], batches: Iterable[Batch], *, workers: int, gpus: int = 0
+) -> Iterator[Result]:
     """The results of the batches, in order. Each of up to `workers` processes calls `make_worker` once, and what it returns with every batch: for work with a costly start.
+
+    `gpus` are for each process, where the work runs on a cluster; on a laptop each sees what the machine has.
 
     Batches are taken from the iterable as they are needed and go to whichever process is free, so one that starts late, or never because the cluster has no room for it, holds up
     nothing while another runs. Errors as in `map_unordered`.
@@ -241,7 +246,8 @@ def map_with_actors(make_worker: Callable[[], Callable[[Batch], Result]], batche
     with session(workers):
         import ray
 
-        actor: Any = ray.remote(num_cpus=1, max_restarts=RETRIES, max_task_retries=RETRIES)(_Actor)
+        claimed = gpus if os.environ.get("RAY_ADDRESS") else 0
+        actor: Any = ray.remote(num_cpus=1, num_gpus=claimed, max_restarts=RETRIES, max_task_retries=RETRIES)(_Actor)
         actors = [actor.remote(make_worker) for _ in range(workers)]
         try:
             yield from _in_order(_spread(actors, batches))

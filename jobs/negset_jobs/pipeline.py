@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from negset_api import names
+from negset_api import names, stages
 from negset_api.errors import WorkFailed
 from negset_api.revision import revision
 from negset_api.spec import NegativeDataset
@@ -37,10 +37,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     siblings: tuple[Store, ...]
 
     @property
-    def rounds(self) -> range:
-        """The numbers of the training rounds, in order; 0 is the baseline. Empty where no training is asked for."""
-        training = self.dataset.spec.training
-        return range(0) if training is None else range(0 if training.baseline else 1, training.hard_negative_mining.rounds + 1)
+    def steps(self) -> tuple[stages.Step, ...]:
+        """The steps of the spec, in order."""
+        return stages.steps(self.dataset.spec)
+
+    @property
+    def last(self) -> stages.Step:
+        """The step after which everything is done but the report."""
+        return self.steps[-1]
 
 
 def prepare(dataset: NegativeDataset, access: Access) -> Run:
@@ -78,7 +82,7 @@ def plan(run: Run) -> Plan:
 
 def check(run: Run) -> None:
     """What can be known to be wrong before the first download: a configuration that cannot train. Raises `InvalidInput`."""
-    if run.rounds:
+    if run.dataset.spec.training is not None:
         from negset_jobs.training.config import check
 
         check(run.dataset.spec, run.access)
@@ -111,24 +115,26 @@ def data(run: Run, progress: Progress) -> None:
             labels_stage(run.store, run.dataset, chosen, records, progress)
 
 
-def train(run: Run, number: int, progress: Progress) -> Round:
+def train(run: Run, step: stages.Step, progress: Progress) -> Round:
     """One training round. Imports TensorFlow, so it wants a process of its own."""
     from negset_jobs.training.stage import train_round
 
-    existing = trained(run, number)
-    return existing if existing is not None else train_round(run.store, run.dataset, number, run.access, progress)
+    existing = trained(run, step)
+    return existing if existing is not None else train_round(run.store, run.dataset, step, run.access, progress)
 
 
-def trained(run: Run, number: int) -> Round | None:
+def trained(run: Run, step: stages.Step) -> Round | None:
     """The round if it is done, here or, from the same inputs, in another revision. Imports no TensorFlow."""
     from negset_jobs.training.stage import round_inputs
 
-    marker = names.round_marker(number)
-    existing = done(run.store, marker, Round)
+    existing = done(run.store, step.marker, Round)
     if existing is not None or not run.siblings:
         return existing
-    folders = (names.round_config(number), names.round_checkpoints(number), names.round_events(number), names.round_saved_model(number))
-    return _reuse(run, marker, folders, round_inputs(run.store, run.dataset, number, run.access), Round)
+    folders = tuple(
+        name(step.round, step.arm)
+        for name in (names.round_config, names.round_checkpoints, names.round_events, names.round_saved_model, names.round_detections)
+    )
+    return _reuse(run, step.marker, folders, round_inputs(run.store, run.dataset, step, run.access), Round)
 
 
 def mine(run: Run, number: int, progress: Progress) -> Mining:
@@ -147,7 +153,7 @@ def mined(run: Run, number: int) -> Mining | None:
     existing = done(run.store, marker, Mining)
     if existing is not None or not run.siblings:
         return existing
-    folders = (names.mining_hard(number), names.mining_negatives(number), names.mining_scores(number))
+    folders = (names.mining_hard(number), names.mining_random(number), names.mining_negatives(number), names.mining_scores(number))
     return _reuse(run, marker, folders, mining_inputs(run.store, run.dataset, number), Mining)
 
 
@@ -162,7 +168,8 @@ def report(run: Run, progress: Progress) -> Report:
 def status(run: Run) -> dict[str, Any]:
     """What the finished stages add to the object's status: counters of the pictures, and what each round was worth, as far as they are known."""
     records = done(run.store, names.RECORDS, Records)
-    rounds = [value for number in run.rounds if (value := done(run.store, names.round_marker(number), Round)) is not None]
+    mined = (step for step in run.steps if step.kind == "train" and step.arm == names.MINED)
+    rounds = [value for step in mined if (value := done(run.store, step.marker, Round)) is not None]
     images = None
     if records is not None:
         images = ImagesStatus(planned=records.planned, stored=records.stored, failed=records.planned - records.stored, bytes=records.bytes)
@@ -175,7 +182,7 @@ def status(run: Run) -> dict[str, Any]:
         )
         for value in rounds
     )
-    newest = worth[-1].false_positives_per_image if worth and worth[-1].round else ""
+    newest = worth[-1].false_positives_per_image if worth else ""
     fields: dict[str, Any] = msgspec.to_builtins(Status(images=images, rounds=worth, false_positives_per_image=newest))
     return fields
 

@@ -157,9 +157,9 @@ def mining_marker(number: int) -> str:
     return f"{round_folder(number)}/mining.json"
 
 
-def mining_shard_scores(number: int, shard_name: str) -> str:
-    """The scores of one shard, by which an interrupted mining goes on."""
-    return f"{round_folder(number)}/shard-scores/{shard_name}.json"
+def mining_shard_scores(number: int, shard: str) -> str:
+    """The scores of the shard under the key `shard`, by which an interrupted mining goes on."""
+    return f"{round_folder(number)}/shard-scores/{shard.rpartition('/')[2]}.json"
 
 
 def mining_hard(number: int) -> str:

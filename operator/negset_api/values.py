@@ -324,6 +324,11 @@ class Mining(Value, frozen=True, kw_only=True):
         """How many negatives were scored."""
         return self.pool + self.trained_on
 
+    @property
+    def different_images(self) -> int:
+        """How many different negatives the next round trains on. Without a pool the hard ones are among the others."""
+        return self.negative_images + (self.hard_images if self.pool else 0) or self.hard_images
+
 
 Interval = tuple[float, float]
 """Where the true value lies with 95 % confidence: low and high."""

@@ -14,7 +14,7 @@ from negset_jobs.records.example import decode_example
 from negset_jobs.records.framing import read_records
 from negset_jobs.store import Store
 
-SUBSETS: Final = {names.TRAIN: "train", names.HELD_OUT: "val"}
+SUBSETS: Final = {names.TRAIN: "train", names.POOL: "train", names.HELD_OUT: "val"}
 """negset's subsets → what every label format calls them."""
 
 _EXTENSIONS: Final = {b"jpeg": ".jpg", b"png": ".png"}

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from negset_api.values import Round, ScoredImage
+from negset_api.values import Round, ScoredImage, Value
 from negset_jobs.records.example import decode_example
 from negset_jobs.records.framing import read_records
 from negset_jobs.store import Store
@@ -27,11 +27,12 @@ class Scoring(Protocol):
     def score(self, batch: Sequence[tuple[str, bytes]]) -> list[ScoredImage]: ...
 
 
-class ShardScores(msgspec.Struct, frozen=True):
-    """The scored pictures of the shard under `key`, in its order."""
+class ShardScores(Value, frozen=True, kw_only=True):
+    """The scored images of the shard under `key`, in its order. `inputs` is the digest of the mining, where they are kept."""
 
     key: str
     images: tuple[ScoredImage, ...]
+    inputs: str = ""
 
 
 class ShardScorer:
@@ -50,7 +51,7 @@ class ShardScorer:
         with self._store.reading(key) as stream:
             pictures = (as_picture(payload) for _, payload in read_records(stream))
             scored = [image for batch in _batches(pictures, BATCH) for image in self._model.score(batch)]
-        return ShardScores(key, tuple(trim(image, self._threshold) for image in scored))
+        return ShardScores(key=key, images=tuple(trim(image, self._threshold) for image in scored))
 
 
 def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scoring:

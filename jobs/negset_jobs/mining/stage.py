@@ -4,103 +4,181 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
+
+import msgspec
+from msgspec import MsgspecError
 
 from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset, Training
 from negset_api.values import Mining, Positives, Records, Round, ScoredImage, decode, digest, encode
-from negset_jobs.mining.decide import Decision, decide
-from negset_jobs.mining.scoring import ShardScorer
+from negset_jobs.mining.decide import Decision, Rules, decide
+from negset_jobs.mining.draw import draw
+from negset_jobs.mining.scoring import ShardScorer, ShardScores
 from negset_jobs.mining.tables import score_table
-from negset_jobs.mining.write import write_hard, write_without
+from negset_jobs.mining.write import ids_in, write_added, write_without
 from negset_jobs.progress import Progress
-from negset_jobs.store import Store
+from negset_jobs.store import MissingObject, Store
 
 log = logging.getLogger(__name__)
 
 Scored = dict[str, tuple[ScoredImage, ...]]
-"""Shard key → its pictures."""
+"""Shard key → its images."""
 
 SHOWN: Final = 48
 """How many of the hardest negatives the value itself names, for the report; all of them are in the table of scores."""
 
 
+class _Task(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decides a mining. `earlier` is the mining before this one, `inputs` the digest."""
+
+    number: int
+    dataset: NegativeDataset
+    training: Training
+    records: Records
+    trained: Round
+    earlier: Mining | None
+    inputs: str
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """Every shard to score: those of the pool, and those trained on."""
+        return (*self.records.files.get(names.POOL, ()), *self.records.files.get(names.TRAIN, ()))
+
+    @property
+    def has_pool(self) -> bool:
+        return bool(self.records.files.get(names.POOL))
+
+    @property
+    def rules(self) -> Rules:
+        mining = self.training.hard_negative_mining
+        return Rules(
+            threshold=self.trained.measurement.threshold,
+            hard_percent=mining.hard_percent,
+            review_above_percent=mining.review_above_percent,
+            confirmed=frozenset(mining.confirmed_negatives),
+        )
+
+
+class _Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the scores: the images by whether the model was trained on them, the decision, and the ids that the next round adds to the first one's negatives."""
+
+    pool: list[ScoredImage]
+    trained_on: list[ScoredImage]
+    decision: Decision
+    hard: frozenset[str]
+    random: frozenset[str]
+
+
 def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Progress) -> Mining:
     """Scores every training negative with the model of round `number` and writes what round `number + 1` trains on. Needs an open Ray session.
 
-    Files: the hard negatives' records, every shard with a picture under review once more without it, and a table of all scores; the marker last.
+    Files: the records of all hard negatives so far, as many random ones where the spec compares with them, every shard with an image under review once more without it, and a table of all
+    scores; the marker last. An interrupted mining goes on with the shards that are not scored yet.
     """
-    training = dataset.spec.training
-    if training is None:
-        raise InvalidInput("spec.training: expected training, since only a trained model can be mined with; got none")
-    records = decode(store.read(names.RECORDS), Records)
-    trained = decode(store.read(names.round_marker(number)), Round)
-    scored = _score(store, dataset, trained, records, progress)
-    decision = decide(
-        [image for images in scored.values() for image in images],
-        threshold=trained.measurement.threshold,
-        hard_percent=training.hard_negative_mining.hard_percent,
-        review_above_percent=training.hard_negative_mining.review_above_percent,
-        carried=_earlier_review(store, number),
-    )
-    value = _commit(store, _write(store, trained, training, scored, decision))
+    task = _prepare(store, dataset, number)
+    scored = _score(store, task, progress)
+    found = _find(store, task, scored)
+    value = _commit(store, _write(store, task, scored, found))
+    store.remove([key for shard in task.shards if store.exists(key := names.mining_shard_scores(number, shard))])
     _log(value)
     return value
 
 
 def mining_inputs(store: Store, dataset: NegativeDataset, number: int) -> str:
     """The digest of everything that decides what the mining after round `number` gives. Needs the values before it."""
-    assert dataset.spec.training is not None
-    trained = decode(store.read(names.round_marker(number)), Round)
-    shards = decode(store.read(names.RECORDS), Records).files.get(names.TRAIN, ())
-    return _inputs(trained, shards, dataset.spec.training)
+    return _prepare(store, dataset, number).inputs
 
 
-def _inputs(trained: Round, shards: tuple[str, ...], training: Training) -> str:
+def _prepare(store: Store, dataset: NegativeDataset, number: int) -> _Task:
+    training = dataset.spec.training
+    if training is None:
+        raise InvalidInput("spec.training: expected training, since only a trained model can be mined with; got none")
+    records, trained = decode(store.read(names.RECORDS), Records), decode(store.read(names.round_marker(number)), Round)
+    earlier = decode(store.read(names.mining_marker(number - 1)), Mining) if number > 1 else None
     mining = training.hard_negative_mining
-    return digest(trained.inputs, shards, mining.hard_percent, mining.review_above_percent, training.workers)
+    confirmed, compared = sorted(mining.confirmed_negatives), names.RANDOM_NEGATIVES in training.comparisons
+    inputs = digest(
+        trained.inputs,
+        records.inputs,
+        earlier.inputs if earlier else "",
+        [mining.hard_percent, mining.review_above_percent, confirmed, compared, training.workers, dataset.spec.selection.seed],
+    )
+    return _Task(number=number, dataset=dataset, training=training, records=records, trained=trained, earlier=earlier, inputs=inputs)
 
 
-def _earlier_review(store: Store, number: int) -> tuple[ScoredImage, ...]:
-    """What the mining before this one put under review."""
-    if number <= 1:
-        return ()
-    return decode(store.read(names.mining_marker(number - 1)), Mining).review
-
-
-def _score(store: Store, dataset: NegativeDataset, trained: Round, records: Records, progress: Progress) -> Scored:
+def _score(store: Store, task: _Task, progress: Progress) -> Scored:
     """Every training negative, scored, by shard in the order of the shards."""
     from negset_jobs import on_ray
 
-    shards = records.files.get(names.TRAIN, ())
-    progress.start(f"Scoring negatives, round {trained.number}", records.images.get(names.TRAIN, 0), "images")
-    make_worker = functools.partial(ShardScorer, store, trained, decode(store.read(names.POSITIVES), Positives).classes)
-    found: Scored = {}
-    for result in on_ray.map_with_actors(make_worker, shards, workers=max(1, min(dataset.spec.ray.workers, len(shards)))):
-        found[result.key] = result.images
-        progress.advance(len(result.images))
+    images = sum(task.records.images.get(split, 0) for split in (names.POOL, names.TRAIN))
+    progress.start(f"Scoring negatives, round {task.number}", images, "images")
+    found: Scored = {shard: kept for shard in task.shards if (kept := _kept(store, task, shard)) is not None}
+    progress.advance(sum(map(len, found.values())))
+    missing = [shard for shard in task.shards if shard not in found]
+    if missing:
+        make_worker = functools.partial(ShardScorer, store, task.trained, decode(store.read(names.POSITIVES), Positives).classes)
+        workers = min(task.dataset.spec.ray.workers, len(missing))
+        gpus = task.training.hard_negative_mining.gpus_per_worker
+        for result in on_ray.map_with_actors(make_worker, missing, workers=workers, gpus=gpus):
+            found[result.key] = result.images
+            store.write(names.mining_shard_scores(task.number, result.key), encode(msgspec.structs.replace(result, inputs=task.inputs)))
+            progress.advance(len(result.images))
     progress.finish()
-    return {shard: found[shard] for shard in shards}
+    return {shard: found[shard] for shard in task.shards}
 
 
-def _write(store: Store, trained: Round, training: Training, scored: Scored, decision: Decision) -> Mining:
+def _kept(store: Store, task: _Task, shard: str) -> tuple[ScoredImage, ...] | None:
+    """The scores of a shard that an interrupted mining has left, where they are of the same inputs."""
+    try:
+        scores = decode(store.read(names.mining_shard_scores(task.number, shard)), ShardScores)
+    except (MissingObject, MsgspecError):
+        return None
+    return scores.images if scores.inputs == task.inputs else None
+
+
+def _find(store: Store, task: _Task, scored: Scored) -> _Found:
+    before = ids_in(store, task.earlier.hard) if task.earlier else frozenset()
+    in_pool = set(task.records.files.get(names.POOL, ()))
+    everything = [(image, shard in in_pool) for shard, images in scored.items() for image in images]
+    pool = [image for image, waits in everything if waits and image.image_id not in before]
+    trained_on = [image for image, waits in everything if not waits or image.image_id in before]
+    decision = decide(pool, trained_on, task.rules, carried=task.earlier.review if task.earlier else ())
+    under_review = {image.image_id for image in decision.review}
+    hard = frozenset(image.image_id for image in decision.hard) | (before - under_review)
+    # The arm that compares draws from the whole pool: it has not seen what was mined.
+    drawn_from = [image.image_id for image, waits in everything if waits or not in_pool]
+    compared = names.RANDOM_NEGATIVES in task.training.comparisons
+    random = draw(drawn_from, len(hard), seed=task.dataset.spec.selection.seed) if compared else frozenset()
+    return _Found(pool=pool, trained_on=trained_on, decision=decision, hard=hard, random=random)
+
+
+def _write(store: Store, task: _Task, scored: Scored, found: _Found) -> Mining:
     """Every file of the mining but the marker."""
-    hard = write_hard(store, by_shard(scored, decision.hard), folder=names.mining_hard(trained.number), at_least=training.workers)
-    negatives = write_without(store, tuple(scored), by_shard(scored, decision.review), folder=names.mining_negatives(trained.number))
-    images = [image for shard in scored.values() for image in shard]
-    scores = names.mining_scores(trained.number)
-    store.write(scores, score_table(images, decision, trained.measurement.threshold))
+    number, decision, training = task.number, found.decision, task.training
+    first_part = [shard for shard in scored if shard in task.records.files.get(names.TRAIN, ())]
+    review = by_shard(scored, [image.image_id for image in decision.review])
+    hard = write_added(store, by_shard(scored, found.hard), folder=names.mining_hard(number), at_least=training.workers)
+    random = write_added(store, by_shard(scored, found.random), folder=names.mining_random(number), at_least=training.workers)
+    negatives = write_without(store, first_part, review, folder=names.mining_negatives(number))
+    scores = names.mining_scores(number)
+    store.write(scores, score_table(found.pool, found.trained_on, decision, task.rules.threshold))
     return Mining(
-        number=trained.number,
-        inputs=_inputs(trained, tuple(scored), training),
-        threshold=trained.measurement.threshold,
-        scored=len(images),
+        number=number,
+        inputs=task.inputs,
+        threshold=task.rules.threshold,
+        floor=task.rules.floor,
+        pool=len(found.pool) if task.has_pool else 0,
+        trained_on=len(found.trained_on),
         fooled=decision.fooled,
         hard=hard,
-        hard_images=len(decision.hard),
+        hard_images=len(found.hard),
+        added=len(decision.hard),
+        random=random,
         negatives=negatives,
+        negative_images=sum(len(scored[shard]) - len(review.get(shard, ())) for shard in first_part),
         review=decision.review,
         scores=scores,
         review_declined=decision.review_declined,
@@ -108,11 +186,11 @@ def _write(store: Store, trained: Round, training: Training, scored: Scored, dec
     )
 
 
-def by_shard(scored: Scored, images: Iterable[ScoredImage]) -> dict[str, frozenset[str]]:
-    """The ids of the given pictures by the shard that holds them, in the order of the shards; shards that hold none are left out."""
-    wanted = {image.image_id for image in images}
-    grouped = {shard: frozenset(image.image_id for image in held if image.image_id in wanted) for shard, held in scored.items()}
-    return {shard: ids for shard, ids in grouped.items() if ids}
+def by_shard(scored: Scored, wanted: Iterable[str]) -> dict[str, frozenset[str]]:
+    """The wanted ids by the shard that holds them, in the order of the shards; shards that hold none are left out."""
+    ids: Collection[str] = frozenset(wanted)
+    grouped = {shard: frozenset(image.image_id for image in held if image.image_id in ids) for shard, held in scored.items()}
+    return {shard: members for shard, members in grouped.items() if members}
 
 
 def _commit(store: Store, value: Mining) -> Mining:
@@ -122,24 +200,36 @@ def _commit(store: Store, value: Mining) -> Mining:
         return value
     winner = decode(store.read(marker), Mining)
     prefix = f"{names.round_folder(value.number)}/"
-    ours = {key for key in (*value.hard, *value.negatives) if key.startswith(prefix)}
-    store.remove(sorted(ours - {*winner.hard, *winner.negatives}))
+    ours = {key for key in _files(value) if key.startswith(prefix)}
+    store.remove(sorted(ours - {*_files(winner)}))
     return winner
+
+
+def _files(value: Mining) -> Sequence[str]:
+    return (*value.hard, *value.random, *value.negatives)
 
 
 def _log(value: Mining) -> None:
     log.info(
-        "round %d: %d of %d negatives fool the model, %d are hard, %d are for review",
+        "round %d: scored %d negatives of the pool and %d trained on; %d fool the model, %d are added as hard (%d in all), %d are for review",
         value.number,
+        value.pool,
+        value.trained_on,
         value.fooled,
-        value.scored,
+        value.added,
         value.hard_images,
         len(value.review),
     )
+    if not value.pool:
+        log.warning(
+            "round %d: there is no pool of negatives that the model was not trained on, so the hard ones are among those it was trained on, where little is left to find; "
+            "raise spec.selection.count or lower spec.training.hardNegativeMining.firstRoundPercent",
+            value.number,
+        )
     if value.review_declined:
         log.warning(
             "round %d: the model is sure of an object in %d of the %d negatives it was trained on; so many are hardly mislabelled, it needs more steps, and none is put under review for it",
             value.number,
             value.review_declined,
-            value.scored,
+            value.trained_on,
         )

@@ -21,8 +21,8 @@ Selection = Mapping[str, Collection[str]]
 """Ids of pictures by the key of the shard that holds them; a shard with none of them may be absent."""
 
 
-def write_hard(store: Store, wanted: Selection, *, folder: str, at_least: int) -> tuple[str, ...]:
-    """Copies the records of the wanted pictures, in the order of the shards, in turn to several files, and returns their keys.
+def write_added(store: Store, wanted: Selection, *, folder: str, at_least: int) -> tuple[str, ...]:
+    """Copies the records of the wanted images, in the order of the shards, in turn to several files below `folder`, and returns their keys.
 
     As many files as shards but not more than `MOST_FILES`, and `at_least` as many as the training has workers, each of which reads files of its own; never an empty one,
     which would hang the Object Detection API's weighted mix. Nothing wanted gives no file.
@@ -34,7 +34,16 @@ def write_hard(store: Store, wanted: Selection, *, folder: str, at_least: int) -
             files = [opened.enter_context(open(path, "wb")) for path in paths]
             for index, payload in enumerate(_records(store, wanted)):
                 write_record(files[index % total], payload)
-        return tuple(_adopt(store, path, folder, names.shard("hard", index, total)) for index, path in enumerate(paths))
+        return tuple(_adopt(store, path, folder, names.shard(posixpath.basename(folder), index, total)) for index, path in enumerate(paths))
+
+
+def ids_in(store: Store, keys: Sequence[str]) -> frozenset[str]:
+    """The ids of the images whose records are in these files."""
+    found: set[str] = set()
+    for key in keys:
+        with store.reading(key) as stream:
+            found.update(as_picture(payload)[0] for _, payload in read_records(stream))
+    return frozenset(found)
 
 
 def write_without(store: Store, shards: Sequence[str], unwanted: Selection, *, folder: str) -> tuple[str, ...]:

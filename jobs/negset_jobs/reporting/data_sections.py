@@ -31,10 +31,9 @@ def asked(facts: Facts) -> Section:
     if training is not None:
         mining = training.hard_negative_mining
         model = training.pipeline_config.preset or "a configuration of the user's own"
-        baseline = "; the same model, steps and seed without any negative are the baseline" if training.baseline else ""
         text.append(
             f"A detector ({model}) is then trained in {wording.count(mining.rounds, 'round')} of {wording.count(training.steps, 'step')} with {wording.percent(training.negative_percent)} negatives in each "
-            f"batch{baseline}. After each round but the last, the negatives that fool it most are added to the next."
+            f"batch. After each round but the last, the negatives that fool it most are added to the next."
         )
     manifest = yaml.safe_dump(readable(facts.dataset), sort_keys=False, allow_unicode=True, width=100)
     return Section(

@@ -26,6 +26,7 @@ def summarise(facts: Facts, negset_version: str) -> Report:
         remaining_classes=facts.plan.remaining_classes,
         licenses=facts.plan.licenses,
         rounds=tuple(_line(facts, each) for each in facts.trained),
+        comparisons=(),
         review=tuple(image.image_id for image in review),
         page=names.REPORT_PAGE,
     )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from negset_api import names
 from negset_api.errors import InvalidInput
-from negset_api.spec import NegativeDatasetSpec
+from negset_api.spec import NegativeDatasetSpec, Training
 from negset_api.values import License, Plan, PlannedImage, ShardPlan, digest
 from negset_jobs.selection import ordering, urls
 from negset_jobs.selection.classes import resolve
@@ -27,6 +27,8 @@ BYTES_PER_10_PIXELS: Final = 6
 _MOST_NAMES: Final = 3
 _UNANNOTATED_SCENE: Final = "unannotated"
 _FEWEST_TO_SPLIT: Final = 2
+_FEWEST_TO_POOL: Final = 8
+"""Negatives that round 1 and the pool need each; with fewer, mining looks at the negatives trained on, as it does without a pool."""
 
 
 def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> Plan:
@@ -157,17 +159,40 @@ class _Reasons:
 
 
 def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids) -> tuple[ShardPlan, ...]:
-    """The pictures in shards. With training, a picture is held out by a hash of its id, so it stays on its side when the set grows or the filters change.
+    """The images in shards. With training, a hash of its id says whether an image is held out, and whether round 1 trains on it or it waits in the pool. So an image stays in its split
+    when the dataset grows or the filters change.
 
-    The first two in plan order are the exception: one is trained on and one held out, whatever their hashes, so that neither side is ever empty.
+    The first two in plan order are the exception: one is trained on and one held out, whatever their hashes, so that neither split is ever empty.
     """
     if spec.training is None:
         return shards(names.TRAIN, images)
-    below = spec.training.held_out_percent * 2**64 // 100
-    held_out = ordering.keys(ids, seed=spec.selection.seed, purpose="held-out") < np.uint64(below)
+    held_out = ~_drawn(spec, ids, "held-out", 100 - spec.training.held_out_percent)
     held_out[:_FEWEST_TO_SPLIT] = False, True
-    train, measure = ([image for image, held in zip(images, held_out, strict=True) if held == side] for side in (False, True))
-    return (*shards(names.TRAIN, train), *shards(names.HELD_OUT, measure))
+    pool = _pool(spec, spec.training, ids, held_out)
+    splits = {names.TRAIN: ~held_out & ~pool, names.POOL: pool, names.HELD_OUT: held_out}
+    return tuple(
+        shard
+        for split, members in splits.items()
+        for shard in shards(split, [image for image, member in zip(images, members, strict=True) if member])
+    )
+
+
+def _pool(spec: NegativeDatasetSpec, training: Training, ids: Ids, held_out: Mask) -> Mask:
+    """Which images wait in the pool; none where there is one round, or too few images for both."""
+    mining = training.hard_negative_mining
+    if mining.rounds == 1:
+        return np.zeros(ids.size, bool)
+    pool: Mask = ~held_out & ~_drawn(spec, ids, "pool", mining.first_round_percent)
+    pool[:1] = False
+    enough = min(int(pool.sum()), int((~held_out & ~pool).sum())) >= _FEWEST_TO_POOL
+    return pool if enough else np.zeros(ids.size, bool)
+
+
+def _drawn(spec: NegativeDatasetSpec, ids: Ids, purpose: str, percent: int) -> Mask:
+    """Which images a seeded hash of the id draws, `percent` of 100 on average."""
+    # The others are those below the bound: 100 percent draws all, and the bound never leaves 64 bits.
+    drawn: Mask = ordering.keys(ids, seed=spec.selection.seed, purpose=purpose) >= np.uint64((100 - percent) * 2**64 // 100)
+    return drawn
 
 
 def _estimate(image: PlannedImage) -> int:
@@ -210,5 +235,7 @@ def _remaining(annotations: Annotations, located: Located, chosen: npt.NDArray[n
 
 def _inputs(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> str:
     guarded_ids = sorted(image.id for image in annotations.images if guarded.match(image)) if guarded.ids else []
-    held_out = spec.training.held_out_percent if spec.training else None
-    return digest(spec.source.coco.image_url, spec.exclude_classes, spec.selection, held_out, annotations.digest, guarded_ids)
+    training = spec.training
+    mining = training.hard_negative_mining if training else None
+    split = (training.held_out_percent, mining.first_round_percent if mining.rounds > 1 else 100) if training and mining else None
+    return digest(spec.source.coco.image_url, spec.exclude_classes, spec.selection, split, annotations.digest, guarded_ids)

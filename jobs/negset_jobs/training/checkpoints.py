@@ -71,9 +71,9 @@ class Uploader:
     down instead of filling the disk.
     """
 
-    def __init__(self, store: Store, number: int, inputs: str, *, events: str) -> None:
+    def __init__(self, store: Store, number: int, arm: str, inputs: str, *, events: str) -> None:
         self._store, self._inputs, self._local_events = store, inputs, events
-        self._folder, self._events = names.round_checkpoints(number), names.round_events(number)
+        self._folder, self._events = names.round_checkpoints(number, arm), names.round_events(number, arm)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="upload")
         self._pending: Future[None] | None = None
 

@@ -12,7 +12,7 @@ import msgspec
 from google.protobuf import text_format
 from object_detection.protos import losses_pb2, pipeline_pb2, train_pb2
 
-from negset_api import names
+from negset_api import names, stages
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDatasetSpec, PipelineConfig, Training
 from negset_jobs.access import Access
@@ -105,7 +105,10 @@ def render(config: Config) -> bytes:
 
 
 def patch_training(config: Config, training: Training) -> Config:
-    """A copy with the spec's batch size, steps (the learning rate's schedule scaled to them) and hard negative mining. Augmentations stay as they are."""
+    """A copy with the spec's batch size, steps and hard negative mining. Augmentations stay as they are.
+
+    One schedule of the learning rate spans the steps of all rounds: a training of 800 steps is better than two of 400 that each begin and end their own.
+    """
     patched = copy.deepcopy(config)
     train = patched.train_config
     if training.batch_size is not None:
@@ -115,8 +118,9 @@ def patch_training(config: Config, training: Training) -> Config:
             "train_config.optimizer.use_moving_average is set to false: the weights that are measured and exported are those that are trained"
         )
         train.optimizer.use_moving_average = False
-    _scale_learning_rate(train, training.steps)
-    train.num_steps = training.steps
+    total = stages.total_steps(training.hard_negative_mining.rounds, training)
+    _scale_learning_rate(train, total)
+    train.num_steps = total
     _patch_mining(patched, training)
     return patched
 
@@ -138,6 +142,13 @@ def patch_data(config: Config, data: Data) -> Config:
     evaluation.tf_record_input_reader.input_path[:] = data.held_out
     evaluation.shuffle = False
     evaluation.num_epochs = 1
+    return patched
+
+
+def patch_steps(config: Config, steps: int) -> Config:
+    """A copy that stops after so many steps; the schedule of the learning rate stays that of all rounds."""
+    patched = copy.deepcopy(config)
+    patched.train_config.num_steps = steps
     return patched
 
 

@@ -21,30 +21,39 @@ POSITIVE, NEGATIVE, HARD = 0, 1, 2
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """The files that a round trains on: keys in the store or paths. `negatives` and `hard` may be empty."""
+    """The files that a round trains on: keys in the store or paths. `negatives` and `hard` may be empty; `images` counts the different negatives in them.
+
+    `hard` is what was added after round 1: the hard negatives or, for the arm that compares, as many random ones.
+    """
 
     positives: tuple[str, ...]
     negatives: tuple[str, ...] = ()
     hard: tuple[str, ...] = ()
+    images: int = 0
 
 
-def choose(number: int, positives: Positives, records: Records, mining: Mining | None) -> Inputs:
-    """What round `number` trains on; `mining` is that after the round before, where there is one. Raises `InvalidInput` where a set is empty.
+def choose(arm: str, positives: Positives, records: Records, mining: Mining | None) -> Inputs:
+    """What a round of the arm trains on; `mining` is that after the round before, where there is one. Raises `InvalidInput` where a set is empty.
 
     A file without records would stop the training for ever, so shards that stored nothing have no file, and an empty set is refused here.
     """
     objects = positives.files.get(names.TRAIN, ())
     if not objects:
-        raise InvalidInput("spec.positives: expected pictures to train on, found none that could be used")
-    if number == 0:
+        raise InvalidInput("spec.positives: expected images to train on, found none that could be used")
+    if arm == names.NO_NEGATIVES:
         return Inputs(positives=objects)
     negatives = records.files.get(names.TRAIN, ()) if mining is None else mining.negatives
-    hard = () if mining is None else mining.hard
-    if not negatives and not hard:
+    added = () if mining is None else mining.random if arm == names.RANDOM_NEGATIVES else mining.hard
+    if not negatives and not added:
         raise InvalidInput(
             "spec.selection: expected negatives to train on, found none: all of them are held out, failed or are up for review; raise selection.count"
         )
-    return Inputs(positives=objects, negatives=negatives or hard, hard=hard if negatives else ())
+    return Inputs(
+        positives=objects,
+        negatives=negatives or added,
+        hard=added if negatives else (),
+        images=records.images.get(names.TRAIN, 0) if mining is None else mining.different_images,
+    )
 
 
 def pattern(negative_percent: int, *, hard: bool) -> tuple[int, ...]:
@@ -77,6 +86,7 @@ def materialise(store: Store, inputs: Inputs, folder: str) -> Inputs:
         positives=_local(store, inputs.positives, folder),
         negatives=_local(store, inputs.negatives, folder),
         hard=_local(store, inputs.hard, folder),
+        images=inputs.images,
     )
 
 

@@ -43,10 +43,14 @@ _STOP: Final = "stop"
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a training begins: at `resume`, the local prefix of its own checkpoint after `step` steps; else with the weights of `weights`; else with random ones."""
+    """Where a training begins: at `resume`, the local prefix of its own checkpoint after `step` steps; else with the weights of `weights`; else with random ones.
+
+    `earlier_steps` were made in earlier rounds: the learning rate schedule goes on after them. Nothing else of an earlier round but the weights goes over.
+    """
 
     resume: str = ""
     weights: str = ""
+    earlier_steps: int = 0
     step: int = 0
     pictures: int = 0
     blanks: int = 0
@@ -136,7 +140,9 @@ class _Trainer:
         self.step = tf.Variable(
             0, trainable=False, dtype=tf.int64, name="global_step", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
-        self._optimizer, (rate,) = optimizer_builder.build(self._train.optimizer, global_step=self.step)
+        # Where the schedule of the learning rate is. Like `step`, but it also counts the steps of earlier rounds, and it is no part of a checkpoint.
+        self._position = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+        self._optimizer, (rate,) = optimizer_builder.build(self._train.optimizer, global_step=self._position)
         # Otherwise the optimizer creates its slots while the step is traced, which is then traced once more.
         self._optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001 (the public `build` is that of the newer optimizers)
         self._rate = rate if callable(rate) else lambda: rate
@@ -164,6 +170,7 @@ class _Trainer:
                 input_dataset=batches,
                 unpad_groundtruth_tensors=self._train.unpad_groundtruth_tensors,
             )
+        self._position.assign(self.step + start.earlier_steps)
 
     def run(self, batches: Any, count: int, *, stop: bool) -> dict[str, float]:
         """Makes `count` steps. Returns sums over the steps: the losses, the pictures without a box, and how many replicas were asked to stop."""
@@ -188,12 +195,15 @@ class _Trainer:
             labels,
             self._train.unpad_groundtruth_tensors,
             self._optimizer,
-            training_step=self.step,
+            # The value, not the variable: the model keeps what it is given (object_detection/core/model.py, `_training_step`), so the variable would be saved with the weights
+            # and come back with them when the next round traces its first step (https://github.com/tensorflow/models/issues/10468).
+            training_step=self.step.read_value(),
             add_regularization_loss=self._train.add_regularization_loss,
             clip_gradients_value=self._train.gradient_clipping_by_norm or None,
             num_replicas=self._where.num_replicas_in_sync,
         )
         self.step.assign_add(1)
+        self._position.assign_add(1)
         return {
             events.TOTAL: losses["Loss/total_loss"],
             # Faster R-CNN has these losses once for each of its stages.

@@ -14,14 +14,14 @@ from typing import Any, Final
 
 import msgspec
 
-from negset_api import names
+from negset_api import names, stages
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.spec import NegativeDataset, Training
 from negset_api.values import Measurement, Mining, Positives, Records, Round, ScoredImage, decode, digest, encode
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
 from negset_jobs.store import MissingObject, Store, expand, open_input
-from negset_jobs.training import checkpoints, config, heldout, inputs, linter, measuring
+from negset_jobs.training import checkpoints, config, detections, heldout, inputs, linter, measuring
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """All that decides a round, gathered before TensorFlow is imported. `before` is the round gone on from; `inputs` is the digest."""
 
     number: int
+    arm: str
     training: Training
     records: Records
     positives: Positives
@@ -48,41 +49,47 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     def negative_percent(self) -> int:
         return self.training.negative_percent if self.chosen.negatives else 0
 
+    @property
+    def earlier_steps(self) -> int:
+        return self.before.total_steps if self.before is not None else 0
 
-def train_round(store: Store, dataset: NegativeDataset, number: int, access: Access, progress: Progress) -> Round:
-    """Trains, measures and exports round `number`: 0 is the baseline without negatives, 1 has the negatives, and each later one goes on from the one before with the hard
-    negatives mined in between. Goes on from the newest complete checkpoint of an interrupted attempt.
+    @property
+    def total_steps(self) -> int:
+        return stages.total_steps(self.number, self.training)
+
+
+def train_round(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access, progress: Progress) -> Round:
+    """Trains, measures and exports a round. Each round of an arm but its first goes on from the weights of the one before. Goes on from the newest complete checkpoint of an
+    interrupted attempt.
 
     Where `TF_CONFIG` names several workers, each calls this; the chief alone writes, and the others return when it has. Raises `InvalidInput`, `WorkFailed` or `Interrupted`.
     """
-    task = prepare(store, dataset, number, access)
+    task = prepare(store, dataset, step, access)
     from negset_jobs.training import loop
 
     where = loop.strategy()
     with tempfile.TemporaryDirectory(prefix="negset-") as scratch:
         trained = _train(task, store, access, progress, where=where, scratch=scratch)
         if not where.extended.should_checkpoint:
-            return _wait_for_chief(store, number)
+            return _wait_for_chief(store, step)
         value = _finish(task, store, scratch, trained, progress)
     # Of two attempts that both came this far, one counts.
-    return value if store.create(names.round_marker(number), encode(value)) else decode(store.read(names.round_marker(number)), Round)
+    return value if store.create(step.marker, encode(value)) else decode(store.read(step.marker), Round)
 
 
-def round_inputs(store: Store, dataset: NegativeDataset, number: int, access: Access) -> str:
-    """The digest of everything that decides what round `number` gives. Raises as `train_round`; needs the values before it."""
-    return prepare(store, dataset, number, access).inputs
+def round_inputs(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> str:
+    """The digest of everything that decides what a round gives. Raises as `train_round`; needs the values before it."""
+    return prepare(store, dataset, step, access).inputs
 
 
-def prepare(store: Store, dataset: NegativeDataset, number: int, access: Access) -> Task:
+def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> Task:
     """Reads the values before the round and makes its configuration. Raises `InvalidInput` where it cannot train."""
     training = dataset.spec.training
     if training is None:
         raise InvalidInput("spec.training: expected a training to run, the manifest has none")
     records, positives = decode(store.read(names.RECORDS), Records), decode(store.read(names.POSITIVES), Positives)
-    later = number > 1
-    mining = decode(store.read(names.mining_marker(number - 1)), Mining) if later else None
-    before = decode(store.read(names.round_marker(number - 1)), Round) if later else None
-    chosen = inputs.choose(number, positives, records, mining)
+    mining, before = _before(store, step, training)
+    chosen = inputs.choose(step.arm, positives, records, mining)
     data = config.Data(
         classes=positives.classes,
         label_map=store.location(positives.label_map),
@@ -91,28 +98,41 @@ def prepare(store: Store, dataset: NegativeDataset, number: int, access: Access)
     )
     if not data.held_out or not records.files.get(names.HELD_OUT):
         raise InvalidInput(
-            "spec.training.heldOutPercent: expected pictures held out to measure with, found no positives or no negatives; raise heldOutPercent of training or "
+            "spec.training.heldOutPercent: expected images held out to measure with, found no positives or no negatives; raise heldOutPercent of training or "
             "of positives, or selection.count"
         )
-    patched = config.patch_data(config.prepare(training, access), data)
-    parts = _deciding(training, patched, number)
+    own_steps = stages.total_steps(step.round, training) - (before.total_steps if before else 0)
+    patched = config.patch_steps(config.patch_data(config.prepare(training, access), data), own_steps)
+    parts = _deciding(training, patched, chosen)
     return Task(
-        number=number,
+        number=step.round,
+        arm=step.arm,
         training=training,
         records=records,
         positives=positives,
         before=before,
         chosen=chosen,
         config=patched,
-        inputs=digest(parts, records.inputs, positives.inputs, mining.inputs if mining else "", before.inputs if before else ""),
+        inputs=digest(
+            parts, chosen.hard, records.inputs, positives.inputs, mining.inputs if mining else "", before.inputs if before else ""
+        ),
     )
 
 
-def _deciding(training: Training, patched: Any, number: int) -> list[Any]:
+def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining | None, Round | None]:
+    """The mining and the round that a round goes on from. The arms share round 1, so that they differ in nothing but what was added after it."""
+    if step.round == 1 or step.arm == names.NO_NEGATIVES:
+        return None, None
+    own = step.round > stages.first_round(step.arm, training)
+    marker = names.round_marker(step.round - 1, step.arm if own else names.MINED)
+    return decode(store.read(names.mining_marker(step.round - 1)), Mining), decode(store.read(marker), Round)
+
+
+def _deciding(training: Training, patched: Any, chosen: inputs.Inputs) -> list[Any]:
     """What of the spec decides the result. Left out are where files lie, how many pods train, and how often is saved."""
     classes = tuple(str(index) for index in range(getattr(patched.model, patched.model.WhichOneof("model")).num_classes))
     portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))
-    negatives = training.negative_percent if number else 0
+    negatives = training.negative_percent if chosen.negatives else 0
     return [config.render(portable).decode(), training.seed, negatives, training.recall_percent, training.fine_tune_checkpoint]
 
 
@@ -123,14 +143,14 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
     running = _local_config(task, store, access, scratch, fresh=not (start.resume or start.weights))
     local = inputs.materialise(store, task.chosen, os.path.join(scratch, "records"))
     if where.extended.should_checkpoint:
-        store.write(names.round_config(task.number), config.render(task.config))
+        store.write(names.round_config(task.number, task.arm), config.render(task.config))
 
     def batches(model: Any, context: Any) -> Any:
         # Where the data were is not in a checkpoint, so a resumed training draws on with another seed.
         seed = task.training.seed + start.step
         return feeding.batches(running, model, local, negative_percent=task.negative_percent, seed=seed, context=context)
 
-    with checkpoints.Uploader(store, task.number, task.inputs, events=os.path.join(scratch, "train")) as uploader:
+    with checkpoints.Uploader(store, task.number, task.arm, task.inputs, events=os.path.join(scratch, "train")) as uploader:
         return loop.train(
             running,
             batches,
@@ -149,21 +169,26 @@ def _start(task: Task, store: Store, scratch: str) -> Any:
     from negset_jobs.training.loop import Start
 
     folder = os.path.join(scratch, "start")
-    own = checkpoints.complete(store, names.round_checkpoints(task.number), task.inputs)
+    own = checkpoints.complete(store, names.round_checkpoints(task.number, task.arm), task.inputs)
     if own:
         newest = own[-1]
-        log.info("round %d goes on from its checkpoint after step %d", task.number, newest.step)
+        log.info("round %d (%s) goes on from its checkpoint after step %d", task.number, task.arm, newest.step)
         _fetch_events(task, store, scratch)
         return Start(
-            resume=checkpoints.download(store, newest.prefix, folder), step=newest.step, pictures=newest.pictures, blanks=newest.blanks
+            resume=checkpoints.download(store, newest.prefix, folder),
+            earlier_steps=task.earlier_steps,
+            step=newest.step,
+            pictures=newest.pictures,
+            blanks=newest.blanks,
         )
-    return Start(weights=checkpoints.download(store, task.before.checkpoint, folder) if task.before else "")
+    weights = checkpoints.download(store, task.before.checkpoint, folder) if task.before else ""
+    return Start(weights=weights, earlier_steps=task.earlier_steps)
 
 
 def _fetch_events(task: Task, store: Store, scratch: str) -> None:
     """The event files of earlier attempts, so that the loss curve is whole."""
     os.makedirs(os.path.join(scratch, "train"), exist_ok=True)
-    for key in store.keys(names.round_events(task.number)):
+    for key in store.keys(names.round_events(task.number, task.arm)):
         store.get(key, os.path.join(scratch, "train", os.path.basename(key)))
 
 
@@ -193,34 +218,40 @@ def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Prog
     from negset_jobs.training import events, exporting
     from negset_jobs.training.scoring import Scorer
 
-    last = checkpoints.complete(store, names.round_checkpoints(task.number), task.inputs)[-1]
+    last = checkpoints.complete(store, names.round_checkpoints(task.number, task.arm), task.inputs)[-1]
     prefix = checkpoints.download(store, last.prefix, os.path.join(scratch, "trained"))
     scorer = Scorer(config.render(task.config), prefix, classes=task.positives.classes, floor=_FLOOR)
-    measurement, worst = _measure(task, store, scorer, progress)
+    measurement, found = _measure(task, store, scorer, progress)
+    store.write(names.round_detections(task.number, task.arm), detections.encode(found))
+    saved_model = names.round_saved_model(task.number, task.arm)
     exported = os.path.join(scratch, "saved_model")
     exporting.export(scorer.model, exported)
     for path in sorted(glob.glob(f"{glob.escape(exported)}/**", recursive=True)):
         if os.path.isfile(path):
-            store.put(path, f"{names.round_saved_model(task.number)}/{os.path.relpath(path, exported)}")
+            store.put(path, f"{saved_model}/{os.path.relpath(path, exported)}")
     return Round(
         number=task.number,
+        arm=task.arm,
         inputs=task.inputs,
-        steps=task.training.steps,
+        steps=task.total_steps - task.earlier_steps,
+        total_steps=task.total_steps,
         seed=task.training.seed,
+        negatives=task.chosen.images,
         negative_percent=task.negative_percent,
         measured_negative_percent=100 * trained.blanks / max(1, trained.pictures),
         miner=linter.focus(task.config, task.training.hard_negative_mining.mode),
-        config=names.round_config(task.number),
+        config=names.round_config(task.number, task.arm),
         checkpoint=last.prefix,
-        saved_model=names.round_saved_model(task.number),
+        saved_model=saved_model,
+        detections=names.round_detections(task.number, task.arm),
         losses=events.losses(os.path.join(scratch, "train")),
         steps_per_second=events.steps_per_second(os.path.join(scratch, "train")),
         measurement=measurement,
-        worst=worst,
+        worst=_worst(found.negatives),
     )
 
 
-def _measure(task: Task, store: Store, scorer: Any, progress: Progress) -> tuple[Measurement, tuple[ScoredImage, ...]]:
+def _measure(task: Task, store: Store, scorer: Any, progress: Progress) -> tuple[Measurement, detections.HeldOut]:
     positives, negatives = task.positives.files[names.HELD_OUT], task.records.files[names.HELD_OUT]
     total = task.positives.images.get(names.HELD_OUT, 0) + task.records.images.get(names.HELD_OUT, 0)
     progress.start("Measuring", total, "images")
@@ -228,7 +259,7 @@ def _measure(task: Task, store: Store, scorer: Any, progress: Progress) -> tuple
     _, fooled = _score(store, negatives, scorer, progress)
     progress.finish()
     measurement = measuring.measure(truths, found, fooled, recall=task.training.recall_percent / 100)
-    return measurement, _worst(fooled)
+    return measurement, detections.HeldOut(truths=tuple(truths), positives=tuple(found), negatives=tuple(fooled))
 
 
 def _score(store: Store, keys: Sequence[str], scorer: Any, progress: Progress) -> tuple[list[measuring.Truth], list[ScoredImage]]:
@@ -248,12 +279,12 @@ def _worst(negatives: Sequence[ScoredImage]) -> tuple[ScoredImage, ...]:
     return tuple(ScoredImage(image_id=image.image_id, detections=image.detections[:_WORST_DETECTIONS]) for image in fooled[:_WORST])
 
 
-def _wait_for_chief(store: Store, number: int) -> Round:
+def _wait_for_chief(store: Store, step: stages.Step) -> Round:
     """What another worker does once it has trained. Where the chief fails, the Job ends this pod."""
     deadline = time.monotonic() + _CHIEF_SECONDS
     while time.monotonic() < deadline:
         try:
-            return decode(store.read(names.round_marker(number)), Round)
+            return decode(store.read(step.marker), Round)
         except MissingObject:
             time.sleep(2)
-    raise WorkFailed(f"the chief did not finish round {number} within {_CHIEF_SECONDS} seconds of its last step")
+    raise WorkFailed(f"the chief did not finish {step.role} within {_CHIEF_SECONDS} seconds of its last step")

@@ -26,7 +26,7 @@ NEW = {
     "another class": ("spec.excludeClasses", ["person"]),
     "a stricter check": ("spec.download.verify", "Decode"),
     "more steps": ("spec.training.steps", 1),
-    "a baseline": ("spec.training.baseline", True),
+    "a comparison": ("spec.training.comparisons", ["NoNegatives"]),
     "another format": ("spec.output.formats", ["TFRecord", "YOLO"]),
 }
 

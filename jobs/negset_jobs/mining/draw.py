@@ -1,0 +1,16 @@
+"""Random negatives, as many as were mined: what mined ones are compared with. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Iterable
+
+
+def draw(image_ids: Iterable[str], count: int, *, seed: int) -> frozenset[str]:
+    """`count` of the ids, by a seeded hash: a larger count contains the smaller one, so that what was drawn stays drawn in later rounds. All where there are fewer."""
+    return frozenset(heapq.nsmallest(count, image_ids, key=lambda image_id: _hash(image_id, seed)))
+
+
+def _hash(image_id: str, seed: int) -> bytes:
+    return hashlib.blake2b(f"random-negatives:{seed}:{image_id}".encode(), digest_size=16).digest()
