@@ -378,7 +378,7 @@ class Comparison(Value, frozen=True, kw_only=True):
     """One arm at the end of all its steps. `name` is `Mined`, `RandomNegatives` or `NoNegatives`; `steps` are those that the model has behind it, the same for all arms; `negatives` counts
     the different negatives that it was trained on. The interval holds the true rate with 95 % confidence (bootstrap over the held-out images).
 
-    `difference_interval` is of the rate of `Mined` minus this arm's, `change_interval` of the same relative to this arm's (−0.5 halves it), and `average_precision_difference_interval` of the average
+    `difference_interval` is of the rate of `Mined` minus this arm's, `change_interval` of the same relative to this arm's (-0.5 halves it), and `average_precision_difference_interval` of the average
     precisions, all paired; they are absent for `Mined` itself, and `change_interval` also where this arm's rate may be 0.
 
     On the held-out positives at the threshold: `hits` find an object, `misses` are objects not found, `duplicates` find one that a better detection has found, `wrong_class` and `wrong_place`

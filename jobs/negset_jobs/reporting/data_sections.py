@@ -33,8 +33,11 @@ def asked(facts: Facts) -> Section:
         model = training.pipeline_config.preset or "a configuration of the user's own"
         text.append(
             f"A detector ({model}) is then trained in {wording.count(mining.rounds, 'round')} of {wording.count(training.steps, 'step')} with {wording.percent(training.negative_percent)} negatives in each "
-            f"batch. After each round but the last, the negatives that fool it most are added to the next."
+            f"batch. After each round but the last, the negatives that fool it most are added to what it trains on."
         )
+        if training.comparisons:
+            compared = wording.listing([wording.ARMS[name] for name in training.comparisons])
+            text.append(f"To compare with, the same model is trained with {compared}, with the same total steps, schedule and seed.")
     manifest = yaml.safe_dump(readable(facts.dataset), sort_keys=False, allow_unicode=True, width=100)
     return Section(
         "asked",

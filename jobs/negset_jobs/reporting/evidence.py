@@ -27,7 +27,9 @@ HIT, DUPLICATE, WRONG_CLASS, WRONG_PLACE, IGNORED = range(5)
 a crowd region or a difficult object of its class, which counts neither way.
 """
 
-_COVERED: Final = 0.5  # COCO's rule for crowd regions (pycocotools/cocoeval.py, `computeIoU`): the overlap is measured against the detection's own area
+_COVERED: Final = (
+    0.5  # COCO's rule for crowd regions (pycocotools/cocoeval.py, `computeIoU`): the overlap is measured against the detection's own area
+)
 
 
 class Columns(msgspec.Struct, frozen=True):

@@ -27,7 +27,9 @@ def objects_on(wanted: Sequence[ImageId], annotations: Annotations) -> Objects:
     for image, category, (x, y, width, height) in zip(*columns, strict=True):
         right, bottom = sizes[image]
         if right > 0 and bottom > 0 and width > 0 and height > 0 and math.isfinite(x + y + width + height):
-            box = Box(ymin=y / bottom, xmin=x / right, ymax=(y + height) / bottom, xmax=(x + width) / right, class_name=class_names[category])
+            box = Box(
+                ymin=y / bottom, xmin=x / right, ymax=(y + height) / bottom, xmax=(x + width) / right, class_name=class_names[category]
+            )
             found[image].append(box)
     return {str(image): tuple(boxes) for image, boxes in found.items()}
 

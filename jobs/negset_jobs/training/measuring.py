@@ -131,7 +131,7 @@ def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) ->
 
 
 def coco_evaluation(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> Any:
-    """pycocotools' COCOeval with every image matched, objects of all sizes together; None where there is nothing to find or nothing was detected. Its images are the positions in `truths`."""
+    """The COCOeval of pycocotools with every image matched, objects of all sizes together; None where there is nothing to find or nothing was detected. Its images are the positions in `truths`."""
     if not any(truth.counted for truth in truths) or not any(image.detections for image in scored):
         return None
     from pycocotools.coco import COCO

@@ -3,13 +3,13 @@
 import json
 
 import pytest
+from tests.unit.selection.files import coco, read, spec
 
 from negset_api import names
 from negset_api.spec import Metadata, NegativeDataset
 from negset_api.values import Box
 from negset_jobs.access import Access
 from negset_jobs.selection import annotated, stage
-from tests.unit.selection.files import coco, read, spec
 
 
 def boxed(*bboxes):
