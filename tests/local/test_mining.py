@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from pyarrow import parquet
 from tests.conftest import ROOT
@@ -18,7 +19,7 @@ from tests.local.untrained_model import DATASET, SCORES, in_file, pictures
 
 from negset_api import names
 from negset_api.errors import WorkFailed
-from negset_api.values import Mining, Records, decode
+from negset_api.values import Mining, Records, Round, decode, encode
 from negset_jobs import on_ray
 from negset_jobs.mining.stage import mine_round
 from negset_jobs.progress import Silent
@@ -26,7 +27,8 @@ from negset_jobs.store import Store
 
 pytestmark = pytest.mark.tensorflow
 
-NEGATIVES = TRAIN_FILES * TRAIN
+POOL_FILES = 3
+POOL, TRAINED = POOL_FILES * TRAIN, TRAIN_FILES * TRAIN
 
 
 class Counted(Silent):
@@ -44,56 +46,126 @@ def ray():
         yield
 
 
-@pytest.fixture(scope="module")
-def mined(tmp_path_factory, ray):
-    """A mining at a threshold that half of the model's scores reach."""
-    store = Store(str(tmp_path_factory.mktemp("mining")))
-    make_revision(store)
+def make_mining(folder, *, pool):
+    """A revision whose round 1 has a model, at a threshold that half of the model's scores reach, and its scores by id."""
+    store = Store(str(folder))
+    make_revision(store, pool=pool)
     # In a process of its own, as in the pipeline: what drives Ray does not import TensorFlow.
     subprocess.run([sys.executable, "-m", "tests.local.untrained_model", store.url], check=True, cwd=ROOT)
-    scores = json.loads(store.read(SCORES))
+    return store, json.loads(store.read(SCORES))
+
+
+@pytest.fixture(scope="module")
+def mined(tmp_path_factory, ray):
+    store, scores = make_mining(tmp_path_factory.mktemp("mining"), pool=POOL_FILES)
     progress = Counted()
     return store, DATASET, mine_round(store, DATASET, 1, progress), scores, progress
 
 
-def test_every_training_negative_is_scored_as_the_model_itself_scores_it(mined):
+def names_in(store, split):
+    return {name for name, _ in pictures(store, split)}
+
+
+def table(store, value):
+    return parquet.read_table(io.BytesIO(store.read(value.scores))).to_pylist()
+
+
+def test_the_pool_and_what_was_trained_on_are_scored_as_the_model_itself_scores_them(mined):
     store, _, value, scores, progress = mined
-    table = parquet.read_table(io.BytesIO(store.read(value.scores))).to_pylist()
-    assert value.scored == len(table) == progress.done == NEGATIVES
-    assert {row["image_id"]: row["score"] for row in table} == pytest.approx(scores, abs=1e-5)
-    assert table == sorted(table, key=lambda row: (-row["score"], row["image_id"]))
+    rows = table(store, value)
+    assert (value.pool, value.trained_on) == (POOL, TRAINED)
+    assert value.scored == len(rows) == progress.done == POOL + TRAINED
+    assert {row["image_id"]: row["score"] for row in rows} == pytest.approx(scores, abs=1e-5)
+    assert rows == sorted(rows, key=lambda row: (-row["score"], row["image_id"]))
+    assert {row["image_id"] for row in rows if row["trained_on"]} == names_in(store, names.TRAIN)
+    assert not names_in(store, names.HELD_OUT) & {row["image_id"] for row in rows}, "what measures is never looked at"
 
 
-def test_those_that_reach_the_threshold_fool_the_model(mined):
-    _, _, value, scores, _ = mined
-    assert value.fooled == sum(score >= value.threshold for score in scores.values())
-    assert 0 < value.fooled < NEGATIVES
-
-
-def test_the_hardest_quarter_is_copied_in_as_many_files_as_there_are_workers(mined):
+def test_those_of_the_pool_that_reach_the_threshold_fool_the_model(mined):
     store, _, value, scores, _ = mined
-    assert (value.hard_images, len(value.hard)) == (NEGATIVES // 4, 2)
+    assert value.fooled == sum(scores[name] >= value.threshold for name in names_in(store, names.POOL))
+    assert 0 < value.fooled < POOL
+
+
+def test_the_hardest_quarter_of_the_pool_is_added_in_as_many_files_as_there_are_workers(mined):
+    store, _, value, scores, _ = mined
+    assert (value.added, value.hard_images, len(value.hard)) == (POOL // 4, POOL // 4, 3)
     copied = dict(picture for key in value.hard for picture in in_file(store, key))
-    assert copied == {name: encoded for name, encoded in pictures(store, names.TRAIN) if name in copied}
-    assert len(copied) == NEGATIVES // 4
+    assert copied == {name: encoded for name, encoded in pictures(store, names.POOL) if name in copied}
+    assert len(copied) == POOL // 4
     weakest = min(scores[name] for name in copied)
-    assert all(score <= weakest + 1e-5 for name, score in scores.items() if name not in copied)
+    assert all(scores[name] <= weakest + 1e-5 for name in names_in(store, names.POOL) - copied.keys())
     assert [image.image_id for image in value.hardest] == sorted(copied, key=lambda name: (-scores[name], name))
 
 
-def test_without_a_review_the_negatives_stay_where_they_are_and_the_marker_is_the_value(mined):
+def test_as_many_random_negatives_of_the_pool_are_laid_beside_them(mined):
+    store, _, value, _, _ = mined
+    drawn = [name for key in value.random for name, _ in in_file(store, key)]
+    assert len(drawn) == len(set(drawn)) == value.hard_images
+    assert set(drawn) <= names_in(store, names.POOL)
+    assert set(drawn) != {name for key in value.hard for name, _ in in_file(store, key)}
+
+
+def test_without_a_review_round_1s_negatives_stay_where_they_are_and_the_marker_is_the_value(mined):
     store, _, value, _, _ = mined
     assert value.negatives == decode(store.read(names.RECORDS), Records).files[names.TRAIN]
+    assert (value.negative_images, value.different_images) == (TRAINED, TRAINED + POOL // 4)
     assert (value.review, value.review_declined) == ((), 0)
     assert decode(store.read(names.mining_marker(1)), Mining) == value
 
 
-def test_mining_again_gives_the_same_bytes(mined):
+def test_the_next_mining_keeps_what_is_hard_and_looks_for_more_among_the_rest_of_the_pool(mined, tmp_path):
+    store, _, first, scores, _ = mined
+    later = Store(str(tmp_path))
+    for key in store.keys(""):
+        later.write(key, store.read(key))
+    later.write(names.round_marker(2), encode(msgspec.structs.replace(decode(store.read(names.round_marker(1)), Round), number=2)))
+    value = mine_round(later, DATASET, 2, Silent())
+    hard, more = ({name for key in each.hard for name, _ in in_file(later, key)} for each in (first, value))
+    assert hard < more
+    assert (value.pool, value.trained_on) == (POOL - len(hard), TRAINED + len(hard))
+    assert (value.added, value.hard_images) == (len(more - hard), len(more))
+    assert min(scores[name] for name in hard) >= max(scores[name] for name in more - hard) - 1e-5
+    drawn, more_drawn = ({name for key in each.random for name, _ in in_file(later, key)} for each in (first, value))
+    assert drawn < more_drawn
+    assert len(more_drawn) == len(more)
+
+
+def test_an_interrupted_mining_scores_only_the_shards_that_are_missing(mined, monkeypatch):
     store, dataset, value, _, _ = mined
+    real, asked = on_ray.map_with_actors, []
+
+    def interrupted(make_worker, shards, **options):
+        for index, result in enumerate(real(make_worker, shards, **options)):
+            if index == 2:
+                raise WorkFailed("a node was lost")
+            yield result
+
+    def watched(make_worker, shards, **options):
+        asked.extend(shards)
+        return real(make_worker, shards, **options)
+
     before = {key: store.read(key) for key in store.keys(names.round_folder(1))}
     store.remove([names.mining_marker(1)])
-    assert mine_round(store, dataset, 1, Silent()) == value
-    assert {key: store.read(key) for key in store.keys(names.round_folder(1))} == before
+    monkeypatch.setattr(on_ray, "map_with_actors", interrupted)
+    with pytest.raises(WorkFailed, match="a node was lost"):
+        mine_round(store, dataset, 1, Silent())
+    monkeypatch.setattr(on_ray, "map_with_actors", watched)
+    progress = Counted()
+    assert mine_round(store, dataset, 1, progress) == value
+    assert len(asked) == POOL_FILES + TRAIN_FILES - 2
+    assert progress.done == POOL + TRAINED, "what was scored before counts too"
+    assert {key: store.read(key) for key in store.keys(names.round_folder(1))} == before, "the same bytes, and nothing left behind"
+
+
+def test_without_a_pool_the_hardest_of_those_trained_on_are_given_more_weight_and_the_log_says_so(ray, tmp_path, caplog):
+    store, scores = make_mining(tmp_path, pool=0)
+    value = mine_round(store, DATASET, 1, Silent())
+    hard = {name for key in value.hard for name, _ in in_file(store, key)}
+    assert (value.pool, value.trained_on, len(hard)) == (0, TRAINED, TRAINED // 4)
+    assert hard == set(sorted(scores, key=lambda name: (-scores[name], name))[: TRAINED // 4])
+    assert value.different_images == TRAINED
+    assert "there is no pool" in caplog.text
 
 
 def test_a_missing_checkpoint_is_one_clear_error(mined, tmp_path):

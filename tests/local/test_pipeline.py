@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import pathlib
@@ -24,9 +25,10 @@ CONTRACT = {
     "labels/yolo",
     "labels/coco",
     "labels/voc",
-    "training/round-0",
     "training/round-1",
     "training/round-2",
+    "training/no-negatives/round-2",
+    "training/random-negatives/round-2",
     "report/index.html",
     "report/report.json",
 }
@@ -87,7 +89,7 @@ def test_every_stage_runs_on_real_pictures_and_a_second_run_does_nothing(server:
             "steps": 6,
             "batchSize": 4,
             "negativePercent": 50,
-            "baseline": True,
+            "comparisons": ["NoNegatives", "RandomNegatives"],
         },
     )
     first = negset("run", document, tmp_path)
@@ -98,9 +100,19 @@ def test_every_stage_runs_on_real_pictures_and_a_second_run_does_nothing(server:
     assert len(rows) == 40
     assert {row["outcome"] for row in rows} == {"stored"}
     report = json.loads((revision / "report" / "report.json").read_text())
-    assert [each["round"] for each in report["rounds"]] == [0, 1, 2]
+    assert [each["round"] for each in report["rounds"]] == [1, 2]
     assert all({"falsePositivesPerImage", "recall", "averagePrecision"} <= each.keys() for each in report["rounds"])
     assert sum(report["outcomes"].values()) == report["planned"] == 40
+    compared = {each["name"]: each for each in report["comparisons"]}
+    assert compared.keys() == {"Mined", "RandomNegatives", "NoNegatives"}
+    assert {each["steps"] for each in compared.values()} == {12}, "all arms make the same steps"
+    assert compared["NoNegatives"]["negatives"] == 0
+    assert compared["RandomNegatives"]["negatives"] == compared["Mined"]["negatives"] > 0
+    splits = collections.Counter(row["subset"] for row in rows)
+    assert compared["Mined"]["negatives"] - splits["train"] <= splits["pool"] * 20 // 100
+    for each in compared.values():
+        low, high = each["falsePositivesPerImageInterval"]
+        assert low <= each["falsePositivesPerImage"] <= high
     page = (revision / "report" / "index.html").read_text()
     assert "http://127.0.0.1" not in "".join(part for part in page.split("<") if part.startswith(("img", "link", "script")))
 

@@ -11,16 +11,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.local.training_data import HELD_OUT, make_revision, manifest
+from tests.local.training_data import HELD_OUT, make_revision, manifest, step
 
 from negset_api import names
 from negset_api.errors import Interrupted, InvalidInput
-from negset_api.values import Mining, Round, decode, encode
+from negset_api.values import Round, decode
 from negset_jobs.access import Access
 from negset_jobs.progress import Silent
 from negset_jobs.store import Store
 from negset_jobs.training import checkpoints, config, heldout
-from negset_jobs.training.stage import prepare, round_inputs, train_round
+from negset_jobs.training.stage import round_inputs, train_round
 
 pytestmark = pytest.mark.tensorflow
 
@@ -48,7 +48,9 @@ def trained():
     """Round 1 in a store that is not local, so that everything is fetched and uploaded."""
     store, dataset, progress = Store("memory://training-round"), manifest(steps=STEPS), Watched()
     make_revision(store)
-    return SimpleNamespace(store=store, dataset=dataset, progress=progress, round=train_round(store, dataset, 1, Access(), progress))
+    return SimpleNamespace(
+        store=store, dataset=dataset, progress=progress, round=train_round(store, dataset, step(dataset, 1), Access(), progress)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +71,7 @@ def test_the_round_says_what_was_done(trained):
     value = trained.round
     assert decode(trained.store.read(names.round_marker(1)), Round) == value
     assert (value.number, value.steps, value.negative_percent, value.miner) == (1, STEPS, 30, "miner")
-    assert value.inputs == round_inputs(trained.store, trained.dataset, 1, Access())
+    assert value.inputs == round_inputs(trained.store, trained.dataset, step(trained.dataset, 1), Access())
     measured = value.measurement
     assert (measured.positives, measured.negatives, measured.objects) == (HELD_OUT, HELD_OUT, HELD_OUT)
     assert value.worst
@@ -151,30 +153,6 @@ def test_a_picture_that_cannot_be_decoded_is_named(scorer):
         scorer.score([("broken", b"not a picture")])
 
 
-def test_the_next_round_goes_on_from_the_weights_with_the_hard_negatives(trained):
-    hard = next(key for key in trained.store.keys("records") if "train-00001" in key)
-    mining = Mining(
-        number=1,
-        inputs="mining",
-        threshold=0.5,
-        scored=48,
-        fooled=24,
-        hard=(hard,),
-        hard_images=24,
-        negatives=tuple(key for key in trained.store.keys("records") if "train-" in key),
-        review=(),
-        scores="",
-    )
-    trained.store.write(names.mining_marker(1), encode(mining))
-    task = prepare(trained.store, trained.dataset, 2, Access())
-    weights = list(task.config.train_input_reader.sample_from_datasets_weights)
-    assert weights == [35, 35, 7.5, 7.5, 15], "half of the negatives' share is the hard ones'"
-    value = train_round(trained.store, manifest(steps=10), 2, Access(), Silent())
-    assert value.measured_negative_percent == pytest.approx(30.0)
-    first = trained.round.losses[0].classification
-    assert value.losses[0].classification < first / 2, "it begins where round 1 ended"
-
-
 def test_a_start_from_a_given_checkpoint_takes_the_network_and_not_the_heads(trained, scorer, tmp_path):
     import tensorflow as tf
 
@@ -203,45 +181,47 @@ from negset_jobs.access import Access
 from negset_jobs.progress import Silent
 from negset_jobs.store import Store
 from negset_jobs.training.stage import train_round
-from tests.local.training_data import manifest
+from tests.local.training_data import manifest, step
 class Progress(Silent):
     def start(self, stage, total, unit): print(stage, flush=True)
-train_round(Store(sys.argv[1]), manifest(steps=1_000_000, baseline=True), 0, Access(), Progress())
+dataset = manifest(steps=1_000_000, comparisons=["NoNegatives"])
+train_round(Store(sys.argv[1]), dataset, step(dataset, 2, "NoNegatives"), Access(), Progress())
 """
 
 
-def test_a_killed_baseline_goes_on_and_a_terminated_one_saves_first(tmp_path):
+def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_first(tmp_path):
     """One round in three attempts: killed without warning, terminated, finished."""
     store = Store(str(tmp_path / "revision"))
     make_revision(store)
-    endless, finite = manifest(steps=1_000_000), manifest(steps=1_000_000)
-    inputs = round_inputs(store, endless, 0, Access())
+    endless = manifest(steps=1_000_000, comparisons=["NoNegatives"])
+    last = step(endless, 2, names.NO_NEGATIVES)
+    folder, inputs = names.round_checkpoints(2, names.NO_NEGATIVES), round_inputs(store, endless, last, Access())
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     process = subprocess.Popen([sys.executable, "-c", KILLED, store.url], cwd=root)
     try:
         deadline = time.monotonic() + 600
-        while not (saved := checkpoints.complete(store, names.round_checkpoints(0), inputs)):
+        while not (saved := checkpoints.complete(store, folder, inputs)):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.2)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    saved = checkpoints.complete(store, names.round_checkpoints(0), inputs)
+    saved = checkpoints.complete(store, folder, inputs)
     killed_after = saved[-1].step
-    assert not store.exists(names.round_marker(0))
+    assert not store.exists(last.marker)
 
     progress = Watched(lambda done: os.kill(os.getpid(), signal.SIGTERM) if done >= 3 else None)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted, match="the next run goes on from there"):
-        train_round(store, finite, 0, Access(), progress)
+        train_round(store, endless, last, Access(), progress)
     assert signal.getsignal(signal.SIGTERM) == before
-    assert progress.stages == [("Training", 1_000_000 - killed_after, "steps")], "it went on from the killed attempt's last checkpoint"
-    last = checkpoints.complete(store, names.round_checkpoints(0), inputs)[-1]
-    assert last.step == killed_after + progress.done, "every step made before the signal is saved"
-    assert last.pictures == 8 * last.step
-    assert last.blanks == 0, "the baseline sees no negative"
-    assert not store.exists(names.round_marker(0))
+    assert progress.stages == [("Training", 2_000_000 - killed_after, "steps")], "it went on from the killed attempt's last checkpoint"
+    newest = checkpoints.complete(store, folder, inputs)[-1]
+    assert newest.step == killed_after + progress.done, "every step made before the signal is saved"
+    assert newest.pictures == 8 * newest.step
+    assert newest.blanks == 0, "it sees no negative"
+    assert not store.exists(last.marker)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +248,7 @@ def test_what_the_api_refuses_is_wrong_input(tmp_path, before, after, message):
     text = config.preset("ssd-mobilenet-v2-tiny-96").decode()
     assert before in text
     own.write_text(text.replace(before, after))
+    dataset = manifest(steps=1, pipelineConfig={"url": str(own)})
     with pytest.raises(InvalidInput, match=message):
-        train_round(store, manifest(steps=1, pipelineConfig={"url": str(own)}), 1, Access(), Silent())
+        train_round(store, dataset, step(dataset, 1), Access(), Silent())
     assert not store.exists(names.round_marker(1))

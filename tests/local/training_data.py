@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageDraw
 
-from negset_api import names
+from negset_api import names, stages
 from negset_api.spec import NegativeDataset
 from negset_api.values import Box, Positives, Records, encode
 from negset_jobs.positives.label_map import write_label_map
@@ -60,8 +60,8 @@ def write_shard(store, key, count, *, positive, seed):
     return key
 
 
-def make_revision(store: Store) -> None:
-    """Everything that a training round reads."""
+def make_revision(store: Store, *, pool: int = 0) -> None:
+    """Everything that a training round reads; `pool` shards of `TRAIN` negatives wait in the pool."""
     files, images = {}, {names.TRAIN: TRAIN_FILES * TRAIN, names.HELD_OUT: HELD_OUT}
     for folder, positive, seed in ((names.POSITIVES_FOLDER, True, 0), (names.RECORDS_FOLDER, False, 100)):
         train = [names.shard(names.TRAIN, index, TRAIN_FILES) for index in range(TRAIN_FILES)]
@@ -74,6 +74,11 @@ def make_revision(store: Store) -> None:
                 write_shard(store, f"{folder}/{names.shard(names.HELD_OUT, 0, 1)}.tfrecord", HELD_OUT, positive=positive, seed=seed + 50),
             ),
         }
+    waiting = [f"{names.RECORDS_FOLDER}/{names.shard(names.POOL, index, pool)}.tfrecord" for index in range(pool)]
+    for index, key in enumerate(waiting):
+        write_shard(store, key, TRAIN, positive=False, seed=200 + index)
+    if pool:
+        files[names.RECORDS_FOLDER][names.POOL] = tuple(waiting)
     store.write(names.LABEL_MAP, write_label_map(["disc"]))
     records = Records(
         inputs="records",
@@ -82,7 +87,7 @@ def make_revision(store: Store) -> None:
         bytes=0,
         outcomes={},
         files=files[names.RECORDS_FOLDER],
-        images=images,
+        images=images | ({names.POOL: pool * TRAIN} if pool else {}),
         manifest=names.MANIFEST,
     )
     positives = Positives(
@@ -110,3 +115,9 @@ def manifest(**training) -> NegativeDataset:
         "training": training,
     }
     return msgspec.convert({"metadata": {"name": "shapes"}, "spec": spec}, NegativeDataset)
+
+
+def step(dataset: NegativeDataset, number: int, arm: str = names.MINED) -> stages.Step:
+    """The step that trains a round of an arm."""
+    (found,) = (each for each in stages.training_steps(dataset.spec) if (each.round, each.arm) == (number, arm))
+    return found

@@ -16,7 +16,8 @@ from negset_jobs.mining.scoring import as_picture, load_model
 from negset_jobs.records.framing import read_records
 from negset_jobs.store import Store
 
-DATASET = manifest(steps=10, workers=2, hardNegativeMining={"rounds": 2, "hardPercent": 25, "reviewAbovePercent": 100})
+MINING = {"rounds": 2, "hardPercent": 25, "reviewAbovePercent": 100}
+DATASET = manifest(steps=10, workers=2, hardNegativeMining=MINING, comparisons=["RandomNegatives"])
 SCORES = "expected.json"
 
 
@@ -49,8 +50,12 @@ def make_round(store):
     tf.train.Checkpoint(model=model).save(store.location(f"{names.round_checkpoints(1)}/ckpt"))
     return Round(
         number=1,
+        arm=names.MINED,
         inputs="round",
-        steps=0,
+        steps=10,
+        total_steps=10,
+        negatives=1,
+        detections="",
         seed=0,
         negative_percent=30,
         measured_negative_percent=30,
@@ -79,7 +84,8 @@ if __name__ == "__main__":
     store = Store(sys.argv[1])
     made = make_round(store)
     model = load_model(store, made, ("disc",))
-    scores = {image.image_id: image.score for image in model.score(list(pictures(store, names.TRAIN)))}
+    splits = decode(store.read(names.RECORDS), Records).files.keys() - {names.HELD_OUT}
+    scores = {image.image_id: image.score for split in splits for image in model.score(list(pictures(store, split)))}
     store.write(SCORES, json.dumps(scores).encode())
     measured = msgspec.structs.replace(made.measurement, threshold=sorted(scores.values())[len(scores) // 2])
     store.write(names.round_marker(1), encode(msgspec.structs.replace(made, measurement=measured)))

@@ -1,8 +1,8 @@
 """Makes the demo's data set: pictures of shapes, and annotations in COCO's instances format whose truth is known.
 
-The object is a red disc. Red squares, red triangles and blue discs look like it, and a detector that never saw them without a disc beside them fires on
-them. As in data sets from the web, a few discs were never annotated, a few links are dead, and a few lead to a page instead of a picture; `Truth` says
-which.
+The object is a red disc. Red squares, red triangles and blue discs look like it, and a detector that never saw them without a disc beside them fires on them. Discs of other warm colours look most like it
+and are rare, so few of them are among negatives drawn at random: mining has to find them. As in datasets from the web, a few discs were never annotated, a few links are dead, and a few lead to a
+page instead of an image; `Truth` says which.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from negset_jobs.demo.server import USUAL_URL
 
 OBJECT: Final = "disc"
 DISTRACTORS: Final = ("square", "triangle", "blue disc")
+LOOK_ALIKES: Final = ("orange disc", "maroon disc", "magenta disc")
 ANNOTATIONS: Final = "annotations/instances_demo.json"
 PICTURES: Final = "pictures"
 
-_CATEGORY_IDS: Final = {name: index for index, name in enumerate((OBJECT, *DISTRACTORS), start=1)}
+_CATEGORY_IDS: Final = {name: index for index, name in enumerate((OBJECT, *DISTRACTORS, *LOOK_ALIKES), start=1)}
 _SIZES: Final = ((128, 128), (144, 128), (128, 144))
 _LICENSES: Final = (
     {"id": 1, "name": "CC0 1.0 Universal", "url": "https://creativecommons.org/publicdomain/zero/1.0/"},
@@ -36,9 +37,10 @@ _NOT_A_PICTURE: Final = b"<!doctype html><title>Moved</title><p>This picture has
 _CROWDS = 20  # pictures with an object whose only annotation of it is a crowd region
 _MIXED = 40  # pictures with an object and distractors: the more of them, the more a detector learns from positives alone
 _PLAIN = 80  # pictures without any shape
-_FORGOTTEN = 12  # pictures with an object that nobody annotated
-_DEAD = 8  # pictures that the server does not have
-_MOVED = 4  # pictures in whose place the server has a page
+_LOOK_ALIKES = 40  # pictures with what looks most like the object
+_FORGOTTEN = 2  # pictures with an object that nobody annotated
+_DEAD = 3  # pictures that the server does not have
+_MOVED = 2  # pictures in whose place the server has a page
 
 
 class Truth(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +54,7 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
     with_object: tuple[int, ...]
     without_object: tuple[int, ...]
     crowds: tuple[int, ...]
+    look_alikes: tuple[int, ...]
     forgotten: tuple[int, ...]
     dead: tuple[int, ...]
     moved: tuple[int, ...]
@@ -68,7 +71,7 @@ class _Scene(msgspec.Struct, frozen=True):
     crowd: bool = False
 
 
-def make(folder: str, *, seed: int = 0, base_url: str = USUAL_URL, with_object: int = 350, without_object: int = 500) -> Truth:
+def make(folder: str, *, seed: int = 0, base_url: str = USUAL_URL, with_object: int = 350, without_object: int = 2000) -> Truth:
     """Writes the pictures and one annotation file below `folder`, which a web server at `base_url` serves. The same arguments give the same bytes."""
     kinds = _kinds(with_object, without_object)
     order = np.random.default_rng([seed, 0]).permutation(len(kinds))
@@ -89,8 +92,9 @@ def make(folder: str, *, seed: int = 0, base_url: str = USUAL_URL, with_object: 
     return Truth(
         annotations=annotations,
         with_object=_ids(ids, "discs", "mixed", "crowd"),
-        without_object=_ids(ids, "distractors", "plain", "forgotten", "dead", "moved"),
+        without_object=_ids(ids, "distractors", "plain", "look-alikes", "forgotten", "dead", "moved"),
         crowds=_ids(ids, "crowd"),
+        look_alikes=_ids(ids, "look-alikes"),
         forgotten=_ids(ids, "forgotten"),
         dead=_ids(ids, "dead"),
         moved=_ids(ids, "moved"),
@@ -110,6 +114,7 @@ def _kinds(with_object: int, without_object: int) -> list[str]:
     positives = {"crowd": share(with_object, _CROWDS), "mixed": share(with_object, _MIXED)}
     negatives = {
         "plain": share(without_object, _PLAIN),
+        "look-alikes": share(without_object, _LOOK_ALIKES),
         "forgotten": share(without_object, _FORGOTTEN),
         "dead": share(without_object, _DEAD),
         "moved": share(without_object, _MOVED),
@@ -132,6 +137,8 @@ def _compose(kind: str, image_id: int, random: np.random.Generator) -> _Scene:
             wanted = [OBJECT, *random.choice(DISTRACTORS, min(few, 2)).tolist()]
         case "plain":
             wanted = []
+        case "look-alikes":
+            wanted = [str(random.choice(LOOK_ALIKES))] * few
         case "forgotten":
             wanted = [OBJECT, *random.choice(DISTRACTORS, 1).tolist()]
         case _:

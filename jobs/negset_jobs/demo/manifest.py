@@ -10,7 +10,7 @@ from negset_jobs.demo.dataset import ANNOTATIONS, OBJECT, PICTURES
 NAME: Final = "demo"
 
 
-def manifest(base_url: str, output: str, *, count: int = 400, steps: int = 500, seed: int = 0) -> dict[str, Any]:
+def manifest(base_url: str, output: str, *, count: int = 1900, steps: int = 300, seed: int = 0) -> dict[str, Any]:
     """A NegativeDataset over the data set that is served at `base_url`, as YAML would give it.
 
     The held-out shares make the two sets that measure about as large as in the measurements that chose this model and its mining: of 400 negatives and about
@@ -24,7 +24,7 @@ def manifest(base_url: str, output: str, *, count: int = 400, steps: int = 500, 
         "spec": {
             "source": {"coco": source},
             "excludeClasses": [OBJECT],
-            "selection": {"count": count, "seed": seed, "strategy": "Stratified"},
+            "selection": {"count": count, "seed": seed, "strategy": "Random"},
             "output": {"url": output, "formats": ["TFRecord", "YOLO", "COCO"]},
             "positives": {"coco": dict(source), "heldOutPercent": 40},
             "training": {
@@ -33,7 +33,7 @@ def manifest(base_url: str, output: str, *, count: int = 400, steps: int = 500, 
                 "seed": seed,
                 "negativePercent": 30,
                 "heldOutPercent": 40,
-                "hardNegativeMining": {"negativesPerPositive": 3, "minNegativesPerImage": 8, "rounds": 2},
+                "hardNegativeMining": {"negativesPerPositive": 3, "minNegativesPerImage": 8, "rounds": 2, "firstRoundPercent": 25, "hardPercent": 10},
                 "comparisons": ["NoNegatives", "RandomNegatives"],
                 "recallPercent": 80,
             },

@@ -102,6 +102,15 @@ def test_a_disc_is_red_where_its_annotation_says_and_a_forgotten_one_is_there_wi
         assert (reddish(image_id) & ~annotated).sum() > 200
 
 
+def test_look_alikes_are_rare_annotated_and_among_the_images_without_the_object(tmp_path):
+    truth = dataset.make(str(tmp_path), seed=1, base_url=BASE_URL, with_object=10, without_object=300)
+    coco = COCO(truth.annotations)
+    shown = [set(coco.getImgIds(catIds=coco.getCatIds([name]))) for name in dataset.LOOK_ALIKES]
+    assert all(shown)
+    assert set.union(*shown) == set(truth.look_alikes) <= set(truth.without_object)
+    assert len(truth.look_alikes) == 12
+
+
 def test_every_licence_and_class_of_the_file_is_used(made):
     _, _, coco = made
     assert {image["license"] for image in coco.dataset["images"]} == {licence["id"] for licence in coco.dataset["licenses"]}

@@ -1,12 +1,12 @@
 """The demo's manifest is one that the API server would take."""
 
-from negset_api import validation
+from negset_api import names, validation
 from negset_jobs.demo.manifest import manifest
 
 
-def test_the_manifest_is_valid_and_asks_for_a_baseline():
+def test_the_manifest_is_valid_and_compares_mined_negatives_with_random_ones_and_with_none():
     dataset = validation.parse(manifest("http://127.0.0.1:1", "/tmp/out", count=7, steps=3))
-    assert dataset.spec.training.baseline
+    assert set(dataset.spec.training.comparisons) == {names.NO_NEGATIVES, names.RANDOM_NEGATIVES}
     assert dataset.spec.training.steps == 3
     assert dataset.spec.selection.count == 7
     assert dataset.spec.positives.coco.image_url == "http://127.0.0.1:1/pictures/{file_name}"

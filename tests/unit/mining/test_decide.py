@@ -6,7 +6,7 @@ import pytest
 
 from negset_api.errors import WorkFailed
 from negset_api.values import Detection, ScoredImage
-from negset_jobs.mining.decide import decide
+from negset_jobs.mining.decide import Rules, decide
 
 
 def image(name, *scores):
@@ -20,107 +20,132 @@ def ids(images):
     return [each.image_id for each in images]
 
 
-def many(count, score=0.1):
-    """Pictures that do not fool the model, so that percentages have something to be of."""
+def many(count, score=0.01):
+    """Images below the floor, so that percentages have something to be of."""
     return [image(f"quiet-{number}", score) for number in range(count)]
 
 
-CASES = {
-    "the highest scores at or above the threshold are hard, best first": (
+def rules(**options):
+    return Rules(**{"threshold": 0.5, "hard_percent": 20, "review_above_percent": 90, **options})
+
+
+HARD = {
+    "the highest scores of the pool are hard, best first": (
         [image("a", 0.5), image("b", 0.7, 0.2), image("c", 0.49), image("d", 0.6)],
-        {"hard_percent": 100},
-        ["b", "d", "a"],
-        [],
+        {"hard_percent": 50},
+        ["b", "d"],
     ),
-    "at most hard_percent of all scored pictures are hard": (
+    "a score below the threshold is hard too: a fitted model has few at it": ([*many(3), image("a", 0.2)], {"hard_percent": 100}, ["a"]),
+    "a score below the floor is not hard, however high it ranks": ([*many(3), image("a", 0.04)], {"hard_percent": 100}, []),
+    "a weak model's threshold is its floor": ([image("a", 0.04), image("b", 0.02)], {"threshold": 0.03, "hard_percent": 100}, ["a"]),
+    "at most hard_percent of the pool is hard": (
         [*many(6), image("a", 0.6), image("b", 0.7), image("c", 0.8), image("d", 0.65)],
-        {"hard_percent": 20},
+        {},
         ["c", "b"],
-        [],
     ),
-    "one picture is hard where the percentage of a small set would round to none": (
+    "one image is hard where the percentage of a small pool would round to none": (
         [image("a", 0.6), image("b", 0.7)],
         {"hard_percent": 10},
         ["b"],
-        [],
     ),
-    "nothing is hard where nothing fools the model": (many(10, 0.3), {}, [], []),
-    "a picture without detections is never hard, not even at threshold 0": (
+    "an image without detections is never hard, not even at threshold 0": (
         [image("a"), image("b", 0.01)],
         {"threshold": 0.0, "hard_percent": 100},
         ["b"],
-        [],
     ),
-    "a picture the model is sure of is for review and not hard": (
-        [*many(9), image("a", 0.95), image("b", 0.6)],
-        {"hard_percent": 50},
-        ["b"],
+    "an image of the pool that the model is sure of is hard and not for review: it was never trained on": (
+        [*many(9), image("a", 0.99)],
+        {},
         ["a"],
     ),
-    "a score exactly at the bound is for review": ([*many(9), image("a", 0.9)], {}, [], ["a"]),
-    "the review asks for the threshold too": ([*many(9), image("a", 0.95)], {"threshold": 0.97}, [], []),
-    "100 percent switches the review off, even for a score of 1": ([*many(9), image("a", 1.0)], {"review_above_percent": 100}, ["a"], []),
-    "where more than a tenth would be for review, the model is undertrained and none is": (
-        [*many(7), image("a", 0.95), image("b", 0.96), image("c", 0.97)],
-        {"hard_percent": 50},
-        ["c", "b", "a"],
-        [],
-    ),
-    "one picture may always be for review, however small the set": ([*many(3), image("a", 0.95)], {}, [], ["a"]),
-    "a picture that was under review stays there although it no longer fools the model": (
-        [*many(9), image("a", 0.2)],
-        {"carried": [image("a", 0.93)]},
-        [],
-        ["a"],
-    ),
-    "a picture that was under review stays there where the model is undertrained": (
-        [*many(6), image("a", 0.95), image("b", 0.96), image("c", 0.97), image("d", 0.98)],
-        {"carried": [image("a", 0.93)], "hard_percent": 50},
-        ["d", "c", "b"],
-        ["a"],
-    ),
-    "equal scores are ordered by id": ([*many(7), image("c", 0.6), image("a", 0.6), image("b", 0.6)], {"hard_percent": 20}, ["a", "b"], []),
+    "equal scores are ordered by id": ([*many(7), image("c", 0.6), image("a", 0.6), image("b", 0.6)], {}, ["a", "b"]),
+    "nothing is hard where the model is right about everything": (many(10), {}, []),
 }
 
 
-@pytest.mark.parametrize(("scored", "options", "hard", "review"), CASES.values(), ids=CASES)
-def test_decision(scored, options, hard, review):
-    settings = {"threshold": 0.5, "hard_percent": 20, "review_above_percent": 90, **options}
-    decision = decide(scored, **settings)
+@pytest.mark.parametrize(("pool", "options", "hard"), HARD.values(), ids=HARD)
+def test_what_is_hard(pool, options, hard):
+    trained_on = [image("known", 0.8), *many(9)]
+    decision = decide(pool, trained_on, rules(**options))
     assert ids(decision.hard) == hard
-    assert ids(decision.review) == review
-    shuffled = random.Random(0).sample(scored, len(scored))
-    assert decide(shuffled, **settings) == decision
+    assert decision.review == ()
+    shuffled = random.Random(0).sample(pool, len(pool))
+    assert decide(shuffled, trained_on, rules(**options)) == decision
 
 
-def test_fooled_counts_hard_and_reviewed_pictures_and_those_beyond_the_percentage():
-    scored = [*many(6), image("a", 0.95), image("b", 0.6), image("c", 0.7), image("d", 0.8)]
-    decision = decide(scored, threshold=0.5, hard_percent=20, review_above_percent=90)
-    assert decision.fooled == 4
-    assert (len(decision.hard), len(decision.review), decision.review_declined) == (2, 1, 0)
+REVIEW = {
+    "an image that was trained on and that the model is still sure of is for review": ([*many(9), image("a", 0.95)], {}, ["a"]),
+    "a score exactly at the bound is for review": ([*many(9), image("a", 0.9)], {}, ["a"]),
+    "the review asks for the threshold too": ([*many(9), image("a", 0.95)], {"threshold": 0.97}, []),
+    "100 percent switches the review off, even for a score of 1": ([*many(9), image("a", 1.0)], {"review_above_percent": 100}, []),
+    "an image that a person has confirmed is not listed again": (
+        [*many(19), image("a", 0.95), image("b", 0.96)],
+        {"confirmed": frozenset({"a"})},
+        ["b"],
+    ),
+    "where more than a tenth would be for review, the model is undertrained and none is": (
+        [*many(7), image("a", 0.95), image("b", 0.96), image("c", 0.97)],
+        {},
+        [],
+    ),
+    "one image may always be for review, however small the set": ([*many(3), image("a", 0.95)], {}, ["a"]),
+}
+
+
+@pytest.mark.parametrize(("trained_on", "options", "review"), REVIEW.values(), ids=REVIEW)
+def test_what_is_for_review(trained_on, options, review):
+    assert ids(decide(many(5), trained_on, rules(**options)).review) == review
+
+
+CARRIED = {
+    "an image that was under review stays there although it no longer fools the model": ([*many(9), image("a", 0.2)], {}, ["a"]),
+    "an image that was under review stays there where the model is undertrained": (
+        [*many(6), image("a", 0.95), image("b", 0.96), image("c", 0.97), image("d", 0.98)],
+        {},
+        ["a"],
+    ),
+    "an image that was under review comes back once a person has confirmed it": (
+        [*many(9), image("a", 0.2)],
+        {"confirmed": frozenset({"a"})},
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize(("trained_on", "options", "review"), CARRIED.values(), ids=CARRIED)
+def test_what_stays_under_review(trained_on, options, review):
+    assert ids(decide(many(5), trained_on, rules(**options), carried=[image("a", 0.93)]).review) == review
+
+
+def test_without_a_pool_the_hard_negatives_are_among_those_trained_on_and_not_those_under_review():
+    decision = decide([], [*many(9), image("a", 0.95), image("b", 0.6), image("c", 0.7)], rules(hard_percent=10))
+    assert (ids(decision.hard), ids(decision.review), decision.fooled) == (["c"], ["a"], 3)
+
+
+def test_fooled_counts_what_reaches_the_threshold_in_the_pool():
+    pool = [*many(6), image("a", 0.5), image("b", 0.6), image("c", 0.49)]
+    decision = decide(pool, [image("known", 0.8)], rules())
+    assert (decision.fooled, len(decision.hard)) == (2, 1)
 
 
 def test_a_declined_review_says_how_many_it_was_about():
-    decision = decide([image(str(n), 0.99) for n in range(5)], threshold=0.5, hard_percent=20, review_above_percent=90)
-    assert decision.review_declined == 5
-    assert ids(decision.hard) == ["0"]
+    decision = decide(many(5), [image(str(n), 0.99) for n in range(5)], rules())
+    assert (decision.review, decision.review_declined) == ((), 5)
 
 
-def test_a_reviewed_picture_shows_the_detections_that_were_surest():
-    (earlier,) = decide(
-        [*many(9), image("a", 0.2)], threshold=0.5, hard_percent=20, review_above_percent=90, carried=[image("a", 0.93)]
-    ).review
-    (later,) = decide(
-        [*many(9), image("a", 0.99)], threshold=0.5, hard_percent=20, review_above_percent=90, carried=[image("a", 0.93)]
-    ).review
+def test_a_reviewed_image_shows_the_detections_that_were_surest():
+    (earlier,) = decide([], [*many(9), image("a", 0.2)], rules(), carried=[image("a", 0.93)]).review
+    (later,) = decide([], [*many(9), image("a", 0.99)], rules(), carried=[image("a", 0.93)]).review
     assert (earlier.score, later.score) == (0.93, 0.99)
 
 
-def test_scores_that_are_not_numbers_are_refused():
+@pytest.mark.parametrize("side", ["pool", "trained on"])
+def test_scores_that_are_not_numbers_are_refused(side):
+    wrong = [image("a", float("nan"))]
     with pytest.raises(WorkFailed, match="has diverged"):
-        decide([image("a", float("nan"))], threshold=0.5, hard_percent=20, review_above_percent=90)
+        decide(wrong if side == "pool" else [], wrong if side == "trained on" else [], rules())
 
 
-def test_no_scored_pictures_give_an_empty_decision():
-    decision = decide([], threshold=0.5, hard_percent=20, review_above_percent=90)
+def test_no_scored_images_give_an_empty_decision():
+    decision = decide([], [], rules())
     assert (decision.hard, decision.review, decision.fooled) == ((), (), 0)

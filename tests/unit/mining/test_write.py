@@ -5,11 +5,11 @@ import io
 import pytest
 
 from negset_api.values import Detection, ScoredImage
-from negset_jobs.mining.decide import decide
+from negset_jobs.mining.decide import Rules, decide
 from negset_jobs.mining.scoring import as_picture, trim
 from negset_jobs.mining.stage import by_shard
 from negset_jobs.mining.tables import score_table
-from negset_jobs.mining.write import MOST_FILES, write_hard, write_without
+from negset_jobs.mining.write import MOST_FILES, ids_in, write_added, write_without
 from negset_jobs.records.example import encode_example
 from negset_jobs.records.framing import read_records, write_record
 from negset_jobs.store import Store
@@ -53,7 +53,7 @@ FIRST, SECOND = "records/train-00000-of-00002.aaaaaaaa.tfrecord", "records/train
 
 
 def test_hard_records_are_copied_byte_for_byte_into_as_many_files_as_shards(store):
-    keys = write_hard(store, {FIRST: {"d", "a"}, SECOND: {"f"}}, folder="training/round-1/hard", at_least=1)
+    keys = write_added(store, {FIRST: {"d", "a"}, SECOND: {"f"}}, folder="training/round-1/hard", at_least=1)
     assert [ids(store, key) for key in keys] == [["a", "f"], ["d"]]
     expected = io.BytesIO()
     write_record(expected, record("d"))
@@ -71,7 +71,7 @@ def test_hard_records_are_copied_byte_for_byte_into_as_many_files_as_shards(stor
     ],
 )
 def test_number_of_hard_files(store, wanted, at_least, files):
-    assert len(write_hard(store, wanted, folder="hard", at_least=at_least)) == files
+    assert len(write_added(store, wanted, folder="training/round-1/hard", at_least=at_least)) == files
     assert MOST_FILES > 4
 
 
@@ -96,7 +96,9 @@ def test_a_shard_of_which_nothing_is_left_is_left_out(store):
 
 def test_writing_twice_gives_the_same_keys(store):
     wanted = {FIRST: {"a", "c"}, SECOND: {"g"}}
-    assert write_hard(store, wanted, folder="hard", at_least=2) == write_hard(store, wanted, folder="hard", at_least=2)
+    assert write_added(store, wanted, folder="training/round-1/hard", at_least=2) == write_added(
+        store, wanted, folder="training/round-1/hard", at_least=2
+    )
 
 
 def scored(name, *scores):
@@ -107,7 +109,7 @@ def scored(name, *scores):
 
 def test_pictures_are_grouped_by_the_shard_that_holds_them():
     held = {"one": (scored("a", 0.5), scored("b", 0.5)), "two": (scored("c", 0.5),), "three": (scored("d", 0.5),)}
-    assert by_shard(held, [scored("c", 0.5), scored("a", 0.5)]) == {"one": {"a"}, "two": {"c"}}
+    assert by_shard(held, ["c", "a"]) == {"one": {"a"}, "two": {"c"}}
 
 
 def test_trimming_keeps_the_best_detection_and_those_that_reach_the_threshold():
@@ -119,13 +121,21 @@ def test_trimming_keeps_the_best_detection_and_those_that_reach_the_threshold():
 def test_the_table_has_a_row_per_picture_and_the_same_bytes_each_time():
     from pyarrow import parquet
 
-    images = [scored("quiet", 0.1), scored("none"), scored("sure", 0.95, 0.6, 0.2), scored("hard", 0.7)]
-    decision = decide(images, threshold=0.5, hard_percent=50, review_above_percent=90)
-    data = score_table(images, decision, 0.5)
-    assert data == score_table(images[::-1], decision, 0.5)
+    pool, trained_on = [scored("quiet", 0.1), scored("none"), scored("hard", 0.7)], [scored("sure", 0.95, 0.6, 0.2)]
+    decision = decide(pool, trained_on, Rules(threshold=0.5, hard_percent=33, review_above_percent=90))
+    data = score_table(pool, trained_on, decision, 0.5)
+    assert data == score_table(pool[::-1], trained_on, decision, 0.5)
+    none = {"fooled": False, "trained_on": False, "hard": False, "review": False}
     assert parquet.read_table(io.BytesIO(data)).to_pylist() == [
-        {"image_id": "sure", "score": 0.95, "detections": 2, "fooled": True, "hard": False, "review": True},
-        {"image_id": "hard", "score": 0.7, "detections": 1, "fooled": True, "hard": True, "review": False},
-        {"image_id": "quiet", "score": 0.1, "detections": 0, "fooled": False, "hard": False, "review": False},
-        {"image_id": "none", "score": 0.0, "detections": 0, "fooled": False, "hard": False, "review": False},
+        {"image_id": "sure", "score": 0.95, "detections": 2, **none, "fooled": True, "trained_on": True, "review": True},
+        {"image_id": "hard", "score": 0.7, "detections": 1, **none, "fooled": True, "hard": True},
+        {"image_id": "quiet", "score": 0.1, "detections": 0, **none},
+        {"image_id": "none", "score": 0.0, "detections": 0, **none},
     ]
+
+
+def test_what_was_written_is_known_by_its_ids(store):
+    keys = write_added(store, {FIRST: {"a", "c"}, SECOND: {"g"}}, folder="training/round-1/random", at_least=2)
+    assert ids_in(store, keys) == {"a", "c", "g"}
+    assert keys[0].startswith("training/round-1/random/random-00000-of-00002.")
+    assert ids_in(store, ()) == frozenset()

@@ -7,7 +7,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from negset_api.spec import CocoPositives, CocoSource, NegativeDatasetSpec, Output, PipelineConfig, Positives, Selection, Source, Training
+from negset_api.spec import (
+    CocoPositives,
+    CocoSource,
+    HardNegativeMining,
+    NegativeDatasetSpec,
+    Output,
+    PipelineConfig,
+    Positives,
+    Selection,
+    Source,
+    Training,
+)
 from negset_api.values import Plan
 from negset_jobs.selection.coco import Annotations, read_annotations
 from negset_jobs.selection.filters import Guarded
@@ -45,12 +56,18 @@ def read(document: Any, *, block: int = 512) -> Annotations:
 
 
 def spec(
-    exclude: Sequence[str] = ("person",), *, image_url: str = "{coco_url}", held_out: int | None = None, **selection: Any
+    exclude: Sequence[str] = ("person",),
+    *,
+    image_url: str = "{coco_url}",
+    held_out: int | None = None,
+    mining: HardNegativeMining = HardNegativeMining(rounds=1),  # noqa: B008 - it is frozen
+    **selection: Any,
 ) -> NegativeDatasetSpec:
-    """A spec; with `held_out`, one that trains."""
+    """A spec; with `held_out`, one that trains, in one round and so without a pool unless `mining` says otherwise."""
+    preset = PipelineConfig(preset="ssd-mobilenet-v2-320")
     training = {
         "positives": Positives(coco=CocoPositives(annotations="positives.json")),
-        "training": Training(pipeline_config=PipelineConfig(preset="ssd-mobilenet-v2-320"), steps=1, held_out_percent=held_out or 1),
+        "training": Training(pipeline_config=preset, steps=1, held_out_percent=held_out or 1, hard_negative_mining=mining),
     }
     return NegativeDatasetSpec(
         source=Source(coco=CocoSource(annotations="file.json", image_url=image_url)),

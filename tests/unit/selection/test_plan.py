@@ -8,6 +8,7 @@ import pytest
 from tests.unit.selection.files import CLASSES, coco, plan, read, spec
 
 from negset_api.errors import InvalidInput
+from negset_api.spec import HardNegativeMining
 from negset_api.values import License, Plan, decode, encode
 from negset_jobs.selection.filters import Guarded
 from negset_jobs.selection.plan import BYTES_PER_IMAGE
@@ -305,6 +306,37 @@ def test_neither_side_is_ever_empty(percent, count, seed):
     assert sides["heldout"]
 
 
+def test_round_1_trains_on_a_share_of_the_training_negatives_and_the_rest_is_the_pool():
+    value = subsets(plan(crowded(4000), spec(count=2000, held_out=20, mining=HardNegativeMining(first_round_percent=25))))
+    assert sorted(value["train"] + value["pool"] + value["heldout"]) == sorted(plan(crowded(4000), spec(count=2000)).image_ids)
+    assert 340 < len(value["train"]) < 460  # a quarter of 1600, standard deviation 17
+    assert value["heldout"] == subsets(plan(crowded(4000), spec(count=2000, held_out=20)))["heldout"], "what measures stays the same"
+
+
+def test_an_image_stays_in_round_1_or_in_the_pool_when_the_set_grows_and_when_round_1_takes_more():
+    document = crowded(4000)
+    small, large = (subsets(plan(document, spec(count=count, held_out=20, mining=HardNegativeMining()))) for count in (300, 1900))
+    for split in ("train", "pool", "heldout"):
+        assert large[split][: len(small[split])] == small[split]
+    more = subsets(plan(document, spec(count=300, held_out=20, mining=HardNegativeMining(first_round_percent=80))))
+    assert set(small["train"]) < set(more["train"])
+
+
+@pytest.mark.parametrize(
+    ("count", "mining"),
+    [
+        pytest.param(12, HardNegativeMining(), id="too few images for both"),
+        pytest.param(300, HardNegativeMining(first_round_percent=100), id="round 1 takes all"),
+        pytest.param(300, HardNegativeMining(first_round_percent=1), id="too few for round 1"),
+        pytest.param(300, HardNegativeMining(rounds=1), id="one round mines nothing"),
+    ],
+)
+def test_without_a_pool_round_1_trains_on_every_negative_that_is_not_held_out(count, mining):
+    value = subsets(plan(crowded(1000), spec(count=count, held_out=20, mining=mining)))
+    assert value.keys() == {"train", "heldout"}
+    assert len(value["train"]) + len(value["heldout"]) == count
+
+
 def test_the_inputs_change_with_what_decides_the_plan_and_with_nothing_else():
     document = coco({1: [], 2: ["dog"], 3: ["person"]})
     base = plan(document, spec(count=2)).inputs
@@ -314,6 +346,7 @@ def test_the_inputs_change_with_what_decides_the_plan_and_with_nothing_else():
         plan(document, spec(count=1)),
         plan(document, spec(count=2, seed=1)),
         plan(document, spec(count=2, held_out=20)),
+        plan(document, spec(count=2, held_out=20, mining=HardNegativeMining(first_round_percent=30))),
         plan(document, spec(["cat"], count=2)),
         plan(document, spec(count=2, image_url="s3://b/{file_name}")),
         plan(coco({1: [], 2: ["cat"], 3: ["person"]}), spec(count=2)),

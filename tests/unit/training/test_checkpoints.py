@@ -27,7 +27,7 @@ def uploader(store, tmp_path, inputs="digest"):
     events = tmp_path / "events"
     events.mkdir(exist_ok=True)
     (events / "events.out.tfevents.1").write_text("events")
-    return Uploader(store, 1, inputs, events=str(events))
+    return Uploader(store, 1, names.MINED, inputs, events=str(events))
 
 
 def test_the_newest_three_stay_and_can_be_fetched(store, tmp_path):

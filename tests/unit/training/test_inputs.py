@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.values import Mining, Positives, Records
 from negset_jobs.store import Store
@@ -11,7 +12,9 @@ from negset_jobs.training.inputs import HARD, NEGATIVE, POSITIVE, Inputs, choose
 
 
 def records(*files):
-    return Records(inputs="", planned=0, stored=0, bytes=0, outcomes={}, files={"train": files, "heldout": ("h",)}, images={}, manifest="")
+    return Records(
+        inputs="", planned=0, stored=0, bytes=0, outcomes={}, files={"train": files, "heldout": ("h",)}, images={"train": 7}, manifest=""
+    )
 
 
 def positives(*files):
@@ -19,39 +22,60 @@ def positives(*files):
     return Positives(inputs="", classes=("disc",), label_map="", files={"train": files, "heldout": ("h",)}, **counts)
 
 
-def mining(negatives=(), hard=()):
-    fields = {"threshold": 0.5, "scored": 0, "fooled": 0, "hard_images": 0, "review": (), "scores": ""}
-    return Mining(number=1, inputs="", negatives=negatives, hard=hard, **fields)
+def mining(negatives=(), hard=(), drawn=(), *, pool=100):
+    fields = {"threshold": 0.5, "floor": 0.05, "pool": pool, "trained_on": 40, "fooled": 0, "added": 0, "review": (), "scores": ""}
+    counts = {"hard_images": 10 * len(hard), "negative_images": 20 * len(negatives)}
+    return Mining(number=1, inputs="", negatives=negatives, hard=hard, random=drawn, **fields, **counts)
 
 
 @pytest.mark.parametrize(
-    ("number", "mined", "expected"),
+    ("arm", "mined", "expected"),
     [
-        pytest.param(0, None, Inputs(positives=("p",)), id="the baseline sees no negative"),
-        pytest.param(1, None, Inputs(positives=("p",), negatives=("n",)), id="the first round sees all negatives"),
+        pytest.param(names.NO_NEGATIVES, None, Inputs(positives=("p",)), id="the arm without negatives sees none"),
+        pytest.param(names.MINED, None, Inputs(positives=("p",), negatives=("n",), images=7), id="round 1 sees its part of the negatives"),
         pytest.param(
-            2,
-            mining(("kept",), ("hard",)),
-            Inputs(positives=("p",), negatives=("kept",), hard=("hard",)),
+            names.MINED,
+            mining(("kept",), ("hard",), ("drawn",)),
+            Inputs(positives=("p",), negatives=("kept",), hard=("hard",), images=30),
             id="a later round sees what the mining left, and the hard ones",
         ),
         pytest.param(
-            2, mining(("kept",)), Inputs(positives=("p",), negatives=("kept",)), id="a mining that found nothing hard leaves the negatives"
+            names.RANDOM_NEGATIVES,
+            mining(("kept",), ("hard",), ("drawn",)),
+            Inputs(positives=("p",), negatives=("kept",), hard=("drawn",), images=30),
+            id="the arm that compares sees random ones in place of the hard ones",
         ),
-        pytest.param(2, mining((), ("hard",)), Inputs(positives=("p",), negatives=("hard",)), id="hard negatives alone are the negatives"),
+        pytest.param(
+            names.MINED,
+            mining(("kept",), ("hard",), pool=0),
+            Inputs(positives=("p",), negatives=("kept",), hard=("hard",), images=20),
+            id="without a pool the hard ones are among the others and count once",
+        ),
+        pytest.param(
+            names.MINED,
+            mining(("kept",)),
+            Inputs(positives=("p",), negatives=("kept",), images=20),
+            id="a mining that found nothing hard leaves the negatives",
+        ),
+        pytest.param(
+            names.MINED,
+            mining((), ("hard",)),
+            Inputs(positives=("p",), negatives=("hard",), images=10),
+            id="hard negatives alone are the negatives",
+        ),
     ],
 )
-def test_what_a_round_trains_on(number, mined, expected):
-    assert choose(number, positives("p"), records("n"), mined) == expected
+def test_what_a_round_trains_on(arm, mined, expected):
+    assert choose(arm, positives("p"), records("n"), mined) == expected
 
 
 def test_an_empty_set_is_refused_since_it_would_be_waited_for_for_ever():
-    with pytest.raises(InvalidInput, match=r"spec\.positives: expected pictures"):
-        choose(1, positives(), records("n"), None)
+    with pytest.raises(InvalidInput, match=r"spec\.positives: expected images"):
+        choose(names.MINED, positives(), records("n"), None)
     with pytest.raises(InvalidInput, match=r"spec\.selection: expected negatives"):
-        choose(1, positives("p"), records(), None)
+        choose(names.MINED, positives("p"), records(), None)
     with pytest.raises(InvalidInput, match=r"up for review"):
-        choose(2, positives("p"), records("n"), mining())
+        choose(names.MINED, positives("p"), records("n"), mining())
 
 
 @given(percent=st.integers(1, 90), batch=st.integers(1, 64), skipped=st.integers(0, 500), hard=st.booleans())
