@@ -111,8 +111,9 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
 
 def _evidence(store: Store, rounds: Sequence[Round], positives: Positives | None, left_out: Collection[str]) -> tuple[Evidence, ...]:
     """What the rounds of the arm `Mined` and the last one of each other arm detect. Tables are read one after the other: as objects each is a hundred times as large as what is kept."""
-    ends = {each.arm: each for each in rounds}.values()
-    measured = [*(each for each in rounds if each.arm == names.MINED), *(each for each in ends if each.arm != names.MINED)]
+    ends = {each.arm: each for each in rounds}
+    compared = (ends[arm] for arm in (names.RANDOM_NEGATIVES, names.NO_NEGATIVES) if arm in ends)
+    measured = (*(each for each in rounds if each.arm == names.MINED), *compared)
     classes = positives.classes if positives is not None else ()
     found = tuple(evidence(each, detections.decode(store.read(each.detections)), classes=classes, leave_out=left_out) for each in measured)
     for each in found[1:]:

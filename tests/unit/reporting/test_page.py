@@ -133,7 +133,7 @@ def test_every_section_of_a_trained_dataset_is_there(facts):
         "117 120 31 0.05 27 27 4",
         'confirmedNegatives: ["57", "58", "59", "60"]',
         "report/detections-RandomNegatives.json",
-        "show no disc, spread evenly over what else they show with seed 0",
+        "show no disc, drawn at random with seed 0",
         "Of 850 pictures, 500 are and pass every filter; 400 of them were planned and 395 stored",
         "5 of 400 planned pictures (1.2 %) were not stored",
         "CC0 1.0 Universal",
@@ -215,7 +215,7 @@ def test_the_manifest_shows_what_was_given_and_not_what_is_default(facts):
     manifest = readable(facts.dataset)
     assert manifest["kind"] == "NegativeDataset"
     assert manifest["metadata"] == {"name": "demo"}
-    assert manifest["spec"]["training"]["steps"] == 500
+    assert manifest["spec"]["training"]["steps"] == facts.dataset.spec.training.steps
     assert "download" not in manifest["spec"]
     assert "workers" not in manifest["spec"]["training"]
 
