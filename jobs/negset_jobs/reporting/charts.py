@@ -24,7 +24,10 @@ LEARNING_RATE: Final = "learning rate"
 
 
 class Line(NamedTuple):
-    """What one arm logged, over all steps that its model has behind it; `starts` are the steps at which its rounds begin, but for the first."""
+    """What one arm logged, over all steps that its model has behind it.
+
+    `starts` are the steps at which its rounds begin, but for the first.
+    """
 
     arm: str
     points: tuple[LossPoint, ...]
@@ -84,7 +87,10 @@ def average_precision(evaluation: Evaluation) -> Chart:
 
 
 def lines(rounds: Sequence[Round]) -> tuple[Line, ...]:
-    """The logged points by arm, in the order in which the arms first appear; the steps of later rounds go on after the earlier ones'."""
+    """The logged points by arm, in the order in which the arms first appear.
+
+    The steps of later rounds go on after the earlier ones'.
+    """
     found: dict[str, list[Round]] = {}
     for each in rounds:
         if each.losses:
@@ -100,14 +106,17 @@ def lines(rounds: Sequence[Round]) -> tuple[Line, ...]:
 
 
 def logged(curves: Sequence[Line], part: str) -> Chart:
-    """One thing that was logged ("classification", "localization" or "total" loss, or the learning rate) by step, a line per arm; dotted where a round begins."""
+    """One thing that was logged by step, a line per arm, dotted where a round begins.
+
+    It is the "classification", "localization" or "total" loss, or the learning rate.
+    """
     rate = part == LEARNING_RATE
 
     def paint(axes: Axes, theme: Theme) -> None:
         for line in curves:
             steps, values = [point.step for point in line.points], _values(line, part)
             colour = theme.arm(line.arm)
-            # The arms share their schedule: the first is drawn broad, so that the others are seen on it.
+            # The arms share their schedule: the first is drawn broad, so that the others show on it.
             width = 1.8 if not rate else 3.6 - 1.2 * min(2, list(curves).index(line))
             if len(values) > _SMOOTHED and not rate:
                 axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)

@@ -1,4 +1,7 @@
-"""The held-out images and what each arm detects on them, in COCO's formats, for any tool that reads these (https://cocodataset.org/#format-results). Pure."""
+"""The held-out images and what each arm detects on them, in COCO's formats.
+
+Pure. Any tool reads these (https://cocodataset.org/#format-results).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from negset_api.values import ImageId
 from negset_jobs.reporting.evidence import Columns, Evidence
@@ -25,15 +29,22 @@ class HeldOutImage(msgspec.Struct, frozen=True):
 
 
 def images(model: Evidence, negatives: Mapping[str, HeldOutImage]) -> tuple[HeldOutImage, ...]:
-    """The held-out images, the positives first, in the order of the evidence. `negatives` are by id as text."""
+    """The held-out images, the positives first, in the order of the evidence.
+
+    `negatives` are by id as text.
+    """
     positives = (HeldOutImage(truth.image_id, truth.image_id, truth.width, truth.height) for truth in model.truths)
     return (*positives, *(negatives[name] for name in model.negative_ids))
 
 
 def numbered(held_out: Sequence[HeldOutImage]) -> Ids:
-    """The integer id of each image: its own, where that is an integer and no image before has it; otherwise the next that is free above all of these.
+    """The integer id of each image.
 
-    COCO's ids are integers. Positives and negatives may come from two sources that both have an image 17, and Pascal VOC has file names.
+    Its own, where that is an integer and no image before has it; otherwise the next that is
+    free above all of these.
+
+    COCO's ids are integers. Positives and negatives may come from two sources that both have an
+    image 17, and Pascal VOC has file names.
     """
     own = [_integer(image.image_id) for image in held_out]
     following = itertools.count(max([0, *(number for number in own if number is not None)]) + 1)
@@ -47,7 +58,11 @@ def numbered(held_out: Sequence[HeldOutImage]) -> Ids:
 
 
 def instances(model: Evidence, held_out: Sequence[HeldOutImage], ids: Ids) -> bytes:
-    """The held-out images in COCO's instances format. Negatives have no annotation. A difficult object is a crowd region, which is how COCO says that it counts neither way."""
+    """The held-out images in COCO's instances format.
+
+    Negatives have no annotation. A difficult object is a crowd region, which is how COCO says
+    that it counts neither way.
+    """
     positives = len(model.truths)
     entries = [
         {
@@ -82,19 +97,28 @@ def instances(model: Evidence, held_out: Sequence[HeldOutImage], ids: Ids) -> by
 def results(model: Evidence, held_out: Sequence[HeldOutImage], ids: Ids) -> bytes:
     """Every detection of a model in COCO's results format, an entry a line."""
     positives = len(model.truths)
-    lines = itertools.chain(
-        _lines(model.positives, held_out[:positives], ids[:positives]), _lines(model.negatives, held_out[positives:], ids[positives:])
+    entries = itertools.chain(
+        _entries(model.positives, held_out[:positives], ids[:positives]), _entries(model.negatives, held_out[positives:], ids[positives:])
     )
-    return b"[\n" + b",\n".join(lines) + b"\n]\n"
+    # No text of an entry has an end of line in it: they are numbers.
+    lines = msgspec.json.Encoder().encode_lines(entries).rstrip(b"\n").replace(b"\n", b",\n")
+    return b"[\n" + lines + b"\n]\n"
 
 
-def _lines(columns: Columns, held_out: Sequence[HeldOutImage], ids: Ids) -> Iterable[bytes]:
-    encoder = msgspec.json.Encoder()
-    rows = zip(columns.images.tolist(), columns.labels.tolist(), columns.boxes.tolist(), columns.scores.tolist(), strict=True)
-    for index, label, (ymin, xmin, ymax, xmax), score in rows:
-        width, height = held_out[index].width, held_out[index].height
-        box = [round(xmin * width, 2), round(ymin * height, 2), round((xmax - xmin) * width, 2), round((ymax - ymin) * height, 2)]
-        yield encoder.encode({"image_id": ids[index], "category_id": label + 1, "bbox": box, "score": round(score, 5)})
+class _Entry(msgspec.Struct):
+    image_id: int
+    category_id: int
+    bbox: list[float]
+    score: float
+
+
+def _entries(columns: Columns, held_out: Sequence[HeldOutImage], ids: Ids) -> Iterable[_Entry]:
+    sizes = np.array([(image.height, image.width) for image in held_out], np.float64).reshape(-1, 2)[columns.images]
+    corners = columns.boxes.astype(np.float64) * np.tile(sizes, 2)
+    boxes = np.column_stack([corners[:, 1], corners[:, 0], corners[:, 3] - corners[:, 1], corners[:, 2] - corners[:, 0]])
+    scores = columns.scores.astype(np.float64)
+    rows = (columns.images.tolist(), columns.labels.tolist(), boxes.round(2).tolist(), scores.round(5).tolist())
+    return (_Entry(ids[image], label + 1, box, score) for image, label, box, score in zip(*rows, strict=True))
 
 
 def _integer(image_id: ImageId) -> int | None:

@@ -29,7 +29,7 @@ def effect(facts: Facts, evaluation: Evaluation, report: Report) -> Section:
             "positive."
         )
     ]
-    if len(evaluation.rounds) + len(evaluation.arms) > 2:  # noqa: PLR2004 - one model is no comparison
+    if len(evaluation.rounds) > 1 or len(evaluation.arms) > 1:
         blocks.append(
             Charts(
                 (
@@ -121,7 +121,11 @@ def lies_on(report: Report) -> Section:
 
 
 def placed(each: Comparison) -> str:
-    """`With mined negatives, 42 % of 31 false positives lie on square, 20 % on triangle and 30 % on nothing annotated`; empty where it is not known."""
+    """One sentence on one arm; empty where it is not known.
+
+    For example `With mined negatives, 42 % of 31 false positives lie on square, 20 % on
+    triangle and 30 % on nothing annotated`.
+    """
     counts = each.false_positives_on
     if not counts:
         return ""

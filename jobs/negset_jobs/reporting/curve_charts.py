@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LEGEND_COLUMNS: Final = 2
-_LARGEST_RATE: Final = 3.0  # detections of hundredths in score make the curve longer than it is worth
+# Detections with scores of hundredths make the curve longer than it is worth.
+_LARGEST_RATE: Final = 3.0
 
 
 def froc(arms: Sequence[Judged]) -> Chart:
-    """False positives per held-out negative against recall, a curve per arm; the dots are the thresholds at which the arms are compared."""
+    """False positives per held-out negative against recall, a curve per arm.
+
+    The dots are the thresholds at which the arms are compared.
+    """
     drawn = [(each, curves.froc(each.model)) for each in arms]
     # Half a false positive stands for none, which a logarithmic axis has no place for.
     least = 0.5 / max(1, len(arms[0].model.negative_ids))
@@ -68,7 +72,11 @@ def precision_recall(arms: Sequence[Judged]) -> Chart:
 
 
 def scores(judged: Judged) -> Chart:
-    """How the scores of detections that find an object, and of the best detection on each negative, are spread; the line is the threshold."""
+    """How scores are spread.
+
+    Those of detections that find an object, and of the best detection on each negative; the
+    line is the threshold.
+    """
     counted = curves.histogram(judged.model)
     threshold = judged.model.threshold
 

@@ -25,14 +25,20 @@ class Curve(NamedTuple):
 
 
 class Histogram(NamedTuple):
-    """How many of each kind have a score in each of `BINS` equal parts of [0, 1]: detections that find an object, and each negative's best detection."""
+    """How many have a score in each of `BINS` equal parts of [0, 1].
+
+    Counted are detections that find an object, and the best detection on each negative.
+    """
 
     matches: npt.NDArray[np.int64]
     negatives: npt.NDArray[np.int64]
 
 
 def froc(model: Evidence) -> Curve:
-    """False positives per held-out negative (x) and recall (y) at each threshold at which another object is found, from 0, 0."""
+    """False positives per held-out negative (x) and recall (y).
+
+    It begins at 0, 0 and has a point for each threshold at which another object is found.
+    """
     hits = _falling(model.positives.scores[model.verdicts == HIT])
     fired = _falling(model.negatives.scores)
     rates = np.searchsorted(-fired, -hits, side="right") / max(1, len(model.negative_ids))
@@ -41,7 +47,11 @@ def froc(model: Evidence) -> Curve:
 
 
 def precision_recall(model: Evidence) -> Curve:
-    """Recall (x) and precision (y) on the held-out positives at IoU 0.50, all classes together, at each threshold at which another object is found."""
+    """Recall (x) and precision (y) on the held-out positives.
+
+    At IoU 0.50, all classes together, a point for each threshold at which another object is
+    found.
+    """
     counted = model.verdicts != IGNORED
     order = np.argsort(-model.positives.scores[counted], kind="stable")
     good = (model.verdicts[counted] == HIT)[order]

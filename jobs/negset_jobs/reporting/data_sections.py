@@ -36,8 +36,12 @@ def asked(facts: Facts) -> Section:
             f"batch. After each round but the last, the negatives that fool it most are added to what it trains on."
         )
         if training.comparisons:
-            compared = wording.listing([wording.ARMS[name] for name in training.comparisons])
-            text.append(f"To compare with, the same model is trained with {compared}, with the same total steps, schedule and seed.")
+            compared = {
+                names.NO_NEGATIVES: "without negatives",
+                names.RANDOM_NEGATIVES: "with as many random negatives in place of the mined ones",
+            }
+            told = wording.listing([compared[name] for name in training.comparisons])
+            text.append(f"To compare with, the same model is trained {told}, with the same total steps, schedule and seed.")
     manifest = yaml.safe_dump(readable(facts.dataset), sort_keys=False, allow_unicode=True, width=100)
     return Section(
         "asked",

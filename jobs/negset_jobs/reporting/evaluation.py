@@ -1,4 +1,7 @@
-"""Facts → what each model is worth, with what chance may do to it. Pure, and computed once for the page and the numbers."""
+"""Facts → what each model is worth, with what chance may do to it.
+
+Pure, and computed once for the page and the numbers.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,11 @@ _SEED: Final = 20_240_131  # any will do; a fixed one makes the same report each
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """One model. `interval` is of its rate of false positives; the others are of the last round's value minus this model's, and absent for the last round itself."""
+    """One model.
+
+    `interval` is of its rate of false positives; the others are of the last round's value minus
+    this model's, and absent for the last round itself.
+    """
 
     model: Evidence
     interval: Interval
@@ -35,14 +42,21 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """`rounds` are those of the arm `Mined`, in order; `arms` are the last round of each arm, `Mined` first."""
+    """Every model, judged.
+
+    `rounds` are those of the arm `Mined`, in order; `arms` are the last round of each arm,
+    `Mined` first.
+    """
 
     rounds: tuple[Judged, ...] = ()
     arms: tuple[Judged, ...] = ()
 
 
 def evaluate(facts: Facts) -> Evaluation:
-    """Judges every model whose detections are known. They were all measured on the same images, so they are compared image by image."""
+    """Judges every model whose detections are known.
+
+    They were all measured on the same images, so they are compared image by image.
+    """
     if not facts.evidence:
         return Evaluation()
     models = facts.evidence

@@ -1,6 +1,9 @@
-"""A model's detections on the held-out images as arrays, each judged. Pure.
+"""A model's detections on the held-out images as arrays, each judged.
 
-The table of a round has a hundred detections for each image; as objects those of one model in ten would fill the memory, as arrays they do not.
+Pure.
+
+The table of a round has a hundred detections for each image; as objects those of one model in ten
+would fill the memory, as arrays they do not.
 """
 
 from __future__ import annotations
@@ -23,17 +26,24 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 HIT, DUPLICATE, WRONG_CLASS, WRONG_PLACE, IGNORED = range(5)
-"""What a detection on a positive is: it finds an object; it finds one that a better detection has found; it lies on an object of another class; it lies on none; it lies on
-a crowd region or a difficult object of its class, which counts neither way.
+"""What a detection on a positive is.
+
+In this order: it finds an object; it finds one that a better detection has found; it lies on an
+object of another class; it lies on none; it lies on a crowd region or a difficult object of its
+class, which counts neither way.
 """
 
-_COVERED: Final = (
-    0.5  # COCO's rule for crowd regions (pycocotools/cocoeval.py, `computeIoU`): the overlap is measured against the detection's own area
-)
+# COCO's rule for crowd regions (pycocotools/cocoeval.py, `computeIoU`): the overlap is measured
+# against the area of the detection.
+_COVERED: Final = 0.5
 
 
 class Columns(msgspec.Struct, frozen=True):
-    """Detections on several images: for each its score, the position of its image, the position of its class, and its box (ymin, xmin, ymax, xmax)."""
+    """Detections on several images.
+
+    `images` and `labels` are the positions of the image and of the class; a box is ymin, xmin,
+    ymax, xmax.
+    """
 
     scores: Floats
     images: Ints
@@ -42,7 +52,11 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What one round's model detects. `verdicts` has an entry for each detection on a positive; `objects` counts those to be found on each positive."""
+    """What one round's model detects.
+
+    `verdicts` has an entry for each detection on a positive; `objects` counts those to be found
+    on each positive.
+    """
 
     round: Round
     classes: tuple[str, ...]
@@ -75,7 +89,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evidence(trained: Round, held_out: HeldOut, *, classes: Sequence[str], leave_out: Collection[str]) -> Evidence:
-    """The evidence of a round, without the negatives whose ids are in `leave_out`. `classes` are in the order of the label map."""
+    """The evidence of a round, without the negatives whose ids are in `leave_out`.
+
+    `classes` are in the order of the label map.
+    """
     negatives = tuple(image for image in held_out.negatives if image.image_id not in leave_out)
     labels = {name: index for index, name in enumerate(dict.fromkeys((*classes, *_classes(held_out))))}
     verdicts = [_verdicts(truth, image) for truth, image in zip(held_out.truths, held_out.positives, strict=True)]
@@ -122,7 +139,10 @@ def _verdicts(truth: Truth, image: ScoredImage) -> Ints:
 
 
 def coverage(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """The share of the area of each box of `first` (n, 4) that lies within each of `second` (m, 4), shape (n, m); 0 for empty boxes."""
+    """How much of each box of `first` (n, 4) lies within each of `second` (m, 4).
+
+    A share of its area, shape (n, m); 0 for empty boxes.
+    """
     sides = np.minimum(first[:, None, 2:], second[None, :, 2:]) - np.maximum(first[:, None, :2], second[None, :, :2])
     within = np.prod(np.clip(sides, 0, None), axis=-1)
     area = np.broadcast_to(np.prod(first[:, 2:] - first[:, :2], axis=-1)[:, None], within.shape)

@@ -62,14 +62,20 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """The report's only input. `trained` holds the rounds of the arm `Mined` in order, `others` those of the other arms, `mined` the minings in the order of the rounds, `failures` a few per
-    outcome, `shown` the ids of the negatives in the gallery.
+    """The report's only input.
 
-    `evidence` is of every round in `trained`, in order, and of the last round of each other arm; all were measured on the same images. `held_out` are the held-out negatives by id as text,
-    `annotated` the boxes on them, which may be unknown, and `copies` the ids of those that are left out because the same image is in the training set or the pool.
+    `trained` holds the rounds of the arm `Mined` in order, `others` those of the other arms,
+    `mined` the minings in the order of the rounds, `failures` a few per outcome, `shown` the
+    ids of the negatives in the gallery.
 
-    `planned` and `pictures` hold, by id as text, what is known of every negative that appears anywhere; a picture that could not be read is absent from `pictures`.
-    `versions` maps a component to its version.
+    `evidence` is of every round in `trained`, in order, and of the last round of each other
+    arm; all were measured on the same images. `held_out` are the held-out negatives by id as
+    text, `annotated` the boxes on them, which may be unknown, and `copies` the ids of those
+    that are left out because the same image is in the training set or the pool.
+
+    `planned` and `pictures` hold, by id as text, what is known of every negative that appears
+    anywhere; a picture that could not be read is absent from `pictures`. `versions` maps a
+    component to its version.
     """
 
     dataset: NegativeDataset
@@ -95,7 +101,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def worst_rounds(trained: Sequence[Round], others: Sequence[Round]) -> tuple[Round, ...]:
-    """The rounds whose worst false positives are shown: what is compared, before and after. Training without negatives stands before; where there is none, round 1."""
+    """The rounds whose worst false positives are shown: what is compared, before and after.
+
+    Training without negatives stands before; where there is none, round 1.
+    """
     if not trained:
         return ()
     without = next((each for each in others if each.arm == names.NO_NEGATIVES), trained[0])
@@ -153,7 +162,11 @@ def held_out_images(plan: Plan, results: Iterable[ShardResult]) -> dict[str, Hel
 
 
 def copies(plan: Plan, results: Iterable[ShardResult]) -> frozenset[str]:
-    """The ids of held-out negatives that are byte for byte the same as one in the training set or the pool. A model may know them, so they measure nothing."""
+    """The ids of held-out negatives that are also in the training set or the pool.
+
+    They are the same byte for byte under another id. A model may know them, so they measure
+    nothing.
+    """
     digests: dict[bool, dict[str, set[str]]] = {True: {}, False: {}}
     for shard, result in zip(plan.shards, results, strict=True):
         for image, ended in zip(shard.images, result.results, strict=True):

@@ -1,4 +1,7 @@
-"""What the training showed, in a sentence that does not promise more than was measured. Pure; the page and the terminal say the same."""
+"""What the training showed, in a sentence that does not promise more than was measured.
+
+Pure; the page and the terminal say the same.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ _ASK: Final = "set training.comparisons: [NoNegatives, RandomNegatives] to see w
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A headline without a full stop, the sentences that keep it honest, and whether it is "good", "bad" or "neutral" news."""
+    """A headline without a full stop, and the sentences that keep it honest.
+
+    The mood is "good", "bad" or "neutral".
+    """
 
     headline: str
     details: tuple[str, ...]
@@ -29,7 +35,10 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class _Pair(NamedTuple):
-    """Two models that were measured on the same images. The intervals of `other` are of the differences to `ours`."""
+    """Two models that were measured on the same images.
+
+    The intervals of `other` are of the differences to `ours`.
+    """
 
     ours: Measured
     other: Measured
@@ -40,8 +49,10 @@ class _Pair(NamedTuple):
 def finding(report: Report) -> Finding | None:
     """What happened to the false positives; None without training.
 
-    Mined negatives are compared with none, and beside that with as many random ones, at equal total steps; where no comparison was trained, the last round with the first. The headline has no
-    percentage where the wanted recall was not reached, where the difference may be chance, or where average precision fell by more than chance.
+    Mined negatives are compared with none, and beside that with as many random ones, at equal
+    total steps; where no comparison was trained, the last round with the first. The headline
+    has no percentage where the wanted recall was not reached, where the difference may be
+    chance, or where average precision fell by more than chance.
     """
     if not report.comparisons:
         return None
@@ -104,7 +115,11 @@ def _sentence(pair: _Pair) -> tuple[str, str]:
 
 
 def _about(pair: _Pair) -> list[str]:
-    """Everything to be said of two models: the one thing first, then the rates where that is something else, and average precision where it is not that."""
+    """Everything to be said of two models.
+
+    The one thing first, then the rates where that is something else, and average precision
+    where it is not that.
+    """
     about_rates = not _unreached(pair) and not _precision_fell(pair)
     about_precision = not _unreached(pair) and _precision_fell(pair)
     return [_sentence(pair)[0], *([] if about_rates else [_rates(pair)]), *([] if about_precision else [_precision(pair)])]

@@ -66,7 +66,10 @@ class _Located(msgspec.Struct, frozen=True):
 
 
 def gather(store: Store, dataset: NegativeDataset) -> Facts:
-    """The facts of a revision whose other stages are done. Raises `MissingObject` where one that every report needs is not."""
+    """The facts of a revision whose other stages are done.
+
+    Raises `MissingObject` where one that every report needs is not.
+    """
     plan = decode(store.read(names.PLAN), Plan)
     steps = stages.steps(dataset.spec)
     rounds = tuple(_present(store, [step.marker for step in steps if step.kind == "train"], Round))
@@ -110,7 +113,11 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
 
 
 def _evidence(store: Store, rounds: Sequence[Round], positives: Positives | None, left_out: Collection[str]) -> tuple[Evidence, ...]:
-    """What the rounds of the arm `Mined` and the last one of each other arm detect. Tables are read one after the other: as objects each is a hundred times as large as what is kept."""
+    """What the rounds of the arm `Mined` and the last one of each other arm detect.
+
+    Tables are read one after the other: as objects each is a hundred times as large as what is
+    kept.
+    """
     ends = {each.arm: each for each in rounds}
     compared = (ends[arm] for arm in (names.RANDOM_NEGATIVES, names.NO_NEGATIVES) if arm in ends)
     measured = (*(each for each in rounds if each.arm == names.MINED), *compared)

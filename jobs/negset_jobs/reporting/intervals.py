@@ -1,7 +1,11 @@
-"""How far chance in the choice of the held-out images may move a rate of false positives: the bootstrap, paired between models. Pure.
+"""How far chance in the choice of the held-out images may move a rate.
 
-Held-out negatives and held-out positives are drawn with replacement, as many as there are; every model is measured on the same draw. The threshold is measured too: it is found anew on
-each draw of the positives, at the wanted recall. https://doi.org/10.1214/ss/1177013815 (Efron and Tibshirani 1986).
+By the bootstrap, paired between models. Pure.
+
+Held-out negatives and held-out positives are drawn with replacement, as many as there are; every
+model is measured on the same draw. The threshold is measured too: it is found anew on each draw of
+the positives, at the wanted recall. https://doi.org/10.1214/ss/1177013815 (Efron and Tibshirani
+1986).
 """
 
 from __future__ import annotations
@@ -14,18 +18,24 @@ import numpy.typing as npt
 
 from negset_api.values import Interval
 from negset_jobs.reporting.evidence import HIT, Evidence
+from negset_jobs.training.measuring import wanted_objects
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 RESAMPLES: Final = 2000
-_ROWS: Final = 250  # draws in memory at once
+_ROWS: Final = 250  # draws in memory at once, fewer where there are many images
+_CELLS: Final = 4_000_000
 _TAILS: Final = (0.025, 0.975)
 _RULE_OF_THREE: Final = 3.0
 
 
 class Draws(NamedTuple):
-    """The rate of each model (row) on each draw (column), and for two images that are not there how often each was drawn; see `difference_interval`."""
+    """The rate of each model (row) on each draw (column).
+
+    `phantoms` says how often two images that are not there were drawn; see
+    `difference_interval`.
+    """
 
     rates: Array
     phantoms: Integers
@@ -47,11 +57,11 @@ def draw(models: Sequence[Evidence], *, recall: float, seed: int, resamples: int
     negatives, objects = len(models[0].negative_ids), models[0].objects.astype(np.int64)
     samples = [_sample(model) for model in models]
     rates = np.zeros((len(models), resamples))
-    for start in range(0, resamples, _ROWS):
-        rows = min(_ROWS, resamples - start)
+    most = max(1, min(_ROWS, _CELLS // max(1, negatives, objects.size)))
+    for start in range(0, resamples, most):
+        rows = min(most, resamples - start)
         drawn_negatives, drawn_positives = _weights(random, rows, negatives), _weights(random, rows, objects.size)
-        # A recall such as 0.8 of 5 objects is 4, not 5, although 0.8 * 5 may come out as a little more.
-        wanted = np.maximum(1, np.ceil(recall * (drawn_positives @ objects) - 1e-9)).astype(np.int64)
+        wanted = wanted_objects(drawn_positives @ objects, recall)
         for row, sample in enumerate(samples):
             thresholds = _thresholds(sample, drawn_positives, wanted)
             rates[row, start : start + rows] = _false_positives(sample, drawn_negatives, thresholds) / max(1, negatives)
@@ -59,7 +69,11 @@ def draw(models: Sequence[Evidence], *, recall: float, seed: int, resamples: int
 
 
 def rate_interval(draws: Draws, model: int) -> Interval:
-    """Where the true rate of one model lies. Where nothing fired at all, draws cannot say how often it might; the rule of three can: less than 3 in as many images."""
+    """Where the true rate of one model lies.
+
+    Where nothing fired at all, draws cannot say how often it might; the rule of three can: less
+    than 3 in as many images.
+    """
     low, high = np.quantile(draws.rates[model], _TAILS)
     return float(low), max(float(high), least_resolved(draws.negatives))
 
@@ -67,14 +81,19 @@ def rate_interval(draws: Draws, model: int) -> Interval:
 def difference_interval(draws: Draws, first: int, second: int) -> Interval:
     """Where the true difference of two rates lies, first minus second.
 
-    Two images are added to each draw, one on which the first model alone fires and one on which the second does, as Bonett and Price (2012) add them to paired counts. Without them 0 false
-    positives would be drawn as 0 each time, and 0 against 4 would look like a proof; an exact sign test asks for 6.
+    Two images are added to each draw, one on which the first model alone fires and one on which
+    the second does, as Bonett and Price (2012) add them to paired counts. Without them 0 false
+    positives would be drawn as 0 each time, and 0 against 4 would look like a proof; an exact
+    sign test asks for 6.
     """
     return _ends(*_paired(draws, first, second))
 
 
 def change_interval(draws: Draws, first: int, second: int) -> Interval | None:
-    """Where the true change relative to the second rate lies: -0.5 halves it. None where the second rate may be 0."""
+    """Where the true change relative to the second rate lies: -0.5 halves it.
+
+    None where the second rate may be 0.
+    """
     one, other = _paired(draws, first, second)
     if np.count_nonzero(other == 0) > _TAILS[0] * other.size:
         return None
@@ -84,7 +103,11 @@ def change_interval(draws: Draws, first: int, second: int) -> Interval | None:
 
 
 def least_resolved(negatives: int) -> float:
-    """The rate below which the true one is, with 95 % confidence, where none of `negatives` images shows a false positive: the rule of three."""
+    """The rule of three.
+
+    Where none of `negatives` images shows a false positive, the true rate is below this with 95
+    % confidence.
+    """
     return _RULE_OF_THREE / max(1, negatives)
 
 
@@ -119,7 +142,10 @@ def _weights(random: np.random.Generator, rows: int, images: int) -> Integers:
 
 
 def _thresholds(sample: _Sample, weights: Integers, wanted: Integers) -> Array:
-    """For each draw the highest score that finds the wanted number of objects; the lowest match where there are too few, and 0 where there is none."""
+    """For each draw the highest score that finds the wanted number of objects.
+
+    It is the lowest match where there are too few, and 0 where there is none.
+    """
     if not sample.match_scores.size:
         return np.zeros(len(weights))
     found = np.cumsum(weights[:, sample.match_images], axis=1)
@@ -132,7 +158,10 @@ def _thresholds(sample: _Sample, weights: Integers, wanted: Integers) -> Array:
 
 
 def _false_positives(sample: _Sample, weights: Integers, thresholds: Array) -> Array:
-    """For each draw the detections at or above its threshold, on the images drawn. Draws share few thresholds, so images are counted once for each of these."""
+    """For each draw the detections at or above its threshold, on the images drawn.
+
+    Draws share few thresholds, so images are counted once for each of these.
+    """
     levels, level = np.unique(-thresholds, return_inverse=True)  # strictest first
     first = np.searchsorted(levels, -sample.scores, side="left")
     counted = first < levels.size

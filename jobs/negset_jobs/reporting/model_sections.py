@@ -13,6 +13,7 @@ from negset_jobs.reporting.cards import scored_cards
 from negset_jobs.reporting.facts import HARD, REVIEW, WORST, Facts, worst_rounds
 
 _PARTS: Final = (("classification", "how well boxes are named, the negatives' part included"), ("localization", "how well boxes fit"))
+_EVERYTHING: Final = 100
 _MOST_IDS: Final = 12
 
 
@@ -55,7 +56,7 @@ def _training_row(each: Round) -> tuple[Cell, ...]:
 
 
 def _rate_notes(rounds: tuple[Round, ...]) -> list[Block]:
-    """A training that logs a learning rate of 0 throughout has learned nothing, whatever else the report says."""
+    """A training that logs a learning rate of 0 throughout has learned nothing."""
     still = [_model(each) for each in rounds if each.losses and not any(point.learning_rate for point in each.losses)]
     if not still:
         return []
@@ -125,7 +126,7 @@ def hard(facts: Facts) -> Section | None:
 def no_pool(facts: Facts) -> str:
     """Why there was none, and what that means."""
     training = facts.dataset.spec.training
-    everything = training is not None and training.hard_negative_mining.first_round_percent == 100  # noqa: PLR2004 - percent
+    everything = training is not None and training.hard_negative_mining.first_round_percent == _EVERYTHING
     reason = (
         "firstRoundPercent is 100, so round 1 trains on every training negative"
         if everything

@@ -63,7 +63,10 @@ def _tiles(report: Report) -> tuple[Tile, ...]:
 
 
 def _worth(report: Report) -> tuple[Tile, ...]:
-    """What the headline compares, before and after; one value alone where there is nothing to compare with, or not at the same recall."""
+    """What the headline compares, before and after.
+
+    One value alone where there is nothing to compare with, or not at the same recall.
+    """
     before, after = compared(report)
     comparable = before is not None and before.recall_reached and after.recall_reached
     measured = (before, after) if before is not None else (after,)

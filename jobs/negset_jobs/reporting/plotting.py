@@ -1,4 +1,8 @@
-"""How a chart is drawn: as SVG, in a light and a dark version. Colours are Okabe and Ito's, which colour-blind people tell apart (https://jfly.uni-koeln.de/color/)."""
+"""How a chart is drawn: as SVG, in a light and a dark version.
+
+Colours are Okabe and Ito's, which colour-blind people tell apart
+(https://jfly.uni-koeln.de/color/).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,11 @@
-"""Average precision, and how far chance in the choice of the held-out positives may move it. Pure.
+"""Average precision, and how far chance in the choice of the held-out positives may move it.
 
-pycocotools matches the detections once. What follows is its `accumulate` in whole arrays, run once with every image and once without each group of images: a delete-a-group
-jackknife, which needs 21 evaluations where a bootstrap needs thousands, and for a statistic as smooth as AP says the same (Shao and Tu, The Jackknife and Bootstrap, 1995, chapter 2).
+Pure.
+
+pycocotools matches the detections once. What follows is its `accumulate` in whole arrays, run once
+with every image and once without each group of images: a delete-a-group jackknife, which needs 21
+evaluations where a bootstrap needs thousands, and for a statistic as smooth as AP says the same
+(Shao and Tu, The Jackknife and Bootstrap, 1995, chapter 2).
 """
 
 from __future__ import annotations
@@ -25,7 +29,11 @@ _STUDENT: Final = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.26
 
 
 class Precision(msgspec.Struct, frozen=True, kw_only=True):
-    """COCO's AP, the AP at IoU 0.50 of each class that has objects, and the AP without each group of images in turn."""
+    """COCO's AP, and what it is made of.
+
+    `by_class_50` is the AP at IoU 0.50 of each class that has objects, `without` the AP without
+    each group of images in turn.
+    """
 
     whole: float = 0.0
     by_class_50: dict[str, float] = {}
@@ -33,7 +41,10 @@ class Precision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def precision(truths: Sequence[Truth], scored: Sequence[ScoredImage], groups: int = GROUPS) -> Precision:
-    """The precision of detections on held-out positives. Image i is in group i modulo `groups`, so groups of two models are the same images."""
+    """The precision of detections on held-out positives.
+
+    Image i is in group i modulo `groups`, so groups of two models are the same images.
+    """
     groups = min(groups, len(truths))
     evaluation = coco_evaluation(truths, scored)
     if evaluation is None:
@@ -54,7 +65,10 @@ def precision(truths: Sequence[Truth], scored: Sequence[ScoredImage], groups: in
 
 
 def difference_interval(first: Precision, second: Precision) -> Interval | None:
-    """Where the true difference of the two APs lies with 95 % confidence; None where there are too few images to say."""
+    """The 95 % interval of the difference of two APs.
+
+    None where there are too few images to say.
+    """
     groups = len(first.without)
     if groups < 2 or groups != len(second.without):  # noqa: PLR2004 - one group has no spread
         return None
@@ -70,7 +84,10 @@ def _mean(values: Array) -> float:
 
 
 def _by_group(found: list[dict[str, Any]], recalls: Array, groups: int) -> Array:
-    """One class' AP at each IoU threshold, with all images (row 0) and without group g (row g + 1); nan where no object is left."""
+    """The AP of one class at each IoU threshold.
+
+    Row 0 is with all images, row g + 1 without group g; nan where no object is left.
+    """
     scores = np.concatenate([each["dtScores"] for each in found])
     order = np.argsort(-scores, kind="mergesort")  # pycocotools' own, so that equal scores fall alike
     group = np.concatenate([np.full(len(each["dtScores"]), each["image_id"] % groups) for each in found])[order]

@@ -18,8 +18,10 @@ from negset_jobs.store import Store
 
 
 def report_stage(store: Store, dataset: NegativeDataset, progress: Progress) -> Report:
-    """Writes report/index.html, every detection in COCO's format and, last, report/report.json. Needs the plan and the records; what else there is of labels, positives, rounds and minings is
-    reported too.
+    """Writes report/index.html, every detection in COCO's format and, last, report/report.json.
+
+    Needs the plan and the records; what else there is of labels, positives, rounds and minings
+    is reported too.
     """
     progress.start("Writing the report", 3, "parts")
     facts = gather(store, dataset)

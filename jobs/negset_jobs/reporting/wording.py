@@ -51,7 +51,7 @@ def count(number: int, thing: str, things: str = "") -> str:
 
 
 def rate(value: float) -> str:
-    """A non-negative rate with two decimals, three or four where it is small; never rounded to 0 when it is not."""
+    """A rate with two decimals, three or four where it is small; never 0 when it is not."""
     if not math.isfinite(value):
         return "unknown"
     if 0 < value < _SMALLEST_RATE:
@@ -92,12 +92,15 @@ def share(part: int, whole: int) -> str:
 
 
 def change(before: float, after: float) -> str:
-    """The change relative to `before`, which is not 0, in percent with its sign; a fall to something is never 100 percent."""
+    """The change relative to `before`, which is not 0, in percent with its sign."""
     return relative(after / before - 1)
 
 
 def relative(fraction: float) -> str:
-    """A relative change in percent with its sign: -0.5 is a fall by half. Only a fall to nothing is 100 percent."""
+    """A relative change in percent with its sign: -0.5 is a fall by half.
+
+    Only a fall to nothing is 100 percent.
+    """
     value = abs(100 * fraction)
     if -1 < fraction < 0 and round(value) == 100:  # noqa: PLR2004 - of a percentage
         return f"more than {_MINUS}99{_PERCENT}"
@@ -155,7 +158,10 @@ def mined(mining: ReportMining) -> str:
 
 
 def model_name(arm: str, number: int = 0) -> str:
-    """How a model is spoken of: by its round, or by what its arm trains on. `number` is the round of an arm that has several."""
+    """How a model is spoken of: by its round, or by what its arm trains on.
+
+    `number` is the round of an arm that has several.
+    """
     if arm == names.MINED:
         return f"round {number}"
     return f"{ARMS[arm]}, round {number}" if number else ARMS[arm]

@@ -1,4 +1,7 @@
-"""What else is annotated on some of the chosen images, as a small file: the report says what false positives lie on, without reading the annotations again."""
+"""What else is annotated on some of the chosen images, as a small file.
+
+From it the report says what false positives lie on, without reading the annotations again.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,18 @@ from negset_api.values import Box, ImageId
 from negset_jobs.selection.coco import Annotations
 
 Objects = dict[str, tuple[Box, ...]]
-"""The annotated boxes by image id as text, normalised; every image is there, also one without boxes."""
+"""The annotated boxes by image id as text, normalised.
+
+Every image is there, also one without boxes.
+"""
 
 
 def objects_on(wanted: Sequence[ImageId], annotations: Annotations) -> Objects:
-    """The boxes on the wanted images. A box without an area, or on an image of unknown size, is left out: nothing lies on it. Empty where the file has no boxes at all."""
+    """The boxes on the wanted images.
+
+    A box without an area, or on an image of unknown size, is left out: nothing lies on it.
+    Empty where the file has no boxes at all.
+    """
     found: dict[ImageId, list[Box]] = {number: [] for number in wanted}
     if not found or np.isnan(annotations.boxes).all():
         return {}

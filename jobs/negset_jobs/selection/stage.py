@@ -1,4 +1,7 @@
-"""The first stage: opens the annotations and makes the plan. It writes nothing, because `negset plan` wants the plan and no dataset."""
+"""The first stage: opens the annotations and makes the plan.
+
+It writes nothing, because `negset plan` wants the plan and no dataset.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,19 @@ ANNOTATIONS: Final = "spec.source.coco.annotations"
 
 
 def plan_stage(dataset: NegativeDataset, access: Access) -> Plan:
-    """The plan of a dataset. Raises `InvalidInput`, naming the field, for whatever in the manifest or in the files it names cannot be used."""
+    """The plan of a dataset.
+
+    Raises `InvalidInput`, naming the field, for whatever in the manifest or in the files it
+    names cannot be used.
+    """
     return _plan(dataset, access, boxes=False)[0]
 
 
 def plan_with_objects(dataset: NegativeDataset, access: Access) -> tuple[Plan, Objects]:
-    """The plan, and where the remaining classes are annotated on the held-out negatives: the report says what false positives lie on. Without training nothing is held out."""
+    """The plan, and what else is annotated on the held-out negatives.
+
+    The report says what false positives lie on. Without training nothing is held out.
+    """
     plan, annotations = _plan(dataset, access, boxes=dataset.spec.training is not None)
     held_out = [image.image_id for shard in plan.shards if shard.subset == names.HELD_OUT for image in shard.images]
     return plan, objects_on(held_out, annotations)

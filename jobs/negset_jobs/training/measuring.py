@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -81,6 +80,13 @@ def matches(truth: Truth, scored: ScoredImage) -> list[int]:
     return found
 
 
+def wanted_objects(objects: np.ndarray[Any, np.dtype[np.int64]], recall: float) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """How many of `objects` are the share `recall`, rounded up; one at least."""
+    # A recall such as 0.8 of 5 objects is 4, not 5, although 0.8 * 5 may be a little more.
+    wanted: np.ndarray[Any, np.dtype[np.int64]] = np.maximum(1, np.ceil(recall * objects - 1e-9)).astype(np.int64)
+    return wanted
+
+
 def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) -> tuple[float, float]:
     """The highest score at which the share `recall` of the objects is found, and the share that is found there.
 
@@ -90,9 +96,7 @@ def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) ->
     if not scores or objects == 0:
         return 0.0, 0.0
     ranked = sorted(scores, reverse=True)
-    # A recall such as 0.8 of 5 objects is 4, not 5, although 0.8 * 5 may come out as a little more.
-    wanted = max(1, math.ceil(recall * objects - 1e-9))
-    threshold = ranked[min(wanted, len(ranked)) - 1]
+    threshold = ranked[min(int(wanted_objects(np.array(objects), recall)), len(ranked)) - 1]
     return threshold, sum(score >= threshold for score in ranked) / objects
 
 

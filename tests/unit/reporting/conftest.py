@@ -87,7 +87,7 @@ def a_model(number, seed, rate, *, arm="Mined", steps=500, negatives=120, worst=
 
 @pytest.fixture(scope="session")
 def facts():
-    """A finished demo: two rounds, a mining between them, two arms to compare with, a few failures and a few images to look at."""
+    """A finished demo: two rounds, a mining, two arms to compare with, failures and images."""
     pictures, shapes = {}, {}
     for number in range(1, 61):
         wanted = {0: ["square", "square"], 1: ["triangle"], 2: ["blue disc", "square"], 3: ["square"]}[number % 4]

@@ -30,7 +30,10 @@ def truth(name, *objects):
 
 
 def drawn(seed, *, negatives=160, positives=140, false_positives=0.1, misplaced=0.01, strength=2.0, first=1):
-    """A model with about `false_positives` strong detections per negative, at the objects' places shifted by `misplaced`; a larger `strength` gives objects higher scores.
+    """A model with about `false_positives` strong detections per negative.
+
+    It finds the objects, shifted by `misplaced`; a larger `strength` gives them higher scores.
+
 
     The images are the same for every seed: what differs is what is detected.
     """

@@ -1,4 +1,4 @@
-"""Intervals of rates: that they hold what they should, and that they promise no more than the images can tell."""
+"""Intervals of rates: they promise no more than the images can tell."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def firing(*counts, negatives=160):
 
 
 def test_a_draw_is_what_measuring_the_drawn_images_gives():
-    """Images drawn twice are measured twice, the threshold among it: the whole arithmetic of arrays against the plain way."""
+    """Images drawn twice are measured twice: the arithmetic of arrays against the plain way."""
     judged = model(BY_HAND)
     random = np.random.default_rng(5)
     negatives, positives = intervals._weights(random, 6, 50), intervals._weights(random, 6, 40)
@@ -88,7 +88,7 @@ def test_none_against_four_may_be_chance_and_none_against_eight_is_not(others, s
 
 
 def test_models_are_compared_image_by_image():
-    """Both fire on the same images, one of them once more each time: unpaired, the spread of the images would hide it."""
+    """Both fire on the same images, one once more each time: unpaired, that would be hidden."""
     many = [3] * 20
     more = [4] * 20
     paired = intervals.draw([firing(*many), firing(*more)], recall=0.8, seed=0)

@@ -61,7 +61,7 @@ def outlined(facts):
 
 @pytest.fixture(autouse=True)
 def quick_charts(monkeypatch, request):
-    """Drawing takes most of the time; where a test does not look at the whole page, nothing is drawn."""
+    """Drawing takes most of the time, so only tests that look at the whole page do it."""
     if not {"page", "outline"} & set(request.fixturenames):
         monkeypatch.setattr(plotting, "_render", lambda *_: "data:image/svg+xml;base64,")
 

@@ -12,7 +12,7 @@ MODEL = drawn(4, positives=45, misplaced=0.03)
 
 
 def two_classes():
-    """Half of the images show a ring as well, which the model finds seldom; crowds and difficult objects are among them."""
+    """Half of the images show a ring as well; crowds and difficult objects are among them."""
     truths, images = list(MODEL.truths), list(MODEL.positives)
     for index in range(0, 45, 2):
         marks = {"crowd": index % 8 == 0, "difficult": index % 6 == 0}
