@@ -18,17 +18,23 @@ from negset_jobs.training.config import InputFile
 
 _DOWNLOADS: Final = 8
 POSITIVE, NEGATIVE, HARD = 0, 1, 2
+MOST_HARD_PERCENT: Final = 50
+"""How much of the negatives' places the added ones have at most: the others keep the model from forgetting what it knows."""
+
+_HARD_WEIGHT: Final = 8
+"""How many times as often as another negative an added one is fed at most. Were half of the places always theirs, a single hard negative among thousands would fill them."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """The files that a round trains on: keys in the store or paths. `negatives` and `hard` may be empty; `images` counts the different negatives in them.
 
-    `hard` is what was added after round 1: the hard negatives or, for the arm that compares, as many random ones.
+    `hard` is what was added after round 1: the hard negatives or, for the arm that compares, as many random ones. They have `hard_percent` of the negatives' places.
     """
 
     positives: tuple[str, ...]
     negatives: tuple[str, ...] = ()
     hard: tuple[str, ...] = ()
+    hard_percent: int = 0
     images: int = 0
 
 
@@ -52,30 +58,45 @@ def choose(arm: str, positives: Positives, records: Records, mining: Mining | No
         positives=objects,
         negatives=negatives or added,
         hard=added if negatives else (),
+        hard_percent=hard_percent(mining.negative_images, mining.hard_images) if mining is not None and negatives and added else 0,
         images=records.images.get(names.TRAIN, 0) if mining is None else mining.different_images,
     )
 
 
-def pattern(negative_percent: int, *, hard: bool) -> tuple[int, ...]:
-    """The kinds of the pictures in the order in which they are fed, to be repeated for ever.
+def hard_percent(others: int, added: int) -> int:
+    """The percentage of the negatives' places that the added ones have: each is fed `_HARD_WEIGHT` times as often as one of the others, up to `MOST_HARD_PERCENT` for all of them."""
+    return max(1, min(MOST_HARD_PERCENT, 100 * _HARD_WEIGHT * added // (_HARD_WEIGHT * added + others)))
 
-    The negatives are spread as evenly as whole pictures can be (slot j is a negative where the integer part of j * percent / 100 steps up), so a batch of n holds
-    its share of n, rounded down or up. Drawing each picture by chance instead leaves, at 10 percent and batches of 8, 43 of 100 batches (0.9^8) without any negative. Every other negative is a hard one
-    where there are any, which gives them half of the share.
+
+def pattern(negative_percent: int, *, hard_percent: int) -> tuple[int, ...]:
+    """The kinds of the images in the order in which they are fed, to be repeated for ever.
+
+    The negatives are spread as evenly as whole images can be (slot j is a negative where the integer part of j * percent / 100 steps up), so a batch of n holds its share of n, rounded down or up.
+    Drawing each image by chance instead leaves, at 10 percent and batches of 8, 43 of 100 batches (0.9^8) without any negative. In the same way the added negatives are spread over the
+    negatives' places.
     """
-    # Twice, so that the alternation of hard and other negatives closes where the number of negatives is odd.
-    slots = [((j + 1) * negative_percent) // 100 > (j * negative_percent) // 100 for j in range(200)]
     kinds, seen = [], 0
-    for negative in slots:
-        seen += negative
-        kinds.append((HARD if hard and seen % 2 else NEGATIVE) if negative else POSITIVE)
+    for slot in range(_PATTERN):
+        if not _steps_up(slot, negative_percent):
+            kinds.append(POSITIVE)
+            continue
+        kinds.append(HARD if _steps_up(seen, hard_percent) else NEGATIVE)
+        seen += 1
     return tuple(kinds)
+
+
+_PATTERN: Final = 10_000  # after as many slots both shares, in whole percent, are exact
+
+
+def _steps_up(index: int, percent: int) -> bool:
+    """Whether the next multiple of 100 / `percent` lies in this place."""
+    return ((index + 1) * percent) // 100 > (index * percent) // 100
 
 
 def weighted(inputs: Inputs, negative_percent: int, store: Store) -> tuple[InputFile, ...]:
     """The files with the weights that give the same shares on average in the Object Detection API's own reader."""
     share = negative_percent if inputs.negatives else 0
-    hard = share / 2 if inputs.hard else 0.0
+    hard = share * inputs.hard_percent / 100 if inputs.hard else 0.0
     groups = ((inputs.positives, 100.0 - share), (inputs.negatives, share - hard), (inputs.hard, hard))
     return tuple(InputFile(path=store.location(key), weight=weight / len(keys)) for keys, weight in groups for key in keys)
 
@@ -86,6 +107,7 @@ def materialise(store: Store, inputs: Inputs, folder: str) -> Inputs:
         positives=_local(store, inputs.positives, folder),
         negatives=_local(store, inputs.negatives, folder),
         hard=_local(store, inputs.hard, folder),
+        hard_percent=inputs.hard_percent,
         images=inputs.images,
     )
 

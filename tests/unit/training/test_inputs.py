@@ -8,7 +8,7 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.values import Mining, Positives, Records
 from negset_jobs.store import Store
-from negset_jobs.training.inputs import HARD, NEGATIVE, POSITIVE, Inputs, choose, materialise, pattern, weighted
+from negset_jobs.training.inputs import HARD, POSITIVE, Inputs, choose, hard_percent, materialise, pattern, weighted
 
 
 def records(*files):
@@ -36,19 +36,19 @@ def mining(negatives=(), hard=(), drawn=(), *, pool=100):
         pytest.param(
             names.MINED,
             mining(("kept",), ("hard",), ("drawn",)),
-            Inputs(positives=("p",), negatives=("kept",), hard=("hard",), images=30),
+            Inputs(positives=("p",), negatives=("kept",), hard=("hard",), hard_percent=50, images=30),
             id="a later round sees what the mining left, and the hard ones",
         ),
         pytest.param(
             names.RANDOM_NEGATIVES,
             mining(("kept",), ("hard",), ("drawn",)),
-            Inputs(positives=("p",), negatives=("kept",), hard=("drawn",), images=30),
+            Inputs(positives=("p",), negatives=("kept",), hard=("drawn",), hard_percent=50, images=30),
             id="the arm that compares sees random ones in place of the hard ones",
         ),
         pytest.param(
             names.MINED,
             mining(("kept",), ("hard",), pool=0),
-            Inputs(positives=("p",), negatives=("kept",), hard=("hard",), images=20),
+            Inputs(positives=("p",), negatives=("kept",), hard=("hard",), hard_percent=50, images=20),
             id="without a pool the hard ones are among the others and count once",
         ),
         pytest.param(
@@ -78,29 +78,42 @@ def test_an_empty_set_is_refused_since_it_would_be_waited_for_for_ever():
         choose(names.MINED, positives("p"), records("n"), mining())
 
 
-@given(percent=st.integers(1, 90), batch=st.integers(1, 64), skipped=st.integers(0, 500), hard=st.booleans())
+@given(percent=st.integers(1, 90), batch=st.integers(1, 64), skipped=st.integers(0, 500), hard=st.integers(0, 50))
 def test_every_batch_holds_its_share_of_negatives_rounded_down_or_up(percent, batch, skipped, hard):
-    kinds = pattern(percent, hard=hard)
+    kinds = pattern(percent, hard_percent=hard)
     window = [kinds[(skipped + index) % len(kinds)] for index in range(batch)]
     negatives = sum(kind != POSITIVE for kind in window)
     assert negatives in {batch * percent // 100, -(-batch * percent // 100)}
 
 
-@given(percent=st.integers(1, 90))
-def test_the_shares_are_exact_over_the_pattern_and_hard_ones_are_half_of_the_negatives(percent):
-    kinds = pattern(percent, hard=True)
-    assert sum(kind != POSITIVE for kind in kinds) * 100 == percent * len(kinds)
-    assert kinds.count(HARD) == kinds.count(NEGATIVE)
-    assert HARD not in pattern(percent, hard=False)
+@given(percent=st.integers(1, 90), hard=st.integers(0, 50))
+def test_the_shares_are_exact_over_the_pattern(percent, hard):
+    kinds = pattern(percent, hard_percent=hard)
+    negatives = sum(kind != POSITIVE for kind in kinds)
+    assert negatives * 100 == percent * len(kinds)
+    assert kinds.count(HARD) * 100 == hard * negatives
+
+
+@pytest.mark.parametrize(
+    ("others", "added", "percent"),
+    [
+        pytest.param(300, 100, 50, id="many hard negatives have half of the places"),
+        pytest.param(3000, 100, 21, id="few are fed eight times as often as the others"),
+        pytest.param(10_000, 1, 1, id="a single one among thousands does not fill the places"),
+        pytest.param(0, 5, 50, id="nothing else to feed"),
+    ],
+)
+def test_the_places_of_what_was_added(others, added, percent):
+    assert hard_percent(others, added) == percent
 
 
 def test_without_negatives_every_picture_is_a_positive():
-    assert set(pattern(0, hard=False)) == {POSITIVE}
+    assert set(pattern(0, hard_percent=0)) == {POSITIVE}
 
 
 def test_the_weights_say_the_same_to_the_apis_own_reader(tmp_path):
     store = Store(str(tmp_path))
-    files = weighted(Inputs(positives=("p1", "p2"), negatives=("n",), hard=("h",)), 30, store)
+    files = weighted(Inputs(positives=("p1", "p2"), negatives=("n",), hard=("h",), hard_percent=50), 30, store)
     assert [(file.path.removeprefix(f"{tmp_path}/"), file.weight) for file in files] == [("p1", 35), ("p2", 35), ("n", 15), ("h", 15)]
     assert [file.weight for file in weighted(Inputs(positives=("p",)), 30, store)] == [100]
 
