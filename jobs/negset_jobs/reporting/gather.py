@@ -71,10 +71,9 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
     Raises `MissingObject` where one that every report needs is not.
     """
     plan = decode(store.read(names.PLAN), Plan)
-    steps = stages.steps(dataset.spec)
-    rounds = tuple(_present(store, [step.marker for step in steps if step.kind == "train"], Round))
+    rounds = tuple(_present(store, [step.marker for step in stages.training_steps(dataset.spec)], Round))
     trained, others = (tuple(each for each in rounds if (each.arm == names.MINED) == mined) for mined in (True, False))
-    mined = tuple(_present(store, [step.marker for step in steps if step.kind == "mine"], Mining))
+    mined = tuple(_present(store, [step.marker for step in stages.steps(dataset.spec) if step.kind == "mine"], Mining))
     committed = read_committed(store, names.RECORDS_FOLDER)
     results = [committed[shard.name][1] for shard in plan.shards]
     positives = next(_present(store, [names.POSITIVES], Positives), None)

@@ -147,7 +147,9 @@ def review(facts: Facts) -> Section | None:
     if not facts.mined:
         return None
     last = facts.mined[-1]
-    bound = facts.dataset.spec.training.hard_negative_mining.review_above_percent if facts.dataset.spec.training else 0
+    training = facts.dataset.spec.training
+    bound = training.hard_negative_mining.review_above_percent if training else 0
+    confirmed = _confirmed(len(training.hard_negative_mining.confirmed_negatives) if training else 0)
     if not last.review:
         blocks: list[Block] = [Paragraph(f"No negative that was trained on still scores {wording.percent(bound)} or more.")]
         if last.review_declined:
@@ -157,7 +159,7 @@ def review(facts: Facts) -> Section | None:
                     "undertrained, so its scores were not held against the labels. More steps help."
                 )
             ]
-        return Section("review", "To be looked at", tuple(blocks))
+        return Section("review", "To be looked at", (*blocks, *confirmed))
     one = len(last.review) == 1
     text = (
         f"{wording.count(len(last.review), 'negative')} may show an object that the annotations do not have: the model was trained on {'it' if one else 'each'} as a negative and still scores "
@@ -167,7 +169,19 @@ def review(facts: Facts) -> Section | None:
     cards = scored_cards(facts, last.review[:REVIEW], last.threshold)
     more = [Paragraph(f"{len(last.review) - len(cards):,} more are in report.json.")] if cards and len(last.review) > len(cards) else []
     gallery = [Gallery(cards)] if cards else []
-    return Section("review", "To be looked at", (Paragraph(text), _verdict(last), *gallery, *more))
+    return Section("review", "To be looked at", (Paragraph(text), _verdict(last), *confirmed, *gallery, *more))
+
+
+def _confirmed(number: int) -> list[Block]:
+    """What became of a person's verdicts."""
+    if not number:
+        return []
+    trains = "It trains again and is" if number == 1 else "They train again and are"
+    return [
+        Paragraph(
+            f"The manifest confirms {wording.count(number, 'image')} as {'a true negative' if number == 1 else 'true negatives'}. {trains} not listed here."
+        )
+    ]
 
 
 def _verdict(mining: Mining) -> Code:

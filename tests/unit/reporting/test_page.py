@@ -316,6 +316,15 @@ def test_where_there_is_no_pool_the_reason_is_said(facts, percent, reason):
     assert f"There was no pool: {reason}" in outlined(msgspec.structs.replace(facts, dataset=dataset, mined=(mining,))).text
 
 
+def test_what_a_person_has_confirmed_is_said(facts):
+    spec = facts.dataset.spec
+    rules = msgspec.structs.replace(spec.training.hard_negative_mining, confirmed_negatives=("7", "8"))
+    spec = msgspec.structs.replace(spec, training=msgspec.structs.replace(spec.training, hard_negative_mining=rules))
+    text = outlined(msgspec.structs.replace(facts, dataset=msgspec.structs.replace(facts.dataset, spec=spec))).text
+    assert "The manifest confirms 2 images as true negatives. They train again and are not listed here." in text
+    assert "The manifest confirms" not in outlined(facts).text
+
+
 def test_without_boxes_what_false_positives_lie_on_is_not_known(facts):
     assert "The annotations have no boxes for the held-out negatives" in outlined(msgspec.structs.replace(facts, annotated={})).text
 
