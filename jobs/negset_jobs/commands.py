@@ -109,12 +109,13 @@ def job(options: argparse.Namespace) -> int:
     if options.stage == "delete":
         pipeline.delete(opened)
         return 0
+    if options.stage == "check":  # has nothing to report, and its pod no token to report with
+        pipeline.check(opened)
+        return 0
     step = _step(opened, options)
     writer = _status_writer(dataset, options)
     progress = console.for_stream() if writer is None else StatusProgress(writer.write, console.for_stream())
     match step.kind:
-        case "check":
-            pipeline.check(opened)
         case "data":
             _data(opened, progress)
         case "train":

@@ -69,13 +69,16 @@ def done(store: Store, marker: str, kind: type[V]) -> V | None:
 
 def plan(run: Run) -> Plan:
     """Chooses the pictures. Nothing is written before that has succeeded, so a wrong class or file leaves no folder behind."""
-    from negset_jobs.selection.stage import plan_stage
+    from negset_jobs.selection import annotated
+    from negset_jobs.selection.stage import plan_with_objects
 
     existing = done(run.store, names.PLAN, Plan)
     if existing is not None:
         return existing
-    value = plan_stage(run.dataset, run.access)
+    value, objects = plan_with_objects(run.dataset, run.access)
     run.store.create(names.SPEC, msgspec.json.format(msgspec.json.encode(manifest(run.dataset)), indent=2) + b"\n")
+    if objects:
+        run.store.create(names.HELD_OUT_OBJECTS, annotated.encode(objects))
     run.store.create(names.PLAN, encode(value))
     return value
 

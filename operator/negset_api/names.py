@@ -63,6 +63,8 @@ REJECTED_BOXES: Final = "positives/rejected.jsonl"
 LABELS: Final = "labels.json"
 REPORT_PAGE: Final = "report/index.html"
 REPORT: Final = "report/report.json"
+REPORT_HELD_OUT: Final = "report/heldout.json"
+HELD_OUT_OBJECTS: Final = "heldout-objects.parquet"
 
 RECORDS_FOLDER: Final = "records"
 POSITIVES_FOLDER: Final = "positives"
@@ -143,6 +145,11 @@ def round_saved_model(number: int, arm: str = MINED) -> str:
 def round_detections(number: int, arm: str = MINED) -> str:
     """The table of what a round's model detects on the held-out images."""
     return f"{round_folder(number, arm)}/detections.parquet"
+
+
+def report_detections(arm: str) -> str:
+    """What the last model of an arm detects on the held-out images, in COCO's results format; it goes with `REPORT_HELD_OUT`."""
+    return f"report/detections-{arm}.json"
 
 
 def mining_marker(number: int) -> str:

@@ -235,12 +235,13 @@ class ScoredImage(Value, frozen=True, kw_only=True):
 
 
 class LossPoint(Value, frozen=True, kw_only=True):
-    """The losses at one step."""
+    """The losses and the learning rate at one step."""
 
     step: int
     total: float
     classification: float
     localization: float
+    learning_rate: float = 0.0
 
 
 class Measurement(Value, frozen=True, kw_only=True):
@@ -333,9 +334,15 @@ class Mining(Value, frozen=True, kw_only=True):
         return self.negative_images + (self.hard_images if self.pool else 0) or self.hard_images
 
 
+Interval = tuple[float, float]
+"""Where the true value lies with 95 % confidence: low and high."""
+
+
 class ReportRound(Value, frozen=True, kw_only=True):
-    """One line of the report's table. `threshold`, `recall` and the rates are the round's `Measurement`; `hard_negatives` counts the images that the minings before
-    it added.
+    """One round of the arm `Mined`. `threshold`, `recall` and the rates are the round's `Measurement`, without held-out copies of images that are trained on.
+
+    `steps` are the round's own, `total_steps` those that the model has behind it. `hard_negatives` counts the images that the minings before it added, all together. `difference_interval` and
+    `average_precision_difference_interval` are of the last round's value minus this round's; they are absent for the last round.
     """
 
     round: int
@@ -346,9 +353,14 @@ class ReportRound(Value, frozen=True, kw_only=True):
     threshold: float
     steps: int
     hard_negatives: int
+    total_steps: int = 0
     wanted_recall: float = 0.0
     held_out_negatives: int = 0
     held_out_objects: int = 0
+    false_positives_per_image_interval: Interval | None = None
+    difference_interval: Interval | None = None
+    change_interval: Interval | None = None
+    average_precision_difference_interval: Interval | None = None
 
     @property
     def recall_reached(self) -> bool:
@@ -356,22 +368,76 @@ class ReportRound(Value, frozen=True, kw_only=True):
         return self.recall >= self.wanted_recall
 
 
+class ClassNumbers(Value, frozen=True, kw_only=True):
+    """What a model does with one class: its objects on held-out positives, the share found at the model's threshold, AP at IoU 0.5, and false positives on held-out negatives."""
+
+    name: str
+    objects: int
+    recall: float
+    average_precision_50: float
+    false_positives: int
+
+
 class Comparison(Value, frozen=True, kw_only=True):
     """One arm at the end of all its steps. `name` is `Mined`, `RandomNegatives` or `NoNegatives`; `steps` are those that the model has behind it, the same for all arms; `negatives` counts
-    the different negatives that it was trained on. The interval holds the true rate with 95 % confidence (bootstrap over the held-out negatives).
+    the different negatives that it was trained on. The interval holds the true rate with 95 % confidence (bootstrap over the held-out images).
+
+    `difference_interval` is of the rate of `Mined` minus this arm's, `change_interval` of the same relative to this arm's (-0.5 halves it), and `average_precision_difference_interval` of the average
+    precisions, all paired; they are absent for `Mined` itself, and `change_interval` also where this arm's rate may be 0.
+
+    On the held-out positives at the threshold: `hits` find an object, `misses` are objects not found, `duplicates` find one that a better detection has found, `wrong_class` and `wrong_place`
+    find none of their class. `false_positives` counts those on the held-out negatives and `false_positives_on` what they lie on: a class that is annotated there, or "" for nothing; it is empty
+    where the other annotations are not known.
     """
 
     name: str
     steps: int
     negatives: int
     false_positives_per_image: float
-    false_positives_per_image_interval: tuple[float, float]
+    false_positives_per_image_interval: Interval
     recall: float
     average_precision: float
+    average_precision_50: float = 0.0
+    threshold: float = 0.0
+    wanted_recall: float = 0.0
+    difference_interval: Interval | None = None
+    change_interval: Interval | None = None
+    average_precision_difference_interval: Interval | None = None
+    hits: int = 0
+    misses: int = 0
+    duplicates: int = 0
+    wrong_class: int = 0
+    wrong_place: int = 0
+    false_positives: int = 0
+    false_positives_on: dict[str, int] = {}
+    classes: tuple[ClassNumbers, ...] = ()
+    detections: str = ""
+
+    @property
+    def recall_reached(self) -> bool:
+        """Whether a threshold finds the wanted share of the held-out objects; only then are two arms comparable."""
+        return self.recall >= self.wanted_recall
+
+
+class ReportMining(Value, frozen=True, kw_only=True):
+    """What the mining after a round did; the fields are those of `Mining`, and `review` counts the images listed."""
+
+    after_round: int
+    pool: int
+    trained_on: int
+    floor: float
+    fooled: int
+    added: int
+    hard_negatives: int
+    review: int
 
 
 class Report(Value, frozen=True, kw_only=True):
-    """The numbers of the report, for machines. The page beside it is for people."""
+    """The numbers of the report, for machines. The page beside it is for people.
+
+    `held_out_copies` counts held-out negatives that are byte for byte the same as a negative in the training set or the pool; they are left out of every number here. `held_out` is the key of the
+    held-out images in COCO's format, to which the detections of the comparisons belong.
+    """
 
     inputs: str
     name: str
@@ -389,3 +455,9 @@ class Report(Value, frozen=True, kw_only=True):
     comparisons: tuple[Comparison, ...]
     review: tuple[str, ...]
     page: str
+    minings: tuple[ReportMining, ...] = ()
+    held_out_negatives: int = 0
+    held_out_positives: int = 0
+    held_out_objects: int = 0
+    held_out_copies: int = 0
+    held_out: str = ""

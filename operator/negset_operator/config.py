@@ -13,6 +13,8 @@ from negset_api.errors import InvalidInput
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=1)]
+MemorySize = Annotated[str, Meta(pattern=r"^[1-9][0-9]*(Ki|Mi|Gi|Ti|k|M|G|T)?$")]
+"""Bytes as a Kubernetes quantity."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -47,12 +49,19 @@ def _resources(cpu: str, memory: str, *, cpu_limit: str, memory_limit: str) -> R
 
 
 class Pods(Setting, frozen=True, kw_only=True):
-    """Resources and placement by what a pod does. A Ray head keeps Ray's own books and runs the job's driver, but none of its tasks."""
+    """Resources and placement by what a pod does.
+
+    A Ray head keeps Ray's own books and runs the job's driver, but none of its tasks.
+    `trainer_shared_memory` is the size of a training pod's /dev/shm, which NCCL uses between the
+    GPUs of one pod. What is used of it counts towards the pod's memory limit.
+    """
 
     ray_head: Resources = _resources("500m", "2Gi", cpu_limit="2", memory_limit="4Gi")
     data_worker: Resources = _resources("1", "1Gi", cpu_limit="2", memory_limit="2Gi")
     mine_worker: Resources = _resources("1", "2Gi", cpu_limit="2", memory_limit="4Gi")
     trainer: Resources = _resources("2", "4Gi", cpu_limit="8", memory_limit="16Gi")
+    check: Resources = _resources("500m", "2Gi", cpu_limit="2", memory_limit="4Gi")
+    trainer_shared_memory: MemorySize = "1Gi"
     delete: Resources = _resources("100m", "256Mi", cpu_limit="1", memory_limit="512Mi")
     placement: Placement = field(default_factory=Placement)
     trainer_placement: Placement = field(default_factory=Placement)

@@ -8,6 +8,7 @@ from typing import Final
 READY: Final = "Ready"
 RECONCILING: Final = "Reconciling"
 STALLED: Final = "Stalled"
+CHECKED: Final = "Checked"
 DATA_STORED: Final = "DataStored"
 TRAINED: Final = "Trained"
 MINED: Final = "Mined"

@@ -30,6 +30,7 @@ TRAINING: dict[str, Any] = {
     "positives": {"tfrecords": ["s3://team-a/positives/*.tfrecord"]},
     "training": {"pipelineConfig": {"preset": "ssd-mobilenet-v2-320"}, "steps": 100},
 }
+COMPARED: dict[str, Any] = {**TRAINING, "training": {**TRAINING["training"], "comparisons": ["NoNegatives", "RandomNegatives"]}}
 
 
 @contextlib.contextmanager
@@ -159,6 +160,17 @@ class Hand:
 
     def remove(self, api_version: str, kind: str, name: str) -> None:
         self.kind(api_version, kind).delete(name=name, namespace=self.namespace)
+
+
+def pods_of_job_end(hand: Hand, job: str, *, code: int = 0, said: str = "") -> None:
+    """The job's pods end with this exit code, as a kubelet would report it. `said` is the end of what they wrote to standard error."""
+    pods = eventually("a pod", lambda: [pod for pod in hand.all("v1", "Pod") if pod["metadata"]["labels"].get(names.LABEL_CHILD) == job])
+    for pod in pods:
+        (container,) = pod["spec"]["containers"]
+        ended = {"exitCode": code, "reason": "Error" if code else "Completed", "message": said, "finishedAt": _now()}
+        state = {"name": container["name"], "image": "", "imageID": "", "ready": False, "restartCount": 0, "state": {"terminated": ended}}
+        status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": [state]}
+        hand.merge("v1", "Pod", pod["metadata"]["name"], {"status": status}, "status")
 
 
 def eventually(what: str, probe: Callable[[], Any], seconds: float = 60.0) -> Any:

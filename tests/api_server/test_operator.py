@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from operators import QUICK, TRAINING, Hand, eventually, running
+from operators import COMPARED, QUICK, TRAINING, Hand, eventually, pods_of_job_end, running
 
 from negset_operator.config import Config, Networks
 
@@ -45,31 +46,64 @@ def test_a_data_set_gets_its_children_and_says_so(api_server, hand):
 
 def test_it_goes_through_every_stage_to_ready_and_makes_each_child_once(api_server, hand):
     with running(api_server, hand.namespace) as operator:
-        hand.create(**TRAINING)
-        data = first_ray_job(hand)
+        hand.create(**COMPARED)
+        (check,) = eventually("the check", hand.jobs)
+        child = check.removesuffix("check")
+        assert hand.ray_jobs() == [], "nothing is downloaded before the configuration is checked"
+        hand.job_succeeds(check)
+        (data,) = eventually("the data", hand.ray_jobs)
         hand.ray_status(data, "Running", "RUNNING")
         eventually("running", lambda: hand.reason() == "Running")
         hand.ray_succeeds(data)
-        (first,) = eventually("the first round", hand.jobs)
-        hand.job_succeeds(first)
-        mine = data.replace("data", "mine-1")
-        eventually("mining", lambda: mine in hand.ray_jobs())
-        hand.ray_succeeds(mine)
-        second = first.replace("train-1", "train-2")
-        eventually("the second round", lambda: second in hand.jobs())
-        hand.job_succeeds(second)
+        beside = {f"{child}train-none", f"{child}train-1"}
+        eventually("the first round, and one without negatives", lambda: beside <= set(hand.jobs()))
+        hand.job_succeeds(f"{child}train-1")
+        eventually("mining", lambda: f"{child}mine-1" in hand.ray_jobs())
+        hand.ray_succeeds(f"{child}mine-1")
+        eventually("random negatives", lambda: f"{child}train-random-2" in hand.jobs())
+        hand.job_succeeds(f"{child}train-random-2")
+        hand.job_succeeds(f"{child}train-none")
+        eventually("the last round", lambda: f"{child}train-2" in hand.jobs())
+        hand.job_succeeds(f"{child}train-2")
         eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
         counted = {
             kind: operator.metrics.registry.get_sample_value("negset_children_created_total", {"kind": kind}) for kind in ("RayJob", "Job")
         }
     status = hand.dataset()["status"]
     assert {entry["type"]: entry["status"] for entry in status["conditions"]} == dict.fromkeys(
-        ("Ready", "DataStored", "Trained", "Mined", "Reported"), "True"
+        ("Ready", "Checked", "DataStored", "Trained", "Mined", "Reported"), "True"
     )
     assert status["reportUrl"] == f"{status['url']}/report/index.html"
     assert status["stage"] == "Ready"
-    assert (hand.ray_jobs(), hand.jobs()) == ([data, mine], [first, second])
-    assert counted == {"RayJob": 2.0, "Job": 2.0}
+    assert hand.ray_jobs() == [f"{child}data", f"{child}mine-1"]
+    assert hand.jobs() == [f"{child}{role}" for role in ("check", "train-1", "train-2", "train-none", "train-random-2")]
+    assert counted == {"RayJob": 2.0, "Job": 5.0}
+
+
+def test_a_configuration_that_cannot_be_trained_stalls_before_anything_is_downloaded(api_server, hand, controllers):
+    said = "negset: spec.training.pipelineConfig: expected a model that TensorFlow 2 trains, got ssd_mobilenet_v1"
+    with running(api_server, hand.namespace):
+        hand.create(**TRAINING)
+        (check,) = eventually("the check", hand.jobs)
+        pods_of_job_end(hand, check, code=2, said=f"a warning\n{said}\n")
+        eventually("stalled", lambda: hand.reason() == "InputRefused")
+        condition = hand.condition("Checked")
+        assert (condition["status"], condition["reason"]) == ("False", "InputRefused")
+        assert condition["message"] == (f"Job {check} says that its input is wrong: {said}. To have it tried as it is, delete Job {check}.")
+        assert hand.condition("Stalled")["status"] == "True"
+        assert (hand.ray_jobs(), hand.jobs()) == ([], [check])
+
+
+def test_of_many_datasets_at_once_each_check_comes_before_its_account_and_still_gets_its_pod(api_server, hand, controllers):
+    everybody = [f"street-{number}" for number in range(30)]
+    with running(api_server, hand.namespace):
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda name: hand.create(name, **TRAINING), everybody))
+        eventually(
+            "each check has its pod",
+            lambda: {pod["metadata"]["labels"]["negset.dev/dataset"] for pod in hand.all("v1", "Pod")} == set(everybody),
+        )
+        eventually("each says so", lambda: {hand.condition("Checked", name).get("reason") for name in everybody} == {"Starting"})
 
 
 def test_after_ready_nothing_is_written(api_server, hand):
@@ -254,7 +288,7 @@ def test_with_delete_the_data_goes_before_the_object(api_server, hand, controlle
             "its companions",
             lambda: hand.find("v1", "ServiceAccount", "street-negset") and hand.find("v1", "ConfigMap", name.removesuffix("-data")),
         )
-        _pods_of_job_succeed(hand, deleter)
+        pods_of_job_end(hand, deleter)
         eventually("the object gone", lambda: hand.dataset() is None)
         eventually("everything gone", lambda: not hand.jobs() and hand.find("v1", "ServiceAccount", "street-negset") is None)
 
@@ -264,10 +298,9 @@ def test_a_pod_that_admission_refuses_shows_its_reason(api_server, hand, control
     hand.kind("v1", "ResourceQuota").create(body={"apiVersion": "v1", "kind": "ResourceQuota", **quota}, namespace=hand.namespace)
     with running(api_server, hand.namespace):
         hand.create(**TRAINING)
-        hand.ray_succeeds(first_ray_job(hand))
-        (job,) = eventually("the first round", hand.jobs)
+        (job,) = eventually("the check", hand.jobs)
         eventually("the reason", lambda: hand.reason() == "PodRefused")
-        message = hand.condition("Trained")["message"]
+        message = hand.condition("Checked")["message"]
         assert message.startswith(f"Job {job} cannot make its pods: ")
         assert "exceeded quota: none" in message
 
@@ -312,10 +345,3 @@ def _versions(hand: Hand) -> dict[str, str]:
 
 def _reconciles(operator) -> float:
     return operator.metrics.registry.get_sample_value("negset_reconcile_duration_seconds_count")
-
-
-def _pods_of_job_succeed(hand: Hand, job: str) -> None:
-    """As a kubelet would report it."""
-    pods = eventually("a pod", lambda: [pod for pod in hand.all("v1", "Pod") if pod["metadata"]["labels"].get("negset.dev/child") == job])
-    for pod in pods:
-        hand.merge("v1", "Pod", pod["metadata"]["name"], {"status": {"phase": "Succeeded"}}, "status")

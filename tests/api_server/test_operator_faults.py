@@ -133,14 +133,17 @@ def test_the_rights_of_the_chart_suffice_for_every_stage(api_server, hand):
     grant(hand, account)
     with running(api_server, hand.namespace, kubeconfig=kubeconfig):
         hand.create(**{**TRAINING, "training": {**TRAINING["training"], "workers": 2}}, deletionPolicy="Delete")
+        (check,) = eventually("a Job", hand.jobs)
+        hand.job_succeeds(check)
         (data,) = eventually("a RayJob", hand.ray_jobs)
         hand.ray_succeeds(data)
-        (first,) = eventually("a Job", hand.jobs)
+        first = data.replace("data", "train-1")
+        eventually("a training", lambda: first in hand.jobs())
         assert hand.find("v1", "Service", first)["spec"]["clusterIP"] == "None"
         hand.change(suspend=True)
         eventually("suspended", lambda: hand.find("batch/v1", "Job", first)["spec"]["suspend"] is True)
         hand.change(suspend=False, excludeClasses=["car"])
-        eventually("the next run", lambda: len(hand.ray_jobs()) == 2 or data not in hand.ray_jobs())
+        eventually("the next run", lambda: set(hand.jobs()) - {check, first})
         hand.delete()
         assert "negset.dev/delete-data" in hand.dataset()["metadata"]["finalizers"]
         hand.change(deletionPolicy="Retain")

@@ -8,12 +8,13 @@ import pytest
 from kubernetes.client import ApiException, CoreV1Api
 from operators import SPEC, TRAINING, Hand
 
-from negset_api import names, validation
+from negset_api import names, stages, validation
 from negset_api.revision import revision
 from negset_operator import naming
 from negset_operator.config import Config, Images, Networks, Placement, Pods
-from negset_operator.manifests import companions, job, ray_job
+from negset_operator.manifests import companions, job
 from negset_operator.manifests.subject import Object, Subject
+from negset_operator.policies.making import BUILDERS
 
 FULL = {
     **SPEC,
@@ -23,6 +24,8 @@ FULL = {
         "steps": 100,
         "workers": 3,
         "gpusPerWorker": 2,
+        "hardNegativeMining": {"gpusPerWorker": 1},
+        "comparisons": ["NoNegatives", "RandomNegatives"],
     },
     "queueName": "team-a",
 }
@@ -53,12 +56,13 @@ def subject(namespace: str, name: str = "street") -> Subject:
     )
 
 
-BUILDERS = {
-    "data": lambda s: ray_job.data(s, "street-data", "data"),
-    "mine": lambda s: ray_job.mine(s, "street-mine-1", "mine-1", 1),
-    "train": lambda s: job.train(s, "street-train-1", "train-1", 1),
-    "delete": lambda s: job.delete(s, "street-delete", "delete"),
-}
+def jobs_of(built: Subject) -> dict[str, Object]:
+    """The job of each step, and the one that deletes the data, by role."""
+    steps = {step.role: BUILDERS[step.kind](built, f"street-{step.role}", step) for step in stages.steps(built.spec)}
+    return {**steps, "delete": job.delete(built, "street-delete", "delete")}
+
+
+ROLES = ("check", "data", "train-none", "train-1", "mine-1", "train-random-2", "train-2", "delete")
 
 
 def pod_templates(manifest: Object) -> list[Object]:
@@ -68,11 +72,11 @@ def pod_templates(manifest: Object) -> list[Object]:
     return [cluster["headGroupSpec"]["template"], *(group["template"] for group in cluster["workerGroupSpecs"])]
 
 
-@pytest.mark.parametrize("builder", BUILDERS.values(), ids=BUILDERS.keys())
-def test_pods_are_admitted_where_restricted_is_enforced(api_server, restricted_namespace, builder):
+@pytest.mark.parametrize("role", ROLES)
+def test_pods_are_admitted_where_restricted_is_enforced(api_server, restricted_namespace, role):
     core = CoreV1Api(api_server.client)
     core.create_namespaced_service_account(restricted_namespace, {"metadata": {"name": "street-negset"}})
-    for number, template in enumerate(pod_templates(builder(subject(restricted_namespace)))):
+    for number, template in enumerate(pod_templates(jobs_of(subject(restricted_namespace))[role])):
         body = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": {**template["metadata"], "name": f"p{number}"}}
         core.create_namespaced_pod(restricted_namespace, body, dry_run="All", field_validation="Strict")
 
@@ -80,7 +84,7 @@ def test_pods_are_admitted_where_restricted_is_enforced(api_server, restricted_n
 def test_a_pod_that_is_not_restricted_would_have_been_refused(api_server, restricted_namespace):
     core = CoreV1Api(api_server.client)
     core.create_namespaced_service_account(restricted_namespace, {"metadata": {"name": "street-negset"}})
-    (template,) = pod_templates(BUILDERS["train"](subject(restricted_namespace)))
+    (template,) = pod_templates(jobs_of(subject(restricted_namespace))["train-1"])
     (container,) = template["spec"]["containers"]
     careless = {**template["spec"], "containers": [{**container, "securityContext": {}}]}
     with pytest.raises(ApiException) as caught:
@@ -88,9 +92,9 @@ def test_a_pod_that_is_not_restricted_would_have_been_refused(api_server, restri
     assert 'violates PodSecurity \\"restricted' in caught.value.body
 
 
-@pytest.mark.parametrize("builder", BUILDERS.values(), ids=BUILDERS.keys())
-def test_jobs_have_no_field_that_their_schema_does_not_know(api_server, namespace, builder):
-    accepted_strictly(Hand(api_server, namespace), builder(subject(namespace)))
+@pytest.mark.parametrize("role", ROLES)
+def test_jobs_have_no_field_that_their_schema_does_not_know(api_server, namespace, role):
+    accepted_strictly(Hand(api_server, namespace), jobs_of(subject(namespace))[role])
 
 
 def test_companions_have_no_field_that_their_schema_does_not_know(api_server, namespace):

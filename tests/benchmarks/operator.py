@@ -1,10 +1,10 @@
 """How quickly the operator answers, and how much memory it takes, against a real API server.
 
-    .venv/bin/python tests/benchmarks/operator.py [--burst 200] [--objects 1000]
+    .venv/bin/python tests/benchmarks/operator.py [--burst 200] [--objects 1000] [--training]
 
 Starts etcd and an API server on loopback (as the tests do; `KUBEBUILDER_ASSETS` or Go must be there) and `negset-operator` as a process of its own. Creates
-`--burst` NegativeDatasets at once, from several connections, and takes for each the time from the API server's answer to the create until its RayJob
-is seen by a watch; then goes up to `--objects` data sets and reads the operator's resident memory from /proc. All of them share this machine's cores: what a create
+`--burst` NegativeDatasets at once, from several connections, and takes for each the time from the API server's answer to the create until its first child
+(a RayJob; with `--training` the Job that checks the configuration) is seen by a watch; then goes up to `--objects` data sets and reads the operator's resident memory from /proc. All of them share this machine's cores: what a create
 costs the API server is printed beside, since nothing can be faster than that.
 """
 
@@ -20,48 +20,53 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), folder) for folder in ("api_server", "cluster")]
 
 from launcher import ApiServer, kuberay_definitions  # noqa: E402
-from operators import SPEC  # noqa: E402
+from operators import SPEC, TRAINING  # noqa: E402
 from testbed import objects  # noqa: E402
 
 from negset_api import names, schema  # noqa: E402
 from negset_operator.kube.cache import Cache  # noqa: E402
-from negset_operator.kube.client import DATASET, RAY_JOB, Client, connect  # noqa: E402
-from negset_operator.kube.objects import Dataset, RayJob  # noqa: E402
+from negset_operator.kube.client import DATASET, JOB, RAY_JOB, Client, Kind, connect  # noqa: E402
+from negset_operator.kube.objects import Dataset, Job, RayJob  # noqa: E402
 from negset_operator.kube.reflector import Reflector, Source  # noqa: E402
 
 CREATORS = 8
+TYPES: dict[Kind, type[RayJob | Job]] = {RAY_JOB: RayJob, JOB: Job}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--burst", type=int, default=200)
     parser.add_argument("--objects", type=int, default=1000)
+    parser.add_argument("--training", action="store_true", help="the datasets train: a Job, and not a RayJob, is the first child")
     options = parser.parse_args()
+    spec = {**SPEC, **TRAINING} if options.training else SPEC
     with tempfile.TemporaryDirectory() as folder, ApiServer(folder) as server:
         objects.define(server.dynamic, [schema.custom_resource_definition(), *kuberay_definitions()])
         namespace = server.namespace()
         client = connect(server.kubeconfig)
-        print(f"one RayJob create costs the API server alone {1000 * cost_of_a_child(client, server.namespace()):.1f} ms")
-        seen = Seen(client, namespace)
+        kind = JOB if options.training else RAY_JOB
+        print(f"one {kind.kind} create costs the API server alone {1000 * cost_of_a_child(client, server.namespace(), spec, kind):.1f} ms")
+        seen = Seen(client, namespace, kind)
         operator = start_operator(server.kubeconfig)
         try:
             print(f"operator, idle: {resident(operator.pid):.0f} MB")
-            create(client, namespace, "warm", 5)
+            create(client, namespace, spec, "warm", 5)
             seen.wait(5)
             processes = {"operator": operator.pid, **server.pids()}
             before = {name: cpu(pid) for name, pid in processes.items()}
-            answered = create(client, namespace, "burst", options.burst)
+            answered = create(client, namespace, spec, "burst", options.burst)
             seen.wait(5 + options.burst)
             spent = [f"{name} {1000 * (cpu(pid) - before[name]) / options.burst:.1f} ms" for name, pid in processes.items()]
             report(sorted(seen.first[name] - moment for name, moment in answered.items()))
             print(f"CPU for each data set, until the last child was there: {', '.join(spent)}")
             print(f"operator, {5 + options.burst} data sets: {resident(operator.pid):.0f} MB")
-            create(client, namespace, "more", options.objects - options.burst - 5)
+            create(client, namespace, spec, "more", options.objects - options.burst - 5)
             seen.wait(options.objects)
             time.sleep(5)
             print(
@@ -74,13 +79,13 @@ def main() -> None:
 
 
 class Seen:
-    """When the RayJob of each data set was first seen by a watch of our own."""
+    """When the first child of each data set was first seen by a watch of our own."""
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, kind: Kind) -> None:
         self.first: dict[str, float] = {}
         self._news = threading.Condition()
-        cache: Cache[RayJob] = Cache(lambda item: (item.metadata.namespace, item.metadata.owner_references[0].name))
-        self._reflector = Reflector(client, Source(kind=RAY_JOB, as_type=RayJob, namespace=namespace), cache, self._changed)
+        cache: Cache[RayJob | Job] = Cache(lambda item: (item.metadata.namespace, item.metadata.owner_references[0].name))
+        self._reflector = Reflector(client, Source(kind=kind, as_type=TYPES[kind], namespace=namespace), cache, self._changed)
         self._reflector.start()
 
     def wait(self, count: int) -> None:
@@ -96,12 +101,12 @@ class Seen:
             self._news.notify_all()
 
 
-def create(client: Client, namespace: str, prefix: str, count: int) -> dict[str, float]:
+def create(client: Client, namespace: str, spec: dict[str, Any], prefix: str, count: int) -> dict[str, float]:
     """Creates data sets as quickly as the API server takes them. Returns when each create was answered."""
 
     def one(number: int) -> tuple[str, float]:
         name = f"{prefix}-{number}"
-        body = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name, "namespace": namespace}, "spec": SPEC}
+        body = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
         client.create(DATASET, body, Dataset)
         return name, time.monotonic()
 
@@ -112,31 +117,31 @@ def create(client: Client, namespace: str, prefix: str, count: int) -> dict[str,
     return answered
 
 
-def cost_of_a_child(client: Client, namespace: str) -> float:
-    """Seconds that a create of a RayJob like ours takes when nothing else happens: the median of 30."""
-    from negset_api import validation
+def cost_of_a_child(client: Client, namespace: str, fields: dict[str, Any], kind: Kind) -> float:
+    """Seconds that a create of a first child like ours takes when nothing else happens: the median of 30."""
+    from negset_api import stages, validation
     from negset_api.revision import revision
     from negset_operator import naming
     from negset_operator.config import Config
-    from negset_operator.manifests import ray_job
     from negset_operator.manifests.subject import Subject
+    from negset_operator.policies.making import BUILDERS
 
-    manifest = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "cost", "namespace": namespace}, "spec": SPEC}
+    manifest = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "cost", "namespace": namespace}, "spec": fields}
     spec = validation.parse(manifest).spec
     subject = Subject(
         namespace=namespace,
         name="cost",
         uid="11111111-1111-1111-1111-111111111111",
         spec=spec,
-        manifest=SPEC,
+        manifest=fields,
         revision=revision(spec),
         run=naming.run_of(spec),
         config=Config(),
     )
-    times = []
+    first, times = stages.steps(spec)[0], []
     for number in range(30):
         started = time.monotonic()
-        client.create(RAY_JOB, ray_job.data(subject, f"cost-{number}", "data"), RayJob)
+        client.create(kind, BUILDERS[first.kind](subject, f"cost-{number}", first), TYPES[kind])
         times.append(time.monotonic() - started)
     return statistics.median(times)
 

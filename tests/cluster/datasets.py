@@ -19,10 +19,11 @@ EXAMPLE = "quick-start"
 
 
 def example(namespace: str, bucket: str, pictures: Pictures) -> Object:
-    """The shipped example, with the inputs and the bucket that are here in place of COCO's and the user's, and with a GPU asked for."""
+    """The shipped example, with the inputs and the bucket that are here in place of COCO's and the user's. It asks for a GPU for each training and scoring pod."""
     (manifest,) = objects.read_objects(os.path.join(ROOT, "charts", "negset", "examples", f"{EXAMPLE}.yaml"))
     annotations = {"annotations": pictures.annotations}
-    spec = manifest["spec"]
+    spec, training = manifest["spec"], manifest["spec"]["training"]
+    mining = {**training["hardNegativeMining"], "gpusPerWorker": 1}
     return {
         **manifest,
         "metadata": {"name": EXAMPLE, "namespace": namespace},
@@ -33,7 +34,7 @@ def example(namespace: str, bucket: str, pictures: Pictures) -> Object:
             "download": {"maxFailedPercent": 20},  # a few of the demo's links are dead, as everywhere
             "output": {**spec["output"], "url": f"s3://{bucket}/negatives"},
             "positives": {"coco": annotations},
-            "training": {**spec["training"], "gpusPerWorker": 1},
+            "training": {**training, "gpusPerWorker": 1, "hardNegativeMining": mining},
         },
     }
 
@@ -57,9 +58,12 @@ def data_only(namespace: str, bucket: str, pictures: Pictures, *, name: str = "s
 
 
 def apply_and_hold(tenant: Tenant, manifest: Object, pictures: Pictures, timed: Timed) -> list[int]:
-    """Applies a data set of several shards, and waits until its download is held in the second one. Returns the pictures of the first, which are stored by then."""
+    """Applies a data set of several shards, and waits until its download is held in the second one. Returns the pictures of the first, which are stored by then.
+
+    One that trains has its configuration checked before, which loads TensorFlow.
+    """
     pictures.hold_after(IMAGES_PER_SHARD + 20)
     tenant.apply(manifest)
     with timed(f"{manifest['metadata']['name']}: until the second shard is being downloaded"):
-        pictures.wait_until_held(180)
+        pictures.wait_until_held(300)
     return list(pictures.asked)[:IMAGES_PER_SHARD]

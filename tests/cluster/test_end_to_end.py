@@ -26,6 +26,9 @@ from negset_jobs.records.framing import read_records
 
 MINUTES = 60
 
+RAY_JOB = ("ray.io/v1", "RayJob")
+JOB = ("batch/v1", "Job")
+
 
 @pytest.fixture(scope="module")
 def tenant(make_tenant: Callable[[str], Tenant]) -> Tenant:
@@ -58,7 +61,7 @@ def _read_json(bucket: fsspec.AbstractFileSystem, url: str, key: str) -> Any:
 
 def test_the_conditions_say_ready_and_nothing_else_is_going_on(finished: Object) -> None:
     status = {condition["type"]: condition["status"] for condition in finished["status"]["conditions"]}
-    assert status == {"Ready": "True", "DataStored": "True", "Trained": "True", "Mined": "True", "Reported": "True"}
+    assert status == dict.fromkeys(("Ready", "Checked", "DataStored", "Trained", "Mined", "Reported"), "True")
     assert finished["status"]["observedGeneration"] == finished["metadata"]["generation"]
 
 
@@ -104,14 +107,56 @@ def test_the_report_says_what_the_status_says(finished: Object, bucket: fsspec.A
     assert float(status["falsePositivesPerImage"]) == pytest.approx(report["rounds"][-1]["falsePositivesPerImage"], abs=0.01)
 
 
-def test_training_pods_asked_for_the_gpu(tenant: Tenant, finished: Object) -> None:
-    limits = [
-        container["resources"]["limits"]
-        for job in tenant.children(("batch/v1", "Job"))
-        for container in job["spec"]["template"]["spec"]["containers"]
-    ]
-    assert len(limits) == finished["spec"]["training"]["hardNegativeMining"]["rounds"]
-    assert all(limit[GPU] == "1" for limit in limits)
+def test_the_report_compares_mined_negatives_with_random_ones(finished: Object, bucket: fsspec.AbstractFileSystem) -> None:
+    url = finished["status"]["url"]
+    compared = {entry["name"]: entry["steps"] for entry in _read_json(bucket, url, names.REPORT)["comparisons"]}
+    assert compared.keys() == {names.MINED, names.RANDOM_NEGATIVES}
+    assert len(set(compared.values())) == 1, "every arm has made the same number of steps"
+    assert bucket.exists(f"{url}/{names.round_marker(2, names.RANDOM_NEGATIVES)}")
+
+
+@pytest.mark.usefixtures("finished")
+def test_each_step_has_one_child_and_only_training_and_mining_ask_for_gpus(tenant: Tenant) -> None:
+    asked: dict[str, list[str | None]] = {}
+    for job in tenant.children(RAY_JOB, JOB):
+        if job["metadata"]["labels"][names.LABEL_DATASET] == EXAMPLE:
+            (container,) = _working_template(job)["spec"]["containers"]
+            asked.setdefault(job["metadata"]["labels"][names.LABEL_ROLE], []).append(container["resources"]["limits"].get(GPU))
+    assert asked == {
+        "check": [None],
+        "data": [None],
+        "train-1": ["1"],
+        "mine-1": ["1"],
+        "train-random-2": ["1"],
+        "train-2": ["1"],
+    }
+
+
+def _working_template(job: Object) -> Object:
+    """The template of the pods that do a job's work: of a RayJob, the workers'."""
+    if job["kind"] == "Job":
+        return dict(job["spec"]["template"])
+    (group,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    return dict(group["template"])
+
+
+@pytest.mark.usefixtures("release")
+def test_a_pipeline_config_that_cannot_train_is_refused_before_anything_is_downloaded(
+    make_tenant: Callable[[str], Tenant], around: Surroundings, pictures: Pictures, timed: Timed
+) -> None:
+    careless = make_tenant("team-c")
+    for_tensorflow_1 = "model { ssd { num_classes: 1 feature_extractor { type: 'ssd_mobilenet_v1' } } }"
+    careless.kubectl("create", "configmap", "wrong", f"--from-literal=pipeline.config={for_tensorflow_1}")
+    wanted = example(careless.namespace, around.bucket, pictures)
+    training = {**wanted["spec"]["training"], "pipelineConfig": {"configMap": "wrong"}}
+    careless.apply({**wanted, "spec": {**wanted["spec"], "training": training}})
+
+    with timed("a wrong pipeline.config is refused"):
+        stalled = lambda: objects.condition(careless.dataset(EXAMPLE), "Stalled") == "True"  # noqa: E731
+        objects.wait_for("it is stalled", stalled, seconds=3 * MINUTES)
+    assert objects.condition(careless.dataset(EXAMPLE), "Ready", "reason") == "InputRefused"
+    assert "pipelineConfig" in objects.condition(careless.dataset(EXAMPLE), "Checked", "message")
+    assert not list(careless.children(RAY_JOB))
 
 
 def test_a_second_apply_by_another_field_manager_changes_nothing(tenant: Tenant, manifest: Object, finished: Object) -> None:

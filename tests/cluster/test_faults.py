@@ -55,7 +55,7 @@ def test_suspending_and_resuming_at_every_stage_loses_nothing(
     tenant: Tenant, around: Surroundings, release: str, many_pictures: Pictures, timed: Timed
 ) -> None:
     wanted = example(tenant.namespace, around.bucket, many_pictures)
-    training = {**wanted["spec"]["training"], "steps": 300, "hardNegativeMining": {"rounds": 2}}
+    training = {**wanted["spec"]["training"], "steps": 300, "comparisons": []}
     wanted = {**wanted, "spec": {**wanted["spec"], "selection": {"count": 300, "allowFewer": True}, "training": training}}
 
     stored = apply_and_hold(tenant, wanted, many_pictures, timed)

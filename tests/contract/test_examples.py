@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from negset_api import validation
+from negset_api import names, stages, validation
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "charts" / "negset" / "examples").glob("*.yaml"))
 
@@ -51,6 +51,23 @@ FEATURES = {
     "kueue-queue names a queue": ("kueue-queue", lambda s: s.queue_name is not None),
     "suspended starts suspended": ("suspended", lambda s: s.suspend and s.deletion_policy == "Delete"),
     "gpu-workers trains on several pods with GPUs": ("gpu-workers", lambda s: s.training.workers > 1 and s.training.gpus_per_worker > 1),
+    "gpu-workers scores with no more GPUs than it trains with": (
+        "gpu-workers",
+        lambda s: 0 < s.ray.workers * s.training.hard_negative_mining.gpus_per_worker <= s.training.workers * s.training.gpus_per_worker,
+    ),
+    "street-background compares with every other arm": (
+        "street-background",
+        lambda s: set(s.training.comparisons) == {names.NO_NEGATIVES, names.RANDOM_NEGATIVES},
+    ),
+    "quick-start makes every kind of step": (
+        "quick-start",
+        lambda s: {step.kind for step in stages.steps(s)} == {"check", "data", "train", "mine"} and s.training.comparisons,
+    ),
+    "voc-positives compares with no negatives": ("voc-positives", lambda s: s.training.comparisons == (names.NO_NEGATIVES,)),
+    "own-pipeline reviews what keeps fooling the model": (
+        "own-pipeline",
+        lambda s: s.training.hard_negative_mining.review_above_percent < 90,
+    ),
 }
 
 

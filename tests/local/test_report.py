@@ -1,21 +1,29 @@
-"""The report of a real revision: pictures fetched over HTTP, recorded on Ray, read back from the records that hold them."""
+"""The report of a real revision: images fetched over HTTP, recorded on Ray, read back from the records that hold them."""
 
+import contextlib
+import io
 import json
 import shutil
 
 import msgspec
+import numpy as np
 import pytest
+from PIL import Image
+from tests.unit.reporting.models import trained
 
 from negset_api import names, validation
 from negset_api.errors import WorkFailed
-from negset_api.values import Detection, LossPoint, Measurement, Mining, Records, Report, Round, ScoredImage, decode, encode
+from negset_api.values import Detection, LossPoint, Mining, Positives, Records, Report, Round, ScoredImage, decode, encode
 from negset_jobs import on_ray, pipeline
 from negset_jobs.access import Access
 from negset_jobs.demo import dataset, manifest, server
 from negset_jobs.progress import Silent
 from negset_jobs.reporting.gather import gather
 from negset_jobs.reporting.stage import report_stage
+from negset_jobs.reuse import read_committed
+from negset_jobs.selection import annotated
 from negset_jobs.store import Store
+from negset_jobs.training import detections, heldout
 
 LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
 
@@ -42,49 +50,76 @@ def run(made, tmp_path):
 
 
 def stored_ids(run, subset):
-    """The ids of stored pictures of a subset, from the records themselves."""
+    """The stored images of a subset by id, from the records themselves."""
     from negset_jobs.mining.scoring import as_picture
     from negset_jobs.records.framing import read_records
 
     records = decode(run.store.read(names.RECORDS), Records)
     found = []
-    for key in records.files[subset]:
+    for key in records.files.get(subset, ()):
         with run.store.reading(key) as stream:
             found += [as_picture(payload) for _, payload in read_records(stream)]
     return dict(found)
 
 
-def scored(image_id, score):
-    return ScoredImage(image_id=image_id, detections=(Detection(ymin=0.2, xmin=0.2, ymax=0.6, xmax=0.6, score=score, class_name="disc"),))
+def scored(image_id, score, box=None):
+    ymin, xmin, ymax, xmax = box or (0.2, 0.2, 0.6, 0.6)
+    found = Detection(ymin=ymin, xmin=xmin, ymax=ymax, xmax=xmax, score=float(np.float32(score)), class_name="disc")
+    return ScoredImage(image_id=image_id, detections=(found,))
 
 
-def a_round(number, false_positives, worst):
-    return Round(
-        number=number,
-        inputs=str(number),
-        steps=10,
-        seed=0,
-        negative_percent=30,
-        measured_negative_percent=31.0,
-        miner="",
-        config=f"training/round-{number}/pipeline.config",
-        checkpoint="",
-        saved_model="",
-        losses=tuple(LossPoint(step=step, total=3.0, classification=2.0 / (step + 1), localization=1.0) for step in range(10)),
-        steps_per_second=2.0,
-        measurement=Measurement(
-            threshold=0.5,
-            recall=0.8,
-            wanted_recall=0.8,
-            false_positives_per_image=false_positives,
-            average_precision=0.6,
-            average_precision_50=0.9,
-            negatives=20,
-            positives=10,
-            objects=20,
-        ),
-        worst=tuple(worst),
+def store_round(run, number, firing, **fields):
+    """A round whose model finds every held-out object, and fires on the held-out negatives named, each with its box or a box anywhere."""
+    truths = tuple(
+        truth for truth, _ in heldout.pictures(run.store, decode(run.store.read(names.POSITIVES), Positives).files[names.HELD_OUT])
     )
+    positives = tuple(
+        ScoredImage(
+            image_id=truth.image_id,
+            detections=tuple(
+                Detection(ymin=box.ymin, xmin=box.xmin, ymax=box.ymax, xmax=box.xmax, score=0.5, class_name="disc") for box in truth.counted
+            ),
+        )
+        for truth in truths
+    )
+    negatives = tuple(
+        scored(name, 0.75, firing[name]) if name in firing else scored(name, 0.125) for name in sorted(stored_ids(run, names.HELD_OUT))
+    )
+    held_out = detections.HeldOut(truths=truths, positives=positives, negatives=negatives)
+    losses = tuple(LossPoint(step=step, total=3.0, classification=2.0, localization=1.0, learning_rate=0.01) for step in range(10))
+    value = trained(number, held_out, losses=losses, **fields)
+    run.store.write(value.detections, detections.encode(held_out))
+    run.store.write(names.round_marker(number, value.arm), encode(value))
+    return value
+
+
+def store_everything(run):
+    """Two rounds with a mining between them and the arms of the demo, by markers and tables as training writes them. Of the held-out negatives, training without negatives fires on most."""
+    held_out, trained_on = sorted(stored_ids(run, names.HELD_OUT)), sorted(stored_ids(run, names.TRAIN))
+    store_round(run, 1, dict.fromkeys(held_out[:5]))
+    store_round(run, 2, dict.fromkeys(held_out[:1]), negatives=33)
+    store_round(run, 2, dict.fromkeys(held_out[:4]), arm="RandomNegatives", negatives=33)
+    store_round(run, 2, dict.fromkeys(held_out[:12]), arm="NoNegatives", steps=1000)
+    mining = Mining(
+        number=1,
+        inputs="mining",
+        threshold=0.5,
+        floor=0.05,
+        pool=20,
+        trained_on=len(trained_on),
+        fooled=4,
+        hard=(),
+        hard_images=3,
+        added=3,
+        random=(),
+        negatives=(),
+        negative_images=len(trained_on),
+        review=(scored(trained_on[0], 0.95),),
+        scores="training/round-1/scores.parquet",
+        hardest=tuple(scored(name, 0.8) for name in trained_on[1:4]),
+    )
+    run.store.write(names.mining_marker(1), encode(mining))
+    return held_out, trained_on
 
 
 def test_the_data_alone_gives_a_report_whose_marker_comes_last(run):
@@ -112,6 +147,7 @@ def test_every_shown_picture_is_the_one_that_its_id_names(run):
     """Each negative is drawn differently, so equal bytes mean that the right record was read."""
     facts = gather(run.store, run.dataset)
     truth = stored_ids(run, names.TRAIN) | stored_ids(run, names.HELD_OUT)
+    truth |= stored_ids(run, names.POOL)
     assert len(facts.shown) == 24
     for name in facts.shown:
         assert facts.pictures[name].encoded == truth[name]
@@ -120,43 +156,90 @@ def test_every_shown_picture_is_the_one_that_its_id_names(run):
     assert all(box.class_name == "disc" for example in facts.objects for box in example.boxes)
 
 
-def test_rounds_minings_and_galleries_come_from_what_the_stages_wrote(run):
-    held_out, trained_on = sorted(stored_ids(run, names.HELD_OUT)), sorted(stored_ids(run, names.TRAIN))
-    markers = {
-        names.round_marker(0): a_round(0, 1.2, [scored(name, 0.9) for name in held_out[:5]]),
-        names.round_marker(1): a_round(1, 0.3, [scored(name, 0.7) for name in held_out[:3]]),
-        names.round_marker(2): a_round(2, 0.1, [scored(held_out[0], 0.6), scored(held_out[1], 0.3)]),
-        names.mining_marker(1): Mining(
-            number=1,
-            inputs="mining",
-            threshold=0.5,
-            scored=len(trained_on),
-            fooled=4,
-            hard=(),
-            hard_images=3,
-            negatives=(),
-            review=(scored(trained_on[0], 0.95),),
-            scores="training/round-1/scores.parquet",
-            hardest=tuple(scored(name, 0.8) for name in trained_on[1:4]),
-        ),
-    }
-    for key, value in markers.items():
-        run.store.write(key, encode(value))
+def test_rounds_arms_minings_and_galleries_come_from_what_the_stages_wrote(run):
+    held_out, trained_on = store_everything(run)
     report = report_stage(run.store, run.dataset, Silent())
+    total = len(held_out)
     assert [(each.round, each.false_positives_per_image, each.hard_negatives) for each in report.rounds] == [
-        (0, 1.2, 0),
-        (1, 0.3, 0),
-        (2, 0.1, 3),
+        (1, pytest.approx(5 / total), 0),
+        (2, pytest.approx(1 / total), 3),
+    ]
+    assert [(each.name, each.steps, each.negatives, each.false_positives) for each in report.comparisons] == [
+        ("Mined", 1000, 33, 1),
+        ("RandomNegatives", 1000, 33, 4),
+        ("NoNegatives", 1000, 0, 12),
     ]
     assert report.review == (trained_on[0],)
     page = run.store.read(names.REPORT_PAGE).decode()
-    assert "fell from 1.20 to 0.10 per picture" in page
-    # 24 chosen, 5 and 1 worst, 3 hard, 1 for review, 6 objects
-    assert page.count("data:image/jpeg") == 40
+    assert "Mined negatives cut false positives from" in page
+    # 24 chosen, the worst: 12 and 1, 3 hard, 1 for review, 6 objects
+    assert page.count("data:image/jpeg") == 47
     first = run.store.read(names.REPORT_PAGE), run.store.read(names.REPORT)
     run.store.remove([names.REPORT])
     report_stage(run.store, run.dataset, Silent())
     assert (run.store.read(names.REPORT_PAGE), run.store.read(names.REPORT)) == first
+
+
+def test_every_detection_is_there_for_pycocotools(run):
+    from pycocotools.coco import COCO
+
+    held_out, _ = store_everything(run)
+    report = report_stage(run.store, run.dataset, Silent())
+    with contextlib.redirect_stdout(io.StringIO()):
+        annotated = COCO(run.store.location(report.held_out))
+        found = {each.name: annotated.loadRes(run.store.location(each.detections)) for each in report.comparisons}
+    source = json.loads(run.store.read(names.PLAN))["imageIds"]
+    negatives = [image for image in annotated.dataset["images"] if image["negative"]]
+    assert {image["id"] for image in negatives} == {int(name) for name in held_out} <= set(source)
+    sizes = {str(image["id"]): (image["width"], image["height"]) for image in negatives}
+    with Image.open(io.BytesIO(stored_ids(run, names.HELD_OUT)[held_out[0]])) as picture:
+        assert sizes[held_out[0]] == picture.size
+    firing = [each for each in found["Mined"].anns.values() if each["image_id"] == int(held_out[0])]
+    width, height = sizes[held_out[0]]
+    assert firing[0]["bbox"] == pytest.approx([0.2 * width, 0.2 * height, 0.4 * width, 0.4 * height], abs=0.01)
+
+
+def test_what_a_false_positive_lies_on_is_known_from_the_plan(run):
+    """A false positive is put on a shape that the annotations name, and one beside all of them."""
+    objects = annotated.decode(run.store.read(names.HELD_OUT_OBJECTS))
+    assert objects.keys() >= stored_ids(run, names.HELD_OUT).keys()
+    shown = {name: boxes[0] for name, boxes in objects.items() if boxes and name in stored_ids(run, names.HELD_OUT)}
+    on, beside = sorted(shown)[:2]
+    box = shown[on]
+    store_everything(run)
+    firing = {on: (box.ymin, box.xmin, box.ymax, box.xmax), beside: (0.0, 0.0, 0.01, 0.01)}
+    store_round(run, 2, firing)
+    report = report_stage(run.store, run.dataset, Silent())
+    assert report.comparisons[0].false_positives_on == {box.class_name: 1, "": 1}
+    assert f"on {box.class_name} and 50\xa0% on nothing annotated" in run.store.read(names.REPORT_PAGE).decode()
+
+
+def test_a_held_out_copy_of_what_is_trained_on_does_not_count(run):
+    held_out, trained_on = store_everything(run)
+    committed = read_committed(run.store, names.RECORDS_FOLDER)
+    same = next(each for _, shard in committed.values() for each in shard.results if str(each.image_id) == trained_on[0])
+    for name, (attempt, shard) in committed.items():
+        changed = tuple(
+            msgspec.structs.replace(each, sha256=same.sha256) if str(each.image_id) == held_out[0] else each for each in shard.results
+        )
+        key = names.shard_marker(names.RECORDS_FOLDER, name, attempt)
+        run.store.write(key, encode(msgspec.structs.replace(shard, results=changed)))
+    report = report_stage(run.store, run.dataset, Silent())
+    assert (report.held_out_copies, report.held_out_negatives) == (1, len(held_out) - 1)
+    assert [each.false_positives for each in report.comparisons] == [0, 3, 11]
+    low, high = report.comparisons[0].false_positives_per_image_interval
+    assert (low, high) == (0.0, pytest.approx(3 / (len(held_out) - 1)))
+    listed = {image["id"] for image in json.loads(run.store.read(names.REPORT_HELD_OUT))["images"]}
+    assert int(held_out[0]) not in listed
+
+
+def test_tables_of_different_images_are_not_compared(run):
+    store_everything(run)
+    value = decode(run.store.read(names.round_marker(1)), Round)
+    table = detections.decode(run.store.read(value.detections))
+    run.store.write(value.detections, detections.encode(msgspec.structs.replace(table, negatives=table.negatives[1:])))
+    with pytest.raises(WorkFailed, match=r"expected the held-out images of .*round-1/detections\.parquet, found others; train again"):
+        report_stage(run.store, run.dataset, Silent())
 
 
 def test_a_damaged_record_stops_the_report_instead_of_showing_the_wrong_picture(run):

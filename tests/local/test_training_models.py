@@ -189,6 +189,7 @@ def test_a_curve_is_whole_after_a_resume_and_is_thinned_to_what_a_page_can_show(
     assert [point.step for point in curve] == list(range(1, 1001))
     assert {point.total for point in curve[:20]} == {1.0}
     assert {point.total for point in curve[20:]} == {2.0}
+    assert {round(point.learning_rate, 6) for point in curve} == {0.01}
     thinned = events.losses(str(tmp_path))
     assert len(thinned) == events.MOST_POINTS
     assert (thinned[0].step, thinned[-1].step) == (1, 1000)

@@ -20,7 +20,7 @@ from negset_jobs.demo.server import USUAL_URL
 
 OBJECT: Final = "disc"
 DISTRACTORS: Final = ("square", "triangle", "blue disc")
-LOOK_ALIKES: Final = ("orange disc", "maroon disc", "magenta disc")
+LOOK_ALIKES: Final = ("orange disc", "maroon disc", "pink disc")
 ANNOTATIONS: Final = "annotations/instances_demo.json"
 PICTURES: Final = "pictures"
 

@@ -18,9 +18,10 @@ _DISC_CORNERS = 32
 
 _RED = (206, 52, 44)
 _BLUE = (48, 92, 196)
-_ORANGE = (224, 140, 40)
-_MAROON = (120, 24, 20)
-_MAGENTA = (190, 50, 150)
+# Near the red, but apart from it by more than its own spread.
+_ORANGE = (218, 96, 40)
+_MAROON = (146, 34, 28)
+_PINK = (200, 52, 100)
 # None of the grounds is near the shapes' colours: the task is the shape and its colour, not camouflage.
 _GROUNDS = ((188, 178, 152), (132, 158, 112), (150, 160, 168), (214, 206, 190), (116, 122, 110), (170, 196, 190))
 
@@ -39,7 +40,7 @@ LOOKS = {
     "blue disc": Look(_DISC_CORNERS, _BLUE),
     "orange disc": Look(_DISC_CORNERS, _ORANGE),
     "maroon disc": Look(_DISC_CORNERS, _MAROON),
-    "magenta disc": Look(_DISC_CORNERS, _MAGENTA),
+    "pink disc": Look(_DISC_CORNERS, _PINK),
 }
 
 

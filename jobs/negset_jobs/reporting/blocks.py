@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from negset_jobs.reporting.charts import Chart
+from negset_jobs.reporting.plotting import Chart
 
 Mood = Literal["good", "bad", "neutral"]
 

@@ -1,105 +1,139 @@
-"""Charts as SVG, each in a light and a dark version. Colours are Okabe and Ito's, which colour-blind people tell apart (https://jfly.uni-koeln.de/color/)."""
+"""The charts of rates, precision and training."""
 
 from __future__ import annotations
 
-import base64
-import io
 import statistics
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import msgspec
-
-from negset_api.values import LossPoint, ReportRound
+from negset_api import names
+from negset_api.values import LossPoint, Round
 from negset_jobs.reporting import wording
+from negset_jobs.reporting.evaluation import Evaluation, Judged
+from negset_jobs.reporting.plotting import Chart, Theme, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDTH: Final = 4.8  # inches; at SVG's 72 points an inch and CSS's 96 pixels an inch, 460 pixels
-_HEIGHT: Final = 2.9
 _SMOOTHED: Final = 40  # with more points than this, a running median says more than they do
+_MOST_LONG_TICKS: Final = 4
+_SHORT: Final = {names.RANDOM_NEGATIVES: "Random\nnegatives", names.NO_NEGATIVES: "No\nnegatives"}
+_PALE: Final = 0.45
+
+LEARNING_RATE: Final = "learning rate"
 
 
-class Chart(msgspec.Struct, frozen=True):
-    """One chart: two images as data URIs, and in words what is to be seen."""
+class Line(NamedTuple):
+    """What one arm logged, over all steps that its model has behind it.
 
-    light: str
-    dark: str
-    alt: str
+    `starts` are the steps at which its rounds begin, but for the first.
+    """
 
-
-class _Theme(msgspec.Struct, frozen=True):
-    text: str
-    grid: str
-    neutral: str
-    colours: tuple[str, ...]
+    arm: str
+    points: tuple[LossPoint, ...]
+    starts: tuple[int, ...]
 
 
-_LIGHT: Final = _Theme("#333a44", "#d9dee5", "#8a93a0", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"))
-_DARK: Final = _Theme("#d5dae1", "#3a424d", "#8a93a0", ("#56b4e9", "#e69f00", "#2fc79b", "#e6a5c8", "#3f9be0", "#f0e442"))
+def false_positives(evaluation: Evaluation) -> Chart:
+    """False positives per image, as bars with their intervals: the rounds, then the other arms."""
+    models = _models(evaluation)
+
+    def paint(axes: Axes, theme: Theme) -> None:
+        values = [each.model.rate for each in models]
+        reach = [
+            [max(0.0, value - each.interval[0]) for value, each in zip(values, models, strict=True)],
+            [max(0.0, each.interval[1] - value) for value, each in zip(values, models, strict=True)],
+        ]
+        bars = _bars(axes, theme, evaluation, values)
+        axes.errorbar(range(len(models)), values, yerr=reach, fmt="none", ecolor=theme.text, elinewidth=1, capsize=4)
+        highest = [each.interval[1] for each in models]
+        for bar, value, top in zip(bars, values, highest, strict=True):
+            axes.annotate(
+                wording.rate(value),
+                (bar.get_x() + bar.get_width() / 2, max(value, top)),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                color=theme.text,
+            )
+        axes.set_ylabel("False positives per image")
+        axes.set_ylim(0, max([*values, *highest, 0.001]) * 1.18)
+
+    told = (f"{_name(each)} {wording.rate(each.model.rate)} ({wording.interval(each.interval, wording.rate)})" for each in models)
+    return chart(paint, f"Bar chart of false positives per held-out negative, with 95 % intervals: {', '.join(told)}.")
 
 
-def false_positives(rounds: Sequence[ReportRound]) -> Chart:
-    """False positives per picture by round, as bars; the baseline in grey."""
+def average_precision(evaluation: Evaluation) -> Chart:
+    """Average precision: COCO's over IoU 0.50 to 0.95 and that at IoU 0.50, side by side."""
+    models = _models(evaluation)
+    measured = [each.model.round.measurement for each in models]
 
-    def paint(axes: Axes, theme: _Theme) -> None:
-        values = [each.false_positives_per_image for each in rounds]
-        colours = [theme.neutral if each.round == 0 else theme.colours[0] for each in rounds]
-        bars = axes.bar(_ticks(rounds), values, width=0.6, color=colours)
-        axes.bar_label(bars, [wording.rate(value) for value in values], color=theme.text, padding=3)
-        axes.grid(visible=False)
-        axes.set_ylabel("False positives per picture")
-        axes.set_ylim(0, max([*values, 0.01]) * 1.18)
-
-    told = (f"{_name(each)} {wording.rate(each.false_positives_per_image)}" for each in rounds)
-    return _chart(paint, f"Bar chart of false positives per held-out negative picture: {', '.join(told)}.")
-
-
-def average_precision(rounds: Sequence[ReportRound]) -> Chart:
-    """Average precision by round: COCO's over IoU 0.50 to 0.95 and that at IoU 0.50, side by side."""
-
-    def paint(axes: Axes, theme: _Theme) -> None:
+    def paint(axes: Axes, theme: Theme) -> None:
         for offset, colour, label, values in (
-            (-0.2, theme.colours[0], "AP, IoU 0.50 to 0.95", [max(0.0, each.average_precision) for each in rounds]),
-            (0.2, theme.colours[2], "AP at IoU 0.50", [max(0.0, each.average_precision_50) for each in rounds]),
+            (-0.2, theme.colours[0], "AP, IoU 0.50 to 0.95", [max(0.0, each.average_precision) for each in measured]),
+            (0.2, theme.colours[2], "AP at IoU 0.50", [max(0.0, each.average_precision_50) for each in measured]),
         ):
-            bars = axes.bar([index + offset for index in range(len(rounds))], values, width=0.36, color=colour, label=label)
+            bars = axes.bar([index + offset for index in range(len(models))], values, width=0.36, color=colour, label=label)
             axes.bar_label(bars, [f"{value:.2f}" for value in values], color=theme.text, padding=3, fontsize=9)
-        axes.set_xticks(range(len(rounds)), _ticks(rounds))
+        axes.set_xticks(range(len(models)), _ticks(models))
         axes.grid(visible=False)
         axes.set_ylabel("Average precision")
         axes.set_ylim(0, 1.12)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2)
 
-    told = (f"{_name(each)} {wording.precision(each.average_precision)}" for each in rounds)
-    return _chart(paint, f"Bar chart of average precision on held-out positives: {', '.join(told)}.")
+    told = (f"{_name(each)} {wording.precision(each.model.round.measurement.average_precision)}" for each in models)
+    return chart(paint, f"Bar chart of average precision on held-out positives: {', '.join(told)}.")
 
 
-def losses(curves: Sequence[tuple[int, Sequence[LossPoint]]], part: str) -> Chart:
-    """One kind of loss ("classification", "localization" or "total") by step, a line per round. `curves` pairs round numbers with their points."""
+def lines(rounds: Sequence[Round]) -> tuple[Line, ...]:
+    """The logged points by arm, in the order in which the arms first appear.
 
-    def paint(axes: Axes, theme: _Theme) -> None:
-        for number, points in curves:
-            steps, values = [point.step for point in points], [getattr(point, part) for point in points]
-            colour = theme.neutral if number == 0 else theme.colours[(number - 1) % len(theme.colours)]
-            label = "baseline" if number == 0 else f"round {number}"
-            if len(points) > _SMOOTHED:
+    The steps of later rounds go on after the earlier ones'.
+    """
+    found: dict[str, list[Round]] = {}
+    for each in rounds:
+        if each.losses:
+            found.setdefault(each.arm, []).append(each)
+    return tuple(
+        Line(
+            arm,
+            tuple(_later(point, each.total_steps - each.steps) for each in members for point in each.losses),
+            tuple(each.total_steps - each.steps for each in members[1:]),
+        )
+        for arm, members in found.items()
+    )
+
+
+def logged(curves: Sequence[Line], part: str) -> Chart:
+    """One thing that was logged by step, a line per arm, dotted where a round begins.
+
+    It is the "classification", "localization" or "total" loss, or the learning rate.
+    """
+    rate = part == LEARNING_RATE
+
+    def paint(axes: Axes, theme: Theme) -> None:
+        for line in curves:
+            steps, values = [point.step for point in line.points], _values(line, part)
+            colour = theme.arm(line.arm)
+            # The arms share their schedule: the first is drawn broad, so that the others show on it.
+            width = 1.8 if not rate else 3.6 - 1.2 * min(2, list(curves).index(line))
+            if len(values) > _SMOOTHED and not rate:
                 axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
-                values = running_median(values, len(points) // 20)
-            axes.plot(steps, values, color=colour, linewidth=1.8, label=label, marker="o" if len(points) == 1 else None)
+                values = running_median(values, len(values) // 20)
+            label = wording.capital(wording.ARMS[line.arm])
+            axes.plot(steps, values, color=colour, linewidth=width, label=label, marker="o" if len(values) == 1 else None)
+        for start in sorted({start for line in curves for start in line.starts}):
+            axes.axvline(start, color=theme.neutral, linewidth=1, linestyle=":")
         axes.set_xlabel("Training step")
-        axes.set_ylabel(f"{part.capitalize()} loss")
+        axes.set_ylabel("Learning rate" if rate else f"{part.capitalize()} loss")
         axes.set_ylim(bottom=0)
         axes.margins(x=0.02)
         axes.legend(loc="upper right")
 
-    told = (
-        f"{'the baseline' if number == 0 else f'round {number}'} ends at {points[-1].step:,} steps with {getattr(points[-1], part):.3g}"
-        for number, points in curves
-    )
-    return _chart(paint, f"Line chart of the {part} loss by training step: {', '.join(told)}.")
+    what = part if rate else f"{part} loss"
+    told = (f"{wording.ARMS[line.arm]} ends at {line.points[-1].step:,} steps with {_values(line, part)[-1]:.3g}" for line in curves)
+    return chart(paint, f"Line chart of the {what} by training step: {', '.join(told)}.")
 
 
 def running_median(values: Sequence[float], reach: int) -> list[float]:
@@ -107,47 +141,42 @@ def running_median(values: Sequence[float], reach: int) -> list[float]:
     return [statistics.median(values[max(0, index - reach) : index + reach + 1]) for index in range(len(values))]
 
 
-def _name(each: ReportRound) -> str:
-    return "baseline" if each.round == 0 else f"round {each.round}"
+def _models(evaluation: Evaluation) -> tuple[Judged, ...]:
+    return (*evaluation.rounds, *evaluation.arms[1:])
 
 
-def _ticks(rounds: Sequence[ReportRound]) -> list[str]:
-    return [_name(each).capitalize() if len(rounds) <= 5 or each.round == 0 else str(each.round) for each in rounds]  # noqa: PLR2004 - more do not fit
+def _bars(axes: Axes, theme: Theme, evaluation: Evaluation, values: Sequence[float]) -> Any:
+    """Bars in the colours of the arms, earlier rounds pale."""
+    models = _models(evaluation)
+    bars = axes.bar(range(len(models)), values, width=0.6, color=[theme.arm(each.model.round.arm) for each in models])
+    for bar in list(bars)[: len(evaluation.rounds) - 1]:
+        bar.set_alpha(_PALE)
+    axes.set_xticks(range(len(models)), _ticks(models))
+    axes.grid(visible=False)
+    return bars
 
 
-def _chart(paint: Callable[[Any, _Theme], None], alt: str) -> Chart:
-    return Chart(_render(paint, _LIGHT), _render(paint, _DARK), alt)
+def _name(each: Judged) -> str:
+    return wording.model_name(each.model.round.arm, each.number if each.model.round.arm == names.MINED else 0)
 
 
-def _render(paint: Callable[[Any, _Theme], None], theme: _Theme) -> str:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+def _ticks(models: Sequence[Judged]) -> list[str]:
+    """Under a bar; the numbers alone where more rounds do not fit."""
+    rounds = sum(each.model.round.arm == names.MINED for each in models)
+    return [
+        _SHORT.get(each.model.round.arm) or (f"Round {each.number}" if rounds <= _MOST_LONG_TICKS else str(each.number)) for each in models
+    ]
 
-    style: dict[Any, Any] = {
-        "svg.hashsalt": "negset",  # the same chart is the same bytes
-        "svg.fonttype": "path",
-        "font.family": "DejaVu Sans",
-        "font.size": 10,
-        "text.color": theme.text,
-        "axes.labelcolor": theme.text,
-        "axes.edgecolor": theme.grid,
-        "axes.grid": True,
-        "axes.grid.axis": "y",
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.spines.left": False,
-        "grid.color": theme.grid,
-        "xtick.color": theme.text,
-        "ytick.color": theme.text,
-        "xtick.major.size": 0,
-        "ytick.major.size": 0,
-        "legend.frameon": False,
-        "legend.fontsize": 9,
-    }
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
-        paint(figure.add_subplot(), theme)
-        stream = io.BytesIO()
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+def _later(point: LossPoint, steps: int) -> LossPoint:
+    return LossPoint(
+        step=point.step + steps,
+        total=point.total,
+        classification=point.classification,
+        localization=point.localization,
+        learning_rate=point.learning_rate,
+    )
+
+
+def _values(line: Line, part: str) -> list[float]:
+    return [getattr(point, part.replace(" ", "_")) for point in line.points]

@@ -33,8 +33,15 @@ def asked(facts: Facts) -> Section:
         model = training.pipeline_config.preset or "a configuration of the user's own"
         text.append(
             f"A detector ({model}) is then trained in {wording.count(mining.rounds, 'round')} of {wording.count(training.steps, 'step')} with {wording.percent(training.negative_percent)} negatives in each "
-            f"batch. After each round but the last, the negatives that fool it most are added to the next."
+            f"batch. After each round but the last, the negatives that fool it most are added to what it trains on."
         )
+        if training.comparisons:
+            compared = {
+                names.NO_NEGATIVES: "without negatives",
+                names.RANDOM_NEGATIVES: "with as many random negatives in place of the mined ones",
+            }
+            told = wording.listing([compared[name] for name in training.comparisons])
+            text.append(f"To compare with, the same model is trained {told}, with the same total steps, schedule and seed.")
     manifest = yaml.safe_dump(readable(facts.dataset), sort_keys=False, allow_unicode=True, width=100)
     return Section(
         "asked",

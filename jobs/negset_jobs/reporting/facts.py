@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import (
     Box,
@@ -22,6 +23,8 @@ from negset_api.values import (
     ScoredImage,
     ShardResult,
 )
+from negset_jobs.reporting.coco_results import HeldOutImage
+from negset_jobs.reporting.evidence import Evidence
 
 EXAMPLES: Final = 24
 """Chosen negatives that are shown."""
@@ -59,10 +62,20 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """The report's only input. `mined` holds the minings in the order of the rounds, `failures` a few per outcome, `shown` the ids of the negatives in the gallery.
+    """The report's only input.
 
-    `planned` and `pictures` hold, by id as text, what is known of every negative that appears anywhere; a picture that could not be read is absent from `pictures`.
-    `versions` maps a component to its version.
+    `trained` holds the rounds of the arm `Mined` in order, `others` those of the other arms,
+    `mined` the minings in the order of the rounds, `failures` a few per outcome, `shown` the
+    ids of the negatives in the gallery.
+
+    `evidence` is of every round in `trained`, in order, and of the last round of each other
+    arm; all were measured on the same images. `held_out` are the held-out negatives by id as
+    text, `annotated` the boxes on them, which may be unknown, and `copies` the ids of those
+    that are left out because the same image is in the training set or the pool.
+
+    `planned` and `pictures` hold, by id as text, what is known of every negative that appears
+    anywhere; a picture that could not be read is absent from `pictures`. `versions` maps a
+    component to its version.
     """
 
     dataset: NegativeDataset
@@ -73,6 +86,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     positives: Positives | None = None
     labels: Labels | None = None
     trained: tuple[Round, ...] = ()
+    others: tuple[Round, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    held_out: dict[str, HeldOutImage] = {}
+    annotated: dict[str, tuple[Box, ...]] = {}
+    copies: frozenset[str] = frozenset()
     mined: tuple[Mining, ...] = ()
     failures: tuple[Failure, ...] = ()
     shown: tuple[str, ...] = ()
@@ -82,14 +100,20 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str] = {}
 
 
-def worst_rounds(trained: Sequence[Round]) -> tuple[Round, ...]:
-    """The rounds whose worst false positives are shown: the first and the last."""
-    return (trained[0], trained[-1]) if len(trained) > 1 else tuple(trained)
+def worst_rounds(trained: Sequence[Round], others: Sequence[Round]) -> tuple[Round, ...]:
+    """The rounds whose worst false positives are shown: what is compared, before and after.
+
+    Training without negatives stands before; where there is none, round 1.
+    """
+    if not trained:
+        return ()
+    without = next((each for each in others if each.arm == names.NO_NEGATIVES), trained[0])
+    return (without, trained[-1]) if without is not trained[-1] else (trained[-1],)
 
 
-def scored_to_show(trained: Sequence[Round], mined: Sequence[Mining]) -> Iterator[ScoredImage]:
-    """Every scored picture that the report shows."""
-    for each in worst_rounds(trained):
+def scored_to_show(rounds: Sequence[Round], mined: Sequence[Mining]) -> Iterator[ScoredImage]:
+    """Every scored image that the report shows; `rounds` are those of `worst_rounds`."""
+    for each in rounds:
         yield from each.worst[:WORST]
     if mined:
         yield from mined[-1].hardest[:HARD]
@@ -124,3 +148,28 @@ def pairs(plan: Plan, results: Iterable[ShardResult]) -> Iterator[tuple[PlannedI
     """Every planned picture with how it ended, in plan order."""
     for shard, result in zip(plan.shards, results, strict=True):
         yield from zip(shard.images, result.results, strict=True)
+
+
+def held_out_images(plan: Plan, results: Iterable[ShardResult]) -> dict[str, HeldOutImage]:
+    """The stored held-out negatives by id as text, with the size of what was stored."""
+    return {
+        str(image.image_id): HeldOutImage(image.image_id, image.file_name, ended.width or image.width, ended.height or image.height)
+        for shard, result in zip(plan.shards, results, strict=True)
+        if shard.subset == names.HELD_OUT
+        for image, ended in zip(shard.images, result.results, strict=True)
+        if ended.outcome is Outcome.STORED
+    }
+
+
+def copies(plan: Plan, results: Iterable[ShardResult]) -> frozenset[str]:
+    """The ids of held-out negatives that are also in the training set or the pool.
+
+    They are the same byte for byte under another id. A model may know them, so they measure
+    nothing.
+    """
+    digests: dict[bool, dict[str, set[str]]] = {True: {}, False: {}}
+    for shard, result in zip(plan.shards, results, strict=True):
+        for image, ended in zip(shard.images, result.results, strict=True):
+            if ended.sha256:
+                digests[shard.subset == names.HELD_OUT].setdefault(ended.sha256, set()).add(str(image.image_id))
+    return frozenset(name for sha256, ids in digests[True].items() if sha256 in digests[False] for name in ids)

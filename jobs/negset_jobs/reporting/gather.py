@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import itertools
 import platform
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
-from negset_api import names
+from negset_api import names, stages
+from negset_api.errors import WorkFailed
 from negset_api.revision import revision
 from negset_api.spec import NegativeDataset
 from negset_api.values import (
@@ -30,9 +31,26 @@ from negset_api.values import (
 )
 from negset_jobs.records.example import decode_example
 from negset_jobs.records.framing import read_records, unframe
-from negset_jobs.reporting.facts import EXAMPLES, FAILURES_EACH, Example, Facts, Picture, first_failures, pairs, scored_to_show, spread
+from negset_jobs.reporting.evidence import Evidence, evidence
+from negset_jobs.reporting.facts import (
+    EXAMPLES,
+    FAILURES_EACH,
+    Example,
+    Facts,
+    Picture,
+    copies,
+    first_failures,
+    held_out_images,
+    pairs,
+    scored_to_show,
+    spread,
+    worst_rounds,
+)
 from negset_jobs.reuse import parallel, read_committed
+from negset_jobs.selection import annotated
+from negset_jobs.selection.annotated import Objects
 from negset_jobs.store import MissingObject, Store
+from negset_jobs.training import detections
 
 _OBJECTS: Final = 6
 _COMPONENTS: Final = ("negset", "ray", "tensorflow", "tensorflow-cpu", "tf-models-research-object-detection", "pyarrow", "fsspec")
@@ -48,22 +66,27 @@ class _Located(msgspec.Struct, frozen=True):
 
 
 def gather(store: Store, dataset: NegativeDataset) -> Facts:
-    """The facts of a revision whose other stages are done. Raises `MissingObject` where one that every report needs is not."""
+    """The facts of a revision whose other stages are done.
+
+    Raises `MissingObject` where one that every report needs is not.
+    """
     plan = decode(store.read(names.PLAN), Plan)
-    rounds = dataset.spec.training.hard_negative_mining.rounds if dataset.spec.training else -1
-    trained = tuple(_present(store, [names.round_marker(number) for number in range(rounds + 1)], Round))
-    mined = tuple(_present(store, [names.mining_marker(number) for number in range(1, rounds)], Mining))
+    rounds = tuple(_present(store, [step.marker for step in stages.training_steps(dataset.spec)], Round))
+    trained, others = (tuple(each for each in rounds if (each.arm == names.MINED) == mined) for mined in (True, False))
+    mined = tuple(_present(store, [step.marker for step in stages.steps(dataset.spec) if step.kind == "mine"], Mining))
     committed = read_committed(store, names.RECORDS_FOLDER)
     results = [committed[shard.name][1] for shard in plan.shards]
+    positives = next(_present(store, [names.POSITIVES], Positives), None)
+    left_out = copies(plan, results)
 
     # Twice as many as are shown, since some may have failed.
     candidates = spread((image for shard in plan.shards for image in shard.images), 2 * EXAMPLES)
-    wanted = {str(image.image_id) for image in candidates} | {image.image_id for image in scored_to_show(trained, mined)}
+    scored = [image.image_id for image in scored_to_show(worst_rounds(trained, others), mined)]
+    wanted = {str(image.image_id) for image in candidates} | set(scored)
     planned, located = _locate(plan, results, wanted)
     shown = [str(image.image_id) for image in candidates if str(image.image_id) in located][:EXAMPLES]
-    needed = [*dict.fromkeys([*shown, *(image.image_id for image in scored_to_show(trained, mined) if image.image_id in located)])]
+    needed = [*dict.fromkeys([*shown, *(name for name in scored if name in located)])]
     pictures = parallel(lambda name: _picture(store, located[name]), needed)
-    positives = next(_present(store, [names.POSITIVES], Positives), None)
     return Facts(
         dataset=dataset,
         revision=revision(dataset.spec),
@@ -73,6 +96,11 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
         positives=positives,
         labels=next(_present(store, [names.LABELS], Labels), None),
         trained=trained,
+        others=others,
+        evidence=_evidence(store, rounds, positives, left_out),
+        held_out=held_out_images(plan, results),
+        annotated=_annotated(store),
+        copies=left_out,
         mined=mined,
         failures=first_failures(pairs(plan, results), FAILURES_EACH),
         shown=tuple(shown),
@@ -81,6 +109,33 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
         objects=_objects(store, positives),
         versions=versions(),
     )
+
+
+def _evidence(store: Store, rounds: Sequence[Round], positives: Positives | None, left_out: Collection[str]) -> tuple[Evidence, ...]:
+    """What the rounds of the arm `Mined` and the last one of each other arm detect.
+
+    Tables are read one after the other: as objects each is a hundred times as large as what is
+    kept.
+    """
+    ends = {each.arm: each for each in rounds}
+    compared = (ends[arm] for arm in (names.RANDOM_NEGATIVES, names.NO_NEGATIVES) if arm in ends)
+    measured = (*(each for each in rounds if each.arm == names.MINED), *compared)
+    classes = positives.classes if positives is not None else ()
+    found = tuple(evidence(each, detections.decode(store.read(each.detections)), classes=classes, leave_out=left_out) for each in measured)
+    for each in found[1:]:
+        if (each.negative_ids, each.truths) != (found[0].negative_ids, found[0].truths):
+            raise WorkFailed(
+                f"{each.round.detections}: expected the held-out images of {found[0].round.detections}, found others; train again"
+            )
+    return found
+
+
+def _annotated(store: Store) -> Objects:
+    """What is annotated on the held-out negatives; empty where the plan could not know."""
+    try:
+        return annotated.decode(store.read(names.HELD_OUT_OBJECTS))
+    except MissingObject:
+        return {}
 
 
 def versions() -> dict[str, str]:

@@ -8,15 +8,17 @@ import jinja2
 
 from negset_api import names
 from negset_api.values import Report
-from negset_jobs.reporting import data_sections, model_sections, wording
+from negset_jobs.reporting import comparison_sections, data_sections, model_sections, wording
 from negset_jobs.reporting.blocks import Block, Code, Mood, Page, Paragraph, Section, Table, Tile
+from negset_jobs.reporting.evaluation import Evaluation
 from negset_jobs.reporting.facts import Facts
+from negset_jobs.reporting.finding import compared, finding
 
 
-def compose(facts: Facts, report: Report) -> Page:
+def compose(facts: Facts, evaluation: Evaluation, report: Report) -> Page:
     """The page: the finding first, then how it came about."""
     excluded = wording.listing(facts.plan.excluded_classes, "or")
-    found = wording.finding(report)
+    found = finding(report)
     stored = f"{wording.count(report.stored, 'picture')} without {excluded}"
     failed = report.planned - report.stored
     return Page(
@@ -28,7 +30,7 @@ def compose(facts: Facts, report: Report) -> Page:
         mood=cast("Mood", found.mood) if found else "neutral",
         details=found.details if found else (),
         tiles=_tiles(report),
-        sections=_sections(facts, report),
+        sections=_sections(facts, evaluation, report),
         footer=f"Written by negset {report.negset_version}. The numbers are in report.json beside this page.",
     )
 
@@ -50,32 +52,44 @@ def _tiles(report: Report) -> tuple[Tile, ...]:
         Tile(f"{report.stored:,}", f"negatives stored of {report.planned:,} planned"),
         Tile(wording.size(report.bytes), "of pictures"),
     )
-    if not report.rounds:
+    if not report.comparisons:
         used = sum(each.images > 0 for each in report.licenses)
         return (
             *data,
             Tile(f"{len(report.remaining_classes):,}", "classes among them"),
             Tile(str(used), "licence" if used == 1 else "licences"),
         )
-    first, last = report.rounds[0], report.rounds[-1]
-    several = len(report.rounds) > 1
-    change = f", from {wording.round_name(first.round)} to {wording.round_name(last.round)}" if several else ""
-    positives = [wording.rate(each.false_positives_per_image) for each in (first, last)]
-    precisions = [wording.precision(each.average_precision) for each in (first, last)]
+    return (*_worth(report), data[0])
+
+
+def _worth(report: Report) -> tuple[Tile, ...]:
+    """What the headline compares, before and after.
+
+    One value alone where there is nothing to compare with, or not at the same recall.
+    """
+    before, after = compared(report)
+    comparable = before is not None and before.recall_reached and after.recall_reached
+    measured = (before, after) if before is not None else (after,)
+    rates = [wording.rate(each.false_positives_per_image) for each in (measured if comparable else (after,))]
+    precisions = [wording.precision(each.average_precision) for each in measured]
     return (
-        Tile(" → ".join(positives) if several else positives[0], f"false positives per held-out negative{change}"),
-        Tile(" → ".join(precisions) if several else precisions[0], "average precision (COCO) on held-out positives"),
-        Tile(f"{last.recall:.2f}", f"recall on {wording.count(last.held_out_objects, 'held-out object')}"),
-        data[0],
+        Tile(" → ".join(rates), f"false positives per held-out negative{'' if comparable else f' at recall {after.recall:.2f}'}"),
+        Tile(" → ".join(precisions), "average precision (COCO) on held-out positives"),
+        Tile(
+            f"{after.recall:.2f}",
+            f"recall on {wording.count(report.held_out_objects, 'held-out object')}, {after.wanted_recall:.2f} wanted",
+        ),
     )
 
 
-def _sections(facts: Facts, report: Report) -> tuple[Section, ...]:
-    trained = bool(facts.trained)
+def _sections(facts: Facts, evaluation: Evaluation, report: Report) -> tuple[Section, ...]:
+    trained = bool(evaluation.arms)
     sections = (
         data_sections.asked(facts),
-        model_sections.effect(facts, report) if trained else None,
+        comparison_sections.effect(facts, evaluation, report) if trained else None,
+        comparison_sections.lies_on(report) if trained else None,
         model_sections.worst(facts) if trained else None,
+        comparison_sections.every_threshold(evaluation, report) if trained else None,
         model_sections.hard(facts),
         model_sections.review(facts),
         model_sections.training(facts) if trained else None,
@@ -84,12 +98,12 @@ def _sections(facts: Facts, report: Report) -> tuple[Section, ...]:
         data_sections.positives(facts),
         data_sections.licences(facts),
         data_sections.failed(facts),
-        reproduce(facts),
+        reproduce(facts, report),
     )
     return tuple(section for section in sections if section is not None)
 
 
-def reproduce(facts: Facts) -> Section:
+def reproduce(facts: Facts, report: Report) -> Section:
     spec = facts.dataset.spec
     seeds = [f"{spec.selection.seed} draws the pictures", *([f"{spec.training.seed} seeds the training"] if spec.training else [])]
     blocks: list[Block] = [
@@ -98,14 +112,14 @@ def reproduce(facts: Facts) -> Section:
         ),
         Code("On a laptop, and on a cluster", "negset run manifest.yaml\nkubectl apply -f manifest.yaml"),
         Paragraph(f"This revision lies at {wording.without_secrets(facts.location)}."),
-        Table("Where things are, below it", ("What", "Where"), _files(facts)),
+        Table("Where things are, below it", ("What", "Where"), _files(facts, report)),
     ]
     if facts.versions:
         blocks.append(Table("Versions where this page was written", ("Component", "Version"), tuple(facts.versions.items())))
     return Section("reproduce", "How to reproduce it", tuple(blocks))
 
 
-def _files(facts: Facts) -> tuple[tuple[str, str], ...]:
+def _files(facts: Facts, report: Report) -> tuple[tuple[str, str], ...]:
     labels = facts.labels.folders if facts.labels is not None else {}
     return (
         ("One row per planned picture", names.MANIFEST),
@@ -118,5 +132,7 @@ def _files(facts: Facts) -> tuple[tuple[str, str], ...]:
             else []
         ),
         *((f"Scores after round {mining.number}", mining.scores) for mining in facts.mined),
+        *([("Held-out images, in COCO's format", report.held_out)] if report.held_out else []),
+        *((f"Detections on them, {wording.ARMS[each.name]}", each.detections) for each in report.comparisons),
         ("The numbers of this page", names.REPORT),
     )

@@ -8,6 +8,9 @@ from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import Report, decode, encode
 from negset_jobs.progress import Progress
+from negset_jobs.reporting import coco_results
+from negset_jobs.reporting.evaluation import Evaluation, evaluate
+from negset_jobs.reporting.facts import Facts
 from negset_jobs.reporting.gather import gather
 from negset_jobs.reporting.numbers import summarise
 from negset_jobs.reporting.page import compose, render
@@ -15,13 +18,30 @@ from negset_jobs.store import Store
 
 
 def report_stage(store: Store, dataset: NegativeDataset, progress: Progress) -> Report:
-    """Writes report/index.html and, last, report/report.json. Needs the plan and the records; what else there is of labels, positives, rounds and minings is reported too."""
-    progress.start("Writing the report", 2, "files")
+    """Writes report/index.html, every detection in COCO's format and, last, report/report.json.
+
+    Needs the plan and the records; what else there is of labels, positives, rounds and minings
+    is reported too.
+    """
+    progress.start("Writing the report", 3, "parts")
     facts = gather(store, dataset)
-    report = summarise(facts, importlib.metadata.version("negset"))
-    store.write(names.REPORT_PAGE, render(compose(facts, report)).encode())
+    evaluation = evaluate(facts)
+    report = summarise(facts, evaluation, importlib.metadata.version("negset"))
+    store.write(names.REPORT_PAGE, render(compose(facts, evaluation, report)).encode())
+    progress.advance()
+    _write_detections(store, facts, evaluation)
     progress.advance()
     first = store.create(names.REPORT, encode(report))
     progress.advance()
     progress.finish()
     return report if first else decode(store.read(names.REPORT), Report)
+
+
+def _write_detections(store: Store, facts: Facts, evaluation: Evaluation) -> None:
+    """The held-out images, and what the last model of each arm detects on them."""
+    for index, judged in enumerate(evaluation.arms):
+        images = coco_results.images(judged.model, facts.held_out)
+        ids = coco_results.numbered(images)
+        if index == 0:
+            store.write(names.REPORT_HELD_OUT, coco_results.instances(judged.model, images, ids))
+        store.write(names.report_detections(judged.model.round.arm), coco_results.results(judged.model, images, ids))

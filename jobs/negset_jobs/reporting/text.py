@@ -8,6 +8,8 @@ from typing import Final
 
 from negset_api.values import Outcome, Report
 from negset_jobs.reporting import wording
+from negset_jobs.reporting.comparison_sections import placed
+from negset_jobs.reporting.finding import finding
 
 _WIDTH: Final = 100
 _MOST_NAMED: Final = 8
@@ -19,14 +21,17 @@ def describe(report: Report) -> str:
         [f"{report.namespace}/{report.name}, revision {report.revision}"],
         _finding(report),
         [*_pictures(report), *_classes(report), *_licenses(report)],
-        _table(report) if report.rounds else [],
+        _arms(report),
+        _rounds(report),
+        _placed(report),
+        _minings(report),
         _review(report),
     )
     return "\n\n".join("\n".join(paragraph) for paragraph in paragraphs if paragraph)
 
 
 def _finding(report: Report) -> list[str]:
-    found = wording.finding(report)
+    found = finding(report)
     return [] if found is None else [line for text in (f"{found.headline}.", *found.details) for line in _wrapped(text)]
 
 
@@ -60,21 +65,54 @@ def _listing(shown: Sequence[str], total: int) -> str:
     return wording.listing([*shown, f"{total - len(shown):,} more"] if total > len(shown) else shown)
 
 
-def _table(report: Report) -> list[str]:
-    heads = ("round", "FP/image", "recall", "AP", "AP50", "threshold", "steps", "hard negatives")
+def _arms(report: Report) -> list[str]:
+    heads = ("model", "FP/image", "95 % interval", "recall", "AP", "AP50", "threshold", "steps", "negatives")
     rows = [
         (
-            "baseline" if each.round == 0 else str(each.round),
+            wording.ARMS[each.name],
             wording.rate(each.false_positives_per_image),
+            wording.interval(each.false_positives_per_image_interval, wording.rate),
             f"{each.recall:.2f}",
             wording.precision(each.average_precision),
             wording.precision(each.average_precision_50),
             f"{each.threshold:.3f}",
             f"{each.steps:,}",
+            f"{each.negatives:,}",
+        )
+        for each in report.comparisons
+    ]
+    return _table(heads, rows)
+
+
+def _rounds(report: Report) -> list[str]:
+    heads = ("round", "FP/image", "recall", "AP", "AP50", "threshold", "steps so far", "hard negatives")
+    rows = [
+        (
+            str(each.round),
+            wording.rate(each.false_positives_per_image),
+            f"{each.recall:.2f}",
+            wording.precision(each.average_precision),
+            wording.precision(each.average_precision_50),
+            f"{each.threshold:.3f}",
+            f"{each.total_steps:,}",
             f"{each.hard_negatives:,}",
         )
         for each in report.rounds
     ]
+    return _table(heads, rows) if len(rows) > 1 else []
+
+
+def _placed(report: Report) -> list[str]:
+    return [line for each in report.comparisons if (text := placed(each)) for line in _wrapped(f"{text}.")]
+
+
+def _minings(report: Report) -> list[str]:
+    return [line for each in report.minings for line in _wrapped(wording.mined(each))]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return []
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     return [_row(cells, widths) for cells in (heads, *rows)]
 

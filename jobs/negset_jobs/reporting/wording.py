@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
-
-from negset_api.values import Outcome, Report, ReportRound
+from negset_api import names
+from negset_api.values import Interval, Outcome, ReportMining
 
 MEANINGS: Final[dict[str, str]] = {
     Outcome.STORED: "Fetched, checked and written.",
@@ -30,37 +29,46 @@ MEANINGS: Final[dict[str, str]] = {
     Outcome.INVALID_BOX: "No box of the picture could be used.",
 }
 
+ARMS: Final = {names.MINED: "mined negatives", names.RANDOM_NEGATIVES: "random negatives", names.NO_NEGATIVES: "no negatives"}
+"""What each arm trains on."""
+
 _USER: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY: Final = re.compile(r"(https?://[^\s?]*)\?[^\s'\"]*")
 _MINUS: Final = "\N{MINUS SIGN}"
 _PERCENT: Final = "\N{NO-BREAK SPACE}%"  # a line never ends between the number and its sign
 _SMALL_RATE: Final = 0.095  # below, two decimals would say too little
-_SMALLEST_RATE: Final = 0.001
+_SMALLER_RATE: Final = 0.001
+_SMALLEST_RATE: Final = 0.0001
+_SMALL_CHANGE: Final = 9.5
 _SMALLEST_PERCENT: Final = 0.1
 _SECONDS_AS_SUCH: Final = 100
 _KIBI: Final = 1024
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """What the training showed: a headline, the sentences that keep it honest, and whether it is "good", "bad" or "neutral" news."""
-
-    headline: str
-    details: tuple[str, ...]
-    mood: str
-
-
 def count(number: int, thing: str, things: str = "") -> str:
-    """`1 picture`, `1,204 pictures`."""
+    """`1 image`, `1,204 images`."""
     return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def rate(value: float) -> str:
-    """A non-negative rate with two decimals, three where it is small; never rounded to 0 when it is not."""
+    """A rate with two decimals, three or four where it is small; never 0 when it is not."""
     if not math.isfinite(value):
         return "unknown"
     if 0 < value < _SMALLEST_RATE:
         return f"< {_SMALLEST_RATE}"
+    if 0 < value < _SMALLER_RATE:
+        return f"{value:.4f}"
     return f"{value:.3f}" if 0 < value < _SMALL_RATE else f"{value:.2f}"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign and three decimals."""
+    return f"{_MINUS if value < 0 else '+'}{abs(value):.3f}"
+
+
+def interval(ends: Interval, told: Callable[[float], str]) -> str:
+    """`0.01 to 0.05`."""
+    return f"{told(ends[0])} to {told(ends[1])}"
 
 
 def percent(value: float, decimals: int = 0) -> str:
@@ -84,11 +92,20 @@ def share(part: int, whole: int) -> str:
 
 
 def change(before: float, after: float) -> str:
-    """The change relative to `before`, which is not 0, in percent with its sign; a fall to something is never 100 percent."""
-    rounded = round(100 * (after - before) / before)
-    if after > 0 and round(100 * after / before) == 0:
+    """The change relative to `before`, which is not 0, in percent with its sign."""
+    return relative(after / before - 1)
+
+
+def relative(fraction: float) -> str:
+    """A relative change in percent with its sign: -0.5 is a fall by half.
+
+    Only a fall to nothing is 100 percent.
+    """
+    value = abs(100 * fraction)
+    if -1 < fraction < 0 and round(value) == 100:  # noqa: PLR2004 - of a percentage
         return f"more than {_MINUS}99{_PERCENT}"
-    return f"{_MINUS if rounded < 0 else '+'}{abs(rounded):,}{_PERCENT}"
+    sign = _MINUS if fraction < 0 else "+"
+    return f"{sign}{value:.1f}{_PERCENT}" if 0 < value < _SMALL_CHANGE else f"{sign}{round(value):,}{_PERCENT}"
 
 
 def size(number: int) -> str:
@@ -110,6 +127,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:,.1f} hours"
 
 
+def capital(text: str) -> str:
+    """The text with a capital letter at its start, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def listing(items: Sequence[str], word: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`."""
     if len(items) <= 1:
@@ -124,74 +146,22 @@ def without_secrets(text: str) -> str:
     return _QUERY.sub(r"\1", _USER.sub("", text))
 
 
-def round_name(number: int) -> str:
-    return "the baseline" if number == 0 else f"round {number}"
+def mined(mining: ReportMining) -> str:
+    """What a mining did, in a sentence or two."""
+    added = f"{count(mining.added, 'hard negative')} added from a score of {mining.floor:.2f}, {mining.hard_negatives:,} so far, {mining.review:,} for review"
+    if mining.pool:
+        return f"Mining after round {mining.after_round}: {count(mining.pool, 'negative')} of the pool scored, {mining.fooled:,} fool the model; {added}."
+    return (
+        f"Mining after round {mining.after_round}: no pool, since the selection was too small or firstRoundPercent is 100. "
+        f"{count(mining.trained_on, 'negative')} trained on scored, {mining.fooled:,} fool the model; {added}."
+    )
 
 
-def finding(report: Report) -> Finding | None:
-    """What happened to the false positives between the first and the last round; None without training."""
-    rounds = report.rounds
-    if not rounds:
-        return None
-    first, last = rounds[0], rounds[-1]
-    if first is last:
-        return Finding(
-            f"{rate(last.false_positives_per_image)} false positives per held-out negative picture at recall {last.recall:.2f}",
-            (
-                "There is only one round and no baseline, so nothing to compare with: set training.baseline to true to see what the negatives are worth.",
-            ),
-            "neutral",
-        )
-    details = [*_baseline_caveat(first), *_recall_caveats(rounds), *_precision_caveats(first, last)]
-    before, after = first.false_positives_per_image, last.false_positives_per_image
-    comparable = all(each.recall_reached for each in (first, last))
-    between = f"from {rate(before)} to {rate(after)} per picture"
-    recall = f"at recall {last.wanted_recall:.2f}" if comparable else "but not at the same recall"
-    if not before and not after:
-        return Finding(f"There were no false positives on held-out negatives, before or after, {recall}", tuple(details), "neutral")
-    if within_chance(first, last):
-        details.insert(0, f"With {_pictures(last)} held out, a difference this small may be chance.")
-    if after < before:
-        mood = "good" if comparable and not within_chance(first, last) else "neutral"
-        return Finding(f"False positives on held-out negatives fell {between} ({change(before, after)}) {recall}", tuple(details), mood)
-    if after == before:
-        return Finding(f"False positives on held-out negatives stayed at {rate(after)} per picture {recall}", tuple(details), "neutral")
-    rise = f" ({change(before, after)})" if before else ""
-    mood = "neutral" if within_chance(first, last) else "bad"
-    return Finding(f"False positives on held-out negatives did not fall: they rose {between}{rise} {recall}", tuple(details), mood)
+def model_name(arm: str, number: int = 0) -> str:
+    """How a model is spoken of: by its round, or by what its arm trains on.
 
-
-def within_chance(first: ReportRound, last: ReportRound) -> bool:
-    """Whether the two rounds' counts of false positives differ by less than two standard deviations of the difference of two Poisson counts, √(a + b)."""
-    before = first.false_positives_per_image * first.held_out_negatives
-    after = last.false_positives_per_image * last.held_out_negatives
-    return abs(before - after) < 2 * math.sqrt(before + after)
-
-
-def _pictures(measured: ReportRound) -> str:
-    return count(measured.held_out_negatives, "negative")
-
-
-def _baseline_caveat(first: ReportRound) -> list[str]:
-    if first.round == 0:
-        return []
-    return ["There is no baseline without negatives, so this compares training rounds only; training.baseline: true adds one."]
-
-
-def _recall_caveats(rounds: Sequence[ReportRound]) -> list[str]:
-    return [
-        f"{round_name(each.round).capitalize()} reaches a recall of {each.recall:.2f} at most, not the {each.wanted_recall:.2f} asked for; its false positives are counted there, so "
-        "its number does not compare with another round's."
-        for each in (rounds[0], rounds[-1])
-        if not each.recall_reached
-    ]
-
-
-def _precision_caveats(first: ReportRound, last: ReportRound) -> list[str]:
-    before, after = first.average_precision, last.average_precision
-    if before < 0 or after < 0:
-        return []
-    shown_before, shown_after = precision(before), precision(after)
-    verb = "fell" if after < before else "rose"
-    change_of = f"stayed at {shown_after}" if shown_before == shown_after else f"{verb} from {shown_before} to {shown_after}"
-    return [f"Average precision on held-out positives {change_of}."]
+    `number` is the round of an arm that has several.
+    """
+    if arm == names.MINED:
+        return f"round {number}"
+    return f"{ARMS[arm]}, round {number}" if number else ARMS[arm]

@@ -1,12 +1,13 @@
 """COCO's instances annotations (https://cocodataset.org/#format-data), as far as a choice of pictures needs them.
 
-Of each annotation only two numbers are kept, in arrays; polygons and masks are passed over while reading. So train2017's 565 MB cost little more than its
-list of pictures.
+Of each annotation only two numbers are kept, in arrays, and its box where that is asked for; polygons and masks are passed over while reading. So train2017's 565 MB cost little
+more than its list of pictures.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +25,11 @@ from negset_jobs.selection.json_arrays import BLOCK, BrokenJson, WrongShape, rea
 log = logging.getLogger(__name__)
 
 Ids = npt.NDArray[np.int64]
+Boxes = npt.NDArray[np.float32]
 
 _EXAMPLES: Final = 5
+_SIDES: Final = 4
+_FURTHEST: Final = 1e9  # pixels; larger numbers are no places in an image, and some are too large for a float
 
 
 class Image(msgspec.Struct, frozen=True, gc=False):
@@ -63,6 +67,14 @@ class Annotation(msgspec.Struct, gc=False):
     category_id: int
 
 
+class BoxedAnnotation(msgspec.Struct, gc=False):
+    """The same with the box, [x, y, width, height] in pixels, which may be anything an annotator's tool has left there: it decides nothing."""
+
+    image_id: int
+    category_id: int
+    bbox: Any = None
+
+
 KINDS: Final[Mapping[str, Any]] = {"images": Image, "annotations": Annotation, "categories": Category, "licenses": FileLicense}
 _REQUIRED: Final = ("images", "annotations", "categories")
 
@@ -71,7 +83,8 @@ _REQUIRED: Final = ("images", "annotations", "categories")
 class Annotations:
     """A checked file: image ids and category ids are unique, and every annotation's category is known.
 
-    `image_ids` and `category_ids` have one entry per annotation, in the order of the file; an image id there may name a picture that is not in `images`.
+    `image_ids` and `category_ids` have one entry per annotation, in the order of the file; an image id there may name a picture that is not in `images`. `boxes` has as many rows, x, y, width and
+    height in pixels, all nan where there are no four numbers; it has no rows where boxes were not asked for.
     """
 
     images: tuple[Image, ...]
@@ -79,10 +92,11 @@ class Annotations:
     licenses: tuple[FileLicense, ...]
     image_ids: Ids
     category_ids: Ids
+    boxes: Boxes
 
     @cached_property
     def digest(self) -> str:
-        """16 hexadecimal digits of everything above: two files with the same digest give the same plan, however they are formatted."""
+        """16 hexadecimal digits of everything above but the boxes: two files with the same digest give the same plan, however they are formatted."""
         state = blake2b(digest_size=8)
         for part in (self.images, self.categories, self.licenses):
             state.update(msgspec.json.encode(part))
@@ -91,9 +105,10 @@ class Annotations:
         return state.hexdigest()
 
 
-def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLOCK) -> Annotations:
+def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLOCK, boxes: bool = False) -> Annotations:
     """The annotations in a stream of JSON. Raises `InvalidInput`, naming `field` and `url`, where they are not COCO's instances."""
-    found = _read(stream, KINDS, _REQUIRED, field=field, url=url, block=block)
+    kinds = {**KINDS, "annotations": BoxedAnnotation} if boxes else KINDS
+    found = _read(stream, kinds, _REQUIRED, field=field, url=url, block=block)
     image_ids, category_ids = (
         np.concatenate([np.empty(0, np.int64), *(chunk[index] for chunk in found["annotations"])]) for index in range(2)
     )
@@ -103,6 +118,7 @@ def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLO
         licenses=tuple(found.get("licenses", ())),
         image_ids=image_ids,
         category_ids=category_ids,
+        boxes=np.concatenate([np.empty((0, _SIDES), np.float32), *(chunk[2] for chunk in found["annotations"])]),
     )
     try:
         _check(annotations)
@@ -138,14 +154,31 @@ def _check_present(required: tuple[str, ...], found: Mapping[str, Any]) -> None:
         raise WrongShape(f"expected the keys {', '.join(required)} at the top, found no {' and no '.join(missing)}")
 
 
-def _columns(annotations: list[Annotation]) -> tuple[Ids, Ids]:
+def _columns(annotations: list[Any]) -> tuple[Ids, Ids, Boxes]:
     try:
         return (
             np.fromiter(map(attrgetter("image_id"), annotations), np.int64, len(annotations)),
             np.fromiter(map(attrgetter("category_id"), annotations), np.int64, len(annotations)),
+            _boxes([annotation.bbox for annotation in annotations if isinstance(annotation, BoxedAnnotation)]),
         )
     except OverflowError as error:
         raise WrongShape("annotations: expected ids of at most 64 bits") from error
+
+
+def _boxes(values: list[Any]) -> Boxes:
+    try:
+        with np.errstate(over="ignore"):
+            boxes = np.array(values, np.float32)
+    except (TypeError, ValueError, OverflowError):
+        boxes = np.empty(0, np.float32)
+    if boxes.shape == (len(values), _SIDES):
+        return boxes
+    return np.array([_four(value) for value in values], np.float32).reshape(-1, _SIDES)
+
+
+def _four(value: Any) -> list[float]:
+    numbers = isinstance(value, list) and len(value) == _SIDES and all(isinstance(each, int | float) for each in value)
+    return value if numbers and all(abs(each) < _FURTHEST for each in value) else [math.nan] * _SIDES
 
 
 def _check(annotations: Annotations) -> None:

@@ -1,14 +1,19 @@
-"""The first stage: opens the annotations and makes the plan. It writes nothing, because `negset plan` wants the plan and no data set."""
+"""The first stage: opens the annotations and makes the plan.
+
+It writes nothing, because `negset plan` wants the plan and no dataset.
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import Final
 
+from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan
 from negset_jobs.access import Access
 from negset_jobs.selection import coco, urls
+from negset_jobs.selection.annotated import Objects, objects_on
 from negset_jobs.selection.filters import Guarded
 from negset_jobs.selection.plan import make_plan
 from negset_jobs.store import open_input
@@ -19,7 +24,25 @@ ANNOTATIONS: Final = "spec.source.coco.annotations"
 
 
 def plan_stage(dataset: NegativeDataset, access: Access) -> Plan:
-    """The plan of a data set. Raises `InvalidInput`, naming the field, for whatever in the manifest or in the files it names cannot be used."""
+    """The plan of a dataset.
+
+    Raises `InvalidInput`, naming the field, for whatever in the manifest or in the files it
+    names cannot be used.
+    """
+    return _plan(dataset, access, boxes=False)[0]
+
+
+def plan_with_objects(dataset: NegativeDataset, access: Access) -> tuple[Plan, Objects]:
+    """The plan, and what else is annotated on the held-out negatives.
+
+    The report says what false positives lie on. Without training nothing is held out.
+    """
+    plan, annotations = _plan(dataset, access, boxes=dataset.spec.training is not None)
+    held_out = [image.image_id for shard in plan.shards if shard.subset == names.HELD_OUT for image in shard.images]
+    return plan, objects_on(held_out, annotations)
+
+
+def _plan(dataset: NegativeDataset, access: Access, *, boxes: bool) -> tuple[Plan, coco.Annotations]:
     spec = dataset.spec
     guarded: list[coco.Image] = []
     for index, url in enumerate(spec.selection.exclude_images_of):
@@ -27,11 +50,11 @@ def plan_stage(dataset: NegativeDataset, access: Access) -> Plan:
         with open_input(url, access, field) as stream:
             guarded.extend(coco.read_images(stream, field=field, url=url))
     with open_input(spec.source.coco.annotations, access, ANNOTATIONS) as stream:
-        annotations = coco.read_annotations(stream, field=ANNOTATIONS, url=spec.source.coco.annotations)
+        annotations = coco.read_annotations(stream, field=ANNOTATIONS, url=spec.source.coco.annotations, boxes=boxes)
     plan = make_plan(spec, annotations, Guarded.of(guarded))
     # One check for each scheme: what a plain URL may be depends on nothing else.
     planned = (image.url for shard in plan.shards for image in shard.images)
     for url in {(url if "::" in url else url.partition("://")[0] if "://" in url else ""): url for url in planned}.values():
         access.check_url(url, urls.FIELD)
     log.info("planned %d of %d candidates in %d shards", plan.planned, plan.candidates, len(plan.shards))
-    return plan
+    return plan, annotations

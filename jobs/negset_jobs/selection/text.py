@@ -14,14 +14,13 @@ _MOST_CLASSES: Final = 10
 
 def describe(plan: Plan) -> str:
     """A few paragraphs without a trailing line break."""
-    subsets = {
-        subset: sum(len(shard.images) for shard in plan.shards if shard.subset == subset) for subset in (names.TRAIN, names.HELD_OUT)
-    }
-    held_out = f", {subsets[names.HELD_OUT]:,} of them held out to measure" if subsets[names.HELD_OUT] else ""
+    uses = {names.TRAIN: "for round 1", names.POOL: "in the pool for mining", names.HELD_OUT: "held out to measure"}
+    counts = {split: sum(len(shard.images) for shard in plan.shards if shard.subset == split) for split in uses}
+    splits = f" ({', '.join(f'{counts[split]:,} {use}' for split, use in uses.items() if counts[split])})" if counts[names.HELD_OUT] else ""
     shown = list(plan.remaining_classes.items())
     others = len(shown) - _MOST_CLASSES
     lines = [
-        f"{_many(plan.planned, 'picture')} planned of {_many(plan.candidates, 'candidate')}{held_out}, in {_many(len(plan.shards), 'shard')}, about {_size(plan.bytes_estimate)}.",
+        f"{_many(plan.planned, 'picture')} planned of {_many(plan.candidates, 'candidate')}{splits}, in {_many(len(plan.shards), 'shard')}, about {_size(plan.bytes_estimate)}.",
         *_table(
             f"Free of {', '.join(plan.excluded_classes)}. Of the other pictures in the annotations",
             ((f"{count:,}", REJECTIONS[reason]) for reason, count in plan.rejected.items()),

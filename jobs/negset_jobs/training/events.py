@@ -15,6 +15,7 @@ from negset_api.values import LossPoint
 
 CLASSIFICATION, LOCALIZATION, TOTAL = "classification", "localization", "total"
 _SPEED: Final = "steps_per_sec"
+_LEARNING_RATE: Final = "learning_rate"
 # The tags are those of the API's own loop.
 _TAGS: Final = {TOTAL: "Loss/total_loss", CLASSIFICATION: "Loss/classification_loss", LOCALIZATION: "Loss/localization_loss"}
 MOST_POINTS: Final = 500
@@ -25,7 +26,7 @@ def write(step: int, losses: dict[str, float], steps_per_second: float, learning
     for name, value in losses.items():
         tf.summary.scalar(_TAGS[name], value, step=step)
     tf.summary.scalar(_SPEED, steps_per_second, step=step)
-    tf.summary.scalar("learning_rate", learning_rate, step=step)
+    tf.summary.scalar(_LEARNING_RATE, learning_rate, step=step)
 
 
 def losses(folder: str, most: int = MOST_POINTS) -> tuple[LossPoint, ...]:
@@ -43,8 +44,14 @@ def losses(folder: str, most: int = MOST_POINTS) -> tuple[LossPoint, ...]:
     if len(steps) > most:
         steps = [steps[(index * (len(steps) - 1)) // (most - 1)] for index in range(most)]
     return tuple(
-        LossPoint(step=s, total=curve[s][TOTAL], classification=curve[s][CLASSIFICATION], localization=curve[s][LOCALIZATION])
-        for s in steps
+        LossPoint(
+            step=step,
+            total=curve[step][TOTAL],
+            classification=curve[step][CLASSIFICATION],
+            localization=curve[step][LOCALIZATION],
+            learning_rate=curve[step].get(_LEARNING_RATE, 0.0),
+        )
+        for step in steps
     )
 
 
@@ -60,12 +67,12 @@ def _files(folder: str) -> list[str]:
 
 
 def _points(path: str) -> dict[int, dict[str, float]]:
-    names = {tag: name for name, tag in _TAGS.items()}
+    names = {tag: name for name, tag in _TAGS.items()} | {_LEARNING_RATE: _LEARNING_RATE}
     points: dict[int, dict[str, float]] = {}
     for step, tag, value in _scalars(path):
         if tag in names:
             points.setdefault(step, {})[names[tag]] = value
-    return {step: values for step, values in points.items() if values.keys() == _TAGS.keys()}
+    return {step: values for step, values in points.items() if values.keys() >= _TAGS.keys()}
 
 
 def _scalars(path: str) -> Iterator[tuple[int, str, float]]:

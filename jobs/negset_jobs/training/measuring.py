@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -53,24 +52,39 @@ def measure(truths: Sequence[Truth], positives: Sequence[ScoredImage], negatives
 
 
 def matched_scores(truth: Truth, scored: ScoredImage) -> list[float]:
-    """The scores of the detections that find an object, best first.
+    """The scores of the detections that find an object, best first."""
+    found = (detection.score for detection, index in zip(scored.detections, matches(truth, scored), strict=True) if index >= 0)
+    return sorted(found, reverse=True)
+
+
+def matches(truth: Truth, scored: ScoredImage) -> list[int]:
+    """For each detection, which of the truth's counted objects it finds; -1 where it finds none.
 
     As COCO matches (pycocotools/cocoeval.py, `evaluateImg`): the detections choose, best score first, the free object of their class that they overlap most, if by `IOU`
     at least. A detection's match does not depend on weaker ones, so the matches above a threshold are those of the detections above it.
     """
     objects = truth.counted
+    found = [-1] * len(scored.detections)
     if not objects or not scored.detections:
-        return []
+        return found
     overlaps = iou(corners(scored.detections), corners(objects))
+    classes = np.array([box.class_name for box in objects])
+    possible = (overlaps >= IOU) & (np.array([detection.class_name for detection in scored.detections])[:, None] == classes)
     free = np.ones(len(objects), bool)
-    found = []
-    for index in sorted(range(len(scored.detections)), key=lambda index: -scored.detections[index].score):
-        detection = scored.detections[index]
-        candidates = free & np.array([box.class_name == detection.class_name for box in objects]) & (overlaps[index] >= IOU)
+    near = np.flatnonzero(possible.any(axis=1)).tolist()
+    for index in sorted(near, key=lambda index: -scored.detections[index].score):
+        candidates = free & possible[index]
         if candidates.any():
-            free[int(np.where(candidates, overlaps[index], -1.0).argmax())] = False
-            found.append(detection.score)
+            found[index] = int(np.where(candidates, overlaps[index], -1.0).argmax())
+            free[found[index]] = False
     return found
+
+
+def wanted_objects(objects: np.ndarray[Any, np.dtype[np.int64]], recall: float) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """How many of `objects` are the share `recall`, rounded up; one at least."""
+    # A recall such as 0.8 of 5 objects is 4, not 5, although 0.8 * 5 may be a little more.
+    wanted: np.ndarray[Any, np.dtype[np.int64]] = np.maximum(1, np.ceil(recall * objects - 1e-9)).astype(np.int64)
+    return wanted
 
 
 def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) -> tuple[float, float]:
@@ -82,9 +96,7 @@ def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) ->
     if not scores or objects == 0:
         return 0.0, 0.0
     ranked = sorted(scores, reverse=True)
-    # A recall such as 0.8 of 5 objects is 4, not 5, although 0.8 * 5 may come out as a little more.
-    wanted = max(1, math.ceil(recall * objects - 1e-9))
-    threshold = ranked[min(wanted, len(ranked)) - 1]
+    threshold = ranked[min(int(wanted_objects(np.array(objects), recall)), len(ranked)) - 1]
     return threshold, sum(score >= threshold for score in ranked) / objects
 
 
@@ -112,8 +124,20 @@ def iou(first: Array, second: Array) -> Array:
 
 def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> tuple[float, float]:
     """COCO's AP over the IoU thresholds 0.50 to 0.95, and at 0.50, by pycocotools; both 0 where there is nothing to find or nothing was detected."""
-    if not any(truth.counted for truth in truths) or not any(image.detections for image in scored):
+    evaluation = coco_evaluation(truths, scored)
+    if evaluation is None:
         return 0.0, 0.0
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it does
+        evaluation.accumulate()
+        evaluation.summarize()
+    precision, precision_50 = evaluation.stats[:2]
+    return max(0.0, float(precision)), max(0.0, float(precision_50))
+
+
+def coco_evaluation(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> Any:
+    """The COCOeval of pycocotools with every image matched, objects of all sizes together; None where there is nothing to find or nothing was detected. Its images are the positions in `truths`."""
+    if not any(truth.counted for truth in truths) or not any(image.detections for image in scored):
+        return None
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -126,11 +150,10 @@ def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) ->
         annotated.dataset = _annotations(truths, ids)
         annotated.createIndex()
         evaluation = COCOeval(annotated, annotated.loadRes(_results(truths, scored, ids)), "bbox")
+        # Small, medium and large objects on their own are not reported; each would be matched again.
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], evaluation.params.areaRngLbl[:1]
         evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    precision, precision_50 = evaluation.stats[:2]
-    return max(0.0, float(precision)), max(0.0, float(precision_50))
+    return evaluation
 
 
 def _annotations(truths: Sequence[Truth], ids: dict[str, int]) -> dict[str, Any]:
@@ -138,7 +161,7 @@ def _annotations(truths: Sequence[Truth], ids: dict[str, int]) -> dict[str, Any]
     annotations: list[dict[str, Any]] = []
     for number, truth in enumerate(truths):
         for box in truth.objects:
-            x, y, width, height = _pixels(box, truth)
+            x, y, width, height = pixels(box, truth)
             annotations.append(
                 {
                     "id": len(annotations) + 1,  # 0 is pycocotools' "no match"
@@ -159,14 +182,14 @@ def _annotations(truths: Sequence[Truth], ids: dict[str, int]) -> dict[str, Any]
 
 def _results(truths: Sequence[Truth], scored: Sequence[ScoredImage], ids: dict[str, int]) -> list[dict[str, Any]]:
     return [
-        {"image_id": number, "category_id": ids[d.class_name], "bbox": list(_pixels(d, truth)), "score": d.score}
+        {"image_id": number, "category_id": ids[d.class_name], "bbox": list(pixels(d, truth)), "score": d.score}
         for number, (truth, image) in enumerate(zip(truths, scored, strict=True))
         for d in image.detections
     ]
 
 
-def _pixels(box: Box | Detection, truth: Truth) -> tuple[float, float, float, float]:
-    """x, y, width and height in pixels."""
+def pixels(box: Box | Detection, truth: Truth) -> tuple[float, float, float, float]:
+    """x, y, width and height in pixels, as COCO has them."""
     return (
         box.xmin * truth.width,
         box.ymin * truth.height,

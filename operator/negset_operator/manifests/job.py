@@ -1,11 +1,11 @@
-"""Batch Jobs: training, and deleting the data."""
+"""Batch Jobs: checking the configuration, training, and deleting the data."""
 
 from __future__ import annotations
 
 import json
 from typing import Final
 
-from negset_api import names
+from negset_api import names, stages
 from negset_operator.classify import INPUT_IS_WRONG
 from negset_operator.manifests import pods
 from negset_operator.manifests.subject import Object, Subject, metadata
@@ -14,7 +14,20 @@ TENSORFLOW_PORT: Final = 2222
 _INDEX: Final = "JOB_INDEX"
 
 
-def train(subject: Subject, child: str, role: str, number: int) -> Object:
+def check(subject: Subject, child: str, step: stages.Step) -> Object:
+    """Builds the model before anything is downloaded, so that a wrong pipeline.config is told early.
+
+    It needs TensorFlow, hence the trainer's image, and no GPU.
+    """
+    config = subject.config
+    container = pods.Container(
+        name="check", image=config.images.trainer, resources=config.pods.check, command=pods.command(subject, *step.command)
+    )
+    template = pods.template(subject, child=child, role=step.role, container=container, placement=config.pods.placement)
+    return _job(subject, child, step.role, template, workers=1)
+
+
+def train(subject: Subject, child: str, step: stages.Step) -> Object:
     """One training round: one pod, or as many as `training.workers`, which find each other by name (`companions.headless_service`)."""
     training, config = subject.spec.training, subject.config
     assert training is not None
@@ -22,18 +35,21 @@ def train(subject: Subject, child: str, role: str, number: int) -> Object:
         name="trainer",
         image=config.images.trainer,
         resources=config.pods.trainer,
-        command=pods.command(subject, "train", "--round", str(number)),
+        command=pods.command(subject, *step.command),
         env=_cluster(child, training.workers) if training.workers > 1 else (),
         token=True,
         gpus=training.gpus_per_worker,
+        shared_memory=config.pods.trainer_shared_memory,
     )
     extra = {
         # A pod that is told to end saves a checkpoint first.
         "terminationGracePeriodSeconds": config.patience.training_grace_seconds,
         **({"subdomain": child} if training.workers > 1 else {}),
     }
-    template = pods.template(subject, child=child, role=role, container=container, placement=config.pods.trainer_placement, extra=extra)
-    return _job(subject, child, role, template, workers=training.workers)
+    template = pods.template(
+        subject, child=child, role=step.role, container=container, placement=config.pods.trainer_placement, extra=extra
+    )
+    return _job(subject, child, step.role, template, workers=training.workers)
 
 
 def delete(subject: Subject, child: str, role: str) -> Object:

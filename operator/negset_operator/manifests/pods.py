@@ -14,12 +14,18 @@ from negset_operator.manifests.subject import Object, Subject
 
 USER: Final = 10001
 _WRITABLE: Final = "/tmp"  # noqa: S108 - the mount point of a volume of the pod's own
+_SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - the mount point of a volume of the pod's own
 _LOST_NODE: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _GPU: Final = "nvidia.com/gpu"
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
-    """The one container of a pod. `token`: whether it may speak to the API server, to report progress. `command` empty: somebody else fills it in."""
+    """The one container of a pod.
+
+    `token`: whether it may speak to the API server, to report progress.
+    `command` empty: somebody else fills it in.
+    `shared_memory`: the size of /dev/shm, a quantity; empty keeps the container runtime's 64 MiB.
+    """
 
     name: str
     image: str
@@ -28,6 +34,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     env: tuple[Object, ...] = ()
     token: bool = False
     gpus: int = 0
+    shared_memory: str = ""
 
 
 def template(subject: Subject, *, child: str, role: str, container: Container, placement: Placement, extra: Object | None = None) -> Object:
@@ -58,7 +65,7 @@ def _pod_spec(subject: Subject, container: Container, placement: Placement) -> O
         },
         "containers": [_container(subject, container)],
         "tolerations": _tolerations(placement, subject.config.patience.lost_node_seconds),
-        "volumes": _volumes(subject),
+        "volumes": _volumes(subject, container),
     }
     optional = {
         "imagePullSecrets": [{"name": name} for name in images.pull_secrets],
@@ -86,6 +93,8 @@ def _container(subject: Subject, container: Container) -> Object:
         {"name": "tmp", "mountPath": _WRITABLE},
         {"name": "manifest", "mountPath": posixpath.dirname(names.MANIFEST_FILE), "readOnly": True},
     ]
+    if container.shared_memory:
+        mounts.append({"name": "shared-memory", "mountPath": _SHARED_MEMORY})
     if config_map:
         env.append({"name": names.PIPELINE_CONFIG_VARIABLE, "value": names.PIPELINE_CONFIG_FILE})
         mounts.append({"name": "pipeline", "mountPath": posixpath.dirname(names.PIPELINE_CONFIG_FILE), "readOnly": True})
@@ -113,11 +122,13 @@ def _resources(container: Container) -> Object:
     return {"requests": container.resources.requests | gpus, "limits": container.resources.limits | gpus}
 
 
-def _volumes(subject: Subject) -> list[Object]:
+def _volumes(subject: Subject, container: Container) -> list[Object]:
     volumes: list[Object] = [
         {"name": "tmp", "emptyDir": {}},
         {"name": "manifest", "configMap": {"name": naming.config_map(subject.name, subject.run)}},
     ]
+    if container.shared_memory:
+        volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": container.shared_memory}})
     if config_map := _pipeline_config_map(subject):
         key = posixpath.basename(names.PIPELINE_CONFIG_FILE)
         volumes.append({"name": "pipeline", "configMap": {"name": config_map, "items": [{"key": key, "path": key}]}})

@@ -1,42 +1,56 @@
-"""RayJobs (ray.io/v1): the data stage, and mining."""
+"""RayJobs (ray.io/v1): the data stage, and mining.
+
+Their pods need no /dev/shm of ours: KubeRay mounts one of the size of the memory limit
+(`addEmptyDir` in its ray-operator/controllers/ray/common/pod.go, 1.6.2).
+"""
 
 from __future__ import annotations
 
 import shlex
+from typing import Final
 
-from negset_api import names
-from negset_operator.config import Resources
+from negset_api import names, stages
+from negset_operator.config import Placement
 from negset_operator.manifests import pods
 from negset_operator.manifests.subject import Object, Subject, metadata
 
+_WORKER: Final = "ray-worker"
 
-def data(subject: Subject, child: str, role: str) -> Object:
+
+def data(subject: Subject, child: str, step: stages.Step) -> Object:
     """Plan, download, records, labels, positives; and the report where nothing is trained."""
-    images, workers = subject.config.images, subject.config.pods
-    return _ray_job(subject, child, role, image=images.jobs, worker=workers.data_worker, command=pods.command(subject, "data"))
+    config = subject.config
+    worker = pods.Container(name=_WORKER, image=config.images.jobs, resources=config.pods.data_worker)
+    return _ray_job(subject, child, step, worker=worker, placement=config.pods.placement)
 
 
-def mine(subject: Subject, child: str, role: str, number: int) -> Object:
-    """Scores the negatives with the model of round `number`. Needs TensorFlow, hence the trainer's image."""
-    images, workers = subject.config.images, subject.config.pods
-    command = pods.command(subject, "mine", "--round", str(number))
-    return _ray_job(subject, child, role, image=images.trainer, worker=workers.mine_worker, command=command)
+def mine(subject: Subject, child: str, step: stages.Step) -> Object:
+    """Scores negatives with the model of a round. It needs TensorFlow, hence the trainer's image.
+
+    Workers that ask for GPUs go where training pods go.
+    """
+    training, config = subject.spec.training, subject.config
+    assert training is not None
+    gpus = training.hard_negative_mining.gpus_per_worker
+    worker = pods.Container(name=_WORKER, image=config.images.trainer, resources=config.pods.mine_worker, gpus=gpus)
+    return _ray_job(subject, child, step, worker=worker, placement=config.pods.trainer_placement if gpus else config.pods.placement)
 
 
-def _ray_job(subject: Subject, child: str, role: str, *, image: str, worker: Resources, command: tuple[str, ...]) -> Object:
-    config, queue = subject.config, subject.spec.queue_name
+def _ray_job(subject: Subject, child: str, step: stages.Step, *, worker: pods.Container, placement: Placement) -> Object:
+    """The placement is the workers'; the head, which needs no GPU, goes to any node for jobs."""
+    config, queue, role = subject.config, subject.spec.queue_name, step.role
     meta = metadata(subject, child, role, per_run=True)
     if queue:
         meta = {**meta, "labels": {**meta["labels"], names.LABEL_QUEUE: queue}}
     # The head takes no tasks: with them it would need a worker's memory, and losing it would lose more than a worker's work.
-    head = pods.Container(name="ray-head", image=image, resources=config.pods.ray_head, token=True)
+    head = pods.Container(name="ray-head", image=worker.image, resources=config.pods.ray_head, token=True)
     workers = subject.spec.ray.workers
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayJob",
         "metadata": meta,
         "spec": {
-            "entrypoint": shlex.join(command),
+            "entrypoint": shlex.join(pods.command(subject, *step.command)),
             # The only submission mode whose pods pass Pod Security "restricted" as they are.
             "submissionMode": "HTTPMode",
             # Kueue admits only RayJobs whose cluster ends with them, and refuses deletion rules.
@@ -57,14 +71,9 @@ def _ray_job(subject: Subject, child: str, role: str, *, image: str, worker: Res
                         "replicas": workers,
                         "minReplicas": workers,
                         "maxReplicas": workers,
-                        "rayStartParams": {"num-cpus": "1"},
-                        "template": pods.template(
-                            subject,
-                            child=child,
-                            role=role,
-                            container=pods.Container(name="ray-worker", image=image, resources=worker),
-                            placement=config.pods.placement,
-                        ),
+                        # Ray would also count GPUs of the node that the pod did not ask for.
+                        "rayStartParams": {"num-cpus": "1", "num-gpus": str(worker.gpus)},
+                        "template": pods.template(subject, child=child, role=role, container=worker, placement=placement),
                     }
                 ],
             },

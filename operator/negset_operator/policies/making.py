@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
+from negset_api import stages
 from negset_operator import naming
 from negset_operator.decision import Making
-from negset_operator.facts import Child, Companion, Facts
+from negset_operator.facts import Companion, Facts
 from negset_operator.manifests import companions, job, ray_job
 from negset_operator.manifests.subject import Object, Subject, stamp_of
 from negset_operator.policies import suspension
-from negset_operator.policies.steps import Phase, Progress
+from negset_operator.policies.steps import Phase, Progress, Step
+
+BUILDERS: Final[dict[stages.Kind, Callable[[Subject, str, stages.Step], Object]]] = {
+    "check": job.check,
+    "data": ray_job.data,
+    "train": job.train,
+    "mine": ray_job.mine,
+}
 
 
 def makings(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) -> tuple[Making, ...]:
     """First the children that are due, with what their pods need; when they are there, the rest. Nothing, where no child works: what stands beside them may go with them.
 
-    Where other data sets wait, a RayJob comes first and what its pods need at the next reconcile, so that of many that are applied at once each has its child soon.
-    No pod is made before the service account, the last of them.
+    If other datasets wait, the child is made first, and what its pods need at the next reconcile:
+    of many datasets applied at once, each then has its child soon. No pod exists before the service
+    account, which is made last: until then KubeRay and the Job controller are refused and retry.
     """
     due = tuple(each for each in progress if each.phase is Phase.DUE)
-    active = suspension.active(progress)
     if due:
-        later = facts.crowded and all(each.step.kind == "RayJob" for each in due)
-        before = () if later else outdated(companions.before_pods(subject), facts.companions)
+        before = () if facts.crowded else outdated(companions.before_pods(subject), facts.companions)
         return (*before, *(making for each in due for making in _child(each, subject)))
+    active = suspension.active(progress)
     if not active:
         return ()
-    services = tuple(companions.headless_service(subject, child.name, child.role) for child in active if _in_company(subject, child))
+    together = {each.step.role for each in progress if _in_company(subject, each.step)}
+    services = tuple(companions.headless_service(subject, child.name, child.role) for child in active if child.role in together)
     return outdated((*companions.before_pods(subject), *companions.before_reports(subject), *services), facts.companions)
 
 
@@ -52,19 +64,13 @@ def _child(progress: Progress, subject: Subject) -> tuple[Making, ...]:
     """The child of a step that is due, after what it needs for itself."""
     step = progress.step
     name = naming.child(subject.name, subject.run, step.role, progress.attempt)
-    if step.kind == "RayJob":
-        number = step.round
-        return (
-            Making(manifest=ray_job.data(subject, name, step.role) if number is None else ray_job.mine(subject, name, step.role, number)),
-        )
-    assert step.round is not None
-    manifest = Making(manifest=job.train(subject, name, step.role, step.round))
-    training = subject.spec.training
-    if training is not None and training.workers > 1:
-        return Making(manifest=companions.headless_service(subject, name, step.role)), manifest
-    return (manifest,)
+    child = Making(manifest=BUILDERS[step.work.kind](subject, name, step.work))
+    if _in_company(subject, step):
+        return Making(manifest=companions.headless_service(subject, name, step.role)), child
+    return (child,)
 
 
-def _in_company(subject: Subject, child: Child) -> bool:
+def _in_company(subject: Subject, step: Step) -> bool:
+    """Whether several pods do the step together, and so must find each other."""
     training = subject.spec.training
-    return child.kind == "Job" and training is not None and training.workers > 1
+    return step.work.kind == "train" and training is not None and training.workers > 1

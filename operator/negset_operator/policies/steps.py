@@ -1,4 +1,6 @@
-"""Spec → the steps to Ready, and children → how far each step is.
+"""Steps → the children that do them, and children → how far each step is.
+
+Which steps a spec has, and in which order, is `negset_api.stages`' business.
 
 A step is done if a child of this revision did it, or if a later step that needs it was started: that is how finished children can be cleaned up without doing
 their work again. Were the evidence lost altogether, the step would run again, for nothing but seconds: its stages find their commit markers.
@@ -12,52 +14,67 @@ from typing import Final
 
 import msgspec
 
+from negset_api import names, stages
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import reasons
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Facts, Failure, Fault, Work
 
-DATA: Final = "data"
 DELETE: Final = "delete"
-BASELINE_ROUND: Final = 0
+
+_CHILD: Final[dict[stages.Kind, str]] = {"check": "Job", "data": "RayJob", "train": "Job", "mine": "RayJob"}
+_CONDITION: Final[dict[stages.Kind, str]] = {
+    "check": reasons.CHECKED,
+    "data": reasons.DATA_STORED,
+    "train": reasons.TRAINED,
+    "mine": reasons.MINED,
+}
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One child's worth of work. `role` names it in labels and child names; `needs` are the roles that must be done before."""
+    """One child's worth of work.
 
-    role: str
+    `kind` is the child's, `condition` tells how the step ended, `doing` is what people read until then.
+    """
+
+    work: stages.Step
     kind: str
     condition: str
     doing: str
-    needs: tuple[str, ...] = ()
-    round: int | None = None
+
+    @property
+    def role(self) -> str:
+        """Names the step in labels and in the child's name."""
+        return self.work.role
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The roles of the steps that must be done before."""
+        return self.work.needs
 
 
 def plan(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
     """The steps in the order of a single runner; what does not need one another may run at the same time."""
-    data = Step(role=DATA, kind="RayJob", condition=reasons.DATA_STORED, doing="Storing the data")
-    if spec.training is None:
-        return (data,)
-    rounds = spec.training.hard_negative_mining.rounds
-    steps = [data]
-    if spec.training.baseline:
-        steps.append(_train(BASELINE_ROUND, "Training the baseline", needs=(DATA,)))
-    for number in range(1, rounds + 1):
-        before = DATA if number == 1 else f"mine-{number - 1}"
-        # The last round's job also writes the report, which compares it with the baseline.
-        also = (f"train-{BASELINE_ROUND}",) if spec.training.baseline and number == rounds else ()
-        steps.append(_train(number, f"Training round {number} of {rounds}", needs=(before, *also)))
-        if number < rounds:
-            steps.append(_mine(number, f"Mining after round {number} of {rounds}", needs=(f"train-{number}",)))
-    return tuple(steps)
+    rounds = spec.training.hard_negative_mining.rounds if spec.training else 0
+    return tuple(
+        Step(work=work, kind=_CHILD[work.kind], condition=_CONDITION[work.kind], doing=_doing(work, rounds)) for work in stages.steps(spec)
+    )
 
 
-def _train(number: int, doing: str, *, needs: tuple[str, ...]) -> Step:
-    return Step(role=f"train-{number}", kind="Job", condition=reasons.TRAINED, doing=doing, needs=needs, round=number)
-
-
-def _mine(number: int, doing: str, *, needs: tuple[str, ...]) -> Step:
-    return Step(role=f"mine-{number}", kind="RayJob", condition=reasons.MINED, doing=doing, needs=needs, round=number)
+def _doing(work: stages.Step, rounds: int) -> str:
+    match work.kind, work.arm:
+        case "check", _:
+            return "Checking the configuration"
+        case "data", _:
+            return "Storing the data"
+        case "mine", _:
+            return f"Mining after round {work.round} of {rounds}"
+        case _, names.NO_NEGATIVES:
+            return "Training without negatives"
+        case _, names.RANDOM_NEGATIVES:
+            return f"Training on random negatives, round {work.round} of {rounds}"
+        case _:
+            return f"Training round {work.round} of {rounds}"
 
 
 class Phase(enum.Enum):

@@ -16,7 +16,16 @@ from negset_operator.policies.steps import Phase, Progress
 
 # What people most need to know comes first.
 _URGENCY: Final = (Phase.STALLED, Phase.ACTIVE, Phase.WAITING, Phase.STOPPING, Phase.DUE, Phase.HELD, Phase.BLOCKED, Phase.DONE)
-_ORDER: Final = (reasons.READY, reasons.RECONCILING, reasons.STALLED, reasons.DATA_STORED, reasons.TRAINED, reasons.MINED, reasons.REPORTED)
+_ORDER: Final = (
+    reasons.READY,
+    reasons.RECONCILING,
+    reasons.STALLED,
+    reasons.CHECKED,
+    reasons.DATA_STORED,
+    reasons.TRAINED,
+    reasons.MINED,
+    reasons.REPORTED,
+)
 
 
 def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, ...], patience: Patience) -> Outlook:
@@ -104,9 +113,10 @@ def _stage(kind: str, members: tuple[Progress, ...], url: str, context: Context)
     worst = min(members, key=_urgency)
     if worst.phase is Phase.DONE:
         said = {
+            reasons.CHECKED: "The configuration was checked. It can be trained.",
             reasons.DATA_STORED: f"The data is stored under {url}.",
-            reasons.TRAINED: f"{_count(len(members), 'training')} done.",
-            reasons.MINED: f"{_count(len(members), 'mining')} done.",
+            reasons.TRAINED: f"Training completed ({_count(len(members), 'round')}).",
+            reasons.MINED: f"Hard negative mining completed ({_count(len(members), 'round')}).",
         }
         return Condition(type=kind, status=True, reason=reasons.SUCCEEDED, message=said[kind])
     reason, message = explain(worst, context)
@@ -138,4 +148,4 @@ def _urgency(progress: Progress) -> tuple[int, int]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"1 {noun} is" if number == 1 else f"{number} {noun}s are"
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"

@@ -137,6 +137,22 @@ WRONG = {
         with_field(TRAINED, "spec.training.hardNegativeMining.mode", "Hard"),
         'spec.training.hardNegativeMining.mode: Unsupported value: "Hard": supported values: "Auto", "LossFocus", "Miner", "Off"',
     ),
+    "a comparison with random negatives where nothing is mined": (
+        with_field(with_field(TRAINED, "spec.training.comparisons", ["RandomNegatives"]), "spec.training.hardNegativeMining.rounds", 1),
+        "comparisons: RandomNegatives compares with mined negatives, so it needs hardNegativeMining.rounds of at least 2",
+    ),
+    "a comparison that does not exist": (
+        with_field(TRAINED, "spec.training.comparisons", ["Baseline"]),
+        "spec.training.comparisons[0]: ",
+    ),
+    "a comparison given twice": (
+        with_field(TRAINED, "spec.training.comparisons", ["NoNegatives", "NoNegatives"]),
+        'spec.training.comparisons[1]: Duplicate value: "NoNegatives"',
+    ),
+    "a confirmed negative given twice": (
+        with_field(TRAINED, "spec.training.hardNegativeMining.confirmedNegatives", ["139", "139"]),
+        'spec.training.hardNegativeMining.confirmedNegatives[1]: Duplicate value: "139"',
+    ),
     "a licence that is a name": (
         with_field(DATA_ONLY, "spec.selection.licenses", ["CC-BY"]),
         'spec.selection.licenses[0]: Invalid value: "CC-BY": must be of type integer',

@@ -163,6 +163,11 @@ SETTINGS = {
         lambda c: (c.pods.trainer.requests["cpu"], c.pods.trainer.limits),
         ("7", config.DEFAULT.pods.trainer.limits),
     ),
+    "the resources of the check and a training pod's shared memory": (
+        {"config": {"pods": {"check": {"limits": {"memory": "9Gi"}}, "trainerSharedMemory": "8Gi"}}},
+        lambda c: (c.pods.check.limits["memory"], c.pods.trainer_shared_memory),
+        ("9Gi", "8Gi"),
+    ),
     "a number of seconds that is large": (
         {"config": {"patience": {"keepFinishedSeconds": 31_536_000}}},
         lambda c: c.patience.keep_finished_seconds,

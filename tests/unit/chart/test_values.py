@@ -19,6 +19,10 @@ REFUSED = {
         {"config": {"pods": {"trainer": {"requests": {"cpu": 2}}}}},
         "at '/config/pods/trainer/requests/cpu': got number, want string",
     ),
+    "a shared memory without a size": (
+        {"config": {"pods": {"trainerSharedMemory": "0"}}},
+        "at '/config/pods/trainerSharedMemory': '0' does not match pattern",
+    ),
     "resources without limits": ({"resources": {"limits": None}}, "at '/resources': missing property 'limits'"),
     "a network that is an address": ({"config": {"networks": {"allowed": ["10.0.0.1"]}}}, "at '/config/networks/allowed/0'"),
     "a namespace that cannot exist": ({"watchNamespaces": ["Team_A"]}, "at '/watchNamespaces/0'"),

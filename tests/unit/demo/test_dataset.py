@@ -27,7 +27,7 @@ def _digest(folder):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    truth = dataset.make(str(folder), seed=3, base_url=BASE_URL, with_object=60, without_object=90)
+    truth = dataset.make(str(folder), seed=3, base_url=BASE_URL, with_object=60, without_object=200)
     return folder, truth, COCO(truth.annotations)
 
 
@@ -46,7 +46,7 @@ def test_the_annotations_divide_the_pictures_as_the_truth_says(made):
     assert discs == set(truth.with_object)
     assert set(coco.imgs) - discs == set(truth.without_object)
     assert len(truth.with_object) == 60
-    assert len(truth.without_object) == 90
+    assert len(truth.without_object) == 200
 
 
 def test_a_crowd_picture_has_a_crowd_region_and_no_other_annotation(made):

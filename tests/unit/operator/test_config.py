@@ -28,6 +28,10 @@ WRONG = {
     "an unknown field": ("imagez: {}", "Object contains unknown field `imagez`"),
     "a wrong type": ("workers: many", "Expected `int`, got `str` - at `$.workers`"),
     "a number out of range": ("patience: {attempts: 0}", "Expected `int` >= 1 - at `$.patience.attempts`"),
+    "a size that is no quantity": (
+        "pods: {trainerSharedMemory: none}",
+        "Expected `str` matching regex",
+    ),
     "an address that is no network": ("networks: {allowed: [10.0.0.1/8]}", "10.0.0.1/8 has host bits set"),
     "text that is no YAML": ("a: [", "expected YAML in"),
 }

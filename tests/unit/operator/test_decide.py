@@ -14,7 +14,7 @@ from negset_operator import reasons
 from negset_operator.decision import Making
 from negset_operator.facts import Companion, Fault, Obstacle, Stranded, Work
 
-BASELINE = merged(TRAINING, {"training": {"baseline": True}})
+COMPARED = merged(TRAINING, {"training": {"comparisons": ["NoNegatives", "RandomNegatives"]}})
 QUEUED = merged(TRAINING, {"queueName": "team-a-gpu"})
 DATA_URL = "s3://team-a/negatives/team-a/street"
 
@@ -27,28 +27,53 @@ def training() -> Scene:
     return Scene(TRAINING)
 
 
+def compared() -> Scene:
+    return Scene(COMPARED)
+
+
 # --- which child is made next ------------------------------------------------------------------------------------------------------------
 
 NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
     "a new data set gets its data job": (nothing_but_data, ["data"]),
     "while the data job runs nothing is made": (lambda: nothing_but_data().with_child("data", Work.RUNNING), []),
     "a data job that nobody has touched yet is not made twice": (lambda: nothing_but_data().with_child("data", Work.UNSEEN), []),
-    "after the data comes the first round": (lambda: training().with_succeeded("data"), ["train-1"]),
-    "the baseline trains beside the first round": (lambda: Scene(BASELINE).with_succeeded("data"), ["train-0", "train-1"]),
-    "mining follows the first round while the baseline still trains": (
-        lambda: Scene(BASELINE).with_succeeded("data", "train-1").with_child("train-0", Work.RUNNING),
+    "before anything is downloaded the configuration is checked": (training, ["check"]),
+    "while it is checked nothing is downloaded": (lambda: training().with_child("check", Work.RUNNING), []),
+    "a checked configuration gets its data": (lambda: training().with_succeeded("check"), ["data"]),
+    "a configuration that cannot be trained gets none": (
+        lambda: training().with_child("check", Work.FAILED, fault=Fault.INPUT, ended=timedelta(hours=2)),
+        [],
+    ),
+    "data that was stored before there was a check needs none": (lambda: training().with_succeeded("data"), ["train-1"]),
+    "after the data comes the first round": (lambda: training().with_succeeded("check", "data"), ["train-1"]),
+    "what trains without negatives trains beside the first round": (
+        lambda: compared().with_succeeded("check", "data"),
+        ["train-none", "train-1"],
+    ),
+    "mining follows the first round while another model still trains without negatives": (
+        lambda: compared().with_succeeded("data", "train-1").with_child("train-none", Work.RUNNING),
         ["mine-1"],
     ),
-    "the last round waits for the baseline, which its report compares with": (
-        lambda: Scene(BASELINE).with_succeeded("data", "train-1", "mine-1").with_child("train-0", Work.RUNNING),
+    "as many random negatives are trained on when mining has said how many": (
+        lambda: compared().with_succeeded("data", "train-none", "train-1", "mine-1"),
+        ["train-random-2"],
+    ),
+    "the last round waits for every model that its report compares with": (
+        lambda: compared().with_succeeded("data", "train-1", "mine-1", "train-random-2").with_child("train-none", Work.RUNNING),
         [],
+    ),
+    "the last round follows them": (
+        lambda: compared().with_succeeded("data", "train-none", "train-1", "mine-1", "train-random-2"),
+        ["train-2"],
     ),
     "mining follows a round": (lambda: training().with_succeeded("data", "train-1"), ["mine-1"]),
     "the next round follows mining": (lambda: training().with_succeeded("data", "train-1", "mine-1"), ["train-2"]),
     "nothing follows the last round": (lambda: training().with_succeeded("data", "train-1", "mine-1", "train-2"), []),
-    "a single round with a baseline trains the baseline first": (
-        lambda: Scene(merged(BASELINE, {"training": {"hardNegativeMining": {"rounds": 1}}})).with_succeeded("data"),
-        ["train-0"],
+    "a single round trains without negatives first": (
+        lambda: Scene(merged(TRAINING, {"training": {"comparisons": ["NoNegatives"], "hardNegativeMining": {"rounds": 1}}})).with_succeeded(
+            "data"
+        ),
+        ["train-none"],
     ),
     "a finished child that was cleaned up is not made again once a later step has begun": (
         lambda: training().with_child("mine-1", Work.RUNNING),
@@ -64,14 +89,14 @@ NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
     ),
     "what another revision has done is not": (
         lambda: training().with_child("data", Work.SUCCEEDED, run="0ldc0ffe", revision_label="0" * 12),
-        ["data"],
+        ["check"],
     ),
     "a child of an earlier run that still writes the same files is waited for": (
-        lambda: training().with_child("data", Work.RUNNING, run="0ldc0ffe"),
+        lambda: training().with_succeeded("check").with_child("data", Work.RUNNING, run="0ldc0ffe"),
         [],
     ),
     "a child of another revision is not waited for: it writes elsewhere": (
-        lambda: training().with_child("data", Work.RUNNING, run="0ldc0ffe", revision_label="0" * 12),
+        lambda: nothing_but_data().with_child("data", Work.RUNNING, run="0ldc0ffe", revision_label="0" * 12),
         ["data"],
     ),
     "a child that is being deleted is waited for": (lambda: nothing_but_data().with_child("data", Work.RUNNING, going=True), []),
@@ -151,6 +176,37 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         (False, "Running", "Training round 1 of 2: Job {train-1} is running."),
         "Training round 1 of 2",
     ),
+    "a check of the configuration": (
+        lambda: training().with_child("check", Work.RUNNING),
+        (False, "Running", "Checking the configuration: Job {check} is running."),
+        "Checking the configuration",
+    ),
+    "a configuration that cannot be trained": (
+        lambda: training().with_child(
+            "check", Work.FAILED, fault=Fault.INPUT, message="Job c says that its input is wrong: negset: spec.training.pipelineConfig: no"
+        ),
+        (
+            False,
+            "InputRefused",
+            "Job c says that its input is wrong: negset: spec.training.pipelineConfig: no. To have it tried as it is, delete Job {check}.",
+        ),
+        "Stalled",
+    ),
+    "a model that is trained without negatives": (
+        lambda: compared().with_succeeded("data", "train-1", "mine-1", "train-random-2").with_child("train-none", Work.RUNNING),
+        (False, "Running", "Training without negatives: Job {train-none} is running."),
+        "Training without negatives",
+    ),
+    "a model that is trained on random negatives": (
+        lambda: compared().with_succeeded("data", "train-none", "train-1", "mine-1").with_child("train-random-2", Work.RUNNING),
+        (False, "Running", "Training on random negatives, round 2 of 2: Job {train-random-2} is running."),
+        "Training on random negatives, round 2 of 2",
+    ),
+    "a mining": (
+        lambda: training().with_succeeded("data", "train-1").with_child("mine-1", Work.RUNNING),
+        (False, "Running", "Mining after round 1 of 2: RayJob {mine-1} is running."),
+        "Mining after round 1 of 2",
+    ),
     "an image that cannot be had": (
         lambda: nothing_but_data().with_child(
             "data",
@@ -162,21 +218,21 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
     ),
     "the obstacle of one of two jobs is told first": (
         lambda: (
-            Scene(BASELINE)
+            compared()
             .with_succeeded("data")
-            .with_child("train-0", Work.RUNNING)
+            .with_child("train-none", Work.RUNNING)
             .with_child("train-1", Work.STARTING, obstacle=Obstacle(reason="Unschedulable", message="Pod p cannot be scheduled: no GPU"))
         ),
         (False, "Unschedulable", "Pod p cannot be scheduled: no GPU"),
         "Training round 1 of 2",
     ),
     "a queue that takes back what it gave": (
-        lambda: Scene(QUEUED).with_child("data", Work.RUNNING, suspended=True),
+        lambda: Scene(QUEUED).with_succeeded("check").with_child("data", Work.RUNNING, suspended=True),
         (False, "Suspending", "Storing the data: RayJob {data} is being stopped, to make room in the queue team-a-gpu."),
         "Storing the data",
     ),
     "a turn in the queue": (
-        lambda: Scene(QUEUED).with_child("data", Work.SUSPENDED),
+        lambda: Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED),
         (False, "Queued", "Storing the data: RayJob {data} waits for its turn in the queue team-a-gpu."),
         "Queued",
     ),
@@ -270,7 +326,8 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
 def test_ready_says(scene, says, stage):
     built = scene()
     decision = built.decide()
-    words = {role: built.child(role) for role in ("data", "train-1")} | {"revision": built.revision}
+    roles = ("check", "data", "train-none", "train-1", "mine-1", "train-random-2")
+    words = {role: built.child(role) for role in roles} | {"revision": built.revision}
     ready, reason, message = says
     assert told(decision, reasons.READY) == (ready, reason, message.format(**words))
     assert decision.outlook is not None
@@ -302,8 +359,9 @@ def test_reconciling_and_stalled_are_present_only_while_true(scene, present):
 
 
 def test_each_stage_has_a_condition_in_the_past_tense():
-    scene = training().with_succeeded("data", "train-1")
+    scene = training().with_succeeded("check", "data", "train-1")
     decision = scene.decide()
+    assert told(decision, reasons.CHECKED) == (True, "Succeeded", "The configuration was checked. It can be trained.")
     url = f"{DATA_URL}/{scene.revision}"
     assert told(decision, reasons.DATA_STORED) == (True, "Succeeded", f"The data is stored under {url}.")
     assert told(decision, reasons.TRAINED) == (False, "Pending", "Training round 2 of 2 waits for earlier stages (mine-1).")
@@ -314,23 +372,28 @@ def test_each_stage_has_a_condition_in_the_past_tense():
 
 
 def test_all_conditions_are_true_in_the_end():
-    scene = training().with_succeeded("data", "train-1", "mine-1", "train-2")
-    decision = scene.decide()
-    assert {condition.type: condition.status for condition in decision.outlook.conditions} == {
-        "Ready": True,
-        "DataStored": True,
-        "Trained": True,
-        "Mined": True,
-        "Reported": True,
-    }
-    assert told(decision, reasons.TRAINED) == (True, "Succeeded", "2 trainings are done.")
-    assert told(decision, reasons.MINED) == (True, "Succeeded", "1 mining is done.")
+    scene = compared()
+    decision = scene.with_succeeded(*scene.roles()).decide()
+    assert [(condition.type, condition.status) for condition in decision.outlook.conditions] == [
+        ("Ready", True),
+        ("Checked", True),
+        ("DataStored", True),
+        ("Trained", True),
+        ("Mined", True),
+        ("Reported", True),
+    ]
+    assert told(decision, reasons.TRAINED) == (True, "Succeeded", "Training completed (4 rounds).")
+    assert told(decision, reasons.MINED) == (True, "Succeeded", "Hard negative mining completed (1 round).")
     assert decision.outlook.report_url == f"{DATA_URL}/{scene.revision}/report/index.html"
 
 
 def test_a_single_round_has_nothing_to_mine():
     decision = Scene(merged(TRAINING, {"training": {"hardNegativeMining": {"rounds": 1}}})).decide()
     assert told(decision, reasons.MINED) is None
+
+
+def test_without_training_there_is_no_configuration_to_check():
+    assert told(nothing_but_data().decide(), reasons.CHECKED) is None
 
 
 # --- what stands beside the children ------------------------------------------------------------------------------------------------------
@@ -367,18 +430,13 @@ def test_what_pods_need_is_made_before_the_job_and_what_reports_need_follows():
     assert [making.manifest["kind"] for making in scene.decide().makings] == ["Role", "RoleBinding"]
 
 
-def test_where_others_wait_a_ray_job_comes_first_and_the_account_without_which_it_gets_no_pods_last():
-    scene = nothing_but_data().but(crowded=True)
-    assert [making.manifest["kind"] for making in scene.decide().makings] == ["RayJob"]
-    scene.with_child("data", Work.UNSEEN)
+@pytest.mark.parametrize(("spec", "role", "kind"), [(DATA_ONLY, "data", "RayJob"), (TRAINING, "check", "Job")], ids=["data", "check"])
+def test_where_others_wait_the_first_child_comes_first_and_the_account_without_which_it_gets_no_pods_last(spec, role, kind):
+    scene = Scene(spec).but(crowded=True)
+    assert [making.manifest["kind"] for making in scene.decide().makings] == [kind]
+    scene.with_child(role, Work.UNSEEN)
     kinds = [making.manifest["kind"] for making in scene.decide().makings]
     assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "Role", "RoleBinding"]
-
-
-def test_what_the_pods_of_a_job_need_is_made_before_it_whoever_waits():
-    scene = Scene(TRAINING).but(crowded=True).with_succeeded("data")
-    kinds = [making.manifest["kind"] for making in scene.decide().makings]
-    assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "Job"]
 
 
 def test_companions_that_are_there_are_left_alone():
@@ -425,6 +483,13 @@ def test_workers_that_train_together_get_a_service_before_their_job():
     kinds = [making.manifest["kind"] for making in scene.decide().makings]
     assert kinds.index("Service") < kinds.index("Job")
     assert made(scene.decide(), "Service") == [scene.child("train-1")]
+    assert made(scene.with_child("train-1", Work.RUNNING).decide(), "Service") == [scene.child("train-1")]
+
+
+def test_the_check_is_one_pod_and_needs_no_service():
+    scene = Scene(merged(TRAINING, {"training": {"workers": 3}}))
+    assert made(scene.decide(), "Service") == []
+    assert made(scene.with_child("check", Work.RUNNING).decide(), "Service") == []
 
 
 # --- stopping, going on, cleaning up --------------------------------------------------------------------------------------------------------
@@ -444,7 +509,7 @@ def test_resuming_clears_the_switch():
 
 
 def test_under_kueue_the_switch_is_kueues():
-    scene = Scene(QUEUED).with_child("data", Work.SUSPENDED)
+    scene = Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED)
     assert scene.decide().switches == ()
     assert scene.decide().deletions == ()
 
@@ -473,11 +538,13 @@ def test_a_wrong_spec_stops_what_runs():
 
 
 def test_finished_children_go_a_day_after_the_data_set_is_ready_but_for_the_last():
-    scene = training().with_succeeded("data", "train-1", "mine-1", "train-2", ended=timedelta(hours=23))
+    scene = training().with_succeeded("check", "data", "train-1", "mine-1", "train-2", ended=timedelta(hours=23))
     assert scene.decide().deletions == ()
     assert scene.decide().wake_after == pytest.approx(3600)
-    scene = training().with_succeeded("data", "train-1", "mine-1", "train-2", ended=timedelta(hours=24))
-    assert [deletion.name for deletion in scene.decide().deletions] == [scene.child(role) for role in ("data", "train-1", "mine-1")]
+    scene = training().with_succeeded("check", "data", "train-1", "mine-1", "train-2", ended=timedelta(hours=24))
+    assert [deletion.name for deletion in scene.decide().deletions] == [
+        scene.child(role) for role in ("check", "data", "train-1", "mine-1")
+    ]
 
 
 def test_it_stays_ready_when_only_the_last_child_is_left():

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from building import DATA_ONLY, TRAINING, Scene, merged
 
-from negset_api import names, validation
-from negset_operator.config import Config, Networks
+from negset_api import names, stages, validation
+from negset_operator.config import Config, Networks, Placement, Pods
 from negset_operator.decide import subject_of
-from negset_operator.manifests import companions, job, ray_job
+from negset_operator.manifests import companions, job
 from negset_operator.manifests.subject import Subject
+from negset_operator.policies.making import BUILDERS
 
 
 def subject(spec: dict[str, Any], config: Config | None = None) -> Subject:
@@ -29,34 +30,47 @@ def containers(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return [container for template in templates for container in template["spec"]["containers"]]
 
 
-def all_jobs(spec: dict[str, Any], config: Config | None = None) -> list[dict[str, Any]]:
+def jobs_of(spec: dict[str, Any], config: Config | None = None) -> dict[str, dict[str, Any]]:
+    """The job of each step of the spec, and the one that deletes the data, by role."""
     built = subject(spec, config)
-    return [
-        ray_job.data(built, "c", "data"),
-        ray_job.mine(built, "c", "mine-1", 1),
-        job.train(built, "c", "train-1", 1),
-        job.delete(built, "c", "delete"),
-    ]
+    steps = {step.role: BUILDERS[step.kind](built, "c", step) for step in stages.steps(built.spec)}
+    return {**steps, "delete": job.delete(built, "c", "delete")}
+
+
+def all_jobs(spec: dict[str, Any], config: Config | None = None) -> list[dict[str, Any]]:
+    return list(jobs_of(spec, config).values())
+
+
+def worker_group(ray_job: dict[str, Any]) -> dict[str, Any]:
+    (group,) = ray_job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    return group
+
+
+COMMANDS = {
+    "check": "check",
+    "data": "data",
+    "train-none": "train --round 2 --arm NoNegatives",
+    "train-1": "train --round 1 --arm Mined",
+    "mine-1": "mine --round 1",
+    "train-random-2": "train --round 2 --arm RandomNegatives",
+    "train-2": "train --round 2 --arm Mined",
+    "delete": "delete",
+}
 
 
 def test_each_job_runs_its_stage():
-    data, mine, train, delete = all_jobs(TRAINING, Config(networks=Networks(allowed=("10.0.0.0/8",))))
+    spec = merged(TRAINING, {"training": {"comparisons": ["NoNegatives", "RandomNegatives"]}})
+    built = jobs_of(spec, Config(networks=Networks(allowed=("10.0.0.0/8",))))
+    ran = {role: each["spec"].get("entrypoint") or " ".join(containers(each)[0]["command"]) for role, each in built.items()}
     tail = "--file /etc/negset/dataset.yaml --cluster --allow-address 10.0.0.0/8"
-    assert data["spec"]["entrypoint"] == f"negset job data {tail}"
-    assert mine["spec"]["entrypoint"] == f"negset job mine --round 1 {tail}"
-    assert " ".join(containers(train)[0]["command"]) == f"negset job train --round 1 {tail}"
-    assert " ".join(containers(delete)[0]["command"]) == f"negset job delete {tail}"
+    assert ran == {role: f"negset job {words} {tail}" for role, words in COMMANDS.items()}
 
 
-def test_only_what_trains_or_scores_carries_tensorflow():
-    data, mine, train, delete = all_jobs(TRAINING)
-    images = Config().images
-    assert [{container["image"] for container in containers(each)} for each in (data, mine, train, delete)] == [
-        {images.jobs},
-        {images.trainer},
-        {images.trainer},
-        {images.jobs},
-    ]
+def test_only_what_checks_trains_or_scores_carries_tensorflow():
+    with_tensorflow = {
+        role for role, each in jobs_of(TRAINING).items() if {found["image"] for found in containers(each)} == {Config().images.trainer}
+    }
+    assert with_tensorflow == {"check", "train-1", "mine-1", "train-2"}
 
 
 def test_the_secret_becomes_environment_variables_of_every_container_and_is_named_nowhere_else():
@@ -76,23 +90,78 @@ def test_every_container_has_requests_and_limits_and_a_read_only_root():
 
 
 def test_only_the_pods_that_report_progress_hold_a_token():
-    data, _, train, delete = all_jobs(TRAINING)
-    cluster = data["spec"]["rayClusterSpec"]
+    built = jobs_of(TRAINING)
+    cluster = built["data"]["spec"]["rayClusterSpec"]
     assert cluster["headGroupSpec"]["template"]["spec"]["automountServiceAccountToken"] is True
-    assert cluster["workerGroupSpecs"][0]["template"]["spec"]["automountServiceAccountToken"] is False
-    assert train["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
-    assert delete["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+    assert worker_group(built["data"])["template"]["spec"]["automountServiceAccountToken"] is False
+    tokens = {
+        role: built[role]["spec"]["template"]["spec"]["automountServiceAccountToken"] for role in ("check", "train-1", "train-2", "delete")
+    }
+    assert tokens == {"check": False, "train-1": True, "train-2": True, "delete": False}
 
 
-def test_gpus_are_requested_for_training_only():
-    data, mine, train, _ = all_jobs(merged(TRAINING, {"training": {"gpusPerWorker": 2}}))
-    assert containers(train)[0]["resources"]["limits"]["nvidia.com/gpu"] == "2"
-    assert containers(train)[0]["resources"]["requests"]["nvidia.com/gpu"] == "2"
-    assert all("nvidia.com/gpu" not in container["resources"]["limits"] for each in (data, mine) for container in containers(each))
+GPU_NODES = Placement(node_selector={"pool": "gpu"}, tolerations=({"key": "gpu", "operator": "Exists"},))
+ON_GPU_NODES = Config(pods=Pods(placement=Placement(node_selector={"pool": "cpu"}), trainer_placement=GPU_NODES))
+
+
+def gpus_of(manifest: dict[str, Any]) -> list[tuple[str | None, str | None]]:
+    """What each container of a job requests, and its limit."""
+    found = [container["resources"] for container in containers(manifest)]
+    return [(each["requests"].get("nvidia.com/gpu"), each["limits"].get("nvidia.com/gpu")) for each in found]
+
+
+GPUS: dict[str, tuple[dict[str, Any], dict[str, list[tuple[str | None, str | None]]]]] = {
+    "no GPU is the default": ({}, {}),
+    "training asks for its own": ({"gpusPerWorker": 2}, {"train-1": [("2", "2")], "train-2": [("2", "2")]}),
+    "mining asks for its own, for the workers and not for the head": (
+        {"hardNegativeMining": {"gpusPerWorker": 1}},
+        {"mine-1": [(None, None), ("1", "1")]},
+    ),
+    "neither asks for the other's": (
+        {"gpusPerWorker": 4, "hardNegativeMining": {"gpusPerWorker": 1}},
+        {"train-1": [("4", "4")], "train-2": [("4", "4")], "mine-1": [(None, None), ("1", "1")]},
+    ),
+}
+
+
+@pytest.mark.parametrize(("training", "expected"), GPUS.values(), ids=GPUS.keys())
+def test_gpus(training, expected):
+    found = {role: gpus_of(each) for role, each in jobs_of(merged(TRAINING, {"training": training})).items()}
+    assert {role: gpus for role, gpus in found.items() if any(gpu != (None, None) for gpu in gpus)} == expected
+
+
+@pytest.mark.parametrize(("gpus", "pool"), [(0, "cpu"), (2, "gpu")])
+def test_ray_is_told_of_the_gpus_that_score_and_their_pods_go_where_gpus_are(gpus, pool):
+    mine = jobs_of(merged(TRAINING, {"training": {"hardNegativeMining": {"gpusPerWorker": gpus}}}), ON_GPU_NODES)["mine-1"]
+    group = worker_group(mine)
+    assert group["rayStartParams"] == {"num-cpus": "1", "num-gpus": str(gpus)}
+    assert group["template"]["spec"]["nodeSelector"] == {"pool": pool}
+    assert ("gpu" in {toleration["key"] for toleration in group["template"]["spec"]["tolerations"]}) is bool(gpus)
+    assert mine["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["nodeSelector"] == {"pool": "cpu"}
+
+
+def test_a_check_needs_no_gpu_and_occupies_no_gpu_node():
+    check = jobs_of(merged(TRAINING, {"training": {"gpusPerWorker": 8, "workers": 4}}), ON_GPU_NODES)["check"]
+    assert gpus_of(check) == [(None, None)]
+    assert check["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "cpu"}
+    assert (check["spec"]["completions"], check["spec"]["backoffLimit"]) == (1, 4)
+
+
+def test_training_pods_have_shared_memory_of_the_size_that_the_administrator_says():
+    train = jobs_of(TRAINING, Config(pods=Pods(trainer_shared_memory="8Gi")))["train-1"]
+    volumes = {volume["name"]: volume for volume in train["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["shared-memory"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "8Gi"}
+    assert {"name": "shared-memory", "mountPath": "/dev/shm"} in containers(train)[0]["volumeMounts"]
+
+
+def test_a_shared_memory_of_ours_does_not_keep_kuberay_from_mounting_its_own():
+    for role in ("data", "mine-1"):
+        mounts = [mount["mountPath"] for container in containers(jobs_of(TRAINING)[role]) for mount in container["volumeMounts"]]
+        assert "/dev/shm" not in mounts
 
 
 def test_workers_that_train_together_know_each_other():
-    _, _, train, _ = all_jobs(merged(TRAINING, {"training": {"workers": 3}}))
+    train = jobs_of(merged(TRAINING, {"training": {"workers": 3}}))["train-1"]
     index, config = containers(train)[0]["env"][-2:]
     assert index["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.annotations['batch.kubernetes.io/job-completion-index']"
     # Kubernetes replaces $(JOB_INDEX) by the pod's index before the container sees it.
@@ -106,43 +175,45 @@ def test_workers_that_train_together_know_each_other():
 
 
 def test_a_single_worker_needs_no_cluster():
-    _, _, train, _ = all_jobs(TRAINING)
+    train = jobs_of(TRAINING)["train-1"]
     assert "TF_CONFIG" not in {variable["name"] for variable in containers(train)[0]["env"]}
     assert "subdomain" not in train["spec"]["template"]["spec"]
 
 
-def test_an_eviction_is_no_failure_and_a_wrong_input_fails_at_once():
-    _, _, train, _ = all_jobs(TRAINING)
-    fail, ignore = train["spec"]["podFailurePolicy"]["rules"]
+@pytest.mark.parametrize("role", ["check", "train-1"])
+def test_an_eviction_is_no_failure_and_a_wrong_input_fails_at_once(role):
+    fail, ignore = jobs_of(TRAINING)[role]["spec"]["podFailurePolicy"]["rules"]
     assert fail == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [2]}}
     assert ignore == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 
 
 def test_the_queue_is_named_on_every_job_but_the_deleting_one():
-    labels = [manifest["metadata"]["labels"] for manifest in all_jobs(merged(TRAINING, {"queueName": "team-a"}))]
-    assert [label.get(names.LABEL_QUEUE) for label in labels] == ["team-a", "team-a", "team-a", None]
+    built = jobs_of(merged(TRAINING, {"queueName": "team-a"}))
+    queues = {role: manifest["metadata"]["labels"].get(names.LABEL_QUEUE) for role, manifest in built.items()}
+    assert queues == {role: None if role == "delete" else "team-a" for role in built}
+    assert "check" in queues
 
 
 def test_a_ray_job_is_as_kueue_wants_it():
-    data, *_ = all_jobs(TRAINING)
+    data = jobs_of(TRAINING)["data"]
     assert data["spec"]["shutdownAfterJobFinishes"] is True
     assert data["spec"]["ttlSecondsAfterFinished"] == 0
     assert "deletionStrategy" not in data["spec"]
 
 
 def test_ray_gets_the_workers_asked_for():
-    data = ray_job.data(subject(merged(DATA_ONLY, {"ray": {"workers": 8}})), "c", "data")
-    (group,) = data["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    group = worker_group(jobs_of(merged(DATA_ONLY, {"ray": {"workers": 8}}))["data"])
     assert {group[name] for name in ("replicas", "minReplicas", "maxReplicas")} == {8}
 
 
-def test_the_users_pipeline_is_mounted_where_the_job_looks_for_it():
+@pytest.mark.parametrize("role", ["check", "train-1"])
+def test_the_users_pipeline_is_mounted_where_the_job_looks_for_it(role):
     pipeline = {"preset": None, "configMap": "my-pipeline"}
     spec = merged(TRAINING, {"training": {"pipelineConfig": pipeline}})
     del spec["training"]["pipelineConfig"]["preset"]
-    _, _, train, _ = all_jobs(spec)
-    assert {"name": names.PIPELINE_CONFIG_VARIABLE, "value": names.PIPELINE_CONFIG_FILE} in containers(train)[0]["env"]
-    volumes = {volume["name"]: volume for volume in train["spec"]["template"]["spec"]["volumes"]}
+    found = jobs_of(spec)[role]
+    assert {"name": names.PIPELINE_CONFIG_VARIABLE, "value": names.PIPELINE_CONFIG_FILE} in containers(found)[0]["env"]
+    volumes = {volume["name"]: volume for volume in found["spec"]["template"]["spec"]["volumes"]}
     assert volumes["pipeline"]["configMap"] == {"name": "my-pipeline", "items": [{"key": "pipeline.config", "path": "pipeline.config"}]}
 
 

@@ -28,7 +28,7 @@ def test_child_names(dataset, role, attempt, expected):
 
 
 dataset_names = st.from_regex(r"\A[a-z0-9]([-a-z0-9]{0,80}[a-z0-9])?\Z")
-roles = st.sampled_from(["data", "train-0", "train-10", "mine-9", "delete"])
+roles = st.sampled_from(["check", "data", "train-none", "train-10", "train-random-10", "mine-9", "delete"])
 
 
 @given(dataset_names, roles, st.integers(1, 99))

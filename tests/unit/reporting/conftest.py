@@ -1,4 +1,4 @@
-"""Facts made by hand: a data set of drawn shapes, with everything a report can show."""
+"""Facts made by hand: a dataset of drawn shapes, with everything a report can show."""
 
 import io
 import math
@@ -6,9 +6,12 @@ import math
 import msgspec
 import numpy as np
 import pytest
+from tests.unit.reporting.models import drawn, model
 
 from negset_api import validation, values
 from negset_jobs.demo import dataset, drawing, manifest
+from negset_jobs.reporting.coco_results import HeldOutImage
+from negset_jobs.reporting.evaluation import evaluate
 from negset_jobs.reporting.facts import Example, Facts, Failure, Picture
 from negset_jobs.reporting.numbers import summarise
 
@@ -60,56 +63,31 @@ def scored(number, shapes, *scores):
     )
 
 
-def measurement(false_positives, precision, **changes):
-    return values.Measurement(
-        **{
-            "threshold": 0.62,
-            "recall": 0.803,
-            "wanted_recall": 0.8,
-            "false_positives_per_image": false_positives,
-            "average_precision": precision,
-            "average_precision_50": min(1.0, precision + 0.28),
-            "negatives": 160,
-            "positives": 140,
-            "objects": 270,
-            **changes,
-        }
-    )
-
-
-def trained(number, measured, worst=(), steps=500):
-    floor = 0.2 if number == 0 else 0.35
-    random = np.random.default_rng(number)
-    points = tuple(
+def logged(arm, start, steps, whole):
+    """Losses that fall, and the learning rate of one schedule over all steps."""
+    floor = 0.2 if arm == "NoNegatives" else 0.35
+    random = np.random.default_rng(start + steps)
+    return tuple(
         values.LossPoint(
             step=step,
-            total=0.3 + floor + 4 * math.exp(-step / 90) + float(random.normal(0, 0.08)) ** 2,
-            classification=floor + 3 * math.exp(-step / 80) + abs(float(random.normal(0, 0.1))),
-            localization=0.1 + math.exp(-step / 120) + abs(float(random.normal(0, 0.03))),
+            total=0.3 + floor + 4 * math.exp(-(start + step) / 90) + float(random.normal(0, 0.08)) ** 2,
+            classification=floor + 3 * math.exp(-(start + step) / 80) + abs(float(random.normal(0, 0.1))),
+            localization=0.1 + math.exp(-(start + step) / 120) + abs(float(random.normal(0, 0.03))),
+            learning_rate=0.04 * (1 + math.cos(math.pi * (start + step) / whole)),
         )
         for step in range(0, steps, 5)
     )
-    return values.Round(
-        number=number,
-        inputs=f"round-{number}",
-        steps=steps,
-        seed=0,
-        negative_percent=30 if number else 0,
-        measured_negative_percent=29.6 if number else 0.0,
-        miner="miner: 3 negatives per positive, at least 3 per image" if number else "",
-        config=f"training/round-{number}/pipeline.config",
-        checkpoint=f"training/round-{number}/checkpoints/ckpt-500",
-        saved_model=f"training/round-{number}/saved_model",
-        losses=points,
-        steps_per_second=21.4,
-        measurement=measured,
-        worst=tuple(worst),
-    )
+
+
+def a_model(number, seed, rate, *, arm="Mined", steps=500, negatives=120, worst=(), strength=2.0):
+    held_out = drawn(seed, false_positives=rate, misplaced=0.02, strength=strength)
+    losses = logged(arm, 500 * number - steps, steps, 1000)
+    return model(held_out, arm=arm, number=number, steps=steps, negatives=negatives, losses=losses, worst=tuple(worst))
 
 
 @pytest.fixture(scope="session")
 def facts():
-    """A finished demo: a baseline, two rounds, a mining between them, a few failures and a few pictures to look at."""
+    """A finished demo: two rounds, a mining, two arms to compare with, failures and images."""
     pictures, shapes = {}, {}
     for number in range(1, 61):
         wanted = {0: ["square", "square"], 1: ["triangle"], 2: ["blue disc", "square"], 3: ["square"]}[number % 4]
@@ -129,6 +107,12 @@ def facts():
                 (values.Outcome.NOT_AN_IMAGE, "the bytes begin with '<!doctype html>'"),
             ]
         )
+    )
+    measured = (
+        a_model(1, 11, 0.3, worst=worst_after),
+        a_model(2, 12, 0.02, negatives=147, worst=worst_after),
+        a_model(2, 13, 0.28, arm="RandomNegatives", negatives=147),
+        a_model(2, 14, 1.4, arm="NoNegatives", steps=1000, negatives=0, worst=worst_before),
     )
     example = [picture(1000 + index, ["disc"] * (index % 3 + 1)) for index in range(6)]
     return Facts(
@@ -169,21 +153,32 @@ def facts():
             rejected_boxes={"outside the picture": 2},
         ),
         labels=values.Labels(inputs="labels", folders={"YOLO": "labels/yolo", "COCO": "labels/coco"}, images=395),
-        trained=(
-            trained(0, measurement(1.104, 0.741), worst_before),
-            trained(1, measurement(0.081, 0.702), worst_after),
-            trained(2, measurement(0.019, 0.718), worst_after),
-        ),
+        trained=tuple(each.round for each in measured[:2]),
+        others=tuple(each.round for each in measured[2:]),
+        evidence=measured,
+        held_out={str(number): HeldOutImage(number, f"{number:012d}.jpg", 144, 128) for number in range(1, 161)},
+        annotated={
+            str(number): (
+                values.Box(ymin=0.0, xmin=0.0, ymax=0.5, xmax=0.55, class_name="square"),
+                values.Box(ymin=0.55, xmin=0.1, ymax=0.95, xmax=0.5, class_name="triangle"),
+            )
+            for number in range(1, 161)
+        },
         mined=(
             values.Mining(
                 number=1,
                 inputs="mining",
-                threshold=0.5,
-                scored=237,
+                threshold=measured[0].threshold,
+                floor=0.05,
+                pool=117,
+                trained_on=120,
                 fooled=31,
                 hard=("training/round-1/hard/hard-00000-of-00001.tfrecord",),
                 hard_images=27,
+                added=27,
+                random=("training/round-1/random/random-00000-of-00001.tfrecord",),
                 negatives=(),
+                negative_images=116,
                 review=review,
                 scores="training/round-1/scores.parquet",
                 hardest=hardest,
@@ -206,10 +201,22 @@ def without_training(facts):
     """The same data set where no training was asked for."""
     spec = msgspec.structs.replace(facts.dataset.spec, training=None, positives=None)
     return msgspec.structs.replace(
-        facts, dataset=msgspec.structs.replace(facts.dataset, spec=spec), positives=None, trained=(), mined=(), objects=()
+        facts,
+        dataset=msgspec.structs.replace(facts.dataset, spec=spec),
+        positives=None,
+        trained=(),
+        others=(),
+        evidence=(),
+        mined=(),
+        objects=(),
     )
 
 
 @pytest.fixture(scope="session")
-def report(facts):
-    return summarise(facts, "0.1.0")
+def evaluation(facts):
+    return evaluate(facts)
+
+
+@pytest.fixture(scope="session")
+def report(facts, evaluation):
+    return summarise(facts, evaluation, "0.1.0")

@@ -385,7 +385,7 @@ def test_strays_beside_dense_ids_are_passed_over():
 def test_the_text_for_a_person_names_numbers_classes_and_licences():
     document = {**coco({1: ["person"], 2: ["dog"], 3: ["dog"]}, license=1), "licenses": [{"id": 1, "name": "By", "url": "http://by.test/"}]}
     assert describe(plan(document, spec(count=2, held_out=50))) == (
-        "2 pictures planned of 2 candidates, 1 of them held out to measure, in 2 shards, about 368.6 kB.\n"
+        "2 pictures planned of 2 candidates (1 for round 1, 1 held out to measure), in 2 shards, about 368.6 kB.\n"
         "\n"
         "Free of person. Of the other pictures in the annotations:\n"
         "  1  show an excluded class\n"

@@ -25,8 +25,9 @@ DATA = configs.Data(
 
 
 def training(**fields):
+    """One round, so that the steps of a round are those of the whole schedule, unless `hard_negative_mining` says otherwise."""
     fields.setdefault("pipeline_config", PipelineConfig(preset="ssd-mobilenet-v2-tiny-96"))
-    return Training(**{"steps": 100, **fields})
+    return Training(**{"steps": 100, "hard_negative_mining": HardNegativeMining(rounds=1), **fields})
 
 
 def prepared(**fields):
@@ -74,6 +75,15 @@ def test_the_learning_rate_ends_with_the_training(steps, total, warm_up):
     schedule = prepared(steps=steps).train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
     assert (schedule.total_steps, schedule.warmup_steps) == (total, warm_up)
     assert schedule.learning_rate_base == pytest.approx(0.005)
+
+
+def test_one_schedule_spans_the_steps_of_all_rounds_and_a_round_stops_after_its_own():
+    config = prepared(steps=500, hard_negative_mining=HardNegativeMining(rounds=3))
+    schedule = config.train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
+    assert (schedule.total_steps, schedule.warmup_steps) == (1500, 75)
+    first = configs.patch_steps(config, 500)
+    assert (first.train_config.num_steps, config.train_config.num_steps) == (500, 1500)
+    assert first.train_config.optimizer == config.train_config.optimizer
 
 
 def test_manual_and_exponential_schedules_are_scaled_by_the_configurations_own_steps():

@@ -1,0 +1,213 @@
+"""What the training showed, in a sentence that does not promise more than was measured.
+
+Pure; the page and the terminal say the same.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from negset_api import names
+from negset_api.values import Comparison, Interval, Report, ReportRound
+from negset_jobs.reporting import wording
+from negset_jobs.reporting.intervals import least_resolved
+
+_SMALLEST: Final = 0.0001
+_FINE: Final = 0.005
+_CONFIDENT: Final = "95\N{NO-BREAK SPACE}%"
+
+Measured = Comparison | ReportRound
+
+_ASK: Final = "set training.comparisons: [NoNegatives, RandomNegatives] to see what the negatives are worth"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A headline without a full stop, and the sentences that keep it honest.
+
+    The mood is "good", "bad" or "neutral".
+    """
+
+    headline: str
+    details: tuple[str, ...]
+    mood: str
+
+
+class _Pair(NamedTuple):
+    """Two models that were measured on the same images.
+
+    The intervals of `other` are of the differences to `ours`.
+    """
+
+    ours: Measured
+    other: Measured
+    our_name: str
+    other_name: str
+
+
+def finding(report: Report) -> Finding | None:
+    """What happened to the false positives; None without training.
+
+    Mined negatives are compared with none, and beside that with as many random ones, at equal
+    total steps; where no comparison was trained, the last round with the first. The headline
+    has no percentage where the wanted recall was not reached, where the difference may be
+    chance, or where average precision fell by more than chance.
+    """
+    if not report.comparisons:
+        return None
+    ours, *others = _in_order(report)
+    notes = [*_resolution(report), *_copies(report)]
+    pairs = [_Pair(ours, other, subject(report), _other_name(other)) for other in others]
+    if not pairs and len(report.rounds) > 1:
+        first, last = report.rounds[0], report.rounds[-1]
+        pairs = [_Pair(last, first, wording.model_name(names.MINED, last.round), wording.model_name(names.MINED, first.round))]
+        steps = f"{first.total_steps:,} and {last.total_steps:,}"
+        notes.append(f"The two rounds differ in steps as well ({steps}), so this does not show what mining is worth; {_ASK}.")
+    if not pairs:
+        return _alone(ours, subject(report), notes)
+    headline, mood = _sentence(pairs[0])
+    sentences = [headline, *(text for pair in pairs for text in _about(pair))]
+    return Finding(headline, (*(f"{text}." for text in dict.fromkeys(sentences) if text != headline), *notes), mood)
+
+
+def compared(report: Report) -> tuple[Measured | None, Measured]:
+    """What the headline compares: before, if there is anything, and after."""
+    ours, *others = _in_order(report)
+    if others:
+        return others[0], ours
+    return (report.rounds[0], report.rounds[-1]) if len(report.rounds) > 1 else (None, ours)
+
+
+def subject(report: Report) -> str:
+    """What the arm `Mined` was trained on: where no mining added anything, it is just negatives."""
+    return wording.ARMS[names.MINED] if any(mining.added for mining in report.minings) else "negatives"
+
+
+def _other_name(other: Comparison) -> str:
+    # What the random ones are worth is said of the same number of them.
+    return f"{'as many ' if other.name == names.RANDOM_NEGATIVES else ''}{wording.ARMS[other.name]}"
+
+
+def _in_order(report: Report) -> list[Comparison]:
+    """`Mined`, then the arm of the headline."""
+    order = (names.MINED, names.NO_NEGATIVES, names.RANDOM_NEGATIVES)
+    return sorted(report.comparisons, key=lambda each: order.index(each.name))
+
+
+def _sentence(pair: _Pair) -> tuple[str, str]:
+    """The one thing to be said of two models, and its mood."""
+    if unreached := _unreached(pair):
+        return _not_reached(pair.ours.wanted_recall, unreached), "bad"
+    if _precision_fell(pair):
+        return _fell(pair), "bad"
+    ends = pair.other.difference_interval
+    if ends is None or ends[0] <= 0 <= ends[1]:
+        return f"No difference is shown between {pair.our_name} and {pair.other_name}: {_rates(pair)}", "neutral"
+    falls = ends[1] < 0
+    verb = "cut" if falls else "raised"
+    before, after = pair.other.false_positives_per_image, pair.ours.false_positives_per_image
+    text = (
+        f"{wording.capital(pair.our_name)} {verb} false positives from {wording.rate(before)} to {wording.rate(after)} per held-out negative{_change(pair)} against {pair.other_name}, "
+        f"at recall {pair.ours.wanted_recall:.2f}"
+    )
+    return text, "good" if falls else "bad"
+
+
+def _about(pair: _Pair) -> list[str]:
+    """Everything to be said of two models.
+
+    The one thing first, then the rates where that is something else, and average precision
+    where it is not that.
+    """
+    about_rates = not _unreached(pair) and not _precision_fell(pair)
+    about_precision = not _unreached(pair) and _precision_fell(pair)
+    return [_sentence(pair)[0], *([] if about_rates else [_rates(pair)]), *([] if about_precision else [_precision(pair)])]
+
+
+def _alone(ours: Comparison, name: str, notes: list[str]) -> Finding:
+    rate = f"{wording.rate(ours.false_positives_per_image)} false positives per held-out negative ({_CONFIDENT} interval {wording.interval(ours.false_positives_per_image_interval, wording.rate)})"
+    details = (f"There is nothing to compare with; {_ASK}.", *notes)
+    if not ours.recall_reached:
+        return Finding(_not_reached(ours.wanted_recall, [(ours, name)]), (f"At that recall there are {rate}.", *details), "bad")
+    return Finding(f"{rate} at recall {ours.wanted_recall:.2f}", details, "neutral")
+
+
+def _unreached(pair: _Pair) -> list[tuple[Measured, str]]:
+    return [(each, name) for each, name in ((pair.ours, pair.our_name), (pair.other, pair.other_name)) if not each.recall_reached]
+
+
+def _not_reached(wanted: float, unreached: list[tuple[Measured, str]]) -> str:
+    best = wording.listing([f"{each.recall:.2f} ({name})" for each, name in unreached])
+    return f"The wanted recall of {wanted:.2f} was not reached, so false positives do not compare at equal recall: the best is {best}"
+
+
+def _precision_fell(pair: _Pair) -> bool:
+    ends = pair.other.average_precision_difference_interval
+    return ends is not None and ends[1] < 0
+
+
+def _fell(pair: _Pair) -> str:
+    before, after = pair.other.average_precision, pair.ours.average_precision
+    return (
+        f"Average precision fell by more than chance, from {wording.precision(before)} ({pair.other_name}) to {wording.precision(after)} ({pair.our_name})"
+        f"{_difference(pair.other.average_precision_difference_interval)}"
+    )
+
+
+def _rates(pair: _Pair) -> str:
+    """Both rates as they are, each at the recall that it was measured at."""
+    ours, other = pair.ours, pair.other
+    numbers = f"{wording.rate(ours.false_positives_per_image)} and {wording.rate(other.false_positives_per_image)} false positives per held-out negative"
+    if not (ours.recall_reached and other.recall_reached):
+        return (
+            f"{wording.capital(pair.our_name)} and {pair.other_name} have {numbers}, at recalls of {ours.recall:.2f} and {other.recall:.2f}"
+        )
+    told = f"{numbers} at recall {ours.wanted_recall:.2f}{_difference(other.difference_interval)}"
+    return f"{wording.capital(pair.our_name)} and {pair.other_name} have {told}" if _precision_fell(pair) else told
+
+
+def _difference(ends: Interval | None) -> str:
+    return f" ({_CONFIDENT} interval of the difference {wording.interval(ends, wording.signed)})" if ends else ""
+
+
+def _change(pair: _Pair) -> str:
+    before, ends = pair.other.false_positives_per_image, pair.other.change_interval
+    if not before or ends is None:
+        return _difference(pair.other.difference_interval)
+    percent = wording.change(before, pair.ours.false_positives_per_image)
+    return f" ({percent}, {_CONFIDENT} interval {wording.interval(ends, wording.relative)})"
+
+
+def _precision(pair: _Pair) -> str:
+    """What happened to average precision, with what chance can do to it."""
+    ours, other = wording.precision(pair.ours.average_precision), wording.precision(pair.other.average_precision)
+    word = "with" if isinstance(pair.ours, Comparison) else "in"
+    ends = pair.other.average_precision_difference_interval
+    return f"Average precision is {ours} {word} {pair.our_name} and {other} {word} {pair.other_name}{_difference(ends)}"
+
+
+def _resolution(report: Report) -> list[str]:
+    """How many held-out images there were, and what that can tell apart."""
+    negatives = report.held_out_negatives
+    positives = f"{wording.count(report.held_out_positives, 'held-out positive')} ({wording.count(report.held_out_objects, 'object')})"
+    if not negatives:
+        return [f"Measured on no held-out negative and {positives}: false positives are unknown."]
+    one, none = _fine(1 / negatives), _fine(least_resolved(negatives))
+    measured = f"Measured on {wording.count(negatives, 'held-out negative')} and {positives}"
+    return [f"{measured}: one false positive is {one} per image, and a rate of 0 means below {none} with {_CONFIDENT} confidence."]
+
+
+def _fine(value: float) -> str:
+    """A rate with four decimals where three would change it by a tenth."""
+    return f"{value:.4f}" if _SMALLEST < value < _FINE else wording.rate(value)
+
+
+def _copies(report: Report) -> list[str]:
+    copies = report.held_out_copies
+    if not copies:
+        return []
+    verb, them = ("is", "It is") if copies == 1 else ("are", "They are")
+    return [
+        f"{wording.count(copies, 'held-out negative')} {verb} byte for byte the same as a negative in the training set or the pool. {them} left out of every number here."
+    ]

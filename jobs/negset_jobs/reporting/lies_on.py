@@ -1,0 +1,67 @@
+"""What the false positives lie on: the classes that are annotated on the held-out negatives.
+
+Pure.
+
+A negative shows no excluded class, but most show something else, and the annotations say where. A
+detector that fires on cows when it looks for horses is told by this table.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from negset_api.values import Box
+from negset_jobs.reporting.evidence import Evidence, coverage
+from negset_jobs.training.measuring import corners, iou
+
+COVERED: Final = 0.5
+"""A detection lies on an annotation that covers at least half of it.
+
+It looks at a part of that object (a wheel of a bus).
+"""
+
+OVERLAP: Final = 0.3
+"""Or that it overlaps this much (IoU): it looks at the whole object with a box that is too large.
+
+Half of the 0.5 that a hit needs would also take what lies beside it.
+"""
+
+NOTHING: Final = ""
+"""Stands for a detection that lies on nothing that is annotated."""
+
+
+def lies_on(model: Evidence, others: Mapping[str, tuple[Box, ...]]) -> dict[str, int]:
+    """The false positives of a model by the class that they lie on, the most frequent first.
+
+    `others` are the boxes on each negative, by id.
+
+    Of several annotations a detection lies on the one that it overlaps most: a fork on a table
+    is a fork.
+    """
+    counted: collections.Counter[str] = collections.Counter()
+    firing = np.flatnonzero(model.firing)
+    images = model.negatives.images[firing]
+    for image in np.unique(images).tolist():
+        boxes = model.negatives.boxes[firing[images == image]].astype(np.float64)
+        counted.update(class_below(boxes, others.get(model.negative_ids[image], ())))
+    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+
+def class_below(boxes: np.ndarray[tuple[int, ...], np.dtype[np.float64]], annotated: tuple[Box, ...]) -> list[str]:
+    """For each detected box the class of the annotation that it lies on, or `NOTHING`.
+
+    A box is ymin, xmin, ymax, xmax.
+    """
+    if not annotated:
+        return [NOTHING] * len(boxes)
+    places = corners(annotated)
+    overlaps = iou(boxes, places)
+    lies = (coverage(boxes, places) >= COVERED) | (overlaps >= OVERLAP)
+    best = np.where(lies, overlaps, -1.0).argmax(axis=1)
+    return [
+        annotated[index].class_name if found else NOTHING for index, found in zip(best.tolist(), lies.any(axis=1).tolist(), strict=True)
+    ]
