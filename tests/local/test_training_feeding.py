@@ -114,14 +114,14 @@ def watched(self, *arguments):
         self._optimizer.loss_scale  # only a scaling optimizer has one
         self._optimizer._loss_scale._current_loss_scale.assign(float(sys.argv[3]))
     kinds["trainer"] = self
+    kinds["before"] = float(tf.add_n([tf.reduce_sum(tf.abs(variable)) for variable in self.model.trainable_variables]))
 loop._Trainer.__init__ = watched
 with precision.applied(policy):
     trained(tf.distribute.get_strategy(), folder, saved=lambda path, *_: prefixes.append(path), every=5)
 trainer = kinds.pop("trainer")
-found = {"losses": list(losses), "after": tf.keras.mixed_precision.global_policy().name, **kinds}
-if hasattr(trainer._optimizer, "loss_scale"):
-    found["scale"] = float(trainer._optimizer.loss_scale)
-    found["applied"] = int(trainer._optimizer.iterations)
+found = {"losses": list(losses), "policy_after": tf.keras.mixed_precision.global_policy().name, **kinds}
+found["after"] = float(tf.add_n([tf.reduce_sum(tf.abs(variable)) for variable in trainer.model.trainable_variables]))
+found["scale"] = float(getattr(trainer._optimizer, "loss_scale", 0))
 losses.clear()
 with precision.applied(policy):
     trained(tf.distribute.get_strategy(), start=loop.Start(resume=prefixes[0], step=5))
@@ -135,15 +135,16 @@ def plain(revision):
 
 
 @pytest.mark.parametrize(
-    ("policy", "dtype", "optimizer"),
+    ("policy", "optimizer", "scale"),
     [
-        pytest.param("mixed_bfloat16", "bfloat16", "Adam", id="bfloat16, with the optimizer as it is"),
-        pytest.param("mixed_float16", "float16", "LossScaleOptimizer", id="float16, with a scaled loss"),
+        pytest.param("mixed_bfloat16", "Adam", (), id="bfloat16, with the optimizer as it is"),
+        # At the scale that Keras begins with, 2**15, the first few steps of this model overflow.
+        pytest.param("mixed_float16", "LossScaleOptimizer", ("64",), id="float16, with a scaled loss"),
     ],
 )
-def test_layers_compute_in_16_bits_and_learn_as_in_32(revision, plain, policy, dtype, optimizer):
-    found = ran(MIXED, revision, policy)
-    assert (found["compute"], found["weights"], found["optimizer"]) == ([dtype], ["float32"], optimizer)
+def test_layers_compute_in_16_bits_and_learn_as_in_32(revision, plain, policy, optimizer, scale):
+    found = ran(MIXED, revision, policy, *scale)
+    assert (found["compute"], found["weights"], found["optimizer"]) == ([policy.removeprefix("mixed_")], ["float32"], optimizer)
     assert (plain["compute"], plain["optimizer"]) == (["float32"], "Adam")
     # The same weights see the same batch first, and the losses after it stay near those of 32 bits; but they are not the same numbers.
     assert found["losses"][0] == pytest.approx(plain["losses"][0], rel=0.02)
@@ -152,14 +153,13 @@ def test_layers_compute_in_16_bits_and_learn_as_in_32(revision, plain, policy, d
     assert found["losses"][-1] < found["losses"][0] / 1.3
     assert len(found["resumed"]) == STEPS // 2, "a checkpoint in the middle is gone on from"
     assert found["resumed"][-1] == pytest.approx(found["losses"][-1], rel=0.5)
-    assert found["after"] == "float32", "what is built afterwards, to measure, is in 32 bits"
+    assert found["policy_after"] == "float32", "what is built afterwards, to measure, is in 32 bits"
 
 
-def test_a_scale_at_which_gradients_overflow_is_lowered_and_those_steps_change_nothing(revision):
+def test_a_scale_at_which_gradients_overflow_is_halved_and_those_steps_change_nothing(revision):
     found = ran(MIXED, revision, "mixed_float16", str(2.0**40))
-    assert found["scale"] < 2.0**40
-    assert found["applied"] < STEPS
-    assert all(loss < 1000 for loss in found["losses"])
+    assert found["scale"] == 2.0 ** (40 - STEPS)
+    assert found["after"] == found["before"]
 
 
 def test_the_policy_follows_from_the_hardware():
