@@ -18,7 +18,8 @@ from negset_api.errors import InvalidInput, NegsetError, WorkFailed
 _LONGEST: Final = 400  # characters of another's words in a message
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CONFIG: Final = "spec.training.pipelineConfig"
-_TASK: Final = re.compile(r"/job:worker/replica:\d+/task:(\d+)")
+# The task that is gone; a message also names the one that tells of it.
+_TASK: Final = re.compile(r"(?:remote target|reported from|Task|connect to) /job:worker/(?:replica:\d+/)?task:(\d+)")
 
 
 class _Rule(NamedTuple):
@@ -132,7 +133,7 @@ def _cause(error: BaseException) -> str:
     if len(parts := re.split(r'\n\s*File "[^\n]*', text)) > 1:
         text = re.split(r"\n\s*\n", parts[-1], maxsplit=1)[-1]
     text = re.split(r"\nNode: '[^'\n]*'\n", text)[-1]
-    text = re.split(r"\n\s*(?:\d+ derived errors|Original stack trace|Hint: )", text)[0]
+    text = re.split(r"\n\s*(?:\d+ derived errors|Original stack trace|Hint: |Additional GRPC error information)", text)[0]
     return re.sub(r"\{\{(?:function_)?node [^}]*\}\}|\[\[[^\]]*\]\]|\[Op:[^\]]*\]( name: *)?|^\s*\w+Error: ", " ", text).strip()
 
 

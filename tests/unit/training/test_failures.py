@@ -32,6 +32,16 @@ PEER = "was lost or restarted while the workers trained together: .*all of them 
 MEMORY = "the memory does not hold a training step: .*lower spec.training.batchSize"
 SIZE = "spec.training.pipelineConfig: expected an image_resizer whose size fits the network.*multiple of 128"
 DAMAGED = "a file that the training reads is damaged: .*it is fetched anew"
+# As worker 0 said when worker 1 was killed.
+EVICTED = """Graph execution error:
+
+Detected at node while/body/_1/CollectiveReduceV2 defined at (most recent call last):
+  File "/a/loop.py", line 186, in _steps
+
+Collective ops is aborted by: Connection reset by peer
+Additional GRPC error information from remote target /job:worker/replica:0/task:1 while calling /tensorflow.WorkerService/RecvBuf:
+:{"created":"@1795631562.317384580","file":"external/com_github_grpc_grpc/src/core/lib/surface/call.cc","grpc_status":14}
+\t [[{{node while/body/_1/CollectiveReduceV2}}]] on /job:worker/replica:0/task:0 [Op:__inference__steps_1]"""
 TOLD = {
     "a full disk while a checkpoint is saved": (
         tensorflow("ResourceExhaustedError", AT + "/tmp/x/ckpt-1.data; No space left on device [Op:SaveV2]"),
@@ -56,8 +66,11 @@ TOLD = {
     ),
     "a batch that the driver cannot hold": (tensorflow("InternalError", "CUDA_ERROR_OUT_OF_MEMORY: out of memory"), WorkFailed, MEMORY),
     "Python's own memory": (MemoryError(), WorkFailed, MEMORY),
-    "a worker that was evicted": (
-        tensorflow("UnavailableError", "Collective ops is aborted by: failed to connect to all addresses /job:worker/replica:0/task:3"),
+    "a worker that was evicted": (tensorflow("UnavailableError", EVICTED), WorkFailed, f"^worker 1 {PEER}"),
+    "a worker that the coordinator misses": (
+        tensorflow(
+            "UnavailableError", "Task /job:worker/replica:0/task:3 heartbeat timeout. This indicates that the remote task has failed"
+        ),
         WorkFailed,
         f"^worker 3 {PEER}",
     ),
@@ -190,6 +203,14 @@ TRACED = """in user code:
 )
 def test_the_reason_is_the_cause_alone(text, reason):
     assert reason_of(OpError(text)) == reason
+
+
+def test_a_lost_worker_is_told_in_a_line_that_fits_a_condition():
+    told = str(translate(tensorflow("UnavailableError", EVICTED)))
+    assert told == (
+        "worker 1 was lost or restarted while the workers trained together: Collective ops is aborted by: Connection reset by peer; "
+        "run again: all of them go on from the last checkpoint"
+    )
 
 
 def test_a_long_reason_is_shortened():
