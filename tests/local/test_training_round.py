@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import subprocess
@@ -250,6 +251,23 @@ def test_more_unreadable_records_than_the_budget_end_the_round_before_its_first_
     ):
         train_round(store, dataset, step(dataset, 1), Access(), progress)
     assert progress.stages == []
+
+
+def test_mixed_precision_reaches_the_layers_and_the_model_is_measured_in_32_bits(trained, tmp_path, caplog):
+    import tensorflow as tf
+
+    store = Store(str(tmp_path / "revision"))
+    make_revision(store)
+    mixed, plain = (manifest(steps=10, mixedPrecision=value) for value in (True, False))
+    assert round_inputs(store, mixed, step(mixed, 1), Access()) != round_inputs(store, plain, step(plain, 1), Access())
+    with caplog.at_level(logging.INFO):
+        value = train_round(store, mixed, step(mixed, 1), Access(), Silent())
+    assert "layers compute with the policy mixed_bfloat16" in caplog.text
+    # The same weights see the same first batch; 8 bits of mantissa give nearly the same loss, and not the same number.
+    assert value.losses[0].total == pytest.approx(trained.round.losses[0].total, rel=0.02)
+    assert value.losses[0].total != trained.round.losses[0].total
+    assert tf.keras.mixed_precision.global_policy().name == "float32"
+    assert value.measurement.positives == HELD_OUT
 
 
 def test_a_start_from_a_given_checkpoint_takes_the_network_and_not_the_heads(trained, scorer, tmp_path):
