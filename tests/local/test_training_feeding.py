@@ -118,13 +118,14 @@ loop._Trainer.__init__ = watched
 with precision.applied(policy):
     trained(tf.distribute.get_strategy(), folder, saved=lambda path, *_: prefixes.append(path), every=5)
 trainer = kinds.pop("trainer")
+found = {"losses": list(losses), "after": tf.keras.mixed_precision.global_policy().name, **kinds}
 if hasattr(trainer._optimizer, "loss_scale"):
-    kinds["scale"] = float(trainer._optimizer.loss_scale)
-    kinds["applied"] = int(trainer._optimizer.iterations)
-half = loop.Start(resume=prefixes[0], step=5)
+    found["scale"] = float(trainer._optimizer.loss_scale)
+    found["applied"] = int(trainer._optimizer.iterations)
+losses.clear()
 with precision.applied(policy):
-    resumed = trained(tf.distribute.get_strategy(), start=half)
-print(json.dumps({"losses": losses, "after": tf.keras.mixed_precision.global_policy().name, **kinds}))
+    trained(tf.distribute.get_strategy(), start=loop.Start(resume=prefixes[0], step=5))
+print(json.dumps({**found, "resumed": losses}))
 """
 
 
@@ -149,6 +150,8 @@ def test_layers_compute_in_16_bits_and_learn_as_in_32(revision, plain, policy, d
     assert found["losses"][-1] == pytest.approx(plain["losses"][-1], rel=0.5)
     assert found["losses"] != plain["losses"]
     assert found["losses"][-1] < found["losses"][0] / 1.3
+    assert len(found["resumed"]) == STEPS // 2, "a checkpoint in the middle is gone on from"
+    assert found["resumed"][-1] == pytest.approx(found["losses"][-1], rel=0.5)
     assert found["after"] == "float32", "what is built afterwards, to measure, is in 32 bits"
 
 

@@ -58,11 +58,11 @@ class ShardScorer:
 
 
 def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scoring:
-    """The round's model, ready to score. `classes` are in label-map order. Raises `WorkFailed` where the checkpoint is gone."""
+    """The round's model, ready to score. `classes` are in label-map order. Raises `InvalidInput` where the checkpoint is gone or damaged."""
     from negset_jobs.training import checkpoints
 
     with tempfile.TemporaryDirectory(prefix="negset-") as folder:
-        prefix = checkpoints.download(store, trained.checkpoint, folder)
+        prefix = checkpoints.of_round(store, trained, folder)
         from negset_jobs.training.scoring import Scorer
 
         # Detections below the threshold matter only as a picture's best one.

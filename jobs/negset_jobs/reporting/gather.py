@@ -30,7 +30,8 @@ from negset_api.values import (
     decode,
 )
 from negset_jobs.records.example import decode_example
-from negset_jobs.records.framing import read_records, unframe
+from negset_jobs.records.framing import unframe
+from negset_jobs.records.readable import Features, read_images
 from negset_jobs.reporting.evidence import Evidence, evidence
 from negset_jobs.reporting.facts import (
     EXAMPLES,
@@ -181,15 +182,14 @@ def _objects(store: Store, positives: Positives | None) -> tuple[Example, ...]:
     """The first positives whose objects are annotated one by one."""
     for key in positives.files.get(names.TRAIN, ()) if positives is not None else ():
         with store.reading(key) as stream:
-            examples = (_example(payload) for _, payload in read_records(stream))
+            examples = (_example(features) for _, features, _ in read_images(stream, key))
             found = tuple(itertools.islice((example for example in examples if example.boxes), _OBJECTS))
         if found:
             return found
     return ()
 
 
-def _example(payload: bytes) -> Example:
-    features = decode_example(payload)
+def _example(features: Features) -> Example:
     sides = (features.get(f"image/object/bbox/{side}", []) for side in ("ymin", "xmin", "ymax", "xmax"))
     classes = [name.decode(errors="replace") for name in features.get("image/object/class/text", [])]
     crowd = features.get("image/object/is_crowd") or [0] * len(classes)

@@ -18,8 +18,8 @@ from typing import Final, Self
 import msgspec
 
 from negset_api import names
-from negset_api.errors import Interrupted, WorkFailed
-from negset_api.values import Value, decode, encode
+from negset_api.errors import Interrupted, InvalidInput, WorkFailed
+from negset_api.values import Round, Value, decode, encode
 from negset_jobs.store import MissingObject, Store
 
 log = logging.getLogger(__name__)
@@ -100,6 +100,18 @@ def download(store: Store, prefix: str, folder: str) -> str:
             raise DamagedCheckpoint(f"{store.location(key)} is missing") from error
         _verify(file, local, store.location(key))
     return os.path.join(folder, name)
+
+
+def of_round(store: Store, trained: Round, folder: str) -> str:
+    """Fetch the checkpoint of a finished round. Returns the local prefix.
+
+    Raises `InvalidInput` where it is damaged: no retry mends it.
+    """
+    try:
+        return download(store, trained.checkpoint, folder)
+    except DamagedCheckpoint as error:
+        place = store.location(names.round_folder(trained.number, trained.arm))
+        raise InvalidInput(f"round {trained.number} cannot be gone on from: {error}; remove {place} to train it again") from error
 
 
 def _download_unverified(store: Store, prefix: str, folder: str) -> str:

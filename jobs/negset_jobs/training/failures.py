@@ -22,7 +22,10 @@ _TASK: Final = re.compile(r"/job:worker/replica:\d+/task:(\d+)")
 
 
 class _Rule(NamedTuple):
-    """Errors of one of the `kinds` whose text matches `pattern` are told as `words`, in which {reason} and {who} are filled in."""
+    """Errors of one of the `kinds` whose text matches `pattern` are told as `words`.
+
+    {reason} and {who} in the words are filled in.
+    """
 
     kinds: frozenset[str]
     pattern: re.Pattern[str]
@@ -119,7 +122,7 @@ def translate(error: BaseException) -> NegsetError | None:
 
 
 def reason_of(error: BaseException) -> str:
-    """The error's own words in one line, shortened: of TensorFlow's, the cause and not where in the graph it was."""
+    """The cause in the error's own words, in one line and shortened."""
     return textwrap.shorten(_cause(error), _LONGEST, placeholder=" …") or type(error).__name__
 
 
@@ -146,7 +149,10 @@ def translated() -> Iterator[None]:
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """As `translated`, for a block that builds or traces what the configuration asks for: the API refuses with whatever exception is at hand."""
+    """As `translated`, for a block that builds or traces what the configuration asks for.
+
+    The API refuses a configuration with whatever exception is at hand.
+    """
     try:
         with translated():
             yield
@@ -157,7 +163,7 @@ def refusals() -> Iterator[None]:
 
 
 def _full_disk(error: BaseException) -> str:
-    """What could not be written for want of space, anywhere in the chain of causes; empty where that was not it."""
+    """What could not be written for want of space; empty where no cause in the chain is that."""
     at: BaseException | None = error
     while at is not None:
         if isinstance(at, OSError) and at.errno in _FULL:

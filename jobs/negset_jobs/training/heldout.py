@@ -7,18 +7,18 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from negset_api.values import Box
-from negset_jobs.records.readable import Features, image_id, read_images, warn
+from negset_jobs.records.readable import Features, Report, image_id, read_images, warn
 from negset_jobs.store import Store
 from negset_jobs.training.measuring import Truth
 
 
-def pictures(store: Store, keys: Sequence[str]) -> Iterator[tuple[Truth, bytes]]:
-    """Each picture of the files with these keys, in order: what is known of it, and its encoded bytes. What cannot be read is passed over."""
+def pictures(store: Store, keys: Sequence[str], report: Report = warn) -> Iterator[tuple[Truth, bytes]]:
+    """Each picture of the files with these keys, in order: what is known of it, and its encoded bytes. What cannot be read goes to `report`."""
     for key in keys:
         with store.reading(key) as stream:
-            for _, features, where in read_images(stream, key):
+            for _, features, where in read_images(stream, key, report):
                 if reason := why_not(features):
-                    warn(f"{where}: {reason}")
+                    report(f"{where}: {reason}")
                 else:
                     yield _truth(features), features["image/encoded"][0]
 

@@ -1,4 +1,4 @@
-"""Mixed precision: layers compute in 16 bits, weights, losses and everything after the network stay in 32.
+"""Mixed precision: layers compute in 16 bits; weights, predictions and losses are in 32.
 
 The Object Detection API has a path of its own for this, `use_bfloat16`, which it takes on TPUs
 alone. What it needs elsewhere is little: 32 bits for what the network predicts (its helper
@@ -28,7 +28,9 @@ _OLDEST: Final = (7, 0)  # the first compute capability with tensor cores
 
 
 def policy(capabilities: Sequence[tuple[int, int]], *, mixed: bool) -> str:
-    """The Keras policy for GPUs of these compute capabilities; none means the CPU, where float16 is emulated and bfloat16 is not.
+    """The Keras policy for GPUs of these compute capabilities.
+
+    None of them means the CPU, on which TensorFlow computes bfloat16 faster than float16.
 
     Raises `InvalidInput` where a GPU is too old to gain anything.
     """
@@ -52,7 +54,10 @@ def capabilities() -> list[tuple[int, int]]:
 
 @contextlib.contextmanager
 def applied(name: str) -> Iterator[None]:
-    """Builds and trains what the block builds with this policy; what is built after it (the model that measures) is in 32 bits again."""
+    """Builds what the block builds with this policy.
+
+    What is built after it (the model that measures) is in 32 bits again.
+    """
     before = tf.keras.mixed_precision.global_policy()
     if name != SINGLE:
         log.info("layers compute with the policy %s, weights stay in 32 bits", name)
@@ -64,7 +69,7 @@ def applied(name: str) -> Iterator[None]:
 
 
 def adapt(model: Any) -> None:
-    """Makes a model of the API work under the policy that it was built with. In place, before its first prediction."""
+    """Makes a model of the API work under the policy, in place, before its first prediction."""
     if tf.keras.mixed_precision.global_policy().compute_dtype == SINGLE:
         return
     predict = model.predict
@@ -75,7 +80,10 @@ def adapt(model: Any) -> None:
 
 
 def optimizer(plain: Any) -> Any:
-    """The optimizer, which under float16 scales the loss: without it small gradients are 0 in 16 bits. bfloat16 has the range of 32 bits."""
+    """The optimizer, which under float16 scales the loss.
+
+    Without that, small gradients are 0 in 16 bits. bfloat16 has the range of 32 bits.
+    """
     if tf.keras.mixed_precision.global_policy().name != _HALF:
         return plain
     return tf.keras.mixed_precision.LossScaleOptimizer(plain)
@@ -93,7 +101,10 @@ def train_step(
     clip_gradients_value: float | None,
     num_replicas: int,
 ) -> dict[str, Any]:
-    """One step, as `model_lib_v2.eager_train_step` makes it; with a scaled loss where the `optimizer` scales, which that has no place for."""
+    """One step, as `model_lib_v2.eager_train_step` makes it.
+
+    That has no place for a scaled loss, so such a step is made here of the same parts.
+    """
     if not hasattr(optimizer, "get_scaled_loss"):
         plain: dict[str, Any] = model_lib_v2.eager_train_step(
             model,

@@ -24,7 +24,7 @@ _RATES: Final = {
 
 
 def scale_for_batch(train: Any, before: int, after: int) -> None:
-    """Scale the learning rates of `train_config` in place for a batch of `after` images, not `before`.
+    """Scale the learning rates of `train_config` in place to another batch size.
 
     A batch k times as large averages k times as many gradients, so the step may be longer: by k
     with plain or momentum SGD (Goyal et al. 2017, arXiv:1706.02677), by the square root of k with
@@ -57,7 +57,7 @@ def scale_for_batch(train: Any, before: int, after: int) -> None:
 
 
 def scale_for_steps(train: Any, steps: int) -> None:
-    """Stretch or shrink the schedule of `train_config` in place, warm-up included, to end with `steps`."""
+    """Stretch or shrink the schedule, warm-up included, in place, so that it ends with `steps`."""
     kind = train.optimizer.WhichOneof("optimizer")
     if kind is None:
         return

@@ -26,7 +26,10 @@ from negset_jobs.training.inputs import Inputs
 log = logging.getLogger(__name__)
 
 Check = Callable[[bytes, Features], str]
-"""Says why a record (payload and features) cannot be used; empty where it can. Is called from several threads."""
+"""Says why a record (payload and features) cannot be used; empty where it can.
+
+Is called from several threads.
+"""
 
 NAMED: Final = 10
 """Unreadable records that a round names."""
@@ -37,7 +40,10 @@ _AT_ONCE: Final = 64  # records in memory: each is some hundred kilobytes
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
-    """What was passed over among `records`: how many, and the first `NAMED` of them, each with its place and the reason."""
+    """What was passed over among `records`: how many, and the first `NAMED`.
+
+    Each example is the place of a record and the reason.
+    """
 
     records: int = 0
     count: int = 0
@@ -48,8 +54,34 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
         return Unreadable(records=self.records + other.records, count=self.count + other.count, examples=examples)
 
 
+def screen_round(
+    store: Store,
+    chosen: Inputs,
+    local: Inputs,
+    held_out: Sequence[str],
+    *,
+    trained: Check,
+    measured: Check,
+    folder: str,
+    max_failed_percent: int,
+) -> tuple[Inputs, Unreadable]:
+    """Looks at all that a round reads, before its first step: what it trains on, and the files `held_out`.
+
+    Returns and raises as the two functions below, and warns once of all that is passed over.
+    """
+    log.info("checking every record that the round reads")
+    usable, unreadable = screen_training(chosen, local, trained, folder, max_failed_percent)
+    unreadable += screen_held_out(store, held_out, measured, max_failed_percent)
+    if unreadable.count:
+        named, more = "; ".join(unreadable.examples), "; …" if unreadable.count > len(unreadable.examples) else ""
+        log.warning("%d of %d records cannot be read and are passed over: %s%s", unreadable.count, unreadable.records, named, more)
+    return usable, unreadable
+
+
 def screen_training(chosen: Inputs, local: Inputs, check: Check, folder: str, max_failed_percent: int) -> tuple[Inputs, Unreadable]:
-    """The local files without their unreadable records, copied to `folder` where there were any. `chosen` has the files' keys, for messages.
+    """The local files without their unreadable records, copied to `folder` where there were any.
+
+    `chosen` has the files' keys, for messages.
 
     Raises `WorkFailed` where more than `max_failed_percent` of the records are unreadable, or all of a kind.
     """
@@ -69,7 +101,10 @@ def screen_training(chosen: Inputs, local: Inputs, check: Check, folder: str, ma
 
 
 def screen_held_out(store: Store, keys: Sequence[str], check: Check, max_failed_percent: int) -> Unreadable:
-    """What of the held-out files cannot be measured with. Raises `WorkFailed` where that is more than `max_failed_percent`."""
+    """What of the held-out files cannot be measured with.
+
+    Raises `WorkFailed` where that is more than `max_failed_percent`.
+    """
     total = Unreadable()
     for key in keys:
         with store.reading(key) as stream:
@@ -88,20 +123,8 @@ def require_within(unreadable: Unreadable, max_failed_percent: int, what: str) -
         )
 
 
-def tell(unreadable: Unreadable) -> None:
-    """One warning about all that is passed over."""
-    if unreadable.count:
-        log.warning(
-            "%d of %d records cannot be read and are passed over: %s%s",
-            unreadable.count,
-            unreadable.records,
-            "; ".join(unreadable.examples),
-            "; …" if unreadable.count > len(unreadable.examples) else "",
-        )
-
-
 def _screen_file(key: str, path: str, check: Check, copy: str) -> tuple[list[str], Unreadable]:
-    """The path to read instead of `path`, or none where nothing of it can be read, and what was found."""
+    """The path to read instead of `path` (none if nothing can be read), and what was found."""
     total = Unreadable()
     with open(path, "rb") as stream:
         for reason, _ in _checked(stream, key, check):
@@ -119,7 +142,7 @@ def _screen_file(key: str, path: str, check: Check, copy: str) -> tuple[list[str
 
 
 def _checked(stream: BinaryIO, key: str, check: Check) -> Iterator[tuple[str, bytes]]:
-    """For each record of the file: where it is and why it cannot be used, or nothing; and its payload."""
+    """For each record of the file: why it cannot be used, or nothing, and its payload."""
     broken: list[str] = []
     images = read_images(stream, key, broken.append)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

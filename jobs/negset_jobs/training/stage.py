@@ -141,14 +141,24 @@ def _deciding(training: Training, patched: Any, chosen: inputs.Inputs) -> list[A
 
 
 def _train(task: Task, store: Store, access: Access, progress: Progress, *, where: Any, scratch: str) -> Any:
-    from negset_jobs.training import feeding, loop, precision
+    from negset_jobs.training import feeding, loop, precision, scoring
 
     policy = precision.policy(precision.capabilities(), mixed=task.training.mixed_precision)
     start = _start(task, store, scratch)
     running = _local_config(task, store, access, scratch, fresh=not (start.resume or start.weights))
     local = inputs.materialise(store, task.chosen, os.path.join(scratch, "records"))
-    local, unreadable = _screen(task, store, local, feeding.record_check(running), scratch, held_out=where.extended.should_checkpoint)
-    if where.extended.should_checkpoint:
+    chief = where.extended.should_checkpoint
+    local, unreadable = screening.screen_round(
+        store,
+        task.chosen,
+        local,
+        (*task.positives.files[names.HELD_OUT], *task.records.files[names.HELD_OUT]) if chief else (),
+        trained=feeding.record_check(running),
+        measured=scoring.measured_check,
+        folder=os.path.join(scratch, "readable"),
+        max_failed_percent=task.max_failed_percent,
+    )
+    if chief:
         store.write(names.round_config(task.number, task.arm), config.render(task.config))
 
     def batches(model: Any, context: Any) -> Any:
@@ -174,21 +184,6 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
     return msgspec.structs.replace(trained, unreadable=unreadable)
 
 
-def _screen(
-    task: Task, store: Store, local: inputs.Inputs, check: screening.Check, scratch: str, *, held_out: bool
-) -> tuple[inputs.Inputs, screening.Unreadable]:
-    """The local files without what cannot be read, and what that is; the worker that measures looks at the held-out files too, before any step is made."""
-    from negset_jobs.training.scoring import measured_check
-
-    log.info("round %d checks the records that it reads", task.number)
-    local, unreadable = screening.screen_training(task.chosen, local, check, os.path.join(scratch, "readable"), task.max_failed_percent)
-    if held_out:
-        keys = (*task.positives.files[names.HELD_OUT], *task.records.files[names.HELD_OUT])
-        unreadable += screening.screen_held_out(store, keys, measured_check, task.max_failed_percent)
-    screening.tell(unreadable)
-    return local, unreadable
-
-
 def _start(task: Task, store: Store, scratch: str) -> Any:
     """The newest complete checkpoint of this round, or the last one of the round before, or nothing."""
     from negset_jobs.training.loop import Start
@@ -199,17 +194,8 @@ def _start(task: Task, store: Store, scratch: str) -> Any:
         log.info("round %d (%s) goes on from its checkpoint after step %d", task.number, task.arm, newest.step)
         _fetch_events(task, store, scratch)
         return Start(resume=prefix, earlier_steps=task.earlier_steps, step=newest.step, pictures=newest.pictures, blanks=newest.blanks)
-    weights = _weights_before(task.before, store, folder) if task.before else ""
+    weights = checkpoints.of_round(store, task.before, folder) if task.before else ""
     return Start(weights=weights, earlier_steps=task.earlier_steps)
-
-
-def _weights_before(before: Round, store: Store, folder: str) -> str:
-    """The local prefix of the checkpoint of the round before. Raises `InvalidInput` where it is damaged: no retry mends it."""
-    try:
-        return checkpoints.download(store, before.checkpoint, folder)
-    except checkpoints.DamagedCheckpoint as error:
-        place = store.location(names.round_folder(before.number, before.arm))
-        raise InvalidInput(f"round {before.number} cannot be gone on from: {error}; remove {place} to train it again") from error
 
 
 def _fetch_events(task: Task, store: Store, scratch: str) -> None:
@@ -294,7 +280,7 @@ def _measure(task: Task, store: Store, scorer: Any, progress: Progress) -> tuple
 def _score(store: Store, keys: Sequence[str], scorer: Any, progress: Progress) -> tuple[list[measuring.Truth], list[ScoredImage]]:
     truths: list[measuring.Truth] = []
     scored: list[ScoredImage] = []
-    stream = heldout.pictures(store, keys)
+    stream = heldout.pictures(store, keys, log.debug)  # the round has warned of what it passes over
     while part := list(itertools.islice(stream, _BATCH)):
         images = scorer.score([(truth.image_id, encoded) for truth, encoded in part])
         # One that cannot be read is in no denominator.

@@ -2,13 +2,14 @@
 
 import logging
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from negset_api import names
-from negset_api.errors import WorkFailed
+from negset_api.errors import InvalidInput, WorkFailed
 from negset_jobs.store import Store
-from negset_jobs.training.checkpoints import KEPT, DamagedCheckpoint, Uploader, complete, download, newest
+from negset_jobs.training.checkpoints import KEPT, DamagedCheckpoint, Uploader, complete, download, newest, of_round
 
 FOLDER = names.round_checkpoints(1)
 
@@ -137,6 +138,15 @@ def test_the_checkpoint_of_a_finished_round_is_verified_too(store, tmp_path):
     store.write(DATA, store.read(DATA)[:-1])
     with pytest.raises(DamagedCheckpoint, match="is cut"):
         download(store, f"{FOLDER}/ckpt-30", str(tmp_path / "start"))
+
+
+def test_a_round_whose_checkpoint_is_damaged_is_named_with_what_to_do(store, tmp_path):
+    with uploader(store, tmp_path) as uploads:
+        uploads.save(write(tmp_path / "scratch", 30), 30, 0, 0)
+    store.write(DATA, b"")
+    finished = SimpleNamespace(number=1, arm=names.MINED, checkpoint=f"{FOLDER}/ckpt-30")
+    with pytest.raises(InvalidInput, match=r"^round 1 cannot be gone on from: .*is cut.*; remove .*training/round-1 to train it again$"):
+        of_round(store, finished, str(tmp_path / "start"))
 
 
 def test_a_finished_rounds_checkpoint_whose_index_is_lost_is_used_with_a_warning(store, tmp_path, caplog):
