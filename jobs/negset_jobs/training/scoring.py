@@ -13,10 +13,9 @@ from object_detection.core import standard_fields
 
 from negset_api.values import Detection, ScoredImage
 from negset_jobs.records.readable import Features
-from negset_jobs.training import failures, heldout, models
+from negset_jobs.training import failures, families, heldout, models
 from negset_jobs.training.config import parse
 
-MOST_DETECTIONS: Final = 100
 _BATCH: Final = 32
 
 
@@ -33,12 +32,9 @@ class Scorer:
         self._floor = floor
         self.model = models.build(self.config, training=False)
         tf.train.Checkpoint(model=self.model).restore(checkpoint_prefix).expect_partial().assert_existing_objects_matched()
-        resizer = getattr(self.config.model, self.config.model.WhichOneof("model")).image_resizer
-        # Without padding, pictures of different shapes do not fit into one batch.
-        uneven = resizer.HasField("keep_aspect_ratio_resizer") and not resizer.keep_aspect_ratio_resizer.pad_to_max_dimension
-        self._batch = (
-            1 if uneven or not (resizer.HasField("fixed_shape_resizer") or resizer.HasField("keep_aspect_ratio_resizer")) else _BATCH
-        )
+        # Without padding, images of different shapes do not fit into one batch.
+        self._batch = _BATCH if families.batches_as_one(self.config) else 1
+        self._most = families.most_detections(self.config)
         # The number of pictures is left open: where it is known, the API writes its post-processing into the graph once for each of them.
         self._detect = tf.function(self._graph, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
 
@@ -82,7 +78,7 @@ class Scorer:
         return found[fields.detection_boxes], found[fields.detection_scores], found[fields.detection_classes]
 
     def _image(self, image_id: str, boxes: Any, scores: Any, classes: Any) -> ScoredImage:
-        best = [index for index in np.argsort(-scores, kind="stable")[:MOST_DETECTIONS] if scores[index] >= self._floor]
+        best = [index for index in np.argsort(-scores, kind="stable")[: self._most] if scores[index] >= self._floor]
         return ScoredImage(
             image_id=image_id,
             detections=tuple(
