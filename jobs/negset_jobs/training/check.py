@@ -6,6 +6,7 @@ The images are made up: one with an object and one without. What counts is that 
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import logging
 import math
@@ -27,9 +28,8 @@ from negset_jobs.positives.label_map import write_label_map
 from negset_jobs.records.example import encode_example
 from negset_jobs.records.framing import write_record
 from negset_jobs.training import config as configs
-from negset_jobs.training import families, feeding, models, warm_start
+from negset_jobs.training import failures, families, feeding, models, warm_start
 from negset_jobs.training.inputs import Inputs
-from negset_jobs.training.refusals import refusals
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,9 @@ _STRIDE: Final = 128  # of the coarsest map of the feature pyramids
 _BATCH: Final = 2
 
 
+_refusals = functools.partial(failures.refusals, kinds=(Exception,))
+
+
 def check(training: Training, access: Access) -> None:
     """Raises `InvalidInput` where the Object Detection API refuses the configuration, an image without objects has no loss in it, or the checkpoint to start from does not fit."""
     prepared = configs.prepare(training, access)
@@ -51,13 +54,13 @@ def check(training: Training, access: Access) -> None:
         files = _write_images(scratch)
         running.train_input_reader.label_map_path = os.path.join(scratch, "label_map.pbtxt")
         running.train_config.batch_size = _BATCH
-        with refusals(what="train_config.optimizer"):
+        with _refusals(what="train_config.optimizer"):
             optimizer_builder.build(running.train_config.optimizer, global_step=tf.Variable(0, dtype=tf.int64))
         smaller = shrunk(running)
         if smaller is None:
             _try(running, files)
             return
-        with refusals(what="model"):
+        with _refusals(what="model"):
             models.build(running, training=True)  # which shows the model one image of the size that the configuration has
         try:
             _try(smaller, files)
@@ -86,13 +89,13 @@ def shrunk(config: Any) -> Any:
 
 def _try(config: Any, files: Inputs) -> None:
     tf.keras.utils.set_random_seed(0)
-    with refusals(what="model"):
+    with _refusals(what="model"):
         model = models.build(config, training=True)
     if config.train_config.fine_tune_checkpoint:
         warm_start.restore(model, config.train_config)
-    with refusals(what="train_config.data_augmentation_options or train_input_reader"):
+    with _refusals(what="train_config.data_augmentation_options or train_input_reader"):
         features, labels = next(iter(feeding.batches(config, model, files, negative_percent=50, seed=0)))
-    with refusals(what="model"):
+    with _refusals(what="model"):
         _require_finite(_losses(config, model, features, labels))
         blank = _losses(config, model, *_without_objects(features, labels))
     _require_finite(blank)
