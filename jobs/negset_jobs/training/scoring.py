@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from negset_jobs.training import compat  # noqa: F401  isort: skip
 import numpy as np
@@ -15,8 +15,6 @@ from negset_api.values import Detection, ScoredImage
 from negset_jobs.records.readable import Features
 from negset_jobs.training import failures, families, heldout, models
 from negset_jobs.training.config import parse
-
-_BATCH: Final = 32
 
 
 class Scorer:
@@ -32,8 +30,7 @@ class Scorer:
         self._floor = floor
         self.model = models.build(self.config, training=False)
         tf.train.Checkpoint(model=self.model).restore(checkpoint_prefix).expect_partial().assert_existing_objects_matched()
-        # Without padding, images of different shapes do not fit into one batch.
-        self._batch = _BATCH if families.batches_as_one(self.config) else 1
+        self._batch = families.scoring_batch(self.config)
         self._most = families.most_detections(self.config)
         # The number of pictures is left open: where it is known, the API writes its post-processing into the graph once for each of them.
         self._detect = tf.function(self._graph, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
@@ -72,7 +69,7 @@ class Scorer:
             prepared, shape = self.model.preprocess(tf.cast(_decoded(picture), tf.float32)[tf.newaxis])
             return prepared[0], shape[0]
 
-        images, shapes = tf.map_fn(prepare, encoded, fn_output_signature=(tf.float32, tf.int32), parallel_iterations=_BATCH)
+        images, shapes = tf.map_fn(prepare, encoded, fn_output_signature=(tf.float32, tf.int32), parallel_iterations=self._batch)
         found = detect(self.model, images, shapes)
         fields = standard_fields.DetectionResultFields
         return found[fields.detection_boxes], found[fields.detection_scores], found[fields.detection_classes]
