@@ -111,6 +111,7 @@ def job(options: argparse.Namespace) -> int:
         return 0
     if options.stage == "check":  # has nothing to report, and its pod no token to report with
         pipeline.check(opened)
+        pipeline.check_with_api(opened)
         return 0
     step = _step(opened, options)
     writer = _status_writer(dataset, options)
@@ -147,6 +148,8 @@ def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
         match step.kind:
             case "check":
                 pipeline.check(opened)
+                if pipeline.data_missing(opened):
+                    _check_in_child(opened, step, options)
             case "data" if pipeline.data_missing(opened):
                 _data(opened, progress)
             case "train":
@@ -174,14 +177,24 @@ def _mine(opened: pipeline.Run, number: int, progress: Progress) -> None:
             pipeline.mine(opened, number, progress)
 
 
+def _check_in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespace) -> None:
+    """Tries what is the user's own with the Object Detection API, before the first download. What comes with negset is tried by its tests."""
+    if pipeline.needs_api_check(opened):
+        _say("checking the configuration with the Object Detection API")
+        _in_child(opened, step, options)
+
+
 def _train_in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespace) -> None:
-    """Trains in a process of its own: TensorFlow gives its memory back only by ending, and never shares a process with Ray's driver."""
-    if pipeline.trained(opened, step) is not None:
-        return
-    with tempfile.NamedTemporaryFile("wb", suffix=".json") as manifest:
-        manifest.write(opened.store.read(names.SPEC))
-        manifest.flush()
-        command = [sys.executable, "-m", "negset_jobs", "job", *step.command, "--file", manifest.name]
+    if pipeline.trained(opened, step) is None:
+        _in_child(opened, step, options)
+
+
+def _in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespace) -> None:
+    """Runs a step in a process of its own: TensorFlow gives its memory back only by ending, and never shares a process with Ray's driver."""
+    with tempfile.NamedTemporaryFile("wb", suffix=".json") as stream:
+        stream.write(msgspec.json.encode(validation.manifest(opened.dataset)))
+        stream.flush()
+        command = [sys.executable, "-m", "negset_jobs", "job", *step.command, "--file", stream.name]
         command += [part for network in options.allow_address for part in ("--allow-address", network)]
         child = subprocess.Popen([*command, "--debug"] if options.debug else command)  # noqa: S603 - our own module
         try:

@@ -84,11 +84,26 @@ def plan(run: Run) -> Plan:
 
 
 def check(run: Run) -> None:
-    """What can be known to be wrong before the first download: a configuration that cannot train. Raises `InvalidInput`."""
+    """What can be known to be wrong before the first download, in a moment: a configuration that cannot train. Raises `InvalidInput`."""
     if run.dataset.spec.training is not None:
         from negset_jobs.training.config import check
 
         check(run.dataset.spec, run.access)
+
+
+def needs_api_check(run: Run) -> bool:
+    """Whether the configuration or the checkpoint to start from is the user's own, and so has to be tried with the Object Detection API."""
+    training = run.dataset.spec.training
+    return training is not None and (training.pipeline_config.preset is None or bool(training.fine_tune_checkpoint))
+
+
+def check_with_api(run: Run) -> None:
+    """Tries the configuration with the Object Detection API. Imports TensorFlow, so it wants a process of its own. Raises `InvalidInput`."""
+    if needs_api_check(run):
+        from negset_jobs.training.check import check
+
+        assert run.dataset.spec.training is not None
+        check(run.dataset.spec.training, run.access)
 
 
 def data_missing(run: Run) -> bool:

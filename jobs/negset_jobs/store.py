@@ -38,6 +38,10 @@ _READ_AHEAD: Final = 1 << 20
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
+class MissingInput(InvalidInput):
+    """An input that is not there, which is not the same as one that cannot be read."""
+
+
 class MissingObject(WorkFailed):
     """There is no object under that key or URL."""
 
@@ -286,6 +290,14 @@ def expand(url: str, access: Access, field: str) -> list[str]:
     return [str(fs.unstrip_protocol(match)) if scheme_of(url) not in names.LOCAL_SCHEMES else str(match) for match in matches]
 
 
+def list_input(url: str, access: Access, field: str) -> list[str]:
+    """The names of what lies in the folder `url`, sorted. Raises `MissingInput` where nothing is there, and `InvalidInput` where it cannot be read."""
+    access.check_url(url, field)
+    with _clear_input_errors(url, field):
+        fs, path = url_to_fs(url, **_options(url, access))
+        return sorted(posixpath.basename(str(entry).rstrip("/")) for entry in fs.ls(path, detail=False))
+
+
 def _options(url: str, access: Access) -> dict[str, Any]:
     """The options fsspec needs for a chained URL: every http(s) link goes through the guarded client, so an annotation URL cannot reach what a picture's cannot."""
     schemes = {scheme_of(link) for link in links(url)}
@@ -425,7 +437,7 @@ def _clear_input_errors(url: str, field: str) -> Iterator[None]:
     except FileNotFoundError as error:
         if (reason := _hidden_reason(error)) is not None:
             raise InvalidInput(f"{field}: cannot read {url!r}: {reason}") from error
-        raise InvalidInput(f"{field}: expected a readable file, {url!r} does not exist") from error
+        raise MissingInput(f"{field}: expected a readable file, {url!r} does not exist") from error
     except Exception as error:
         raise InvalidInput(f"{field}: cannot read {url!r}: {_one_line(error)}") from error
 

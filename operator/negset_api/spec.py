@@ -243,6 +243,8 @@ class PipelineConfig(Spec, frozen=True, kw_only=True):
             "ssd-mobilenet-v2-tiny-96",
             "ssd-resnet50-fpn-640",
             "faster-rcnn-resnet50-640",
+            "efficientdet-d0-512",
+            "centernet-resnet50-v1-fpn-512",
         ]
         | None,
         Meta(description="A configuration that comes with negset."),

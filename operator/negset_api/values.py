@@ -190,7 +190,10 @@ class Records(Value, frozen=True, kw_only=True):
 
 
 class Positives(Value, frozen=True, kw_only=True):
-    """The positives as they were stored. `classes` are in label-map order (ids from 1); `boxes` and `images` count by subset; `rejected_boxes` by reason."""
+    """The positives as they were stored. `classes` are in label-map order (ids from 1); `boxes` and `images` count by subset; `rejected_boxes` by reason.
+
+    `most_boxes` counts the objects of the fullest image.
+    """
 
     inputs: str
     classes: tuple[str, ...]
@@ -200,6 +203,7 @@ class Positives(Value, frozen=True, kw_only=True):
     boxes: dict[str, int]
     outcomes: dict[str, int]
     rejected_boxes: dict[str, int]
+    most_boxes: int = 0
 
 
 class Labels(Value, frozen=True, kw_only=True):

@@ -134,6 +134,7 @@ def test_the_value_counts_what_is_there(from_coco):
     assert positives.classes == CLASSES
     assert positives.images == {subset: len(found) for subset, found in stored.items()}
     assert positives.boxes == {subset: sum(len(boxes(record)) for record in found) for subset, found in stored.items()}
+    assert positives.most_boxes == max(len(boxes(record)) for found in stored.values() for record in found) > 1
     assert positives.outcomes == {"stored": sum(positives.images.values())}
     assert positives.images[names.HELD_OUT] == round(sum(positives.images.values()) * 0.25)
     assert decode(store.read(names.POSITIVES), Positives) == positives
@@ -198,6 +199,7 @@ def test_pascal_voc_gives_the_same_boxes_as_coco(voc_folder, coco_mini, from_coc
         same(boxes(record), [item for item in boxes(coco[file_name]) if not item[1]])
         assert set(record["image/object/truncated"]) == {1}
     assert positives.classes == CLASSES
+    assert positives.most_boxes == max(len(boxes(record)) for record in voc.values())
 
 
 def test_two_voc_files_of_one_picture_are_refused(voc_folder, tmp_path):
@@ -212,6 +214,7 @@ def test_tfrecords_of_our_own_come_back_byte_for_byte(from_coco, tmp_path):
     sources = [store.location(key) for keys in positives.files.values() for key in keys]
     copy, copied = make(tmp_path, {"tfrecords": sources, "labelMap": store.location(names.LABEL_MAP), "heldOutPercent": 25})
     assert (copied.images, copied.boxes, copied.classes) == (positives.images, positives.boxes, positives.classes)
+    assert copied.most_boxes == positives.most_boxes
     payloads = [sorted(_payloads(one, value)) for one, value in ((store, positives), (copy, copied))]
     assert payloads[0] == payloads[1]
 

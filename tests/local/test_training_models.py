@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import numpy as np
 import pytest
-from tests.local.training_data import make_revision
+from tests.local.training_data import make_revision, picture
 
 from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.spec import HardNegativeMining, PipelineConfig, Training
+from negset_api.values import Box
 from negset_jobs.access import Access
+from negset_jobs.records.example import encode_example
+from negset_jobs.records.framing import write_record
 from negset_jobs.store import Store
 from negset_jobs.training import config as configs
+from negset_jobs.training import families
 
 pytestmark = pytest.mark.tensorflow
 
@@ -22,7 +28,16 @@ PRESETS = (
     "ssd-mobilenet-v2-fpnlite-320",
     "ssd-resnet50-fpn-640",
     "faster-rcnn-resnet50-640",
+    "efficientdet-d0-512",
+    "centernet-resnet50-v1-fpn-512",
 )
+LOADED = (
+    "ssd-mobilenet-v2-tiny-96",
+    "faster-rcnn-resnet50-640",
+    "centernet-resnet50-v1-fpn-512",
+)  # one of each family, since loading takes long
+SIDE = 160  # the same networks on smaller images, for speed; what counts is not how large they are
+SIDES = {"efficientdet-d0-512": 256}  # its pyramid wants a multiple of 128, and more than one of it
 
 
 def prepared(preset="ssd-mobilenet-v2-tiny-96", **mining):
@@ -37,27 +52,26 @@ def prepared(preset="ssd-mobilenet-v2-tiny-96", **mining):
     return configs.patch_data(config, configs.Data(classes=("disc",), label_map="", train=(), held_out=()))
 
 
-def shrink(config):
-    """The same network on smaller pictures, for speed; what counts is not how large they are."""
-    model = getattr(config.model, config.model.WhichOneof("model"))
-    if model.image_resizer.HasField("fixed_shape_resizer"):
-        model.image_resizer.fixed_shape_resizer.height = model.image_resizer.fixed_shape_resizer.width = 160
+def shrink(config, side=SIDE):
+    resizer = families.image_resizer(config)
+    if resizer.HasField("fixed_shape_resizer"):
+        resizer.fixed_shape_resizer.height = resizer.fixed_shape_resizer.width = side
     else:
-        model.image_resizer.keep_aspect_ratio_resizer.min_dimension = model.image_resizer.keep_aspect_ratio_resizer.max_dimension = 160
+        resizer.keep_aspect_ratio_resizer.min_dimension = resizer.keep_aspect_ratio_resizer.max_dimension = side
     return config
 
 
-def blank_loss(config, side=160):
-    """The classification losses of two pictures without objects, and the norm of the gradient of all losses but regularisation."""
+def blank_loss(config, model=None):
+    """The classification losses of two images without objects, and the norm of the gradient of all losses but regularisation."""
     from negset_jobs.training import compat  # noqa: F401  isort: skip
     import tensorflow as tf
 
     from negset_jobs.training import models
 
     tf.keras.utils.set_random_seed(1)
-    model = models.build(config, training=True)
+    model = model or models.build(config, training=True)
     tf.keras.backend.set_learning_phase(True)
-    images, shapes = model.preprocess(tf.random.uniform((2, side, side, 3), 0, 255, seed=1))
+    images, shapes = model.preprocess(tf.random.uniform((2, SIDE, SIDE, 3), 0, 255, seed=1))
     model.provide_groundtruth(
         groundtruth_boxes_list=[tf.zeros((0, 4))] * 2,
         groundtruth_classes_list=[tf.zeros((0, 1))] * 2,
@@ -67,15 +81,79 @@ def blank_loss(config, side=160):
         losses = model.loss(model.predict(images, shapes), shapes)
         total = tf.add_n(list(losses.values()))
     gradient = tf.linalg.global_norm([g for g in tape.gradient(total, model.trainable_variables) if g is not None])
-    scores = [float(value) for name, value in losses.items() if name.endswith(("classification_loss", "objectness_loss"))]
-    return scores, float(gradient)
+    return [float(value) for name, value in losses.items() if name.endswith(families.CLASSIFICATION_LOSSES)], float(gradient)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The training files of a small revision, and its label map."""
+    store = Store(str(tmp_path_factory.mktemp("revision")))
+    make_revision(store)
+    local = {kind: tuple(map(store.location, store.keys(kind))) for kind in (names.POSITIVES_FOLDER, names.RECORDS_FOLDER)}
+    train = {kind: tuple(path for path in paths if "/train-" in path) for kind, paths in local.items()}
+    return train[names.POSITIVES_FOLDER], train[names.RECORDS_FOLDER], store.location(names.LABEL_MAP)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_blank_pictures_carry_loss_with_every_preset(preset):
-    scores, gradient = blank_loss(shrink(prepared(preset)))
+def test_every_preset_learns_from_images_without_objects_and_then_scores_and_is_exported(preset, files, tmp_path):
+    """In one test, since building a model takes longer than all else."""
+    from negset_jobs.training import compat  # noqa: F401  isort: skip
+    import tensorflow as tf
+
+    from negset_jobs.training import events, feeding
+    from negset_jobs.training.inputs import Inputs
+    from negset_jobs.training.loop import _Trainer
+
+    positives, negatives, label_map = files
+    side = SIDES.get(preset, SIDE)
+    config = shrink(prepared(preset), side)
+    config.train_input_reader.label_map_path = label_map
+    tf.keras.utils.set_random_seed(1)
+    trainer = _Trainer(config, tf.distribute.get_strategy())
+
+    scores, gradient = blank_loss(config, trainer.model)
     assert all(score > 1e-4 for score in scores)
     assert gradient > 1e-4
+
+    before = [variable.numpy() for variable in trainer.model.trainable_variables]
+    for features, labels in feeding.batches(
+        config, trainer.model, Inputs(positives=positives, negatives=negatives), negative_percent=50, seed=0
+    ).take(2):
+        boxes = labels["num_groundtruth_boxes"].numpy()
+        assert features["image"].shape == (4, side, side, 3)
+        # A crop may leave a positive without its object, so there may be more.
+        assert (boxes == 0).sum() >= 2
+        assert (boxes > 0).any()
+        losses = {name: float(value) for name, value in trainer._one_step(features, labels, tf.constant(0.0)).items()}
+        assert losses[events.CLASSIFICATION] > 0
+        assert losses[events.LOCALIZATION] > 0
+        assert losses[events.TOTAL] >= losses[events.CLASSIFICATION] + losses[events.LOCALIZATION] - 1e-4
+    moved = [not np.array_equal(old, new.numpy()) for old, new in zip(before, trainer.model.trainable_variables, strict=True)]
+    assert sum(moved) > len(moved) / 2
+
+    check_scores_and_export(config, trainer.checkpoint.save(str(tmp_path / "ckpt")), tmp_path, load=preset in LOADED)
+
+
+def check_scores_and_export(config, checkpoint, folder, *, load):
+    """The exported model finds what the scorer finds."""
+    import tensorflow as tf
+
+    from negset_jobs.training import exporting
+    from negset_jobs.training.scoring import Scorer
+
+    scorer = Scorer(configs.render(config), checkpoint, classes=("disc",), floor=0.0)
+    images = [picture(np.random.default_rng(seed), positive=True)[0] for seed in (1, 2, 3)]
+    scored = scorer.score([(str(index), encoded) for index, encoded in enumerate(images)])
+    assert all(image.detections and {each.class_name for each in image.detections} == {"disc"} for image in scored)
+    assert all(0 <= each.score <= 1 for image in scored for each in image.detections)
+    exporting.export(scorer.model, str(folder / "saved_model"))
+    assert (folder / "saved_model" / "saved_model.pb").stat().st_size > 10_000
+    if not load:
+        return
+    serve = tf.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
+    for encoded, image in zip(images, scored, strict=True):
+        found = serve(input_tensor=tf.io.decode_image(encoded)[tf.newaxis])
+        assert float(tf.reduce_max(found["detection_scores"])) == pytest.approx(image.score, abs=1e-4)
 
 
 def test_blank_pictures_carry_exactly_no_loss_in_what_the_linter_refuses():
@@ -92,32 +170,36 @@ def test_blank_pictures_carry_as_many_negatives_as_the_miner_is_told():
     assert few < many < 4 * few, "the anchors with the highest losses come first"
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """The training files of a small revision, and its label map."""
-    store = Store(str(tmp_path_factory.mktemp("revision")))
-    make_revision(store)
-    local = {kind: tuple(map(store.location, store.keys(kind))) for kind in (names.POSITIVES_FOLDER, names.RECORDS_FOLDER)}
-    train = {kind: tuple(path for path in paths if "/train-" in path) for kind, paths in local.items()}
-    return train[names.POSITIVES_FOLDER], train[names.RECORDS_FOLDER], store.location(names.LABEL_MAP)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_batch_has_its_share_of_negatives_with_every_presets_augmentations(preset, files):
+def test_three_hundred_objects_of_an_image_are_all_fed(files, tmp_path):
     from negset_jobs.training import feeding, models
     from negset_jobs.training.inputs import Inputs
 
-    positives, negatives, label_map = files
-    config = shrink(prepared(preset))
-    config.train_input_reader.label_map_path = label_map
+    boxes = [
+        Box(ymin=y / 18, xmin=x / 18, ymax=(y + 0.9) / 18, xmax=(x + 0.9) / 18, class_name="disc")
+        for y, x in itertools.islice(itertools.product(range(18), repeat=2), 312)
+    ]
+    encoded, width, height, _ = picture(np.random.default_rng(0), positive=False)
+    example = encode_example(
+        encoded=encoded,
+        image_format="jpeg",
+        file_name="a.jpg",
+        source_id="a",
+        sha256="",
+        height=height,
+        width=width,
+        boxes=boxes,
+        label_ids={"disc": 1},
+    )
+    with open(tmp_path / "full.tfrecord", "wb") as stream:
+        write_record(stream, example)
+    config = configs.patch_data(prepared(), configs.Data(classes=("disc",), label_map="", train=(), held_out=(), most_boxes=312))
+    config.train_input_reader.label_map_path = files[2]
     model = models.build(config, training=True)
-    batches = feeding.batches(config, model, Inputs(positives=positives, negatives=negatives), negative_percent=50, seed=0)
-    for features, labels in batches.take(5):
-        boxes = labels["num_groundtruth_boxes"].numpy()
-        assert features["image"].shape == (4, 160, 160, 3)
-        # A crop may leave a positive without its object, so there may be more.
-        assert (boxes == 0).sum() >= 2
-        assert (boxes > 0).any()
+    ((_, labels),) = feeding.batches(config, model, Inputs(positives=(str(tmp_path / "full.tfrecord"),)), negative_percent=50, seed=0).take(
+        1
+    )
+    assert labels["num_groundtruth_boxes"].numpy().tolist() == [312] * 4
+    assert (labels["groundtruth_weights"].numpy().sum(axis=1) == 312).all()
 
 
 def test_the_same_seed_feeds_the_same_pictures_and_every_file_is_read(files):

@@ -10,7 +10,7 @@ from negset_jobs.demo.dataset import ANNOTATIONS, OBJECT, PICTURES
 NAME: Final = "demo"
 
 
-def manifest(base_url: str, output: str, *, count: int = 1900, steps: int = 300, seed: int = 0) -> dict[str, Any]:
+def manifest(base_url: str, output: str, *, count: int = 1900, steps: int = 400, seed: int = 0) -> dict[str, Any]:
     """A NegativeDataset over the data set that is served at `base_url`, as YAML would give it.
 
     Look-alikes are rare, so round 1 sees few of them and mining finds them in the pool. The held-out shares are large, because what measures has to show rare look-alikes too.

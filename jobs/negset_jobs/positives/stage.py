@@ -34,11 +34,11 @@ _EXAMPLES: Final = 5
 
 
 class Stored(NamedTuple):
-    """What came of the positives, whatever they were made from: the shards, the stored boxes by subset, and what could not be used."""
+    """What came of the positives, whatever they were made from: the shards, the number of boxes of each stored image by subset, and what could not be used."""
 
     classes: tuple[str, ...]
     results: list[ShardResult]
-    boxes: dict[str, int]
+    boxes: dict[str, list[int]]
     rejected: tuple[RejectedBox, ...]
 
 
@@ -132,11 +132,11 @@ def _from_tfrecords(request: _Request) -> Stored:
     trained = msgspec.structs.replace(rules, wanted=frozenset(classes))
     tasks = tfrecords.copy_tasks(request.store, files, trained, chosen, ids)
     results = tfrecords.copy(request.store, tasks, request.siblings, workers=workers, progress=request.progress)
-    boxes: collections.Counter[str] = collections.Counter()
+    boxes: dict[str, list[int]] = collections.defaultdict(list)
     for task in tasks:
         for record in task.file.records:
-            boxes[task.subsets[record.index]] += sum(record.boxes.get(name, 0) for name in classes)
-    return Stored(classes, results, dict(boxes), rejected)
+            boxes[task.subsets[record.index]].append(sum(record.boxes.get(name, 0) for name in classes))
+    return Stored(classes, results, boxes, rejected)
 
 
 def _read(request: _Request) -> Annotated:
@@ -182,13 +182,14 @@ def _without_boxes(images: Sequence[PlannedImage]) -> list[ShardResult]:
     return [ShardResult(name="", subset=names.TRAIN, inputs="", file="", sha256="", bytes=0, results=results)] if results else []
 
 
-def _count_boxes(plans: Sequence[ShardPlan], results: Sequence[ShardResult]) -> dict[str, int]:
-    """The boxes of the stored pictures by subset."""
-    boxes: collections.Counter[str] = collections.Counter()
+def _count_boxes(plans: Sequence[ShardPlan], results: Sequence[ShardResult]) -> dict[str, list[int]]:
+    """The number of boxes of each stored image, by subset."""
+    boxes: dict[str, list[int]] = collections.defaultdict(list)
     for plan, result in zip(plans, results, strict=True):
-        for image, ended in zip(plan.images, result.results, strict=True):
-            boxes[plan.subset] += len(image.objects) if ended.outcome is Outcome.STORED else 0
-    return dict(boxes)
+        boxes[plan.subset] += [
+            len(image.objects) for image, ended in zip(plan.images, result.results, strict=True) if ended.outcome is Outcome.STORED
+        ]
+    return boxes
 
 
 def _summary(stored: Stored) -> Positives:
@@ -209,7 +210,8 @@ def _summary(stored: Stored) -> Positives:
         label_map=names.LABEL_MAP,
         files=files,
         images=images,
-        boxes={subset: stored.boxes[subset] for subset in images},
+        boxes={subset: sum(stored.boxes[subset]) for subset in images},
+        most_boxes=max(max(stored.boxes[subset], default=0) for subset in images),
         outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
         rejected_boxes=dict(sorted(collections.Counter(box.reason.value for box in stored.rejected).items())),
     )

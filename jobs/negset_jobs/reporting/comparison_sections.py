@@ -43,9 +43,9 @@ def effect(facts: Facts, evaluation: Evaluation, report: Report) -> Section:
         blocks.append(_rounds(report))
     blocks.append(
         Paragraph(
-            f"The intervals say what chance in the choice of the held-out images may do. {intervals.RESAMPLES:,} times as many images are drawn from them with replacement, and every model is measured "
-            f"again on the same draw, its threshold included. For average precision a jackknife over {precision.GROUPS} groups of images takes the place of the draws. Chance in the training itself is not "
-            "in them; other seeds show that."
+            f"The intervals say what chance in the choice of the held-out images may do. The images are drawn {intervals.RESAMPLES:,} times with replacement, each time as many as there are, and every "
+            f"model is measured again on the same draw, its threshold included. For average precision a jackknife over {precision.GROUPS} groups of images takes the place of the draws. Chance in the "
+            "training itself is not in the intervals; other seeds show that."
         )
     )
     blocks.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import importlib.resources
 import logging
@@ -10,13 +11,13 @@ from typing import Any, Final
 
 import msgspec
 from google.protobuf import text_format
-from object_detection.protos import losses_pb2, pipeline_pb2, train_pb2
+from object_detection.protos import losses_pb2, pipeline_pb2
 
 from negset_api import names, stages
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDatasetSpec, PipelineConfig, Training
 from negset_jobs.access import Access
-from negset_jobs.training import linter, schedule
+from negset_jobs.training import families, fine_tune, linter, schedule
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ Config = Any
 """`pipeline_pb2.TrainEvalPipelineConfig`, which has no type stubs."""
 
 _FIELD: Final = "spec.training.pipelineConfig"
-_PLACEHOLDER: Final = "PATH_TO_BE_CONFIGURED"
+_BYTE_ORDER_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
 class InputFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,26 +36,43 @@ class InputFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round trains on, as the configuration names it: paths or URLs."""
+    """What a round trains on, as the configuration names it: paths or URLs. `most_boxes` counts the objects of the fullest positive; 0 where that is not known."""
 
     classes: tuple[str, ...]
     label_map: str
     train: tuple[InputFile, ...]
     held_out: tuple[str, ...]
+    most_boxes: int = 0
 
 
 def check(spec: NegativeDatasetSpec, access: Access) -> None:
-    """Raises `InvalidInput` where the spec's configuration cannot train, as far as that is known before there are data."""
+    """Raises `InvalidInput` where the spec's configuration cannot train, or the checkpoint it starts from is not there. Takes no TensorFlow, and no data.
+
+    Warns of what the configuration asks for and does not get. `check.py` looks further, with the Object Detection API itself.
+    """
     if spec.training is not None:
-        prepare(spec.training, access)
+        written = _written(spec.training, access)
+        _patched(written, spec.training)
+        fine_tune.check(written, spec.training, access)
+        for doubt in linter.doubts(written):
+            log.warning("%s: %s", _FIELD, doubt)
 
 
 def prepare(training: Training, access: Access) -> Config:
     """The configuration with everything patched that the spec alone decides. Raises `InvalidInput`."""
+    return _patched(_written(training, access), training)
+
+
+def _written(training: Training, access: Access) -> Config:
+    """The configuration as it was written, if it is of a model that negset trains."""
     text, origin = read(training.pipeline_config, access)
     config = parse(text, origin)
     linter.check_model(config)
-    patched = patch_training(config, training)
+    return config
+
+
+def _patched(written: Config, training: Training) -> Config:
+    patched = patch_training(written, training)
     linter.check_losses(patched, training)
     linter.check_batches(patched, training)
     return patched
@@ -88,10 +106,14 @@ def preset(name: str) -> bytes:
 
 def parse(text: bytes, origin: str) -> Config:
     """The parsed configuration. Raises `InvalidInput` with line and column where it is not one."""
+    if text.startswith(_BYTE_ORDER_MARKS) or b"\0" in text:
+        raise InvalidInput(f"{origin}: expected a pipeline.config as UTF-8 text, got UTF-16 or a binary file; save it as UTF-8")
     try:
-        return text_format.Parse(text.decode(), pipeline_pb2.TrainEvalPipelineConfig())
+        return text_format.Parse(text.decode("utf-8-sig"), pipeline_pb2.TrainEvalPipelineConfig())
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{origin}: expected a pipeline.config as text, got bytes that are not UTF-8 (at byte {error.start})") from error
+        raise InvalidInput(
+            f"{origin}: expected a pipeline.config as UTF-8 text, got bytes that are not UTF-8 (at byte {error.start}); save it as UTF-8"
+        ) from error
     except text_format.ParseError as error:
         where = f"line {error.GetLine()}, column {error.GetColumn()}: " if error.GetLine() is not None else ""
         # The message repeats the position as "12:5 : " where it is known.
@@ -114,11 +136,11 @@ def patch_training(config: Config, training: Training) -> Config:
     if training.batch_size is not None:
         schedule.scale_for_batch(train, train.batch_size, training.batch_size)
         train.batch_size = training.batch_size
-    if train.optimizer.use_moving_average:  # its default
-        log.info(
-            "train_config.optimizer.use_moving_average is set to false: the weights that are measured and exported are those that are trained"
-        )
-        train.optimizer.use_moving_average = False
+    train.optimizer.use_moving_average = False  # `linter.doubts` tells the user
+    if train.use_bfloat16:
+        # As the API's own loop, which takes it for TPUs only (model_lib_v2.py, train_loop). Casting the images alone would lose precision for nothing.
+        log.info("train_config.use_bfloat16 is set to false: the Object Detection API uses it on TPUs only")
+        train.use_bfloat16 = False
     total = stages.total_steps(training.hard_negative_mining.rounds, training)
     schedule.scale_for_steps(train, total)
     train.num_steps = total
@@ -129,11 +151,14 @@ def patch_training(config: Config, training: Training) -> Config:
 def patch_data(config: Config, data: Data) -> Config:
     """A copy with the classes, the label map and the files of a round. The user's other settings of the readers stay."""
     patched = copy.deepcopy(config)
-    model = getattr(patched.model, patched.model.WhichOneof("model"))
+    model = families.model(patched)
     if model.num_classes != len(data.classes):
         log.info("num_classes of the model is set from %d to %d: %s", model.num_classes, len(data.classes), ", ".join(data.classes))
         model.num_classes = len(data.classes)
     reader = patched.train_input_reader
+    if data.most_boxes > reader.max_number_of_boxes:
+        log.info("the fullest image holds %d objects: the limits of objects and detections per image are raised to that", data.most_boxes)
+    families.make_room(patched, data.most_boxes)
     reader.label_map_path = data.label_map
     reader.tf_record_input_reader.input_path[:] = [file.path for file in data.train]
     reader.sample_from_datasets_weights[:] = [file.weight for file in data.train]
@@ -151,31 +176,6 @@ def patch_steps(config: Config, steps: int) -> Config:
     patched = copy.deepcopy(config)
     patched.train_config.num_steps = steps
     return patched
-
-
-def patch_start(config: Config, checkpoint: str) -> Config:
-    """A copy that starts from the weights of a checkpoint, whose prefix is `checkpoint`; from none where that is empty."""
-    patched = copy.deepcopy(config)
-    train = patched.train_config
-    train.fine_tune_checkpoint = checkpoint
-    if checkpoint:
-        train.fine_tune_checkpoint_version = train_pb2.CheckpointVersion.V2
-        if not train.fine_tune_checkpoint_type:
-            train.fine_tune_checkpoint_type = "detection"
-    return patched
-
-
-def start_checkpoint(config: Config, training: Training) -> tuple[str, str]:
-    """The URL of the checkpoint's prefix to start from and the field that names it; empty where there is none. The spec's goes before the configuration's."""
-    if training.fine_tune_checkpoint:
-        return training.fine_tune_checkpoint, "spec.training.fineTuneCheckpoint"
-    own = config.train_config.fine_tune_checkpoint
-    if _PLACEHOLDER in own:
-        raise InvalidInput(
-            f"{_FIELD}: train_config.fine_tune_checkpoint is {own!r}, the placeholder of a downloaded configuration; give the checkpoint's URL in "
-            "spec.training.fineTuneCheckpoint, or remove the line to train from scratch"
-        )
-    return own, f"{_FIELD}: train_config.fine_tune_checkpoint"
 
 
 def _patch_mining(config: Config, training: Training) -> None:

@@ -18,6 +18,9 @@ from negset_api.errors import InvalidInput, NegsetError, WorkFailed
 _LONGEST: Final = 400  # characters of another's words in a message
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CONFIG: Final = "spec.training.pipelineConfig"
+REFUSALS: Final = (ValueError, TypeError, NotImplementedError, ArithmeticError, KeyError, OSError)
+"""What the API's refusals are where other code runs as well; where nothing but the API is tried, any exception is one."""
+
 # The task that is gone; a message also names the one that tells of it.
 _TASK: Final = re.compile(r"(?:remote target|reported from|Task|connect to) /job:worker/(?:replica:\d+/)?task:(\d+)")
 
@@ -149,18 +152,20 @@ def translated() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def refusals() -> Iterator[None]:
+def refusals(*, what: str = "", kinds: tuple[type[Exception], ...] = REFUSALS) -> Iterator[None]:
     """As `translated`, for a block that builds or traces what the configuration asks for.
 
-    The API refuses a configuration with whatever exception is at hand.
+    The API refuses a configuration with whatever exception is at hand; those of `kinds` are told as
+    its refusal. `what` names the part of the configuration that the block looks at.
     """
     try:
         with translated():
             yield
     except NegsetError:
         raise
-    except (ValueError, TypeError, NotImplementedError, ArithmeticError, KeyError, OSError) as error:
-        raise InvalidInput(f"{_CONFIG}: the Object Detection API refuses it: {reason_of(error)}") from error
+    except kinds as error:
+        place = f"{what}: " if what else ""
+        raise InvalidInput(f"{_CONFIG}: {place}the Object Detection API refuses it: {reason_of(error)}") from error
 
 
 def _full_disk(error: BaseException) -> str:

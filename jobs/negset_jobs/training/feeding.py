@@ -42,8 +42,7 @@ def batches(config: Any, model: Any, local: Inputs, *, negative_percent: int, se
         stream = tf.data.Dataset.choose_from_datasets(sources, choice)
         each = batch_size if input_context is None else input_context.get_per_replica_batch_size(batch_size)
         for function in (decoder_builder.build(reader).decode, transform_input_data_fn):
-            # Nothing of the API needs AutoGraph here, and converting its sources takes longer than a short training.
-            stream = stream.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True)
+            stream = _mapped(stream, function)
         # Copying images into a batch takes a core as well: at 640 pixels and 64 images it is 300 MB.
         stream = stream.batch(each, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return stream.prefetch(tf.data.AUTOTUNE).with_options(_bounded(_memory()))
@@ -90,6 +89,18 @@ def record_check(config: Any) -> Check:
         return f"expected an image of height, width and channels, got the shape {found.tolist()}"
 
     return check
+
+
+def _mapped(stream: Any, function: Any) -> Any:
+    """The stream with a function of the API applied to each element.
+
+    Converting the API's sources by AutoGraph takes longer than a short training, and next to nothing in them needs it: of the augmentations, `random_square_crop_by_scale` does, which asks a tensor
+    for its truth. So it is tried without at first.
+    """
+    try:
+        return stream.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True)
+    except tf.errors.OperatorNotAllowedInGraphError:
+        return stream.map(function, tf.data.AUTOTUNE, deterministic=True)
 
 
 @contextlib.contextmanager

@@ -21,14 +21,12 @@ import msgspec
 
 from negset_jobs.training import compat  # noqa: F401  isort: skip
 import tensorflow as tf
-from object_detection import model_lib_v2
 from object_detection.builders import optimizer_builder
 from object_detection.core import standard_fields
-from object_detection.utils import config_util
 
 from negset_api.errors import Interrupted, WorkFailed
 from negset_jobs.progress import Progress
-from negset_jobs.training import events, failures, models, precision
+from negset_jobs.training import events, failures, families, models, precision, warm_start
 from negset_jobs.training.checkpoints import KEPT
 from negset_jobs.training.screening import Unreadable
 
@@ -97,7 +95,7 @@ def train(
     with where.scope(), failures.refusals():
         trainer = _Trainer(config, where)
         batches = iter(where.distribute_datasets_from_function(lambda context: make_batches(trainer.model, context)))
-        trainer.restore(start, batches)
+        trainer.restore(start)
         manager = tf.train.CheckpointManager(trainer.checkpoint, _own(where, folder), max_to_keep=KEPT)
     writer = tf.summary.create_file_writer(_own(where, os.path.join(folder, "train")))
     step, pictures, blanks = start.step, start.pictures, start.blanks
@@ -154,23 +152,14 @@ class _Trainer:
     def learning_rate(self) -> float:
         return float(self._rate())
 
-    def restore(self, start: Start, batches: Any) -> None:
+    def restore(self, start: Start) -> None:
         """Loads what the training begins with."""
         if start.resume:
             self.checkpoint.restore(start.resume).assert_existing_objects_matched()
         elif start.weights:
             tf.train.Checkpoint(model=self.model).restore(start.weights).expect_partial().assert_existing_objects_matched()
         elif self._train.fine_tune_checkpoint:
-            config_util.update_fine_tune_checkpoint_type(self._train)
-            model_lib_v2.load_fine_tune_checkpoint(
-                self.model,
-                self._train.fine_tune_checkpoint,
-                self._train.fine_tune_checkpoint_type,
-                self._train.fine_tune_checkpoint_version,
-                run_model_on_dummy_input=False,
-                input_dataset=batches,
-                unpad_groundtruth_tensors=self._train.unpad_groundtruth_tensors,
-            )
+            warm_start.restore(self.model, self._train)
         self._position.assign(self.step + start.earlier_steps)
 
     def run(self, batches: Any, count: int, *, stop: bool) -> dict[str, float]:
@@ -207,15 +196,14 @@ class _Trainer:
         self._position.assign_add(1)
         return {
             events.TOTAL: losses["Loss/total_loss"],
-            # Faster R-CNN has these losses once for each of its stages.
-            events.CLASSIFICATION: _sum(losses, "classification_loss", "objectness_loss"),
-            events.LOCALIZATION: _sum(losses, "localization_loss"),
+            events.CLASSIFICATION: _sum(losses, families.CLASSIFICATION_LOSSES),
+            events.LOCALIZATION: _sum(losses, families.LOCALIZATION_LOSSES),
             _BLANKS: tf.reduce_sum(tf.cast(tf.equal(boxes, 0), tf.float32)),
             _STOP: tf.identity(stop),
         }
 
 
-def _sum(losses: dict[str, Any], *endings: str) -> Any:
+def _sum(losses: dict[str, Any], endings: tuple[str, ...]) -> Any:
     return tf.add_n([tf.cast(value, tf.float32) for name, value in losses.items() if name.endswith(endings)])
 
 

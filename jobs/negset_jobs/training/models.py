@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from negset_jobs.training import compat  # noqa: F401  isort: skip
 import tensorflow as tf
+from object_detection import model_lib, model_lib_v2
 from object_detection.builders import model_builder
 from object_detection.utils import config_util
 
@@ -30,3 +31,14 @@ def build(config: Any, *, training: bool) -> Any:
     model.predict(*model.preprocess(tf.zeros((1, height, width, 3))))
     model._is_training = training  # noqa: SLF001
     return model
+
+
+def losses(model: Any, train_config: Any, features: Any, labels: Any) -> tuple[dict[str, Any], Any]:
+    """The losses of a batch in training, without regularisation, and the predictions they are of, as `eager_train_step` has them."""
+    model._is_training = True  # noqa: SLF001
+    tf.keras.backend.set_learning_phase(True)
+    unstacked = model_lib.unstack_batch(labels, unpad_groundtruth_tensors=train_config.unpad_groundtruth_tensors)
+    found, predictions = model_lib_v2._compute_losses_and_predictions_dicts(  # noqa: SLF001
+        model, features, unstacked, training_step=0, add_regularization_loss=False
+    )
+    return {name: value for name, value in found.items() if name != "Loss/total_loss"}, predictions

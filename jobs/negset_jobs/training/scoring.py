@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from negset_jobs.training import compat  # noqa: F401  isort: skip
 import numpy as np
@@ -13,11 +13,8 @@ from object_detection.core import standard_fields
 
 from negset_api.values import Detection, ScoredImage
 from negset_jobs.records.readable import Features
-from negset_jobs.training import failures, heldout, models
+from negset_jobs.training import failures, families, heldout, models
 from negset_jobs.training.config import parse
-
-MOST_DETECTIONS: Final = 100
-_BATCH: Final = 32
 
 
 class Scorer:
@@ -33,12 +30,8 @@ class Scorer:
         self._floor = floor
         self.model = models.build(self.config, training=False)
         tf.train.Checkpoint(model=self.model).restore(checkpoint_prefix).expect_partial().assert_existing_objects_matched()
-        resizer = getattr(self.config.model, self.config.model.WhichOneof("model")).image_resizer
-        # Without padding, pictures of different shapes do not fit into one batch.
-        uneven = resizer.HasField("keep_aspect_ratio_resizer") and not resizer.keep_aspect_ratio_resizer.pad_to_max_dimension
-        self._batch = (
-            1 if uneven or not (resizer.HasField("fixed_shape_resizer") or resizer.HasField("keep_aspect_ratio_resizer")) else _BATCH
-        )
+        self._batch = families.scoring_batch(self.config)
+        self._most = families.most_detections(self.config)
         # The number of pictures is left open: where it is known, the API writes its post-processing into the graph once for each of them.
         self._detect = tf.function(self._graph, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
 
@@ -76,13 +69,13 @@ class Scorer:
             prepared, shape = self.model.preprocess(tf.cast(_decoded(picture), tf.float32)[tf.newaxis])
             return prepared[0], shape[0]
 
-        images, shapes = tf.map_fn(prepare, encoded, fn_output_signature=(tf.float32, tf.int32), parallel_iterations=_BATCH)
+        images, shapes = tf.map_fn(prepare, encoded, fn_output_signature=(tf.float32, tf.int32), parallel_iterations=self._batch)
         found = detect(self.model, images, shapes)
         fields = standard_fields.DetectionResultFields
         return found[fields.detection_boxes], found[fields.detection_scores], found[fields.detection_classes]
 
     def _image(self, image_id: str, boxes: Any, scores: Any, classes: Any) -> ScoredImage:
-        best = [index for index in np.argsort(-scores, kind="stable")[:MOST_DETECTIONS] if scores[index] >= self._floor]
+        best = [index for index in np.argsort(-scores, kind="stable")[: self._most] if scores[index] >= self._floor]
         return ScoredImage(
             image_id=image_id,
             detections=tuple(

@@ -6,7 +6,6 @@ import glob
 import itertools
 import logging
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -20,8 +19,20 @@ from negset_api.spec import NegativeDataset, Training
 from negset_api.values import Measurement, Mining, Positives, Records, Round, ScoredImage, decode, digest, encode
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
-from negset_jobs.store import MissingObject, Store, expand, open_input
-from negset_jobs.training import checkpoints, config, detections, failures, heldout, inputs, linter, measuring, screening
+from negset_jobs.store import MissingObject, Store
+from negset_jobs.training import (
+    checkpoints,
+    config,
+    detections,
+    failures,
+    families,
+    fine_tune,
+    heldout,
+    inputs,
+    linter,
+    measuring,
+    screening,
+)
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +108,7 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
         label_map=store.location(positives.label_map),
         train=inputs.weighted(chosen, training.negative_percent, store),
         held_out=tuple(store.location(key) for key in positives.files.get(names.HELD_OUT, ())),
+        most_boxes=positives.most_boxes,
     )
     if not data.held_out or not records.files.get(names.HELD_OUT):
         raise InvalidInput(
@@ -133,7 +145,7 @@ def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining
 
 def _deciding(training: Training, patched: Any, chosen: inputs.Inputs) -> list[Any]:
     """What of the spec decides the result. Left out are where files lie, how many pods train, and how often is saved."""
-    classes = tuple(str(index) for index in range(getattr(patched.model, patched.model.WhichOneof("model")).num_classes))
+    classes = tuple(str(index) for index in range(families.model(patched).num_classes))
     portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))
     negatives = training.negative_percent if chosen.negatives else 0
     mixed = ["mixedPrecision"] if training.mixed_precision else []
@@ -207,23 +219,17 @@ def _fetch_events(task: Task, store: Store, scratch: str) -> None:
 
 def _local_config(task: Task, store: Store, access: Access, scratch: str, *, fresh: bool) -> Any:
     """The configuration with what TensorFlow itself opens on this machine: the label map and, for a `fresh` start, the checkpoint to fine-tune."""
+    from negset_jobs.training import warm_start
+
     label_map = os.path.join(scratch, "label_map.pbtxt")
     store.get(task.positives.label_map, label_map)
-    url, field = config.start_checkpoint(task.config, task.training) if fresh else ("", "")
-    running = config.patch_start(task.config, _download_start(url, access, field, scratch) if url else "")
+    running = (
+        warm_start.prepare(task.config, task.training, access, os.path.join(scratch, "fine-tune"))
+        if fresh
+        else fine_tune.patch(task.config, "", "")
+    )
     running.train_input_reader.label_map_path = label_map
     return running
-
-
-def _download_start(url: str, access: Access, field: str, scratch: str) -> str:
-    """Fetches the files of the checkpoint whose prefix is `url`. Returns the local prefix. Raises `InvalidInput`, naming `field`."""
-    folder = os.path.join(scratch, "fine-tune")
-    os.makedirs(folder, exist_ok=True)
-    for suffix in (".index", ".data-*"):
-        for part in expand(url + suffix, access, field):
-            with open_input(part, access, field) as stream, open(os.path.join(folder, os.path.basename(part)), "wb") as target:
-                shutil.copyfileobj(stream, target)
-    return os.path.join(folder, os.path.basename(url))
 
 
 def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Progress) -> Round:

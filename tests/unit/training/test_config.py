@@ -5,9 +5,10 @@ import pytest
 
 from negset_api import names
 from negset_api.errors import InvalidInput
-from negset_api.spec import HardNegativeMining, PipelineConfig, Training
+from negset_api.spec import CocoSource, HardNegativeMining, NegativeDatasetSpec, Output, PipelineConfig, Selection, Source, Training
 from negset_jobs.access import Access
 from negset_jobs.training import config as configs
+from negset_jobs.training import families, linter
 
 PRESETS = (
     "ssd-mobilenet-v2-320",
@@ -15,6 +16,8 @@ PRESETS = (
     "ssd-mobilenet-v2-tiny-96",
     "ssd-resnet50-fpn-640",
     "faster-rcnn-resnet50-640",
+    "efficientdet-d0-512",
+    "centernet-resnet50-v1-fpn-512",
 )
 DATA = configs.Data(
     classes=("disc", "ring"),
@@ -28,6 +31,16 @@ def training(**fields):
     """One round, so that the steps of a round are those of the whole schedule, unless `hard_negative_mining` says otherwise."""
     fields.setdefault("pipeline_config", PipelineConfig(preset="ssd-mobilenet-v2-tiny-96"))
     return Training(**{"steps": 100, "hard_negative_mining": HardNegativeMining(rounds=1), **fields})
+
+
+def spec(chosen):
+    return NegativeDatasetSpec(
+        source=Source(coco=CocoSource(annotations="a.json")),
+        exclude_classes=("disc",),
+        selection=Selection(count=1),
+        output=Output(url="out"),
+        training=chosen,
+    )
 
 
 def prepared(**fields):
@@ -44,7 +57,7 @@ def test_every_preset_that_the_spec_names_comes_with_negset(preset):
 def test_the_spec_names_every_preset():
     (enum,) = (kind for kind in PipelineConfig.__annotations__.values() if "tiny" in str(kind))
     assert all(repr(preset) in str(enum) or f'"{preset}"' in str(enum) for preset in PRESETS)
-    with pytest.raises(InvalidInput, match=r"expected one of faster-rcnn-resnet50-640, .*, got 'yolo'"):
+    with pytest.raises(InvalidInput, match=r"expected one of centernet-resnet50-v1-fpn-512, .*, got 'yolo'"):
         configs.preset("yolo")
 
 
@@ -131,9 +144,11 @@ def test_augmentations_stay_as_they_are():
         ),
         pytest.param(b"model { ssd { num_classes: many } }", "line 1, column 28", id="a word for a number is refused with its place"),
         pytest.param(b"model {", "line 1", id="a file that ends too early is refused"),
-        pytest.param(b"\xff\xfe\x00", "bytes that are not UTF-8", id="a binary file is refused"),
+        pytest.param(b"\xff\x01", "bytes that are not UTF-8", id="a binary file is refused"),
+        pytest.param("model { }".encode("utf-16"), "got UTF-16 or a binary file; save it as UTF-8", id="UTF-16 is named"),
+        pytest.param("model { }".encode("utf-16-le"), "got UTF-16 or a binary file", id="UTF-16 without a mark is named"),
         pytest.param(b"{'json': true}", "not a pipeline.config", id="JSON is refused"),
-        pytest.param(b"", "expected a model of the kind ssd or faster_rcnn, got none", id="an empty file is refused"),
+        pytest.param(b"", "expected a model of the kind ssd, faster_rcnn, center_net, got none", id="an empty file is refused"),
     ],
 )
 def test_a_broken_file_is_one_clear_error(tmp_path, text, message):
@@ -160,30 +175,39 @@ def test_a_config_map_is_read_where_it_is_mounted_and_refused_on_a_laptop(tmp_pa
         prepared(pipeline_config=PipelineConfig(config_map="mine"))
 
 
-def test_the_checkpoint_to_start_from_is_the_specs_before_the_configurations():
-    config = prepared()
-    assert configs.start_checkpoint(config, training())[0] == ""
-    config.train_config.fine_tune_checkpoint = "s3://models/ckpt-0"
-    assert configs.start_checkpoint(config, training()) == (
-        "s3://models/ckpt-0",
-        "spec.training.pipelineConfig: train_config.fine_tune_checkpoint",
-    )
-    own = training(fine_tune_checkpoint="s3://mine/ckpt-3")
-    assert configs.start_checkpoint(config, own) == ("s3://mine/ckpt-3", "spec.training.fineTuneCheckpoint")
+def test_a_byte_order_mark_which_windows_editors_write_is_passed_over(tmp_path):
+    path = tmp_path / "pipeline.config"
+    path.write_bytes(b"\xef\xbb\xbf" + configs.preset("ssd-mobilenet-v2-tiny-96"))
+    assert prepared(pipeline_config=PipelineConfig(url=str(path))) == prepared()
 
 
-def test_the_placeholder_of_a_downloaded_configuration_is_refused_with_advice():
-    config = prepared()
-    config.train_config.fine_tune_checkpoint = "PATH_TO_BE_CONFIGURED/ckpt-0"
-    with pytest.raises(InvalidInput, match=r"placeholder.*spec\.training\.fineTuneCheckpoint"):
-        configs.start_checkpoint(config, training())
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(("most", "fed"), [(0, None), (5, None), (312, 312)])
+def test_every_object_of_the_fullest_image_is_fed_and_may_be_detected(preset, most, fed):
+    before = prepared(pipeline_config=PipelineConfig(preset=preset))
+    after = configs.patch_data(before, msgspec.structs.replace(DATA, most_boxes=most))
+    assert after.train_input_reader.max_number_of_boxes == (fed or before.train_input_reader.max_number_of_boxes)
+    for _, suppression in families.suppressions(after):
+        assert suppression.max_total_detections >= suppression.max_detections_per_class >= most
+    if preset.startswith("centernet"):
+        assert after.model.center_net.object_center_params.max_box_predictions == (fed or 100)
+    assert families.most_detections(after) >= max(100, most)
+    linter.check_model(after)
 
 
-def test_a_start_from_a_checkpoint_is_of_the_kind_that_tensorflow_2_restores():
-    patched = configs.patch_start(prepared(), "/models/ckpt-0")
-    assert patched.train_config.fine_tune_checkpoint_type == "detection"
-    assert patched.train_config.fine_tune_checkpoint_version == 2
-    assert not configs.patch_start(patched, "").train_config.fine_tune_checkpoint
+def test_half_precision_is_for_tpus_as_in_the_apis_own_loop():
+    config = configs.parse(configs.preset("ssd-mobilenet-v2-tiny-96"), "preset")
+    config.train_config.use_bfloat16 = True
+    assert not configs.patch_training(config, training()).train_config.use_bfloat16
+
+
+def test_the_check_tells_what_is_asked_for_and_not_given(tmp_path, caplog):
+    config = configs.parse(configs.preset("ssd-mobilenet-v2-tiny-96"), "preset")
+    config.train_config.optimizer.use_moving_average = True
+    path = tmp_path / "pipeline.config"
+    path.write_bytes(configs.render(config))
+    configs.check(spec(training(pipeline_config=PipelineConfig(url=str(path)))), Access())
+    assert [(record.levelname, "use_moving_average" in record.getMessage()) for record in caplog.records] == [("WARNING", True)]
 
 
 def test_patching_is_told_by_its_result_alone():

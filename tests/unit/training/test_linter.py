@@ -1,5 +1,7 @@
 """What cannot work is refused, with the field and the remedy; the mode Auto picks what works."""
 
+import re
+
 import pytest
 
 from negset_api.errors import InvalidInput
@@ -10,6 +12,8 @@ from negset_jobs.training import linter
 SSD = "ssd-mobilenet-v2-tiny-96"
 FOCAL = "ssd-mobilenet-v2-fpnlite-320"
 FASTER_RCNN = "faster-rcnn-resnet50-640"
+CENTER_NET = "centernet-resnet50-v1-fpn-512"
+EFFICIENT_DET = "efficientdet-d0-512"
 
 
 def parsed(preset, extra=""):
@@ -30,6 +34,187 @@ def lint(config, spec):
     linter.check_losses(patched, spec)
     linter.check_batches(patched, spec)
     return patched
+
+
+def refused(preset, extra, message, *, id, mode="Auto"):  # noqa: A002 (pytest's own word)
+    return pytest.param(preset, extra, mode, message, id=id)
+
+
+def ssd(text):
+    return f"model {{ ssd {{ {text} }} }}"
+
+
+def suppression(text):
+    return ssd(f"post_processing {{ batch_non_max_suppression {{ {text} }} }}")
+
+
+REFUSED = [
+    refused(
+        SSD,
+        ssd("feature_extractor { type: 'ssd_mobilenet_v1' }"),
+        "'ssd_mobilenet_v1' is one of TensorFlow 1; expected one of TensorFlow 2 such as ssd_mobilenet_v1_keras, .*ssd_mobilenet_v1_fpn_keras",
+        id="an extractor of TensorFlow 1 with a namesake in TensorFlow 2",
+    ),
+    refused(
+        FASTER_RCNN,
+        "model { faster_rcnn { feature_extractor { type: 'faster_rcnn_resnet101' } } }",
+        "is one of TensorFlow 1; expected one of TensorFlow 2 such as faster_rcnn_resnet101_keras",
+        id="an extractor of TensorFlow 1 in Faster R-CNN",
+    ),
+    refused(
+        SSD,
+        ssd("feature_extractor { type: 'ssd_inception_v2' }"),
+        "'ssd_inception_v2' is not known to the Object Detection API in TensorFlow 2; expected one such as ssd_",
+        id="an extractor of TensorFlow 1 without a successor",
+    ),
+    refused(SSD, ssd("feature_extractor { type: '' }"), "feature_extractor.type is missing; expected one of ssd_", id="no extractor"),
+    refused(
+        CENTER_NET,
+        "model { center_net { feature_extractor { type: 'ssd_mobilenet_v2_keras' } } }",
+        "not known.*expected one such as mobilenet_v2",
+        id="another family's extractor",
+    ),
+    refused(
+        SSD,
+        ssd("feature_extractor { fpn { min_level: 3 } }"),
+        "feature_extractor.fpn is not for ssd_mobilenet_v2_keras; remove it",
+        id="a pyramid for an extractor without one, which ends in a TypeError",
+    ),
+    refused(
+        SSD, ssd("image_resizer { identity_resizer { } }"), "identity_resizer gives images of different sizes.*batch of 8", id="no resizing"
+    ),
+    refused(
+        SSD,
+        ssd("image_resizer { conditional_shape_resizer { size_threshold: 96 } }"),
+        "conditional_shape_resizer gives images of different sizes.*expected fixed_shape_resizer",
+        id="resizing of large images only",
+    ),
+    refused(
+        SSD,
+        ssd("image_resizer { pad_to_multiple_resizer { multiple: 32 } }"),
+        "pad_to_multiple_resizer is not known",
+        id="a resizer of TensorFlow 1",
+    ),
+    refused(
+        EFFICIENT_DET,
+        ssd("image_resizer { keep_aspect_ratio_resizer { min_dimension: 600 } }"),
+        "expected min_dimension from 1 to max_dimension, got 600 and 512",
+        id="a shorter side that is longer than the longer",
+    ),
+    refused(
+        SSD, ssd("image_resizer { fixed_shape_resizer { height: 0 } }"), "height and width of at least 1, got 0 and 96", id="no height"
+    ),
+    refused(
+        SSD,
+        suppression("score_threshold: 0.9"),
+        "score_threshold is 0.9, which leaves next to no detections",
+        id="a threshold that nothing passes",
+    ),
+    refused(SSD, suppression("max_total_detections: 0"), "max_total_detections is 0, which leaves no detections", id="no detections"),
+    refused(
+        SSD, suppression("max_detections_per_class: 0"), "max_detections_per_class is 0, which leaves no", id="no detections of a class"
+    ),
+    refused(
+        SSD,
+        suppression("max_detections_per_class: 50"),
+        "at most max_total_detections, which is 20, got 50",
+        id="more of a class than in all",
+    ),
+    refused(SSD, suppression("iou_threshold: 1.5"), "expected iou_threshold from 0 to 1, got 1.5", id="an overlap of more than everything"),
+    refused(SSD, ssd("post_processing { score_converter: IDENTITY }"), "score_converter is IDENTITY", id="scores that are logits"),
+    refused(
+        FASTER_RCNN,
+        "model { faster_rcnn { first_stage_nms_score_threshold: 0.9 } }",
+        "first_stage_nms_score_threshold is 0.9",
+        id="proposals that nothing passes",
+    ),
+    refused(
+        FASTER_RCNN,
+        "model { faster_rcnn { first_stage_max_proposals: 10 } }",
+        "at least second_stage_batch_size, which is",
+        id="too few proposals",
+    ),
+    refused(
+        CENTER_NET, "model { center_net { object_center_params { max_box_predictions: 0 } } }", "max_box_predictions is 0", id="no peaks"
+    ),
+    refused(
+        FOCAL,
+        ssd("loss { classification_loss { weighted_sigmoid_focal { alpha: 1.0 } } }"),
+        "alpha: 1 gives negatives no loss; expected a number above 0 and at most 0.99",
+        id="a focal loss that gives all weight to objects",
+    ),
+    refused(
+        FOCAL,
+        ssd("loss { classification_loss { weighted_sigmoid_focal { alpha: 0.0 } } }"),
+        "alpha: 0 gives objects no loss",
+        id="a focal loss that gives none to objects",
+    ),
+    refused(
+        FOCAL,
+        ssd("loss { classification_loss { weighted_sigmoid_focal { gamma: 20 } } }"),
+        "gamma: expected 0 to 5, got 20",
+        id="a focal loss so sharp that nothing is left",
+    ),
+    refused(
+        FASTER_RCNN,
+        "model { faster_rcnn { second_stage_classification_loss { weighted_sigmoid_focal { alpha: 1.0 } } } }",
+        "alpha: 1 gives negatives no loss",
+        id="the same in the second stage of Faster R-CNN",
+    ),
+    refused(
+        FASTER_RCNN,
+        "model { faster_rcnn { second_stage_classification_loss_weight: 0 } }",
+        "second_stage_classification_loss_weight: 0",
+        id="a second stage that weighs nothing",
+    ),
+    refused(
+        CENTER_NET,
+        "model { center_net { object_center_params { object_center_loss_weight: 0 } } }",
+        "object_center_loss_weight: 0",
+        id="peaks that weigh nothing",
+    ),
+    refused(CENTER_NET, "", "Miner does not work with center_net.*use Auto or LossFocus", mode="Miner", id="the miner asked of CenterNet"),
+    refused(
+        CENTER_NET,
+        "model { center_net { object_center_params { classification_loss { weighted_sigmoid { } } } } }",
+        "expected penalty_reduced_logistic_focal_loss as classification_loss of object_center_params, got weighted_sigmoid",
+        id="a loss that does not fit a map of centres",
+    ),
+    refused(
+        CENTER_NET,
+        "model { center_net { keypoint_estimation_task { } } }",
+        "keypoint_estimation_task asks for what the records do not have",
+        id="keypoints of a CenterNet",
+    ),
+    refused(CENTER_NET, "model { center_net { mask_estimation_task { } } }", "mask_estimation_task asks for", id="masks of a CenterNet"),
+    refused(
+        FASTER_RCNN,
+        "model { faster_rcnn { context_config { } } }",
+        "context_config asks for features of other images",
+        id="context from other images",
+    ),
+    refused(
+        SSD,
+        "train_config { freeze_variables: 'FeatureExtractor' }",
+        "freeze_variables does nothing.*remove it",
+        id="layers frozen that are not",
+    ),
+    refused(
+        SSD,
+        "train_config { update_trainable_variables: 'Box' }",
+        "update_trainable_variables does nothing",
+        id="layers chosen that are not",
+    ),
+    refused(
+        SSD,
+        "train_config { use_multiclass_scores: true }",
+        "use_multiclass_scores asks for scores",
+        id="scores that the records do not have",
+    ),
+    refused(
+        SSD, "train_input_reader { num_additional_channels: 1 }", "num_additional_channels asks for what", id="channels beside the colours"
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +242,10 @@ def lint(config, spec):
         pytest.param(SSD, "", "Off", "none", id="Off leaves a plain loss plain"),
         pytest.param(FOCAL, "", "Off", "focal loss", id="Off leaves a focal loss focal"),
         pytest.param(FASTER_RCNN, "", "Off", "sampler", id="Off leaves Faster R-CNN's sampling"),
+        pytest.param(CENTER_NET, "", "Auto", "focal loss", id="Auto leaves it to CenterNet's focal loss"),
+        pytest.param(CENTER_NET, "", "LossFocus", "focal loss", id="LossFocus takes CenterNet's focal loss"),
+        pytest.param(CENTER_NET, "", "Off", "focal loss", id="Off leaves CenterNet's loss"),
+        pytest.param(EFFICIENT_DET, "", "Auto", "focal loss", id="Auto leaves it to EfficientDet's focal loss"),
         pytest.param(
             SSD,
             "model { ssd { loss { hard_example_miner { max_negatives_per_positive: 3 min_negatives_per_image: 4 } } } }",
@@ -95,7 +284,7 @@ def test_what_a_mode_means(preset, extra, mode, expected):
             FASTER_RCNN,
             "model { faster_rcnn { hard_example_miner { } } }",
             "Auto",
-            "hard_example_miner in faster_rcnn.*remove it",
+            "hard_example_miner in faster_rcnn looks at the first image.*remove it",
             id="a miner in the user's Faster R-CNN, which crashes",
         ),
         pytest.param(
@@ -183,6 +372,7 @@ def test_what_a_mode_means(preset, extra, mode, expected):
             "do not fit into one batch of 8; expected pad_to_max_dimension: true",
             id="pictures of different sizes in one batch",
         ),
+        *REFUSED,
     ],
 )
 def test_what_cannot_work_is_refused(preset, extra, mode, message):
@@ -197,10 +387,16 @@ def test_auto_repairs_the_users_miner_instead_of_refusing_it():
     assert (miner.num_hard_examples, miner.min_negatives_per_image) == (0, 8)
 
 
-def test_a_model_that_is_neither_ssd_nor_faster_rcnn_is_refused():
-    config = configs.parse(b"model { center_net { } }", "own")
-    with pytest.raises(InvalidInput, match="expected a model of the kind ssd or faster_rcnn, got center_net"):
-        linter.check_model(config)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(b"", "expected a model of the kind ssd, faster_rcnn, center_net, got none", id="no model at all"),
+        pytest.param(b"model { experimental_model { name: 'x' } }", "got experimental_model", id="a model that is somebody's own"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused_by_name(text, message):
+    with pytest.raises(InvalidInput, match=message):
+        linter.check_model(configs.parse(text, "own"))
 
 
 @pytest.mark.parametrize(
@@ -242,3 +438,37 @@ def test_batches_that_cannot_be_balanced_are_refused(fields, message):
 )
 def test_batches_with_room_for_a_positive_are_taken(fields):
     lint(parsed(SSD), training(**fields))
+
+
+def test_each_presets_configuration_is_taken_without_doubts():
+    for preset in (SSD, FOCAL, FASTER_RCNN, CENTER_NET, EFFICIENT_DET):
+        config = parsed(preset)
+        assert not list(linter.doubts(config)), preset
+        lint(config, training())
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        pytest.param("train_config { optimizer { use_moving_average: true } }", "use_moving_average is set to false", id="moving averages"),
+        pytest.param("train_config { bias_grad_multiplier: 2 }", "bias_grad_multiplier does nothing", id="larger gradients of biases"),
+        pytest.param(
+            "train_config { max_number_of_boxes: 300 }",
+            "max_number_of_boxes: 300 does nothing.*raised",
+            id="the limit of boxes that is not read",
+        ),
+        pytest.param(suppression("score_threshold: 0.3"), "below score_threshold 0.3 are not seen", id="a threshold that hides detections"),
+    ],
+)
+def test_what_is_asked_for_and_not_given_is_told(extra, message):
+    config = parsed(SSD, extra)
+    (doubt,) = linter.doubts(config)
+    assert re.search(message, doubt)
+    lint(config, training())
+
+
+def test_images_of_any_size_are_taken_one_by_one():
+    config = parsed(FASTER_RCNN, "model { faster_rcnn { image_resizer { keep_aspect_ratio_resizer { pad_to_max_dimension: false } } } }")
+    lint(config, training(batch_size=1))
+    with pytest.raises(InvalidInput, match="expected pad_to_max_dimension: true"):
+        lint(config, training(batch_size=2))

@@ -1,0 +1,246 @@
+"""The checkpoint to start from, as people have it: a prefix, a folder, an `.index` file or a `.tar.gz` archive, at any URL. Imports no TensorFlow.
+
+A checkpoint `ckpt-7` is a file `ckpt-7.index` and one or more `ckpt-7.data-00000-of-00001` (https://www.tensorflow.org/guide/checkpoint). What is in it, `warm_start` tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+from object_detection.protos import train_pb2
+
+from negset_api.errors import InvalidInput
+from negset_api.spec import Training
+from negset_jobs.access import Access, links
+from negset_jobs.store import MissingInput, list_input, open_input
+
+_CONFIG: Final = "spec.training.pipelineConfig"
+_FIELD: Final = "spec.training.fineTuneCheckpoint"
+_PLACEHOLDER: Final = "PATH_TO_BE_CONFIGURED"
+_INDEX: Final = ".index"
+_STATE: Final = "checkpoint"  # the file in which TensorFlow notes the newest checkpoint of a folder, and the folder of a downloaded model that holds its checkpoint
+_SAVED_VARIABLES: Final = "variables"
+_ARCHIVES: Final = (".tar.gz", ".tgz", ".tar")
+_SHARD: Final = re.compile(r"\.data-\d{5}-of-\d{5}$")
+_MEMBER: Final = re.compile(r"[\w.+-]+(\.index|\.data-\d{5}-of-\d{5})|checkpoint")
+_NUMBER: Final = re.compile(r"-(\d+)$")
+_MOST_BYTES: Final = 8 << 30  # of an archive, unpacked; the largest of the model zoo has less than 2
+_MOST_SHARDS: Final = 1000
+_EXPECTED: Final = "expected a checkpoint of TensorFlow 2 (its prefix, its folder, its .index file or a .tar.gz of it)"
+
+
+class Location(msgspec.Struct, frozen=True):
+    """Where a checkpoint lies: the URL of its prefix and how many data files it has, or the URL of an archive."""
+
+    url: str
+    shards: int = 0
+    archive: bool = False
+
+    @property
+    def files(self) -> list[str]:
+        """The URLs of the checkpoint's files."""
+        return [_with(self.url, suffix) for suffix in (_INDEX, *_shard_suffixes(self.shards))]
+
+
+def origin(config: Any, training: Training) -> tuple[str, str]:
+    """The URL to start from and the field that names it; empty where there is none. The spec's goes before the configuration's. Raises `InvalidInput` for a placeholder."""
+    if training.fine_tune_checkpoint:
+        return training.fine_tune_checkpoint, _FIELD
+    own = config.train_config.fine_tune_checkpoint
+    if _PLACEHOLDER in own:
+        raise InvalidInput(
+            f"{_CONFIG}: train_config.fine_tune_checkpoint is {own!r}, the placeholder of a downloaded configuration; give the checkpoint's URL in "
+            f"{_FIELD}, or remove the line to train from scratch"
+        )
+    return own, f"{_CONFIG}: train_config.fine_tune_checkpoint"
+
+
+def check(config: Any, training: Training, access: Access) -> None:
+    """Raises `InvalidInput` where there is a checkpoint to start from and it is not there, or not whole as far as its files tell."""
+    url, field = origin(config, training)
+    if not url:
+        return
+    location = find(url, access, field)
+    if location.archive:
+        with _archive(url, access, field) as archive:
+            archive.next()
+        return
+    for file in location.files:
+        with _part_of(url, file, field), open_input(file, access, field) as stream:
+            if not stream.read(1):
+                raise InvalidInput(f"{field}: {_EXPECTED}, {file!r} is empty; upload the checkpoint again")
+
+
+def find(url: str, access: Access, field: str) -> Location:
+    """The checkpoint that a URL means. Raises `InvalidInput`, naming `field`, where it means none."""
+    path = url.partition("?")[0]
+    if path.endswith(_ARCHIVES):
+        return Location(url, archive=True)
+    if path.endswith(_INDEX):
+        return _at_prefix(url.removesuffix(_INDEX), access, field)
+    if _SHARD.search(path):
+        return _at_prefix(_SHARD.sub("", url), access, field)
+    try:
+        return _at_prefix(url, access, field)
+    except MissingInput:
+        return _in_folder(url.rstrip("/"), access, field)
+
+
+def fetch(location: Location, access: Access, field: str, folder: str) -> str:
+    """Brings the checkpoint's files into the local `folder`. Returns the local prefix. Raises `InvalidInput`, naming `field`."""
+    os.makedirs(folder, exist_ok=True)
+    if location.archive:
+        return _unpack(location.url, access, field, folder)
+    for file in location.files:
+        target = os.path.join(folder, os.path.basename(links(file)[0]))
+        with _part_of(location.url, file, field), open_input(file, access, field) as stream, open(target, "wb") as local:
+            shutil.copyfileobj(stream, local)
+    return os.path.join(folder, os.path.basename(links(location.url)[0]))
+
+
+def patch(config: Any, prefix: str, kind: str) -> Any:
+    """A copy that starts from the checkpoint at the local `prefix`, of which `kind` says what is taken; from none where that is empty."""
+    patched = copy.deepcopy(config)
+    train = patched.train_config
+    train.fine_tune_checkpoint, train.fine_tune_checkpoint_type = prefix, kind
+    train.fine_tune_checkpoint_version = train_pb2.CheckpointVersion.V2
+    return patched
+
+
+def newest(names: Iterable[str], state: str = "") -> str:
+    """Of the names of a folder's files, the prefix of its newest checkpoint; empty where it holds none. `state` is the text of TensorFlow's own note of it."""
+    prefixes = {name.removesuffix(_INDEX) for name in names if name.endswith(_INDEX)}
+    noted = re.search(r'^model_checkpoint_path: "(?:[^"]*/)?([^"/]+)"', state)
+    if noted and noted[1] in prefixes:
+        return noted[1]
+    return max(prefixes, key=lambda prefix: (int(number[1]) if (number := _NUMBER.search(prefix)) else -1, prefix), default="")
+
+
+def shards(index: bytes) -> int:
+    """How many data files a checkpoint has, by the start of its index. Raises `ValueError` where that is no index.
+
+    It is a sorted string table, whose first entry has an empty key and a BundleHeaderProto (tensorflow/core/protobuf/tensor_bundle.proto): no shared and no own bytes of the key, the
+    value's length, and its first field, the number of shards.
+    """
+    if index[:2] != b"\0\0" or len(index) < 5 or index[3] != 0x08:  # noqa: PLR2004 (the tag of field 1, a number)
+        raise ValueError
+    count = shift = 0
+    for byte in index[4:14]:
+        count |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:  # noqa: PLR2004 (the last byte of a varint)
+            break
+    if not 1 <= count <= _MOST_SHARDS:
+        raise ValueError
+    return count
+
+
+def _at_prefix(prefix: str, access: Access, field: str) -> Location:
+    index = _with(prefix, _INDEX)
+    with open_input(index, access, field) as stream:
+        start = stream.read(16)
+    try:
+        return Location(prefix, shards(start))
+    except ValueError as error:
+        raise InvalidInput(f"{field}: {_EXPECTED}, {index!r} is no index of one; upload the checkpoint again") from error
+
+
+def _in_folder(folder: str, access: Access, field: str) -> Location:
+    for place in (folder, f"{folder}/{_STATE}"):
+        try:
+            names = list_input(place, access, field)
+        except MissingInput:
+            continue
+        state = ""
+        if _STATE in names and any(name.endswith(_INDEX) for name in names):
+            with open_input(f"{place}/{_STATE}", access, field) as stream:
+                state = stream.read(1 << 16).decode(errors="replace")
+        if prefix := newest(names, state):
+            return _at_prefix(f"{place}/{prefix}", access, field)
+    raise MissingInput(f"{field}: {_EXPECTED}, found none at {folder!r}")
+
+
+@contextlib.contextmanager
+def _part_of(url: str, file: str, field: str) -> Iterator[None]:
+    """Says of a missing file that the checkpoint is not whole."""
+    try:
+        yield
+    except MissingInput as error:
+        raise InvalidInput(f"{field}: the checkpoint at {url!r} is not whole, {file!r} does not exist; upload all of its files") from error
+
+
+def _unpack(url: str, access: Access, field: str, folder: str) -> str:
+    """Unpacks the files of checkpoints, and nothing else, each folder of the archive into one of its own. Returns the local prefix of the newest."""
+    folders: dict[str, str] = {}
+    with _archive(url, access, field) as archive:
+        left = _MOST_BYTES
+        for member in archive:
+            directory, name = os.path.split(member.name)
+            left -= max(0, member.size)
+            if left < 0:
+                raise InvalidInput(f"{field}: expected an archive of at most {_MOST_BYTES >> 30} GiB, {url!r} unpacks to more")
+            # The folder of variables in a SavedModel looks like a checkpoint, but its names are not those of the model.
+            if not member.isfile() or not _MEMBER.fullmatch(name) or os.path.basename(directory) == _SAVED_VARIABLES:
+                continue
+            # The name in the archive decides nothing about where the file is written, besides its last part.
+            target = folders.setdefault(directory, os.path.join(folder, str(len(folders))))
+            os.makedirs(target, exist_ok=True)
+            content = archive.extractfile(member)
+            assert content is not None
+            with open(os.path.join(target, name), "wb") as local:
+                shutil.copyfileobj(content, local)
+    for place in folders.values():
+        if prefix := _whole(place, url, field):
+            return prefix
+    raise InvalidInput(f"{field}: {_EXPECTED}, the archive {url!r} holds none")
+
+
+def _whole(place: str, url: str, field: str) -> str:
+    """The prefix of the newest checkpoint of a local folder, if there is one. Raises `InvalidInput` where it lacks a file."""
+    names = os.listdir(place)
+    state = ""
+    if _STATE in names:
+        with open(os.path.join(place, _STATE), encoding="utf-8", errors="replace") as stream:
+            state = stream.read(1 << 16)
+    found = newest(names, state)
+    if not found:
+        return ""
+    prefix = os.path.join(place, found)
+    with open(f"{prefix}{_INDEX}", "rb") as index:
+        start = index.read(16)
+    try:
+        missing = [suffix for suffix in _shard_suffixes(shards(start)) if not os.path.exists(prefix + suffix)]
+    except ValueError as error:
+        raise InvalidInput(f"{field}: {_EXPECTED}, {found}{_INDEX} in {url!r} is no index of one; make the archive again") from error
+    if missing:
+        raise InvalidInput(f"{field}: the checkpoint in {url!r} is not whole, {found}{missing[0]} is not in it; make the archive again")
+    return prefix
+
+
+@contextlib.contextmanager
+def _archive(url: str, access: Access, field: str) -> Iterator[tarfile.TarFile]:
+    """An archive that is read once, from front to back."""
+    with open_input(url, access, field) as stream:
+        try:
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                yield archive
+        except tarfile.TarError as error:
+            raise InvalidInput(f"{field}: expected a whole .tar.gz archive, {url!r} is none or is cut short; upload it again") from error
+
+
+def _shard_suffixes(count: int) -> Iterator[str]:
+    return (f".data-{index:05d}-of-{count:05d}" for index in range(count))
+
+
+def _with(url: str, suffix: str) -> str:
+    """The URL with a suffix on the path of its first link."""
+    first, *rest = links(url)
+    return "::".join((first + suffix, *rest))
