@@ -270,28 +270,6 @@ def test_mixed_precision_reaches_the_layers_and_the_model_is_measured_in_32_bits
     assert value.measurement.positives == HELD_OUT
 
 
-def test_a_start_from_a_given_checkpoint_takes_the_network_and_not_the_heads(trained, scorer, tmp_path):
-    import tensorflow as tf
-
-    from negset_jobs.training.loop import Start, _Trainer
-    from negset_jobs.training.stage import _download_start
-
-    url = trained.store.location(trained.round.checkpoint)
-    prefix = _download_start(url, Access(), "spec.training.fineTuneCheckpoint", str(tmp_path))
-    tf.keras.utils.set_random_seed(99)
-    trainer = _Trainer(config.patch_start(scorer.config, prefix), tf.distribute.get_strategy())
-    trainer.restore(Start(), None)
-
-    def same(part):
-        pairs = zip(getattr(trainer.model, part).weights, getattr(scorer.model, part).weights, strict=True)
-        return [np.array_equal(mine.numpy(), other.numpy()) for mine, other in pairs]
-
-    assert all(same("_feature_extractor"))
-    assert not all(same("_box_predictor"))
-    with pytest.raises(InvalidInput, match=r"fineTuneCheckpoint: .*ckpt-7\.index.* does not exist"):
-        _download_start(url.replace("ckpt-40", "ckpt-7"), Access(), "spec.training.fineTuneCheckpoint", str(tmp_path))
-
-
 KILLED = """
 import os, signal, sys
 from negset_jobs.access import Access
