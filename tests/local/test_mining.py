@@ -18,7 +18,7 @@ from tests.local.training_data import TRAIN, TRAIN_FILES, make_revision
 from tests.local.untrained_model import DATASET, SCORES, in_file, pictures
 
 from negset_api import names
-from negset_api.errors import WorkFailed
+from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Mining, Records, Round, decode, encode
 from negset_jobs import on_ray
 from negset_jobs.mining.stage import mine_round
@@ -174,5 +174,5 @@ def test_a_missing_checkpoint_is_one_clear_error(mined, tmp_path):
     for key in store.keys(""):
         if names.round_checkpoints(1) not in key and key != names.mining_marker(1):
             other.write(key, store.read(key))
-    with pytest.raises(WorkFailed, match=r"expected a checkpoint at .*ckpt-1, found none"):
+    with pytest.raises(InvalidInput, match=r"expected a checkpoint at .*ckpt-1, found none; remove .*training/round-1 to train it again"):
         mine_round(other, dataset, 1, Silent())
