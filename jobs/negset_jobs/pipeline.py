@@ -143,7 +143,7 @@ def train(run: Run, step: stages.Step, progress: Progress) -> Round:
 
 def trained(run: Run, step: stages.Step) -> Round | None:
     """The round if it is done, here or, from the same inputs, in another revision. Imports no TensorFlow."""
-    from negset_jobs.training.stage import round_inputs
+    from negset_jobs.training.task import round_inputs
 
     existing = done(run.store, step.marker, Round)
     if existing is not None or not run.siblings:

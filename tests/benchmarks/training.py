@@ -25,7 +25,7 @@ from negset_jobs.progress import Silent
 from negset_jobs.store import Store
 from negset_jobs.training import config as configs
 from negset_jobs.training import inputs
-from negset_jobs.training.stage import prepare
+from negset_jobs.training.task import prepare
 
 PER_ITERATION = 20  # steps between two entries of the API's event files
 CHUNKS = 5

@@ -18,7 +18,8 @@ from negset_jobs.access import Access
 from negset_jobs.progress import Silent
 from negset_jobs.store import Store
 from negset_jobs.training import checkpoints, detections
-from negset_jobs.training.stage import prepare, train_round
+from negset_jobs.training.stage import train_round
+from negset_jobs.training.task import prepare
 
 pytestmark = pytest.mark.tensorflow
 

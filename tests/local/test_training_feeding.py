@@ -37,7 +37,7 @@ from negset_jobs.access import Access
 from negset_jobs.progress import Silent
 from negset_jobs.store import Store
 from negset_jobs.training import feeding, inputs, loop, precision
-from negset_jobs.training.stage import prepare
+from negset_jobs.training.task import prepare
 from tests.local.training_data import manifest, step
 
 store = Store(sys.argv[1])

@@ -25,7 +25,8 @@ from negset_jobs.records.example import decode_example
 from negset_jobs.records.framing import read_records, write_record
 from negset_jobs.store import Store
 from negset_jobs.training import checkpoints, config, failures, heldout
-from negset_jobs.training.stage import round_inputs, train_round
+from negset_jobs.training.stage import train_round
+from negset_jobs.training.task import round_inputs
 
 pytestmark = pytest.mark.tensorflow
 

@@ -1,0 +1,104 @@
+"""All that decides a training round, gathered from the values before it. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from negset_api import names, stages
+from negset_api.errors import InvalidInput
+from negset_api.spec import NegativeDataset, Training
+from negset_api.values import Mining, Positives, Records, Round, decode, digest
+from negset_jobs.access import Access
+from negset_jobs.store import Store
+from negset_jobs.training import config, families, inputs
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decides a round. `before` is the round gone on from; `inputs` is the digest."""
+
+    number: int
+    arm: str
+    training: Training
+    records: Records
+    positives: Positives
+    before: Round | None
+    chosen: inputs.Inputs
+    config: Any
+    inputs: str
+    max_failed_percent: int
+
+    @property
+    def negative_percent(self) -> int:
+        return self.training.negative_percent if self.chosen.negatives else 0
+
+    @property
+    def earlier_steps(self) -> int:
+        return self.before.total_steps if self.before is not None else 0
+
+    @property
+    def total_steps(self) -> int:
+        return stages.total_steps(self.number, self.training)
+
+
+def round_inputs(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> str:
+    """The digest of everything that decides what a round gives. Raises as `train_round`; needs the values before it."""
+    return prepare(store, dataset, step, access).inputs
+
+
+def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> Task:
+    """Reads the values before the round and makes its configuration. Raises `InvalidInput` where it cannot train."""
+    training = dataset.spec.training
+    if training is None:
+        raise InvalidInput("spec.training: expected a training to run, the manifest has none")
+    records, positives = decode(store.read(names.RECORDS), Records), decode(store.read(names.POSITIVES), Positives)
+    mining, before = _before(store, step, training)
+    chosen = inputs.choose(step.arm, positives, records, mining)
+    data = config.Data(
+        classes=positives.classes,
+        label_map=store.location(positives.label_map),
+        train=inputs.weighted(chosen, training.negative_percent, store),
+        held_out=tuple(store.location(key) for key in positives.files.get(names.HELD_OUT, ())),
+        most_boxes=positives.most_boxes,
+    )
+    if not data.held_out or not records.files.get(names.HELD_OUT):
+        raise InvalidInput(
+            "spec.training.heldOutPercent: expected images held out to measure with, found no positives or no negatives; raise heldOutPercent of training or "
+            "of positives, or selection.count"
+        )
+    own_steps = stages.total_steps(step.round, training) - (before.total_steps if before else 0)
+    patched = config.patch_steps(config.patch_data(config.prepare(training, access), data), own_steps)
+    parts = _deciding(training, patched, chosen)
+    return Task(
+        number=step.round,
+        arm=step.arm,
+        training=training,
+        records=records,
+        positives=positives,
+        before=before,
+        chosen=chosen,
+        config=patched,
+        inputs=digest(
+            parts, chosen.hard, records.inputs, positives.inputs, mining.inputs if mining else "", before.inputs if before else ""
+        ),
+        max_failed_percent=dataset.spec.download.max_failed_percent,
+    )
+
+
+def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining | None, Round | None]:
+    """The mining and the round that a round goes on from. The arms share round 1, so that they differ in nothing but what was added after it."""
+    if step.round == 1 or step.arm == names.NO_NEGATIVES:
+        return None, None
+    own = step.round > stages.first_round(step.arm, training)
+    marker = names.round_marker(step.round - 1, step.arm if own else names.MINED)
+    return decode(store.read(names.mining_marker(step.round - 1)), Mining), decode(store.read(marker), Round)
+
+
+def _deciding(training: Training, patched: Any, chosen: inputs.Inputs) -> list[Any]:
+    """What of the spec decides the result. Left out are where files lie, how many pods train, and how often is saved."""
+    classes = tuple(str(index) for index in range(families.model(patched).num_classes))
+    portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))
+    negatives = training.negative_percent if chosen.negatives else 0
+    mixed = ["mixedPrecision"] if training.mixed_precision else []
+    return [config.render(portable).decode(), training.seed, negatives, training.recall_percent, training.fine_tune_checkpoint, *mixed]
