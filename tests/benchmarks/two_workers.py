@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from tests.local.training_data import make_revision, manifest
+from tests.local.training_data import make_revision, manifest, step
 
 from negset_api import names
 from negset_api.values import Round, decode
@@ -31,7 +31,8 @@ WORKERS = 2
 def work(url, steps):
     from negset_jobs.training.stage import train_round
 
-    value = train_round(Store(url), manifest(steps=steps, workers=WORKERS), 1, Access(), Silent())
+    dataset = manifest(steps=steps, workers=WORKERS)
+    value = train_round(Store(url), dataset, step(dataset, 1), Access(), Silent())
     print(value.losses[-1].total, flush=True)
 
 

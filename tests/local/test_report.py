@@ -51,7 +51,8 @@ def run(made, tmp_path):
 
 def stored_ids(run, subset):
     """The stored images of a subset by id, from the records themselves."""
-    from negset_jobs.mining.scoring import as_picture
+    from tests.reading import as_picture
+
     from negset_jobs.records.framing import read_records
 
     records = decode(run.store.read(names.RECORDS), Records)

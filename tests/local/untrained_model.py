@@ -8,11 +8,12 @@ import sys
 import msgspec
 import numpy as np
 from tests.local.training_data import manifest
+from tests.reading import as_picture
 
 from negset_api import names
 from negset_api.values import Measurement, Records, Round, decode, encode
 from negset_jobs.access import Access
-from negset_jobs.mining.scoring import as_picture, load_model
+from negset_jobs.mining.scoring import load_model
 from negset_jobs.records.framing import read_records
 from negset_jobs.store import Store
 

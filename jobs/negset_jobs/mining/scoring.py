@@ -10,7 +10,6 @@ from typing import Final, Protocol
 import msgspec
 
 from negset_api.values import Round, ScoredImage, Value
-from negset_jobs.records.example import decode_example
 from negset_jobs.records.readable import image_id, read_images, warn
 from negset_jobs.store import Store
 
@@ -67,12 +66,6 @@ def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scorin
 
         # Detections below the threshold matter only as a picture's best one.
         return Scorer(store.read(trained.config), prefix, classes=classes, floor=min(FLOOR, trained.measurement.threshold))
-
-
-def as_picture(payload: bytes) -> tuple[str, bytes]:
-    """A record's id and encoded picture."""
-    features = decode_example(payload)
-    return features["image/source_id"][0].decode(), features["image/encoded"][0]
 
 
 def trim(image: ScoredImage, threshold: float) -> ScoredImage:

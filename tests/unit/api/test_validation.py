@@ -105,7 +105,7 @@ WRONG = {
     ),
     "an unknown preset": (
         with_field(TRAINED, "spec.training.pipelineConfig.preset", "yolo"),
-        'spec.training.pipelineConfig.preset: Unsupported value: "yolo": supported values: "faster-rcnn-resnet50-640"',
+        'spec.training.pipelineConfig.preset: Unsupported value: "yolo": supported values: "centernet-resnet50-v1-fpn-512"',
     ),
     "no steps": (with_field(TRAINED, "spec.training.steps", ...), "spec.training.steps: Required value"),
     "blanks that would carry no loss": (

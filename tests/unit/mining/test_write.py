@@ -3,10 +3,11 @@
 import io
 
 import pytest
+from tests.reading import as_picture
 
 from negset_api.values import Detection, ScoredImage
 from negset_jobs.mining.decide import Rules, decide
-from negset_jobs.mining.scoring import as_picture, trim
+from negset_jobs.mining.scoring import trim
 from negset_jobs.mining.stage import by_shard
 from negset_jobs.mining.tables import score_table
 from negset_jobs.mining.write import MOST_FILES, ids_in, write_added, write_without

@@ -1,0 +1,11 @@
+"""Records read back, for tests."""
+
+from __future__ import annotations
+
+from negset_jobs.records.example import decode_example
+
+
+def as_picture(payload: bytes) -> tuple[str, bytes]:
+    """A record's id and encoded image."""
+    features = decode_example(payload)
+    return features["image/source_id"][0].decode(), features["image/encoded"][0]
