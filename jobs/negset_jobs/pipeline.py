@@ -102,8 +102,9 @@ def check_with_api(run: Run) -> None:
     if needs_api_check(run):
         from negset_jobs.training.check import check
 
-        assert run.dataset.spec.training is not None
-        check(run.dataset.spec.training, run.access)
+        spec = run.dataset.spec
+        assert spec.training is not None
+        check(spec.training, run.access, (spec.positives and spec.positives.classes) or spec.exclude_classes)
 
 
 def data_missing(run: Run) -> bool:

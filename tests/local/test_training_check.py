@@ -1,4 +1,6 @@
-"""The check before the first download agrees with the Object Detection API's own builders, and finds what trains and teaches nothing."""
+"""The check before the first download agrees with the Object Detection API's own builders, and
+finds what trains and teaches nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from negset_jobs.training import extractors, families
 
 pytestmark = pytest.mark.tensorflow
 
+CLASSES = ("disc", "ring")
 TINY = "ssd-mobilenet-v2-tiny-96"
 
 
@@ -34,14 +37,16 @@ def verdict(path):
     from negset_jobs.training.check import check
 
     try:
-        check(Training(steps=10, pipeline_config=PipelineConfig(url=str(path))), Access())
+        check(Training(steps=10, pipeline_config=PipelineConfig(url=str(path))), Access(), CLASSES)
     except InvalidInput as error:
         return str(error)
     return ""
 
 
 def verdict_of_the_api(path):
-    """What the API says when all that it makes of a configuration before the first step is made: nothing, or its words."""
+    """What the API says when all that it makes of a configuration before the first step is made:
+    nothing, or its words.
+    """
     from negset_jobs.training import compat  # noqa: F401  isort: skip
     import tensorflow as tf
     from object_detection.builders import optimizer_builder, preprocessor_builder
@@ -145,8 +150,8 @@ def test_that_negatives_teach_nothing_is_seen_in_the_loss_itself_without_any_rul
     from negset_jobs.training import check
 
     config = configs.parse(configured(tmp_path, extra).read_bytes(), "own")
-    config = configs.patch_data(config, configs.Data(classes=("object",), label_map="", train=(), held_out=()))
-    files = check._write_images(str(tmp_path))
+    config = configs.patch_data(config, configs.Data(classes=CLASSES, label_map="", train=(), held_out=()))
+    files = check._write_images(str(tmp_path), CLASSES)
     config.train_input_reader.label_map_path = str(tmp_path / "label_map.pbtxt")
     config.train_config.batch_size = 2
     config.train_config.optimizer.use_moving_average = False

@@ -220,7 +220,7 @@ def test_the_same_seed_feeds_the_same_pictures_and_every_file_is_read(files):
     assert fed(1, both) != fed(2, both)
     # 24 batches of 4 are one pass over 48 positives and 48 negatives.
     assert len(set(fed(1, both))) == 96
-    thirds = Inputs(positives=positives, negatives=negatives[:1], hard=negatives[1:])
+    thirds = Inputs(positives=positives, negatives=negatives[:1], hard=negatives[1:], hard_percent=50)
     assert len(set(fed(1, thirds))) == 96, "half of the negatives are the hard ones, here a file of each"
 
 

@@ -1,4 +1,6 @@
-"""A training starts from what people have: what is in a checkpoint is told by looking at it, and its weights arrive in the model."""
+"""A training starts from what people have: what is in a checkpoint is told by looking at it, and
+its weights arrive in the model.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def built(config, seed):
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory):
-    """A model of one class and its checkpoint, as the API's loop writes them: with a step and a training step inside the model that it tracks by mistake."""
+    """A model of one class and its checkpoint, as the API's loop writes them: with a step and a
+    training step inside the model that it tracks by mistake.
+    """
     from negset_jobs.training import compat  # noqa: F401  isort: skip
     import tensorflow as tf
 
@@ -55,7 +59,9 @@ def detector(tmp_path_factory):
 
 
 def started(url, config, tmp_path, seed=2):
-    """A model of another seed, started from the checkpoint at `url`, and what the configuration says was taken."""
+    """A model of another seed, started from the checkpoint at `url`, and what the configuration
+    says was taken.
+    """
     from negset_jobs.training import warm_start
 
     running = warm_start.prepare(config, training(url), Access(), str(tmp_path / "fetched"))
@@ -65,7 +71,9 @@ def started(url, config, tmp_path, seed=2):
 
 
 def same(first, second, part):
-    """Whether the weights of a part (`_feature_extractor`, `_box_predictor`) are equal in two models: all, or none of them."""
+    """Whether the weights of a part (`_feature_extractor`, `_box_predictor`) are equal in two
+    models: all, or none of them.
+    """
     import numpy as np
 
     # A bias and a scale are zeros and ones at first, in every model.

@@ -1,17 +1,19 @@
-"""Tries a configuration with the Object Detection API itself, before anything is downloaded: the model is built, fed, and asked for its loss.
+"""Tries a configuration with the Object Detection API itself, before anything is downloaded: the
+model is built, fed, and asked for its loss.
 
-The images are made up: one with an object and one without. What counts is that the API takes the configuration, and that an image without objects carries a loss.
+The images are made up: one with an object and one without. What counts is that the API takes the
+configuration, and that an image without objects carries a loss.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
 import io
 import logging
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from typing import Any, Final
 
 from negset_jobs.training import compat  # noqa: F401  isort: skip
@@ -34,7 +36,6 @@ from negset_jobs.training.inputs import Inputs
 log = logging.getLogger(__name__)
 
 _FIELD: Final = "spec.training.pipelineConfig"
-_CLASS: Final = "object"
 _SIDE: Final = (
     256  # the shorter side that is tried first: a large model takes minutes at its own size, and the feature pyramids take no less
 )
@@ -42,25 +43,26 @@ _STRIDE: Final = 128  # of the coarsest map of the feature pyramids
 _BATCH: Final = 2
 
 
-_refusals = functools.partial(failures.refusals, kinds=(Exception,))
+def check(training: Training, access: Access, classes: Sequence[str]) -> None:
+    """Raises `InvalidInput` where the Object Detection API refuses the configuration, an image
+    without objects has no loss in it, or the checkpoint to start from does not fit.
 
-
-def check(training: Training, access: Access) -> None:
-    """Raises `InvalidInput` where the Object Detection API refuses the configuration, an image without objects has no loss in it, or the checkpoint to start from does not fit."""
+    `classes` are those that will be trained, as far as that is known before there are data.
+    """
     prepared = configs.prepare(training, access)
-    wanted = configs.patch_data(prepared, configs.Data(classes=(_CLASS,), label_map="", train=(), held_out=()))
+    wanted = configs.patch_data(prepared, configs.Data(classes=tuple(classes), label_map="", train=(), held_out=()))
     with tempfile.TemporaryDirectory(prefix="negset-") as scratch:
         running = warm_start.prepare(wanted, training, access, os.path.join(scratch, "fine-tune"))
-        files = _write_images(scratch)
+        files = _write_images(scratch, classes)
         running.train_input_reader.label_map_path = os.path.join(scratch, "label_map.pbtxt")
         running.train_config.batch_size = _BATCH
-        with _refusals(what="train_config.optimizer"):
+        with failures.trial("train_config.optimizer"):
             optimizer_builder.build(running.train_config.optimizer, global_step=tf.Variable(0, dtype=tf.int64))
         smaller = shrunk(running)
         if smaller is None:
             _try(running, files)
             return
-        with _refusals(what="model"):
+        with failures.trial("model"):
             models.build(running, training=True)  # which shows the model one image of the size that the configuration has
         try:
             _try(smaller, files)
@@ -71,7 +73,9 @@ def check(training: Training, access: Access) -> None:
 
 
 def shrunk(config: Any) -> Any:
-    """A copy with smaller images, in proportion; None where they are small already, or of no given size."""
+    """A copy with smaller images, in proportion; None where they are small already, or of no given
+    size.
+    """
     smaller = copy.deepcopy(config)
     resizer = families.image_resizer(smaller)
     kind = resizer.WhichOneof("image_resizer_oneof")
@@ -89,13 +93,13 @@ def shrunk(config: Any) -> Any:
 
 def _try(config: Any, files: Inputs) -> None:
     tf.keras.utils.set_random_seed(0)
-    with _refusals(what="model"):
+    with failures.trial("model"):
         model = models.build(config, training=True)
     if config.train_config.fine_tune_checkpoint:
         warm_start.restore(model, config.train_config)
-    with _refusals(what="train_config.data_augmentation_options or train_input_reader"):
+    with failures.trial("train_config.data_augmentation_options or train_input_reader"):
         features, labels = next(iter(feeding.batches(config, model, files, negative_percent=50, seed=0)))
-    with _refusals(what="model"):
+    with failures.trial("model"):
         _require_finite(_losses(config, model, features, labels))
         blank = _losses(config, model, *_without_objects(features, labels))
     _require_finite(blank)
@@ -103,7 +107,10 @@ def _try(config: Any, files: Inputs) -> None:
 
 
 def _losses(config: Any, model: Any, features: Any, labels: Any) -> dict[str, float]:
-    """The losses of a batch, without regularisation. The detections are made as well, since a wrong suppression shows only then."""
+    """The losses of a batch, without regularisation.
+
+    The detections are made as well, since a wrong suppression shows only then.
+    """
     losses, predictions = models.losses(model, config.train_config, features, labels)
     model.postprocess(predictions, features["true_image_shape"])
     return {name: float(value) for name, value in losses.items()}
@@ -132,11 +139,11 @@ def _require_loss(blank: dict[str, float]) -> None:
         )
 
 
-def _write_images(folder: str) -> Inputs:
+def _write_images(folder: str, classes: Sequence[str]) -> Inputs:
     """A file of positives, a file of negatives and the label map. Returns the files."""
     with open(os.path.join(folder, "label_map.pbtxt"), "wb") as stream:
-        stream.write(write_label_map([_CLASS]))
-    kinds = {"positives": [Box(ymin=0.25, xmin=0.25, ymax=0.75, xmax=0.75, class_name=_CLASS)], "negatives": []}
+        stream.write(write_label_map(list(classes)))
+    kinds = {"positives": [Box(ymin=0.25, xmin=0.25, ymax=0.75, xmax=0.75, class_name=classes[0])], "negatives": []}
     for seed, (kind, boxes) in enumerate(kinds.items()):
         with open(os.path.join(folder, f"{kind}.tfrecord"), "wb") as stream:
             write_record(stream, _example(kind, boxes, seed))
@@ -156,5 +163,5 @@ def _example(name: str, boxes: list[Box], seed: int) -> bytes:
         height=_SIDE,
         width=_SIDE,
         boxes=boxes,
-        label_ids={_CLASS: 1},
+        label_ids={box.class_name: 1 for box in boxes},
     )

@@ -1,4 +1,6 @@
-"""The feature extractors that the Object Detection API has for TensorFlow 2, by family (object_detection/builders/model_builder.py; a test compares). Pure."""
+"""The feature extractors that the Object Detection API has for TensorFlow 2, by family
+(object_detection/builders/model_builder.py; a test compares). Pure.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ _NEAR: Final = 3
 
 
 def problem(family: str, name: str, sections: frozenset[str]) -> str:
-    """What is wrong with an extractor's type and the pyramid `sections` (fpn, bifpn) that are set beside it; empty where nothing is."""
+    """What is wrong with an extractor's type and the pyramid `sections` (fpn, bifpn) that are set
+    beside it; empty where nothing is.
+    """
     known = KNOWN[family]
     if not name:
         return f"feature_extractor.type is missing; expected one of {', '.join(known)}"
@@ -65,6 +69,7 @@ def problem(family: str, name: str, sections: frozenset[str]) -> str:
         )
     for section, mark in _PYRAMID.items():
         if section in sections and mark not in name:
-            # The API passes the section on to a class that does not take it, which ends in a TypeError.
+            # The API passes the section on to a class that does not take it, which ends in a
+            # TypeError.
             return f"feature_extractor.{section} is not for {name}; remove it, or use an extractor with {mark.strip('_')} in its name"
     return ""

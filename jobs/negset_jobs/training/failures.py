@@ -18,8 +18,8 @@ from negset_api.errors import InvalidInput, NegsetError, WorkFailed
 _LONGEST: Final = 400  # characters of another's words in a message
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CONFIG: Final = "spec.training.pipelineConfig"
-REFUSALS: Final = (ValueError, TypeError, NotImplementedError, ArithmeticError, KeyError, OSError)
-"""What the API's refusals are where other code runs as well; where nothing but the API is tried, any exception is one."""
+_LIMITS: Final = frozenset({"OSError", "MemoryError", "ResourceExhaustedError"})
+"""What is the machine's fault and not the configuration's, wherever it is raised."""
 
 # The task that is gone; a message also names the one that tells of it.
 _TASK: Final = re.compile(r"(?:remote target|reported from|Task|connect to) /job:worker/(?:replica:\d+/)?task:(\d+)")
@@ -152,20 +152,39 @@ def translated() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def refusals(*, what: str = "", kinds: tuple[type[Exception], ...] = REFUSALS) -> Iterator[None]:
+def refusals() -> Iterator[None]:
     """As `translated`, for a block that builds or traces what the configuration asks for.
 
-    The API refuses a configuration with whatever exception is at hand; those of `kinds` are told as
-    its refusal. `what` names the part of the configuration that the block looks at.
+    The API refuses a configuration with whatever exception is at hand.
     """
     try:
         with translated():
             yield
     except NegsetError:
         raise
-    except kinds as error:
-        place = f"{what}: " if what else ""
-        raise InvalidInput(f"{_CONFIG}: {place}the Object Detection API refuses it: {reason_of(error)}") from error
+    except (ValueError, TypeError, NotImplementedError, ArithmeticError, KeyError, OSError) as error:
+        raise _refused(error) from error
+
+
+@contextlib.contextmanager
+def trial(what: str) -> Iterator[None]:
+    """As `refusals`, for a block that tries the part `what` of a configuration on made-up data.
+
+    Whatever is raised there, short of the machine's own limits, the configuration is to blame.
+    """
+    try:
+        yield
+    except NegsetError:
+        raise
+    except Exception as error:
+        told = translate(error)
+        if told is not None and (isinstance(told, InvalidInput) or _kinds(error) & _LIMITS):
+            raise told from error
+        raise _refused(error, f"{what}: ") from error
+
+
+def _refused(error: Exception, place: str = "") -> InvalidInput:
+    return InvalidInput(f"{_CONFIG}: {place}the Object Detection API refuses it: {reason_of(error)}")
 
 
 def _full_disk(error: BaseException) -> str:

@@ -1,4 +1,6 @@
-"""What differs between the kinds of models that negset trains: where each keeps its image resizer, its post-processing, its losses. Pure."""
+"""What differs between the kinds of models that negset trains: where each keeps its image resizer,
+its post-processing, its losses. Pure.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,10 @@ CENTER_NET: Final = "center_net"
 FAMILIES: Final = (SSD, FASTER_RCNN, CENTER_NET)
 
 CLASSIFICATION_LOSSES: Final = ("classification_loss", "objectness_loss", "object_center")
-"""How the names of the losses end that say what an image shows. Faster R-CNN has one for each stage."""
+"""How the names of the losses end that say what an image shows.
+
+Faster R-CNN has one for each stage.
+"""
 
 LOCALIZATION_LOSSES: Final = ("localization_loss", "box/scale", "box/offset")
 """How the names of the losses end that say where it is."""
@@ -20,7 +25,9 @@ MOST_DETECTIONS: Final = 100
 
 
 def family(config: Any) -> str:
-    """The name of the meta-architecture, as model.proto has it; empty where the configuration has none."""
+    """The name of the meta-architecture, as model.proto has it; empty where the configuration has
+    none.
+    """
     return config.model.WhichOneof("model") or ""
 
 
@@ -34,7 +41,10 @@ def image_resizer(config: Any) -> Any:
 
 
 def suppressions(config: Any) -> tuple[tuple[str, Any], ...]:
-    """Every BatchNonMaxSuppression that detections pass, with the name of its field. CenterNet needs none, and has one only where it is asked for."""
+    """Every BatchNonMaxSuppression that detections pass, with the name of its field.
+
+    CenterNet needs none, and has one only where it is asked for.
+    """
     kind, message = family(config), model(config)
     if kind == SSD:
         return (("post_processing", message.post_processing.batch_non_max_suppression),)
@@ -63,9 +73,11 @@ def batches_as_one(config: Any) -> bool:
 
 
 def scoring_batch(config: Any) -> int:
-    """How many images are scored at once: as many as have `_SCORED_PIXELS` in all, at the size that the model sees them.
+    """How many images are scored at once: as many as have `_SCORED_PIXELS` in all, at the size that
+    the model sees them.
 
-    A ResNet-50 with a feature pyramid holds some 100 MB for an image of 640 pixels a side; 32 of them fit into no worker of 4 GiB.
+    A ResNet-50 with a feature pyramid holds some 100 MB for an image of 640 pixels a side; 32 of
+    them fit into no worker of 4 GiB.
     """
     if not batches_as_one(config):
         return 1
@@ -82,8 +94,11 @@ _SCORED_PIXELS: Final = 32 * 320 * 320
 
 
 def make_room(config: Any, boxes: int) -> None:
-    """Raises in place what limits the objects of an image to at least `boxes`: those fed to the model, and those that it may detect."""
-    # inputs.py, train_input: this limit cuts boxes off, and what is cut off is taught as background. The one in train_config does nothing in TensorFlow 2.
+    """Raises in place what limits the objects of an image to at least `boxes`: those fed to the
+    model, and those that it may detect.
+    """
+    # inputs.py, train_input: this limit cuts boxes off, and what is cut off is taught as
+    # background. The one in train_config does nothing in TensorFlow 2.
     config.train_input_reader.max_number_of_boxes = max(config.train_input_reader.max_number_of_boxes, boxes)
     kind, message = family(config), model(config)
     for _, suppression in suppressions(config):

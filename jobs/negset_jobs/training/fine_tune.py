@@ -1,6 +1,8 @@
-"""The checkpoint to start from, as people have it: a prefix, a folder, an `.index` file or a `.tar.gz` archive, at any URL. Imports no TensorFlow.
+"""The checkpoint to start from, as people have it: a prefix, a folder, an `.index` file or a
+`.tar.gz` archive, at any URL. Imports no TensorFlow.
 
-A checkpoint `ckpt-7` is a file `ckpt-7.index` and one or more `ckpt-7.data-00000-of-00001` (https://www.tensorflow.org/guide/checkpoint). What is in it, `warm_start` tells.
+A checkpoint `ckpt-7` is a file `ckpt-7.index` and one or more `ckpt-7.data-00000-of-00001`
+(https://www.tensorflow.org/guide/checkpoint). What is in it, `warm_start` tells.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import os
 import re
 import shutil
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -21,24 +23,23 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import Training
 from negset_jobs.access import Access, links
 from negset_jobs.store import MissingInput, list_input, open_input
+from negset_jobs.training import bundle
 
 _CONFIG: Final = "spec.training.pipelineConfig"
 _FIELD: Final = "spec.training.fineTuneCheckpoint"
 _PLACEHOLDER: Final = "PATH_TO_BE_CONFIGURED"
-_INDEX: Final = ".index"
-_STATE: Final = "checkpoint"  # the file in which TensorFlow notes the newest checkpoint of a folder, and the folder of a downloaded model that holds its checkpoint
 _SAVED_VARIABLES: Final = "variables"
 _ARCHIVES: Final = (".tar.gz", ".tgz", ".tar")
 _SHARD: Final = re.compile(r"\.data-\d{5}-of-\d{5}$")
 _MEMBER: Final = re.compile(r"[\w.+-]+(\.index|\.data-\d{5}-of-\d{5})|checkpoint")
-_NUMBER: Final = re.compile(r"-(\d+)$")
 _MOST_BYTES: Final = 8 << 30  # of an archive, unpacked; the largest of the model zoo has less than 2
-_MOST_SHARDS: Final = 1000
 _EXPECTED: Final = "expected a checkpoint of TensorFlow 2 (its prefix, its folder, its .index file or a .tar.gz of it)"
 
 
 class Location(msgspec.Struct, frozen=True):
-    """Where a checkpoint lies: the URL of its prefix and how many data files it has, or the URL of an archive."""
+    """Where a checkpoint lies: the URL of its prefix and how many data files it has, or the URL of
+    an archive.
+    """
 
     url: str
     shards: int = 0
@@ -47,11 +48,14 @@ class Location(msgspec.Struct, frozen=True):
     @property
     def files(self) -> list[str]:
         """The URLs of the checkpoint's files."""
-        return [_with(self.url, suffix) for suffix in (_INDEX, *_shard_suffixes(self.shards))]
+        return [_with(self.url, suffix) for suffix in (bundle.INDEX, *bundle.suffixes(self.shards))]
 
 
 def origin(config: Any, training: Training) -> tuple[str, str]:
-    """The URL to start from and the field that names it; empty where there is none. The spec's goes before the configuration's. Raises `InvalidInput` for a placeholder."""
+    """The URL to start from and the field that names it; empty where there is none.
+
+    The spec's goes before the configuration's. Raises `InvalidInput` for a placeholder.
+    """
     if training.fine_tune_checkpoint:
         return training.fine_tune_checkpoint, _FIELD
     own = config.train_config.fine_tune_checkpoint
@@ -64,7 +68,9 @@ def origin(config: Any, training: Training) -> tuple[str, str]:
 
 
 def check(config: Any, training: Training, access: Access) -> None:
-    """Raises `InvalidInput` where there is a checkpoint to start from and it is not there, or not whole as far as its files tell."""
+    """Raises `InvalidInput` where there is a checkpoint to start from and it is not there, or not
+    whole as far as its files tell.
+    """
     url, field = origin(config, training)
     if not url:
         return
@@ -80,12 +86,15 @@ def check(config: Any, training: Training, access: Access) -> None:
 
 
 def find(url: str, access: Access, field: str) -> Location:
-    """The checkpoint that a URL means. Raises `InvalidInput`, naming `field`, where it means none."""
+    """The checkpoint that a URL means.
+
+    Raises `InvalidInput`, naming `field`, where it means none.
+    """
     path = url.partition("?")[0]
     if path.endswith(_ARCHIVES):
         return Location(url, archive=True)
-    if path.endswith(_INDEX):
-        return _at_prefix(url.removesuffix(_INDEX), access, field)
+    if path.endswith(bundle.INDEX):
+        return _at_prefix(url.removesuffix(bundle.INDEX), access, field)
     if _SHARD.search(path):
         return _at_prefix(_SHARD.sub("", url), access, field)
     try:
@@ -95,7 +104,10 @@ def find(url: str, access: Access, field: str) -> Location:
 
 
 def fetch(location: Location, access: Access, field: str, folder: str) -> str:
-    """Brings the checkpoint's files into the local `folder`. Returns the local prefix. Raises `InvalidInput`, naming `field`."""
+    """Brings the checkpoint's files into the local `folder`.
+
+    Returns the local prefix. Raises `InvalidInput`, naming `field`.
+    """
     os.makedirs(folder, exist_ok=True)
     if location.archive:
         return _unpack(location.url, access, field, folder)
@@ -107,7 +119,9 @@ def fetch(location: Location, access: Access, field: str, folder: str) -> str:
 
 
 def patch(config: Any, prefix: str, kind: str) -> Any:
-    """A copy that starts from the checkpoint at the local `prefix`, of which `kind` says what is taken; from none where that is empty."""
+    """A copy that starts from the checkpoint at the local `prefix`, of which `kind` says what is
+    taken; from none where that is empty.
+    """
     patched = copy.deepcopy(config)
     train = patched.train_config
     train.fine_tune_checkpoint, train.fine_tune_checkpoint_type = prefix, kind
@@ -115,55 +129,27 @@ def patch(config: Any, prefix: str, kind: str) -> Any:
     return patched
 
 
-def newest(names: Iterable[str], state: str = "") -> str:
-    """Of the names of a folder's files, the prefix of its newest checkpoint; empty where it holds none. `state` is the text of TensorFlow's own note of it."""
-    prefixes = {name.removesuffix(_INDEX) for name in names if name.endswith(_INDEX)}
-    noted = re.search(r'^model_checkpoint_path: "(?:[^"]*/)?([^"/]+)"', state)
-    if noted and noted[1] in prefixes:
-        return noted[1]
-    return max(prefixes, key=lambda prefix: (int(number[1]) if (number := _NUMBER.search(prefix)) else -1, prefix), default="")
-
-
-def shards(index: bytes) -> int:
-    """How many data files a checkpoint has, by the start of its index. Raises `ValueError` where that is no index.
-
-    It is a sorted string table, whose first entry has an empty key and a BundleHeaderProto (tensorflow/core/protobuf/tensor_bundle.proto): no shared and no own bytes of the key, the
-    value's length, and its first field, the number of shards.
-    """
-    if index[:2] != b"\0\0" or len(index) < 5 or index[3] != 0x08:  # noqa: PLR2004 (the tag of field 1, a number)
-        raise ValueError
-    count = shift = 0
-    for byte in index[4:14]:
-        count |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:  # noqa: PLR2004 (the last byte of a varint)
-            break
-    if not 1 <= count <= _MOST_SHARDS:
-        raise ValueError
-    return count
-
-
 def _at_prefix(prefix: str, access: Access, field: str) -> Location:
-    index = _with(prefix, _INDEX)
+    index = _with(prefix, bundle.INDEX)
     with open_input(index, access, field) as stream:
         start = stream.read(16)
     try:
-        return Location(prefix, shards(start))
+        return Location(prefix, bundle.shards(start))
     except ValueError as error:
         raise InvalidInput(f"{field}: {_EXPECTED}, {index!r} is no index of one; upload the checkpoint again") from error
 
 
 def _in_folder(folder: str, access: Access, field: str) -> Location:
-    for place in (folder, f"{folder}/{_STATE}"):
+    for place in (folder, f"{folder}/{bundle.STATE}"):
         try:
             names = list_input(place, access, field)
         except MissingInput:
             continue
         state = ""
-        if _STATE in names and any(name.endswith(_INDEX) for name in names):
-            with open_input(f"{place}/{_STATE}", access, field) as stream:
+        if bundle.STATE in names and any(name.endswith(bundle.INDEX) for name in names):
+            with open_input(f"{place}/{bundle.STATE}", access, field) as stream:
                 state = stream.read(1 << 16).decode(errors="replace")
-        if prefix := newest(names, state):
+        if prefix := bundle.newest(names, state):
             return _at_prefix(f"{place}/{prefix}", access, field)
     raise MissingInput(f"{field}: {_EXPECTED}, found none at {folder!r}")
 
@@ -178,7 +164,9 @@ def _part_of(url: str, file: str, field: str) -> Iterator[None]:
 
 
 def _unpack(url: str, access: Access, field: str, folder: str) -> str:
-    """Unpacks the files of checkpoints, and nothing else, each folder of the archive into one of its own. Returns the local prefix of the newest."""
+    """Unpacks the files of checkpoints, and nothing else, each folder of the archive into one of
+    its own. Returns the local prefix of the newest.
+    """
     folders: dict[str, str] = {}
     with _archive(url, access, field) as archive:
         left = _MOST_BYTES
@@ -187,10 +175,12 @@ def _unpack(url: str, access: Access, field: str, folder: str) -> str:
             left -= max(0, member.size)
             if left < 0:
                 raise InvalidInput(f"{field}: expected an archive of at most {_MOST_BYTES >> 30} GiB, {url!r} unpacks to more")
-            # The folder of variables in a SavedModel looks like a checkpoint, but its names are not those of the model.
+            # The folder of variables in a SavedModel looks like a checkpoint, but its names are not
+            # those of the model.
             if not member.isfile() or not _MEMBER.fullmatch(name) or os.path.basename(directory) == _SAVED_VARIABLES:
                 continue
-            # The name in the archive decides nothing about where the file is written, besides its last part.
+            # The name in the archive decides nothing about where the file is written, besides its
+            # last part.
             target = folders.setdefault(directory, os.path.join(folder, str(len(folders))))
             os.makedirs(target, exist_ok=True)
             content = archive.extractfile(member)
@@ -204,22 +194,25 @@ def _unpack(url: str, access: Access, field: str, folder: str) -> str:
 
 
 def _whole(place: str, url: str, field: str) -> str:
-    """The prefix of the newest checkpoint of a local folder, if there is one. Raises `InvalidInput` where it lacks a file."""
+    """The prefix of the newest checkpoint of a local folder, if there is one.
+
+    Raises `InvalidInput` where it lacks a file.
+    """
     names = os.listdir(place)
     state = ""
-    if _STATE in names:
-        with open(os.path.join(place, _STATE), encoding="utf-8", errors="replace") as stream:
+    if bundle.STATE in names:
+        with open(os.path.join(place, bundle.STATE), encoding="utf-8", errors="replace") as stream:
             state = stream.read(1 << 16)
-    found = newest(names, state)
+    found = bundle.newest(names, state)
     if not found:
         return ""
     prefix = os.path.join(place, found)
-    with open(f"{prefix}{_INDEX}", "rb") as index:
+    with open(f"{prefix}{bundle.INDEX}", "rb") as index:
         start = index.read(16)
     try:
-        missing = [suffix for suffix in _shard_suffixes(shards(start)) if not os.path.exists(prefix + suffix)]
+        missing = [suffix for suffix in bundle.suffixes(bundle.shards(start)) if not os.path.exists(prefix + suffix)]
     except ValueError as error:
-        raise InvalidInput(f"{field}: {_EXPECTED}, {found}{_INDEX} in {url!r} is no index of one; make the archive again") from error
+        raise InvalidInput(f"{field}: {_EXPECTED}, {found}{bundle.INDEX} in {url!r} is no index of one; make the archive again") from error
     if missing:
         raise InvalidInput(f"{field}: the checkpoint in {url!r} is not whole, {found}{missing[0]} is not in it; make the archive again")
     return prefix
@@ -234,10 +227,6 @@ def _archive(url: str, access: Access, field: str) -> Iterator[tarfile.TarFile]:
                 yield archive
         except tarfile.TarError as error:
             raise InvalidInput(f"{field}: expected a whole .tar.gz archive, {url!r} is none or is cut short; upload it again") from error
-
-
-def _shard_suffixes(count: int) -> Iterator[str]:
-    return (f".data-{index:05d}-of-{count:05d}" for index in range(count))
 
 
 def _with(url: str, suffix: str) -> str:

@@ -1,4 +1,6 @@
-"""Refuses a pipeline.config that cannot work with negatives, and says why. Pure: looks at the parsed message only, so it takes no time and needs no TensorFlow.
+"""Refuses a pipeline.config that cannot work with negatives, and says why.
+
+Pure: looks at the parsed message only, so it takes no time and needs no TensorFlow.
 
 What only the Object Detection API's own builders can tell is found by `check.py`.
 """
@@ -15,7 +17,9 @@ from negset_api.spec import Training
 from negset_jobs.training import extractors, families, measurable, silent
 
 Focus = Literal["miner", "focal loss", "sampler", "none"]
-"""What makes the loss dwell on hard negatives: the hard example miner, a focal loss, Faster R-CNN's balanced samplers, or nothing."""
+"""What makes the loss dwell on hard negatives: the hard example miner, a focal loss, Faster R-CNN's
+balanced samplers, or nothing.
+"""
 
 _CONFIG: Final = "spec.training.pipelineConfig"
 _MODE: Final = "spec.training.hardNegativeMining.mode"
@@ -43,7 +47,10 @@ _NOT_IN_RECORDS: Final = (
 
 
 def focus(config: Any, mode: str) -> Focus:
-    """What the mode means for this model. Raises `InvalidInput` where the mode cannot work with it."""
+    """What the mode means for this model.
+
+    Raises `InvalidInput` where the mode cannot work with it.
+    """
     family = families.family(config)
     if family == families.FASTER_RCNN:
         return _focus_of_faster_rcnn(mode)
@@ -95,7 +102,10 @@ def classification_loss(config: Any) -> str:
 
 
 def check_model(config: Any) -> None:
-    """Refuses models and tasks that negset does not train, and what the API does not know. Raises `InvalidInput`."""
+    """Refuses models and tasks that negset does not train, and what the API does not know.
+
+    Raises `InvalidInput`.
+    """
     family = families.family(config)
     if family not in families.FAMILIES:
         raise InvalidInput(f"{_CONFIG}: expected a model of the kind {', '.join(families.FAMILIES)}, got {family or 'none'}")
@@ -106,13 +116,18 @@ def check_model(config: Any) -> None:
 
 
 def check_losses(config: Any, training: Training) -> None:
-    """Refuses, in the patched configuration, every loss to which an image without objects contributes nothing. Raises `InvalidInput`."""
+    """Refuses, in the patched configuration, every loss to which an image without objects
+    contributes nothing. Raises `InvalidInput`.
+    """
     focus(config, training.hard_negative_mining.mode)
     _refuse(silent.losses(config))
 
 
 def check_batches(config: Any, training: Training) -> None:
-    """Refuses batches that the replicas cannot share, or in which there is no room for a positive. Raises `InvalidInput`."""
+    """Refuses batches that the replicas cannot share, or in which there is no room for a positive.
+
+    Raises `InvalidInput`.
+    """
     batch = config.train_config.batch_size
     replicas = training.workers * max(1, training.gpus_per_worker)
     if batch < 1 or batch % replicas:
@@ -120,8 +135,9 @@ def check_batches(config: Any, training: Training) -> None:
             f"spec.training.batchSize: expected a multiple of {replicas}, one share for each of {replicas} replicas (workers times GPUs), got {batch}"
         )
     each = batch // replicas
-    # SSD divides a batch's loss by its matched anchors, CenterNet by its objects, and both by 1 where there are none (object_detection/meta_architectures, `loss`):
-    # a batch of negatives alone weighs as much as dozens of others.
+    # SSD divides a batch's loss by its matched anchors, CenterNet by its objects, and both by 1
+    # where there are none (object_detection/meta_architectures, `loss`): a batch of negatives alone
+    # weighs as much as dozens of others.
     if families.family(config) != families.FASTER_RCNN and each * (100 - training.negative_percent) < 100:  # noqa: PLR2004
         room = -(-100 // (100 - training.negative_percent))
         raise InvalidInput(
@@ -137,7 +153,10 @@ def check_batches(config: Any, training: Training) -> None:
 
 
 def doubts(config: Any) -> Iterator[str]:
-    """What the configuration asks for and does not get, each in a sentence for the user. The training works without it."""
+    """What the configuration asks for and does not get, each in a sentence for the user.
+
+    The training works without it.
+    """
     train, reader = config.train_config, config.train_input_reader
     if train.optimizer.use_moving_average:  # its default
         yield "optimizer.use_moving_average is set to false: the weights that are measured and exported are those that are trained"

@@ -1,4 +1,6 @@
-"""What of a configuration would leave nothing to measure, or to mine: the limits and thresholds that detections pass. Pure."""
+"""What of a configuration would leave nothing to measure, or to mine: the limits and thresholds
+that detections pass. Pure.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The ways in which an image without objects contributes no loss, so that the training runs without complaint and the negatives teach nothing. Pure.
+"""The ways in which an image without objects contributes no loss, so that the training runs without
+complaint and the negatives teach nothing. Pure.
 
 The classes that the comments name are those of object_detection.
 """
@@ -36,7 +37,8 @@ def _focal(loss: Any) -> Iterator[str]:
     if loss.WhichOneof("classification_loss") != FOCAL:
         return
     focal = loss.weighted_sigmoid_focal
-    # core/losses.py, SigmoidFocalClassificationLoss: negatives are weighed with 1 - alpha, positives with alpha.
+    # core/losses.py, SigmoidFocalClassificationLoss: negatives are weighed with 1 - alpha,
+    # positives with alpha.
     if focal.HasField("alpha") and focal.alpha > _MOST_ALPHA:
         none = "no loss" if focal.alpha == 1 else f"a loss times {1 - focal.alpha:.3g}"
         yield f"{FOCAL}.alpha: {focal.alpha:.4g} gives negatives {none}; expected a number above 0 and at most {_MOST_ALPHA}, 0.25 is the usual one"
@@ -51,15 +53,16 @@ def _center_net(center_net: Any) -> Iterator[str]:
     if center.object_center_loss_weight <= 0:
         yield "object_center_loss_weight: 0 gives negatives a loss of zero; remove it"
     heatmap = center.classification_loss.penalty_reduced_logistic_focal_loss
-    # core/losses.py, PenaltyReducedLogisticFocalLoss: the loss of a negative pixel is the predicted probability to the power of alpha, times its logarithm.
+    # core/losses.py, PenaltyReducedLogisticFocalLoss: the loss of a negative pixel is the predicted
+    # probability to the power of alpha, times its logarithm.
     if not 0 <= heatmap.alpha <= _MOST_GAMMA:
         yield f"{HEATMAP}.alpha: expected 0 to {_MOST_GAMMA:g}, got {heatmap.alpha:.4g}; 2 is the usual one"
 
 
 def _faster_rcnn(faster_rcnn: Any) -> Iterator[str]:
     if faster_rcnn.HasField("hard_example_miner"):
-        # meta_architectures/faster_rcnn_meta_arch.py, _unpad_proposals_and_apply_hard_mining: returns from within the loop over the images, and fails outside eager
-        # execution.
+        # meta_architectures/faster_rcnn_meta_arch.py, _unpad_proposals_and_apply_hard_mining:
+        # returns from within the loop over the images, and fails outside eager execution.
         yield "hard_example_miner in faster_rcnn looks at the first image of a batch only, and fails in TensorFlow 2's graphs; remove it"
     for field in ("first_stage_objectness_loss_weight", "second_stage_classification_loss_weight"):
         if getattr(faster_rcnn, field) <= 0:
@@ -72,13 +75,16 @@ def _ssd(ssd: Any) -> Iterator[str]:
     if loss.HasField("hard_example_miner"):
         yield from _miner(loss.hard_example_miner, kind)
     if kind in ("weighted_softmax", "weighted_logits_softmax") and ssd.encode_background_as_zeros:
-        # The target of an unmatched anchor is then all zeros, with which a cross-entropy is 0 whatever is predicted (core/losses.py).
+        # The target of an unmatched anchor is then all zeros, with which a cross-entropy is 0
+        # whatever is predicted (core/losses.py).
         yield f"encode_background_as_zeros: true beside {kind} gives negatives a loss of zero; set it to false"
     if loss.HasField("random_example_sampler"):
-        # core/balanced_positive_negative_sampler.py: negatives are drawn in proportion to the positives of the same image.
+        # core/balanced_positive_negative_sampler.py: negatives are drawn in proportion to the
+        # positives of the same image.
         yield "random_example_sampler draws no negative anchor from an image without objects, which then has no loss; remove it"
     if loss.expected_loss_weights != losses_pb2.Loss.NONE and loss.min_num_negative_samples <= 0:
-        # utils/ops.py, expected_classification_loss_by_*: the weight of negatives is in proportion to the positives, at least min_num_negative_samples.
+        # utils/ops.py, expected_classification_loss_by_*: the weight of negatives is in proportion
+        # to the positives, at least min_num_negative_samples.
         yield "expected_loss_weights without min_num_negative_samples gives an image without objects no loss; set min_num_negative_samples"
     if ssd.negative_class_weight <= 0:
         yield "negative_class_weight: 0 gives negatives a loss of zero; remove it"
@@ -91,7 +97,8 @@ def _miner(miner: Any, kind: str | None) -> Iterator[str]:
         # builders/losses_builder.py, build.
         yield f"hard_example_miner beside {FOCAL} is refused by the Object Detection API; remove it"
     if miner.max_negatives_per_positive > 0 and miner.min_negatives_per_image <= 0:
-        # core/losses.py, HardExampleMiner: max(min_negatives_per_image, max_negatives_per_positive * positives) anchors are kept, which is none.
+        # core/losses.py, HardExampleMiner: max(min_negatives_per_image, max_negatives_per_positive
+        # * positives) anchors are kept, which is none.
         yield (
             "min_negatives_per_image: 0, its default, beside max_negatives_per_positive gives an image without objects exactly no loss; set it to at least 1, "
             "or use hardNegativeMining.mode Auto"

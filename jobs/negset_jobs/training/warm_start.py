@@ -1,7 +1,8 @@
 """What is in the checkpoint that a training starts from, and how its weights get into the model.
 
-The Object Detection API trusts `fine_tune_checkpoint_type`, and every configuration of its model zoo has "classification" there for the checkpoint of a detector. Here the
-checkpoint itself is looked at.
+The Object Detection API trusts `fine_tune_checkpoint_type`, and every configuration of its model
+zoo has "classification" there for the checkpoint of a detector. Here the checkpoint itself is
+looked at.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ _FIELDS: Final = "spec.training.fineTuneCheckpoint or train_config.fine_tune_che
 _OBJECTS: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 _EXTRACTOR: Final = "model/_feature_extractor"  # Faster R-CNN has two, which begin alike
-# Under which name the network of a classifier lies in its checkpoint: as the API wants it, as tf.train.Checkpoint(model=...), as Keras' own save_weights.
+# Under which name the network of a classifier lies in its checkpoint: as the API wants it, as
+# tf.train.Checkpoint(model=...), as Keras' own save_weights.
 _CLASSIFIERS: Final = {"feature_extractor/": "feature_extractor", "model/layer_with_weights-": "model", "layer_with_weights-": "root"}
 
 
 def prepare(config: Any, training: Training, access: Access, folder: str) -> Any:
-    """The configuration, starting from a local copy in `folder` of the checkpoint that the spec or the configuration names, of the type that it is; from none where none is named.
+    """The configuration, starting from a local copy in `folder` of the checkpoint that the spec or
+    the configuration names, of the type that it is; from none where none is named.
 
     Raises `InvalidInput`, naming the field, where it is missing, damaged or of no use.
     """
@@ -46,7 +49,10 @@ def prepare(config: Any, training: Training, access: Access, folder: str) -> Any
 
 
 def read_shapes(prefix: str, url: str, field: str) -> Shapes:
-    """The names and shapes of everything in a checkpoint. All of it is read, with its checksums, so that a damaged one is found now."""
+    """The names and shapes of everything in a checkpoint.
+
+    All of it is read, with its checksums, so that a damaged one is found now.
+    """
     try:
         reader = tf.train.load_checkpoint(prefix)
         shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
@@ -58,7 +64,10 @@ def read_shapes(prefix: str, url: str, field: str) -> Shapes:
 
 
 def content(shapes: Shapes, url: str, field: str) -> Content:
-    """What a checkpoint is of, by the names of what is in it. Raises `InvalidInput` where that is nothing to start from."""
+    """What a checkpoint is of, by the names of what is in it.
+
+    Raises `InvalidInput` where that is nothing to start from.
+    """
     if _OBJECTS not in shapes:
         raise InvalidInput(
             f"{field}: expected a checkpoint of TensorFlow 2, the one at {url!r} is of TensorFlow 1; take one of the TensorFlow 2 model zoo"
@@ -86,7 +95,10 @@ def restored_part(found: Content, asked: str) -> str:
 
 
 def restore(model: Any, train_config: Any) -> None:
-    """Loads the weights that `prepare` has put into the configuration into a built model. Raises `InvalidInput` where they are those of another model."""
+    """Loads the weights that `prepare` has put into the configuration into a built model.
+
+    Raises `InvalidInput` where they are those of another model.
+    """
     prefix, kind = train_config.fine_tune_checkpoint, train_config.fine_tune_checkpoint_type
     shapes: Shapes = {name: tuple(shape) for name, shape in tf.train.list_variables(prefix)}
     if kind == "classification":
@@ -105,7 +117,8 @@ def restore(model: Any, train_config: Any) -> None:
         kind = "detection"
     elif kind == "detection":
         log.info("the model's heads start anew, the rest is taken from the checkpoint; fine_tune_checkpoint_type: 'full' takes them too")
-    # What each part is, the model knows (object_detection/meta_architectures, restore_from_objects).
+    # What each part is, the model knows (object_detection/meta_architectures,
+    # restore_from_objects).
     _load(tf.train.Checkpoint(**model.restore_from_objects(fine_tune_checkpoint_type=kind)), prefix)
 
 
@@ -118,7 +131,8 @@ def _classifier(model: Any, shapes: Shapes) -> Any:
 
 def _load(checkpoint: Any, prefix: str) -> None:
     try:
-        # Not `restore`, which wants a counter of saves that checkpoints of `write` and of Keras do not have.
+        # Not `restore`, which wants a counter of saves that checkpoints of `write` and of Keras do
+        # not have.
         checkpoint.read(prefix).expect_partial().assert_existing_objects_matched()
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         raise InvalidInput(
@@ -127,7 +141,10 @@ def _load(checkpoint: Any, prefix: str) -> None:
 
 
 def _shapes_of(model: Any) -> Shapes:
-    """The names and shapes that the model's own checkpoint would have. Only writing one tells them."""
+    """The names and shapes that the model's own checkpoint would have.
+
+    Only writing one tells them.
+    """
     with tempfile.TemporaryDirectory(prefix="negset-") as folder:
         prefix = tf.train.Checkpoint(model=model).write(os.path.join(folder, "own"))
         return {name: tuple(shape) for name, shape in tf.train.list_variables(prefix)}
