@@ -377,7 +377,10 @@ class Training(Spec, frozen=True, kw_only=True):
     ] = 1000
     fine_tune_checkpoint: Annotated[
         Annotated[str, Meta(max_length=MAX_URL)] | None,
-        Meta(description="A checkpoint to start from: the URL of its prefix, as in fine_tune_checkpoint (…/checkpoint/ckpt-0)."),
+        Meta(
+            description="A checkpoint to start from: the URL of its prefix (…/checkpoint/ckpt-0), of its folder, of its .index file, or of a .tar.gz archive as the model zoo has them. "
+            "What kind of checkpoint it is, is read from the checkpoint. With another number of classes the heads of the model start anew."
+        ),
     ] = None
     gpus_per_worker: Annotated[int, Meta(ge=0, le=64, description="GPUs (nvidia.com/gpu) of each training pod; 0 trains on the CPU.")] = 0
     mixed_precision: Annotated[
