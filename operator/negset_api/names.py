@@ -157,9 +157,14 @@ def mining_marker(number: int) -> str:
     return f"{round_folder(number)}/mining.json"
 
 
+def mining_scored_shards(number: int) -> str:
+    """The folder of the shards that are scored so far, by which an interrupted mining goes on."""
+    return f"{round_folder(number)}/shard-scores"
+
+
 def mining_shard_scores(number: int, shard: str) -> str:
-    """The scores of the shard under the key `shard`, by which an interrupted mining goes on."""
-    return f"{round_folder(number)}/shard-scores/{shard.rpartition('/')[2]}.json"
+    """The scores of the shard under the key `shard`, while the mining is under way."""
+    return f"{mining_scored_shards(number)}/{shard.rpartition('/')[2]}.json"
 
 
 def mining_hard(number: int) -> str:

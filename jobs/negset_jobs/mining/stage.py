@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from collections.abc import Collection, Iterable, Sequence
@@ -84,7 +85,7 @@ def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Pr
     scored = _score(store, task, progress)
     found = _find(store, task, scored)
     value = _commit(store, _write(store, task, scored, found))
-    store.remove([key for shard in task.shards if store.exists(key := names.mining_shard_scores(number, shard))])
+    store.remove(store.keys(names.mining_scored_shards(number)))
     _log(value)
     return value
 
@@ -117,7 +118,7 @@ def _score(store: Store, task: _Task, progress: Progress) -> Scored:
 
     images = sum(task.records.images.get(split, 0) for split in (names.POOL, names.TRAIN))
     progress.start(f"Scoring negatives, round {task.number}", images, "images")
-    found: Scored = {shard: kept for shard in task.shards if (kept := _kept(store, task, shard)) is not None}
+    found = _kept(store, task)
     progress.advance(sum(map(len, found.values())))
     missing = [shard for shard in task.shards if shard not in found]
     if missing:
@@ -132,13 +133,17 @@ def _score(store: Store, task: _Task, progress: Progress) -> Scored:
     return {shard: found[shard] for shard in task.shards}
 
 
-def _kept(store: Store, task: _Task, shard: str) -> tuple[ScoredImage, ...] | None:
-    """The scores of a shard that an interrupted mining has left, where they are of the same inputs."""
-    try:
-        scores = decode(store.read(names.mining_shard_scores(task.number, shard)), ShardScores)
-    except (MissingObject, MsgspecError):
-        return None
-    return scores.images if scores.inputs == task.inputs else None
+def _kept(store: Store, task: _Task) -> Scored:
+    """The shards that an interrupted mining of the same inputs has scored. One listing, so that a mining that begins asks the store for nothing that is not there."""
+    left = frozenset(store.keys(names.mining_scored_shards(task.number)))
+    kept: Scored = {}
+    for shard in task.shards:
+        if (key := names.mining_shard_scores(task.number, shard)) in left:
+            with contextlib.suppress(MissingObject, MsgspecError):
+                scores = decode(store.read(key), ShardScores)
+                if scores.inputs == task.inputs:
+                    kept[shard] = scores.images
+    return kept
 
 
 def _find(store: Store, task: _Task, scored: Scored) -> _Found:
@@ -160,7 +165,7 @@ def _find(store: Store, task: _Task, scored: Scored) -> _Found:
 def _write(store: Store, task: _Task, scored: Scored, found: _Found) -> Mining:
     """Every file of the mining but the marker."""
     number, decision, training = task.number, found.decision, task.training
-    first_part = [shard for shard in scored if shard in task.records.files.get(names.TRAIN, ())]
+    first_part = task.records.files.get(names.TRAIN, ())
     review = by_shard(scored, [image.image_id for image in decision.review])
     hard = write_added(store, by_shard(scored, found.hard), folder=names.mining_hard(number), at_least=training.workers)
     random = write_added(store, by_shard(scored, found.random), folder=names.mining_random(number), at_least=training.workers)

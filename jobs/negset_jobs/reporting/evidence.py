@@ -20,7 +20,7 @@ from negset_api.values import Round, ScoredImage
 from negset_jobs.reporting.precision import Precision
 from negset_jobs.reporting.precision import precision as measure_precision
 from negset_jobs.training.detections import HeldOut
-from negset_jobs.training.measuring import IOU, Truth, corners, iou, matches
+from negset_jobs.training.measuring import IOU, Truth, corners, intersection, iou, matches
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -143,8 +143,7 @@ def coverage(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[n
 
     A share of its area, shape (n, m); 0 for empty boxes.
     """
-    sides = np.minimum(first[:, None, 2:], second[None, :, 2:]) - np.maximum(first[:, None, :2], second[None, :, :2])
-    within = np.prod(np.clip(sides, 0, None), axis=-1)
+    within = intersection(first, second)
     area = np.broadcast_to(np.prod(first[:, 2:] - first[:, :2], axis=-1)[:, None], within.shape)
     share: npt.NDArray[np.float64] = np.divide(within, area, out=np.zeros(within.shape), where=area > 0)
     return share

@@ -114,12 +114,18 @@ def corners(boxes: Sequence[Box] | Sequence[Detection]) -> Array:
 
 def iou(first: Array, second: Array) -> Array:
     """The overlap of each box of `first` (n, 4) with each of `second` (m, 4), as intersection over union in [0, 1], shape (n, m); 0 for empty boxes."""
-    sides = np.minimum(first[:, None, 2:], second[None, :, 2:]) - np.maximum(first[:, None, :2], second[None, :, :2])
-    intersection = np.prod(np.clip(sides, 0, None), axis=-1)
+    shared = intersection(first, second)
     area = np.prod(first[:, 2:] - first[:, :2], axis=-1)[:, None] + np.prod(second[:, 2:] - second[:, :2], axis=-1)[None, :]
-    union = area - intersection
-    overlaps: Array = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    union = area - shared
+    overlaps: Array = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return overlaps
+
+
+def intersection(first: Array, second: Array) -> Array:
+    """The area that each box of `first` (n, 4) shares with each of `second` (m, 4), shape (n, m)."""
+    sides = np.minimum(first[:, None, 2:], second[None, :, 2:]) - np.maximum(first[:, None, :2], second[None, :, :2])
+    shared: Array = np.prod(np.clip(sides, 0, None), axis=-1)
+    return shared
 
 
 def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> tuple[float, float]:
