@@ -43,10 +43,12 @@ class Reconciler:
         config: Config,
         *,
         crowded: Callable[[], bool] = lambda: False,
+        warned: Callable[[str], None] = lambda _: None,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`crowded` tells whether other data sets wait for their turn."""
-        self._client, self._world, self._config, self._crowded, self._now = client, world, config, crowded, now
+        """`crowded` tells whether other data sets wait for their turn; `warned` is told the reason of every warning."""
+        self._client, self._world, self._config, self._now = client, world, config, now
+        self._crowded, self._warned = crowded, warned
         self._writer = Writer(client, world)
 
     def reconcile(self, key: Key) -> tuple[float | None, Done]:
@@ -94,6 +96,8 @@ class Reconciler:
                 return False
             raise
         for note in status.notes(outlook, dataset.status):
+            if note.warning:
+                self._warned(note.reason)
             self._tell(dataset, note)
         return True
 
