@@ -9,6 +9,7 @@ import posixpath
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -107,7 +108,7 @@ def job(options: argparse.Namespace) -> int:
     dataset = _load(options.file)
     opened = pipeline.prepare(dataset, _access(options))
     if options.stage == "delete":
-        pipeline.delete(opened)
+        _tell_left(pipeline.delete(opened))
         return 0
     if options.stage == "check":  # has nothing to report, and its pod no token to report with
         pipeline.check(opened)
@@ -129,6 +130,16 @@ def job(options: argparse.Namespace) -> int:
     if writer is not None:
         writer.write(pipeline.status(opened))
     return 0
+
+
+def _tell_left(left: Sequence[str]) -> None:
+    """Says what a deletion has left alone: to whoever reads the log, and to the operator by way of the pod."""
+    if left:
+        message = f"left alone, since it is not this object's own: {', '.join(left)}"
+        _say(message)
+        if os.path.exists(names.TERMINATION_LOG):
+            with open(names.TERMINATION_LOG, "w", encoding="utf-8") as stream:
+                stream.write(message)
 
 
 def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:

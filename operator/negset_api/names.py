@@ -35,6 +35,8 @@ MANIFEST_FILE: Final = "/etc/negset/dataset.yaml"
 PIPELINE_CONFIG_FILE: Final = "/etc/negset-pipeline/pipeline.config"
 PIPELINE_CONFIG_VARIABLE: Final = "NEGSET_PIPELINE_CONFIG"
 """The environment variable that holds the path of a mounted pipeline.config, where `training.pipelineConfig` names a ConfigMap."""
+TERMINATION_LOG: Final = "/dev/termination-log"
+"""What a container writes here, Kubernetes tells whoever looks at its pod."""
 LOCAL_SCHEMES: Final = frozenset({"", "file", "local"})
 """What a URL begins with that names a file of the machine itself: a laptop's, and never a cluster's."""
 
@@ -61,6 +63,7 @@ POSITIVES: Final = "positives.json"
 LABEL_MAP: Final = "positives/label_map.pbtxt"
 REJECTED_BOXES: Final = "positives/rejected.jsonl"
 LABELS: Final = "labels.json"
+OWNERS_FOLDER: Final = "owners"
 REPORT_PAGE: Final = "report/index.html"
 REPORT: Final = "report/report.json"
 REPORT_HELD_OUT: Final = "report/heldout.json"
@@ -80,6 +83,11 @@ def dataset_root(output_url: str, namespace: str, name: str) -> str:
 def revision_root(output_url: str, namespace: str, name: str, revision: str) -> str:
     """The folder that holds one revision, whole in itself."""
     return f"{dataset_root(output_url, namespace, name)}/{revision}"
+
+
+def owner(uid: str) -> str:
+    """The key by which an object says that a revision is its own, too. A laptop's runs have no uid."""
+    return f"{OWNERS_FOLDER}/{uid or 'laptop'}"
 
 
 def shard(subset: str, index: int, total: int) -> str:

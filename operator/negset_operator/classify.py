@@ -56,9 +56,9 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
     """A batch Job as a child. `warning` is the newest event that says why it has no pods, if any."""
     pods = tuple(pods)
     conditions = {condition.type: condition for condition in job.status.conditions if condition.status == "True"}
-    ended, failure, obstacle, setback = job.status.completion_time, None, None, ""
+    ended, failure, obstacle, setback, said = job.status.completion_time, None, None, "", ""
     if "Complete" in conditions:
-        work = Work.SUCCEEDED
+        work, said = Work.SUCCEEDED, _said(pods)
     elif failed := conditions.get("Failed"):
         work, ended, failure = Work.FAILED, failed.last_transition_time, _job_failure(job.metadata.name, failed, pods)
     elif job.spec.suspend and not job.status.active:
@@ -80,6 +80,7 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         failure=failure,
         obstacle=obstacle,
         setback=setback,
+        said=said,
         stranded=obstacles.stranded(pods),
         **_identity(job.metadata, owner_uid),
     )
@@ -138,6 +139,12 @@ def _setback(pods: tuple[Pod, ...]) -> str:
         return ""
     line = _last_line(last.message)
     return f"A pod before failed with exit code {last.exit_code}" + (f": {line}" if line else ".")
+
+
+def _said(pods: tuple[Pod, ...]) -> str:
+    """The termination message of a pod that succeeded."""
+    ended = (status.state.terminated for pod in pods for status in pod.status.container_statuses)
+    return next((_last_line(state.message) for state in ended if state is not None and not state.exit_code and state.message), "")
 
 
 def _last_terminated(pods: tuple[Pod, ...]) -> Terminated | None:

@@ -23,7 +23,7 @@ def decide(facts: Facts, config: Config) -> Decision:
     """What has to be done for one data set, given everything that was seen of it."""
     deleting = facts.dataset.metadata.deletion_timestamp is not None
     if facts.spec is None or facts.problems:
-        return _unusable(facts, deleting=deleting)
+        return _unusable(facts, config, deleting=deleting)
     subject = subject_of(facts, facts.spec, config)
     if deleting:
         return ending.decide(facts, facts.spec, subject)
@@ -45,12 +45,12 @@ def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subje
     )
 
 
-def _unusable(facts: Facts, *, deleting: bool) -> Decision:
+def _unusable(facts: Facts, config: Config, *, deleting: bool) -> Decision:
     """A wrong spec: said once, and nothing is tried until it changes. What ran for an earlier spec is stopped."""
     told = " ".join(f"{problem}." for problem in facts.problems)
     if deleting:
         holds = names.FINALIZER in facts.dataset.metadata.finalizers and facts.dataset.spec.get("deletionPolicy") == "Delete"
-        return ending.undeletable(told) if holds else ending.let_go(facts)
+        return ending.undeletable(facts, told, config.patience) if holds else ending.let_go(facts)
     stop = tuple(child for child in facts.children if child.ours and not child.work.finished and not child.going)
     return Decision(
         outlook=verdict.stalled(reasons.INVALID_SPEC, told), deletions=tuple(_deletion(child, "the spec cannot be used") for child in stop)
@@ -66,10 +66,12 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         (suspension.to_delete(spec, progress), "the data set is suspended"),
         (garbage.outlived(progress, facts.children, facts.now, keep), "it is done"),
     )
+    made = making.makings(facts, subject, progress)
+    roles = (*(child.role for child in facts.children if child.ours), *(each.step.role for each in progress if each.phase is Phase.DUE))
     unused = garbage.unused(facts.companions, making.needed(subject, progress), facts.children)
     return Decision(
         outlook=verdict.outlook(facts, spec, progress, patience),
-        finalizers=ending.finalizers(facts, wanted=spec.deletion_policy == "Delete"),
+        finalizers=ending.finalizers(facts, wanted=spec.deletion_policy == "Delete" and ending.writes(facts, roles)),
         deletions=(
             *(_deletion(child, why) for children, why in leaving for child in children if not child.going),
             *(_companion_deletion(companion) for companion in unused if not companion.going),
@@ -78,7 +80,7 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         switches=tuple(
             Switch(kind=child.kind, name=child.name, suspend=suspend) for child, suspend in suspension.to_switch(spec, progress)
         ),
-        makings=making.makings(facts, subject, progress),
+        makings=made,
         wake_after=_wake_after(progress, facts, keep),
     )
 

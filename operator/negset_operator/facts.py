@@ -64,7 +64,9 @@ class Stranded(Fact, frozen=True, kw_only=True):
 
 
 class Child(Fact, frozen=True, kw_only=True):
-    """A RayJob or Job with our labels. `ended` is when it finished. `setback` is one line about a pod that failed and is being replaced."""
+    """A RayJob or Job with our labels. `ended` is when it finished. `setback` is one line about a pod that failed and is being replaced, `said` what a Job that
+    succeeded had to tell.
+    """
 
     kind: str
     metadata: ObjectMeta
@@ -74,6 +76,7 @@ class Child(Fact, frozen=True, kw_only=True):
     failure: Failure | None = None
     obstacle: Obstacle | None = None
     setback: str = ""
+    said: str = ""
     stranded: tuple[Stranded, ...] = ()
     ours: bool = True
     revision: str = ""

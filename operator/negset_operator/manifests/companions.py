@@ -49,7 +49,7 @@ def config_map(subject: Subject) -> Object:
     document = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
-        "metadata": {"name": subject.name, "namespace": subject.namespace},
+        "metadata": {"name": subject.name, "namespace": subject.namespace, "uid": subject.uid},
         "spec": subject.manifest,
     }
     return {

@@ -221,7 +221,9 @@ def test_the_mounted_manifest_is_what_was_asked_for():
     scene = Scene(TRAINING)
     facts = scene.facts()
     (text,) = companions.config_map(subject_of(facts, facts.spec, Config()))["data"].values()
-    assert validation.parse(json.loads(text)).spec == facts.spec
+    mounted = validation.parse(json.loads(text))
+    assert mounted.spec == facts.spec
+    assert mounted.metadata.uid == facts.dataset.metadata.uid  # says whose the data is
 
 
 def test_suspending_changes_nothing_in_the_manifest_that_a_run_has_mounted():
