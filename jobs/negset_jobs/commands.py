@@ -20,7 +20,7 @@ from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Report, decode
 from negset_jobs import console, pipeline
 from negset_jobs.access import Access, parse_networks
-from negset_jobs.on_kubernetes import StatusProgress, StatusWriter
+from negset_jobs.on_kubernetes import StatusProgress, StatusWriter, tell_pod
 from negset_jobs.progress import Progress
 from negset_jobs.store import MissingObject, Store
 
@@ -137,9 +137,7 @@ def _tell_left(left: Sequence[str]) -> None:
     if left:
         message = f"left alone, since it is not this object's own: {', '.join(left)}"
         _say(message)
-        if os.path.exists(names.TERMINATION_LOG):
-            with open(names.TERMINATION_LOG, "w", encoding="utf-8") as stream:
-                stream.write(message)
+        tell_pod(message)
 
 
 def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:

@@ -5,6 +5,7 @@ The operator owns the conditions; what is written here are the counters that onl
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -14,10 +15,18 @@ from negset_api import names
 from negset_api.spec import Metadata
 from negset_jobs.progress import DOWNLOADING_NEGATIVES, LOSS, Progress
 
+_LONGEST_MESSAGE: Final = 1000  # characters; Kubernetes keeps 4,096 bytes
+
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_WRITES: Final = 5.0
 """Often enough for a person who watches; 1,000 data sets that work at the same time cost the API server 200 small writes a second."""
+
+
+def tell_pod(text: str) -> None:
+    """Puts the text into the pod's status, where the operator reads it, in place of the log's last line. Nothing where there is no pod."""
+    with contextlib.suppress(OSError), open(names.TERMINATION_LOG, "r+", encoding="utf-8") as stream:
+        stream.write(text[:_LONGEST_MESSAGE])
 
 
 class StatusWriter:
