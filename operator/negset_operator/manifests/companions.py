@@ -49,7 +49,8 @@ def config_map(subject: Subject) -> Object:
     document = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
-        "metadata": {"name": subject.name, "namespace": subject.namespace},
+        # The jobs write where the operator says that they do, whatever their version would compute.
+        "metadata": {"name": subject.name, "namespace": subject.namespace, "annotations": {names.LABEL_REVISION: subject.revision}},
         "spec": subject.manifest,
     }
     return {

@@ -73,7 +73,10 @@ def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> D
     return Decision(outlook=outlook, makings=(*beside, Making(manifest=job.delete(subject, name, DELETE))))
 
 
-def undeletable(problem: str) -> Decision:
-    """The data must be deleted and the spec does not say where it is."""
+def decide_unusable(facts: Facts) -> Decision:
+    """The spec cannot be used: if the data must be deleted, it does not say where the data is."""
+    if names.FINALIZER not in facts.dataset.metadata.finalizers or facts.dataset.spec.get("deletionPolicy") != "Delete":
+        return let_go(facts)
+    problem = " ".join(f"{problem}." for problem in facts.problems)
     message = f"The data cannot be deleted, since the spec cannot be used: {problem} {_WAY_OUT}"
     return Decision(outlook=verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE))
