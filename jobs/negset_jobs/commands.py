@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from negset_api import names, stages, validation
-from negset_api.errors import InvalidInput, NegsetError
+from negset_api.errors import InvalidInput, InvalidSpec, NegsetError
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Report, decode
+from negset_api.version import version
 from negset_jobs import console, pipeline
 from negset_jobs.access import Access, parse_networks
 from negset_jobs.on_kubernetes import StatusProgress, StatusWriter, tell_pod
@@ -105,8 +106,9 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def job(options: argparse.Namespace) -> int:
-    dataset = _load(options.file)
-    opened = pipeline.prepare(dataset, _access(options))
+    document = _document(options.file)
+    dataset = _admitted(document)
+    opened = pipeline.prepare(dataset, _access(options), validation.told_revision(document))
     if options.stage == "delete":
         _tell_left(pipeline.delete(opened))
         return 0
@@ -218,6 +220,20 @@ def _in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespa
 
 
 def _load(path: str) -> NegativeDataset:
+    """The dataset of a manifest that a person wrote: a field that is unknown is a mistake."""
+    return validation.parse(_document(path))
+
+
+def _admitted(document: Any) -> NegativeDataset:
+    """The dataset of a manifest that the operator wrote. It may be newer than these jobs: a field that is unknown is skipped."""
+    try:
+        return validation.parse_admitted(document)
+    except InvalidSpec as error:
+        problems = "; ".join(map(str, error.problems))
+        raise InvalidInput(f"{problems} (negset {version()} does not understand this manifest; use jobs of the CRD's version)") from error
+
+
+def _document(path: str) -> Any:
     import yaml
 
     if path == "-":
@@ -234,7 +250,7 @@ def _load(path: str) -> NegativeDataset:
         raise InvalidInput(f"FILE: expected YAML in {path!r}: {' '.join(str(error).split())}") from error
     if len(documents) != 1:
         raise InvalidInput(f"FILE: expected one {names.KIND} in {path!r}, got {len(documents)} documents")
-    return validation.parse(documents[0])
+    return documents[0]
 
 
 def _access(options: argparse.Namespace) -> Access:

@@ -21,6 +21,7 @@ from negset_api.spec import NegativeDataset
 from negset_api.status import ImagesStatus, RoundStatus, Status
 from negset_api.validation import manifest
 from negset_api.values import Labels, Mining, Plan, Positives, Records, Report, Round, Value, decode, encode
+from negset_api.version import version
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
 from negset_jobs.reuse import parallel
@@ -50,12 +51,20 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.steps[-1]
 
 
-def prepare(dataset: NegativeDataset, access: Access) -> Run:
-    """Opens the output, without writing yet. Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`."""
+def prepare(dataset: NegativeDataset, access: Access, told: str = "") -> Run:
+    """Opens the output, without writing yet. Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`.
+
+    `told` is the revision that the operator computed, where there is one. It decides the folder, so that jobs of another version of negset write where the operator says that they do.
+    """
     access.check_url(dataset.spec.output.url, "spec.output.url")
     metadata = dataset.metadata
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
     mine = revision(dataset.spec)
+    if told and told != mine:
+        log.warning(
+            "the operator says revision %s, negset %s computes %s: their versions differ, and the operator's is used", told, version(), mine
+        )
+        mine = told
     siblings = tuple(root.child(folder) for folder in root.folders() if folder != mine)
     return Run(dataset=dataset, access=access, store=root.child(mine), siblings=siblings)
 

@@ -18,8 +18,11 @@ MAX_URL = 2048
 MAX_ITEMS = 256
 
 
-class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """Base of the spec's types: immutable, camelCase, and unknown fields are mistakes."""
+class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base of the spec's types: immutable, camelCase.
+
+    Unknown fields are skipped: a newer CRD may have admitted them. In a manifest that a person wrote they are mistakes, which `validation` finds.
+    """
 
 
 def _rules(*rules: tuple[str, str]) -> dict[str, Any]:

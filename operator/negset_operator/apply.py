@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
+from negset_api import names
 from negset_operator import reasons
-from negset_operator.decision import Decision, Deletion, Making, Manifest, Switch
+from negset_operator.decision import Adoption, Decision, Deletion, Making, Manifest, Switch
 from negset_operator.facts import Facts
 from negset_operator.kube.client import CONFLICT, DATASET, FORBIDDEN, KINDS, NOT_FOUND, RAY_JOB, UNPROCESSABLE, ApiError, Client, Kind
 from negset_operator.kube.objects import Dataset, Job, RayJob, Support
@@ -62,6 +63,9 @@ class Writer:
         for deletion in decision.deletions:
             self._delete(namespace, deletion)
             actions.append(f"deleted {deletion.kind} {deletion.name}: {deletion.why}")
+        for adoption in decision.adoptions:
+            self._adopt(namespace, adoption)
+            actions.append(f"adopted {adoption.kind} {adoption.name}")
         for switch in decision.switches:
             self._switch(namespace, switch)
             actions.append(f"{'suspended' if switch.suspend else 'resumed'} {switch.kind} {switch.name}")
@@ -103,9 +107,19 @@ class Writer:
             if error.status not in {NOT_FOUND, CONFLICT}:  # gone already, or another object has its name now
                 raise
 
+    def _adopt(self, namespace: str, adoption: Adoption) -> None:
+        kind = KINDS[adoption.kind]
+        body = {"metadata": {"uid": adoption.uid, "labels": adoption.labels}}
+        try:
+            self._remember(kind, self._client.merge(kind, namespace, adoption.name, body, as_type=_TYPES[adoption.kind]))
+        except ApiError as error:
+            if error.status not in {NOT_FOUND, CONFLICT}:  # gone already, or another object has its name now
+                raise
+
     def _switch(self, namespace: str, switch: Switch) -> None:
         kind = KINDS[switch.kind]
-        body = {"spec": {"suspend": switch.suspend}}
+        # The mark says that the operator suspended the child, and so may resume it.
+        body = {"metadata": {"labels": {names.LABEL_SUSPENDED: "true" if switch.suspend else None}}, "spec": {"suspend": switch.suspend}}
         try:
             self._remember(kind, self._client.merge(kind, namespace, switch.name, body, as_type=_TYPES[switch.kind]))
         except ApiError as error:

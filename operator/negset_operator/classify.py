@@ -11,7 +11,7 @@ from negset_api import names
 from negset_api.errors import NO_FAULT, InvalidInput
 from negset_operator import obstacles
 from negset_operator.facts import Child, Failure, Fault, Obstacle, Work
-from negset_operator.kube.objects import Condition, Job, ObjectMeta, Pod, RayJob, Terminated
+from negset_operator.kube.objects import Condition, Job, Pod, RayJob, Terminated
 from negset_operator.obstacles import LONGEST_LINE, age, one_line
 
 # Ray's own words, in ray/dashboard/modules/job/job_supervisor.py (2.60): "Job entrypoint command failed with exit code 1, last available logs …:\n<log>".
@@ -46,7 +46,7 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, uns
         failure=failure,
         obstacle=obstacle,
         stranded=obstacles.stranded(pods),
-        **_identity(job.metadata, owner_uid),
+        **_identity(job, owner_uid),
     )
 
 
@@ -80,17 +80,26 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         setback=setback,
         said=said,
         stranded=obstacles.stranded(pods),
-        **_identity(job.metadata, owner_uid),
+        **_identity(job, owner_uid),
     )
 
 
-def _identity(metadata: ObjectMeta, owner_uid: str) -> dict[str, Any]:
-    """Whose a child is, and for what: from its owner and its labels."""
+def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
+    """Whose a child is, for what, and who suspended it: from its owner and its labels."""
+    labels = item.metadata.labels
+    generation, queue, place = (labels.get(name, "") for name in (names.LABEL_GENERATION, names.LABEL_QUEUE, names.LABEL_PLACE))
+    # negset 0.1.0 left no mark when it suspended a child, and no label of the place; under Kueue it suspended none.
+    unmarked = item.spec.suspend and not place and not queue
     return {
-        "ours": metadata.owned_by(owner_uid),
-        "revision": metadata.labels.get(names.LABEL_REVISION, ""),
-        "run": metadata.labels.get(names.LABEL_RUN, ""),
-        "role": metadata.labels.get(names.LABEL_ROLE, ""),
+        "ours": item.metadata.owned_by(owner_uid),
+        "revision": labels.get(names.LABEL_REVISION, ""),
+        "run": labels.get(names.LABEL_RUN, ""),
+        "role": labels.get(names.LABEL_ROLE, ""),
+        "generation": int(generation) if generation.isdecimal() else 0,
+        "digest": labels.get(names.LABEL_DIGEST, ""),
+        "place": place,
+        "queue": queue,
+        "suspended_by_us": names.LABEL_SUSPENDED in labels or unmarked,
     }
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from negset_operator.facts import Child
+
 Manifest = Mapping[str, Any]
 """A Kubernetes object as it goes over the wire. Nobody changes one after it was built."""
 
@@ -44,12 +46,26 @@ class Deletion(msgspec.Struct, frozen=True, kw_only=True):
     at_once: bool = False
 
 
+def deletion(child: Child, why: str) -> Deletion:
+    """The deletion of a child."""
+    return Deletion(kind=child.kind, name=child.name, uid=child.metadata.uid, why=why)
+
+
 class Switch(msgspec.Struct, frozen=True, kw_only=True):
     """Sets `spec.suspend` of a child."""
 
     kind: str
     name: str
     suspend: bool
+
+
+class Adoption(msgspec.Struct, frozen=True, kw_only=True):
+    """Sets labels of a child that goes on after an edit, or that an earlier version of the operator made."""
+
+    kind: str
+    name: str
+    uid: str
+    labels: dict[str, str]
 
 
 class Making(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +78,7 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done, in this order: finalizers, deletions, switches, makings, and last the status.
+    """What is to be done, in this order: finalizers, deletions, adoptions, switches, makings, and last the status.
 
     `wake_after` is in seconds; None waits for news. `farewell` is told as an event before the object is let go: there is no status afterwards.
     """
@@ -70,6 +86,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     outlook: Outlook | None
     finalizers: tuple[str, ...] | None = None
     deletions: tuple[Deletion, ...] = ()
+    adoptions: tuple[Adoption, ...] = ()
     switches: tuple[Switch, ...] = ()
     makings: tuple[Making, ...] = ()
     wake_after: float | None = None

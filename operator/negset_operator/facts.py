@@ -66,6 +66,9 @@ class Stranded(Fact, frozen=True, kw_only=True):
 class Child(Fact, frozen=True, kw_only=True):
     """A RayJob or Job with our labels. `ended` is when it finished. `setback` is one line about a pod that failed and is being replaced, `said` what a Job that
     succeeded had to tell.
+
+    From its labels: `generation` is the dataset's when the child was made, `digest` its step's, `place` where it writes, `queue` Kueue's. The first three are
+    empty on a child that negset 0.1.0 made. `suspended_by_us`: the operator set `spec.suspend`, and may clear it. `queue_says` is why Kueue does not admit it.
     """
 
     kind: str
@@ -82,6 +85,12 @@ class Child(Fact, frozen=True, kw_only=True):
     revision: str = ""
     run: str = ""
     role: str = ""
+    generation: int = 0
+    digest: str = ""
+    place: str = ""
+    queue: str = ""
+    queue_says: str = ""
+    suspended_by_us: bool = False
 
     @property
     def name(self) -> str:
@@ -109,13 +118,17 @@ class Companion(Fact, frozen=True, kw_only=True):
 
 
 class Facts(Fact, frozen=True, kw_only=True):
-    """Everything that was seen of one data set. `spec` is None where it cannot be used; `problems` then say why. `crowded`: others wait for their turn."""
+    """Everything that was seen of one data set. `spec` is None if this operator does not understand it; `problems` say why, or why it cannot be used.
+
+    `url` is where the dataset goes. `crowded`: others wait for their turn.
+    """
 
     dataset: Dataset
     spec: NegativeDatasetSpec | None
     problems: tuple[Problem, ...]
     revision: str
     run: str
+    url: str
     children: tuple[Child, ...]
     companions: tuple[Companion, ...]
     now: datetime

@@ -37,6 +37,7 @@ NODE_LOST: Final = "NodeLost"
 
 # --- Reasons: somebody has to act ---------------------------------------------------------------------------------------------------------
 INVALID_SPEC: Final = "InvalidSpec"
+NOT_UNDERSTOOD: Final = "NotUnderstood"  # the CRD and the operator are of different versions
 INPUT_REFUSED: Final = "InputRefused"
 ATTEMPTS_EXHAUSTED: Final = "AttemptsExhausted"
 FOREIGN_CHILD: Final = "ForeignChild"

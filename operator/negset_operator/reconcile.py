@@ -22,7 +22,7 @@ from negset_operator.facts import Facts
 from negset_operator.kube.cache import Key
 from negset_operator.kube.client import EVENT, NOT_FOUND, ApiError, Client, Unreachable
 from negset_operator.kube.objects import Dataset, Object
-from negset_operator.observe import World, newest_warning, observe
+from negset_operator.observe import World, newest_warning, observe, why_queued
 from negset_operator.policies import ending, verdict
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class Reconciler:
             self._config,
             self._now(),
             warning_of=lambda metadata: newest_warning(self._client, metadata),
+            queue_says=lambda metadata: why_queued(self._client, metadata),
             crowded=self._crowded(),
         )
         decision = decide(facts, self._config)

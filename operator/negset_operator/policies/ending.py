@@ -63,9 +63,11 @@ def decide(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decisio
     return msgspec.structs.replace(decision, wake_after=min(seconds for seconds in waits if seconds is not None))
 
 
-def undeletable(facts: Facts, problem: str, patience: Patience) -> Decision:
-    """The data must be deleted and the spec does not say where it is."""
-    until = _deadline(facts, patience)
+def decide_unusable(facts: Facts, patience: Patience) -> Decision:
+    """The spec cannot be used: if the data must be deleted, it does not say where the data is."""
+    if names.FINALIZER not in facts.dataset.metadata.finalizers or facts.dataset.spec.get("deletionPolicy") != "Delete":
+        return let_go(facts)
+    until, problem = _deadline(facts, patience), " ".join(f"{problem}." for problem in facts.problems)
     if facts.now >= until:
         return let_go(facts, f"The data was not deleted, since the spec cannot be used: {problem} {_left(facts)}")
     message = f"The data cannot be deleted, since the spec cannot be used: {problem} {_WAY_OUT} {_bound(until)}"

@@ -8,19 +8,24 @@ from typing import Final
 
 from negset_operator.decision import Deletion
 from negset_operator.facts import Child, Companion, Facts, Stranded, Work
-from negset_operator.policies.steps import Phase, Progress
+from negset_operator.policies import relevance
+from negset_operator.policies.steps import Phase, Progress, Step, counts
 
 _LOST_AFTER: Final = timedelta(seconds=20)
 """A node that answers needs a moment to say that a pod has ended."""
 
 
-def superseded(facts: Facts) -> tuple[Child, ...]:
-    """Children that work for a spec that is no longer wanted. What an earlier run of the same revision has done stays: it is done for this one, too."""
-    return tuple(
-        child
-        for child in facts.children
-        if child.ours and child.run != facts.run and not (child.revision == facts.revision and child.work is Work.SUCCEEDED)
-    )
+def superseded(facts: Facts, steps: tuple[Step, ...]) -> tuple[Child, ...]:
+    """Children that work for a spec that is no longer wanted. What was done for an earlier spec stays if it is done for this one, too."""
+    by_role = {step.role: step for step in steps}
+    return tuple(child for child in facts.children if child.ours and child.run != facts.run and not _of_use(child, by_role, facts))
+
+
+def _of_use(child: Child, steps: dict[str, Step], facts: Facts) -> bool:
+    step = steps.get(child.role)
+    if child.work is Work.SUCCEEDED:
+        return counts(child, step, facts)
+    return not child.work.finished and relevance.wanted(child, step.digest if step else "", facts)
 
 
 def outlived(progress: tuple[Progress, ...], children: Iterable[Child], now: datetime, keep: timedelta) -> tuple[Child, ...]:

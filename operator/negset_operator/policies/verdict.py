@@ -11,6 +11,7 @@ from negset_operator import reasons
 from negset_operator.config import Patience
 from negset_operator.decision import Condition, Outlook
 from negset_operator.facts import Facts, Work
+from negset_operator.policies import suspension
 from negset_operator.policies.explain import Context, explain
 from negset_operator.policies.steps import Phase, Progress
 
@@ -46,7 +47,7 @@ def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, .
     done = Condition(type=reasons.READY, status=True, reason=reasons.SUCCEEDED, message=f"Everything is done. The report is at {report}.")
     summary = (done,) if ready else _unfinished(worst, context, stopped=_stopped(spec, progress))
     return Outlook(
-        stage="Ready" if ready else _stage_name(worst, spec, stopped=_stopped(spec, progress)),
+        stage="Ready" if ready else _stage_name(worst, stopped=_stopped(spec, progress)),
         conditions=(*summary, *stages, reported),
         revision=facts.revision,
         url=url,
@@ -132,12 +133,13 @@ def _stopped(spec: NegativeDatasetSpec, progress: tuple[Progress, ...]) -> bool:
     )
 
 
-def _stage_name(worst: Progress, spec: NegativeDatasetSpec, *, stopped: bool) -> str:
+def _stage_name(worst: Progress, *, stopped: bool) -> str:
     if stopped:
         return "Suspended"
     if worst.phase is Phase.STALLED:
         return "Stalled"
-    if worst.phase is Phase.ACTIVE and worst.child is not None and worst.child.work is Work.SUSPENDED and spec.queue_name:
+    child = worst.child if worst.phase is Phase.ACTIVE else None
+    if child is not None and child.work is Work.SUSPENDED and suspension.held(child):
         return "Queued"
     return worst.step.doing
 

@@ -10,12 +10,17 @@ import pytest
 from building import DATA_ONLY, NOW, TRAINING, Scene, jobs, made, manifests, merged, told
 
 from negset_api import names
+from negset_api.version import version
 from negset_operator import reasons
 from negset_operator.decision import Making
 from negset_operator.facts import Companion, Fault, Obstacle, Stranded, Work
 
 COMPARED = merged(TRAINING, {"training": {"comparisons": ["NoNegatives", "RandomNegatives"]}})
 QUEUED = merged(TRAINING, {"queueName": "team-a-gpu"})
+NOT_UNDERSTOOD = (
+    f"Operator version {version()} does not understand this spec, which the API server admitted: {{}} Nothing new is started. "
+    "Upgrade the operator to the version of the CRD, or correct the spec."
+)
 DATA_URL = "s3://team-a/negatives/team-a/street"
 
 
@@ -316,7 +321,11 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
     ),
     "a spec that an older API let in": (
         lambda: nothing_but_data().with_raw(selection={"count": 0}),
-        (False, "InvalidSpec", "spec.selection.count: Invalid value: 0: should be greater than or equal to 1."),
+        (
+            False,
+            "NotUnderstood",
+            NOT_UNDERSTOOD.format("spec.selection.count: Invalid value: 0: should be greater than or equal to 1."),
+        ),
         "Stalled",
     ),
 }
@@ -531,10 +540,15 @@ def test_a_changed_spec_stops_the_children_of_the_one_before():
     assert (deletion.name, deletion.uid, deletion.why) == ("street-0ldc0ffe-data", "uid-of-street-0ldc0ffe-data", "the spec has changed")
 
 
-def test_a_wrong_spec_stops_what_runs():
-    scene = nothing_but_data()
-    scene.with_child("data", Work.RUNNING).with_raw(output={"url": "/tmp/x"})
-    assert [deletion.why for deletion in scene.decide().deletions] == ["the spec cannot be used"]
+def test_a_wrong_spec_stops_what_runs_for_an_earlier_one():
+    scene = nothing_but_data().with_raw(output={"url": "/tmp/x"}).with_child("data", Work.RUNNING, run="0ldc0ffe")
+    assert [deletion.why for deletion in scene.decide().deletions] == ["the spec has changed"]
+
+
+def test_a_spec_that_became_wrong_without_an_edit_stops_nothing():
+    scene = nothing_but_data().with_child("data", Work.RUNNING).with_raw(output={"url": "/tmp/x"})
+    assert told(scene.decide(), reasons.READY)[1] == "InvalidSpec"
+    assert scene.decide().deletions == ()
 
 
 def test_finished_children_go_a_day_after_the_data_set_is_ready_but_for_the_last():
