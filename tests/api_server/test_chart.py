@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import policies
 import pytest
 import yaml
 from kubernetes.client import AuthorizationV1Api, RbacAuthorizationV1Api
@@ -23,6 +25,12 @@ from negset_api import names
 EXAMPLES = sorted((helm.CHART / "examples").glob("*.yaml"))
 # Kinds of the Prometheus operator, which is not part of Kubernetes.
 MONITORING = "monitoring.coreos.com/v1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_policy_stays(api_server) -> Iterator[None]:
+    yield
+    policies.remove(api_server, api_server.namespace())
 
 
 @pytest.fixture(scope="module")

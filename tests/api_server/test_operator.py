@@ -319,11 +319,13 @@ def test_a_child_that_quota_refuses_shows_its_reason_and_is_tried_again(api_serv
 
 
 def test_networks_of_the_administrator_reach_the_command_and_the_fence(api_server, hand):
-    config = Config(patience=QUICK, networks=Networks(allowed=("10.9.0.0/16",)))
+    config = Config(patience=QUICK, networks=Networks(images=("10.9.0.0/16",), schemes=("s3",)))
     with running(api_server, hand.namespace, config=config):
         hand.create()
         name = first_ray_job(hand)
-        assert hand.find("ray.io/v1", "RayJob", name)["spec"]["entrypoint"].endswith("--cluster --allow-address 10.9.0.0/16")
+        assert hand.find("ray.io/v1", "RayJob", name)["spec"]["entrypoint"].endswith(
+            "--cluster --allow-address 10.9.0.0/16 --allow-scheme s3"
+        )
         (policy,) = hand.all("networking.k8s.io/v1", "NetworkPolicy")
         assert {"ipBlock": {"cidr": "10.9.0.0/16"}} in policy["spec"]["egress"][0]["to"]
 
