@@ -37,16 +37,19 @@ class Account:
     def kind(self, manifest: dict[str, Any]) -> Any:
         return self.dynamic.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
 
+    def namespace_of(self, manifest: dict[str, Any]) -> str:
+        return manifest["metadata"].get("namespace", self.namespace)
+
     def apply(self, manifest: dict[str, Any]) -> str:
         """What the API server says against it; empty if it was applied."""
         return _said(
             lambda: self.kind(manifest).server_side_apply(
-                body=manifest, namespace=self.namespace, field_manager="negset-operator", force_conflicts=True
+                body=manifest, namespace=self.namespace_of(manifest), field_manager="negset-operator", force_conflicts=True
             )
         )
 
     def delete(self, manifest: dict[str, Any]) -> str:
-        return _said(lambda: self.kind(manifest).delete(name=manifest["metadata"]["name"], namespace=self.namespace))
+        return _said(lambda: self.kind(manifest).delete(name=manifest["metadata"]["name"], namespace=self.namespace_of(manifest)))
 
 
 def _said(action: Any) -> str:
@@ -87,8 +90,8 @@ def test_the_operator_cannot_change_or_delete_what_a_tenant_made(api_server, acc
     Hand(api_server, account.namespace).remove(theirs["apiVersion"], theirs["kind"], theirs["metadata"]["name"])
 
 
-def test_the_operator_makes_changes_and_deletes_all_that_is_its_own(account):
-    built = subject(account.namespace)
+def test_the_operator_makes_changes_and_deletes_all_that_is_its_own(api_server, account):
+    built = subject(api_server.namespace())
     manifests = (*companions.all_of(built), companions.headless_service(built, "street-train-1", "train-1"), *jobs_of(built).values())
     for action in (account.apply, account.apply, account.delete):
         assert [said for manifest in manifests if (said := action(manifest))] == []

@@ -144,6 +144,13 @@ def test_the_operator_may_renew_its_lease_and_no_other(api_server, installed):
     assert not may(api_server, user, "update leases.coordination.k8s.io", installed, "somebody-elses")
 
 
+def test_the_operator_may_read_where_the_api_server_is_and_no_other_endpoints(api_server, installed):
+    user = f"system:serviceaccount:{installed}:negset"
+    assert may(api_server, user, "get endpointslices.discovery.k8s.io", "default", "kubernetes")
+    assert not may(api_server, user, "get endpointslices.discovery.k8s.io", "default", "somebody-elses")
+    assert not may(api_server, user, "list endpointslices.discovery.k8s.io", "default")
+
+
 def test_an_operator_that_is_limited_to_a_namespace_may_do_nothing_in_another(api_server):
     home, team, other = (api_server.namespace() for _ in range(3))
     values = {"watchNamespaces": [team], "crds": {"install": False}, "rbac": {"aggregatedRoles": False}}

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from operators import COMPARED, QUICK, TRAINING, Hand, eventually, pods_of_job_end, running
+from testbed import objects
 
 from negset_operator.config import Config, Networks
 
@@ -347,3 +348,25 @@ def _versions(hand: Hand) -> dict[str, str]:
 
 def _reconciles(operator) -> float:
     return operator.metrics.registry.get_sample_value("negset_reconcile_duration_seconds_count")
+
+
+def test_only_the_pods_that_report_are_let_out_to_the_api_server_where_its_endpoints_are(api_server, hand, monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    endpoints = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "kubernetes", "namespace": "default"},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["203.0.113.7"]}],
+        "ports": [{"name": "https", "port": 16443}],
+    }
+    objects.apply(api_server.dynamic, [endpoints])
+    with running(api_server, hand.namespace):
+        hand.create()
+        policy = eventually("the policy", lambda: hand.find("networking.k8s.io/v1", "NetworkPolicy", "street-negset-reports"))
+        first_ray_job(hand)
+    (rule,) = policy["spec"]["egress"]
+    assert {each["ipBlock"]["cidr"] for each in rule["to"]} >= {"10.0.0.1/32", "203.0.113.7/32"}
+    assert {each["port"] for each in rule["ports"]} == {443, 6443, 16443}
+    head = hand.find("ray.io/v1", "RayJob", first_ray_job(hand))["spec"]["rayClusterSpec"]["headGroupSpec"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= head["template"]["metadata"]["labels"].items()
