@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 _PATIENT_PART: Final = 4
 """One worker in so many may be at what comes after a child was made (its companions, the status) while others wait for theirs."""
 
+_LONGEST_PAUSE: Final = 30.0
+"""Seconds between two questions for the API server's addresses, while it does not answer."""
+
 _CHILDREN: Final[dict[Any, Any]] = {RAY_JOB: RayJob, JOB: Job, POD: Pod}
 
 
@@ -121,9 +124,11 @@ class Operator:
 
     def _resync(self) -> None:
         """Looks at everything again from time to time, whatever the watches say: no mistake lasts longer than that."""
+        pause = 1.0
         while not self._locate_api_server():
-            if self._stopped.wait(1.0):
+            if self._stopped.wait(pause):
                 return
+            pause = min(2 * pause, _LONGEST_PAUSE)
         while not self._stopped.wait(self._config.resync_seconds):
             self._locate_api_server()  # a managed control plane moves
             for dataset in self._world.caches[DATASET].all():
