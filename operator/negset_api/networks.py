@@ -20,6 +20,9 @@ PUBLIC_V4: Final = "0.0.0.0/0"
 PUBLIC_V6: Final = "2000::/3"
 """Global unicast, all that IANA allocates from (RFC 4291). All but `NOT_PUBLIC_V6` is public."""
 
+NAT64: Final = "64:ff9b::/96"
+"""Leads to the IPv4 address in the last 32 bits, and is as public as that (RFC 6052)."""
+
 NOT_PUBLIC_V4: Final[Mapping[str, str]] = MappingProxyType(
     {
         "0.0.0.0/8": "this network (RFC 791)",
@@ -49,7 +52,6 @@ NOT_PUBLIC_V6: Final[Mapping[str, str]] = MappingProxyType(
         "::/96": "unspecified, loopback, IPv4-compatible (RFC 4291)",
         "::ffff:0:0/96": "IPv4-mapped (RFC 4291)",
         "::ffff:0:0:0/96": "IPv4-translated (RFC 2765)",
-        "64:ff9b::/96": "IPv4 by NAT64 (RFC 6052)",
         "64:ff9b:1::/48": "IPv4 by local NAT64 (RFC 8215)",
         "100::/64": "discard only (RFC 6666)",
         "100:0:0:1::/64": "dummy prefix (RFC 9780)",
@@ -57,6 +59,7 @@ NOT_PUBLIC_V6: Final[Mapping[str, str]] = MappingProxyType(
         "2001:db8::/32": "documentation (RFC 3849)",
         "2002::/16": "6to4, which embeds IPv4 (RFC 3056)",
         "2620:4f:8000::/48": "AS112, a DNS sink (RFC 7534)",
+        "3ffe::/16": "6bone, given back (RFC 3701)",
         "3fff::/20": "documentation (RFC 9637)",
         "5f00::/16": "segment routing (RFC 9602)",
         "fc00::/7": "unique local (RFC 4193); fd00:ec2::254 is AWS' metadata",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from negset_api import names
-from negset_api.networks import NOT_PUBLIC_V4, NOT_PUBLIC_V6, PUBLIC_V4, PUBLIC_V6
+from negset_api.networks import NAT64, NOT_PUBLIC_V4, NOT_PUBLIC_V6, PUBLIC_V4, PUBLIC_V6
 from negset_operator import naming
 from negset_operator.config import Networks
 from negset_operator.manifests.subject import Object, Subject, metadata
@@ -82,4 +82,14 @@ def _within(public: str, networks: Iterable[str]) -> Object:
     return {"ipBlock": {"cidr": public, "except": excepted}}
 
 
-_PUBLIC: Final = (_within(PUBLIC_V4, NOT_PUBLIC_V4), _within(PUBLIC_V6, NOT_PUBLIC_V6))
+def _by_nat64(cidr: str) -> str:
+    """The IPv6 network that leads to an IPv4 network: a cluster without IPv4 reaches public servers so."""
+    inner, outer = ipaddress.IPv4Network(cidr), ipaddress.IPv6Network(NAT64)
+    return str(ipaddress.IPv6Network((int(outer[0]) + int(inner[0]), outer.prefixlen + inner.prefixlen)))
+
+
+_PUBLIC: Final = (
+    _within(PUBLIC_V4, NOT_PUBLIC_V4),
+    _within(PUBLIC_V6, NOT_PUBLIC_V6),
+    _within(NAT64, map(_by_nat64, NOT_PUBLIC_V4)),
+)

@@ -73,6 +73,8 @@ PACKETS = {
     "Alibaba's metadata": ("100.100.100.200", 80, "TCP", False),
     "AWS' metadata by IPv6": ("fd00:ec2::254", 80, "TCP", False),
     "6to4 of a private address": ("2002:a00:1::1", 443, "TCP", False),
+    "NAT64 of a public web server": ("64:ff9b::5db8:d70e", 443, "TCP", True),
+    "NAT64 of the clouds' metadata": ("64:ff9b::a9fe:a9fe", 80, "TCP", False),
     "NAT64 of a private address": ("64:ff9b::a00:1", 443, "TCP", False),
     "local NAT64": ("64:ff9b:1::a00:1", 443, "TCP", False),
     "a mapped private address": ("::ffff:10.0.0.1", 443, "TCP", False),
