@@ -7,8 +7,11 @@ import threading
 import time
 from typing import Any, Final
 
+import msgspec
+
 from negset_api import names
 from negset_operator.config import Config
+from negset_operator.kube import api_server
 from negset_operator.kube.cache import Key
 from negset_operator.kube.client import DATASET, JOB, POD, RAY_JOB, ApiError, Client, Unreachable
 from negset_operator.kube.objects import Dataset, Job, Pod, RayJob, Support
@@ -27,6 +30,8 @@ _STALE_SECONDS: Final = 60.0
 """For how long a kind may go without a watch before the replica is not ready."""
 _STOP_SECONDS: Final = 8.0
 """For how long reconciles in hand may finish: less than what is left of a Lease that is no longer renewed."""
+_LONGEST_PAUSE: Final = 30.0
+"""Seconds between two questions for the API server's addresses, while it does not answer."""
 
 _CHILDREN: Final[dict[Any, Any]] = {RAY_JOB: RayJob, JOB: Job, POD: Pod}
 
@@ -35,7 +40,7 @@ class Operator:
     """Everything that runs. `watch` may begin before this replica leads, so that it takes over within moments; `work` begins when it does."""
 
     def __init__(self, client: Client, config: Config) -> None:
-        self._config = config
+        self._client, self._config = client, config
         self._queue: WorkQueue[Key] = WorkQueue(patient_at_once=max(config.workers // _PATIENT_PART, 1))
         self._world = World()
         self._reconciler = Reconciler(client, self._world, config, crowded=lambda: self._queue.urgent > 0, warned=self._warned)
@@ -46,6 +51,7 @@ class Operator:
         ]
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
+        self._located = threading.Event()
         self.leading = False
         self.metrics = Metrics(
             datasets=self._world.caches[DATASET].all,
@@ -116,7 +122,7 @@ class Operator:
 
     def _ready_to_work(self) -> bool:
         # A RayJob that exists and is not known yet is found by its name when it is to be made; a cluster without KubeRay must still get its statuses.
-        return self.synced and all(reflector.synced or reflector.problem for reflector in self._reflectors)
+        return self._located.is_set() and self.synced and all(reflector.synced or reflector.problem for reflector in self._reflectors)
 
     def _worker(self) -> None:
         while not self._ready_to_work():
@@ -151,9 +157,26 @@ class Operator:
 
     def _resync(self) -> None:
         """Looks at everything again from time to time, whatever the watches say: no mistake lasts longer than that."""
+        pause = 1.0
+        while not self._locate_api_server():
+            if self._stopped.wait(pause):
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE)
         while not self._stopped.wait(self._config.resync_seconds):
+            self._locate_api_server()  # a managed control plane moves
             for dataset in self._world.caches[DATASET].all():
                 self._queue.add(key_of_dataset(dataset))
+
+    def _locate_api_server(self) -> bool:
+        """Tells the reconciler where the API server is. Return False if it does not say so now."""
+        try:
+            networks = api_server.locate(self._client, self._config.networks)
+        except (ApiError, Unreachable) as error:
+            log.warning("failed to read the API server's addresses: %s", error)
+            return False
+        self._reconciler.configure(msgspec.structs.replace(self._config, networks=networks))
+        self._located.set()
+        return True
 
 
 def _sources(namespace: str) -> tuple[Source, ...]:

@@ -53,24 +53,28 @@ class Reconciler:
         self._crowded, self._warned = crowded, warned
         self._writer = Writer(client, world)
 
+    def configure(self, config: Config) -> None:
+        """Takes this configuration from the next reconcile on."""
+        self._config = config
+
     def reconcile(self, key: Key) -> tuple[float | None, Done]:
         """Brings one data set a step further. Returns after how many seconds to look again (None: when there is news), and what was done. Raises `ApiError` or
         `Unreachable` where the API server did not let it, and the same should be tried again later.
         """
-        started = time.monotonic()
+        started, config = time.monotonic(), self._config
         dataset = self._world.dataset(key)
         if dataset is None:
             return None, Done(actions=())
         facts = observe(
             self._world,
             dataset,
-            self._config,
+            config,
             self._now(),
             warning_of=lambda metadata: newest_warning(self._client, metadata),
             queue_says=lambda metadata: why_queued(self._client, metadata),
             crowded=self._crowded(),
         )
-        decision = decide(facts, self._config)
+        decision = decide(facts, config)
         try:
             done = self._carry_out(facts, decision)
             if done.refusal is not None and done.refusal.reason == reasons.NAMESPACE_ENDING and dataset.metadata.deletion_timestamp:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,6 +23,8 @@ class Server:
         self.lease = Lease(metadata=ObjectMeta(name="l", resource_version="1"))
         self.hangs = threading.Event()
         self.refuses = False
+        self.written = 0
+        self._after = (1 << 30, lambda: None)
         self._never = threading.Event()
 
     def get(self, *_: Any) -> Lease:
@@ -33,7 +36,15 @@ class Server:
 
     def replace(self, _: Any, body: dict[str, Any], __: Any = None) -> Lease:
         self.lease = msgspec.convert(body, Lease)
+        self.written += 1
+        times, act = self._after
+        if self.written > times:
+            act()
         return self.lease
+
+    def after(self, times: int, act: Callable[[], None]) -> None:
+        """Calls `act` when the lease has been written so often from now."""
+        self._after = (self.written + times - 1, act)
 
 
 def test_a_request_that_hangs_does_not_keep_the_leader_beyond_its_deadline():
@@ -65,10 +76,11 @@ def test_it_ends_at_once_when_another_holds_the_lease():
 
 def test_it_holds_while_it_renews_and_until_it_is_stopped():
     server = Server()
-    one = Leadership(server, "n", "l", "one", deadline=DEADLINE_HERE)
+    one = Leadership(server, "n", "l", "one", deadline=DEADLINE_HERE, clock=lambda: 0.0)
     assert one.acquire()
-    threading.Timer(3 * DEADLINE_HERE, one.stop).start()
+    server.after(3, one.stop)
     assert one.hold()
+    assert server.written >= 4, "taken once, and then renewed"
 
 
 def test_what_a_leader_has_in_hand_gets_time_before_the_lease_ends():
