@@ -274,6 +274,52 @@ def test_under_kueue_the_childs_switch_is_left_alone(api_server, hand):
         assert hand.dataset()["status"]["stage"] == "Queued"
 
 
+def test_what_kueue_suspends_without_a_queue_in_the_spec_is_left_alone(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        name = first_ray_job(hand)
+        hand.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": True}})
+        eventually("said", lambda: hand.reason() == "Queued")
+        before = hand.find("ray.io/v1", "RayJob", name)
+        hand.annotate("seen", "once more")
+        time.sleep(2)
+        after = hand.find("ray.io/v1", "RayJob", name)
+        assert after["spec"]["suspend"] is True
+        assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+        # Kueue takes it into the queue that is called default, where there is one.
+        hand.merge("ray.io/v1", "RayJob", name, {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "default"}}})
+        waits = f"Storing the data: RayJob {name} waits for its turn in the queue default."
+        eventually("the queue", lambda: hand.condition("Ready")["message"] == waits)
+        hand.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": False}})
+        eventually("admitted", lambda: hand.reason() == "Starting")
+
+
+def test_kueues_own_words_reach_the_condition(api_server, hand, kueue):
+    said = "couldn't assign flavors to pod set head: insufficient unused quota for cpu in flavor f, 50m more needed"
+    with running(api_server, hand.namespace):
+        hand.create(queueName="team")
+        name = first_ray_job(hand)
+        uid = hand.find("ray.io/v1", "RayJob", name)["metadata"]["uid"]
+        waiting = {
+            "type": "QuotaReserved",
+            "status": "False",
+            "reason": "Pending",
+            "message": said,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        workload = {
+            "apiVersion": kueue,
+            "kind": "Workload",
+            "metadata": {"name": f"rayjob-{name}", "labels": {"kueue.x-k8s.io/job-uid": uid}},
+            "spec": {"queueName": "team"},
+        }
+        hand.kind(kueue, "Workload").create(body=workload, namespace=hand.namespace)
+        hand.merge(kueue, "Workload", f"rayjob-{name}", {"status": {"conditions": [waiting]}}, "status")
+        hand.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": True}})
+        expected = f"Storing the data: RayJob {name} waits for its turn in the queue team. Kueue says: {said}."
+        eventually("the words", lambda: hand.condition("Ready").get("message") == expected)
+
+
 @pytest.mark.parametrize("policy", ["Background", "Foreground"])
 def test_with_delete_the_data_goes_before_the_object(api_server, hand, controllers, policy):
     with running(api_server, hand.namespace):
