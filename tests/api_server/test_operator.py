@@ -117,6 +117,32 @@ def test_after_ready_nothing_is_written(api_server, hand):
         assert _versions(hand) == settled
 
 
+def test_ready_is_evidence_for_one_place_and_outlives_the_job_that_gave_it(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        name = first_ray_job(hand)
+        hand.ray_succeeds(name)
+        eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
+        url = hand.dataset()["status"]["url"]
+        assert hand.dataset()["status"]["completed"]["url"] == url
+        hand.remove("ray.io/v1", "RayJob", name)
+        hand.annotate("seen", "without its job")
+        time.sleep(2)
+        assert (hand.ray_jobs(), hand.reason()) == ([], "Succeeded")
+        hand.change(output={"url": "s3://team-b/negatives"})
+        (moved,) = eventually("a job that writes to the new place", hand.ray_jobs)
+        eventually("not ready", lambda: hand.reason() == "Starting")
+        assert not hand.dataset()["status"].get("reportUrl")
+        assert hand.dataset()["status"]["url"] == url.replace("team-a/", "team-b/", 1)
+        hand.change(output={"url": "s3://team-a/negatives"})
+        eventually("ready again, since there it is", lambda: hand.reason() == "Succeeded")
+        assert hand.dataset()["status"]["reportUrl"] == f"{url}/report/index.html"
+    with running(api_server, hand.namespace) as another:
+        eventually("a reconcile", lambda: _reconciles(another) >= 1)
+        time.sleep(0.5)
+        assert set(hand.ray_jobs()) <= {moved}
+
+
 def test_a_second_operator_finds_nothing_to_do(api_server, hand):
     with running(api_server, hand.namespace):
         hand.create()
