@@ -34,7 +34,7 @@ ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
 FINALIZER: Final = f"{GROUP}/delete-data"
 
 OPERATOR_FIELD_MANAGER: Final = "negset-operator"
-"""Writes `observedGeneration`, `stage`, `revision`, `url`, `reportUrl` and `conditions` of the status, and every child."""
+"""Writes `observedGeneration`, `stage`, `revision`, `url`, `reportUrl`, `completed` and `conditions` of the status, and every child."""
 
 JOBS_FIELD_MANAGER: Final = "negset-jobs"
 """Writes the status' other fields, which only a running job knows: `images`, `progress`, `rounds`, `falsePositivesPerImage`."""

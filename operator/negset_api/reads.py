@@ -11,6 +11,7 @@ writes the new generation on those that it keeps; until the next edit, the gener
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -75,16 +76,18 @@ def reads(kind: stages.Kind, path: str) -> bool:
 
 def digests(spec: NegativeDatasetSpec) -> dict[str, str]:
     """The digest of each step of a spec, by the step's role: the formula's version, a hyphen and 12 hexadecimal digits."""
-    fields = dict(_leaves(chosen(spec, but=frozenset()), ""))
-    before: dict[str, frozenset[stages.Kind]] = {}  # the kinds of the steps whose results reach a step
-    kinds = {step.role: step for step in stages.steps(spec)}
-    result = {}
-    for role, step in kinds.items():
-        left = [kinds[need] for need in step.needs]
-        before[role] = frozenset(each.kind for each in left if each.marker).union(*(before[each.role] for each in left))
-        used = {path: value for path, value in fields.items() if _uses(step.kind, before[role], path)}
-        result[role] = f"{VERSION}-{digest(spec.training is not None, used)[:12]}"
-    return result
+    fields, steps = dict(_leaves(chosen(spec, but=frozenset()), "")), {step.role: step for step in stages.steps(spec)}
+
+    @functools.cache  # most rounds read the same
+    def of(kind: stages.Kind, before: frozenset[stages.Kind]) -> str:
+        used = {path: value for path, value in fields.items() if _uses(kind, before, path)}
+        return f"{VERSION}-{digest(spec.training is not None, used)[:12]}"
+
+    before: dict[str, frozenset[stages.Kind]] = {}  # the kinds of the steps whose files reach a step
+    for role, step in steps.items():
+        needs = [steps[need] for need in step.needs]
+        before[role] = frozenset(need.kind for need in needs if need.marker).union(*(before[need.role] for need in needs))
+    return {role: of(step.kind, before[role]) for role, step in steps.items()}
 
 
 def _uses(kind: stages.Kind, before: frozenset[stages.Kind], path: str) -> bool:

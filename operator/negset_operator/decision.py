@@ -23,13 +23,14 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's part of the status. Empty strings are absent fields."""
+    """The operator's part of the status. Empty strings are absent fields. `completed` None leaves the record of what was done as it is."""
 
     stage: str
     conditions: tuple[Condition, ...]
     revision: str = ""
     url: str = ""
     report_url: str = ""
+    completed: Mapping[str, Any] | None = None
     forget_progress: bool = False
 
     def condition(self, kind: str) -> Condition | None:

@@ -128,8 +128,8 @@ class Facts(Fact, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
     revision: str
     run: str
-    url: str
     children: tuple[Child, ...]
     companions: tuple[Companion, ...]
     now: datetime
+    url: str = ""
     crowded: bool = False

@@ -24,13 +24,14 @@ from negset_operator.kube.client import (
     EVENT,
     JOB,
     NETWORK_POLICY,
+    NOT_FOUND,
     POD,
     RAY_JOB,
     ROLE,
     ROLE_BINDING,
     SERVICE,
     SERVICE_ACCOUNT,
-    WORKLOAD,
+    WORKLOADS,
     ApiError,
     Client,
     Kind,
@@ -179,14 +180,20 @@ class _Workload(Object, frozen=True, kw_only=True):
 
 
 def why_queued(client: Client, metadata: ObjectMeta) -> str:
-    """Why Kueue does not admit a child, in Kueue's words; empty if it does not tell, or if the cluster has no Kueue of this API version."""
+    """Why Kueue does not admit a child, in Kueue's words; empty if it does not tell."""
     query = {"labelSelector": f"{names.LABEL_WORKLOAD_OF}={metadata.uid}", "limit": "10"}
-    try:
-        workloads, _, _ = client.list_page(WORKLOAD, metadata.namespace, _Workload, query=query)
-    except (ApiError, Unreachable):
-        return ""
-    said = (condition for each in workloads for condition in each.status.conditions if condition.type == "QuotaReserved")
-    return next((obstacles.one_line(condition.message) for condition in said if condition.status == "False"), "")
+    for kind in WORKLOADS:
+        try:
+            workloads, _, _ = client.list_page(kind, metadata.namespace, _Workload, query=query)
+        except ApiError as error:
+            if error.status == NOT_FOUND:  # Kueue does not serve this version
+                continue
+            return ""
+        except Unreachable:
+            return ""
+        said = (condition for each in workloads for condition in each.status.conditions if condition.type == "QuotaReserved")
+        return next((obstacles.one_line(condition.message) for condition in said if condition.status == "False"), "")
+    return ""
 
 
 class _Event(Object, frozen=True, kw_only=True):

@@ -38,6 +38,8 @@ def patch(outlook: Outlook, stored: Stored, generation: int, now: datetime) -> S
         "reportUrl": outlook.report_url or None,
         "conditions": [_stored_condition(condition, stored, generation, now) for condition in outlook.conditions],
     }
+    if outlook.completed is not None:
+        wanted["completed"] = dict(outlook.completed)
     if outlook.forget_progress:
         wanted |= {"images": None, "progress": None, "rounds": None, "falsePositivesPerImage": None}
     if (stored.get("stage") or outlook.stage) != outlook.stage:

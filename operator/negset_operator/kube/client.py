@@ -62,7 +62,8 @@ ROLE: Final = Kind("rbac.authorization.k8s.io/v1", "Role", "roles")
 ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 NETWORK_POLICY: Final = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 EVENT: Final = Kind("v1", "Event", "events")
-WORKLOAD: Final = Kind("kueue.x-k8s.io/v1beta1", "Workload", "workloads")
+WORKLOADS: Final = tuple(Kind(f"kueue.x-k8s.io/{version}", "Workload", "workloads") for version in ("v1beta2", "v1beta1"))
+"""Kueue 0.19 serves both, earlier ones the second only."""
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 KINDS: Final = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import field
 
 from negset_api import names
 from negset_api.spec import NegativeDatasetSpec
@@ -24,15 +25,15 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     uid: str
-    priority: str
     spec: NegativeDatasetSpec
     manifest: dict[str, Any]
     revision: str
     run: str
     config: Config
-    generation: int
-    place: str
-    digests: dict[str, str]
+    generation: int = 0
+    place: str = ""
+    digests: dict[str, str] = field(default_factory=dict)
+    priority: str = ""
 
 
 def metadata(subject: Subject, name: str, role: str, *, per_run: bool = False) -> Object:

@@ -29,7 +29,7 @@ def _of_use(child: Child, steps: dict[str, Step], facts: Facts) -> bool:
 
 
 def outlived(progress: tuple[Progress, ...], children: Iterable[Child], now: datetime, keep: timedelta) -> tuple[Child, ...]:
-    """Finished children of a data set that has been ready for `keep`. The last step's child stays: it is the evidence that all is done."""
+    """Finished children of a data set that has been ready for `keep`. The last step's child stays: an earlier version of the operator has no other evidence."""
     ready = ready_since(progress)
     if ready is None or now - ready < keep:
         return ()
@@ -61,11 +61,10 @@ def given_up_at(pod: Stranded) -> datetime:
 
 
 def ready_since(progress: tuple[Progress, ...]) -> datetime | None:
-    """When the last step ended; None while anything is left to do."""
-    last = progress[-1].child
-    if last is None or any(each.phase is not Phase.DONE for each in progress):
+    """When the last step ended whose child is still there; None while anything is left to do."""
+    if any(each.phase is not Phase.DONE for each in progress):
         return None
-    return last.ended
+    return max((each.child.ended for each in progress if each.child is not None and each.child.ended is not None), default=None)
 
 
 def unused(companions: Iterable[Companion], wanted: frozenset[tuple[str, str]], children: Iterable[Child]) -> tuple[Companion, ...]:

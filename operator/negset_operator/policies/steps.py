@@ -2,8 +2,9 @@
 
 Which steps a spec has, and in which order, is `negset_api.stages`' business.
 
-A step is done if a child that writes to this revision did it, or if a later step that needs it was started: that is how finished children can be cleaned up
-without doing their work again. Were the evidence lost altogether, the step would run again, for nothing but seconds: its stages find their commit markers.
+A step is done if a child that writes to this revision did it, if the status records it, or if a later step that needs it was started: that is how finished
+children can be deleted without doing their work again. Were the evidence lost altogether, the step would run again, for nothing but seconds: its stages find
+their commit markers.
 
 After an edit, a child of the earlier spec goes on if the edit changes nothing that its step reads. If it writes to another revision, a child of this revision
 follows and copies what it left.
@@ -22,7 +23,7 @@ from negset_api.spec import NegativeDatasetSpec
 from negset_operator import reasons
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Facts, Failure, Fault, Work
-from negset_operator.policies import relevance
+from negset_operator.policies import evidence, relevance
 
 DELETE: Final = "delete"
 
@@ -120,6 +121,7 @@ def _done(steps: tuple[Step, ...], facts: Facts) -> frozenset[str]:
     by_role = {step.role: step for step in steps}
     mine = [child for child in facts.children if child.ours]
     done = {child.role for child in mine if child.work is Work.SUCCEEDED and counts(child, by_role.get(child.role), facts)}
+    done |= evidence.recorded(facts)
     started = {child.role for child in mine if relevance.here(child, facts)}
     for step in reversed(steps):  # what a later step needs comes before it, so that one pass from the end reaches everything
         if step.role in started | done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,6 +21,10 @@ QUEUED = merged(TRAINING, {"queueName": "team-a-gpu"})
 NOT_UNDERSTOOD = (
     f"Operator version {version()} does not understand this spec, which the API server admitted: {{}} Nothing new is started. "
     "Upgrade the operator to the version of the CRD, or correct the spec."
+)
+HELD = (
+    "Storing the data: RayJob {data} was suspended, and not by this operator. If Kueue manages jobs without a queue name here, "
+    "set spec.queueName. Otherwise whoever suspended it can resume it."
 )
 DATA_URL = "s3://team-a/negatives/team-a/street"
 
@@ -235,6 +240,29 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         lambda: Scene(QUEUED).with_succeeded("check").with_child("data", Work.RUNNING, suspended=True),
         (False, "Suspending", "Storing the data: RayJob {data} is being stopped, to make room in the queue team-a-gpu."),
         "Storing the data",
+    ),
+    "why Kueue does not admit it, in Kueue's words": (
+        lambda: Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED, queue_says="LocalQueue team-a-gpu doesn't exist"),
+        (
+            False,
+            "Queued",
+            "Storing the data: RayJob {data} waits for its turn in the queue team-a-gpu. Kueue says: LocalQueue team-a-gpu doesn't exist.",
+        ),
+        "Queued",
+    ),
+    "a queue that Kueue has chosen": (
+        lambda: nothing_but_data().with_child("data", Work.SUSPENDED, queue="default"),
+        (False, "Queued", "Storing the data: RayJob {data} waits for its turn in the queue default."),
+        "Queued",
+    ),
+    "a job that somebody else has suspended": (
+        lambda: nothing_but_data().with_child("data", Work.SUSPENDED, suspended_by_us=False),
+        (
+            False,
+            "Queued",
+            HELD,
+        ),
+        "Queued",
     ),
     "a turn in the queue": (
         lambda: Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED),
@@ -517,10 +545,33 @@ def test_resuming_clears_the_switch():
     assert switch.suspend is False
 
 
-def test_under_kueue_the_switch_is_kueues():
-    scene = Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED)
-    assert scene.decide().switches == ()
-    assert scene.decide().deletions == ()
+SUSPENDED_BY: dict[str, tuple[dict[str, Any], dict[str, Any], list[bool]]] = {
+    "what the operator suspended it resumes": ({}, {"suspended_by_us": True}, [False]),
+    "what Kueue suspends in a queue of the spec stays": ({"queueName": "team-a-gpu"}, {}, []),
+    "what Kueue suspends in a queue of its own choice stays": ({}, {"queue": "default", "suspended_by_us": False}, []),
+    "what Kueue suspends without a queue stays": ({}, {"suspended_by_us": False}, []),
+    "what somebody else suspended gets the mark if the user suspends as well": ({"suspend": True}, {"suspended_by_us": False}, [True]),
+    "what the operator suspended stays so while the user wants it": ({"suspend": True}, {"suspended_by_us": True}, []),
+}
+
+
+@pytest.mark.parametrize(("spec", "child", "switches"), SUSPENDED_BY.values(), ids=SUSPENDED_BY.keys())
+def test_only_ones_own_suspension_is_undone(spec, child, switches):
+    decision = Scene(merged(DATA_ONLY, spec)).with_child("data", Work.SUSPENDED, **child).decide()
+    assert [switch.suspend for switch in decision.switches] == switches
+    assert decision.deletions == ()
+
+
+def test_while_kueue_holds_a_child_its_words_are_looked_up_again():
+    assert Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED).decide().wake_after == pytest.approx(10)
+
+
+def test_the_priority_class_of_the_dataset_is_that_of_its_children():
+    scene = Scene(QUEUED).but(labels={"kueue.x-k8s.io/priority-class": "urgent", "team": "a"})
+    assert manifests(scene.decide())["Job"]["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "urgent"
+    assert "team" not in manifests(scene.decide())["Job"]["metadata"]["labels"]
+    scene.with_succeeded("check")
+    assert manifests(scene.decide())["RayJob"]["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "urgent"
 
 
 def test_under_kueue_a_suspended_data_set_deletes_its_unfinished_child():
