@@ -11,12 +11,13 @@ from typing import Self
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Outcome
-from negset_jobs.access import WEB_SCHEMES, Access, links, scheme_of
+from negset_jobs.access import Access
 from negset_jobs.fetching.failure import Failed
 from negset_jobs.fetching.http import WebPictures
 from negset_jobs.fetching.patience import wait_seconds
 from negset_jobs.fetching.verify import Picture, decode, inspect, transcode
 from negset_jobs.store import InputFiles
+from negset_jobs.urls import Url, shown
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Fetcher:
         be left alone for longer than that has said no.
         """
         try:
-            self._access.check_url(url, "url")
+            source = self._access.check_url(url, "url")
         except InvalidInput as error:
             raise Failed(Outcome.BLOCKED_ADDRESS, str(error)) from error
         loop = asyncio.get_running_loop()
@@ -58,7 +59,7 @@ class Fetcher:
         attempt = 1
         while True:
             try:
-                return await self._checked(await self._get(url))
+                return await self._checked(await self._get(source))
             except Failed as failure:
                 pause = wait_seconds(attempt, random.random(), failure.wait_seconds)  # noqa: S311 - jitter, not a secret
                 if not failure.again or attempt >= self._download.attempts or loop.time() + pause > deadline:
@@ -67,17 +68,17 @@ class Fetcher:
             await asyncio.sleep(pause)
             attempt += 1
 
-    async def _get(self, url: str) -> bytes:
-        if scheme_of(url) in WEB_SCHEMES and len(links(url)) == 1:
-            return await self._web.get(url)
+    async def _get(self, url: Url) -> bytes:
+        if url.is_web and len(url.links) == 1:
+            return await self._web.get(str(url))
         return await self._file(url)
 
-    async def _file(self, url: str) -> bytes:
+    async def _file(self, url: Url) -> bytes:
         try:
             async with asyncio.timeout(self._download.timeout_seconds):
                 data = await self._files.read(url, self._max_bytes)
         except (FileNotFoundError, IsADirectoryError) as error:
-            raise Failed(Outcome.NOT_FOUND, f"there is no {url}") from error
+            raise Failed(Outcome.NOT_FOUND, f"there is no {shown(url)}") from error
         except PermissionError as error:
             raise Failed(Outcome.FORBIDDEN, str(error)) from error
         except TimeoutError as error:

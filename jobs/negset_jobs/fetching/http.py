@@ -13,9 +13,9 @@ import aiohttp
 
 from negset_api.spec import Download
 from negset_api.values import Outcome
+from negset_jobs import guard
 from negset_jobs.access import Access
 from negset_jobs.fetching.failure import Failed
-from negset_jobs.fetching.guard import blocked_address, guarded_connector
 from negset_jobs.fetching.patience import retry_after
 
 _OPT_OUTS: Final = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
@@ -44,11 +44,12 @@ class WebPictures:
     """
 
     def __init__(self, download: Download, access: Access) -> None:
+        self._reach = access.web
         self._max_bytes = download.max_image_mebibytes * _MIB
         self._honour_robots = download.robots_tag == "Honour"
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(download.connections_per_host))
         self._session = aiohttp.ClientSession(
-            connector=guarded_connector(access, limit=0, limit_per_host=download.connections_per_host, ttl_dns_cache=300),
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=download.connections_per_host, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent(download.contact), "Accept": "image/*", "Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(total=download.timeout_seconds),
@@ -66,9 +67,10 @@ class WebPictures:
         # The wait for a slot comes before the request, whose timeout would otherwise run while it queues.
         async with self._slots[_host(url)]:
             try:
-                async with self._session.get(url) as response:
-                    self._check(response)
-                    return await self._body(response)
+                with guard.reaching(self._reach):
+                    async with self._session.get(url) as response:
+                        self._check(response)
+                        return await self._body(response)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 raise _as_failed(error) from error
 
@@ -129,7 +131,7 @@ def opted_out(values: list[str]) -> bool:
 
 def _as_failed(error: Exception) -> Failed:
     """What an error of aiohttp means for a picture."""
-    if (address := blocked_address(error)) is not None:
+    if (address := guard.blocked_address(error)) is not None:
         return Failed(Outcome.BLOCKED_ADDRESS, f"{address} may not be reached: private, loopback, link-local or otherwise not public")
     text = " ".join(str(error).split()) or type(error).__name__
     outcome, detail = next((outcome, detail) for kinds, outcome, detail in _ERRORS if isinstance(error, kinds))
