@@ -31,7 +31,16 @@ _EVENTS: Final = ("socket.connect", "socket.sendto", "socket.sendmsg")
 _NO_ADDRESSES: Final = (socket.AF_UNIX, socket.AF_NETLINK)  # they do not leave the machine
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
-_here: ContextVar[Reach | None] = ContextVar("reach", default=None)
+
+class _Going:
+    """How far connections go in one context, and one that was refused."""
+
+    def __init__(self, reach: Reach) -> None:
+        self.reach = reach
+        self.refused: BlockedAddress | None = None
+
+
+_here: ContextVar[_Going | None] = ContextVar("going", default=None)
 
 
 class _Process:
@@ -77,11 +86,19 @@ def access_of_process() -> Access | None:
 
 @contextlib.contextmanager
 def reaching(reach: Reach) -> Iterator[None]:
-    """Within the block, and in what it starts, connections reach this much. Never to be held over a `yield` to other code."""
+    """Within the block, and in what it starts, connections reach this much. Never to be held over a `yield` to other code.
+
+    Raises `BlockedAddress` where a file is said to be missing because a connection was refused: fsspec asks whether it exists, and takes any error for a no.
+    """
     _hook()
-    token = _here.set(reach)
+    going = _Going(reach)
+    token = _here.set(going)
     try:
         yield
+    except FileNotFoundError as error:
+        if going.refused is None:
+            raise
+        raise going.refused from error
     finally:
         _here.reset(token)
 
@@ -111,6 +128,10 @@ def blocked_address(error: BaseException) -> str | None:
     return None
 
 
+def _reach_of_process() -> Reach:
+    return EVERYWHERE if _Process.access is None else _Process.access.web
+
+
 def _hook() -> None:
     with _Process.lock:
         if not _Process.hooked:
@@ -124,14 +145,14 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _check(opened: socket.socket, address: Any) -> None:
-    reach = _here.get()
-    if reach is None:
-        if _Process.access is None:
-            return
-        reach = _Process.access.web
+    going = _here.get()
+    reach = _reach_of_process() if going is None else going.reach
     if reach.everywhere or address is None or opened.family in _NO_ADDRESSES:
         return
     # A name is refused: what it resolves to would be looked up again, behind the check.
     host = address[0] if opened.family in _INTERNET and isinstance(address, tuple) else None
     if not isinstance(host, str) or not reach.permits(host):
-        raise BlockedAddress(str(host), reach.option)
+        refusal = BlockedAddress(str(host), reach.option)
+        if going is not None:
+            going.refused = refusal
+        raise refusal

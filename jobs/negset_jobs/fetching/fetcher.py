@@ -11,6 +11,7 @@ from typing import Self
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Outcome
+from negset_jobs import guard
 from negset_jobs.access import Access
 from negset_jobs.fetching.failure import Failed
 from negset_jobs.fetching.http import WebPictures
@@ -77,18 +78,10 @@ class Fetcher:
         try:
             async with asyncio.timeout(self._download.timeout_seconds):
                 data = await self._files.read(url, self._max_bytes)
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise Failed(Outcome.NOT_FOUND, f"there is no {shown(url)}") from error
-        except PermissionError as error:
-            raise Failed(Outcome.FORBIDDEN, str(error)) from error
-        except TimeoutError as error:
-            raise Failed(Outcome.TIMEOUT, "no complete answer in time") from error
-        except (InvalidInput, ImportError, ValueError) as error:
-            raise Failed(Outcome.CLIENT_ERROR, str(error)) from error
         except (AttributeError, TypeError, AssertionError):
             raise  # a mistake of ours, not the server's
         except Exception as error:  # every backend has its own kinds
-            raise Failed(Outcome.SERVER_ERROR, " ".join(str(error).split()) or type(error).__name__) from error
+            raise _as_failed(error, url) from error
         if len(data) > self._max_bytes:
             raise Failed(Outcome.TOO_LARGE, f"more than {self._max_bytes} bytes")
         return data
@@ -101,3 +94,20 @@ class Fetcher:
         if self._download.verify == "Decode":
             await loop.run_in_executor(self._decoder, decode, picture)
         return picture
+
+
+def _as_failed(error: Exception, url: Url) -> Failed:
+    """What an error of a back end means for a picture."""
+    if (address := guard.blocked_address(error)) is not None:
+        return Failed(Outcome.BLOCKED_ADDRESS, f"{address} may not be reached: private, loopback, link-local or otherwise not public")
+    match error:
+        case FileNotFoundError() | IsADirectoryError():
+            return Failed(Outcome.NOT_FOUND, f"there is no {shown(url)}")
+        case PermissionError():
+            return Failed(Outcome.FORBIDDEN, "the store refuses access")
+        case TimeoutError():
+            return Failed(Outcome.TIMEOUT, "no complete answer in time")
+        case InvalidInput() | ImportError() | ValueError():
+            return Failed(Outcome.CLIENT_ERROR, " ".join(str(error).split()))
+        case _:
+            return Failed(Outcome.SERVER_ERROR, " ".join(str(error).split()) or type(error).__name__)
