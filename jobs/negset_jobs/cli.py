@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from negset_api import names
 from negset_api.errors import NegsetError
+from negset_jobs.quoting import of_bug
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        _complain(f"internal error: {type(error).__name__}: {' '.join(str(error).split())} (run with --debug for the traceback)")
+        _complain(f"internal error: {of_bug(error)} (run with --debug for the traceback)")
         return 1
 
 

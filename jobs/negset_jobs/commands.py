@@ -21,6 +21,7 @@ from negset_jobs import console, guard, pipeline
 from negset_jobs.access import DEFAULT_SCHEMES, Access, parse_networks, parse_schemes
 from negset_jobs.on_kubernetes import StatusProgress, StatusWriter
 from negset_jobs.progress import Progress
+from negset_jobs.quoting import of_yaml
 from negset_jobs.store import MissingObject, Store
 
 
@@ -233,7 +234,7 @@ def _load(path: str) -> NegativeDataset:
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:
-        raise InvalidInput(f"FILE: expected YAML in {path!r}: {' '.join(str(error).split())}") from error
+        raise InvalidInput(f"FILE: expected YAML in {path!r}, found something else at {of_yaml(error)}") from error
     if len(documents) != 1:
         raise InvalidInput(f"FILE: expected one {names.KIND} in {path!r}, got {len(documents)} documents")
     return validation.parse(documents[0])

@@ -24,6 +24,7 @@ from typing import Any, Final, TypeVar
 from negset_api.errors import NegsetError, WorkFailed
 from negset_jobs import guard
 from negset_jobs.access import Access
+from negset_jobs.quoting import of_bug
 
 Task = TypeVar("Task")
 Batch = TypeVar("Batch")
@@ -360,6 +361,6 @@ def _our_errors() -> Iterator[None]:
         cause = error.cause
         if isinstance(cause, NegsetError):
             raise type(cause)(*cause.args) from error
-        raise WorkFailed(f"a worker failed: {type(cause).__name__}: {' '.join(str(cause).split())}") from error
+        raise WorkFailed(f"a worker failed: {of_bug(cause, str(error))} (run with --debug for the traceback)") from error
     except ray.exceptions.RayError as error:
         raise WorkFailed(f"a worker was lost {RETRIES + 1} times: {' '.join(str(error).split())[:300]}") from error

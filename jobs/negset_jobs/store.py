@@ -30,6 +30,7 @@ from fsspec.implementations.local import LocalFileSystem
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_jobs import backends, guard, urls
 from negset_jobs.access import Access, Reach
+from negset_jobs.quoting import of_backend
 from negset_jobs.urls import Url, shown
 
 log = logging.getLogger(__name__)
@@ -429,11 +430,11 @@ def _clear_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
     except FileNotFoundError as error:
         raise MissingObject(f"cannot {verb} {location}: it does not exist") from error
     except ImportError as error:
-        raise InvalidInput(f"cannot {verb} {location}: {error}") from error
+        raise InvalidInput(f"cannot {verb} {location}: {of_backend(error)}") from error
     except Exception as error:
         if (address := guard.blocked_address(error)) is not None:
             raise InvalidInput(f"cannot {verb} {location}: {_blocked(address, reach)}") from error
-        raise WorkFailed(f"cannot {verb} {location}: {_one_line(error)}") from error
+        raise WorkFailed(f"cannot {verb} {location}: {of_backend(error)}") from error
 
 
 @contextlib.contextmanager
@@ -446,7 +447,7 @@ def _clear_input_errors(url: Url, field: str, access: Access) -> Iterator[None]:
         raise
     except Exception as error:
         address = guard.blocked_address(error)
-        reason = _hidden_reason(error) if isinstance(error, FileNotFoundError) else _one_line(error)
+        reason = _hidden_reason(error) if isinstance(error, FileNotFoundError) else of_backend(error)
         if address is None and reason is None:
             raise MissingInput(f"{field}: expected a readable file, {shown(url)} does not exist") from error
         raise InvalidInput(f"{field}: cannot read {shown(url)}: {reason if address is None else _blocked(address, reach)}") from error
@@ -464,8 +465,4 @@ def _hidden_reason(error: FileNotFoundError) -> str | None:
     cause = error.__cause__
     if cause is None or not type(cause).__module__.startswith("aiohttp"):
         return None
-    return None if getattr(cause, "status", None) in (404, 410) else _one_line(cause)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return None if getattr(cause, "status", None) in (404, 410) else of_backend(cause)

@@ -92,6 +92,9 @@ def fresh_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cached file systems of other tests keep connections open, and read the environment of then."""
     for scheme in ("s3", "webhdfs", "http"):
         fsspec.get_filesystem_class(scheme).clear_instance_cache()
+    monkeypatch.setitem(fsspec.config.conf, "s3", {})
+    for name in ("FSSPEC_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -280,7 +283,6 @@ def test_a_redirect_of_a_picture_is_guarded(private: Counting) -> None:
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 def test_an_endpoint_from_the_environment_is_guarded(variable: str, private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FSSPEC_S3_ENDPOINT_URL", raising=False)
     monkeypatch.setenv(variable, private.url)
     with guard.enforced(STRICT):
         store = Store("s3://bucket/out")

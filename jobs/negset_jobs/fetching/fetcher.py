@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import logging
 import random
-from typing import Self
+from typing import Final, Self
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
@@ -17,6 +17,7 @@ from negset_jobs.fetching.failure import Failed
 from negset_jobs.fetching.http import WebPictures
 from negset_jobs.fetching.patience import wait_seconds
 from negset_jobs.fetching.verify import Picture, decode, inspect, transcode
+from negset_jobs.quoting import of_backend
 from negset_jobs.store import InputFiles
 from negset_jobs.urls import Url, shown
 
@@ -100,14 +101,19 @@ def _as_failed(error: Exception, url: Url) -> Failed:
     """What an error of a back end means for a picture."""
     if (address := guard.blocked_address(error)) is not None:
         return Failed(Outcome.BLOCKED_ADDRESS, f"{address} may not be reached: private, loopback, link-local or otherwise not public")
-    match error:
-        case FileNotFoundError() | IsADirectoryError():
-            return Failed(Outcome.NOT_FOUND, f"there is no {shown(url)}")
-        case PermissionError():
-            return Failed(Outcome.FORBIDDEN, "the store refuses access")
-        case TimeoutError():
-            return Failed(Outcome.TIMEOUT, "no complete answer in time")
-        case InvalidInput() | ImportError() | ValueError():
-            return Failed(Outcome.CLIENT_ERROR, " ".join(str(error).split()))
-        case _:
-            return Failed(Outcome.SERVER_ERROR, " ".join(str(error).split()) or type(error).__name__)
+    outcome = next(outcome for kinds, outcome in _OUTCOMES if isinstance(error, kinds))
+    match outcome:
+        case Outcome.NOT_FOUND:
+            return Failed(outcome, f"there is no {shown(url)}")
+        case Outcome.TIMEOUT:
+            return Failed(outcome, "no complete answer in time")
+    return Failed(outcome, str(error) if isinstance(error, InvalidInput) else of_backend(error))
+
+
+_OUTCOMES: Final = (  # the first that fits
+    ((FileNotFoundError, IsADirectoryError), Outcome.NOT_FOUND),
+    ((PermissionError,), Outcome.FORBIDDEN),
+    ((TimeoutError,), Outcome.TIMEOUT),
+    ((InvalidInput, ImportError, ValueError), Outcome.CLIENT_ERROR),
+    ((Exception,), Outcome.SERVER_ERROR),
+)

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from negset_api.errors import InvalidInput
+from negset_jobs.quoting import quoted
 from negset_jobs.urls import WEB_SCHEMES, scheme_of
 
 FIELD: Final = "spec.source.coco.imageUrl"
@@ -49,7 +50,7 @@ def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -
             # Two colons would join two URLs; to a server both spellings are one.
             return quote(value, safe=_PATH_CHARACTERS).replace("::", "%3A%3A")
         if value.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", value):
-            raise InvalidInput(f"{field}: expected file names that stay below {template!r}, got {name} {value!r}")
+            raise InvalidInput(f"{field}: expected file names that stay below {template!r}, got {name} {quoted(value)}")
         return value
 
     url = _PLACEHOLDER.sub(replace, template)
@@ -66,4 +67,4 @@ def photo_page(flickr_url: str) -> str:
 
 
 def _entry(fields: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {value!r}" for name, value in fields.items() if value)
+    return ", ".join(f"{name} {quoted(value)}" for name, value in fields.items() if value)
