@@ -19,10 +19,11 @@ from negset_api.errors import InvalidInput, InvalidSpec, NegsetError
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Report, decode
 from negset_api.version import version
-from negset_jobs import console, pipeline
-from negset_jobs.access import Access, parse_networks
+from negset_jobs import console, guard, pipeline
+from negset_jobs.access import DEFAULT_SCHEMES, Access, parse_networks, parse_schemes
 from negset_jobs.on_kubernetes import StatusProgress, StatusWriter, tell_pod
 from negset_jobs.progress import Progress
+from negset_jobs.quoting import of_yaml
 from negset_jobs.store import MissingObject, Store
 
 
@@ -41,7 +42,9 @@ def run(options: argparse.Namespace) -> int:
 def plan(options: argparse.Namespace) -> int:
     from negset_jobs.selection.stage import plan_stage
 
-    value = plan_stage(_load(options.file), _access(options))
+    dataset, access = _load(options.file), _access(options)
+    with guard.enforced(access):
+        value = plan_stage(dataset, access)
     if options.json:
         _print(json.dumps(_plan_as_json(value)))
     else:
@@ -106,18 +109,23 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def job(options: argparse.Namespace) -> int:
-    document = _document(options.file)
+    document, access = _document(options.file), _access(options)
     dataset = _admitted(document)
-    opened = pipeline.prepare(dataset, _access(options), validation.told_revision(document))
+    with guard.enforced(access):
+        _job(pipeline.prepare(dataset, access, validation.told_revision(document)), options)
+    return 0
+
+
+def _job(opened: pipeline.Run, options: argparse.Namespace) -> None:
     if options.stage == "delete":
         _tell_left(pipeline.delete(opened))
-        return 0
+        return
     if options.stage == "check":  # has nothing to report, and its pod no token to report with
         pipeline.check(opened)
         pipeline.check_with_api(opened)
-        return 0
+        return
     step = _step(opened, options)
-    writer = _status_writer(dataset, options)
+    writer = _status_writer(opened.dataset, options)
     progress = console.for_stream() if writer is None else StatusProgress(writer.write, console.for_stream())
     match step.kind:
         case "data":
@@ -131,7 +139,6 @@ def job(options: argparse.Namespace) -> int:
         pipeline.report(opened, progress)
     if writer is not None:
         writer.write(pipeline.status(opened))
-    return 0
 
 
 def _tell_left(left: Sequence[str]) -> None:
@@ -153,7 +160,12 @@ def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:
 
 
 def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
-    opened = pipeline.prepare(dataset, _access(options))
+    access = _access(options)
+    with guard.enforced(access):
+        return _every_step(pipeline.prepare(dataset, access), options)
+
+
+def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
     progress = console.for_stream()
     for step in opened.steps:
         match step.kind:
@@ -247,14 +259,20 @@ def _document(path: str) -> Any:
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:
-        raise InvalidInput(f"FILE: expected YAML in {path!r}: {' '.join(str(error).split())}") from error
+        raise InvalidInput(f"FILE: expected YAML in {path!r}, found something else at {of_yaml(error)}") from error
     if len(documents) != 1:
         raise InvalidInput(f"FILE: expected one {names.KIND} in {path!r}, got {len(documents)} documents")
     return documents[0]
 
 
 def _access(options: argparse.Namespace) -> Access:
-    return Access(allowed_networks=parse_networks(tuple(options.allow_address), "--allow-address"), local_files=not options.cluster)
+    """What the command may reach. A laptop's stores and schemes are the person's own business; on a cluster nothing is reached that nobody allowed."""
+    networks = parse_networks(options.allow_address, "--allow-address")
+    stores = parse_networks(getattr(options, "allow_store", ()), "--allow-store")
+    schemes = parse_schemes(getattr(options, "allow_scheme", ()), "--allow-scheme")
+    if not options.cluster:
+        return Access(allowed_networks=networks)
+    return Access(allowed_networks=networks, store_networks=stores, schemes=schemes or DEFAULT_SCHEMES, local_files=False)
 
 
 def _status_writer(dataset: NegativeDataset, options: argparse.Namespace) -> StatusWriter | None:
