@@ -483,8 +483,8 @@ class ReportMining(Value, frozen=True, kw_only=True):
 class Report(Value, frozen=True, kw_only=True):
     """The numbers of the report, for machines. The page beside it is for people.
 
-    `held_out_copies` counts the held-out images that are copies of images that train; the rounds
-    left them out, so they are in no number here. `held_out` is the key of the held-out images in
+    `held_out_copies` counts the held-out images that are copies of images that train, and `copies`
+    counts them by kind; the rounds left them out, so they are in no other number. `held_out` is the key of the held-out images in
     COCO's format, to which the detections of the comparisons belong.
     """
 
@@ -508,5 +508,6 @@ class Report(Value, frozen=True, kw_only=True):
     held_out_negatives: int = 0
     held_out_positives: int = 0
     held_out_objects: int = 0
-    held_out_copies: CopyCounts = CopyCounts()
+    held_out_copies: int = 0
+    copies: CopyCounts = CopyCounts()
     held_out: str = ""

@@ -13,11 +13,11 @@ import numpy as np
 from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
-from negset_api.values import Copies, CopyCounts, Positives, Records, decode, digest, encode
+from negset_api.values import Copies, Positives, Records, decode, digest, encode
 from negset_jobs import on_ray
 from negset_jobs.copies.find import Candidate, Hashed, Image, Pair, Seen, candidates, confirmed, copied, counts
 from negset_jobs.copies.fingerprint import VERSION, fingerprint
-from negset_jobs.copies.tables import decode_hashes, decode_seen, encode_fingerprints, encode_pairs
+from negset_jobs.copies.tables import decode_hashes, decode_ids, decode_seen, encode_fingerprints, encode_pairs
 from negset_jobs.progress import Progress
 from negset_jobs.records.readable import image_id, read_images
 from negset_jobs.reuse import parallel
@@ -85,7 +85,7 @@ def copies_stage(store: Store, dataset: NegativeDataset, records: Records, posit
         plain=held_out.hashed.plain + others.hashed.plain,
         table=names.COPIES_TABLE,
     )
-    require_measurable(found.counts, negatives=records.images.get(names.HELD_OUT, 0), positives=positives.images.get(names.HELD_OUT, 0))
+    _require_measurable(store, held_out, found)
     value = found if store.create(names.COPIES, encode(found)) else decode(store.read(names.COPIES), Copies)
     store.remove(store.keys(names.FINGERPRINTS_FOLDER))
     _tell(value)
@@ -97,13 +97,15 @@ def copies_inputs(records: Records, positives: Positives) -> str:
     return digest(VERSION, records.files, positives.files)
 
 
-def require_measurable(found: CopyCounts, *, negatives: int, positives: int) -> None:
-    """Raises `InvalidInput` where all of so many held-out negatives or positives are copies."""
-    for kind, copies, held_out in (("negatives", found.negatives, negatives), ("positives", found.positives, positives)):
-        if held_out and copies >= held_out:
+def _require_measurable(store: Store, held_out: _Side, found: Copies) -> None:
+    """Raises `InvalidInput` where all held-out images of a kind are left out."""
+    for positive, kind, copies in ((False, "negatives", found.negatives), (True, "positives", found.positives)):
+        tables = [file.fingerprints for file in held_out.files if file.positive == positive]
+        ids = [image_id for table in parallel(lambda key: decode_ids(store.read(key)), tables) for image_id in table]
+        if ids and frozenset(copies).issuperset(ids):
             raise InvalidInput(
-                f"spec.training: expected held-out {kind} to measure with, but all {held_out:,} are copies of images that train; remove the copies that {names.COPIES_TABLE} "
-                "lists from the sources, or raise heldOutPercent"
+                f"spec.training: expected held-out {kind} to measure with, but all {len(ids):,} are copies of images that train; remove the copies that "
+                f"{store.location(names.COPIES_TABLE)} lists from the sources, or raise heldOutPercent"
             )
 
 
@@ -149,6 +151,7 @@ def _side(store: Store, files: Sequence[_File]) -> _Side:
 
 def _pairs(store: Store, held_out: _Side, others: _Side) -> Iterator[Pair]:
     """Every pair that stands up to a second look, in the order of the held-out images."""
+    log.info("comparing %d held-out images with %d others", len(held_out.hashed.sha256), len(others.hashed.sha256))
     for batch in _batches(candidates(held_out.hashed, others.hashed)):
         found = [candidate for _, each in batch for candidate in each]
         seen = _seen(store, held_out, [candidate.held_out for candidate in found])

@@ -44,6 +44,12 @@ def decode_hashes(data: bytes) -> Hashed:
     )
 
 
+def decode_ids(data: bytes) -> list[str]:
+    """The ids of the images of such a table."""
+    ids: list[str] = _decoded(data, ["image_id"])["image_id"].to_pylist()
+    return ids
+
+
 def decode_seen(data: bytes, rows: Sequence[int]) -> list[Seen]:
     """The images in these rows of such a table."""
     table = _decoded(data, ["image_id", "grey"]).take(list(rows))

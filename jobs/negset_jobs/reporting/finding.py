@@ -57,7 +57,7 @@ def finding(report: Report) -> Finding | None:
     if not report.comparisons:
         return None
     ours, *others = _in_order(report)
-    notes = [*_resolution(report), *([copied.sentence(report.held_out_copies)] if report.held_out_copies.total else [])]
+    notes = [*_resolution(report), *([copied.sentence(report.copies)] if report.copies.total else [])]
     pairs = [_Pair(ours, other, subject(report), _other_name(other)) for other in others]
     if not pairs and len(report.rounds) > 1:
         first, last = report.rounds[0], report.rounds[-1]

@@ -85,7 +85,8 @@ def report(*comparisons, rounds=(), added=27, negatives=160, copies=NO_COPIES):
         held_out_negatives=negatives,
         held_out_positives=140,
         held_out_objects=270,
-        held_out_copies=copies,
+        held_out_copies=copies.total,
+        copies=copies,
     )
 
 

@@ -229,7 +229,7 @@ def test_the_numbers_are_those_of_the_values(facts, report):
     assert report.review == ("57", "58", "59", "60")
     assert sum(report.outcomes.values()) == report.planned
     assert report.page == "report/index.html"
-    assert (report.held_out_negatives, report.held_out_positives, report.held_out_copies.total) == (160, 140, 0)
+    assert (report.held_out_negatives, report.held_out_positives, report.held_out_copies) == (160, 140, 0)
 
 
 def test_every_arm_is_compared_at_equal_steps_with_its_interval(facts, report):
