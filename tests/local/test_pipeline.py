@@ -20,6 +20,7 @@ from tests.local.serving import CountingServer
 
 CONTRACT = {
     "manifest.parquet",
+    "copies.parquet",
     "records",
     "positives",
     "labels/yolo",
@@ -114,6 +115,7 @@ def test_every_stage_runs_on_real_pictures_and_a_second_run_does_nothing(server:
     for each in compared.values():
         low, high = each["falsePositivesPerImageInterval"]
         assert low <= each["falsePositivesPerImage"] <= high
+    assert report["heldOutCopies"] == 0, "these images are all different"
     page = (revision / "report" / "index.html").read_text()
     assert "http://127.0.0.1" not in "".join(part for part in page.split("<") if part.startswith(("img", "link", "script")))
 

@@ -8,7 +8,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -185,19 +185,22 @@ def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Prog
 
 def _measure(task: Task, store: Store, scorer: Any, progress: Progress) -> tuple[Measurement, detections.HeldOut]:
     positives, negatives = task.positives.files[names.HELD_OUT], task.records.files[names.HELD_OUT]
-    total = task.positives.images.get(names.HELD_OUT, 0) + task.records.images.get(names.HELD_OUT, 0)
+    copies = task.copies
+    total = task.positives.images.get(names.HELD_OUT, 0) + task.records.images.get(names.HELD_OUT, 0) - copies.counts.total
     progress.start("Measuring", total, "images")
-    truths, found = _score(store, positives, scorer, progress)
-    _, fooled = _score(store, negatives, scorer, progress)
+    truths, found = _score(store, positives, scorer, progress, leave_out=frozenset(copies.positives))
+    _, fooled = _score(store, negatives, scorer, progress, leave_out=frozenset(copies.negatives))
     progress.finish()
     measurement = measuring.measure(truths, found, fooled, recall=task.training.recall_percent / 100)
     return measurement, detections.HeldOut(truths=tuple(truths), positives=tuple(found), negatives=tuple(fooled))
 
 
-def _score(store: Store, keys: Sequence[str], scorer: Any, progress: Progress) -> tuple[list[measuring.Truth], list[ScoredImage]]:
+def _score(
+    store: Store, keys: Sequence[str], scorer: Any, progress: Progress, *, leave_out: Collection[str]
+) -> tuple[list[measuring.Truth], list[ScoredImage]]:
     truths: list[measuring.Truth] = []
     scored: list[ScoredImage] = []
-    stream = heldout.pictures(store, keys, log.debug)  # the round has warned of what it passes over
+    stream = heldout.pictures(store, keys, log.debug, leave_out=leave_out)  # the round has warned of what it passes over
     while part := list(itertools.islice(stream, _BATCH)):
         images = scorer.score([(truth.image_id, encoded) for truth, encoded in part])
         # One that cannot be read is in no denominator.
