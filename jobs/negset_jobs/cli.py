@@ -109,7 +109,14 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=_lazy(function))
         return sub
 
-    command("run", "run", "Do everything the manifest asks for, here; prints the path of the report last.", reach)
+    run = command("run", "run", "Do everything the manifest asks for, here; prints the path of the report last.", reach)
+    run.add_argument(
+        "--trainings",
+        type=_at_least_one,
+        default=1,
+        metavar="N",
+        help="train up to N models at the same time where they do not need one another; each needs memory of its own (default: %(default)s)",
+    )
     plan = command(
         "plan",
         "plan",
@@ -147,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
         "--arm", choices=arms, default=names.MINED, help="which of the models that are compared is trained (default: %(default)s)"
     )
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {number}")
+    return number
 
 
 def _lazy(name: str) -> Command:

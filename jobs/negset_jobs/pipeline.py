@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -183,7 +183,11 @@ def trained(run: Run, step: stages.Step) -> Round | None:
         name(step.round, step.arm)
         for name in (names.round_config, names.round_checkpoints, names.round_events, names.round_saved_model, names.round_detections)
     )
-    return _reuse(run, step.marker, folders, round_inputs(run.store, run.dataset, step, run.access), Round)
+    training = run.dataset.spec.training
+    exported = training is not None and stages.is_exported(step.round, step.arm, training)
+    inputs = round_inputs(run.store, run.dataset, step, run.access)
+    # With fewer rounds, what was a round in between is the last one, and its model was not exported.
+    return _reuse(run, step.marker, folders, inputs, Round, usable=lambda found: bool(found.saved_model) or not exported)
 
 
 def mine(run: Run, number: int, progress: Progress) -> Mining:
@@ -259,11 +263,13 @@ def _remove(store: Store, key: str) -> None:
     store.remove([key])
 
 
-def _reuse(run: Run, marker: str, folders: Sequence[str], inputs: str, kind: type[V]) -> V | None:
-    """Copies a stage of another revision that was made from the same inputs: every object of its folders, then the marker."""
+def _reuse(
+    run: Run, marker: str, folders: Sequence[str], inputs: str, kind: type[V], *, usable: Callable[[V], bool] = lambda _: True
+) -> V | None:
+    """Copies a stage of another revision that was made from the same inputs and is `usable`: every object of its folders, then the marker."""
     for sibling in run.siblings:
         value = done(sibling, marker, kind)
-        if value is not None and getattr(value, "inputs", None) == inputs:
+        if value is not None and getattr(value, "inputs", None) == inputs and usable(value):
             for key in (key for folder in folders for key in sibling.keys(folder)):
                 run.store.copy(sibling, key)
             run.store.create(marker, encode(value))

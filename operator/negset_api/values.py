@@ -316,7 +316,7 @@ class Round(Value, frozen=True, kw_only=True):
 
     `negatives` counts the different negatives that were in the mix, `detections` is the key of what the model detects on the held-out images, and `worst` are the held-out
     negatives with the highest scores, for people. `unreadable` counts the records that could not be read and were passed over, in training and in measuring;
-    `unreadable_examples` names the first few.
+    `unreadable_examples` names the first few. `saved_model` is the folder of the exported model, empty for a model that is not exported (`stages.is_exported`).
     """
 
     number: int

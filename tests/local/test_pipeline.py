@@ -93,8 +93,10 @@ def test_every_stage_runs_on_real_pictures_and_a_second_run_does_nothing(server:
             "comparisons": ["NoNegatives", "RandomNegatives"],
         },
     )
-    first = negset("run", document, tmp_path)
+    first = negset("run", document, tmp_path, "--trainings", "2")
     revision = revision_of(first)
+    for role in ("train-none", "train-1", "train-random-2", "train-2"):
+        assert f"{role}: Training: done, " in first.stderr, "two models at a time, so each line says of which it is"
     assert not [name for name in CONTRACT if not (revision / name).exists()]
 
     assert (revision / "owners" / "laptop").exists(), "a deletion must know whose it is"
