@@ -60,8 +60,10 @@ def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:
 
 
 def manifest(dataset: NegativeDataset) -> dict[str, Any]:
-    """The manifest of a data set with every default spelt out; `parse` gives the data set back."""
-    return {"apiVersion": names.API_VERSION, "kind": names.KIND, **msgspec.to_builtins(dataset)}
+    """The manifest of a data set with every default spelt out; `parse` gives the data set back, without the uid, which is an object's and no wish."""
+    document = msgspec.to_builtins(dataset)
+    del document["metadata"]["uid"]
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, **document}
 
 
 def _identity_problems(manifest: Any) -> tuple[Problem, ...]:
