@@ -1,6 +1,6 @@
 """The command line. Standard output carries results only; progress and errors go to standard error.
 
-Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 130 and 143 interrupted by Ctrl-C or SIGTERM.
+Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 75 another worker of the same training is gone, 130 and 143 interrupted by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -37,15 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a program started with SIGINT ignored goes on ignoring it
         signal.signal(signal.SIGINT, interrupt)
     command: Command = options.command
+    on_cluster: bool = getattr(options, "cluster", False)
     try:
         return command(options)
     except NegsetError as error:
         if options.debug:
             raise
-        _complain(str(error))
+        _complain(str(error), pod=on_cluster)
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted; everything committed so far is safe, and the same command goes on from there")
+        _complain("interrupted; everything committed so far is safe, and the same command goes on from there", pod=on_cluster)
         return 128 + (asked[0] if asked else signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone: nothing is left to say
@@ -53,13 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        _complain(f"internal error: {type(error).__name__}: {' '.join(str(error).split())} (run with --debug for the traceback)")
+        _complain(
+            f"internal error: {type(error).__name__}: {' '.join(str(error).split())} (run with --debug for the traceback)", pod=on_cluster
+        )
         return 1
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, *, pod: bool) -> None:
+    """On a cluster (`pod`) also into the pod's status: what libraries write as they end would hide it in the log."""
+    from negset_jobs.on_kubernetes import tell_pod
+
     for line in text.splitlines():
         sys.stderr.write(f"negset: {line}\n")
+    if pod:
+        tell_pod(f"negset: {' '.join(text.split())}")
 
 
 class _Asked(KeyboardInterrupt):

@@ -9,17 +9,19 @@ import posixpath
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from negset_api import names, stages, validation
-from negset_api.errors import InvalidInput, NegsetError
+from negset_api.errors import InvalidInput, InvalidSpec, NegsetError
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Report, decode
+from negset_api.version import version
 from negset_jobs import console, pipeline
 from negset_jobs.access import Access, parse_networks
-from negset_jobs.on_kubernetes import StatusProgress, StatusWriter
+from negset_jobs.on_kubernetes import StatusProgress, StatusWriter, tell_pod
 from negset_jobs.progress import Progress
 from negset_jobs.store import MissingObject, Store
 
@@ -104,10 +106,11 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def job(options: argparse.Namespace) -> int:
-    dataset = _load(options.file)
-    opened = pipeline.prepare(dataset, _access(options))
+    document = _document(options.file)
+    dataset = _admitted(document)
+    opened = pipeline.prepare(dataset, _access(options), validation.told_revision(document))
     if options.stage == "delete":
-        pipeline.delete(opened)
+        _tell_left(pipeline.delete(opened))
         return 0
     if options.stage == "check":  # has nothing to report, and its pod no token to report with
         pipeline.check(opened)
@@ -129,6 +132,14 @@ def job(options: argparse.Namespace) -> int:
     if writer is not None:
         writer.write(pipeline.status(opened))
     return 0
+
+
+def _tell_left(left: Sequence[str]) -> None:
+    """Says what a deletion has left alone: to whoever reads the log, and to the operator by way of the pod."""
+    if left:
+        message = f"left alone, since it is not this object's own: {', '.join(left)}"
+        _say(message)
+        tell_pod(message)
 
 
 def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:
@@ -209,6 +220,20 @@ def _in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespa
 
 
 def _load(path: str) -> NegativeDataset:
+    """The dataset of a manifest that a person wrote: a field that is unknown is a mistake."""
+    return validation.parse(_document(path))
+
+
+def _admitted(document: Any) -> NegativeDataset:
+    """The dataset of a manifest that the operator wrote. It may be newer than these jobs: a field that is unknown is skipped."""
+    try:
+        return validation.parse_admitted(document)
+    except InvalidSpec as error:
+        problems = "; ".join(map(str, error.problems))
+        raise InvalidInput(f"{problems} (negset {version()} does not understand this manifest; use jobs of the CRD's version)") from error
+
+
+def _document(path: str) -> Any:
     import yaml
 
     if path == "-":
@@ -225,7 +250,7 @@ def _load(path: str) -> NegativeDataset:
         raise InvalidInput(f"FILE: expected YAML in {path!r}: {' '.join(str(error).split())}") from error
     if len(documents) != 1:
         raise InvalidInput(f"FILE: expected one {names.KIND} in {path!r}, got {len(documents)} documents")
-    return validation.parse(documents[0])
+    return documents[0]
 
 
 def _access(options: argparse.Namespace) -> Access:

@@ -6,7 +6,9 @@ revision of the same data set has made the same stage from the same inputs, its 
 
 from __future__ import annotations
 
+import functools
 import logging
+import posixpath
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -19,8 +21,10 @@ from negset_api.spec import NegativeDataset
 from negset_api.status import ImagesStatus, RoundStatus, Status
 from negset_api.validation import manifest
 from negset_api.values import Labels, Mining, Plan, Positives, Records, Report, Round, Value, decode, encode
+from negset_api.version import version
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
+from negset_jobs.reuse import parallel
 from negset_jobs.store import MissingObject, Store
 
 log = logging.getLogger(__name__)
@@ -47,12 +51,20 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.steps[-1]
 
 
-def prepare(dataset: NegativeDataset, access: Access) -> Run:
-    """Opens the output, without writing yet. Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`."""
+def prepare(dataset: NegativeDataset, access: Access, told: str = "") -> Run:
+    """Opens the output, without writing yet. Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`.
+
+    `told` is the revision that the operator computed, where there is one. It decides the folder, so that jobs of another version of negset write where the operator says that they do.
+    """
     access.check_url(dataset.spec.output.url, "spec.output.url")
     metadata = dataset.metadata
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
     mine = revision(dataset.spec)
+    if told and told != mine:
+        log.warning(
+            "the operator says revision %s, negset %s computes %s: their versions differ, and the operator's is used", told, version(), mine
+        )
+        mine = told
     siblings = tuple(root.child(folder) for folder in root.folders() if folder != mine)
     return Run(dataset=dataset, access=access, store=root.child(mine), siblings=siblings)
 
@@ -123,6 +135,7 @@ def data(run: Run, progress: Progress) -> None:
     from negset_jobs.recording import record_stage
 
     chosen = plan(run)
+    run.store.create(names.owner(run.dataset.metadata.uid), b"")
     if run.dataset.spec.positives is not None and done(run.store, names.POSITIVES, Positives) is None:
         positives_stage(run.store, run.dataset, run.access, run.siblings, progress)
     records = done(run.store, names.RECORDS, Records)
@@ -206,11 +219,27 @@ def status(run: Run) -> dict[str, Any]:
     return fields
 
 
-def delete(run: Run) -> None:
-    """Removes every revision of the data set."""
-    metadata = run.dataset.metadata
-    root = Store(names.dataset_root(run.dataset.spec.output.url, metadata.namespace, metadata.name))
-    root.remove(root.keys())
+def delete(run: Run) -> tuple[str, ...]:
+    """Removes the revisions that this object made and no other one uses. Returns the places of those that stay, each with the reason.
+
+    What says whose a revision is goes last, so that a deletion that was cut off is finished by the next.
+    """
+    mine = names.owner(run.dataset.metadata.uid)
+    left = []
+    for store in (run.store, *run.siblings):
+        keys = store.keys()
+        others = [key for key in keys if key.startswith(f"{names.OWNERS_FOLDER}/") and key != mine]
+        if mine in keys and not others:
+            parallel(functools.partial(_remove, store), [key for key in keys if key != mine])
+        elif keys:
+            why = f"also made by {', '.join(map(posixpath.basename, others))}" if others else "not made by this object"
+            left.append(f"{store.location('').rstrip('/')} ({why})")
+        store.remove([mine])
+    return tuple(left)
+
+
+def _remove(store: Store, key: str) -> None:
+    store.remove([key])
 
 
 def _reuse(run: Run, marker: str, folders: Sequence[str], inputs: str, kind: type[V]) -> V | None:

@@ -117,7 +117,8 @@ class Patience(Setting, frozen=True, kw_only=True):
     job that failed is tried again after `retry_seconds`, then twice that, and so on up to `retry_limit_seconds`. `unseen_seconds` is how long
     KubeRay may leave a RayJob untouched before the condition says so, `start_seconds` how long a Ray cluster may take to start before it is made
     anew, `lost_node_seconds` how long a pod waits for its node to answer again before it is replaced (Kubernetes' own default is 300), and
-    `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl describe` once the data set is ready.
+    `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl describe` once the data set is ready. `deletion_seconds` is how long
+    an object that is being deleted waits for its data to be gone; then it goes without, and says where the data lies.
     """
 
     attempts: Count = 3
@@ -129,6 +130,7 @@ class Patience(Setting, frozen=True, kw_only=True):
     lost_node_seconds: Annotated[int, Meta(ge=0)] = 60
     keep_finished_seconds: Seconds = 24 * 3600
     training_grace_seconds: Seconds = 120
+    deletion_seconds: Seconds = 3600
 
 
 class Config(Setting, frozen=True, kw_only=True):

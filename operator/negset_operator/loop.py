@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,10 @@ log = logging.getLogger(__name__)
 _PATIENT_PART: Final = 4
 """One worker in so many may be at what comes after a child was made (its companions, the status) while others wait for theirs."""
 
+_STALE_SECONDS: Final = 60.0
+"""For how long a kind may go without a watch before the replica is not ready."""
+_STOP_SECONDS: Final = 8.0
+"""For how long reconciles in hand may finish: less than what is left of a Lease that is no longer renewed."""
 _LONGEST_PAUSE: Final = 30.0
 """Seconds between two questions for the API server's addresses, while it does not answer."""
 
@@ -38,7 +43,7 @@ class Operator:
         self._client, self._config = client, config
         self._queue: WorkQueue[Key] = WorkQueue(patient_at_once=max(config.workers // _PATIENT_PART, 1))
         self._world = World()
-        self._reconciler = Reconciler(client, self._world, config, crowded=lambda: self._queue.urgent > 0)
+        self._reconciler = Reconciler(client, self._world, config, crowded=lambda: self._queue.urgent > 0, warned=self._warned)
         self._reflectors = [
             Reflector(client, source, self._world.caches[source.kind], self._queue.add)
             for namespace in config.namespaces or ("",)
@@ -48,7 +53,14 @@ class Operator:
         self._stopped = threading.Event()
         self._located = threading.Event()
         self.leading = False
-        self.metrics = Metrics(datasets=self._world.caches[DATASET].all, depth=lambda: len(self._queue), leading=lambda: self.leading)
+        self.metrics = Metrics(
+            datasets=self._world.caches[DATASET].all,
+            # A replica that stands by fills its queue and leaves it to the day it leads: nothing waits for it there.
+            depth=lambda: len(self._queue) if self.leading else 0,
+            leading=lambda: self.leading,
+            requests=client.requests,
+            restarts=self._restarts,
+        )
 
     @property
     def synced(self) -> bool:
@@ -58,6 +70,26 @@ class Operator:
     def problems(self) -> tuple[str, ...]:
         """What cannot be watched at present, one sentence each."""
         return tuple(reflector.problem for reflector in self._reflectors if reflector.problem)
+
+    def not_ready(self) -> tuple[str, ...]:
+        """Why this replica could not do its work now, none where it could: it does not know everything yet, or what it knows has grown old."""
+        if not self.synced:
+            return self.problems() or ("The caches are being filled.",)
+        return tuple(
+            f"{reflector.kind.plural} have not been watched for {reflector.stale_seconds:.0f} seconds. {reflector.problem}".strip()
+            for reflector in self._reflectors
+            if reflector.synced and reflector.stale_seconds > _STALE_SECONDS
+        )
+
+    def _warned(self, reason: str) -> None:
+        self.metrics.warnings.labels(reason=reason).inc()
+
+    def _restarts(self) -> dict[str, int]:
+        """By kind, how often listing or watching it has failed."""
+        restarts: dict[str, int] = {}
+        for reflector in self._reflectors:
+            restarts[reflector.kind.plural] = restarts.get(reflector.kind.plural, 0) + reflector.restarts
+        return restarts
 
     def dead(self) -> tuple[str, ...]:
         """The threads that have ended although nobody stopped them: only a new process helps."""
@@ -82,8 +114,9 @@ class Operator:
         self._stopped.set()
         self.leading = False
         self._queue.close()
+        until = time.monotonic() + _STOP_SECONDS
         for thread in self._threads:
-            thread.join(timeout=10)
+            thread.join(timeout=max(until - time.monotonic(), 0))
         for reflector in self._reflectors:
             reflector.stop()
 

@@ -180,7 +180,7 @@ def test_the_operator_does_all_its_work_with_the_rights_that_the_chart_gives(api
         assert [item for item in hand.all("v1", "Service") if item["spec"]["clusterIP"] == "None"]
         hand.change(suspend=True)
         eventually("the Job is suspended", lambda: hand.find("batch/v1", "Job", train)["spec"]["suspend"])
-        hand.change(suspend=False, selection={"count": 200})
+        hand.change(suspend=False, excludeClasses=["car"])
         eventually("what ran for the old spec is gone", lambda: not {check, train} & set(hand.jobs()) and hand.ray_jobs() == [])
         (check,) = eventually("a check of the changed spec", hand.jobs)
         hand.job_succeeds(check)

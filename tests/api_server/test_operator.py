@@ -118,6 +118,32 @@ def test_after_ready_nothing_is_written(api_server, hand):
         assert _versions(hand) == settled
 
 
+def test_ready_is_evidence_for_one_place_and_outlives_the_job_that_gave_it(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        name = first_ray_job(hand)
+        hand.ray_succeeds(name)
+        eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
+        url = hand.dataset()["status"]["url"]
+        assert hand.dataset()["status"]["completed"]["url"] == url
+        hand.remove("ray.io/v1", "RayJob", name)
+        hand.annotate("seen", "without its job")
+        time.sleep(2)
+        assert (hand.ray_jobs(), hand.reason()) == ([], "Succeeded")
+        hand.change(output={"url": "s3://team-b/negatives"})
+        (moved,) = eventually("a job that writes to the new place", hand.ray_jobs)
+        eventually("not ready", lambda: hand.reason() == "Starting")
+        assert not hand.dataset()["status"].get("reportUrl")
+        assert hand.dataset()["status"]["url"] == url.replace("team-a/", "team-b/", 1)
+        hand.change(output={"url": "s3://team-a/negatives"})
+        eventually("ready again, since there it is", lambda: hand.reason() == "Succeeded")
+        assert hand.dataset()["status"]["reportUrl"] == f"{url}/report/index.html"
+    with running(api_server, hand.namespace) as another:
+        eventually("a reconcile", lambda: _reconciles(another) >= 1)
+        time.sleep(0.5)
+        assert set(hand.ray_jobs()) <= {moved}
+
+
 def test_a_second_operator_finds_nothing_to_do(api_server, hand):
     with running(api_server, hand.namespace):
         hand.create()
@@ -273,6 +299,52 @@ def test_under_kueue_the_childs_switch_is_left_alone(api_server, hand):
         eventually("queued", lambda: hand.reason() == "Queued")
         assert hand.find("ray.io/v1", "RayJob", name)["spec"]["suspend"] is True
         assert hand.dataset()["status"]["stage"] == "Queued"
+
+
+def test_what_kueue_suspends_without_a_queue_in_the_spec_is_left_alone(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        name = first_ray_job(hand)
+        hand.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": True}})
+        eventually("said", lambda: hand.reason() == "Queued")
+        before = hand.find("ray.io/v1", "RayJob", name)
+        hand.annotate("seen", "once more")
+        time.sleep(2)
+        after = hand.find("ray.io/v1", "RayJob", name)
+        assert after["spec"]["suspend"] is True
+        assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+        # Kueue takes it into the queue that is called default, where there is one.
+        hand.merge("ray.io/v1", "RayJob", name, {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "default"}}})
+        waits = f"Storing the data: RayJob {name} waits for its turn in the queue default."
+        eventually("the queue", lambda: hand.condition("Ready")["message"] == waits)
+        hand.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": False}})
+        eventually("admitted", lambda: hand.reason() == "Starting")
+
+
+def test_kueues_own_words_reach_the_condition(api_server, hand, kueue):
+    said = "couldn't assign flavors to pod set head: insufficient unused quota for cpu in flavor f, 50m more needed"
+    with running(api_server, hand.namespace):
+        hand.create(queueName="team")
+        name = first_ray_job(hand)
+        uid = hand.find("ray.io/v1", "RayJob", name)["metadata"]["uid"]
+        waiting = {
+            "type": "QuotaReserved",
+            "status": "False",
+            "reason": "Pending",
+            "message": said,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        workload = {
+            "apiVersion": kueue,
+            "kind": "Workload",
+            "metadata": {"name": f"rayjob-{name}", "labels": {"kueue.x-k8s.io/job-uid": uid}},
+            "spec": {"queueName": "team"},
+        }
+        hand.kind(kueue, "Workload").create(body=workload, namespace=hand.namespace)
+        hand.merge(kueue, "Workload", f"rayjob-{name}", {"status": {"conditions": [waiting]}}, "status")
+        hand.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": True}})
+        expected = f"Storing the data: RayJob {name} waits for its turn in the queue team. Kueue says: {said}."
+        eventually("the words", lambda: hand.condition("Ready").get("message") == expected)
 
 
 @pytest.mark.parametrize("policy", ["Background", "Foreground"])

@@ -60,7 +60,9 @@ def facts(spec: dict[str, Any], children: tuple[Child, ...], *, deleted: bool = 
     )
     dataset = Dataset(metadata=meta, spec={**spec, "deletionPolicy": "Delete"})
     parsed, problems = read_spec(dataset)
-    return Facts(dataset=dataset, spec=parsed, problems=problems, revision="r", run="n", children=children, companions=(), now=now)
+    return Facts(
+        dataset=dataset, spec=parsed, problems=problems, revision="r", url="s3://b/r", run="n", children=children, companions=(), now=now
+    )
 
 
 def succeeded(manifest: Any) -> Child:

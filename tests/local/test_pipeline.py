@@ -96,6 +96,7 @@ def test_every_stage_runs_on_real_pictures_and_a_second_run_does_nothing(server:
     revision = revision_of(first)
     assert not [name for name in CONTRACT if not (revision / name).exists()]
 
+    assert (revision / "owners" / "laptop").exists(), "a deletion must know whose it is"
     rows = pyarrow.parquet.read_table(revision / "manifest.parquet").to_pylist()
     assert len(rows) == 40
     assert {row["outcome"] for row in rows} == {"stored"}

@@ -100,4 +100,8 @@ Kubernetes lets nobody grant what they do not have.
 - apiGroups: [""]
   resources: [events]
   verbs: [list, create]
+# Why Kueue does not admit a child is told by Kueue's Workload alone.
+- apiGroups: [kueue.x-k8s.io]
+  resources: [workloads]
+  verbs: [list]
 {{- end -}}

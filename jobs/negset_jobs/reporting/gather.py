@@ -12,7 +12,6 @@ import msgspec
 
 from negset_api import names, stages
 from negset_api.errors import WorkFailed
-from negset_api.revision import revision
 from negset_api.spec import NegativeDataset
 from negset_api.values import (
     Box,
@@ -88,10 +87,11 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
     shown = [str(image.image_id) for image in candidates if str(image.image_id) in located][:EXAMPLES]
     needed = [*dict.fromkeys([*shown, *(name for name in scored if name in located)])]
     pictures = parallel(lambda name: _picture(store, located[name]), needed)
+    location = store.location("").rstrip("/")
     return Facts(
         dataset=dataset,
-        revision=revision(dataset.spec),
-        location=store.location("").rstrip("/"),
+        revision=location.rpartition("/")[2],
+        location=location,
         plan=plan,
         records=decode(store.read(names.RECORDS), Records),
         positives=positives,

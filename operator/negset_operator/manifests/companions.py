@@ -50,7 +50,13 @@ def config_map(subject: Subject) -> Object:
     document = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
-        "metadata": {"name": subject.name, "namespace": subject.namespace},
+        "metadata": {
+            "name": subject.name,
+            "namespace": subject.namespace,
+            "uid": subject.uid,
+            # The jobs write where the operator says that they do, whatever their version would compute.
+            "annotations": {names.LABEL_REVISION: subject.revision},
+        },
         "spec": subject.manifest,
     }
     return {

@@ -9,10 +9,10 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
-from negset_api import names, stages
+from negset_api import stages
 from negset_operator.config import Placement
 from negset_operator.manifests import pods
-from negset_operator.manifests.subject import Object, Subject, metadata
+from negset_operator.manifests.subject import Object, Subject, child_metadata
 
 _WORKER: Final = "ray-worker"
 _AGENT_PORT: Final = 52365
@@ -47,17 +47,14 @@ def mine(subject: Subject, child: str, step: stages.Step) -> Object:
 
 def _ray_job(subject: Subject, child: str, step: stages.Step, *, worker: pods.Container, placement: Placement) -> Object:
     """The placement is the workers'; the head, which needs no GPU, goes to any node for jobs."""
-    config, queue, role = subject.config, subject.spec.queue_name, step.role
-    meta = metadata(subject, child, role, per_run=True)
-    if queue:
-        meta = {**meta, "labels": {**meta["labels"], names.LABEL_QUEUE: queue}}
+    config, role = subject.config, step.role
     # The head takes no tasks: with them it would need a worker's memory, and losing it would lose more than a worker's work.
     head = pods.Container(name="ray-head", image=worker.image, resources=config.pods.ray_head, token=True, readiness_probe=_READY)
     workers = subject.spec.ray.workers
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayJob",
-        "metadata": meta,
+        "metadata": child_metadata(subject, child, role),
         "spec": {
             "entrypoint": shlex.join(pods.command(subject, *step.command)),
             # The only submission mode whose pods pass Pod Security "restricted" as they are.

@@ -122,6 +122,10 @@ def test_the_operator_may_watch_what_it_watches(kind):
     assert verbs == {"list", "create"} if kind is client.EVENT else {"get", "list", "watch"} <= verbs
 
 
+def test_of_kueues_workloads_the_operator_may_only_read():
+    assert granted(one({}, "ClusterRole", "negset"))["kueue.x-k8s.io", "workloads"] == {"list"}
+
+
 CHILDREN = (
     client.RAY_JOB,
     client.JOB,
@@ -141,7 +145,7 @@ def test_the_operator_may_make_and_remove_its_children(kind):
 
 
 def test_the_operator_may_do_nothing_to_kinds_that_its_code_does_not_name():
-    known = {(kind.api_version.rpartition("/")[0], kind.plural) for kind in client.KINDS.values()}
+    known = {(kind.api_version.rpartition("/")[0], kind.plural) for kind in (*client.KINDS.values(), *client.WORKLOADS)}
     allowed = granted(one({}, "ClusterRole", "negset")).keys()
     assert {(group, resource.partition("/")[0]) for group, resource in allowed} <= known
 

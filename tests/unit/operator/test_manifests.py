@@ -182,9 +182,11 @@ def test_a_single_worker_needs_no_cluster():
 
 @pytest.mark.parametrize("role", ["check", "train-1"])
 def test_an_eviction_is_no_failure_and_a_wrong_input_fails_at_once(role):
-    fail, ignore = jobs_of(TRAINING)[role]["spec"]["podFailurePolicy"]["rules"]
+    fail, ignore, stopped = jobs_of(TRAINING)[role]["spec"]["podFailurePolicy"]["rules"]
     assert fail == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [2]}}
     assert ignore == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    # Asked to stop, and a peer that is gone: what the other workers of an evicted pod end with.
+    assert stopped == {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [75, 143]}}
 
 
 def test_the_queue_is_named_on_every_job_but_the_deleting_one():
@@ -221,7 +223,9 @@ def test_the_mounted_manifest_is_what_was_asked_for():
     scene = Scene(TRAINING)
     facts = scene.facts()
     (text,) = companions.config_map(subject_of(facts, facts.spec, Config()))["data"].values()
-    assert validation.parse(json.loads(text)).spec == facts.spec
+    mounted = validation.parse(json.loads(text))
+    assert mounted.spec == facts.spec
+    assert mounted.metadata.uid == facts.dataset.metadata.uid  # says whose the data is
 
 
 def test_suspending_changes_nothing_in_the_manifest_that_a_run_has_mounted():
