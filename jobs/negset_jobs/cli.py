@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from negset_api import names
 from negset_api.errors import NegsetError
+from negset_jobs.quoting import of_bug
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -54,9 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        _complain(
-            f"internal error: {type(error).__name__}: {' '.join(str(error).split())} (run with --debug for the traceback)", pod=on_cluster
-        )
+        _complain(f"internal error: {of_bug(error)} (run with --debug for the traceback)", pod=on_cluster)
         return 1
 
 
@@ -110,7 +109,14 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=_lazy(function))
         return sub
 
-    command("run", "run", "Do everything the manifest asks for, here; prints the path of the report last.", reach)
+    run = command("run", "run", "Do everything the manifest asks for, here; prints the path of the report last.", reach)
+    run.add_argument(
+        "--trainings",
+        type=_at_least_one,
+        default=1,
+        metavar="N",
+        help="train up to N models at the same time where they do not need one another; each needs memory of its own (default: %(default)s)",
+    )
     plan = command(
         "plan",
         "plan",
@@ -126,6 +132,20 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", "demo", "Run the main job on a small data set that is made on the spot and served on the loopback.", file=False)
     demo.add_argument("--output", default="negset-demo", metavar="FOLDER", help="where everything goes (default: %(default)s)")
     job = command("job", "job", "Run one stage, as the operator's jobs do.", reach, file=False)
+    job.add_argument(
+        "--allow-store",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="also reach object stores in this network although it is not public; repeatable",
+    )
+    job.add_argument(
+        "--allow-scheme",
+        action="append",
+        default=[],
+        metavar="SCHEME",
+        help="a URL scheme that may be used, instead of s3, http and https; repeatable; needs --cluster",
+    )
     job.add_argument("stage", choices=["check", "data", "train", "mine", "delete"])
     job.add_argument("--file", required=True, metavar="FILE", help="the manifest")
     job.add_argument("--round", type=int, default=0, metavar="N", help="the training round, from 1")
@@ -134,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
         "--arm", choices=arms, default=names.MINED, help="which of the models that are compared is trained (default: %(default)s)"
     )
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {number}")
+    return number
 
 
 def _lazy(name: str) -> Command:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from negset_api import names
 from negset_api.spec import Metadata
+from negset_jobs import guard
 from negset_jobs.progress import DOWNLOADING_NEGATIVES, LOSS, Pace, Progress
 
 _LONGEST_MESSAGE: Final = 1000  # characters; Kubernetes keeps 4,096 bytes
@@ -41,17 +42,18 @@ class StatusWriter:
 
     def write(self, status: Mapping[str, Any]) -> None:
         try:
-            self._api.patch_namespaced_custom_object_status(
-                names.GROUP,
-                names.VERSION,
-                self._metadata.namespace,
-                names.PLURAL,
-                self._metadata.name,
-                {"status": status},
-                field_manager=names.JOBS_FIELD_MANAGER,
-                _content_type="application/merge-patch+json",
-                _request_timeout=5,
-            )
+            with guard.exempt():
+                self._api.patch_namespaced_custom_object_status(
+                    names.GROUP,
+                    names.VERSION,
+                    self._metadata.namespace,
+                    names.PLURAL,
+                    self._metadata.name,
+                    {"status": status},
+                    field_manager=names.JOBS_FIELD_MANAGER,
+                    _content_type="application/merge-patch+json",
+                    _request_timeout=5,
+                )
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the work
             log.warning("cannot write to the status: %s", " ".join(str(error).split()))
 

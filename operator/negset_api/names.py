@@ -72,6 +72,8 @@ LABEL_MAP: Final = "positives/label_map.pbtxt"
 REJECTED_BOXES: Final = "positives/rejected.jsonl"
 LABELS: Final = "labels.json"
 OWNERS_FOLDER: Final = "owners"
+COPIES: Final = "copies.json"
+COPIES_TABLE: Final = "copies.parquet"
 REPORT_PAGE: Final = "report/index.html"
 REPORT: Final = "report/report.json"
 REPORT_HELD_OUT: Final = "report/heldout.json"
@@ -81,6 +83,7 @@ RECORDS_FOLDER: Final = "records"
 POSITIVES_FOLDER: Final = "positives"
 SHARDS_FOLDER: Final = "shards"
 LABELS_FOLDER: Final = "labels"
+FINGERPRINTS_FOLDER: Final = "fingerprints"
 
 
 def dataset_root(output_url: str, namespace: str, name: str) -> str:
@@ -121,6 +124,11 @@ def shard_records(folder: str, shard_name: str, sha256: str) -> str:
     the one whose marker was created first is named, and the other's file is removed.
     """
     return f"{folder}/{shard_name}.{sha256[:8]}.tfrecord"
+
+
+def fingerprints(inputs: str, records: str) -> str:
+    """What the images of the records file under the key `records` are recognised by, while copies are looked for."""
+    return f"{FINGERPRINTS_FOLDER}/{inputs}/{records.replace('/', '-')}.parquet"
 
 
 def labels_folder(label_format: str) -> str:

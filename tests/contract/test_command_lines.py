@@ -121,4 +121,4 @@ def test_the_check_runs_without_the_token_that_its_pod_has_not(tmp_path):
     spec = {**training(), "output": {"url": "memory://out"}}  # local paths are refused on a cluster
     document = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "street"}, "spec": spec}
     (tmp_path / "dataset.yaml").write_text(json.dumps(document))
-    assert cli.main(["job", "check", "--file", str(tmp_path / "dataset.yaml"), "--cluster"]) == 0
+    assert cli.main(["job", "check", "--file", str(tmp_path / "dataset.yaml"), "--cluster", "--allow-scheme", "memory"]) == 0

@@ -52,8 +52,8 @@ class Watched(Silent):
 
 @pytest.fixture(scope="session")
 def trained():
-    """Round 1 in a store that is not local, so that everything is fetched and uploaded."""
-    store, dataset, progress = Store("memory://training-round"), manifest(steps=STEPS), Watched()
+    """The only round in a store that is not local, so that everything is fetched and uploaded."""
+    store, dataset, progress = Store("memory://training-round"), manifest(steps=STEPS, hardNegativeMining={"rounds": 1}), Watched()
     make_revision(store)
     return SimpleNamespace(
         store=store, dataset=dataset, progress=progress, round=train_round(store, dataset, step(dataset, 1), Access(), progress)
