@@ -177,6 +177,19 @@ def test_the_operator_cannot_change_what_a_tenant_asks_for(api_server, account):
     assert patch({"metadata": {"finalizers": []}}) == ""
 
 
+def test_no_rule_of_a_policy_is_wrong_about_the_types_that_it_reads(api_server, home):
+    resource = api_server.dynamic.resources.get(api_version="admissionregistration.k8s.io/v1", kind="ValidatingAdmissionPolicy")
+
+    def checked() -> list[dict[str, Any]]:
+        found = [resource.get(name=f"{home}-{name}.{home}").to_dict() for name in ("operator", "urls")]
+        done = all(each.get("status", {}).get("observedGeneration") == each["metadata"]["generation"] for each in found)
+        return [each["status"] for each in found] if done else []
+
+    with api_server.controllers("validatingadmissionpolicy-status-controller"):
+        statuses = eventually("the policies are type-checked", checked)
+    assert [each["typeChecking"].get("expressionWarnings") for each in statuses] == [None, None]
+
+
 def test_without_policies_none_is_rendered():
     kinds = {each["kind"] for each in helm.render({"rbac": {"admissionPolicies": False}})}
     assert not {kind for kind in kinds if "AdmissionPolicy" in kind}

@@ -13,6 +13,7 @@ from kubernetes.client import ApiException
 from operators import SPEC, TRAINING, Hand
 
 from negset_api import names
+from negset_jobs.access import Access
 
 FULL: dict[str, Any] = {**SPEC, **TRAINING}
 
@@ -49,7 +50,7 @@ TAKEN = {
     "another name of the same store": (ANNOTATIONS, "s3a://datasets/instances.json"),
     "a web server": (ANNOTATIONS, "http://images.cocodataset.org/annotations.json"),
     "a web server with a port": (ANNOTATIONS, "https://datasets.example:8443/instances.json?version=2"),
-    "a web server by its IPv6 address": (ANNOTATIONS, "http://[2001:4860::8888]:8080/instances.json"),
+    "a web server by its IPv6 address": (ANNOTATIONS, "http://[2001:4860:0:0:0:0:0:8888]:8080/instances.json"),
     "a member of an archive on a web server": (ANNOTATIONS, "zip://annotations/instances.json::http://images.cocodataset.org/a.zip"),
     "a member of an archive in a bucket, cached": (ANNOTATIONS, "zip://m.json::simplecache::s3://datasets/a.zip"),
     "the place that the annotations name": (IMAGES, "{coco_url}"),
@@ -67,6 +68,11 @@ def test_the_api_server_takes(api_server, home, field, url):
     assert policies.refusal(api_server, home, with_url(field, url)) == ""
 
 
+@pytest.mark.parametrize(("field", "url"), TAKEN.values(), ids=TAKEN.keys())
+def test_the_jobs_open_what_the_api_server_takes(field, url):
+    Access(local_files=False).check_url(url.replace("{coco_url}", "https://images.example/1.jpg"), field)
+
+
 REFUSED = {
     "a path": (ANNOTATIONS, "/data/instances.json"),
     "a relative path": (ANNOTATIONS, "instances.json"),
@@ -82,6 +88,7 @@ REFUSED = {
     "an archive of nowhere": (ANNOTATIONS, "zip://m.json"),
     "a cache of a pod's own environment": (ANNOTATIONS, "simplecache:///proc/self/environ::file://x::http://b]"),
     "a chain that a bracket hides": (ANNOTATIONS, "simplecache::file:///etc/passwd?]"),
+    "an address with the colons that chain": (ANNOTATIONS, "http://[2001:4860::8888]/instances.json"),
     "a chain in an address": (ANNOTATIONS, "http://[a::file:///etc/passwd]"),
     "a chain after an address": (ANNOTATIONS, "http://[2001:db8::1]/x::file:///etc/passwd"),
     "a chain that ends in a cache": (ANNOTATIONS, "s3://datasets/instances.json::simplecache"),
