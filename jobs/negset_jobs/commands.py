@@ -237,6 +237,10 @@ def _load(path: str) -> NegativeDataset:
         raise InvalidInput(f"FILE: expected YAML in {path!r}, found something else at {of_yaml(error)}") from error
     if len(documents) != 1:
         raise InvalidInput(f"FILE: expected one {names.KIND} in {path!r}, got {len(documents)} documents")
+    if not isinstance(documents[0], dict):
+        raise InvalidInput(
+            f"FILE: expected one {names.KIND} in {path!r}, with the keys apiVersion, kind, metadata and spec; found something else"
+        )
     return validation.parse(documents[0])
 
 
