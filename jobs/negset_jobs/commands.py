@@ -243,6 +243,10 @@ def _document(path: str) -> Any:
         raise InvalidInput(f"FILE: expected YAML in {path!r}, found something else at {of_yaml(error)}") from error
     if len(documents) != 1:
         raise InvalidInput(f"FILE: expected one {names.KIND} in {path!r}, got {len(documents)} documents")
+    if not isinstance(documents[0], dict):
+        raise InvalidInput(
+            f"FILE: expected one {names.KIND} in {path!r}, with the keys apiVersion, kind, metadata and spec; found something else"
+        )
     return documents[0]
 
 

@@ -22,6 +22,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Any, Final
 
 from negset_jobs.access import EVERYWHERE, Access, Reach
@@ -34,6 +35,8 @@ _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
 class _Going:
     """How far connections go in one context, and one that was refused."""
+
+    __slots__ = ("reach", "refused")
 
     def __init__(self, reach: Reach) -> None:
         self.reach = reach
@@ -84,23 +87,31 @@ def access_of_process() -> Access | None:
     return _Process.access
 
 
-@contextlib.contextmanager
-def reaching(reach: Reach) -> Iterator[None]:
+def reaching(reach: Reach) -> contextlib.AbstractContextManager[None]:
     """Within the block, and in what it starts, connections reach this much. Never to be held over a `yield` to other code.
 
     Raises `BlockedAddress` where a file is said to be missing because a connection was refused: fsspec asks whether it exists, and takes any error for a no.
     """
-    _hook()
-    going = _Going(reach)
-    token = _here.set(going)
-    try:
-        yield
-    except FileNotFoundError as error:
-        if going.refused is None:
-            raise
-        raise going.refused from error
-    finally:
-        _here.reset(token)
+    return _Reaching(reach)
+
+
+class _Reaching(contextlib.AbstractContextManager[None]):
+    """A class, because it is entered for every image: a generator costs four times as much."""
+
+    __slots__ = ("_going", "_token")
+
+    def __init__(self, reach: Reach) -> None:
+        self._going = _Going(reach)
+
+    def __enter__(self) -> None:
+        if not _Process.hooked:
+            _hook()
+        self._token = _here.set(self._going)
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        _here.reset(self._token)
+        if self._going.refused is not None and isinstance(error, FileNotFoundError):
+            raise self._going.refused from error
 
 
 def exempt() -> contextlib.AbstractContextManager[None]:
