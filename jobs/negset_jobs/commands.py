@@ -6,31 +6,24 @@ import argparse
 import json
 import os
 import posixpath
-import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from negset_api import names, stages, validation
-from negset_api.errors import InvalidInput, InvalidSpec, NegsetError
+from negset_api.errors import InvalidInput, InvalidSpec
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Report, decode
 from negset_api.version import version
-from negset_jobs import console, pipeline
-from negset_jobs.access import Access, parse_networks
-from negset_jobs.on_kubernetes import StatusProgress, StatusWriter
+from negset_jobs import children, console, guard, pipeline
+from negset_jobs.access import DEFAULT_SCHEMES, Access, parse_networks, parse_schemes
+from negset_jobs.on_kubernetes import StatusProgress, StatusWriter, tell_pod
 from negset_jobs.progress import Progress
+from negset_jobs.quoting import of_yaml
 from negset_jobs.store import MissingObject, Store
-
-
-class _ChildFailed(NegsetError):
-    """A stage in a process of its own failed, and has said why on the same standard error."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__("")
-        self.exit_code = exit_code
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,7 +33,9 @@ def run(options: argparse.Namespace) -> int:
 def plan(options: argparse.Namespace) -> int:
     from negset_jobs.selection.stage import plan_stage
 
-    value = plan_stage(_load(options.file), _access(options))
+    dataset, access = _load(options.file), _access(options)
+    with guard.enforced(access):
+        value = plan_stage(dataset, access)
     if options.json:
         _print(json.dumps(_plan_as_json(value)))
     else:
@@ -100,23 +95,31 @@ def demo(options: argparse.Namespace) -> int:
         with open(path, "w", encoding="utf-8") as stream:
             yaml.safe_dump(document, stream, sort_keys=False)
         _say(f"made {len(truth.with_object)} pictures with a red disc and {len(truth.without_object)} without, served at {url}")
-        _say(f"now, as anybody would: negset run {path} --allow-address {server.HOST}/32")
-        return _run(validation.parse(document), argparse.Namespace(allow_address=[f"{server.HOST}/32"], cluster=False, debug=options.debug))
+        _say(f"now, as anybody would: negset run {path} --allow-address {server.HOST}/32 --trainings {manifest.trainings()}")
+        reached = argparse.Namespace(
+            allow_address=[f"{server.HOST}/32"], cluster=False, trainings=manifest.trainings(), debug=options.debug
+        )
+        return _run(validation.parse(document), reached)
 
 
 def job(options: argparse.Namespace) -> int:
-    document = _document(options.file)
+    document, access = _document(options.file), _access(options)
     dataset = _admitted(document)
-    opened = pipeline.prepare(dataset, _access(options), validation.told_revision(document))
+    with guard.enforced(access):
+        _job(pipeline.prepare(dataset, access, validation.told_revision(document)), options)
+    return 0
+
+
+def _job(opened: pipeline.Run, options: argparse.Namespace) -> None:
     if options.stage == "delete":
-        pipeline.delete(opened)
-        return 0
+        _tell_left(pipeline.delete(opened))
+        return
     if options.stage == "check":  # has nothing to report, and its pod no token to report with
         pipeline.check(opened)
         pipeline.check_with_api(opened)
-        return 0
+        return
     step = _step(opened, options)
-    writer = _status_writer(dataset, options)
+    writer = _status_writer(opened.dataset, options)
     progress = console.for_stream() if writer is None else StatusProgress(writer.write, console.for_stream())
     match step.kind:
         case "data":
@@ -130,7 +133,14 @@ def job(options: argparse.Namespace) -> int:
         pipeline.report(opened, progress)
     if writer is not None:
         writer.write(pipeline.status(opened))
-    return 0
+
+
+def _tell_left(left: Sequence[str]) -> None:
+    """Says what a deletion has left alone: to whoever reads the log, and to the operator by way of the pod."""
+    if left:
+        message = f"left alone, since it is not this object's own: {', '.join(left)}"
+        _say(message)
+        tell_pod(message)
 
 
 def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:
@@ -144,9 +154,15 @@ def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:
 
 
 def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
-    opened = pipeline.prepare(dataset, _access(options))
+    access = _access(options)
+    with guard.enforced(access):
+        return _every_step(pipeline.prepare(dataset, access), options)
+
+
+def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
     progress = console.for_stream()
-    for step in opened.steps:
+    for group in stages.groups(opened.dataset.spec, options.trainings):
+        step = group[0]
         match step.kind:
             case "check":
                 pipeline.check(opened)
@@ -155,7 +171,7 @@ def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
             case "data" if pipeline.data_missing(opened):
                 _data(opened, progress)
             case "train":
-                _train_in_child(opened, step, options)
+                _in_children(opened, [each for each in group if pipeline.trained(opened, each) is None], options)
             case "mine":
                 _mine(opened, step.round, progress)
     pipeline.report(opened, progress)
@@ -183,31 +199,17 @@ def _check_in_child(opened: pipeline.Run, step: stages.Step, options: argparse.N
     """Tries what is the user's own with the Object Detection API, before the first download. What comes with negset is tried by its tests."""
     if pipeline.needs_api_check(opened):
         _say("checking the configuration with the Object Detection API")
-        _in_child(opened, step, options)
+        _in_children(opened, [step], options)
 
 
-def _train_in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespace) -> None:
-    if pipeline.trained(opened, step) is None:
-        _in_child(opened, step, options)
-
-
-def _in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespace) -> None:
-    """Runs a step in a process of its own: TensorFlow gives its memory back only by ending, and never shares a process with Ray's driver."""
+def _in_children(opened: pipeline.Run, steps: Sequence[stages.Step], options: argparse.Namespace) -> None:
+    """Runs steps at the same time, each in a process of its own: TensorFlow gives its memory back only by ending, and never shares a process with Ray's driver."""
     with tempfile.NamedTemporaryFile("wb", suffix=".json") as stream:
         stream.write(msgspec.json.encode(validation.manifest(opened.dataset)))
         stream.flush()
-        command = [sys.executable, "-m", "negset_jobs", "job", *step.command, "--file", stream.name]
-        command += [part for network in options.allow_address for part in ("--allow-address", network)]
-        child = subprocess.Popen([*command, "--debug"] if options.debug else command)  # noqa: S603 - our own module
-        try:
-            code = child.wait()
-        except KeyboardInterrupt:
-            # The terminal has sent Ctrl-C to the child as well; a SIGTERM reached only us. Either way it saves a checkpoint first.
-            child.terminate()
-            child.wait()
-            raise
-    if code:
-        raise _ChildFailed(code if code > 0 else 128 - code)
+        common = ["--file", stream.name, *(part for network in options.allow_address for part in ("--allow-address", network))]
+        common += ["--debug"] if options.debug else []
+        children.run({step.role: [sys.executable, "-m", "negset_jobs", "job", *step.command, *common] for step in steps})
 
 
 def _load(path: str) -> NegativeDataset:
@@ -238,14 +240,20 @@ def _document(path: str) -> Any:
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:
-        raise InvalidInput(f"FILE: expected YAML in {path!r}: {' '.join(str(error).split())}") from error
+        raise InvalidInput(f"FILE: expected YAML in {path!r}, found something else at {of_yaml(error)}") from error
     if len(documents) != 1:
         raise InvalidInput(f"FILE: expected one {names.KIND} in {path!r}, got {len(documents)} documents")
     return documents[0]
 
 
 def _access(options: argparse.Namespace) -> Access:
-    return Access(allowed_networks=parse_networks(tuple(options.allow_address), "--allow-address"), local_files=not options.cluster)
+    """What the command may reach. A laptop's stores and schemes are the person's own business; on a cluster nothing is reached that nobody allowed."""
+    networks = parse_networks(options.allow_address, "--allow-address")
+    stores = parse_networks(getattr(options, "allow_store", ()), "--allow-store")
+    schemes = parse_schemes(getattr(options, "allow_scheme", ()), "--allow-scheme")
+    if not options.cluster:
+        return Access(allowed_networks=networks)
+    return Access(allowed_networks=networks, store_networks=stores, schemes=schemes or DEFAULT_SCHEMES, local_files=False)
 
 
 def _status_writer(dataset: NegativeDataset, options: argparse.Namespace) -> StatusWriter | None:

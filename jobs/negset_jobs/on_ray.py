@@ -22,6 +22,9 @@ from types import FrameType
 from typing import Any, Final, TypeVar
 
 from negset_api.errors import NegsetError, WorkFailed
+from negset_jobs import guard
+from negset_jobs.access import Access
+from negset_jobs.quoting import of_bug
 
 Task = TypeVar("Task")
 Batch = TypeVar("Batch")
@@ -87,7 +90,7 @@ def _start(**options: Any) -> None:
 
     for left in reversed(range(_STARTS)):
         try:
-            with _patience(), _no_signal_lost(), _no_handlers_of_ray():
+            with _patience(), _no_signal_lost(), _no_handlers_of_ray(), guard.exempt():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:
             ray.shutdown()
@@ -216,7 +219,7 @@ def map_unordered(
             while waiting or running:
                 while waiting and len(running) < workers:
                     index, task = waiting.popleft()
-                    running[remote.remote(function, task)] = index
+                    running[remote.remote(guard.access_of_process(), function, task)] = index
                 ready, _ = ray.wait(list(running), num_returns=1)
                 for stream in ready:
                     try:
@@ -248,7 +251,7 @@ def map_with_actors(
 
         claimed = gpus if os.environ.get("RAY_ADDRESS") else 0
         actor: Any = ray.remote(num_cpus=1, num_gpus=claimed, max_restarts=RETRIES, max_task_retries=RETRIES)(_Actor)
-        actors = [actor.remote(make_worker) for _ in range(workers)]
+        actors = [actor.remote(guard.access_of_process(), make_worker) for _ in range(workers)]
         try:
             yield from _in_order(_spread(actors, batches))
         finally:
@@ -296,7 +299,8 @@ def _in_order(numbered: Iterable[tuple[int, Result]]) -> Iterator[Result]:
 
 
 class _Actor:
-    def __init__(self, make_worker: Callable[[], Callable[[Any], Any]]) -> None:
+    def __init__(self, access: Access | None, make_worker: Callable[[], Callable[[Any], Any]]) -> None:
+        _guard_worker(access)
         self._make_worker = make_worker
         self._worker: Callable[[Any], Any] | None = None
 
@@ -310,8 +314,15 @@ class _Actor:
         return self._worker(batch)
 
 
-def _with_progress(function: Callable[[Any, Report], Any], task: Any) -> Iterator[tuple[str, Any]]:
+def _guard_worker(access: Access | None) -> None:
+    """A worker reaches what the process that it works for reaches. All work comes in by `_with_progress` and `_Actor`."""
+    if access is not None:
+        guard.enforce(access)
+
+
+def _with_progress(access: Access | None, function: Callable[[Any, Report], Any], task: Any) -> Iterator[tuple[str, Any]]:
     """Runs in the worker: what the function has reported so far, whenever that has changed, and at last its result."""
+    _guard_worker(access)
     done = failed = 0
 
     def report(more: int, failures: int) -> None:
@@ -350,6 +361,6 @@ def _our_errors() -> Iterator[None]:
         cause = error.cause
         if isinstance(cause, NegsetError):
             raise type(cause)(*cause.args) from error
-        raise WorkFailed(f"a worker failed: {type(cause).__name__}: {' '.join(str(cause).split())}") from error
+        raise WorkFailed(f"a worker failed: {of_bug(cause, str(error))} (run with --debug for the traceback)") from error
     except ray.exceptions.RayError as error:
         raise WorkFailed(f"a worker was lost {RETRIES + 1} times: {' '.join(str(error).split())[:300]}") from error

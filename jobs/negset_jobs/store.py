@@ -25,12 +25,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, Final, cast
 
 import fsspec
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
-from negset_jobs.access import WEB_SCHEMES, Access, links, scheme_of
+from negset_jobs import backends, guard, urls
+from negset_jobs.access import Access, Reach
+from negset_jobs.quoting import of_backend
+from negset_jobs.urls import Url, shown
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +52,10 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        with _clear_errors(self.url, "use"):
-            self._fs, self._root = url_to_fs(self.url)
+        folder = _folder(self.url)
+        self._reach = guard.reach_of(folder)
+        with _clear_errors(self.url, "use", self._reach):
+            self._fs, self._root = backends.opened(folder)
         self._local = isinstance(self._fs, LocalFileSystem)
 
     def location(self, key: str) -> str:
@@ -65,23 +68,23 @@ class Store:
         return self._root if self._local else None
 
     def exists(self, key: str) -> bool:
-        with _clear_errors(self.location(key), "look up"):
+        with self._acting("look up", key):
             return bool(self._fs.exists(self._path(key)))
 
     def read(self, key: str) -> bytes:
         """The whole object. Raises `MissingObject`."""
-        with _clear_errors(self.location(key), "read"):
+        with self._acting("read", key):
             return cast(bytes, self._fs.cat_file(self._path(key)))
 
     def read_range(self, key: str, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`. Raises `MissingObject`."""
-        with _clear_errors(self.location(key), "read"):
+        with self._acting("read", key):
             return cast(bytes, self._fs.cat_file(self._path(key), start=offset, end=offset + length))
 
     @contextlib.contextmanager
     def reading(self, key: str) -> Iterator[BinaryIO]:
         """The object as a stream, read ahead in large blocks. Raises `MissingObject`."""
-        translated = functools.partial(_clear_errors, self.location(key), "read")
+        translated = functools.partial(self._acting, "read", key)
         with translated():
             stream = self._fs.open(self._path(key), "rb")
         with stream:
@@ -89,7 +92,7 @@ class Store:
 
     def write(self, key: str, data: bytes) -> None:
         """Writes or replaces the whole object; a reader sees the old one or the new one."""
-        with _clear_errors(self.location(key), "write"):
+        with self._acting("write", key):
             if self._local:
                 with self._complete_file(key) as path, open(path, "wb") as stream:
                     stream.write(data)
@@ -99,7 +102,7 @@ class Store:
     def create(self, key: str, data: bytes) -> bool:
         """Writes the object if there is none, and says whether it did: of several writers exactly one gets True."""
         path = self._path(key)
-        with _clear_errors(self.location(key), "create"):
+        with self._acting("create", key):
             if self._local:
                 return self._link(path, data)
             try:
@@ -124,7 +127,7 @@ class Store:
 
     def put(self, source: str, key: str) -> None:
         """Uploads a local file."""
-        with _clear_errors(self.location(key), "write"):
+        with self._acting("write", key):
             if self._local:
                 with self._complete_file(key) as path:
                     LocalFileSystem().cp_file(source, path)
@@ -135,7 +138,7 @@ class Store:
     def spool(self, folder: str) -> Iterator[str]:
         """A local path to write a file to whose key is not known yet; `adopt` turns it into an object. In a local store it lies in `folder`, so that adopting is a rename."""
         directory = f"{self._root}/{folder}" if self._local else tempfile.gettempdir()
-        with _clear_errors(f"{self.url}/{folder}", "write"):
+        with self._acting("write", folder):
             os.makedirs(directory, exist_ok=True)
         path = f"{directory}/.{secrets.token_hex(8)}.part"
         try:
@@ -146,7 +149,7 @@ class Store:
 
     def adopt(self, spooled: str, key: str) -> None:
         """Turns a spooled file into the object under `key`."""
-        with _clear_errors(self.location(key), "write"):
+        with self._acting("write", key):
             if self._local:
                 os.makedirs(posixpath.dirname(self._path(key)), exist_ok=True)
                 os.replace(spooled, self._path(key))
@@ -155,20 +158,20 @@ class Store:
 
     def get(self, key: str, target: str) -> None:
         """Downloads an object to a local file. Raises `MissingObject`."""
-        with _clear_errors(self.location(key), "read"):
+        with self._acting("read", key):
             self._fs.get_file(self._path(key), target)
 
     def sweep(self, folder: str) -> None:
         """Removes what killed processes left of files they were writing to `folder`. Only when nobody writes there any more."""
         if self._local:
-            with _clear_errors(self.location(folder), "clean up"):
+            with self._acting("clean up", folder):
                 for path in glob.glob(f"{glob.escape(self._path(folder))}/.*.part"):
                     os.remove(path)
 
     def copy(self, source: Store, key: str, source_key: str | None = None) -> None:
         """Copies an object of another folder of the same store, on the store's side where it can; `source_key` is its key there, where it is another."""
         origin = source._path(source_key or key)
-        with _clear_errors(self.location(key), "copy"):
+        with self._acting("copy", key):
             if self._local:
                 with self._complete_file(key) as path:
                     self._fs.cp_file(origin, path)
@@ -178,12 +181,12 @@ class Store:
     def remove(self, keys: Sequence[str]) -> None:
         """Removes objects; one that is gone already is fine."""
         for key in keys:
-            with _clear_errors(self.location(key), "remove"), contextlib.suppress(FileNotFoundError):
+            with self._acting("remove", key), contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(self._path(key))
 
     def keys(self, prefix: str = "") -> list[str]:
         """The keys of every object below the folder `prefix`, sorted."""
-        with _clear_errors(self.location(prefix), "list"):
+        with self._acting("list", prefix):
             self._fs.invalidate_cache()
             try:
                 found = self._fs.find(self._path(prefix) if prefix else self._root)
@@ -195,7 +198,7 @@ class Store:
 
     def folders(self) -> list[str]:
         """The names of the folders directly below, sorted."""
-        with _clear_errors(self.url, "list"):
+        with self._acting("list"):
             self._fs.invalidate_cache()
             try:
                 entries = self._fs.ls(self._root, detail=True)
@@ -209,6 +212,10 @@ class Store:
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self.url,)
+
+    def _acting(self, verb: str, key: str = "") -> contextlib.AbstractContextManager[None]:
+        """Connections and errors of this store, while it does something with an object."""
+        return _clear_errors(self.location(key) if key else self.url, verb, self._reach)
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
@@ -250,16 +257,17 @@ class Store:
 
 
 @contextlib.contextmanager
-def open_input(url: str, access: Access, field: str) -> Iterator[BinaryIO]:
+def open_input(url: str | Url, access: Access, field: str) -> Iterator[BinaryIO]:
     """An input as a stream of its (decompressed) bytes. Raises `InvalidInput`, naming `field`, where it is missing, unreadable or not allowed, also while it is read.
 
-    `.gz` is decompressed by its first bytes, not by its name; chained URLs (`zip://member::https://…`) are fsspec's.
+    `.gz` is decompressed by its first bytes, not by its name.
     """
-    access.check_url(url, field)
-    translated = functools.partial(_clear_input_errors, url, field)
+    source = access.check_url(url, field)
+    translated = functools.partial(_clear_input_errors, source, field, access)
     with contextlib.ExitStack() as stack:
         with translated():
-            stream: Any = stack.enter_context(fsspec.open(url, "rb", **_options(url, access)))
+            fs, path = backends.opened(source)
+            stream: Any = stack.enter_context(fs.open(path, "rb"))
             if stream.seekable():
                 start = stream.read(2)
                 stream.seek(0)
@@ -271,7 +279,7 @@ def open_input(url: str, access: Access, field: str) -> Iterator[BinaryIO]:
         yield _buffered(_Translated(stream, translated))
 
 
-def read_input(url: str, access: Access, field: str) -> bytes:
+def read_input(url: str | Url, access: Access, field: str) -> bytes:
     """The whole input. Errors as in `open_input`."""
     with open_input(url, access, field) as stream:
         return stream.read()
@@ -279,42 +287,37 @@ def read_input(url: str, access: Access, field: str) -> bytes:
 
 def expand(url: str, access: Access, field: str) -> list[str]:
     """The URLs that match a URL with a glob, sorted; the URL itself where it has none. Raises `InvalidInput` where nothing matches."""
-    access.check_url(url, field)
-    if not any(character in url for character in "*?["):
+    source = access.check_url(url, field)
+    if not any(character in source.leaf.path for character in "*?["):
         return [url]
-    with _clear_input_errors(url, field):
-        fs, path = url_to_fs(url, **_options(url, access))
-        matches = sorted(fs.glob(path))
+    with _clear_input_errors(source, field, access):
+        fs, path = backends.opened(source)
+        matches = sorted(map(str, fs.glob(path)))
     if not matches:
-        raise InvalidInput(f"{field}: expected files matching {url!r}, found none")
-    return [str(fs.unstrip_protocol(match)) if scheme_of(url) not in names.LOCAL_SCHEMES else str(match) for match in matches]
+        raise InvalidInput(f"{field}: expected files matching {shown(source)}, found none")
+    try:
+        return [str(backends.named(source, match)) for match in matches]
+    except urls.InvalidUrl as error:
+        raise InvalidInput(f"{field}: {shown(source)} matches a file whose name cannot stand in a URL; rename it") from error
 
 
-def list_input(url: str, access: Access, field: str) -> list[str]:
+def list_input(url: str | Url, access: Access, field: str) -> list[str]:
     """The names of what lies in the folder `url`, sorted. Raises `MissingInput` where nothing is there, and `InvalidInput` where it cannot be read."""
-    access.check_url(url, field)
-    with _clear_input_errors(url, field):
-        fs, path = url_to_fs(url, **_options(url, access))
+    source = access.check_url(url, field)
+    with _clear_input_errors(source, field, access):
+        fs, path = backends.opened(source)
         return sorted(posixpath.basename(str(entry).rstrip("/")) for entry in fs.ls(path, detail=False))
 
 
-def _options(url: str, access: Access) -> dict[str, Any]:
-    """The options fsspec needs for a chained URL: every http(s) link goes through the guarded client, so an annotation URL cannot reach what a picture's cannot."""
-    schemes = {scheme_of(link) for link in links(url)}
-    if not schemes & WEB_SCHEMES:
-        return {}
-
-    async def get_client(**_: Any) -> Any:
-        import aiohttp
-
-        from negset_jobs.fetching.guard import guarded_connector
-
-        return aiohttp.ClientSession(connector=guarded_connector(access))
-
-    guarded = {"get_client": get_client, "skip_instance_cache": True}
-    if "::" in url:
-        return dict.fromkeys(schemes & WEB_SCHEMES, guarded)
-    return guarded
+def _folder(url: str) -> Url:
+    """The URL of an output. Raises `InvalidInput`."""
+    try:
+        folder = urls.parse(url)
+    except urls.InvalidUrl as error:
+        raise InvalidInput(f"cannot use the URL {shown(url)}: {error}") from error
+    if len(folder.links) > 1:
+        raise InvalidInput(f"cannot use {shown(url)}: expected the URL of a folder, without '::'")
+    return folder
 
 
 class InputFiles:
@@ -326,14 +329,18 @@ class InputFiles:
     def __init__(self, access: Access, connections: int) -> None:
         self._access = access
         self._connections = connections
-        self._opened: dict[str, Any] = {}
+        self._opened: dict[tuple[str, ...], Any] = {}
         self._opening = asyncio.Lock()
         self._sessions: list[Any] = []
 
-    async def read(self, url: str, limit: int) -> bytes:
+    async def read(self, url: Url, limit: int) -> bytes:
         """The file's bytes; of a file larger than `limit` the first `limit` + 1. Raises what the backend raises (`FileNotFoundError`, `PermissionError`, `OSError`, ...)."""
+        with guard.reaching(self._access.reach(url)):
+            return await self._read(url, limit)
+
+    async def _read(self, url: Url, limit: int) -> bytes:
         fs = await self._file_system(url)
-        path = fs._strip_protocol(url.partition("::")[0])  # noqa: SLF001 - fsspec has no other way from a URL to a known file system's path
+        path = backends.path_of(fs, url.leaf)
         if not getattr(fs, "asynchronous", False):
             return await asyncio.to_thread(_read_start, fs, path, limit)
         try:
@@ -350,25 +357,24 @@ class InputFiles:
         for session in self._sessions:
             await session.close()
 
-    async def _file_system(self, url: str) -> Any:
-        """One file system for all URLs that differ only in the path of their first link."""
-        link, separator, rest = url.partition("::")
-        key = f"{scheme_of(link)}{separator}{rest}"
+    async def _file_system(self, url: Url) -> Any:
+        """One file system for all URLs that differ only in the path of the file."""
+        key = backends.place(url)
         async with self._opening:
             if key not in self._opened:
-                self._opened[key] = await self._open(url, scheme_of(link), chained=bool(separator))
+                self._opened[key] = await self._open(url)
         return self._opened[key]
 
-    async def _open(self, url: str, scheme: str, *, chained: bool) -> Any:
-        if chained or not fsspec.get_filesystem_class(scheme or "file").async_impl:
-            fs, _ = await asyncio.to_thread(url_to_fs, url, **_options(url, self._access))
-            return fs
+    async def _open(self, url: Url) -> Any:
+        scheme = url.target.scheme
+        if len(url.links) > 1 or not backends.file_system_class(url.target).async_impl:
+            return (await asyncio.to_thread(backends.opened, url))[0]
         options: dict[str, Any] = {}
         if scheme in ("s3", "s3a"):
             # botocore's own default is 10 connections.
             configured = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
             options["config_kwargs"] = {"max_pool_connections": self._connections, **configured}
-        fs, _ = url_to_fs(url, asynchronous=True, loop=asyncio.get_running_loop(), skip_instance_cache=True, **options)
+        fs, _ = backends.opened(url, asynchronous=True, loop=asyncio.get_running_loop(), skip_instance_cache=True, **options)
         if hasattr(fs, "set_session"):
             self._sessions.append(await fs.set_session())
         return fs
@@ -415,31 +421,43 @@ def _buffered(raw: io.RawIOBase) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _clear_errors(location: str, verb: str) -> Iterator[None]:
+def _clear_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
     try:
-        yield
+        with guard.reaching(reach):
+            yield
     except (WorkFailed, InvalidInput, FileExistsError):
         raise
     except FileNotFoundError as error:
         raise MissingObject(f"cannot {verb} {location}: it does not exist") from error
     except ImportError as error:
-        raise InvalidInput(f"cannot {verb} {location}: {error}") from error
+        raise InvalidInput(f"cannot {verb} {location}: {of_backend(error)}") from error
     except Exception as error:
-        raise WorkFailed(f"cannot {verb} {location}: {_one_line(error)}") from error
+        if (address := guard.blocked_address(error)) is not None:
+            raise InvalidInput(f"cannot {verb} {location}: {_blocked(address, reach)}") from error
+        raise WorkFailed(f"cannot {verb} {location}: {of_backend(error)}") from error
 
 
 @contextlib.contextmanager
-def _clear_input_errors(url: str, field: str) -> Iterator[None]:
+def _clear_input_errors(url: Url, field: str, access: Access) -> Iterator[None]:
+    reach = access.reach(url)
     try:
-        yield
+        with guard.reaching(reach):
+            yield
     except (InvalidInput, WorkFailed):
         raise
-    except FileNotFoundError as error:
-        if (reason := _hidden_reason(error)) is not None:
-            raise InvalidInput(f"{field}: cannot read {url!r}: {reason}") from error
-        raise MissingInput(f"{field}: expected a readable file, {url!r} does not exist") from error
     except Exception as error:
-        raise InvalidInput(f"{field}: cannot read {url!r}: {_one_line(error)}") from error
+        address = guard.blocked_address(error)
+        reason = _hidden_reason(error) if isinstance(error, FileNotFoundError) else of_backend(error)
+        if address is None and reason is None:
+            raise MissingInput(f"{field}: expected a readable file, {shown(url)} does not exist") from error
+        raise InvalidInput(f"{field}: cannot read {shown(url)}: {reason if address is None else _blocked(address, reach)}") from error
+
+
+def _blocked(address: str, reach: Reach) -> str:
+    return (
+        f"{address} may not be reached: the address is private, loopback, link-local or otherwise not public; "
+        f"whoever runs negset can allow its network with {reach.option}"
+    )
 
 
 def _hidden_reason(error: FileNotFoundError) -> str | None:
@@ -447,8 +465,4 @@ def _hidden_reason(error: FileNotFoundError) -> str | None:
     cause = error.__cause__
     if cause is None or not type(cause).__module__.startswith("aiohttp"):
         return None
-    return None if getattr(cause, "status", None) in (404, 410) else _one_line(cause)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return None if getattr(cause, "status", None) in (404, 410) else of_backend(cause)

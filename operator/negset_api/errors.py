@@ -4,10 +4,13 @@ NegsetError
 ├── InvalidInput     the user has to change something; retrying is useless
 │   └── InvalidSpec  the manifest itself, with one problem per field
 ├── WorkFailed       the input was fine and the work did not succeed; running again may help
+│   └── PeerLost     another worker of the same training is gone
 └── Interrupted      asked to stop; everything committed so far stays
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import msgspec
 
@@ -30,10 +33,20 @@ class WorkFailed(NegsetError):
     exit_code = 1
 
 
+class PeerLost(WorkFailed):
+    """Another worker is gone, and the step that all of them made together with it: no fault of this one. All go on from the last checkpoint."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
 class Interrupted(NegsetError):
     """The training was asked to stop, as a pod is that has to leave its node. Its checkpoint is saved, and the next run goes on from there."""
 
     exit_code = 143  # 128 + SIGTERM
+
+
+NO_FAULT: Final = frozenset({Interrupted.exit_code, PeerLost.exit_code})
+"""Exit codes of a process that was stopped from outside: to be replaced, and not to be counted among the failures."""
 
 
 class Problem(msgspec.Struct, frozen=True):

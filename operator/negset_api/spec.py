@@ -456,6 +456,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
     namespace: Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = names.DEFAULT_NAMESPACE
+    uid: str = ""
 
 
 class NegativeDataset(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,9 @@ from negset_operator.observe import World
 
 log = logging.getLogger(__name__)
 
+# The API server's own words (apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go).
+_NAMESPACE_ENDS: Final = "because it is being terminated"
+
 _TYPES: Final[dict[str, Any]] = {"RayJob": RayJob, "Job": Job}
 
 
@@ -151,6 +154,9 @@ class Writer:
                 "KubeRay is not installed: this cluster serves no ray.io/v1 RayJob. See https://docs.ray.io/en/latest/cluster/kubernetes/."
             )
             raise _Refused(reasons.KUBERAY_MISSING, message) from error
+        if namespace_ends(error):
+            message = f"{kind.kind} {name} cannot be made: the namespace {manifest['metadata']['namespace']} is being deleted."
+            raise _Refused(reasons.NAMESPACE_ENDING, message) from error
         if error.status == UNPROCESSABLE or (error.status == FORBIDDEN and _by_policy(error.message)):
             raise _Refused(reasons.CHILD_REFUSED, f"{kind.kind} {name} was refused: {error.message}") from error
         raise error
@@ -177,6 +183,11 @@ class Writer:
 
     def _remember(self, kind: Kind, item: Any) -> None:
         self._world.caches[kind].put(item, ours=True)
+
+
+def namespace_ends(error: ApiError) -> bool:
+    """Whether something cannot be made because its namespace is being deleted."""
+    return error.status == FORBIDDEN and _NAMESPACE_ENDS in error.message
 
 
 def _by_policy(message: str) -> bool:

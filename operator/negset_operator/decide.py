@@ -23,7 +23,7 @@ def decide(facts: Facts, config: Config) -> Decision:
     """What has to be done for one data set, given everything that was seen of it."""
     deleting = facts.dataset.metadata.deletion_timestamp is not None
     if facts.spec is None or facts.problems:
-        return ending.decide_unusable(facts) if deleting else unusable.decide(facts)
+        return ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts)
     subject = subject_of(facts, facts.spec, config)
     if deleting:
         return ending.decide(facts, facts.spec, subject)
@@ -59,10 +59,12 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         (suspension.to_delete(active, suspend=spec.suspend), "the data set is suspended"),
         (garbage.outlived(progress, facts.children, facts.now, keep), "it is done"),
     )
+    made = making.makings(facts, subject, progress)
+    roles = (*(child.role for child in facts.children if child.ours), *(each.step.role for each in progress if each.phase is Phase.DUE))
     unused = garbage.unused(facts.companions, making.needed(subject, progress), facts.children)
     return Decision(
         outlook=verdict.outlook(facts, spec, progress, patience),
-        finalizers=ending.finalizers(facts, wanted=spec.deletion_policy == "Delete"),
+        finalizers=ending.finalizers(facts, wanted=spec.deletion_policy == "Delete" and ending.writes(facts, roles)),
         deletions=(
             *(deletion(child, why) for children, why in leaving for child in children if not child.going),
             *(_companion_deletion(companion) for companion in unused if not companion.going),
@@ -73,7 +75,7 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
             Switch(kind=child.kind, name=child.name, suspend=suspend)
             for child, suspend in suspension.to_switch(active, suspend=spec.suspend)
         ),
-        makings=making.makings(facts, subject, progress),
+        makings=made,
         wake_after=_wake_after(progress, facts, keep),
     )
 

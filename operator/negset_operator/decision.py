@@ -81,7 +81,7 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be done, in this order: finalizers, deletions, adoptions, switches, makings, and last the status.
 
-    `wake_after` is in seconds; None waits for news.
+    `wake_after` is in seconds; None waits for news. `farewell` is told as an event before the object is let go: there is no status afterwards.
     """
 
     outlook: Outlook | None
@@ -91,3 +91,4 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     switches: tuple[Switch, ...] = ()
     makings: tuple[Making, ...] = ()
     wake_after: float | None = None
+    farewell: str = ""

@@ -64,7 +64,8 @@ class Stranded(Fact, frozen=True, kw_only=True):
 
 
 class Child(Fact, frozen=True, kw_only=True):
-    """A RayJob or Job with our labels. `ended` is when it finished. `setback` is one line about a pod that failed and is being replaced.
+    """A RayJob or Job with our labels. `ended` is when it finished. `setback` is one line about a pod that failed and is being replaced, `said` what a Job that
+    succeeded had to tell.
 
     From its labels: `generation` is the dataset's when the child was made, `digest` its step's, `place` where it writes, `queue` Kueue's. The first three are
     empty on a child that negset 0.1.0 made. `suspended_by_us`: the operator set `spec.suspend`, and may clear it. `queue_says` is why Kueue does not admit it.
@@ -78,6 +79,7 @@ class Child(Fact, frozen=True, kw_only=True):
     failure: Failure | None = None
     obstacle: Obstacle | None = None
     setback: str = ""
+    said: str = ""
     stranded: tuple[Stranded, ...] = ()
     ours: bool = True
     revision: str = ""

@@ -49,6 +49,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The operator's configuration file: what `config` says, and what other values decide. */}}
 {{- define "negset.config" -}}
+{{- if hasKey .Values.config.networks "allowed" -}}
+{{- fail "config.networks.allowed: expected config.networks.images (networks of images and annotations) and config.networks.stores (networks of object stores), which took its place, got config.networks.allowed; move each network to one of them" -}}
+{{- end -}}
 {{- $decided := dict
   "namespaces" .Values.watchNamespaces
   "images" (dict

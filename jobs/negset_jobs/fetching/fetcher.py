@@ -6,17 +6,20 @@ import asyncio
 import concurrent.futures
 import logging
 import random
-from typing import Self
+from typing import Final, Self
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Outcome
-from negset_jobs.access import WEB_SCHEMES, Access, links, scheme_of
+from negset_jobs import guard
+from negset_jobs.access import Access
 from negset_jobs.fetching.failure import Failed
 from negset_jobs.fetching.http import WebPictures
 from negset_jobs.fetching.patience import wait_seconds
 from negset_jobs.fetching.verify import Picture, decode, inspect, transcode
+from negset_jobs.quoting import of_backend
 from negset_jobs.store import InputFiles
+from negset_jobs.urls import Url, shown
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ class Fetcher:
         be left alone for longer than that has said no.
         """
         try:
-            self._access.check_url(url, "url")
+            source = self._access.check_url(url, "url")
         except InvalidInput as error:
             raise Failed(Outcome.BLOCKED_ADDRESS, str(error)) from error
         loop = asyncio.get_running_loop()
@@ -58,7 +61,7 @@ class Fetcher:
         attempt = 1
         while True:
             try:
-                return await self._checked(await self._get(url))
+                return await self._checked(await self._get(source))
             except Failed as failure:
                 pause = wait_seconds(attempt, random.random(), failure.wait_seconds)  # noqa: S311 - jitter, not a secret
                 if not failure.again or attempt >= self._download.attempts or loop.time() + pause > deadline:
@@ -67,27 +70,19 @@ class Fetcher:
             await asyncio.sleep(pause)
             attempt += 1
 
-    async def _get(self, url: str) -> bytes:
-        if scheme_of(url) in WEB_SCHEMES and len(links(url)) == 1:
-            return await self._web.get(url)
+    async def _get(self, url: Url) -> bytes:
+        if url.is_web and len(url.links) == 1:
+            return await self._web.get(str(url))
         return await self._file(url)
 
-    async def _file(self, url: str) -> bytes:
+    async def _file(self, url: Url) -> bytes:
         try:
             async with asyncio.timeout(self._download.timeout_seconds):
                 data = await self._files.read(url, self._max_bytes)
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise Failed(Outcome.NOT_FOUND, f"there is no {url}") from error
-        except PermissionError as error:
-            raise Failed(Outcome.FORBIDDEN, str(error)) from error
-        except TimeoutError as error:
-            raise Failed(Outcome.TIMEOUT, "no complete answer in time") from error
-        except (InvalidInput, ImportError, ValueError) as error:
-            raise Failed(Outcome.CLIENT_ERROR, str(error)) from error
         except (AttributeError, TypeError, AssertionError):
             raise  # a mistake of ours, not the server's
         except Exception as error:  # every backend has its own kinds
-            raise Failed(Outcome.SERVER_ERROR, " ".join(str(error).split()) or type(error).__name__) from error
+            raise _as_failed(error, url) from error
         if len(data) > self._max_bytes:
             raise Failed(Outcome.TOO_LARGE, f"more than {self._max_bytes} bytes")
         return data
@@ -100,3 +95,25 @@ class Fetcher:
         if self._download.verify == "Decode":
             await loop.run_in_executor(self._decoder, decode, picture)
         return picture
+
+
+def _as_failed(error: Exception, url: Url) -> Failed:
+    """What an error of a back end means for a picture."""
+    if (address := guard.blocked_address(error)) is not None:
+        return Failed(Outcome.BLOCKED_ADDRESS, f"{address} may not be reached: private, loopback, link-local or otherwise not public")
+    outcome = next(outcome for kinds, outcome in _OUTCOMES if isinstance(error, kinds))
+    match outcome:
+        case Outcome.NOT_FOUND:
+            return Failed(outcome, f"there is no {shown(url)}")
+        case Outcome.TIMEOUT:
+            return Failed(outcome, "no complete answer in time")
+    return Failed(outcome, str(error) if isinstance(error, InvalidInput) else of_backend(error))
+
+
+_OUTCOMES: Final = (  # the first that fits
+    ((FileNotFoundError, IsADirectoryError), Outcome.NOT_FOUND),
+    ((PermissionError,), Outcome.FORBIDDEN),
+    ((TimeoutError,), Outcome.TIMEOUT),
+    ((InvalidInput, ImportError, ValueError), Outcome.CLIENT_ERROR),
+    ((Exception,), Outcome.SERVER_ERROR),
+)

@@ -13,10 +13,11 @@ import aiohttp
 
 from negset_api.spec import Download
 from negset_api.values import Outcome
+from negset_jobs import guard
 from negset_jobs.access import Access
 from negset_jobs.fetching.failure import Failed
-from negset_jobs.fetching.guard import blocked_address, guarded_connector
 from negset_jobs.fetching.patience import retry_after
+from negset_jobs.quoting import of_backend, status_line
 
 _OPT_OUTS: Final = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 _OUTCOMES: Final[dict[int, Outcome]] = {
@@ -44,11 +45,12 @@ class WebPictures:
     """
 
     def __init__(self, download: Download, access: Access) -> None:
+        self._reach = access.web
         self._max_bytes = download.max_image_mebibytes * _MIB
         self._honour_robots = download.robots_tag == "Honour"
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(download.connections_per_host))
         self._session = aiohttp.ClientSession(
-            connector=guarded_connector(access, limit=0, limit_per_host=download.connections_per_host, ttl_dns_cache=300),
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=download.connections_per_host, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent(download.contact), "Accept": "image/*", "Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(total=download.timeout_seconds),
@@ -66,9 +68,10 @@ class WebPictures:
         # The wait for a slot comes before the request, whose timeout would otherwise run while it queues.
         async with self._slots[_host(url)]:
             try:
-                async with self._session.get(url) as response:
-                    self._check(response)
-                    return await self._body(response)
+                with guard.reaching(self._reach):
+                    async with self._session.get(url) as response:
+                        self._check(response)
+                        return await self._body(response)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 raise _as_failed(error) from error
 
@@ -77,7 +80,7 @@ class WebPictures:
         if failure is not None:
             raise failure
         if self._honour_robots and opted_out(response.headers.getall("X-Robots-Tag", [])):
-            raise Failed(Outcome.OPTED_OUT, f"X-Robots-Tag: {', '.join(response.headers.getall('X-Robots-Tag'))}")
+            raise Failed(Outcome.OPTED_OUT, "the X-Robots-Tag header keeps the picture from being used")
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         """The body, given up as soon as it is known to be too large."""
@@ -111,7 +114,7 @@ def failure_of_status(status: int, reason: str, retry_after_header: str | None) 
     else:
         outcome = _OUTCOMES.get(status, Outcome.CLIENT_ERROR if status < HTTPStatus.INTERNAL_SERVER_ERROR else Outcome.SERVER_ERROR)
     wait = retry_after(retry_after_header, dt.datetime.now(dt.UTC)) if outcome.transient else None
-    return Failed(outcome, f"HTTP {status} {reason}".strip(), wait_seconds=wait)
+    return Failed(outcome, status_line(status), wait_seconds=wait)
 
 
 def opted_out(values: list[str]) -> bool:
@@ -129,21 +132,20 @@ def opted_out(values: list[str]) -> bool:
 
 def _as_failed(error: Exception) -> Failed:
     """What an error of aiohttp means for a picture."""
-    if (address := blocked_address(error)) is not None:
+    if (address := guard.blocked_address(error)) is not None:
         return Failed(Outcome.BLOCKED_ADDRESS, f"{address} may not be reached: private, loopback, link-local or otherwise not public")
-    text = " ".join(str(error).split()) or type(error).__name__
     outcome, detail = next((outcome, detail) for kinds, outcome, detail in _ERRORS if isinstance(error, kinds))
-    return Failed(outcome, detail.format(text))
+    return Failed(outcome, detail or of_backend(error))
 
 
 _ERRORS: Final = (  # the first that fits
-    (aiohttp.NonHttpUrlRedirectClientError, Outcome.BLOCKED_ADDRESS, "redirected to {}, which is not http or https"),
+    (aiohttp.NonHttpUrlRedirectClientError, Outcome.BLOCKED_ADDRESS, "redirected to what is not http or https"),
     (aiohttp.TooManyRedirects, Outcome.CLIENT_ERROR, "redirected in a circle, or too often"),
-    ((aiohttp.InvalidURL, ValueError), Outcome.CLIENT_ERROR, "not a URL: {}"),
+    ((aiohttp.InvalidURL, ValueError), Outcome.CLIENT_ERROR, "not a URL"),
     (TimeoutError, Outcome.TIMEOUT, "no complete answer in time"),
-    (aiohttp.ClientPayloadError, Outcome.TRUNCATED, "the answer ended early: {}"),
-    (aiohttp.ClientResponseError, Outcome.SERVER_ERROR, "not an HTTP answer: {}"),
-    (Exception, Outcome.UNREACHABLE, "{}"),
+    (aiohttp.ClientPayloadError, Outcome.TRUNCATED, "the answer ended early"),
+    (aiohttp.ClientResponseError, Outcome.SERVER_ERROR, "not an HTTP answer"),
+    (Exception, Outcome.UNREACHABLE, ""),
 )
 
 

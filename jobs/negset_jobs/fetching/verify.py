@@ -141,7 +141,7 @@ def _inspect_png(data: bytes) -> Picture:
         if end + 4 > len(data):
             break
         if zlib.crc32(view[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
-            raise Failed(Outcome.UNDECODABLE, f"a PNG whose chunk {kind.decode('latin-1')!r} does not match its checksum")
+            raise Failed(Outcome.UNDECODABLE, f"a PNG whose chunk at byte {at} does not match its checksum")
         if header is None:
             if kind != b"IHDR" or length != _IHDR.size:
                 raise Failed(Outcome.UNDECODABLE, "a PNG that does not begin with its header")
@@ -187,9 +187,9 @@ def _open(data: bytes, outcome: Outcome) -> Image:
     try:
         return Image.open(io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
     except UnidentifiedImageError as error:
-        raise Failed(outcome, f"not a picture in a known format; it begins with {data[:8]!r}") from error
+        raise Failed(outcome, "not a picture in a known format") from error
     except (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, struct.error, EOFError) as error:
-        raise Failed(outcome, f"not a readable picture: {error}") from error
+        raise Failed(outcome, "not a readable picture") from error
 
 
 def _load(picture: Picture, *, coarse: bool = False) -> Image:
@@ -201,7 +201,7 @@ def _load(picture: Picture, *, coarse: bool = False) -> Image:
         image.load()
     except (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, struct.error, EOFError, MemoryError) as error:
         outcome = Outcome.TRUNCATED if "truncated" in str(error) else Outcome.UNDECODABLE
-        raise Failed(outcome, f"a {picture.format.upper()} that cannot be decoded: {error}", again=False) from error
+        raise Failed(outcome, f"a {picture.format.upper()} that cannot be decoded", again=False) from error
     return image
 
 

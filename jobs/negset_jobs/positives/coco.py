@@ -22,6 +22,7 @@ from negset_api.values import PlannedImage
 from negset_jobs.access import Access
 from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, shown_classes, usable_boxes
 from negset_jobs.positives.boxes import Corners
+from negset_jobs.quoting import quoted
 from negset_jobs.selection.coco import Category, Image
 from negset_jobs.selection.json_arrays import BrokenJson, WrongShape, read_arrays
 from negset_jobs.selection.urls import image_url, photo_page
@@ -104,7 +105,7 @@ def _planned(image: Image, annotations: Sequence[Annotation], source: CocoPositi
     width, height = int(image.width or 0), int(image.height or 0)
     if width < 1 or height < 1:
         raise InvalidInput(
-            f"{FIELD}: {source.annotations!r}: expected a width and a height of image {image.id} ({image.file_name!r}), since its boxes are in pixels; "
+            f"{FIELD}: {source.annotations!r}: expected a width and a height of image {image.id} ({quoted(image.file_name)}), since its boxes are in pixels; "
             f"got {image.width} and {image.height}"
         )
     boxes, unusable = usable_boxes(annotations, image_id=image.id, file_name=image.file_name, height=height, width=width)

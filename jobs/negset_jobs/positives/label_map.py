@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from negset_api.errors import InvalidInput
+from negset_jobs.quoting import of_text_format, quoted
 
 
 class Item(NamedTuple):
@@ -39,7 +40,7 @@ def read_label_map(data: bytes, where: str) -> tuple[Item, ...]:
     try:
         message = text_format.Parse(data.decode("utf-8-sig"), _message(), allow_unknown_field=True)
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+        reason = f"byte {error.start} is not UTF-8" if isinstance(error, UnicodeDecodeError) else of_text_format(error)
         raise InvalidInput(f"{where}: expected a label map such as `item {{ id: 1 name: 'person' }}`: {reason}") from error
     named = (Item(item.id, item.name or item.display_name, item.display_name) for item in message.item)
     items = sorted(item for item in named if item[:2] != (0, "background"))  # which no box has
@@ -60,14 +61,20 @@ def _check(items: Sequence[Item], where: str) -> None:
         raise InvalidInput(f"{where}: expected a label map with at least one item, found none")
     for item in items:
         if item.id < 1 or not item.name:
-            raise InvalidInput(f"{where}: expected every item with a name and an id of 1 or more, got id {item.id} and name {item.name!r}")
+            raise InvalidInput(
+                f"{where}: expected every item with a name and an id of 1 or more, got id {item.id} and name {quoted(item.name)}"
+            )
     for what, values in (("id", (item.id for item in items)), ("name", (item.name for item in items))):
         if twice := _repeated(values):
-            raise InvalidInput(f"{where}: expected every {what} once, got {', '.join(map(repr, twice))} more than once")
+            raise InvalidInput(f"{where}: expected every {what} once, got {', '.join(map(_shown, twice))} more than once")
 
 
 def _repeated(values: Iterable[Any]) -> list[Any]:
     return [value for value, count in collections.Counter(values).items() if count > 1]
+
+
+def _shown(value: int | str) -> str:
+    return quoted(value) if isinstance(value, str) else str(value)
 
 
 def _message() -> Any:

@@ -18,6 +18,7 @@ from negset_jobs.fetching.verify import Picture, decode, inspect, transcode
 from negset_jobs.positives.annotated import RejectedBox, shown_classes
 from negset_jobs.positives.boxes import Corners, Reason, fit
 from negset_jobs.positives.label_map import Item
+from negset_jobs.quoting import quoted
 from negset_jobs.records.example import decode_example, encode_example
 
 _CORNERS: Final = tuple(f"image/object/bbox/{corner}" for corner in Corners._fields)
@@ -94,9 +95,11 @@ def class_name(item: RecordObject, labels: Mapping[int, Item] | None, where: str
         return item.text
     known = labels.get(item.label)
     if known is None:
-        raise InvalidInput(f"{where}: expected labels that spec.positives.labelMap has, got {item.label} (class {item.text!r})")
+        raise InvalidInput(f"{where}: expected labels that spec.positives.labelMap has, got {item.label} (class {quoted(item.text)})")
     if item.text and item.text not in (known.name, known.display_name):
-        raise InvalidInput(f"{where}: spec.positives.labelMap calls label {item.label} {known.name!r}, the record calls it {item.text!r}")
+        raise InvalidInput(
+            f"{where}: spec.positives.labelMap calls label {item.label} {quoted(known.name)}, the record calls it {quoted(item.text)}"
+        )
     return known.name
 
 

@@ -154,8 +154,7 @@ def _restricted(image: PlannedImage, classes: Sequence[str]) -> PlannedImage:
 
 def _plans(request: _Request, images: Sequence[PlannedImage]) -> tuple[ShardPlan, ...]:
     """The shards to train on, then those held out; the pictures of each in the source's order."""
-    for image in images:
-        request.access.check_url(image.url, "spec.positives")
+    request.access.check_images((image.url for image in images), "spec.positives")
     kept = request.held_out(str(image.image_id) for image in images)
     sides = {
         subset: [image for image in images if (str(image.image_id) in kept) == (subset == names.HELD_OUT)]

@@ -23,6 +23,7 @@ from negset_jobs.access import Access
 from negset_jobs.positives.label_map import Item, called, read_label_map
 from negset_jobs.positives.record_files import FIELD, CopyTask, Rules, ScannedFile, ScannedRecord, copy_file, scan_file
 from negset_jobs.progress import Progress
+from negset_jobs.quoting import quoted
 from negset_jobs.reuse import read_committed
 from negset_jobs.shards import RECORD_FORMAT, commit
 from negset_jobs.store import MissingObject, Store, expand, read_input
@@ -148,10 +149,10 @@ def _check_names(files: Iterable[ScannedFile]) -> None:
         by_name[name].add(label)
     for label, found in sorted(by_label.items()):
         if len(found) > 1:
-            raise InvalidInput(f"{FIELD}: expected one class for each label, {label} is called {' and '.join(map(repr, sorted(found)))}")
+            raise InvalidInput(f"{FIELD}: expected one class for each label, {label} is called {' and '.join(map(quoted, sorted(found)))}")
     for name, labels in sorted(by_name.items()):
         if len(labels) > 1:
-            raise InvalidInput(f"{FIELD}: expected one label for each class, {name!r} has {' and '.join(map(str, sorted(labels)))}")
+            raise InvalidInput(f"{FIELD}: expected one label for each class, {quoted(name)} has {' and '.join(map(str, sorted(labels)))}")
 
 
 def _mapped(function: Callable[[T, on_ray.Report], R], tasks: Sequence[T], title: str, workers: int, progress: Progress) -> list[R]:

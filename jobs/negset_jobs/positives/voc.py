@@ -18,6 +18,7 @@ from negset_api.values import PlannedImage
 from negset_jobs.access import Access
 from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, usable_boxes
 from negset_jobs.positives.boxes import Corners
+from negset_jobs.quoting import of_xml, quoted
 from negset_jobs.selection.urls import image_url
 from negset_jobs.store import expand, read_input
 
@@ -72,10 +73,10 @@ def parse_voc(data: bytes, where: str) -> VocFile:
 
     try:
         root = ElementTree.fromstring(data)
-    except (ElementTree.ParseError, DefusedXmlException, ValueError) as error:
-        raise InvalidInput(f"{FIELD}: {where} is not readable XML: {error}") from error
+    except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise InvalidInput(f"{FIELD}: {where} is not readable XML: {of_xml(error)}") from error
     if root.tag != "annotation":
-        raise InvalidInput(f"{FIELD}: {where}: expected Pascal VOC's <annotation>, got <{root.tag}>")
+        raise InvalidInput(f"{FIELD}: {where}: expected Pascal VOC's <annotation> as the outermost element, found another")
     reader = _Reader(where)
     width, height = (reader.pixels(root, f"size/{side}") for side in ("width", "height"))
     return VocFile(reader.text(root, "filename"), width, height, tuple(reader.annotation(item) for item in root.findall("object")))
@@ -99,14 +100,14 @@ class _Reader(NamedTuple):
         except (ValueError, OverflowError):
             pixels = 0
         if pixels < 1:
-            raise InvalidInput(f"{FIELD}: {self.where}: expected a number of pixels in <{path}>, got {value!r}")
+            raise InvalidInput(f"{FIELD}: {self.where}: expected a number of pixels of at least 1 in <{path}>, found something else")
         return pixels
 
     def flag(self, element: Element, path: str) -> bool:
         """A field that is 0 or 1, or left out (0), as VOC 2012 does with `difficult`."""
         value = (element.findtext(path) or "0").strip().lower()
         if value not in _FLAGS:
-            raise InvalidInput(f"{FIELD}: {self.where}: expected 0 or 1 in <{path}> of <object>, got {value!r}")
+            raise InvalidInput(f"{FIELD}: {self.where}: expected 0 or 1 in <{path}> of <object>, found something else")
         return _FLAGS[value]
 
     def annotation(self, element: Element) -> Annotation:
@@ -142,4 +143,6 @@ def _check_names(urls: Sequence[str], files: Sequence[VocFile]) -> None:
     for url, file in zip(urls, files, strict=True):
         other = first.setdefault(file.file_name, url)
         if other != url:
-            raise InvalidInput(f"{FIELD}: expected one .xml file for each picture, {other} and {url} both describe {file.file_name!r}")
+            raise InvalidInput(
+                f"{FIELD}: expected one .xml file for each picture, {other} and {url} both describe {quoted(file.file_name)}"
+            )

@@ -68,7 +68,7 @@ def decode_example(payload: bytes) -> dict[str, list[Any]]:
             for entry in _fields(features, 1)
         }
     except (IndexError, struct.error, ValueError) as error:
-        raise WorkFailed(f"a record is not a tf.train.Example: {error}") from error
+        raise WorkFailed("a record is not a tf.train.Example, or a damaged one") from error
 
 
 def _objects(boxes: Sequence[Box], label_ids: Mapping[str, int]) -> bytes:

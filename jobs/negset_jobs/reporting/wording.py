@@ -19,7 +19,7 @@ MEANINGS: Final[dict[str, str]] = {
     Outcome.SERVER_ERROR: "The server failed until no attempt was left.",
     Outcome.TIMEOUT: "No complete answer came in time.",
     Outcome.UNREACHABLE: "No connection could be made.",
-    Outcome.BLOCKED_ADDRESS: "The address is private and may not be reached.",
+    Outcome.BLOCKED_ADDRESS: "The URL or its address may not be used.",
     Outcome.OPTED_OUT: "The publisher asks not to use the picture for machine learning.",
     Outcome.TOO_LARGE: "The picture is larger than the limits allow.",
     Outcome.NOT_AN_IMAGE: "What came is not a picture.",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from negset_api.errors import InvalidInput
+from negset_jobs.quoting import quoted
 from negset_jobs.selection.coco import Category
 
 log = logging.getLogger(__name__)
@@ -85,19 +86,21 @@ def _explain(unknown: Sequence[str], known: Sequence[Category]) -> str:
     text = "expected names of classes or supercategories of the annotations, got " + "; ".join(f"{name!r}{hint}" for name, hint in hints)
     if all(hint for _, hint in hints):
         return text
-    listed = ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
+    listed = ", ".join(quoted(name) for name in names[:_MOST_NAMES]) + (
+        f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    )
     return f"{text}; the annotations have {listed or 'no classes'}"
 
 
 def _hint(name: str, names: Sequence[str]) -> str:
     plain = {_plain(known): known for known in reversed(names)}
     if _plain(name) in plain:
-        return f" (spelt {plain[_plain(name)]!r} there)"
+        return f" (spelt {quoted(plain[_plain(name)])} there)"
     for synonym, meant in SYNONYMS.items():
         if _plain(synonym) in {_plain(name), _plain(name).removesuffix("s")} and meant in names:
             return f" (called {meant!r} there: exclude {meant!r})"
     near = dict.fromkeys(plain[match] for match in difflib.get_close_matches(_plain(name), plain, n=3, cutoff=_CLOSE))
-    return f" (did you mean {' or '.join(repr(match) for match in near)}?)" if near else ""
+    return f" (did you mean {' or '.join(quoted(match) for match in near)}?)" if near else ""
 
 
 def _plain(name: str) -> str:

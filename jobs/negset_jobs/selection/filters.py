@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import Selection
+from negset_jobs.quoting import quoted
 from negset_jobs.selection.coco import Annotations, Ids, Image
 
 _DENSE: Final = 64
@@ -136,7 +137,7 @@ def _other_license(annotations: Annotations, accepted: tuple[int, ...]) -> Mask:
     listed = {license_.id: license_.name or "" for license_ in annotations.licenses}
     unknown = sorted(set(accepted) - set(listed) - set(licenses.tolist()))
     if unknown:
-        known = ", ".join(f"{number} ({name})" if name else str(number) for number, name in sorted(listed.items())) or "none"
+        known = ", ".join(f"{number} ({quoted(name)})" if name else str(number) for number, name in sorted(listed.items())) or "none"
         raise InvalidInput(
             f"spec.selection.licenses: expected licence ids of the annotations, which are {known}; got {', '.join(map(str, unknown))}"
         )

@@ -19,7 +19,6 @@ BLOCK: Final = 512 << 10
 
 _GUESSES: Final = 4
 _WIDEST_GAP: Final = 256
-_EXCERPT: Final = 24
 
 _SPACE: Final = b" \t\r\n"
 _SPACES: Final = re.compile(rb"[ \t\r\n]*+")
@@ -129,12 +128,12 @@ class _Window:
 
     def take(self, byte: bytes) -> None:
         if (found := self.peek()) != byte:
-            raise BrokenJson(f"expected {_quoted(byte)}, found {_quoted(found)}", self.offset)
+            raise BrokenJson(f"expected {byte.decode()!r}, found {_kind(found)}", self.offset)
         self.start += 1
 
     def key(self) -> str:
         if (found := self.peek()) != b'"':
-            raise BrokenJson(f"expected a key in double quotes, found {_quoted(found)}", self.offset)
+            raise BrokenJson(f"expected a key in double quotes, found {_kind(found)}", self.offset)
         while not (match := _STRING.match(self.buffer, self.start, self.end)):
             if not self.more():
                 raise BrokenJson("the file ends within a key", self._dropped + self.end)
@@ -155,9 +154,7 @@ class _Window:
         match = _BYTE.match(str(error))
         if not match:
             return BrokenJson(str(error) if isinstance(error, RecursionError) else "the text is incomplete", self._dropped + end)
-        at = start + int(match[2])
-        excerpt = bytes(self.buffer[max(start, at - _EXCERPT) : min(self.end, at + _EXCERPT)]).decode("utf-8", "replace")
-        return BrokenJson(f"{match[1]} (near {excerpt!r})", self._dropped + at)
+        return BrokenJson(match[1], self._dropped + start + int(match[2]))
 
     def ends_within(self, what: str) -> BrokenJson:
         return BrokenJson(f"the file ends within {what}", self._dropped + self.end)
@@ -257,7 +254,7 @@ def _truncated(window: _Window, decoder: msgspec.json.Decoder[Any], key: str, do
     except BrokenJson as error:
         if error.offset < window.offset + (window.end - window.start):
             return error
-    return window.ends_within(f"the array {key!r}")
+    return window.ends_within(f"the array {key!r}" if decoder.type != list[msgspec.Raw] else "an array")
 
 
 def _skip(window: _Window) -> None:
@@ -294,8 +291,7 @@ def _say_where(problem: str, key: str, first: int) -> str:
 
 
 def _kind(first: bytes) -> str:
-    return _KINDS.get(first, "a number" if first in {bytes((byte,)) for byte in b"-0123456789"} else _quoted(first))
-
-
-def _quoted(found: bytes) -> str:
-    return repr(found.decode("utf-8", "replace")) if found else "the end of the file"
+    """What begins with this byte, without the byte."""
+    if not first:
+        return "the end of the file"
+    return _KINDS.get(first, "a number" if first in {bytes((byte,)) for byte in b"-0123456789"} else "something else")

@@ -52,9 +52,6 @@ def _plan(dataset: NegativeDataset, access: Access, *, boxes: bool) -> tuple[Pla
     with open_input(spec.source.coco.annotations, access, ANNOTATIONS) as stream:
         annotations = coco.read_annotations(stream, field=ANNOTATIONS, url=spec.source.coco.annotations, boxes=boxes)
     plan = make_plan(spec, annotations, Guarded.of(guarded))
-    # One check for each scheme: what a plain URL may be depends on nothing else.
-    planned = (image.url for shard in plan.shards for image in shard.images)
-    for url in {(url if "::" in url else url.partition("://")[0] if "://" in url else ""): url for url in planned}.values():
-        access.check_url(url, urls.FIELD)
+    access.check_images((image.url for shard in plan.shards for image in shard.images), urls.FIELD)
     log.info("planned %d of %d candidates in %d shards", plan.planned, plan.candidates, len(plan.shards))
     return plan, annotations

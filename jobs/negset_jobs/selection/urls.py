@@ -9,7 +9,8 @@ from typing import Final
 from urllib.parse import quote
 
 from negset_api.errors import InvalidInput
-from negset_jobs.access import WEB_SCHEMES, scheme_of
+from negset_jobs.quoting import quoted
+from negset_jobs.urls import WEB_SCHEMES, scheme_of
 
 FIELD: Final = "spec.source.coco.imageUrl"
 
@@ -29,6 +30,8 @@ def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -
 
     A field whose name ends in `_url` is a URL and stays as it is. Any other is a relative file name: it is percent-encoded where the result is an http(s)
     URL, and may not lead out of the template's folder where it is a path or a key. A relative path becomes absolute. Raises `InvalidInput`, naming `field`.
+
+    Only the template may chain URLs: two colons in a name make a URL that `urls.parse` refuses.
     """
     scheme = scheme_of(template)
 
@@ -44,9 +47,10 @@ def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -
         if name.endswith("_url") or match.span() == (0, len(template)):
             return value
         if scheme in WEB_SCHEMES:
-            return quote(value, safe=_PATH_CHARACTERS)
+            # Two colons would join two URLs; to a server both spellings are one.
+            return quote(value, safe=_PATH_CHARACTERS).replace("::", "%3A%3A")
         if value.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", value):
-            raise InvalidInput(f"{field}: expected file names that stay below {template!r}, got {name} {value!r}")
+            raise InvalidInput(f"{field}: expected file names that stay below {template!r}, got {name} {quoted(value)}")
         return value
 
     url = _PLACEHOLDER.sub(replace, template)
@@ -63,4 +67,4 @@ def photo_page(flickr_url: str) -> str:
 
 
 def _entry(fields: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {value!r}" for name, value in fields.items() if value)
+    return ", ".join(f"{name} {quoted(value)}" for name, value in fields.items() if value)

@@ -17,6 +17,7 @@ from negset_api import names, stages
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDatasetSpec, PipelineConfig, Training
 from negset_jobs.access import Access
+from negset_jobs.quoting import of_text_format
 from negset_jobs.training import families, fine_tune, linter, schedule
 
 log = logging.getLogger(__name__)
@@ -115,10 +116,7 @@ def parse(text: bytes, origin: str) -> Config:
             f"{origin}: expected a pipeline.config as UTF-8 text, got bytes that are not UTF-8 (at byte {error.start}); save it as UTF-8"
         ) from error
     except text_format.ParseError as error:
-        where = f"line {error.GetLine()}, column {error.GetColumn()}: " if error.GetLine() is not None else ""
-        # The message repeats the position as "12:5 : " where it is known.
-        message = str(error).partition(" : ")[2] or str(error)
-        raise InvalidInput(f"{origin}: not a pipeline.config of the Object Detection API: {where}{message}") from error
+        raise InvalidInput(f"{origin}: not a pipeline.config of the Object Detection API: {of_text_format(error)}") from error
 
 
 def render(config: Config) -> bytes:

@@ -21,9 +21,10 @@ from object_detection.protos import train_pb2
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import Training
-from negset_jobs.access import Access, links
+from negset_jobs.access import Access
 from negset_jobs.store import MissingInput, list_input, open_input
 from negset_jobs.training import bundle
+from negset_jobs.urls import InvalidUrl, Url, shown
 
 _CONFIG: Final = "spec.training.pipelineConfig"
 _FIELD: Final = "spec.training.fineTuneCheckpoint"
@@ -41,12 +42,12 @@ class Location(msgspec.Struct, frozen=True):
     an archive.
     """
 
-    url: str
+    url: Url
     shards: int = 0
     archive: bool = False
 
     @property
-    def files(self) -> list[str]:
+    def files(self) -> list[Url]:
         """The URLs of the checkpoint's files."""
         return [_with(self.url, suffix) for suffix in (bundle.INDEX, *bundle.suffixes(self.shards))]
 
@@ -76,13 +77,13 @@ def check(config: Any, training: Training, access: Access) -> None:
         return
     location = find(url, access, field)
     if location.archive:
-        with _archive(url, access, field) as archive:
+        with _archive(location.url, access, field) as archive:
             archive.next()
         return
     for file in location.files:
-        with _part_of(url, file, field), open_input(file, access, field) as stream:
+        with _part_of(location.url, file, field), open_input(file, access, field) as stream:
             if not stream.read(1):
-                raise InvalidInput(f"{field}: {_EXPECTED}, {file!r} is empty; upload the checkpoint again")
+                raise InvalidInput(f"{field}: {_EXPECTED}, {shown(file)} is empty; upload the checkpoint again")
 
 
 def find(url: str, access: Access, field: str) -> Location:
@@ -90,17 +91,18 @@ def find(url: str, access: Access, field: str) -> Location:
 
     Raises `InvalidInput`, naming `field`, where it means none.
     """
-    path = url.partition("?")[0]
+    given = access.check_url(url, field)
+    path, query, rest = given.leaf.path.partition("?")
     if path.endswith(_ARCHIVES):
-        return Location(url, archive=True)
+        return Location(given, archive=True)
     if path.endswith(bundle.INDEX):
-        return _at_prefix(url.removesuffix(bundle.INDEX), access, field)
+        return _at_prefix(given.with_path(path.removesuffix(bundle.INDEX) + query + rest), access, field)
     if _SHARD.search(path):
-        return _at_prefix(_SHARD.sub("", url), access, field)
+        return _at_prefix(given.with_path(_SHARD.sub("", path) + query + rest), access, field)
     try:
-        return _at_prefix(url, access, field)
+        return _at_prefix(given, access, field)
     except MissingInput:
-        return _in_folder(url.rstrip("/"), access, field)
+        return _in_folder(given.with_path(given.leaf.path.rstrip("/")), access, field)
 
 
 def fetch(location: Location, access: Access, field: str, folder: str) -> str:
@@ -112,10 +114,10 @@ def fetch(location: Location, access: Access, field: str, folder: str) -> str:
     if location.archive:
         return _unpack(location.url, access, field, folder)
     for file in location.files:
-        target = os.path.join(folder, os.path.basename(links(file)[0]))
+        target = os.path.join(folder, file.name)
         with _part_of(location.url, file, field), open_input(file, access, field) as stream, open(target, "wb") as local:
             shutil.copyfileobj(stream, local)
-    return os.path.join(folder, os.path.basename(links(location.url)[0]))
+    return os.path.join(folder, location.url.name)
 
 
 def patch(config: Any, prefix: str, kind: str) -> Any:
@@ -129,41 +131,43 @@ def patch(config: Any, prefix: str, kind: str) -> Any:
     return patched
 
 
-def _at_prefix(prefix: str, access: Access, field: str) -> Location:
+def _at_prefix(prefix: Url, access: Access, field: str) -> Location:
     index = _with(prefix, bundle.INDEX)
     with open_input(index, access, field) as stream:
         start = stream.read(16)
     try:
         return Location(prefix, bundle.shards(start))
     except ValueError as error:
-        raise InvalidInput(f"{field}: {_EXPECTED}, {index!r} is no index of one; upload the checkpoint again") from error
+        raise InvalidInput(f"{field}: {_EXPECTED}, {shown(index)} is no index of one; upload the checkpoint again") from error
 
 
-def _in_folder(folder: str, access: Access, field: str) -> Location:
-    for place in (folder, f"{folder}/{bundle.STATE}"):
+def _in_folder(folder: Url, access: Access, field: str) -> Location:
+    for place in (folder, _within(folder, bundle.STATE)):
         try:
             names = list_input(place, access, field)
         except MissingInput:
             continue
         state = ""
         if bundle.STATE in names and any(name.endswith(bundle.INDEX) for name in names):
-            with open_input(f"{place}/{bundle.STATE}", access, field) as stream:
+            with open_input(_within(place, bundle.STATE), access, field) as stream:
                 state = stream.read(1 << 16).decode(errors="replace")
         if prefix := bundle.newest(names, state):
-            return _at_prefix(f"{place}/{prefix}", access, field)
-    raise MissingInput(f"{field}: {_EXPECTED}, found none at {folder!r}")
+            return _at_prefix(_found(place, prefix, field), access, field)
+    raise MissingInput(f"{field}: {_EXPECTED}, found none at {shown(folder)}")
 
 
 @contextlib.contextmanager
-def _part_of(url: str, file: str, field: str) -> Iterator[None]:
+def _part_of(url: Url, file: Url, field: str) -> Iterator[None]:
     """Says of a missing file that the checkpoint is not whole."""
     try:
         yield
     except MissingInput as error:
-        raise InvalidInput(f"{field}: the checkpoint at {url!r} is not whole, {file!r} does not exist; upload all of its files") from error
+        raise InvalidInput(
+            f"{field}: the checkpoint at {shown(url)} is not whole, {shown(file)} does not exist; upload all of its files"
+        ) from error
 
 
-def _unpack(url: str, access: Access, field: str, folder: str) -> str:
+def _unpack(url: Url, access: Access, field: str, folder: str) -> str:
     """Unpacks the files of checkpoints, and nothing else, each folder of the archive into one of
     its own. Returns the local prefix of the newest.
     """
@@ -174,7 +178,7 @@ def _unpack(url: str, access: Access, field: str, folder: str) -> str:
             directory, name = os.path.split(member.name)
             left -= max(0, member.size)
             if left < 0:
-                raise InvalidInput(f"{field}: expected an archive of at most {_MOST_BYTES >> 30} GiB, {url!r} unpacks to more")
+                raise InvalidInput(f"{field}: expected an archive of at most {_MOST_BYTES >> 30} GiB, {shown(url)} unpacks to more")
             # The folder of variables in a SavedModel looks like a checkpoint, but its names are not
             # those of the model.
             if not member.isfile() or not _MEMBER.fullmatch(name) or os.path.basename(directory) == _SAVED_VARIABLES:
@@ -190,10 +194,10 @@ def _unpack(url: str, access: Access, field: str, folder: str) -> str:
     for place in folders.values():
         if prefix := _whole(place, url, field):
             return prefix
-    raise InvalidInput(f"{field}: {_EXPECTED}, the archive {url!r} holds none")
+    raise InvalidInput(f"{field}: {_EXPECTED}, the archive {shown(url)} holds none")
 
 
-def _whole(place: str, url: str, field: str) -> str:
+def _whole(place: str, url: Url, field: str) -> str:
     """The prefix of the newest checkpoint of a local folder, if there is one.
 
     Raises `InvalidInput` where it lacks a file.
@@ -212,24 +216,41 @@ def _whole(place: str, url: str, field: str) -> str:
     try:
         missing = [suffix for suffix in bundle.suffixes(bundle.shards(start)) if not os.path.exists(prefix + suffix)]
     except ValueError as error:
-        raise InvalidInput(f"{field}: {_EXPECTED}, {found}{bundle.INDEX} in {url!r} is no index of one; make the archive again") from error
+        raise InvalidInput(
+            f"{field}: {_EXPECTED}, {found}{bundle.INDEX} in {shown(url)} is no index of one; make the archive again"
+        ) from error
     if missing:
-        raise InvalidInput(f"{field}: the checkpoint in {url!r} is not whole, {found}{missing[0]} is not in it; make the archive again")
+        raise InvalidInput(
+            f"{field}: the checkpoint in {shown(url)} is not whole, {found}{missing[0]} is not in it; make the archive again"
+        )
     return prefix
 
 
 @contextlib.contextmanager
-def _archive(url: str, access: Access, field: str) -> Iterator[tarfile.TarFile]:
+def _archive(url: Url, access: Access, field: str) -> Iterator[tarfile.TarFile]:
     """An archive that is read once, from front to back."""
     with open_input(url, access, field) as stream:
         try:
             with tarfile.open(fileobj=stream, mode="r|") as archive:
                 yield archive
         except tarfile.TarError as error:
-            raise InvalidInput(f"{field}: expected a whole .tar.gz archive, {url!r} is none or is cut short; upload it again") from error
+            raise InvalidInput(
+                f"{field}: expected a whole .tar.gz archive, {shown(url)} is none or is cut short; upload it again"
+            ) from error
 
 
-def _with(url: str, suffix: str) -> str:
-    """The URL with a suffix on the path of its first link."""
-    first, *rest = links(url)
-    return "::".join((first + suffix, *rest))
+def _with(url: Url, suffix: str) -> Url:
+    """The URL with a suffix on the file's path."""
+    return url.with_path(url.leaf.path + suffix)
+
+
+def _within(folder: Url, name: str) -> Url:
+    return _with(folder, f"/{name}")
+
+
+def _found(folder: Url, name: str, field: str) -> Url:
+    """The URL of what a folder lists under that name."""
+    try:
+        return _within(folder, name)
+    except InvalidUrl as error:
+        raise InvalidInput(f"{field}: {shown(folder)} holds a checkpoint whose name cannot stand in a URL; rename it") from error

@@ -6,7 +6,7 @@ import json
 from typing import Final
 
 from negset_api import stages
-from negset_operator.classify import INPUT_IS_WRONG
+from negset_api.errors import NO_FAULT, InvalidInput
 from negset_operator.manifests import pods
 from negset_operator.manifests.subject import Object, Subject, child_metadata
 
@@ -77,8 +77,10 @@ def _job(subject: Subject, child: str, role: str, template: Object, *, workers: 
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {
                 "rules": [
-                    {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [INPUT_IS_WRONG]}},
+                    {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [InvalidInput.exit_code]}},
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                    # The peers of a pod that was evicted: they lose a step, and no attempt.
+                    {"action": "Ignore", "onExitCodes": {"operator": "In", "values": sorted(NO_FAULT)}},
                 ]
             },
             "template": {**template, "spec": {**template["spec"], "restartPolicy": "Never"}},

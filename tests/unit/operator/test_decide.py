@@ -495,7 +495,7 @@ def test_companions_of_a_finished_data_set_are_not_made_again():
 def test_a_companion_that_the_administrator_changed_is_updated():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
     scene.companions = all_companions()
-    networks = type(scene.config.networks)(allowed=("10.0.0.0/8",))
+    networks = type(scene.config.networks)(stores=("10.0.0.0/8",))
     (making,) = scene.configured(networks=networks).decide().makings
     assert (making.manifest["kind"], making.update) == ("NetworkPolicy", True)
 
@@ -690,7 +690,7 @@ def test_then_a_job_deletes_the_data():
     assert jobs(decision) == [scene.child("delete")]
     assert decision.finalizers is None
     command = manifests(decision)["Job"]["spec"]["template"]["spec"]["containers"][0]["command"]
-    assert command == ["negset", "job", "delete", "--file", "/etc/negset/dataset.yaml", "--cluster"]
+    assert command[:6] == ["negset", "job", "delete", "--file", "/etc/negset/dataset.yaml", "--cluster"]
 
 
 def test_the_deleting_job_has_its_manifest_and_identity_even_where_they_were_collected_already():
@@ -708,13 +708,62 @@ def test_when_the_data_is_gone_the_object_goes():
     assert decision.finalizers == ()
 
 
+def test_what_the_deleting_job_left_alone_is_told_before_the_object_goes():
+    scene = Scene(DELETE).being_deleted().with_child("delete", Work.SUCCEEDED)
+    scene.children[-1] = msgspec.structs.replace(scene.children[-1], said="left alone: s3://b/x")
+    assert scene.decide().farewell == "left alone: s3://b/x"
+
+
+def test_an_object_that_never_ran_needs_no_pod_to_go():
+    scene = Scene(merged(DELETE, {"suspend": True}))
+    assert scene.decide().finalizers is None
+    scene.deleted_at = NOW
+    assert (scene.decide().finalizers, scene.decide().makings) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "status",
+    [{"images": {"planned": 10}}, {"conditions": [{"type": "DataStored", "status": "True"}]}],
+    ids=["images were counted", "the data was stored"],
+)
+def test_data_of_children_that_are_gone_is_still_the_objects(status):
+    scene = Scene(merged(DELETE, {"suspend": True})).but(status=status)
+    assert scene.decide().finalizers == (names.FINALIZER,)
+
+
+LATE = NOW + timedelta(hours=1)
+
+
+@pytest.mark.parametrize("work", [None, Work.STARTING, Work.RUNNING, Work.FAILED])
+def test_a_deletion_ends_whatever_its_job_comes_to_and_says_where_the_data_lies(work):
+    scene = Scene(DELETE).being_deleted().but(now=LATE)
+    if work is not None:
+        scene.with_child("delete", work)
+    decision = scene.decide()
+    assert decision.finalizers == ()
+    assert decision.farewell == "The data could not be deleted in 3600 seconds. It lies at s3://team-a/negatives/team-a/street."
+
+
+def test_a_deletion_that_waits_looks_again_when_its_time_is_over():
+    assert Scene(DELETE).being_deleted().with_child("delete", Work.RUNNING).decide().wake_after == 3600
+
+
+def test_a_deletion_whose_pod_cannot_start_says_what_can_be_done():
+    obstacle = Obstacle(reason="CreateContainerConfigError", message='Container delete of pod p cannot start: secret "s3" not found')
+    decision = Scene(DELETE).being_deleted().with_child("delete", Work.STARTING, obstacle=obstacle).decide()
+    assert told(decision, reasons.READY)[2] == (
+        'Container delete of pod p cannot start: secret "s3" not found. To keep the data and let the object go, set spec.deletionPolicy to Retain. '
+        "At 13:00 UTC the object goes in any case, and its data stays."
+    )
+
+
 def test_data_that_cannot_be_deleted_holds_the_object_and_says_why():
     scene = Scene(DELETE).being_deleted().with_child("delete", Work.FAILED, message="Job d failed with exit code 1: access denied.")
     decision = scene.decide()
     assert decision.finalizers is None
     message = (
         f"The data could not be deleted. Job d failed with exit code 1: access denied. To have it tried again, delete Job {scene.child('delete')}. "
-        "To keep the data and let the object go, set spec.deletionPolicy to Retain."
+        "To keep the data and let the object go, set spec.deletionPolicy to Retain. At 13:00 UTC the object goes in any case, and its data stays."
     )
     assert told(decision, reasons.STALLED) == (True, "DeletionFailed", message)
 
@@ -723,6 +772,12 @@ def test_a_spec_that_cannot_be_used_does_not_lose_the_data_silently():
     decision = Scene(DELETE).being_deleted().with_raw(output={"url": "/tmp/x"}).decide()
     assert told(decision, reasons.STALLED)[1] == "DeletionFailed"
     assert decision.finalizers is None
+
+
+def test_nor_does_it_hold_the_object_for_ever():
+    decision = Scene(DELETE).being_deleted().with_raw(output={"url": "/tmp/x"}).but(now=LATE).decide()
+    assert decision.finalizers == ()
+    assert "was not deleted, since the spec cannot be used" in decision.farewell
 
 
 def test_the_clock_is_an_argument():

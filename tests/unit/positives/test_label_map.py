@@ -39,7 +39,10 @@ def test_forms_that_are_read(text, expected):
 
 BROKEN = {
     "nothing": (b"", "here: expected a label map with at least one item, found none"),
-    "an open brace": (b"item { id: 1", "here: expected a label map such as `item { id: 1 name: 'person' }`: 1:12 : Expected \"}\"."),
+    "an open brace": (
+        b"item { id: 1",
+        "here: expected a label map such as `item { id: 1 name: 'person' }`: line 1, column 12: expected '}'",
+    ),
     "XML": (b"<annotation/>", "here: expected a label map such as"),
     "not text": (b"\xff\xfe\x00", "here: expected a label map such as"),
     "an id twice": (b"item { id: 1 name: 'a' } item { id: 1 name: 'b' }", "here: expected every id once, got 1 more than once"),

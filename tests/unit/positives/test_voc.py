@@ -68,7 +68,7 @@ def test_a_file_without_objects_has_none():
 BROKEN = {
     "not XML": (FILE, "person", "a.xml is not readable XML: syntax error: line 1, column 0"),
     "cut off": (FILE, FILE[:200], "a.xml is not readable XML: "),
-    "another document": (FILE, "<html></html>", "a.xml: expected Pascal VOC's <annotation>, got <html>"),
+    "another document": (FILE, "<html></html>", "a.xml: expected Pascal VOC's <annotation> as the outermost element, found another"),
     "entities": (
         "<annotation>",
         '<!DOCTYPE a [<!ENTITY lol "lol">]><annotation>&lol;',
@@ -77,11 +77,19 @@ BROKEN = {
     "no file name": ("<filename>2007_000027.jpg</filename>", "", "a.xml: expected a value in <filename> of <annotation>, found none"),
     "an empty file name": ("2007_000027.jpg", " ", "a.xml: expected a value in <filename> of <annotation>, found none"),
     "no size": ("<width>486</width>", "", "a.xml: expected a value in <size/width> of <annotation>, found none"),
-    "a width of 0": ("<width>486<", "<width>0<", "a.xml: expected a number of pixels in <size/width>, got '0'"),
-    "a width that is no number": ("<width>486<", "<width>wide<", "a.xml: expected a number of pixels in <size/width>, got 'wide'"),
-    "a width without end": ("<width>486<", "<width>inf<", "a.xml: expected a number of pixels in <size/width>, got 'inf'"),
+    "a width of 0": ("<width>486<", "<width>0<", "a.xml: expected a number of pixels of at least 1 in <size/width>, found something else"),
+    "a width that is no number": (
+        "<width>486<",
+        "<width>wide<",
+        "a.xml: expected a number of pixels of at least 1 in <size/width>, found something else",
+    ),
+    "a width without end": (
+        "<width>486<",
+        "<width>inf<",
+        "a.xml: expected a number of pixels of at least 1 in <size/width>, found something else",
+    ),
     "an object without a name": ("<name>car</name>", "", "a.xml: expected a value in <name> of <object>, found none"),
-    "an odd flag": ("<difficult>1<", "<difficult>very<", "a.xml: expected 0 or 1 in <difficult> of <object>, got 'very'"),
+    "an odd flag": ("<difficult>1<", "<difficult>very<", "a.xml: expected 0 or 1 in <difficult> of <object>, found something else"),
 }
 
 

@@ -64,12 +64,12 @@ def test_all_unknown_names_are_in_one_line_and_the_classes_are_listed_where_noth
         resolve(["car", "cars", "quux"], CATEGORIES)
     assert str(caught.value) == (
         "spec.excludeClasses: expected names of classes or supercategories of the annotations, got 'cars' (did you mean 'car'?); 'quux'; "
-        "the annotations have person, bicycle, car, traffic light, cat, couch, vehicle, outdoor, animal, furniture"
+        "the annotations have 'person', 'bicycle', 'car', 'traffic light', 'cat', 'couch', 'vehicle', 'outdoor', 'animal', 'furniture'"
     )
 
 
 def test_a_synonym_is_no_hint_where_the_file_does_not_have_what_it_means():
-    with pytest.raises(InvalidInput, match=r"got 'pedestrian'; the annotations have car$"):
+    with pytest.raises(InvalidInput, match=r"got 'pedestrian'; the annotations have 'car'$"):
         resolve(["pedestrian"], (Category(1, "car"),))
 
 

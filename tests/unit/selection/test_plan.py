@@ -246,7 +246,7 @@ def test_a_picture_counts_under_the_first_reason_only():
         pytest.param(
             {**coco({1: []}, license=1), "licenses": [{"id": 1, "name": "By"}, {"id": 2}]},
             spec(licenses=(1, 8, 9)),
-            "spec.selection.licenses: expected licence ids of the annotations, which are 1 (By), 2; got 8, 9",
+            "spec.selection.licenses: expected licence ids of the annotations, which are 1 ('By'), 2; got 8, 9",
             id="a licence that the file does not know",
         ),
     ],

@@ -105,3 +105,12 @@ def test_addresses_of_an_unknown_kind_are_refused(tmp_path):
     document = coco({1: [], 2: []}, coco_url="gopher://h.test/x.jpg")
     message = refusal(write(tmp_path / "a.json", json.dumps(document).encode()), count=1)
     assert message.startswith("spec.source.coco.imageUrl: unknown URL scheme 'gopher'")
+
+
+def test_one_image_whose_name_or_address_cannot_be_used_is_planned_like_the_others(tmp_path):
+    document = coco({1: [], 2: [], 3: []})
+    document["images"][0]["file_name"] = "cam1::1.jpg"
+    document["images"][1]["file_name"] = "gopher://h.test/x.jpg"
+    path = write(tmp_path / "a.json", json.dumps(document).encode())
+    value = plan_stage(dataset(path, image_url="s3://bucket/{file_name}"), Access())
+    assert value.planned == 3

@@ -6,6 +6,7 @@ import pytest
 
 from negset_api.errors import InvalidInput
 from negset_jobs.selection.urls import image_url, photo_page
+from negset_jobs.urls import InvalidUrl, parse
 
 FIELDS = {"file_name": "a b/ü#1%.jpg", "coco_url": "http://images.test/x%20y.jpg", "flickr_url": ""}
 
@@ -27,6 +28,14 @@ FIELDS = {"file_name": "a b/ü#1%.jpg", "coco_url": "http://images.test/x%20y.jp
 )
 def test_a_template_becomes_the_address_of_a_picture(template, url):
     assert image_url(template, FIELDS) == url
+
+
+def test_a_file_name_does_not_chain_urls():
+    fields = {"file_name": "cam1::http://10.0.0.1/x.jpg"}
+    assert image_url("https://h.test/{file_name}", fields) == "https://h.test/cam1%3A%3Ahttp://10.0.0.1/x.jpg"
+    for template in ("s3://bucket/{file_name}", "/data/{file_name}", "zip://{file_name}::s3://bucket/all.zip", "{file_name}"):
+        with pytest.raises(InvalidUrl):
+            parse(image_url(template, fields))
 
 
 def test_a_file_name_that_is_a_web_address_stays_as_it_is():

@@ -6,13 +6,14 @@ from tests.s3_server import s3_server
 
 from negset_jobs.access import Access
 from negset_jobs.store import InputFiles, Store
+from negset_jobs.urls import parse
 
 
 def read_all(urls: list[str], limit: int = 1000) -> list[bytes | type[BaseException]]:
     async def read() -> list:
         files = InputFiles(Access(), connections=16)
         try:
-            return await asyncio.gather(*(files.read(url, limit) for url in urls), return_exceptions=True)
+            return await asyncio.gather(*(files.read(parse(url), limit) for url in urls), return_exceptions=True)
         finally:
             await files.close()
 

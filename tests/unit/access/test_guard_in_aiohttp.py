@@ -9,7 +9,7 @@ from aiohttp.abc import AbstractResolver
 from tests.picture_server import picture_server
 
 from negset_jobs.access import Access
-from negset_jobs.fetching.guard import blocked_address, guarded_connector
+from negset_jobs.guard import blocked_address, reaching
 
 
 class Names(AbstractResolver):
@@ -46,9 +46,10 @@ def get(url: str, access: Access, *answers: list[str], times: int = 1, **options
             return blocked_address(error) or f"{type(error).__name__}: {error}"
 
     async def every():
-        connector = guarded_connector(access, resolver=Names(*answers), **options)
+        connector = aiohttp.TCPConnector(resolver=Names(*answers), **options)
         async with aiohttp.ClientSession(connector=connector) as session:
-            return [await one(session) for _ in range(times)]
+            with reaching(access.web):
+                return [await one(session) for _ in range(times)]
 
     return asyncio.run(every())
 

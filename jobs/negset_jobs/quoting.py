@@ -1,0 +1,173 @@
+"""What a message says of what was read: where something is wrong in it and what was expected, never
+what it says. Pure.
+
+A URL of the manifest may lead anywhere its job can read, and messages end up in conditions that more
+people see. So no bytes of a file, and no words of a server, get into a message. The one exception
+are names (of classes, images, licences) that stand in their field of a document which was read as
+what it should be: whoever mends the document needs them. They go through `quoted`, which keeps them
+short and on one line. What a library says of its input goes through the functions below it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import http
+import os
+import re
+import traceback
+from collections.abc import Iterator
+from typing import Any, Final
+
+_LONGEST_NAME: Final = 60
+_CODE: Final = re.compile(r"[A-Za-z]{1,40}")  # of S3, such as NoSuchBucket
+_PLACE: Final = re.compile(r'File "[^"]*/(negset_jobs/[\w/]+\.py)", line (\d+)')
+
+
+def quoted(name: object) -> str:
+    """A name out of a document: in quotes, on one line, and cut where it is longer than names are."""
+    text = str(name)
+    return repr(text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…")
+
+
+def of_text_format(error: Exception) -> str:
+    """What protobuf's `text_format.ParseError` says. Its own text quotes the line."""
+    text_error: Any = error
+    line, column = text_error.GetLine(), text_error.GetColumn()
+    fitting = ((words, match) for pattern, words in _TEXT_FORMAT if (match := pattern.search(str(error))))
+    words = next((words.format(*map(_last, match.groups())) for words, match in fitting), "not in protobuf's text format")
+    words += _near(str(error))
+    return f"line {line}, column {column}: {words}" if line is not None else words
+
+
+def _near(text: str) -> str:
+    """The field of a message that a wrong one was meant to be: the schema's word, not the file's."""
+    from google.protobuf import descriptor_pool
+
+    match = re.search(r'Message type "([\w.]+)" has no field named "(\w+)"', text)
+    try:
+        message = descriptor_pool.Default().FindMessageTypeByName(match[1]) if match else None
+    except KeyError:
+        message = None
+    near = difflib.get_close_matches(match[2], message.fields_by_name, n=1, cutoff=0.75) if match and message else ()
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+_TEXT_FORMAT: Final = (  # the first that fits; the names that are captured are the schema's
+    (re.compile(r'Message type "([\w.]+)" has no field named "'), "{} has no such field"),
+    (re.compile(r'Enum type "([\w.]+)" has no value '), "expected a value of {}"),
+    (re.compile(r'should not have multiple "(\w+)" fields'), "expected {} once"),
+    (re.compile(r'another member of oneof "(\w+)"'), "expected one field of {}"),
+    (re.compile(r'Expected "([^\w\s"])"\.'), "expected '{}'"),
+    (re.compile(r"[Ii]nteger|out of range"), "expected a whole number"),
+    (re.compile(r"float"), "expected a number"),
+    (re.compile(r"bool|true|false"), "expected true or false"),
+    (re.compile(r"[Ss]tring"), "expected a string in quotes"),
+    (re.compile(r"[Ii]dentifier"), "expected the name of a field"),
+)
+
+
+def of_xml(error: Exception) -> str:
+    """What an XML parser says: `xml.etree`'s `ParseError`, or defusedxml's own errors."""
+    from xml.parsers.expat import ErrorString
+
+    code, position = getattr(error, "code", None), getattr(error, "position", None)
+    if isinstance(code, int) and position is not None:
+        return f"{ErrorString(code)}: line {position[0]}, column {position[1]}"
+    return type(error).__name__
+
+
+def of_yaml(error: Exception) -> str:
+    """Where a `yaml.YAMLError` is."""
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}, column {mark.column + 1}" if mark is not None else "not text"
+
+
+def of_backend(error: BaseException) -> str:
+    """What a back end of fsspec says: botocore, aiohttp, requests, the operating system, decompressors."""
+    causes = list(_causes(error))
+    for cause in causes:
+        for tell in (_of_s3, _of_http):
+            if (said := tell(cause)) is not None:
+                return said
+    for cause in causes:
+        if (said := _of_connection(cause)) is not None:
+            return said
+    said = next((words for kinds, words in _KINDS if _named(error) & kinds), "")
+    return said or f"{type(error).__name__} (--debug shows more)"
+
+
+def of_bug(error: BaseException, trace: str = "") -> str:
+    """An error that nobody expected: its kind and where it was raised. Its text may be anybody's.
+
+    `trace` is the traceback, where the error has lost it on its way from another process.
+    """
+    places = _PLACE.findall(trace or "".join(traceback.format_tb(error.__traceback__)))
+    return f"{type(error).__name__}{' at {}:{}'.format(*places[-1]) if places else ''}"
+
+
+def status_line(status: int) -> str:
+    """An HTTP status with its standard words, whatever the server's are."""
+    try:
+        return f"HTTP {status} {http.HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP {status}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what led to it, the outermost first."""
+    at: BaseException | None = error
+    for _ in range(20):
+        if at is None:
+            return
+        yield at
+        at = at.__cause__ or at.__context__
+
+
+def _of_s3(error: BaseException) -> str | None:
+    response: Any = getattr(error, "response", None)
+    if not isinstance(response, dict) or "Error" not in response:
+        return None
+    code, status = str(response["Error"].get("Code", "")), response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return f"{status_line(status)} when calling {getattr(error, 'operation_name', 'S3')}{f' ({code})' if _CODE.fullmatch(code) else ''}"
+
+
+def _of_http(error: BaseException) -> str | None:
+    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return status_line(status) if isinstance(status, int) else None
+
+
+def _of_connection(error: BaseException) -> str | None:
+    """Text that the operating system or botocore's own formats make."""
+    form = getattr(error, "fmt", None)
+    if isinstance(form, str) and "{error}" not in form:
+        return " ".join(str(error).split())
+    inner = getattr(error, "os_error", error)
+    if isinstance(inner, OSError) and inner.errno is not None:
+        # A resolver's numbers are its own, and negative.
+        words = os.strerror(inner.errno) if inner.errno > 0 else "the name does not resolve"
+        host = getattr(error, "host", None)
+        return f"cannot connect to {quoted(host)}: {words}" if isinstance(host, str) else words
+    if "range requests" in str(error):
+        return "the server does not support range requests"
+    return str(error) if isinstance(error, ImportError) else None
+
+
+def _named(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+_KINDS: Final = (  # the first that fits
+    ({"BadZipFile"}, "not a zip archive, or one that is damaged or cut short"),
+    ({"BadGzipFile"}, "damaged gzip data"),
+    ({"EOFError"}, "the file ends early"),
+    ({"error"}, "damaged compressed data"),  # zlib's and lzma's
+    ({"TarError"}, "not a tar archive, or one that is damaged or cut short"),
+    ({"PermissionError"}, "access is denied"),
+    ({"TimeoutError", "Timeout"}, "no complete answer in time"),
+    ({"ServerDisconnectedError", "ClientPayloadError"}, "the server closed the connection early"),
+    ({"ConnectionError"}, "cannot connect"),
+)

@@ -1,0 +1,200 @@
+"""One URL, parsed once: plain paths, URLs, and chains (`zip://member::s3://bucket/archive.zip`).
+
+Chains are fsspec's, and are split as fsspec splits them: at every `::`, wherever it stands. What
+fsspec would read differently from what is written here is refused. Whatever looks at a URL looks
+at this value, and the value, not the text, is what back ends are opened with.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+import re
+from typing import Final
+
+import msgspec
+
+from negset_api import names
+
+WEB_SCHEMES: Final = frozenset({"http", "https"})
+STORE_SCHEMES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "hdfs", "webhdfs", "sftp", "memory"})
+ARCHIVE_SCHEMES: Final = frozenset({"zip", "tar"})
+CACHE_SCHEMES: Final = frozenset({"simplecache", "filecache", "blockcache"})
+TARGET_SCHEMES: Final = names.LOCAL_SCHEMES | WEB_SCHEMES | STORE_SCHEMES
+KNOWN_SCHEMES: Final = TARGET_SCHEMES | ARCHIVE_SCHEMES | CACHE_SCHEMES
+
+_SEPARATOR: Final = "::"
+_MOST_LINKS: Final = 4
+_WITHOUT_AUTHORITY: Final = frozenset({"hdfs", "memory"})  # hdfs:///path is the default name node's
+_SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*")
+# Control characters, line separators and lone surrogates: no name of a file needs them.
+_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]@:/?#\\%<>\"^`{|}]+)(?::(\d{1,5}))?")
+_HIGHEST_PORT: Final = 0xFFFF
+_LONGEST_SHOWN: Final = 300
+_CREDENTIALS: Final = re.compile(r"(?:(?<=http://)|(?<=https://))[^/?#]*@|(?<=://)[^?#]*:[^?#]*@", re.IGNORECASE)
+_QUERY: Final = re.compile(r"\?[^?]*=.*?(?=::|$)", re.DOTALL)  # a "?" without "=" is a wildcard
+
+
+class InvalidUrl(ValueError):
+    """The text is no URL that negset opens. The message says why, and does not quote it."""
+
+
+class UnknownScheme(InvalidUrl):
+    """A URL of a scheme that negset does not know, or does not allow in that place."""
+
+    def __init__(self, scheme: str) -> None:
+        super().__init__("unknown URL scheme")
+        self.scheme = scheme
+
+
+class Link(msgspec.Struct, frozen=True, gc=False):
+    """One link of a chain. `scheme` is in lower case and empty for a plain path; `path` is what
+    stands behind `://`, or the plain path; a cache has none.
+    """
+
+    scheme: str
+    path: str
+
+    def __str__(self) -> str:
+        if self.scheme in CACHE_SCHEMES:
+            return self.scheme
+        return f"{self.scheme}://{self.path}" if self.scheme else self.path
+
+
+class Url(msgspec.Struct, frozen=True):
+    """A URL as its links. The last one is what is reached, by its path or over a network; those
+    before it are archives, with the member that is meant, and caches.
+    """
+
+    links: tuple[Link, ...]
+
+    def __str__(self) -> str:
+        return _SEPARATOR.join(map(str, self.links))
+
+    @property
+    def target(self) -> Link:
+        """The link that is reached."""
+        return self.links[-1]
+
+    @property
+    def leaf(self) -> Link:
+        """The link that names the file: an archive's member, else the target."""
+        return self.links[self._leaf]
+
+    @property
+    def name(self) -> str:
+        """The last part of the file's path."""
+        return posixpath.basename(self.leaf.path)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a file of this machine, or within one."""
+        return self.target.scheme in names.LOCAL_SCHEMES
+
+    @property
+    def is_web(self) -> bool:
+        """Whether it is reached over http or https."""
+        return self.target.scheme in WEB_SCHEMES
+
+    def with_path(self, path: str) -> Url:
+        """Another file in the same place. Raises `InvalidUrl` where that is no URL."""
+        at = self._leaf
+        changed = Link(self.links[at].scheme, path)
+        url = Url((*self.links[:at], changed, *self.links[at + 1 :]))
+        if parse(str(url)) != url:
+            raise InvalidUrl("expected a path that can stand in a URL")
+        return url
+
+    @property
+    def _leaf(self) -> int:
+        return next(index for index, link in enumerate(self.links) if link.scheme not in CACHE_SCHEMES)
+
+
+def parse(text: str) -> Url:
+    """The URL, of which the text differs at most by the case of a scheme. Raises `InvalidUrl`."""
+    if not text or text != text.strip():
+        raise InvalidUrl("expected a URL without spaces around it" if text.strip() else "expected a URL, got none")
+    if _FORBIDDEN.search(text):
+        raise InvalidUrl("expected a URL without control characters")
+    *wrappers, target = text.split(_SEPARATOR)
+    if len(wrappers) >= _MOST_LINKS:
+        raise InvalidUrl(f"expected at most {_MOST_LINKS} URLs joined by '::'")
+    return Url((*map(_wrapper, wrappers), _target(target, chained=bool(wrappers))))
+
+
+def scheme_of(text: str) -> str:
+    """The scheme in front of a text that need not be a whole URL, such as a template, in lower
+    case; empty where there is none.
+    """
+    scheme, separator, _ = text.partition("://")
+    return scheme.lower() if separator and _SCHEME.fullmatch(scheme) else ""
+
+
+def shown(url: Url | str) -> str:
+    """A URL for a message: quoted, on one line, without credentials and signatures."""
+    text = _QUERY.sub("?…", _CREDENTIALS.sub("…@", str(url)))
+    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
+
+
+def _wrapper(text: str) -> Link:
+    """A link that has another behind it."""
+    if text.lower() in CACHE_SCHEMES:
+        return Link(text.lower(), "")
+    scheme, separator, path = text.partition("://")
+    if separator and scheme.lower() in ARCHIVE_SCHEMES:
+        return Link(scheme.lower(), path)
+    if separator and scheme.lower() in CACHE_SCHEMES:
+        raise InvalidUrl(f"expected nothing between {scheme.lower()!r} and '::'; a cache has no path of its own")
+    if "[" in text:
+        raise InvalidUrl("expected an IPv6 address without '::', which joins URLs; write all of its parts, as in [2001:db8:0:0:0:0:0:1]")
+    raise InvalidUrl("expected zip://MEMBER, tar://MEMBER, simplecache, filecache or blockcache before '::', which joins URLs")
+
+
+def _target(text: str, *, chained: bool) -> Link:
+    """The last link."""
+    scheme, separator, path = text.partition("://")
+    if not separator:
+        return _plain_path(text, chained=chained)
+    scheme = scheme.lower()
+    if not _SCHEME.fullmatch(scheme) or scheme not in KNOWN_SCHEMES:
+        raise UnknownScheme(scheme)
+    if scheme in WEB_SCHEMES:
+        _check_host(path)
+    elif scheme in STORE_SCHEMES:
+        _check_bucket(scheme, path)
+    elif scheme not in TARGET_SCHEMES:
+        raise InvalidUrl(f"expected {scheme}://MEMBER::URL, with the URL that {scheme} is to read")
+    return Link(scheme, path)
+
+
+def _plain_path(text: str, *, chained: bool) -> Link:
+    # fsspec takes such words for schemes: "data:" always, and a bare word in a chain.
+    if text[:5].lower() == "data:":
+        raise UnknownScheme("data")
+    if chained and "/" not in text and "." not in text:
+        raise InvalidUrl("expected a URL or a path behind the last '::'")
+    return Link("", text)
+
+
+def _check_host(path: str) -> None:
+    authority = re.split(r"[/?#]", path, maxsplit=1)[0]
+    if "@" in authority:
+        raise InvalidUrl("expected a URL without a user name or password")
+    match = _HOST.fullmatch(authority)
+    if match is None or int(match[2] or 0) > _HIGHEST_PORT:
+        raise InvalidUrl("expected a host, or a host and a port, behind '://'")
+    if match[1].startswith("["):
+        try:
+            ipaddress.IPv6Address(match[1][1:-1])
+        except ValueError as error:
+            raise InvalidUrl("expected an IPv6 address between the brackets") from error
+
+
+def _check_bucket(scheme: str, path: str) -> None:
+    authority = path.partition("/")[0]
+    if not authority and scheme not in _WITHOUT_AUTHORITY:
+        raise InvalidUrl(f"expected a bucket, container or host behind '{scheme}://'")
+    user, separator, _ = authority.rpartition("@")
+    if separator and ":" in user:
+        raise InvalidUrl("expected a URL without a password")
