@@ -242,6 +242,28 @@ def test_a_changed_spec_gets_children_of_its_own_and_the_old_ones_go(api_server,
         eventually("seen", lambda: hand.dataset()["status"]["observedGeneration"] == 2)
 
 
+def test_more_training_steps_leave_a_running_download_alone_and_a_short_job_copies_it(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create(**TRAINING)
+        (check,) = eventually("the check", hand.jobs)
+        hand.job_succeeds(check)
+        name = first_ray_job(hand)
+        hand.ray_status(name, "Running", "RUNNING")
+        eventually("running", lambda: hand.reason() == "Running")
+        before = hand.find("ray.io/v1", "RayJob", name)["metadata"]
+        hand.change(training={"steps": 200})
+        eventually("seen", lambda: hand.dataset()["status"]["revision"] != before["labels"]["negset.dev/revision"])
+        assert hand.find("ray.io/v1", "RayJob", name)["metadata"]["uid"] == before["uid"]
+        assert hand.ray_jobs() == [name]
+        assert hand.condition("DataStored")["message"] == f"Storing the data: RayJob {name} is running."
+        hand.ray_succeeds(name)
+        eventually("the check of the new steps", lambda: len(hand.jobs()) == 2)
+        hand.job_succeeds(next(job for job in hand.jobs() if job != check))
+        (copy,) = eventually("a job for the new revision", lambda: [job for job in hand.ray_jobs() if job != name])
+        labels = hand.find("ray.io/v1", "RayJob", copy)["metadata"]["labels"]
+        assert labels["negset.dev/revision"] == hand.dataset()["status"]["revision"]
+
+
 def test_a_wrong_spec_stalls_and_makes_nothing(api_server, hand):
     with running(api_server, hand.namespace):
         hand.create(output={"url": "/data/negatives"})

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from kubernetes.client import ApiException
-from operators import TRAINING, Hand, eventually, running
+from operators import QUICK, TRAINING, Hand, eventually, running
 from testbed import objects
 
 from negset_api import names, reads, revision
 from negset_api.schema import custom_resource_definition
 from negset_operator import naming, observe
+from negset_operator.config import Config, Images
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -46,9 +47,10 @@ def one_choice_ahead(fields: dict[str, Any]) -> None:
 
 
 def a_field_behind(fields: dict[str, Any]) -> None:
-    """As an earlier release: it knows neither this field of the spec nor this one of the status."""
+    """As an earlier release: it knows neither this field of the spec nor these of the status."""
     del fields["spec"]["properties"]["download"]["properties"]["contact"]
     del fields["status"]["properties"]["reportUrl"]
+    del fields["status"]["properties"]["completed"]
 
 
 def test_a_crd_one_field_ahead_and_its_rollback_leave_a_running_training_alone(api_server, hand):
@@ -112,6 +114,30 @@ def test_an_operator_ahead_of_the_crd_goes_on_and_does_not_write_without_end(api
             settled = hand.dataset()["metadata"]["resourceVersion"]
             time.sleep(1)
             assert hand.dataset()["metadata"]["resourceVersion"] == settled
+        eventually("the field is back", lambda: "contact" in hand.dataset()["spec"]["download"])
+        hand.annotate("seen", "level again")
+        looked_again(operator)
+        assert (hand.reason(), untouched(hand, job)) == ("Running", True)
+
+
+def test_jobs_of_another_version_come_with_the_next_step_and_leave_the_running_one_alone(api_server, hand):
+    with running(api_server, hand.namespace):
+        job = training_that_runs(hand)
+    ahead = Config(patience=QUICK, workers=4, images=Images(jobs="negset/jobs:9.0.0", trainer="negset/trainer:9.0.0"))
+    with running(api_server, hand.namespace, config=ahead) as operator:
+        looked_again(operator)
+        assert (hand.reason(), untouched(hand, job)) == ("Running", True)
+        hand.job_succeeds(job["metadata"]["name"])
+        mining = job["metadata"]["name"].replace("train", "mine")
+        found = eventually("mining", lambda: hand.find("ray.io/v1", "RayJob", mining))
+        head = found["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+        assert head["image"] == "negset/trainer:9.0.0"
+        hand.ray_status(mining, "Running", "RUNNING")
+        eventually("running", lambda: hand.reason() == "Running")
+    with running(api_server, hand.namespace) as operator:
+        looked_again(operator)
+        assert hand.find("ray.io/v1", "RayJob", mining)["metadata"]["uid"] == found["metadata"]["uid"]
+        assert hand.reason() == "Running"
 
 
 def test_an_operator_that_computes_its_digests_differently_and_its_rollback_leave_a_running_training_alone(api_server, hand, monkeypatch):

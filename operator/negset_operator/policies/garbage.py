@@ -9,7 +9,7 @@ from typing import Final
 from negset_operator.decision import Deletion
 from negset_operator.facts import Child, Companion, Facts, Stranded, Work
 from negset_operator.policies import relevance
-from negset_operator.policies.steps import Phase, Progress, Step, counts
+from negset_operator.policies.steps import Phase, Progress, Step, counts, stands
 
 _LOST_AFTER: Final = timedelta(seconds=20)
 """A node that answers needs a moment to say that a pod has ended."""
@@ -18,14 +18,18 @@ _LOST_AFTER: Final = timedelta(seconds=20)
 def superseded(facts: Facts, steps: tuple[Step, ...]) -> tuple[Child, ...]:
     """Children that work for a spec that is no longer wanted. What was done for an earlier spec stays if it is done for this one, too."""
     by_role = {step.role: step for step in steps}
-    return tuple(child for child in facts.children if child.ours and child.run != facts.run and not _of_use(child, by_role, facts))
+    return tuple(child for child in facts.children if child.ours and not _of_use(child, by_role, facts))
 
 
 def _of_use(child: Child, steps: dict[str, Step], facts: Facts) -> bool:
     step = steps.get(child.role)
-    if child.work is Work.SUCCEEDED:
-        return counts(child, step, facts)
-    return not child.work.finished and relevance.wanted(child, step.digest if step else "", facts)
+    match child.work:
+        case Work.SUCCEEDED:
+            return counts(child, step, facts)
+        case Work.FAILED:
+            return stands(child, facts)
+        case _:
+            return relevance.wanted(child, step.digest if step else "", facts)
 
 
 def outlived(progress: tuple[Progress, ...], children: Iterable[Child], now: datetime, keep: timedelta) -> tuple[Child, ...]:

@@ -136,6 +136,11 @@ def counts(child: Child, step: Step | None, facts: Facts) -> bool:
     return step is not None and not step.work.marker and child.digest == step.digest
 
 
+def stands(failed: Child, facts: Facts) -> bool:
+    """Whether a failure is one of the spec as it is now."""
+    return failed.run == facts.run and relevance.here(failed, facts)
+
+
 def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> Progress:
     tried = [child for child in facts.children if child.ours and child.role == step.role]
     if step.role in done:
@@ -145,7 +150,7 @@ def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeD
     others = [child for child in tried if child not in current and relevance.here(child, facts)]
     if any(not child.work.finished or child.going for child in others):
         return Progress(step=step, phase=Phase.STOPPING, child=next(iter(others)))
-    newest = max(current, key=attempt_of, default=None)
+    newest = max(current, key=lambda child: (not child.work.finished, attempt_of(child)), default=None)
     if newest is not None and newest.work is not Work.FAILED:
         return Progress(step=step, phase=Phase.ACTIVE, child=newest)
     if not set(step.needs) <= done:
@@ -157,9 +162,7 @@ def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeD
 
 def _current(child: Child, step: Step, facts: Facts) -> bool:
     """Whether a child does its step for the spec as it is now. A failure counts until the spec changes: any edit has a failed step tried again."""
-    if child.work.finished:
-        return child.run == facts.run and relevance.here(child, facts)
-    return relevance.wanted(child, step.digest, facts)
+    return stands(child, facts) if child.work.finished else relevance.wanted(child, step.digest, facts)
 
 
 def _after_failure(step: Step, tried: list[Child], newest: Child, now: datetime, patience: Patience, *, suspended: bool) -> Progress:

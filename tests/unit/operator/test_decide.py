@@ -581,6 +581,12 @@ def test_under_kueue_a_suspended_data_set_deletes_its_unfinished_child():
     assert decision.switches == ()
 
 
+def test_in_a_queue_that_kueue_chose_a_suspended_dataset_deletes_its_child_too():
+    scene = Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING, queue="default")
+    assert [deletion.name for deletion in scene.decide().deletions] == [scene.child("data")]
+    assert scene.decide().switches == ()
+
+
 def test_suspending_changes_neither_the_revision_nor_the_names():
     assert Scene(merged(DATA_ONLY, {"suspend": True})).child("data") == nothing_but_data().child("data")
 

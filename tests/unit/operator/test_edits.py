@@ -95,6 +95,14 @@ def test_a_child_of_another_versions_digests_goes_on_until_somebody_edits():
     assert [deletion.why for deletion in edited_since.deletions] == ["the spec has changed"]
 
 
+@pytest.mark.parametrize("work", [Work.SUCCEEDED, Work.FAILED])
+def test_what_another_version_finished_elsewhere_makes_room_for_a_child_of_the_same_name(work):
+    scene = Scene(TRAINING).with_succeeded("check").with_child("data", work, place="0ther", revision_label="0" * 12)
+    decision = scene.decide()
+    assert [deletion.name for deletion in decision.deletions] == [scene.child("data")]
+    assert jobs(decision) == [scene.child("data")]
+
+
 def test_a_child_of_0_1_0_goes_on_and_gets_the_labels_that_it_lacks():
     scene = Scene(TRAINING)
     scene.with_child("train-1", Work.RUNNING, digest="", place="", generation=0)
