@@ -1,6 +1,6 @@
 """The command line. Standard output carries results only; progress and errors go to standard error.
 
-Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 75 another worker of the same training is gone, 130 and 143 interrupted by Ctrl-C or SIGTERM.
+Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 69 on a cluster what is needed cannot be reached now, 75 another worker of the same training is gone, 130 and 143 interrupted by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from negset_api import names
-from negset_api.errors import NegsetError
+from negset_api.errors import NegsetError, Unavailable
 from negset_jobs.quoting import of_bug
 
 Command = Callable[[argparse.Namespace], int]
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             raise
         _complain(str(error), pod=on_cluster)
-        return error.exit_code
+        return error.exit_code_by_hand if isinstance(error, Unavailable) and not on_cluster else error.exit_code
     except KeyboardInterrupt:
         _complain("interrupted; everything committed so far is safe, and the same command goes on from there", pod=on_cluster)
         return 128 + (asked[0] if asked else signal.SIGINT)

@@ -4,7 +4,8 @@ NegsetError
 ├── InvalidInput     the user has to change something; retrying is useless
 │   └── InvalidSpec  the manifest itself, with one problem per field
 ├── WorkFailed       the input was fine and the work did not succeed; running again may help
-│   └── PeerLost     another worker of the same training is gone
+│   ├── PeerLost     another worker of the same training is gone
+│   └── Unavailable  a store or a server is away, or asks for a pause: it passes by itself
 └── Interrupted      asked to stop; everything committed so far stays
 """
 
@@ -37,6 +38,22 @@ class PeerLost(WorkFailed):
     """Another worker is gone, and the step that all of them made together with it: no fault of this one. All go on from the last checkpoint."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class Unavailable(WorkFailed):
+    """A store or server cannot be reached, is overloaded, or has a name that does not resolve now: nobody's fault, and over some time.
+
+    `exit_code_by_hand` is what a command of a person's ends with, who sees what is away and tries again.
+    """
+
+    exit_code = 69  # EX_UNAVAILABLE of sysexits.h
+    exit_code_by_hand = 1
+
+
+class InputUnavailable(Unavailable):
+    """The same of an input, whose URL may be misspelt."""
+
+    exit_code_by_hand = 2
 
 
 class Interrupted(NegsetError):

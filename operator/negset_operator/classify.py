@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from negset_api import names
-from negset_api.errors import NO_FAULT, InvalidInput
+from negset_api.errors import NO_FAULT, InvalidInput, Unavailable
 from negset_operator import obstacles
 from negset_operator.facts import Child, Failure, Fault, Obstacle, Work
 from negset_operator.kube.objects import Condition, Job, Pod, RayJob, Terminated
@@ -174,6 +174,8 @@ def _exit_failure(who: str, code: int, line: str) -> Failure:
     said = f": {line}" if line else ", and left no message."
     if code in NO_FAULT:
         return Failure(fault=Fault.INTERRUPTION, message=f"{who} was stopped from outside{said}")
+    if code == Unavailable.exit_code:
+        return Failure(fault=Fault.WEATHER, message=f"{who} waits for what cannot be reached{said}")
     if code == InvalidInput.exit_code:
         return Failure(fault=Fault.INPUT, message=f"{who} says that its input is wrong{said}")
     return Failure(fault=Fault.WORK, message=f"{who} failed with exit code {code}{said}")

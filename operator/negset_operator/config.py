@@ -113,7 +113,8 @@ class Networks(Setting, frozen=True, kw_only=True):
 class Patience(Setting, frozen=True, kw_only=True):
     """How long the operator waits, and how often it tries.
 
-    `attempts` is how often a Ray job may fail by its own fault before the data set stalls; `retries` how often Kubernetes restarts a training pod. A Ray
+    `attempts` is how often a Ray job may fail by its own fault before the data set stalls, `most_attempts` how often anything is tried at all (a store that is away and
+    jobs that are interrupted count as well; at the longest pauses 60 are nine hours); `retries` how often Kubernetes restarts a training pod. A Ray
     job that failed is tried again after `retry_seconds`, then twice that, and so on up to `retry_limit_seconds`. `unseen_seconds` is how long
     KubeRay may leave a RayJob untouched before the condition says so, `start_seconds` how long a Ray cluster may take to start before it is made
     anew, `lost_node_seconds` how long a pod waits for its node to answer again before it is replaced (Kubernetes' own default is 300), and
@@ -122,6 +123,7 @@ class Patience(Setting, frozen=True, kw_only=True):
     """
 
     attempts: Count = 3
+    most_attempts: Count = 60
     retries: Annotated[int, Meta(ge=0)] = 4
     retry_seconds: Seconds = 20
     retry_limit_seconds: Seconds = 600

@@ -57,6 +57,7 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
     leaving = (
         (garbage.superseded(facts, tuple(each.step for each in progress)), "the spec has changed"),
         (suspension.to_delete(active, suspend=spec.suspend), "the data set is suspended"),
+        (garbage.followed(facts.children), "a later attempt follows"),
         (garbage.outlived(progress, facts.children, facts.now, keep), "it is done"),
     )
     made = making.makings(facts, subject, progress)

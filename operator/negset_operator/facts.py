@@ -36,6 +36,7 @@ class Fault(enum.Enum):
 
     INPUT = "input"  # the job says that its input is wrong (exit code 2): the user must act
     WORK = "work"  # the job tried and failed: it may be tried again, a bounded number of times
+    WEATHER = "weather"  # a store or a server was away: it is tried again for hours, with growing pauses, and counts as no attempt
     INTERRUPTION = "interruption"  # the job was stopped from outside: not a failure at all
     REFUSED = "refused"  # a controller refuses the object: trying again is useless
 

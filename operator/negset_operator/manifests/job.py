@@ -6,7 +6,7 @@ import json
 from typing import Final
 
 from negset_api import stages
-from negset_api.errors import NO_FAULT, InvalidInput
+from negset_api.errors import NO_FAULT, InvalidInput, Unavailable
 from negset_operator.manifests import pods
 from negset_operator.manifests.subject import Object, Subject, child_metadata
 
@@ -77,7 +77,10 @@ def _job(subject: Subject, child: str, role: str, template: Object, *, workers: 
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {
                 "rules": [
-                    {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [InvalidInput.exit_code]}},
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {"operator": "In", "values": sorted((InvalidInput.exit_code, Unavailable.exit_code))},
+                    },
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                     # The peers of a pod that was evicted: they lose a step, and no attempt.
                     {"action": "Ignore", "onExitCodes": {"operator": "In", "values": sorted(NO_FAULT)}},

@@ -11,7 +11,7 @@ from negset_operator import naming, reasons
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Fault, Work
 from negset_operator.policies import garbage, suspension
-from negset_operator.policies.steps import Phase, Progress
+from negset_operator.policies.steps import Phase, Progress, attempt_of
 
 _STALLED_REASON: Final = {Fault.INPUT: reasons.INPUT_REFUSED, Fault.REFUSED: reasons.CHILD_REFUSED}
 
@@ -63,7 +63,8 @@ def _explain_failure(progress: Progress, patience: Patience) -> tuple[str, str]:
         return reasons.RETRYING, f"{_sentence(failure.message)}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
     if failure.fault in _STALLED_REASON:
         return _STALLED_REASON[failure.fault], f"{_sentence(failure.message)} To have it tried as it is, delete {child.kind} {child.name}."
-    tried = f" All {progress.failures} attempts have failed." if progress.failures > 1 else ""
+    attempts = attempt_of(child) if failure.fault in {Fault.WEATHER, Fault.INTERRUPTION} else progress.failures
+    tried = f" All {attempts} attempts have failed." if attempts > 1 else ""
     return reasons.ATTEMPTS_EXHAUSTED, f"{_sentence(failure.message)}{tried} To have it tried again, delete {child.kind} {child.name}."
 
 

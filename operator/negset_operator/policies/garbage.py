@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from negset_operator.decision import Deletion
-from negset_operator.facts import Child, Companion, Facts, Stranded, Work
+from negset_operator.facts import Child, Companion, Facts, Fault, Stranded, Work
 from negset_operator.policies import relevance
-from negset_operator.policies.steps import Phase, Progress, Step, counts, stands
+from negset_operator.policies.steps import Phase, Progress, Step, attempt_of, counts, stands
 
+_NOBODYS: Final = frozenset({Fault.WEATHER, Fault.INTERRUPTION})
 _LOST_AFTER: Final = timedelta(seconds=20)
 """A node that answers needs a moment to say that a pod has ended."""
 
@@ -30,6 +31,19 @@ def _of_use(child: Child, steps: dict[str, Step], facts: Facts) -> bool:
             return stands(child, facts)
         case _:
             return relevance.wanted(child, step.digest if step else "", facts)
+
+
+def followed(children: Iterable[Child]) -> tuple[Child, ...]:
+    """Attempts that failed by nobody's fault and that a later one follows. Those that failed by their own are counted, and stay."""
+    latest: dict[tuple[str, str], int] = {}
+    failed = [child for child in children if child.ours and child.work is Work.FAILED]
+    for child in failed:
+        latest[child.role, child.run] = max(attempt_of(child), latest.get((child.role, child.run), 0))
+    return tuple(
+        child
+        for child in failed
+        if child.failure is not None and child.failure.fault in _NOBODYS and attempt_of(child) < latest[child.role, child.run]
+    )
 
 
 def outlived(progress: tuple[Progress, ...], children: Iterable[Child], now: datetime, keep: timedelta) -> tuple[Child, ...]:

@@ -171,11 +171,12 @@ def _after_failure(step: Step, tried: list[Child], newest: Child, now: datetime,
     # A Job restarts its own pods, with its own backoff: when it fails, that is used up.
     limit = patience.attempts if step.kind == "RayJob" else 1
     attempt = attempt_of(newest) + 1
-    if failure.fault in {Fault.INPUT, Fault.REFUSED} or (failure.fault is Fault.WORK and failures >= limit):
+    used_up = (failure.fault is Fault.WORK and failures >= limit) or attempt > patience.most_attempts
+    if failure.fault in {Fault.INPUT, Fault.REFUSED} or used_up:
         return Progress(step=step, phase=Phase.STALLED, child=newest, failure=failure, failures=failures)
     if suspended:
         return Progress(step=step, phase=Phase.HELD, child=newest)
-    retry_at = (newest.ended or newest.metadata.creation_timestamp or now) + backoff(len(tried), patience)
+    retry_at = (newest.ended or newest.metadata.creation_timestamp or now) + backoff(attempt_of(newest), patience)
     phase = Phase.WAITING if now < retry_at else Phase.DUE
     return Progress(step=step, phase=phase, child=newest, attempt=attempt, retry_at=retry_at, failure=failure, failures=failures)
 
