@@ -63,9 +63,8 @@ class Writer:
         for deletion in decision.deletions:
             self._delete(namespace, deletion)
             actions.append(f"deleted {deletion.kind} {deletion.name}: {deletion.why}")
-        for adoption in decision.adoptions:
-            self._adopt(namespace, adoption)
-            actions.append(f"adopted {adoption.kind} {adoption.name}")
+        adopted = [each for each in decision.adoptions if self._adopt(namespace, each)]
+        actions += [f"adopted {each.kind} {each.name}" for each in adopted]
         for switch in decision.switches:
             self._switch(namespace, switch)
             actions.append(f"{'suspended' if switch.suspend else 'resumed'} {switch.kind} {switch.name}")
@@ -107,14 +106,18 @@ class Writer:
             if error.status not in {NOT_FOUND, CONFLICT}:  # gone already, or another object has its name now
                 raise
 
-    def _adopt(self, namespace: str, adoption: Adoption) -> None:
+    def _adopt(self, namespace: str, adoption: Adoption) -> bool:
+        """Sets a child's labels. Return whether it was done: that an admission policy refuses it must not hold up the rest."""
         kind = KINDS[adoption.kind]
         body = {"metadata": {"uid": adoption.uid, "labels": adoption.labels}}
         try:
             self._remember(kind, self._client.merge(kind, namespace, adoption.name, body, as_type=_TYPES[adoption.kind]))
         except ApiError as error:
-            if error.status not in {NOT_FOUND, CONFLICT}:  # gone already, or another object has its name now
+            if error.status not in {NOT_FOUND, CONFLICT, FORBIDDEN, UNPROCESSABLE}:
                 raise
+            log.info("labels of %s %s/%s were not set: %s", adoption.kind, namespace, adoption.name, error)
+            return False
+        return True
 
     def _switch(self, namespace: str, switch: Switch) -> None:
         kind = KINDS[switch.kind]
