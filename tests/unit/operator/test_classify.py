@@ -246,6 +246,11 @@ JOB_FAILURES: dict[str, tuple[dict[str, Any], tuple[Pod, ...], Failure]] = {
         ),
         Failure(fault=Fault.WORK, message="Job child failed with exit code 1: negset: out of memory"),
     ),
+    "what it needs cannot be reached": (
+        condition("Failed", "PodFailurePolicy", POLICY.replace("code 2", "code 69")),
+        (terminated(69, "negset: cannot write s3://b/x: nothing answers"),),
+        Failure(fault=Fault.WEATHER, message="Job child waits for what cannot be reached: negset: cannot write s3://b/x: nothing answers"),
+    ),
     "the input is wrong": (
         condition("Failed", "PodFailurePolicy", POLICY),
         (terminated(2, "negset: pipelineConfig: focal loss with a miner"),),

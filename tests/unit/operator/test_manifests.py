@@ -183,7 +183,8 @@ def test_a_single_worker_needs_no_cluster():
 @pytest.mark.parametrize("role", ["check", "train-1"])
 def test_an_eviction_is_no_failure_and_a_wrong_input_fails_at_once(role):
     fail, ignore, stopped = jobs_of(TRAINING)[role]["spec"]["podFailurePolicy"]["rules"]
-    assert fail == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [2]}}
+    # Wrong input is not tried again, and what cannot be reached not at once: the operator waits, and makes the next attempt.
+    assert fail == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [2, 69]}}
     assert ignore == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     # Asked to stop, and a peer that is gone: what the other workers of an evicted pod end with.
     assert stopped == {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [75, 143]}}
