@@ -254,6 +254,22 @@ def test_with_the_deletion_policy_delete_the_data_goes_with_the_object(
     assert not bucket.glob(everything)
 
 
+@pytest.mark.usefixtures("release")
+def test_a_namespace_goes_with_its_datasets_and_an_event_says_where_the_data_stays(
+    make_tenant: Callable[[str], Tenant], around: Surroundings, pictures: Pictures, timed: Timed
+) -> None:
+    gone = make_tenant("team-gone")
+    gone.apply(data_only(gone.namespace, around.bucket, pictures, name="brief", deletionPolicy="Delete"))
+    objects.wait_for("a RayJob", lambda: list(gone.children(RAY_JOB)), seconds=2 * MINUTES)
+    core = CoreV1Api(gone.client.client)
+    with timed("a namespace deleted with a dataset whose data would have to go first"):
+        gone.kubectl("delete", "namespace", gone.namespace, "--timeout=180s")
+    told = [
+        event for event in core.list_namespaced_event("default").items if event.reason == "DataLeft" and gone.namespace in event.message
+    ]
+    assert [event.message.rpartition(" at ")[2] for event in told] == [f"s3://{around.bucket}/negatives/{gone.namespace}/brief."]
+
+
 @pytest.fixture
 def deleted(tenant: Tenant, finished: Object) -> Iterator[Object]:
     tenant.kubectl("delete", names.SINGULAR, EXAMPLE, "--timeout=120s")
