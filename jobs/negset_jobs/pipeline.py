@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from negset_api import names, stages
-from negset_api.errors import WorkFailed
+from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.revision import revision
 from negset_api.spec import NegativeDataset
 from negset_api.status import ImagesStatus, RoundStatus, Status
@@ -49,7 +49,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 def prepare(dataset: NegativeDataset, access: Access) -> Run:
     """Opens the output, without writing yet. Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`."""
-    access.check_url(dataset.spec.output.url, "spec.output.url")
+    if len(access.check_url(dataset.spec.output.url, "spec.output.url").links) > 1:
+        raise InvalidInput("spec.output.url: expected the URL of a folder, got URLs joined by '::'; give the URL of the folder alone")
     metadata = dataset.metadata
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
     mine = revision(dataset.spec)

@@ -22,6 +22,7 @@ from object_detection.protos import train_pb2
 from negset_api.errors import InvalidInput
 from negset_api.spec import Training
 from negset_jobs.access import Access
+from negset_jobs.quoting import quoted
 from negset_jobs.store import MissingInput, list_input, open_input
 from negset_jobs.training import bundle
 from negset_jobs.urls import InvalidUrl, Url, shown
@@ -62,7 +63,7 @@ def origin(config: Any, training: Training) -> tuple[str, str]:
     own = config.train_config.fine_tune_checkpoint
     if _PLACEHOLDER in own:
         raise InvalidInput(
-            f"{_CONFIG}: train_config.fine_tune_checkpoint is {own!r}, the placeholder of a downloaded configuration; give the checkpoint's URL in "
+            f"{_CONFIG}: train_config.fine_tune_checkpoint is {quoted(own)}, the placeholder of a downloaded configuration; give the checkpoint's URL in "
             f"{_FIELD}, or remove the line to train from scratch"
         )
     return own, f"{_CONFIG}: train_config.fine_tune_checkpoint"
