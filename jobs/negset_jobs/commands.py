@@ -230,7 +230,7 @@ def _load(path: str) -> NegativeDataset:
             with open(path, encoding="utf-8") as stream:
                 text = stream.read()
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"FILE: cannot read {path!r}: {getattr(error, 'strerror', None) or error}") from error
+            raise InvalidInput(f"FILE: cannot read {path!r}: {getattr(error, 'strerror', None) or 'expected UTF-8 text'}") from error
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:
