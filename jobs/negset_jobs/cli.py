@@ -1,6 +1,6 @@
 """The command line. Standard output carries results only; progress and errors go to standard error.
 
-Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 130 and 143 interrupted by Ctrl-C or SIGTERM.
+Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 69 on a cluster what is needed cannot be reached now, 75 another worker of the same training is gone, 130 and 143 interrupted by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from negset_api import names
-from negset_api.errors import NegsetError
+from negset_api.errors import NegsetError, Unavailable
 from negset_jobs.quoting import of_bug
 
 Command = Callable[[argparse.Namespace], int]
@@ -38,15 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a program started with SIGINT ignored goes on ignoring it
         signal.signal(signal.SIGINT, interrupt)
     command: Command = options.command
+    on_cluster: bool = getattr(options, "cluster", False)
     try:
         return command(options)
     except NegsetError as error:
         if options.debug:
             raise
-        _complain(str(error))
-        return error.exit_code
+        _complain(str(error), pod=on_cluster)
+        return error.exit_code_by_hand if isinstance(error, Unavailable) and not on_cluster else error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted; everything committed so far is safe, and the same command goes on from there")
+        _complain("interrupted; everything committed so far is safe, and the same command goes on from there", pod=on_cluster)
         return 128 + (asked[0] if asked else signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone: nothing is left to say
@@ -54,13 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        _complain(f"internal error: {of_bug(error)} (run with --debug for the traceback)")
+        _complain(f"internal error: {of_bug(error)} (run with --debug for the traceback)", pod=on_cluster)
         return 1
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, *, pod: bool) -> None:
+    """On a cluster (`pod`) also into the pod's status: what libraries write as they end would hide it in the log."""
+    from negset_jobs.on_kubernetes import tell_pod
+
     for line in text.splitlines():
         sys.stderr.write(f"negset: {line}\n")
+    if pod:
+        tell_pod(f"negset: {' '.join(text.split())}")
 
 
 class _Asked(KeyboardInterrupt):
@@ -103,7 +109,14 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=_lazy(function))
         return sub
 
-    command("run", "run", "Do everything the manifest asks for, here; prints the path of the report last.", reach)
+    run = command("run", "run", "Do everything the manifest asks for, here; prints the path of the report last.", reach)
+    run.add_argument(
+        "--trainings",
+        type=_at_least_one,
+        default=1,
+        metavar="N",
+        help="train up to N models at the same time where they do not need one another; each needs memory of its own (default: %(default)s)",
+    )
     plan = command(
         "plan",
         "plan",
@@ -141,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
         "--arm", choices=arms, default=names.MINED, help="which of the models that are compared is trained (default: %(default)s)"
     )
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {number}")
+    return number
 
 
 def _lazy(name: str) -> Command:

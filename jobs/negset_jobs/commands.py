@@ -6,31 +6,24 @@ import argparse
 import json
 import os
 import posixpath
-import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from negset_api import names, stages, validation
-from negset_api.errors import InvalidInput, NegsetError
+from negset_api.errors import InvalidInput, InvalidSpec
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Report, decode
-from negset_jobs import console, guard, pipeline
+from negset_api.version import version
+from negset_jobs import children, console, guard, pipeline
 from negset_jobs.access import DEFAULT_SCHEMES, Access, parse_networks, parse_schemes
-from negset_jobs.on_kubernetes import StatusProgress, StatusWriter
+from negset_jobs.on_kubernetes import StatusProgress, StatusWriter, tell_pod
 from negset_jobs.progress import Progress
 from negset_jobs.quoting import of_yaml
 from negset_jobs.store import MissingObject, Store
-
-
-class _ChildFailed(NegsetError):
-    """A stage in a process of its own failed, and has said why on the same standard error."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__("")
-        self.exit_code = exit_code
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,20 +95,24 @@ def demo(options: argparse.Namespace) -> int:
         with open(path, "w", encoding="utf-8") as stream:
             yaml.safe_dump(document, stream, sort_keys=False)
         _say(f"made {len(truth.with_object)} pictures with a red disc and {len(truth.without_object)} without, served at {url}")
-        _say(f"now, as anybody would: negset run {path} --allow-address {server.HOST}/32")
-        return _run(validation.parse(document), argparse.Namespace(allow_address=[f"{server.HOST}/32"], cluster=False, debug=options.debug))
+        _say(f"now, as anybody would: negset run {path} --allow-address {server.HOST}/32 --trainings {manifest.trainings()}")
+        reached = argparse.Namespace(
+            allow_address=[f"{server.HOST}/32"], cluster=False, trainings=manifest.trainings(), debug=options.debug
+        )
+        return _run(validation.parse(document), reached)
 
 
 def job(options: argparse.Namespace) -> int:
-    dataset, access = _load(options.file), _access(options)
+    document, access = _document(options.file), _access(options)
+    dataset = _admitted(document)
     with guard.enforced(access):
-        _job(pipeline.prepare(dataset, access), options)
+        _job(pipeline.prepare(dataset, access, validation.told_revision(document)), options)
     return 0
 
 
 def _job(opened: pipeline.Run, options: argparse.Namespace) -> None:
     if options.stage == "delete":
-        pipeline.delete(opened)
+        _tell_left(pipeline.delete(opened))
         return
     if options.stage == "check":  # has nothing to report, and its pod no token to report with
         pipeline.check(opened)
@@ -138,6 +135,14 @@ def _job(opened: pipeline.Run, options: argparse.Namespace) -> None:
         writer.write(pipeline.status(opened))
 
 
+def _tell_left(left: Sequence[str]) -> None:
+    """Says what a deletion has left alone: to whoever reads the log, and to the operator by way of the pod."""
+    if left:
+        message = f"left alone, since it is not this object's own: {', '.join(left)}"
+        _say(message)
+        tell_pod(message)
+
+
 def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:
     """The step that the command line names. Raises `InvalidInput` where the manifest does not ask for it."""
     wanted = (options.stage, options.round, options.arm if options.stage == "train" else "")
@@ -156,7 +161,8 @@ def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
 
 def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
     progress = console.for_stream()
-    for step in opened.steps:
+    for group in stages.groups(opened.dataset.spec, options.trainings):
+        step = group[0]
         match step.kind:
             case "check":
                 pipeline.check(opened)
@@ -165,7 +171,7 @@ def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
             case "data" if pipeline.data_missing(opened):
                 _data(opened, progress)
             case "train":
-                _train_in_child(opened, step, options)
+                _in_children(opened, [each for each in group if pipeline.trained(opened, each) is None], options)
             case "mine":
                 _mine(opened, step.round, progress)
     pipeline.report(opened, progress)
@@ -193,34 +199,34 @@ def _check_in_child(opened: pipeline.Run, step: stages.Step, options: argparse.N
     """Tries what is the user's own with the Object Detection API, before the first download. What comes with negset is tried by its tests."""
     if pipeline.needs_api_check(opened):
         _say("checking the configuration with the Object Detection API")
-        _in_child(opened, step, options)
+        _in_children(opened, [step], options)
 
 
-def _train_in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespace) -> None:
-    if pipeline.trained(opened, step) is None:
-        _in_child(opened, step, options)
-
-
-def _in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespace) -> None:
-    """Runs a step in a process of its own: TensorFlow gives its memory back only by ending, and never shares a process with Ray's driver."""
+def _in_children(opened: pipeline.Run, steps: Sequence[stages.Step], options: argparse.Namespace) -> None:
+    """Runs steps at the same time, each in a process of its own: TensorFlow gives its memory back only by ending, and never shares a process with Ray's driver."""
     with tempfile.NamedTemporaryFile("wb", suffix=".json") as stream:
         stream.write(msgspec.json.encode(validation.manifest(opened.dataset)))
         stream.flush()
-        command = [sys.executable, "-m", "negset_jobs", "job", *step.command, "--file", stream.name]
-        command += [part for network in options.allow_address for part in ("--allow-address", network)]
-        child = subprocess.Popen([*command, "--debug"] if options.debug else command)  # noqa: S603 - our own module
-        try:
-            code = child.wait()
-        except KeyboardInterrupt:
-            # The terminal has sent Ctrl-C to the child as well; a SIGTERM reached only us. Either way it saves a checkpoint first.
-            child.terminate()
-            child.wait()
-            raise
-    if code:
-        raise _ChildFailed(code if code > 0 else 128 - code)
+        common = ["--file", stream.name, *(part for network in options.allow_address for part in ("--allow-address", network))]
+        common += ["--debug"] if options.debug else []
+        children.run({step.role: [sys.executable, "-m", "negset_jobs", "job", *step.command, *common] for step in steps})
 
 
 def _load(path: str) -> NegativeDataset:
+    """The dataset of a manifest that a person wrote: a field that is unknown is a mistake."""
+    return validation.parse(_document(path))
+
+
+def _admitted(document: Any) -> NegativeDataset:
+    """The dataset of a manifest that the operator wrote. It may be newer than these jobs: a field that is unknown is skipped."""
+    try:
+        return validation.parse_admitted(document)
+    except InvalidSpec as error:
+        problems = "; ".join(map(str, error.problems))
+        raise InvalidInput(f"{problems} (negset {version()} does not understand this manifest; use jobs of the CRD's version)") from error
+
+
+def _document(path: str) -> Any:
     import yaml
 
     if path == "-":
@@ -241,7 +247,7 @@ def _load(path: str) -> NegativeDataset:
         raise InvalidInput(
             f"FILE: expected one {names.KIND} in {path!r}, with the keys apiVersion, kind, metadata and spec; found something else"
         )
-    return validation.parse(documents[0])
+    return documents[0]
 
 
 def _access(options: argparse.Namespace) -> Access:

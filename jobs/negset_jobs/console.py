@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TextIO
 
-from negset_jobs.progress import Progress
+from negset_jobs.progress import Pace, Progress
 
 SECONDS_BETWEEN_LINES: Final = 10.0
 
@@ -25,7 +25,7 @@ class Bar:
         self._bar: Any = None
         self._failed = 0
 
-    def start(self, stage: str, total: int, unit: str) -> None:
+    def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None:
         from rich import progress as rich
         from rich.console import Console
 
@@ -42,7 +42,7 @@ class Bar:
             rich.TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
         )
-        self._task = self._bar.add_task(stage, total=total, note="")
+        self._task = self._bar.add_task(stage, total=total, completed=done, note="")
         self._bar.start()
 
     def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
@@ -66,21 +66,23 @@ class Lines:
         self._clock = clock
         self._stage = ""
 
-    def start(self, stage: str, total: int, unit: str) -> None:
+    def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None:
         self._stage, self._total, self._unit = stage, total, unit
-        self._done = self._failed = 0
+        self._done, self._failed = done, 0
         self._note = ""
         self._began = self._spoke = self._clock()
-        self._write(f"{stage}: {total} {unit}")
+        self._pace = Pace(total)
+        self._write(f"{stage}: {total} {unit}" + (f", {done} of them done before" if done else ""))
 
     def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
         self._done += done
         self._failed += failed
         self._note = note or self._note
         now = self._clock()
+        left = self._pace.seconds_left(self._done, now)
         if now - self._spoke >= SECONDS_BETWEEN_LINES:
             self._spoke = now
-            self._write(self._line(now))
+            self._write(self._line(left))
 
     def finish(self) -> None:
         if self._stage:
@@ -91,8 +93,7 @@ class Lines:
         failed = f", {self._failed} failed" if self._failed else ""
         return f"{self._done} of {self._total} {self._unit}{failed}"
 
-    def _line(self, now: float) -> str:
-        left = (now - self._began) * (self._total - self._done) / self._done if self._done else None
+    def _line(self, left: float | None) -> str:
         eta = "" if left is None else f", {left:.0f} s left"
         note = f", {self._note}" if self._note else ""
         return f"{self._stage}: {self._counts()}{eta}{note}"

@@ -5,6 +5,7 @@ The operator owns the conditions; what is written here are the counters that onl
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -13,12 +14,20 @@ from typing import Any, Final
 from negset_api import names
 from negset_api.spec import Metadata
 from negset_jobs import guard
-from negset_jobs.progress import DOWNLOADING_NEGATIVES, LOSS, Progress
+from negset_jobs.progress import DOWNLOADING_NEGATIVES, LOSS, Pace, Progress
+
+_LONGEST_MESSAGE: Final = 1000  # characters; Kubernetes keeps 4,096 bytes
 
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_WRITES: Final = 5.0
 """Often enough for a person who watches; 1,000 data sets that work at the same time cost the API server 200 small writes a second."""
+
+
+def tell_pod(text: str) -> None:
+    """Puts the text into the pod's status, where the operator reads it, in place of the log's last line. Nothing where there is no pod."""
+    with contextlib.suppress(OSError), open(names.TERMINATION_LOG, "r+", encoding="utf-8") as stream:
+        stream.write(text[:_LONGEST_MESSAGE])
 
 
 class StatusWriter:
@@ -57,13 +66,14 @@ class StatusProgress:
         self._shown = shown
         self._clock = clock
 
-    def start(self, stage: str, total: int, unit: str) -> None:
-        self._shown.start(stage, total, unit)
+    def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None:
+        self._shown.start(stage, total, unit, done=done)
         self._stage, self._total, self._unit = stage, total, unit
-        self._done = self._failed = 0
+        self._done, self._failed = done, 0
         self._loss = ""
-        self._began = self._clock()
-        self._write()
+        self._pace = Pace(total)
+        self._left: float | None = None
+        self._write(self._clock())
 
     def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
         self._shown.advance(done, failed=failed, note=note)
@@ -71,19 +81,21 @@ class StatusProgress:
         self._failed += failed
         if note.startswith(LOSS):
             self._loss = note.removeprefix(LOSS)
-        if self._clock() - self._written >= SECONDS_BETWEEN_WRITES:
-            self._write()
+        now = self._clock()
+        self._left = self._pace.seconds_left(self._done, now)
+        if now - self._written >= SECONDS_BETWEEN_WRITES:
+            self._write(now)
 
     def finish(self) -> None:
         self._shown.finish()
-        self._write()
+        self._left = 0
+        self._write(self._clock())
 
-    def _write(self) -> None:
-        self._written = self._clock()
-        elapsed = self._written - self._began
+    def _write(self, now: float) -> None:
+        self._written = now
         progress: dict[str, Any] = {
             "percent": 100 * self._done // self._total if self._total else 100,
-            "secondsLeft": round(elapsed * (self._total - self._done) / self._done) if self._done else None,
+            "secondsLeft": None if self._left is None else round(self._left),
             "step": self._done if self._unit == "steps" else None,
             "loss": self._loss or None,
         }

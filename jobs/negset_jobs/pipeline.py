@@ -6,8 +6,10 @@ revision of the same data set has made the same stage from the same inputs, its 
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,9 +20,11 @@ from negset_api.revision import revision
 from negset_api.spec import NegativeDataset
 from negset_api.status import ImagesStatus, RoundStatus, Status
 from negset_api.validation import manifest
-from negset_api.values import Labels, Mining, Plan, Positives, Records, Report, Round, Value, decode, encode
+from negset_api.values import Copies, Labels, Mining, Plan, Positives, Records, Report, Round, Value, decode, encode
+from negset_api.version import version
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
+from negset_jobs.reuse import parallel
 from negset_jobs.store import MissingObject, Store
 
 log = logging.getLogger(__name__)
@@ -47,13 +51,21 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.steps[-1]
 
 
-def prepare(dataset: NegativeDataset, access: Access) -> Run:
-    """Opens the output, without writing yet. Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`."""
+def prepare(dataset: NegativeDataset, access: Access, told: str = "") -> Run:
+    """Opens the output, without writing yet. Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`.
+
+    `told` is the revision that the operator computed, where there is one. It decides the folder, so that jobs of another version of negset write where the operator says that they do.
+    """
     if len(access.check_url(dataset.spec.output.url, "spec.output.url").links) > 1:
         raise InvalidInput("spec.output.url: expected the URL of a folder, got URLs joined by '::'; give the URL of the folder alone")
     metadata = dataset.metadata
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
     mine = revision(dataset.spec)
+    if told and told != mine:
+        log.warning(
+            "the operator says revision %s, negset %s computes %s: their versions differ, and the operator's is used", told, version(), mine
+        )
+        mine = told
     siblings = tuple(root.child(folder) for folder in root.folders() if folder != mine)
     return Run(dataset=dataset, access=access, store=root.child(mine), siblings=siblings)
 
@@ -110,12 +122,17 @@ def check_with_api(run: Run) -> None:
 
 def data_missing(run: Run) -> bool:
     """Whether any stage before training is still to be done."""
-    wanted = {names.RECORDS: True, names.POSITIVES: run.dataset.spec.positives is not None, names.LABELS: _wants_labels(run.dataset)}
+    wanted = {
+        names.RECORDS: True,
+        names.POSITIVES: run.dataset.spec.positives is not None,
+        names.LABELS: _wants_labels(run.dataset),
+        names.COPIES: run.dataset.spec.training is not None,
+    }
     return any(needed and not run.store.exists(marker) for marker, needed in wanted.items())
 
 
 def data(run: Run, progress: Progress) -> None:
-    """Everything before training: the positives where there are any, the negatives, and their labels. Needs an open Ray session.
+    """Everything before training: the positives where there are any, the negatives, their labels, and for a training the held-out images that are copies. Needs an open Ray session.
 
     The positives come first: they are what users get wrong most often, and better found wrong before a long download than after it.
     """
@@ -124,6 +141,7 @@ def data(run: Run, progress: Progress) -> None:
     from negset_jobs.recording import record_stage
 
     chosen = plan(run)
+    run.store.create(names.owner(run.dataset.metadata.uid), b"")
     if run.dataset.spec.positives is not None and done(run.store, names.POSITIVES, Positives) is None:
         positives_stage(run.store, run.dataset, run.access, run.siblings, progress)
     records = done(run.store, names.RECORDS, Records)
@@ -133,6 +151,18 @@ def data(run: Run, progress: Progress) -> None:
         inputs = labels_inputs(run.dataset, chosen, records)
         if _reuse(run, names.LABELS, (names.LABELS_FOLDER,), inputs, Labels) is None:
             labels_stage(run.store, run.dataset, chosen, records, progress)
+    if run.dataset.spec.training is not None:
+        _copies(run, records, progress)
+
+
+def _copies(run: Run, records: Records, progress: Progress) -> None:
+    from negset_jobs.copies.stage import copies_inputs, copies_stage
+
+    positives = done(run.store, names.POSITIVES, Positives)
+    if positives is None or done(run.store, names.COPIES, Copies) is not None:
+        return
+    if _reuse(run, names.COPIES, (names.COPIES_TABLE,), copies_inputs(records, positives), Copies) is None:
+        copies_stage(run.store, run.dataset, records, positives, progress)
 
 
 def train(run: Run, step: stages.Step, progress: Progress) -> Round:
@@ -154,7 +184,11 @@ def trained(run: Run, step: stages.Step) -> Round | None:
         name(step.round, step.arm)
         for name in (names.round_config, names.round_checkpoints, names.round_events, names.round_saved_model, names.round_detections)
     )
-    return _reuse(run, step.marker, folders, round_inputs(run.store, run.dataset, step, run.access), Round)
+    training = run.dataset.spec.training
+    exported = training is not None and stages.is_exported(step.round, step.arm, training)
+    inputs = round_inputs(run.store, run.dataset, step, run.access)
+    # With fewer rounds, what was a round in between is the last one, and its model was not exported.
+    return _reuse(run, step.marker, folders, inputs, Round, usable=lambda found: bool(found.saved_model) or not exported)
 
 
 def mine(run: Run, number: int, progress: Progress) -> Mining:
@@ -207,18 +241,36 @@ def status(run: Run) -> dict[str, Any]:
     return fields
 
 
-def delete(run: Run) -> None:
-    """Removes every revision of the data set."""
-    metadata = run.dataset.metadata
-    root = Store(names.dataset_root(run.dataset.spec.output.url, metadata.namespace, metadata.name))
-    root.remove(root.keys())
+def delete(run: Run) -> tuple[str, ...]:
+    """Removes the revisions that this object made and no other one uses. Returns the places of those that stay, each with the reason.
+
+    What says whose a revision is goes last, so that a deletion that was cut off is finished by the next.
+    """
+    mine = names.owner(run.dataset.metadata.uid)
+    left = []
+    for store in (run.store, *run.siblings):
+        keys = store.keys()
+        others = [key for key in keys if key.startswith(f"{names.OWNERS_FOLDER}/") and key != mine]
+        if mine in keys and not others:
+            parallel(functools.partial(_remove, store), [key for key in keys if key != mine])
+        elif keys:
+            why = f"also made by {', '.join(map(posixpath.basename, others))}" if others else "not made by this object"
+            left.append(f"{store.location('').rstrip('/')} ({why})")
+        store.remove([mine])
+    return tuple(left)
 
 
-def _reuse(run: Run, marker: str, folders: Sequence[str], inputs: str, kind: type[V]) -> V | None:
-    """Copies a stage of another revision that was made from the same inputs: every object of its folders, then the marker."""
+def _remove(store: Store, key: str) -> None:
+    store.remove([key])
+
+
+def _reuse(
+    run: Run, marker: str, folders: Sequence[str], inputs: str, kind: type[V], *, usable: Callable[[V], bool] = lambda _: True
+) -> V | None:
+    """Copies a stage of another revision that was made from the same inputs and is `usable`: every object of its folders, then the marker."""
     for sibling in run.siblings:
         value = done(sibling, marker, kind)
-        if value is not None and getattr(value, "inputs", None) == inputs:
+        if value is not None and getattr(value, "inputs", None) == inputs and usable(value):
             for key in (key for folder in folders for key in sibling.keys(folder)):
                 run.store.copy(sibling, key)
             run.store.create(marker, encode(value))

@@ -27,8 +27,8 @@ from typing import Any, BinaryIO, Final, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from negset_api.errors import InvalidInput, WorkFailed
-from negset_jobs import backends, guard, urls
+from negset_api.errors import InputUnavailable, InvalidInput, Unavailable, WorkFailed
+from negset_jobs import backends, guard, urls, weather
 from negset_jobs.access import Access, Reach
 from negset_jobs.quoting import of_backend
 from negset_jobs.urls import Url, shown
@@ -434,7 +434,12 @@ def _clear_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
     except Exception as error:
         if (address := guard.blocked_address(error)) is not None:
             raise InvalidInput(f"cannot {verb} {location}: {_blocked(address, reach)}") from error
-        raise WorkFailed(f"cannot {verb} {location}: {of_backend(error)}") from error
+        if weather.is_refusal(error):
+            raise InvalidInput(
+                f"cannot {verb} {location}: {of_backend(error)}; check the credentials (on a cluster those in spec.output.secretName) and what they may do"
+            ) from error
+        kind = Unavailable if weather.passes(error) else WorkFailed
+        raise kind(f"cannot {verb} {location}: {of_backend(error)}") from error
 
 
 @contextlib.contextmanager
@@ -450,7 +455,8 @@ def _clear_input_errors(url: Url, field: str, access: Access) -> Iterator[None]:
         reason = _hidden_reason(error) if isinstance(error, FileNotFoundError) else of_backend(error)
         if address is None and reason is None:
             raise MissingInput(f"{field}: expected a readable file, {shown(url)} does not exist") from error
-        raise InvalidInput(f"{field}: cannot read {shown(url)}: {reason if address is None else _blocked(address, reach)}") from error
+        kind = InputUnavailable if address is None and weather.passes(error) else InvalidInput
+        raise kind(f"{field}: cannot read {shown(url)}: {reason if address is None else _blocked(address, reach)}") from error
 
 
 def _blocked(address: str, reach: Reach) -> str:

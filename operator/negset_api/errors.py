@@ -4,10 +4,14 @@ NegsetError
 ├── InvalidInput     the user has to change something; retrying is useless
 │   └── InvalidSpec  the manifest itself, with one problem per field
 ├── WorkFailed       the input was fine and the work did not succeed; running again may help
+│   ├── PeerLost     another worker of the same training is gone
+│   └── Unavailable  a store or a server is away, or asks for a pause: it passes by itself
 └── Interrupted      asked to stop; everything committed so far stays
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import msgspec
 
@@ -30,10 +34,36 @@ class WorkFailed(NegsetError):
     exit_code = 1
 
 
+class PeerLost(WorkFailed):
+    """Another worker is gone, and the step that all of them made together with it: no fault of this one. All go on from the last checkpoint."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class Unavailable(WorkFailed):
+    """A store or server cannot be reached, is overloaded, or has a name that does not resolve now: nobody's fault, and over some time.
+
+    `exit_code_by_hand` is what a command of a person's ends with, who sees what is away and tries again.
+    """
+
+    exit_code = 69  # EX_UNAVAILABLE of sysexits.h
+    exit_code_by_hand = 1
+
+
+class InputUnavailable(Unavailable):
+    """The same of an input, whose URL may be misspelt."""
+
+    exit_code_by_hand = 2
+
+
 class Interrupted(NegsetError):
     """The training was asked to stop, as a pod is that has to leave its node. Its checkpoint is saved, and the next run goes on from there."""
 
     exit_code = 143  # 128 + SIGTERM
+
+
+NO_FAULT: Final = frozenset({Interrupted.exit_code, PeerLost.exit_code})
+"""Exit codes of a process that was stopped from outside: to be replaced, and not to be counted among the failures."""
 
 
 class Problem(msgspec.Struct, frozen=True):

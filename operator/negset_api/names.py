@@ -19,14 +19,22 @@ DEFAULT_NAMESPACE: Final = "default"
 LABEL_DATASET: Final = f"{GROUP}/dataset"
 LABEL_REVISION: Final = f"{GROUP}/revision"
 LABEL_RUN: Final = f"{GROUP}/run"
+LABEL_GENERATION: Final = f"{GROUP}/generation"
+LABEL_DIGEST: Final = f"{GROUP}/step-digest"
+LABEL_PLACE: Final = f"{GROUP}/place"
+LABEL_SUSPENDED: Final = f"{GROUP}/suspended"
 LABEL_ROLE: Final = f"{GROUP}/role"
 LABEL_CHILD: Final = f"{GROUP}/child"
+LABEL_REPORTS: Final = f"{GROUP}/reports"
+"""On the pods that have a token, and so may reach the API server."""
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
+LABEL_PRIORITY: Final = "kueue.x-k8s.io/priority-class"
+LABEL_WORKLOAD_OF: Final = "kueue.x-k8s.io/job-uid"
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
 FINALIZER: Final = f"{GROUP}/delete-data"
 
 OPERATOR_FIELD_MANAGER: Final = "negset-operator"
-"""Writes `observedGeneration`, `stage`, `revision`, `url`, `reportUrl` and `conditions` of the status, and every child."""
+"""Writes `observedGeneration`, `stage`, `revision`, `url`, `reportUrl`, `completed` and `conditions` of the status, and every child."""
 
 JOBS_FIELD_MANAGER: Final = "negset-jobs"
 """Writes the status' other fields, which only a running job knows: `images`, `progress`, `rounds`, `falsePositivesPerImage`."""
@@ -35,6 +43,8 @@ MANIFEST_FILE: Final = "/etc/negset/dataset.yaml"
 PIPELINE_CONFIG_FILE: Final = "/etc/negset-pipeline/pipeline.config"
 PIPELINE_CONFIG_VARIABLE: Final = "NEGSET_PIPELINE_CONFIG"
 """The environment variable that holds the path of a mounted pipeline.config, where `training.pipelineConfig` names a ConfigMap."""
+TERMINATION_LOG: Final = "/dev/termination-log"
+"""What a container writes here, Kubernetes tells whoever looks at its pod."""
 LOCAL_SCHEMES: Final = frozenset({"", "file", "local"})
 """What a URL begins with that names a file of the machine itself: a laptop's, and never a cluster's."""
 
@@ -61,6 +71,9 @@ POSITIVES: Final = "positives.json"
 LABEL_MAP: Final = "positives/label_map.pbtxt"
 REJECTED_BOXES: Final = "positives/rejected.jsonl"
 LABELS: Final = "labels.json"
+OWNERS_FOLDER: Final = "owners"
+COPIES: Final = "copies.json"
+COPIES_TABLE: Final = "copies.parquet"
 REPORT_PAGE: Final = "report/index.html"
 REPORT: Final = "report/report.json"
 REPORT_HELD_OUT: Final = "report/heldout.json"
@@ -70,6 +83,7 @@ RECORDS_FOLDER: Final = "records"
 POSITIVES_FOLDER: Final = "positives"
 SHARDS_FOLDER: Final = "shards"
 LABELS_FOLDER: Final = "labels"
+FINGERPRINTS_FOLDER: Final = "fingerprints"
 
 
 def dataset_root(output_url: str, namespace: str, name: str) -> str:
@@ -80,6 +94,11 @@ def dataset_root(output_url: str, namespace: str, name: str) -> str:
 def revision_root(output_url: str, namespace: str, name: str, revision: str) -> str:
     """The folder that holds one revision, whole in itself."""
     return f"{dataset_root(output_url, namespace, name)}/{revision}"
+
+
+def owner(uid: str) -> str:
+    """The key by which an object says that a revision is its own, too. A laptop's runs have no uid."""
+    return f"{OWNERS_FOLDER}/{uid or 'laptop'}"
 
 
 def shard(subset: str, index: int, total: int) -> str:
@@ -105,6 +124,11 @@ def shard_records(folder: str, shard_name: str, sha256: str) -> str:
     the one whose marker was created first is named, and the other's file is removed.
     """
     return f"{folder}/{shard_name}.{sha256[:8]}.tfrecord"
+
+
+def fingerprints(inputs: str, records: str) -> str:
+    """What the images of the records file under the key `records` are recognised by, while copies are looked for."""
+    return f"{FINGERPRINTS_FOLDER}/{inputs}/{records.replace('/', '-')}.parquet"
 
 
 def labels_folder(label_format: str) -> str:

@@ -41,6 +41,11 @@ def revision(spec: NegativeDatasetSpec) -> str:
     return digest(chosen(spec, but=_INDIFFERENT))[:12]
 
 
+def decides_bytes(path: str) -> bool:
+    """Whether the field at this path is part of the revision."""
+    return not any(path == group or path.startswith(f"{group}.") for group in _INDIFFERENT)
+
+
 def chosen(spec: NegativeDatasetSpec, *, but: frozenset[str]) -> dict[str, Any]:
     """What a spec says beyond the defaults, as plain data, without the fields at these paths."""
     fields: dict[str, Any] = _chosen(spec, "", but)

@@ -26,10 +26,16 @@ _COLUMNS = (
         "Whether the data set, and the model where one was asked for, is done.",
     ),
     ("Stage", "string", ".status.stage", "What is being done now."),
+    ("Progress", "integer", ".status.progress.percent", "The share of that which is done, in percent."),
     ("Images", "integer", ".status.images.stored", "Pictures stored."),
     ("Failed", "integer", ".status.images.failed", "Pictures that could not be stored."),
     ("FP/Image", "string", ".status.falsePositivesPerImage", "False positives per held-out negative, after the last round."),
     ("Age", "date", ".metadata.creationTimestamp", ""),
+)
+_WIDE_COLUMNS = (
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why it is, or is not, ready."),
+    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', "The same in words."),
+    ("URL", "string", ".status.url", "Where the data lies."),
 )
 
 
@@ -125,8 +131,14 @@ def custom_resource_definition() -> Schema:
                     "storage": True,
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": [
-                        {"name": name, "type": kind, "jsonPath": path, **({"description": text} if text else {})}
-                        for name, kind, path, text in _COLUMNS
+                        *(
+                            {"name": name, "type": kind, "jsonPath": path, **({"description": text} if text else {})}
+                            for name, kind, path, text in _COLUMNS
+                        ),
+                        *(
+                            {"name": name, "type": kind, "jsonPath": path, "description": text, "priority": 1}
+                            for name, kind, path, text in _WIDE_COLUMNS
+                        ),
                     ],
                     "schema": {"openAPIV3Schema": copy.deepcopy(resource_schema())},
                 }

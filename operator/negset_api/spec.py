@@ -18,8 +18,11 @@ MAX_URL = 2048
 MAX_ITEMS = 256
 
 
-class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """Base of the spec's types: immutable, camelCase, and unknown fields are mistakes."""
+class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base of the spec's types: immutable, camelCase.
+
+    Unknown fields are skipped: a newer CRD may have admitted them. In a manifest that a person wrote they are mistakes, which `validation` finds.
+    """
 
 
 def _rules(*rules: tuple[str, str]) -> dict[str, Any]:
@@ -453,6 +456,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
     namespace: Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = names.DEFAULT_NAMESPACE
+    uid: str = ""
 
 
 class NegativeDataset(msgspec.Struct, frozen=True, kw_only=True):

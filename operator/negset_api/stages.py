@@ -63,6 +63,26 @@ def training_steps(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
     return tuple(step for step in steps(spec) if step.kind == "train")
 
 
+def groups(spec: NegativeDatasetSpec, trainings: int) -> tuple[tuple[Step, ...], ...]:
+    """The steps in the order of one machine, in groups of which each comes after the one before.
+
+    A group is one step, or up to `trainings` steps that train and do not need one another.
+    """
+    found: list[tuple[Step, ...]] = []
+    for step in steps(spec):
+        last = found[-1] if found else ()
+        if last and len(last) < trainings and step.kind == last[0].kind == "train" and not any(_goes_on_from(step, each) for each in last):
+            found[-1] = (*last, step)
+        else:
+            found.append((step,))
+    return tuple(found)
+
+
+def _goes_on_from(step: Step, other: Step) -> bool:
+    """Whether a training step starts from the weights of another. The last step needs the other arms as well, but only since whoever does it writes the report."""
+    return other.role in step.needs and (step.arm == other.arm or step.arm != names.MINED)
+
+
 def first_round(arm: str, training: Training) -> int:
     """The first round that an arm has of its own. Random negatives go on from round 1 of the arm `Mined`, which is theirs too; training without negatives is one run of all the steps."""
     return {names.MINED: 1, names.RANDOM_NEGATIVES: 2}.get(arm, training.hard_negative_mining.rounds)
@@ -71,6 +91,14 @@ def first_round(arm: str, training: Training) -> int:
 def total_steps(number: int, training: Training) -> int:
     """The training steps that a model of round `number` has behind it, whatever its arm."""
     return number * training.steps
+
+
+def is_exported(number: int, arm: str, training: Training) -> bool:
+    """Whether a round's model is exported for serving: that of the last round of the arm `Mined`.
+
+    The other models only lead to it or are compared with it. All of them keep their checkpoints.
+    """
+    return arm == names.MINED and number == training.hard_negative_mining.rounds
 
 
 def _mined(training: Training) -> tuple[Step, ...]:

@@ -1,6 +1,6 @@
 """The status of a `NegativeDataset`: counters, URLs and conditions. Lists of pictures live in the bucket, never in etcd.
 
-Kubernetes statuses may be absent at any time, so every field has a default, and nothing here is ever an input to a decision.
+Kubernetes statuses may be absent at any time, so every field has a default. Only `completed` is ever an input to a decision.
 """
 
 from __future__ import annotations
@@ -47,12 +47,28 @@ class RoundStatus(StatusType, frozen=True, kw_only=True):
     average_precision: Annotated[str, Meta(description="COCO AP on held-out positives, as a decimal number.")] = ""
 
 
+class Completed(StatusType, frozen=True, kw_only=True):
+    uid: Annotated[str, Meta(max_length=64, description="The uid of the object that the steps were done for.")] = ""
+    revision: Annotated[str, Meta(max_length=64, description="The revision that they made.")] = ""
+    url: Annotated[str, Meta(max_length=4096, description="Where it lies.")] = ""
+    steps: Annotated[
+        tuple[Annotated[str, Meta(max_length=63)], ...],
+        Meta(max_length=64, description="The steps, by role.", extra_json_schema={"x-kubernetes-list-type": "atomic"}),
+    ] = ()
+
+
 class Status(StatusType, frozen=True, kw_only=True):
     observed_generation: Annotated[int, Meta(description="The generation of the spec that this status describes.")] = 0
     stage: Annotated[str, Meta(description="What is being done now, for people.")] = ""
     revision: Annotated[str, Meta(description="The revision of the data set that the spec describes.")] = ""
     url: Annotated[str, Meta(description="Where that revision lies.")] = ""
     report_url: Annotated[str, Meta(description="The report, once there is one.")] = ""
+    completed: Annotated[
+        Completed | None,
+        Meta(
+            description="The steps that are done. Their jobs may be deleted: a step is not done again while it is recorded for this uid and url."
+        ),
+    ] = None
     images: Annotated[ImagesStatus | None, Meta(description="Counters of the download.")] = None
     progress: Annotated[ProgressStatus | None, Meta(description="How far the current stage is.")] = None
     rounds: Annotated[tuple[RoundStatus, ...], Meta(max_length=16, description="What each training round was worth.")] = ()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -18,10 +19,31 @@ from negset_api.spec import Metadata, NegativeDataset, NegativeDatasetSpec
 
 _LONGEST_QUOTE = 200
 _REQUIRED = "Required value"
+_REVISION = re.compile(r"[0-9a-f]{12}")
 
 
 def parse(manifest: Any) -> NegativeDataset:
-    """The manifest (as read from YAML) with defaults filled in. Raises `InvalidSpec` with every problem found."""
+    """The manifest (as a person wrote it) with defaults filled in. Raises `InvalidSpec` with every problem found, unknown fields among them."""
+    return _parse(manifest, admitted=False)
+
+
+def parse_admitted(manifest: Any) -> NegativeDataset:
+    """The manifest of an object that the API server admitted. Unknown fields are skipped: the CRD may be newer than this negset.
+
+    Raises `InvalidSpec` if this negset does not understand the rest.
+    """
+    return _parse(manifest, admitted=True)
+
+
+def told_revision(manifest: Any) -> str:
+    """The revision that the operator wrote into a manifest; empty if there is none."""
+    metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    told = str(annotations.get(names.LABEL_REVISION, "")) if isinstance(annotations, dict) else ""
+    return told if _REVISION.fullmatch(told) else ""
+
+
+def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:
     problems = _identity_problems(manifest)
     if problems:
         raise InvalidSpec(problems)
@@ -29,7 +51,7 @@ def parse(manifest: Any) -> NegativeDataset:
     spec, schema = document.get("spec"), resource_schema()["properties"]["spec"]
     if spec is None:
         raise InvalidSpec((Problem("spec", kind=_REQUIRED),))
-    problems = (*_metadata_problems(document), *_schema_problems(spec, schema, "spec"))
+    problems = (*_metadata_problems(document), *_schema_problems(spec, schema if admitted else _strict(schema), "spec"))
     # As in the API server, rules are evaluated only on what has the right shape.
     problems = problems or _rule_problems(spec, schema, "spec")
     if problems:
@@ -38,8 +60,10 @@ def parse(manifest: Any) -> NegativeDataset:
 
 
 def manifest(dataset: NegativeDataset) -> dict[str, Any]:
-    """The manifest of a data set with every default spelt out; `parse` gives the data set back."""
-    return {"apiVersion": names.API_VERSION, "kind": names.KIND, **msgspec.to_builtins(dataset)}
+    """The manifest of a data set with every default spelt out; `parse` gives the data set back, without the uid, which is an object's and no wish."""
+    document = msgspec.to_builtins(dataset)
+    del document["metadata"]["uid"]
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, **document}
 
 
 def _identity_problems(manifest: Any) -> tuple[Problem, ...]:
@@ -97,7 +121,7 @@ def _with_defaults(value: Any, schema: Schema) -> Any:
 def _schema_problems(spec: Any, schema: Schema, path: str) -> tuple[Problem, ...]:
     import jsonschema  # only where a manifest is read: it costs a tenth of a second
 
-    validator = jsonschema.Draft202012Validator(_strict(schema))
+    validator = jsonschema.Draft202012Validator(schema)
     return tuple(problem for error in validator.iter_errors(spec) for problem in _as_problems(error, path))
 
 

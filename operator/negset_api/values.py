@@ -214,6 +214,50 @@ class Labels(Value, frozen=True, kw_only=True):
     images: int
 
 
+class CopyCounts(Value, frozen=True, kw_only=True):
+    """How many held-out images are copies of an image that trains, by their kind.
+
+    A copy is exact where the encoded bytes are the same, and near where the images are: saved
+    again, resized, mirrored, cut at the border or made brighter.
+    """
+
+    exact_negatives: int = 0
+    near_negatives: int = 0
+    exact_positives: int = 0
+    near_positives: int = 0
+
+    @property
+    def negatives(self) -> int:
+        return self.exact_negatives + self.near_negatives
+
+    @property
+    def positives(self) -> int:
+        return self.exact_positives + self.near_positives
+
+    @property
+    def total(self) -> int:
+        return self.negatives + self.positives
+
+
+class Copies(Value, frozen=True, kw_only=True):
+    """The held-out images that are copies of an image that trains or waits in the pool.
+
+    A model may know them, so they measure nothing: `negatives` and `positives` are their ids, and
+    every round leaves them out. `held_out` images were compared with `others`. `plain` counts
+    the images of both that show too little to be recognised, or cannot be decoded; these are
+    compared by their bytes alone. `table` is the key of a table with a row per pair.
+    """
+
+    inputs: str
+    negatives: tuple[str, ...] = ()
+    positives: tuple[str, ...] = ()
+    counts: CopyCounts = CopyCounts()
+    held_out: int = 0
+    others: int = 0
+    plain: int = 0
+    table: str = ""
+
+
 class Detection(Value, frozen=True, kw_only=True):
     """One detection: corners normalised to [0, 1], `score` in [0, 1]."""
 
@@ -272,7 +316,7 @@ class Round(Value, frozen=True, kw_only=True):
 
     `negatives` counts the different negatives that were in the mix, `detections` is the key of what the model detects on the held-out images, and `worst` are the held-out
     negatives with the highest scores, for people. `unreadable` counts the records that could not be read and were passed over, in training and in measuring;
-    `unreadable_examples` names the first few.
+    `unreadable_examples` names the first few. `saved_model` is the folder of the exported model, empty for a model that is not exported (`stages.is_exported`).
     """
 
     number: int
@@ -343,7 +387,7 @@ Interval = tuple[float, float]
 
 
 class ReportRound(Value, frozen=True, kw_only=True):
-    """One round of the arm `Mined`. `threshold`, `recall` and the rates are the round's `Measurement`, without held-out copies of images that are trained on.
+    """One round of the arm `Mined`. `threshold`, `recall` and the rates are the round's `Measurement`.
 
     `steps` are the round's own, `total_steps` those that the model has behind it. `hard_negatives` counts the images that the minings before it added, all together. `difference_interval` and
     `average_precision_difference_interval` are of the last round's value minus this round's; they are absent for the last round.
@@ -439,8 +483,9 @@ class ReportMining(Value, frozen=True, kw_only=True):
 class Report(Value, frozen=True, kw_only=True):
     """The numbers of the report, for machines. The page beside it is for people.
 
-    `held_out_copies` counts held-out negatives that are byte for byte the same as a negative in the training set or the pool; they are left out of every number here. `held_out` is the key of the
-    held-out images in COCO's format, to which the detections of the comparisons belong.
+    `held_out_copies` counts the held-out images that are copies of images that train, and `copies`
+    counts them by kind; the rounds left them out, so they are in no other number. `held_out` is the key of the held-out images in
+    COCO's format, to which the detections of the comparisons belong.
     """
 
     inputs: str
@@ -464,4 +509,5 @@ class Report(Value, frozen=True, kw_only=True):
     held_out_positives: int = 0
     held_out_objects: int = 0
     held_out_copies: int = 0
+    copies: CopyCounts = CopyCounts()
     held_out: str = ""

@@ -7,14 +7,18 @@ from typing import Any, Final
 
 import msgspec
 
+from negset_api import names
 from negset_operator import reasons
-from negset_operator.decision import Decision, Deletion, Making, Manifest, Switch
+from negset_operator.decision import Adoption, Decision, Deletion, Making, Manifest, Switch
 from negset_operator.facts import Facts
 from negset_operator.kube.client import CONFLICT, DATASET, FORBIDDEN, KINDS, NOT_FOUND, RAY_JOB, UNPROCESSABLE, ApiError, Client, Kind
 from negset_operator.kube.objects import Dataset, Job, RayJob, Support
 from negset_operator.observe import World
 
 log = logging.getLogger(__name__)
+
+# The API server's own words (apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go).
+_NAMESPACE_ENDS: Final = "because it is being terminated"
 
 _TYPES: Final[dict[str, Any]] = {"RayJob": RayJob, "Job": Job}
 
@@ -59,6 +63,8 @@ class Writer:
         for deletion in decision.deletions:
             self._delete(namespace, deletion)
             actions.append(f"deleted {deletion.kind} {deletion.name}: {deletion.why}")
+        adopted = [each for each in decision.adoptions if self._adopt(namespace, each)]
+        actions += [f"adopted {each.kind} {each.name}" for each in adopted]
         for switch in decision.switches:
             self._switch(namespace, switch)
             actions.append(f"{'suspended' if switch.suspend else 'resumed'} {switch.kind} {switch.name}")
@@ -100,9 +106,23 @@ class Writer:
             if error.status not in {NOT_FOUND, CONFLICT}:  # gone already, or another object has its name now
                 raise
 
+    def _adopt(self, namespace: str, adoption: Adoption) -> bool:
+        """Sets a child's labels. Return whether it was done: that an admission policy refuses it must not hold up the rest."""
+        kind = KINDS[adoption.kind]
+        body = {"metadata": {"uid": adoption.uid, "labels": adoption.labels}}
+        try:
+            self._remember(kind, self._client.merge(kind, namespace, adoption.name, body, as_type=_TYPES[adoption.kind]))
+        except ApiError as error:
+            if error.status not in {NOT_FOUND, CONFLICT, FORBIDDEN, UNPROCESSABLE}:
+                raise
+            log.info("labels of %s %s/%s were not set: %s", adoption.kind, namespace, adoption.name, error)
+            return False
+        return True
+
     def _switch(self, namespace: str, switch: Switch) -> None:
         kind = KINDS[switch.kind]
-        body = {"spec": {"suspend": switch.suspend}}
+        # The mark says that the operator suspended the child, and so may resume it.
+        body = {"metadata": {"labels": {names.LABEL_SUSPENDED: "true" if switch.suspend else None}}, "spec": {"suspend": switch.suspend}}
         try:
             self._remember(kind, self._client.merge(kind, namespace, switch.name, body, as_type=_TYPES[switch.kind]))
         except ApiError as error:
@@ -137,6 +157,9 @@ class Writer:
                 "KubeRay is not installed: this cluster serves no ray.io/v1 RayJob. See https://docs.ray.io/en/latest/cluster/kubernetes/."
             )
             raise _Refused(reasons.KUBERAY_MISSING, message) from error
+        if namespace_ends(error):
+            message = f"{kind.kind} {name} cannot be made: the namespace {manifest['metadata']['namespace']} is being deleted."
+            raise _Refused(reasons.NAMESPACE_ENDING, message) from error
         if error.status == UNPROCESSABLE or (error.status == FORBIDDEN and _by_policy(error.message)):
             raise _Refused(reasons.CHILD_REFUSED, f"{kind.kind} {name} was refused: {error.message}") from error
         raise error
@@ -163,6 +186,11 @@ class Writer:
 
     def _remember(self, kind: Kind, item: Any) -> None:
         self._world.caches[kind].put(item, ours=True)
+
+
+def namespace_ends(error: ApiError) -> bool:
+    """Whether something cannot be made because its namespace is being deleted."""
+    return error.status == FORBIDDEN and _NAMESPACE_ENDS in error.message
 
 
 def _by_policy(message: str) -> bool:

@@ -8,13 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from negset_api import names
+from negset_api.errors import NO_FAULT, InvalidInput, Unavailable
 from negset_operator import obstacles
 from negset_operator.facts import Child, Failure, Fault, Obstacle, Work
-from negset_operator.kube.objects import Condition, Job, ObjectMeta, Pod, RayJob, Terminated
+from negset_operator.kube.objects import Condition, Job, Pod, RayJob, Terminated
 from negset_operator.obstacles import LONGEST_LINE, age, one_line
-
-INPUT_IS_WRONG: Final = 2
-"""The jobs' exit code for input that no retry can mend."""
 
 # Ray's own words, in ray/dashboard/modules/job/job_supervisor.py (2.60): "Job entrypoint command failed with exit code 1, last available logs …:\n<log>".
 _RAY_EXIT = re.compile(r"failed with exit code (-?\d+)(?:, last available logs[^\n]*\n(?P<log>.*))?", re.DOTALL)
@@ -48,7 +46,7 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, uns
         failure=failure,
         obstacle=obstacle,
         stranded=obstacles.stranded(pods),
-        **_identity(job.metadata, owner_uid),
+        **_identity(job, owner_uid),
     )
 
 
@@ -56,9 +54,9 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
     """A batch Job as a child. `warning` is the newest event that says why it has no pods, if any."""
     pods = tuple(pods)
     conditions = {condition.type: condition for condition in job.status.conditions if condition.status == "True"}
-    ended, failure, obstacle, setback = job.status.completion_time, None, None, ""
+    ended, failure, obstacle, setback, said = job.status.completion_time, None, None, "", ""
     if "Complete" in conditions:
-        work = Work.SUCCEEDED
+        work, said = Work.SUCCEEDED, _said(pods)
     elif failed := conditions.get("Failed"):
         work, ended, failure = Work.FAILED, failed.last_transition_time, _job_failure(job.metadata.name, failed, pods)
     elif job.spec.suspend and not job.status.active:
@@ -80,18 +78,28 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         failure=failure,
         obstacle=obstacle,
         setback=setback,
+        said=said,
         stranded=obstacles.stranded(pods),
-        **_identity(job.metadata, owner_uid),
+        **_identity(job, owner_uid),
     )
 
 
-def _identity(metadata: ObjectMeta, owner_uid: str) -> dict[str, Any]:
-    """Whose a child is, and for what: from its owner and its labels."""
+def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
+    """Whose a child is, for what, and who suspended it: from its owner and its labels."""
+    labels = item.metadata.labels
+    generation, queue, place = (labels.get(name, "") for name in (names.LABEL_GENERATION, names.LABEL_QUEUE, names.LABEL_PLACE))
+    # negset 0.1.0 left no mark when it suspended a child, and no label of the place; under Kueue it suspended none.
+    unmarked = item.spec.suspend and not place and not queue
     return {
-        "ours": metadata.owned_by(owner_uid),
-        "revision": metadata.labels.get(names.LABEL_REVISION, ""),
-        "run": metadata.labels.get(names.LABEL_RUN, ""),
-        "role": metadata.labels.get(names.LABEL_ROLE, ""),
+        "ours": item.metadata.owned_by(owner_uid),
+        "revision": labels.get(names.LABEL_REVISION, ""),
+        "run": labels.get(names.LABEL_RUN, ""),
+        "role": labels.get(names.LABEL_ROLE, ""),
+        "generation": int(generation) if generation.isdecimal() else 0,
+        "digest": labels.get(names.LABEL_DIGEST, ""),
+        "place": place,
+        "queue": queue,
+        "suspended_by_us": names.LABEL_SUSPENDED in labels or unmarked,
     }
 
 
@@ -137,7 +145,14 @@ def _setback(pods: tuple[Pod, ...]) -> str:
     if last is None:
         return ""
     line = _last_line(last.message)
-    return f"A pod before failed with exit code {last.exit_code}" + (f": {line}" if line else ".")
+    how = "was stopped" if last.exit_code in NO_FAULT else f"failed with exit code {last.exit_code}"
+    return f"A pod before {how}" + (f": {line}" if line else ".")
+
+
+def _said(pods: tuple[Pod, ...]) -> str:
+    """The termination message of a pod that succeeded."""
+    ended = (status.state.terminated for pod in pods for status in pod.status.container_statuses)
+    return next((_last_line(state.message) for state in ended if state is not None and not state.exit_code and state.message), "")
 
 
 def _last_terminated(pods: tuple[Pod, ...]) -> Terminated | None:
@@ -147,12 +162,21 @@ def _last_terminated(pods: tuple[Pod, ...]) -> Terminated | None:
         for container in pod.status.container_statuses
         if container.state.terminated is not None and container.state.terminated.exit_code
     ]
-    return max(ended, key=lambda state: state.finished_at.timestamp() if state.finished_at else 0.0, default=None)
+    # A pod that failed says more than its peers, which end after it.
+    return max(
+        ended,
+        key=lambda state: (state.exit_code not in NO_FAULT, state.finished_at.timestamp() if state.finished_at else 0.0),
+        default=None,
+    )
 
 
 def _exit_failure(who: str, code: int, line: str) -> Failure:
     said = f": {line}" if line else ", and left no message."
-    if code == INPUT_IS_WRONG:
+    if code in NO_FAULT:
+        return Failure(fault=Fault.INTERRUPTION, message=f"{who} was stopped from outside{said}")
+    if code == Unavailable.exit_code:
+        return Failure(fault=Fault.WEATHER, message=f"{who} waits for what cannot be reached{said}")
+    if code == InvalidInput.exit_code:
         return Failure(fault=Fault.INPUT, message=f"{who} says that its input is wrong{said}")
     return Failure(fault=Fault.WORK, message=f"{who} failed with exit code {code}{said}")
 

@@ -15,6 +15,14 @@ Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=1)]
 MemorySize = Annotated[str, Meta(pattern=r"^[1-9][0-9]*(Ki|Mi|Gi|Ti|k|M|G|T)?$")]
 """Bytes as a Kubernetes quantity."""
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Scheme = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+.-]*$")]
+RayVersion = Annotated[str, Meta(pattern=r"^[1-9][0-9]*\.[0-9]+\.[0-9]+")]
+Cidr = str
+"""A network such as 10.96.0.0/12; `read` checks it."""
+
+OLDEST_RAY: Final = (2, 53)
+"""KubeRay wants 2.52 for token authentication, and probes `/api/healthz` from 2.53 on."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -67,30 +75,55 @@ class Pods(Setting, frozen=True, kw_only=True):
     trainer_placement: Placement = field(default_factory=Placement)
 
 
+_KUBE_SYSTEM: Final = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+_OPENSHIFT_DNS: Final = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}}
+_DNS: Final[tuple[dict[str, Any], ...]] = (
+    {**_KUBE_SYSTEM, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}},
+    _OPENSHIFT_DNS,
+    # NodeLocal DNSCache (https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/).
+    {"ipBlock": {"cidr": "169.254.20.10/32"}},
+)
+
+
 class Networks(Setting, frozen=True, kw_only=True):
-    """`allowed` are the CIDRs that jobs may reach although they are not public (an object store inside the cluster). `api_server` are the CIDRs of the API server,
-    which jobs tell their progress; the default lets ports 443 and 6443 through to every address. Whoever reaches the head of a Ray cluster can run code in it, so only pods with
+    """What jobs may reach beside public addresses, and who may reach them.
+
+    `images`: CIDRs that the URL of an image or an input may lead to.
+    `stores`: CIDRs of object stores, which the URL of an image may not lead to.
+    `schemes`: the URL schemes that a manifest may use.
+    `dns`: NetworkPolicyPeers of the cluster's DNS. OpenShift's pods listen on port 5353.
+    `api_server`: CIDRs of the API server, which jobs tell their progress. Empty: the operator
+    finds them (`kube.api_server`).
+    Whoever reaches the head of a Ray cluster may try to run code in it, so only pods with
     KubeRay's labels in KubeRay's namespaces may.
     """
 
     policies: bool = True
-    allowed: tuple[str, ...] = ()
-    api_server: tuple[str, ...] = ("0.0.0.0/0", "::/0")
-    kuberay_namespaces: tuple[str, ...] = ("kuberay-system", "kuberay-operator", "ray-system", "default")
+    images: tuple[Cidr, ...] = ()
+    stores: tuple[Cidr, ...] = ()
+    schemes: Annotated[tuple[Scheme, ...], Meta(min_length=1)] = ("s3", "http", "https")
+    dns: tuple[dict[str, Any], ...] = _DNS
+    dns_ports: tuple[Port, ...] = (53, 5353)
+    api_server: tuple[Cidr, ...] = ()
+    api_server_ports: tuple[Port, ...] = (443, 6443)
+    kuberay_namespaces: tuple[str, ...] = ("kuberay-system", "kuberay-operator", "ray-system")
     kuberay_pod_labels: dict[str, str] = field(default_factory=lambda: {"app.kubernetes.io/component": "kuberay-operator"})
 
 
 class Patience(Setting, frozen=True, kw_only=True):
     """How long the operator waits, and how often it tries.
 
-    `attempts` is how often a Ray job may fail by its own fault before the data set stalls; `retries` how often Kubernetes restarts a training pod. A Ray
+    `attempts` is how often a Ray job may fail by its own fault before the data set stalls, `most_attempts` how often anything is tried at all (a store that is away and
+    jobs that are interrupted count as well; at the longest pauses 60 are nine hours); `retries` how often Kubernetes restarts a training pod. A Ray
     job that failed is tried again after `retry_seconds`, then twice that, and so on up to `retry_limit_seconds`. `unseen_seconds` is how long
     KubeRay may leave a RayJob untouched before the condition says so, `start_seconds` how long a Ray cluster may take to start before it is made
     anew, `lost_node_seconds` how long a pod waits for its node to answer again before it is replaced (Kubernetes' own default is 300), and
-    `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl describe` once the data set is ready.
+    `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl describe` once the data set is ready. `deletion_seconds` is how long
+    an object that is being deleted waits for its data to be gone; then it goes without, and says where the data lies.
     """
 
     attempts: Count = 3
+    most_attempts: Count = 60
     retries: Annotated[int, Meta(ge=0)] = 4
     retry_seconds: Seconds = 20
     retry_limit_seconds: Seconds = 600
@@ -99,6 +132,7 @@ class Patience(Setting, frozen=True, kw_only=True):
     lost_node_seconds: Annotated[int, Meta(ge=0)] = 60
     keep_finished_seconds: Seconds = 24 * 3600
     training_grace_seconds: Seconds = 120
+    deletion_seconds: Seconds = 3600
 
 
 class Config(Setting, frozen=True, kw_only=True):
@@ -108,7 +142,7 @@ class Config(Setting, frozen=True, kw_only=True):
     pods: Pods = field(default_factory=Pods)
     networks: Networks = field(default_factory=Networks)
     patience: Patience = field(default_factory=Patience)
-    ray_version: str = "2.60.0"
+    ray_version: RayVersion = "2.60.0"
     namespaces: tuple[str, ...] = ()
     workers: Count = 8
     resync_seconds: Seconds = 600
@@ -129,9 +163,36 @@ def read(path: str) -> Config:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInput(f"--config: expected YAML in {path!r}: {' '.join(str(error).split())}") from error
     try:
+        _check_moved(document)
         config = decoding.convert(document or {}, Config)
-        for network in (*config.networks.allowed, *config.networks.api_server):
-            ipaddress.ip_network(network)
+        _check(config)
     except (msgspec.ValidationError, ValueError) as error:
         raise InvalidInput(f"--config: {path}: {error}") from error
     return config
+
+
+def _check_moved(document: Any) -> None:
+    """Raises ValueError for a setting of an earlier version."""
+    networks = document.get("networks") if isinstance(document, dict) else None
+    if isinstance(networks, dict) and "allowed" in networks:
+        raise ValueError(
+            "networks.allowed: expected networks.images (networks of images and annotations) and networks.stores "
+            "(networks of object stores), which took its place, got networks.allowed; move each network to one of them"
+        )
+
+
+def _check(config: Config) -> None:
+    """Raises ValueError, which names the setting, for what the types do not say."""
+    networks = config.networks
+    for setting, cidrs in (("images", networks.images), ("stores", networks.stores), ("apiServer", networks.api_server)):
+        for cidr in cidrs:
+            try:
+                ipaddress.ip_network(cidr)
+            except ValueError as error:
+                raise ValueError(f"networks.{setting}: expected a network such as 10.96.0.0/12: {error}") from error
+    if tuple(map(int, config.ray_version.split(".")[:2])) < OLDEST_RAY:
+        wanted = ".".join(map(str, OLDEST_RAY))
+        raise ValueError(
+            f"rayVersion: expected {wanted} or later, which has token authentication and one health check, "
+            f'got "{config.ray_version}"; give jobs and trainer images with a later Ray'
+        )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from negset_api import names
+from negset_api import names, reads
 from negset_api.spec import NegativeDatasetSpec
-from negset_operator import naming, reasons
+from negset_operator import naming
 from negset_operator.config import Config
-from negset_operator.decision import Decision, Deletion, Switch
-from negset_operator.facts import Child, Companion, Facts, Work
+from negset_operator.decision import Decision, Deletion, Switch, deletion
+from negset_operator.facts import Companion, Facts, Work
 from negset_operator.manifests.subject import Subject
-from negset_operator.policies import ending, garbage, making, suspension, verdict
+from negset_operator.policies import ending, garbage, making, relevance, suspension, unusable, verdict
 from negset_operator.policies.steps import Phase, Progress, follow
 
 LOOK_AGAIN: Final = 10.0
@@ -23,7 +23,7 @@ def decide(facts: Facts, config: Config) -> Decision:
     """What has to be done for one data set, given everything that was seen of it."""
     deleting = facts.dataset.metadata.deletion_timestamp is not None
     if facts.spec is None or facts.problems:
-        return _unusable(facts, deleting=deleting)
+        return ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts)
     subject = subject_of(facts, facts.spec, config)
     if deleting:
         return ending.decide(facts, facts.spec, subject)
@@ -37,23 +37,15 @@ def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subje
         namespace=meta.namespace,
         name=meta.name,
         uid=meta.uid,
+        priority=meta.labels.get(names.LABEL_PRIORITY, ""),
         spec=spec,
         manifest={field: value for field, value in facts.dataset.spec.items() if field not in naming.INDIFFERENT},
         revision=facts.revision,
         run=facts.run,
         config=config,
-    )
-
-
-def _unusable(facts: Facts, *, deleting: bool) -> Decision:
-    """A wrong spec: said once, and nothing is tried until it changes. What ran for an earlier spec is stopped."""
-    told = " ".join(f"{problem}." for problem in facts.problems)
-    if deleting:
-        holds = names.FINALIZER in facts.dataset.metadata.finalizers and facts.dataset.spec.get("deletionPolicy") == "Delete"
-        return ending.undeletable(told) if holds else ending.let_go(facts)
-    stop = tuple(child for child in facts.children if child.ours and not child.work.finished and not child.going)
-    return Decision(
-        outlook=verdict.stalled(reasons.INVALID_SPEC, told), deletions=tuple(_deletion(child, "the spec cannot be used") for child in stop)
+        generation=meta.generation,
+        place=naming.place(facts.url),
+        digests=reads.digests(spec),
     )
 
 
@@ -61,24 +53,30 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
     patience = subject.config.patience
     progress = follow(facts, spec, patience)
     keep = timedelta(seconds=patience.keep_finished_seconds)
+    active = suspension.active(progress)
     leaving = (
-        (garbage.superseded(facts), "the spec has changed"),
-        (suspension.to_delete(spec, progress), "the data set is suspended"),
+        (garbage.superseded(facts, tuple(each.step for each in progress)), "the spec has changed"),
+        (suspension.to_delete(active, suspend=spec.suspend), "the data set is suspended"),
+        (garbage.followed(facts.children), "a later attempt follows"),
         (garbage.outlived(progress, facts.children, facts.now, keep), "it is done"),
     )
+    made = making.makings(facts, subject, progress)
+    roles = (*(child.role for child in facts.children if child.ours), *(each.step.role for each in progress if each.phase is Phase.DUE))
     unused = garbage.unused(facts.companions, making.needed(subject, progress), facts.children)
     return Decision(
         outlook=verdict.outlook(facts, spec, progress, patience),
-        finalizers=ending.finalizers(facts, wanted=spec.deletion_policy == "Delete"),
+        finalizers=ending.finalizers(facts, wanted=spec.deletion_policy == "Delete" and ending.writes(facts, roles)),
         deletions=(
-            *(_deletion(child, why) for children, why in leaving for child in children if not child.going),
+            *(deletion(child, why) for children, why in leaving for child in children if not child.going),
             *(_companion_deletion(companion) for companion in unused if not companion.going),
             *garbage.given_up(facts),
         ),
+        adoptions=relevance.adoptions(facts, subject.digests),
         switches=tuple(
-            Switch(kind=child.kind, name=child.name, suspend=suspend) for child, suspend in suspension.to_switch(spec, progress)
+            Switch(kind=child.kind, name=child.name, suspend=suspend)
+            for child, suspend in suspension.to_switch(active, suspend=spec.suspend)
         ),
-        makings=making.makings(facts, subject, progress),
+        makings=made,
         wake_after=_wake_after(progress, facts, keep),
     )
 
@@ -92,13 +90,10 @@ def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta) -
         moments.append(ready + keep)
     if (lost := garbage.next_given_up(facts)) is not None:
         moments.append(lost)
-    silent = any(child.work in {Work.UNSEEN, Work.STARTING} for child in suspension.active(progress))
+    # Nor does a watch tell what Kueue says about a child in its queue.
+    silent = any(child.work in {Work.UNSEEN, Work.STARTING} or suspension.held(child) for child in suspension.active(progress))
     waits = [max((moment - now).total_seconds(), 0.0) for moment in moments] + ([LOOK_AGAIN] if silent else [])
     return min(waits, default=None)
-
-
-def _deletion(child: Child, why: str) -> Deletion:
-    return Deletion(kind=child.kind, name=child.name, uid=child.metadata.uid, why=why)
 
 
 def _companion_deletion(companion: Companion) -> Deletion:

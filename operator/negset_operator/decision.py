@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from negset_operator.facts import Child
+
 Manifest = Mapping[str, Any]
 """A Kubernetes object as it goes over the wire. Nobody changes one after it was built."""
 
@@ -21,13 +23,14 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's part of the status. Empty strings are absent fields."""
+    """The operator's part of the status. Empty strings are absent fields. `completed` None leaves the record of what was done as it is."""
 
     stage: str
     conditions: tuple[Condition, ...]
     revision: str = ""
     url: str = ""
     report_url: str = ""
+    completed: Mapping[str, Any] | None = None
     forget_progress: bool = False
 
     def condition(self, kind: str) -> Condition | None:
@@ -44,12 +47,26 @@ class Deletion(msgspec.Struct, frozen=True, kw_only=True):
     at_once: bool = False
 
 
+def deletion(child: Child, why: str) -> Deletion:
+    """The deletion of a child."""
+    return Deletion(kind=child.kind, name=child.name, uid=child.metadata.uid, why=why)
+
+
 class Switch(msgspec.Struct, frozen=True, kw_only=True):
     """Sets `spec.suspend` of a child."""
 
     kind: str
     name: str
     suspend: bool
+
+
+class Adoption(msgspec.Struct, frozen=True, kw_only=True):
+    """Sets labels of a child that goes on after an edit, or that an earlier version of the operator made."""
+
+    kind: str
+    name: str
+    uid: str
+    labels: dict[str, str]
 
 
 class Making(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,14 +79,16 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done, in this order: finalizers, deletions, switches, makings, and last the status.
+    """What is to be done, in this order: finalizers, deletions, adoptions, switches, makings, and last the status.
 
-    `wake_after` is in seconds; None waits for news.
+    `wake_after` is in seconds; None waits for news. `farewell` is told as an event before the object is let go: there is no status afterwards.
     """
 
     outlook: Outlook | None
     finalizers: tuple[str, ...] | None = None
     deletions: tuple[Deletion, ...] = ()
+    adoptions: tuple[Adoption, ...] = ()
     switches: tuple[Switch, ...] = ()
     makings: tuple[Making, ...] = ()
     wake_after: float | None = None
+    farewell: str = ""

@@ -36,6 +36,7 @@ class Fault(enum.Enum):
 
     INPUT = "input"  # the job says that its input is wrong (exit code 2): the user must act
     WORK = "work"  # the job tried and failed: it may be tried again, a bounded number of times
+    WEATHER = "weather"  # a store or a server was away: it is tried again for hours, with growing pauses, and counts as no attempt
     INTERRUPTION = "interruption"  # the job was stopped from outside: not a failure at all
     REFUSED = "refused"  # a controller refuses the object: trying again is useless
 
@@ -64,7 +65,12 @@ class Stranded(Fact, frozen=True, kw_only=True):
 
 
 class Child(Fact, frozen=True, kw_only=True):
-    """A RayJob or Job with our labels. `ended` is when it finished. `setback` is one line about a pod that failed and is being replaced."""
+    """A RayJob or Job with our labels. `ended` is when it finished. `setback` is one line about a pod that failed and is being replaced, `said` what a Job that
+    succeeded had to tell.
+
+    From its labels: `generation` is the dataset's when the child was made, `digest` its step's, `place` where it writes, `queue` Kueue's. The first three are
+    empty on a child that negset 0.1.0 made. `suspended_by_us`: the operator set `spec.suspend`, and may clear it. `queue_says` is why Kueue does not admit it.
+    """
 
     kind: str
     metadata: ObjectMeta
@@ -74,11 +80,18 @@ class Child(Fact, frozen=True, kw_only=True):
     failure: Failure | None = None
     obstacle: Obstacle | None = None
     setback: str = ""
+    said: str = ""
     stranded: tuple[Stranded, ...] = ()
     ours: bool = True
     revision: str = ""
     run: str = ""
     role: str = ""
+    generation: int = 0
+    digest: str = ""
+    place: str = ""
+    queue: str = ""
+    queue_says: str = ""
+    suspended_by_us: bool = False
 
     @property
     def name(self) -> str:
@@ -106,7 +119,10 @@ class Companion(Fact, frozen=True, kw_only=True):
 
 
 class Facts(Fact, frozen=True, kw_only=True):
-    """Everything that was seen of one data set. `spec` is None where it cannot be used; `problems` then say why. `crowded`: others wait for their turn."""
+    """Everything that was seen of one data set. `spec` is None if this operator does not understand it; `problems` say why, or why it cannot be used.
+
+    `url` is where the dataset goes. `crowded`: others wait for their turn.
+    """
 
     dataset: Dataset
     spec: NegativeDatasetSpec | None
@@ -116,4 +132,5 @@ class Facts(Fact, frozen=True, kw_only=True):
     children: tuple[Child, ...]
     companions: tuple[Companion, ...]
     now: datetime
+    url: str = ""
     crowded: bool = False

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any, Final
+
+import msgspec
 
 from negset_api import names
 from negset_operator.config import Config
+from negset_operator.kube import api_server
 from negset_operator.kube.cache import Key
 from negset_operator.kube.client import DATASET, JOB, POD, RAY_JOB, ApiError, Client, Unreachable
 from negset_operator.kube.objects import Dataset, Job, Pod, RayJob, Support
@@ -22,6 +26,13 @@ log = logging.getLogger(__name__)
 _PATIENT_PART: Final = 4
 """One worker in so many may be at what comes after a child was made (its companions, the status) while others wait for theirs."""
 
+_STALE_SECONDS: Final = 60.0
+"""For how long a kind may go without a watch before the replica is not ready."""
+_STOP_SECONDS: Final = 8.0
+"""For how long reconciles in hand may finish: less than what is left of a Lease that is no longer renewed."""
+_LONGEST_PAUSE: Final = 30.0
+"""Seconds between two questions for the API server's addresses, while it does not answer."""
+
 _CHILDREN: Final[dict[Any, Any]] = {RAY_JOB: RayJob, JOB: Job, POD: Pod}
 
 
@@ -29,10 +40,10 @@ class Operator:
     """Everything that runs. `watch` may begin before this replica leads, so that it takes over within moments; `work` begins when it does."""
 
     def __init__(self, client: Client, config: Config) -> None:
-        self._config = config
+        self._client, self._config = client, config
         self._queue: WorkQueue[Key] = WorkQueue(patient_at_once=max(config.workers // _PATIENT_PART, 1))
         self._world = World()
-        self._reconciler = Reconciler(client, self._world, config, crowded=lambda: self._queue.urgent > 0)
+        self._reconciler = Reconciler(client, self._world, config, crowded=lambda: self._queue.urgent > 0, warned=self._warned)
         self._reflectors = [
             Reflector(client, source, self._world.caches[source.kind], self._queue.add)
             for namespace in config.namespaces or ("",)
@@ -40,8 +51,16 @@ class Operator:
         ]
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
+        self._located = threading.Event()
         self.leading = False
-        self.metrics = Metrics(datasets=self._world.caches[DATASET].all, depth=lambda: len(self._queue), leading=lambda: self.leading)
+        self.metrics = Metrics(
+            datasets=self._world.caches[DATASET].all,
+            # A replica that stands by fills its queue and leaves it to the day it leads: nothing waits for it there.
+            depth=lambda: len(self._queue) if self.leading else 0,
+            leading=lambda: self.leading,
+            requests=client.requests,
+            restarts=self._restarts,
+        )
 
     @property
     def synced(self) -> bool:
@@ -51,6 +70,26 @@ class Operator:
     def problems(self) -> tuple[str, ...]:
         """What cannot be watched at present, one sentence each."""
         return tuple(reflector.problem for reflector in self._reflectors if reflector.problem)
+
+    def not_ready(self) -> tuple[str, ...]:
+        """Why this replica could not do its work now, none where it could: it does not know everything yet, or what it knows has grown old."""
+        if not self.synced:
+            return self.problems() or ("The caches are being filled.",)
+        return tuple(
+            f"{reflector.kind.plural} have not been watched for {reflector.stale_seconds:.0f} seconds. {reflector.problem}".strip()
+            for reflector in self._reflectors
+            if reflector.synced and reflector.stale_seconds > _STALE_SECONDS
+        )
+
+    def _warned(self, reason: str) -> None:
+        self.metrics.warnings.labels(reason=reason).inc()
+
+    def _restarts(self) -> dict[str, int]:
+        """By kind, how often listing or watching it has failed."""
+        restarts: dict[str, int] = {}
+        for reflector in self._reflectors:
+            restarts[reflector.kind.plural] = restarts.get(reflector.kind.plural, 0) + reflector.restarts
+        return restarts
 
     def dead(self) -> tuple[str, ...]:
         """The threads that have ended although nobody stopped them: only a new process helps."""
@@ -75,14 +114,15 @@ class Operator:
         self._stopped.set()
         self.leading = False
         self._queue.close()
+        until = time.monotonic() + _STOP_SECONDS
         for thread in self._threads:
-            thread.join(timeout=10)
+            thread.join(timeout=max(until - time.monotonic(), 0))
         for reflector in self._reflectors:
             reflector.stop()
 
     def _ready_to_work(self) -> bool:
         # A RayJob that exists and is not known yet is found by its name when it is to be made; a cluster without KubeRay must still get its statuses.
-        return self.synced and all(reflector.synced or reflector.problem for reflector in self._reflectors)
+        return self._located.is_set() and self.synced and all(reflector.synced or reflector.problem for reflector in self._reflectors)
 
     def _worker(self) -> None:
         while not self._ready_to_work():
@@ -117,9 +157,26 @@ class Operator:
 
     def _resync(self) -> None:
         """Looks at everything again from time to time, whatever the watches say: no mistake lasts longer than that."""
+        pause = 1.0
+        while not self._locate_api_server():
+            if self._stopped.wait(pause):
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE)
         while not self._stopped.wait(self._config.resync_seconds):
+            self._locate_api_server()  # a managed control plane moves
             for dataset in self._world.caches[DATASET].all():
                 self._queue.add(key_of_dataset(dataset))
+
+    def _locate_api_server(self) -> bool:
+        """Tells the reconciler where the API server is. Return False if it does not say so now."""
+        try:
+            networks = api_server.locate(self._client, self._config.networks)
+        except (ApiError, Unreachable) as error:
+            log.warning("failed to read the API server's addresses: %s", error)
+            return False
+        self._reconciler.configure(msgspec.structs.replace(self._config, networks=networks))
+        self._located.set()
+        return True
 
 
 def _sources(namespace: str) -> tuple[Source, ...]:

@@ -75,12 +75,9 @@ def _run(options: argparse.Namespace, config: Config) -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
 
-    def ready() -> tuple[str, ...]:
-        return () if operator.synced else (operator.problems() or ("The caches are being filled.",))
-
     address, port = _address(options.listen)
     try:
-        web = Web(address, port, operator.metrics.registry, ready=ready, alive=operator.dead)
+        web = Web(address, port, operator.metrics.registry, ready=operator.not_ready, alive=operator.dead)
     except OSError as error:
         raise InvalidInput(f"--listen: cannot listen on {options.listen}: {error.strerror}") from error
     with web:
@@ -91,7 +88,8 @@ def _run(options: argparse.Namespace, config: Config) -> int:
             stopping.wait()
         elif leadership.acquire():
             operator.work()
-            leadership.hold()
+            if not leadership.hold():
+                return 1  # at once, with whatever is in hand: another may lead already
         operator.stop()
         if leadership is not None:
             leadership.release()

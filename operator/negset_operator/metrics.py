@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Histogram, Info
 from prometheus_client import Counter as PrometheusCounter
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from negset_operator import reasons
@@ -18,14 +20,28 @@ _SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 
 class Metrics:
-    """The operator's metrics in a registry of their own. Gauges are read when they are asked for, from the functions given."""
+    """The operator's metrics in a registry of their own. What is read when it is asked for comes from the functions given: `requests` are counts of requests to
+    the API server by method and status code, `restarts` of watches by the plural of their kind.
+    """
 
-    def __init__(self, *, datasets: Callable[[], Iterable[Dataset]], depth: Callable[[], int], leading: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        datasets: Callable[[], Iterable[Dataset]],
+        depth: Callable[[], int],
+        leading: Callable[[], bool],
+        requests: Mapping[tuple[str, str], int],
+        restarts: Callable[[], Mapping[str, int]],
+    ) -> None:
         self.registry = CollectorRegistry()
         self.reconciles = Histogram("negset_reconcile_duration_seconds", "Time of one reconcile.", buckets=_SECONDS, registry=self.registry)
         self.errors = PrometheusCounter("negset_reconcile_errors", "Reconciles that failed and are tried again.", registry=self.registry)
         self.children = PrometheusCounter("negset_children_created", "Children made.", ["kind"], registry=self.registry)
+        self.warnings = PrometheusCounter("negset_warnings", "Warnings told about datasets, by reason.", ["reason"], registry=self.registry)
+        build = Info("negset_build", "What runs here.", registry=self.registry)
+        build.info({"version": importlib.metadata.version("negset"), "python": platform.python_version()})
         self.registry.register(_Gauges(datasets, depth, leading))
+        self.registry.register(_Requests(requests, restarts))
 
 
 class _Gauges(Collector):
@@ -33,21 +49,41 @@ class _Gauges(Collector):
         self._datasets, self._depth, self._leading = datasets, depth, leading
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("negset_queue_depth", "Data sets that wait to be reconciled.", value=self._depth())
+        yield GaugeMetricFamily("negset_queue_depth", "Datasets that wait for the replica that leads.", value=self._depth())
         yield GaugeMetricFamily("negset_leader", "1 where this replica leads.", value=float(self._leading()))
-        states, pictures = Counter[str](), Counter[str]()
+        states: dict[str, Counter[str]] = {}
+        pictures = Counter[str]()
         for dataset in self._datasets():
-            states[state(dataset)] += 1
+            states.setdefault(dataset.metadata.namespace, Counter())[state(dataset)] += 1
             images = dataset.status.get("images") or {}
             pictures.update({outcome: images.get(outcome, 0) for outcome in ("planned", "stored", "failed")})
-        by_state = GaugeMetricFamily("negset_datasets", "Data sets by state.", labels=["state"])
-        for name in STATES:
-            by_state.add_metric([name], states[name])
+        # Not "namespace": Prometheus gives every metric that label itself, with the operator's own.
+        by_state = GaugeMetricFamily(
+            "negset_datasets", "Datasets by their namespace and their state.", labels=["dataset_namespace", "state"]
+        )
+        for namespace, counts in sorted(states.items()):
+            for name in STATES:
+                by_state.add_metric([namespace, name], counts[name])
         yield by_state
-        by_outcome = GaugeMetricFamily("negset_images", "Pictures of all data sets by outcome.", labels=["outcome"])
+        by_outcome = GaugeMetricFamily("negset_images", "Images of all datasets by outcome.", labels=["outcome"])
         for name in ("planned", "stored", "failed"):
             by_outcome.add_metric([name], pictures[name])
         yield by_outcome
+
+
+class _Requests(Collector):
+    def __init__(self, requests: Mapping[tuple[str, str], int], restarts: Callable[[], Mapping[str, int]]) -> None:
+        self._requests, self._restarts = requests, restarts
+
+    def collect(self) -> Iterator[Metric]:
+        asked = CounterMetricFamily("negset_api_requests", "Requests to the API server by method and status.", labels=["method", "code"])
+        for (method, code), count in sorted(dict(self._requests).items()):
+            asked.add_metric([method, code], count)
+        yield asked
+        restarts = CounterMetricFamily("negset_watch_restarts", "Lists and watches that failed, by kind.", labels=["kind"])
+        for kind, count in sorted(self._restarts().items()):
+            restarts.add_metric([kind], count)
+        yield restarts
 
 
 STATES: Final = ("ready", "reconciling", "suspended", "stalled", "new")

@@ -30,6 +30,11 @@ def run_of(spec: NegativeDatasetSpec) -> str:
     return digest(chosen(spec, but=INDIFFERENT))[:8]
 
 
+def place(url: str) -> str:
+    """The value of the label that says where a child writes: 12 hexadecimal digits for the URL of a revision."""
+    return digest(url)[:12]
+
+
 def child(dataset: str, run: str, role: str, attempt: int = 1) -> str:
     """The name of a RayJob or Job: `street-background-3fa9c1d2-train-1`, and `…-a2` for the second attempt."""
     return _fit(dataset, f"-{run}-{role}" + (f"-a{attempt}" if attempt > 1 else ""))

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+from msgspec import field
 
 from negset_api import decoding, names, validation
 from negset_api.errors import InvalidSpec, Problem
@@ -23,18 +24,20 @@ from negset_operator.kube.client import (
     EVENT,
     JOB,
     NETWORK_POLICY,
+    NOT_FOUND,
     POD,
     RAY_JOB,
     ROLE,
     ROLE_BINDING,
     SERVICE,
     SERVICE_ACCOUNT,
+    WORKLOADS,
     ApiError,
     Client,
     Kind,
     Unreachable,
 )
-from negset_operator.kube.objects import Dataset, Job, Object, ObjectMeta, Pod, Support
+from negset_operator.kube.objects import Condition, Dataset, Job, Object, ObjectMeta, Pod, Support
 
 COMPANIONS: Final = (CONFIG_MAP, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, NETWORK_POLICY, SERVICE)
 _PODLESS_AFTER: Final = timedelta(seconds=5)
@@ -75,10 +78,18 @@ def _edited(before: Support, now: Support) -> Support:
 
 
 def observe(
-    world: World, dataset: Dataset, config: Config, now: datetime, *, warning_of: Callable[[ObjectMeta], str], crowded: bool = False
+    world: World,
+    dataset: Dataset,
+    config: Config,
+    now: datetime,
+    *,
+    warning_of: Callable[[ObjectMeta], str],
+    queue_says: Callable[[ObjectMeta], str],
+    crowded: bool = False,
 ) -> Facts:
-    """Everything that is known of one data set. `warning_of` tells the newest warning about an object."""
+    """Everything that is known of one data set. `warning_of` tells the newest warning about an object, `queue_says` why Kueue does not admit it."""
     spec, problems = read_spec(dataset)
+    meta, folder = dataset.metadata, revision(spec) if spec else ""
     key, uid = key_of_dataset(dataset), dataset.metadata.uid
     pods: dict[str, list[Pod]] = defaultdict(list)
     for pod in world.of(POD, key):
@@ -86,13 +97,15 @@ def observe(
     unseen_after = timedelta(seconds=config.patience.unseen_seconds)
     ray_jobs = (classify.ray_job(each, pods[each.metadata.name], uid, now, unseen_after) for each in world.of(RAY_JOB, key))
     jobs = (_job(each, pods[each.metadata.name], uid, now, warning_of) for each in world.of(JOB, key))
-    children = tuple(_with_stuck_pod(child, pods[child.name], now, warning_of) for child in (*ray_jobs, *jobs))
+    seen = (_with_stuck_pod(child, pods[child.name], now, warning_of) for child in (*ray_jobs, *jobs))
+    children = tuple(_with_queue(child, queue_says) for child in seen)
     return Facts(
         dataset=dataset,
         spec=spec,
         problems=problems,
-        revision=revision(spec) if spec else "",
+        revision=folder,
         run=naming.run_of(spec) if spec else "",
+        url=names.revision_root(spec.output.url, meta.namespace, meta.name, folder) if spec else "",
         children=children,
         companions=tuple(_companion(kind, each, uid) for kind in COMPANIONS for each in world.of(kind, key)),
         now=now,
@@ -101,10 +114,10 @@ def observe(
 
 
 def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Problem, ...]]:
-    """The spec, or every reason why it cannot be used.
+    """The spec, and every reason why it cannot be used; None and the reasons if this operator does not understand it.
 
-    The API server has checked the schema and filled in the defaults, so a plain conversion is enough; where it fails, an older version of the CRD let
-    the object in, and the slow and thorough check says what is wrong.
+    The API server has checked the schema and filled in the defaults, so a plain conversion is enough. Unknown fields are skipped. If the conversion fails, the
+    CRD that admitted the object is not this operator's, and the slow and thorough check says what differs.
     """
     from negset_operator.policies.inputs import local_paths
 
@@ -118,7 +131,7 @@ def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Probl
             "spec": dataset.spec,
         }
         try:
-            spec = validation.parse(manifest).spec
+            spec = validation.parse_admitted(manifest).spec
         except InvalidSpec as invalid:
             return None, invalid.problems
         except msgspec.ValidationError:
@@ -140,6 +153,11 @@ def _with_stuck_pod(child: Child, pods: list[Pod], now: datetime, warning_of: Ca
     return msgspec.structs.replace(child, obstacle=obstacles.not_starting(pod, warning)) if pod is not None and warning else child
 
 
+def _with_queue(child: Child, queue_says: Callable[[ObjectMeta], str]) -> Child:
+    waits = child.queue and child.suspended and child.work is Work.SUSPENDED
+    return msgspec.structs.replace(child, queue_says=queue_says(child.metadata)) if waits else child
+
+
 def _companion(kind: Kind, item: Support, uid: str) -> Companion:
     return Companion(
         kind=kind.kind,
@@ -151,6 +169,31 @@ def _companion(kind: Kind, item: Support, uid: str) -> Companion:
         run=item.metadata.labels.get(names.LABEL_RUN, ""),
         going=item.metadata.deletion_timestamp is not None,
     )
+
+
+class _WorkloadStatus(Object, frozen=True, kw_only=True):
+    conditions: tuple[Condition, ...] = ()
+
+
+class _Workload(Object, frozen=True, kw_only=True):
+    status: _WorkloadStatus = field(default_factory=_WorkloadStatus)
+
+
+def why_queued(client: Client, metadata: ObjectMeta) -> str:
+    """Why Kueue does not admit a child, in Kueue's words; empty if it does not tell."""
+    query = {"labelSelector": f"{names.LABEL_WORKLOAD_OF}={metadata.uid}", "limit": "10"}
+    for kind in WORKLOADS:
+        try:
+            workloads, _, _ = client.list_page(kind, metadata.namespace, _Workload, query=query)
+        except ApiError as error:
+            if error.status == NOT_FOUND:  # Kueue does not serve this version
+                continue
+            return ""
+        except Unreachable:
+            return ""
+        said = (condition for each in workloads for condition in each.status.conditions if condition.type == "QuotaReserved")
+        return next((obstacles.one_line(condition.message) for condition in said if condition.status == "False"), "")
+    return ""
 
 
 class _Event(Object, frozen=True, kw_only=True):

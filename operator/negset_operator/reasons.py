@@ -24,17 +24,20 @@ SUSPENDED: Final = "Suspended"
 SUSPENDING: Final = "Suspending"
 REPLACING: Final = "Replacing"  # a changed spec: what ran for the old one is being stopped
 DELETING_DATA: Final = "DeletingData"
+DATA_LEFT: Final = "DataLeft"  # of an event: the object is gone and data of it, or beside it, is not
 
 # --- Reasons: it goes on by itself, but somebody may want to know -------------------------------------------------------------------------
 RETRYING: Final = "Retrying"
 NOT_APPLIED: Final = "NotApplied"  # the API server refused or could not be reached
 CHILD_REFUSED: Final = "ChildRefused"  # quota, admission or validation refused an object of ours
 KUBERAY_MISSING: Final = "KubeRayMissing"
+NAMESPACE_ENDING: Final = "NamespaceEnding"  # nothing can be made in it any more
 NODE_LOST: Final = "NodeLost"
 # An obstacle of a child keeps the name that Kubernetes gave it: ImagePullBackOff, Unschedulable, PodRefused, NotPickedUp, …
 
 # --- Reasons: somebody has to act ---------------------------------------------------------------------------------------------------------
 INVALID_SPEC: Final = "InvalidSpec"
+NOT_UNDERSTOOD: Final = "NotUnderstood"  # the CRD and the operator are of different versions
 INPUT_REFUSED: Final = "InputRefused"
 ATTEMPTS_EXHAUSTED: Final = "AttemptsExhausted"
 FOREIGN_CHILD: Final = "ForeignChild"

@@ -10,18 +10,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
+
 from negset_api import names
 from negset_operator import reasons, status
-from negset_operator.apply import Done, Writer
+from negset_operator.apply import Done, Writer, namespace_ends
 from negset_operator.config import Config
 from negset_operator.decide import decide
-from negset_operator.decision import Outlook
+from negset_operator.decision import Decision, Outlook
 from negset_operator.facts import Facts
 from negset_operator.kube.cache import Key
 from negset_operator.kube.client import EVENT, NOT_FOUND, ApiError, Client, Unreachable
 from negset_operator.kube.objects import Dataset, Object
-from negset_operator.observe import World, newest_warning, observe
-from negset_operator.policies import verdict
+from negset_operator.observe import World, newest_warning, observe, why_queued
+from negset_operator.policies import ending, verdict
 
 log = logging.getLogger(__name__)
 
@@ -43,31 +45,41 @@ class Reconciler:
         config: Config,
         *,
         crowded: Callable[[], bool] = lambda: False,
+        warned: Callable[[str], None] = lambda _: None,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`crowded` tells whether other data sets wait for their turn."""
-        self._client, self._world, self._config, self._crowded, self._now = client, world, config, crowded, now
+        """`crowded` tells whether other data sets wait for their turn; `warned` is told the reason of every warning."""
+        self._client, self._world, self._config, self._now = client, world, config, now
+        self._crowded, self._warned = crowded, warned
         self._writer = Writer(client, world)
+
+    def configure(self, config: Config) -> None:
+        """Takes this configuration from the next reconcile on."""
+        self._config = config
 
     def reconcile(self, key: Key) -> tuple[float | None, Done]:
         """Brings one data set a step further. Returns after how many seconds to look again (None: when there is news), and what was done. Raises `ApiError` or
         `Unreachable` where the API server did not let it, and the same should be tried again later.
         """
-        started = time.monotonic()
+        started, config = time.monotonic(), self._config
         dataset = self._world.dataset(key)
         if dataset is None:
             return None, Done(actions=())
         facts = observe(
             self._world,
             dataset,
-            self._config,
+            config,
             self._now(),
             warning_of=lambda metadata: newest_warning(self._client, metadata),
+            queue_says=lambda metadata: why_queued(self._client, metadata),
             crowded=self._crowded(),
         )
-        decision = decide(facts, self._config)
+        decision = decide(facts, config)
         try:
-            done = self._writer.carry_out(facts, decision)
+            done = self._carry_out(facts, decision)
+            if done.refusal is not None and done.refusal.reason == reasons.NAMESPACE_ENDING and dataset.metadata.deletion_timestamp:
+                decision = ending.abandon(facts)
+                done = self._carry_out(facts, decision)
         except (ApiError, Unreachable) as error:
             self._tell_trouble(facts, decision.outlook, error)
             raise
@@ -83,6 +95,12 @@ class Reconciler:
         _log_line(facts, done, outlook, written=written, seconds=time.monotonic() - started)
         return wake_after, done
 
+    def _carry_out(self, facts: Facts, decision: Decision) -> Done:
+        if decision.farewell:  # before the object is gone
+            log.warning("%s/%s: %s", facts.dataset.metadata.namespace, facts.dataset.metadata.name, decision.farewell)
+            self._tell(facts.dataset, status.Note(warning=True, reason=reasons.DATA_LEFT, message=decision.farewell[: status.LONGEST_NOTE]))
+        return self._writer.carry_out(facts, decision)
+
     def _write(self, dataset: Dataset, outlook: Outlook) -> bool:
         patch = status.patch(outlook, dataset.status, dataset.metadata.generation, self._now())
         if patch is None:
@@ -94,6 +112,8 @@ class Reconciler:
                 return False
             raise
         for note in status.notes(outlook, dataset.status):
+            if note.warning:
+                self._warned(note.reason)
             self._tell(dataset, note)
         return True
 
@@ -108,32 +128,45 @@ class Reconciler:
             self._write(facts.dataset, trouble)
 
     def _tell(self, dataset: Dataset, note: status.Note) -> None:
-        """An event is a courtesy: whether it arrives changes nothing."""
-        meta, now = dataset.metadata, self._now()
-        event: dict[str, Any] = {
-            "metadata": {"name": f"{meta.name[:220]}.{secrets.token_hex(8)}", "namespace": meta.namespace},
-            "involvedObject": {
-                "apiVersion": names.API_VERSION,
-                "kind": names.KIND,
-                "name": meta.name,
-                "namespace": meta.namespace,
-                "uid": meta.uid,
-                "resourceVersion": meta.resource_version,
-            },
-            "type": "Warning" if note.warning else "Normal",
-            "reason": note.reason,
-            "message": note.message,
-            "firstTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "lastTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "count": 1,
-            "source": {"component": names.OPERATOR_FIELD_MANAGER},
-            "reportingComponent": f"{names.GROUP}/{names.OPERATOR_FIELD_MANAGER}",
-            "reportingInstance": names.OPERATOR_FIELD_MANAGER,
+        """An event is a courtesy: whether it arrives changes nothing. A namespace that is going takes none: then it is told about the namespace itself."""
+        meta = dataset.metadata
+        involved = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "uid": meta.uid,
+            "resourceVersion": meta.resource_version,
         }
         try:
-            self._client.create(EVENT, event, Object)
+            try:
+                self._client.create(EVENT, _event(note, involved, meta.namespace, self._now()), Object)
+            except ApiError as error:
+                if not namespace_ends(error):
+                    raise
+                # Where events about objects without a namespace belong (client-go's tools/record).
+                involved = {"apiVersion": "v1", "kind": "Namespace", "name": meta.namespace}
+                told = msgspec.structs.replace(note, message=f"{names.KIND} {meta.name}: {note.message}"[: status.LONGEST_NOTE])
+                self._client.create(EVENT, _event(told, involved, names.DEFAULT_NAMESPACE, self._now()), Object)
         except (ApiError, Unreachable) as error:
             log.info("cannot tell the event %s about %s/%s: %s", note.reason, meta.namespace, meta.name, error)
+
+
+def _event(note: status.Note, involved: dict[str, str], namespace: str, now: datetime) -> dict[str, Any]:
+    moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "metadata": {"name": f"{involved['name'][:220]}.{secrets.token_hex(8)}", "namespace": namespace},
+        "involvedObject": involved,
+        "type": "Warning" if note.warning else "Normal",
+        "reason": note.reason,
+        "message": note.message,
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+        "source": {"component": names.OPERATOR_FIELD_MANAGER},
+        "reportingComponent": f"{names.GROUP}/{names.OPERATOR_FIELD_MANAGER}",
+        "reportingInstance": names.OPERATOR_FIELD_MANAGER,
+    }
 
 
 def _log_line(facts: Facts, done: Done, outlook: Outlook | None, *, written: bool, seconds: float) -> None:

@@ -38,8 +38,12 @@ def patch(outlook: Outlook, stored: Stored, generation: int, now: datetime) -> S
         "reportUrl": outlook.report_url or None,
         "conditions": [_stored_condition(condition, stored, generation, now) for condition in outlook.conditions],
     }
+    if outlook.completed is not None:
+        wanted["completed"] = dict(outlook.completed)
     if outlook.forget_progress:
         wanted |= {"images": None, "progress": None, "rounds": None, "falsePositivesPerImage": None}
+    if (stored.get("stage") or outlook.stage) != outlook.stage:
+        wanted["progress"] = None  # what it tells of is over; the next stage's job writes its own
     # An absent field and an empty one say the same; the API server turns one into the other where the schema has a default.
     return None if all((stored.get(field) or None) == (value or None) for field, value in wanted.items()) else wanted
 

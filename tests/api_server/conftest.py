@@ -12,7 +12,7 @@ import pytest
 
 sys.path[:0] = [os.path.dirname(__file__), os.path.join(os.path.dirname(os.path.dirname(__file__)), "cluster")]
 
-from launcher import ApiServer, kuberay_definitions  # noqa: E402
+from launcher import ApiServer, kuberay_definitions, kueue_definitions  # noqa: E402
 from testbed import objects  # noqa: E402
 from testbed.binaries import Unavailable  # noqa: E402
 
@@ -44,6 +44,14 @@ def namespace(api_server: ApiServer) -> str:
 def restricted_namespace(api_server: ApiServer) -> str:
     """A fresh namespace that enforces the Pod Security level "restricted"."""
     return api_server.namespace(restricted=True)
+
+
+@pytest.fixture(scope="session")
+def kueue(api_server: ApiServer) -> str:
+    """Kueue's Workloads are served; returns the newest API version."""
+    definitions = kueue_definitions()
+    objects.define(api_server.dynamic, definitions)
+    return f"kueue.x-k8s.io/{definitions[0]['spec']['versions'][-1]['name']}"
 
 
 @pytest.fixture

@@ -169,6 +169,15 @@ def kuberay_definitions() -> Sequence[objects.Object]:
     return list(objects.read_objects(*(os.path.join(folder, f"ray.io_{plural}.yaml") for plural in ("rayclusters", "rayjobs"))))
 
 
+def kueue_definitions() -> Sequence[objects.Object]:
+    """The CustomResourceDefinition of Kueue's Workload, without the webhook that converts it: no Kueue runs here."""
+    folder = os.path.join(binaries.module_folder(binaries.KUEUE), "config", "components", "crd", "bases")
+    (definition,) = objects.read_objects(os.path.join(folder, "kueue.x-k8s.io_workloads.yaml"))
+    definition["spec"].pop("conversion", None)
+    definition["metadata"]["annotations"]["api-approved.kubernetes.io"] = "https://example.org"
+    return [definition]
+
+
 def _free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now. They are held together while they are chosen, so that they differ."""
     with ExitStack() as held:

@@ -70,6 +70,10 @@ class Hand:
     def change(self, name: str = "street", **spec: Any) -> None:
         self.merge(names.API_VERSION, names.KIND, name, {"spec": spec})
 
+    def annotate(self, key: str, value: str, name: str = "street") -> None:
+        """A change that makes the operator look, and is none of the spec."""
+        self.merge(names.API_VERSION, names.KIND, name, {"metadata": {"annotations": {f"example.org/{key}": value}}})
+
     def delete(self, name: str = "street", policy: str = "Background") -> None:
         self.kind(names.API_VERSION, names.KIND).delete(name=name, namespace=self.namespace, body={"propagationPolicy": policy})
 
@@ -116,6 +120,10 @@ class Hand:
         )
         self.kind("v1", "Pod").create(body=body, namespace=self.namespace)
 
+    def job_runs(self, name: str) -> None:
+        """As the Job controller tells that the one pod of a Job runs."""
+        self.merge("batch/v1", "Job", name, {"status": {"startTime": _now(), "active": 1, "ready": 1}}, "status")
+
     def job_succeeds(self, name: str) -> None:
         """As the Job controller ends a Job: the API server checks that the condition has its forerunner, and the times are there."""
         now = _now()
@@ -130,7 +138,9 @@ class Hand:
             }
             for kind in ("SuccessCriteriaMet", "Complete")
         ]
-        status = {"startTime": now, "completionTime": now, "conditions": conditions, "succeeded": 1, "uncountedTerminatedPods": {}}
+        began = (self.find("batch/v1", "Job", name) or {}).get("status", {}).get("startTime") or now  # immutable once set
+        status = {"startTime": began, "completionTime": now, "conditions": conditions, "succeeded": 1, "active": 0, "ready": 0}
+        status["uncountedTerminatedPods"] = {}
         self.merge("batch/v1", "Job", name, {"status": status}, "status")
 
     # --- both -------------------------------------------------------------------------------------------------------------------------

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import policies
 import pytest
 import yaml
 from kubernetes.client import AuthorizationV1Api, RbacAuthorizationV1Api
@@ -23,6 +25,12 @@ from negset_api import names
 EXAMPLES = sorted((helm.CHART / "examples").glob("*.yaml"))
 # Kinds of the Prometheus operator, which is not part of Kubernetes.
 MONITORING = "monitoring.coreos.com/v1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_policy_stays(api_server) -> Iterator[None]:
+    yield
+    policies.remove(api_server, api_server.namespace())
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +144,13 @@ def test_the_operator_may_renew_its_lease_and_no_other(api_server, installed):
     assert not may(api_server, user, "update leases.coordination.k8s.io", installed, "somebody-elses")
 
 
+def test_the_operator_may_read_where_the_api_server_is_and_no_other_endpoints(api_server, installed):
+    user = f"system:serviceaccount:{installed}:negset"
+    assert may(api_server, user, "get endpointslices.discovery.k8s.io", "default", "kubernetes")
+    assert not may(api_server, user, "get endpointslices.discovery.k8s.io", "default", "somebody-elses")
+    assert not may(api_server, user, "list endpointslices.discovery.k8s.io", "default")
+
+
 def test_an_operator_that_is_limited_to_a_namespace_may_do_nothing_in_another(api_server):
     home, team, other = (api_server.namespace() for _ in range(3))
     values = {"watchNamespaces": [team], "crds": {"install": False}, "rbac": {"aggregatedRoles": False}}
@@ -165,7 +180,7 @@ def test_the_operator_does_all_its_work_with_the_rights_that_the_chart_gives(api
         assert [item for item in hand.all("v1", "Service") if item["spec"]["clusterIP"] == "None"]
         hand.change(suspend=True)
         eventually("the Job is suspended", lambda: hand.find("batch/v1", "Job", train)["spec"]["suspend"])
-        hand.change(suspend=False, selection={"count": 200})
+        hand.change(suspend=False, excludeClasses=["car"])
         eventually("what ran for the old spec is gone", lambda: not {check, train} & set(hand.jobs()) and hand.ray_jobs() == [])
         (check,) = eventually("a check of the changed spec", hand.jobs)
         hand.job_succeeds(check)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from operators import COMPARED, QUICK, TRAINING, Hand, eventually, pods_of_job_end, running
+from testbed import objects
 
 from negset_operator.config import Config, Networks
 
@@ -117,6 +118,32 @@ def test_after_ready_nothing_is_written(api_server, hand):
         assert _versions(hand) == settled
 
 
+def test_ready_is_evidence_for_one_place_and_outlives_the_job_that_gave_it(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        name = first_ray_job(hand)
+        hand.ray_succeeds(name)
+        eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
+        url = hand.dataset()["status"]["url"]
+        assert hand.dataset()["status"]["completed"]["url"] == url
+        hand.remove("ray.io/v1", "RayJob", name)
+        hand.annotate("seen", "without its job")
+        time.sleep(2)
+        assert (hand.ray_jobs(), hand.reason()) == ([], "Succeeded")
+        hand.change(output={"url": "s3://team-b/negatives"})
+        (moved,) = eventually("a job that writes to the new place", hand.ray_jobs)
+        eventually("not ready", lambda: hand.reason() == "Starting")
+        assert not hand.dataset()["status"].get("reportUrl")
+        assert hand.dataset()["status"]["url"] == url.replace("team-a/", "team-b/", 1)
+        hand.change(output={"url": "s3://team-a/negatives"})
+        eventually("ready again, since there it is", lambda: hand.reason() == "Succeeded")
+        assert hand.dataset()["status"]["reportUrl"] == f"{url}/report/index.html"
+    with running(api_server, hand.namespace) as another:
+        eventually("a reconcile", lambda: _reconciles(another) >= 1)
+        time.sleep(0.5)
+        assert set(hand.ray_jobs()) <= {moved}
+
+
 def test_a_second_operator_finds_nothing_to_do(api_server, hand):
     with running(api_server, hand.namespace):
         hand.create()
@@ -215,6 +242,28 @@ def test_a_changed_spec_gets_children_of_its_own_and_the_old_ones_go(api_server,
         eventually("seen", lambda: hand.dataset()["status"]["observedGeneration"] == 2)
 
 
+def test_more_training_steps_leave_a_running_download_alone_and_a_short_job_copies_it(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create(**TRAINING)
+        (check,) = eventually("the check", hand.jobs)
+        hand.job_succeeds(check)
+        name = first_ray_job(hand)
+        hand.ray_status(name, "Running", "RUNNING")
+        eventually("running", lambda: hand.reason() == "Running")
+        before = hand.find("ray.io/v1", "RayJob", name)["metadata"]
+        hand.change(training={"steps": 200})
+        eventually("seen", lambda: hand.dataset()["status"]["revision"] != before["labels"]["negset.dev/revision"])
+        assert hand.find("ray.io/v1", "RayJob", name)["metadata"]["uid"] == before["uid"]
+        assert hand.ray_jobs() == [name]
+        assert hand.condition("DataStored")["message"] == f"Storing the data: RayJob {name} is running."
+        hand.ray_succeeds(name)
+        eventually("the check of the new steps", lambda: len(hand.jobs()) == 2)
+        hand.job_succeeds(next(job for job in hand.jobs() if job != check))
+        (copy,) = eventually("a job for the new revision", lambda: [job for job in hand.ray_jobs() if job != name])
+        labels = hand.find("ray.io/v1", "RayJob", copy)["metadata"]["labels"]
+        assert labels["negset.dev/revision"] == hand.dataset()["status"]["revision"]
+
+
 def test_a_wrong_spec_stalls_and_makes_nothing(api_server, hand):
     with running(api_server, hand.namespace):
         hand.create(output={"url": "/data/negatives"})
@@ -274,6 +323,52 @@ def test_under_kueue_the_childs_switch_is_left_alone(api_server, hand):
         assert hand.dataset()["status"]["stage"] == "Queued"
 
 
+def test_what_kueue_suspends_without_a_queue_in_the_spec_is_left_alone(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.create()
+        name = first_ray_job(hand)
+        hand.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": True}})
+        eventually("said", lambda: hand.reason() == "Queued")
+        before = hand.find("ray.io/v1", "RayJob", name)
+        hand.annotate("seen", "once more")
+        time.sleep(2)
+        after = hand.find("ray.io/v1", "RayJob", name)
+        assert after["spec"]["suspend"] is True
+        assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+        # Kueue takes it into the queue that is called default, where there is one.
+        hand.merge("ray.io/v1", "RayJob", name, {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "default"}}})
+        waits = f"Storing the data: RayJob {name} waits for its turn in the queue default."
+        eventually("the queue", lambda: hand.condition("Ready")["message"] == waits)
+        hand.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": False}})
+        eventually("admitted", lambda: hand.reason() == "Starting")
+
+
+def test_kueues_own_words_reach_the_condition(api_server, hand, kueue):
+    said = "couldn't assign flavors to pod set head: insufficient unused quota for cpu in flavor f, 50m more needed"
+    with running(api_server, hand.namespace):
+        hand.create(queueName="team")
+        name = first_ray_job(hand)
+        uid = hand.find("ray.io/v1", "RayJob", name)["metadata"]["uid"]
+        waiting = {
+            "type": "QuotaReserved",
+            "status": "False",
+            "reason": "Pending",
+            "message": said,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        workload = {
+            "apiVersion": kueue,
+            "kind": "Workload",
+            "metadata": {"name": f"rayjob-{name}", "labels": {"kueue.x-k8s.io/job-uid": uid}},
+            "spec": {"queueName": "team"},
+        }
+        hand.kind(kueue, "Workload").create(body=workload, namespace=hand.namespace)
+        hand.merge(kueue, "Workload", f"rayjob-{name}", {"status": {"conditions": [waiting]}}, "status")
+        hand.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": True}})
+        expected = f"Storing the data: RayJob {name} waits for its turn in the queue team. Kueue says: {said}."
+        eventually("the words", lambda: hand.condition("Ready").get("message") == expected)
+
+
 @pytest.mark.parametrize("policy", ["Background", "Foreground"])
 def test_with_delete_the_data_goes_before_the_object(api_server, hand, controllers, policy):
     with running(api_server, hand.namespace):
@@ -319,11 +414,13 @@ def test_a_child_that_quota_refuses_shows_its_reason_and_is_tried_again(api_serv
 
 
 def test_networks_of_the_administrator_reach_the_command_and_the_fence(api_server, hand):
-    config = Config(patience=QUICK, networks=Networks(allowed=("10.9.0.0/16",)))
+    config = Config(patience=QUICK, networks=Networks(images=("10.9.0.0/16",), schemes=("s3",)))
     with running(api_server, hand.namespace, config=config):
         hand.create()
         name = first_ray_job(hand)
-        assert hand.find("ray.io/v1", "RayJob", name)["spec"]["entrypoint"].endswith("--cluster --allow-address 10.9.0.0/16")
+        assert hand.find("ray.io/v1", "RayJob", name)["spec"]["entrypoint"].endswith(
+            "--cluster --allow-address 10.9.0.0/16 --allow-scheme s3"
+        )
         (policy,) = hand.all("networking.k8s.io/v1", "NetworkPolicy")
         assert {"ipBlock": {"cidr": "10.9.0.0/16"}} in policy["spec"]["egress"][0]["to"]
 
@@ -345,3 +442,38 @@ def _versions(hand: Hand) -> dict[str, str]:
 
 def _reconciles(operator) -> float:
     return operator.metrics.registry.get_sample_value("negset_reconcile_duration_seconds_count")
+
+
+def test_only_the_pods_that_report_are_let_out_to_the_api_server_where_its_endpoints_are(api_server, hand, monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    _api_server_is_at(api_server, "203.0.113.7")
+    with running(api_server, hand.namespace, config=Config(patience=QUICK, resync_seconds=1)):
+        hand.create()
+        policy = eventually("the policy", lambda: hand.find("networking.k8s.io/v1", "NetworkPolicy", "street-negset-reports"))
+        first_ray_job(hand)
+        _api_server_is_at(api_server, "203.0.113.8")
+        eventually("a moved API server is followed", lambda: "203.0.113.8/32" in _let_out(hand))
+    (rule,) = policy["spec"]["egress"]
+    assert {each["ipBlock"]["cidr"] for each in rule["to"]} == {"10.0.0.1/32", "203.0.113.7/32"}
+    assert {each["port"] for each in rule["ports"]} == {443, 6443, 16443}
+    head = hand.find("ray.io/v1", "RayJob", first_ray_job(hand))["spec"]["rayClusterSpec"]["headGroupSpec"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= head["template"]["metadata"]["labels"].items()
+
+
+def _api_server_is_at(api_server, address: str) -> None:
+    """As the API server says it of itself; the one of these tests is on loopback, which it leaves out."""
+    endpoints = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "kubernetes", "namespace": "default"},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address]}],
+        "ports": [{"name": "https", "port": 16443}],
+    }
+    objects.apply(api_server.dynamic, [endpoints])
+
+
+def _let_out(hand: Hand) -> set[str]:
+    """The networks that the pods that report may reach beside the others."""
+    policy = hand.find("networking.k8s.io/v1", "NetworkPolicy", "street-negset-reports")
+    return {each["ipBlock"]["cidr"] for rule in policy["spec"]["egress"] for each in rule["to"]}

@@ -31,7 +31,7 @@ FULL = {
 }
 CONFIG = Config(
     images=Images(pull_secrets=("registry",)),
-    networks=Networks(allowed=("10.9.0.0/16",)),
+    networks=Networks(images=("10.8.0.0/16",), stores=("10.9.0.0/16",), api_server=("10.96.0.1/32", "fd00::1/128")),
     pods=Pods(trainer_placement=Placement(node_selector={"gpu": "yes"}, tolerations=({"key": "gpu", "operator": "Exists"},))),
 )
 

@@ -46,7 +46,7 @@ def _up(options: argparse.Namespace) -> None:
     for node in one.layout.nodes:
         addons.advertise_gpus(client, node.name, options.gpus)
     addons.wait_for_deployment(client, "coredns", "kube-system")
-    addons.wait_for_deployment(client, "kuberay-operator", "default")
+    addons.wait_for_deployment(client, "kuberay-operator", addons.KUBERAY_NAMESPACE)
     if options.kueue:
         addons.wait_for_deployment(client, "kueue-controller-manager", "kueue-system")
     _cordon(one, "uncordon")

@@ -12,6 +12,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import yaml
@@ -78,6 +79,12 @@ def client(around: Surroundings) -> DynamicClient:
     return DynamicClient(new_client_from_config(around.kubeconfig))
 
 
+def _networks(around: Surroundings) -> dict[str, Any]:
+    """The pictures are on this machine alone. The project's own cluster runs KubeRay in a namespace that the chart does not trust by itself."""
+    kuberay = {"kuberayNamespaces": [addons.KUBERAY_NAMESPACE]} if around.own else {}
+    return {"images": [f"{around.address}/32"], "stores": list(around.networks), **kuberay}
+
+
 @pytest.fixture(scope="session")
 def release(around: Surroundings, client: DynamicClient, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The chart, installed in a namespace of its own that enforces "restricted". Returns the namespace."""
@@ -88,7 +95,7 @@ def release(around: Surroundings, client: DynamicClient, tmp_path_factory: pytes
         "trainer": {"image": {"repository": f"{around.images}/trainer", "tag": around.tag}},
         "config": {
             "pods": _SMALL_PODS,
-            "networks": {"allowed": list(around.networks)},
+            "networks": _networks(around),
             "patience": {"retrySeconds": 5, "lostNodeSeconds": 5},
         },
     }

@@ -9,8 +9,8 @@ from typing import Any
 
 import fsspec
 import pytest
-from datasets import EXAMPLE, data_only, example
-from kubernetes.client import AuthorizationV1Api
+from datasets import EXAMPLE, apply_and_hold, data_only, example
+from kubernetes.client import ApiException, AuthorizationV1Api, CoreV1Api
 from pictures import Pictures
 from pyarrow import parquet
 from tenant import Tenant, Timed
@@ -28,6 +28,7 @@ MINUTES = 60
 
 RAY_JOB = ("ray.io/v1", "RayJob")
 JOB = ("batch/v1", "Job")
+POD = ("v1", "Pod")
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +179,20 @@ def test_another_tenant_may_not_look_at_the_data_set_or_its_secret(
     for resource in (f"{names.PLURAL}/{EXAMPLE}", "secrets/s3-credentials", "configmaps"):
         with pytest.raises(Unavailable, match="Forbidden"):
             tenant.kubectl("get", resource, f"--as={user}")
+
+
+def test_a_ray_head_answers_nobody_without_its_token(
+    around: Surroundings, make_tenant: Callable[[str], Tenant], release: str, many_pictures: Pictures, timed: Timed
+) -> None:
+    tenant = make_tenant("team-a")
+    apply_and_hold(tenant, data_only(tenant.namespace, around.bucket, many_pictures, count=300), many_pictures, timed)
+    (head,) = (pod for pod in tenant.children(POD) if pod["metadata"]["labels"].get("ray.io/node-type") == "head")
+    core, address = CoreV1Api(tenant.client.client), f"{head['metadata']['name']}:8265"
+    with pytest.raises(ApiException) as refused:
+        core.connect_get_namespaced_pod_proxy_with_path(address, tenant.namespace, "api/jobs/")
+    assert refused.value.status == 401
+    many_pictures.release()
+    tenant.wait_for_ready("small", 10 * MINUTES, timed)
 
 
 def test_the_jobs_account_may_touch_its_own_data_set_and_nothing_else(tenant: Tenant, finished: Object) -> None:

@@ -17,7 +17,8 @@ from negset_operator.facts import Child, Facts, Work
 from negset_operator.kube.objects import Dataset, ObjectMeta, OwnerReference
 from negset_operator.observe import read_spec
 
-CONFIG = Config(networks=Networks(allowed=("10.96.0.0/12", "fd00::/8")))
+NETWORKS = Networks(images=("10.96.0.0/12", "fd00::/8"), stores=("10.9.0.0/16",), schemes=("s3", "https"))
+CONFIG = Config(networks=NETWORKS)
 UID = "11111111-1111-1111-1111-111111111111"
 BOTH = ["NoNegatives", "RandomNegatives"]
 
@@ -59,7 +60,9 @@ def facts(spec: dict[str, Any], children: tuple[Child, ...], *, deleted: bool = 
     )
     dataset = Dataset(metadata=meta, spec={**spec, "deletionPolicy": "Delete"})
     parsed, problems = read_spec(dataset)
-    return Facts(dataset=dataset, spec=parsed, problems=problems, revision="r", run="n", children=children, companions=(), now=now)
+    return Facts(
+        dataset=dataset, spec=parsed, problems=problems, revision="r", url="s3://b/r", run="n", children=children, companions=(), now=now
+    )
 
 
 def succeeded(manifest: Any) -> Child:
@@ -98,7 +101,10 @@ def test_the_jobs_understand_what_the_operator_writes(spec):
     for role, (program, *words) in found.items():
         options = cli._parser().parse_args(words)
         assert program == "negset"
-        assert (options.file, options.cluster, options.allow_address) == (names.MANIFEST_FILE, True, list(CONFIG.networks.allowed))
+        assert (options.file, options.cluster) == (names.MANIFEST_FILE, True)
+        assert options.allow_address == list(NETWORKS.images)
+        assert options.allow_store == list(NETWORKS.stores)
+        assert options.allow_scheme == list(NETWORKS.schemes)
         step = steps.get(role)
         assert options.stage == (step.kind if step else "delete")
         if step is not None and step.round:

@@ -61,7 +61,7 @@ class Counted(Silent):
         self.total = self.done = self.failed = 0
         self.finished = False
 
-    def start(self, stage: str, total: int, unit: str) -> None:  # noqa: ARG002 - the interface
+    def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None:  # noqa: ARG002 - the interface
         self.total = total
 
     def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:  # noqa: ARG002 - the interface

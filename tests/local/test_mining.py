@@ -46,20 +46,24 @@ def ray():
         yield
 
 
-def make_mining(folder, *, pool):
-    """A revision whose round 1 has a model, at a threshold that half of the model's scores reach, and its scores by id."""
-    store = Store(str(folder))
-    make_revision(store, pool=pool)
-    # In a process of its own, as in the pipeline: what drives Ray does not import TensorFlow.
-    subprocess.run([sys.executable, "-m", "tests.local.untrained_model", store.url], check=True, cwd=ROOT)
-    return store, json.loads(store.read(SCORES))
-
-
 @pytest.fixture(scope="module")
 def mined(tmp_path_factory, ray):
-    store, scores = make_mining(tmp_path_factory.mktemp("mining"), pool=POOL_FILES)
+    """A mining with the model of a round 1, at a threshold that half of the model's scores reach, and the model's own scores by id."""
+    store = Store(str(tmp_path_factory.mktemp("mining")))
+    make_revision(store, pool=POOL_FILES)
+    # In a process of its own, as in the pipeline: what drives Ray does not import TensorFlow.
+    subprocess.run([sys.executable, "-m", "tests.local.untrained_model", store.url], check=True, cwd=ROOT)
     progress = Counted()
-    return store, DATASET, mine_round(store, DATASET, 1, progress), scores, progress
+    return store, DATASET, mine_round(store, DATASET, 1, progress), json.loads(store.read(SCORES)), progress
+
+
+def copy_of(store, folder, *, without=()):
+    """Another store with the same objects but those whose keys begin like one of `without`."""
+    other = Store(str(folder))
+    for key in store.keys(""):
+        if not key.startswith(tuple(without)):
+            other.write(key, store.read(key))
+    return other
 
 
 def names_in(store, split):
@@ -116,9 +120,7 @@ def test_without_a_review_round_1s_negatives_stay_where_they_are_and_the_marker_
 
 def test_the_next_mining_keeps_what_is_hard_and_looks_for_more_among_the_rest_of_the_pool(mined, tmp_path):
     store, _, first, scores, _ = mined
-    later = Store(str(tmp_path))
-    for key in store.keys(""):
-        later.write(key, store.read(key))
+    later = copy_of(store, tmp_path)
     later.write(names.round_marker(2), encode(msgspec.structs.replace(decode(store.read(names.round_marker(1)), Round), number=2)))
     value = mine_round(later, DATASET, 2, Silent())
     hard, more = ({name for key in each.hard for name, _ in in_file(later, key)} for each in (first, value))
@@ -158,8 +160,11 @@ def test_an_interrupted_mining_scores_only_the_shards_that_are_missing(mined, mo
     assert {key: store.read(key) for key in store.keys(names.round_folder(1))} == before, "the same bytes, and nothing left behind"
 
 
-def test_without_a_pool_the_hardest_of_those_trained_on_are_given_more_weight_and_the_log_says_so(ray, tmp_path, caplog):
-    store, scores = make_mining(tmp_path, pool=0)
+def test_without_a_pool_the_hardest_of_those_trained_on_are_given_more_weight_and_the_log_says_so(mined, tmp_path, caplog):
+    trained, _, _, every_score, _ = mined
+    store = copy_of(trained, tmp_path, without=(names.mining_marker(1), names.RECORDS_FOLDER))
+    make_revision(store)
+    scores = {name: every_score[name] for name in names_in(store, names.TRAIN)}
     value = mine_round(store, DATASET, 1, Silent())
     hard = {name for key in value.hard for name, _ in in_file(store, key)}
     assert (value.pool, value.trained_on, len(hard)) == (0, TRAINED, TRAINED // 4)
@@ -170,9 +175,6 @@ def test_without_a_pool_the_hardest_of_those_trained_on_are_given_more_weight_an
 
 def test_a_missing_checkpoint_is_one_clear_error(mined, tmp_path):
     store, dataset, _, _, _ = mined
-    other = Store(str(tmp_path))
-    for key in store.keys(""):
-        if names.round_checkpoints(1) not in key and key != names.mining_marker(1):
-            other.write(key, store.read(key))
+    other = copy_of(store, tmp_path, without=(names.round_checkpoints(1), names.mining_marker(1)))
     with pytest.raises(InvalidInput, match=r"expected a checkpoint at .*ckpt-1, found none; remove .*training/round-1 to train it again"):
         mine_round(other, dataset, 1, Silent())

@@ -20,6 +20,7 @@ from tests.local.serving import CountingServer
 
 CONTRACT = {
     "manifest.parquet",
+    "copies.parquet",
     "records",
     "positives",
     "labels/yolo",
@@ -92,10 +93,13 @@ def test_every_stage_runs_on_real_pictures_and_a_second_run_does_nothing(server:
             "comparisons": ["NoNegatives", "RandomNegatives"],
         },
     )
-    first = negset("run", document, tmp_path)
+    first = negset("run", document, tmp_path, "--trainings", "2")
     revision = revision_of(first)
+    for role in ("train-none", "train-1", "train-random-2", "train-2"):
+        assert f"{role}: Training: done, " in first.stderr, "two models at a time, so each line says of which it is"
     assert not [name for name in CONTRACT if not (revision / name).exists()]
 
+    assert (revision / "owners" / "laptop").exists(), "a deletion must know whose it is"
     rows = pyarrow.parquet.read_table(revision / "manifest.parquet").to_pylist()
     assert len(rows) == 40
     assert {row["outcome"] for row in rows} == {"stored"}
@@ -113,6 +117,7 @@ def test_every_stage_runs_on_real_pictures_and_a_second_run_does_nothing(server:
     for each in compared.values():
         low, high = each["falsePositivesPerImageInterval"]
         assert low <= each["falsePositivesPerImage"] <= high
+    assert report["heldOutCopies"] == 0, "these images are all different"
     page = (revision / "report" / "index.html").read_text()
     assert "http://127.0.0.1" not in "".join(part for part in page.split("<") if part.startswith(("img", "link", "script")))
 

@@ -20,7 +20,6 @@ from negset_jobs.demo import dataset, manifest, server
 from negset_jobs.progress import Silent
 from negset_jobs.reporting.gather import gather
 from negset_jobs.reporting.stage import report_stage
-from negset_jobs.reuse import read_committed
 from negset_jobs.selection import annotated
 from negset_jobs.store import Store
 from negset_jobs.training import detections, heldout
@@ -213,25 +212,6 @@ def test_what_a_false_positive_lies_on_is_known_from_the_plan(run):
     report = report_stage(run.store, run.dataset, Silent())
     assert report.comparisons[0].false_positives_on == {box.class_name: 1, "": 1}
     assert f"on {box.class_name} and 50\xa0% on nothing annotated" in run.store.read(names.REPORT_PAGE).decode()
-
-
-def test_a_held_out_copy_of_what_is_trained_on_does_not_count(run):
-    held_out, trained_on = store_everything(run)
-    committed = read_committed(run.store, names.RECORDS_FOLDER)
-    same = next(each for _, shard in committed.values() for each in shard.results if str(each.image_id) == trained_on[0])
-    for name, (attempt, shard) in committed.items():
-        changed = tuple(
-            msgspec.structs.replace(each, sha256=same.sha256) if str(each.image_id) == held_out[0] else each for each in shard.results
-        )
-        key = names.shard_marker(names.RECORDS_FOLDER, name, attempt)
-        run.store.write(key, encode(msgspec.structs.replace(shard, results=changed)))
-    report = report_stage(run.store, run.dataset, Silent())
-    assert (report.held_out_copies, report.held_out_negatives) == (1, len(held_out) - 1)
-    assert [each.false_positives for each in report.comparisons] == [0, 3, 11]
-    low, high = report.comparisons[0].false_positives_per_image_interval
-    assert (low, high) == (0.0, pytest.approx(3 / (len(held_out) - 1)))
-    listed = {image["id"] for image in json.loads(run.store.read(names.REPORT_HELD_OUT))["images"]}
-    assert int(held_out[0]) not in listed
 
 
 def test_tables_of_different_images_are_not_compared(run):

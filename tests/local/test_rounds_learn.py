@@ -155,7 +155,7 @@ def test_a_model_that_is_fine_tuned_in_full_begins_at_the_start_of_its_schedule(
     prefix = checkpoints.download(rounds.store, rounds.first.checkpoint, str(tmp_path / "start"))
     text = rounds.store.read(rounds.first.config).decode()
     own.write_text(text.replace("train_config {", f'train_config {{ fine_tune_checkpoint: "{prefix}" fine_tune_checkpoint_type: "full"', 1))
-    dataset = manifest(steps=6, pipelineConfig={"url": str(own)}, hardNegativeMining={"rounds": 1})
+    dataset = manifest(steps=6, pipelineConfig={"url": str(own)}, hardNegativeMining=ROUNDS)
     value = train_round(store, dataset, step(dataset, 1), Access(), Silent())
     rates = learning_rates(store, str(tmp_path / "events"), 1)
     assert sorted(rates) == list(range(1, 7))
@@ -181,6 +181,14 @@ def test_the_arms_differ_in_what_was_added_and_in_nothing_else(rounds):
     assert (rounds.second.total_steps, rounds.compared.total_steps) == (2 * STEPS, 2 * STEPS)
     assert (rounds.second.negatives, rounds.compared.negatives) == (TRAIN_FILES * TRAIN, TRAIN_FILES * TRAIN)
     assert decode(rounds.store.read(names.round_marker(2, names.RANDOM_NEGATIVES)), Round) == rounds.compared
+
+
+def test_the_last_mined_model_alone_is_exported(rounds):
+    assert rounds.second.saved_model == names.round_saved_model(2)
+    assert f"{rounds.second.saved_model}/saved_model.pb" in rounds.store.keys(rounds.second.saved_model)
+    assert (rounds.first.saved_model, rounds.compared.saved_model) == ("", "")
+    for number, arm in ((1, names.MINED), (2, names.RANDOM_NEGATIVES)):
+        assert rounds.store.keys(names.round_saved_model(number, arm)) == []
 
 
 def test_what_the_model_detects_on_the_held_out_images_is_kept(rounds):

@@ -97,53 +97,67 @@ def test_two_devices_share_each_batch_and_its_negatives(revision):
     assert (found["pictures"], found["fed_blanks"]) == (STEPS * BATCH, STEPS * BATCH * 3 // 10)
 
 
-MIXED = """
-policy = sys.argv[2]
+PRECISIONS = """
 import negset_jobs.training.events as events
-losses, prefixes, folder = [], [], tempfile.mkdtemp()
+losses, kinds = [], {}
 events.write = lambda step, values, *_: losses.append(values["total"])
-kinds = {}
 original = loop._Trainer.__init__
+
 def watched(self, *arguments):
     original(self, *arguments)
     layers = [layer for layer in self.model._feature_extractor.submodules if isinstance(layer, tf.keras.layers.Conv2D)]
     kinds["compute"] = sorted({layer.compute_dtype for layer in layers})
     kinds["weights"] = sorted({variable.dtype.name for variable in self.model.trainable_variables})
     kinds["optimizer"] = type(self._optimizer).__name__
-    if len(sys.argv) > 3:
+    if kinds["scale"]:
         self._optimizer.loss_scale  # only a scaling optimizer has one
-        self._optimizer._loss_scale._current_loss_scale.assign(float(sys.argv[3]))
+        self._optimizer._loss_scale._current_loss_scale.assign(kinds["scale"])
     kinds["trainer"] = self
-    kinds["before"] = float(tf.add_n([tf.reduce_sum(tf.abs(variable)) for variable in self.model.trainable_variables]))
+    kinds["before"] = size(self)
+
+def size(trainer):
+    return float(tf.add_n([tf.reduce_sum(tf.abs(variable)) for variable in trainer.model.trainable_variables]))
+
+def computed(policy, scale, resume):
+    losses.clear()
+    kinds["scale"], prefixes = scale, []
+    with precision.applied(policy):
+        trained(tf.distribute.get_strategy(), saved=lambda path, *_: prefixes.append(path), every=5)
+    trainer = kinds.pop("trainer")
+    found = {**kinds, "losses": list(losses), "policy_after": tf.keras.mixed_precision.global_policy().name, "after": size(trainer)}
+    found["scale"] = float(getattr(trainer._optimizer, "loss_scale", 0))
+    losses.clear()
+    if resume:
+        with precision.applied(policy):
+            trained(tf.distribute.get_strategy(), start=loop.Start(resume=prefixes[0], step=5))
+    return {**found, "resumed": list(losses)}
+
 loop._Trainer.__init__ = watched
-with precision.applied(policy):
-    trained(tf.distribute.get_strategy(), folder, saved=lambda path, *_: prefixes.append(path), every=5)
-trainer = kinds.pop("trainer")
-found = {"losses": list(losses), "policy_after": tf.keras.mixed_precision.global_policy().name, **kinds}
-found["after"] = float(tf.add_n([tf.reduce_sum(tf.abs(variable)) for variable in trainer.model.trainable_variables]))
-found["scale"] = float(getattr(trainer._optimizer, "loss_scale", 0))
-losses.clear()
-with precision.applied(policy):
-    trained(tf.distribute.get_strategy(), start=loop.Start(resume=prefixes[0], step=5))
-print(json.dumps({**found, "resumed": losses}))
+print(json.dumps({name: computed(*case) for name, case in json.loads(sys.argv[2]).items()}))
 """
+CASES = {
+    "float32": ("float32", 0, False),
+    "bfloat16, with the optimizer as it is": ("mixed_bfloat16", 0, True),
+    # At the scale that Keras begins with, 2**15, the first few steps of this model overflow.
+    "float16, with a scaled loss": ("mixed_float16", 64.0, True),
+    "float16, at a scale that overflows": ("mixed_float16", 2.0**40, False),
+}
+"""The policy, the scale of the loss where there is one, and whether the training is gone on with from its middle."""
 
 
 @pytest.fixture(scope="module")
-def plain(revision):
-    return ran(MIXED, revision, "float32")
+def computed(revision):
+    """What was seen in each of the cases, one after the other in one process, since starting TensorFlow takes as long as a case."""
+    return ran(PRECISIONS, revision, json.dumps(CASES))
 
 
 @pytest.mark.parametrize(
-    ("policy", "optimizer", "scale"),
-    [
-        pytest.param("mixed_bfloat16", "Adam", (), id="bfloat16, with the optimizer as it is"),
-        # At the scale that Keras begins with, 2**15, the first few steps of this model overflow.
-        pytest.param("mixed_float16", "LossScaleOptimizer", ("64",), id="float16, with a scaled loss"),
-    ],
+    ("case", "optimizer"),
+    [("bfloat16, with the optimizer as it is", "Adam"), ("float16, with a scaled loss", "LossScaleOptimizer")],
 )
-def test_layers_compute_in_16_bits_and_learn_as_in_32(revision, plain, policy, optimizer, scale):
-    found = ran(MIXED, revision, policy, *scale)
+def test_layers_compute_in_16_bits_and_learn_as_in_32(computed, case, optimizer):
+    found, plain = computed[case], computed["float32"]
+    policy, _, _ = CASES[case]
     assert (found["compute"], found["weights"], found["optimizer"]) == ([policy.removeprefix("mixed_")], ["float32"], optimizer)
     assert (plain["compute"], plain["optimizer"]) == (["float32"], "Adam")
     # The same weights see the same batch first, and the losses after it stay near those of 32 bits; but they are not the same numbers.
@@ -156,8 +170,8 @@ def test_layers_compute_in_16_bits_and_learn_as_in_32(revision, plain, policy, o
     assert found["policy_after"] == "float32", "what is built afterwards, to measure, is in 32 bits"
 
 
-def test_a_scale_at_which_gradients_overflow_is_halved_and_those_steps_change_nothing(revision):
-    found = ran(MIXED, revision, "mixed_float16", str(2.0**40))
+def test_a_scale_at_which_gradients_overflow_is_halved_and_those_steps_change_nothing(computed):
+    found = computed["float16, at a scale that overflows"]
     assert found["scale"] == 2.0 ** (40 - STEPS)
     assert found["after"] == found["before"]
 

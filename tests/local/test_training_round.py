@@ -37,10 +37,11 @@ class Watched(Silent):
     """Counts what is reported; `after` is called with the number of steps done."""
 
     def __init__(self, after=lambda _: None):
-        self.stages, self.done, self.notes, self._after = [], 0, [], after
+        self.stages, self.begun, self.done, self.notes, self._after = [], [], 0, [], after
 
-    def start(self, stage, total, unit):
+    def start(self, stage, total, unit, *, done=0):
         self.stages.append((stage, total, unit))
+        self.begun.append(done)
         self.done = 0
 
     def advance(self, done=1, *, note="", **_):
@@ -51,8 +52,8 @@ class Watched(Silent):
 
 @pytest.fixture(scope="session")
 def trained():
-    """Round 1 in a store that is not local, so that everything is fetched and uploaded."""
-    store, dataset, progress = Store("memory://training-round"), manifest(steps=STEPS), Watched()
+    """The only round in a store that is not local, so that everything is fetched and uploaded."""
+    store, dataset, progress = Store("memory://training-round"), manifest(steps=STEPS, hardNegativeMining={"rounds": 1}), Watched()
     make_revision(store)
     return SimpleNamespace(
         store=store, dataset=dataset, progress=progress, round=train_round(store, dataset, step(dataset, 1), Access(), progress)
@@ -279,7 +280,7 @@ from negset_jobs.store import Store
 from negset_jobs.training.stage import train_round
 from tests.local.training_data import manifest, step
 class Progress(Silent):
-    def start(self, stage, total, unit): print(stage, flush=True)
+    def start(self, stage, total, unit, *, done=0): print(stage, flush=True)
 dataset = manifest(steps=1_000_000, comparisons=["NoNegatives"])
 train_round(Store(sys.argv[1]), dataset, step(dataset, 2, "NoNegatives"), Access(), Progress())
 """
@@ -314,7 +315,7 @@ def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_
     with pytest.raises(Interrupted, match="the next run goes on from there"):
         train_round(store, endless, last, Access(), progress)
     assert signal.getsignal(signal.SIGTERM) == before
-    assert progress.stages == [("Training", 2_000_000 - killed_after, "steps")], (
+    assert (progress.stages, progress.begun) == ([("Training", 2_000_000, "steps")], [killed_after]), (
         "it went on from the killed attempt's last sound checkpoint"
     )
     newest = checkpoints.complete(store, folder, inputs)[-1]

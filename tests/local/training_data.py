@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from negset_api import names, stages
 from negset_api.spec import NegativeDataset
-from negset_api.values import Box, Positives, Records, encode
+from negset_api.values import Box, Copies, Positives, Records, encode
 from negset_jobs.positives.label_map import write_label_map
 from negset_jobs.records.example import encode_example
 from negset_jobs.records.framing import write_record
@@ -102,6 +102,7 @@ def make_revision(store: Store, *, pool: int = 0) -> None:
     )
     store.write(names.RECORDS, encode(records))
     store.write(names.POSITIVES, encode(positives))
+    store.write(names.COPIES, encode(Copies(inputs="copies")))
 
 
 def manifest(**training) -> NegativeDataset:

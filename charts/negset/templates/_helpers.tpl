@@ -49,6 +49,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The operator's configuration file: what `config` says, and what other values decide. */}}
 {{- define "negset.config" -}}
+{{- if hasKey .Values.config.networks "allowed" -}}
+{{- fail "config.networks.allowed: expected config.networks.images (networks of images and annotations) and config.networks.stores (networks of object stores), which took its place, got config.networks.allowed; move each network to one of them" -}}
+{{- end -}}
 {{- $decided := dict
   "namespaces" .Values.watchNamespaces
   "images" (dict
@@ -97,4 +100,8 @@ Kubernetes lets nobody grant what they do not have.
 - apiGroups: [""]
   resources: [events]
   verbs: [list, create]
+# Why Kueue does not admit a child is told by Kueue's Workload alone.
+- apiGroups: [kueue.x-k8s.io]
+  resources: [workloads]
+  verbs: [list]
 {{- end -}}

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 from negset_api import names
 from negset_jobs.demo.dataset import ANNOTATIONS, OBJECT, PICTURES
 
 NAME: Final = "demo"
+_TRAINING_BYTES: Final = 3 << 30  # a training takes half of it; the rest is for what else runs
+
+
+def trainings() -> int:
+    """How many models the demo trains at the same time: two, where this machine has the processors and the memory for them."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(2, os.cpu_count() or 1, max(1, memory // _TRAINING_BYTES))
 
 
 def manifest(base_url: str, output: str, *, count: int = 1900, steps: int = 400, seed: int = 0) -> dict[str, Any]:

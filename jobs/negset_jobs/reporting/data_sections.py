@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from negset_api import names, revision
+from negset_api import names, revision, validation
 from negset_api.spec import NegativeDataset
 from negset_api.values import Outcome
 from negset_jobs.reporting import wording
@@ -52,7 +52,8 @@ def asked(facts: Facts) -> Section:
 
 def readable(dataset: NegativeDataset) -> dict[str, Any]:
     """The manifest as a user would write it: without the fields that have their default value."""
-    metadata = {key: value for key, value in msgspec.to_builtins(dataset.metadata).items() if value != names.DEFAULT_NAMESPACE}
+    given = validation.manifest(dataset)["metadata"]
+    metadata = {key: value for key, value in given.items() if value != names.DEFAULT_NAMESPACE}
     spec = msgspec.to_builtins(revision.chosen(dataset.spec, but=frozenset()))
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": metadata, "spec": spec}
 

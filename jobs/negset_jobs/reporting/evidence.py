@@ -9,7 +9,7 @@ would fill the memory, as arrays they do not.
 from __future__ import annotations
 
 import collections
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -88,21 +88,17 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         return collections.Counter(self.verdicts[self.positives.scores >= self.threshold].tolist())
 
 
-def evidence(trained: Round, held_out: HeldOut, *, classes: Sequence[str], leave_out: Collection[str]) -> Evidence:
-    """The evidence of a round, without the negatives whose ids are in `leave_out`.
-
-    `classes` are in the order of the label map.
-    """
-    negatives = tuple(image for image in held_out.negatives if image.image_id not in leave_out)
+def evidence(trained: Round, held_out: HeldOut, *, classes: Sequence[str]) -> Evidence:
+    """The evidence of a round. `classes` are in the order of the label map."""
     labels = {name: index for index, name in enumerate(dict.fromkeys((*classes, *_classes(held_out))))}
     verdicts = [_verdicts(truth, image) for truth, image in zip(held_out.truths, held_out.positives, strict=True)]
     return Evidence(
         round=trained,
         classes=tuple(labels),
         truths=held_out.truths,
-        negative_ids=tuple(image.image_id for image in negatives),
+        negative_ids=tuple(image.image_id for image in held_out.negatives),
         positives=_columns(held_out.positives, labels),
-        negatives=_columns(negatives, labels),
+        negatives=_columns(held_out.negatives, labels),
         verdicts=np.concatenate([np.empty(0, np.int32), *verdicts]),
         objects=np.array([len(truth.counted) for truth in held_out.truths], np.int32),
         precision=measure_precision(held_out.truths, held_out.positives),

@@ -11,6 +11,7 @@ from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import (
     Box,
+    Copies,
     ImageResult,
     Labels,
     Mining,
@@ -24,6 +25,7 @@ from negset_api.values import (
     ShardResult,
 )
 from negset_jobs.reporting.coco_results import HeldOutImage
+from negset_jobs.reporting.copied import CopiedPair
 from negset_jobs.reporting.evidence import Evidence
 
 EXAMPLES: Final = 24
@@ -70,8 +72,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     `evidence` is of every round in `trained`, in order, and of the last round of each other
     arm; all were measured on the same images. `held_out` are the held-out negatives by id as
-    text, `annotated` the boxes on them, which may be unknown, and `copies` the ids of those
-    that are left out because the same image is in the training set or the pool.
+    text, and `annotated` the boxes on them, which may be unknown. `copies` says which held-out
+    images were left out as copies of images that train, and `copied` shows a few.
 
     `planned` and `pictures` hold, by id as text, what is known of every negative that appears
     anywhere; a picture that could not be read is absent from `pictures`. `versions` maps a
@@ -90,7 +92,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     held_out: dict[str, HeldOutImage] = {}
     annotated: dict[str, tuple[Box, ...]] = {}
-    copies: frozenset[str] = frozenset()
+    copies: Copies = Copies(inputs="")
+    copied: tuple[CopiedPair, ...] = ()
     mined: tuple[Mining, ...] = ()
     failures: tuple[Failure, ...] = ()
     shown: tuple[str, ...] = ()
@@ -159,17 +162,3 @@ def held_out_images(plan: Plan, results: Iterable[ShardResult]) -> dict[str, Hel
         for image, ended in zip(shard.images, result.results, strict=True)
         if ended.outcome is Outcome.STORED
     }
-
-
-def copies(plan: Plan, results: Iterable[ShardResult]) -> frozenset[str]:
-    """The ids of held-out negatives that are also in the training set or the pool.
-
-    They are the same byte for byte under another id. A model may know them, so they measure
-    nothing.
-    """
-    digests: dict[bool, dict[str, set[str]]] = {True: {}, False: {}}
-    for shard, result in zip(plan.shards, results, strict=True):
-        for image, ended in zip(shard.images, result.results, strict=True):
-            if ended.sha256:
-                digests[shard.subset == names.HELD_OUT].setdefault(ended.sha256, set()).add(str(image.image_id))
-    return frozenset(name for sha256, ids in digests[True].items() if sha256 in digests[False] for name in ids)

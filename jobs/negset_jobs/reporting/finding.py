@@ -11,7 +11,7 @@ import msgspec
 
 from negset_api import names
 from negset_api.values import Comparison, Interval, Report, ReportRound
-from negset_jobs.reporting import wording
+from negset_jobs.reporting import copied, wording
 from negset_jobs.reporting.intervals import least_resolved
 
 _SMALLEST: Final = 0.0001
@@ -57,7 +57,7 @@ def finding(report: Report) -> Finding | None:
     if not report.comparisons:
         return None
     ours, *others = _in_order(report)
-    notes = [*_resolution(report), *_copies(report)]
+    notes = [*_resolution(report), *([copied.sentence(report.copies)] if report.copies.total else [])]
     pairs = [_Pair(ours, other, subject(report), _other_name(other)) for other in others]
     if not pairs and len(report.rounds) > 1:
         first, last = report.rounds[0], report.rounds[-1]
@@ -201,13 +201,3 @@ def _resolution(report: Report) -> list[str]:
 def _fine(value: float) -> str:
     """A rate with four decimals where three would change it by a tenth."""
     return f"{value:.4f}" if _SMALLEST < value < _FINE else wording.rate(value)
-
-
-def _copies(report: Report) -> list[str]:
-    copies = report.held_out_copies
-    if not copies:
-        return []
-    verb, them = ("is", "It is") if copies == 1 else ("are", "They are")
-    return [
-        f"{wording.count(copies, 'held-out negative')} {verb} byte for byte the same as a negative in the training set or the pool. {them} left out of every number here."
-    ]

@@ -12,10 +12,10 @@ import msgspec
 
 from negset_api import names, stages
 from negset_api.errors import WorkFailed
-from negset_api.revision import revision
 from negset_api.spec import NegativeDataset
 from negset_api.values import (
     Box,
+    Copies,
     ImageResult,
     Labels,
     Mining,
@@ -32,6 +32,7 @@ from negset_api.values import (
 from negset_jobs.records.example import decode_example
 from negset_jobs.records.framing import unframe
 from negset_jobs.records.readable import Features, read_images
+from negset_jobs.reporting.copied import read_shown
 from negset_jobs.reporting.evidence import Evidence, evidence
 from negset_jobs.reporting.facts import (
     EXAMPLES,
@@ -39,7 +40,6 @@ from negset_jobs.reporting.facts import (
     Example,
     Facts,
     Picture,
-    copies,
     first_failures,
     held_out_images,
     pairs,
@@ -78,7 +78,7 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
     committed = read_committed(store, names.RECORDS_FOLDER)
     results = [committed[shard.name][1] for shard in plan.shards]
     positives = next(_present(store, [names.POSITIVES], Positives), None)
-    left_out = copies(plan, results)
+    copies = next(_present(store, [names.COPIES], Copies), Copies(inputs=""))
 
     # Twice as many as are shown, since some may have failed.
     candidates = spread((image for shard in plan.shards for image in shard.images), 2 * EXAMPLES)
@@ -88,20 +88,22 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
     shown = [str(image.image_id) for image in candidates if str(image.image_id) in located][:EXAMPLES]
     needed = [*dict.fromkeys([*shown, *(name for name in scored if name in located)])]
     pictures = parallel(lambda name: _picture(store, located[name]), needed)
+    location = store.location("").rstrip("/")
     return Facts(
         dataset=dataset,
-        revision=revision(dataset.spec),
-        location=store.location("").rstrip("/"),
+        revision=location.rpartition("/")[2],
+        location=location,
         plan=plan,
         records=decode(store.read(names.RECORDS), Records),
         positives=positives,
         labels=next(_present(store, [names.LABELS], Labels), None),
         trained=trained,
         others=others,
-        evidence=_evidence(store, rounds, positives, left_out),
+        evidence=_evidence(store, rounds, positives),
         held_out=held_out_images(plan, results),
         annotated=_annotated(store),
-        copies=left_out,
+        copies=copies,
+        copied=read_shown(store, copies),
         mined=mined,
         failures=first_failures(pairs(plan, results), FAILURES_EACH),
         shown=tuple(shown),
@@ -112,7 +114,7 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
     )
 
 
-def _evidence(store: Store, rounds: Sequence[Round], positives: Positives | None, left_out: Collection[str]) -> tuple[Evidence, ...]:
+def _evidence(store: Store, rounds: Sequence[Round], positives: Positives | None) -> tuple[Evidence, ...]:
     """What the rounds of the arm `Mined` and the last one of each other arm detect.
 
     Tables are read one after the other: as objects each is a hundred times as large as what is
@@ -122,7 +124,7 @@ def _evidence(store: Store, rounds: Sequence[Round], positives: Positives | None
     compared = (ends[arm] for arm in (names.RANDOM_NEGATIVES, names.NO_NEGATIVES) if arm in ends)
     measured = (*(each for each in rounds if each.arm == names.MINED), *compared)
     classes = positives.classes if positives is not None else ()
-    found = tuple(evidence(each, detections.decode(store.read(each.detections)), classes=classes, leave_out=left_out) for each in measured)
+    found = tuple(evidence(each, detections.decode(store.read(each.detections)), classes=classes) for each in measured)
     for each in found[1:]:
         if (each.negative_ids, each.truths) != (found[0].negative_ids, found[0].truths):
             raise WorkFailed(

@@ -71,7 +71,7 @@ def worst(facts: Facts) -> Section:
         )
     ]
     for each in worst_rounds(facts.trained, facts.others):
-        firing = [image for image in each.worst if image.score >= each.measurement.threshold and image.image_id not in facts.copies]
+        firing = [image for image in each.worst if image.score >= each.measurement.threshold]
         rate = next((model.rate for model in facts.evidence if model.round == each), each.measurement.false_positives_per_image)
         cards = scored_cards(facts, firing[:WORST], each.measurement.threshold)
         blocks.append(Heading(f"{_model(each)}: {wording.rate(rate)} per image"))

@@ -35,7 +35,8 @@ def summarise(facts: Facts, evaluation: Evaluation, negset_version: str) -> Repo
         held_out_negatives=len(first.negative_ids) if first else 0,
         held_out_positives=len(first.truths) if first else 0,
         held_out_objects=int(first.objects.sum()) if first else 0,
-        held_out_copies=len(facts.copies),
+        held_out_copies=facts.copies.counts.total,
+        copies=facts.copies.counts,
         held_out=names.REPORT_HELD_OUT if first else "",
     )
 

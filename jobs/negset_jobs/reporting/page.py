@@ -8,7 +8,7 @@ import jinja2
 
 from negset_api import names
 from negset_api.values import Report
-from negset_jobs.reporting import comparison_sections, data_sections, model_sections, wording
+from negset_jobs.reporting import comparison_sections, copied, data_sections, model_sections, wording
 from negset_jobs.reporting.blocks import Block, Code, Mood, Page, Paragraph, Section, Table, Tile
 from negset_jobs.reporting.evaluation import Evaluation
 from negset_jobs.reporting.facts import Facts
@@ -96,6 +96,7 @@ def _sections(facts: Facts, evaluation: Evaluation, report: Report) -> tuple[Sec
         data_sections.chosen(facts),
         data_sections.gallery(facts),
         data_sections.positives(facts),
+        copied.section(facts.copies, facts.copied),
         data_sections.licences(facts),
         data_sections.failed(facts),
         reproduce(facts, report),
@@ -132,6 +133,7 @@ def _files(facts: Facts, report: Report) -> tuple[tuple[str, str], ...]:
             else []
         ),
         *((f"Scores after round {mining.number}", mining.scores) for mining in facts.mined),
+        *([("Held-out images that are copies of images that train", facts.copies.table)] if facts.copies.table else []),
         *([("Held-out images, in COCO's format", report.held_out)] if report.held_out else []),
         *((f"Detections on them, {wording.ARMS[each.name]}", each.detections) for each in report.comparisons),
         ("The numbers of this page", names.REPORT),

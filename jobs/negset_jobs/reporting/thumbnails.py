@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LONGEST_SIDE: Final = 200
 """Pixels; at this size a photograph takes about 8 KiB."""
@@ -12,6 +15,24 @@ LONGEST_SIDE: Final = 200
 
 def thumbnail(encoded: bytes) -> str | None:
     """The picture as a JPEG data URI, made smaller where a side is longer than `LONGEST_SIDE`; None where it cannot be decoded."""
+    small = _small(encoded)
+    return None if small is None else _uri(small)
+
+
+def beside(first: bytes, second: bytes) -> tuple[str, int, int] | None:
+    """Two images beside each other as a JPEG data URI, with its width and height; None where one of them cannot be decoded."""
+    from PIL import Image
+
+    left, right = _small(first), _small(second)
+    if left is None or right is None:
+        return None
+    both = Image.new("RGB", (left.width + right.width, max(left.height, right.height)), "white")
+    both.paste(left, (0, 0))
+    both.paste(right, (left.width, 0))
+    return _uri(both), both.width, both.height
+
+
+def _small(encoded: bytes) -> Image.Image | None:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -21,6 +42,10 @@ def thumbnail(encoded: bytes) -> str | None:
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return small
+
+
+def _uri(small: Image.Image) -> str:
     stream = io.BytesIO()
     small.save(stream, "JPEG", quality=82, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -6,25 +6,31 @@ each file: one that was cut or changed since is noticed when it is fetched, and 
 
 from __future__ import annotations
 
+import concurrent.futures
 import glob
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
 from negset_api import names
-from negset_api.errors import Interrupted, InvalidInput, WorkFailed
+from negset_api.errors import Interrupted, InvalidInput, NegsetError, Unavailable, WorkFailed
 from negset_api.values import Round, Value, decode, encode
 from negset_jobs.store import MissingObject, Store
 
 log = logging.getLogger(__name__)
 
 KEPT: Final = 3
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 60.0
+_LOOK_SECONDS: Final = 0.2
+_PATIENCE: Final = 3600.0
+"""Seconds for which a training that has made its last step waits for the store. Then its process ends, and the next makes the steps since the last upload again."""
 _INDEX: Final = ".json"
 
 
@@ -152,47 +158,108 @@ def _verify(expected: File, path: str, location: str) -> None:
         raise DamagedCheckpoint(f"{location} is damaged: expected the SHA-256 {expected.sha256[:12]}…, got {found.sha256[:12]}…")
 
 
+class _Saved(NamedTuple):
+    """A checkpoint on this machine, and its files."""
+
+    checkpoint: Checkpoint
+    files: tuple[str, ...]
+
+
 class Uploader:
     """Uploads checkpoints, and the event files in the local folder `events`, in a thread of its own, one at a time. A context manager: leaving it waits for what is under way.
 
     `save` first waits for the upload before it, so local files may be removed once two more checkpoints have been saved, and a store that is slower than the training slows it
-    down instead of filling the disk.
+    down instead of filling the disk. A store that is away stops nothing: the newest checkpoint waits for it, after the last step for `patience` seconds more.
     """
 
-    def __init__(self, store: Store, number: int, arm: str, inputs: str, *, events: str) -> None:
-        self._store, self._inputs, self._local_events = store, inputs, events
+    def __init__(self, store: Store, number: int, arm: str, inputs: str, *, events: str, patience: float = _PATIENCE) -> None:
+        self._store, self._inputs, self._local_events, self._patience = store, inputs, events, patience
         self._folder, self._events = names.round_checkpoints(number, arm), names.round_events(number, arm)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="upload")
         self._pending: Future[None] | None = None
+        self._lock = threading.Lock()
+        self._newer: _Saved | None = None
+        self._away, self._give_up = threading.Event(), threading.Event()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._pool.shutdown(wait=True)
-        if error is None or isinstance(error, Interrupted):  # which promises that the checkpoint is saved
-            self.wait()
+        keep = error is None or isinstance(error, Interrupted)  # which promises that the checkpoint is saved
+        try:
+            if keep and self._pending is not None:
+                self._wait(self._pending)
+                concurrent.futures.wait([self._pending], timeout=self._patience)
+        finally:
+            self._give_up.set()
+            self._pool.shutdown(wait=True)
+        if keep and self._pending is not None:
+            self._pending.result()
 
     def save(self, local: str, step: int, pictures: int, blanks: int) -> None:
         """Begins to upload the checkpoint with the local prefix `local`, and the event files. Raises `WorkFailed` where the upload before failed."""
-        self.wait()
         prefix = f"{self._folder}/{os.path.basename(local)}"
         checkpoint = Checkpoint(inputs=self._inputs, step=step, prefix=prefix, files=(), pictures=pictures, blanks=blanks)
-        files = tuple(sorted(glob.glob(f"{glob.escape(local)}.*")))
-        self._pending = self._pool.submit(self._upload, checkpoint, files)
-
-    def wait(self) -> None:
-        """Waits until nothing is under way. Raises `WorkFailed` where it failed."""
+        saved = _Saved(checkpoint, tuple(sorted(glob.glob(f"{glob.escape(local)}.*"))))
         if self._pending is not None:
-            pending, self._pending = self._pending, None
-            pending.result()
+            self._wait(self._pending)
+            with self._lock:
+                if self._away.is_set():
+                    self._newer = saved
+                    return
+            self._pending.result()
+        self._pending = self._pool.submit(self._upload_patiently, saved)
 
-    def _upload(self, checkpoint: Checkpoint, files: Sequence[str]) -> None:
-        for path in sorted(glob.glob(f"{glob.escape(self._local_events)}/*")):
-            self._store.put(path, f"{self._events}/{os.path.basename(path)}")
+    def _wait(self, pending: Future[None]) -> None:
+        """Waits until the upload has ended, or the store is away."""
+        while not pending.done() and not self._away.is_set():
+            concurrent.futures.wait([pending], timeout=_LOOK_SECONDS)
+
+    def _upload_patiently(self, saved: _Saved) -> None:
+        """Uploads when the store is there: the newest that was saved by then. Raises `Unavailable` where the store did not come back in time."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                self._upload(saved)
+            except WorkFailed as error:
+                # The files of an older one may be gone by now.
+                if not isinstance(error, Unavailable) and not self._away.is_set():
+                    raise
+                log.warning("the checkpoint after step %d waits for the store, and the training goes on: %s", saved.checkpoint.step, error)
+                self._away.set()
+                if self._give_up.wait(pause):
+                    raise
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                if (newer := self._take_newer(done=True)) is None:
+                    return
+                saved = newer
+                continue
+            saved = self._take_newer(done=False) or saved
+
+    def _take_newer(self, *, done: bool) -> _Saved | None:
+        """What was saved meanwhile, if anything. Where all is uploaded, the store is no longer away."""
+        with self._lock:
+            newer, self._newer = self._newer, None
+            if done and newer is None:
+                self._away.clear()
+            return newer
+
+    def _upload(self, saved: _Saved) -> None:
+        checkpoint, files = saved
         for path in files:
             self._store.put(path, f"{self._folder}/{os.path.basename(path)}")
         described = msgspec.structs.replace(checkpoint, files=tuple(map(_described, files)))
         self._store.write(f"{checkpoint.prefix}{_INDEX}", encode(described))
         for old in complete(self._store, self._folder, self._inputs)[:-KEPT]:
             self._store.remove(old.keys)
+        self._upload_events()
+
+    def _upload_events(self) -> None:
+        """Curves are for looking at: what becomes of them ends no training."""
+        for path in sorted(glob.glob(f"{glob.escape(self._local_events)}/*")):
+            try:
+                self._store.put(path, f"{self._events}/{os.path.basename(path)}")
+            except NegsetError as error:
+                log.warning("an event file of the training is not uploaded for now: %s", error)
+                return

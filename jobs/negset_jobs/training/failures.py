@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from negset_api.errors import InvalidInput, NegsetError, WorkFailed
+from negset_api.errors import InvalidInput, NegsetError, PeerLost, WorkFailed
 
 _LONGEST: Final = 400  # characters of another's words in a message
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -58,11 +58,11 @@ _RULES: Final = (
         "OpError IndexError RuntimeError", "not an sstable|checksum does not match|read less bytes|corrupted record", WorkFailed, _DAMAGED
     ),
     # Steps are made by all workers together, so the loss of one ends in each of these at the others.
-    _rule("UnavailableError AbortedError DeadlineExceededError", "", WorkFailed, _PEER),
+    _rule("UnavailableError AbortedError DeadlineExceededError", "", PeerLost, _PEER),
     _rule(
         "InternalError UnknownError CancelledError FailedPreconditionError",
         "socket closed|connection re(set|fused)|failed to connect|collective|nccl|incarnation|heartbeat|coordination",
-        WorkFailed,
+        PeerLost,
         _PEER,
     ),
     _rule("AssertionError", "not bound to checkpointed values|checkpoint", InvalidInput, _MODEL),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -12,11 +12,18 @@ from negset_jobs.store import Store
 from negset_jobs.training.measuring import Truth
 
 
-def pictures(store: Store, keys: Sequence[str], report: Report = warn) -> Iterator[tuple[Truth, bytes]]:
-    """Each picture of the files with these keys, in order: what is known of it, and its encoded bytes. What cannot be read goes to `report`."""
+def pictures(
+    store: Store, keys: Sequence[str], report: Report = warn, *, leave_out: Collection[str] = frozenset()
+) -> Iterator[tuple[Truth, bytes]]:
+    """Each picture of the files with these keys, in order: what is known of it, and its encoded bytes.
+
+    What cannot be read goes to `report`. Images whose ids are in `leave_out` are left out.
+    """
     for key in keys:
         with store.reading(key) as stream:
             for _, features, where in read_images(stream, key, report):
+                if image_id(features) in leave_out:
+                    continue
                 if reason := why_not(features):
                     report(f"{where}: {reason}")
                 else:

@@ -102,7 +102,7 @@ def train(
     several = where.extended._in_multi_worker_mode()  # noqa: SLF001 (the public API has no such question)
     clock = _Clock(steps, several=several)
     with where.scope(), writer.as_default(), _asked_to_stop() as stop:
-        progress.start("Training", steps - step, "steps")
+        progress.start("Training", steps, "steps", done=step)
         while step < steps:
             count = min(clock.chunk, steps - step, checkpoint_every - step % checkpoint_every)
             began = time.perf_counter()

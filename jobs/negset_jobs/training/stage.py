@@ -8,7 +8,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -45,7 +45,7 @@ _CHIEF_SECONDS: Final = 6 * 3600
 
 @failures.translated()
 def train_round(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access, progress: Progress) -> Round:
-    """Trains, measures and exports a round. Each round of an arm but its first goes on from the weights of the one before. Goes on from the newest complete checkpoint of an
+    """Trains and measures a round, and exports the model of the last one. Each round of an arm but its first goes on from the weights of the one before. Goes on from the newest complete checkpoint of an
     interrupted attempt.
 
     Where `TF_CONFIG` names several workers, each calls this; the chief alone writes, and the others return when it has. Raises `InvalidInput`, `WorkFailed` or `Interrupted`.
@@ -144,8 +144,8 @@ def _local_config(task: Task, store: Store, access: Access, scratch: str, *, fre
 
 
 def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Progress) -> Round:
-    """Measures and exports the trained model."""
-    from negset_jobs.training import events, exporting
+    """Measures the trained model, and exports the one that the data set is for."""
+    from negset_jobs.training import events
     from negset_jobs.training.scoring import Scorer
 
     last = checkpoints.complete(store, names.round_checkpoints(task.number, task.arm), task.inputs)[-1]
@@ -153,12 +153,6 @@ def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Prog
     scorer = Scorer(config.render(task.config), prefix, classes=task.positives.classes, floor=_FLOOR)
     measurement, found = _measure(task, store, scorer, progress)
     store.write(names.round_detections(task.number, task.arm), detections.encode(found))
-    saved_model = names.round_saved_model(task.number, task.arm)
-    exported = os.path.join(scratch, "saved_model")
-    exporting.export(scorer.model, exported)
-    for path in sorted(glob.glob(f"{glob.escape(exported)}/**", recursive=True)):
-        if os.path.isfile(path):
-            store.put(path, f"{saved_model}/{os.path.relpath(path, exported)}")
     return Round(
         number=task.number,
         arm=task.arm,
@@ -172,7 +166,7 @@ def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Prog
         miner=linter.focus(task.config, task.training.hard_negative_mining.mode),
         config=names.round_config(task.number, task.arm),
         checkpoint=last.prefix,
-        saved_model=saved_model,
+        saved_model=_export(task, store, scratch, scorer.model) if stages.is_exported(task.number, task.arm, task.training) else "",
         detections=names.round_detections(task.number, task.arm),
         losses=events.losses(os.path.join(scratch, "train")),
         steps_per_second=events.steps_per_second(os.path.join(scratch, "train")),
@@ -183,21 +177,36 @@ def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Prog
     )
 
 
+def _export(task: Task, store: Store, scratch: str, model: Any) -> str:
+    """Writes the model as a SavedModel to the store, and returns its folder there."""
+    from negset_jobs.training import exporting
+
+    folder, local = names.round_saved_model(task.number, task.arm), os.path.join(scratch, "saved_model")
+    exporting.export(model, local)
+    for path in sorted(glob.glob(f"{glob.escape(local)}/**", recursive=True)):
+        if os.path.isfile(path):
+            store.put(path, f"{folder}/{os.path.relpath(path, local)}")
+    return folder
+
+
 def _measure(task: Task, store: Store, scorer: Any, progress: Progress) -> tuple[Measurement, detections.HeldOut]:
     positives, negatives = task.positives.files[names.HELD_OUT], task.records.files[names.HELD_OUT]
-    total = task.positives.images.get(names.HELD_OUT, 0) + task.records.images.get(names.HELD_OUT, 0)
+    copies = task.copies
+    total = task.positives.images.get(names.HELD_OUT, 0) + task.records.images.get(names.HELD_OUT, 0) - copies.counts.total
     progress.start("Measuring", total, "images")
-    truths, found = _score(store, positives, scorer, progress)
-    _, fooled = _score(store, negatives, scorer, progress)
+    truths, found = _score(store, positives, scorer, progress, leave_out=frozenset(copies.positives))
+    _, fooled = _score(store, negatives, scorer, progress, leave_out=frozenset(copies.negatives))
     progress.finish()
     measurement = measuring.measure(truths, found, fooled, recall=task.training.recall_percent / 100)
     return measurement, detections.HeldOut(truths=tuple(truths), positives=tuple(found), negatives=tuple(fooled))
 
 
-def _score(store: Store, keys: Sequence[str], scorer: Any, progress: Progress) -> tuple[list[measuring.Truth], list[ScoredImage]]:
+def _score(
+    store: Store, keys: Sequence[str], scorer: Any, progress: Progress, *, leave_out: Collection[str]
+) -> tuple[list[measuring.Truth], list[ScoredImage]]:
     truths: list[measuring.Truth] = []
     scored: list[ScoredImage] = []
-    stream = heldout.pictures(store, keys, log.debug)  # the round has warned of what it passes over
+    stream = heldout.pictures(store, keys, log.debug, leave_out=leave_out)  # the round has warned of what it passes over
     while part := list(itertools.islice(stream, _BATCH)):
         images = scorer.score([(truth.image_id, encoded) for truth, encoded in part])
         # One that cannot be read is in no denominator.

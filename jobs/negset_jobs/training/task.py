@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -9,10 +10,12 @@ import msgspec
 from negset_api import names, stages
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset, Training
-from negset_api.values import Mining, Positives, Records, Round, decode, digest
+from negset_api.values import Copies, Mining, Positives, Records, Round, decode, digest
 from negset_jobs.access import Access
-from negset_jobs.store import Store
+from negset_jobs.store import MissingObject, Store
 from negset_jobs.training import config, families, inputs
+
+log = logging.getLogger(__name__)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +26,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     training: Training
     records: Records
     positives: Positives
+    copies: Copies
     before: Round | None
     chosen: inputs.Inputs
     config: Any
@@ -53,6 +57,7 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
     if training is None:
         raise InvalidInput("spec.training: expected a training to run, the manifest has none")
     records, positives = decode(store.read(names.RECORDS), Records), decode(store.read(names.POSITIVES), Positives)
+    copies = _copies(store)
     mining, before = _before(store, step, training)
     chosen = inputs.choose(step.arm, positives, records, mining)
     data = config.Data(
@@ -76,14 +81,30 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
         training=training,
         records=records,
         positives=positives,
+        copies=copies,
         before=before,
         chosen=chosen,
         config=patched,
         inputs=digest(
-            parts, chosen.hard, records.inputs, positives.inputs, mining.inputs if mining else "", before.inputs if before else ""
+            parts,
+            chosen.hard,
+            records.inputs,
+            positives.inputs,
+            copies.inputs,
+            mining.inputs if mining else "",
+            before.inputs if before else "",
         ),
         max_failed_percent=dataset.spec.download.max_failed_percent,
     )
+
+
+def _copies(store: Store) -> Copies:
+    """The copies to leave out. Data that an earlier version of negset stored have no such value."""
+    try:
+        return decode(store.read(names.COPIES), Copies)
+    except MissingObject:
+        log.warning("%s does not exist: no held-out image is left out as a copy of one that trains", store.location(names.COPIES))
+        return Copies(inputs="")
 
 
 def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining | None, Round | None]:

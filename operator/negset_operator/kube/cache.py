@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T", bound=Any)
 
@@ -13,12 +13,17 @@ Key = tuple[str, str]
 """Namespace and name, or namespace and the value of the data set label."""
 
 
+_REMEMBERED_ENDS: Final = 4096
+"""Far more than objects of one kind can end while one answer is under way."""
+
+
 class Cache(Generic[T]):
     """Objects by (namespace, name), and by the group that `group_of` puts them in. Safe to use from several threads.
 
     An older version never replaces a newer one: what a write answered may be put here before the watch delivers it, so that the next reconcile already sees what
     this one did. Resource versions of one kind may be compared as numbers
-    (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+    (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions). What has been deleted does not come back: the answer to a write of ours that
+    ends an object (its last finalizer) may arrive after the news of its end.
     """
 
     def __init__(self, group_of: Callable[[T], Key], *, seen: Callable[[T, T], T] = lambda _, new: new) -> None:
@@ -27,6 +32,7 @@ class Cache(Generic[T]):
         self._lock = threading.Lock()
         self._items: dict[Key, T] = {}
         self._groups: dict[Key, set[Key]] = defaultdict(set)
+        self._ended: dict[str, int] = {}  # by uid, the version at which it was gone; the newest last
 
     def put(self, item: T, *, ours: bool = False) -> bool:
         """Keeps the object, unless this version or a newer one is known. Returns whether it was news. With `ours`, what a write of ours has answered: it is kept as it is,
@@ -34,6 +40,9 @@ class Cache(Generic[T]):
         """
         key = _key(item)
         with self._lock:
+            # By version, since an object that comes back within the selector is the same one.
+            if _version(item) <= self._ended.get(item.metadata.uid, -1):
+                return False
             known = self._items.get(key)
             if known is not None:
                 if _version(known) >= _version(item) + ours:
@@ -46,18 +55,22 @@ class Cache(Generic[T]):
 
     def remove(self, item: T) -> None:
         with self._lock:
+            self._end(item, _version(item))
             known = self._items.get(_key(item))
             # Deleted and made again under the same name: the news of the first one's end must not hide the second.
             if known is not None and known.metadata.uid == item.metadata.uid:
                 self._forget(known)
 
-    def replace(self, items: Iterable[T]) -> tuple[list[T], list[T]]:
-        """Makes this exactly the given objects. Returns the ones that are new or changed, and the ones that are gone."""
+    def replace(self, items: Iterable[T], version: int) -> tuple[list[T], list[T]]:
+        """Makes this exactly the objects of a list of that resource version, and what is newer than the list: what a write of ours has answered since. Returns the ones
+        that are new or changed, and the ones that are gone.
+        """
         listed = {_key(item): item for item in items}
         with self._lock:
-            gone = [known for key, known in self._items.items() if key not in listed]
+            gone = [known for key, known in self._items.items() if key not in listed and _version(known) <= version]
             for known in gone:
                 self._forget(known)
+                self._end(known, version)
         return [item for item in listed.values() if self.put(item)], gone
 
     def get(self, namespace: str, name: str) -> T | None:
@@ -75,6 +88,12 @@ class Cache(Generic[T]):
 
     def group_of(self, item: T) -> Key:
         return self._group_of(item)
+
+    def _end(self, item: T, version: int) -> None:
+        self._ended.pop(item.metadata.uid, None)
+        self._ended[item.metadata.uid] = version
+        while len(self._ended) > _REMEMBERED_ENDS:
+            del self._ended[next(iter(self._ended))]
 
     def _forget(self, known: T) -> None:
         key, group = _key(known), self._group_of(known)

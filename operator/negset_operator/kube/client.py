@@ -6,7 +6,9 @@ Python object for every field of every pod: 1,000 watched data sets would cost s
 
 from __future__ import annotations
 
+import threading
 import urllib.parse
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 
@@ -60,6 +62,8 @@ ROLE: Final = Kind("rbac.authorization.k8s.io/v1", "Role", "roles")
 ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 NETWORK_POLICY: Final = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 EVENT: Final = Kind("v1", "Event", "events")
+WORKLOADS: Final = tuple(Kind(f"kueue.x-k8s.io/{version}", "Workload", "workloads") for version in ("v1beta2", "v1beta1"))
+"""Kueue 0.19 serves both, earlier ones the second only."""
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 KINDS: Final = {
@@ -81,6 +85,9 @@ class Client:
     def __init__(self, api: Any) -> None:
         """`api` is the official client's `ApiClient`."""
         self._api = api
+        self.requests: Counter[tuple[str, str]] = Counter()
+        """How many requests were answered, by method and by status code; "none" where no answer came."""
+        self._counting = threading.Lock()
         self._host: str = api.configuration.host
         self._pool = api.rest_client.pool_manager
 
@@ -176,8 +183,9 @@ class Client:
         # The client's own way to send a request copies every object twice; what matters of it is who we are (with a token that it refreshes) and to whom.
         self._api.update_params_for_auth(headers, parameters, ["BearerToken"], path, method, None)
         url = f"{self._host}{path}" + (f"?{urllib.parse.urlencode(parameters)}" if parameters else "")
+        code = "none"
         try:
-            return self._pool.request(
+            response = self._pool.request(
                 method,
                 url,
                 body=None if body is None else msgspec.json.encode(body),
@@ -186,8 +194,13 @@ class Client:
                 preload_content=False,
                 redirect=False,
             )
+            code = str(response.status)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error}") from error
+        finally:
+            with self._counting:
+                self.requests[method, code] += 1
+        return response
 
 
 OK: Final = 200

@@ -23,7 +23,7 @@ DURATION: Final = 15
 """Seconds that a lease is good for: how long the others wait when its holder dies without a word."""
 RENEW: Final = 3.0
 DEADLINE: Final = 10.0
-"""Seconds without a renewal after which a leader stops. The rest of DURATION is for what it has in hand."""
+"""Seconds without a renewal after which a leader ends, whatever its request is doing then. The rest of DURATION is for what it has in hand."""
 
 
 class LeaseSpec(Object, frozen=True, kw_only=True):
@@ -42,29 +42,56 @@ class Lease(Object, frozen=True, kw_only=True):
 class Leadership:
     """One replica's part in it. `identity` must differ between replicas."""
 
-    def __init__(self, client: Client, namespace: str, name: str, identity: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client, self._namespace, self._name, self._identity, self._clock = client, namespace, name, identity, clock
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        name: str,
+        identity: str,
+        *,
+        deadline: float = DEADLINE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client, self._namespace, self._name, self._identity = client, namespace, name, identity
+        self._deadline, self._clock = deadline, clock
         self._seen = LeaseSpec()
         self._seen_at = float("-inf")
+        self._renewed_at = float("-inf")
+        self._lost = threading.Event()
         self._stopped = threading.Event()
 
     def acquire(self) -> bool:
         """Waits until this replica leads. False where `stop` came first."""
         while not self._stopped.is_set():
+            began = self._clock()
             if self._try():
                 log.info("%s leads", self._identity)
+                self._renewed_at = began
                 return True
             self._stopped.wait(RENEW)
         return False
 
-    def hold(self) -> None:
-        """Renews until `stop`, or until the lease is lost."""
-        renewed = self._clock()
-        while not self._stopped.wait(RENEW):
-            if self._try():
-                renewed = self._clock()
-            elif self._seen.holder_identity != self._identity or self._clock() - renewed > DEADLINE:
+    def hold(self) -> bool:
+        """Renews until `stop` (True), or until the lease is lost (False): then the process must end at once, because another may lead.
+
+        A thread of its own renews, so that a request that hangs cannot make this one late.
+        """
+        threading.Thread(target=self._renew, name="lease", daemon=True).start()
+        while not self._stopped.wait(min(RENEW, self._deadline) / 10):
+            if self._lost.is_set() or self._clock() - self._renewed_at > self._deadline:
                 log.error("%s no longer leads", self._identity)
+                self.stop()  # and does not renew any more
+                return False
+        return True
+
+    def _renew(self) -> None:
+        while not self._stopped.wait(min(RENEW, self._deadline / 3)):
+            # The moment before the request: the lease may have been written at once and its answer late.
+            began = self._clock()
+            if self._try() and not self._stopped.is_set():
+                self._renewed_at = began
+            elif self._seen.holder_identity != self._identity:
+                self._lost.set()
                 return
 
     def stop(self) -> None:

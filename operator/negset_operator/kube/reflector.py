@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
@@ -30,7 +31,11 @@ WATCH_SECONDS: Final = 300
 SILENCE_SECONDS: Final = 100.0
 """Bookmarks come about once a minute (https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks); a stream silent for longer is dead."""
 FIRST_PAUSE: Final = 0.2
-LONGEST_PAUSE: Final = 10.0
+LONGEST_PAUSE: Final = 15.0
+LONGEST_RETRY_AFTER: Final = 120.0
+"""What is honoured of a server's Retry-After, in seconds."""
+HEALTHY_SECONDS: Final = 5.0
+"""A watch that was open for so long was worth opening, even if nothing happened in it."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -65,20 +70,33 @@ class _Event(msgspec.Struct):
 class Reflector(Generic[T]):
     """Fills `cache` from `source` in a thread of its own, and tells `changed` the group of every object that changed."""
 
-    def __init__(self, client: Client, source: Source, cache: Cache[T], changed: Callable[[Key], None]) -> None:
-        self._client, self._source, self._cache, self._changed = client, source, cache, changed
+    def __init__(
+        self, client: Client, source: Source, cache: Cache[T], changed: Callable[[Key], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client, self._source, self._cache, self._changed, self._clock = client, source, cache, changed, clock
         self._decoder = decoding.decoder(source.as_type)
         self._stopped = threading.Event()
         self._synced = threading.Event()
         self._response: Any = None
+        self._version = ""
+        self._consistent = False
+        self._healthy = False
+        self._current_at = clock()
         self.problem = ""
         """Why the kind cannot be listed or watched now; empty while it can."""
+        self.restarts = 0
+        """How often listing or watching has failed."""
         self._thread = threading.Thread(target=self._run, name=f"watch {source.kind.plural} {source.namespace}".strip(), daemon=True)
 
     @property
     def synced(self) -> bool:
         """Whether the cache has been complete at least once."""
         return self._synced.is_set()
+
+    @property
+    def stale_seconds(self) -> float:
+        """For how long no watch has been open: what is known may be that old."""
+        return 0.0 if self._response is not None else self._clock() - self._current_at
 
     @property
     def kind(self) -> Kind:
@@ -101,25 +119,44 @@ class Reflector(Generic[T]):
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        version, pause = "", FIRST_PAUSE
+        pause = FIRST_PAUSE
         while not self._stopped.is_set():
+            self._healthy = False
             try:
-                version = version or self._list()
-                self.problem, pause = "", FIRST_PAUSE
-                version = self._watch(version)
+                if not self._version:
+                    self._version = self._list()
+                self._watch()
+                pause = FIRST_PAUSE
             except (ApiError, Unreachable, msgspec.MsgspecError) as error:
                 if self._stopped.is_set():
                     return
-                if not isinstance(error, Unreachable):
-                    version = ""  # expired, forbidden or not understood: what is known may be wrong, so list again
-                self.problem = _describe(self._source.kind, error)
-                log.warning("%s", self.problem)
-                self._stopped.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                self._note(error)
+                # Only a watch that was worth opening ends the growing of the pause: that a list was answered says nothing about the next one.
+                pause = FIRST_PAUSE if self._healthy else pause
+                asked = min(getattr(error, "seconds", 0.0), LONGEST_RETRY_AFTER)
+                self._stopped.wait(max(asked, pause * random.uniform(0.5, 1)))  # noqa: S311 - jitter
                 pause = min(pause * 2, LONGEST_PAUSE)
 
+    def _note(self, error: Exception) -> None:
+        """Says what is wrong, and whether everything must be listed again: only where the server calls the version too old, or where what it sent was not
+        understood. Throttling, and rights that were taken away, make nothing wrong of what is known.
+        """
+        gone = isinstance(error, ApiError) and error.status == GONE
+        if gone or isinstance(error, msgspec.MsgspecError):
+            self._version, self._consistent = "", gone
+        self.restarts += 1
+        self.problem = _describe(self._source.kind, error)
+        log.warning("%s", self.problem)
+
     def _list(self) -> str:
+        """Takes everything into the cache and returns the version to watch from.
+
+        The API server's own cache answers, as it does client-go's reflectors: it costs etcd nothing, and what the answer may lack the watch brings. After "too
+        old" the store itself is asked, in pages, since that cache may be the one that is behind.
+        """
         items: list[T] = []
-        query = {"limit": str(PAGE), "labelSelector": self._source.selector}
+        first = {"limit": str(PAGE)} if self._consistent else {"resourceVersion": "0"}
+        query = {"labelSelector": self._source.selector, **first}
         while True:
             page, version, token = self._client.list_page(
                 self._source.kind, self._source.namespace, self._source.as_type, query=query, metadata_only=self._source.metadata_only
@@ -127,17 +164,18 @@ class Reflector(Generic[T]):
             items += page
             if not token:
                 break
-            query["continue"] = token
-        changed, gone = self._cache.replace(items)
+            query = {"labelSelector": self._source.selector, "limit": str(PAGE), "continue": token}
+        changed, gone = self._cache.replace(items, int(version))
+        self._consistent = False
         self._synced.set()
         for item in (*changed, *gone):
             self._changed(self._cache.group_of(item))
         return version
 
-    def _watch(self, version: str) -> str:
-        """Follows the changes after `version` until the server ends the stream. Returns the version to go on from."""
+    def _watch(self) -> None:
+        """Follows the changes after the known version until the server ends the stream."""
         query = {
-            "resourceVersion": version,
+            "resourceVersion": self._version,
             "labelSelector": self._source.selector,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(random.randint(WATCH_SECONDS, 2 * WATCH_SECONDS)),  # noqa: S311 - so that they do not all end at once
@@ -145,15 +183,20 @@ class Reflector(Generic[T]):
         lines, self._response = self._client.watch(
             self._source.kind, self._source.namespace, query=query, metadata_only=self._source.metadata_only, read_seconds=SILENCE_SECONDS
         )
+        opened, self.problem = self._clock(), ""
         try:
             for line in lines:
-                version = self._handle(decoding.from_json(line, _Event)) or version
+                self._version = self._handle(decoding.from_json(line, _Event)) or self._version
+                self._healthy = True
                 if self._stopped.is_set():
-                    break
+                    return
         finally:
+            self._healthy |= self._clock() - opened > HEALTHY_SECONDS
+            self._current_at = self._clock()
             self._response.close()
             self._response = None
-        return version
+        if not self._healthy:
+            raise Unreachable("the watch ended as soon as it was open")
 
     def _handle(self, event: _Event) -> str:
         """Takes one event into the cache. Returns its resource version."""

@@ -7,15 +7,10 @@ from typing import Final
 
 from negset_api import names
 from negset_operator import naming
+from negset_operator.manifests import fence
 from negset_operator.manifests.subject import Object, Subject, metadata, stamped
 
 _COMPONENT: Final = "jobs"
-DASHBOARD_PORT: Final = 8265
-"""Where KubeRay submits a job to the head (HTTPMode) and asks how it is."""
-
-# Everything that is not public: a picture's URL must not lead into the cluster. The jobs refuse such addresses themselves; this is the second fence.
-_NOT_PUBLIC_V4: Final = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
-_NOT_PUBLIC_V6: Final = ("::1/128", "fc00::/7", "fe80::/10")
 
 
 def all_of(subject: Subject) -> tuple[Object, ...]:
@@ -27,20 +22,26 @@ def before_pods(subject: Subject) -> tuple[Object, ...]:
     """What must be there before the first pod: without the manifest it would wait, without the fence it would run unfenced. The service account stands last,
     because no pod that names it is made without it.
     """
-    policies = (network_policy(subject),) if subject.config.networks.policies else ()
+    policies = (fence.network_policy(subject),) if subject.config.networks.policies else ()
     return tuple(stamped(each) for each in (config_map(subject), *policies, service_account(subject)))
 
 
 def before_reports(subject: Subject) -> tuple[Object, ...]:
     """What a job needs only once it has progress to report, seconds after its pods were asked for: these may be made after it."""
-    return stamped(role(subject)), stamped(role_binding(subject))
+    gates = (fence.reports_policy(subject),) if fence.has_reports_policy(subject.config.networks) else ()
+    return tuple(stamped(each) for each in (role(subject), role_binding(subject), *gates))
 
 
 def keys(subject: Subject) -> frozenset[tuple[str, str]]:
     """Kind and name of each, without the cost of building them."""
-    account = naming.account(subject.name)
-    kinds = ("ServiceAccount", "Role", "RoleBinding", *(("NetworkPolicy",) if subject.config.networks.policies else ()))
-    return frozenset((("ConfigMap", naming.config_map(subject.name, subject.run)), *((kind, account) for kind in kinds)))
+    account, networks = naming.account(subject.name), subject.config.networks
+    found = [("ConfigMap", naming.config_map(subject.name, subject.run))]
+    found += [(kind, account) for kind in ("ServiceAccount", "Role", "RoleBinding")]
+    if networks.policies:
+        found.append(("NetworkPolicy", account))
+    if fence.has_reports_policy(networks):
+        found.append(("NetworkPolicy", fence.reports_name(subject)))
+    return frozenset(found)
 
 
 def config_map(subject: Subject) -> Object:
@@ -49,7 +50,13 @@ def config_map(subject: Subject) -> Object:
     document = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
-        "metadata": {"name": subject.name, "namespace": subject.namespace},
+        "metadata": {
+            "name": subject.name,
+            "namespace": subject.namespace,
+            "uid": subject.uid,
+            # The jobs write where the operator says that they do, whatever their version would compute.
+            "annotations": {names.LABEL_REVISION: subject.revision},
+        },
         "spec": subject.manifest,
     }
     return {
@@ -96,37 +103,6 @@ def role_binding(subject: Subject) -> Object:
         "metadata": metadata(subject, account, _COMPONENT),
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account},
         "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": subject.namespace}],
-    }
-
-
-def network_policy(subject: Subject) -> Object:
-    """In: the data set's own pods and KubeRay. Out: the own pods, names, the API server, public addresses, and the networks that the administrator allows."""
-    networks = subject.config.networks
-    own = {"podSelector": {"matchLabels": {names.LABEL_DATASET: naming.label(subject.name)}}}
-    # A tenant can give a pod any label, but cannot make a namespace with this one: the API server sets it to the namespace's name.
-    where = [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": list(networks.kuberay_namespaces)}]
-    kuberay = {"namespaceSelector": {"matchExpressions": where}, "podSelector": {"matchLabels": networks.kuberay_pod_labels}}
-    public = [
-        {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(_NOT_PUBLIC_V4)}},
-        {"ipBlock": {"cidr": "::/0", "except": list(_NOT_PUBLIC_V6)}},
-    ]
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": metadata(subject, naming.account(subject.name), _COMPONENT),
-        "spec": {
-            "podSelector": own["podSelector"],
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [own]}, {"from": [kuberay], "ports": [{"port": DASHBOARD_PORT, "protocol": "TCP"}]}],
-            "egress": [
-                {"to": [own, *public, *({"ipBlock": {"cidr": cidr}} for cidr in networks.allowed)]},
-                {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
-                {
-                    "to": [{"ipBlock": {"cidr": cidr}} for cidr in networks.api_server],
-                    "ports": [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}],
-                },
-            ],
-        },
     }
 
 

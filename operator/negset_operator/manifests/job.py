@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from negset_api import names, stages
-from negset_operator.classify import INPUT_IS_WRONG
+from negset_api import stages
+from negset_api.errors import NO_FAULT, InvalidInput, Unavailable
 from negset_operator.manifests import pods
-from negset_operator.manifests.subject import Object, Subject, metadata
+from negset_operator.manifests.subject import Object, Subject, child_metadata
 
 TENSORFLOW_PORT: Final = 2222
 _INDEX: Final = "JOB_INDEX"
@@ -63,13 +63,10 @@ def delete(subject: Subject, child: str, role: str) -> Object:
 
 
 def _job(subject: Subject, child: str, role: str, template: Object, *, workers: int, queued: bool = True) -> Object:
-    meta, queue = metadata(subject, child, role, per_run=True), subject.spec.queue_name
-    if queue and queued:
-        meta = {**meta, "labels": {**meta["labels"], names.LABEL_QUEUE: queue}}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": meta,
+        "metadata": child_metadata(subject, child, role, queued=queued),
         "spec": {
             "completionMode": "Indexed",
             "completions": workers,
@@ -80,8 +77,13 @@ def _job(subject: Subject, child: str, role: str, template: Object, *, workers: 
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {
                 "rules": [
-                    {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [INPUT_IS_WRONG]}},
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {"operator": "In", "values": sorted((InvalidInput.exit_code, Unavailable.exit_code))},
+                    },
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                    # The peers of a pod that was evicted: they lose a step, and no attempt.
+                    {"action": "Ignore", "onExitCodes": {"operator": "In", "values": sorted(NO_FAULT)}},
                 ]
             },
             "template": {**template, "spec": {**template["spec"], "restartPolicy": "Never"}},

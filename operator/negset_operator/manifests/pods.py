@@ -25,6 +25,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     `token`: whether it may speak to the API server, to report progress.
     `command` empty: somebody else fills it in.
     `shared_memory`: the size of /dev/shm, a quantity; empty keeps the container runtime's 64 MiB.
+    `readiness_probe`: empty leaves it to whoever makes the pod.
     """
 
     name: str
@@ -35,19 +36,24 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     token: bool = False
     gpus: int = 0
     shared_memory: str = ""
+    readiness_probe: Object = msgspec.field(default_factory=dict)
 
 
 def template(subject: Subject, *, child: str, role: str, container: Container, placement: Placement, extra: Object | None = None) -> Object:
     """A pod template; `extra` are further fields of the pod's spec."""
     labels = naming.labels(subject.name, role)
     labels |= {names.LABEL_RUN: subject.run, names.LABEL_REVISION: subject.revision, names.LABEL_CHILD: child}
+    if container.token:
+        labels[names.LABEL_REPORTS] = "true"
     return {"metadata": {"labels": labels}, "spec": {**_pod_spec(subject, container, placement), **(extra or {})}}
 
 
 def command(subject: Subject, *words: str) -> tuple[str, ...]:
-    """The command line of one of negset's jobs."""
-    allowed = tuple(part for network in subject.config.networks.allowed for part in ("--allow-address", network))
-    return ("negset", "job", *words, "--file", names.MANIFEST_FILE, "--cluster", *allowed)
+    """The command line of one of negset's jobs, with what the administrator lets it reach."""
+    networks = subject.config.networks
+    given = (("--allow-address", networks.images), ("--allow-store", networks.stores), ("--allow-scheme", networks.schemes))
+    options = (part for option, values in given for value in values for part in (option, value))
+    return ("negset", "job", *words, "--file", names.MANIFEST_FILE, "--cluster", *options)
 
 
 def _pod_spec(subject: Subject, container: Container, placement: Placement) -> Object:
@@ -105,6 +111,7 @@ def _container(subject: Subject, container: Container) -> Object:
         **({"command": list(container.command)} if container.command else {}),
         "env": env,
         **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
+        **({"readinessProbe": container.readiness_probe} if container.readiness_probe else {}),
         "resources": _resources(container),
         "securityContext": {
             "allowPrivilegeEscalation": False,

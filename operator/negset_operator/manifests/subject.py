@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import field
 
 from negset_api import names
 from negset_api.spec import NegativeDatasetSpec
@@ -16,7 +17,10 @@ Object = dict[str, Any]
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """The data set that an object is made for, what is wanted of it, and the administrator's configuration. `manifest` is the spec as it is stored."""
+    """The data set that an object is made for, what is wanted of it, and the administrator's configuration.
+
+    `priority` is the name of a Kueue WorkloadPriorityClass, or empty. `manifest` is the spec as it is stored, with what this operator does not know of it. `digests` are the steps', by role.
+    """
 
     namespace: str
     name: str
@@ -26,6 +30,10 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     revision: str
     run: str
     config: Config
+    generation: int = 0
+    place: str = ""
+    digests: dict[str, str] = field(default_factory=dict)
+    priority: str = ""
 
 
 def metadata(subject: Subject, name: str, role: str, *, per_run: bool = False) -> Object:
@@ -48,6 +56,20 @@ def metadata(subject: Subject, name: str, role: str, *, per_run: bool = False) -
             }
         ],
     }
+
+
+def child_metadata(subject: Subject, name: str, role: str, *, queued: bool = True) -> Object:
+    """The metadata of a RayJob or Job. Its labels say for which step of which spec it was made, and where it writes."""
+    meta, digest_of_step = metadata(subject, name, role, per_run=True), subject.digests.get(role)
+    labels = {
+        **meta["labels"],
+        names.LABEL_GENERATION: str(subject.generation),
+        names.LABEL_PLACE: subject.place,
+        **({names.LABEL_DIGEST: digest_of_step} if digest_of_step else {}),
+        **({names.LABEL_QUEUE: subject.spec.queue_name} if subject.spec.queue_name and queued else {}),
+        **({names.LABEL_PRIORITY: subject.priority} if subject.priority and queued else {}),
+    }
+    return {**meta, "labels": labels}
 
 
 def stamped(manifest: Object) -> Object:

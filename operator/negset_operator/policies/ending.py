@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Final
 
-from negset_api import names
+import msgspec
+
+from negset_api import names, stages
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
+from negset_operator.config import Patience
 from negset_operator.decision import Decision, Deletion, Making
 from negset_operator.facts import Facts, Failure, Fault, Work
 from negset_operator.manifests import companions, job
@@ -16,6 +21,7 @@ from negset_operator.policies.making import outdated
 from negset_operator.policies.steps import DELETE
 
 STAGE: Final = "Deleting the data"
+_WRITES_NOTHING: Final = frozenset({stages.CHECK, DELETE})
 _WAY_OUT: Final = "To keep the data and let the object go, set spec.deletionPolicy to Retain."
 
 
@@ -27,15 +33,65 @@ def finalizers(facts: Facts, *, wanted: bool) -> tuple[str, ...] | None:
     return (*present, names.FINALIZER) if wanted else tuple(name for name in present if name != names.FINALIZER)
 
 
-def let_go(facts: Facts) -> Decision:
-    """Nothing is left for us to do: Kubernetes collects the children."""
-    return Decision(outlook=None, finalizers=finalizers(facts, wanted=False))
+def let_go(facts: Facts, farewell: str = "") -> Decision:
+    """Nothing is left for us to do: Kubernetes collects the children. `farewell` says what stays behind."""
+    return Decision(outlook=None, finalizers=finalizers(facts, wanted=False), farewell=farewell)
+
+
+def abandon(facts: Facts) -> Decision:
+    """The namespace is going: no pod can be made in it that would delete the data."""
+    return let_go(facts, f"The namespace is being deleted and takes no new pod, so the data was not deleted. {_left(facts)}")
+
+
+def writes(facts: Facts, roles: Iterable[str]) -> bool:
+    """Whether there may be data: a child that writes is there or is being made, or the status tells of one. An object that never ran goes without a pod."""
+    stored = facts.dataset.status
+    told = any(entry.get("type") == reasons.DATA_STORED and entry.get("status") == "True" for entry in stored.get("conditions") or ())
+    held = names.FINALIZER in facts.dataset.metadata.finalizers
+    return held or told or bool(stored.get("images")) or any(role not in _WRITES_NOTHING for role in roles)
 
 
 def decide(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decision:
     """Stops what still writes, then deletes the data, then lets the object go."""
     if spec.deletion_policy == "Retain" or names.FINALIZER not in facts.dataset.metadata.finalizers:
         return let_go(facts)
+    until = _deadline(facts, subject.config.patience)
+    if facts.now >= until:
+        return let_go(facts, f"The data could not be deleted in {subject.config.patience.deletion_seconds} seconds. {_left(facts)}")
+    decision = _delete(facts, spec, subject)
+    waits = (decision.wake_after, (until - facts.now).total_seconds())
+    return msgspec.structs.replace(decision, wake_after=min(seconds for seconds in waits if seconds is not None))
+
+
+def decide_unusable(facts: Facts, patience: Patience) -> Decision:
+    """The spec cannot be used: if the data must be deleted, it does not say where the data is."""
+    if names.FINALIZER not in facts.dataset.metadata.finalizers or facts.dataset.spec.get("deletionPolicy") != "Delete":
+        return let_go(facts)
+    until, problem = _deadline(facts, patience), " ".join(f"{problem}." for problem in facts.problems)
+    if facts.now >= until:
+        return let_go(facts, f"The data was not deleted, since the spec cannot be used: {problem} {_left(facts)}")
+    message = f"The data cannot be deleted, since the spec cannot be used: {problem} {_WAY_OUT} {_bound(until)}"
+    outlook = verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE)
+    return Decision(outlook=outlook, wake_after=(until - facts.now).total_seconds())
+
+
+def _deadline(facts: Facts, patience: Patience) -> datetime:
+    since = facts.dataset.metadata.deletion_timestamp or facts.now
+    return since + timedelta(seconds=patience.deletion_seconds)
+
+
+def _bound(until: datetime) -> str:
+    return f"At {until:%H:%M} UTC the object goes in any case, and its data stays."
+
+
+def _left(facts: Facts) -> str:
+    meta, output = facts.dataset.metadata, facts.dataset.spec.get("output") or {}
+    if not output.get("url"):
+        return "Its spec does not say where it lies."
+    return f"It lies at {names.dataset_root(output['url'], meta.namespace, meta.name)}."
+
+
+def _delete(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decision:
     writers = tuple(child for child in facts.children if child.ours and child.role != DELETE and not child.work.finished)
     if writers:
         message = f"Waiting for {', '.join(f'{child.kind} {child.name}' for child in writers)} to stop before the data is deleted."
@@ -56,24 +112,20 @@ def decide(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decisio
 def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decision:
     name = naming.child(facts.dataset.metadata.name, facts.run, DELETE)
     deleter = next((child for child in facts.children if child.ours and child.name == name and not child.going), None)
+    until = _deadline(facts, subject.config.patience)
     if deleter is not None and deleter.work is Work.SUCCEEDED:
-        return let_go(facts)
+        return let_go(facts, deleter.said)
     if deleter is not None and deleter.work is Work.FAILED:
         failure = deleter.failure or Failure(fault=Fault.WORK, message=f"Job {name} failed.")
-        message = f"The data could not be deleted. {failure.message} To have it tried again, delete Job {name}. {_WAY_OUT}"
+        message = f"The data could not be deleted. {failure.message} To have it tried again, delete Job {name}. {_WAY_OUT} {_bound(until)}"
         return Decision(outlook=verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE))
     folder = names.dataset_root(spec.output.url, facts.dataset.metadata.namespace, facts.dataset.metadata.name)
     # Where the object is deleted in the foreground, Kubernetes collects companions at a moment of its own, also while the job needs them.
     beside = outdated(companions.before_pods(subject), facts.companions)
     if deleter is not None and deleter.obstacle is not None:
-        return Decision(outlook=verdict.reconciling(deleter.obstacle.reason, deleter.obstacle.message, stage=STAGE), makings=beside)
+        message = f"{deleter.obstacle.message.rstrip('.')}. {_WAY_OUT} {_bound(until)}"
+        return Decision(outlook=verdict.reconciling(deleter.obstacle.reason, message, stage=STAGE), makings=beside)
     outlook = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is deleting {folder}.", stage=STAGE)
     if deleter is not None:
         return Decision(outlook=outlook, makings=beside)
     return Decision(outlook=outlook, makings=(*beside, Making(manifest=job.delete(subject, name, DELETE))))
-
-
-def undeletable(problem: str) -> Decision:
-    """The data must be deleted and the spec does not say where it is."""
-    message = f"The data cannot be deleted, since the spec cannot be used: {problem} {_WAY_OUT}"
-    return Decision(outlook=verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE))

@@ -10,8 +10,8 @@ from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Fault, Work
-from negset_operator.policies import garbage
-from negset_operator.policies.steps import Phase, Progress
+from negset_operator.policies import garbage, suspension
+from negset_operator.policies.steps import Phase, Progress, attempt_of
 
 _STALLED_REASON: Final = {Fault.INPUT: reasons.INPUT_REFUSED, Fault.REFUSED: reasons.CHILD_REFUSED}
 
@@ -63,7 +63,8 @@ def _explain_failure(progress: Progress, patience: Patience) -> tuple[str, str]:
         return reasons.RETRYING, f"{_sentence(failure.message)}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
     if failure.fault in _STALLED_REASON:
         return _STALLED_REASON[failure.fault], f"{_sentence(failure.message)} To have it tried as it is, delete {child.kind} {child.name}."
-    tried = f" All {progress.failures} attempts have failed." if progress.failures > 1 else ""
+    attempts = attempt_of(child) if failure.fault in {Fault.WEATHER, Fault.INTERRUPTION} else progress.failures
+    tried = f" All {attempts} attempts have failed." if attempts > 1 else ""
     return reasons.ATTEMPTS_EXHAUSTED, f"{_sentence(failure.message)}{tried} To have it tried again, delete {child.kind} {child.name}."
 
 
@@ -79,11 +80,22 @@ def _explain_active(progress: Progress, spec: NegativeDatasetSpec) -> tuple[str,
         return reasons.NODE_LOST, _explain_lost_node(child)
     if child.obstacle is not None:
         return child.obstacle.reason, child.obstacle.message
-    if child.suspended and spec.queue_name:
-        stopping = reasons.SUSPENDING, f"{who} is being stopped, to make room in the queue {spec.queue_name}."
-        return stopping if child.work is Work.RUNNING else (reasons.QUEUED, f"{who} waits for its turn in the queue {spec.queue_name}.")
+    if suspension.held(child):
+        return _explain_held(child, who)
     reason, doing = (reasons.RUNNING, "running") if child.work is Work.RUNNING else (reasons.STARTING, "starting")
     return reason, f"{who} is {doing}." + (f" {child.setback}" if child.setback else "")
+
+
+def _explain_held(child: Child, who: str) -> tuple[str, str]:
+    queue = f"the queue {child.queue}" if child.queue else "a queue"
+    if child.work is Work.RUNNING:
+        return reasons.SUSPENDING, f"{who} is being stopped, to make room in {queue}."
+    if child.queue:
+        return reasons.QUEUED, f"{who} waits for its turn in {queue}." + (
+            f" Kueue says: {_sentence(child.queue_says)}" if child.queue_says else ""
+        )
+    advice = "If Kueue manages jobs without a queue name here, set spec.queueName. Otherwise whoever suspended it can resume it."
+    return reasons.QUEUED, f"{who} was suspended, and not by this operator. {advice}"
 
 
 def _explain_lost_node(child: Child) -> str:

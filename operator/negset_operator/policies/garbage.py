@@ -7,24 +7,47 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from negset_operator.decision import Deletion
-from negset_operator.facts import Child, Companion, Facts, Stranded, Work
-from negset_operator.policies.steps import Phase, Progress
+from negset_operator.facts import Child, Companion, Facts, Fault, Stranded, Work
+from negset_operator.policies import relevance
+from negset_operator.policies.steps import Phase, Progress, Step, attempt_of, counts, stands
 
+_NOBODYS: Final = frozenset({Fault.WEATHER, Fault.INTERRUPTION})
 _LOST_AFTER: Final = timedelta(seconds=20)
 """A node that answers needs a moment to say that a pod has ended."""
 
 
-def superseded(facts: Facts) -> tuple[Child, ...]:
-    """Children that work for a spec that is no longer wanted. What an earlier run of the same revision has done stays: it is done for this one, too."""
+def superseded(facts: Facts, steps: tuple[Step, ...]) -> tuple[Child, ...]:
+    """Children that work for a spec that is no longer wanted. What was done for an earlier spec stays if it is done for this one, too."""
+    by_role = {step.role: step for step in steps}
+    return tuple(child for child in facts.children if child.ours and not _of_use(child, by_role, facts))
+
+
+def _of_use(child: Child, steps: dict[str, Step], facts: Facts) -> bool:
+    step = steps.get(child.role)
+    match child.work:
+        case Work.SUCCEEDED:
+            return counts(child, step, facts)
+        case Work.FAILED:
+            return stands(child, facts)
+        case _:
+            return relevance.wanted(child, step.digest if step else "", facts)
+
+
+def followed(children: Iterable[Child]) -> tuple[Child, ...]:
+    """Attempts that failed by nobody's fault and that a later one follows. Those that failed by their own are counted, and stay."""
+    latest: dict[tuple[str, str], int] = {}
+    failed = [child for child in children if child.ours and child.work is Work.FAILED]
+    for child in failed:
+        latest[child.role, child.run] = max(attempt_of(child), latest.get((child.role, child.run), 0))
     return tuple(
         child
-        for child in facts.children
-        if child.ours and child.run != facts.run and not (child.revision == facts.revision and child.work is Work.SUCCEEDED)
+        for child in failed
+        if child.failure is not None and child.failure.fault in _NOBODYS and attempt_of(child) < latest[child.role, child.run]
     )
 
 
 def outlived(progress: tuple[Progress, ...], children: Iterable[Child], now: datetime, keep: timedelta) -> tuple[Child, ...]:
-    """Finished children of a data set that has been ready for `keep`. The last step's child stays: it is the evidence that all is done."""
+    """Finished children of a data set that has been ready for `keep`. The last step's child stays: an earlier version of the operator has no other evidence."""
     ready = ready_since(progress)
     if ready is None or now - ready < keep:
         return ()
@@ -56,11 +79,10 @@ def given_up_at(pod: Stranded) -> datetime:
 
 
 def ready_since(progress: tuple[Progress, ...]) -> datetime | None:
-    """When the last step ended; None while anything is left to do."""
-    last = progress[-1].child
-    if last is None or any(each.phase is not Phase.DONE for each in progress):
+    """When the last step ended whose child is still there; None while anything is left to do."""
+    if any(each.phase is not Phase.DONE for each in progress):
         return None
-    return last.ended
+    return max((each.child.ended for each in progress if each.child is not None and each.child.ended is not None), default=None)
 
 
 def unused(companions: Iterable[Companion], wanted: frozenset[tuple[str, str]], children: Iterable[Child]) -> tuple[Companion, ...]:

@@ -38,7 +38,10 @@ def makings(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) -> t
         return ()
     together = {each.step.role for each in progress if _in_company(subject, each.step)}
     services = tuple(companions.headless_service(subject, child.name, child.role) for child in active if child.role in together)
-    return outdated((*companions.before_pods(subject), *companions.before_reports(subject), *services), facts.companions)
+    # A child that goes on after an edit has the manifest that it was made with.
+    own = any(child.run == subject.run for child in active)
+    needed_by_pods = tuple(each for each in companions.before_pods(subject) if own or each["kind"] != "ConfigMap")
+    return outdated((*needed_by_pods, *companions.before_reports(subject), *services), facts.companions)
 
 
 def needed(subject: Subject, progress: tuple[Progress, ...]) -> frozenset[tuple[str, str]]:

@@ -2,8 +2,12 @@
 
 Which steps a spec has, and in which order, is `negset_api.stages`' business.
 
-A step is done if a child of this revision did it, or if a later step that needs it was started: that is how finished children can be cleaned up without doing
-their work again. Were the evidence lost altogether, the step would run again, for nothing but seconds: its stages find their commit markers.
+A step is done if a child that writes to this revision did it, if the status records it, or if a later step that needs it was started: that is how finished
+children can be deleted without doing their work again. Were the evidence lost altogether, the step would run again, for nothing but seconds: its stages find
+their commit markers.
+
+After an edit, a child of the earlier spec goes on if the edit changes nothing that its step reads. If it writes to another revision, a child of this revision
+follows and copies what it left.
 """
 
 from __future__ import annotations
@@ -14,11 +18,12 @@ from typing import Final
 
 import msgspec
 
-from negset_api import names, stages
+from negset_api import names, reads, stages
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import reasons
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Facts, Failure, Fault, Work
+from negset_operator.policies import evidence, relevance
 
 DELETE: Final = "delete"
 
@@ -34,13 +39,14 @@ _CONDITION: Final[dict[stages.Kind, str]] = {
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One child's worth of work.
 
-    `kind` is the child's, `condition` tells how the step ended, `doing` is what people read until then.
+    `kind` is the child's, `condition` tells how the step ended, `doing` is what people read until then. `digest` is of what the step reads of the spec.
     """
 
     work: stages.Step
     kind: str
     condition: str
     doing: str
+    digest: str
 
     @property
     def role(self) -> str:
@@ -56,8 +62,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 def plan(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
     """The steps in the order of a single runner; what does not need one another may run at the same time."""
     rounds = spec.training.hard_negative_mining.rounds if spec.training else 0
+    digests = reads.digests(spec)
     return tuple(
-        Step(work=work, kind=_CHILD[work.kind], condition=_CONDITION[work.kind], doing=_doing(work, rounds)) for work in stages.steps(spec)
+        Step(work=work, kind=_CHILD[work.kind], condition=_CONDITION[work.kind], doing=_doing(work, rounds), digest=digests[work.role])
+        for work in stages.steps(spec)
     )
 
 
@@ -105,31 +113,44 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple[Progress, ...]:
     """Each step of the plan with its progress, in order."""
     steps = plan(spec)
-    mine = [child for child in facts.children if child.ours and child.revision == facts.revision]
-    done = _done(steps, mine)
-    return tuple(_progress(step, done, mine, facts=facts, spec=spec, patience=patience) for step in steps)
+    done = _done(steps, facts)
+    return tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
 
 
-def _done(steps: tuple[Step, ...], children: list[Child]) -> frozenset[str]:
-    done = {child.role for child in children if child.work is Work.SUCCEEDED}
-    started = {child.role for child in children}
+def _done(steps: tuple[Step, ...], facts: Facts) -> frozenset[str]:
+    by_role = {step.role: step for step in steps}
+    mine = [child for child in facts.children if child.ours]
+    done = {child.role for child in mine if child.work is Work.SUCCEEDED and counts(child, by_role.get(child.role), facts)}
+    done |= evidence.recorded(facts)
+    started = {child.role for child in mine if relevance.here(child, facts)}
     for step in reversed(steps):  # what a later step needs comes before it, so that one pass from the end reaches everything
         if step.role in started | done:
             done.update(step.needs)
     return frozenset(done)
 
 
-def _progress(
-    step: Step, done: frozenset[str], children: list[Child], *, facts: Facts, spec: NegativeDatasetSpec, patience: Patience
-) -> Progress:
-    tried = [child for child in children if child.role == step.role]
+def counts(child: Child, step: Step | None, facts: Facts) -> bool:
+    """Whether what a child has done is done for the spec as it is now: its files lie here, or its step leaves no files and read the same."""
+    if relevance.here(child, facts):
+        return True
+    return step is not None and not step.work.marker and child.digest == step.digest
+
+
+def stands(failed: Child, facts: Facts) -> bool:
+    """Whether a failure is one of the spec as it is now."""
+    return failed.run == facts.run and relevance.here(failed, facts)
+
+
+def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> Progress:
+    tried = [child for child in facts.children if child.ours and child.role == step.role]
     if step.role in done:
-        return Progress(step=step, phase=Phase.DONE, child=next((child for child in tried if child.work is Work.SUCCEEDED), None))
-    current = [child for child in tried if child.run == facts.run and not child.going]
-    others = [child for child in tried if child not in current]
+        child = next((child for child in tried if child.work is Work.SUCCEEDED and counts(child, step, facts)), None)
+        return Progress(step=step, phase=Phase.DONE, child=child)
+    current = [child for child in tried if not child.going and _current(child, step, facts)]
+    others = [child for child in tried if child not in current and relevance.here(child, facts)]
     if any(not child.work.finished or child.going for child in others):
         return Progress(step=step, phase=Phase.STOPPING, child=next(iter(others)))
-    newest = max(current, key=attempt_of, default=None)
+    newest = max(current, key=lambda child: (not child.work.finished, attempt_of(child)), default=None)
     if newest is not None and newest.work is not Work.FAILED:
         return Progress(step=step, phase=Phase.ACTIVE, child=newest)
     if not set(step.needs) <= done:
@@ -139,17 +160,23 @@ def _progress(
     return Progress(step=step, phase=Phase.HELD if spec.suspend else Phase.DUE)
 
 
+def _current(child: Child, step: Step, facts: Facts) -> bool:
+    """Whether a child does its step for the spec as it is now. A failure counts until the spec changes: any edit has a failed step tried again."""
+    return stands(child, facts) if child.work.finished else relevance.wanted(child, step.digest, facts)
+
+
 def _after_failure(step: Step, tried: list[Child], newest: Child, now: datetime, patience: Patience, *, suspended: bool) -> Progress:
     failure = newest.failure or Failure(fault=Fault.WORK, message=f"{newest.kind} {newest.name} failed.")
     failures = sum(1 for child in tried if child.failure is not None and child.failure.fault is Fault.WORK)
     # A Job restarts its own pods, with its own backoff: when it fails, that is used up.
     limit = patience.attempts if step.kind == "RayJob" else 1
     attempt = attempt_of(newest) + 1
-    if failure.fault in {Fault.INPUT, Fault.REFUSED} or (failure.fault is Fault.WORK and failures >= limit):
+    used_up = (failure.fault is Fault.WORK and failures >= limit) or attempt > patience.most_attempts
+    if failure.fault in {Fault.INPUT, Fault.REFUSED} or used_up:
         return Progress(step=step, phase=Phase.STALLED, child=newest, failure=failure, failures=failures)
     if suspended:
         return Progress(step=step, phase=Phase.HELD, child=newest)
-    retry_at = (newest.ended or newest.metadata.creation_timestamp or now) + backoff(len(tried), patience)
+    retry_at = (newest.ended or newest.metadata.creation_timestamp or now) + backoff(attempt_of(newest), patience)
     phase = Phase.WAITING if now < retry_at else Phase.DUE
     return Progress(step=step, phase=phase, child=newest, attempt=attempt, retry_at=retry_at, failure=failure, failures=failures)
 

@@ -11,6 +11,7 @@ from negset_operator import reasons
 from negset_operator.config import Patience
 from negset_operator.decision import Condition, Outlook
 from negset_operator.facts import Facts, Work
+from negset_operator.policies import evidence, suspension
 from negset_operator.policies.explain import Context, explain
 from negset_operator.policies.steps import Phase, Progress
 
@@ -46,11 +47,12 @@ def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, .
     done = Condition(type=reasons.READY, status=True, reason=reasons.SUCCEEDED, message=f"Everything is done. The report is at {report}.")
     summary = (done,) if ready else _unfinished(worst, context, stopped=_stopped(spec, progress))
     return Outlook(
-        stage="Ready" if ready else _stage_name(worst, spec, stopped=_stopped(spec, progress)),
+        stage="Ready" if ready else _stage_name(worst, stopped=_stopped(spec, progress)),
         conditions=(*summary, *stages, reported),
         revision=facts.revision,
         url=url,
         report_url=report if ready else "",
+        completed=evidence.record(facts, tuple(each.step.role for each in progress if each.phase is Phase.DONE)),
         forget_progress=facts.dataset.status.get("revision", facts.revision) != facts.revision,
     )
 
@@ -76,6 +78,7 @@ def blocked(before: Outlook, reason: str, message: str, *, for_good: bool) -> Ou
         conditions=(*summary, *rest),
         revision=before.revision,
         url=before.url,
+        completed=before.completed,
         forget_progress=before.forget_progress,
     )
 
@@ -132,12 +135,13 @@ def _stopped(spec: NegativeDatasetSpec, progress: tuple[Progress, ...]) -> bool:
     )
 
 
-def _stage_name(worst: Progress, spec: NegativeDatasetSpec, *, stopped: bool) -> str:
+def _stage_name(worst: Progress, *, stopped: bool) -> str:
     if stopped:
         return "Suspended"
     if worst.phase is Phase.STALLED:
         return "Stalled"
-    if worst.phase is Phase.ACTIVE and worst.child is not None and worst.child.work is Work.SUSPENDED and spec.queue_name:
+    child = worst.child if worst.phase is Phase.ACTIVE else None
+    if child is not None and child.work is Work.SUSPENDED and suspension.held(child):
         return "Queued"
     return worst.step.doing
 

@@ -14,6 +14,8 @@ from testbed.processes import Failed
 log = logging.getLogger(__name__)
 
 GPU = "nvidia.com/gpu"
+KUBERAY_NAMESPACE = "default"
+"""Where KubeRay's own kustomization puts its operator."""
 _MANIFESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "manifests")
 
 
@@ -23,7 +25,7 @@ def install_dns(client: DynamicClient) -> None:
 
 
 def install_kuberay(kubeconfig: str) -> None:
-    """Applies KubeRay as its module ships it: CustomResourceDefinitions, rights, and the operator in the namespace `default`."""
+    """Applies KubeRay as its module ships it: CustomResourceDefinitions, rights, and the operator."""
     folder = os.path.join(binaries.module_folder(binaries.KUBERAY), "config", "default")
     kubectl(kubeconfig, "apply", "--server-side", "--kustomize", folder)
 

@@ -48,6 +48,29 @@ def test_order(training, roles):
         assert set(step.needs) <= set(roles[:index]), "what a step needs comes before it"
 
 
+GROUPS = {
+    "one model at a time": (1, 2, ["check", "data", "train-none", "train-1", "mine-1", "train-random-2", "train-2"]),
+    "what starts from the same data, and what starts after the same mining": (
+        2,
+        2,
+        ["check", "data", "train-none train-1", "mine-1", "train-random-2 train-2"],
+    ),
+    "no model before the one whose weights it starts from": (
+        9,
+        3,
+        ["check", "data", "train-none train-1", "mine-1", "train-2", "mine-2", "train-random-2", "train-random-3 train-3"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("trainings", "rounds", "expected"), GROUPS.values(), ids=GROUPS)
+def test_models_that_are_trained_at_the_same_time(trainings, rounds, expected):
+    wanted = spec(comparisons=["RandomNegatives", "NoNegatives"], hardNegativeMining={"rounds": rounds})
+    groups = stages.groups(wanted, trainings)
+    assert [" ".join(step.role for step in group) for group in groups] == expected
+    assert [step for group in groups for step in group] == list(stages.steps(wanted))
+
+
 @pytest.mark.parametrize("training", [case[0] for case in CASES.values()], ids=CASES)
 def test_everything_is_done_before_the_last_step_is(training):
     steps = {step.role: step for step in stages.steps(spec(**training))}
@@ -79,3 +102,9 @@ def test_a_step_knows_its_command_line_and_its_marker():
     assert steps["train-random-2"].marker == "training/random-negatives/round-2/round.json"
     assert (steps["mine-1"].command, steps["mine-1"].marker) == (("mine", "--round", "1"), "training/round-1/mining.json")
     assert (steps["check"].command, steps["check"].marker) == (("check",), "")
+
+
+def test_the_model_of_the_last_mined_round_alone_is_exported():
+    wanted = spec(comparisons=["RandomNegatives", "NoNegatives"], hardNegativeMining={"rounds": 3})
+    exported = [step.role for step in stages.training_steps(wanted) if stages.is_exported(step.round, step.arm, wanted.training)]
+    assert exported == ["train-3"]

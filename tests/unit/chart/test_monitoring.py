@@ -18,8 +18,11 @@ ON = {"metrics": {"rules": {"enabled": True}, "dashboard": {"enabled": True}, "s
 def exported() -> dict[str, set[str]]:
     """Name → label names of every series that a running operator exports."""
     dataset = Dataset(metadata=ObjectMeta(name="one", namespace="team-a"))
-    metrics = Metrics(datasets=lambda: [dataset], depth=lambda: 1, leading=lambda: True)
+    metrics = Metrics(
+        datasets=lambda: [dataset], depth=lambda: 1, leading=lambda: True, requests={("GET", "200"): 1}, restarts=lambda: {"pods": 1}
+    )
     metrics.children.labels(kind="Job").inc()
+    metrics.warnings.labels(reason="InvalidSpec").inc()
     families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
     found: dict[str, set[str]] = {}
     for family in families:

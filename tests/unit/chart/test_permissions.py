@@ -10,6 +10,7 @@ from negset_operator.kube import client
 INSTALLATIONS = {"cluster-wide": {}, "limited to two namespaces": {"watchNamespaces": ["team-a", "team-b"]}}
 each_installation = pytest.mark.parametrize("values", INSTALLATIONS.values(), ids=INSTALLATIONS.keys())
 
+WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 READS_AND_APPLIES = {"get", "list", "watch", "create", "patch", "delete"}
 
 
@@ -65,7 +66,48 @@ def test_with_watch_namespaces_there_is_a_role_in_each_and_none_for_the_cluster(
     objects = render({"watchNamespaces": ["team-a", "team-b"], "rbac": {"aggregatedRoles": False}})
     assert not [o for o in objects if o["kind"].startswith("ClusterRole")]
     for kind in ("Role", "RoleBinding"):
-        assert {o["metadata"]["namespace"] for o in objects if o["kind"] == kind} == {"team-a", "team-b", "negset-system"}
+        found = {o["metadata"]["namespace"] for o in objects if o["kind"] == kind}
+        assert found == {"team-a", "team-b", "negset-system", "default"}
+
+
+@pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["team-a"]}], ids=["cluster-wide", "limited to a namespace"])
+def test_in_the_default_namespace_the_operator_may_read_where_the_api_server_is_and_nothing_else(values):
+    (role,) = (o for o in roles_of(render(values)) if o["metadata"].get("namespace") == "default")
+    (rule,) = role["rules"]
+    assert granted(role) == {("discovery.k8s.io", "endpointslices"): {"get"}}
+    assert rule["resourceNames"] == ["kubernetes"]
+
+
+NOT_ASKED = {
+    "the administrator names the API server's networks": {"config": {"networks": {"apiServer": ["10.0.0.0/24"]}}},
+    "jobs have no policies": {"config": {"networks": {"policies": False}}},
+}
+
+
+@pytest.mark.parametrize("values", NOT_ASKED.values(), ids=NOT_ASKED.keys())
+def test_the_operator_may_do_nothing_in_the_default_namespace_where(values):
+    assert not [o for o in roles_of(render(values)) if o["metadata"].get("namespace") == "default"]
+
+
+def test_the_policy_for_the_operator_is_for_its_account_and_covers_every_kind_that_it_may_write():
+    policy = one({"serviceAccount": {"create": False, "name": "mine"}}, "ValidatingAdmissionPolicy", "negset-operator.negset-system")[
+        "spec"
+    ]
+    assert [each["expression"] for each in policy["matchConditions"]] == [
+        "request.userInfo.username == 'system:serviceaccount:negset-system:mine'"
+    ]
+    assert policy["failurePolicy"] == "Fail"
+    judged = {resource for rule in policy["matchConstraints"]["resourceRules"] for resource in rule["resources"]}
+    written = {resource for (_, resource), verbs in granted(one({}, "ClusterRole", "negset")).items() if verbs & WRITES}
+    assert written - judged == {"negativedatasets/status", "negativedatasets/finalizers", "events"}
+
+
+def test_every_policy_is_bound_and_denies():
+    objects = render({})
+    policies = {o["metadata"]["name"] for o in objects if o["kind"] == "ValidatingAdmissionPolicy"}
+    bindings = [o["spec"] for o in objects if o["kind"] == "ValidatingAdmissionPolicyBinding"]
+    assert {each["policyName"] for each in bindings} == policies
+    assert [each["validationActions"] for each in bindings] == [["Deny"]] * len(policies) == [["Deny"]] * 2
 
 
 def test_a_namespaces_role_says_what_the_cluster_wide_one_says():
@@ -78,6 +120,10 @@ def test_the_operator_may_watch_what_it_watches(kind):
     group = kind.api_version.rpartition("/")[0]
     verbs = granted(one({}, "ClusterRole", "negset"))[group, kind.plural]
     assert verbs == {"list", "create"} if kind is client.EVENT else {"get", "list", "watch"} <= verbs
+
+
+def test_of_kueues_workloads_the_operator_may_only_read():
+    assert granted(one({}, "ClusterRole", "negset"))["kueue.x-k8s.io", "workloads"] == {"list"}
 
 
 CHILDREN = (
@@ -99,7 +145,7 @@ def test_the_operator_may_make_and_remove_its_children(kind):
 
 
 def test_the_operator_may_do_nothing_to_kinds_that_its_code_does_not_name():
-    known = {(kind.api_version.rpartition("/")[0], kind.plural) for kind in client.KINDS.values()}
+    known = {(kind.api_version.rpartition("/")[0], kind.plural) for kind in (*client.KINDS.values(), *client.WORKLOADS)}
     allowed = granted(one({}, "ClusterRole", "negset")).keys()
     assert {(group, resource.partition("/")[0]) for group, resource in allowed} <= known
 
@@ -109,7 +155,7 @@ def test_the_operator_never_makes_or_deletes_a_data_set():
 
 
 def test_only_one_lease_may_be_written_and_only_in_the_operators_namespace():
-    role = one({}, "Role")
+    role = one({}, "Role", "negset-leader")
     assert role["metadata"]["namespace"] == "negset-system"
     assert [rule.get("resourceNames") for rule in role["rules"] if set(rule["verbs"]) - {"create"}] == [["negset"]]
     assert all("leases" not in rule["resources"] for r in roles_of(render({})) if r["kind"] == "ClusterRole" for rule in r["rules"])

@@ -58,7 +58,8 @@ def test_no_two_objects_have_the_same_name(values):
     assert len(set(found)) == len(found)
 
 
-CLUSTER_WIDE = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "Namespace"}
+POLICIES = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+CLUSTER_WIDE = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "Namespace", *POLICIES}
 
 
 @each_installation
@@ -157,7 +158,14 @@ SETTINGS = {
         ("Never", ("registry",)),
     ),
     "the watched namespaces": ({"watchNamespaces": ["team-a"]}, lambda c: c.namespaces, ("team-a",)),
-    "the allowed networks": ({"config": {"networks": {"allowed": ["10.96.0.0/12"]}}}, lambda c: c.networks.allowed, ("10.96.0.0/12",)),
+    "the networks of images": ({"config": {"networks": {"images": ["10.96.0.0/12"]}}}, lambda c: c.networks.images, ("10.96.0.0/12",)),
+    "the networks of stores": ({"config": {"networks": {"stores": ["10.96.0.0/12"]}}}, lambda c: c.networks.stores, ("10.96.0.0/12",)),
+    "the schemes": ({"config": {"networks": {"schemes": ["gs"]}}}, lambda c: c.networks.schemes, ("gs",)),
+    "the cluster's DNS": (
+        {"config": {"networks": {"dns": [{"ipBlock": {"cidr": "10.0.0.10/32"}}], "dnsPorts": [53]}}},
+        lambda c: (c.networks.dns, c.networks.dns_ports),
+        (({"ipBlock": {"cidr": "10.0.0.10/32"}},), (53,)),
+    ),
     "a trainer's requests, without touching its limits": (
         {"config": {"pods": {"trainer": {"requests": {"cpu": "7"}}}}},
         lambda c: (c.pods.trainer.requests["cpu"], c.pods.trainer.limits),
@@ -261,7 +269,17 @@ def test_the_namespace_enforces_pod_security_restricted():
 def test_the_network_policy_lets_nothing_out_but_dns_and_the_api_server():
     policy = one({"networkPolicy": {"apiServerPorts": [16443]}}, "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
-    assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 16443}
+    dns, api_server = policy["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53, 5353}
+    assert dns["to"] == list(config.DEFAULT.networks.dns)
+    assert api_server == {"ports": [{"port": 16443, "protocol": "TCP"}]}
+
+
+def test_dns_and_the_api_server_of_the_operator_are_narrowed_to_what_the_administrator_names():
+    values = {"networkPolicy": {"apiServer": ["172.18.0.2/32", "fd00::1/128"], "dns": [{"ipBlock": {"cidr": "10.0.0.10/32"}}]}}
+    dns, api_server = one(values, "NetworkPolicy")["spec"]["egress"]
+    assert dns["to"] == [{"ipBlock": {"cidr": "10.0.0.10/32"}}]
+    assert api_server["to"] == [{"ipBlock": {"cidr": "172.18.0.2/32"}}, {"ipBlock": {"cidr": "fd00::1/128"}}]
 
 
 def test_who_may_scrape_can_be_limited():

@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from negset_jobs import commands
+from negset_api.version import version
+from negset_jobs import cli, commands
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,46 @@ sys.exit(cli.main(["crd"]))
     ended = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == exit_code, ended.stderr
     assert ended.stderr == "negset: interrupted; everything committed so far is safe, and the same command goes on from there\n"
+
+
+def manifest(tmp_path: pathlib.Path, **spec: object) -> str:
+    """The path of a manifest that the operator wrote."""
+    document = {
+        "apiVersion": "negset.dev/v1alpha1",
+        "kind": "NegativeDataset",
+        "metadata": {"name": "street", "namespace": "team-a", "annotations": {"negset.dev/revision": "0123456789ab"}},
+        "spec": {
+            "source": {"coco": {"annotations": "a.json"}},
+            "excludeClasses": ["person"],
+            "selection": {"count": 10},
+            "output": {"url": str(tmp_path / "out")},
+            **spec,
+        },
+    }
+    path = tmp_path / "dataset.yaml"
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+def test_jobs_read_a_newer_manifest_and_write_where_the_operator_says(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(commands.pipeline, "check", seen.append)
+    assert cli.main(["job", "check", "--file", manifest(tmp_path, thumbnails=64)]) == 0
+    assert [run.store.location("").rstrip("/") for run in seen] == [str(tmp_path / "out" / "team-a" / "street" / "0123456789ab")]
+
+
+def test_jobs_that_do_not_understand_a_manifest_say_so_in_one_line(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        cli.main(["job", "check", "--file", manifest(tmp_path, selection={"count": 10, "strategy": "Clustered"}, ray={"workers": 0})]) == 2
+    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        'negset: spec.selection.strategy: Unsupported value: "Clustered": supported values: "Random", "Stratified"; '
+        "spec.ray.workers: Invalid value: 0: should be greater than or equal to 1 "
+        f"(negset {version()} does not understand this manifest; use jobs of the CRD's version)"
+    )
+
+
+def test_a_person_who_misspells_a_field_is_told(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", manifest(tmp_path, thumbnails=64)]) == 2
+    assert "spec.thumbnails: unknown field" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
-from negset_api import names, validation
+from negset_api import names, reads, validation
 from negset_api.revision import revision
 from negset_operator import naming
 from negset_operator.config import Config
@@ -56,6 +56,7 @@ class Scene:
         # The API server fills in the defaults.
         self.raw = _without_none(msgspec.to_builtins(validation.parse(manifest(spec)).spec))
         self.status: dict[str, Any] = {}
+        self.labels: dict[str, str] = {}
         self.finalizers: tuple[str, ...] = ()
         self.deleted_at: datetime | None = None
         self.children: list[Child] = []
@@ -92,6 +93,16 @@ class Scene:
         spec, _ = read_spec(self._dataset())
         return revision(spec) if spec else ""
 
+    @property
+    def digests(self) -> dict[str, str]:
+        spec, _ = read_spec(self._dataset())
+        return reads.digests(spec) if spec else {}
+
+    def url(self, folder: str | None = None) -> str:
+        """Where this revision, or another one, lies."""
+        spec, _ = read_spec(self._dataset())
+        return names.revision_root(spec.output.url, "team-a", self.name, folder or self.revision) if spec else ""
+
     def child(self, role: str, attempt: int = 1) -> str:
         return naming.child(self.name, self.run, role, attempt)
 
@@ -109,10 +120,29 @@ class Scene:
         obstacle: Obstacle | None = None,
         stranded: tuple[Stranded, ...] = (),
         suspended: bool = False,
+        suspended_by_us: bool | None = None,
+        queue: str | None = None,
+        queue_says: str = "",
+        digest: str | None = None,
+        generation: int | None = None,
+        place: str | None = None,
         ours: bool = True,
         going: bool = False,
     ) -> Self:
-        """A child of this role. `ended` is how long ago; `run` and `revision_label` are this spec's unless given."""
+        """A child of this role. `ended` is how long ago; what it was made for is this spec unless given. A child of another run was made for an earlier spec,
+        of which its step read something else.
+        """
+        if digest is None:
+            digest = "1-0ther" if run else self.digests.get(role, "")
+        suspended = suspended or work is Work.SUSPENDED
+        if queue is None:
+            queue = self.raw.get("queueName", "")
+        if suspended_by_us is None:
+            suspended_by_us = suspended and not queue
+        if generation is None:
+            generation = 2 if run else 3
+        if place is None:
+            place = naming.place(self.url(revision_label))
         run = run or self.run
         name = naming.child(self.name, run, role, attempt)
         meta = ObjectMeta(
@@ -129,7 +159,7 @@ class Scene:
                 kind="RayJob" if role.startswith(("data", "mine")) else "Job",
                 metadata=meta,
                 work=work,
-                suspended=suspended or work is Work.SUSPENDED,
+                suspended=suspended,
                 ended=self.now - ended if work.finished else None,
                 failure=failure,
                 obstacle=obstacle,
@@ -138,6 +168,12 @@ class Scene:
                 revision=revision_label or self.revision,
                 run=run,
                 role=role,
+                digest=digest,
+                generation=generation,
+                place=place,
+                queue=queue,
+                queue_says=queue_says,
+                suspended_by_us=suspended_by_us,
             )
         )
         return self
@@ -156,6 +192,7 @@ class Scene:
             problems=problems,
             revision=revision(spec) if spec else "",
             run=naming.run_of(spec) if spec else "",
+            url=self.url(),
             children=tuple(self.children),
             companions=tuple(self.companions),
             now=self.now,
@@ -177,6 +214,7 @@ class Scene:
             uid=UID,
             resource_version="7",
             generation=3,
+            labels=self.labels,
             finalizers=self.finalizers,
             deletion_timestamp=self.deleted_at,
         )

@@ -53,8 +53,29 @@ def test_a_list_makes_the_cache_exactly_what_is_there_and_tells_what_changed(cac
     cache.put(same)
     cache.put(gone)
     new = pod("new", 3)
-    assert cache.replace([same, new]) == ([new], [gone])
+    assert cache.replace([same, new], 3) == ([new], [gone])
     assert cache.all() == (same, new)
+
+
+def test_a_list_keeps_what_a_write_of_ours_has_answered_since(cache):
+    made = pod("made", 8)
+    cache.put(made, ours=True)
+    assert cache.replace([], 7) == ([], [])
+    assert cache.all() == (made,)
+
+
+def test_the_answer_to_a_write_does_not_bring_back_what_has_ended_meanwhile(cache):
+    cache.put(pod("a", 5))
+    cache.remove(pod("a", 7))
+    assert not cache.put(pod("a", 6), ours=True)
+    assert not cache.put(pod("a", 7), ours=True)
+    assert cache.all() == ()
+
+
+def test_what_left_the_selector_may_come_back(cache):
+    cache.put(pod("a", 5))
+    cache.remove(pod("a", 7))
+    assert cache.put(pod("a", 9))
 
 
 def test_what_our_write_answered_takes_the_place_of_the_same_version_that_the_watch_brought(cache):

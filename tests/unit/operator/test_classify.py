@@ -238,6 +238,19 @@ JOB_FAILURES: dict[str, tuple[dict[str, Any], tuple[Pod, ...], Failure]] = {
         ),
         Failure(fault=Fault.WORK, message="Job child failed with exit code 1: negset: out of space"),
     ),
+    "a pod that failed says why, and not its peers that ended after it": (
+        condition("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"),
+        (
+            terminated(1, "negset: out of memory", "2026-03-01T10:00:00Z"),
+            terminated(75, "negset: worker 1 was lost", "2026-03-01T11:00:00Z"),
+        ),
+        Failure(fault=Fault.WORK, message="Job child failed with exit code 1: negset: out of memory"),
+    ),
+    "what it needs cannot be reached": (
+        condition("Failed", "PodFailurePolicy", POLICY.replace("code 2", "code 69")),
+        (terminated(69, "negset: cannot write s3://b/x: nothing answers"),),
+        Failure(fault=Fault.WEATHER, message="Job child waits for what cannot be reached: negset: cannot write s3://b/x: nothing answers"),
+    ),
     "the input is wrong": (
         condition("Failed", "PodFailurePolicy", POLICY),
         (terminated(2, "negset: pipelineConfig: focal loss with a miner"),),
@@ -268,6 +281,25 @@ def test_a_pod_that_failed_and_is_replaced_is_a_setback():
         "A pod before failed with exit code 1: negset: the bucket is gone"
     )
     assert job({"active": 1}, pods=(waiting("ContainerCreating"),)).setback == ""
+
+
+@pytest.mark.parametrize("code", [75, 143])
+def test_a_pod_that_was_stopped_did_not_fail(code):
+    assert job({"active": 1}, pods=(terminated(code, "negset: stopped after step 116 of 400"),)).setback == (
+        "A pod before was stopped: negset: stopped after step 116 of 400"
+    )
+
+
+@pytest.mark.parametrize("code", [75, 143])
+def test_a_ray_job_whose_driver_was_stopped_did_not_fail_either(code):
+    child = ray_job({"jobDeploymentStatus": "Failed", "message": LOGS.format(code, "negset: interrupted"), "reason": "AppFailed"})
+    assert child.failure == Failure(fault=Fault.INTERRUPTION, message="RayJob child was stopped from outside: negset: interrupted")
+
+
+def test_what_a_job_that_succeeded_had_to_say_is_kept():
+    assert (
+        job({"conditions": [condition("Complete", "", "")]}, pods=(terminated(0, "left alone: s3://b/x"),)).said == "left alone: s3://b/x"
+    )
 
 
 def test_what_is_missing_does_not_matter_to_a_ray_job_that_runs_without_it():

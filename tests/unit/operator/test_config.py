@@ -11,11 +11,12 @@ from negset_operator.config import Config, read
 
 def test_what_the_file_leaves_out_keeps_its_default(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump({"images": {"jobs": "registry/jobs:1"}, "networks": {"allowed": ["10.0.0.0/8"]}}))
+    path.write_text(yaml.safe_dump({"images": {"jobs": "registry/jobs:1"}, "networks": {"stores": ["10.0.0.0/8"]}}))
     config = read(str(path))
     assert config.images.jobs == "registry/jobs:1"
     assert config.images.trainer == Config().images.trainer
-    assert config.networks.allowed == ("10.0.0.0/8",)
+    assert config.networks.stores == ("10.0.0.0/8",)
+    assert config.networks.images == ()
 
 
 def test_an_empty_file_is_the_default(tmp_path):
@@ -32,7 +33,18 @@ WRONG = {
         "pods: {trainerSharedMemory: none}",
         "Expected `str` matching regex",
     ),
-    "an address that is no network": ("networks: {allowed: [10.0.0.1/8]}", "10.0.0.1/8 has host bits set"),
+    "a store's network that is an address of it": ("networks: {stores: [10.0.0.1/8]}", "networks.stores: expected a network such as"),
+    "an images' network that is a word": ("networks: {images: [intranet]}", "networks.images: expected a network such as"),
+    "an API server's network with host bits": ("networks: {apiServer: [10.0.0.1/8]}", "10.0.0.1/8 has host bits set"),
+    "the setting that two others replaced": (
+        "networks: {allowed: [10.0.0.0/8]}",
+        "networks.allowed: expected networks.images (networks of images and annotations) and networks.stores (networks of object stores)",
+    ),
+    "a scheme with its colon": ("networks: {schemes: ['s3:']}", "Expected `str` matching regex"),
+    "no scheme at all": ("networks: {schemes: []}", "Expected `array` of length >= 1"),
+    "a port that there is not": ("networks: {dnsPorts: [70000]}", "Expected `int` <= 65535"),
+    "a Ray without token authentication": ("rayVersion: 2.51.0", "expected 2.53 or later"),
+    "a Ray version that is none": ("rayVersion: latest", "Expected `str` matching regex"),
     "text that is no YAML": ("a: [", "expected YAML in"),
 }
 

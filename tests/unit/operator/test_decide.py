@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
 from building import DATA_ONLY, NOW, TRAINING, Scene, jobs, made, manifests, merged, told
 
 from negset_api import names
+from negset_api.version import version
 from negset_operator import reasons
 from negset_operator.decision import Making
 from negset_operator.facts import Companion, Fault, Obstacle, Stranded, Work
 
 COMPARED = merged(TRAINING, {"training": {"comparisons": ["NoNegatives", "RandomNegatives"]}})
 QUEUED = merged(TRAINING, {"queueName": "team-a-gpu"})
+NOT_UNDERSTOOD = (
+    f"Operator version {version()} does not understand this spec, which the API server admitted: {{}} Nothing new is started. "
+    "Upgrade the operator to the version of the CRD, or correct the spec."
+)
+HELD = (
+    "Storing the data: RayJob {data} was suspended, and not by this operator. If Kueue manages jobs without a queue name here, "
+    "set spec.queueName. Otherwise whoever suspended it can resume it."
+)
 DATA_URL = "s3://team-a/negatives/team-a/street"
 
 
@@ -231,6 +241,29 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         (False, "Suspending", "Storing the data: RayJob {data} is being stopped, to make room in the queue team-a-gpu."),
         "Storing the data",
     ),
+    "why Kueue does not admit it, in Kueue's words": (
+        lambda: Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED, queue_says="LocalQueue team-a-gpu doesn't exist"),
+        (
+            False,
+            "Queued",
+            "Storing the data: RayJob {data} waits for its turn in the queue team-a-gpu. Kueue says: LocalQueue team-a-gpu doesn't exist.",
+        ),
+        "Queued",
+    ),
+    "a queue that Kueue has chosen": (
+        lambda: nothing_but_data().with_child("data", Work.SUSPENDED, queue="default"),
+        (False, "Queued", "Storing the data: RayJob {data} waits for its turn in the queue default."),
+        "Queued",
+    ),
+    "a job that somebody else has suspended": (
+        lambda: nothing_but_data().with_child("data", Work.SUSPENDED, suspended_by_us=False),
+        (
+            False,
+            "Queued",
+            HELD,
+        ),
+        "Queued",
+    ),
     "a turn in the queue": (
         lambda: Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED),
         (False, "Queued", "Storing the data: RayJob {data} waits for its turn in the queue team-a-gpu."),
@@ -316,7 +349,11 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
     ),
     "a spec that an older API let in": (
         lambda: nothing_but_data().with_raw(selection={"count": 0}),
-        (False, "InvalidSpec", "spec.selection.count: Invalid value: 0: should be greater than or equal to 1."),
+        (
+            False,
+            "NotUnderstood",
+            NOT_UNDERSTOOD.format("spec.selection.count: Invalid value: 0: should be greater than or equal to 1."),
+        ),
         "Stalled",
     ),
 }
@@ -458,7 +495,7 @@ def test_companions_of_a_finished_data_set_are_not_made_again():
 def test_a_companion_that_the_administrator_changed_is_updated():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
     scene.companions = all_companions()
-    networks = type(scene.config.networks)(allowed=("10.0.0.0/8",))
+    networks = type(scene.config.networks)(stores=("10.0.0.0/8",))
     (making,) = scene.configured(networks=networks).decide().makings
     assert (making.manifest["kind"], making.update) == ("NetworkPolicy", True)
 
@@ -508,10 +545,33 @@ def test_resuming_clears_the_switch():
     assert switch.suspend is False
 
 
-def test_under_kueue_the_switch_is_kueues():
-    scene = Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED)
-    assert scene.decide().switches == ()
-    assert scene.decide().deletions == ()
+SUSPENDED_BY: dict[str, tuple[dict[str, Any], dict[str, Any], list[bool]]] = {
+    "what the operator suspended it resumes": ({}, {"suspended_by_us": True}, [False]),
+    "what Kueue suspends in a queue of the spec stays": ({"queueName": "team-a-gpu"}, {}, []),
+    "what Kueue suspends in a queue of its own choice stays": ({}, {"queue": "default", "suspended_by_us": False}, []),
+    "what Kueue suspends without a queue stays": ({}, {"suspended_by_us": False}, []),
+    "what somebody else suspended gets the mark if the user suspends as well": ({"suspend": True}, {"suspended_by_us": False}, [True]),
+    "what the operator suspended stays so while the user wants it": ({"suspend": True}, {"suspended_by_us": True}, []),
+}
+
+
+@pytest.mark.parametrize(("spec", "child", "switches"), SUSPENDED_BY.values(), ids=SUSPENDED_BY.keys())
+def test_only_ones_own_suspension_is_undone(spec, child, switches):
+    decision = Scene(merged(DATA_ONLY, spec)).with_child("data", Work.SUSPENDED, **child).decide()
+    assert [switch.suspend for switch in decision.switches] == switches
+    assert decision.deletions == ()
+
+
+def test_while_kueue_holds_a_child_its_words_are_looked_up_again():
+    assert Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED).decide().wake_after == pytest.approx(10)
+
+
+def test_the_priority_class_of_the_dataset_is_that_of_its_children():
+    scene = Scene(QUEUED).but(labels={"kueue.x-k8s.io/priority-class": "urgent", "team": "a"})
+    assert manifests(scene.decide())["Job"]["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "urgent"
+    assert "team" not in manifests(scene.decide())["Job"]["metadata"]["labels"]
+    scene.with_succeeded("check")
+    assert manifests(scene.decide())["RayJob"]["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "urgent"
 
 
 def test_under_kueue_a_suspended_data_set_deletes_its_unfinished_child():
@@ -519,6 +579,12 @@ def test_under_kueue_a_suspended_data_set_deletes_its_unfinished_child():
     decision = scene.decide()
     assert [deletion.name for deletion in decision.deletions] == [scene.child("train-1")]
     assert decision.switches == ()
+
+
+def test_in_a_queue_that_kueue_chose_a_suspended_dataset_deletes_its_child_too():
+    scene = Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING, queue="default")
+    assert [deletion.name for deletion in scene.decide().deletions] == [scene.child("data")]
+    assert scene.decide().switches == ()
 
 
 def test_suspending_changes_neither_the_revision_nor_the_names():
@@ -531,10 +597,15 @@ def test_a_changed_spec_stops_the_children_of_the_one_before():
     assert (deletion.name, deletion.uid, deletion.why) == ("street-0ldc0ffe-data", "uid-of-street-0ldc0ffe-data", "the spec has changed")
 
 
-def test_a_wrong_spec_stops_what_runs():
-    scene = nothing_but_data()
-    scene.with_child("data", Work.RUNNING).with_raw(output={"url": "/tmp/x"})
-    assert [deletion.why for deletion in scene.decide().deletions] == ["the spec cannot be used"]
+def test_a_wrong_spec_stops_what_runs_for_an_earlier_one():
+    scene = nothing_but_data().with_raw(output={"url": "/tmp/x"}).with_child("data", Work.RUNNING, run="0ldc0ffe")
+    assert [deletion.why for deletion in scene.decide().deletions] == ["the spec has changed"]
+
+
+def test_a_spec_that_became_wrong_without_an_edit_stops_nothing():
+    scene = nothing_but_data().with_child("data", Work.RUNNING).with_raw(output={"url": "/tmp/x"})
+    assert told(scene.decide(), reasons.READY)[1] == "InvalidSpec"
+    assert scene.decide().deletions == ()
 
 
 def test_finished_children_go_a_day_after_the_data_set_is_ready_but_for_the_last():
@@ -619,7 +690,7 @@ def test_then_a_job_deletes_the_data():
     assert jobs(decision) == [scene.child("delete")]
     assert decision.finalizers is None
     command = manifests(decision)["Job"]["spec"]["template"]["spec"]["containers"][0]["command"]
-    assert command == ["negset", "job", "delete", "--file", "/etc/negset/dataset.yaml", "--cluster"]
+    assert command[:6] == ["negset", "job", "delete", "--file", "/etc/negset/dataset.yaml", "--cluster"]
 
 
 def test_the_deleting_job_has_its_manifest_and_identity_even_where_they_were_collected_already():
@@ -637,13 +708,62 @@ def test_when_the_data_is_gone_the_object_goes():
     assert decision.finalizers == ()
 
 
+def test_what_the_deleting_job_left_alone_is_told_before_the_object_goes():
+    scene = Scene(DELETE).being_deleted().with_child("delete", Work.SUCCEEDED)
+    scene.children[-1] = msgspec.structs.replace(scene.children[-1], said="left alone: s3://b/x")
+    assert scene.decide().farewell == "left alone: s3://b/x"
+
+
+def test_an_object_that_never_ran_needs_no_pod_to_go():
+    scene = Scene(merged(DELETE, {"suspend": True}))
+    assert scene.decide().finalizers is None
+    scene.deleted_at = NOW
+    assert (scene.decide().finalizers, scene.decide().makings) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "status",
+    [{"images": {"planned": 10}}, {"conditions": [{"type": "DataStored", "status": "True"}]}],
+    ids=["images were counted", "the data was stored"],
+)
+def test_data_of_children_that_are_gone_is_still_the_objects(status):
+    scene = Scene(merged(DELETE, {"suspend": True})).but(status=status)
+    assert scene.decide().finalizers == (names.FINALIZER,)
+
+
+LATE = NOW + timedelta(hours=1)
+
+
+@pytest.mark.parametrize("work", [None, Work.STARTING, Work.RUNNING, Work.FAILED])
+def test_a_deletion_ends_whatever_its_job_comes_to_and_says_where_the_data_lies(work):
+    scene = Scene(DELETE).being_deleted().but(now=LATE)
+    if work is not None:
+        scene.with_child("delete", work)
+    decision = scene.decide()
+    assert decision.finalizers == ()
+    assert decision.farewell == "The data could not be deleted in 3600 seconds. It lies at s3://team-a/negatives/team-a/street."
+
+
+def test_a_deletion_that_waits_looks_again_when_its_time_is_over():
+    assert Scene(DELETE).being_deleted().with_child("delete", Work.RUNNING).decide().wake_after == 3600
+
+
+def test_a_deletion_whose_pod_cannot_start_says_what_can_be_done():
+    obstacle = Obstacle(reason="CreateContainerConfigError", message='Container delete of pod p cannot start: secret "s3" not found')
+    decision = Scene(DELETE).being_deleted().with_child("delete", Work.STARTING, obstacle=obstacle).decide()
+    assert told(decision, reasons.READY)[2] == (
+        'Container delete of pod p cannot start: secret "s3" not found. To keep the data and let the object go, set spec.deletionPolicy to Retain. '
+        "At 13:00 UTC the object goes in any case, and its data stays."
+    )
+
+
 def test_data_that_cannot_be_deleted_holds_the_object_and_says_why():
     scene = Scene(DELETE).being_deleted().with_child("delete", Work.FAILED, message="Job d failed with exit code 1: access denied.")
     decision = scene.decide()
     assert decision.finalizers is None
     message = (
         f"The data could not be deleted. Job d failed with exit code 1: access denied. To have it tried again, delete Job {scene.child('delete')}. "
-        "To keep the data and let the object go, set spec.deletionPolicy to Retain."
+        "To keep the data and let the object go, set spec.deletionPolicy to Retain. At 13:00 UTC the object goes in any case, and its data stays."
     )
     assert told(decision, reasons.STALLED) == (True, "DeletionFailed", message)
 
@@ -652,6 +772,52 @@ def test_a_spec_that_cannot_be_used_does_not_lose_the_data_silently():
     decision = Scene(DELETE).being_deleted().with_raw(output={"url": "/tmp/x"}).decide()
     assert told(decision, reasons.STALLED)[1] == "DeletionFailed"
     assert decision.finalizers is None
+
+
+def test_nor_does_it_hold_the_object_for_ever():
+    decision = Scene(DELETE).being_deleted().with_raw(output={"url": "/tmp/x"}).but(now=LATE).decide()
+    assert decision.finalizers == ()
+    assert "was not deleted, since the spec cannot be used" in decision.farewell
+
+
+def weather(attempts: int, *, role: str = "data", ended: timedelta = timedelta()) -> Scene:
+    scene = nothing_but_data() if role == "data" else training().with_succeeded("check", "data")
+    for attempt in range(1, attempts + 1):
+        scene.with_child(role, Work.FAILED, attempt=attempt, fault=Fault.WEATHER, ended=ended, message="RayJob d waits: nothing answers.")
+    return scene
+
+
+@pytest.mark.parametrize("role", ["data", "train-1"])
+def test_a_store_that_is_away_counts_as_no_attempt_and_is_tried_with_growing_pauses(role):
+    assert [weather(attempts, role=role).decide().wake_after for attempts in (1, 2, 3, 4, 5, 6, 20)] == [20, 40, 80, 160, 320, 600, 600]
+    later = weather(20, role=role, ended=timedelta(seconds=600))
+    assert jobs(later.decide()) == [later.child(role, 21)]
+
+
+def test_while_it_waits_it_says_what_is_away_and_when_it_asks_again():
+    assert told(weather(4).decide(), reasons.READY) == (
+        False,
+        "Retrying",
+        "RayJob d waits: nothing answers. The next attempt is at 2026-03-01T12:02:40Z.",
+    )
+
+
+def test_it_is_not_tried_for_ever():
+    assert told(weather(60, ended=timedelta(hours=1)).decide(), reasons.STALLED)[1] == "AttemptsExhausted"
+
+
+def test_an_interruption_is_not_tried_for_ever_either():
+    scene = nothing_but_data()
+    for attempt in range(1, 61):
+        scene.with_child("data", Work.FAILED, attempt=attempt, fault=Fault.INTERRUPTION, ended=timedelta(hours=1))
+    assert told(scene.decide(), reasons.STALLED)[1] == "AttemptsExhausted"
+
+
+def test_attempts_that_another_follows_are_cleaned_up_and_failures_of_their_own_stay_to_be_counted():
+    scene = nothing_but_data()
+    for attempt, fault in enumerate((Fault.WEATHER, Fault.WORK, Fault.INTERRUPTION, Fault.WEATHER), start=1):
+        scene.with_child("data", Work.FAILED, attempt=attempt, fault=fault)
+    assert [deletion.name for deletion in scene.decide().deletions] == [scene.child("data"), scene.child("data", 3)]
 
 
 def test_the_clock_is_an_argument():

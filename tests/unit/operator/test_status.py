@@ -57,6 +57,12 @@ def test_the_jobs_fields_are_not_in_the_patch_unless_they_are_another_revisions(
     )
 
 
+def test_the_progress_of_a_stage_that_is_over_is_not_shown_beside_the_next():
+    before = {**written(outlook(Work.RUNNING)), "progress": {"percent": 100, "step": 400}}
+    assert status.patch(outlook(Work.SUCCEEDED), before, 3, NOW)["progress"] is None
+    assert status.patch(outlook(Work.RUNNING), before, 3, NOW) is None
+
+
 def test_an_empty_field_that_the_api_server_filled_in_is_no_reason_to_write():
     before = {**written(outlook()), "reportUrl": ""}
     assert status.patch(outlook(), before, 3, NOW) is None

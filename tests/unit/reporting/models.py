@@ -85,5 +85,5 @@ def trained(number, held_out, *, arm="Mined", steps=500, total=None, recall=0.8,
     return values.Round(**{**given, **fields})
 
 
-def model(held_out, *, classes=("disc",), leave_out=(), number=1, **fields) -> Evidence:
-    return evidence(trained(number, held_out, **fields), held_out, classes=classes, leave_out=leave_out)
+def model(held_out, *, classes=("disc",), number=1, **fields) -> Evidence:
+    return evidence(trained(number, held_out, **fields), held_out, classes=classes)

@@ -51,15 +51,6 @@ def test_numbers_by_class(judged):
     assert ring.average_precision_50 == pytest.approx(1.0)
 
 
-def test_copies_are_left_out_of_the_rate(judged):
-    held_out = drawn(1)
-    fired = [image.image_id for image in held_out.negatives if image.score > 0.9]
-    whole, rest = model(held_out), model(held_out, leave_out=fired)
-    assert len(rest.negative_ids) == 160 - len(fired)
-    assert rest.rate < whole.rate
-    assert not set(fired) & set(rest.negative_ids)
-
-
 def test_the_table_that_is_stored_gives_the_same_evidence():
     held_out = drawn(2)
     direct, stored = model(held_out), model(detections.decode(detections.encode(held_out)))

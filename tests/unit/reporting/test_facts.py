@@ -1,7 +1,7 @@
 """Which images and failures a report shows, and which it leaves out."""
 
 from negset_api.values import ImageResult, Outcome, Plan, PlannedImage, ShardPlan, ShardResult
-from negset_jobs.reporting.facts import copies, first_failures, held_out_images, scored_to_show, spread, worst_rounds
+from negset_jobs.reporting.facts import first_failures, held_out_images, scored_to_show, spread, worst_rounds
 
 
 def planned(number, scene):
@@ -60,11 +60,6 @@ def a_plan(**subsets):
         shards=tuple(shards),
     )
     return plan, results
-
-
-def test_held_out_copies_of_the_training_set_and_of_the_pool_are_found():
-    plan, results = a_plan(train={1: "a", 2: "b", 3: ""}, pool={4: "c"}, heldout={5: "a", 6: "c", 7: "d", 8: "d", 9: ""})
-    assert copies(plan, results) == {"5", "6"}
 
 
 def test_held_out_images_are_those_that_were_stored_with_the_size_of_what_was_stored():

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from negset_api.values import Comparison, Report, ReportMining, ReportRound
+from negset_api.values import Comparison, CopyCounts, Report, ReportMining, ReportRound
 from negset_jobs.reporting.finding import finding
 
 
@@ -60,7 +60,10 @@ def a_round(number, rate, **changes):
 MINING = ReportMining(after_round=1, pool=117, trained_on=120, floor=0.05, fooled=31, added=27, hard_negatives=27, review=0)
 
 
-def report(*comparisons, rounds=(), added=27, negatives=160, copies=0):
+NO_COPIES = CopyCounts()
+
+
+def report(*comparisons, rounds=(), added=27, negatives=160, copies=NO_COPIES):
     return Report(
         inputs="",
         name="x",
@@ -82,7 +85,8 @@ def report(*comparisons, rounds=(), added=27, negatives=160, copies=0):
         held_out_negatives=negatives,
         held_out_positives=140,
         held_out_objects=270,
-        held_out_copies=copies,
+        held_out_copies=copies.total,
+        copies=copies,
     )
 
 
@@ -253,14 +257,23 @@ DETAILS = {
             RESOLUTION,
         ],
     ),
-    "held-out copies are named": (
+    "a held-out copy is named": (
         [arm("Mined", 0.02)],
         [
             "There is nothing to compare with; set training.comparisons: [NoNegatives, RandomNegatives] to see what the negatives are worth.",
             "Measured on 2,500 held-out negatives and 140 held-out positives (270 objects): one false positive is 0.0004 per image, and a rate of 0 means below 0.0012 with 95 % confidence.",
-            "1 held-out negative is byte for byte the same as a negative in the training set or the pool. It is left out of every number here.",
+            "1 held-out negative is a copy of images that train: 1 byte for byte. It is left out of every number here.",
         ],
-        {"copies": 1, "negatives": 2500},
+        {"copies": CopyCounts(exact_negatives=1), "negatives": 2500},
+    ),
+    "held-out copies of both kinds are named": (
+        [arm("Mined", 0.02)],
+        [
+            "There is nothing to compare with; set training.comparisons: [NoNegatives, RandomNegatives] to see what the negatives are worth.",
+            RESOLUTION,
+            "3 held-out negatives and 2 held-out positives are copies of images that train: 1 byte for byte and 4 nearly, as after resizing or mirroring. They are left out of every number here.",
+        ],
+        {"copies": CopyCounts(exact_negatives=1, near_negatives=2, near_positives=2)},
     ),
 }
 

@@ -9,10 +9,12 @@ import msgspec
 import pytest
 from tests.unit.reporting.models import drawn, model, scored
 
-from negset_api.values import License, Report, decode, encode
+from negset_api.values import Copies, CopyCounts, License, Report, decode, encode
+from negset_jobs.copies.find import Image, Pair
 from negset_jobs.reporting import charts, plotting, thumbnails
 from negset_jobs.reporting.blocks import Link, link
 from negset_jobs.reporting.cards import scored_cards
+from negset_jobs.reporting.copied import CopiedPair, shown_pairs
 from negset_jobs.reporting.data_sections import readable
 from negset_jobs.reporting.evaluation import evaluate
 from negset_jobs.reporting.numbers import summarise
@@ -266,16 +268,47 @@ def test_the_json_has_the_names_that_others_rely_on_and_stays_small(report):
     assert decode(encode(report), Report) == report
 
 
-def test_copies_of_what_is_trained_on_are_left_out_and_that_is_said(facts):
-    fired = [image.image_id for image in facts.evidence[0].round.worst][:2]
-    held_out = drawn(12, false_positives=0.02)
-    left_out = model(held_out, number=2, leave_out=fired, worst=facts.trained[1].worst)
-    changed = msgspec.structs.replace(facts, trained=(left_out.round,), others=(), evidence=(left_out,), copies=frozenset(fired), mined=())
-    report = summarise(changed, evaluate(changed), "0.1.0")
-    assert (report.held_out_negatives, report.held_out_copies) == (158, 2)
-    text = outlined(changed).text
-    assert "2 held-out negatives are byte for byte the same as a negative in the training set or the pool. They are left out" in text
-    assert f"Negative {fired[0]}, " not in "".join(image["alt"] for image in outlined(changed).named("img") if "detection" in image["alt"])
+def test_copies_that_were_left_out_are_counted_at_the_top_and_shown_beside_what_they_are_copies_of(facts):
+    images = {name: facts.pictures[name].encoded for name in ("1", "2", "3")}
+    near = Pair(held_out=an_image("1"), other=an_image("7", positive=True), exact=False, distance=4)
+    exact = Pair(held_out=an_image("2"), other=an_image("8"), exact=True, distance=0)
+    copies = Copies(
+        inputs="", counts=CopyCounts(exact_negatives=1, near_negatives=1), held_out=300, others=1234, plain=2, table="copies.parquet"
+    )
+    shown = (CopiedPair(near, images["1"], images["2"]), CopiedPair(exact, images["3"], images["3"]))
+    changed = msgspec.structs.replace(facts, copies=copies, copied=shown)
+    outline = outlined(changed)
+    assert "2 held-out negatives are copies of images that train: 1 byte for byte and 1 nearly" in " ".join(composed(changed).details)
+    assert (
+        "300 held-out images were compared with the 1,234 images that train or wait in the pool. 2 images of both show too little"
+        in outline.text
+    )
+    assert "Held-out negatives 1 1 Held-out positives 0 0" in outline.text
+    pairs = [image for image in outline.named("img") if "which trains" in image["alt"]]
+    assert [image["alt"] for image in pairs] == [
+        "Held-out negative 1 beside positive 7, which trains",
+        "Held-out negative 2 beside negative 8, which trains",
+    ]
+    assert (pairs[0]["width"], pairs[0]["height"]) == ("288", "128"), "two images of 144 by 128 pixels"
+    assert "4 of 256 bits of their hashes differ" in outline.text
+
+
+def test_where_no_held_out_image_is_a_copy_that_is_said(facts):
+    changed = msgspec.structs.replace(facts, copies=Copies(inputs="", held_out=300, others=1234, table="copies.parquet"))
+    assert "None is a copy, so none was left out." in outlined(changed).text
+    assert "Held-out copies" not in outlined(facts).text, "nothing was compared"
+
+
+def an_image(image_id, *, positive=False):
+    return Image(image_id=image_id, positive=positive, records="")
+
+
+def test_one_pair_of_each_held_out_image_is_shown_near_ones_first():
+    def pair(held_out, other, *, exact):
+        return Pair(held_out=an_image(held_out), other=an_image(other), exact=exact, distance=0)
+
+    pairs = [pair("a", "1", exact=True), pair("b", "2", exact=False), pair("b", "3", exact=False), pair("c", "4", exact=True)]
+    assert [(each.held_out.image_id, each.other.image_id) for each in shown_pairs(pairs)] == [("b", "2"), ("a", "1"), ("c", "4")]
 
 
 def test_a_recall_out_of_reach_is_said_at_the_top(facts):

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from negset_api import names
-from negset_api.errors import InvalidInput, WorkFailed
+from negset_api.errors import InvalidInput, Unavailable, WorkFailed
 from negset_jobs.store import Store
+from negset_jobs.training import checkpoints
 from negset_jobs.training.checkpoints import KEPT, DamagedCheckpoint, Uploader, complete, download, newest, of_round
 
 FOLDER = names.round_checkpoints(1)
@@ -27,11 +28,11 @@ def write(folder, step):
     return str(folder / f"ckpt-{step}")
 
 
-def uploader(store, tmp_path, inputs="digest"):
+def uploader(store, tmp_path, inputs="digest", **options):
     events = tmp_path / "events"
     events.mkdir(exist_ok=True)
     (events / "events.out.tfevents.1").write_text("events")
-    return Uploader(store, 1, names.MINED, inputs, events=str(events))
+    return Uploader(store, 1, names.MINED, inputs, events=str(events), **options)
 
 
 def test_the_newest_three_stay_and_can_be_fetched(store, tmp_path):
@@ -72,6 +73,58 @@ def test_a_checkpoint_of_other_inputs_is_not_gone_on_from(store, tmp_path):
     with uploader(store, tmp_path, inputs="other") as uploads:
         uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
     assert complete(store, FOLDER, "digest") == []
+
+
+class Away(Store):
+    """A store that is away for so many uploads, and tells how often it was asked."""
+
+    def __init__(self, url, *, times=0, files=""):
+        super().__init__(url)
+        self.times, self.files, self.asked = times, files, 0
+
+    def put(self, source, key):
+        if self.files in key:
+            self.asked += 1
+            if self.asked <= self.times:
+                raise Unavailable("nothing answers")
+        super().put(source, key)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(checkpoints, "_FIRST_PAUSE", 0.05)
+
+
+def test_a_store_that_is_away_for_a_while_loses_no_checkpoint(store, tmp_path, quick):
+    away = Away(store.url, times=3)
+    with uploader(away, tmp_path) as uploads:
+        uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
+    assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [10]
+    assert store.exists(f"{names.round_events(1)}/events.out.tfevents.1")
+
+
+def test_a_training_goes_on_while_the_store_is_away_and_the_newest_checkpoint_is_uploaded(store, tmp_path, quick):
+    away = Away(store.url, times=1 << 30)
+    scratch = tmp_path / "scratch"
+    with uploader(away, tmp_path) as uploads:
+        for step in (10, 20, 30):
+            uploads.save(write(scratch, step), step, 8 * step, step)
+            for suffix in ("index", "data-00000-of-00001"):  # as TensorFlow removes the older ones
+                (scratch / f"ckpt-{step - 10}.{suffix}").unlink(missing_ok=True)
+        away.times = 0
+    assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [30]
+
+
+def test_a_store_that_does_not_come_back_is_told_at_the_end(store, tmp_path, quick):
+    uploads = uploader(Away(store.url, times=1 << 30), tmp_path, patience=0.2)
+    with pytest.raises(Unavailable, match="nothing answers"), uploads:
+        uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
+
+
+def test_an_event_file_ends_no_training(store, tmp_path, quick):
+    with uploader(Away(store.url, times=1 << 30, files="events"), tmp_path) as uploads:
+        uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
+    assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [10]
 
 
 def test_a_missing_checkpoint_is_named(store, tmp_path):

@@ -1,0 +1,1 @@
+"""Finds held-out images that are copies of images that train."""

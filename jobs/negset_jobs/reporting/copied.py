@@ -1,0 +1,108 @@
+"""Held-out images that were left out as copies: what the report reads of them, and its section."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from negset_api.values import Copies, CopyCounts
+from negset_jobs.copies.find import Image, Pair
+from negset_jobs.copies.tables import decode_pairs
+from negset_jobs.records.readable import image_id, read_images
+from negset_jobs.reporting import wording
+from negset_jobs.reporting.blocks import Block, Card, Gallery, Note, Paragraph, Section, Table
+from negset_jobs.reporting.thumbnails import beside
+from negset_jobs.reuse import parallel
+from negset_jobs.store import Store
+
+SHOWN: Final = 6
+
+
+class CopiedPair(msgspec.Struct, frozen=True):
+    """A held-out image and its copy, with the encoded files of both."""
+
+    pair: Pair
+    held_out: bytes
+    other: bytes
+
+
+def shown_pairs(pairs: Sequence[Pair]) -> list[Pair]:
+    """One pair of each of the first few held-out images: near ones first, for a person to judge."""
+    first: dict[tuple[str, bool], Pair] = {}
+    for pair in sorted(pairs, key=lambda pair: pair.exact):
+        first.setdefault((pair.held_out.image_id, pair.held_out.positive), pair)
+    return list(first.values())[:SHOWN]
+
+
+def read_shown(store: Store, copies: Copies) -> tuple[CopiedPair, ...]:
+    """The pairs to show, without those whose records cannot be read any more."""
+    if not copies.counts.total:
+        return ()
+    pairs = shown_pairs(decode_pairs(store.read(copies.table)))
+    wanted = [image for pair in pairs for image in (pair.held_out, pair.other)]
+    encoded = parallel(lambda image: _encoded(store, image), wanted)
+    both = zip(pairs, encoded[::2], encoded[1::2], strict=True)
+    return tuple(CopiedPair(pair, held_out, other) for pair, held_out, other in both if held_out and other)
+
+
+def _encoded(store: Store, image: Image) -> bytes:
+    with store.reading(image.records) as stream:
+        found = (
+            features["image/encoded"][0] for _, features, _ in read_images(stream, image.records) if image_id(features) == image.image_id
+        )
+        return next(found, b"")
+
+
+def section(copies: Copies, shown: Sequence[CopiedPair]) -> Section | None:
+    """How many held-out images were left out, and why; None where there was nothing to compare."""
+    if not copies.held_out:
+        return None
+    compared = f"{wording.count(copies.held_out, 'held-out image')} {'was' if copies.held_out == 1 else 'were'} compared with the {wording.count(copies.others, 'image')} that train or wait in the pool."
+    plain = (
+        f" {wording.count(copies.plain, 'image')} of both show too little to be told apart and were compared by their bytes alone."
+        if copies.plain
+        else ""
+    )
+    blocks: list[Block] = [Paragraph(f"{compared}{plain}")]
+    counts = copies.counts
+    if not counts.total:
+        return Section("copies", "Held-out copies", (*blocks, Paragraph("None is a copy, so none was left out.")))
+    rows = (
+        ("Held-out negatives", f"{counts.exact_negatives:,}", f"{counts.near_negatives:,}"),
+        ("Held-out positives", f"{counts.exact_positives:,}", f"{counts.near_positives:,}"),
+    )
+    blocks += [
+        Note(f"{sentence(counts)} {copies.table} lists them."),
+        Table("Left out as copies", ("Images", "Byte for byte", "Nearly"), rows, frozenset({1, 2})),
+    ]
+    cards = tuple(card for each in shown if (card := _card(each)) is not None)
+    if cards:
+        blocks.append(Gallery(cards))
+    return Section("copies", "Held-out copies", tuple(blocks))
+
+
+def sentence(counts: CopyCounts) -> str:
+    """What was left out, in words."""
+    kinds = [
+        wording.count(number, f"held-out {kind}")
+        for number, kind in ((counts.negatives, "negative"), (counts.positives, "positive"))
+        if number
+    ]
+    exact, near = counts.exact_negatives + counts.exact_positives, counts.near_negatives + counts.near_positives
+    how = [f"{number:,} {word}" for number, word in ((exact, "byte for byte"), (near, "nearly, as after resizing or mirroring")) if number]
+    verb, noun, them = ("is", "a copy", "It is") if counts.total == 1 else ("are", "copies", "They are")
+    return f"{wording.listing(kinds)} {verb} {noun} of images that train: {wording.listing(how)}. {them} left out of every number here."
+
+
+def _card(each: CopiedPair) -> Card | None:
+    drawn = beside(each.held_out, each.other)
+    if drawn is None:
+        return None
+    source, width, height = drawn
+    left, right = (f"{'positive' if image.positive else 'negative'} {image.image_id}" for image in (each.pair.held_out, each.pair.other))
+    how = "The same bytes" if each.pair.exact else f"{each.pair.distance} of 256 bits of their hashes differ"
+    return Card(
+        source, f"Held-out {left} beside {right}, which trains", width, height, f"{left} | {right}", (f"Held out | trains. {how}.",)
+    )

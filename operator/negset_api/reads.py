@@ -1,0 +1,107 @@
+"""Which parts of the spec each step reads, and the digest of them: an edit stops only the steps that it changes.
+
+A step's digest covers what the step reads itself, and of what the steps before it read the parts
+that decide bytes, since these change its inputs. Fields that hold their default are left out. So
+a negset with more fields computes for an older spec the digest that was computed before.
+
+The digest begins with the version of this formula. A negset that changes the formula raises the
+version. It stops nothing by that: the operator that sees an edit judges the children by digest and
+writes the new generation on those that it keeps; until the next edit, the generation decides.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any, Final
+
+from negset_api import stages
+from negset_api.revision import chosen, decides_bytes
+from negset_api.spec import NegativeDatasetSpec
+from negset_api.values import digest
+
+VERSION: Final = "1"
+
+_EVERY_STEP: Final = frozenset({"output.url", "output.secretName", "queueName"})
+
+# Paths of fields, or of groups with everything in them. A new field of a group is read by each
+# step that reads the group until this table says otherwise: that restarts too much, not too little.
+_READS: Final[dict[stages.Kind, frozenset[str]]] = {
+    "check": frozenset({"excludeClasses", "positives.classes", "training"}),
+    "data": frozenset(
+        {
+            "source",
+            "excludeClasses",
+            "selection",
+            "download",
+            "output",
+            "positives",
+            "ray",
+            "training.heldOutPercent",
+            "training.hardNegativeMining.rounds",
+            "training.hardNegativeMining.firstRoundPercent",
+        }
+    ),
+    "train": frozenset({"training", "download.maxFailedPercent"}),
+    "mine": frozenset({"selection.seed", "ray", "training.comparisons", "training.workers", "training.hardNegativeMining"}),
+}
+
+_MINING_ONLY: Final = frozenset(
+    {
+        "training.comparisons",
+        "training.hardNegativeMining.gpusPerWorker",
+        "training.hardNegativeMining.hardPercent",
+        "training.hardNegativeMining.reviewAbovePercent",
+        "training.hardNegativeMining.confirmedNegatives",
+    }
+)
+_BUT_NOT: Final[dict[stages.Kind, frozenset[str]]] = {
+    "check": _MINING_ONLY
+    | {
+        "training.seed",
+        "training.heldOutPercent",
+        "training.recallPercent",
+        "training.checkpointEverySteps",
+        "training.hardNegativeMining.firstRoundPercent",
+    },
+    "train": _MINING_ONLY,
+}
+
+
+def reads(kind: stages.Kind, path: str) -> bool:
+    """Whether a step of this kind reads the field at this path."""
+    wanted = _EVERY_STEP | _READS[kind]
+    return _under(path, wanted) and not _under(path, _BUT_NOT.get(kind, frozenset()))
+
+
+def digests(spec: NegativeDatasetSpec) -> dict[str, str]:
+    """The digest of each step of a spec, by the step's role: the formula's version, a hyphen and 12 hexadecimal digits."""
+    fields, steps = dict(_leaves(chosen(spec, but=frozenset()), "")), {step.role: step for step in stages.steps(spec)}
+
+    @functools.cache  # most rounds read the same
+    def of(kind: stages.Kind, before: frozenset[stages.Kind]) -> str:
+        used = {path: value for path, value in fields.items() if _uses(kind, before, path)}
+        return f"{VERSION}-{digest(spec.training is not None, used)[:12]}"
+
+    before: dict[str, frozenset[stages.Kind]] = {}  # the kinds of the steps whose files reach a step
+    for role, step in steps.items():
+        needs = [steps[need] for need in step.needs]
+        before[role] = frozenset(need.kind for need in needs if need.marker).union(*(before[need.role] for need in needs))
+    return {role: of(step.kind, before[role]) for role, step in steps.items()}
+
+
+def _uses(kind: stages.Kind, before: frozenset[stages.Kind], path: str) -> bool:
+    return reads(kind, path) or (decides_bytes(path) and any(reads(each, path) for each in before))
+
+
+def _under(path: str, groups: frozenset[str]) -> bool:
+    return any(path == group or path.startswith(f"{group}.") for group in groups)
+
+
+def _leaves(value: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, content in value.items():
+        path = f"{prefix}{name}"
+        if isinstance(content, dict):
+            yield from _leaves(content, f"{path}.")
+        else:
+            yield path, content

@@ -1,0 +1,56 @@
+"""Which children still matter after an edit, or after another version of the operator took over.
+
+A child that works is left alone if nobody edited the spec since it was made (the generation says
+so, whatever any digest says), or if the edit changed nothing that its step reads (the digest says
+so). The name of a child and its label `run` are those of negset 0.1.0, which compared whole specs:
+so children survive an upgrade from 0.1.0 and a rollback to it.
+
+The operator that sees an edit writes the new generation on the children that it leaves alone. So
+an operator whose digests are computed differently leaves them alone as well.
+"""
+
+from __future__ import annotations
+
+from negset_api import names
+from negset_operator import naming
+from negset_operator.decision import Adoption
+from negset_operator.facts import Child, Facts
+
+
+def wanted(child: Child, digest: str, facts: Facts) -> bool:
+    """Whether a child that works does so for the spec as it is now. `digest` is the digest of its step; empty if the spec has no such step."""
+    if child.run == facts.run or child.generation == facts.dataset.metadata.generation:
+        return True
+    return bool(digest) and child.digest == digest
+
+
+def here(child: Child, facts: Facts) -> bool:
+    """Whether a child writes where the spec says now."""
+    if child.place:
+        return child.place == naming.place(facts.url)
+    # Made by negset 0.1.0. Its revision does not say under which output.url it lies: the status did.
+    told = facts.dataset.status.get("url") == facts.url
+    return child.revision == facts.revision and (child.run == facts.run or told)
+
+
+def adoptions(facts: Facts, digests: dict[str, str]) -> tuple[Adoption, ...]:
+    """The labels that children lack which work for the spec as it is now. `digests` are the steps', by role."""
+    wanting = (child for child in facts.children if child.ours and not child.going and wanted(child, digests.get(child.role, ""), facts))
+    return tuple(
+        Adoption(kind=child.kind, name=child.name, uid=child.metadata.uid, labels=labels)
+        for child in wanting
+        if (labels := _missing(child, digests.get(child.role, ""), facts))
+    )
+
+
+def _missing(child: Child, digest: str, facts: Facts) -> dict[str, str]:
+    labels = {}
+    if child.generation != facts.dataset.metadata.generation and not child.work.finished:
+        labels[names.LABEL_GENERATION] = str(facts.dataset.metadata.generation)
+    if child.run == facts.run and not child.place:
+        labels[names.LABEL_PLACE] = naming.place(facts.url)
+        if child.suspended_by_us:
+            labels[names.LABEL_SUSPENDED] = "true"
+    if child.run == facts.run and not child.digest and digest:
+        labels[names.LABEL_DIGEST] = digest
+    return labels

@@ -1,0 +1,42 @@
+"""A spec that cannot be used, or that this operator does not understand: it is said once, and nothing new is made until that changes."""
+
+from __future__ import annotations
+
+from negset_api import reads
+from negset_api.version import version
+from negset_operator import reasons
+from negset_operator.decision import Decision, Outlook, Switch, deletion
+from negset_operator.facts import Child, Facts
+from negset_operator.policies import relevance, suspension, verdict
+from negset_operator.policies.steps import DELETE
+
+
+def decide(facts: Facts) -> Decision:
+    """Stops what runs for an earlier spec, if this operator can tell, and what the user suspends. The rest is left alone."""
+    told = " ".join(f"{problem}." for problem in facts.problems)
+    working = tuple(
+        child for child in facts.children if child.ours and not child.work.finished and not child.going and child.role != DELETE
+    )
+    digests = reads.digests(facts.spec) if facts.spec else {}
+    earlier = tuple(child for child in working if facts.spec and not relevance.wanted(child, digests.get(child.role, ""), facts))
+    suspend = facts.dataset.spec.get("suspend") is True
+    rest = tuple(child for child in working if child not in earlier)
+    return Decision(
+        outlook=_not_understood(told, rest) if facts.spec is None else verdict.stalled(reasons.INVALID_SPEC, told),
+        deletions=(
+            *(deletion(child, "the spec has changed") for child in earlier),
+            *(deletion(child, "the data set is suspended") for child in suspension.to_delete(rest, suspend=suspend)),
+        ),
+        switches=tuple(
+            Switch(kind=child.kind, name=child.name, suspend=value) for child, value in suspension.to_switch(rest, suspend=suspend)
+        ),
+    )
+
+
+def _not_understood(told: str, running: tuple[Child, ...]) -> Outlook:
+    left = f" Left as they are: {', '.join(f'{child.kind} {child.name}' for child in running)}." if running else ""
+    message = (
+        f"Operator version {version()} does not understand this spec, which the API server admitted: {told}{left} "
+        "Nothing new is started. Upgrade the operator to the version of the CRD, or correct the spec."
+    )
+    return verdict.stalled(reasons.NOT_UNDERSTOOD, message)

@@ -1,0 +1,106 @@
+"""What one operator does to an API server that it shares, and what it remembers of what is gone."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from collections import Counter
+
+import pytest
+from operators import Hand, eventually, running
+
+from negset_operator.kube.client import DATASET, ApiError, Client, connect
+from negset_operator.web import Web
+
+MANY = 40
+
+
+@pytest.fixture
+def hand(api_server, namespace) -> Hand:
+    return Hand(api_server, namespace)
+
+
+def test_nothing_is_remembered_of_objects_whose_last_finalizer_the_operator_took_away(api_server, hand):
+    with running(api_server, hand.namespace) as operator:
+        for number in range(MANY):
+            hand.create(f"street-{number}", deletionPolicy="Delete")
+        eventually("finalizers", lambda: all(hand.dataset(f"street-{number}")["metadata"].get("finalizers") for number in range(MANY)))
+        for number in range(MANY):
+            hand.delete(f"street-{number}")
+            hand.change(f"street-{number}", deletionPolicy="Retain")
+        eventually("gone", lambda: not hand.all("negset.dev/v1alpha1", "NegativeDataset"), seconds=60)
+        # Before, the answer to the patch came after the news of the end and brought 23 of 40 back.
+        eventually("forgotten", lambda: not operator._world.caches[DATASET].all(), seconds=5)
+        time.sleep(0.5)
+        assert operator._world.caches[DATASET].all() == ()
+
+
+class Throttled(Client):
+    """Refuses every watch as an overloaded API server does, while `throttling`."""
+
+    throttling = True
+
+    def __init__(self, server) -> None:
+        super().__init__(connect(server.kubeconfig)._api)
+        self.seen: Counter[str] = Counter()
+
+    def _send(self, method: str, path: str, **options):
+        query = dict(options.get("query") or ())
+        if method == "GET" and ("watch" in query or "limit" in query or "resourceVersion" in query):
+            self.seen["watch" if "watch" in query else "list"] += 1
+        if "watch" in query and self.throttling:
+            raise ApiError(429, "TooManyRequests", "the server is busy", 0)
+        return super()._send(method, path, **options)
+
+
+def test_watches_that_are_throttled_are_not_answered_by_listing_everything_again(api_server, hand):
+    client = Throttled(api_server)
+    with running(api_server, hand.namespace, client=client) as operator:
+        eventually("every kind listed", lambda: operator.synced)
+        kinds = len(operator._reflectors)
+        time.sleep(4)
+        assert client.seen["list"] == kinds
+        assert client.seen["watch"] < 8 * kinds
+        assert len(operator.problems()) == kinds
+        client.throttling = False
+        hand.create()
+        eventually("a child", hand.ray_jobs, seconds=30)
+
+
+def test_a_replica_whose_watches_have_ended_is_not_ready_and_says_why(api_server, hand, monkeypatch):
+    monkeypatch.setattr("negset_operator.loop._STALE_SECONDS", 1)
+    client = Throttled(api_server)
+    with running(api_server, hand.namespace, client=client) as operator:
+        eventually("not ready", lambda: any("have not been watched for" in reason for reason in operator.not_ready()))
+        assert "the server is busy" in operator.not_ready()[0]
+        client.throttling = False
+        eventually("ready", lambda: not operator.not_ready(), seconds=30)
+
+
+def test_the_metrics_tell_what_was_asked_of_the_api_server_and_whose_datasets_stall(api_server, hand):
+    with (
+        running(api_server, hand.namespace) as operator,
+        Web("127.0.0.1", 0, operator.metrics.registry, ready=operator.not_ready, alive=operator.dead) as web,
+    ):
+        hand.create()
+        (name,) = eventually("a child", hand.ray_jobs)
+        hand.ray_status(name, "ValidationFailed", message="no")
+        eventually("stalled", lambda: hand.condition("Stalled"))
+
+        def shown() -> str:
+            return urllib.request.urlopen(f"http://127.0.0.1:{web.port}/metrics").read().decode()
+
+        eventually("the stall", lambda: f'negset_datasets{{dataset_namespace="{hand.namespace}",state="stalled"}} 1.0' in shown())
+        assert f'negset_warnings_total{{reason="{hand.reason()}"}} 1.0' in shown()
+        assert 'negset_api_requests_total{code="201",method="POST"}' in shown()
+        assert 'negset_watch_restarts_total{kind="pods"} 0.0' in shown()
+        assert 'negset_build_info{python="3.' in shown()
+
+
+def test_the_queue_of_a_replica_that_stands_by_is_not_told_as_waiting(api_server, hand):
+    with running(api_server, hand.namespace) as operator:
+        hand.create()
+        eventually("a child", hand.ray_jobs)
+        operator.leading = False
+        operator._queue.add((hand.namespace, "street"))
+        assert operator.metrics.registry.get_sample_value("negset_queue_depth") == 0

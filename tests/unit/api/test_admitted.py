@@ -1,0 +1,60 @@
+"""A manifest of an object that the API server admitted, read by a negset that is older or newer than the CRD."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.api.manifests import TRAINED, with_field
+
+from negset_api import reads, revision, validation
+from negset_api.errors import InvalidSpec
+
+AHEAD: dict[str, tuple[str, Any]] = {
+    "a field that only a newer negset knows": ("spec.thumbnails", 64),
+    "a group of fields": ("spec.download.cache", {"url": "s3://cache", "days": 3}),
+    "a field deep inside": ("spec.training.hardNegativeMining.curriculum", ["easy", "hard"]),
+}
+NOT_UNDERSTOOD: dict[str, tuple[str, Any]] = {
+    "a value that only a newer negset knows": ("spec.selection.strategy", "Clustered"),
+    "a field of another type": ("spec.training.steps", {"perRound": [100, 200]}),
+    "a kind of source that only a newer negset knows": ("spec.source", {"lvis": {"annotations": "s3://x"}}),
+}
+
+
+@pytest.mark.parametrize("case", AHEAD)
+def test_an_unknown_field_of_an_admitted_object_is_skipped_and_changes_no_digest(case: str) -> None:
+    known = validation.parse(TRAINED).spec
+    spec = validation.parse_admitted(with_field(TRAINED, *AHEAD[case])).spec
+    assert spec == known
+    assert revision.revision(spec) == revision.revision(known)
+    assert reads.digests(spec) == reads.digests(known)
+
+
+@pytest.mark.parametrize("case", AHEAD)
+def test_an_unknown_field_that_a_person_wrote_is_a_mistake(case: str) -> None:
+    path, value = AHEAD[case]
+    with pytest.raises(InvalidSpec) as refused:
+        validation.parse(with_field(TRAINED, path, value))
+    assert [problem.path for problem in refused.value.problems] == [path]
+
+
+@pytest.mark.parametrize("case", NOT_UNDERSTOOD)
+def test_what_is_not_understood_is_refused_in_an_admitted_object_too(case: str) -> None:
+    path, value = NOT_UNDERSTOOD[case]
+    with pytest.raises(InvalidSpec) as refused:
+        validation.parse_admitted(with_field(TRAINED, path, value))
+    assert all(problem.path.startswith(path) for problem in refused.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "told"),
+    [
+        pytest.param({"negset.dev/revision": "0123456789ab"}, "0123456789ab", id="the operator's word"),
+        pytest.param({"negset.dev/revision": "../../elsewhere"}, "", id="what is no revision is not believed"),
+        pytest.param({}, "", id="a manifest that no operator wrote"),
+        pytest.param(None, "", id="no annotations at all"),
+    ],
+)
+def test_the_revision_that_a_manifest_tells(annotations: dict[str, str] | None, told: str) -> None:
+    assert validation.told_revision({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == told

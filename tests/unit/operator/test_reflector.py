@@ -1,0 +1,130 @@
+"""How often the API server is asked when something is wrong, and what is known meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from negset_operator.kube import reflector
+from negset_operator.kube.cache import Cache
+from negset_operator.kube.client import POD, ApiError, Unreachable
+from negset_operator.kube.objects import ObjectMeta, Pod
+from negset_operator.kube.reflector import Reflector, Source
+
+THROTTLED = ApiError(429, "TooManyRequests", "slow down", 0)
+EXPIRED = ApiError(410, "Expired", "too old resource version", 0)
+
+
+def pod(name: str, version: int) -> Pod:
+    return Pod(metadata=ObjectMeta(name=name, namespace="n", uid=f"uid-of-{name}", resource_version=str(version)))
+
+
+def event(kind: str, item: Pod) -> bytes:
+    return msgspec.json.encode({"type": kind, "object": item})
+
+
+class Server:
+    """Plays an API server: `listed` is what a list answers, `watches` what each watch does in turn; the last one repeats."""
+
+    def __init__(self, listed: list[Pod], *watches: Exception | list[bytes]) -> None:
+        self.listed, self.watches = listed, list(watches)
+        self.lists: list[dict[str, str]] = []
+        self.asked_from: list[str] = []
+        self.closed = threading.Event()
+
+    def list_page(self, *_: Any, query: dict[str, str], **__: Any) -> Any:
+        self.lists.append(query)
+        return list(self.listed), "10", ""
+
+    def watch(self, *_: Any, query: dict[str, str], **__: Any) -> Any:
+        self.asked_from.append(query["resourceVersion"])
+        what = self.watches.pop(0) if len(self.watches) > 1 else self.watches[0]
+        if isinstance(what, Exception):
+            raise what
+        return self._lines(what), self
+
+    def _lines(self, lines: list[bytes]) -> Iterator[bytes]:
+        yield from lines
+        self.closed.wait()
+        raise Unreachable("closed")
+
+    def shutdown(self) -> None:
+        self.closed.set()
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def watched(monkeypatch) -> Iterator[Callable[..., tuple[Reflector, Cache]]]:
+    started: list[Reflector] = []
+    monkeypatch.setattr(reflector, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(reflector, "LONGEST_PAUSE", 0.32)
+
+    def start(server: Server, **options: Any) -> tuple[Reflector, Cache]:
+        cache = Cache(lambda item: (item.metadata.namespace, "group"))
+        started.append(Reflector(server, Source(kind=POD, as_type=Pod), cache, lambda _: None, **options))
+        started[-1].start()
+        return started[-1], cache
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+def until(true: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.005)
+
+
+def test_a_throttled_watch_is_asked_for_with_growing_pauses_and_nothing_is_listed_again(watched):
+    server = Server([pod("a", 3)], THROTTLED)
+    watched(server)
+    time.sleep(1)
+    # 0.02 + 0.04 + … + 0.32 s and then 0.32 s each, of which at least half is waited: without growing pauses there would be 50 and more.
+    assert 1 <= len(server.asked_from) <= 12
+    assert len(server.lists) == 1
+
+
+def test_retry_after_is_waited_for(watched):
+    server = Server([], ApiError(429, "TooManyRequests", "slow down", 60))
+    watched(server)
+    until(lambda: server.asked_from)
+    time.sleep(0.3)
+    assert len(server.asked_from) == 1
+
+
+def test_only_a_version_that_is_too_old_lists_again_and_then_from_the_store_itself(watched):
+    server = Server([pod("a", 3)], EXPIRED, [event("ADDED", pod("b", 11))])
+    _, cache = watched(server)
+    until(lambda: cache.get("n", "b"))
+    assert server.lists == [{"labelSelector": "", "resourceVersion": "0"}, {"labelSelector": "", "limit": "500"}]
+
+
+def test_after_a_fault_the_watch_goes_on_from_what_it_had_seen(watched):
+    server = Server([], [event("ADDED", pod("a", 11)), b'{"type":"ERROR","object":{"code":500,"reason":"InternalError"}}'], [])
+    reflector, cache = watched(server)
+    until(lambda: len(server.asked_from) == 2)
+    assert server.asked_from == ["10", "11"]
+    assert len(server.lists) == 1
+    assert reflector.restarts == 1
+    assert cache.get("n", "a") is not None
+
+
+def test_what_is_known_grows_old_while_no_watch_is_open_and_is_fresh_when_one_is(watched):
+    now = [100.0]
+    server = Server([], THROTTLED)
+    reflector, _ = watched(server, clock=lambda: now[0])
+    until(lambda: reflector.problem)
+    now[0] = 190.0
+    assert reflector.stale_seconds == 90
+    assert reflector.problem == "Cannot watch pods: slow down"
+    server.watches[:] = [[]]
+    until(lambda: not reflector.problem and not reflector.stale_seconds)
