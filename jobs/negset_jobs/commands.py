@@ -236,7 +236,7 @@ def _document(path: str) -> Any:
             with open(path, encoding="utf-8") as stream:
                 text = stream.read()
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"FILE: cannot read {path!r}: {getattr(error, 'strerror', None) or error}") from error
+            raise InvalidInput(f"FILE: cannot read {path!r}: {getattr(error, 'strerror', None) or 'expected UTF-8 text'}") from error
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:

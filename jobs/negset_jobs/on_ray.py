@@ -219,7 +219,7 @@ def map_unordered(
             while waiting or running:
                 while waiting and len(running) < workers:
                     index, task = waiting.popleft()
-                    running[remote.remote(guard.access_of_process(), function, task)] = index
+                    running[remote.remote(guard.access_of_process(), _packed((function, task)))] = index
                 ready, _ = ray.wait(list(running), num_returns=1)
                 for stream in ready:
                     try:
@@ -251,7 +251,7 @@ def map_with_actors(
 
         claimed = gpus if os.environ.get("RAY_ADDRESS") else 0
         actor: Any = ray.remote(num_cpus=1, num_gpus=claimed, max_restarts=RETRIES, max_task_retries=RETRIES)(_Actor)
-        actors = [actor.remote(guard.access_of_process(), make_worker) for _ in range(workers)]
+        actors = [actor.remote(guard.access_of_process(), _packed(make_worker)) for _ in range(workers)]
         try:
             yield from _in_order(_spread(actors, batches))
         finally:
@@ -299,9 +299,8 @@ def _in_order(numbered: Iterable[tuple[int, Result]]) -> Iterator[Result]:
 
 
 class _Actor:
-    def __init__(self, access: Access | None, make_worker: Callable[[], Callable[[Any], Any]]) -> None:
-        _guard_worker(access)
-        self._make_worker = make_worker
+    def __init__(self, access: Access | None, make_worker: bytes) -> None:
+        self._make_worker: Callable[[], Callable[[Any], Any]] = _unpacked(access, make_worker)
         self._worker: Callable[[Any], Any] | None = None
 
     def started(self) -> None:
@@ -314,15 +313,25 @@ class _Actor:
         return self._worker(batch)
 
 
-def _guard_worker(access: Access | None) -> None:
-    """A worker reaches what the process that it works for reaches. All work comes in by `_with_progress` and `_Actor`."""
+def _packed(work: Any) -> bytes:
+    import ray
+
+    pickler: Any = ray.cloudpickle
+    return bytes(pickler.dumps(work))
+
+
+def _unpacked(access: Access | None, pickled: bytes) -> Any:
+    """What a worker is to do, unpickled behind the guard. All work comes in by `_with_progress` and `_Actor`, and reaches what the process that gave it reaches."""
+    import ray
+
     if access is not None:
         guard.enforce(access)
+    return ray.cloudpickle.loads(pickled)
 
 
-def _with_progress(access: Access | None, function: Callable[[Any, Report], Any], task: Any) -> Iterator[tuple[str, Any]]:
-    """Runs in the worker: what the function has reported so far, whenever that has changed, and at last its result."""
-    _guard_worker(access)
+def _with_progress(access: Access | None, work: bytes) -> Iterator[tuple[str, Any]]:
+    """Runs in the worker: what the function has reported so far, whenever that has changed, and at last its result. `work` is the function and its task."""
+    function, task = _unpacked(access, work)
     done = failed = 0
 
     def report(more: int, failures: int) -> None:

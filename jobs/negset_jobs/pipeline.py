@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from negset_api import names, stages
-from negset_api.errors import WorkFailed
+from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.revision import revision
 from negset_api.spec import NegativeDataset
 from negset_api.status import ImagesStatus, RoundStatus, Status
@@ -56,7 +56,8 @@ def prepare(dataset: NegativeDataset, access: Access, told: str = "") -> Run:
 
     `told` is the revision that the operator computed, where there is one. It decides the folder, so that jobs of another version of negset write where the operator says that they do.
     """
-    access.check_url(dataset.spec.output.url, "spec.output.url")
+    if len(access.check_url(dataset.spec.output.url, "spec.output.url").links) > 1:
+        raise InvalidInput("spec.output.url: expected the URL of a folder, got URLs joined by '::'; give the URL of the folder alone")
     metadata = dataset.metadata
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
     mine = revision(dataset.spec)

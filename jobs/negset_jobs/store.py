@@ -52,10 +52,9 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        folder = _folder(self.url)
-        self._reach = guard.reach_of(folder)
-        with _clear_errors(self.url, "use", self._reach):
-            self._fs, self._root = backends.opened(folder)
+        self._folder = _folder(self.url)
+        with self._acting("use"):
+            self._fs, self._root = backends.opened(self._folder)
         self._local = isinstance(self._fs, LocalFileSystem)
 
     def location(self, key: str) -> str:
@@ -215,7 +214,8 @@ class Store:
 
     def _acting(self, verb: str, key: str = "") -> contextlib.AbstractContextManager[None]:
         """Connections and errors of this store, while it does something with an object."""
-        return _clear_errors(self.location(key) if key else self.url, verb, self._reach)
+        # What the process reaches is asked for now: a store that came from another process may be older than its rule.
+        return _clear_errors(self.location(key) if key else self.url, verb, guard.reach_of(self._folder))
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"

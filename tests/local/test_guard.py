@@ -483,6 +483,28 @@ def test_rays_workers_are_guarded_like_the_process_they_work_for(private: Counti
             assert [ended for _, ended in on_ray.map_unordered(reach, [1], workers=1)] == ["reached"]
 
 
+def test_a_store_that_came_to_a_worker_with_its_task_is_guarded(private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    from negset_jobs import on_ray
+
+    for name, value in {
+        "AWS_ENDPOINT_URL": private.url,
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def read(store: Store, _: Any) -> bytes:
+        return store.read("x")
+
+    store = Store("s3://bucket/out")  # before there is a rule
+    with guard.enforced(STRICT), on_ray.session(1), pytest.raises(InvalidInput, match=r"127\.0\.0\.1 may not be reached"):
+        list(on_ray.map_unordered(read, [store], workers=1))
+    assert private.connections == 0
+    with guard.enforced(STORES), on_ray.session(1):
+        assert [data for _, data in on_ray.map_unordered(read, [store], workers=1)] == [SECRET]
+
+
 def test_the_status_reaches_an_api_server_with_a_private_address(private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     from kubernetes import client, config
 

@@ -27,6 +27,7 @@ from negset_jobs.selection.coco import Category, Image
 from negset_jobs.selection.json_arrays import BrokenJson, WrongShape, read_arrays
 from negset_jobs.selection.urls import image_url, photo_page
 from negset_jobs.store import open_input
+from negset_jobs.urls import shown
 
 FIELD: Final = "spec.positives.coco.annotations"
 _REQUIRED: Final = ("images", "annotations", "categories")
@@ -73,11 +74,11 @@ def parse_coco(stream: BinaryIO, url: str) -> Instances:
         for key, elements in read_arrays(stream, {"images": Image, "categories": Category, "annotations": _Object}):
             found.setdefault(key, []).extend([_columns(elements)] if key == "annotations" else elements)
     except (BrokenJson, WrongShape, OverflowError) as problem:
-        raise InvalidInput(f"{FIELD}: {url!r} is not in COCO's instances format: {problem}") from problem
+        raise InvalidInput(f"{FIELD}: {shown(url)} is not in COCO's instances format: {problem}") from problem
     missing = [key for key in _REQUIRED if key not in found]
     if missing:
         raise InvalidInput(
-            f"{FIELD}: {url!r} is not in COCO's instances format: expected the keys {', '.join(_REQUIRED)}, found no {', '.join(missing)}"
+            f"{FIELD}: {shown(url)} is not in COCO's instances format: expected the keys {', '.join(_REQUIRED)}, found no {', '.join(missing)}"
         )
     columns = Columns(*(np.concatenate(parts) for parts in zip(*found["annotations"], strict=True)))
     return Instances(tuple(found["images"]), tuple(found["categories"]), columns)
@@ -105,7 +106,7 @@ def _planned(image: Image, annotations: Sequence[Annotation], source: CocoPositi
     width, height = int(image.width or 0), int(image.height or 0)
     if width < 1 or height < 1:
         raise InvalidInput(
-            f"{FIELD}: {source.annotations!r}: expected a width and a height of image {image.id} ({quoted(image.file_name)}), since its boxes are in pixels; "
+            f"{FIELD}: {shown(source.annotations)}: expected a width and a height of image {image.id} ({quoted(image.file_name)}), since its boxes are in pixels; "
             f"got {image.width} and {image.height}"
         )
     boxes, unusable = usable_boxes(annotations, image_id=image.id, file_name=image.file_name, height=height, width=width)

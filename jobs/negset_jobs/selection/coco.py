@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from negset_api.errors import InvalidInput
 from negset_jobs.selection.json_arrays import BLOCK, BrokenJson, WrongShape, read_arrays
+from negset_jobs.urls import shown
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def _read(
             found.setdefault(key, []).extend([_columns(elements)] if key == "annotations" else elements)
         _check_present(required, found)
     except BrokenJson as problem:
-        raise InvalidInput(f"{field}: {url!r} is not valid JSON: {problem}") from problem
+        raise InvalidInput(f"{field}: {shown(url)} is not valid JSON: {problem}") from problem
     except WrongShape as problem:
         raise _not_coco(field, url, problem) from problem
     return found
@@ -212,4 +213,4 @@ def _some(ids: Ids) -> str:
 
 
 def _not_coco(field: str, url: str, problem: WrongShape) -> InvalidInput:
-    return InvalidInput(f"{field}: {url!r} is not in COCO's instances format: {problem}")
+    return InvalidInput(f"{field}: {shown(url)} is not in COCO's instances format: {problem}")

@@ -22,6 +22,7 @@ from object_detection.protos import train_pb2
 from negset_api.errors import InvalidInput
 from negset_api.spec import Training
 from negset_jobs.access import Access
+from negset_jobs.quoting import quoted
 from negset_jobs.store import MissingInput, list_input, open_input
 from negset_jobs.training import bundle
 from negset_jobs.urls import InvalidUrl, Url, shown
@@ -62,7 +63,7 @@ def origin(config: Any, training: Training) -> tuple[str, str]:
     own = config.train_config.fine_tune_checkpoint
     if _PLACEHOLDER in own:
         raise InvalidInput(
-            f"{_CONFIG}: train_config.fine_tune_checkpoint is {own!r}, the placeholder of a downloaded configuration; give the checkpoint's URL in "
+            f"{_CONFIG}: train_config.fine_tune_checkpoint is {quoted(own)}, the placeholder of a downloaded configuration; give the checkpoint's URL in "
             f"{_FIELD}, or remove the line to train from scratch"
         )
     return own, f"{_CONFIG}: train_config.fine_tune_checkpoint"
@@ -96,13 +97,13 @@ def find(url: str, access: Access, field: str) -> Location:
     if path.endswith(_ARCHIVES):
         return Location(given, archive=True)
     if path.endswith(bundle.INDEX):
-        return _at_prefix(given.with_path(path.removesuffix(bundle.INDEX) + query + rest), access, field)
+        return _at_prefix(_moved(given, path.removesuffix(bundle.INDEX) + query + rest, field), access, field)
     if _SHARD.search(path):
-        return _at_prefix(given.with_path(_SHARD.sub("", path) + query + rest), access, field)
+        return _at_prefix(_moved(given, _SHARD.sub("", path) + query + rest, field), access, field)
     try:
         return _at_prefix(given, access, field)
     except MissingInput:
-        return _in_folder(given.with_path(given.leaf.path.rstrip("/")), access, field)
+        return _in_folder(_moved(given, given.leaf.path.rstrip("/"), field), access, field)
 
 
 def fetch(location: Location, access: Access, field: str, folder: str) -> str:
@@ -246,6 +247,14 @@ def _with(url: Url, suffix: str) -> Url:
 
 def _within(folder: Url, name: str) -> Url:
     return _with(folder, f"/{name}")
+
+
+def _moved(url: Url, path: str, field: str) -> Url:
+    """Another path in the same place; the user's URL decides both."""
+    try:
+        return url.with_path(path)
+    except InvalidUrl as error:
+        raise InvalidInput(f"{field}: {_EXPECTED}, got {shown(url)}") from error
 
 
 def _found(folder: Url, name: str, field: str) -> Url:

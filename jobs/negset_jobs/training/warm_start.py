@@ -19,6 +19,7 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import Training
 from negset_jobs.access import Access
 from negset_jobs.training import fine_tune
+from negset_jobs.urls import shown
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def read_shapes(prefix: str, url: str, field: str) -> Shapes:
         for name in shapes:
             reader.get_tensor(name)
     except (tf.errors.OpError, ValueError, IndexError, RuntimeError, OSError) as error:  # the C++ side's errors arrive as any of these
-        raise InvalidInput(f"{field}: the checkpoint at {url!r} is damaged or cut short; upload it again") from error
+        raise InvalidInput(f"{field}: the checkpoint at {shown(url)} is damaged or cut short; upload it again") from error
     return shapes
 
 
@@ -70,14 +71,14 @@ def content(shapes: Shapes, url: str, field: str) -> Content:
     """
     if _OBJECTS not in shapes:
         raise InvalidInput(
-            f"{field}: expected a checkpoint of TensorFlow 2, the one at {url!r} is of TensorFlow 1; take one of the TensorFlow 2 model zoo"
+            f"{field}: expected a checkpoint of TensorFlow 2, the one at {shown(url)} is of TensorFlow 1; take one of the TensorFlow 2 model zoo"
         )
     if any(name.startswith(_EXTRACTOR) for name in shapes):
         return "detector"
     if any(name.startswith(tuple(_CLASSIFIERS)) for name in shapes):
         return "classifier"
     raise InvalidInput(
-        f"{field}: expected the checkpoint of a detector or of a classifier, the one at {url!r} has neither model/_feature_extractor nor feature_extractor in it"
+        f"{field}: expected the checkpoint of a detector or of a classifier, the one at {shown(url)} has neither model/_feature_extractor nor feature_extractor in it"
     )
 
 

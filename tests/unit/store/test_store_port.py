@@ -197,6 +197,22 @@ def test_a_glob_is_expanded(store):
         expand(store.location("d-*"), Access(), "field")
 
 
+def test_a_glob_of_members_and_of_what_is_cached_keeps_the_whole_chain(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("x/1", "x/2", "y/3"):
+            archive.writestr(name, name)
+    for path in ("1.txt", "2.txt"):
+        (tmp_path / path).write_text(path)
+    members = expand(f"zip://x/*::{tmp_path}/a.zip", Access(), "field")
+    assert members == [f"zip://x/{name}::{tmp_path}/a.zip" for name in (1, 2)]
+    assert [read_input(url, Access(), "field") for url in members] == [b"x/1", b"x/2"]
+    cached = expand(f"simplecache::{tmp_path}/*.txt", Access(), "field")
+    assert [read_input(url, Access(), "field") for url in cached] == [b"1.txt", b"2.txt"]
+    assert all(url.startswith("simplecache::") for url in cached)
+
+
 def test_a_missing_input_is_the_users_and_names_the_field(store):
     with pytest.raises(InvalidInput, match=r"spec\.x: expected a readable file, .*none.json' does not exist"):
         read_input(store.location("none.json"), Access(), "spec.x")

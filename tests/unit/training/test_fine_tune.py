@@ -8,6 +8,7 @@ import io
 import os
 import tarfile
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,21 @@ def test_what_is_not_there_is_refused_before_anything_is_downloaded(tmp_path, ur
     with pytest.raises(InvalidInput, match=message) as caught:
         fine_tune.check(configs.parse(b"", "own"), training(str(tmp_path / url)), Access())
     assert str(caught.value).startswith(FIELD)
+
+
+@pytest.mark.parametrize("url", ["/", "s3://.index", "zip://.index::/data/x.zip", "zip://a::b::s3://c/d"])
+def test_a_url_that_names_nothing_is_refused(url):
+    with pytest.raises(InvalidInput, match=r"^spec\.training\.fineTuneCheckpoint: "):
+        fine_tune.check(configs.parse(b"", "own"), training(url), Access())
+
+
+def test_a_checkpoint_in_an_archive_of_any_kind_is_found(tmp_path):
+    write(tmp_path / "model", shards=2)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
+        for path in (tmp_path / "model").iterdir():
+            packed.write(path, f"m/{path.name}")
+    for member in ("m", "m/ckpt-0", "m/ckpt-0.index"):
+        assert got(f"zip://{member}::{tmp_path}/x.zip", tmp_path / member.replace("/", "-")) == ("ckpt-0", ["ckpt-0 0", "ckpt-0 1"])
 
 
 def test_the_checkpoint_is_the_specs_before_the_configurations():
