@@ -34,10 +34,20 @@ class WorkFailed(NegsetError):
     exit_code = 1
 
 
-class PeerLost(WorkFailed):
-    """Another worker is gone, and the step that all of them made together with it: no fault of this one. All go on from the last checkpoint."""
+PEER_LOST: Final = 75  # EX_TEMPFAIL of sysexits.h
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+class PeerLost(WorkFailed):
+    """Another worker is gone, and the step that all of them made together with it: no fault of this one. All go on from the last checkpoint.
+
+    `steps` are those that they had made together since this process began. Workers that never meet are a failure like any other, or they would be replaced for ever.
+    """
+
+    def __init__(self, message: str, steps: int = 0) -> None:
+        super().__init__(message)
+        self.steps = steps
+        if steps:
+            self.exit_code = PEER_LOST
 
 
 class Unavailable(WorkFailed):
@@ -62,7 +72,7 @@ class Interrupted(NegsetError):
     exit_code = 143  # 128 + SIGTERM
 
 
-NO_FAULT: Final = frozenset({Interrupted.exit_code, PeerLost.exit_code})
+NO_FAULT: Final = frozenset({Interrupted.exit_code, PEER_LOST})
 """Exit codes of a process that was stopped from outside: to be replaced, and not to be counted among the failures."""
 
 

@@ -35,7 +35,7 @@ def why_not(features: Features) -> str:
     try:
         _truth(features)
     except (KeyError, IndexError, ValueError, AttributeError, TypeError, msgspec.ValidationError) as error:
-        return f"its boxes or its size cannot be read ({type(error).__name__}: {error})"
+        return f"its boxes or its size cannot be read ({type(error).__name__})"
     return ""
 
 

@@ -24,7 +24,7 @@ import tensorflow as tf
 from object_detection.builders import optimizer_builder
 from object_detection.core import standard_fields
 
-from negset_api.errors import Interrupted, WorkFailed
+from negset_api.errors import Interrupted, PeerLost, WorkFailed
 from negset_jobs.progress import Progress
 from negset_jobs.training import events, failures, families, models, precision, warm_start
 from negset_jobs.training.checkpoints import KEPT
@@ -106,8 +106,11 @@ def train(
         while step < steps:
             count = min(clock.chunk, steps - step, checkpoint_every - step % checkpoint_every)
             began = time.perf_counter()
-            with failures.refusals():
-                sums = trainer.run(batches, count, stop=stop.is_set())
+            try:
+                with failures.refusals():
+                    sums = trainer.run(batches, count, stop=stop.is_set())
+            except PeerLost as lost:
+                raise PeerLost(str(lost), steps=step - start.step) from lost
             clock.took(count, time.perf_counter() - began)
             step, pictures, blanks = step + count, pictures + count * batch, blanks + round(sums.pop(_BLANKS))
             flagged = sums.pop(_STOP) > 0

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from negset_api.errors import Interrupted, InvalidInput, WorkFailed
+from negset_api.errors import NO_FAULT, Interrupted, InvalidInput, PeerLost, WorkFailed
 from negset_jobs.training.failures import reason_of, refusals, translate, translated
 
 
@@ -215,3 +215,8 @@ def test_a_lost_worker_is_told_in_a_line_that_fits_a_condition():
 
 def test_a_long_reason_is_shortened():
     assert len(reason_of(OpError("word " * 1000))) <= 400
+
+
+def test_a_lost_peer_is_no_failure_once_workers_have_trained_together_and_one_while_they_never_met():
+    assert PeerLost("worker 1 was lost", steps=3).exit_code in NO_FAULT
+    assert PeerLost("worker 1 was lost").exit_code == WorkFailed.exit_code
