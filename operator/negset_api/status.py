@@ -38,6 +38,10 @@ class ProgressStatus(StatusType, frozen=True, kw_only=True):
     seconds_left: Annotated[int, Meta(description="Estimate for the current stage.")] = 0
     step: Annotated[int, Meta(description="Training step.")] = 0
     loss: Annotated[str, Meta(description="Training loss at that step, as a decimal number.")] = ""
+    updated_at: Annotated[
+        str,
+        Meta(description="When the job last made progress, by its own clock.", extra_json_schema={"format": "date-time"}),
+    ] = ""
 
 
 class RoundStatus(StatusType, frozen=True, kw_only=True):

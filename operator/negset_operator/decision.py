@@ -60,6 +60,15 @@ class Switch(msgspec.Struct, frozen=True, kw_only=True):
     suspend: bool
 
 
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """Gives a child a deadline that has passed: its controller ends it as failed, so that it counts as an attempt."""
+
+    kind: str
+    name: str
+    uid: str
+    why: str
+
+
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     """Sets labels of a child that goes on after an edit, or that an earlier version of the operator made."""
 
@@ -79,7 +88,7 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done, in this order: finalizers, deletions, adoptions, switches, makings, and last the status.
+    """What is to be done, in this order: finalizers, deletions, adoptions, switches, limits, makings, and last the status.
 
     `wake_after` is in seconds; None waits for news. `farewell` is told as an event before the object is let go: there is no status afterwards.
     """
@@ -89,6 +98,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     deletions: tuple[Deletion, ...] = ()
     adoptions: tuple[Adoption, ...] = ()
     switches: tuple[Switch, ...] = ()
+    limits: tuple[Limit, ...] = ()
     makings: tuple[Making, ...] = ()
     wake_after: float | None = None
     farewell: str = ""

@@ -31,7 +31,7 @@ _ORDER: Final = (
 
 def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, ...], patience: Patience) -> Outlook:
     """The status of a data set that is being worked on or is done."""
-    context = Context(dataset=facts.dataset.metadata.name, run=facts.run, spec=spec, patience=patience)
+    context = Context(dataset=facts.dataset.metadata.name, run=facts.run, spec=spec, patience=patience, facts=facts, steps=progress)
     meta = facts.dataset.metadata
     url = names.revision_root(spec.output.url, meta.namespace, meta.name, facts.revision)
     report = f"{url}/{names.REPORT_PAGE}"
