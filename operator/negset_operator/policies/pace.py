@@ -23,7 +23,7 @@ SAY_AFTER: Final = timedelta(seconds=120)
 def has_news(child: Child, facts: Facts) -> bool:
     """Whether the jobs' last news are of this child, and not of an earlier one."""
     told, made = told_at(facts.dataset.status), child.metadata.creation_timestamp
-    return told is not None and made is not None and made <= told <= facts.now
+    return told is not None and made is not None and made <= told
 
 
 def silent_since(child: Child, progress: tuple[Progress, ...], facts: Facts) -> datetime | None:
@@ -31,12 +31,14 @@ def silent_since(child: Child, progress: tuple[Progress, ...], facts: Facts) -> 
     watched = child.work is Work.RUNNING and not child.suspended and not child.going and not child.stranded and child.deadline is None
     if not watched:
         return None
-    seen = facts.dataset.news_at if has_news(child, facts) else None
-    if child.obstacle is not None:
-        return max((at for at in (child.obstacle.since, seen) if at is not None), default=None) if child.obstacle.since else None
+    told = told_at(facts.dataset.status)
+    seen = facts.dataset.news_at if told is not None and told <= facts.now and has_news(child, facts) else None
+    # An obstacle is seen from outside, whether the job tells anything or not.
+    since = child.obstacle.since if child.obstacle is not None else child.began
     # Of several children that work at the same time, the status does not say whose news it has.
-    alone = suspension.active(progress) == (child,)
-    return max(seen, child.began) if seen is not None and child.began is not None and alone else None
+    if since is None or (child.obstacle is None and (seen is None or suspension.active(progress) != (child,))):
+        return None
+    return max(since, seen) if seen is not None else since
 
 
 def stuck(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> tuple[Child, ...]:
@@ -47,7 +49,9 @@ def stuck(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> t
 
 
 def next_look(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> datetime | None:
-    """When silence has to be told next, or ends a child."""
+    """When silence has to be told next, or ends a child. What the operator has just written itself is no news, so that it looks again at once."""
+    if stuck(progress, facts, patience):
+        return facts.now + timedelta(seconds=1)
     waits = (SAY_AFTER, timedelta(seconds=patience.stuck_seconds))
     silences = (silent_since(child, progress, facts) for child in suspension.active(progress))
     return min((at for since in silences if since is not None for wait in waits if (at := since + wait) > facts.now), default=None)
