@@ -105,3 +105,21 @@ def test_an_image_that_the_administrator_mends_is_pulled_by_what_waits_for_it_an
         eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
     assert uids(hand, "ray.io/v1", "RayJob")[runs] == made[runs]
     assert image(hand, runs) == "negset/jobs:0.1.O"
+
+
+def test_a_deletion_of_data_that_was_refused_is_retried_and_lets_the_object_go(api_server, hand, controllers):
+    with running(api_server, hand.namespace):
+        hand.create(deletionPolicy="Delete")
+        (data,) = eventually("a RayJob", hand.ray_jobs)
+        hand.ray_succeeds(data)
+        eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
+        hand.delete()
+        (job,) = eventually("the job that deletes", hand.jobs)
+        before = list(uids(hand, "batch/v1", "Job").values())
+        pods_of_job_end(hand, job, code=2, said="negset: output.url: access denied")
+        eventually("stalled", lambda: hand.reason() == "DeletionFailed")
+        assert hand.condition("Ready")["message"].endswith('negset.dev/retry="$(date)" --overwrite')
+        ask(hand, "1")
+        another(hand, "batch/v1", "Job", before)
+        pods_of_job_end(hand, job)
+        eventually("gone", lambda: hand.dataset() is None)
