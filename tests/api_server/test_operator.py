@@ -11,6 +11,8 @@ from testbed import objects
 
 from negset_operator.config import Config, Networks
 
+RETRY = 'To retry: kubectl annotate negativedataset street negset.dev/retry="$(date)" --overwrite'
+
 
 @pytest.fixture
 def hand(api_server, namespace) -> Hand:
@@ -90,7 +92,7 @@ def test_a_configuration_that_cannot_be_trained_stalls_before_anything_is_downlo
         eventually("stalled", lambda: hand.reason() == "InputRefused")
         condition = hand.condition("Checked")
         assert (condition["status"], condition["reason"]) == ("False", "InputRefused")
-        assert condition["message"] == (f"Job {check} says that its input is wrong: {said}. To have it tried as it is, delete Job {check}.")
+        assert condition["message"] == f"Job {check} says that its input is wrong: {said}. {RETRY}"
         assert hand.condition("Stalled")["status"] == "True"
         assert (hand.ray_jobs(), hand.jobs()) == ([], [check])
 
@@ -287,7 +289,7 @@ def test_a_failed_data_job_is_tried_again_and_a_wrong_input_is_not(api_server, h
         hand.ray_status(f"{name}-a2", "Failed", "FAILED", reason="AppFailed", message=log.format(2, "unknown class cars"))
         eventually("stalled", lambda: hand.reason() == "InputRefused")
         assert hand.condition("Stalled")["message"] == (
-            f"RayJob {name}-a2 says that its input is wrong: negset: unknown class cars. To have it tried as it is, delete RayJob {name}-a2."
+            f"RayJob {name}-a2 says that its input is wrong: negset: unknown class cars. {RETRY}"
         )
         assert hand.ray_jobs() == [name, f"{name}-a2"]
 

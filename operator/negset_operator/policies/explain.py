@@ -10,7 +10,7 @@ from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Fault, Work
-from negset_operator.policies import garbage, suspension
+from negset_operator.policies import garbage, retry, suspension
 from negset_operator.policies.steps import Phase, Progress, attempt_of
 
 _STALLED_REASON: Final = {Fault.INPUT: reasons.INPUT_REFUSED, Fault.REFUSED: reasons.CHILD_REFUSED}
@@ -30,7 +30,7 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
     step = progress.step
     match progress.phase:
         case Phase.STALLED | Phase.WAITING:
-            return _explain_failure(progress, context.patience)
+            return _explain_failure(progress, context)
         case Phase.ACTIVE:
             return _explain_active(progress, context.spec)
         case Phase.STOPPING:
@@ -47,25 +47,27 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
 def _explain_stopping(progress: Progress, context: Context) -> tuple[str, str]:
     assert progress.child is not None
     who = f"{progress.child.kind} {progress.child.name}"
+    if progress.child.obsolete:
+        return reasons.REPLACING, f"{progress.step.doing}: {who} is being replaced."
     if progress.child.run != context.run:
         return reasons.REPLACING, f"The spec has changed: {who}, which works for the one before, is being stopped."
     reason = reasons.SUSPENDING if context.spec.suspend else reasons.REPLACING
     return reason, f"{progress.step.doing}: {who} is being stopped."
 
 
-def _explain_failure(progress: Progress, patience: Patience) -> tuple[str, str]:
+def _explain_failure(progress: Progress, context: Context) -> tuple[str, str]:
     failure, child = progress.failure, progress.child
     assert failure is not None
     assert child is not None
     if progress.phase is Phase.WAITING:
         assert progress.retry_at is not None
-        counted = f" {progress.failures} of {patience.attempts} attempts have failed." if progress.failures else ""
+        counted = f" {progress.failures} of {context.patience.attempts} attempts have failed." if progress.failures else ""
         return reasons.RETRYING, f"{_sentence(failure.message)}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
     if failure.fault in _STALLED_REASON:
-        return _STALLED_REASON[failure.fault], f"{_sentence(failure.message)} To have it tried as it is, delete {child.kind} {child.name}."
+        return _STALLED_REASON[failure.fault], f"{_sentence(failure.message)} {retry.advice(context.dataset)}"
     attempts = attempt_of(child) if failure.fault in {Fault.WEATHER, Fault.INTERRUPTION} else progress.failures
     tried = f" All {attempts} attempts have failed." if attempts > 1 else ""
-    return reasons.ATTEMPTS_EXHAUSTED, f"{_sentence(failure.message)}{tried} To have it tried again, delete {child.kind} {child.name}."
+    return reasons.ATTEMPTS_EXHAUSTED, f"{_sentence(failure.message)}{tried} {retry.advice(context.dataset)}"
 
 
 def _explain_active(progress: Progress, spec: NegativeDatasetSpec) -> tuple[str, str]:
