@@ -132,7 +132,7 @@ def _job(opened: pipeline.Run, options: argparse.Namespace) -> None:
     if options.cluster and step == opened.last and _is_chief():
         pipeline.report(opened, progress)
     if writer is not None:
-        writer.write(pipeline.status(opened))
+        writer.write_last(pipeline.status(opened))
 
 
 def _tell_left(left: Sequence[str]) -> None:

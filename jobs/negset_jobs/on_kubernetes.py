@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from negset_api import names
@@ -17,6 +18,8 @@ from negset_api.spec import Metadata
 from negset_jobs import guard
 from negset_jobs.progress import DOWNLOADING_NEGATIVES, LOSS, Pace, Progress
 
+_PAUSES: Final = (1, 2, 4, 8, 16, 30)  # seconds
+_OBJECT_IS_GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 _LONGEST_MESSAGE: Final = 1000  # characters; Kubernetes keeps 4,096 bytes
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,21 @@ class StatusWriter:
         self._metadata = metadata
 
     def write(self, status: Mapping[str, Any]) -> None:
+        """Writes once: what comes later says more."""
+        self._attempt(status)
+
+    def write_last(self, status: Mapping[str, Any]) -> None:
+        """Writes what nothing comes after, and tries for about a minute."""
+        for pause in _PAUSES:
+            if self._attempt(status):
+                return
+            time.sleep(pause)
+        self._attempt(status)
+
+    def _attempt(self, status: Mapping[str, Any]) -> bool:
+        """Whether there is no point in trying again: it is written, or the object is gone and another may have its name."""
+        # The API server writes the status of the object with this uid and of no other.
+        metadata = {"metadata": {"uid": self._metadata.uid}} if self._metadata.uid else {}
         try:
             with guard.exempt():
                 self._api.patch_namespaced_custom_object_status(
@@ -50,13 +68,16 @@ class StatusWriter:
                     self._metadata.namespace,
                     names.PLURAL,
                     self._metadata.name,
-                    {"status": status},
+                    {**metadata, "status": status},
                     field_manager=names.JOBS_FIELD_MANAGER,
                     _content_type="application/merge-patch+json",
                     _request_timeout=5,
                 )
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the work
-            log.warning("cannot write to the status: %s", " ".join(str(error).split()))
+            code = getattr(error, "status", None)
+            log.warning("cannot write to the status: %s", f"HTTP {code}" if code else type(error).__name__)
+            return code in _OBJECT_IS_GONE
+        return True
 
 
 class StatusProgress:

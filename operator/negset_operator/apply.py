@@ -181,7 +181,9 @@ class Writer:
             message = f"{kind.kind} {name} cannot be made: the namespace {manifest['metadata']['namespace']} is being deleted."
             raise _Refused(reasons.NAMESPACE_ENDING, message) from error
         if error.status == UNPROCESSABLE or (error.status == FORBIDDEN and _by_policy(error.message)):
-            raise _Refused(reasons.CHILD_REFUSED, f"{kind.kind} {name} was refused: {error.message}") from error
+            # Quota and admission may think otherwise tomorrow; an invalid object stays invalid until somebody changes what it is made of.
+            invalid = error.status == UNPROCESSABLE
+            raise _Refused(reasons.CHILD_REFUSED, f"{kind.kind} {name} was refused: {error.message}", for_good=invalid) from error
         raise error
 
     def _existing(self, facts: Facts, kind: Kind, manifest: Manifest) -> None:

@@ -84,6 +84,7 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         began=obstacles.began(pods),
         deadline=job.spec.active_deadline_seconds,
         said=said,
+        busy=any(pod.status.phase == "Running" for pod in pods),
         stranded=obstacles.stranded(pods),
         **_identity(job, owner_uid),
     )
@@ -103,6 +104,8 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
         "generation": int(generation) if generation.isdecimal() else 0,
         "digest": labels.get(names.LABEL_DIGEST, ""),
         "place": place,
+        "built": labels.get(names.LABEL_BUILT, ""),
+        "retry": labels.get(names.LABEL_RETRY, ""),
         "queue": queue,
         "suspended_by_us": names.LABEL_SUSPENDED in labels or unmarked,
     }

@@ -12,7 +12,7 @@ from negset_operator.config import Config, Patience
 from negset_operator.decision import Decision, Deletion, Limit, Switch, deletion
 from negset_operator.facts import Companion, Facts, Work
 from negset_operator.manifests.subject import Subject
-from negset_operator.policies import ending, garbage, making, pace, relevance, suspension, unusable, verdict
+from negset_operator.policies import ending, garbage, making, pace, relevance, retry, suspension, unusable, verdict
 from negset_operator.policies.steps import Phase, Progress, follow
 
 LOOK_AGAIN: Final = 10.0
@@ -24,10 +24,9 @@ def decide(facts: Facts, config: Config) -> Decision:
     deleting = facts.dataset.metadata.deletion_timestamp is not None
     if facts.spec is None or facts.problems:
         return ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts)
-    subject = subject_of(facts, facts.spec, config)
-    if deleting:
-        return ending.decide(facts, facts.spec, subject)
-    return _advance(facts, facts.spec, subject)
+    spec, subject = facts.spec, subject_of(facts, facts.spec, config)
+    judged = retry.judged(facts, subject)
+    return ending.decide(judged, spec, subject) if deleting else _advance(judged, spec, subject)
 
 
 def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subject:
@@ -46,6 +45,7 @@ def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subje
         generation=meta.generation,
         place=naming.place(facts.url),
         digests=reads.digests(spec),
+        retry=naming.retry(meta.annotations.retry),
     )
 
 
@@ -54,8 +54,10 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
     progress = follow(facts, spec, patience)
     keep = timedelta(seconds=patience.keep_finished_seconds)
     active = suspension.active(progress)
+    superseded = garbage.superseded(facts, tuple(each.step for each in progress))
     leaving = (
-        (garbage.superseded(facts, tuple(each.step for each in progress)), "the spec has changed"),
+        (tuple(child for child in superseded if not child.obsolete), "the spec has changed"),
+        (tuple(child for child in superseded if child.obsolete), retry.WHY),
         (suspension.to_delete(active, suspend=spec.suspend), "the data set is suspended"),
         (garbage.followed(facts.children), "a later attempt follows"),
         (garbage.outlived(progress, facts.children, facts.now, keep), "it is done"),

@@ -78,6 +78,9 @@ class Child(Fact, frozen=True, kw_only=True):
 
     From its labels: `generation` is the dataset's when the child was made, `digest` its step's, `place` where it writes, `queue` Kueue's. The first three are
     empty on a child that negset 0.1.0 made. `suspended_by_us`: the operator set `spec.suspend`, and may clear it. `queue_says` is why Kueue does not admit it.
+    `built` is the digest of the spec it was made with, `retry` that of the dataset's annotation then. `obsolete`: it is to be made anew (`policies.retry`).
+
+    `busy`: a pod of a Job runs, although the Job as a whole has not started.
     """
 
     kind: str
@@ -102,6 +105,10 @@ class Child(Fact, frozen=True, kw_only=True):
     queue: str = ""
     queue_says: str = ""
     suspended_by_us: bool = False
+    built: str = ""
+    retry: str = ""
+    obsolete: bool = False
+    busy: bool = False
 
     @property
     def overdue(self) -> bool:

@@ -35,6 +35,11 @@ def place(url: str) -> str:
     return digest(url)[:12]
 
 
+def retry(wish: str) -> str:
+    """The value of the label that says which wish for a retry a child was made under: 12 hexadecimal digits, or nothing for none."""
+    return digest(wish)[:12] if wish else ""
+
+
 def child(dataset: str, run: str, role: str, attempt: int = 1) -> str:
     """The name of a RayJob or Job: `street-background-3fa9c1d2-train-1`, and `…-a2` for the second attempt."""
     return _fit(dataset, f"-{run}-{role}" + (f"-a{attempt}" if attempt > 1 else ""))

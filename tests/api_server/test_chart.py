@@ -227,6 +227,7 @@ PEOPLE = {
     "a viewer may not make one": ("view", "create negativedatasets.negset.dev", False),
     "an editor may make one": ("edit", "create negativedatasets.negset.dev", True),
     "an editor may look": ("edit", "watch negativedatasets.negset.dev", True),
+    "an editor may ask for a retry": ("edit", "patch negativedatasets.negset.dev", True),
     "an editor may not write the status": ("edit", "patch negativedatasets.negset.dev/status", False),
     "an editor may not clear all": ("edit", "deletecollection negativedatasets.negset.dev", False),
     "an admin may clear all": ("admin", "deletecollection negativedatasets.negset.dev", True),

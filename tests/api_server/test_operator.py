@@ -9,7 +9,9 @@ import pytest
 from operators import COMPARED, QUICK, TRAINING, Hand, eventually, pods_of_job_end, running
 from testbed import objects
 
-from negset_operator.config import Config, Networks
+from negset_operator.config import Config, Networks, Pods, Resources
+
+RETRY = 'To retry: kubectl annotate negativedataset street negset.dev/retry="$(date)" --overwrite'
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_a_configuration_that_cannot_be_trained_stalls_before_anything_is_downlo
         eventually("stalled", lambda: hand.reason() == "InputRefused")
         condition = hand.condition("Checked")
         assert (condition["status"], condition["reason"]) == ("False", "InputRefused")
-        assert condition["message"] == (f"Job {check} says that its input is wrong: {said}. To have it tried as it is, delete Job {check}.")
+        assert condition["message"] == f"Job {check} says that its input is wrong: {said}. {RETRY}"
         assert hand.condition("Stalled")["status"] == "True"
         assert (hand.ray_jobs(), hand.jobs()) == ([], [check])
 
@@ -287,7 +289,7 @@ def test_a_failed_data_job_is_tried_again_and_a_wrong_input_is_not(api_server, h
         hand.ray_status(f"{name}-a2", "Failed", "FAILED", reason="AppFailed", message=log.format(2, "unknown class cars"))
         eventually("stalled", lambda: hand.reason() == "InputRefused")
         assert hand.condition("Stalled")["message"] == (
-            f"RayJob {name}-a2 says that its input is wrong: negset: unknown class cars. To have it tried as it is, delete RayJob {name}-a2."
+            f"RayJob {name}-a2 says that its input is wrong: negset: unknown class cars. {RETRY}"
         )
         assert hand.ray_jobs() == [name, f"{name}-a2"]
 
@@ -411,6 +413,17 @@ def test_a_child_that_quota_refuses_shows_its_reason_and_is_tried_again(api_serv
         eventually("the reason", lambda: hand.reason() == "ChildRefused")
         assert "exceeded quota: none" in hand.condition("Ready")["message"]
         assert hand.condition("Reconciling")["status"] == "True"
+
+
+def test_a_child_that_the_api_server_calls_invalid_stalls_at_once_and_goes_on_when_the_configuration_is_mended(api_server, hand):
+    impossible = Resources(requests={"cpu": "2", "memory": "1Gi"}, limits={"cpu": "1", "memory": "1Gi"})
+    with running(api_server, hand.namespace, config=Config(patience=QUICK, pods=Pods(check=impossible))):
+        hand.create(**TRAINING)
+        eventually("stalled", lambda: hand.condition("Stalled").get("reason") == "ChildRefused")
+        assert "must be less than or equal to cpu limit" in hand.condition("Stalled")["message"]
+    with running(api_server, hand.namespace):
+        eventually("the check", hand.jobs)
+        eventually("going on", lambda: hand.condition("Stalled") == {})
 
 
 def test_networks_of_the_administrator_reach_the_command_and_the_fence(api_server, hand):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from datasets import EXAMPLE, apply_and_hold, data_only, example
+from kubernetes.client import CoreV1Api, V1Eviction, V1ObjectMeta
 from pictures import Pictures
 from tenant import Tenant, Timed
 from testbed import addons, cluster, objects
@@ -17,6 +18,7 @@ from testbed.surroundings import Surroundings
 MINUTES = 60
 
 RAY_JOB = ("ray.io/v1", "RayJob")
+JOB = ("batch/v1", "Job")
 POD = ("v1", "Pod")
 
 
@@ -78,6 +80,54 @@ def test_suspending_and_resuming_at_every_stage_loses_nothing(
     tenant.apply(wanted)
     finished = tenant.wait_for_ready(EXAMPLE, 10 * MINUTES, timed)
     assert [each["round"] for each in finished["status"]["rounds"]] == [1, 2]
+
+
+@pytest.fixture
+def one_round(tenant: Tenant, around: Surroundings, pictures: Pictures) -> Object:
+    """The example with one round that takes some minutes."""
+    wanted = example(tenant.namespace, around.bucket, pictures)
+    training = wanted["spec"]["training"]
+    mining = {**training["hardNegativeMining"], "rounds": 1}
+    training = {**training, "steps": 1500, "checkpointEverySteps": 100, "comparisons": [], "hardNegativeMining": mining}
+    return {**wanted, "spec": {**wanted["spec"], "training": training}}
+
+
+def test_a_store_that_is_away_costs_no_attempt_and_no_step(
+    tenant: Tenant, own: cluster.Cluster, small: Object, one_round: Object, timed: Timed
+) -> None:
+    tenant.apply(one_round)
+    with timed("until the first round has trained for 30 steps"):
+        before = objects.wait_for("30 steps", lambda: _step(tenant, 30), seconds=10 * MINUTES)
+    own.hold_down("s3")
+    try:
+        tenant.apply(small)
+        with timed("small: until a job has found the store away"):
+            said = lambda: objects.condition(tenant.dataset("small"), "Ready", "reason") == "Retrying"  # noqa: E731
+            objects.wait_for("the condition says that it is tried again", said, seconds=5 * MINUTES)
+        assert "cannot be reached" in str(objects.condition(tenant.dataset("small"), "Ready", "message"))
+        with timed("until the training has gone on without the store"):
+            objects.wait_for("a later step", lambda: _step(tenant, before + 50), seconds=5 * MINUTES)
+    finally:
+        own.release("s3")
+    tenant.wait_for_ready("small", 10 * MINUTES, timed)
+    tenant.wait_for_ready(EXAMPLE, 10 * MINUTES, timed)
+    jobs = [child["metadata"]["name"] for child in tenant.children(JOB)]
+    assert not [name for name in jobs if "-a" in name.rpartition("train-1")[2]], "the training was not begun again"
+
+
+def test_an_evicted_worker_costs_its_peer_no_failure(tenant: Tenant, one_round: Object, timed: Timed) -> None:
+    training = {**one_round["spec"]["training"], "steps": 300, "workers": 2, "gpusPerWorker": 0}
+    tenant.apply({**one_round, "spec": {**one_round["spec"], "training": training}})
+    with timed("until two workers have trained for 30 steps"):
+        before = objects.wait_for("30 steps", lambda: _step(tenant, 30), seconds=10 * MINUTES)
+    second = next(pod["metadata"]["name"] for pod in tenant.children(POD) if "-train-1-1-" in pod["metadata"]["name"])
+    eviction = V1Eviction(metadata=V1ObjectMeta(name=second, namespace=tenant.namespace))
+    CoreV1Api(tenant.client.client).create_namespaced_pod_eviction(second, tenant.namespace, eviction)
+    with timed("until both go on"):
+        objects.wait_for("a later step", lambda: _step(tenant, before + 1), seconds=5 * MINUTES)
+    tenant.wait_for_ready(EXAMPLE, 10 * MINUTES, timed)
+    (job,) = (child for child in tenant.children(JOB) if "-train-1" in child["metadata"]["name"])
+    assert not job["status"].get("failed"), "neither pod counts as a failure"
 
 
 def test_a_quota_that_is_used_up_is_named_within_a_minute(tenant: Tenant, small: Object, timed: Timed) -> None:

@@ -1,6 +1,6 @@
 """The objects that the operator watches, as frozen types with the fields that it reads and no others: what is not named here is not kept in memory.
 
-Field names are the API's own. `metadata.annotations` is absent on purpose: `kubectl apply` keeps the whole manifest in it.
+Field names are the API's own. Of `metadata.annotations` only negset's own are kept: `kubectl apply` keeps the whole manifest in another.
 """
 
 from __future__ import annotations
@@ -24,6 +24,13 @@ class OwnerReference(Object, frozen=True, kw_only=True):
     name: str = ""
 
 
+class Annotations(Object, frozen=True, kw_only=True):
+    """`applied` is the digest of what the operator applied last; `retry` is what a user writes to have a failed step tried again."""
+
+    applied: str = field(default="", name=names.ANNOTATION_APPLIED)
+    retry: str = field(default="", name=names.ANNOTATION_RETRY)
+
+
 class ObjectMeta(Object, frozen=True, kw_only=True):
     name: str = ""
     namespace: str = ""
@@ -31,6 +38,7 @@ class ObjectMeta(Object, frozen=True, kw_only=True):
     resource_version: str = ""
     generation: int = 0
     labels: dict[str, str] = field(default_factory=dict)
+    annotations: Annotations = field(default_factory=Annotations)
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
     finalizers: tuple[str, ...] = ()
@@ -151,22 +159,14 @@ class Pod(Object, frozen=True, kw_only=True):
     status: PodStatus = field(default_factory=PodStatus)
 
 
-class _Applied(Object, frozen=True, kw_only=True):
-    digest: str = field(default="", name=names.ANNOTATION_APPLIED)
-
-
-class _SupportMeta(ObjectMeta, frozen=True, kw_only=True):
-    annotations: _Applied = field(default_factory=_Applied)
-
-
 class Support(Object, frozen=True, kw_only=True):
     """A ConfigMap, ServiceAccount, Role, RoleBinding, Service or NetworkPolicy, by its metadata alone: the operator never reads what is in it, but
     compares the digest of what it applied last, and knows whether it was `edited` by somebody while this process looked on.
     """
 
-    metadata: _SupportMeta
+    metadata: ObjectMeta
     edited: bool = False
 
     @property
     def applied(self) -> str:
-        return self.metadata.annotations.digest
+        return self.metadata.annotations.applied

@@ -20,6 +20,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """The data set that an object is made for, what is wanted of it, and the administrator's configuration.
 
     `priority` is the name of a Kueue WorkloadPriorityClass, or empty. `manifest` is the spec as it is stored, with what this operator does not know of it. `digests` are the steps', by role.
+    `retry` is the label of the user's last wish for a retry, or empty.
     """
 
     namespace: str
@@ -34,6 +35,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
     digests: dict[str, str] = field(default_factory=dict)
     priority: str = ""
+    retry: str = ""
 
 
 def metadata(subject: Subject, name: str, role: str, *, per_run: bool = False) -> Object:
@@ -65,11 +67,23 @@ def child_metadata(subject: Subject, name: str, role: str, *, queued: bool = Tru
         **meta["labels"],
         names.LABEL_GENERATION: str(subject.generation),
         names.LABEL_PLACE: subject.place,
+        **({names.LABEL_RETRY: subject.retry} if subject.retry else {}),
         **({names.LABEL_DIGEST: digest_of_step} if digest_of_step else {}),
         **({names.LABEL_QUEUE: subject.spec.queue_name} if subject.spec.queue_name and queued else {}),
         **({names.LABEL_PRIORITY: subject.priority} if subject.priority and queued else {}),
     }
     return {**meta, "labels": labels}
+
+
+def sealed(child: Object) -> Object:
+    """A RayJob or Job with the digest of its spec as a label, by which a later reconcile sees whether it would be built differently."""
+    meta = child["metadata"]
+    return {**child, "metadata": {**meta, "labels": {**meta["labels"], names.LABEL_BUILT: digest(child["spec"])[:12]}}}
+
+
+def seal_of(child: Object) -> str:
+    seal: str = child["metadata"]["labels"][names.LABEL_BUILT]
+    return seal
 
 
 def stamped(manifest: Object) -> Object:

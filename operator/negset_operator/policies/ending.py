@@ -12,12 +12,12 @@ from negset_api import names, stages
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Patience
-from negset_operator.decision import Decision, Deletion, Making
+from negset_operator.decision import Decision, Deletion, Making, deletion
 from negset_operator.facts import Facts, Failure, Fault, Work
-from negset_operator.manifests import companions, job
+from negset_operator.manifests import companions
 from negset_operator.manifests.subject import Subject
-from negset_operator.policies import garbage, verdict
-from negset_operator.policies.making import outdated
+from negset_operator.policies import garbage, retry, verdict
+from negset_operator.policies.making import build_deleter, outdated
 from negset_operator.policies.steps import DELETE
 
 STAGE: Final = "Deleting the data"
@@ -115,9 +115,12 @@ def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> D
     until = _deadline(facts, subject.config.patience)
     if deleter is not None and deleter.work is Work.SUCCEEDED:
         return let_go(facts, deleter.said)
+    if deleter is not None and deleter.obsolete:
+        outlook = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is being replaced.", stage=STAGE)
+        return Decision(outlook=outlook, deletions=(deletion(deleter, retry.WHY),))
     if deleter is not None and deleter.work is Work.FAILED:
         failure = deleter.failure or Failure(fault=Fault.WORK, message=f"Job {name} failed.")
-        message = f"The data could not be deleted. {failure.message} To have it tried again, delete Job {name}. {_WAY_OUT} {_bound(until)}"
+        message = f"The data could not be deleted. {failure.message} {_WAY_OUT} {_bound(until)} {retry.advice(facts.dataset.metadata.name)}"
         return Decision(outlook=verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE))
     folder = names.dataset_root(spec.output.url, facts.dataset.metadata.namespace, facts.dataset.metadata.name)
     # Where the object is deleted in the foreground, Kubernetes collects companions at a moment of its own, also while the job needs them.
@@ -128,4 +131,4 @@ def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> D
     outlook = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is deleting {folder}.", stage=STAGE)
     if deleter is not None:
         return Decision(outlook=outlook, makings=beside)
-    return Decision(outlook=outlook, makings=(*beside, Making(manifest=job.delete(subject, name, DELETE))))
+    return Decision(outlook=outlook, makings=(*beside, Making(manifest=build_deleter(subject, name))))

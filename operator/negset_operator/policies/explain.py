@@ -10,7 +10,7 @@ from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Facts, Fault, Work
-from negset_operator.policies import garbage, pace, recall, suspension
+from negset_operator.policies import garbage, pace, recall, retry, suspension
 from negset_operator.policies.steps import Phase, Progress, attempt_of
 
 _STALLED_REASON: Final = {Fault.INPUT: reasons.INPUT_REFUSED, Fault.REFUSED: reasons.CHILD_REFUSED}
@@ -49,6 +49,8 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
 def _explain_stopping(progress: Progress, context: Context) -> tuple[str, str]:
     assert progress.child is not None
     who = f"{progress.child.kind} {progress.child.name}"
+    if progress.child.obsolete:
+        return reasons.REPLACING, f"{progress.step.doing}: {who} is being replaced."
     if progress.child.run != context.run:
         return reasons.REPLACING, f"The spec has changed: {who}, which works for the one before, is being stopped."
     reason = reasons.SUSPENDING if context.spec.suspend else reasons.REPLACING
@@ -65,10 +67,10 @@ def _explain_failure(progress: Progress, context: Context) -> tuple[str, str]:
         counted = f" {progress.failures} of {context.patience.attempts} attempts have failed." if progress.failures else ""
         return reasons.RETRYING, f"{said}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
     if failure.fault in _STALLED_REASON:
-        return _STALLED_REASON[failure.fault], f"{said} To have it tried as it is, delete {child.kind} {child.name}."
+        return _STALLED_REASON[failure.fault], f"{said} {retry.advice(context.dataset)}"
     attempts = attempt_of(child) if failure.fault in {Fault.WEATHER, Fault.INTERRUPTION} else progress.failures
     tried = f" All {attempts} attempts have failed." if attempts > 1 else ""
-    return reasons.ATTEMPTS_EXHAUSTED, f"{said}{tried} To have it tried again, delete {child.kind} {child.name}."
+    return reasons.ATTEMPTS_EXHAUSTED, f"{said}{tried} {retry.advice(context.dataset)}"
 
 
 def _explain_active(progress: Progress, context: Context) -> tuple[str, str]:

@@ -10,9 +10,9 @@ from negset_operator import naming
 from negset_operator.decision import Making
 from negset_operator.facts import Companion, Facts
 from negset_operator.manifests import companions, job, ray_job
-from negset_operator.manifests.subject import Object, Subject, stamp_of
+from negset_operator.manifests.subject import Object, Subject, sealed, stamp_of
 from negset_operator.policies import suspension
-from negset_operator.policies.steps import Phase, Progress, Step
+from negset_operator.policies.steps import DELETE, Phase, Progress, Step
 
 BUILDERS: Final[dict[stages.Kind, Callable[[Subject, str, stages.Step], Object]]] = {
     "check": job.check,
@@ -44,6 +44,16 @@ def makings(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) -> t
     return outdated((*needed_by_pods, *companions.before_reports(subject), *services), facts.companions)
 
 
+def build(subject: Subject, name: str, step: stages.Step) -> Object:
+    """The child of this name for a step."""
+    return sealed(BUILDERS[step.kind](subject, name, step))
+
+
+def build_deleter(subject: Subject, name: str) -> Object:
+    """The Job of this name that deletes the data."""
+    return sealed(job.delete(subject, name, DELETE))
+
+
 def needed(subject: Subject, progress: tuple[Progress, ...]) -> frozenset[tuple[str, str]]:
     """Kind and name of every companion that must not be cleaned up."""
     services = frozenset(("Service", child.name) for child in suspension.active(progress))
@@ -67,7 +77,7 @@ def _child(progress: Progress, subject: Subject) -> tuple[Making, ...]:
     """The child of a step that is due, after what it needs for itself."""
     step = progress.step
     name = naming.child(subject.name, subject.run, step.role, progress.attempt)
-    child = Making(manifest=BUILDERS[step.work.kind](subject, name, step.work))
+    child = Making(manifest=build(subject, name, step.work))
     if _in_company(subject, step):
         return Making(manifest=companions.headless_service(subject, name, step.role)), child
     return (child,)

@@ -10,7 +10,7 @@ from negset_operator.facts import Child, Failure
 
 # What `explain` adds to a failure.
 _ADDED: Final = re.compile(
-    r" (?:\d+ of \d+ attempts have failed\.|All \d+ attempts have failed\.|The next attempt is at |To have it tried |To retry).*$",
+    r" (?:\d+ of \d+ attempts have failed\.|All \d+ attempts have failed\.|The next attempt is at |To retry: ).*$",
     re.DOTALL,
 )
 

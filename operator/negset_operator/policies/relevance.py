@@ -19,6 +19,8 @@ from negset_operator.facts import Child, Facts
 
 def wanted(child: Child, digest: str, facts: Facts) -> bool:
     """Whether a child that works does so for the spec as it is now. `digest` is the digest of its step; empty if the spec has no such step."""
+    if child.obsolete:
+        return False
     if child.run == facts.run or child.generation == facts.dataset.metadata.generation:
         return True
     return bool(digest) and child.digest == digest

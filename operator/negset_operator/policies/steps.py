@@ -6,6 +6,8 @@ A step is done if a child that writes to this revision did it, if the status rec
 children can be deleted without doing their work again. Were the evidence lost altogether, the step would run again, for nothing but seconds: its stages find
 their commit markers.
 
+A child that is to be made anew (`policies.retry`) is out of date like one of an earlier spec; its name must be free before the next one is made.
+
 After an edit, a child of the earlier spec goes on if the edit changes nothing that its step reads. If it writes to another revision, a child of this revision
 follows and copies what it left.
 """
@@ -91,7 +93,7 @@ class Phase(enum.Enum):
     DONE = "done"
     BLOCKED = "blocked"  # something it needs is not done
     HELD = "held"  # suspended before it began
-    STOPPING = "stopping"  # a child of an earlier spec still works on the same files
+    STOPPING = "stopping"  # a child of an earlier spec still works on the same files, or one that is to be made anew is still there
     DUE = "due"  # make the child now
     WAITING = "waiting"  # a retry, later
     ACTIVE = "active"
@@ -139,8 +141,8 @@ def counts(child: Child, step: Step | None, facts: Facts) -> bool:
 
 
 def stands(failed: Child, facts: Facts) -> bool:
-    """Whether a failure is one of the spec as it is now."""
-    return failed.run == facts.run and relevance.here(failed, facts)
+    """Whether a failure is one of the spec as it is now, and nothing has happened since that may mend it."""
+    return not failed.obsolete and failed.run == facts.run and relevance.here(failed, facts)
 
 
 def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> Progress:
@@ -149,9 +151,10 @@ def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeD
         child = next((child for child in tried if child.work is Work.SUCCEEDED and counts(child, step, facts)), None)
         return Progress(step=step, phase=Phase.DONE, child=child)
     current = [child for child in tried if not child.going and _current(child, step, facts)]
-    others = [child for child in tried if child not in current and relevance.here(child, facts)]
-    if any(not child.work.finished or child.going for child in others):
-        return Progress(step=step, phase=Phase.STOPPING, child=next(iter(others)))
+    others = (child for child in tried if child not in current and relevance.here(child, facts))
+    leaving = next((child for child in others if child.going or child.obsolete or not child.work.finished), None)
+    if leaving is not None:
+        return Progress(step=step, phase=Phase.STOPPING, child=leaving)
     newest = max(current, key=lambda child: (not child.work.finished, attempt_of(child)), default=None)
     if newest is not None and newest.work is not Work.FAILED:
         return Progress(step=step, phase=Phase.ACTIVE, child=newest, failure=_before(current))

@@ -15,7 +15,7 @@ from negset_operator.config import Config
 from negset_operator.decide import decide
 from negset_operator.decision import Decision
 from negset_operator.facts import Child, Companion, Facts, Failure, Fault, Obstacle, Stranded, Work
-from negset_operator.kube.objects import Dataset, ObjectMeta, OwnerReference
+from negset_operator.kube.objects import Annotations, Dataset, ObjectMeta, OwnerReference
 from negset_operator.observe import read_spec
 from negset_operator.policies.steps import plan
 
@@ -57,6 +57,7 @@ class Scene:
         self.raw = _without_none(msgspec.to_builtins(validation.parse(manifest(spec)).spec))
         self.status: dict[str, Any] = {}
         self.labels: dict[str, str] = {}
+        self.retry = ""
         self.finalizers: tuple[str, ...] = ()
         self.deleted_at: datetime | None = None
         self.children: list[Child] = []
@@ -130,6 +131,9 @@ class Scene:
         digest: str | None = None,
         generation: int | None = None,
         place: str | None = None,
+        built: str = "",
+        retry: str = "",
+        busy: bool = False,
         ours: bool = True,
         going: bool = False,
     ) -> Self:
@@ -180,6 +184,9 @@ class Scene:
                 queue=queue,
                 queue_says=queue_says,
                 suspended_by_us=suspended_by_us,
+                built=built,
+                retry=naming.retry(retry),
+                busy=busy,
             )
         )
         return self
@@ -221,6 +228,7 @@ class Scene:
             resource_version="7",
             generation=3,
             labels=self.labels,
+            annotations=Annotations(retry=self.retry),
             finalizers=self.finalizers,
             deletion_timestamp=self.deleted_at,
         )

@@ -417,6 +417,22 @@ def test_stuck_pods(status, seconds, stuck):
     assert (found is item) is stuck
 
 
+@pytest.mark.parametrize(("phases", "busy"), [((), False), (("Pending", "Failed"), False), (("Pending", "Running"), True)])
+def test_a_job_of_which_no_pod_runs_may_be_replaced(phases, busy):
+    child = job({"active": 2, "parallelism": 2}, pods=tuple(pod(phase=phase) for phase in phases))
+    assert (child.work, child.busy) == (Work.STARTING, busy)
+
+
+def test_a_secret_that_was_missing_and_comes_is_no_obstacle_any_more():
+    missing = waiting("CreateContainerConfigError", 'secret "s3" not found')
+    assert ray_job({"jobDeploymentStatus": "Initializing"}, pods=(missing,)).obstacle is not None
+    assert job({"active": 1}, pods=(missing,)).obstacle is not None
+    there = pod(phase="Running", containerStatuses=[{"name": "trainer", "state": {"running": {}}}])
+    begun, training = ray_job({"jobDeploymentStatus": "Initializing"}, pods=(there,)), job({"active": 1, "ready": 1}, pods=(there,))
+    assert (begun.obstacle, begun.work) == (None, Work.STARTING)
+    assert (training.obstacle, training.work) == (None, Work.RUNNING)
+
+
 def test_a_child_is_ours_by_its_owners_uid():
     assert job({}).ours
     item = msgspec.convert({"metadata": {**META, "ownerReferences": [{"uid": "other"}]}}, Job, strict=False)

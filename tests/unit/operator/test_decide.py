@@ -26,6 +26,7 @@ HELD = (
     "Storing the data: RayJob {data} was suspended, and not by this operator. If Kueue manages jobs without a queue name here, "
     "set spec.queueName. Otherwise whoever suspended it can resume it."
 )
+RETRY = 'To retry: kubectl annotate negativedataset street negset.dev/retry="$(date)" --overwrite'
 DATA_URL = "s3://team-a/negatives/team-a/street"
 
 
@@ -198,7 +199,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         (
             False,
             "InputRefused",
-            "Job c says that its input is wrong: negset: spec.training.pipelineConfig: no. To have it tried as it is, delete Job {check}.",
+            "Job c says that its input is wrong: negset: spec.training.pipelineConfig: no. {retry}",
         ),
         "Stalled",
     ),
@@ -288,7 +289,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         (
             False,
             "AttemptsExhausted",
-            "RayJob d failed with exit code 1: no space left. All 3 attempts have failed. To have it tried again, delete RayJob {data}-a3.",
+            "RayJob d failed with exit code 1: no space left. All 3 attempts have failed. {retry}",
         ),
         "Stalled",
     ),
@@ -296,12 +297,12 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         lambda: nothing_but_data().with_child(
             "data", Work.FAILED, fault=Fault.INPUT, message="RayJob d says that its input is wrong: cars?"
         ),
-        (False, "InputRefused", "RayJob d says that its input is wrong: cars? To have it tried as it is, delete RayJob {data}."),
+        (False, "InputRefused", "RayJob d says that its input is wrong: cars? {retry}"),
         "Stalled",
     ),
     "a job that its controller refuses": (
         lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.REFUSED, message="KubeRay refuses RayJob d: too long"),
-        (False, "ChildRefused", "KubeRay refuses RayJob d: too long. To have it tried as it is, delete RayJob {data}."),
+        (False, "ChildRefused", "KubeRay refuses RayJob d: too long. {retry}"),
         "Stalled",
     ),
     "a changed spec": (
@@ -364,7 +365,7 @@ def test_ready_says(scene, says, stage):
     built = scene()
     decision = built.decide()
     roles = ("check", "data", "train-none", "train-1", "mine-1", "train-random-2")
-    words = {role: built.child(role) for role in roles} | {"revision": built.revision}
+    words = {role: built.child(role) for role in roles} | {"revision": built.revision, "retry": RETRY}
     ready, reason, message = says
     assert told(decision, reasons.READY) == (ready, reason, message.format(**words))
     assert decision.outlook is not None
@@ -762,8 +763,8 @@ def test_data_that_cannot_be_deleted_holds_the_object_and_says_why():
     decision = scene.decide()
     assert decision.finalizers is None
     message = (
-        f"The data could not be deleted. Job d failed with exit code 1: access denied. To have it tried again, delete Job {scene.child('delete')}. "
-        "To keep the data and let the object go, set spec.deletionPolicy to Retain. At 13:00 UTC the object goes in any case, and its data stays."
+        "The data could not be deleted. Job d failed with exit code 1: access denied. To keep the data and let the object go, "
+        f"set spec.deletionPolicy to Retain. At 13:00 UTC the object goes in any case, and its data stays. {RETRY}"
     )
     assert told(decision, reasons.STALLED) == (True, "DeletionFailed", message)
 
