@@ -1,6 +1,7 @@
 """The status of a `NegativeDataset`: counters, URLs and conditions. Lists of pictures live in the bucket, never in etcd.
 
-Kubernetes statuses may be absent at any time, so every field has a default. Only `completed` is ever an input to a decision.
+Kubernetes statuses may be absent at any time, so every field has a default. Only `completed` is ever an input to a decision, and
+that `progress.updatedAt` changes.
 """
 
 from __future__ import annotations

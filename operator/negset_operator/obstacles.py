@@ -81,7 +81,10 @@ def of_pods(pods: Iterable[Pod]) -> Obstacle | None:
 
 
 def _unready_since(pod: Pod) -> datetime | None:
-    return next((each.last_transition_time for each in pod.status.conditions if each.type == "Ready" and each.status == "False"), None)
+    """Since when a pod is not ready. Its node says so, whose clock may be slow: never since before the pod was made."""
+    said = (each.last_transition_time for each in pod.status.conditions if each.type == "Ready" and each.status == "False")
+    since, made = next(said, None), pod.metadata.creation_timestamp
+    return max(since, made) if since is not None and made is not None else since
 
 
 def of_running_cluster(pods: Iterable[Pod], conditions: Iterable[Condition], name: str, now: datetime) -> Obstacle | None:

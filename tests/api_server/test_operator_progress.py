@@ -68,7 +68,7 @@ def test_a_ray_job_that_hangs_is_ended_and_tried_again_and_one_that_goes_on_is_n
         eventually("said", lambda: hand.reason() == "NoProgress")
         hand.ray_status(name, "Failed", "RUNNING", reason="DeadlineExceeded", message="The RayJob has passed the activeDeadlineSeconds.")
         eventually("the next attempt", lambda: f"{name}-a2" in hand.ray_jobs())
-        expected = f"The attempt before: RayJob {name} made no progress and was stopped."
+        expected = f"Previous attempt: RayJob {name} made no progress and was stopped."
         eventually("why", lambda: hand.condition("Ready")["message"].endswith(expected))
 
 

@@ -107,7 +107,7 @@ def _setback(progress: Progress, child: Child, facts: Facts) -> str:
         return child.setback
     if progress.failure is None or pace.has_news(child, facts):
         return ""
-    return f"The attempt before: {_sentence(progress.failure.message)}"
+    return f"Previous attempt: {_sentence(progress.failure.message)}"
 
 
 def _explain_held(child: Child, who: str) -> tuple[str, str]:

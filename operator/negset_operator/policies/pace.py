@@ -29,7 +29,7 @@ def has_news(child: Child, facts: Facts) -> bool:
 def silent_since(child: Child, progress: tuple[Progress, ...], facts: Facts) -> datetime | None:
     """Since when a child that runs has made no progress, by this process's clock and Kubernetes'. None if nobody can tell."""
     watched = child.work is Work.RUNNING and not child.suspended and not child.going and not child.stranded and child.deadline is None
-    if not watched:
+    if not watched or facts.spec is None or facts.spec.suspend:
         return None
     told = told_at(facts.dataset.status)
     seen = facts.dataset.news_at if told is not None and told <= facts.now and has_news(child, facts) else None
@@ -55,6 +55,11 @@ def next_look(progress: tuple[Progress, ...], facts: Facts, patience: Patience) 
     waits = (SAY_AFTER, timedelta(seconds=patience.stuck_seconds))
     silences = (silent_since(child, progress, facts) for child in suspension.active(progress))
     return min((at for since in silences if since is not None for wait in waits if (at := since + wait) > facts.now), default=None)
+
+
+def moves(child: Child, progress: tuple[Progress, ...], facts: Facts) -> bool:
+    """Whether a child is at work, for all that can be seen."""
+    return child.work is Work.RUNNING and child.obstacle is None and not words(child, progress, facts)
 
 
 def words(child: Child, progress: tuple[Progress, ...], facts: Facts) -> str:

@@ -11,7 +11,7 @@ from negset_operator import reasons
 from negset_operator.config import Patience
 from negset_operator.decision import Condition, Outlook
 from negset_operator.facts import Facts, Work
-from negset_operator.policies import evidence, suspension
+from negset_operator.policies import evidence, pace, suspension
 from negset_operator.policies.explain import Context, explain
 from negset_operator.policies.steps import Phase, Progress
 
@@ -54,6 +54,7 @@ def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, .
         report_url=report if ready else "",
         completed=evidence.record(facts, tuple(each.step.role for each in progress if each.phase is Phase.DONE)),
         forget_progress=facts.dataset.status.get("revision", facts.revision) != facts.revision,
+        moving=any(pace.moves(child, progress, facts) for child in suspension.active(progress)),
     )
 
 
@@ -80,6 +81,7 @@ def blocked(before: Outlook, reason: str, message: str, *, for_good: bool) -> Ou
         url=before.url,
         completed=before.completed,
         forget_progress=before.forget_progress,
+        moving=before.moving,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from building import DATA_ONLY, NOW, TRAINING, Scene, jobs, merged, told
+from building import DATA_ONLY, NOW, TRAINING, Scene, jobs, manifests, merged, told
 
 from negset_operator import reasons
 from negset_operator.config import Patience
@@ -56,6 +56,7 @@ ENDED: dict[str, tuple[Callable[[], Scene], list[str]]] = {
     "not one that starts": (lambda: reporting(50, work=Work.STARTING), []),
     "not one that Kueue stops": (lambda: reporting(50, suspended=True, queue="q"), []),
     "not one that was told already": (lambda: reporting(50, deadline=1), []),
+    "not one that the user suspends": (lambda: reporting(50).with_raw(suspend=True), []),
     "not one that is going": (lambda: reporting(50, going=True), []),
     "not if the administrator wants none ended": (lambda: reporting(50).configured(patience=Patience(stuck_seconds=0)), []),
     "later if the administrator says so": (lambda: reporting(50).configured(patience=Patience(stuck_seconds=3600)), []),
@@ -146,6 +147,15 @@ def test_a_job_that_was_stopped_for_want_of_progress_is_tried_again_and_counts_a
     assert told(scene.decide(), reasons.READY)[1] == "AttemptsExhausted"
 
 
+def test_the_check_which_tells_no_progress_has_a_deadline_of_its_own_and_nothing_else_has_one():
+    patience = Patience(check_seconds=700)
+    check = manifests(Scene(TRAINING).configured(patience=patience).decide())["Job"]
+    assert check["spec"]["activeDeadlineSeconds"] == 700
+    after = Scene(TRAINING).configured(patience=patience).with_succeeded("check")
+    assert "activeDeadlineSeconds" not in manifests(after.decide())["RayJob"]["spec"]
+    assert "activeDeadlineSeconds" not in manifests(after.with_succeeded("data").decide())["Job"]["spec"]
+
+
 # --- why the attempt before failed is said until there is progress ------------------------------------------------------------------------
 
 
@@ -159,7 +169,7 @@ def second_attempt(work: Work, status: dict[str, Any] | None = None) -> Scene:
 def test_the_next_attempt_says_why_the_one_before_failed(work):
     _, reason, message = told(second_attempt(work).decide(), reasons.READY)
     assert reason == ("Running" if work is Work.RUNNING else "Starting")
-    assert message.endswith(" The attempt before: RayJob d failed with exit code 1: the bucket is gone.")
+    assert message.endswith(" Previous attempt: RayJob d failed with exit code 1: the bucket is gone.")
 
 
 def test_until_it_makes_progress():
