@@ -35,8 +35,9 @@ def silent_since(child: Child, progress: tuple[Progress, ...], facts: Facts) -> 
     seen = facts.dataset.news_at if told is not None and told <= facts.now and has_news(child, facts) else None
     # An obstacle is seen from outside, whether the job tells anything or not.
     since = child.obstacle.since if child.obstacle is not None else child.began
-    # Of several children that work at the same time, the status does not say whose news it has.
-    if since is None or (child.obstacle is None and (seen is None or suspension.active(progress) != (child,))):
+    # Of several children that run at the same time, the status does not say whose news it has.
+    alone = sum(each.work is Work.RUNNING for each in suspension.active(progress)) == 1
+    if since is None or (child.obstacle is None and (seen is None or not alone)):
         return None
     return max(since, seen) if seen is not None else since
 

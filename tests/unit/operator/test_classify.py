@@ -10,7 +10,7 @@ import pytest
 
 from negset_operator import classify, obstacles
 from negset_operator.facts import Failure, Fault, Obstacle, Work
-from negset_operator.kube.objects import Job, Pod, RayJob
+from negset_operator.kube.objects import Condition, Job, Pod, RayJob
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 OWNER = "owner"
@@ -369,6 +369,11 @@ STOPPED: dict[str, tuple[tuple[Pod, ...], dict[str, Any], tuple[str, str] | None
     "no worker runs": ((running("head"), crashing("worker"), crashing("worker", "worker-2")), {}, ("CrashLoopBackOff", "worker-1")),
     "not one worker of several": ((running("head"), crashing("worker"), running("worker")), {}, None),
     "not a worker that is refused beside one that runs": ((running("head"), running("worker")), UNMADE, None),
+    "not a worker that is being made while another is refused": (
+        (running("head"), of_cluster("worker", phase="Pending")),
+        UNMADE,
+        None,
+    ),
     "not what is being started": ((running("head"), of_cluster("worker", phase="Pending")), {}, None),
 }
 
@@ -382,6 +387,14 @@ def test_a_ray_job_that_says_running_is_stopped_by(pods, status, told):
         assert child.obstacle.reason == told[0]
         assert told[1] in child.obstacle.message
         assert child.obstacle.since is not None
+
+
+def test_a_head_crashes_since_it_was_made_at_the_earliest_whatever_the_clock_of_its_node_says():
+    ready = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-03-01T09:00:00Z"}
+    crashed = msgspec.structs.replace(
+        crashing("head"), status=msgspec.structs.replace(crashing("head").status, conditions=(msgspec.convert(ready, Condition),))
+    )
+    assert ray_job({"jobDeploymentStatus": "Running"}, pods=(crashed,)).obstacle.since == datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
 
 
 def test_what_is_missing_while_a_ray_job_is_being_suspended_is_no_obstacle():

@@ -11,10 +11,12 @@ import pytest
 from building import DATA_ONLY, NOW, TRAINING, Scene, jobs, manifests, merged, told
 
 from negset_operator import reasons
+from negset_operator.apply import Writer
 from negset_operator.config import Patience
+from negset_operator.decision import Decision
 from negset_operator.facts import Fault, Obstacle, Work
 from negset_operator.kube.client import DATASET
-from negset_operator.kube.objects import Dataset
+from negset_operator.kube.objects import Dataset, RayJob
 from negset_operator.observe import World
 
 COMPARED = merged(TRAINING, {"training": {"comparisons": ["NoNegatives"]}})
@@ -77,6 +79,16 @@ ENDED: dict[str, tuple[Callable[[], Scene], list[str]]] = {
             .but(status={"progress": {"updatedAt": stamp(40)}}, news_at=ago(40))
         ),
         [],
+    ),
+    "one of two trainings of which the other waits for room": (
+        lambda: (
+            Scene(COMPARED)
+            .with_succeeded("check", "data")
+            .with_child("train-none", Work.STARTING)
+            .with_child("train-1", Work.RUNNING, began=ago(50))
+            .but(status={"progress": {"updatedAt": stamp(40)}}, news_at=ago(40))
+        ),
+        ["1"],
     ),
     "a Ray cluster without a head, whether its job reports or not": (
         lambda: Scene(DATA_ONLY).with_child("data", Work.RUNNING, obstacle=crash(30)),
@@ -245,3 +257,31 @@ def test_a_process_that_has_just_begun_counts_from_its_beginning():
     world = World(clock=lambda: NOW)
     world.caches[DATASET].replace([stored(1, stamp(90))], 1)
     assert world.dataset(("team-a", "street")).news_at == NOW
+
+
+# --- before a job is ended, the API server is asked ------------------------------------------------------------------------------------------
+
+
+class Server:
+    """An API server that has this dataset, and remembers what was changed."""
+
+    def __init__(self, now: Dataset) -> None:
+        self.now, self.changed = now, []
+
+    def get(self, *_: Any) -> Dataset:
+        return self.now
+
+    def merge(self, kind: Any, namespace: str, name: str, body: dict[str, Any], **_: Any) -> RayJob:
+        self.changed.append((kind.kind, name, body["spec"]))
+        return msgspec.convert({"metadata": {"name": name, "namespace": namespace, "resourceVersion": "9"}}, RayJob, strict=False)
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["a job whose news the watch has not brought goes on", "a job without news ends"])
+def test_before_it_ends_a_job_the_operator_asks_whether(late):
+    scene = reporting(30)
+    server = Server(stored(8, stamp(0.1) if late else scene.status["progress"]["updatedAt"]))
+    world = World(clock=lambda: NOW)
+    Writer(server, world).carry_out(scene.facts(), Decision(outlook=None, limits=scene.decide().limits))
+    assert server.changed == ([] if late else [("RayJob", scene.child("data"), {"activeDeadlineSeconds": 1})])
+    known = world.dataset(("team-a", "street"))
+    assert (known.news_at if known else None) == (NOW if late else None)
