@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -80,12 +81,22 @@ class StatusWriter:
 
 
 class StatusProgress:
-    """Shows progress on `shown`, and writes it into the object's status now and then."""
+    """Shows progress on `shown`, and writes it into the object's status now and then.
 
-    def __init__(self, write: Callable[[Mapping[str, Any]], None], shown: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+    `clock` measures the pace; `today` is the time that people read.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Mapping[str, Any]], None],
+        shown: Progress,
+        clock: Callable[[], float] = time.monotonic,
+        today: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._send = write
         self._shown = shown
         self._clock = clock
+        self._today = today
 
     def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None:
         self._shown.start(stage, total, unit, done=done)
@@ -94,12 +105,15 @@ class StatusProgress:
         self._loss = ""
         self._pace = Pace(total)
         self._left: float | None = None
+        self._news = self._today()
         self._write(self._clock())
 
     def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
         self._shown.advance(done, failed=failed, note=note)
         self._done += done
         self._failed += failed
+        if done:
+            self._news = self._today()
         if note.startswith(LOSS):
             self._loss = note.removeprefix(LOSS)
         now = self._clock()
@@ -110,6 +124,7 @@ class StatusProgress:
     def finish(self) -> None:
         self._shown.finish()
         self._left = 0
+        self._news = self._today()
         self._write(self._clock())
 
     def _write(self, now: float) -> None:
@@ -119,6 +134,7 @@ class StatusProgress:
             "secondsLeft": None if self._left is None else round(self._left),
             "step": self._done if self._unit == "steps" else None,
             "loss": self._loss or None,
+            "updatedAt": self._news.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         status: dict[str, Any] = {"progress": progress}
         if self._stage == DOWNLOADING_NEGATIVES:

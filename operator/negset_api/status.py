@@ -1,6 +1,7 @@
 """The status of a `NegativeDataset`: counters, URLs and conditions. Lists of pictures live in the bucket, never in etcd.
 
-Kubernetes statuses may be absent at any time, so every field has a default. Only `completed` is ever an input to a decision.
+Kubernetes statuses may be absent at any time, so every field has a default. Only `completed` is ever an input to a decision, and
+that `progress.updatedAt` changes.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class ProgressStatus(StatusType, frozen=True, kw_only=True):
     seconds_left: Annotated[int, Meta(description="Estimate for the current stage.")] = 0
     step: Annotated[int, Meta(description="Training step.")] = 0
     loss: Annotated[str, Meta(description="Training loss at that step, as a decimal number.")] = ""
+    updated_at: Annotated[
+        str,
+        Meta(description="When the job last made progress, by its own clock.", extra_json_schema={"format": "date-time"}),
+    ] = ""
 
 
 class RoundStatus(StatusType, frozen=True, kw_only=True):

@@ -9,10 +9,11 @@ import msgspec
 
 from negset_api import names
 from negset_operator import reasons
-from negset_operator.decision import Adoption, Decision, Deletion, Making, Manifest, Switch
-from negset_operator.facts import Facts
+from negset_operator.decision import Adoption, Decision, Deletion, Limit, Making, Manifest, Switch
+from negset_operator.facts import OVERDUE, Facts
 from negset_operator.kube.client import CONFLICT, DATASET, FORBIDDEN, KINDS, NOT_FOUND, RAY_JOB, UNPROCESSABLE, ApiError, Client, Kind
 from negset_operator.kube.objects import Dataset, Job, RayJob, Support
+from negset_operator.news import told_at
 from negset_operator.observe import World
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,9 @@ class Writer:
         for switch in decision.switches:
             self._switch(namespace, switch)
             actions.append(f"{'suspended' if switch.suspend else 'resumed'} {switch.kind} {switch.name}")
+        for limit in decision.limits:
+            if self._limit(facts.dataset, limit):
+                actions.append(f"stopped {limit.kind} {limit.name}: {limit.why}")
         children: list[str] = []
         for making in decision.makings:
             kind = making.manifest["kind"]
@@ -128,6 +132,22 @@ class Writer:
         except ApiError as error:
             if error.status != NOT_FOUND:
                 raise
+
+    def _limit(self, dataset: Dataset, limit: Limit) -> bool:
+        """Ends a child that makes no progress. Return False if it does after all, and only the watch is late."""
+        kind, namespace = KINDS[limit.kind], dataset.metadata.namespace
+        body = {"metadata": {"uid": limit.uid}, "spec": {"activeDeadlineSeconds": OVERDUE}}
+        try:
+            found = self._client.get(DATASET, namespace, dataset.metadata.name, Dataset)
+            if told_at(found.status) != told_at(dataset.status):
+                self._world.caches[DATASET].put(found)
+                return False
+            self._remember(kind, self._client.merge(kind, namespace, limit.name, body, as_type=_TYPES[limit.kind]))
+        except ApiError as error:
+            if error.status not in {NOT_FOUND, CONFLICT}:  # gone already, or another object has its name now
+                raise
+            return False
+        return True
 
     def _make(self, facts: Facts, making: Making) -> str:
         """Makes or updates one object. Returns what it did, as a verb."""

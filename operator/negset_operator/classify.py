@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from negset_api import names
 from negset_api.errors import NO_FAULT, InvalidInput, Unavailable
 from negset_operator import obstacles
-from negset_operator.facts import Child, Failure, Fault, Obstacle, Work
+from negset_operator.facts import OVERDUE, Child, Failure, Fault, Obstacle, Work
 from negset_operator.kube.objects import Condition, Job, Pod, RayJob, Terminated
 from negset_operator.obstacles import LONGEST_LINE, age, one_line
 
@@ -20,6 +20,8 @@ _RAY_EXIT = re.compile(r"failed with exit code (-?\d+)(?:, last available logs[^
 _JOB_EXIT = re.compile(r"failed with exit code (-?\d+) matching")
 
 # https://docs.ray.io/en/latest/cluster/kubernetes/ and KubeRay's apis/ray/v1/rayjob_types.go (1.6.2)
+_DEADLINE: Final = "DeadlineExceeded"  # of RayJobs and of Jobs (batch/v1 JobReasonDeadlineExceeded)
+_ENDED: Final = frozenset({"Succeeded", "Failed"})
 _RAY_FAILED: Final = frozenset({"Failed", "ValidationFailed"})
 
 
@@ -28,8 +30,11 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, uns
     status, pods = job.status, tuple(pods)
     work, failure = _ray_work(job, any_pods=bool(pods))
     obstacle = None
-    if work in {Work.UNSEEN, Work.STARTING}:  # while it runs, it runs without the pods that are missing
-        obstacle = obstacles.of_ray_cluster(status.ray_cluster_status.conditions, job.metadata.name, now) or obstacles.of_pods(pods)
+    conditions = status.ray_cluster_status.conditions
+    if work in {Work.UNSEEN, Work.STARTING}:
+        obstacle = obstacles.of_ray_cluster(conditions, job.metadata.name, now) or obstacles.of_pods(pods)
+    elif work is Work.RUNNING and not job.spec.suspend:  # KubeRay says so of a cluster that has lost its head, too
+        obstacle = obstacles.of_running_cluster(pods, conditions, job.metadata.name, now)
     # KubeRay resets its state, and not the start time, when a suspended job is resumed.
     if work is Work.UNSEEN and status.start_time is None and age(job.metadata, now) > unseen_after:
         obstacle = Obstacle(
@@ -45,6 +50,8 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, uns
         ended=status.end_time,
         failure=failure,
         obstacle=obstacle,
+        began=obstacles.began(pod for pod in pods if obstacles.is_head(pod)),
+        deadline=job.spec.active_deadline_seconds,
         stranded=obstacles.stranded(pods),
         **_identity(job, owner_uid),
     )
@@ -58,13 +65,9 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
     if "Complete" in conditions:
         work, said = Work.SUCCEEDED, _said(pods)
     elif failed := conditions.get("Failed"):
-        work, ended, failure = Work.FAILED, failed.last_transition_time, _job_failure(job.metadata.name, failed, pods)
-    elif job.spec.suspend and not job.status.active:
-        work = Work.SUSPENDED
-    elif job.status.active and job.status.ready + job.status.succeeded >= job.spec.parallelism:
-        work = Work.RUNNING
+        work, ended, failure = Work.FAILED, failed.last_transition_time, _job_failure(job, failed, pods)
     else:
-        work = Work.STARTING
+        work = _unfinished_work(job, conditions, pods)
     if not work.finished:
         obstacle, setback = obstacles.of_pods(pods), _setback(pods)
         if obstacle is None and work is Work.STARTING and warning:
@@ -78,6 +81,8 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         failure=failure,
         obstacle=obstacle,
         setback=setback,
+        began=obstacles.began(pods),
+        deadline=job.spec.active_deadline_seconds,
         said=said,
         busy=any(pod.status.phase == "Running" for pod in pods),
         stranded=obstacles.stranded(pods),
@@ -106,6 +111,19 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
     }
 
 
+def _unfinished_work(job: Job, conditions: Mapping[str, Condition], pods: tuple[Pod, ...]) -> Work:
+    status = job.status
+    if job.spec.suspend:  # its pods decide: the Job controller counts one that still saves its checkpoint as terminating
+        alive = status.active or status.terminating or any(pod.status.phase not in _ENDED for pod in pods)
+        return Work.RUNNING if alive else Work.SUSPENDED
+    if "SuccessCriteriaMet" in conditions or "FailureTarget" in conditions:  # it is about to end, and waits for its last pods
+        return Work.RUNNING
+    # The pods tell of success a moment before the Job does.
+    succeeded = max(status.succeeded, sum(pod.status.phase == "Succeeded" for pod in pods))
+    at_work = (status.active or succeeded) and status.ready + succeeded >= job.spec.parallelism
+    return Work.RUNNING if at_work else Work.STARTING
+
+
 def _ray_work(job: RayJob, *, any_pods: bool) -> tuple[Work, Failure | None]:
     status = job.status
     deployment = status.job_deployment_status
@@ -126,6 +144,8 @@ def _ray_failure(job: RayJob) -> Failure:
     status = job.status
     if status.job_deployment_status == "ValidationFailed" or status.reason == "ValidationFailed":
         return Failure(fault=Fault.REFUSED, message=f"KubeRay refuses RayJob {job.metadata.name}: {one_line(status.message)}")
+    if status.reason == _DEADLINE:
+        return _overdue(f"RayJob {job.metadata.name}", job.spec.active_deadline_seconds)
     if match := _RAY_EXIT.search(status.message):
         code, line = int(match[1]), _last_line(match["log"] or "")
         return _exit_failure(f"RayJob {job.metadata.name}", code, line)
@@ -134,13 +154,22 @@ def _ray_failure(job: RayJob) -> Failure:
     return Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was interrupted: {said}")
 
 
-def _job_failure(name: str, condition: Condition, pods: tuple[Pod, ...]) -> Failure:
+def _job_failure(job: Job, condition: Condition, pods: tuple[Pod, ...]) -> Failure:
+    name = job.metadata.name
+    if condition.reason == _DEADLINE:
+        return _overdue(f"Job {name}", job.spec.active_deadline_seconds)
     last = _last_terminated(pods)
     match = _JOB_EXIT.search(condition.message)
     code = int(match[1]) if match else (last.exit_code if last else None)
     if code is None:
-        return Failure(fault=Fault.WORK, message=f"Job {name} failed: {one_line(condition.message) or condition.reason}")
+        return Failure(fault=Fault.WORK, message=f"Job {name} failed: {one_line(condition.message) or condition.reason}", silent=True)
     return _exit_failure(f"Job {name}", code, _last_line(last.message) if last else "")
+
+
+def _overdue(who: str, deadline: int | None) -> Failure:
+    """A deadline of the administrator's ended the child: its own one, or the one that the operator gave it when it made no progress."""
+    how = "made no progress and was stopped" if deadline == OVERDUE else f"ran for more than {deadline} seconds and was stopped"
+    return Failure(fault=Fault.INTERRUPTION, message=f"{who} {how}.")
 
 
 def _setback(pods: tuple[Pod, ...]) -> str:
@@ -176,12 +205,14 @@ def _last_terminated(pods: tuple[Pod, ...]) -> Terminated | None:
 def _exit_failure(who: str, code: int, line: str) -> Failure:
     said = f": {line}" if line else ", and left no message."
     if code in NO_FAULT:
-        return Failure(fault=Fault.INTERRUPTION, message=f"{who} was stopped from outside{said}")
-    if code == Unavailable.exit_code:
-        return Failure(fault=Fault.WEATHER, message=f"{who} waits for what cannot be reached{said}")
-    if code == InvalidInput.exit_code:
-        return Failure(fault=Fault.INPUT, message=f"{who} says that its input is wrong{said}")
-    return Failure(fault=Fault.WORK, message=f"{who} failed with exit code {code}{said}")
+        fault, how = Fault.INTERRUPTION, "was stopped from outside"
+    elif code == Unavailable.exit_code:
+        fault, how = Fault.WEATHER, "waits for what cannot be reached"
+    elif code == InvalidInput.exit_code:
+        fault, how = Fault.INPUT, "says that its input is wrong"
+    else:
+        fault, how = Fault.WORK, f"failed with exit code {code}"
+    return Failure(fault=fault, message=f"{who} {how}{said}", silent=not line)
 
 
 def _last_line(text: str) -> str:

@@ -119,7 +119,8 @@ class Patience(Setting, frozen=True, kw_only=True):
     KubeRay may leave a RayJob untouched before the condition says so, `start_seconds` how long a Ray cluster may take to start before it is made
     anew, `lost_node_seconds` how long a pod waits for its node to answer again before it is replaced (Kubernetes' own default is 300), and
     `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl describe` once the data set is ready. `deletion_seconds` is how long
-    an object that is being deleted waits for its data to be gone; then it goes without, and says where the data lies.
+    an object that is being deleted waits for its data to be gone; then it goes without, and says where the data lies. A job that runs and makes no progress for
+    `stuck_seconds` is stopped and tried again, as after an interruption; 0 leaves it. `check_seconds` is how long checking the configuration may take.
     """
 
     attempts: Count = 3
@@ -133,6 +134,8 @@ class Patience(Setting, frozen=True, kw_only=True):
     keep_finished_seconds: Seconds = 24 * 3600
     training_grace_seconds: Seconds = 120
     deletion_seconds: Seconds = 3600
+    stuck_seconds: Annotated[int, Meta(ge=0)] = 1800
+    check_seconds: Seconds = 1800
 
 
 class Config(Setting, frozen=True, kw_only=True):

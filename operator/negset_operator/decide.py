@@ -8,11 +8,11 @@ from typing import Final
 from negset_api import names, reads
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming
-from negset_operator.config import Config
-from negset_operator.decision import Decision, Deletion, Switch, deletion
+from negset_operator.config import Config, Patience
+from negset_operator.decision import Decision, Deletion, Limit, Switch, deletion
 from negset_operator.facts import Companion, Facts, Work
 from negset_operator.manifests.subject import Subject
-from negset_operator.policies import ending, garbage, making, relevance, retry, suspension, unusable, verdict
+from negset_operator.policies import ending, garbage, making, pace, relevance, retry, suspension, unusable, verdict
 from negset_operator.policies.steps import Phase, Progress, follow
 
 LOOK_AGAIN: Final = 10.0
@@ -78,13 +78,19 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
             Switch(kind=child.kind, name=child.name, suspend=suspend)
             for child, suspend in suspension.to_switch(active, suspend=spec.suspend)
         ),
+        limits=tuple(
+            Limit(kind=child.kind, name=child.name, uid=child.metadata.uid, why=f"no progress for {patience.stuck_seconds} seconds")
+            for child in pace.stuck(progress, facts, patience)
+        ),
         makings=made,
-        wake_after=_wake_after(progress, facts, keep),
+        wake_after=_wake_after(progress, facts, keep, patience),
     )
 
 
-def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta) -> float | None:
-    """Seconds until something changes without news: a retry is due, a silent child is looked at again, finished children are cleaned up, a pod is given up."""
+def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, patience: Patience) -> float | None:
+    """Seconds until something changes without news: a retry is due, a silent child is looked at again, finished children are cleaned up, a pod is given up, silence is
+    told.
+    """
     now = facts.now
     moments = [each.retry_at for each in progress if each.phase is Phase.WAITING and each.retry_at is not None]
     ready = garbage.ready_since(progress)
@@ -92,6 +98,8 @@ def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta) -
         moments.append(ready + keep)
     if (lost := garbage.next_given_up(facts)) is not None:
         moments.append(lost)
+    if (silence := pace.next_look(progress, facts, patience)) is not None:
+        moments.append(silence)
     # Nor does a watch tell what Kueue says about a child in its queue.
     silent = any(child.work in {Work.UNSEEN, Work.STARTING} or suspension.held(child) for child in suspension.active(progress))
     waits = [max((moment - now).total_seconds(), 0.0) for moment in moments] + ([LOOK_AGAIN] if silent else [])

@@ -23,7 +23,10 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's part of the status. Empty strings are absent fields. `completed` None leaves the record of what was done as it is."""
+    """The operator's part of the status. Empty strings are absent fields. `completed` None leaves the record of what was done as it is.
+
+    `moving`: whether a job makes progress now, so that its estimate holds; None if that is not known.
+    """
 
     stage: str
     conditions: tuple[Condition, ...]
@@ -32,6 +35,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     report_url: str = ""
     completed: Mapping[str, Any] | None = None
     forget_progress: bool = False
+    moving: bool | None = None
 
     def condition(self, kind: str) -> Condition | None:
         return next((condition for condition in self.conditions if condition.type == kind), None)
@@ -60,6 +64,15 @@ class Switch(msgspec.Struct, frozen=True, kw_only=True):
     suspend: bool
 
 
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """Gives a child a deadline that has passed: its controller ends it as failed, so that it counts as an attempt."""
+
+    kind: str
+    name: str
+    uid: str
+    why: str
+
+
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     """Sets labels of a child that goes on after an edit, or that an earlier version of the operator made."""
 
@@ -79,7 +92,7 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done, in this order: finalizers, deletions, adoptions, switches, makings, and last the status.
+    """What is to be done, in this order: finalizers, deletions, adoptions, switches, limits, makings, and last the status.
 
     `wake_after` is in seconds; None waits for news. `farewell` is told as an event before the object is let go: there is no status afterwards.
     """
@@ -89,6 +102,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     deletions: tuple[Deletion, ...] = ()
     adoptions: tuple[Adoption, ...] = ()
     switches: tuple[Switch, ...] = ()
+    limits: tuple[Limit, ...] = ()
     makings: tuple[Making, ...] = ()
     wake_after: float | None = None
     farewell: str = ""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from negset_api.errors import Problem
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator.kube.objects import Dataset, ObjectMeta
+
+OVERDUE: Final = 1
+"""The deadline, in seconds, by which the operator ends a child as failed: whatever runs has passed it."""
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,17 +46,21 @@ class Fault(enum.Enum):
 
 
 class Failure(Fact, frozen=True, kw_only=True):
-    """Why a child failed. `message` is one line: the last one that the job wrote to standard error, where there is one."""
+    """Why a child failed. `message` is one line: the last one that the job wrote to standard error, where there is one. `silent`: there is none, or its pod is
+    gone with it.
+    """
 
     fault: Fault
     message: str
+    silent: bool = False
 
 
 class Obstacle(Fact, frozen=True, kw_only=True):
-    """Why a child does not start: a reason in CamelCase, and one line for people that names the object."""
+    """Why a child does not start, or does not go on: a reason in CamelCase, and one line for people that names the object. `since` is None if nobody can tell."""
 
     reason: str
     message: str
+    since: datetime | None = None
 
 
 class Stranded(Fact, frozen=True, kw_only=True):
@@ -66,7 +74,7 @@ class Stranded(Fact, frozen=True, kw_only=True):
 
 class Child(Fact, frozen=True, kw_only=True):
     """A RayJob or Job with our labels. `ended` is when it finished. `setback` is one line about a pod that failed and is being replaced, `said` what a Job that
-    succeeded had to tell.
+    succeeded had to tell. `began` is when the newest of the containers that matter began to run, `deadline` its limit in seconds, if it has one.
 
     From its labels: `generation` is the dataset's when the child was made, `digest` its step's, `place` where it writes, `queue` Kueue's. The first three are
     empty on a child that negset 0.1.0 made. `suspended_by_us`: the operator set `spec.suspend`, and may clear it. `queue_says` is why Kueue does not admit it.
@@ -83,6 +91,8 @@ class Child(Fact, frozen=True, kw_only=True):
     failure: Failure | None = None
     obstacle: Obstacle | None = None
     setback: str = ""
+    began: datetime | None = None
+    deadline: int | None = None
     said: str = ""
     stranded: tuple[Stranded, ...] = ()
     ours: bool = True
@@ -99,6 +109,11 @@ class Child(Fact, frozen=True, kw_only=True):
     retry: str = ""
     obsolete: bool = False
     busy: bool = False
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the operator has set it a deadline that has passed."""
+        return self.deadline == OVERDUE
 
     @property
     def name(self) -> str:

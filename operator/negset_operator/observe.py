@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -38,6 +38,7 @@ from negset_operator.kube.client import (
     Unreachable,
 )
 from negset_operator.kube.objects import Condition, Dataset, Job, Object, ObjectMeta, Pod, Support
+from negset_operator.news import told_at
 
 COMPANIONS: Final = (CONFIG_MAP, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, NETWORK_POLICY, SERVICE)
 _PODLESS_AFTER: Final = timedelta(seconds=5)
@@ -49,9 +50,10 @@ _STUCK_AFTER: Final = timedelta(seconds=20)
 class World:
     """Everything the operator watches, one cache for each kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """`clock` tells when the news of jobs were seen."""
         self.caches: Mapping[Kind, Cache[Any]] = {
-            DATASET: Cache(key_of_dataset),
+            DATASET: Cache(key_of_dataset, seen=lambda before, now: _with_news(before, now, clock)),
             **{kind: Cache(_labelled) for kind in (RAY_JOB, JOB, POD)},
             **{kind: Cache(_labelled, seen=_edited) for kind in COMPANIONS},
         }
@@ -72,9 +74,16 @@ def _labelled(item: Any) -> Key:
     return item.metadata.namespace, item.metadata.labels.get(names.LABEL_DATASET, "")
 
 
-def _edited(before: Support, now: Support) -> Support:
+def _edited(before: Support | None, now: Support) -> Support:
     # What we write ourselves comes into the cache by its answer, and not by the watch.
-    return msgspec.structs.replace(now, edited=before.metadata.uid == now.metadata.uid)
+    return msgspec.structs.replace(now, edited=before is not None and before.metadata.uid == now.metadata.uid)
+
+
+def _with_news(before: Dataset | None, now: Dataset, clock: Callable[[], datetime]) -> Dataset:
+    told = told_at(now.status)
+    if before is not None and before.metadata.uid == now.metadata.uid and told_at(before.status) == told:
+        return msgspec.structs.replace(now, news_at=before.news_at)
+    return msgspec.structs.replace(now, news_at=clock() if told is not None else None)
 
 
 def observe(

@@ -26,6 +26,8 @@ _CANNOT_START: Final = frozenset(
         "CrashLoopBackOff",
     }
 )
+_NODE_TYPE: Final = "ray.io/node-type"  # KubeRay's ray-operator/controllers/ray/utils/constant.go (1.6.2)
+_HEAD: Final = "head"
 _A_MOMENT: Final = timedelta(seconds=5)
 # kubelet goes back and forth between the two, which must not be news each time.
 _ONE_AND_THE_SAME: Final = {"ErrImagePull": "ImagePullBackOff"}
@@ -67,14 +69,51 @@ def of_pods(pods: Iterable[Pod]) -> Obstacle | None:
         name = pod.metadata.name
         for condition in pod.status.conditions:
             if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
-                return Obstacle(reason="Unschedulable", message=f"Pod {name} cannot be scheduled: {one_line(condition.message)}")
+                message = f"Pod {name} cannot be scheduled: {one_line(condition.message)}"
+                return Obstacle(reason="Unschedulable", message=message, since=condition.last_transition_time)
         for container in (*pod.status.init_container_statuses, *pod.status.container_statuses):
             waiting = container.state.waiting
             if waiting is not None and waiting.reason in _CANNOT_START:
                 said = f": {one_line(waiting.message)}" if waiting.message else ""
                 message = f"Container {container.name} of pod {name} cannot start: {waiting.reason}{said}"
-                return Obstacle(reason=_ONE_AND_THE_SAME.get(waiting.reason, waiting.reason), message=message)
+                return Obstacle(reason=_ONE_AND_THE_SAME.get(waiting.reason, waiting.reason), message=message, since=_unready_since(pod))
     return None
+
+
+def _unready_since(pod: Pod) -> datetime | None:
+    """Since when a pod is not ready. Its node says so, whose clock may be slow: never since before the pod was made."""
+    said = (each.last_transition_time for each in pod.status.conditions if each.type == "Ready" and each.status == "False")
+    since, made = next(said, None), pod.metadata.creation_timestamp
+    return max(since, made) if since is not None and made is not None else since
+
+
+def of_running_cluster(pods: Iterable[Pod], conditions: Iterable[Condition], name: str, now: datetime) -> Obstacle | None:
+    """Why a Ray cluster whose job has begun does not go on: its head does not run, or none of its workers does. One worker that is missing stops nothing."""
+    there = tuple(pod for pod in pods if pod.metadata.deletion_timestamp is None)
+    heads = tuple(pod for pod in there if is_head(pod))
+    workers = tuple(pod for pod in there if not is_head(pod))
+    for group in (heads, workers):
+        if any(pod.status.phase == "Running" and of_pods((pod,)) is None for pod in group):
+            continue
+        if (obstacle := of_pods(group) or (of_ray_cluster(conditions, name, now) if not group else None)) is not None:
+            return obstacle
+    return None
+
+
+def is_head(pod: Pod) -> bool:
+    """Whether a pod is the head of a Ray cluster, by KubeRay's label."""
+    return pod.metadata.labels.get(_NODE_TYPE) == _HEAD
+
+
+def began(pods: Iterable[Pod]) -> datetime | None:
+    """When the newest container that runs began to, and its pod was made: by the clock of its node, or of the API server if that is later."""
+    found = [
+        max(moment for moment in (container.state.running.started_at, pod.metadata.creation_timestamp) if moment is not None)
+        for pod in pods
+        for container in pod.status.container_statuses
+        if container.state.running is not None and container.state.running.started_at is not None
+    ]
+    return max(found, default=None)
 
 
 def of_ray_cluster(conditions: Iterable[Condition], name: str, now: datetime) -> Obstacle | None:
@@ -84,7 +123,7 @@ def of_ray_cluster(conditions: Iterable[Condition], name: str, now: datetime) ->
         if condition.type == "ReplicaFailure" and condition.status == "True" and refused_for > _A_MOMENT:
             said = one_line(condition.message).removeprefix(condition.reason).strip()  # KubeRay says its reason twice
             message = f"The Ray cluster of RayJob {name} cannot make its pods: {condition.reason}: {said}"
-            return Obstacle(reason="PodRefused", message=message)
+            return Obstacle(reason="PodRefused", message=message, since=condition.last_transition_time)
     return None
 
 

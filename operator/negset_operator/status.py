@@ -44,6 +44,8 @@ def patch(outlook: Outlook, stored: Stored, generation: int, now: datetime) -> S
         wanted |= {"images": None, "progress": None, "rounds": None, "falsePositivesPerImage": None}
     if (stored.get("stage") or outlook.stage) != outlook.stage:
         wanted["progress"] = None  # what it tells of is over; the next stage's job writes its own
+    elif outlook.moving is False and "progress" not in wanted and (stored.get("progress") or {}).get("secondsLeft") is not None:
+        wanted["progress"] = {"secondsLeft": None}  # nobody knows while nothing moves; how much is done stays
     # An absent field and an empty one say the same; the API server turns one into the other where the schema has a default.
     return None if all((stored.get(field) or None) == (value or None) for field, value in wanted.items()) else wanted
 

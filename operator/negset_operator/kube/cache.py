@@ -26,8 +26,8 @@ class Cache(Generic[T]):
     ends an object (its last finalizer) may arrive after the news of its end.
     """
 
-    def __init__(self, group_of: Callable[[T], Key], *, seen: Callable[[T, T], T] = lambda _, new: new) -> None:
-        """`seen` turns an object's new version, given the one before, into what is kept of it."""
+    def __init__(self, group_of: Callable[[T], Key], *, seen: Callable[[T | None, T], T] = lambda _, new: new) -> None:
+        """`seen` turns an object's new version, given the one before (None for the first), into what is kept of it."""
         self._group_of, self._seen = group_of, seen
         self._lock = threading.Lock()
         self._items: dict[Key, T] = {}
@@ -48,7 +48,7 @@ class Cache(Generic[T]):
                 if _version(known) >= _version(item) + ours:
                     return False
                 self._forget(known)
-                item = item if ours else self._seen(known, item)
+            item = item if ours else self._seen(known, item)
             self._items[key] = item
             self._groups[self._group_of(item)].add(key)
             return True

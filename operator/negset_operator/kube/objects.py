@@ -49,11 +49,15 @@ class ObjectMeta(Object, frozen=True, kw_only=True):
 
 
 class Dataset(Object, frozen=True, kw_only=True):
-    """A NegativeDataset as it is stored; `spec` and `status` are not checked yet."""
+    """A NegativeDataset as it is stored; `spec` and `status` are not checked yet.
+
+    `news_at` is not stored: this process saw then that the jobs' progress had changed, by its own clock.
+    """
 
     metadata: ObjectMeta
     spec: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
+    news_at: datetime | None = None
 
 
 class Condition(Object, frozen=True, kw_only=True):
@@ -68,8 +72,9 @@ class RayClusterStatus(Object, frozen=True, kw_only=True):
     conditions: tuple[Condition, ...] = ()
 
 
-class SuspendableSpec(Object, frozen=True, kw_only=True):
+class ChildSpec(Object, frozen=True, kw_only=True):
     suspend: bool = False
+    active_deadline_seconds: int | None = None
 
 
 class RayJobStatus(Object, frozen=True, kw_only=True):
@@ -84,7 +89,7 @@ class RayJobStatus(Object, frozen=True, kw_only=True):
 
 class RayJob(Object, frozen=True, kw_only=True):
     metadata: ObjectMeta
-    spec: SuspendableSpec = field(default_factory=SuspendableSpec)
+    spec: ChildSpec = field(default_factory=ChildSpec)
     status: RayJobStatus = field(default_factory=RayJobStatus)
 
 
@@ -94,11 +99,12 @@ class JobStatus(Object, frozen=True, kw_only=True):
     ready: int = 0
     succeeded: int = 0
     failed: int = 0
+    terminating: int = 0
     start_time: datetime | None = None
     completion_time: datetime | None = None
 
 
-class JobSpec(SuspendableSpec, frozen=True, kw_only=True):
+class JobSpec(ChildSpec, frozen=True, kw_only=True):
     parallelism: int = 1
 
 
@@ -113,6 +119,10 @@ class Waiting(Object, frozen=True, kw_only=True):
     message: str = ""
 
 
+class Running(Object, frozen=True, kw_only=True):
+    started_at: datetime | None = None
+
+
 class Terminated(Object, frozen=True, kw_only=True):
     exit_code: int = 0
     reason: str = ""
@@ -122,6 +132,7 @@ class Terminated(Object, frozen=True, kw_only=True):
 
 class ContainerState(Object, frozen=True, kw_only=True):
     waiting: Waiting | None = None
+    running: Running | None = None
     terminated: Terminated | None = None
 
 

@@ -24,7 +24,7 @@ def check(subject: Subject, child: str, step: stages.Step) -> Object:
         name="check", image=config.images.trainer, resources=config.pods.check, command=pods.command(subject, *step.command)
     )
     template = pods.template(subject, child=child, role=step.role, container=container, placement=config.pods.placement)
-    return _job(subject, child, step.role, template, workers=1)
+    return _job(subject, child, step.role, template, workers=1, deadline=config.patience.check_seconds)
 
 
 def train(subject: Subject, child: str, step: stages.Step) -> Object:
@@ -62,12 +62,13 @@ def delete(subject: Subject, child: str, role: str) -> Object:
     return _job(subject, child, role, template, workers=1, queued=False)
 
 
-def _job(subject: Subject, child: str, role: str, template: Object, *, workers: int, queued: bool = True) -> Object:
+def _job(subject: Subject, child: str, role: str, template: Object, *, workers: int, queued: bool = True, deadline: int = 0) -> Object:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": child_metadata(subject, child, role, queued=queued),
         "spec": {
+            **({"activeDeadlineSeconds": deadline} if deadline else {}),
             "completionMode": "Indexed",
             "completions": workers,
             "parallelism": workers,

@@ -9,8 +9,8 @@ import msgspec
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Patience
-from negset_operator.facts import Child, Fault, Work
-from negset_operator.policies import garbage, retry, suspension
+from negset_operator.facts import Child, Facts, Fault, Work
+from negset_operator.policies import garbage, pace, recall, retry, suspension
 from negset_operator.policies.steps import Phase, Progress, attempt_of
 
 _STALLED_REASON: Final = {Fault.INPUT: reasons.INPUT_REFUSED, Fault.REFUSED: reasons.CHILD_REFUSED}
@@ -23,6 +23,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     spec: NegativeDatasetSpec
     patience: Patience
+    facts: Facts
+    steps: tuple[Progress, ...]
 
 
 def explain(progress: Progress, context: Context) -> tuple[str, str]:
@@ -32,7 +34,7 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
         case Phase.STALLED | Phase.WAITING:
             return _explain_failure(progress, context)
         case Phase.ACTIVE:
-            return _explain_active(progress, context.spec)
+            return _explain_active(progress, context)
         case Phase.STOPPING:
             return _explain_stopping(progress, context)
         case Phase.HELD:
@@ -59,33 +61,53 @@ def _explain_failure(progress: Progress, context: Context) -> tuple[str, str]:
     failure, child = progress.failure, progress.child
     assert failure is not None
     assert child is not None
+    said = _sentence(recall.message(failure, child, context.facts.dataset.status.get("conditions") or ()))
     if progress.phase is Phase.WAITING:
         assert progress.retry_at is not None
         counted = f" {progress.failures} of {context.patience.attempts} attempts have failed." if progress.failures else ""
-        return reasons.RETRYING, f"{_sentence(failure.message)}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
+        return reasons.RETRYING, f"{said}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
     if failure.fault in _STALLED_REASON:
-        return _STALLED_REASON[failure.fault], f"{_sentence(failure.message)} {retry.advice(context.dataset)}"
+        return _STALLED_REASON[failure.fault], f"{said} {retry.advice(context.dataset)}"
     attempts = attempt_of(child) if failure.fault in {Fault.WEATHER, Fault.INTERRUPTION} else progress.failures
     tried = f" All {attempts} attempts have failed." if attempts > 1 else ""
-    return reasons.ATTEMPTS_EXHAUSTED, f"{_sentence(failure.message)}{tried} {retry.advice(context.dataset)}"
+    return reasons.ATTEMPTS_EXHAUSTED, f"{said}{tried} {retry.advice(context.dataset)}"
 
 
-def _explain_active(progress: Progress, spec: NegativeDatasetSpec) -> tuple[str, str]:
+def _explain_active(progress: Progress, context: Context) -> tuple[str, str]:
     step, child = progress.step, progress.child
     assert child is not None
     who = f"{step.doing}: {child.kind} {child.name}"
-    if spec.suspend:
+    if context.spec.suspend:
         if child.work is Work.SUSPENDED:
             return reasons.SUSPENDED, f"{who} is suspended."
         return reasons.SUSPENDING, f"{who} is being stopped."
-    if child.stranded:
-        return reasons.NODE_LOST, _explain_lost_node(child)
-    if child.obstacle is not None:
-        return child.obstacle.reason, child.obstacle.message
+    if (trouble := _trouble(child, who)) is not None:
+        return trouble
     if suspension.held(child):
         return _explain_held(child, who)
     reason, doing = (reasons.RUNNING, "running") if child.work is Work.RUNNING else (reasons.STARTING, "starting")
-    return reason, f"{who} is {doing}." + (f" {child.setback}" if child.setback else "")
+    more = (pace.words(child, context.steps, context.facts), _setback(progress, child, context.facts))
+    return reason, " ".join((f"{who} is {doing}.", *(text for text in more if text)))
+
+
+def _trouble(child: Child, who: str) -> tuple[str, str] | None:
+    """What keeps a child from its work, if anything is known to."""
+    if child.stranded:
+        return reasons.NODE_LOST, _explain_lost_node(child)
+    if child.overdue:
+        return reasons.NO_PROGRESS, f"{who} made no progress and is being stopped. Another attempt follows."
+    if child.obstacle is not None:
+        return child.obstacle.reason, child.obstacle.message
+    return None
+
+
+def _setback(progress: Progress, child: Child, facts: Facts) -> str:
+    """What went wrong before, until there is progress again."""
+    if child.setback:
+        return child.setback
+    if progress.failure is None or pace.has_news(child, facts):
+        return ""
+    return f"Previous attempt: {_sentence(progress.failure.message)}"
 
 
 def _explain_held(child: Child, who: str) -> tuple[str, str]:

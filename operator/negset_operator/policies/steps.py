@@ -101,7 +101,9 @@ class Phase(enum.Enum):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """A step and how far it is. `child` is the newest one; `attempt` the number of the next one to make, where the phase is DUE."""
+    """A step and how far it is. `child` is the newest one; `attempt` the number of the next one to make, where the phase is DUE;
+    `failure` is the last attempt's, also while the next one works.
+    """
 
     step: Step
     phase: Phase
@@ -155,7 +157,7 @@ def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeD
         return Progress(step=step, phase=Phase.STOPPING, child=leaving)
     newest = max(current, key=lambda child: (not child.work.finished, attempt_of(child)), default=None)
     if newest is not None and newest.work is not Work.FAILED:
-        return Progress(step=step, phase=Phase.ACTIVE, child=newest)
+        return Progress(step=step, phase=Phase.ACTIVE, child=newest, failure=_before(current))
     if not set(step.needs) <= done:
         return Progress(step=step, phase=Phase.BLOCKED)
     if newest is not None:
@@ -166,6 +168,12 @@ def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeD
 def _current(child: Child, step: Step, facts: Facts) -> bool:
     """Whether a child does its step for the spec as it is now. A failure counts until the spec changes: any edit has a failed step tried again."""
     return stands(child, facts) if child.work.finished else relevance.wanted(child, step.digest, facts)
+
+
+def _before(tried: list[Child]) -> Failure | None:
+    """Why the last attempt failed that has."""
+    failed = [child for child in tried if child.work is Work.FAILED]
+    return max(failed, key=attempt_of).failure if failed else None
 
 
 def _after_failure(step: Step, tried: list[Child], newest: Child, now: datetime, patience: Patience, *, suspended: bool) -> Progress:

@@ -11,7 +11,7 @@ from negset_operator import reasons
 from negset_operator.config import Patience
 from negset_operator.decision import Condition, Outlook
 from negset_operator.facts import Facts, Work
-from negset_operator.policies import evidence, suspension
+from negset_operator.policies import evidence, pace, suspension
 from negset_operator.policies.explain import Context, explain
 from negset_operator.policies.steps import Phase, Progress
 
@@ -31,7 +31,7 @@ _ORDER: Final = (
 
 def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, ...], patience: Patience) -> Outlook:
     """The status of a data set that is being worked on or is done."""
-    context = Context(dataset=facts.dataset.metadata.name, run=facts.run, spec=spec, patience=patience)
+    context = Context(dataset=facts.dataset.metadata.name, run=facts.run, spec=spec, patience=patience, facts=facts, steps=progress)
     meta = facts.dataset.metadata
     url = names.revision_root(spec.output.url, meta.namespace, meta.name, facts.revision)
     report = f"{url}/{names.REPORT_PAGE}"
@@ -54,6 +54,7 @@ def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, .
         report_url=report if ready else "",
         completed=evidence.record(facts, tuple(each.step.role for each in progress if each.phase is Phase.DONE)),
         forget_progress=facts.dataset.status.get("revision", facts.revision) != facts.revision,
+        moving=any(pace.moves(child, progress, facts) for child in suspension.active(progress)),
     )
 
 
@@ -80,6 +81,7 @@ def blocked(before: Outlook, reason: str, message: str, *, for_good: bool) -> Ou
         url=before.url,
         completed=before.completed,
         forget_progress=before.forget_progress,
+        moving=before.moving,
     )
 
 

@@ -65,6 +65,7 @@ class Scene:
         self.config = Config()
         self.now = NOW
         self.crowded = False
+        self.news_at: datetime | None = None
 
     def but(self, **fields: Any) -> Self:
         for name, value in fields.items():
@@ -120,6 +121,9 @@ class Scene:
         message: str = "",
         obstacle: Obstacle | None = None,
         stranded: tuple[Stranded, ...] = (),
+        silent: bool = False,
+        began: datetime | None = None,
+        deadline: int | None = None,
         suspended: bool = False,
         suspended_by_us: bool | None = None,
         queue: str | None = None,
@@ -157,7 +161,7 @@ class Scene:
             deletion_timestamp=NOW if going else None,
             owner_references=(OwnerReference(uid=UID if ours else "somebody-else"),),
         )
-        failure = Failure(fault=fault or Fault.WORK, message=message or f"{name} failed.") if work is Work.FAILED else None
+        failure = Failure(fault=fault or Fault.WORK, message=message or f"{name} failed.", silent=silent) if work is Work.FAILED else None
         self.children.append(
             Child(
                 kind="RayJob" if role.startswith(("data", "mine")) else "Job",
@@ -168,6 +172,8 @@ class Scene:
                 failure=failure,
                 obstacle=obstacle,
                 stranded=stranded,
+                began=began,
+                deadline=deadline,
                 ours=ours,
                 revision=revision_label or self.revision,
                 run=run,
@@ -226,7 +232,7 @@ class Scene:
             finalizers=self.finalizers,
             deletion_timestamp=self.deleted_at,
         )
-        return Dataset(metadata=meta, spec=self.raw, status=self.status)
+        return Dataset(metadata=meta, spec=self.raw, status=self.status, news_at=self.news_at)
 
 
 def made(decision: Decision, *kinds: str) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from negset_operator import classify, obstacles
 from negset_operator.facts import Failure, Fault, Obstacle, Work
-from negset_operator.kube.objects import Job, Pod, RayJob
+from negset_operator.kube.objects import Condition, Job, Pod, RayJob
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 OWNER = "owner"
@@ -88,7 +88,7 @@ RAY_FAILURES: dict[str, tuple[dict[str, Any], Failure]] = {
     ),
     "the job failed without a word": (
         {"reason": "AppFailed", "message": "Job entrypoint command failed with exit code 1. No logs available."},
-        Failure(fault=Fault.WORK, message="RayJob child failed with exit code 1, and left no message."),
+        Failure(fault=Fault.WORK, message="RayJob child failed with exit code 1, and left no message.", silent=True),
     ),
     "the head was lost": (
         {"reason": "AppFailed", "message": "Job supervisor actor could not be scheduled:\nThe actor died because its node has died."},
@@ -187,6 +187,7 @@ def test_a_ray_cluster_whose_pods_are_refused():
     assert ray_job(status).obstacle == Obstacle(
         reason="PodRefused",
         message='The Ray cluster of RayJob child cannot make its pods: FailedCreateHeadPod: pods "h" is forbidden: violates PodSecurity',
+        since=datetime(2026, 3, 1, 11, 30, tzinfo=UTC),
     )
 
 
@@ -219,12 +220,46 @@ JOBS: dict[str, tuple[dict[str, Any], bool, Work]] = {
     "it failed": ({"conditions": [condition("FailureTarget"), condition("Failed")]}, False, Work.FAILED),
     "it is suspended": ({"conditions": [condition("Suspended")]}, True, Work.SUSPENDED),
     "it is asked to stop": ({"active": 1, "ready": 1}, True, Work.RUNNING),
+    "it is suspended, and its pod saves a checkpoint": ({"terminating": 1, "conditions": [condition("Suspended")]}, True, Work.RUNNING),
+    "its last pod has succeeded": ({"succeeded": 1}, False, Work.RUNNING),
+    "it is about to fail": ({"conditions": [condition("FailureTarget")]}, False, Work.RUNNING),
 }
 
 
 @pytest.mark.parametrize(("status", "suspend", "work"), JOBS.values(), ids=JOBS.keys())
 def test_jobs(status, suspend, work):
     assert job(status, suspend=suspend).work is work
+
+
+# --- pods tell of their end before their Job does ------------------------------------------------------------------------------------------
+ENDS: dict[str, tuple[dict[str, Any], bool, tuple[Pod, ...], Work]] = {
+    "a pod that has succeeded does not start again": ({"active": 1}, False, (pod(phase="Succeeded"),), Work.RUNNING),
+    "one of two that has succeeded is not both": ({"active": 1, "parallelism": 2}, False, (pod(phase="Succeeded"),), Work.STARTING),
+    "a pod that was asked to stop and still runs": ({"conditions": [condition("Suspended")]}, True, (pod(phase="Running"),), Work.RUNNING),
+    "a pod that has stopped": ({"conditions": [condition("Suspended")]}, True, (pod(phase="Failed"),), Work.SUSPENDED),
+}
+
+
+@pytest.mark.parametrize(("status", "suspend", "pods", "work"), ENDS.values(), ids=ENDS.keys())
+def test_the_end_of_a_pod(status, suspend, pods, work):
+    assert job(status, suspend=suspend, pods=pods).work is work
+
+
+@pytest.mark.parametrize(
+    ("seconds", "how"),
+    [(1, "made no progress and was stopped."), (1800, "ran for more than 1800 seconds and was stopped.")],
+    ids=["the operator's, for want of progress", "its own"],
+)
+def test_a_deadline_that_has_passed_is_an_interruption(seconds, how):
+    spec = {"activeDeadlineSeconds": seconds}
+    status = {"conditions": [condition("Failed", "DeadlineExceeded", "Job was active longer than specified deadline")]}
+    item = msgspec.convert({"metadata": META, "spec": spec, "status": status}, Job, strict=False)
+    # Its pods were killed, which says nothing about why.
+    assert classify.job(item, (terminated(137),), OWNER).failure == Failure(fault=Fault.INTERRUPTION, message=f"Job child {how}")
+    status = {"jobDeploymentStatus": "Failed", "jobStatus": "RUNNING", "reason": "DeadlineExceeded", "message": "The RayJob has passed it"}
+    item = msgspec.convert({"metadata": META, "spec": spec, "status": status}, RayJob, strict=False)
+    failure = classify.ray_job(item, (), OWNER, NOW, timedelta(seconds=30)).failure
+    assert failure == Failure(fault=Fault.INTERRUPTION, message=f"RayJob child {how}")
 
 
 POLICY = "Container trainer for pod team-a/child-0-x failed with exit code 2 matching FailJob rule at index 0"
@@ -259,12 +294,12 @@ JOB_FAILURES: dict[str, tuple[dict[str, Any], tuple[Pod, ...], Failure]] = {
     "the input is wrong, and the pod is gone already": (
         condition("Failed", "PodFailurePolicy", POLICY),
         (),
-        Failure(fault=Fault.INPUT, message="Job child says that its input is wrong, and left no message."),
+        Failure(fault=Fault.INPUT, message="Job child says that its input is wrong, and left no message.", silent=True),
     ),
     "the pods are gone": (
         condition("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"),
         (),
-        Failure(fault=Fault.WORK, message="Job child failed: Job has reached the specified backoff limit"),
+        Failure(fault=Fault.WORK, message="Job child failed: Job has reached the specified backoff limit", silent=True),
     ),
 }
 
@@ -302,8 +337,79 @@ def test_what_a_job_that_succeeded_had_to_say_is_kept():
     )
 
 
-def test_what_is_missing_does_not_matter_to_a_ray_job_that_runs_without_it():
-    assert ray_job({"jobDeploymentStatus": "Running"}, pods=(waiting("ImagePullBackOff"),)).obstacle is None
+def of_cluster(node_type: str, name: str = "", **status: Any) -> Pod:
+    meta = {"name": name or f"{node_type}-1", "labels": {"ray.io/node-type": node_type}, "creationTimestamp": "2026-03-01T11:00:00Z"}
+    return msgspec.convert({"metadata": meta, "status": status}, Pod, strict=False)
+
+
+def running(node_type: str, started: str = "2026-03-01T11:40:00Z") -> Pod:
+    return of_cluster(node_type, phase="Running", containerStatuses=[{"name": "ray", "state": {"running": {"startedAt": started}}}])
+
+
+def crashing(node_type: str, name: str = "") -> Pod:
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}}
+    ready = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-03-01T11:20:00Z"}
+    return of_cluster(node_type, name, phase="Running", conditions=[ready], containerStatuses=[{"name": "ray", "state": state}])
+
+
+def unschedulable(node_type: str) -> Pod:
+    said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes.", "lastTransitionTime": MOMENT}
+    return of_cluster(node_type, phase="Pending", conditions=[said])
+
+
+MOMENT = "2026-03-01T11:20:00Z"
+UNMADE = {"rayClusterStatus": {"conditions": [condition("ReplicaFailure", "FailedCreateHeadPod", "exceeded quota")]}}
+
+# --- what stops a RayJob that says Running: the pods, the rest of its status, and the reason and the pod that are told -------------------
+STOPPED: dict[str, tuple[tuple[Pod, ...], dict[str, Any], tuple[str, str] | None]] = {
+    "nothing": ((running("head"), running("worker")), {}, None),
+    "a head that crashes again and again": ((crashing("head"), running("worker")), {}, ("CrashLoopBackOff", "head-1")),
+    "a head that no node has room for": ((unschedulable("head"), running("worker")), {}, ("Unschedulable", "head-1")),
+    "a head that is not admitted any more": ((running("worker"),), UNMADE, ("PodRefused", "exceeded quota")),
+    "no worker runs": ((running("head"), crashing("worker"), crashing("worker", "worker-2")), {}, ("CrashLoopBackOff", "worker-1")),
+    "not one worker of several": ((running("head"), crashing("worker"), running("worker")), {}, None),
+    "not a worker that is refused beside one that runs": ((running("head"), running("worker")), UNMADE, None),
+    "not a worker that is being made while another is refused": (
+        (running("head"), of_cluster("worker", phase="Pending")),
+        UNMADE,
+        None,
+    ),
+    "not what is being started": ((running("head"), of_cluster("worker", phase="Pending")), {}, None),
+}
+
+
+@pytest.mark.parametrize(("pods", "status", "told"), STOPPED.values(), ids=STOPPED.keys())
+def test_a_ray_job_that_says_running_is_stopped_by(pods, status, told):
+    child = ray_job({"jobDeploymentStatus": "Running", "jobStatus": "RUNNING", **status}, pods=pods)
+    assert child.work is Work.RUNNING
+    assert (child.obstacle is None) == (told is None)
+    if told is not None:
+        assert child.obstacle.reason == told[0]
+        assert told[1] in child.obstacle.message
+        assert child.obstacle.since is not None
+
+
+def test_a_head_crashes_since_it_was_made_at_the_earliest_whatever_the_clock_of_its_node_says():
+    ready = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-03-01T09:00:00Z"}
+    crashed = msgspec.structs.replace(
+        crashing("head"), status=msgspec.structs.replace(crashing("head").status, conditions=(msgspec.convert(ready, Condition),))
+    )
+    assert ray_job({"jobDeploymentStatus": "Running"}, pods=(crashed,)).obstacle.since == datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
+
+
+def test_what_is_missing_while_a_ray_job_is_being_suspended_is_no_obstacle():
+    assert ray_job({"jobDeploymentStatus": "Running"}, suspend=True, pods=(crashing("head"),)).obstacle is None
+
+
+def test_a_ray_jobs_work_began_with_its_heads_container():
+    pods = (running("head", "2026-03-01T11:40:00Z"), running("worker", "2026-03-01T11:50:00Z"))
+    assert ray_job({"jobDeploymentStatus": "Running"}, pods=pods).began == datetime(2026, 3, 1, 11, 40, tzinfo=UTC)
+    assert ray_job({"jobDeploymentStatus": "Running"}, pods=(crashing("head"),)).began is None
+
+
+def test_work_did_not_begin_before_its_pod_was_made_whatever_the_clock_of_its_node_says():
+    pods = (running("head", "2026-03-01T09:00:00Z"),)
+    assert ray_job({"jobDeploymentStatus": "Running"}, pods=pods).began == datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
 
 
 SCHEDULED = [{"type": "PodScheduled", "status": "True"}]

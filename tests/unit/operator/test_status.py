@@ -63,6 +63,25 @@ def test_the_progress_of_a_stage_that_is_over_is_not_shown_beside_the_next():
     assert status.patch(outlook(Work.RUNNING), before, 3, NOW) is None
 
 
+def test_an_estimate_goes_when_its_job_does_not_work_and_what_is_done_stays():
+    before = {**written(outlook(Work.RUNNING)), "progress": {"percent": 30, "secondsLeft": 40}}
+    failed = outlook(Work.FAILED)
+    assert status.patch(failed, before, 3, NOW)["progress"] == {"secondsLeft": None}
+    after = {**written(failed, before), "progress": {"percent": 30}}
+    assert status.patch(failed, after, 3, NOW) is None
+    assert status.patch(outlook(Work.RUNNING), before, 3, NOW) is None
+
+
+def test_an_estimate_goes_when_its_job_makes_no_progress():
+    told = (NOW - timedelta(minutes=5)).isoformat()
+    progress = {"percent": 30, "secondsLeft": 40, "updatedAt": told}
+    silent = Scene(DATA_ONLY).with_child("data", Work.RUNNING, began=NOW - timedelta(minutes=50))
+    silent.but(status={"progress": progress}, news_at=NOW - timedelta(minutes=5))
+    assert status.patch(silent.decide().outlook, {"stage": "Storing the data", "progress": progress}, 3, NOW)["progress"] == {
+        "secondsLeft": None
+    }
+
+
 def test_an_empty_field_that_the_api_server_filled_in_is_no_reason_to_write():
     before = {**written(outlook()), "reportUrl": ""}
     assert status.patch(outlook(), before, 3, NOW) is None
