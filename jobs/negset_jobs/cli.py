@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 69 on a cluster wha
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import logging
 import os
 import signal
@@ -17,6 +16,7 @@ from typing import NoReturn
 
 from negset_api import names
 from negset_api.errors import NegsetError, Unavailable
+from negset_api.version import version
 from negset_jobs.quoting import of_bug
 
 Command = Callable[[argparse.Namespace], int]
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="negset",
         description="Negative images and hard negative mining for object detectors. FILE is a NegativeDataset manifest (YAML), the same that `kubectl apply` takes.",
     )
-    parser.add_argument("--version", action="version", version=f"negset {importlib.metadata.version('negset')}")
+    parser.add_argument("--version", action="version", version=f"negset {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     # Options that make sense behind every command as well as before it.

@@ -25,6 +25,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final
 
+from negset_jobs import causes
 from negset_jobs.access import EVERYWHERE, Access, Reach
 from negset_jobs.urls import Url
 
@@ -125,18 +126,8 @@ def reach_of(url: Url) -> Reach:
 
 
 def blocked_address(error: BaseException) -> str | None:
-    """The address that the guard refused, where that is why something failed. Libraries wrap errors, in each other and in attributes."""
-    seen: set[int] = set()
-    waiting: list[object] = [error]
-    while waiting:
-        candidate = waiting.pop()
-        if not isinstance(candidate, BaseException) or id(candidate) in seen:
-            continue
-        if isinstance(candidate, BlockedAddress):
-            return candidate.address
-        seen.add(id(candidate))
-        waiting += [candidate.__cause__, candidate.__context__, getattr(candidate, "os_error", None), *candidate.args]
-    return None
+    """The address that the guard refused, where that is why something failed."""
+    return next((cause.address for cause in causes.of(error) if isinstance(cause, BlockedAddress)), None)
 
 
 def _reach_of_process() -> Reach:

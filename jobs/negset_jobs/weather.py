@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
 from typing import Any, Final
+
+from negset_jobs import causes
 
 _NUMBERS: Final = frozenset(
     {
@@ -54,7 +55,7 @@ _NEVER: Final = frozenset({"SSLError", "ClientSSLError", "ClientConnectorCertifi
 
 def passes(error: BaseException) -> bool:
     """Whether the same may succeed later, without anybody doing anything."""
-    chain = tuple(_chain(error))
+    chain = tuple(causes.of(error))
     if any(isinstance(each, PermissionError) or _names(each) & _NEVER for each in chain):
         return False
     return any(_passes(each) for each in chain)
@@ -62,7 +63,7 @@ def passes(error: BaseException) -> bool:
 
 def is_refusal(error: BaseException) -> bool:
     """Whether a store says that these credentials, or none, may not do this. The same question has the same answer."""
-    return any(isinstance(each, PermissionError) or _names(each) & _NO_CREDENTIALS for each in _chain(error))
+    return any(isinstance(each, PermissionError) or _names(each) & _NO_CREDENTIALS for each in causes.of(error))
 
 
 def _passes(error: BaseException) -> bool:
@@ -87,15 +88,3 @@ def _status(error: Any) -> int:
 
 def _names(error: BaseException) -> set[str]:
     return {kind.__name__ for kind in type(error).__mro__}
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came of."""
-    seen: set[int] = set()
-    waiting: list[Any] = [error]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, BaseException) and id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            waiting += [each.__cause__, each.__context__, getattr(each, "os_error", None), getattr(each, "reason", None), *each.args]

@@ -62,7 +62,6 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         (garbage.followed(facts.children), "a later attempt follows"),
         (garbage.outlived(progress, facts.children, facts.now, keep), "it is done"),
     )
-    made = making.makings(facts, subject, progress)
     roles = (*(child.role for child in facts.children if child.ours), *(each.step.role for each in progress if each.phase is Phase.DUE))
     unused = garbage.unused(facts.companions, making.needed(subject, progress), facts.children)
     return Decision(
@@ -82,7 +81,7 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
             Limit(kind=child.kind, name=child.name, uid=child.metadata.uid, why=f"no progress for {patience.stuck_seconds} seconds")
             for child in pace.stuck(progress, facts, patience)
         ),
-        makings=made,
+        makings=making.makings(facts, subject, progress),
         wake_after=_wake_after(progress, facts, keep, patience),
     )
 

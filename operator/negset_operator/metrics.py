@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from negset_api.version import version
 from negset_operator import reasons
 from negset_operator.kube.objects import Dataset
 
@@ -39,7 +39,7 @@ class Metrics:
         self.children = PrometheusCounter("negset_children_created", "Children made.", ["kind"], registry=self.registry)
         self.warnings = PrometheusCounter("negset_warnings", "Warnings told about datasets, by reason.", ["reason"], registry=self.registry)
         build = Info("negset_build", "What runs here.", registry=self.registry)
-        build.info({"version": importlib.metadata.version("negset"), "python": platform.python_version()})
+        build.info({"version": version(), "python": platform.python_version()})
         self.registry.register(_Gauges(datasets, depth, leading))
         self.registry.register(_Requests(requests, restarts))
 

@@ -10,6 +10,19 @@ import threading
 from collections.abc import Iterator
 
 
+@contextlib.contextmanager
+def answering(server: http.server.HTTPServer) -> Iterator[None]:
+    """Lets a server answer while the block lasts, and closes it."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 class CountingServer:
     """Serves a folder on the loopback. `pictures` are the names of the .jpg files that were asked for, in order; those in `missing` answer 404, and all wait while
     `answering` is cleared.
@@ -44,11 +57,5 @@ class CountingServer:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[CountingServer]:
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
+        with answering(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()

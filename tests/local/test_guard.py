@@ -18,6 +18,7 @@ from typing import Any
 import fsspec
 import pytest
 import requests
+from tests.local.serving import answering
 from tests.s3_server import s3_server
 
 from negset_api.errors import InvalidInput
@@ -74,14 +75,8 @@ class Counting:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Counting]:
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
+        with answering(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
 
 
 @pytest.fixture

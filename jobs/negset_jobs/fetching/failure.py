@@ -14,3 +14,8 @@ class Failed(Exception):
         self.detail = detail
         self.again = outcome.transient if again is None else again
         self.wait_seconds = wait_seconds
+
+
+def blocked(address: str) -> Failed:
+    """What it means for a picture that the guard refused an address."""
+    return Failed(Outcome.BLOCKED_ADDRESS, f"{address} may not be reached: private, loopback, link-local or otherwise not public")

@@ -13,7 +13,7 @@ from negset_api.spec import Download
 from negset_api.values import Outcome
 from negset_jobs import guard
 from negset_jobs.access import Access
-from negset_jobs.fetching.failure import Failed
+from negset_jobs.fetching.failure import Failed, blocked
 from negset_jobs.fetching.http import WebPictures
 from negset_jobs.fetching.patience import wait_seconds
 from negset_jobs.fetching.verify import Picture, decode, inspect, transcode
@@ -100,7 +100,7 @@ class Fetcher:
 def _as_failed(error: Exception, url: Url) -> Failed:
     """What an error of a back end means for a picture."""
     if (address := guard.blocked_address(error)) is not None:
-        return Failed(Outcome.BLOCKED_ADDRESS, f"{address} may not be reached: private, loopback, link-local or otherwise not public")
+        return blocked(address)
     outcome = next(outcome for kinds, outcome in _OUTCOMES if isinstance(error, kinds))
     match outcome:
         case Outcome.NOT_FOUND:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import importlib.metadata
 from collections import defaultdict
 from http import HTTPStatus
 from typing import Final, Self
@@ -13,9 +12,10 @@ import aiohttp
 
 from negset_api.spec import Download
 from negset_api.values import Outcome
+from negset_api.version import version
 from negset_jobs import guard
 from negset_jobs.access import Access
-from negset_jobs.fetching.failure import Failed
+from negset_jobs.fetching.failure import Failed, blocked
 from negset_jobs.fetching.patience import retry_after
 from negset_jobs.quoting import of_backend, status_line
 
@@ -100,7 +100,7 @@ class WebPictures:
 
 def user_agent(contact: str) -> str:
     """Who asks, honestly, and where to complain."""
-    product = f"negset/{importlib.metadata.version('negset')}"
+    product = f"negset/{version()}"
     return f"{product} (+{contact})" if contact else product
 
 
@@ -133,7 +133,7 @@ def opted_out(values: list[str]) -> bool:
 def _as_failed(error: Exception) -> Failed:
     """What an error of aiohttp means for a picture."""
     if (address := guard.blocked_address(error)) is not None:
-        return Failed(Outcome.BLOCKED_ADDRESS, f"{address} may not be reached: private, loopback, link-local or otherwise not public")
+        return blocked(address)
     outcome, detail = next((outcome, detail) for kinds, outcome, detail in _ERRORS if isinstance(error, kinds))
     return Failed(outcome, detail or of_backend(error))
 

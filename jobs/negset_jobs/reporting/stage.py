@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
 from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import Report, decode, encode
+from negset_api.version import version
 from negset_jobs.progress import Progress
 from negset_jobs.reporting import coco_results
 from negset_jobs.reporting.evaluation import Evaluation, evaluate
@@ -26,7 +25,7 @@ def report_stage(store: Store, dataset: NegativeDataset, progress: Progress) -> 
     progress.start("Writing the report", 3, "parts")
     facts = gather(store, dataset)
     evaluation = evaluate(facts)
-    report = summarise(facts, evaluation, importlib.metadata.version("negset"))
+    report = summarise(facts, evaluation, version())
     store.write(names.REPORT_PAGE, render(compose(facts, evaluation, report)).encode())
     progress.advance()
     _write_detections(store, facts, evaluation)
