@@ -106,11 +106,11 @@ def job(options: argparse.Namespace) -> int:
     document, access = _document(options.file), _access(options)
     dataset = _admitted(document)
     with guard.enforced(access):
-        _job(pipeline.prepare(dataset, access, validation.told_revision(document)), options)
+        _job(pipeline.prepare(dataset, access, validation.told_revision(document)), options, validation.told_run(document))
     return 0
 
 
-def _job(opened: pipeline.Run, options: argparse.Namespace) -> None:
+def _job(opened: pipeline.Run, options: argparse.Namespace, run: str) -> None:
     if options.stage == "delete":
         _tell_left(pipeline.delete(opened))
         return
@@ -119,7 +119,7 @@ def _job(opened: pipeline.Run, options: argparse.Namespace) -> None:
         pipeline.check_with_api(opened)
         return
     step = _step(opened, options)
-    writer = _status_writer(opened.dataset, options)
+    writer = _status_writer(opened.dataset, options, run)
     progress = console.for_stream() if writer is None else StatusProgress(writer.write, console.for_stream())
     match step.kind:
         case "data":
@@ -260,9 +260,9 @@ def _access(options: argparse.Namespace) -> Access:
     return Access(allowed_networks=networks, store_networks=stores, schemes=schemes or DEFAULT_SCHEMES, local_files=False)
 
 
-def _status_writer(dataset: NegativeDataset, options: argparse.Namespace) -> StatusWriter | None:
+def _status_writer(dataset: NegativeDataset, options: argparse.Namespace, run: str) -> StatusWriter | None:
     """The way to the object's status, on a cluster. Of several training pods one tells."""
-    return StatusWriter(dataset.metadata) if options.cluster and _is_chief() else None
+    return StatusWriter(dataset.metadata, run) if options.cluster and _is_chief() else None
 
 
 def _is_chief() -> bool:

@@ -19,7 +19,9 @@ from negset_jobs import guard
 from negset_jobs.progress import DOWNLOADING_NEGATIVES, LOSS, Pace, Progress
 
 _PAUSES: Final = (1, 2, 4, 8, 16, 30)  # seconds
-_OBJECT_IS_GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
+_CONFLICTS: Final = 5
+"""How often one attempt reads again because somebody else has written in the meantime."""
+_SECONDS: Final = 5
 _LONGEST_MESSAGE: Final = 1000  # characters; Kubernetes keeps 4,096 bytes
 
 log = logging.getLogger(__name__)
@@ -35,14 +37,23 @@ def tell_pod(text: str) -> None:
 
 
 class StatusWriter:
-    """Writes fields of one object's status. Never raises: a job whose work succeeds has succeeded, whatever its status says."""
+    """Writes fields of one object's status. Never raises: a job whose work succeeds has succeeded, whatever its status says.
 
-    def __init__(self, metadata: Metadata) -> None:
-        from kubernetes import client, config
+    A write names the version that this job has seen last. So it never lands on another object of the same name, nor after the operator has said that another run
+    takes over: then it is dropped. The answer to a write brings the next version, so that there is one request a write while nobody else writes.
+    """
 
-        config.load_incluster_config()
-        self._api = client.CustomObjectsApi()
-        self._metadata = metadata
+    def __init__(self, metadata: Metadata, run: str = "", api: Any = None) -> None:
+        """`run` is what the operator calls the run of this job; empty if it did not say. `api` is a `CustomObjectsApi`, by default that of the pod's cluster."""
+        if api is None:
+            from kubernetes import client, config
+
+            config.load_incluster_config()
+            api = client.CustomObjectsApi()
+        self._api = api
+        self._metadata, self._run = metadata, run
+        self._version = ""
+        """Of the object as this job saw it last, when its run was one that may report; empty if it has to look."""
 
     def write(self, status: Mapping[str, Any]) -> None:
         """Writes once: what comes later says more."""
@@ -58,26 +69,57 @@ class StatusWriter:
 
     def _attempt(self, status: Mapping[str, Any]) -> bool:
         """Whether there is no point in trying again: it is written, or the object is gone and another may have its name."""
-        # The API server writes the status of the object with this uid and of no other.
-        metadata = {"metadata": {"uid": self._metadata.uid}} if self._metadata.uid else {}
         try:
             with guard.exempt():
-                self._api.patch_namespaced_custom_object_status(
-                    names.GROUP,
-                    names.VERSION,
-                    self._metadata.namespace,
-                    names.PLURAL,
-                    self._metadata.name,
-                    {**metadata, "status": status},
-                    field_manager=names.JOBS_FIELD_MANAGER,
-                    _content_type="application/merge-patch+json",
-                    _request_timeout=5,
-                )
+                return self._written(status)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the work
             code = getattr(error, "status", None)
             log.warning("cannot write to the status: %s", f"HTTP {code}" if code else type(error).__name__)
-            return code in _OBJECT_IS_GONE
+            return code == HTTPStatus.NOT_FOUND
+
+    def _written(self, status: Mapping[str, Any]) -> bool:
+        for _ in range(_CONFLICTS):
+            if not self._version:
+                found = self._get()
+                metadata = found.get("metadata") or {}
+                if self._metadata.uid and metadata.get("uid") != self._metadata.uid:
+                    log.debug("the object of this job is gone")
+                    return True
+                runs = (found.get("status") or {}).get("runs")
+                if self._run and runs and self._run not in runs:
+                    # The operator has yet to list a run that has just begun; one that has been replaced it lists no more.
+                    log.debug("the run %s may not report: the status lists %s", self._run, runs)
+                    return False
+                self._version = metadata.get("resourceVersion", "")
+            if self._patch(status):
+                return True
+        log.debug("others write to the object all the time")
+        return False
+
+    def _get(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._api.get_namespaced_custom_object_status(*self._place(), _request_timeout=_SECONDS)
+        return found
+
+    def _patch(self, status: Mapping[str, Any]) -> bool:
+        """Return False if somebody else has written the object since."""
+        version, self._version = self._version, ""
+        try:
+            written = self._api.patch_namespaced_custom_object_status(
+                *self._place(),
+                {"metadata": {"resourceVersion": version}, "status": status},
+                field_manager=names.JOBS_FIELD_MANAGER,
+                _content_type="application/merge-patch+json",
+                _request_timeout=_SECONDS,
+            )
+        except Exception as error:
+            if getattr(error, "status", None) == HTTPStatus.CONFLICT:
+                return False
+            raise
+        self._version = written["metadata"]["resourceVersion"]
         return True
+
+    def _place(self) -> tuple[str, str, str, str, str]:
+        return names.GROUP, names.VERSION, self._metadata.namespace, names.PLURAL, self._metadata.name
 
 
 class StatusProgress:

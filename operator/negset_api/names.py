@@ -39,7 +39,7 @@ ANNOTATION_RETRY: Final = f"{GROUP}/retry"
 FINALIZER: Final = f"{GROUP}/delete-data"
 
 OPERATOR_FIELD_MANAGER: Final = "negset-operator"
-"""Writes `observedGeneration`, `stage`, `revision`, `url`, `reportUrl`, `completed` and `conditions` of the status, and every child."""
+"""Writes `observedGeneration`, `stage`, `revision`, `url`, `reportUrl`, `completed`, `runs` and its own `conditions` of the status, and every child."""
 
 JOBS_FIELD_MANAGER: Final = "negset-jobs"
 """Writes the status' other fields, which only a running job knows: `images`, `progress`, `rounds`, `falsePositivesPerImage`."""

@@ -74,6 +74,14 @@ class Status(StatusType, frozen=True, kw_only=True):
             description="The steps that are done. Their jobs may be deleted: a step is not done again while it is recorded for this uid and url."
         ),
     ] = None
+    runs: Annotated[
+        tuple[Annotated[str, Meta(max_length=63)], ...],
+        Meta(
+            max_length=64,
+            description="The runs whose jobs may report: the spec as it is now, and earlier ones whose jobs go on. Jobs of other runs write nothing.",
+            extra_json_schema={"x-kubernetes-list-type": "atomic"},
+        ),
+    ] = ()
     images: Annotated[ImagesStatus | None, Meta(description="Counters of the download.")] = None
     progress: Annotated[ProgressStatus | None, Meta(description="How far the current stage is.")] = None
     rounds: Annotated[tuple[RoundStatus, ...], Meta(max_length=16, description="What each training round was worth.")] = ()

@@ -20,6 +20,7 @@ from negset_api.spec import Metadata, NegativeDataset, NegativeDatasetSpec
 _LONGEST_QUOTE = 200
 _REQUIRED = "Required value"
 _REVISION = re.compile(r"[0-9a-f]{12}")
+_RUN = re.compile(r"[0-9a-z]{1,63}")
 
 
 def parse(manifest: Any) -> NegativeDataset:
@@ -37,10 +38,19 @@ def parse_admitted(manifest: Any) -> NegativeDataset:
 
 def told_revision(manifest: Any) -> str:
     """The revision that the operator wrote into a manifest; empty if there is none."""
+    return _told(manifest, names.LABEL_REVISION, _REVISION)
+
+
+def told_run(manifest: Any) -> str:
+    """The run that the operator wrote into a manifest, as `status.runs` lists it; empty if there is none."""
+    return _told(manifest, names.LABEL_RUN, _RUN)
+
+
+def _told(manifest: Any, annotation: str, form: re.Pattern[str]) -> str:
     metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    told = str(annotations.get(names.LABEL_REVISION, "")) if isinstance(annotations, dict) else ""
-    return told if _REVISION.fullmatch(told) else ""
+    told = str(annotations.get(annotation, "")) if isinstance(annotations, dict) else ""
+    return told if form.fullmatch(told) else ""
 
 
 def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:

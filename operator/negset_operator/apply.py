@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from negset_api import names
-from negset_operator import reasons
+from negset_operator import reasons, status
 from negset_operator.decision import Adoption, Decision, Deletion, Limit, Making, Manifest, Switch
 from negset_operator.facts import OVERDUE, Facts
 from negset_operator.kube.client import CONFLICT, DATASET, FORBIDDEN, KINDS, NOT_FOUND, RAY_JOB, UNPROCESSABLE, ApiError, Client, Kind
@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 # The API server's own words (apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go).
 _NAMESPACE_ENDS: Final = "because it is being terminated"
+
+# The API server's own words for a field of an apply that its CRD does not have, an older one perhaps (structured-merge-diff/typed/validate.go).
+_UNKNOWN_FIELD: Final = "field not declared in schema"
 
 _TYPES: Final[dict[str, Any]] = {"RayJob": RayJob, "Job": Job}
 
@@ -84,12 +87,42 @@ class Writer:
                 children.append(kind)
         return Done(actions=tuple(actions), children=tuple(children))
 
-    def write_status(self, dataset: Dataset, patch: dict[str, Any]) -> None:
-        """Writes the operator's fields of the status, and only them."""
+    def write_status(self, dataset: Dataset, change: status.Change) -> Dataset:
+        """Writes the operator's fields of the status by server-side apply. Fields and conditions of others stay. Return what is stored now.
+
+        Every write names the version that it was decided on: a job's write in between, or another object that has taken the name, is a conflict. `metadata.uid`
+        would be no protection: of a custom resource's status, the API server ignores it.
+        """
+        if change.clear is not None:
+            dataset = self._merge_status(dataset, change.clear)
         meta = dataset.metadata
-        # The uid makes the API server refuse to write one object's status onto another that has taken its name since.
-        body = {"metadata": {"uid": meta.uid}, "status": patch}
-        self._world.caches[DATASET].put(self._client.merge(DATASET, meta.namespace, meta.name, body, as_type=Dataset, subresource="status"))
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": {"namespace": meta.namespace, "name": meta.name, "resourceVersion": meta.resource_version},
+            "status": change.fields,
+        }
+        try:
+            written = self._client.apply(DATASET, body, Dataset, subresource="status")
+        except ApiError as error:
+            if _UNKNOWN_FIELD not in error.message:
+                raise
+            return self._merge_status(dataset, status.as_merge_patch(dataset.status, change.fields))
+        self._world.caches[DATASET].put(written)
+        return written
+
+    def remove_leftovers(self, written: Dataset, change: status.Change) -> None:
+        """Removes what an apply could not, because something else than an apply wrote it as well."""
+        gone = status.leftovers(written.status, change.fields)
+        if gone is not None:
+            self._merge_status(written, gone)
+
+    def _merge_status(self, dataset: Dataset, patch: dict[str, Any]) -> Dataset:
+        meta = dataset.metadata
+        body = {"metadata": {"resourceVersion": meta.resource_version}, "status": patch}
+        written = self._client.merge(DATASET, meta.namespace, meta.name, body, as_type=Dataset, subresource="status")
+        self._world.caches[DATASET].put(written)
+        return written
 
     def _set_finalizers(self, dataset: Dataset, finalizers: tuple[str, ...]) -> None:
         meta = dataset.metadata

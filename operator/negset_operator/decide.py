@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+import msgspec
+
 from negset_api import names, reads
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming
@@ -23,10 +25,20 @@ def decide(facts: Facts, config: Config) -> Decision:
     """What has to be done for one data set, given everything that was seen of it."""
     deleting = facts.dataset.metadata.deletion_timestamp is not None
     if facts.spec is None or facts.problems:
-        return ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts)
+        decision = ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts)
+        return _reported(decision, facts, reads.digests(facts.spec) if facts.spec else {})
     spec, subject = facts.spec, subject_of(facts, facts.spec, config)
     judged = retry.judged(facts, subject)
-    return ending.decide(judged, spec, subject) if deleting else _advance(judged, spec, subject)
+    decision = ending.decide(judged, spec, subject) if deleting else _advance(judged, spec, subject)
+    return _reported(decision, judged, subject.digests)
+
+
+def _reported(decision: Decision, facts: Facts, digests: dict[str, str]) -> Decision:
+    """The decision with the runs that may report, whatever else the status says."""
+    if decision.outlook is None:
+        return decision
+    outlook = msgspec.structs.replace(decision.outlook, runs=relevance.reporting(facts, digests))
+    return msgspec.structs.replace(decision, outlook=outlook)
 
 
 def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subject:

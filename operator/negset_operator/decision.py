@@ -25,7 +25,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's part of the status. Empty strings are absent fields. `completed` None leaves the record of what was done as it is.
 
-    `moving`: whether a job makes progress now, so that its estimate holds; None if that is not known.
+    `moving`: whether a job makes progress now, so that its estimate holds; None if that is not known. `runs` are those whose jobs may report.
     """
 
     stage: str
@@ -36,6 +36,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     completed: Mapping[str, Any] | None = None
     forget_progress: bool = False
     moving: bool | None = None
+    runs: tuple[str, ...] = ()
 
     def condition(self, kind: str) -> Condition | None:
         return next((condition for condition in self.conditions if condition.type == kind), None)

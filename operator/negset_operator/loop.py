@@ -13,7 +13,7 @@ from negset_api import names
 from negset_operator.config import Config
 from negset_operator.kube import api_server
 from negset_operator.kube.cache import Key
-from negset_operator.kube.client import DATASET, JOB, POD, RAY_JOB, ApiError, Client, Unreachable
+from negset_operator.kube.client import DATASET, JOB, POD, RAY_JOB, ApiError, Client, Unreachable, conflict
 from negset_operator.kube.objects import Dataset, Job, Pod, RayJob, Support
 from negset_operator.kube.reflector import Reflector, Source
 from negset_operator.metrics import Metrics
@@ -32,6 +32,9 @@ _STOP_SECONDS: Final = 8.0
 """For how long reconciles in hand may finish: less than what is left of a Lease that is no longer renewed."""
 _LONGEST_PAUSE: Final = 30.0
 """Seconds between two questions for the API server's addresses, while it does not answer."""
+
+_LONGEST_CONFLICT: Final = 10.0
+"""Seconds. A conflict is told only if it lasts: from the sixth in a row, whose pause is longer. Until then the watch brings what somebody else wrote."""
 
 _CHILDREN: Final[dict[Any, Any]] = {RAY_JOB: RayJob, JOB: Job, POD: Pod}
 
@@ -139,9 +142,12 @@ class Operator:
             with self.metrics.reconciles.time():
                 wake_after, done = self._reconciler.reconcile(key)
         except (ApiError, Unreachable) as error:
-            self.metrics.errors.inc()
             pause = self._queue.failed(key, at_least=getattr(error, "seconds", 0.0))
-            log.warning("cannot reconcile %s/%s, trying again in %.1f seconds: %s", *key, pause, error)
+            if conflict(error) and pause < _LONGEST_CONFLICT:
+                log.debug("somebody else wrote %s/%s, trying again in %.1f seconds", *key, pause)
+            else:
+                self.metrics.errors.inc()
+                log.warning("cannot reconcile %s/%s, trying again in %.1f seconds: %s", *key, pause, error)
         except Exception:
             # A mistake in this program must cost one data set some time, not every data set its operator.
             self.metrics.errors.inc()

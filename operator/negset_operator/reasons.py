@@ -14,6 +14,9 @@ TRAINED: Final = "Trained"
 MINED: Final = "Mined"
 REPORTED: Final = "Reported"
 
+CONDITION_TYPES: Final = (READY, RECONCILING, STALLED, CHECKED, DATA_STORED, TRAINED, MINED, REPORTED)
+"""Every type that the operator writes, in the order in which people read them. Conditions of other types are other people's, and are left alone."""
+
 # --- Reasons: all is well ----------------------------------------------------------------------------------------------------------------
 SUCCEEDED: Final = "Succeeded"
 PENDING: Final = "Pending"  # an earlier stage is not done

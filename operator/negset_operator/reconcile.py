@@ -20,7 +20,7 @@ from negset_operator.decide import decide
 from negset_operator.decision import Decision, Outlook
 from negset_operator.facts import Facts
 from negset_operator.kube.cache import Key
-from negset_operator.kube.client import EVENT, NOT_FOUND, ApiError, Client, Unreachable
+from negset_operator.kube.client import DATASET, EVENT, NOT_FOUND, ApiError, Client, Unreachable, conflict
 from negset_operator.kube.objects import Dataset, Object
 from negset_operator.observe import World, newest_warning, observe, why_queued
 from negset_operator.policies import ending, verdict
@@ -81,7 +81,8 @@ class Reconciler:
                 decision = ending.abandon(facts)
                 done = self._carry_out(facts, decision)
         except (ApiError, Unreachable) as error:
-            self._tell_trouble(facts, decision.outlook, error)
+            if not conflict(error):
+                self._tell_trouble(facts, decision.outlook, error)
             raise
         if done.children and done.refusal is None:
             # Work first, words later: what it has come to is told by the next reconcile, after every other data set that waits for a child has had its turn.
@@ -102,19 +103,25 @@ class Reconciler:
         return self._writer.carry_out(facts, decision)
 
     def _write(self, dataset: Dataset, outlook: Outlook) -> bool:
-        patch = status.patch(outlook, dataset.status, dataset.metadata.generation, self._now())
-        if patch is None:
+        meta = dataset.metadata
+        # Its finalizers may just have been written: that is another version of the object.
+        current = self._world.caches[DATASET].get(meta.namespace, meta.name)
+        if current is None or current.metadata.uid != meta.uid:
+            return False
+        change = status.change(outlook, current.status, meta.generation, self._now())
+        if change is None:
             return False
         try:
-            self._writer.write_status(dataset, patch)
+            written = self._writer.write_status(current, change)
         except ApiError as error:
             if error.status == NOT_FOUND:  # deleted in the meantime
                 return False
             raise
-        for note in status.notes(outlook, dataset.status):
+        for note in status.notes(outlook, current.status):
             if note.warning:
                 self._warned(note.reason)
             self._tell(dataset, note)
+        self._writer.remove_leftovers(written, change)
         return True
 
     def _tell_trouble(self, facts: Facts, outlook: Outlook | None, error: ApiError | Unreachable) -> None:

@@ -1,4 +1,4 @@
-"""Outlook and stored status → the patch to write, and the events to tell. Pure; the stored status is read only to see what has changed."""
+"""Outlook and stored status → what to write, and the events to tell. Pure; the stored status is read only to see what has changed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from negset_operator.decision import Condition, Outlook
 LONGEST_MESSAGE: Final = 32768  # metav1.Condition
 LONGEST_NOTE: Final = 1024  # events
 
+_FIELDS: Final = ("observedGeneration", "stage", "revision", "url", "reportUrl", "completed", "runs")
+"""The operator's fields, beside its conditions."""
+_JOBS_FIELDS: Final = ("images", "progress", "rounds", "falsePositivesPerImage")
+
 Stored = dict[str, Any]
 
 
@@ -24,30 +28,41 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-def patch(outlook: Outlook, stored: Stored, generation: int, now: datetime) -> Stored | None:
-    """A JSON merge patch of the fields that are the operator's, or None where nothing has changed.
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What to write: all of the operator's fields, for server-side apply; and before it a merge patch of the jobs' fields, None if they stay."""
 
-    The conditions are replaced as a whole, so that a condition somebody else put there goes. The jobs' fields are not touched, unless they describe
-    another revision.
+    fields: Stored
+    clear: Stored | None = None
+
+
+def change(outlook: Outlook, stored: Stored, generation: int, now: datetime) -> Change | None:
+    """What to write, or None if the status says so already. The jobs' fields are cleared only where they tell of something else.
+
+    Conditions of other people are not compared: they are no reason to write.
     """
-    wanted: Stored = {
-        "observedGeneration": generation,
-        "stage": outlook.stage,
-        "revision": outlook.revision or None,
-        "url": outlook.url or None,
-        "reportUrl": outlook.report_url or None,
-        "conditions": [_stored_condition(condition, stored, generation, now) for condition in outlook.conditions],
-    }
-    if outlook.completed is not None:
-        wanted["completed"] = dict(outlook.completed)
-    if outlook.forget_progress:
-        wanted |= {"images": None, "progress": None, "rounds": None, "falsePositivesPerImage": None}
-    if (stored.get("stage") or outlook.stage) != outlook.stage:
-        wanted["progress"] = None  # what it tells of is over; the next stage's job writes its own
-    elif outlook.moving is False and "progress" not in wanted and (stored.get("progress") or {}).get("secondsLeft") is not None:
-        wanted["progress"] = {"secondsLeft": None}  # nobody knows while nothing moves; how much is done stays
-    # An absent field and an empty one say the same; the API server turns one into the other where the schema has a default.
-    return None if all((stored.get(field) or None) == (value or None) for field, value in wanted.items()) else wanted
+    fields = _fields(outlook, stored, generation, now)
+    clear = _clear(outlook, stored)
+    same = _by_type(stored, own=True) == _by_type(fields, own=True) and not any(_differs(stored, fields, field) for field in _FIELDS)
+    return None if same and clear is None else Change(fields=fields, clear=clear)
+
+
+def leftovers(stored: Stored, fields: Stored) -> Stored | None:
+    """A merge patch that removes what is the operator's and no longer wanted, None if there is nothing of it.
+
+    Server-side apply removes a field only if nothing but applies of the operator has written it. negset 0.1.0 wrote merge patches.
+    """
+    gone: Stored = {field: None for field in _FIELDS if stored.get(field) and field not in fields}
+    wanted = _by_type(fields)
+    conditions = [entry for kind, entry in _by_type(stored).items() if kind not in reasons.CONDITION_TYPES or kind in wanted]
+    if len(conditions) < len(_by_type(stored)):
+        gone["conditions"] = conditions
+    return gone or None
+
+
+def as_merge_patch(stored: Stored, fields: Stored) -> Stored:
+    """The same as an apply of `fields`. The API server skips what its CRD does not know in a merge patch, and refuses it in an apply."""
+    others = [entry for kind, entry in _by_type(stored).items() if kind not in reasons.CONDITION_TYPES]
+    return {**dict.fromkeys(_FIELDS), **fields, "conditions": [*fields["conditions"], *others]}
 
 
 def notes(outlook: Outlook, stored: Stored) -> tuple[Note, ...]:
@@ -80,6 +95,43 @@ _CALM: Final = frozenset(
 )
 
 
+def _fields(outlook: Outlook, stored: Stored, generation: int, now: datetime) -> Stored:
+    fields: Stored = {
+        "observedGeneration": generation,
+        "stage": outlook.stage,
+        "revision": outlook.revision,
+        "url": outlook.url,
+        "reportUrl": outlook.report_url,
+        # What an apply leaves out goes.
+        "completed": stored.get("completed") if outlook.completed is None else dict(outlook.completed),
+        "runs": list(outlook.runs),
+    }
+    conditions = [_stored_condition(condition, stored, generation, now) for condition in outlook.conditions]
+    return {**{field: value for field, value in fields.items() if value}, "conditions": conditions}
+
+
+def _clear(outlook: Outlook, stored: Stored) -> Stored | None:
+    """A merge patch for the jobs' fields that tell of another revision, of a stage that is over, or of the pace of what does not move."""
+    present = [field for field in _JOBS_FIELDS if stored.get(field)]
+    if outlook.forget_progress and present:
+        return dict.fromkeys(present)
+    if (stored.get("stage") or outlook.stage) != outlook.stage and "progress" in present:
+        return {"progress": None}  # the next stage's job writes its own
+    if outlook.moving is False and (stored.get("progress") or {}).get("secondsLeft") is not None:
+        return {"progress": {"secondsLeft": None}}  # nobody knows while nothing moves; how much is done stays
+    return None
+
+
+def _differs(stored: Stored, fields: Stored, field: str) -> bool:
+    # An absent field and an empty one say the same.
+    return (stored.get(field) or None) != fields.get(field)
+
+
+def _by_type(stored: Stored, *, own: bool = False) -> dict[str, Stored]:
+    conditions = ((entry.get("type", ""), entry) for entry in stored.get("conditions") or ())
+    return {kind: entry for kind, entry in conditions if not own or kind in reasons.CONDITION_TYPES}
+
+
 def _stored_condition(condition: Condition, stored: Stored, generation: int, now: datetime) -> Stored:
     before = _find(stored, condition.type)
     status = _status(condition)
@@ -95,8 +147,7 @@ def _stored_condition(condition: Condition, stored: Stored, generation: int, now
 
 
 def _find(stored: Stored, kind: str) -> Stored:
-    found: Stored = next((entry for entry in stored.get("conditions") or () if entry.get("type") == kind), {})
-    return found
+    return _by_type(stored).get(kind, {})
 
 
 def _status(condition: Condition) -> str:

@@ -211,11 +211,11 @@ def test_a_status_edited_by_hand_is_put_right(api_server, hand):
         first_ray_job(hand)
         eventually("the status", lambda: hand.reason() == "Starting")
         lie = {"type": "Ready", "status": "True", "reason": "Lie", "message": "x", "lastTransitionTime": "2020-01-01T00:00:00Z"}
-        made_up = {**lie, "type": "MadeUp"}
+        not_wanted = {**lie, "type": "Stalled"}
         hand.merge(
-            "negset.dev/v1alpha1", "NegativeDataset", "street", {"status": {"stage": "Ready", "conditions": [lie, made_up]}}, "status"
+            "negset.dev/v1alpha1", "NegativeDataset", "street", {"status": {"stage": "Ready", "conditions": [lie, not_wanted]}}, "status"
         )
-        eventually("the truth", lambda: hand.reason() == "Starting" and not hand.condition("MadeUp"))
+        eventually("the truth", lambda: hand.reason() == "Starting" and not hand.condition("Stalled"))
         assert hand.dataset()["status"]["stage"] == "Storing the data"
         assert len(hand.ray_jobs()) == 1
 

@@ -38,6 +38,11 @@ class Unreachable(Exception):
     """No answer came: connection refused or broken, a timeout, or a server that is shutting down."""
 
 
+def conflict(error: ApiError | Unreachable) -> bool:
+    """Whether somebody else has written the object since it was read. What they wrote is read, and the same is tried again."""
+    return isinstance(error, ApiError) and error.status == CONFLICT
+
+
 class Kind(msgspec.Struct, frozen=True):
     """A kind of object and where the API server serves it."""
 
@@ -103,9 +108,9 @@ class Client:
     def replace(self, kind: Kind, body: Mapping[str, Any], as_type: type[T]) -> T:
         return self._decoded("PUT", kind.path(body["metadata"]["namespace"], body["metadata"]["name"]), as_type, body=body)
 
-    def apply(self, kind: Kind, body: Mapping[str, Any], as_type: type[T]) -> T:
+    def apply(self, kind: Kind, body: Mapping[str, Any], as_type: type[T], *, subresource: str = "") -> T:
         """Server-side apply. What others own of the object stays theirs; what they changed of ours is taken back."""
-        path = kind.path(body["metadata"]["namespace"], body["metadata"]["name"])
+        path = kind.path(body["metadata"]["namespace"], body["metadata"]["name"], subresource)
         query = [("fieldManager", names.OPERATOR_FIELD_MANAGER), ("force", "true")]
         return self._decoded("PATCH", path, as_type, body=body, query=query, content_type=APPLY)
 

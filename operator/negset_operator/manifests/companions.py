@@ -54,8 +54,8 @@ def config_map(subject: Subject) -> Object:
             "name": subject.name,
             "namespace": subject.namespace,
             "uid": subject.uid,
-            # The jobs write where the operator says that they do, whatever their version would compute.
-            "annotations": {names.LABEL_REVISION: subject.revision},
+            # The jobs write where the operator says that they do, and report as the run that it says that they are, whatever their version would compute.
+            "annotations": {names.LABEL_REVISION: subject.revision, names.LABEL_RUN: subject.run},
         },
         "spec": subject.manifest,
     }

@@ -35,6 +35,16 @@ def here(child: Child, facts: Facts) -> bool:
     return child.revision == facts.revision and (child.run == facts.run or told)
 
 
+def reporting(facts: Facts, digests: dict[str, str]) -> tuple[str, ...]:
+    """The runs whose jobs may write to the status: the present one, and those of children that are left alone. `digests` are the steps', by role.
+
+    If this operator does not understand the spec, it leaves every child alone.
+    """
+    working = (child for child in facts.children if child.ours and not child.work.finished)
+    kept = {child.run for child in working if facts.spec is None or wanted(child, digests.get(child.role, ""), facts)}
+    return tuple(sorted(run for run in kept | {facts.run} if run))
+
+
 def adoptions(facts: Facts, digests: dict[str, str]) -> tuple[Adoption, ...]:
     """The labels that children lack which work for the spec as it is now. `digests` are the steps', by role."""
     wanting = (child for child in facts.children if child.ours and not child.going and wanted(child, digests.get(child.role, ""), facts))

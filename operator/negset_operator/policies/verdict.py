@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from negset_api import names
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import reasons
@@ -17,16 +19,6 @@ from negset_operator.policies.steps import Phase, Progress
 
 # What people most need to know comes first.
 _URGENCY: Final = (Phase.STALLED, Phase.ACTIVE, Phase.WAITING, Phase.STOPPING, Phase.DUE, Phase.HELD, Phase.BLOCKED, Phase.DONE)
-_ORDER: Final = (
-    reasons.READY,
-    reasons.RECONCILING,
-    reasons.STALLED,
-    reasons.CHECKED,
-    reasons.DATA_STORED,
-    reasons.TRAINED,
-    reasons.MINED,
-    reasons.REPORTED,
-)
 
 
 def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, ...], patience: Patience) -> Outlook:
@@ -74,15 +66,8 @@ def blocked(before: Outlook, reason: str, message: str, *, for_good: bool) -> Ou
     rest = tuple(
         condition for condition in before.conditions if condition.type not in {reasons.READY, reasons.RECONCILING, reasons.STALLED}
     )
-    return Outlook(
-        stage="Stalled" if for_good else before.stage,
-        conditions=(*summary, *rest),
-        revision=before.revision,
-        url=before.url,
-        completed=before.completed,
-        forget_progress=before.forget_progress,
-        moving=before.moving,
-    )
+    stage = "Stalled" if for_good else before.stage
+    return msgspec.structs.replace(before, stage=stage, conditions=(*summary, *rest), report_url="")
 
 
 def _unfinished(worst: Progress, context: Context, *, stopped: bool) -> tuple[Condition, ...]:
@@ -111,7 +96,9 @@ def _reconciling(reason: str, message: str) -> tuple[Condition, ...]:
 
 def _by_condition(progress: tuple[Progress, ...]) -> Iterable[tuple[str, tuple[Progress, ...]]]:
     kinds = dict.fromkeys(each.step.condition for each in progress)
-    return ((kind, tuple(each for each in progress if each.step.condition == kind)) for kind in sorted(kinds, key=_ORDER.index))
+    return (
+        (kind, tuple(each for each in progress if each.step.condition == kind)) for kind in sorted(kinds, key=reasons.CONDITION_TYPES.index)
+    )
 
 
 def _stage(kind: str, members: tuple[Progress, ...], url: str, context: Context) -> Condition:

@@ -58,3 +58,15 @@ def test_what_is_not_understood_is_refused_in_an_admitted_object_too(case: str) 
 )
 def test_the_revision_that_a_manifest_tells(annotations: dict[str, str] | None, told: str) -> None:
     assert validation.told_revision({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == told
+
+
+@pytest.mark.parametrize(
+    ("annotations", "told"),
+    [
+        pytest.param({"negset.dev/run": "3fa9c1d2"}, "3fa9c1d2", id="the operator's word"),
+        pytest.param({"negset.dev/run": "../x"}, "", id="what is no run is not believed"),
+        pytest.param({"negset.dev/revision": "0123456789ab"}, "", id="a manifest of negset 0.1.0"),
+    ],
+)
+def test_the_run_that_a_manifest_tells(annotations: dict[str, str], told: str) -> None:
+    assert validation.told_run({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == told

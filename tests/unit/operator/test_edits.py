@@ -129,3 +129,21 @@ def leaves(schema: dict[str, Any], path: str = "") -> Iterator[str]:
 def test_every_field_is_read_by_a_step_or_is_about_stopping_and_deleting():
     read = {path for path in leaves(resource_schema()["properties"]["spec"]) if any(reads.reads(kind, path) for kind in reads._READS)}
     assert set(leaves(resource_schema()["properties"]["spec"])) - read == naming.INDIFFERENT
+
+
+@pytest.mark.parametrize("role", STEPS)
+@pytest.mark.parametrize(("change", "stopped"), EDITS.values(), ids=EDITS.keys())
+def test_only_the_jobs_of_this_spec_and_those_that_an_edit_leaves_alone_may_report(change, stopped, role):
+    scene = edited(role, change)
+    earlier = {Scene(COMPARED).run} if role not in stopped else set()
+    assert set(scene.decide().outlook.runs) == {scene.run} | earlier
+
+
+def test_a_job_that_has_ended_reports_no_more_and_one_that_this_operator_cannot_judge_goes_on_to():
+    more = {"ray": {"workers": 9}}
+    ended = edited("train-1", more, Work.SUCCEEDED)
+    assert ended.decide().outlook.runs == (ended.run,)
+    not_understood = edited("train-1", more).with_raw(selection={"strategy": "Clustered"})
+    assert not_understood.decide().outlook.runs == (Scene(COMPARED).run,)
+    wrong = edited("train-1", {"output": {"url": "/data"}})
+    assert wrong.decide().outlook.runs == (wrong.run,)

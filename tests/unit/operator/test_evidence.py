@@ -25,7 +25,7 @@ def test_what_is_done_is_recorded_with_its_uid_and_url():
     scene = Scene(TRAINING).with_succeeded("check", "data")
     outlook = scene.decide().outlook
     assert outlook.completed == recorded(("check", "data"))["completed"]
-    assert status.patch(outlook, {}, 3, scene.now)["completed"] == outlook.completed
+    assert status.change(outlook, {}, 3, scene.now).fields["completed"] == outlook.completed
 
 
 def test_a_dataset_whose_finished_children_were_deleted_stays_ready_and_starts_nothing():
@@ -85,4 +85,5 @@ def test_a_finished_child_of_an_earlier_run_of_0_1_0_counts_where_the_status_sai
 
 def test_a_spec_that_cannot_be_used_does_not_erase_the_record():
     scene = Scene(TRAINING).but(status=recorded()).with_raw(selection={"strategy": "Clustered"})
-    assert "completed" not in status.patch(unusable.decide(scene.facts()).outlook, scene.status, 3, scene.now)
+    fields = status.change(unusable.decide(scene.facts()).outlook, scene.status, 3, scene.now).fields
+    assert fields["completed"] == scene.status["completed"]

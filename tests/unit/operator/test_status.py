@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from building import DATA_ONLY, Scene
 
 from negset_operator import reasons, status
@@ -13,23 +14,45 @@ from negset_operator.policies import verdict
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
+OURS = {"observedGeneration", "stage", "revision", "url", "reportUrl", "completed", "runs"}
+THEIRS = {"type": "Audited", "status": "True", "reason": "Nightly", "message": "x", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+
+
 def outlook(work: Work | None = None, **more):
     scene = Scene(DATA_ONLY)
     return (scene.with_child("data", work, **more) if work else scene).decide().outlook
 
 
+def change(look, before=None, generation=3, now=NOW):
+    return status.change(look, before or {}, generation, now)
+
+
+def cleared(look, before):
+    found = change(look, before)
+    return found.clear if found else None
+
+
 def written(look, before=None, generation=3, now=NOW):
-    patch = status.patch(look, before or {}, generation, now)
-    return {**(before or {}), **patch} if patch is not None else before
+    """What the API server stores, if only applies of the operator have written its fields."""
+    found = change(look, before, generation, now)
+    if found is None:
+        return before
+    kept = {field: value for field, value in (before or {}).items() if field not in {*OURS, *(found.clear or {}), "conditions"}}
+    others = [entry for entry in (before or {}).get("conditions", ()) if entry["type"] not in reasons.CONDITION_TYPES]
+    return {**kept, **found.fields, "conditions": [*found.fields["conditions"], *others]}
+
+
+def types(conditions):
+    return [entry["type"] for entry in conditions]
 
 
 def test_the_same_outlook_is_not_written_twice():
     first = written(outlook())
-    assert status.patch(outlook(), first, 3, NOW + timedelta(hours=1)) is None
+    assert change(outlook(), first, now=NOW + timedelta(hours=1)) is None
 
 
 def test_a_new_generation_is_written():
-    assert status.patch(outlook(), written(outlook()), 4, NOW)["observedGeneration"] == 4
+    assert change(outlook(), written(outlook()), 4).fields["observedGeneration"] == 4
 
 
 def test_the_time_of_a_transition_changes_only_with_the_status():
@@ -42,34 +65,76 @@ def test_the_time_of_a_transition_changes_only_with_the_status():
     assert (ready["status"], ready["lastTransitionTime"]) == ("True", "2026-03-01T14:00:00Z")
 
 
-def test_conditions_of_strangers_go():
+def test_a_condition_of_somebody_else_is_neither_written_nor_a_reason_to_write():
     before = written(outlook())
-    before["conditions"] = [*before["conditions"], {"type": "MadeUp", "status": "True"}]
-    assert "MadeUp" not in {entry["type"] for entry in status.patch(outlook(), before, 3, NOW)["conditions"]}
+    before["conditions"] = [THEIRS, *reversed(before["conditions"])]
+    assert change(outlook(), before) is None
+    assert "Audited" not in types(change(outlook(Work.RUNNING), before).fields["conditions"])
 
 
-def test_the_jobs_fields_are_not_in_the_patch_unless_they_are_another_revisions():
-    assert not {"images", "progress", "rounds"} & set(status.patch(outlook(), {}, 3, NOW))
+def test_a_condition_of_ours_that_is_gone_changed_or_not_wanted_is_a_reason_to_write():
+    before = written(outlook())
+    for conditions in (
+        before["conditions"][1:],
+        [before["conditions"][0] | {"status": "True"}, *before["conditions"][1:]],
+        [*before["conditions"], THEIRS | {"type": "Mined"}],
+    ):
+        assert change(outlook(), {**before, "conditions": conditions}) is not None
+
+
+def test_an_apply_has_every_field_since_what_it_leaves_out_goes():
+    done = {"uid": "1", "url": "s3://x", "steps": ["data"]}
+    look = msgspec.structs.replace(outlook(Work.RUNNING), completed=None)
+    fields = change(look, {"completed": done, "images": {"stored": 4}}).fields
+    assert set(fields) == {*OURS - {"reportUrl"}, "conditions"}
+    assert fields["completed"] == done
+
+
+def test_what_an_apply_cannot_remove_is_removed_and_the_rest_stays():
+    stale = [THEIRS | {"type": kind} for kind in ("Reconciling", "Stalled", "Mined")]
+    fields = change(outlook(Work.SUCCEEDED)).fields
+    after = {**fields, "conditions": [*stale, THEIRS, *fields["conditions"]], "images": {"stored": 4}}
+    gone = status.leftovers(after, fields)
+    assert set(gone) == {"conditions"}
+    assert types(gone["conditions"]) == ["Audited", "Ready", "DataStored", "Reported"]
+    assert status.leftovers({**after, **gone}, fields) is None
+    waiting = change(outlook(Work.RUNNING)).fields
+    assert status.leftovers({**waiting, "reportUrl": "s3://x"}, waiting) == {"reportUrl": None}
+
+
+def test_where_the_crd_is_older_a_merge_patch_says_the_same_as_the_apply():
+    fields = change(outlook(Work.RUNNING)).fields
+    patch = status.as_merge_patch({"reportUrl": "s3://x", "conditions": [THEIRS, THEIRS | {"type": "Stalled"}]}, fields)
+    assert {field: value for field, value in patch.items() if field != "conditions"} == {
+        "reportUrl": None,
+        "completed": None,
+        **{field: value for field, value in fields.items() if field != "conditions"},
+    }
+    assert types(patch["conditions"]) == ["Ready", "Reconciling", "DataStored", "Reported", "Audited"]
+
+
+def test_the_jobs_fields_are_cleared_only_if_they_are_another_revisions():
+    told = {"images": {"stored": 4}, "progress": {"percent": 4}, "rounds": [{"round": 1}], "falsePositivesPerImage": "0.1"}
+    assert cleared(outlook(), told) is None
     look = Scene(DATA_ONLY).but(status={"revision": "0" * 12}).decide().outlook
-    patch = status.patch(look, {"revision": "0" * 12, "images": {"stored": 4}}, 3, NOW)
-    assert {field: patch[field] for field in ("images", "progress", "rounds", "falsePositivesPerImage")} == dict.fromkeys(
-        ("images", "progress", "rounds", "falsePositivesPerImage")
-    )
+    assert cleared(look, {"revision": "0" * 12, **told}) == dict.fromkeys(told)
+    assert cleared(look, {"revision": "0" * 12}) is None, "nothing is asked of the API server where there is nothing"
+    assert not {*told} & {*change(look, told).fields}
 
 
 def test_the_progress_of_a_stage_that_is_over_is_not_shown_beside_the_next():
     before = {**written(outlook(Work.RUNNING)), "progress": {"percent": 100, "step": 400}}
-    assert status.patch(outlook(Work.SUCCEEDED), before, 3, NOW)["progress"] is None
-    assert status.patch(outlook(Work.RUNNING), before, 3, NOW) is None
+    assert cleared(outlook(Work.SUCCEEDED), before) == {"progress": None}
+    assert change(outlook(Work.RUNNING), before) is None
 
 
 def test_an_estimate_goes_when_its_job_does_not_work_and_what_is_done_stays():
     before = {**written(outlook(Work.RUNNING)), "progress": {"percent": 30, "secondsLeft": 40}}
     failed = outlook(Work.FAILED)
-    assert status.patch(failed, before, 3, NOW)["progress"] == {"secondsLeft": None}
+    assert cleared(failed, before) == {"progress": {"secondsLeft": None}}
     after = {**written(failed, before), "progress": {"percent": 30}}
-    assert status.patch(failed, after, 3, NOW) is None
-    assert status.patch(outlook(Work.RUNNING), before, 3, NOW) is None
+    assert change(failed, after) is None
+    assert change(outlook(Work.RUNNING), before) is None
 
 
 def test_an_estimate_goes_when_its_job_makes_no_progress():
@@ -77,14 +142,14 @@ def test_an_estimate_goes_when_its_job_makes_no_progress():
     progress = {"percent": 30, "secondsLeft": 40, "updatedAt": told}
     silent = Scene(DATA_ONLY).with_child("data", Work.RUNNING, began=NOW - timedelta(minutes=50))
     silent.but(status={"progress": progress}, news_at=NOW - timedelta(minutes=5))
-    assert status.patch(silent.decide().outlook, {"stage": "Storing the data", "progress": progress}, 3, NOW)["progress"] == {
-        "secondsLeft": None
-    }
+    stored = {"stage": "Storing the data", "progress": progress}
+    assert cleared(silent.decide().outlook, stored) == {"progress": {"secondsLeft": None}}
 
 
 def test_an_empty_field_that_the_api_server_filled_in_is_no_reason_to_write():
     before = {**written(outlook()), "reportUrl": ""}
-    assert status.patch(outlook(), before, 3, NOW) is None
+    assert change(outlook(), before) is None
+    assert status.leftovers(before, written(outlook())) is None
 
 
 def told(look, before):
@@ -112,5 +177,6 @@ def test_what_could_not_be_carried_out_replaces_the_summary_and_keeps_the_stages
     after = verdict.blocked(before, reasons.CHILD_REFUSED, "quota", for_good=False)
     assert [condition.type for condition in after.conditions] == ["Ready", "Reconciling", "DataStored", "Reported"]
     assert after.condition("Ready").message == "quota"
+    assert (after.url, after.runs) == (before.url, before.runs)
     stalled = verdict.blocked(before, reasons.FOREIGN_CHILD, "theirs", for_good=True)
     assert [condition.type for condition in stalled.conditions][:2] == ["Ready", "Stalled"]
