@@ -81,8 +81,7 @@ class StatusWriter:
         for _ in range(_CONFLICTS):
             if not self._version:
                 found = self._get()
-                metadata = found.get("metadata") or {}
-                if self._metadata.uid and metadata.get("uid") != self._metadata.uid:
+                if self._metadata.uid not in {"", found["metadata"]["uid"]}:
                     log.debug("the object of this job is gone")
                     return True
                 runs = (found.get("status") or {}).get("runs")
@@ -90,7 +89,7 @@ class StatusWriter:
                     # The operator has yet to list a run that has just begun; one that has been replaced it lists no more.
                     log.debug("the run %s may not report: the status lists %s", self._run, runs)
                     return False
-                self._version = metadata.get("resourceVersion", "")
+                self._version = found["metadata"]["resourceVersion"]
             if self._patch(status):
                 return True
         log.debug("others write to the object all the time")

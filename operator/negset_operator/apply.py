@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 # The API server's own words (apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go).
 _NAMESPACE_ENDS: Final = "because it is being terminated"
 
-# The API server's own words for a field of an apply that its CRD does not have, an older one perhaps (structured-merge-diff/typed/validate.go).
+# The API server's own words for a field of an apply that its CRD does not have, an older one perhaps (structured-merge-diff/typed/validate.go). In a merge
+# patch it skips such a field.
 _UNKNOWN_FIELD: Final = "field not declared in schema"
 
 _TYPES: Final[dict[str, Any]] = {"RayJob": RayJob, "Job": Job}
@@ -105,17 +106,17 @@ class Writer:
         try:
             written = self._client.apply(DATASET, body, Dataset, subresource="status")
         except ApiError as error:
-            if _UNKNOWN_FIELD not in error.message:
+            # A condition of which an apply can remove only its own half would be left without a reason: that is invalid.
+            if error.status != UNPROCESSABLE and _UNKNOWN_FIELD not in error.message:
                 raise
             return self._merge_status(dataset, status.as_merge_patch(dataset.status, change.fields))
         self._world.caches[DATASET].put(written)
         return written
 
     def remove_leftovers(self, written: Dataset, change: status.Change) -> None:
-        """Removes what an apply could not, because something else than an apply wrote it as well."""
-        gone = status.leftovers(written.status, change.fields)
-        if gone is not None:
-            self._merge_status(written, gone)
+        """Removes what an apply could not, because it was not written by an apply of the operator alone."""
+        if status.leftover(written.status, change.fields):
+            self._merge_status(written, status.as_merge_patch(written.status, change.fields))
 
     def _merge_status(self, dataset: Dataset, patch: dict[str, Any]) -> Dataset:
         meta = dataset.metadata

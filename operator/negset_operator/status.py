@@ -46,21 +46,16 @@ def change(outlook: Outlook, stored: Stored, generation: int, now: datetime) -> 
     return None if same and clear is None else Change(fields=fields, clear=clear)
 
 
-def leftovers(stored: Stored, fields: Stored) -> Stored | None:
-    """A merge patch that removes what is the operator's and no longer wanted, None if there is nothing of it.
-
-    Server-side apply removes a field only if nothing but applies of the operator has written it. negset 0.1.0 wrote merge patches.
-    """
-    gone: Stored = {field: None for field in _FIELDS if stored.get(field) and field not in fields}
-    wanted = _by_type(fields)
-    conditions = [entry for kind, entry in _by_type(stored).items() if kind not in reasons.CONDITION_TYPES or kind in wanted]
-    if len(conditions) < len(_by_type(stored)):
-        gone["conditions"] = conditions
-    return gone or None
+def leftover(stored: Stored, fields: Stored) -> bool:
+    """Whether after an apply something is stored that is the operator's and not wanted: somebody else has written it as well, or negset 0.1.0, by merge patch."""
+    return (
+        any(stored.get(field) and field not in fields for field in _FIELDS)
+        or not _by_type(stored, own=True).keys() <= _by_type(fields).keys()
+    )
 
 
 def as_merge_patch(stored: Stored, fields: Stored) -> Stored:
-    """The same as an apply of `fields`. The API server skips what its CRD does not know in a merge patch, and refuses it in an apply."""
+    """The same as an apply of `fields`, whoever has written what is stored."""
     others = [entry for kind, entry in _by_type(stored).items() if kind not in reasons.CONDITION_TYPES]
     return {**dict.fromkeys(_FIELDS), **fields, "conditions": [*fields["conditions"], *others]}
 
