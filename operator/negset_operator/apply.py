@@ -141,7 +141,7 @@ class Writer:
         try:
             self._client.delete(KINDS[deletion.kind], namespace, deletion.name, deletion.uid, at_once=deletion.at_once)
         except ApiError as error:
-            if error.status not in {NOT_FOUND, CONFLICT}:  # gone already, or another object has its name now
+            if not _gone(error):
                 raise
 
     def _adopt(self, namespace: str, adoption: Adoption) -> bool:
@@ -178,7 +178,7 @@ class Writer:
                 return False
             self._remember(kind, self._client.merge(kind, namespace, limit.name, body, as_type=_TYPES[limit.kind]))
         except ApiError as error:
-            if error.status not in {NOT_FOUND, CONFLICT}:  # gone already, or another object has its name now
+            if not _gone(error):
                 raise
             return False
         return True
@@ -247,6 +247,12 @@ class Writer:
 def namespace_ends(error: ApiError) -> bool:
     """Whether something cannot be made because its namespace is being deleted."""
     return error.status == FORBIDDEN and _NAMESPACE_ENDS in error.message
+
+
+def _gone(error: ApiError) -> bool:
+    """Whether an object is gone, or another has its name now: the API server calls another uid a conflict in a deletion, and invalid in a patch."""
+    other = error.status == UNPROCESSABLE and "metadata.uid: Invalid value" in error.message
+    return other or error.status in {NOT_FOUND, CONFLICT}
 
 
 def _by_policy(message: str) -> bool:

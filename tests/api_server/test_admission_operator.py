@@ -12,7 +12,7 @@ import pytest
 from kubernetes.client import ApiException, CoreV1Api
 from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
-from operators import Hand, eventually
+from operators import Hand, eventually, running
 from test_operator_manifests import jobs_of, subject
 from tests.unit.chart import helm
 
@@ -175,6 +175,18 @@ def test_the_operator_cannot_change_what_a_tenant_asks_for(api_server, account):
     assert "may not change the spec" in patch({"spec": {"suspend": True}})
     assert patch({"metadata": {"finalizers": [names.FINALIZER]}}) == ""
     assert patch({"metadata": {"finalizers": []}}) == ""
+
+
+def test_the_operators_own_account_writes_statuses_under_its_policy_and_the_chart_s_rights(api_server, account, home):
+    hand = Hand(api_server, api_server.namespace())
+    theirs = {"type": "Audited", "status": "True", "reason": "Any", "message": "x", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    with running(api_server, hand.namespace, kubeconfig=api_server.kubeconfig_of(home, home)):
+        hand.create()
+        hand.merge(names.API_VERSION, names.KIND, "street", {"status": {"conditions": [theirs]}}, "status")
+        (data,) = eventually("a RayJob", hand.ray_jobs)
+        hand.ray_succeeds(data)
+        eventually("ready", lambda: hand.reason() == "Succeeded" and not hand.condition("Reconciling"))
+        assert hand.condition("Audited")["reason"] == "Any"
 
 
 def test_no_rule_of_a_policy_is_wrong_about_the_types_that_it_reads(api_server, home):

@@ -16,8 +16,12 @@ from operators import QUICK, TRAINING, Hand, eventually, running
 from negset_api import names
 from negset_api.spec import Metadata
 from negset_jobs.on_kubernetes import StatusWriter
+from negset_operator.apply import Writer
 from negset_operator.config import Config
+from negset_operator.decision import Limit
 from negset_operator.kube.client import DATASET, Client, connect
+from negset_operator.kube.objects import Dataset
+from negset_operator.observe import World
 
 QUIET_SECONDS = 3
 OFTEN = Config(patience=QUICK, workers=4, resync_seconds=1)
@@ -117,6 +121,7 @@ def run_of(hand: Hand, child: str) -> str:
 
 def assert_quiet(hand: Hand, operator: Any, client: Client) -> None:
     """Nothing is written while the operator goes on looking."""
+    time.sleep(0.5)  # an event follows the status that it tells of
     version, written, looked = hand.dataset()["metadata"]["resourceVersion"], writes(client), reconciles(operator)
     time.sleep(QUIET_SECONDS)
     assert (hand.dataset()["metadata"]["resourceVersion"], writes(client)) == (version, written)
@@ -317,6 +322,28 @@ def test_conflicts_of_the_operator_are_tried_again_and_told_nobody(api_server, h
     assert took < 3
     assert told(caplog) == []
     assert [event["reason"] for event in hand.all("v1", "Event")] == ["Starting"]
+
+
+def test_a_conflict_that_lasts_is_told(api_server, hand, interrupted, caplog):
+    interrupted.before = lambda _: hand.annotate("version", str(time.monotonic_ns()))
+    with running(api_server, hand.namespace, client=interrupted) as operator:
+        hand.create()
+        eventually("told", lambda: errors(operator) > 0)
+        assert interrupted.requests["PATCH", "409"] >= 6
+        interrupted.before = lambda _: None
+        hand.annotate("version", "last")
+        eventually("the status", lambda: hand.reason() == "Starting")
+    assert "the object has been modified" in told(caplog)[0]
+
+
+def test_a_child_of_the_same_name_is_not_stopped_in_the_place_of_another(api_server, hand):
+    with running(api_server, hand.namespace):
+        data = data_job(hand)
+    client = connect(api_server.kubeconfig)
+    dataset = client.get(DATASET, hand.namespace, "street", Dataset)
+    limit = Limit(kind="RayJob", name=data, uid="another", why="no progress")
+    assert Writer(client, World())._limit(dataset, limit) is False
+    assert "activeDeadlineSeconds" not in hand.find("ray.io/v1", "RayJob", data)["spec"]
 
 
 def test_another_object_of_the_same_name_gets_neither_the_operators_words_nor_a_jobs(api_server, hand, interrupted):
