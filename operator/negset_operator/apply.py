@@ -11,19 +11,13 @@ from negset_api import names
 from negset_operator import reasons, status
 from negset_operator.decision import Adoption, Decision, Deletion, Limit, Making, Manifest, Switch
 from negset_operator.facts import OVERDUE, Facts
+from negset_operator.kube import answers
 from negset_operator.kube.client import CONFLICT, DATASET, FORBIDDEN, KINDS, NOT_FOUND, RAY_JOB, UNPROCESSABLE, ApiError, Client, Kind
 from negset_operator.kube.objects import Dataset, Job, RayJob, Support
 from negset_operator.news import told_at
 from negset_operator.observe import World
 
 log = logging.getLogger(__name__)
-
-# The API server's own words (apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go).
-_NAMESPACE_ENDS: Final = "because it is being terminated"
-
-# The API server's own words for a field of an apply that its CRD does not have, an older one perhaps (structured-merge-diff/typed/validate.go). In a merge
-# patch it skips such a field.
-_UNKNOWN_FIELD: Final = "field not declared in schema"
 
 _TYPES: Final[dict[str, Any]] = {"RayJob": RayJob, "Job": Job}
 
@@ -106,8 +100,7 @@ class Writer:
         try:
             written = self._client.apply(DATASET, body, Dataset, subresource="status")
         except ApiError as error:
-            # A condition of which an apply can remove only its own half would be left without a reason: that is invalid.
-            if error.status != UNPROCESSABLE and _UNKNOWN_FIELD not in error.message:
+            if not answers.not_by_apply(error):
                 raise
             return self._merge_status(dataset, status.as_merge_patch(dataset.status, change.fields))
         self._world.caches[DATASET].put(written)
@@ -141,7 +134,7 @@ class Writer:
         try:
             self._client.delete(KINDS[deletion.kind], namespace, deletion.name, deletion.uid, at_once=deletion.at_once)
         except ApiError as error:
-            if not _gone(error):
+            if not answers.gone(error):
                 raise
 
     def _adopt(self, namespace: str, adoption: Adoption) -> bool:
@@ -178,7 +171,7 @@ class Writer:
                 return False
             self._remember(kind, self._client.merge(kind, namespace, limit.name, body, as_type=_TYPES[limit.kind]))
         except ApiError as error:
-            if not _gone(error):
+            if not answers.gone(error):
                 raise
             return False
         return True
@@ -211,10 +204,10 @@ class Writer:
                 "KubeRay is not installed: this cluster serves no ray.io/v1 RayJob. See https://docs.ray.io/en/latest/cluster/kubernetes/."
             )
             raise _Refused(reasons.KUBERAY_MISSING, message) from error
-        if namespace_ends(error):
+        if answers.namespace_ends(error):
             message = f"{kind.kind} {name} cannot be made: the namespace {manifest['metadata']['namespace']} is being deleted."
             raise _Refused(reasons.NAMESPACE_ENDING, message) from error
-        if error.status == UNPROCESSABLE or (error.status == FORBIDDEN and _by_policy(error.message)):
+        if error.status == UNPROCESSABLE or answers.by_policy(error):
             # Quota and admission may think otherwise tomorrow; an invalid object stays invalid until somebody changes what it is made of.
             invalid = error.status == UNPROCESSABLE
             raise _Refused(reasons.CHILD_REFUSED, f"{kind.kind} {name} was refused: {error.message}", for_good=invalid) from error
@@ -242,19 +235,3 @@ class Writer:
 
     def _remember(self, kind: Kind, item: Any) -> None:
         self._world.caches[kind].put(item, ours=True)
-
-
-def namespace_ends(error: ApiError) -> bool:
-    """Whether something cannot be made because its namespace is being deleted."""
-    return error.status == FORBIDDEN and _NAMESPACE_ENDS in error.message
-
-
-def _gone(error: ApiError) -> bool:
-    """Whether an object is gone, or another has its name now: the API server calls another uid a conflict in a deletion, and invalid in a patch."""
-    other = error.status == UNPROCESSABLE and "metadata.uid: Invalid value" in error.message
-    return other or error.status in {NOT_FOUND, CONFLICT}
-
-
-def _by_policy(message: str) -> bool:
-    """Whether a 403 comes from quota or admission, not from the operator's own missing rights (those read: User "…" cannot create resource …)."""
-    return "cannot" not in message or "exceeded quota" in message or "admission" in message or "violates" in message

@@ -12,8 +12,9 @@ import msgspec
 from negset_api import names
 from negset_operator.config import Config
 from negset_operator.kube import api_server
+from negset_operator.kube.answers import conflict
 from negset_operator.kube.cache import Key
-from negset_operator.kube.client import DATASET, JOB, POD, RAY_JOB, ApiError, Client, Unreachable, conflict
+from negset_operator.kube.client import DATASET, JOB, POD, RAY_JOB, ApiError, Client, Unreachable
 from negset_operator.kube.objects import Dataset, Job, Pod, RayJob, Support
 from negset_operator.kube.reflector import Reflector, Source
 from negset_operator.metrics import Metrics

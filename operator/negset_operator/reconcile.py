@@ -14,13 +14,14 @@ import msgspec
 
 from negset_api import names
 from negset_operator import reasons, status
-from negset_operator.apply import Done, Writer, namespace_ends
+from negset_operator.apply import Done, Writer
 from negset_operator.config import Config
 from negset_operator.decide import decide
 from negset_operator.decision import Decision, Outlook
 from negset_operator.facts import Facts
+from negset_operator.kube.answers import conflict, namespace_ends
 from negset_operator.kube.cache import Key
-from negset_operator.kube.client import DATASET, EVENT, NOT_FOUND, ApiError, Client, Unreachable, conflict
+from negset_operator.kube.client import DATASET, EVENT, NOT_FOUND, ApiError, Client, Unreachable
 from negset_operator.kube.objects import Dataset, Object
 from negset_operator.observe import World, newest_warning, observe, why_queued
 from negset_operator.policies import ending, verdict

@@ -38,11 +38,6 @@ class Unreachable(Exception):
     """No answer came: connection refused or broken, a timeout, or a server that is shutting down."""
 
 
-def conflict(error: ApiError | Unreachable) -> bool:
-    """Whether somebody else has written the object since it was read. What they wrote is read, and the same is tried again."""
-    return isinstance(error, ApiError) and error.status == CONFLICT
-
-
 class Kind(msgspec.Struct, frozen=True):
     """A kind of object and where the API server serves it."""
 
