@@ -20,6 +20,7 @@ from negset_operator.kube.objects import Dataset
 
 _SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG: Final = (10, 30, *(60 * minutes for minutes in (1, 5, 10, 30)), *(3600 * hours for hours in (1, 2, 4, 8, 24, 48, 96, 192)))
+"""Of a step: from a check of seconds to a training of days."""
 
 
 class Metrics:

@@ -23,9 +23,10 @@ def recorded(facts: Facts) -> frozenset[str]:
 
 
 def is_news(child: Child, facts: Facts) -> bool:
-    """Whether the record does not have it yet that a child has done its step.
+    """Whether the record does not have yet that the step of a child is done.
 
-    A child that works elsewhere may be in the record of another place: it counts here as well.
+    After a move the record is still the earlier place's. A child that worked there is in it already,
+    also if its step counts here as well; one that works here is not.
     """
     record = _stored(facts)
     return child.role not in record.steps or (not _believed(record, facts) and relevance.here(child, facts))
