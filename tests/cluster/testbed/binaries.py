@@ -63,8 +63,9 @@ PROGRAMS = {
         Program("kueue", KUEUE, "./cmd/kueue"),
         Program("coredns", COREDNS, "."),
         Program("helm", HELM, "./cmd/helm"),
-        # Without the clients of every cloud's service discovery, which rule tests never ask.
+        # Without the clients of every cloud's service discovery.
         Program("promtool", PROMETHEUS, "./cmd/promtool", tags=("remove_all_sd",)),
+        Program("prometheus", PROMETHEUS, "./cmd/prometheus", tags=("remove_all_sd", "enable_kubernetes_sd")),
     )
 }
 
