@@ -11,6 +11,8 @@ KIND: Final = "NegativeDataset"
 PLURAL: Final = "negativedatasets"
 SINGULAR: Final = "negativedataset"
 SHORT_NAMES: Final = ("negset", "negsets")
+CATEGORIES: Final = ("negset",)
+"""kubectl looks for a category before a short name. With one kind in it `kubectl get negset` means the same by both."""
 CRD_NAME: Final = f"{PLURAL}.{GROUP}"
 DEFAULT_NAMESPACE: Final = "default"
 
