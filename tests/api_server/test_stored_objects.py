@@ -55,6 +55,7 @@ def earlier(dynamic: Any) -> Iterator[None]:
     fields = root["properties"]["spec"]["properties"]
     fields["queueName"]["maxLength"] = 253
     del fields["selection"]["properties"]["licenses"]["x-kubernetes-list-type"]
+    fields["output"]["properties"]["formats"]["x-kubernetes-list-type"] = "atomic"
     version["openAPIV3Schema"] = root
     objects.apply(dynamic, [definition])
     try:
@@ -100,6 +101,30 @@ def test_it_can_be_changed_reported_about_and_deleted(case, stored):
     hand.delete(name)
     hand.merge(names.API_VERSION, names.KIND, name, {"metadata": {"finalizers": []}})
     eventually("gone", lambda: hand.dataset(name) is None)
+
+
+def applied(hand: Hand, manager: str, *formats: str) -> list[str]:
+    """The formats after a server-side apply, which takes nothing by force."""
+    document = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {"name": "street", "namespace": hand.namespace},
+        "spec": {**SPEC, "output": {**SPEC["output"], "formats": list(formats)}},
+    }
+    hand.dynamic.server_side_apply(hand.kind(names.API_VERSION, names.KIND), body=document, field_manager=manager, force_conflicts=False)
+    return hand.dataset()["spec"]["output"]["formats"]
+
+
+def test_a_list_that_has_become_a_set_keeps_its_order_and_its_owner_and_takes_a_second_one(api_server, namespace):
+    hand = Hand(api_server, namespace)
+    with earlier(hand.dynamic):
+        eventually("the earlier CRD", lambda: is_put(api_server, namespace, "a.dot", SPEC))
+        assert applied(hand, "team", "YOLO", "COCO") == ["YOLO", "COCO"]
+    eventually("this CRD", lambda: not is_put(api_server, namespace, "another.dot", SPEC, dry_run=True))
+    assert applied(hand, "team", "YOLO", "COCO") == ["YOLO", "COCO"]
+    assert applied(hand, "team", "YOLO") == ["YOLO"]
+    assert applied(hand, "another", "VOC") == ["YOLO", "VOC"]
+    assert set(applied(hand, "team", "YOLO", "TFRecord")) == {"YOLO", "TFRecord", "VOC"}
 
 
 USED: dict[str, dict[str, Any]] = {
