@@ -17,7 +17,7 @@ import msgspec
 from negset_api import decoding, names, patterns
 from negset_api.errors import InvalidSpec, Problem
 from negset_api.schema import Schema, resource_schema
-from negset_api.spec import LONGEST_LABEL, NAME_RULE, Metadata, NegativeDataset, NegativeDatasetSpec
+from negset_api.spec import LONGEST_LABEL, LONGEST_NAME, NAME_RULE, Metadata, NegativeDataset, NegativeDatasetSpec
 
 _LONGEST_QUOTE = 200
 _REQUIRED = "Required value"
@@ -108,16 +108,16 @@ def _metadata_problems(document: dict[str, Any], *, admitted: bool) -> tuple[Pro
     if problems:
         return problems
     # The name of an object that is stored was admitted by rules that may have been others.
-    valid = {"name": _is_label if admitted else _is_name, "namespace": _is_namespace}
+    valid = {"name": _is_stored_name if admitted else _is_name, "namespace": _is_namespace}
     return tuple(Problem(f"metadata.{key}", NAME_RULE[1], _json(value)) for key, value in given.items() if not valid[key](value))
 
 
-def _is_label(text: str) -> bool:
-    return patterns.search(patterns.LABEL, text)
+def _is_stored_name(text: str) -> bool:
+    return len(text) <= LONGEST_NAME and patterns.search(patterns.LABEL, text)
 
 
 def _is_namespace(text: str) -> bool:
-    return len(text) <= LONGEST_LABEL and _is_label(text)
+    return len(text) <= LONGEST_LABEL and patterns.search(patterns.LABEL, text)
 
 
 def _is_name(text: str) -> bool:

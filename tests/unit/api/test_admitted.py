@@ -49,6 +49,12 @@ def test_what_is_not_understood_is_refused_in_an_admitted_object_too(case: str) 
     assert all(problem.path.startswith(path) for problem in refused.value.problems)
 
 
+@pytest.mark.parametrize("name", ["a" * 254, "../x", "street.v2", "street\n"])
+def test_no_object_of_any_release_had_this_name_and_a_folder(name: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"^metadata\.name: "):
+        validation.parse_admitted(with_field(TRAINED, "metadata.name", name))
+
+
 def test_a_kind_of_source_that_is_not_known_is_said_by_its_field() -> None:
     with pytest.raises(InvalidSpec, match=r"^spec\.source: .*: must have exactly one kind of source: coco$"):
         validation.parse_admitted(with_field(TRAINED, "spec.source", {"lvis": {"annotations": "s3://x"}}))

@@ -256,7 +256,10 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
             Scene(QUEUED)
             .with_succeeded("check")
             .with_child(
-                "data", Work.SUSPENDED, queue_says="quota", obstacle=Obstacle(reason="MultiKueue", message="RayJob d is in a MultiKueue queue.")
+                "data",
+                Work.SUSPENDED,
+                queue_says="quota",
+                obstacle=Obstacle(reason="MultiKueue", message="RayJob d is in a MultiKueue queue."),
             )
         ),
         (False, "MultiKueue", "RayJob d is in a MultiKueue queue."),
