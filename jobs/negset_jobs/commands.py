@@ -161,7 +161,8 @@ def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
 
 def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
     progress = console.for_stream()
-    for group in stages.groups(opened.dataset.spec, options.trainings):
+    training = opened.dataset.spec.training
+    for group in stages.groups(opened.dataset.spec, options.trainings or (training.max_parallel if training else 1)):
         step = group[0]
         match step.kind:
             case "check":

@@ -46,6 +46,9 @@ _READS: Final[dict[stages.Kind, frozenset[str]]] = {
     "mine": frozenset({"selection.seed", "ray", "training.comparisons", "training.workers", "training.hardNegativeMining"}),
 }
 
+STOP_NOTHING: Final = frozenset({"training.maxParallel"})
+"""Fields that change nothing in what a step does, so that an edit of them leaves every step alone."""
+
 _MINING_ONLY: Final = frozenset(
     {
         "training.comparisons",
@@ -71,7 +74,7 @@ _BUT_NOT: Final[dict[stages.Kind, frozenset[str]]] = {
 def reads(kind: stages.Kind, path: str) -> bool:
     """Whether a step of this kind reads the field at this path."""
     wanted = _EVERY_STEP | _READS[kind]
-    return _under(path, wanted) and not _under(path, _BUT_NOT.get(kind, frozenset()))
+    return _under(path, wanted) and not _under(path, STOP_NOTHING | _BUT_NOT.get(kind, frozenset()))
 
 
 def digests(spec: NegativeDatasetSpec) -> dict[str, str]:

@@ -29,6 +29,7 @@ _INDIFFERENT: Final = frozenset(
         "training.gpusPerWorker",
         "training.hardNegativeMining.gpusPerWorker",
         "training.checkpointEverySteps",
+        "training.maxParallel",
     }
 )
 

@@ -394,6 +394,15 @@ class Training(Spec, frozen=True, kw_only=True):
         ),
     ] = False
     workers: Annotated[int, Meta(ge=1, le=64, description="Training pods. More than one train together (MultiWorkerMirroredStrategy).")] = 1
+    max_parallel: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=8,
+            description="How many trainings and minings of this dataset may run at the same time. Each training takes workers x gpusPerWorker GPUs. "
+            "More than one can run only where `comparisons` asks for further models.",
+        ),
+    ] = 1
 
 
 _TRAINING_RULES = _rules(

@@ -16,7 +16,7 @@ REPORTED: Final = "Reported"
 
 # --- Reasons: all is well ----------------------------------------------------------------------------------------------------------------
 SUCCEEDED: Final = "Succeeded"
-PENDING: Final = "Pending"  # an earlier stage is not done
+PENDING: Final = "Pending"  # an earlier stage is not done, or others have their turn
 STARTING: Final = "Starting"
 RUNNING: Final = "Running"
 QUEUED: Final = "Queued"  # Kueue has not admitted it yet

@@ -37,6 +37,9 @@ _CONDITION: Final[dict[stages.Kind, str]] = {
     "mine": reasons.MINED,
 }
 
+_LIMITED: Final[frozenset[stages.Kind]] = frozenset({"train", "mine"})
+"""The kinds of which `spec.training.maxParallel` may run at the same time."""
+
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One child's worth of work.
@@ -95,6 +98,7 @@ class Phase(enum.Enum):
     HELD = "held"  # suspended before it began
     STOPPING = "stopping"  # a child of an earlier spec still works on the same files, or one that is to be made anew is still there
     DUE = "due"  # make the child now
+    TURN = "turn"  # due, but as many run as spec.training.maxParallel allows
     WAITING = "waiting"  # a retry, later
     ACTIVE = "active"
     STALLED = "stalled"
@@ -118,7 +122,24 @@ def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple
     """Each step of the plan with its progress, in order."""
     steps = plan(spec)
     done = _done(steps, facts)
-    return tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
+    each = tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
+    return _in_turn(each, spec.training.max_parallel) if spec.training else each
+
+
+def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
+    """The same, in which no more trainings and minings are due than may run at the same time.
+
+    What runs, or is being stopped, has its place until it ends, also where it is more than the limit. The rest of the places go to what
+    comes first in order. A step that waits for its next attempt keeps its place, so that the order stays; a stalled step has none.
+    """
+    limited = [each for each in progress if each.step.work.kind in _LIMITED]
+    places = limit - sum(each.phase in {Phase.ACTIVE, Phase.STOPPING} for each in limited)
+    in_line = [each.step.role for each in limited if each.phase in {Phase.WAITING, Phase.DUE}]
+    beyond = in_line[max(places, 0) :]
+    return tuple(
+        msgspec.structs.replace(each, phase=Phase.TURN) if each.phase is Phase.DUE and each.step.role in beyond else each
+        for each in progress
+    )
 
 
 def _done(steps: tuple[Step, ...], facts: Facts) -> frozenset[str]:

@@ -16,7 +16,7 @@ from negset_operator.policies.explain import Context, explain
 from negset_operator.policies.steps import Phase, Progress
 
 # What people most need to know comes first.
-_URGENCY: Final = (Phase.STALLED, Phase.ACTIVE, Phase.WAITING, Phase.STOPPING, Phase.DUE, Phase.HELD, Phase.BLOCKED, Phase.DONE)
+_URGENCY: Final = (Phase.STALLED, Phase.ACTIVE, Phase.WAITING, Phase.STOPPING, Phase.DUE, Phase.TURN, Phase.HELD, Phase.BLOCKED, Phase.DONE)
 _ORDER: Final = (
     reasons.READY,
     reasons.RECONCILING,

@@ -18,6 +18,7 @@ SAME = {
     "more patience": ("spec.download.attempts", 9),
     "a larger error budget": ("spec.download.maxFailedPercent", 50),
     "a GPU": ("spec.training.gpusPerWorker", 1),
+    "several trainings at the same time": ("spec.training.maxParallel", 2),
     "a default spelt out": ("spec.selection.strategy", "Stratified"),
 }
 NEW = {
