@@ -106,7 +106,8 @@ def job(options: argparse.Namespace) -> int:
     document, access = _document(options.file), _access(options)
     dataset = _admitted(document)
     with guard.enforced(access):
-        _job(pipeline.prepare(dataset, access, validation.told_revision(document)), options)
+        told, content = validation.told_revision(document), validation.told_pipeline(document)
+        _job(pipeline.prepare(dataset, access, told, pipeline=content), options)
     return 0
 
 

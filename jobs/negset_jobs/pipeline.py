@@ -51,16 +51,17 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.steps[-1]
 
 
-def prepare(dataset: NegativeDataset, access: Access, told: str = "") -> Run:
+def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipeline: str = "") -> Run:
     """Opens the output, without writing yet. Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`.
 
     `told` is the revision that the operator computed, where there is one. It decides the folder, so that jobs of another version of negset write where the operator says that they do.
+    `pipeline` is the digest that it computed with, of the pipeline.config in a ConfigMap.
     """
     if len(access.check_url(dataset.spec.output.url, "spec.output.url").links) > 1:
         raise InvalidInput("spec.output.url: expected the URL of a folder, got URLs joined by '::'; give the URL of the folder alone")
     metadata = dataset.metadata
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
-    mine = revision(dataset.spec)
+    mine = revision(dataset.spec, pipeline)
     if told and told != mine:
         log.warning(
             "the operator says revision %s, negset %s computes %s: their versions differ, and the operator's is used", told, version(), mine

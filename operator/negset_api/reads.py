@@ -77,9 +77,10 @@ def reads(kind: stages.Kind, path: str) -> bool:
     return _under(path, wanted) and not _under(path, STOP_NOTHING | _BUT_NOT.get(kind, frozenset()))
 
 
-def digests(spec: NegativeDatasetSpec) -> dict[str, str]:
-    """The digest of each step of a spec, by the step's role: the formula's version, a hyphen and 12 hexadecimal digits."""
-    fields, steps = dict(_leaves(chosen(spec, but=frozenset()), "")), {step.role: step for step in stages.steps(spec)}
+def digests(spec: NegativeDatasetSpec, pipeline: str = "") -> dict[str, str]:
+    """The digest of each step of a spec, by the step's role: the formula's version, a hyphen and 12 hexadecimal digits. `pipeline` is as in `revision.chosen`."""
+    fields = dict(_leaves(chosen(spec, but=frozenset(), pipeline=pipeline), ""))
+    steps = {step.role: step for step in stages.steps(spec)}
 
     @functools.cache  # most rounds read the same
     def of(kind: stages.Kind, before: frozenset[stages.Kind]) -> str:

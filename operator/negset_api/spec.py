@@ -261,7 +261,8 @@ class PipelineConfig(Spec, frozen=True, kw_only=True):
     config_map: Annotated[
         Annotated[str, Meta(max_length=253)] | None,
         Meta(
-            description="A ConfigMap in the same namespace whose key pipeline.config holds your own configuration. Changed content needs a new name."
+            description="A ConfigMap in the same namespace whose key pipeline.config holds your own configuration, of 256 KiB at most. The operator looks at it "
+            "again and again: changed content is another revision, like a changed spec."
         ),
     ] = None
 

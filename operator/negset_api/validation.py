@@ -37,9 +37,18 @@ def parse_admitted(manifest: Any) -> NegativeDataset:
 
 def told_revision(manifest: Any) -> str:
     """The revision that the operator wrote into a manifest; empty if there is none."""
+    return _told(manifest, names.LABEL_REVISION)
+
+
+def told_pipeline(manifest: Any) -> str:
+    """The digest of the pipeline.config in a ConfigMap that the operator wrote into a manifest; empty if there is none."""
+    return _told(manifest, names.LABEL_PIPELINE)
+
+
+def _told(manifest: Any, name: str) -> str:
     metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    told = str(annotations.get(names.LABEL_REVISION, "")) if isinstance(annotations, dict) else ""
+    told = str(annotations.get(name, "")) if isinstance(annotations, dict) else ""
     return told if _REVISION.fullmatch(told) else ""
 
 

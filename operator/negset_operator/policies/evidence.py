@@ -13,22 +13,31 @@ import msgspec
 from negset_api import decoding
 from negset_api.status import Completed
 from negset_operator.facts import Facts
+from negset_operator.kube.objects import Dataset
 
 
 def recorded(facts: Facts) -> frozenset[str]:
     """The roles of the steps that the status says are done where the spec says now."""
+    record = completed(facts.dataset)
+    return frozenset(record.steps) if record.url == facts.url else frozenset()
+
+
+def completed(dataset: Dataset) -> Completed:
+    """The record, as far as it is of this object."""
     try:
-        record = decoding.convert(facts.dataset.status.get("completed") or {}, Completed)
+        record = decoding.convert(dataset.status.get("completed") or {}, Completed)
     except msgspec.ValidationError:  # another version of the operator may have written it
-        return frozenset()
-    believed = record.uid == facts.dataset.metadata.uid and record.url == facts.url
-    return frozenset(record.steps) if believed else frozenset()
+        return Completed()
+    return record if record.uid == dataset.metadata.uid else Completed()
 
 
 def record(facts: Facts, roles: tuple[str, ...]) -> dict[str, Any] | None:
     """The record to write; None leaves the one that is there, of another URL perhaps, until something is done here."""
     if not roles:
         return None
-    done = Completed(uid=facts.dataset.metadata.uid, revision=facts.revision, url=facts.url, steps=roles)
+    pipeline = facts.pipeline.digest
+    done = Completed(uid=facts.dataset.metadata.uid, revision=facts.revision, url=facts.url, steps=roles, pipeline=pipeline)
     plain: dict[str, Any] = msgspec.to_builtins(done)
-    return plain | {"steps": list(roles)}
+    # A patch that leaves a field out would not remove it.
+    emptied = {"pipeline": ""} if not pipeline and "pipeline" in (facts.dataset.status.get("completed") or {}) else {}
+    return plain | {"steps": list(roles)} | emptied

@@ -64,10 +64,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return self.work.needs
 
 
-def plan(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
-    """The steps in the order of a single runner; what does not need one another may run at the same time."""
+def plan(spec: NegativeDatasetSpec, pipeline: str = "") -> tuple[Step, ...]:
+    """The steps in the order of a single runner; what does not need one another may run at the same time. `pipeline` is as in `revision.chosen`."""
     rounds = spec.training.hard_negative_mining.rounds if spec.training else 0
-    digests = reads.digests(spec)
+    digests = reads.digests(spec, pipeline)
     return tuple(
         Step(work=work, kind=_CHILD[work.kind], condition=_CONDITION[work.kind], doing=_doing(work, rounds), digest=digests[work.role])
         for work in stages.steps(spec)
@@ -120,7 +120,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple[Progress, ...]:
     """Each step of the plan with its progress, in order."""
-    steps = plan(spec)
+    steps = plan(spec, facts.pipeline.digest)
     done = _done(steps, facts)
     each = tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
     return _in_turn(each, spec.training.max_parallel) if spec.training else each

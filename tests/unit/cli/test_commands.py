@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from negset_api import revision, validation
 from negset_api.version import version
 from negset_jobs import cli, commands
 
@@ -68,6 +69,25 @@ def test_jobs_read_a_newer_manifest_and_write_where_the_operator_says(tmp_path: 
     monkeypatch.setattr(commands.pipeline, "check", seen.append)
     assert cli.main(["job", "check", "--file", manifest(tmp_path, thumbnails=64)]) == 0
     assert [run.store.location("").rstrip("/") for run in seen] == [str(tmp_path / "out" / "team-a" / "street" / "0123456789ab")]
+
+
+@pytest.mark.parametrize("held", [b"model { }", b""], ids=["what the ConfigMap holds", "what an operator that does not look into it tells"])
+def test_jobs_compute_the_operators_revision_from(
+    held: bytes, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = {"pipelineConfig": {"configMap": "det"}, "steps": 1}
+    path = pathlib.Path(manifest(tmp_path, training=training, positives={"tfrecords": ["x"]}))
+    document = json.loads(path.read_text())
+    digest = revision.pipeline_digest(held) if held else ""
+    told = revision.revision(validation.parse(document).spec, digest)
+    annotations = {"negset.dev/revision": told, **({"negset.dev/pipeline": digest} if digest else {})}
+    path.write_text(json.dumps({**document, "metadata": {**document["metadata"], "annotations": annotations}}))
+    seen: list[Any] = []
+    monkeypatch.setattr(commands.pipeline, "check", seen.append)
+    monkeypatch.setattr(commands.pipeline, "check_with_api", seen.append)
+    assert cli.main(["job", "check", "--file", str(path)]) == 0
+    assert seen[0].store.url.endswith(f"/{told}")
+    assert caplog.messages == []
 
 
 def test_jobs_that_do_not_understand_a_manifest_say_so_in_one_line(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
