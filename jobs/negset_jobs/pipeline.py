@@ -6,9 +6,7 @@ revision of the same data set has made the same stage from the same inputs, its 
 
 from __future__ import annotations
 
-import functools
 import logging
-import posixpath
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -24,7 +22,6 @@ from negset_api.values import Copies, Labels, Mining, Plan, Positives, Records, 
 from negset_api.version import version
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
-from negset_jobs.reuse import parallel
 from negset_jobs.store import MissingObject, Store
 
 log = logging.getLogger(__name__)
@@ -142,7 +139,8 @@ def data(run: Run, progress: Progress) -> None:
     from negset_jobs.recording import record_stage
 
     chosen = plan(run)
-    run.store.create(names.owner(run.dataset.metadata.uid), b"")
+    # Written again where it is there: it tells as well when this revision was last the present one (`revisions.trim`).
+    run.store.write(names.owner(run.dataset.metadata.uid), b"")
     if run.dataset.spec.positives is not None and done(run.store, names.POSITIVES, Positives) is None:
         positives_stage(run.store, run.dataset, run.access, run.siblings, progress)
     records = done(run.store, names.RECORDS, Records)
@@ -240,29 +238,6 @@ def status(run: Run) -> dict[str, Any]:
     newest = worth[-1].false_positives_per_image if worth else ""
     fields: dict[str, Any] = msgspec.to_builtins(Status(images=images, rounds=worth, false_positives_per_image=newest))
     return fields
-
-
-def delete(run: Run) -> tuple[str, ...]:
-    """Removes the revisions that this object made and no other one uses. Returns the places of those that stay, each with the reason.
-
-    What says whose a revision is goes last, so that a deletion that was cut off is finished by the next.
-    """
-    mine = names.owner(run.dataset.metadata.uid)
-    left = []
-    for store in (run.store, *run.siblings):
-        keys = store.keys()
-        others = [key for key in keys if key.startswith(f"{names.OWNERS_FOLDER}/") and key != mine]
-        if mine in keys and not others:
-            parallel(functools.partial(_remove, store), [key for key in keys if key != mine])
-        elif keys:
-            why = f"also made by {', '.join(map(posixpath.basename, others))}" if others else "not made by this object"
-            left.append(f"{store.location('').rstrip('/')} ({why})")
-        store.remove([mine])
-    return tuple(left)
-
-
-def _remove(store: Store, key: str) -> None:
-    store.remove([key])
 
 
 def _reuse(

@@ -22,6 +22,7 @@ import posixpath
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, BinaryIO, Final, cast
 
 import fsspec
@@ -69,6 +70,12 @@ class Store:
     def exists(self, key: str) -> bool:
         with self._acting("look up", key):
             return bool(self._fs.exists(self._path(key)))
+
+    def modified(self, key: str) -> datetime:
+        """When the object was written, by the store's clock. Raises `MissingObject`, and `WorkFailed` where the store does not tell."""
+        with self._acting("look up", key):
+            self._fs.invalidate_cache()
+            return cast(datetime, self._fs.modified(self._path(key)))
 
     def read(self, key: str) -> bytes:
         """The whole object. Raises `MissingObject`."""

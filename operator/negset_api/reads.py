@@ -46,7 +46,7 @@ _READS: Final[dict[stages.Kind, frozenset[str]]] = {
     "mine": frozenset({"selection.seed", "ray", "training.comparisons", "training.workers", "training.hardNegativeMining"}),
 }
 
-STOP_NOTHING: Final = frozenset({"training.maxParallel"})
+STOP_NOTHING: Final = frozenset({"training.maxParallel", "output.revisionHistoryLimit"})
 """Fields that change nothing in what a step does, so that an edit of them leaves every step alone."""
 
 _MINING_ONLY: Final = frozenset(

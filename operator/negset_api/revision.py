@@ -21,6 +21,7 @@ _INDIFFERENT: Final = frozenset(
         "deletionPolicy",
         "output.url",
         "output.secretName",
+        "output.revisionHistoryLimit",
         "download.maxFailedPercent",
         "download.attempts",
         "download.timeoutSeconds",

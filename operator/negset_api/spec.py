@@ -169,6 +169,13 @@ class Output(Spec, frozen=True, kw_only=True):
             description="A Secret in the same namespace whose keys become environment variables of the jobs (AWS_ACCESS_KEY_ID and so on)."
         ),
     ] = None
+    revision_history_limit: Annotated[
+        Annotated[int, Meta(ge=0, le=1000)] | None,
+        Meta(
+            description="How many earlier revisions of this object are kept beside the present one. When a revision is done, older ones are removed, with all their files. "
+            "If absent, every revision is kept."
+        ),
+    ] = None
 
 
 class CocoPositives(Spec, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ SAME = {
     "kept or deleted at the end": ("spec.deletionPolicy", "Delete"),
     "another bucket": ("spec.output.url", "s3://team-b/negatives"),
     "other credentials": ("spec.output.secretName", "s3"),
+    "fewer earlier revisions": ("spec.output.revisionHistoryLimit", 1),
     "more patience": ("spec.download.attempts", 9),
     "a larger error budget": ("spec.download.maxFailedPercent", 50),
     "a GPU": ("spec.training.gpusPerWorker", 1),

@@ -41,6 +41,7 @@ EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "another split": ({"training": {"heldOutPercent": 30}}, {"data", "train-none", "train-1", "mine-1", "train-2"}),
     "another recall": ({"training": {"recallPercent": 90}}, {"train-none", "train-1", "mine-1", "train-2"}),
     "two trainings at the same time": ({"training": {"maxParallel": 2}}, set()),
+    "fewer earlier revisions": ({"output": {"revisionHistoryLimit": 1}}, set()),
     "suspended": ({"suspend": True}, set()),
     "another deletion policy": ({"deletionPolicy": "Delete"}, set()),
 }

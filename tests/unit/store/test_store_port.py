@@ -3,6 +3,8 @@
 import concurrent.futures
 import os
 import pickle
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
@@ -36,6 +38,17 @@ def test_what_is_written_is_read(store):
     assert store.exists("x/y.json")
     store.write("x/y.json", b"two")
     assert store.read("x/y.json") == b"two"
+
+
+def test_when_an_object_was_written_is_told_and_writing_it_again_is_later(store):
+    store.write("x", b"")
+    first = store.modified("x")
+    assert abs(datetime.now(UTC) - first) < timedelta(minutes=1)
+    time.sleep(1.1)
+    store.write("x", b"")
+    assert store.modified("x") > first
+    with pytest.raises(MissingObject):
+        store.modified("none")
 
 
 def test_a_range_is_read(store):
