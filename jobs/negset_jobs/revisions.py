@@ -1,7 +1,7 @@
-"""Whose a revision is, and the removal of revisions: all of an object's with the object, or the oldest of them beyond a limit.
+"""Whose a revision is, and the removal of revisions: all of an object's, or the oldest of them.
 
-A revision is an object's if the object's marker lies in it (`owners/<uid>`) and nobody else's. What says whose it is goes
-last, so that a removal that was cut off is finished by the next.
+A revision is an object's if the object's marker lies in it (`owners/<uid>`) and nobody else's. What
+says whose it is goes last, so that a removal that was cut off is finished by the next.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _FIELD: Final = "spec.output.revisionHistoryLimit"
 
 
 def delete(run: Run) -> tuple[str, ...]:
-    """Removes the revisions that this object made and no other one uses. Returns the places of those that stay, each with the reason."""
+    """Removes the revisions that this object made and no other one uses.
+
+    Returns the places of those that stay, each with the reason.
+    """
     mine = names.owner(run.dataset.metadata.uid)
     left = []
     for store in (run.store, *run.siblings):
@@ -38,9 +41,10 @@ def delete(run: Run) -> tuple[str, ...]:
 
 
 def trim(run: Run) -> str:
-    """Removes the earlier revisions of this object beyond `output.revisionHistoryLimit`. Returns what came of it in one line; an empty one if there is no limit.
+    """Removes the earlier revisions of this object beyond `output.revisionHistoryLimit`.
 
-    The present revision is done: whatever goes wrong here is told, and tried again after the next revision.
+    Returns what came of it in one line; an empty one if there is no limit. The present revision is
+    done: whatever goes wrong here is told, and tried again after the next revision.
     """
     limit = run.dataset.spec.output.revision_history_limit
     if limit is None:
@@ -54,7 +58,10 @@ def trim(run: Run) -> str:
 
 
 def beyond(limit: int, present: datetime, made: Mapping[str, datetime]) -> tuple[str, ...]:
-    """Those that are older than the present revision, and older than the `limit` newest of them. What was made at the same moment stays together."""
+    """Those that are older than the present revision, and older than the `limit` newest of them.
+
+    What was made at the same moment stays together.
+    """
     newest = sorted((at for at in made.values() if at < present), reverse=True)[:limit]
     if len(newest) < limit:
         return ()
@@ -84,7 +91,10 @@ def _trim(run: Run, limit: int) -> str:
 
 
 def _earlier(run: Run) -> dict[str, Store]:
-    """What lies beside the present revision and is called like one. Listed anew: a training begins long before it is done."""
+    """What lies beside the present revision and is called like one.
+
+    Listed anew: a training begins long before it is done.
+    """
     metadata = run.dataset.metadata
     root = Store(names.dataset_root(run.dataset.spec.output.url, metadata.namespace, metadata.name))
     found = {name: root.child(name) for name in root.folders() if _REVISION.fullmatch(name)}
@@ -92,7 +102,7 @@ def _earlier(run: Run) -> dict[str, Store]:
 
 
 def _judged(stores: Mapping[str, Store], mine: str) -> tuple[dict[str, datetime], list[str]]:
-    """When each revision was made that is this object's alone, and the places of the others with the reason."""
+    """When each revision was made that is this object's alone; the others with the reason."""
     made, left = {}, []
     for name, store in stores.items():
         try:

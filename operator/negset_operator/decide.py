@@ -92,7 +92,10 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
 
 
 def _withheld(decision: Decision, facts: Facts) -> Decision:
-    """The decision while the pipeline.config cannot be read: nothing new is made, and the status says why, unless nothing is left to do or the user has suspended it."""
+    """The decision while the pipeline.config cannot be read: nothing new is made.
+
+    The status says why, unless nothing is left to do or the user has suspended the dataset.
+    """
     outlook = decision.outlook
     ready = outlook.condition(reasons.READY) if outlook else None
     if outlook is None or ready is None or ready.status or ready.reason == reasons.SUSPENDED:

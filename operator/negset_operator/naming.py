@@ -26,7 +26,10 @@ INDIFFERENT: Final = frozenset({"suspend", "deletionPolicy"})
 
 
 def run_of(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
-    """8 hexadecimal digits that are the same for two specs if and only if they ask for the same work, done in the same way. `pipeline` is as in `revision.chosen`."""
+    """8 hexadecimal digits that are the same for two specs if and only if they ask for the same work, done in the same way.
+
+    `pipeline` is as in `revision.chosen`.
+    """
     return digest(chosen(spec, but=INDIFFERENT, pipeline=pipeline))[:8]
 
 

@@ -21,7 +21,10 @@ from negset_operator.kube.objects import Dataset, Object
 from negset_operator.policies import evidence
 
 LONGEST: Final = 256 * 1024
-"""Bytes of a pipeline.config. Those that come with the Object Detection API have up to 10 KiB. The copy shares a ConfigMap of 1 MiB with the manifest."""
+"""Bytes of a pipeline.config. Those that come with the Object Detection API have up to 10 KiB.
+
+The copy shares a ConfigMap, which holds 1 MiB, with the manifest.
+"""
 
 _FIELD: Final = "spec.training.pipelineConfig.configMap"
 
@@ -32,7 +35,7 @@ class _ConfigMap(Object, frozen=True, kw_only=True):
 
 
 def read(client: Client, namespace: str, name: str) -> Pipeline:
-    """What a ConfigMap holds now. Raises `ApiError` and `Unreachable` where the API server does not tell."""
+    """What a ConfigMap holds now. Raises `ApiError` and `Unreachable` if nobody tells."""
     try:
         found = client.get(CONFIG_MAP, namespace, name, _ConfigMap)
     except ApiError as error:
@@ -61,7 +64,10 @@ def _of(found: _ConfigMap, name: str) -> Pipeline:
 def of(
     dataset: Dataset, spec: NegativeDatasetSpec | None, children: tuple[Child, ...], read_now: Callable[[str, str], Pipeline]
 ) -> Pipeline:
-    """The pipeline.config that counts for a dataset. One that is being deleted needs none any more, and keeps the digest that it had."""
+    """The pipeline.config that counts for a dataset.
+
+    One that is being deleted needs none any more, and keeps the digest that it had.
+    """
     name = spec.training.pipeline_config.config_map if spec is not None and spec.training is not None else None
     if not name:
         return Pipeline()

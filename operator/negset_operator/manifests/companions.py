@@ -46,9 +46,10 @@ def keys(subject: Subject) -> frozenset[tuple[str, str]]:
 
 
 def config_map(subject: Subject) -> Object:
-    """The resolved manifest, as JSON, which every YAML parser reads, and a copy of the user's pipeline.config, so that every pod of a run sees the same bytes.
+    """The resolved manifest, as JSON, which every YAML parser reads, and a copy of the user's pipeline.config.
 
-    Immutable: a changed spec, or another pipeline.config, is another run, with a ConfigMap of its own.
+    Immutable: every pod of a run sees the same bytes. A changed spec, or another pipeline.config, is
+    another run, with a ConfigMap of its own.
     """
     name = naming.config_map(subject.name, subject.run)
     document = {
@@ -76,7 +77,10 @@ def config_map(subject: Subject) -> Object:
 
 
 def _data(texts: dict[str, str], pipeline: bytes) -> Object:
-    """The data of a ConfigMap with these texts and, where there is one, a pipeline.config: as binary data if it is no text, which the jobs then say."""
+    """The data of a ConfigMap with these texts and, where there is one, a pipeline.config.
+
+    It goes in as binary data if it is no text; that this is wrong, the jobs say.
+    """
     if not pipeline:
         return {"data": texts}
     try:

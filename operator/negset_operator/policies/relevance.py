@@ -30,7 +30,10 @@ def wanted(child: Child, digest: str, facts: Facts) -> bool:
 
 
 def _unedited(child: Child, facts: Facts) -> bool:
-    """Whether nobody has edited the spec, or the ConfigMap that it names, since a child was made. What an earlier version made does not say what the ConfigMap held."""
+    """Whether nobody has edited the spec, or the ConfigMap that it names, since a child was made.
+
+    A child of an earlier version does not say what the ConfigMap held.
+    """
     same = not child.pipeline or child.pipeline == facts.pipeline.digest
     return child.generation == facts.dataset.metadata.generation and same
 

@@ -129,8 +129,9 @@ def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple
 def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
     """The same, in which no more trainings and minings are due than may run at the same time.
 
-    What runs, or is being stopped, has its place until it ends, also where it is more than the limit. The rest of the places go to what
-    comes first in order. A step that waits for its next attempt keeps its place, so that the order stays; a stalled step has none.
+    What runs, or is being stopped, has its place until it ends, also where it is more than the
+    limit. The rest of the places go to what comes first in order. A step that waits for its next
+    attempt keeps its place, so that the order stays; a stalled step has none.
     """
     limited = [each for each in progress if each.step.work.kind in _LIMITED]
     places = limit - sum(each.phase in {Phase.ACTIVE, Phase.STOPPING} for each in limited)
