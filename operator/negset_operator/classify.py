@@ -47,6 +47,7 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, uns
         metadata=job.metadata,
         work=work,
         suspended=job.spec.suspend,
+        started=status.start_time,
         ended=status.end_time,
         failure=failure,
         obstacle=obstacle,
@@ -77,6 +78,7 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         metadata=job.metadata,
         work=work,
         suspended=job.spec.suspend,
+        started=job.status.start_time,
         ended=ended,
         failure=failure,
         obstacle=obstacle,
@@ -109,6 +111,7 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
         "pipeline": labels.get(names.LABEL_PIPELINE, ""),
         "queue": queue,
         "suspended_by_us": names.LABEL_SUSPENDED in labels or unmarked,
+        "counted": names.LABEL_COUNTED in labels,
     }
 
 

@@ -81,7 +81,8 @@ class Child(Fact, frozen=True, kw_only=True):
     `built` is the digest of the spec it was made with, `retry` that of the dataset's annotation then, `pipeline` that of the pipeline.config in the ConfigMap that the
     spec named. `obsolete`: it is to be made anew (`policies.retry`).
 
-    `busy`: a pod of a Job runs, although the Job as a whole has not started.
+    `busy`: a pod of a Job runs, although the Job as a whole has not started. `started` is when its controller says that it began: a Job again after each suspension.
+    `counted`: it failed, and the metrics have it.
     """
 
     kind: str
@@ -111,6 +112,8 @@ class Child(Fact, frozen=True, kw_only=True):
     pipeline: str = ""
     obsolete: bool = False
     busy: bool = False
+    started: datetime | None = None
+    counted: bool = False
 
     @property
     def overdue(self) -> bool:

@@ -81,4 +81,4 @@ def _last(dataset: Dataset, children: tuple[Child, ...]) -> str:
     """The digest of what was used last: by the newest child, or by what is recorded as done."""
     ours = [child for child in children if child.ours and child.pipeline]
     newest = max(ours, key=lambda child: child.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC), default=None)
-    return newest.pipeline if newest is not None else evidence.completed(dataset).pipeline
+    return newest.pipeline if newest is not None else evidence.pipeline(dataset)

@@ -12,32 +12,51 @@ import msgspec
 
 from negset_api import decoding
 from negset_api.status import Completed
-from negset_operator.facts import Facts
+from negset_operator.facts import Child, Facts
 from negset_operator.kube.objects import Dataset
+from negset_operator.policies import relevance
 
 
 def recorded(facts: Facts) -> frozenset[str]:
     """The roles of the steps that the status says are done where the spec says now."""
-    record = completed(facts.dataset)
-    return frozenset(record.steps) if record.url == facts.url else frozenset()
+    record = _stored(facts.dataset)
+    return frozenset(record.steps) if _believed(record, facts) else frozenset()
 
 
-def completed(dataset: Dataset) -> Completed:
-    """The record, as far as it is of this object."""
-    try:
-        record = decoding.convert(dataset.status.get("completed") or {}, Completed)
-    except msgspec.ValidationError:  # another version of the operator may have written it
-        return Completed()
-    return record if record.uid == dataset.metadata.uid else Completed()
+def is_news(child: Child, facts: Facts) -> bool:
+    """Whether the record does not have yet that the step of a child is done.
+
+    After a move the record is still the earlier place's. A child that worked there is in it already,
+    also if its step counts here as well; one that works here is not.
+    """
+    record = _stored(facts.dataset)
+    return child.role not in record.steps or (not _believed(record, facts) and relevance.here(child, facts))
+
+
+def pipeline(dataset: Dataset) -> str:
+    """The digest of the pipeline.config that the steps were done with; empty if nothing is recorded for this object."""
+    record = _stored(dataset)
+    return record.pipeline if record.uid == dataset.metadata.uid else ""
 
 
 def record(facts: Facts, roles: tuple[str, ...]) -> dict[str, Any] | None:
     """The record to write; None leaves the one that is there, of another URL perhaps, until something is done here."""
     if not roles:
         return None
-    pipeline = facts.pipeline.digest
-    done = Completed(uid=facts.dataset.metadata.uid, revision=facts.revision, url=facts.url, steps=roles, pipeline=pipeline)
+    used = facts.pipeline.digest
+    done = Completed(uid=facts.dataset.metadata.uid, revision=facts.revision, url=facts.url, steps=roles, pipeline=used)
     plain: dict[str, Any] = msgspec.to_builtins(done)
     # A patch that leaves a field out would not remove it.
-    emptied = {"pipeline": ""} if not pipeline and "pipeline" in (facts.dataset.status.get("completed") or {}) else {}
+    emptied = {"pipeline": ""} if not used and "pipeline" in (facts.dataset.status.get("completed") or {}) else {}
     return plain | {"steps": list(roles)} | emptied
+
+
+def _stored(dataset: Dataset) -> Completed:
+    try:
+        return decoding.convert(dataset.status.get("completed") or {}, Completed)
+    except msgspec.ValidationError:  # another version of the operator may have written it
+        return Completed()
+
+
+def _believed(record: Completed, facts: Facts) -> bool:
+    return record.uid == facts.dataset.metadata.uid and record.url == facts.url

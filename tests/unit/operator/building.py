@@ -136,10 +136,12 @@ class Scene:
         retry: str = "",
         busy: bool = False,
         pipeline: str | None = None,
+        started: timedelta | None = None,
+        counted: bool = False,
         ours: bool = True,
         going: bool = False,
     ) -> Self:
-        """A child of this role. `ended` is how long ago; what it was made for is this spec unless given. A child of another run was made for an earlier spec,
+        """A child of this role. `ended` and `started` are how long ago; what it was made for is this spec unless given. A child of another run was made for an earlier spec,
         of which its step read something else.
         """
         if digest is None:
@@ -190,6 +192,8 @@ class Scene:
                 retry=naming.retry(retry),
                 busy=busy,
                 pipeline=self.pipeline.digest if pipeline is None else pipeline,
+                started=None if started is None else self.now - started,
+                counted=counted,
             )
         )
         return self
