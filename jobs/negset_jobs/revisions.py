@@ -125,8 +125,11 @@ def _not_ours(store: Store, mine: str) -> str:
 
 
 def _remove_all(store: Store, mine: str) -> None:
-    """Everything but the marker."""
-    parallel(functools.partial(_remove, store), [key for key in store.keys() if key != mine])  # noqa: SIM118 - a store is no dict
+    """Everything but the owner's marker. The stages' markers go first: nobody copies from what is half gone."""
+    keys = [key for key in store.keys() if key != mine]  # noqa: SIM118 - a store is no dict
+    markers = [key for key in keys if key.endswith(".json")]
+    for group in (markers, sorted(set(keys) - set(markers))):
+        parallel(functools.partial(_remove, store), group)
 
 
 def _remove(store: Store, key: str) -> None:

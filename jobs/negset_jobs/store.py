@@ -198,9 +198,9 @@ class Store:
                 found = self._fs.find(self._path(prefix) if prefix else self._root)
             except FileNotFoundError:
                 return []
-        # An S3 store may list a folder itself, which is no object of ours.
-        start = len(self._root) + 1
-        return sorted(path[start:] for path in found if path[start:] and not path.endswith((".part", "/")))
+        # An S3 store may list a folder itself, which is no object of ours: with a slash at its end or, if it is empty and was asked for, without.
+        start, folder = len(self._root) + 1, f"{self._path(prefix) if prefix else self._root}/"
+        return sorted(path[start:] for path in found if path.startswith(folder) and not path.endswith((".part", "/")))
 
     def folders(self) -> list[str]:
         """The names of the folders directly below, sorted."""

@@ -192,6 +192,25 @@ def test_a_store_that_is_away_is_told_and_fails_nothing(verb, said, folder, monk
     assert "removed 3" in revisions.trim(run), "the next time it succeeds"
 
 
+def test_a_removal_that_was_cut_off_leaves_nothing_to_copy_from_and_is_finished_by_the_next(folder, monkeypatch):
+    oldest = four(folder)[0]
+    for key in (names.PLAN, names.RECORDS, names.shard_marker("records", "train-00000-of-00001"), names.round_marker(1)):
+        oldest.write(key, b"{}")
+
+    def cut_off(store: Store, key: str) -> None:
+        if key.endswith(".tfrecord"):
+            raise KeyboardInterrupt
+        store.remove([key])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(revisions, "_remove", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            revisions.trim(opened(folder, 2))
+    assert sorted(content(oldest)) == [names.owner(MINE), *(f"records/train-{number}.tfrecord" for number in range(3))]
+    revisions.trim(opened(folder, 2))
+    assert content(oldest) == {}
+
+
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 
 

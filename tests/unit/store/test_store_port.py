@@ -51,6 +51,12 @@ def test_when_an_object_was_written_is_told_and_writing_it_again_is_later(store)
         store.modified("none")
 
 
+def test_a_folder_from_which_everything_was_removed_has_no_keys(store):
+    store.write("x/y/z.json", b"1")
+    store.remove(["x/y/z.json"])
+    assert [store.keys(prefix) for prefix in ("", "x", "x/y", "x/y/z.json")] == [[], [], [], []]
+
+
 def test_a_range_is_read(store):
     store.write("x", bytes(range(100)))
     assert store.read_range("x", 10, 5) == bytes(range(10, 15))
