@@ -11,6 +11,8 @@ KIND: Final = "NegativeDataset"
 PLURAL: Final = "negativedatasets"
 SINGULAR: Final = "negativedataset"
 SHORT_NAMES: Final = ("negset", "negsets")
+CATEGORIES: Final = ("negset",)
+"""kubectl looks for a category before a short name. With one kind in it `kubectl get negset` means the same by both."""
 CRD_NAME: Final = f"{PLURAL}.{GROUP}"
 DEFAULT_NAMESPACE: Final = "default"
 
@@ -36,6 +38,8 @@ LABEL_REPORTS: Final = f"{GROUP}/reports"
 """On the pods that have a token, and so may reach the API server."""
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 LABEL_PRIORITY: Final = "kueue.x-k8s.io/priority-class"
+MULTIKUEUE: Final = "kueue.x-k8s.io/multikueue"
+"""What Kueue writes into `spec.managedBy` of a RayJob or Job that it dispatches to another cluster."""
 LABEL_WORKLOAD_OF: Final = "kueue.x-k8s.io/job-uid"
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
 ANNOTATION_RETRY: Final = f"{GROUP}/retry"

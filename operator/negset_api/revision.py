@@ -29,6 +29,7 @@ _INDIFFERENT: Final = frozenset(
         "download.connectionsPerHost",
         "download.contact",
         "training.gpusPerWorker",
+        "training.gpuResourceName",
         "training.hardNegativeMining.gpusPerWorker",
         "training.checkpointEverySteps",
         "training.maxParallel",

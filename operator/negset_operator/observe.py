@@ -138,7 +138,7 @@ def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Probl
 
     try:
         spec = decoding.convert(dataset.spec, NegativeDatasetSpec)
-    except msgspec.ValidationError as error:
+    except msgspec.ValidationError:
         manifest = {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
@@ -149,8 +149,6 @@ def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Probl
             spec = validation.parse_admitted(manifest).spec
         except InvalidSpec as invalid:
             return None, invalid.problems
-        except msgspec.ValidationError:
-            return None, (Problem("spec", str(error)),)
     return spec, local_paths(spec)
 
 

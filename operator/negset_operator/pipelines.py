@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import field
 
-from negset_api import names
+from negset_api import names, patterns
 from negset_api.revision import pipeline_digest
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator.facts import Child, Pipeline
@@ -36,6 +36,11 @@ class _ConfigMap(Object, frozen=True, kw_only=True):
 
 def read(client: Client, namespace: str, name: str) -> Pipeline:
     """What a ConfigMap holds now. Raises `ApiError` and `Unreachable` if nobody tells."""
+    # An older CRD has admitted any text, and `../` in a path would lead to other objects, with the operator's rights.
+    if not patterns.search(patterns.SUBDOMAIN, name):
+        return Pipeline(
+            problem=f"{_FIELD}: expected the name of a ConfigMap (lower case letters, digits, '-' and '.'), got something else; correct it"
+        )
     try:
         found = client.get(CONFIG_MAP, namespace, name, _ConfigMap)
     except ApiError as error:

@@ -35,7 +35,7 @@ NAMESPACE_ENDING: Final = "NamespaceEnding"  # nothing can be made in it any mor
 NODE_LOST: Final = "NodeLost"
 NO_PROGRESS: Final = "NoProgress"  # a child is being stopped for it
 PIPELINE_CONFIG_UNAVAILABLE: Final = "PipelineConfigUnavailable"  # the ConfigMap that the spec names is missing, or not as it should be
-# An obstacle of a child keeps the name that Kubernetes gave it: ImagePullBackOff, Unschedulable, PodRefused, NotPickedUp, …
+# An obstacle of a child keeps the name that Kubernetes gave it: ImagePullBackOff, Unschedulable, PodRefused, NotPickedUp, MultiKueue, …
 
 # --- Reasons: somebody has to act ---------------------------------------------------------------------------------------------------------
 INVALID_SPEC: Final = "InvalidSpec"

@@ -47,13 +47,23 @@ class Prometheus:
         self._daemon = Daemon("prometheus", command, str(folder))
 
     def start(self) -> None:
-        """Starts it and waits until it has scraped two replicas."""
-        self.began = time.time()
+        """Starts it and waits until it has scraped two replicas. What counts begins then."""
         self._daemon.start()
         self._daemon.wait_for("two replicas were scraped", self._two_scraped, seconds=60)
+        self.began = time.time()
 
     def stop(self) -> None:
         self._daemon.stop()
+
+    @property
+    def so_far(self) -> str:
+        """The time since the start, as a range of PromQL."""
+        return f"[{int(time.time() - self.began)}s]"
+
+    def raised(self) -> set[tuple[str, str]]:
+        """Name and state, pending or firing, of each alert that there was at any time since the start."""
+        found = self.query(f"count by (alertname, alertstate) (last_over_time(ALERTS{self.so_far}))")
+        return {(labels["alertname"], labels["alertstate"]) for labels, _ in found}
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """The labels and the value of each series of an instant query, as of now."""
@@ -72,7 +82,12 @@ class Prometheus:
 def _rules(kubeconfig: str, namespace: str) -> dict[str, Any]:
     """The groups of the chart's PrometheusRule."""
     chart = os.path.join(ROOT, "charts", "negset")
-    options = (f"--namespace={namespace}", "--set=metrics.rules.enabled=true", f"--show-only={_RULES}")
+    options = (
+        f"--namespace={namespace}",
+        f"--kube-version={binaries.KUBERNETES_VERSION}",
+        "--set=metrics.rules.enabled=true",
+        f"--show-only={_RULES}",
+    )
     rendered = yaml.safe_load(addons.helm(kubeconfig, "template", "negset", chart, *options))
     return {"groups": rendered["spec"]["groups"]}
 
@@ -100,7 +115,7 @@ def _configuration(kubeconfig: str, namespace: str) -> dict[str, Any]:
 def _identity(api: Configuration) -> dict[str, Any]:
     """How to prove to the API server who asks."""
     files = {"ca_file": api.ssl_ca_cert, "cert_file": api.cert_file, "key_file": api.key_file}
-    scheme, _, token = api.api_key.get("authorization", "").partition(" ")
+    scheme, _, token = (api.get_api_key_with_prefix("BearerToken") or "").partition(" ")
     return {
         "tls_config": {name: path for name, path in files.items() if path},
         **({"authorization": {"type": scheme, "credentials": token}} if token else {}),

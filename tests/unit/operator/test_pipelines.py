@@ -216,6 +216,13 @@ def test_text_and_bytes_are_read_alike(data):
     assert pipelines.read(Answering(data), "team-a", "det") == Pipeline(content=CONTENT, digest=pipeline_digest(CONTENT))
 
 
+@pytest.mark.parametrize("name", ["../secrets/s3", "../../team-b/configmaps/det", "det?watch=true", "det/", "Det", "det\n", "."])
+def test_a_name_that_is_none_is_never_asked_for(name):
+    nobody: Any = None
+    problem = pipelines.read(nobody, "team-a", name).problem
+    assert problem == f"{FIELD}: expected the name of a ConfigMap (lower case letters, digits, '-' and '.'), got something else; correct it"
+
+
 def test_an_api_server_in_trouble_says_nothing_about_the_dataset():
     with pytest.raises(ApiError):
         pipelines.read(Answering(ApiError(503, "ServiceUnavailable", "")), "team-a", "det")
