@@ -113,9 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--trainings",
         type=_at_least_one,
-        default=1,
         metavar="N",
-        help="train up to N models at the same time where they do not need one another; each needs memory of its own (default: %(default)s)",
+        help="train up to N models at the same time where they do not need one another; each needs memory of its own "
+        "(default: spec.training.maxParallel, which is 1 unless the manifest says otherwise)",
     )
     plan = command(
         "plan",

@@ -18,7 +18,7 @@ from negset_api.errors import InvalidInput, InvalidSpec
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Report, decode
 from negset_api.version import version
-from negset_jobs import children, console, guard, pipeline
+from negset_jobs import children, console, guard, pipeline, revisions
 from negset_jobs.access import DEFAULT_SCHEMES, Access, parse_networks, parse_schemes
 from negset_jobs.on_kubernetes import StatusProgress, StatusWriter, tell_pod
 from negset_jobs.progress import Progress
@@ -106,13 +106,14 @@ def job(options: argparse.Namespace) -> int:
     document, access = _document(options.file), _access(options)
     dataset = _admitted(document)
     with guard.enforced(access):
-        _job(pipeline.prepare(dataset, access, validation.told_revision(document)), options, validation.told_run(document))
+        told, content = validation.told_revision(document), validation.told_pipeline(document)
+        _job(pipeline.prepare(dataset, access, told, pipeline=content), options, validation.told_run(document))
     return 0
 
 
 def _job(opened: pipeline.Run, options: argparse.Namespace, run: str) -> None:
     if options.stage == "delete":
-        _tell_left(pipeline.delete(opened))
+        _tell_left(revisions.delete(opened))
         return
     if options.stage == "check":  # has nothing to report, and its pod no token to report with
         pipeline.check(opened)
@@ -129,10 +130,19 @@ def _job(opened: pipeline.Run, options: argparse.Namespace, run: str) -> None:
         case "mine":
             _mine(opened, step.round, progress)
     # On a laptop whoever runs the steps writes the report.
-    if options.cluster and step == opened.last and _is_chief():
+    ends = options.cluster and step == opened.last and _is_chief()
+    if ends:
         pipeline.report(opened, progress)
     if writer is not None:
         writer.write_last(pipeline.status(opened))
+    if ends:
+        _trim(opened)
+
+
+def _trim(opened: pipeline.Run) -> None:
+    """Removes earlier revisions beyond the limit, once the present one is done."""
+    if told := revisions.trim(opened):
+        _say(told)
 
 
 def _tell_left(left: Sequence[str]) -> None:
@@ -161,7 +171,8 @@ def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
 
 def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
     progress = console.for_stream()
-    for group in stages.groups(opened.dataset.spec, options.trainings):
+    training = opened.dataset.spec.training
+    for group in stages.groups(opened.dataset.spec, options.trainings or (training.max_parallel if training else 1)):
         step = group[0]
         match step.kind:
             case "check":
@@ -175,6 +186,7 @@ def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
             case "mine":
                 _mine(opened, step.round, progress)
     pipeline.report(opened, progress)
+    _trim(opened)
     _print(opened.store.location(names.REPORT_PAGE))
     return 0
 

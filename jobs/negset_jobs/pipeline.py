@@ -6,9 +6,7 @@ revision of the same data set has made the same stage from the same inputs, its 
 
 from __future__ import annotations
 
-import functools
 import logging
-import posixpath
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -24,7 +22,6 @@ from negset_api.values import Copies, Labels, Mining, Plan, Positives, Records, 
 from negset_api.version import version
 from negset_jobs.access import Access
 from negset_jobs.progress import Progress
-from negset_jobs.reuse import parallel
 from negset_jobs.store import MissingObject, Store
 
 log = logging.getLogger(__name__)
@@ -51,16 +48,17 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.steps[-1]
 
 
-def prepare(dataset: NegativeDataset, access: Access, told: str = "") -> Run:
+def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipeline: str = "") -> Run:
     """Opens the output, without writing yet. Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`.
 
     `told` is the revision that the operator computed, where there is one. It decides the folder, so that jobs of another version of negset write where the operator says that they do.
+    `pipeline` is the digest that it computed with, of the pipeline.config in a ConfigMap.
     """
     if len(access.check_url(dataset.spec.output.url, "spec.output.url").links) > 1:
         raise InvalidInput("spec.output.url: expected the URL of a folder, got URLs joined by '::'; give the URL of the folder alone")
     metadata = dataset.metadata
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
-    mine = revision(dataset.spec)
+    mine = revision(dataset.spec, pipeline)
     if told and told != mine:
         log.warning(
             "the operator says revision %s, negset %s computes %s: their versions differ, and the operator's is used", told, version(), mine
@@ -141,7 +139,8 @@ def data(run: Run, progress: Progress) -> None:
     from negset_jobs.recording import record_stage
 
     chosen = plan(run)
-    run.store.create(names.owner(run.dataset.metadata.uid), b"")
+    # Written again where it is there: it tells as well when this revision was last the present one (`revisions.trim`).
+    run.store.write(names.owner(run.dataset.metadata.uid), b"")
     if run.dataset.spec.positives is not None and done(run.store, names.POSITIVES, Positives) is None:
         positives_stage(run.store, run.dataset, run.access, run.siblings, progress)
     records = done(run.store, names.RECORDS, Records)
@@ -239,29 +238,6 @@ def status(run: Run) -> dict[str, Any]:
     newest = worth[-1].false_positives_per_image if worth else ""
     fields: dict[str, Any] = msgspec.to_builtins(Status(images=images, rounds=worth, false_positives_per_image=newest))
     return fields
-
-
-def delete(run: Run) -> tuple[str, ...]:
-    """Removes the revisions that this object made and no other one uses. Returns the places of those that stay, each with the reason.
-
-    What says whose a revision is goes last, so that a deletion that was cut off is finished by the next.
-    """
-    mine = names.owner(run.dataset.metadata.uid)
-    left = []
-    for store in (run.store, *run.siblings):
-        keys = store.keys()
-        others = [key for key in keys if key.startswith(f"{names.OWNERS_FOLDER}/") and key != mine]
-        if mine in keys and not others:
-            parallel(functools.partial(_remove, store), [key for key in keys if key != mine])
-        elif keys:
-            why = f"also made by {', '.join(map(posixpath.basename, others))}" if others else "not made by this object"
-            left.append(f"{store.location('').rstrip('/')} ({why})")
-        store.remove([mine])
-    return tuple(left)
-
-
-def _remove(store: Store, key: str) -> None:
-    store.remove([key])
 
 
 def _reuse(

@@ -22,6 +22,7 @@ import posixpath
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, BinaryIO, Final, cast
 
 import fsspec
@@ -69,6 +70,12 @@ class Store:
     def exists(self, key: str) -> bool:
         with self._acting("look up", key):
             return bool(self._fs.exists(self._path(key)))
+
+    def modified(self, key: str) -> datetime:
+        """When the object was written, by the store's clock. Raises `MissingObject`, and `WorkFailed` where the store does not tell."""
+        with self._acting("look up", key):
+            self._fs.invalidate_cache()
+            return cast(datetime, self._fs.modified(self._path(key)))
 
     def read(self, key: str) -> bytes:
         """The whole object. Raises `MissingObject`."""
@@ -191,9 +198,9 @@ class Store:
                 found = self._fs.find(self._path(prefix) if prefix else self._root)
             except FileNotFoundError:
                 return []
-        # An S3 store may list a folder itself, which is no object of ours.
-        start = len(self._root) + 1
-        return sorted(path[start:] for path in found if path[start:] and not path.endswith((".part", "/")))
+        # An S3 store may list a folder itself, which is no object of ours: with a slash at its end or, if it is empty and was asked for, without.
+        start, folder = len(self._root) + 1, f"{self._path(prefix) if prefix else self._root}/"
+        return sorted(path[start:] for path in found if path.startswith(folder) and not path.endswith((".part", "/")))
 
     def folders(self) -> list[str]:
         """The names of the folders directly below, sorted."""

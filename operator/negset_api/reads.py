@@ -48,6 +48,9 @@ _READS: Final[dict[stages.Kind, frozenset[str]]] = {
     ),
 }
 
+STOP_NOTHING: Final = frozenset({"training.maxParallel", "output.revisionHistoryLimit"})
+"""Fields that change nothing in what a step does, so that an edit of them leaves every step alone."""
+
 _MINING_ONLY: Final = frozenset(
     {
         "training.comparisons",
@@ -74,12 +77,13 @@ _BUT_NOT: Final[dict[stages.Kind, frozenset[str]]] = {
 def reads(kind: stages.Kind, path: str) -> bool:
     """Whether a step of this kind reads the field at this path."""
     wanted = _EVERY_STEP | _READS[kind]
-    return _under(path, wanted) and not _under(path, _BUT_NOT.get(kind, frozenset()))
+    return _under(path, wanted) and not _under(path, STOP_NOTHING | _BUT_NOT.get(kind, frozenset()))
 
 
-def digests(spec: NegativeDatasetSpec) -> dict[str, str]:
-    """The digest of each step of a spec, by the step's role: the formula's version, a hyphen and 12 hexadecimal digits."""
-    fields, steps = dict(_leaves(chosen(spec, but=frozenset()), "")), {step.role: step for step in stages.steps(spec)}
+def digests(spec: NegativeDatasetSpec, pipeline: str = "") -> dict[str, str]:
+    """The digest of each step of a spec, by the step's role: the formula's version, a hyphen and 12 hexadecimal digits. `pipeline` is as in `revision.chosen`."""
+    fields = dict(_leaves(chosen(spec, but=frozenset(), pipeline=pipeline), ""))
+    steps = {step.role: step for step in stages.steps(spec)}
 
     @functools.cache  # most rounds read the same
     def of(kind: stages.Kind, before: frozenset[stages.Kind]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ _INDIFFERENT: Final = frozenset(
         "deletionPolicy",
         "output.url",
         "output.secretName",
+        "output.revisionHistoryLimit",
         "download.maxFailedPercent",
         "download.attempts",
         "download.timeoutSeconds",
@@ -30,16 +32,26 @@ _INDIFFERENT: Final = frozenset(
         "training.gpuResourceName",
         "training.hardNegativeMining.gpusPerWorker",
         "training.checkpointEverySteps",
+        "training.maxParallel",
     }
 )
 
+_PIPELINE_CONTENT: Final = "content"
+"""Beside `training.pipelineConfig.configMap`, and no field of the spec: the digest of what that ConfigMap holds."""
 
-def revision(spec: NegativeDatasetSpec) -> str:
+
+def revision(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
     """12 hexadecimal digits that are the same for two specs if and only if the same files are wanted of them.
 
     A field that holds its default counts like one that is absent, so a later negset with more fields gives an old spec its old revision.
+    `pipeline` is as in `chosen`.
     """
-    return digest(chosen(spec, but=_INDIFFERENT))[:12]
+    return digest(chosen(spec, but=_INDIFFERENT, pipeline=pipeline))[:12]
+
+
+def pipeline_digest(content: bytes) -> str:
+    """12 hexadecimal digits of the SHA-256 of a pipeline.config."""
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def decides_bytes(path: str) -> bool:
@@ -47,9 +59,14 @@ def decides_bytes(path: str) -> bool:
     return not any(path == group or path.startswith(f"{group}.") for group in _INDIFFERENT)
 
 
-def chosen(spec: NegativeDatasetSpec, *, but: frozenset[str]) -> dict[str, Any]:
-    """What a spec says beyond the defaults, as plain data, without the fields at these paths."""
+def chosen(spec: NegativeDatasetSpec, *, but: frozenset[str], pipeline: str = "") -> dict[str, Any]:
+    """What a spec says beyond the defaults, as plain data, without the fields at these paths.
+
+    `pipeline` is the digest of the pipeline.config in the ConfigMap that the spec names. It counts like a field beside the name; it is ignored if the spec names none.
+    """
     fields: dict[str, Any] = _chosen(spec, "", but)
+    if pipeline and spec.training is not None and spec.training.pipeline_config.config_map:
+        fields["training"]["pipelineConfig"][_PIPELINE_CONTENT] = pipeline
     return fields
 
 

@@ -200,6 +200,13 @@ class Output(Spec, frozen=True, kw_only=True):
             description="A Secret in the same namespace whose keys become environment variables of the jobs (AWS_ACCESS_KEY_ID and so on)."
         ),
     ] = None
+    revision_history_limit: Annotated[
+        Annotated[int, Meta(ge=0, le=1000)] | None,
+        Meta(
+            description="How many earlier revisions of this object are kept beside the present one. When a revision is done, older ones are removed, with all their files. "
+            "If absent, every revision is kept."
+        ),
+    ] = None
 
 
 class CocoPositives(Spec, frozen=True, kw_only=True):
@@ -294,7 +301,8 @@ class PipelineConfig(Spec, frozen=True, kw_only=True):
     config_map: Annotated[
         ObjectName | None,
         Meta(
-            description="A ConfigMap in the same namespace whose key pipeline.config holds your own configuration. Changed content needs a new name."
+            description="A ConfigMap in the same namespace whose key pipeline.config holds your own configuration, of 256 KiB at most. The operator looks at it "
+            "again and again: changed content is another revision, like a changed spec."
         ),
     ] = None
 
@@ -436,6 +444,15 @@ class Training(Spec, frozen=True, kw_only=True):
         ),
     ] = False
     workers: Annotated[int, Meta(ge=1, le=64, description="Training pods. More than one train together (MultiWorkerMirroredStrategy).")] = 1
+    max_parallel: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=8,
+            description="How many trainings and minings of this dataset may run at the same time. Each training takes workers x gpusPerWorker GPUs. "
+            "More than one can run only where `comparisons` asks for further models.",
+        ),
+    ] = 1
 
 
 _TRAINING_RULES = _rules(

@@ -68,6 +68,9 @@ class Completed(StatusType, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(max_length=63)], ...],
         Meta(max_length=64, description="The steps, by role.", extra_json_schema={"x-kubernetes-list-type": "atomic"}),
     ] = ()
+    pipeline: Annotated[
+        str, Meta(max_length=64, description="The digest of the pipeline.config that the spec's ConfigMap held, where it names one.")
+    ] = ""
 
 
 class Status(StatusType, frozen=True, kw_only=True):

@@ -49,6 +49,11 @@ def told_run(manifest: Any) -> str:
     return _told(manifest, names.LABEL_RUN, _RUN)
 
 
+def told_pipeline(manifest: Any) -> str:
+    """The digest of the pipeline.config in a ConfigMap that the operator wrote into a manifest; empty if there is none."""
+    return _told(manifest, names.LABEL_PIPELINE, _REVISION)
+
+
 def _told(manifest: Any, annotation: str, form: re.Pattern[str]) -> str:
     metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None

@@ -113,6 +113,7 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
         "place": place,
         "built": labels.get(names.LABEL_BUILT, ""),
         "retry": labels.get(names.LABEL_RETRY, ""),
+        "pipeline": labels.get(names.LABEL_PIPELINE, ""),
         "queue": queue,
         "suspended_by_us": names.LABEL_SUSPENDED in labels or unmarked,
         "counted": names.LABEL_COUNTED in labels,

@@ -9,7 +9,7 @@ import msgspec
 
 from negset_api import names, reads
 from negset_api.spec import NegativeDatasetSpec
-from negset_operator import naming
+from negset_operator import naming, reasons
 from negset_operator.config import Config, Patience
 from negset_operator.decision import Decision, Deletion, Limit, Switch, deletion
 from negset_operator.facts import Companion, Facts, Work
@@ -56,8 +56,9 @@ def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subje
         config=config,
         generation=meta.generation,
         place=naming.place(facts.url),
-        digests=reads.digests(spec),
+        digests=reads.digests(spec, facts.pipeline.digest),
         retry=naming.retry(meta.annotations.retry),
+        pipeline=facts.pipeline,
     )
 
 
@@ -66,7 +67,8 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
     progress = follow(facts, spec, patience)
     keep = timedelta(seconds=patience.keep_finished_seconds)
     active = suspension.active(progress)
-    superseded = garbage.superseded(facts, tuple(each.step for each in progress))
+    # While nobody knows what is wanted, nothing is stopped for not being it.
+    superseded = garbage.superseded(facts, tuple(each.step for each in progress)) if not facts.pipeline.problem else ()
     leaving = (
         (tuple(child for child in superseded if not child.obsolete), "the spec has changed"),
         (tuple(child for child in superseded if child.obsolete), retry.WHY),
@@ -76,7 +78,7 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
     )
     roles = (*(child.role for child in facts.children if child.ours), *(each.step.role for each in progress if each.phase is Phase.DUE))
     unused = garbage.unused(facts.companions, making.needed(subject, progress), facts.children)
-    return Decision(
+    decision = Decision(
         outlook=verdict.outlook(facts, spec, progress, patience),
         finalizers=ending.finalizers(facts, wanted=spec.deletion_policy == "Delete" and ending.writes(facts, roles)),
         deletions=(
@@ -98,6 +100,23 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         failed=tally.failed(facts),
         finished=tally.finished(facts, progress),
     )
+    return _withheld(decision, facts) if facts.pipeline.problem else decision
+
+
+def _withheld(decision: Decision, facts: Facts) -> Decision:
+    """The decision while the pipeline.config cannot be read: nothing new is made.
+
+    The status says why, unless nothing is left to do or the user has suspended the dataset.
+    """
+    outlook = decision.outlook
+    ready = outlook.condition(reasons.READY) if outlook else None
+    if outlook is None or ready is None or ready.status or ready.reason == reasons.SUSPENDED:
+        return msgspec.structs.replace(decision, makings=())
+    outlook = verdict.blocked(outlook, reasons.PIPELINE_CONFIG_UNAVAILABLE, f"{facts.pipeline.problem}.", for_good=False)
+    if not facts.pipeline.digest:  # then nobody knows the revision either
+        outlook = msgspec.structs.replace(outlook, revision="", url="")
+    wake_after = min(decision.wake_after if decision.wake_after is not None else LOOK_AGAIN, LOOK_AGAIN)
+    return msgspec.structs.replace(decision, outlook=outlook, makings=(), wake_after=wake_after)
 
 
 def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, patience: Patience) -> float | None:

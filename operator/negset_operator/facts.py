@@ -78,7 +78,8 @@ class Child(Fact, frozen=True, kw_only=True):
 
     From its labels: `generation` is the dataset's when the child was made, `digest` its step's, `place` where it writes, `queue` Kueue's. The first three are
     empty on a child that negset 0.1.0 made. `suspended_by_us`: the operator set `spec.suspend`, and may clear it. `queue_says` is why Kueue does not admit it.
-    `built` is the digest of the spec it was made with, `retry` that of the dataset's annotation then. `obsolete`: it is to be made anew (`policies.retry`).
+    `built` is the digest of the spec it was made with, `retry` that of the dataset's annotation then, `pipeline` that of the pipeline.config in the ConfigMap that the
+    spec named. `obsolete`: it is to be made anew (`policies.retry`).
 
     `busy`: a pod of a Job runs, although the Job as a whole has not started. `started` is when its controller says that it began: a Job again after each suspension.
     `counted`: it failed, and the metrics have it.
@@ -108,6 +109,7 @@ class Child(Fact, frozen=True, kw_only=True):
     suspended_by_us: bool = False
     built: str = ""
     retry: str = ""
+    pipeline: str = ""
     obsolete: bool = False
     busy: bool = False
     started: datetime | None = None
@@ -126,6 +128,17 @@ class Child(Fact, frozen=True, kw_only=True):
     def going(self) -> bool:
         """Whether it was told to go away and has not gone yet."""
         return self.metadata.deletion_timestamp is not None
+
+
+class Pipeline(Fact, frozen=True, kw_only=True):
+    """The pipeline.config in the ConfigMap that the spec names; empty if it names none.
+
+    `problem` says why it cannot be read now. `digest` is then of the content that was used last, or empty.
+    """
+
+    content: bytes = b""
+    digest: str = ""
+    problem: str = ""
 
 
 class Companion(Fact, frozen=True, kw_only=True):
@@ -159,3 +172,4 @@ class Facts(Fact, frozen=True, kw_only=True):
     now: datetime
     url: str = ""
     crowded: bool = False
+    pipeline: Pipeline = Pipeline()

@@ -25,9 +25,12 @@ INDIFFERENT: Final = frozenset({"suspend", "deletionPolicy"})
 """Fields of the spec that stop or clean up what runs, and change nothing in what it does."""
 
 
-def run_of(spec: NegativeDatasetSpec) -> str:
-    """8 hexadecimal digits that are the same for two specs if and only if they ask for the same work, done in the same way."""
-    return digest(chosen(spec, but=INDIFFERENT))[:8]
+def run_of(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
+    """8 hexadecimal digits that are the same for two specs if and only if they ask for the same work, done in the same way.
+
+    `pipeline` is as in `revision.chosen`.
+    """
+    return digest(chosen(spec, but=INDIFFERENT, pipeline=pipeline))[:8]
 
 
 def place(url: str) -> str:

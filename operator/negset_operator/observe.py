@@ -14,9 +14,9 @@ from negset_api import decoding, names, validation
 from negset_api.errors import InvalidSpec, Problem
 from negset_api.revision import revision
 from negset_api.spec import NegativeDatasetSpec
-from negset_operator import classify, naming, obstacles
+from negset_operator import classify, naming, obstacles, pipelines
 from negset_operator.config import Config
-from negset_operator.facts import Child, Companion, Facts, Work
+from negset_operator.facts import Child, Companion, Facts, Pipeline, Work
 from negset_operator.kube.cache import Cache, Key
 from negset_operator.kube.client import (
     CONFIG_MAP,
@@ -94,11 +94,14 @@ def observe(
     *,
     warning_of: Callable[[ObjectMeta], str],
     queue_says: Callable[[ObjectMeta], str],
+    pipeline_in: Callable[[str, str], Pipeline],
     crowded: bool = False,
 ) -> Facts:
-    """Everything that is known of one data set. `warning_of` tells the newest warning about an object, `queue_says` why Kueue does not admit it."""
+    """Everything that is known of one data set. `warning_of` tells the newest warning about an object, `queue_says` why Kueue does not admit it, `pipeline_in` the
+    pipeline.config in a ConfigMap.
+    """
     spec, problems = read_spec(dataset)
-    meta, folder = dataset.metadata, revision(spec) if spec else ""
+    meta = dataset.metadata
     key, uid = key_of_dataset(dataset), dataset.metadata.uid
     pods: dict[str, list[Pod]] = defaultdict(list)
     for pod in world.of(POD, key):
@@ -108,17 +111,20 @@ def observe(
     jobs = (_job(each, pods[each.metadata.name], uid, now, warning_of) for each in world.of(JOB, key))
     seen = (_with_stuck_pod(child, pods[child.name], now, warning_of) for child in (*ray_jobs, *jobs))
     children = tuple(_with_queue(child, queue_says) for child in seen)
+    pipeline = pipelines.of(dataset, spec, children, pipeline_in)
+    folder = revision(spec, pipeline.digest) if spec else ""
     return Facts(
         dataset=dataset,
         spec=spec,
         problems=problems,
         revision=folder,
-        run=naming.run_of(spec) if spec else "",
+        run=naming.run_of(spec, pipeline.digest) if spec else "",
         url=names.revision_root(spec.output.url, meta.namespace, meta.name, folder) if spec else "",
         children=children,
         companions=tuple(_companion(kind, each, uid) for kind in COMPANIONS for each in world.of(kind, key)),
         now=now,
         crowded=crowded,
+        pipeline=pipeline,
     )
 
 

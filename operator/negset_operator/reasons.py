@@ -19,7 +19,7 @@ CONDITION_TYPES: Final = (READY, RECONCILING, STALLED, CHECKED, DATA_STORED, TRA
 
 # --- Reasons: all is well ----------------------------------------------------------------------------------------------------------------
 SUCCEEDED: Final = "Succeeded"
-PENDING: Final = "Pending"  # an earlier stage is not done
+PENDING: Final = "Pending"  # an earlier stage is not done, or others have their turn
 STARTING: Final = "Starting"
 RUNNING: Final = "Running"
 QUEUED: Final = "Queued"  # Kueue has not admitted it yet
@@ -37,6 +37,7 @@ KUBERAY_MISSING: Final = "KubeRayMissing"
 NAMESPACE_ENDING: Final = "NamespaceEnding"  # nothing can be made in it any more
 NODE_LOST: Final = "NodeLost"
 NO_PROGRESS: Final = "NoProgress"  # a child is being stopped for it
+PIPELINE_CONFIG_UNAVAILABLE: Final = "PipelineConfigUnavailable"  # the ConfigMap that the spec names is missing, or not as it should be
 # An obstacle of a child keeps the name that Kubernetes gave it: ImagePullBackOff, Unschedulable, PodRefused, NotPickedUp, MultiKueue, …
 
 # --- Reasons: somebody has to act ---------------------------------------------------------------------------------------------------------

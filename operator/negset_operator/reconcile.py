@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from negset_api import names
-from negset_operator import reasons, status
+from negset_operator import pipelines, reasons, status
 from negset_operator.apply import Done, Writer
 from negset_operator.config import Config
 from negset_operator.decide import decide
@@ -81,6 +81,7 @@ class Reconciler:
             self._now(),
             warning_of=lambda metadata: newest_warning(self._client, metadata),
             queue_says=lambda metadata: why_queued(self._client, metadata),
+            pipeline_in=lambda namespace, name: pipelines.read(self._client, namespace, name),
             crowded=self._crowded(),
         )
         decision = decide(facts, config)

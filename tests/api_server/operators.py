@@ -31,6 +31,7 @@ TRAINING: dict[str, Any] = {
     "training": {"pipelineConfig": {"preset": "ssd-mobilenet-v2-320"}, "steps": 100},
 }
 COMPARED: dict[str, Any] = {**TRAINING, "training": {**TRAINING["training"], "comparisons": ["NoNegatives", "RandomNegatives"]}}
+AT_ONCE: dict[str, Any] = {**COMPARED, "training": {**COMPARED["training"], "maxParallel": 2}}
 
 
 @contextlib.contextmanager

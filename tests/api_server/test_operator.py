@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from operators import COMPARED, QUICK, TRAINING, Hand, eventually, pods_of_job_end, running
+from operators import AT_ONCE, QUICK, TRAINING, Hand, eventually, pods_of_job_end, running
 from testbed import objects
 
 from negset_operator.config import Config, Networks, Pods, Resources
@@ -49,7 +49,7 @@ def test_a_data_set_gets_its_children_and_says_so(api_server, hand):
 
 def test_it_goes_through_every_stage_to_ready_and_makes_each_child_once(api_server, hand):
     with running(api_server, hand.namespace) as operator:
-        hand.create(**COMPARED)
+        hand.create(**AT_ONCE)
         (check,) = eventually("the check", hand.jobs)
         child = check.removesuffix("check")
         assert hand.ray_jobs() == [], "nothing is downloaded before the configuration is checked"

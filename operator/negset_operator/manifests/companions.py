@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Final
 
@@ -45,7 +46,11 @@ def keys(subject: Subject) -> frozenset[tuple[str, str]]:
 
 
 def config_map(subject: Subject) -> Object:
-    """The resolved manifest, as JSON, which every YAML parser reads. Immutable: a changed spec is another run, with a ConfigMap of its own."""
+    """The resolved manifest, as JSON, which every YAML parser reads, and a copy of the user's pipeline.config.
+
+    Immutable: every pod of a run sees the same bytes. A changed spec, or another pipeline.config, is
+    another run, with a ConfigMap of its own.
+    """
     name = naming.config_map(subject.name, subject.run)
     document = {
         "apiVersion": names.API_VERSION,
@@ -55,7 +60,11 @@ def config_map(subject: Subject) -> Object:
             "namespace": subject.namespace,
             "uid": subject.uid,
             # The jobs write where the operator says that they do, and report as the run that it says that they are, whatever their version would compute.
-            "annotations": {names.LABEL_REVISION: subject.revision, names.LABEL_RUN: subject.run},
+            "annotations": {
+                names.LABEL_REVISION: subject.revision,
+                names.LABEL_RUN: subject.run,
+                **({names.LABEL_PIPELINE: subject.pipeline.digest} if subject.pipeline.digest else {}),
+            },
         },
         "spec": subject.manifest,
     }
@@ -64,8 +73,21 @@ def config_map(subject: Subject) -> Object:
         "kind": "ConfigMap",
         "metadata": metadata(subject, name, "manifest", per_run=True),
         "immutable": True,
-        "data": {names.MANIFEST_FILE.rpartition("/")[2]: json.dumps(document, indent=2, sort_keys=True)},
+        **_data({names.MANIFEST_FILE.rpartition("/")[2]: json.dumps(document, indent=2, sort_keys=True)}, subject.pipeline.content),
     }
+
+
+def _data(texts: dict[str, str], pipeline: bytes) -> Object:
+    """The data of a ConfigMap with these texts and, where there is one, a pipeline.config.
+
+    It goes in as binary data if it is no text; that this is wrong, the jobs say.
+    """
+    if not pipeline:
+        return {"data": texts}
+    try:
+        return {"data": {**texts, names.PIPELINE_CONFIG_KEY: pipeline.decode()}}
+    except UnicodeDecodeError:
+        return {"data": texts, "binaryData": {names.PIPELINE_CONFIG_KEY: base64.b64encode(pipeline).decode()}}
 
 
 def service_account(subject: Subject) -> Object:

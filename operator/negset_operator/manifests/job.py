@@ -21,7 +21,11 @@ def check(subject: Subject, child: str, step: stages.Step) -> Object:
     """
     config = subject.config
     container = pods.Container(
-        name="check", image=config.images.trainer, resources=config.pods.check, command=pods.command(subject, *step.command)
+        name="check",
+        image=config.images.trainer,
+        resources=config.pods.check,
+        command=pods.command(subject, *step.command),
+        pipeline=True,
     )
     template = pods.template(subject, child=child, role=step.role, container=container, placement=config.pods.placement)
     return _job(subject, child, step.role, template, workers=1, deadline=config.patience.check_seconds)
@@ -41,6 +45,7 @@ def train(subject: Subject, child: str, step: stages.Step) -> Object:
         gpus=training.gpus_per_worker,
         gpu_resource=training.gpu_resource_name,
         shared_memory=config.pods.trainer_shared_memory,
+        pipeline=True,
     )
     extra = {
         # A pod that is told to end saves a checkpoint first.

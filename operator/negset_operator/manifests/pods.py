@@ -26,6 +26,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     `gpus`: how many of the resource `gpu_resource`.
     `shared_memory`: the size of /dev/shm, a quantity; empty keeps the container runtime's 64 MiB.
     `readiness_probe`: empty leaves it to whoever makes the pod.
+    `pipeline`: whether it reads the user's pipeline.config, where the spec names a ConfigMap.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     gpu_resource: str = ""
     shared_memory: str = ""
     readiness_probe: Object = msgspec.field(default_factory=dict)
+    pipeline: bool = False
 
 
 def template(subject: Subject, *, child: str, role: str, container: Container, placement: Placement, extra: Object | None = None) -> Object:
@@ -94,7 +96,7 @@ def _tolerations(placement: Placement, seconds: int) -> list[Object]:
 
 
 def _container(subject: Subject, container: Container) -> Object:
-    secret, config_map = subject.spec.output.secret_name, _pipeline_config_map(subject)
+    secret = subject.spec.output.secret_name
     env = [{"name": "HOME", "value": _WRITABLE}, *container.env]
     mounts = [
         {"name": "tmp", "mountPath": _WRITABLE},
@@ -102,7 +104,7 @@ def _container(subject: Subject, container: Container) -> Object:
     ]
     if container.shared_memory:
         mounts.append({"name": "shared-memory", "mountPath": _SHARED_MEMORY})
-    if config_map:
+    if container.pipeline and _own_pipeline(subject):
         env.append({"name": names.PIPELINE_CONFIG_VARIABLE, "value": names.PIPELINE_CONFIG_FILE})
         mounts.append({"name": "pipeline", "mountPath": posixpath.dirname(names.PIPELINE_CONFIG_FILE), "readOnly": True})
     return {
@@ -137,12 +139,13 @@ def _volumes(subject: Subject, container: Container) -> list[Object]:
     ]
     if container.shared_memory:
         volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": container.shared_memory}})
-    if config_map := _pipeline_config_map(subject):
-        key = posixpath.basename(names.PIPELINE_CONFIG_FILE)
-        volumes.append({"name": "pipeline", "configMap": {"name": config_map, "items": [{"key": key, "path": key}]}})
+    if container.pipeline and _own_pipeline(subject):
+        # The copy that goes with the run, and not the user's ConfigMap, which may change while the run goes on.
+        items = [{"key": names.PIPELINE_CONFIG_KEY, "path": posixpath.basename(names.PIPELINE_CONFIG_FILE)}]
+        volumes.append({"name": "pipeline", "configMap": {"name": naming.config_map(subject.name, subject.run), "items": items}})
     return volumes
 
 
-def _pipeline_config_map(subject: Subject) -> str | None:
+def _own_pipeline(subject: Subject) -> bool:
     training = subject.spec.training
-    return training.pipeline_config.config_map if training else None
+    return training is not None and bool(training.pipeline_config.config_map)

@@ -12,6 +12,7 @@ from negset_api.spec import NegativeDatasetSpec
 from negset_api.values import digest
 from negset_operator import naming
 from negset_operator.config import Config
+from negset_operator.facts import Pipeline
 
 Object = dict[str, Any]
 
@@ -20,7 +21,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """The data set that an object is made for, what is wanted of it, and the administrator's configuration.
 
     `priority` is the name of a Kueue WorkloadPriorityClass, or empty. `manifest` is the spec as it is stored, with what this operator does not know of it. `digests` are the steps', by role.
-    `retry` is the label of the user's last wish for a retry, or empty.
+    `retry` is the label of the user's last wish for a retry, or empty. `pipeline` is what the ConfigMap holds that the spec names.
     """
 
     namespace: str
@@ -36,6 +37,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     digests: dict[str, str] = field(default_factory=dict)
     priority: str = ""
     retry: str = ""
+    pipeline: Pipeline = Pipeline()
 
 
 def metadata(subject: Subject, name: str, role: str, *, per_run: bool = False) -> Object:
@@ -68,6 +70,7 @@ def child_metadata(subject: Subject, name: str, role: str, *, queued: bool = Tru
         names.LABEL_GENERATION: str(subject.generation),
         names.LABEL_PLACE: subject.place,
         **({names.LABEL_RETRY: subject.retry} if subject.retry else {}),
+        **({names.LABEL_PIPELINE: subject.pipeline.digest} if subject.pipeline.digest else {}),
         **({names.LABEL_DIGEST: digest_of_step} if digest_of_step else {}),
         **({names.LABEL_QUEUE: subject.spec.queue_name} if subject.spec.queue_name and queued else {}),
         **({names.LABEL_PRIORITY: subject.priority} if subject.priority and queued else {}),

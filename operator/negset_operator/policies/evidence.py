@@ -13,12 +13,13 @@ import msgspec
 from negset_api import decoding
 from negset_api.status import Completed
 from negset_operator.facts import Child, Facts
+from negset_operator.kube.objects import Dataset
 from negset_operator.policies import relevance
 
 
 def recorded(facts: Facts) -> frozenset[str]:
     """The roles of the steps that the status says are done where the spec says now."""
-    record = _stored(facts)
+    record = _stored(facts.dataset)
     return frozenset(record.steps) if _believed(record, facts) else frozenset()
 
 
@@ -28,22 +29,31 @@ def is_news(child: Child, facts: Facts) -> bool:
     After a move the record is still the earlier place's. A child that worked there is in it already,
     also if its step counts here as well; one that works here is not.
     """
-    record = _stored(facts)
+    record = _stored(facts.dataset)
     return child.role not in record.steps or (not _believed(record, facts) and relevance.here(child, facts))
+
+
+def pipeline(dataset: Dataset) -> str:
+    """The digest of the pipeline.config that the steps were done with; empty if nothing is recorded for this object."""
+    record = _stored(dataset)
+    return record.pipeline if record.uid == dataset.metadata.uid else ""
 
 
 def record(facts: Facts, roles: tuple[str, ...]) -> dict[str, Any] | None:
     """The record to write; None leaves the one that is there, of another URL perhaps, until something is done here."""
     if not roles:
         return None
-    done = Completed(uid=facts.dataset.metadata.uid, revision=facts.revision, url=facts.url, steps=roles)
+    used = facts.pipeline.digest
+    done = Completed(uid=facts.dataset.metadata.uid, revision=facts.revision, url=facts.url, steps=roles, pipeline=used)
     plain: dict[str, Any] = msgspec.to_builtins(done)
-    return plain | {"steps": list(roles)}
+    # A patch that leaves a field out would not remove it.
+    emptied = {"pipeline": ""} if not used and "pipeline" in (facts.dataset.status.get("completed") or {}) else {}
+    return plain | {"steps": list(roles)} | emptied
 
 
-def _stored(facts: Facts) -> Completed:
+def _stored(dataset: Dataset) -> Completed:
     try:
-        return decoding.convert(facts.dataset.status.get("completed") or {}, Completed)
+        return decoding.convert(dataset.status.get("completed") or {}, Completed)
     except msgspec.ValidationError:  # another version of the operator may have written it
         return Completed()
 

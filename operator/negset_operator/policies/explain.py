@@ -39,11 +39,19 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
             return _explain_stopping(progress, context)
         case Phase.HELD:
             return reasons.SUSPENDED, f"{step.doing} has not begun: the data set is suspended."
-        case Phase.BLOCKED:
-            return reasons.PENDING, f"{step.doing} waits for earlier stages ({', '.join(step.needs)})."
+        case Phase.TURN | Phase.BLOCKED:
+            return reasons.PENDING, _explain_pending(progress, context)
         case _:
             name = naming.child(context.dataset, context.run, step.role, progress.attempt)
             return reasons.STARTING, f"{step.doing}: {step.kind} {name} is starting."
+
+
+def _explain_pending(progress: Progress, context: Context) -> str:
+    if progress.phase is Phase.BLOCKED:
+        return f"{progress.step.doing} waits for earlier stages ({', '.join(progress.step.needs)})."
+    limit = context.spec.training.max_parallel if context.spec.training else 1
+    waits = f"{progress.step.doing} waits: spec.training.maxParallel is {limit}."
+    return f"{waits} Previous attempt: {_sentence(progress.failure.message)}" if progress.failure else waits
 
 
 def _explain_stopping(progress: Progress, context: Context) -> tuple[str, str]:

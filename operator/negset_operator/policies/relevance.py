@@ -5,6 +5,9 @@ so, whatever any digest says), or if the edit changed nothing that its step read
 so). The name of a child and its label `run` are those of negset 0.1.0, which compared whole specs:
 so children survive an upgrade from 0.1.0 and a rollback to it.
 
+An edit of the ConfigMap with the pipeline.config is no edit of the object, so its generation does not
+tell. The label `pipeline` of a child does.
+
 The operator that sees an edit writes the new generation on the children that it leaves alone. So
 an operator whose digests are computed differently leaves them alone as well.
 """
@@ -21,9 +24,18 @@ def wanted(child: Child, digest: str, facts: Facts) -> bool:
     """Whether a child that works does so for the spec as it is now. `digest` is the digest of its step; empty if the spec has no such step."""
     if child.obsolete:
         return False
-    if child.run == facts.run or child.generation == facts.dataset.metadata.generation:
+    if child.run == facts.run or _unedited(child, facts):
         return True
     return bool(digest) and child.digest == digest
+
+
+def _unedited(child: Child, facts: Facts) -> bool:
+    """Whether nobody has edited the spec, or the ConfigMap that it names, since a child was made.
+
+    A child of an earlier version does not say what the ConfigMap held.
+    """
+    same = not child.pipeline or child.pipeline == facts.pipeline.digest
+    return child.generation == facts.dataset.metadata.generation and same
 
 
 def here(child: Child, facts: Facts) -> bool:
@@ -59,6 +71,8 @@ def _missing(child: Child, digest: str, facts: Facts) -> dict[str, str]:
     labels = {}
     if child.generation != facts.dataset.metadata.generation and not child.work.finished:
         labels[names.LABEL_GENERATION] = str(facts.dataset.metadata.generation)
+    if facts.pipeline.digest and child.pipeline != facts.pipeline.digest and not child.work.finished:
+        labels[names.LABEL_PIPELINE] = facts.pipeline.digest
     if child.run == facts.run and not child.place:
         labels[names.LABEL_PLACE] = naming.place(facts.url)
         if child.suspended_by_us:

@@ -37,6 +37,9 @@ _CONDITION: Final[dict[stages.Kind, str]] = {
     "mine": reasons.MINED,
 }
 
+_LIMITED: Final[frozenset[stages.Kind]] = frozenset({"train", "mine"})
+"""The kinds of which `spec.training.maxParallel` may run at the same time."""
+
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One child's worth of work.
@@ -61,10 +64,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return self.work.needs
 
 
-def plan(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
-    """The steps in the order of a single runner; what does not need one another may run at the same time."""
+def plan(spec: NegativeDatasetSpec, pipeline: str = "") -> tuple[Step, ...]:
+    """The steps in the order of a single runner; what does not need one another may run at the same time. `pipeline` is as in `revision.chosen`."""
     rounds = spec.training.hard_negative_mining.rounds if spec.training else 0
-    digests = reads.digests(spec)
+    digests = reads.digests(spec, pipeline)
     return tuple(
         Step(work=work, kind=_CHILD[work.kind], condition=_CONDITION[work.kind], doing=_doing(work, rounds), digest=digests[work.role])
         for work in stages.steps(spec)
@@ -95,6 +98,7 @@ class Phase(enum.Enum):
     HELD = "held"  # suspended before it began
     STOPPING = "stopping"  # a child of an earlier spec still works on the same files, or one that is to be made anew is still there
     DUE = "due"  # make the child now
+    TURN = "turn"  # due, but as many run as spec.training.maxParallel allows
     WAITING = "waiting"  # a retry, later
     ACTIVE = "active"
     STALLED = "stalled"
@@ -116,9 +120,27 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple[Progress, ...]:
     """Each step of the plan with its progress, in order."""
-    steps = plan(spec)
+    steps = plan(spec, facts.pipeline.digest)
     done = _done(steps, facts)
-    return tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
+    each = tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
+    return _in_turn(each, spec.training.max_parallel) if spec.training else each
+
+
+def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
+    """The same, in which no more trainings and minings are due than may run at the same time.
+
+    What runs, or is being stopped, has its place until it ends, also where it is more than the
+    limit. The rest of the places go to what comes first in order. A step that waits for its next
+    attempt keeps its place, so that the order stays; a stalled step has none.
+    """
+    limited = [each for each in progress if each.step.work.kind in _LIMITED]
+    places = limit - sum(each.phase in {Phase.ACTIVE, Phase.STOPPING} for each in limited)
+    in_line = [each.step.role for each in limited if each.phase in {Phase.WAITING, Phase.DUE}]
+    beyond = in_line[max(places, 0) :]
+    return tuple(
+        msgspec.structs.replace(each, phase=Phase.TURN) if each.phase is Phase.DUE and each.step.role in beyond else each
+        for each in progress
+    )
 
 
 def _done(steps: tuple[Step, ...], facts: Facts) -> frozenset[str]:

@@ -18,7 +18,7 @@ from negset_operator.policies.explain import Context, explain
 from negset_operator.policies.steps import Phase, Progress
 
 # What people most need to know comes first.
-_URGENCY: Final = (Phase.STALLED, Phase.ACTIVE, Phase.WAITING, Phase.STOPPING, Phase.DUE, Phase.HELD, Phase.BLOCKED, Phase.DONE)
+_URGENCY: Final = (Phase.STALLED, Phase.ACTIVE, Phase.WAITING, Phase.STOPPING, Phase.DUE, Phase.TURN, Phase.HELD, Phase.BLOCKED, Phase.DONE)
 
 
 def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, ...], patience: Patience) -> Outlook:

@@ -18,9 +18,11 @@ SAME = {
     "kept or deleted at the end": ("spec.deletionPolicy", "Delete"),
     "another bucket": ("spec.output.url", "s3://team-b/negatives"),
     "other credentials": ("spec.output.secretName", "s3"),
+    "fewer earlier revisions": ("spec.output.revisionHistoryLimit", 1),
     "more patience": ("spec.download.attempts", 9),
     "a larger error budget": ("spec.download.maxFailedPercent", 50),
     "a GPU": ("spec.training.gpusPerWorker", 1),
+    "several trainings at the same time": ("spec.training.maxParallel", 2),
     "GPUs of another maker": ("spec.training.gpuResourceName", "amd.com/gpu"),
     "a default spelt out": ("spec.selection.strategy", "Stratified"),
 }

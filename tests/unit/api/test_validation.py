@@ -198,6 +198,14 @@ WRONG = {
         with_field(TRAINED, "spec.training.hardNegativeMining.minNegativesPerImage", 0),
         "spec.training.hardNegativeMining.minNegativesPerImage: Invalid value: 0: should be greater than or equal to 1",
     ),
+    "no training at any time": (
+        with_field(TRAINED, "spec.training.maxParallel", 0),
+        "spec.training.maxParallel: Invalid value: 0: should be greater than or equal to 1",
+    ),
+    "fewer earlier revisions than none": (
+        with_field(DATA_ONLY, "spec.output.revisionHistoryLimit", -1),
+        "spec.output.revisionHistoryLimit: Invalid value: -1: should be greater than or equal to 0",
+    ),
     "only negatives in the batch": (
         with_field(TRAINED, "spec.training.negativePercent", 100),
         "spec.training.negativePercent: Invalid value: 100: should be less than or equal to 90",

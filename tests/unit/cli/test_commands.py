@@ -7,9 +7,11 @@ import pathlib
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
+from negset_api import revision, validation
 from negset_api.version import version
 from negset_jobs import cli, commands
 
@@ -69,6 +71,25 @@ def test_jobs_read_a_newer_manifest_and_write_where_the_operator_says(tmp_path: 
     assert [run.store.location("").rstrip("/") for run in seen] == [str(tmp_path / "out" / "team-a" / "street" / "0123456789ab")]
 
 
+@pytest.mark.parametrize("held", [b"model { }", b""], ids=["what the ConfigMap holds", "what an operator that does not look into it tells"])
+def test_jobs_compute_the_operators_revision_from(
+    held: bytes, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = {"pipelineConfig": {"configMap": "det"}, "steps": 1}
+    path = pathlib.Path(manifest(tmp_path, training=training, positives={"tfrecords": ["x"]}))
+    document = json.loads(path.read_text())
+    digest = revision.pipeline_digest(held) if held else ""
+    told = revision.revision(validation.parse(document).spec, digest)
+    annotations = {"negset.dev/revision": told, **({"negset.dev/pipeline": digest} if digest else {})}
+    path.write_text(json.dumps({**document, "metadata": {**document["metadata"], "annotations": annotations}}))
+    seen: list[Any] = []
+    monkeypatch.setattr(commands.pipeline, "check", seen.append)
+    monkeypatch.setattr(commands.pipeline, "check_with_api", seen.append)
+    assert cli.main(["job", "check", "--file", str(path)]) == 0
+    assert seen[0].store.url.endswith(f"/{told}")
+    assert caplog.messages == []
+
+
 def test_jobs_that_do_not_understand_a_manifest_say_so_in_one_line(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         cli.main(["job", "check", "--file", manifest(tmp_path, selection={"count": 10, "strategy": "Clustered"}, ray={"workers": 0})]) == 2
@@ -79,6 +100,33 @@ def test_jobs_that_do_not_understand_a_manifest_say_so_in_one_line(tmp_path: pat
         "spec.ray.workers: Invalid value: 0: should be greater than or equal to 1 "
         f"(negset {version()} does not understand this manifest; use jobs of the CRD's version)"
     )
+
+
+GROUPS = {
+    "one model after the other": ({}, [], [["train-none"], ["train-1"]]),
+    "as many at the same time as the manifest allows": ({"maxParallel": 2}, [], [["train-none", "train-1"]]),
+    "as many as the command line says, whatever the manifest does": (
+        {"maxParallel": 2},
+        ["--trainings", "1"],
+        [["train-none"], ["train-1"]],
+    ),
+    "more than the manifest allows": ({}, ["--trainings", "2"], [["train-none", "train-1"]]),
+}
+
+
+@pytest.mark.parametrize(("fields", "words", "trained"), GROUPS.values(), ids=GROUPS)
+def test_a_laptop_trains(
+    fields: dict[str, Any], words: list[str], trained: list[list[str]], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    training = {"pipelineConfig": {"preset": "ssd-mobilenet-v2-320"}, "steps": 1, "hardNegativeMining": {"rounds": 1}}
+    training |= {"comparisons": ["NoNegatives"], **fields}
+    path = manifest(tmp_path, training=training, positives={"tfrecords": ["x"]})
+    for name, answer in {"check": None, "data_missing": False, "trained": None, "report": None}.items():
+        monkeypatch.setattr(commands.pipeline, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(commands, "_in_children", lambda _opened, steps, _options: seen.append([step.role for step in steps]))
+    assert cli.main(["run", path, *words]) == 0
+    assert seen == trained
 
 
 def test_a_person_who_misspells_a_field_is_told(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

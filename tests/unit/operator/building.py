@@ -14,7 +14,7 @@ from negset_operator import naming
 from negset_operator.config import Config
 from negset_operator.decide import decide
 from negset_operator.decision import Decision
-from negset_operator.facts import Child, Companion, Facts, Failure, Fault, Obstacle, Stranded, Work
+from negset_operator.facts import Child, Companion, Facts, Failure, Fault, Obstacle, Pipeline, Stranded, Work
 from negset_operator.kube.objects import Annotations, Dataset, ObjectMeta, OwnerReference
 from negset_operator.observe import read_spec
 from negset_operator.policies.steps import plan
@@ -66,6 +66,7 @@ class Scene:
         self.now = NOW
         self.crowded = False
         self.news_at: datetime | None = None
+        self.pipeline = Pipeline()
 
     def but(self, **fields: Any) -> Self:
         for name, value in fields.items():
@@ -88,17 +89,17 @@ class Scene:
     @property
     def run(self) -> str:
         spec, _ = read_spec(self._dataset())
-        return naming.run_of(spec) if spec else ""
+        return naming.run_of(spec, self.pipeline.digest) if spec else ""
 
     @property
     def revision(self) -> str:
         spec, _ = read_spec(self._dataset())
-        return revision(spec) if spec else ""
+        return revision(spec, self.pipeline.digest) if spec else ""
 
     @property
     def digests(self) -> dict[str, str]:
         spec, _ = read_spec(self._dataset())
-        return reads.digests(spec) if spec else {}
+        return reads.digests(spec, self.pipeline.digest) if spec else {}
 
     def url(self, folder: str | None = None) -> str:
         """Where this revision, or another one, lies."""
@@ -134,6 +135,7 @@ class Scene:
         built: str = "",
         retry: str = "",
         busy: bool = False,
+        pipeline: str | None = None,
         started: timedelta | None = None,
         counted: bool = False,
         ours: bool = True,
@@ -189,6 +191,7 @@ class Scene:
                 built=built,
                 retry=naming.retry(retry),
                 busy=busy,
+                pipeline=self.pipeline.digest if pipeline is None else pipeline,
                 started=None if started is None else self.now - started,
                 counted=counted,
             )
@@ -207,13 +210,14 @@ class Scene:
             dataset=dataset,
             spec=spec,
             problems=problems,
-            revision=revision(spec) if spec else "",
-            run=naming.run_of(spec) if spec else "",
+            revision=self.revision,
+            run=self.run,
             url=self.url(),
             children=tuple(self.children),
             companions=tuple(self.companions),
             now=self.now,
             crowded=self.crowded,
+            pipeline=self.pipeline,
         )
 
     def decide(self) -> Decision:

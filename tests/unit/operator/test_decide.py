@@ -38,8 +38,8 @@ def training() -> Scene:
     return Scene(TRAINING)
 
 
-def compared() -> Scene:
-    return Scene(COMPARED)
+def compared(limit: int = 2, **fields: Any) -> Scene:
+    return Scene(merged(COMPARED, {"training": {"maxParallel": limit}, **fields}))
 
 
 # --- which child is made next ------------------------------------------------------------------------------------------------------------
@@ -57,9 +57,63 @@ NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
     ),
     "data that was stored before there was a check needs none": (lambda: training().with_succeeded("data"), ["train-1"]),
     "after the data comes the first round": (lambda: training().with_succeeded("check", "data"), ["train-1"]),
-    "what trains without negatives trains beside the first round": (
+    "where two may run, what trains without negatives trains beside the first round": (
         lambda: compared().with_succeeded("check", "data"),
         ["train-none", "train-1"],
+    ),
+    "unless asked for, one model is trained at a time": (lambda: Scene(COMPARED).with_succeeded("check", "data"), ["train-none"]),
+    "the next in order follows the one that is done": (
+        lambda: compared(1).with_succeeded("check", "data", "train-none"),
+        ["train-1"],
+    ),
+    "nothing trains beside another training": (
+        lambda: compared(1).with_succeeded("check", "data").with_child("train-none", Work.RUNNING),
+        [],
+    ),
+    "nor beside a mining": (
+        lambda: compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING),
+        [],
+    ),
+    "nor beside one that waits in a queue": (
+        lambda: compared(1, queueName="q").with_succeeded("check", "data").with_child("train-1", Work.SUSPENDED),
+        [],
+    ),
+    "nor beside one that is being stopped": (
+        lambda: compared(1).with_succeeded("check", "data").with_child("train-none", Work.RUNNING, going=True),
+        [],
+    ),
+    "a third that may run is none that needs what is not done": (
+        lambda: compared(8).with_succeeded("check", "data"),
+        ["train-none", "train-1"],
+    ),
+    "what comes first waits for its next attempt, and what comes after it waits with it": (
+        lambda: compared(1).with_succeeded("check", "data").with_child("train-none", Work.FAILED, fault=Fault.INTERRUPTION),
+        [],
+    ),
+    "what comes after it begins where two may run": (
+        lambda: compared().with_succeeded("check", "data").with_child("train-none", Work.FAILED, fault=Fault.INTERRUPTION),
+        ["train-1"],
+    ),
+    "what comes first begins before the next attempt of what comes after it": (
+        lambda: compared(1).with_succeeded("check", "data").with_child("train-1", Work.FAILED, fault=Fault.INTERRUPTION),
+        ["train-none"],
+    ),
+    "the next attempt waits for the training that has begun": (
+        lambda: (
+            compared(1)
+            .with_succeeded("check", "data")
+            .with_child("train-none", Work.FAILED, fault=Fault.INTERRUPTION, ended=timedelta(hours=2))
+            .with_child("train-1", Work.RUNNING)
+        ),
+        [],
+    ),
+    "what is stalled holds up nothing that does not need it": (
+        lambda: compared(1).with_succeeded("check", "data").with_child("train-none", Work.FAILED, fault=Fault.INPUT),
+        ["train-1"],
+    ),
+    "two run although one may, since the limit was lowered: neither is stopped and nothing begins": (
+        lambda: compared(1).with_succeeded("check", "data").with_child("train-none", Work.RUNNING).with_child("train-1", Work.RUNNING),
+        [],
     ),
     "mining follows the first round while another model still trains without negatives": (
         lambda: compared().with_succeeded("data", "train-1").with_child("train-none", Work.RUNNING),
@@ -421,6 +475,24 @@ def test_each_stage_has_a_condition_in_the_past_tense():
     assert told(decision, reasons.REPORTED) == (False, "Pending", "The report is written last.")
     assert decision.outlook.url == url
     assert decision.outlook.report_url == ""
+
+
+def test_a_model_that_waits_for_its_turn_says_so():
+    scene = compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING)
+    assert told(scene.decide(), reasons.TRAINED) == (
+        False,
+        "Pending",
+        "Training without negatives waits: spec.training.maxParallel is 1.",
+    )
+    assert told(scene.decide(), reasons.READY)[1] == "Running"
+
+
+def test_an_attempt_that_waits_for_its_turn_says_why_the_one_before_failed():
+    scene = compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING)
+    failed = {"fault": Fault.INTERRUPTION, "message": "The node is gone", "ended": timedelta(hours=2)}
+    scene.with_child("train-none", Work.FAILED, **failed)
+    said = "Training without negatives waits: spec.training.maxParallel is 1. Previous attempt: The node is gone."
+    assert told(scene.decide(), reasons.TRAINED) == (False, "Pending", said)
 
 
 def test_all_conditions_are_true_in_the_end():

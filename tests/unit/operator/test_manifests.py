@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 from building import DATA_ONLY, TRAINING, Scene, merged
 
 from negset_api import names, stages, validation
+from negset_api.revision import revision
 from negset_operator.config import Config, Networks, Placement, Pods
 from negset_operator.decide import subject_of
+from negset_operator.facts import Pipeline
 from negset_operator.manifests import companions, job
 from negset_operator.manifests.subject import Subject
 from negset_operator.policies.making import BUILDERS
@@ -192,44 +195,39 @@ def test_a_single_worker_needs_no_cluster():
     assert "subdomain" not in train["spec"]["template"]["spec"]
 
 
-@pytest.mark.parametrize("role", ["check", "train-1"])
-def test_an_eviction_is_no_failure_and_a_wrong_input_fails_at_once(role):
-    fail, ignore, stopped = jobs_of(TRAINING)[role]["spec"]["podFailurePolicy"]["rules"]
-    # Wrong input is not tried again, and what cannot be reached not at once: the operator waits, and makes the next attempt.
-    assert fail == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [2, 69]}}
-    assert ignore == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    # Asked to stop, and a peer that is gone: what the other workers of an evicted pod end with.
-    assert stopped == {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [75, 143]}}
-
-
-def test_the_queue_is_named_on_every_job_but_the_deleting_one():
-    built = jobs_of(merged(TRAINING, {"queueName": "team-a"}))
-    queues = {role: manifest["metadata"]["labels"].get(names.LABEL_QUEUE) for role, manifest in built.items()}
-    assert queues == {role: None if role == "delete" else "team-a" for role in built}
-    assert "check" in queues
-
-
-def test_a_ray_job_is_as_kueue_wants_it():
-    data = jobs_of(TRAINING)["data"]
-    assert data["spec"]["shutdownAfterJobFinishes"] is True
-    assert data["spec"]["ttlSecondsAfterFinished"] == 0
-    assert "deletionStrategy" not in data["spec"]
-
-
-def test_ray_gets_the_workers_asked_for():
-    group = worker_group(jobs_of(merged(DATA_ONLY, {"ray": {"workers": 8}}))["data"])
-    assert {group[name] for name in ("replicas", "minReplicas", "maxReplicas")} == {8}
-
-
-@pytest.mark.parametrize("role", ["check", "train-1"])
-def test_the_users_pipeline_is_mounted_where_the_job_looks_for_it(role):
-    pipeline = {"preset": None, "configMap": "my-pipeline"}
-    spec = merged(TRAINING, {"training": {"pipelineConfig": pipeline}})
+def with_own_pipeline(content: bytes = b"model { }") -> Subject:
+    spec = merged(TRAINING, {"training": {"pipelineConfig": {"configMap": "my-pipeline"}}})
     del spec["training"]["pipelineConfig"]["preset"]
-    found = jobs_of(spec)[role]
-    assert {"name": names.PIPELINE_CONFIG_VARIABLE, "value": names.PIPELINE_CONFIG_FILE} in containers(found)[0]["env"]
-    volumes = {volume["name"]: volume for volume in found["spec"]["template"]["spec"]["volumes"]}
-    assert volumes["pipeline"]["configMap"] == {"name": "my-pipeline", "items": [{"key": "pipeline.config", "path": "pipeline.config"}]}
+    facts = Scene(spec).but(pipeline=Pipeline(content=content, digest="c0ffeec0ffee")).facts()
+    return subject_of(facts, facts.spec, Config())
+
+
+@pytest.mark.parametrize(("role", "reads"), [("check", True), ("train-1", True), ("data", False), ("mine-1", False), ("delete", False)])
+def test_a_copy_of_the_users_pipeline_is_mounted_where_a_job_reads_it(role, reads):
+    built = with_own_pipeline()
+    steps = {step.role: BUILDERS[step.kind](built, "c", step) for step in stages.steps(built.spec)}
+    found = {**steps, "delete": job.delete(built, "c", "delete")}[role]
+    variable = {"name": names.PIPELINE_CONFIG_VARIABLE, "value": names.PIPELINE_CONFIG_FILE}
+    assert [variable in container["env"] for container in containers(found)] == [reads] * len(containers(found))
+    assert "my-pipeline" not in json.dumps(found), "whatever happens to the user's ConfigMap, the pods see the same bytes"
+    if reads:
+        volumes = {volume["name"]: volume for volume in found["spec"]["template"]["spec"]["volumes"]}
+        copy = companions.config_map(built)
+        items = [{"key": "pipeline.config", "path": "pipeline.config"}]
+        assert volumes["pipeline"]["configMap"] == {"name": copy["metadata"]["name"], "items": items}
+        assert (copy["data"]["pipeline.config"], copy["immutable"]) == ("model { }", True)
+
+
+def test_what_is_no_text_is_copied_byte_for_byte():
+    copy = companions.config_map(with_own_pipeline(b"\xff\xfem"))
+    assert base64.b64decode(copy["binaryData"]["pipeline.config"]) == b"\xff\xfem"
+    assert copy["data"].keys() == {"dataset.yaml"}
+
+
+def test_the_jobs_are_told_which_pipeline_config_the_revision_was_computed_with():
+    built = with_own_pipeline()
+    document = json.loads(companions.config_map(built)["data"]["dataset.yaml"])
+    assert revision(validation.parse(document).spec, validation.told_pipeline(document)) == validation.told_revision(document)
 
 
 def test_the_mounted_manifest_is_what_was_asked_for():

@@ -6,7 +6,7 @@ import pytest
 from tests.s3_server import s3_server
 
 from negset_api import names, validation
-from negset_jobs import pipeline
+from negset_jobs import pipeline, revisions
 from negset_jobs.access import Access
 from negset_jobs.store import Store
 
@@ -52,7 +52,7 @@ def revision(url: str, name: str, *owners: str) -> Store:
 
 
 def delete(url: str, uid: str = MINE) -> tuple[str, ...]:
-    return pipeline.delete(pipeline.prepare(dataset(url, uid), Access()))
+    return revisions.delete(pipeline.prepare(dataset(url, uid), Access()))
 
 
 def test_every_revision_that_the_object_made_goes(url):
@@ -91,7 +91,7 @@ def test_a_deletion_that_was_cut_off_is_finished_by_the_next(url, monkeypatch):
         store.remove([key])
 
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "_remove", failing)
+        patched.setattr(revisions, "_remove", failing)
         with pytest.raises(ConnectionError):
             delete(url)
     assert store.exists(names.owner(MINE))

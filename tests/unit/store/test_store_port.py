@@ -3,6 +3,8 @@
 import concurrent.futures
 import os
 import pickle
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
@@ -36,6 +38,23 @@ def test_what_is_written_is_read(store):
     assert store.exists("x/y.json")
     store.write("x/y.json", b"two")
     assert store.read("x/y.json") == b"two"
+
+
+def test_when_an_object_was_written_is_told_and_writing_it_again_is_later(store):
+    store.write("x", b"")
+    first = store.modified("x")
+    assert abs(datetime.now(UTC) - first) < timedelta(minutes=1)
+    time.sleep(1.1)
+    store.write("x", b"")
+    assert store.modified("x") > first
+    with pytest.raises(MissingObject):
+        store.modified("none")
+
+
+def test_a_folder_from_which_everything_was_removed_has_no_keys(store):
+    store.write("x/y/z.json", b"1")
+    store.remove(["x/y/z.json"])
+    assert [store.keys(prefix) for prefix in ("", "x", "x/y", "x/y/z.json")] == [[], [], [], []]
 
 
 def test_a_range_is_read(store):

@@ -1,0 +1,140 @@
+"""Whose a revision is, and the removal of revisions: all of an object's, or the oldest of them.
+
+A revision is an object's if the object's marker lies in it (`owners/<uid>`) and nobody else's. What
+says whose it is goes last, so that a removal that was cut off is finished by the next.
+"""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from negset_api import names
+from negset_api.errors import NegsetError
+from negset_jobs.pipeline import Run
+from negset_jobs.reuse import parallel
+from negset_jobs.store import MissingObject, Store
+
+_REVISION: Final = re.compile(r"[0-9a-f]{12}")
+_FIELD: Final = "spec.output.revisionHistoryLimit"
+
+
+def delete(run: Run) -> tuple[str, ...]:
+    """Removes the revisions that this object made and no other one uses.
+
+    Returns the places of those that stay, each with the reason.
+    """
+    mine = names.owner(run.dataset.metadata.uid)
+    left = []
+    for store in (run.store, *run.siblings):
+        why = _not_ours(store, mine)
+        if not why:
+            _remove_all(store, mine)
+        elif store.keys():
+            left.append(_left(store, why))
+        store.remove([mine])
+    return tuple(left)
+
+
+def trim(run: Run) -> str:
+    """Removes the earlier revisions of this object beyond `output.revisionHistoryLimit`.
+
+    Returns what came of it in one line; an empty one if there is no limit. The present revision is
+    done: whatever goes wrong here is told, and tried again after the next revision.
+    """
+    limit = run.dataset.spec.output.revision_history_limit
+    if limit is None:
+        return ""
+    if not run.dataset.metadata.uid:
+        return f"{_FIELD}: nothing was removed, since a run on a laptop has no uid by which it could know its revisions"
+    try:
+        return _trim(run, limit)
+    except NegsetError as error:
+        return f"{_FIELD}: nothing was removed: {error}"
+
+
+def beyond(limit: int, present: datetime, made: Mapping[str, datetime]) -> tuple[str, ...]:
+    """Those that are older than the present revision, and older than the `limit` newest of them.
+
+    What was made at the same moment stays together.
+    """
+    newest = sorted((at for at in made.values() if at < present), reverse=True)[:limit]
+    if len(newest) < limit:
+        return ()
+    oldest_kept = min((present, *newest))
+    return tuple(name for name, at in made.items() if at < oldest_kept)
+
+
+def _trim(run: Run, limit: int) -> str:
+    mine = names.owner(run.dataset.metadata.uid)
+    try:
+        present = run.store.modified(mine)
+    except MissingObject:
+        return f"{_FIELD}: nothing was removed, since nothing says when the present revision was made ({run.store.location(mine)})"
+    stores = _earlier(run)
+    made, left = _judged(stores, mine)
+    wanted = beyond(limit, present, made)
+    removed = []
+    for name in wanted:
+        try:
+            _remove_all(stores[name], mine)
+            stores[name].remove([mine])
+            removed.append(name)
+        except NegsetError as error:
+            left.append(_left(stores[name], str(error)))
+    counts = f"removed {len(removed)} earlier revisions, kept {len(made) - len(wanted)}, left {len(left)} alone"
+    return "; ".join((f"{_FIELD} is {limit}: {counts}", *((f"removed: {', '.join(removed)}",) if removed else ()), *left))
+
+
+def _earlier(run: Run) -> dict[str, Store]:
+    """What lies beside the present revision and is called like one.
+
+    Listed anew: a training begins long before it is done.
+    """
+    metadata = run.dataset.metadata
+    root = Store(names.dataset_root(run.dataset.spec.output.url, metadata.namespace, metadata.name))
+    found = {name: root.child(name) for name in root.folders() if _REVISION.fullmatch(name)}
+    return {name: store for name, store in found.items() if store.url != run.store.url}
+
+
+def _judged(stores: Mapping[str, Store], mine: str) -> tuple[dict[str, datetime], list[str]]:
+    """When each revision was made that is this object's alone; the others with the reason."""
+    made, left = {}, []
+    for name, store in stores.items():
+        try:
+            if not (why := _not_ours(store, mine)):
+                made[name] = store.modified(mine)
+            elif store.keys():  # where folders are real, a removal leaves an empty one
+                left.append(_left(store, why))
+        except NegsetError as error:
+            left.append(_left(store, str(error)))
+    return made, left
+
+
+def _not_ours(store: Store, mine: str) -> str:
+    """Why a revision is not this object's alone; empty if it is."""
+    owners = store.keys(names.OWNERS_FOLDER)
+    others = [posixpath.basename(key) for key in owners if key != mine]
+    if others:
+        return f"also made by {', '.join(others)}"
+    return "" if mine in owners else "not made by this object"
+
+
+def _remove_all(store: Store, mine: str) -> None:
+    """Everything but the owner's marker. The stages' markers go first: nobody copies from what is half gone."""
+    keys = [key for key in store.keys() if key != mine]  # noqa: SIM118 - a store is no dict
+    markers = [key for key in keys if key.endswith(".json")]
+    for group in (markers, sorted(set(keys) - set(markers))):
+        parallel(functools.partial(_remove, store), group)
+
+
+def _remove(store: Store, key: str) -> None:
+    store.remove([key])
+
+
+def _left(store: Store, why: str) -> str:
+    return f"{store.location('').rstrip('/')} ({why})"

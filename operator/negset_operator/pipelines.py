@@ -1,0 +1,89 @@
+"""The user's own pipeline.config: what the ConfigMap holds that the spec names.
+
+Nobody watches users' ConfigMaps: of most of them the operator needs nothing. The one that a spec names is read at each reconcile.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec import field
+
+from negset_api import names, patterns
+from negset_api.revision import pipeline_digest
+from negset_api.spec import NegativeDatasetSpec
+from negset_operator.facts import Child, Pipeline
+from negset_operator.kube.client import CONFIG_MAP, FORBIDDEN, NOT_FOUND, ApiError, Client
+from negset_operator.kube.objects import Dataset, Object
+from negset_operator.policies import evidence
+
+LONGEST: Final = 256 * 1024
+"""Bytes of a pipeline.config. Those that come with the Object Detection API have up to 10 KiB.
+
+The copy shares a ConfigMap, which holds 1 MiB, with the manifest.
+"""
+
+_FIELD: Final = "spec.training.pipelineConfig.configMap"
+
+
+class _ConfigMap(Object, frozen=True, kw_only=True):
+    data: dict[str, str] = field(default_factory=dict)
+    binary_data: dict[str, str] = field(default_factory=dict)
+
+
+def read(client: Client, namespace: str, name: str) -> Pipeline:
+    """What a ConfigMap holds now. Raises `ApiError` and `Unreachable` if nobody tells."""
+    # An older CRD has admitted any text, and `../` in a path would lead to other objects, with the operator's rights.
+    if not patterns.search(patterns.SUBDOMAIN, name):
+        return Pipeline(
+            problem=f"{_FIELD}: expected the name of a ConfigMap (lower case letters, digits, '-' and '.'), got something else; correct it"
+        )
+    try:
+        found = client.get(CONFIG_MAP, namespace, name, _ConfigMap)
+    except ApiError as error:
+        if error.status == NOT_FOUND:
+            how = f"kubectl create configmap {name} --namespace {namespace} --from-file={names.PIPELINE_CONFIG_KEY}"
+            return Pipeline(problem=f"{_FIELD}: expected the ConfigMap {name} in the namespace {namespace}, found none; create it: {how}")
+        if error.status == FORBIDDEN:
+            return Pipeline(
+                problem=f"{_FIELD}: the operator may not read the ConfigMap {name}; the administrator can give it the right to get ConfigMaps"
+            )
+        raise
+    return _of(found, name)
+
+
+def _of(found: _ConfigMap, name: str) -> Pipeline:
+    key = names.PIPELINE_CONFIG_KEY
+    if key not in found.data and key not in found.binary_data:
+        return Pipeline(problem=f"{_FIELD}: expected the key {key} in the ConfigMap {name}, found none of that name; add it")
+    content = found.data[key].encode() if key in found.data else base64.b64decode(found.binary_data[key])
+    if not 0 < len(content) <= LONGEST:
+        wanted = f"expected 1 to {LONGEST} bytes under the key {key} of the ConfigMap {name}"
+        return Pipeline(problem=f"{_FIELD}: {wanted}, got {len(content)}; give it your configuration")
+    return Pipeline(content=content, digest=pipeline_digest(content))
+
+
+def of(
+    dataset: Dataset, spec: NegativeDatasetSpec | None, children: tuple[Child, ...], read_now: Callable[[str, str], Pipeline]
+) -> Pipeline:
+    """The pipeline.config that counts for a dataset.
+
+    One that is being deleted needs none any more, and keeps the digest that it had.
+    """
+    name = spec.training.pipeline_config.config_map if spec is not None and spec.training is not None else None
+    if not name:
+        return Pipeline()
+    if dataset.metadata.deletion_timestamp is not None:
+        return Pipeline(digest=_last(dataset, children))
+    now = read_now(dataset.metadata.namespace, name)
+    return Pipeline(digest=_last(dataset, children), problem=now.problem) if now.problem else now
+
+
+def _last(dataset: Dataset, children: tuple[Child, ...]) -> str:
+    """The digest of what was used last: by the newest child, or by what is recorded as done."""
+    ours = [child for child in children if child.ours and child.pipeline]
+    newest = max(ours, key=lambda child: child.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC), default=None)
+    return newest.pipeline if newest is not None else evidence.pipeline(dataset)

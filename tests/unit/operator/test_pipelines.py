@@ -1,0 +1,228 @@
+"""The ConfigMap with the user's pipeline.config: its content counts like the spec, and nobody is stopped because it cannot be read."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from building import TRAINING, UID, Scene, jobs, merged, told
+
+from negset_api.revision import pipeline_digest
+from negset_operator import pipelines, reasons
+from negset_operator.facts import Fault, Pipeline, Work
+from negset_operator.kube.client import ApiError
+
+OWN = merged(TRAINING, {"training": {"pipelineConfig": {"preset": None, "configMap": "det"}}})
+CONTENT = b"model { }"
+BEFORE, NOW = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
+FIELD = "spec.training.pipelineConfig.configMap"
+GONE = f"{FIELD}: expected the ConfigMap det"
+SIZE = f"{FIELD}: expected 1 to 262144 bytes under the key pipeline.config of the ConfigMap det"
+ALL = ("check", "data", "train-1", "mine-1", "train-2")
+
+
+def own(digest: str = NOW, problem: str = "", spec: dict[str, Any] = OWN) -> Scene:
+    return Scene(spec).but(pipeline=Pipeline(content=b"" if problem else CONTENT, digest=digest, problem=problem))
+
+
+def edited(role: str, work: Work = Work.RUNNING, **more: Any) -> Scene:
+    """A dataset whose ConfigMap was edited, and nothing else, while the child of this step was at work."""
+    before, scene = own(BEFORE), own()
+    made = {"run": before.run, "revision_label": before.revision, "digest": before.digests[role], "generation": 3, "pipeline": BEFORE}
+    return scene.with_child(role, work, **{**made, **more})
+
+
+def recorded(scene: Scene, digest: str) -> dict[str, Any]:
+    return {"completed": {"uid": UID, "revision": scene.revision, "url": scene.url(), "steps": list(ALL), "pipeline": digest}}
+
+
+# --- an edit of the ConfigMap --------------------------------------------------------------------------------------------------------------
+
+EDITS = {"check": True, "data": False, "train-1": True, "mine-1": True, "train-2": True}
+
+
+@pytest.mark.parametrize(("role", "stopped"), EDITS.items())
+def test_other_content_stops_the_steps_that_it_changes_and_no_download(role, stopped):
+    decision = edited(role).decide()
+    assert [deletion.why for deletion in decision.deletions] == ["the spec has changed"] * stopped
+
+
+def test_after_an_edit_everything_that_read_it_is_made_anew_in_another_revision():
+    scene = own().but(status=recorded(own(BEFORE), BEFORE))
+    decision = scene.decide()
+    assert jobs(decision) == [scene.child("check")]
+    assert decision.outlook.revision != own(BEFORE).revision
+    assert told(decision, reasons.READY)[0] is False
+
+
+def test_a_step_that_failed_is_tried_again_after_an_edit():
+    scene = edited("check", Work.FAILED, fault=Fault.INPUT)
+    assert jobs(scene.decide()) == [scene.child("check")]
+
+
+def test_a_child_of_an_earlier_version_goes_on_and_says_from_now_on_what_the_config_map_held():
+    decision = edited("train-1", pipeline="", digest="1-0ther").decide()
+    assert decision.deletions == ()
+    assert [adoption.labels for adoption in decision.adoptions] == [{"negset.dev/pipeline": NOW}]
+
+
+def test_a_download_that_goes_on_after_an_edit_says_so_too():
+    assert [adoption.labels for adoption in edited("data").decide().adoptions] == [{"negset.dev/pipeline": NOW}]
+
+
+# --- a ConfigMap that cannot be read -------------------------------------------------------------------------------------------------------
+
+
+def test_before_anything_is_made_the_condition_names_the_field_and_it_is_looked_at_again():
+    decision = own(digest="", problem=GONE).decide()
+    assert told(decision, reasons.READY) == (False, "PipelineConfigUnavailable", f"{GONE}.")
+    assert decision.outlook.condition(reasons.STALLED) is None, "it may come any moment"
+    assert (decision.makings, decision.wake_after) == ((), 10)
+    assert (decision.outlook.revision, decision.outlook.url) == ("", ""), "nobody knows them"
+
+
+@pytest.mark.parametrize("role", ALL)
+@pytest.mark.parametrize("known", [NOW, ""])
+def test_what_runs_is_left_alone(role, known):
+    scene = own(known, GONE).with_child(role, Work.RUNNING, run="c0ffee00", pipeline=NOW, revision_label="0" * 12)
+    decision = scene.decide()
+    assert (decision.deletions, decision.makings) == ((), ())
+    assert told(decision, reasons.READY)[1] == "PipelineConfigUnavailable"
+
+
+def test_the_next_step_waits_for_it():
+    scene = own(NOW, GONE).with_succeeded("check", "data", "train-1")
+    assert jobs(scene.decide()) == []
+    scene.pipeline = Pipeline(content=CONTENT, digest=NOW)
+    assert jobs(scene.decide()) == [scene.child("mine-1")]
+
+
+def test_suspending_works_without_it():
+    scene = own(NOW, GONE).with_child("train-1", Work.RUNNING).with_raw(suspend=True)
+    assert [(switch.name, switch.suspend) for switch in scene.decide().switches] == [(scene.child("train-1"), True)]
+    stopped = own(NOW, GONE).with_child("train-1", Work.SUSPENDED).with_succeeded("check", "data").with_raw(suspend=True)
+    assert told(stopped.decide(), reasons.READY)[1] == "Suspended"
+
+
+def test_a_dataset_that_is_done_stays_ready_without_it():
+    scene = own(NOW, GONE)
+    decision = scene.but(status=recorded(scene, NOW)).decide()
+    assert told(decision, reasons.READY)[:2] == (True, "Succeeded")
+    assert (decision.makings, decision.outlook.completed) == ((), recorded(scene, NOW)["completed"])
+
+
+def test_an_edited_spec_is_not_ready_without_it():
+    decision = own(NOW, GONE, merged(OWN, {"training": {"steps": 7}})).but(status=recorded(own(NOW), NOW)).decide()
+    assert told(decision, reasons.READY)[:2] == (False, "PipelineConfigUnavailable")
+
+
+def test_the_data_can_be_deleted_without_it():
+    scene = own(NOW).but(pipeline=Pipeline(digest=NOW)).with_raw(deletionPolicy="Delete").being_deleted()
+    assert jobs(scene.decide()) == [scene.child("delete")]
+
+
+def test_a_record_loses_the_digest_with_the_config_map():
+    scene = Scene(TRAINING).with_succeeded("check").but(status=recorded(own(), NOW))
+    assert scene.decide().outlook.completed["pipeline"] == ""
+
+
+# --- what counts ---------------------------------------------------------------------------------------------------------------------------
+
+
+def counted(scene: Scene, found: Pipeline) -> Pipeline:
+    facts = scene.facts()
+    asked = []
+    result = pipelines.of(facts.dataset, facts.spec, facts.children, lambda *where: asked.append(where) or found)
+    assert asked in ([], [("team-a", "det")])
+    return result
+
+
+MISSING = Pipeline(problem=GONE)
+COUNTS: dict[str, tuple[Scene, Pipeline, Pipeline]] = {
+    "what the ConfigMap holds": (own(), Pipeline(content=CONTENT, digest=NOW), Pipeline(content=CONTENT, digest=NOW)),
+    "nothing, where the spec names none": (Scene(TRAINING), MISSING, Pipeline()),
+    "without it what the newest child was made with": (
+        own().with_child("train-1", Work.RUNNING, pipeline=BEFORE).but(status=recorded(own(NOW), NOW)),
+        MISSING,
+        Pipeline(digest=BEFORE, problem=GONE),
+    ),
+    "without children what is recorded": (own().but(status=recorded(own(NOW), NOW)), MISSING, Pipeline(digest=NOW, problem=GONE)),
+    "a record of another object does not count": (
+        own().but(status={"completed": {"uid": "another", "pipeline": NOW}}),
+        MISSING,
+        Pipeline(problem=GONE),
+    ),
+    "of an object that is being deleted what it was, unread": (
+        own().but(status=recorded(own(NOW), NOW)).being_deleted(),
+        MISSING,
+        Pipeline(digest=NOW),
+    ),
+}
+
+
+@pytest.mark.parametrize(("scene", "found", "counts"), COUNTS.values(), ids=COUNTS)
+def test_what_counts_is(scene, found, counts):
+    assert counted(scene, found) == counts
+
+
+# --- reading it ----------------------------------------------------------------------------------------------------------------------------
+
+
+class Answering:
+    """An API server with one ConfigMap, or one error."""
+
+    def __init__(self, answer: dict[str, Any] | ApiError) -> None:
+        self._answer = answer
+
+    def get(self, _kind: object, _namespace: str, _name: str, as_type: Any) -> Any:
+        if isinstance(self._answer, ApiError):
+            raise self._answer
+        return as_type(**self._answer)
+
+
+READ: dict[str, tuple[dict[str, Any] | ApiError, str]] = {
+    "one that is not there": (
+        ApiError(404, "NotFound", ""),
+        f"{GONE} in the namespace team-a, found none; create it: kubectl create configmap det --namespace team-a --from-file=pipeline.config",
+    ),
+    "one without the key": (
+        {"data": {"model.config": "model { }"}},
+        f"{FIELD}: expected the key pipeline.config in the ConfigMap det, found none of that name; add it",
+    ),
+    "an empty one": (
+        {"data": {"pipeline.config": ""}},
+        f"{SIZE}, got 0; give it your configuration",
+    ),
+    "one that is too large": (
+        {"data": {"pipeline.config": "x" * 262145}},
+        f"{SIZE}, got 262145; give it your configuration",
+    ),
+    "one that the operator may not read": (
+        ApiError(403, "Forbidden", ""),
+        f"{FIELD}: the operator may not read the ConfigMap det; the administrator can give it the right to get ConfigMaps",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "problem"), READ.values(), ids=READ)
+def test_is_told_what_is_wrong_with(answer, problem):
+    assert pipelines.read(Answering(answer), "team-a", "det") == Pipeline(problem=problem)
+
+
+@pytest.mark.parametrize("data", [{"data": {"pipeline.config": "model { }"}}, {"binary_data": {"pipeline.config": "bW9kZWwgeyB9"}}])
+def test_text_and_bytes_are_read_alike(data):
+    assert base64.b64encode(CONTENT) == b"bW9kZWwgeyB9"
+    assert pipelines.read(Answering(data), "team-a", "det") == Pipeline(content=CONTENT, digest=pipeline_digest(CONTENT))
+
+
+@pytest.mark.parametrize("name", ["../secrets/s3", "../../team-b/configmaps/det", "det?watch=true", "det/", "Det", "det\n", "."])
+def test_a_name_that_is_none_is_never_asked_for(name):
+    nobody: Any = None
+    problem = pipelines.read(nobody, "team-a", name).problem
+    assert problem == f"{FIELD}: expected the name of a ConfigMap (lower case letters, digits, '-' and '.'), got something else; correct it"
+
+
+def test_an_api_server_in_trouble_says_nothing_about_the_dataset():
+    with pytest.raises(ApiError):
+        pipelines.read(Answering(ApiError(503, "ServiceUnavailable", "")), "team-a", "det")
