@@ -189,8 +189,8 @@ class WithoutKubeRay(Client):
 
     installed = False
 
-    def _send(self, method: str, path: str, **options):
-        return super()._send(method, path if self.installed else path.replace("/apis/ray.io/", "/apis/absent.ray.io/"), **options)
+    def prepared(self, method: str, path: str, query, **options):
+        return super().prepared(method, path if self.installed else path.replace("/apis/ray.io/", "/apis/absent.ray.io/"), query, **options)
 
 
 def test_a_cluster_without_kuberay_says_so_and_goes_on_when_it_comes(api_server, hand):

@@ -44,13 +44,13 @@ class Throttled(Client):
         super().__init__(connect(server.kubeconfig)._api)
         self.seen: Counter[str] = Counter()
 
-    def _send(self, method: str, path: str, **options):
-        query = dict(options.get("query") or ())
-        if method == "GET" and ("watch" in query or "limit" in query or "resourceVersion" in query):
-            self.seen["watch" if "watch" in query else "list"] += 1
-        if "watch" in query and self.throttling:
+    def prepared(self, method: str, path: str, query, **options):
+        asked = dict(query)
+        if method == "GET" and ("watch" in asked or "limit" in asked or "resourceVersion" in asked):
+            self.seen["watch" if "watch" in asked else "list"] += 1
+        if "watch" in asked and self.throttling:
             raise ApiError(429, "TooManyRequests", "the server is busy", 0)
-        return super()._send(method, path, **options)
+        return super().prepared(method, path, query, **options)
 
 
 def test_watches_that_are_throttled_are_not_answered_by_listing_everything_again(api_server, hand):
