@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import urllib.request
 from collections import Counter
 
 import pytest
-from operators import Hand, eventually, running
+from operators import Hand, Process, eventually, processes, running
 
 from negset_operator.kube.client import DATASET, ApiError, Client, connect
 from negset_operator.web import Web
@@ -104,3 +105,18 @@ def test_the_queue_of_a_replica_that_stands_by_is_not_told_as_waiting(api_server
         operator.leading = False
         operator._queue.add((hand.namespace, "street"))
         assert operator.metrics.registry.get_sample_value("negset_queue_depth") == 0
+
+
+def test_sixty_namespaces_cost_connections_and_neither_threads_nor_much_memory(api_server):
+    namespaces = [api_server.namespace() for _ in range(60)]
+    process = Process(api_server.kubeconfig, "--namespaces", ",".join(namespaces), open_files=256)
+    with processes(process):
+        eventually("ready", lambda: process.get("/readyz") == (200, "ok\n"))
+        # Before, each of the 600 watches had a thread of its own.
+        assert process.kernel("Threads") < 20
+        # 120 MB; with asyncio's own buffer of 256 KiB for each connection it would be 270 MB.
+        assert process.kernel("VmRSS") < 180_000
+        hand = Hand(api_server, namespaces[-1])
+        hand.create()
+        eventually("a child", hand.ray_jobs, seconds=5)
+        assert process.end(signal.SIGTERM) == 0

@@ -190,10 +190,15 @@ class Client:
     def prepared(
         self, method: str, path: str, query: list[tuple[str, str]], *, accept: str = JSON, content_type: str = JSON
     ) -> tuple[str, dict[str, str]]:
-        """The URL and the headers of a request, with a token that the official client refreshes when it is due."""
+        """The URL and the headers of a request, with a token that the official client refreshes when it is due. Raises `Unreachable` if that fails."""
+        from kubernetes.config import ConfigException
+
         headers, parameters = {"Accept": accept, "Content-Type": content_type, "User-Agent": names.OPERATOR_FIELD_MANAGER}, list(query)
         # The client's own way to send a request copies every object twice; what matters of it is who we are and to whom we speak.
-        self._api.update_params_for_auth(headers, parameters, ["BearerToken"], path, method, None)
+        try:
+            self._api.update_params_for_auth(headers, parameters, ["BearerToken"], path, method, None)
+        except (ConfigException, OSError) as error:
+            raise Unreachable(f"failed to read the token: {error}") from error
         return f"{self._host}{path}" + (f"?{urllib.parse.urlencode(parameters)}" if parameters else ""), headers
 
     def count(self, method: str, code: str) -> None:
