@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -25,6 +25,7 @@ from negset_operator.kube.streams import Api, Lines
 log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Any)
+A = TypeVar("A")
 
 PAGE: Final = 500
 WATCH_SECONDS: Final = 300
@@ -83,6 +84,7 @@ class Reflector(Generic[T]):
         self._consistent = False
         self._open = False
         self._healthy = False
+        self._pause = FIRST_PAUSE
         self._current_at = clock()
         self.synced = False
         """Whether the cache has been complete at least once."""
@@ -102,22 +104,33 @@ class Reflector(Generic[T]):
 
     async def run(self, api: Api, turns: asyncio.Semaphore) -> None:
         """Lists and watches until it is cancelled. A list, and the opening of a watch, wait for their turn."""
-        pause = FIRST_PAUSE
         while True:
             self._healthy = False
             try:
                 if not self._version:
-                    async with turns:
-                        self._version = await self._list(api)
-                await self._watch(api, turns)
-                pause = FIRST_PAUSE
+                    self._version = await self._in_turn(turns, lambda: self._list(api))
+                await self._follow(await self._in_turn(turns, lambda: self._watch(api)))
+                self._pause = FIRST_PAUSE
             except (ApiError, Unreachable, msgspec.MsgspecError) as error:
                 self._note(error)
                 # Only a watch that was worth opening ends the growing of the pause: that a list was answered says nothing about the next one.
-                pause = FIRST_PAUSE if self._healthy else pause
+                if self._healthy:
+                    self._pause = FIRST_PAUSE
                 asked = min(getattr(error, "seconds", 0.0), LONGEST_RETRY_AFTER)
-                await asyncio.sleep(max(asked, pause * random.uniform(0.5, 1)))  # noqa: S311 - jitter
-                pause = min(pause * 2, LONGEST_PAUSE)
+                await asyncio.sleep(max(asked, self._jittered()))
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _jittered(self) -> float:
+        return self._pause * random.uniform(0.5, 1)  # noqa: S311 - jitter
+
+    async def _in_turn(self, turns: asyncio.Semaphore, ask: Callable[[], Coroutine[Any, Any, A]]) -> A:
+        """What the API server answers. While it does not answer, the turn is kept, since others would ask in vain as well."""
+        async with turns:
+            try:
+                return await ask()
+            except Unreachable:
+                await asyncio.sleep(self._jittered())
+                raise
 
     def _note(self, error: Exception) -> None:
         """Says what is wrong, and whether everything must be listed again: only where the server calls the version too old, or where what it sent was not
@@ -156,8 +169,8 @@ class Reflector(Generic[T]):
             self._changed(self._cache.group_of(item))
         return version
 
-    async def _watch(self, api: Api, turns: asyncio.Semaphore) -> None:
-        """Follows the changes after the known version until the server ends the stream."""
+    async def _watch(self, api: Api) -> Lines:
+        """Opens a watch of the changes after the known version."""
         source = self._source
         query = {
             "resourceVersion": self._version,
@@ -165,12 +178,17 @@ class Reflector(Generic[T]):
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(random.randint(WATCH_SECONDS, 2 * WATCH_SECONDS)),  # noqa: S311 - so that they do not all end at once
         }
-        async with turns:
-            lines = await api.watch(source.kind, source.namespace, query=query, metadata_only=source.metadata_only, silence=SILENCE_SECONDS)
+        return await api.watch(source.kind, source.namespace, query=query, metadata_only=source.metadata_only, silence=SILENCE_SECONDS)
+
+    async def _follow(self, lines: Lines) -> None:
+        """Takes what comes into the cache until the server ends the stream."""
         opened, self.problem = self._clock(), ""
         self._open = True
         try:
-            await self._follow(lines)
+            while came := await lines.read():
+                for line in came:
+                    self._version = self._handle(decoding.from_json(line, _Event)) or self._version
+                    self._healthy = True
         finally:
             self._healthy |= self._clock() - opened > HEALTHY_SECONDS
             self._current_at = self._clock()
@@ -178,12 +196,6 @@ class Reflector(Generic[T]):
             lines.close()
         if not self._healthy:
             raise Unreachable("the watch ended as soon as it was open")
-
-    async def _follow(self, lines: Lines) -> None:
-        while came := await lines.read():
-            for line in came:
-                self._version = self._handle(decoding.from_json(line, _Event)) or self._version
-                self._healthy = True
 
     def _handle(self, event: _Event) -> str:
         """Takes one event into the cache. Returns its resource version."""
