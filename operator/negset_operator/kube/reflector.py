@@ -39,6 +39,9 @@ LONGEST_RETRY_AFTER: Final = 120.0
 HEALTHY_SECONDS: Final = 5.0
 """A watch that was open for so long was worth opening, even if nothing happened in it."""
 
+TRIES_IN_TURN: Final = 3
+"""Then others have their turn, in case that the server is away for this one only."""
+
 
 class Source(msgspec.Struct, frozen=True):
     """What to keep: a kind, in a namespace ("" means all of them), with these labels, as this type."""
@@ -112,25 +115,27 @@ class Reflector(Generic[T]):
                 await self._follow(await self._in_turn(turns, lambda: self._watch(api)))
                 self._pause = FIRST_PAUSE
             except (ApiError, Unreachable, msgspec.MsgspecError) as error:
-                self._note(error)
                 # Only a watch that was worth opening ends the growing of the pause: that a list was answered says nothing about the next one.
                 if self._healthy:
                     self._pause = FIRST_PAUSE
-                asked = min(getattr(error, "seconds", 0.0), LONGEST_RETRY_AFTER)
-                await asyncio.sleep(max(asked, self._jittered()))
-                self._pause = min(self._pause * 2, LONGEST_PAUSE)
-
-    def _jittered(self) -> float:
-        return self._pause * random.uniform(0.5, 1)  # noqa: S311 - jitter
+                await self._wait(error)
 
     async def _in_turn(self, turns: asyncio.Semaphore, ask: Callable[[], Coroutine[Any, Any, A]]) -> A:
-        """What the API server answers. While it does not answer, the turn is kept, since others would ask in vain as well."""
+        """What the API server answers. Keeps its turn while it waits for a server that is away, since the others would ask in vain as well."""
         async with turns:
-            try:
-                return await ask()
-            except Unreachable:
-                await asyncio.sleep(self._jittered())
-                raise
+            for _ in range(TRIES_IN_TURN - 1):
+                try:
+                    return await ask()
+                except Unreachable as error:
+                    await self._wait(error)
+            return await ask()
+
+    async def _wait(self, error: Exception) -> None:
+        """Notes a failure and waits before the next try, twice as long as before."""
+        self._note(error)
+        asked = min(getattr(error, "seconds", 0.0), LONGEST_RETRY_AFTER)
+        await asyncio.sleep(max(asked, self._pause * random.uniform(0.5, 1)))  # noqa: S311 - jitter
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     def _note(self, error: Exception) -> None:
         """Says what is wrong, and whether everything must be listed again: only where the server calls the version too old, or where what it sent was not
@@ -162,7 +167,7 @@ class Reflector(Generic[T]):
             if not token:
                 break
             query = {"labelSelector": source.selector, "limit": str(PAGE), "continue": token}
-        changed, gone = self._cache.replace(items, int(version))
+        changed, gone = self._cache.replace(items, int(version), source.namespace)
         self._consistent = False
         self.synced = True
         for item in (*changed, *gone):

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from negset_operator.kube.cache import Cache
-from negset_operator.kube.client import POD, RAY_JOB, ApiError, Kind
+from negset_operator.kube.client import POD, RAY_JOB, ApiError, Kind, Unreachable
 from negset_operator.kube.objects import ObjectMeta, Pod
 from negset_operator.kube.reflector import Source
 from negset_operator.kube.watches import TURNS, Watches
@@ -29,6 +29,7 @@ class Server:
     def __init__(self, *, hanging: tuple[Kind, ...] = (), refusal: Exception | None = None) -> None:
         self.hanging, self.refusal = hanging, refusal
         self.streams: dict[tuple[str, str], Stream] = {}
+        self.opened = 0
         self.at_once: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -38,11 +39,12 @@ class Server:
         self._loop = asyncio.get_running_loop()
         yield self
 
-    async def list_page(self, kind: Kind, *_: Any, **__: Any) -> Any:
+    async def list_page(self, kind: Kind, namespace: str, *_: Any, **__: Any) -> Any:
         await self._answered(kind)
-        return [], "10", ""
+        return [Pod(metadata=ObjectMeta(name="listed", namespace=namespace, uid=namespace, resource_version="9"))], "10", ""
 
     async def watch(self, kind: Kind, namespace: str, **_: Any) -> Any:
+        self.opened += 1
         await self._answered(kind)
         if self.refusal:
             raise self.refusal
@@ -107,6 +109,7 @@ def test_three_hundred_namespaces_of_ten_kinds_take_one_thread_and_news_of_each_
     watches = watching(server, cache, *sources(*KINDS))
     until(lambda: len(server.streams) == 3000)
     assert threading.active_count() - before == 1
+    assert len(cache.all()) == 300
     assert all(each.synced and not each.problem and not each.stale_seconds for each in watches._reflectors)
     for number in range(0, 300, 50):
         server.add(KINDS[number // 50], f"n{number}", f"a{number}")
@@ -132,6 +135,18 @@ def test_a_kind_whose_lists_hang_holds_up_no_other(watching, cache):
     assert server.at_once["rayjobs"] == TURNS
 
 
+def test_an_api_server_that_is_away_is_asked_by_few_and_when_it_is_back_all_go_on(watching, cache):
+    server = Server(refusal=Unreachable("connection refused"))
+    watches = watching(server, cache, *sources(POD))
+    until(lambda: server.opened)
+    time.sleep(2)
+    # 4 at a time, after 0.2 + 0.4 s of which at least half is waited. All 300 would ask 1,000 times.
+    assert server.opened < 100
+    server.refusal = None
+    until(lambda: len(server.streams) == 300, seconds=5)
+    until(lambda: not any(each.problem for each in watches._reflectors))
+
+
 def test_it_stops_at_once_while_a_server_told_it_to_wait(watching, cache):
     server = Server(refusal=ApiError(429, "TooManyRequests", "slow down", 60))
     watches = watching(server, cache, *sources(POD, namespaces=("n",)))
@@ -144,7 +159,8 @@ def test_it_stops_at_once_while_a_server_told_it_to_wait(watching, cache):
 
 def test_a_mistake_in_this_program_ends_the_thread_and_is_logged_so_that_liveness_fails(watching, cache, caplog):
     def mistake(_: Any) -> None:
-        raise ZeroDivisionError("a mistake")
+        if cache.get("n7", "a"):
+            raise ZeroDivisionError("a mistake")
 
     server = Server()
     watches = watching(server, cache, *sources(POD), changed=mistake)
