@@ -185,4 +185,6 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__  # a timeout says nothing
+    """In the system's words: aiohttp's contain the address of a Python object, and a timeout has none."""
+    cause = error.__cause__ if isinstance(error, aiohttp.ClientConnectorError) else None
+    return str(cause or error) or type(error).__name__
