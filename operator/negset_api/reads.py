@@ -43,7 +43,9 @@ _READS: Final[dict[stages.Kind, frozenset[str]]] = {
         }
     ),
     "train": frozenset({"training", "download.maxFailedPercent"}),
-    "mine": frozenset({"selection.seed", "ray", "training.comparisons", "training.workers", "training.hardNegativeMining"}),
+    "mine": frozenset(
+        {"selection.seed", "ray", "training.comparisons", "training.workers", "training.gpuResourceName", "training.hardNegativeMining"}
+    ),
 }
 
 _MINING_ONLY: Final = frozenset(
@@ -62,6 +64,7 @@ _BUT_NOT: Final[dict[stages.Kind, frozenset[str]]] = {
         "training.heldOutPercent",
         "training.recallPercent",
         "training.checkpointEverySteps",
+        "training.gpuResourceName",
         "training.hardNegativeMining.firstRoundPercent",
     },
     "train": _MINING_ONLY,

@@ -27,6 +27,7 @@ _INDIFFERENT: Final = frozenset(
         "download.connectionsPerHost",
         "download.contact",
         "training.gpusPerWorker",
+        "training.gpuResourceName",
         "training.hardNegativeMining.gpusPerWorker",
         "training.checkpointEverySteps",
     }

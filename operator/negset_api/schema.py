@@ -13,10 +13,14 @@ from typing import Any
 import msgspec
 
 from negset_api import names
-from negset_api.spec import SPEC_RULES, NegativeDatasetSpec
+from negset_api.spec import LONGEST_LABEL, LONGEST_NAME, NAME_RULE, SPEC_RULES, NegativeDatasetSpec
 from negset_api.status import Status
 
 Schema = dict[str, Any]
+
+_NAME: Schema = {"type": "string", "maxLength": LONGEST_NAME, "description": f"A DNS label of at most {LONGEST_LABEL} characters."}
+
+_INT32 = range(-(2**31), 2**31)
 
 _COLUMNS = (
     (
@@ -54,6 +58,8 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
         del node["default"]
     if "enum" in node:
         node.setdefault("type", "string")
+    if node.get("type") == "integer":
+        node["format"] = _integer_format(node)
     if "properties" in node:
         required = set(node.get("required", ()))
         node["properties"] = {
@@ -64,6 +70,12 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
     if "items" in node:
         node["items"] = _structural(node["items"], definitions)
     return node
+
+
+def _integer_format(node: Schema) -> str:
+    """What holds every value within the bounds, so that the format refuses nothing that they do not."""
+    bounded = "minimum" in node and "maximum" in node
+    return "int32" if bounded and node["minimum"] >= _INT32.start and node["maximum"] < _INT32.stop else "int64"
 
 
 def _defaulted(child: Schema, required: bool) -> Schema:
@@ -99,13 +111,22 @@ def resource_schema() -> Schema:
         "description": "A set of pictures that provably show none of the given classes and, where training is asked for, a detector trained with them.",
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": {"type": "object"},
+            "apiVersion": {"type": "string", "description": "The version of this schema."},
+            "kind": {"type": "string", "description": f"Always {names.KIND}."},
+            # More than the name's own schema may not be said of the metadata.
+            "metadata": {"type": "object", "properties": {"name": _NAME}},
             "spec": spec,
             "status": status,
         },
+        **_name_rule(),
     }
+
+
+def _name_rule() -> Schema:
+    """The rule for the name, which the API server applies where an object is made."""
+    rule, message = NAME_RULE
+    for_new = {"rule": f"oldSelf.hasValue() || ({rule})", "optionalOldSelf": True}
+    return {"x-kubernetes-validations": [{**for_new, "message": message, "fieldPath": ".metadata.name"}]}
 
 
 def custom_resource_definition() -> Schema:
@@ -123,6 +144,7 @@ def custom_resource_definition() -> Schema:
                 "plural": names.PLURAL,
                 "singular": names.SINGULAR,
                 "shortNames": list(names.SHORT_NAMES),
+                "categories": list(names.CATEGORIES),
             },
             "versions": [
                 {

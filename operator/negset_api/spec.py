@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, field
 
-from negset_api import names
+from negset_api import names, patterns
 
 MAX_URL = 2048
 MAX_ITEMS = 256
+LONGEST_LABEL = 63  # of a DNS label, and of the value of a label
+LONGEST_NAME = 253
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -33,6 +35,25 @@ def _rules(*rules: tuple[str, str]) -> dict[str, Any]:
 ClassName = Annotated[str, Meta(min_length=1, max_length=128)]
 Url = Annotated[str, Meta(min_length=1, max_length=MAX_URL)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
+
+# Earlier releases took an empty string and any text here. So the types take it, too: what is stored
+# is still read, and the API server refuses only what is new (`validation.parse_admitted`).
+OptionalUrl = Annotated[str, Meta(max_length=MAX_URL, extra_json_schema={"minLength": 1})]
+ObjectName = Annotated[str, Meta(max_length=LONGEST_NAME, extra_json_schema={"minLength": 1, "pattern": patterns.SUBDOMAIN})]
+QueueName = Annotated[str, Meta(max_length=LONGEST_LABEL, extra_json_schema={"minLength": 1, "pattern": patterns.SUBDOMAIN})]
+
+_GPU_RESOURCE_RULE = (
+    "!self.contains('kubernetes.io/') && !self.startsWith('requests.')",
+    "must be an extended resource, such as nvidia.com/gpu: kubernetes.io and requests. are reserved by Kubernetes",
+)
+# A quota for it is called requests.NAME, whose domain may have 253 characters.
+GpuResourceName = Annotated[
+    str,
+    Meta(
+        max_length=LONGEST_NAME - len("requests."),
+        extra_json_schema={"minLength": 1, "pattern": patterns.EXTENDED_RESOURCE, **_rules(_GPU_RESOURCE_RULE)},
+    ),
+]
 
 _IMAGE_URL_RULE = (
     "self.contains('{') == self.contains('}') && (self == '{coco_url}' || self == '{flickr_url}' || self.contains('{file_name}'))",
@@ -58,7 +79,15 @@ class CocoSource(Spec, frozen=True, kw_only=True):
 
 
 class Source(Spec, frozen=True, kw_only=True):
+    """A union with one member so far. The schema does not require `coco`, so that another kind can
+    be added; its rule requires one kind, so `coco` is always there. A spec with a kind that only a
+    newer CRD has is one that this negset does not understand.
+    """
+
     coco: Annotated[CocoSource, Meta(description="Pictures annotated in COCO's format.")]
+
+
+_SOURCE_RULES = _rules(("[has(self.coco)].filter(given, given).size() == 1", "must have exactly one kind of source: coco"))
 
 
 class Selection(Spec, frozen=True, kw_only=True):
@@ -94,11 +123,16 @@ class Selection(Spec, frozen=True, kw_only=True):
         Meta(
             max_length=32,
             description="Annotation files (any URL that `annotations` takes) whose pictures must not be used: the leakage guard against your validation set.",
+            extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),
     ] = ()
     licenses: Annotated[
         tuple[Annotated[int, Meta(ge=0, le=2**31 - 1)], ...],
-        Meta(max_length=MAX_ITEMS, description="Licence ids of the annotation file that you accept; empty accepts all."),
+        Meta(
+            max_length=MAX_ITEMS,
+            description="Licence ids of the annotation file that you accept; empty accepts all.",
+            extra_json_schema={"x-kubernetes-list-type": "set"},
+        ),
     ] = ()
     min_side: Annotated[int, Meta(ge=0, le=100_000, description="Shortest side that a picture must have, in pixels.")] = 0
 
@@ -157,14 +191,11 @@ class Output(Spec, frozen=True, kw_only=True):
             min_length=1,
             max_length=4,
             description="What to write. TFRecord is always written, since the other formats are made from it; YOLO, COCO and VOC are each a data set of its own with pictures and labels, under labels/.",
-            extra_json_schema={
-                "x-kubernetes-list-type": "atomic",
-                **_rules(("self.all(f, self.filter(g, g == f).size() == 1)", "must not name a format twice")),
-            },
+            extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ] = ("TFRecord",)
     secret_name: Annotated[
-        Annotated[str, Meta(max_length=253)] | None,
+        ObjectName | None,
         Meta(
             description="A Secret in the same namespace whose keys become environment variables of the jobs (AWS_ACCESS_KEY_ID and so on)."
         ),
@@ -205,10 +236,11 @@ class Positives(Spec, frozen=True, kw_only=True):
         Meta(
             max_length=MAX_ITEMS,
             description="TFRecords with the Object Detection API's keys; URLs with globs. They are checked and copied into the revision.",
+            extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),
     ] = ()
     label_map: Annotated[
-        Annotated[str, Meta(max_length=MAX_URL)] | None,
+        OptionalUrl | None,
         Meta(
             description="The label map (.pbtxt) that goes with `tfrecords`. Absent, it is read from the records' own class names (image/object/class/text)."
         ),
@@ -218,6 +250,7 @@ class Positives(Spec, frozen=True, kw_only=True):
         Meta(
             max_length=MAX_ITEMS,
             description="The classes to train, in label-map order; empty means those of `excludeClasses` that the positives show.",
+            extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),
     ] = ()
     held_out_percent: Annotated[
@@ -253,13 +286,13 @@ class PipelineConfig(Spec, frozen=True, kw_only=True):
         Meta(description="A configuration that comes with negset."),
     ] = None
     url: Annotated[
-        Annotated[str, Meta(max_length=MAX_URL)] | None,
+        OptionalUrl | None,
         Meta(
             description="Your own pipeline.config: any fsspec URL or, on a laptop, a path. Changed content needs a new name: what is done with the old one stays."
         ),
     ] = None
     config_map: Annotated[
-        Annotated[str, Meta(max_length=253)] | None,
+        ObjectName | None,
         Meta(
             description="A ConfigMap in the same namespace whose key pipeline.config holds your own configuration. Changed content needs a new name."
         ),
@@ -330,7 +363,7 @@ class HardNegativeMining(Spec, frozen=True, kw_only=True):
         ),
     ] = ()
     gpus_per_worker: Annotated[
-        int, Meta(ge=0, le=64, description="GPUs (nvidia.com/gpu) of each pod that scores negatives; 0 scores on the CPU.")
+        int, Meta(ge=0, le=64, description="GPUs (`training.gpuResourceName`) of each pod that scores negatives; 0 scores on the CPU.")
     ] = 0
 
 
@@ -379,13 +412,22 @@ class Training(Spec, frozen=True, kw_only=True):
         int, Meta(ge=1, le=10_000_000, description="Steps between two checkpoints; what a lost pod loses at most.")
     ] = 1000
     fine_tune_checkpoint: Annotated[
-        Annotated[str, Meta(max_length=MAX_URL)] | None,
+        OptionalUrl | None,
         Meta(
             description="A checkpoint to start from: the URL of its prefix (…/checkpoint/ckpt-0), of its folder, of its .index file, or of a .tar.gz archive as the model zoo has them. "
             "What kind of checkpoint it is, is read from the checkpoint. With another number of classes the heads of the model start anew."
         ),
     ] = None
-    gpus_per_worker: Annotated[int, Meta(ge=0, le=64, description="GPUs (nvidia.com/gpu) of each training pod; 0 trains on the CPU.")] = 0
+    gpus_per_worker: Annotated[
+        int, Meta(ge=0, le=64, description="GPUs (`gpuResourceName`) of each training pod; 0 trains on the CPU.")
+    ] = 0
+    gpu_resource_name: Annotated[
+        GpuResourceName,
+        Meta(
+            description="The resource that a GPU is to Kubernetes, for training and for mining: an extended resource such as nvidia.com/gpu, amd.com/gpu or "
+            "nvidia.com/mig-1g.10gb. The trainer's image must support it."
+        ),
+    ] = "nvidia.com/gpu"
     mixed_precision: Annotated[
         bool,
         Meta(
@@ -409,7 +451,9 @@ class Ray(Spec, frozen=True, kw_only=True):
 
 
 class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
-    source: Annotated[Source, Meta(description="The annotated pictures to choose from.")]
+    source: Annotated[
+        Source, Meta(description="The annotated pictures to choose from.", extra_json_schema={"required": [], **_SOURCE_RULES})
+    ]
     exclude_classes: Annotated[
         tuple[ClassName, ...],
         Meta(
@@ -434,9 +478,7 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
         ),
     ] = None
     ray: Annotated[Ray, Meta(description="How much runs at the same time.")] = field(default_factory=Ray)
-    queue_name: Annotated[
-        Annotated[str, Meta(max_length=253)] | None, Meta(description="The Kueue LocalQueue that admits every job of this data set.")
-    ] = None
+    queue_name: Annotated[QueueName | None, Meta(description="The Kueue LocalQueue that admits every job of this data set.")] = None
     suspend: Annotated[bool, Meta(description="Stop everything at a safe point; false goes on without losing work.")] = False
     deletion_policy: Annotated[
         Literal["Retain", "Delete"], Meta(description="Whether the data in the output stays when this object is deleted.")
@@ -451,11 +493,18 @@ SPEC_RULES = _rules(
 )
 
 
+NAME_RULE = (
+    f"self.metadata.name.size() <= {LONGEST_LABEL} && self.metadata.name.matches('{patterns.LABEL}')",
+    f"must be a DNS label: lower case letters, digits and '-', starting and ending with a letter or digit, at most {LONGEST_LABEL} characters",
+)
+"""For new objects only: a name cannot be changed, and an object of an earlier release may have a longer one."""
+
+
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """The part of Kubernetes' object metadata that negset reads; the rest belongs to the API server."""
 
-    name: Annotated[str, Meta(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-    namespace: Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = names.DEFAULT_NAMESPACE
+    name: Annotated[str, Meta(max_length=LONGEST_NAME, pattern=patterns.LABEL)]
+    namespace: Annotated[str, Meta(max_length=LONGEST_LABEL, pattern=patterns.LABEL)] = names.DEFAULT_NAMESPACE
     uid: str = ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -10,6 +10,7 @@ from negset_api import names
 from negset_api.spec import NegativeDatasetSpec, Training
 
 Kind = Literal["check", "data", "train", "mine"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 CHECK: Final = "check"
 DATA: Final = "data"
@@ -56,6 +57,11 @@ def steps(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
     mined = _mined(spec.training)
     last = msgspec.structs.replace(mined[-1], needs=(*mined[-1].needs, *_ends(compared)))
     return (*before, *_interleaved(mined[:-1], compared), last)
+
+
+def kind_of(role: str) -> Kind | None:
+    """The kind of the step that a role names; None if it names no step."""
+    return next((kind for kind in KINDS if kind == role.partition("-")[0]), None)
 
 
 def training_steps(spec: NegativeDatasetSpec) -> tuple[Step, ...]:

@@ -16,15 +16,23 @@ class StatusType(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     """Base of the status' types. Unknown fields are ignored: a newer operator may have written them."""
 
 
+# A decimal number, as text: the API conventions know no floats.
+Decimal = Annotated[str, Meta(max_length=64)]
+Revision = Annotated[str, Meta(max_length=64)]
+OutputUrl = Annotated[str, Meta(max_length=4096)]
+
+
 class Condition(StatusType, frozen=True, kw_only=True):
     """A Kubernetes condition (meta/v1 Condition)."""
 
-    type: Annotated[str, Meta(max_length=316)]
-    status: Literal["True", "False", "Unknown"]
-    reason: Annotated[str, Meta(max_length=1024)]
-    message: Annotated[str, Meta(max_length=32768)]
-    last_transition_time: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-    observed_generation: Annotated[int, Meta(ge=0)] = 0
+    type: Annotated[str, Meta(max_length=316, description="What the condition is about: Ready, Stalled, a step.")]
+    status: Annotated[Literal["True", "False", "Unknown"], Meta(description="Whether it holds.")]
+    reason: Annotated[str, Meta(max_length=1024, description="Why, in one word for machines.")]
+    message: Annotated[str, Meta(max_length=32768, description="Why, in a sentence for people.")]
+    last_transition_time: Annotated[
+        str, Meta(description="When the condition's status last changed.", extra_json_schema={"format": "date-time"})
+    ]
+    observed_generation: Annotated[int, Meta(ge=0, description="The generation of the spec that the condition describes.")] = 0
 
 
 class ImagesStatus(StatusType, frozen=True, kw_only=True):
@@ -38,7 +46,7 @@ class ProgressStatus(StatusType, frozen=True, kw_only=True):
     percent: Annotated[int, Meta(description="Share of the current stage that is done.")] = 0
     seconds_left: Annotated[int, Meta(description="Estimate for the current stage.")] = 0
     step: Annotated[int, Meta(description="Training step.")] = 0
-    loss: Annotated[str, Meta(description="Training loss at that step, as a decimal number.")] = ""
+    loss: Annotated[Decimal, Meta(description="Training loss at that step, as a decimal number.")] = ""
     updated_at: Annotated[
         str,
         Meta(description="When the job last made progress, by its own clock.", extra_json_schema={"format": "date-time"}),
@@ -47,15 +55,15 @@ class ProgressStatus(StatusType, frozen=True, kw_only=True):
 
 class RoundStatus(StatusType, frozen=True, kw_only=True):
     round: Annotated[int, Meta(description="The round's number, from 1.")]
-    false_positives_per_image: Annotated[str, Meta(description="On held-out negatives, as a decimal number.")] = ""
-    recall: Annotated[str, Meta(description="On held-out positives, as a decimal number.")] = ""
-    average_precision: Annotated[str, Meta(description="COCO AP on held-out positives, as a decimal number.")] = ""
+    false_positives_per_image: Annotated[Decimal, Meta(description="On held-out negatives, as a decimal number.")] = ""
+    recall: Annotated[Decimal, Meta(description="On held-out positives, as a decimal number.")] = ""
+    average_precision: Annotated[Decimal, Meta(description="COCO AP on held-out positives, as a decimal number.")] = ""
 
 
 class Completed(StatusType, frozen=True, kw_only=True):
     uid: Annotated[str, Meta(max_length=64, description="The uid of the object that the steps were done for.")] = ""
-    revision: Annotated[str, Meta(max_length=64, description="The revision that they made.")] = ""
-    url: Annotated[str, Meta(max_length=4096, description="Where it lies.")] = ""
+    revision: Annotated[Revision, Meta(description="The revision that they made.")] = ""
+    url: Annotated[OutputUrl, Meta(description="Where it lies.")] = ""
     steps: Annotated[
         tuple[Annotated[str, Meta(max_length=63)], ...],
         Meta(max_length=64, description="The steps, by role.", extra_json_schema={"x-kubernetes-list-type": "atomic"}),
@@ -64,10 +72,10 @@ class Completed(StatusType, frozen=True, kw_only=True):
 
 class Status(StatusType, frozen=True, kw_only=True):
     observed_generation: Annotated[int, Meta(description="The generation of the spec that this status describes.")] = 0
-    stage: Annotated[str, Meta(description="What is being done now, for people.")] = ""
-    revision: Annotated[str, Meta(description="The revision of the data set that the spec describes.")] = ""
-    url: Annotated[str, Meta(description="Where that revision lies.")] = ""
-    report_url: Annotated[str, Meta(description="The report, once there is one.")] = ""
+    stage: Annotated[str, Meta(max_length=1024, description="What is being done now, for people.")] = ""
+    revision: Annotated[Revision, Meta(description="The revision of the data set that the spec describes.")] = ""
+    url: Annotated[OutputUrl, Meta(description="Where that revision lies.")] = ""
+    report_url: Annotated[OutputUrl, Meta(description="The report, once there is one.")] = ""
     completed: Annotated[
         Completed | None,
         Meta(
@@ -76,8 +84,15 @@ class Status(StatusType, frozen=True, kw_only=True):
     ] = None
     images: Annotated[ImagesStatus | None, Meta(description="Counters of the download.")] = None
     progress: Annotated[ProgressStatus | None, Meta(description="How far the current stage is.")] = None
-    rounds: Annotated[tuple[RoundStatus, ...], Meta(max_length=16, description="What each training round was worth.")] = ()
-    false_positives_per_image: Annotated[str, Meta(description="The last round's, on held-out negatives, as a decimal number.")] = ""
+    rounds: Annotated[
+        tuple[RoundStatus, ...],
+        Meta(
+            max_length=16,
+            description="What each training round was worth.",
+            extra_json_schema={"x-kubernetes-list-type": "atomic"},
+        ),
+    ] = ()
+    false_positives_per_image: Annotated[Decimal, Meta(description="The last round's, on held-out negatives, as a decimal number.")] = ""
     conditions: Annotated[
         tuple[Condition, ...],
         Meta(

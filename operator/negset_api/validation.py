@@ -6,16 +6,18 @@ The check runs the CRD's own schema and CEL rules, so a laptop and an API server
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from negset_api import decoding, names
+from negset_api import decoding, names, patterns
 from negset_api.errors import InvalidSpec, Problem
 from negset_api.schema import Schema, resource_schema
-from negset_api.spec import Metadata, NegativeDataset, NegativeDatasetSpec
+from negset_api.spec import LONGEST_LABEL, LONGEST_NAME, NAME_RULE, Metadata, NegativeDataset, NegativeDatasetSpec
 
 _LONGEST_QUOTE = 200
 _REQUIRED = "Required value"
@@ -30,7 +32,8 @@ def parse(manifest: Any) -> NegativeDataset:
 def parse_admitted(manifest: Any) -> NegativeDataset:
     """The manifest of an object that the API server admitted. Unknown fields are skipped: the CRD may be newer than this negset.
 
-    Raises `InvalidSpec` if this negset does not understand the rest.
+    It may also be older, and have admitted names that are refused in a new object today: those are
+    read as they were. Raises `InvalidSpec` if this negset does not understand the rest.
     """
     return _parse(manifest, admitted=True)
 
@@ -51,12 +54,21 @@ def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:
     spec, schema = document.get("spec"), resource_schema()["properties"]["spec"]
     if spec is None:
         raise InvalidSpec((Problem("spec", kind=_REQUIRED),))
-    problems = (*_metadata_problems(document), *_schema_problems(spec, schema if admitted else _strict(schema), "spec"))
+    schema = _as_stored(schema) if admitted else _strict(schema)
+    problems = (*_metadata_problems(document, admitted=admitted), *_schema_problems(spec, schema, "spec"))
     # As in the API server, rules are evaluated only on what has the right shape.
     problems = problems or _rule_problems(spec, schema, "spec")
     if problems:
         raise InvalidSpec(problems)
-    return NegativeDataset(metadata=_metadata(document), spec=decoding.convert(spec, NegativeDatasetSpec))
+    return NegativeDataset(metadata=_metadata(document), spec=_converted(spec))
+
+
+def _converted(spec: Any) -> NegativeDatasetSpec:
+    try:
+        return decoding.convert(spec, NegativeDatasetSpec)
+    except msgspec.ValidationError as error:  # a newer CRD admitted what the schema of what is stored does not judge
+        message, _, where = str(error).partition(" - at `$")
+        raise InvalidSpec((Problem(f"spec{where.removesuffix('`')}", message),)) from error
 
 
 def manifest(dataset: NegativeDataset) -> dict[str, Any]:
@@ -83,24 +95,38 @@ def _metadata(document: dict[str, Any]) -> Metadata:
     return decoding.convert(document.get("metadata") or {}, Metadata)
 
 
-def _metadata_problems(document: dict[str, Any]) -> tuple[Problem, ...]:
+def _metadata_problems(document: dict[str, Any], *, admitted: bool) -> tuple[Problem, ...]:
     metadata = document.get("metadata")
     if not isinstance(metadata, dict) or "name" not in metadata:
         return (Problem("metadata.name", f"{_REQUIRED}: name is required"),)
-    problems = []
-    for key in ("name", "namespace"):
-        if key in metadata:
-            try:
-                decoding.convert({"name": "x", key: metadata[key]}, Metadata)
-            except msgspec.ValidationError:
-                problems.append(
-                    Problem(
-                        f"metadata.{key}",
-                        "must be a DNS label: lower case letters, digits and '-', starting and ending with a letter or digit, in quotes where YAML would read a number",
-                        _json(metadata[key]),
-                    )
-                )
-    return tuple(problems)
+    given = {key: metadata[key] for key in ("name", "namespace") if key in metadata}
+    problems = tuple(
+        Problem(f"metadata.{key}", "must be a string, in quotes where YAML would read a number", _json(value))
+        for key, value in given.items()
+        if not isinstance(value, str)
+    )
+    if problems:
+        return problems
+    # The name of an object that is stored was admitted by rules that may have been others.
+    valid = {"name": _is_stored_name if admitted else _is_name, "namespace": _is_namespace}
+    return tuple(Problem(f"metadata.{key}", NAME_RULE[1], _json(value)) for key, value in given.items() if not valid[key](value))
+
+
+def _is_stored_name(text: str) -> bool:
+    return len(text) <= LONGEST_NAME and patterns.search(patterns.LABEL, text)
+
+
+def _is_namespace(text: str) -> bool:
+    return len(text) <= LONGEST_LABEL and patterns.search(patterns.LABEL, text)
+
+
+def _is_name(text: str) -> bool:
+    """What the rules for the whole object say of the name of a new one."""
+    import cel
+
+    rules = resource_schema()["x-kubernetes-validations"]
+    new = {"self": {"metadata": {"name": text}}}
+    return all(cel.evaluate(f"[optional.none()].all(oldSelf, {rule['rule']})", new) is True for rule in rules)
 
 
 def _with_defaults(value: Any, schema: Schema) -> Any:
@@ -119,10 +145,18 @@ def _with_defaults(value: Any, schema: Schema) -> Any:
 
 
 def _schema_problems(spec: Any, schema: Schema, path: str) -> tuple[Problem, ...]:
+    return tuple(problem for error in _validator()(schema).iter_errors(spec) for problem in _as_problems(error, path))
+
+
+@functools.cache
+def _validator() -> Any:
     import jsonschema  # only where a manifest is read: it costs a tenth of a second
 
-    validator = jsonschema.Draft202012Validator(schema)
-    return tuple(problem for error in validator.iter_errors(spec) for problem in _as_problems(error, path))
+    def pattern(_: Any, expected: str, text: Any, __: Schema) -> Iterator[Any]:
+        if isinstance(text, str) and not patterns.search(expected, text):
+            yield jsonschema.ValidationError(f"does not match {expected}")
+
+    return jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": pattern})
 
 
 def _strict(schema: Schema) -> Schema:
@@ -134,6 +168,16 @@ def _strict(schema: Schema) -> Schema:
     if "items" in strict:
         strict["items"] = _strict(strict["items"])
     return strict
+
+
+def _as_stored(schema: Schema) -> Schema:
+    """The schema of an object that an earlier CRD admitted, when a string could be empty, have any form, and be in a list twice."""
+    stored = {key: value for key, value in schema.items() if key not in {"pattern", "minLength", "x-kubernetes-list-type"}}
+    if "properties" in stored:
+        stored["properties"] = {name: _as_stored(child) for name, child in stored["properties"].items()}
+    if "items" in stored:
+        stored["items"] = _as_stored(stored["items"])
+    return stored
 
 
 def _as_problems(error: Any, root: str) -> list[Problem]:
@@ -153,7 +197,11 @@ def _as_problems(error: Any, root: str) -> list[Problem]:
         case "enum":
             return [Problem(path, f"supported values: {', '.join(map(json.dumps, limit))}", given, kind="Unsupported value")]
         case "type":
-            message = f"must be of type {limit}"
+            # The API server names the format, but where a string or a list was given.
+            named = limit if isinstance(error.instance, str | list) else error.schema.get("format", limit)
+            message = f"must be of type {named}"
+        case "pattern":
+            message = f"should match '{limit}'"
         case "minimum":
             message = f"should be greater than or equal to {limit}"
         case "maximum":

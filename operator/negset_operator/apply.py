@@ -9,7 +9,7 @@ import msgspec
 
 from negset_api import names
 from negset_operator import reasons
-from negset_operator.decision import Adoption, Decision, Deletion, Limit, Making, Manifest, Switch
+from negset_operator.decision import Adoption, Decision, Deletion, Failed, Limit, Making, Manifest, Switch
 from negset_operator.facts import OVERDUE, Facts
 from negset_operator.kube.client import CONFLICT, DATASET, FORBIDDEN, KINDS, NOT_FOUND, RAY_JOB, UNPROCESSABLE, ApiError, Client, Kind
 from negset_operator.kube.objects import Dataset, Job, RayJob, Support
@@ -84,6 +84,11 @@ class Writer:
                 children.append(kind)
         return Done(actions=tuple(actions), children=tuple(children))
 
+    def mark(self, namespace: str, failed: Failed) -> bool:
+        """Marks a failed child as counted. Return True if nobody else has: with its resource version, the API server lets one of two replicas through."""
+        labels = {names.LABEL_COUNTED: "true"}
+        return self._label(namespace, failed.kind, failed.name, {"uid": failed.uid, "resourceVersion": failed.version, "labels": labels})
+
     def write_status(self, dataset: Dataset, patch: dict[str, Any]) -> None:
         """Writes the operator's fields of the status, and only them."""
         meta = dataset.metadata
@@ -112,14 +117,15 @@ class Writer:
 
     def _adopt(self, namespace: str, adoption: Adoption) -> bool:
         """Sets a child's labels. Return whether it was done: that an admission policy refuses it must not hold up the rest."""
-        kind = KINDS[adoption.kind]
-        body = {"metadata": {"uid": adoption.uid, "labels": adoption.labels}}
+        return self._label(namespace, adoption.kind, adoption.name, {"uid": adoption.uid, "labels": adoption.labels})
+
+    def _label(self, namespace: str, kind: str, name: str, metadata: dict[str, Any]) -> bool:
         try:
-            self._remember(kind, self._client.merge(kind, namespace, adoption.name, body, as_type=_TYPES[adoption.kind]))
+            self._remember(KINDS[kind], self._client.merge(KINDS[kind], namespace, name, {"metadata": metadata}, as_type=_TYPES[kind]))
         except ApiError as error:
             if error.status not in {NOT_FOUND, CONFLICT, FORBIDDEN, UNPROCESSABLE}:
                 raise
-            log.info("labels of %s %s/%s were not set: %s", adoption.kind, namespace, adoption.name, error)
+            log.info("labels of %s %s/%s were not set: %s", kind, namespace, name, error)
             return False
         return True
 

@@ -22,6 +22,7 @@ _JOB_EXIT = re.compile(r"failed with exit code (-?\d+) matching")
 # https://docs.ray.io/en/latest/cluster/kubernetes/ and KubeRay's apis/ray/v1/rayjob_types.go (1.6.2)
 _DEADLINE: Final = "DeadlineExceeded"  # of RayJobs and of Jobs (batch/v1 JobReasonDeadlineExceeded)
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
+_NOT_BEGUN: Final = frozenset({Work.SUSPENDED, Work.UNSEEN, Work.STARTING})
 _RAY_FAILED: Final = frozenset({"Failed", "ValidationFailed"})
 
 
@@ -42,11 +43,14 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, uns
             message=f"RayJob {job.metadata.name} was made at {job.metadata.creation_timestamp:%H:%M:%S} UTC and no controller has touched it: "
             "is KubeRay running, and watching this namespace?",
         )
+    if work in _NOT_BEGUN:
+        obstacle = obstacles.of_multikueue(f"RayJob {job.metadata.name}", job.spec.managed_by) or obstacle
     return Child(
         kind="RayJob",
         metadata=job.metadata,
         work=work,
         suspended=job.spec.suspend,
+        started=status.start_time,
         ended=status.end_time,
         failure=failure,
         obstacle=obstacle,
@@ -72,11 +76,14 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         obstacle, setback = obstacles.of_pods(pods), _setback(pods)
         if obstacle is None and work is Work.STARTING and warning:
             obstacle = Obstacle(reason="PodRefused", message=f"Job {job.metadata.name} cannot make its pods: {one_line(warning)}")
+    if work in _NOT_BEGUN:
+        obstacle = obstacles.of_multikueue(f"Job {job.metadata.name}", job.spec.managed_by) or obstacle
     return Child(
         kind="Job",
         metadata=job.metadata,
         work=work,
         suspended=job.spec.suspend,
+        started=job.status.start_time,
         ended=ended,
         failure=failure,
         obstacle=obstacle,
@@ -108,6 +115,7 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
         "retry": labels.get(names.LABEL_RETRY, ""),
         "queue": queue,
         "suspended_by_us": names.LABEL_SUSPENDED in labels or unmarked,
+        "counted": names.LABEL_COUNTED in labels,
     }
 
 

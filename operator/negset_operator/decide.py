@@ -12,7 +12,7 @@ from negset_operator.config import Config, Patience
 from negset_operator.decision import Decision, Deletion, Limit, Switch, deletion
 from negset_operator.facts import Companion, Facts, Work
 from negset_operator.manifests.subject import Subject
-from negset_operator.policies import ending, garbage, making, pace, relevance, retry, suspension, unusable, verdict
+from negset_operator.policies import ending, garbage, making, pace, relevance, retry, suspension, tally, unusable, verdict
 from negset_operator.policies.steps import Phase, Progress, follow
 
 LOOK_AGAIN: Final = 10.0
@@ -83,6 +83,8 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         ),
         makings=making.makings(facts, subject, progress),
         wake_after=_wake_after(progress, facts, keep, patience),
+        failed=tally.failed(facts),
+        finished=tally.finished(facts, progress),
     )
 
 

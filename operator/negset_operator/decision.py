@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from negset_operator.facts import Child
+from negset_api import stages
+from negset_operator.facts import Child, Fault
 
 Manifest = Mapping[str, Any]
 """A Kubernetes object as it goes over the wire. Nobody changes one after it was built."""
@@ -91,8 +92,28 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     update: bool = False
 
 
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt at a step that failed and that the metrics do not have yet. `version` is the child's resource version."""
+
+    kind: str
+    name: str
+    uid: str
+    version: str
+    step: stages.Kind
+    fault: Fault
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that the status does not record as done yet, and how long it took."""
+
+    step: stages.Kind
+    seconds: float
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be done, in this order: finalizers, deletions, adoptions, switches, limits, makings, and last the status.
+
+    `failed` is counted before anything else, and `finished` with the status.
 
     `wake_after` is in seconds; None waits for news. `farewell` is told as an event before the object is let go: there is no status afterwards.
     """
@@ -106,3 +127,5 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     makings: tuple[Making, ...] = ()
     wake_after: float | None = None
     farewell: str = ""
+    failed: tuple[Failed, ...] = ()
+    finished: tuple[Finished, ...] = ()

@@ -80,7 +80,8 @@ class Child(Fact, frozen=True, kw_only=True):
     empty on a child that negset 0.1.0 made. `suspended_by_us`: the operator set `spec.suspend`, and may clear it. `queue_says` is why Kueue does not admit it.
     `built` is the digest of the spec it was made with, `retry` that of the dataset's annotation then. `obsolete`: it is to be made anew (`policies.retry`).
 
-    `busy`: a pod of a Job runs, although the Job as a whole has not started.
+    `busy`: a pod of a Job runs, although the Job as a whole has not started. `started` is when its controller says that it began: a Job again after each suspension.
+    `counted`: it failed, and the metrics have it.
     """
 
     kind: str
@@ -109,6 +110,8 @@ class Child(Fact, frozen=True, kw_only=True):
     retry: str = ""
     obsolete: bool = False
     busy: bool = False
+    started: datetime | None = None
+    counted: bool = False
 
     @property
     def overdue(self) -> bool:

@@ -46,7 +46,6 @@ class Operator:
         self._client, self._config = client, config
         self._queue: WorkQueue[Key] = WorkQueue(patient_at_once=max(config.workers // _PATIENT_PART, 1))
         self._world = World()
-        self._reconciler = Reconciler(client, self._world, config, crowded=lambda: self._queue.urgent > 0, warned=self._warned)
         self._watches = Watches(partial(Streams.connected, client))
         self._reflectors = [
             self._watches.add(source, self._world.caches[source.kind], self._queue.add)
@@ -66,6 +65,7 @@ class Operator:
             requests=client.requests,
             restarts=self._restarts,
         )
+        self._reconciler = Reconciler(client, self._world, config, self.metrics, crowded=lambda: self._queue.urgent > 0)
 
     @property
     def synced(self) -> bool:
@@ -85,9 +85,6 @@ class Operator:
             for reflector in self._reflectors
             if reflector.synced and reflector.stale_seconds > _STALE_SECONDS
         )
-
-    def _warned(self, reason: str) -> None:
-        self.metrics.warnings.labels(reason=reason).inc()
 
     def _restarts(self) -> dict[str, int]:
         """By kind, how often listing or watching it has failed."""

@@ -12,11 +12,15 @@ from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from negset_api import stages
 from negset_api.version import version
 from negset_operator import reasons
+from negset_operator.facts import Fault
 from negset_operator.kube.objects import Dataset
 
 _SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LONG: Final = (10, 30, *(60 * minutes for minutes in (1, 5, 10, 30)), *(3600 * hours for hours in (1, 2, 4, 8, 24, 48, 96, 192)))
+"""Of a step: from a check of seconds to a training of days."""
 
 
 class Metrics:
@@ -37,11 +41,39 @@ class Metrics:
         self.reconciles = Histogram("negset_reconcile_duration_seconds", "Time of one reconcile.", buckets=_SECONDS, registry=self.registry)
         self.errors = PrometheusCounter("negset_reconcile_errors", "Reconciles that failed and are tried again.", registry=self.registry)
         self.children = PrometheusCounter("negset_children_created", "Children made.", ["kind"], registry=self.registry)
-        self.warnings = PrometheusCounter("negset_warnings", "Warnings told about datasets, by reason.", ["reason"], registry=self.registry)
+        self._warnings = PrometheusCounter(
+            "negset_warnings", "Warnings told about datasets, by reason.", ["reason"], registry=self.registry
+        )
+        self._steps = Histogram(
+            "negset_step_duration_seconds", "Time of a step that is done, by its kind.", ["kind"], buckets=_LONG, registry=self.registry
+        )
+        self._failures = PrometheusCounter(
+            "negset_step_failures",
+            "Attempts at a step that failed, by its kind and by whose fault.",
+            ["kind", "fault"],
+            registry=self.registry,
+        )
+        # A series that begins at 1 looks to `increase` as if nothing had happened.
+        for kind in stages.KINDS:
+            self._steps.labels(kind=kind)
+            for fault in Fault:
+                self._failures.labels(kind=kind, fault=fault.value)
         build = Info("negset_build", "What runs here.", registry=self.registry)
         build.info({"version": version(), "python": platform.python_version()})
         self.registry.register(_Gauges(datasets, depth, leading))
         self.registry.register(_Requests(requests, restarts))
+
+    def warned(self, reason: str) -> None:
+        """Somebody was warned about a dataset."""
+        self._warnings.labels(reason=reason).inc()
+
+    def failed(self, step: str, fault: str) -> None:
+        """An attempt at a step failed."""
+        self._failures.labels(kind=step, fault=fault).inc()
+
+    def finished(self, step: str, seconds: float) -> None:
+        """A step is done."""
+        self._steps.labels(kind=step).observe(seconds)
 
 
 class _Gauges(Collector):

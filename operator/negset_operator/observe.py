@@ -132,7 +132,7 @@ def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Probl
 
     try:
         spec = decoding.convert(dataset.spec, NegativeDatasetSpec)
-    except msgspec.ValidationError as error:
+    except msgspec.ValidationError:
         manifest = {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
@@ -143,8 +143,6 @@ def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Probl
             spec = validation.parse_admitted(manifest).spec
         except InvalidSpec as invalid:
             return None, invalid.problems
-        except msgspec.ValidationError:
-            return None, (Problem("spec", str(error)),)
     return spec, local_paths(spec)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
+from negset_api import names
 from negset_operator.facts import Obstacle, Stranded
 from negset_operator.kube.objects import Condition, ObjectMeta, Pod
 
@@ -125,6 +126,17 @@ def of_ray_cluster(conditions: Iterable[Condition], name: str, now: datetime) ->
             message = f"The Ray cluster of RayJob {name} cannot make its pods: {condition.reason}: {said}"
             return Obstacle(reason="PodRefused", message=message, since=condition.last_transition_time)
     return None
+
+
+def of_multikueue(who: str, managed_by: str) -> Obstacle | None:
+    """Why a child does not begin that Kueue dispatches to another cluster. Kueue copies a job, and nothing else that it needs."""
+    if managed_by != names.MULTIKUEUE:
+        return None
+    return Obstacle(
+        reason="MultiKueue",
+        message=f"{who} is in a MultiKueue queue: Kueue would run it in another cluster, which has neither its ServiceAccount nor its ConfigMap. "
+        "Set spec.queueName to a LocalQueue without MultiKueue, or create the dataset in that cluster, with an operator there.",
+    )
 
 
 def age(metadata: ObjectMeta, now: datetime) -> timedelta:

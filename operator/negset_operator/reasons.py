@@ -34,7 +34,7 @@ KUBERAY_MISSING: Final = "KubeRayMissing"
 NAMESPACE_ENDING: Final = "NamespaceEnding"  # nothing can be made in it any more
 NODE_LOST: Final = "NodeLost"
 NO_PROGRESS: Final = "NoProgress"  # a child is being stopped for it
-# An obstacle of a child keeps the name that Kubernetes gave it: ImagePullBackOff, Unschedulable, PodRefused, NotPickedUp, …
+# An obstacle of a child keeps the name that Kubernetes gave it: ImagePullBackOff, Unschedulable, PodRefused, NotPickedUp, MultiKueue, …
 
 # --- Reasons: somebody has to act ---------------------------------------------------------------------------------------------------------
 INVALID_SPEC: Final = "InvalidSpec"

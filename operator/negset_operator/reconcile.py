@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -17,7 +17,7 @@ from negset_operator import reasons, status
 from negset_operator.apply import Done, Writer, namespace_ends
 from negset_operator.config import Config
 from negset_operator.decide import decide
-from negset_operator.decision import Decision, Outlook
+from negset_operator.decision import Decision, Finished, Outlook
 from negset_operator.facts import Facts
 from negset_operator.kube.cache import Key
 from negset_operator.kube.client import EVENT, NOT_FOUND, ApiError, Client, Unreachable
@@ -35,6 +35,14 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+class Meter(Protocol):
+    """Counts what happens, for Prometheus. Each of these happens once, whichever replica leads (`policies.tally`)."""
+
+    def warned(self, reason: str) -> None: ...
+    def failed(self, step: str, fault: str) -> None: ...
+    def finished(self, step: str, seconds: float) -> None: ...
+
+
 class Reconciler:
     """Reconciles one data set at a time, from any thread."""
 
@@ -43,14 +51,14 @@ class Reconciler:
         client: Client,
         world: World,
         config: Config,
+        meter: Meter,
         *,
         crowded: Callable[[], bool] = lambda: False,
-        warned: Callable[[str], None] = lambda _: None,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`crowded` tells whether other data sets wait for their turn; `warned` is told the reason of every warning."""
+        """`crowded` tells whether other data sets wait for their turn."""
         self._client, self._world, self._config, self._now = client, world, config, now
-        self._crowded, self._warned = crowded, warned
+        self._crowded, self._meter = crowded, meter
         self._writer = Writer(client, world)
 
     def configure(self, config: Config) -> None:
@@ -81,7 +89,7 @@ class Reconciler:
                 decision = ending.abandon(facts)
                 done = self._carry_out(facts, decision)
         except (ApiError, Unreachable) as error:
-            self._tell_trouble(facts, decision.outlook, error)
+            self._tell_trouble(facts, decision, error)
             raise
         if done.children and done.refusal is None:
             # Work first, words later: what it has come to is told by the next reconcile, after every other data set that waits for a child has had its turn.
@@ -91,7 +99,7 @@ class Reconciler:
         if outlook is not None and done.refusal is not None:
             outlook = verdict.blocked(outlook, done.refusal.reason, done.refusal.message, for_good=done.refusal.for_good)
             wake_after = min(wake_after or REFUSED_AGAIN_AFTER, REFUSED_AGAIN_AFTER)
-        written = outlook is not None and self._write(dataset, outlook)
+        written = outlook is not None and self._write(dataset, outlook, decision.finished)
         _log_line(facts, done, outlook, written=written, seconds=time.monotonic() - started)
         return wake_after, done
 
@@ -99,9 +107,12 @@ class Reconciler:
         if decision.farewell:  # before the object is gone
             log.warning("%s/%s: %s", facts.dataset.metadata.namespace, facts.dataset.metadata.name, decision.farewell)
             self._tell(facts.dataset, status.Note(warning=True, reason=reasons.DATA_LEFT, message=decision.farewell[: status.LONGEST_NOTE]))
+        for each in decision.failed:  # before it is deleted
+            if self._writer.mark(facts.dataset.metadata.namespace, each):
+                self._meter.failed(each.step, each.fault.value)
         return self._writer.carry_out(facts, decision)
 
-    def _write(self, dataset: Dataset, outlook: Outlook) -> bool:
+    def _write(self, dataset: Dataset, outlook: Outlook, finished: tuple[Finished, ...]) -> bool:
         patch = status.patch(outlook, dataset.status, dataset.metadata.generation, self._now())
         if patch is None:
             return False
@@ -111,21 +122,23 @@ class Reconciler:
             if error.status == NOT_FOUND:  # deleted in the meantime
                 return False
             raise
+        for each in finished:
+            self._meter.finished(each.step, each.seconds)
         for note in status.notes(outlook, dataset.status):
             if note.warning:
-                self._warned(note.reason)
+                self._meter.warned(note.reason)
             self._tell(dataset, note)
         return True
 
-    def _tell_trouble(self, facts: Facts, outlook: Outlook | None, error: ApiError | Unreachable) -> None:
+    def _tell_trouble(self, facts: Facts, decision: Decision, error: ApiError | Unreachable) -> None:
         """Says in the status why nothing goes on, where the API server still takes that. The error itself is raised by the caller and tried again."""
-        if outlook is None:
+        if decision.outlook is None:
             return
         trouble = verdict.blocked(
-            outlook, reasons.NOT_APPLIED, f"The API server did not take what the operator wants: {error}", for_good=False
+            decision.outlook, reasons.NOT_APPLIED, f"The API server did not take what the operator wants: {error}", for_good=False
         )
         with contextlib.suppress(ApiError, Unreachable):
-            self._write(facts.dataset, trouble)
+            self._write(facts.dataset, trouble, decision.finished)
 
     def _tell(self, dataset: Dataset, note: status.Note) -> None:
         """An event is a courtesy: whether it arrives changes nothing. A namespace that is going takes none: then it is told about the namespace itself."""

@@ -371,6 +371,20 @@ def test_kueues_own_words_reach_the_condition(api_server, hand, kueue):
         eventually("the words", lambda: hand.condition("Ready").get("message") == expected)
 
 
+def test_a_queue_that_dispatches_to_another_cluster_is_said_and_another_queue_helps(api_server, hand, controllers):
+    with running(api_server, hand.namespace):
+        hand.create(queueName="far")
+        name = first_ray_job(hand)
+        # As Kueue's webhook does for a queue with a MultiKueue admission check.
+        hand.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": True, "managedBy": "kueue.x-k8s.io/multikueue"}})
+        eventually("said", lambda: hand.reason() == "MultiKueue")
+        assert f"RayJob {name} is in a MultiKueue queue" in hand.condition("Ready")["message"]
+        hand.change(queueName="near")
+        (other,) = eventually("another job", lambda: [each for each in hand.ray_jobs() if each != name])
+        assert hand.find("ray.io/v1", "RayJob", other)["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "near"
+        eventually("forgotten", lambda: hand.reason() == "Starting")
+
+
 @pytest.mark.parametrize("policy", ["Background", "Foreground"])
 def test_with_delete_the_data_goes_before_the_object(api_server, hand, controllers, policy):
     with running(api_server, hand.namespace):

@@ -46,6 +46,15 @@ def one_choice_ahead(fields: dict[str, Any]) -> None:
     fields["spec"]["properties"]["selection"]["properties"]["strategy"]["enum"].append("Clustered")
 
 
+def one_source_ahead(fields: dict[str, Any]) -> None:
+    source = fields["spec"]["properties"]["source"]
+    url = {"type": "string", "maxLength": 2048}
+    source["properties"]["lvis"] = {"type": "object", "properties": {"annotations": url}, "required": ["annotations"]}
+    source["x-kubernetes-validations"] = [
+        {"rule": "[has(self.coco), has(self.lvis)].filter(given, given).size() == 1", "message": "must have exactly one of coco and lvis"}
+    ]
+
+
 def a_field_behind(fields: dict[str, Any]) -> None:
     """As an earlier release: it knows neither this field of the spec nor these of the status."""
     del fields["spec"]["properties"]["download"]["properties"]["contact"]
@@ -75,11 +84,12 @@ def test_a_crd_one_field_ahead_and_its_rollback_leave_a_running_training_alone(a
 
 
 def test_a_field_that_the_operator_does_not_know_reaches_the_jobs_which_write_where_the_operator_says(api_server, hand):
-    with definition(hand, one_field_ahead), running(api_server, hand.namespace):
+    with definition(hand, one_field_ahead):
         hand.create()
         eventually("the new default", lambda: thumbnails(hand) == 64)
-        (name,) = eventually("the data", hand.ray_jobs)
-        eventually("told", lambda: hand.reason() == "Starting")
+        with running(api_server, hand.namespace):
+            (name,) = eventually("the data", hand.ray_jobs)
+            eventually("told", lambda: hand.reason() == "Starting")
         manifest = json.loads(hand.find("v1", "ConfigMap", name.removesuffix("-data"))["data"]["dataset.yaml"])
     assert manifest["spec"]["download"]["thumbnails"] == 64
     assert manifest["metadata"]["annotations"] == {names.LABEL_REVISION: hand.dataset()["status"]["revision"]}
@@ -100,6 +110,23 @@ def test_a_value_that_the_operator_does_not_know_stops_nothing_and_is_said(api_s
             eventually("suspended all the same", lambda: hand.find("batch/v1", "Job", job["metadata"]["name"])["spec"]["suspend"] is True)
             hand.change(suspend=False, selection={"strategy": "Stratified"})
             eventually("resumed", lambda: hand.find("batch/v1", "Job", job["metadata"]["name"])["spec"]["suspend"] is False)
+    assert untouched(hand, job)
+
+
+def test_another_kind_of_source_can_be_added_and_an_earlier_operator_says_that_it_does_not_know_it(api_server, hand):
+    with running(api_server, hand.namespace):
+        job = training_that_runs(hand)
+        with definition(hand, one_source_ahead):
+            lvis = {"coco": None, "lvis": {"annotations": "s3://datasets/lvis.json"}}
+            eventually("taken", lambda: taken(hand, source=lvis))
+            eventually("said", lambda: hand.reason() == "NotUnderstood")
+            message = hand.condition("Stalled")["message"]
+            assert "spec.source: " in message
+            assert "must have exactly one kind of source: coco" in message
+            assert "Upgrade the operator" in message
+            assert untouched(hand, job)
+            hand.change(source={"lvis": None, "coco": {"annotations": "s3://datasets/instances.json"}})
+            eventually("understood", lambda: hand.reason() == "Running")
     assert untouched(hand, job)
 
 

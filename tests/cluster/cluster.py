@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from testbed import addons, cluster, images, machine, supervisor
+from testbed import addons, binaries, cluster, images, machine, supervisor
 from testbed.binaries import Unavailable
 from testbed.processes import Failed
 
@@ -99,6 +99,13 @@ def _build_images(options: argparse.Namespace) -> None:
         print(images.build(recipe, options.tag, *options.build_arg))
 
 
+def _build_programs(_: argparse.Namespace) -> None:
+    print(binaries.kubernetes_folder())
+    print(binaries.pause_program())
+    for name in binaries.PROGRAMS:
+        print(binaries.program(name))
+
+
 def _load_images(options: argparse.Namespace) -> None:
     where = cluster.layout()
     names = [images.image_name(recipe, options.tag) for recipe in options.recipes or images.RECIPES]
@@ -115,6 +122,8 @@ def _options() -> argparse.Namespace:
     build = actions.add_parser("build", help="build images from the recipes in images/ by buildah")
     build.add_argument("--build-arg", action="append", default=[], help="an argument of the recipe, such as ACCELERATOR=gpu")
     build.set_defaults(act=_build_images)
+    programs = actions.add_parser("programs", help="build every program of the tests ahead, in a quarter of an hour, once")
+    programs.set_defaults(act=_build_programs)
     load = actions.add_parser("load", help="give built images to every node")
     load.set_defaults(act=_load_images)
     test = actions.add_parser("test", help="bring up what is missing, run the tests of this folder, and take down what was brought up")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from datasets import EXAMPLE, apply_and_hold, data_only, example
 from kubernetes.client import ApiException, AuthorizationV1Api, CoreV1Api
 from pictures import Pictures
+from prometheus import SECONDS_BETWEEN_SCRAPES, Prometheus
 from pyarrow import parquet
 from tenant import Tenant, Timed
 from testbed import objects
@@ -42,7 +44,16 @@ def manifest(tenant: Tenant, around: Surroundings, pictures: Pictures) -> Object
 
 
 @pytest.fixture(scope="module")
-def finished(tenant: Tenant, release: str, manifest: Object, timed: Timed) -> Object:
+def prometheus(around: Surroundings, release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Prometheus with the chart's alerts, from before the first dataset to the last of these tests."""
+    watching = Prometheus(around.kubeconfig, release, tmp_path_factory.mktemp("prometheus"))
+    watching.start()
+    yield watching
+    watching.stop()
+
+
+@pytest.fixture(scope="module")
+def finished(tenant: Tenant, prometheus: Prometheus, manifest: Object, timed: Timed) -> Object:
     """The example's NegativeDataset when it is Ready."""
     tenant.apply(manifest)
     return tenant.wait_for_ready(EXAMPLE, 20 * MINUTES, timed)
@@ -281,3 +292,16 @@ def test_deleting_the_object_removes_every_child_and_keeps_the_data(
 ) -> None:
     objects.wait_for("no child is left", lambda: not list(tenant.children()), seconds=2 * MINUTES)
     assert bucket.exists(f"{deleted['status']['url']}/{names.REPORT}")
+
+
+def test_two_replicas_that_work_raise_no_alert_but_for_the_dataset_that_stalls(prometheus: Prometheus, finished: Object) -> None:
+    # Pending is what a rule finds at once, without the minutes for which it must last. What stalls is the dataset with the wrong pipeline.config.
+    stalled = ("NegsetDatasetStalled", "pending")
+    objects.wait_for("the stalled dataset is seen", lambda: stalled in prometheus.raised(), seconds=20)
+    assert prometheus.raised() == {stalled}
+
+    scrapes = prometheus.query(f"count_over_time(negset_leader{prometheus.so_far})")
+    assert len(scrapes) == 2
+    assert min(count for _, count in scrapes) > 0.8 * (time.time() - prometheus.began) / SECONDS_BETWEEN_SCRAPES
+    datasets = f'negset_datasets{{dataset_namespace="{finished["metadata"]["namespace"]}",state="ready"}}'
+    assert [value for _, value in prometheus.query(f"max(max_over_time({datasets}{prometheus.so_far}))")] == [1]

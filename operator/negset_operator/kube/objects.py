@@ -74,6 +74,7 @@ class RayClusterStatus(Object, frozen=True, kw_only=True):
 
 class ChildSpec(Object, frozen=True, kw_only=True):
     suspend: bool = False
+    managed_by: str = ""
     active_deadline_seconds: int | None = None
 
 

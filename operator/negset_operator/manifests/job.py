@@ -39,6 +39,7 @@ def train(subject: Subject, child: str, step: stages.Step) -> Object:
         env=_cluster(child, training.workers) if training.workers > 1 else (),
         token=True,
         gpus=training.gpus_per_worker,
+        gpu_resource=training.gpu_resource_name,
         shared_memory=config.pods.trainer_shared_memory,
     )
     extra = {

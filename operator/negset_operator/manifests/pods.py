@@ -16,7 +16,6 @@ USER: Final = 10001
 _WRITABLE: Final = "/tmp"  # noqa: S108 - the mount point of a volume of the pod's own
 _SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - the mount point of a volume of the pod's own
 _LOST_NODE: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-_GPU: Final = "nvidia.com/gpu"
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +23,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
 
     `token`: whether it may speak to the API server, to report progress.
     `command` empty: somebody else fills it in.
+    `gpus`: how many of the resource `gpu_resource`.
     `shared_memory`: the size of /dev/shm, a quantity; empty keeps the container runtime's 64 MiB.
     `readiness_probe`: empty leaves it to whoever makes the pod.
     """
@@ -35,6 +35,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     env: tuple[Object, ...] = ()
     token: bool = False
     gpus: int = 0
+    gpu_resource: str = ""
     shared_memory: str = ""
     readiness_probe: Object = msgspec.field(default_factory=dict)
 
@@ -125,7 +126,7 @@ def _container(subject: Subject, container: Container) -> Object:
 
 
 def _resources(container: Container) -> Object:
-    gpus = {_GPU: str(container.gpus)} if container.gpus else {}
+    gpus = {container.gpu_resource: str(container.gpus)} if container.gpus else {}
     return {"requests": container.resources.requests | gpus, "limits": container.resources.limits | gpus}
 
 

@@ -41,7 +41,14 @@ def mine(subject: Subject, child: str, step: stages.Step) -> Object:
     training, config = subject.spec.training, subject.config
     assert training is not None
     gpus = training.hard_negative_mining.gpus_per_worker
-    worker = pods.Container(name=_WORKER, image=config.images.trainer, resources=config.pods.mine_worker, gpus=gpus, readiness_probe=_READY)
+    worker = pods.Container(
+        name=_WORKER,
+        image=config.images.trainer,
+        resources=config.pods.mine_worker,
+        gpus=gpus,
+        gpu_resource=training.gpu_resource_name,
+        readiness_probe=_READY,
+    )
     return _ray_job(subject, child, step, worker=worker, placement=config.pods.trainer_placement if gpus else config.pods.placement)
 
 
@@ -80,7 +87,8 @@ def _ray_job(subject: Subject, child: str, step: stages.Step, *, worker: pods.Co
                         "replicas": workers,
                         "minReplicas": workers,
                         "maxReplicas": workers,
-                        # Ray would also count GPUs of the node that the pod did not ask for.
+                        # Ray would also count GPUs of the node that the pod did not ask for, and KubeRay tells it of
+                        # resources by two spellings only (`IsGPUResourceKey` in its controllers/ray/utils/resources.go, 1.6.2).
                         "rayStartParams": {"num-cpus": "1", "num-gpus": str(worker.gpus)},
                         "template": pods.template(subject, child=child, role=role, container=worker, placement=placement),
                     }

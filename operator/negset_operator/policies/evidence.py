@@ -12,17 +12,24 @@ import msgspec
 
 from negset_api import decoding
 from negset_api.status import Completed
-from negset_operator.facts import Facts
+from negset_operator.facts import Child, Facts
+from negset_operator.policies import relevance
 
 
 def recorded(facts: Facts) -> frozenset[str]:
     """The roles of the steps that the status says are done where the spec says now."""
-    try:
-        record = decoding.convert(facts.dataset.status.get("completed") or {}, Completed)
-    except msgspec.ValidationError:  # another version of the operator may have written it
-        return frozenset()
-    believed = record.uid == facts.dataset.metadata.uid and record.url == facts.url
-    return frozenset(record.steps) if believed else frozenset()
+    record = _stored(facts)
+    return frozenset(record.steps) if _believed(record, facts) else frozenset()
+
+
+def is_news(child: Child, facts: Facts) -> bool:
+    """Whether the record does not have yet that the step of a child is done.
+
+    After a move the record is still the earlier place's. A child that worked there is in it already,
+    also if its step counts here as well; one that works here is not.
+    """
+    record = _stored(facts)
+    return child.role not in record.steps or (not _believed(record, facts) and relevance.here(child, facts))
 
 
 def record(facts: Facts, roles: tuple[str, ...]) -> dict[str, Any] | None:
@@ -32,3 +39,14 @@ def record(facts: Facts, roles: tuple[str, ...]) -> dict[str, Any] | None:
     done = Completed(uid=facts.dataset.metadata.uid, revision=facts.revision, url=facts.url, steps=roles)
     plain: dict[str, Any] = msgspec.to_builtins(done)
     return plain | {"steps": list(roles)}
+
+
+def _stored(facts: Facts) -> Completed:
+    try:
+        return decoding.convert(facts.dataset.status.get("completed") or {}, Completed)
+    except msgspec.ValidationError:  # another version of the operator may have written it
+        return Completed()
+
+
+def _believed(record: Completed, facts: Facts) -> bool:
+    return record.uid == facts.dataset.metadata.uid and record.url == facts.url

@@ -42,17 +42,19 @@ class Module:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A program to be built from the package `package` of `module`."""
+    """A program to be built from the package `package` of `module`, with Go's build tags."""
 
     name: str
     module: Module
     package: str
+    tags: tuple[str, ...] = ()
 
 
 KUBERAY = Module("github.com/ray-project/kuberay/ray-operator", "v1.6.2", "h1:XUckRswLMyk71D00L62d2Vanh0fVkNqu56+IF/rr+O0=")
 KUEUE = Module("sigs.k8s.io/kueue", "v0.19.1", "h1:5zAYwG/F8z19noTwCIHsTEckttrThAVJvaskWMT6pYg=")
 COREDNS = Module("github.com/coredns/coredns", "v1.14.7", "h1:UPDkn4QN+xyNfjz3U5ldgoLszDYpMZEJoy3+ze9au4Q=")
 HELM = Module("helm.sh/helm/v3", "v3.21.3", "h1:wkamdwI3liEkW6wI1l9aGqQZGxcTKyt8kx0qJLPcmCg=")
+PROMETHEUS = Module("github.com/prometheus/prometheus", "v0.313.0", "h1:DH5Rcybaem9nuKaFYtY+Kmogmp/NiNPpS9WBIRlSy6E=")  # 3.13
 
 PROGRAMS = {
     program.name: program
@@ -61,6 +63,9 @@ PROGRAMS = {
         Program("kueue", KUEUE, "./cmd/kueue"),
         Program("coredns", COREDNS, "."),
         Program("helm", HELM, "./cmd/helm"),
+        # Without the clients of every cloud's service discovery.
+        Program("promtool", PROMETHEUS, "./cmd/promtool", tags=("remove_all_sd",)),
+        Program("prometheus", PROMETHEUS, "./cmd/prometheus", tags=("remove_all_sd", "enable_kubernetes_sd")),
     )
 }
 
@@ -120,7 +125,8 @@ def program(name: str) -> str:
     wanted = PROGRAMS[name]
     path = os.path.join(cache_folder("bin", f"{name}-{wanted.module.version}"), name)
     if not os.path.exists(path):
-        _build(path, ["-trimpath", "-ldflags", "-s -w"], wanted.package, module_folder(wanted.module))
+        tags = ["-tags", ",".join(wanted.tags)] if wanted.tags else []
+        _build(path, ["-trimpath", "-ldflags", "-s -w", *tags], wanted.package, module_folder(wanted.module))
     return path
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from tests.unit.api.manifests import TRAINED, with_field
 
-from negset_api import reads, revision, validation
+from negset_api import decoding, reads, revision, validation
 from negset_api.errors import InvalidSpec
+from negset_api.spec import NegativeDatasetSpec
 
 AHEAD: dict[str, tuple[str, Any]] = {
     "a field that only a newer negset knows": ("spec.thumbnails", 64),
@@ -19,6 +20,7 @@ NOT_UNDERSTOOD: dict[str, tuple[str, Any]] = {
     "a value that only a newer negset knows": ("spec.selection.strategy", "Clustered"),
     "a field of another type": ("spec.training.steps", {"perRound": [100, 200]}),
     "a kind of source that only a newer negset knows": ("spec.source", {"lvis": {"annotations": "s3://x"}}),
+    "a class that a newer negset lets be empty": ("spec.excludeClasses", [""]),
 }
 
 
@@ -44,6 +46,44 @@ def test_what_is_not_understood_is_refused_in_an_admitted_object_too(case: str) 
     path, value = NOT_UNDERSTOOD[case]
     with pytest.raises(InvalidSpec) as refused:
         validation.parse_admitted(with_field(TRAINED, path, value))
+    assert all(problem.path.startswith(path) for problem in refused.value.problems)
+
+
+@pytest.mark.parametrize("name", ["a" * 254, "../x", "street.v2", "street\n"])
+def test_no_object_of_any_release_had_this_name_and_a_folder(name: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"^metadata\.name: "):
+        validation.parse_admitted(with_field(TRAINED, "metadata.name", name))
+
+
+def test_a_kind_of_source_that_is_not_known_is_said_by_its_field() -> None:
+    with pytest.raises(InvalidSpec, match=r"^spec\.source: .*: must have exactly one kind of source: coco$"):
+        validation.parse_admitted(with_field(TRAINED, "spec.source", {"lvis": {"annotations": "s3://x"}}))
+
+
+# What an earlier CRD admitted, and this one refuses in a new object.
+STORED: dict[str, tuple[str, Any]] = {
+    "a name with more than 63 characters": ("metadata.name", "a" * 64),
+    "an empty queue": ("spec.queueName", ""),
+    "an empty Secret": ("spec.output.secretName", ""),
+    "an empty checkpoint": ("spec.training.fineTuneCheckpoint", ""),
+    "an empty label map": ("spec.positives.labelMap", ""),
+    "a queue with capitals": ("spec.queueName", "Team-A"),
+    "a Secret with an underscore": ("spec.output.secretName", "s3_keys"),
+    "a licence twice": ("spec.selection.licenses", [1, 1]),
+}
+
+
+@pytest.mark.parametrize("case", STORED)
+def test_what_an_earlier_crd_admitted_is_read_as_it_was(case: str) -> None:
+    stored = with_field(TRAINED, *STORED[case])
+    assert validation.parse_admitted(stored).spec == decoding.convert(stored["spec"], NegativeDatasetSpec)
+
+
+@pytest.mark.parametrize("case", STORED)
+def test_a_person_may_not_write_it_any_more(case: str) -> None:
+    path, value = STORED[case]
+    with pytest.raises(InvalidSpec) as refused:
+        validation.parse(with_field(TRAINED, path, value))
     assert all(problem.path.startswith(path) for problem in refused.value.problems)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from tests.unit.api.manifests import TRAINED, with_field
+import functools
+from typing import Any
 
-from negset_api import validation
+import pytest
+from tests.unit.api.manifests import DATA_ONLY, TRAINED, with_field
+
+from negset_api import reads, validation
 from negset_api.revision import revision
 
 SAME = {
@@ -18,6 +21,7 @@ SAME = {
     "more patience": ("spec.download.attempts", 9),
     "a larger error budget": ("spec.download.maxFailedPercent", 50),
     "a GPU": ("spec.training.gpusPerWorker", 1),
+    "GPUs of another maker": ("spec.training.gpuResourceName", "amd.com/gpu"),
     "a default spelt out": ("spec.selection.strategy", "Stratified"),
 }
 NEW = {
@@ -43,3 +47,35 @@ def test_the_revision_changes_with(case: str) -> None:
 
 def test_the_revision_is_the_same_on_every_machine() -> None:
     assert revision(validation.parse(TRAINED).spec) == "cfd6d492e349"
+
+
+def with_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    return functools.reduce(lambda manifest, field: with_field(manifest, *field), fields.items(), TRAINED)
+
+
+IN_THIS_ORDER = {
+    "spec.excludeClasses": ["person", "car", "bus"],
+    "spec.selection.licenses": [4, 1],
+    "spec.output.formats": ["YOLO", "COCO"],
+    "spec.training.comparisons": ["RandomNegatives", "NoNegatives"],
+    "spec.training.hardNegativeMining.confirmedNegatives": ["139", "7"],
+    "spec.training.gpusPerWorker": 2,
+}
+# Revision, and the digests of some steps, as release 0.1.0 computed them. A list whose order means
+# nothing is digested in its order all the same, or these would be others.
+RELEASED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
+    "data alone": (DATA_ONLY, "20459d6dea20", {"data": "1-22b0dc04b810"}),
+    "training": (TRAINED, "cfd6d492e349", {"check": "1-9893e8730523", "data": "1-59746f366a5a", "mine-1": "1-888c684f5d74"}),
+    "lists in an order of their own": (
+        with_fields(IN_THIS_ORDER),
+        "969806660edc",
+        {"check": "1-04f3e562b66d", "data": "1-445ebb7631c3", "mine-1": "1-59971f8fb951", "train-2": "1-14fdf99392a8"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("manifest", "folder", "steps"), RELEASED.values(), ids=RELEASED)
+def test_what_is_stored_keeps_its_revision_and_its_digests(manifest: dict[str, Any], folder: str, steps: dict[str, str]) -> None:
+    spec = validation.parse(manifest).spec
+    assert revision(spec) == folder
+    assert {role: digest for role, digest in reads.digests(spec).items() if role in steps} == steps

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from tests.unit.api.manifests import DATA_ONLY, TRAINED, with_field
 
-from negset_api import validation
+from negset_api import patterns, validation
 from negset_api.errors import InvalidSpec
 
 WRONG = {
@@ -23,8 +23,27 @@ WRONG = {
         with_field(DATA_ONLY, "metadata.name", "Street"),
         'metadata.name: Invalid value: "Street": must be a DNS label',
     ),
-    "YAML read the name as a number": (with_field(DATA_ONLY, "metadata.name", 17), "metadata.name: Invalid value: 17: must be a DNS label"),
+    "the name has a dot, which a RayJob's name must not have": (
+        with_field(DATA_ONLY, "metadata.name", "street.v2"),
+        'metadata.name: Invalid value: "street.v2": must be a DNS label',
+    ),
+    "the name has 64 characters": (
+        with_field(DATA_ONLY, "metadata.name", "a" * 64),
+        "starting and ending with a letter or digit, at most 63 characters",
+    ),
+    "the name ends with a line break": (
+        with_field(DATA_ONLY, "metadata.name", "street\n"),
+        'metadata.name: Invalid value: "street\\n": must be a DNS label',
+    ),
+    "YAML read the name as a number": (
+        with_field(DATA_ONLY, "metadata.name", 17),
+        "metadata.name: Invalid value: 17: must be a string, in quotes where YAML would read a number",
+    ),
     "the namespace leaves the folder": (with_field(DATA_ONLY, "metadata.namespace", "../x"), 'metadata.namespace: Invalid value: "../x"'),
+    "the namespace is longer than one can be": (
+        with_field(DATA_ONLY, "metadata.namespace", "a" * 64),
+        "at most 63 characters",
+    ),
     "the spec is missing": (with_field(DATA_ONLY, "spec", ...), "spec: Required value"),
     "the spec is a string": (with_field(DATA_ONLY, "spec", "x"), 'spec: Invalid value: "x": must be of type object'),
     "a field is misspelt": (
@@ -38,11 +57,19 @@ WRONG = {
     ),
     "the count is a fraction": (
         with_field(DATA_ONLY, "spec.selection.count", 1.5),
-        "spec.selection.count: Invalid value: 1.5: must be of type integer",
+        "spec.selection.count: Invalid value: 1.5: must be of type int32",
     ),
     "the count is a string": (
         with_field(DATA_ONLY, "spec.selection.count", "many"),
         'spec.selection.count: Invalid value: "many": must be of type integer',
+    ),
+    "the count is more than an integer can be": (
+        with_field(DATA_ONLY, "spec.selection.count", 2**40),
+        "spec.selection.count: Invalid value: 1099511627776: should be less than or equal to 10000000",
+    ),
+    "the count is true": (
+        with_field(DATA_ONLY, "spec.selection.count", True),
+        "spec.selection.count: Invalid value: true: must be of type int32",
     ),
     "the seed is negative": (
         with_field(DATA_ONLY, "spec.selection.seed", -1),
@@ -72,13 +99,72 @@ WRONG = {
         with_field(DATA_ONLY, "spec.source.coco.imageUrl", "https://example.org/a.jpg"),
         'spec.source.coco.imageUrl: Invalid value: "https://example.org/a.jpg": must contain {file_name}',
     ),
-    "the source is missing": (with_field(DATA_ONLY, "spec.source", {}), "spec.source.coco: Required value"),
+    "the source is missing": (with_field(DATA_ONLY, "spec.source", ...), "spec.source: Required value"),
+    "the source is empty": (
+        with_field(DATA_ONLY, "spec.source", {}),
+        "spec.source: Invalid value: {}: must have exactly one kind of source: coco",
+    ),
+    "the source is of a kind that this version does not have": (
+        with_field(DATA_ONLY, "spec.source", {"lvis": {"annotations": "s3://x"}}),
+        "spec.source.lvis: unknown field; spec.source has coco",
+    ),
+    "there is a second kind of source": (
+        with_field(DATA_ONLY, "spec.source.lvis", {"annotations": "s3://x"}),
+        "spec.source.lvis: unknown field; spec.source has coco",
+    ),
+    "the source says nothing of its annotations": (
+        with_field(DATA_ONLY, "spec.source", {"coco": {}}),
+        "spec.source.coco.annotations: Required value",
+    ),
     "the output has no URL": (with_field(DATA_ONLY, "spec.output", {}), "spec.output.url: Required value"),
     "a format is unknown": (
         with_field(DATA_ONLY, "spec.output.formats", ["JPEG"]),
         'spec.output.formats[0]: Unsupported value: "JPEG": supported values: "COCO", "TFRecord", "VOC", "YOLO"',
     ),
-    "a format is given twice": (with_field(DATA_ONLY, "spec.output.formats", ["YOLO", "YOLO"]), "spec.output.formats: Invalid value"),
+    "a format is given twice": (
+        with_field(DATA_ONLY, "spec.output.formats", ["YOLO", "YOLO"]),
+        'spec.output.formats[1]: Duplicate value: "YOLO"',
+    ),
+    "a licence is given twice": (
+        with_field(DATA_ONLY, "spec.selection.licenses", [4, 1, 4]),
+        "spec.selection.licenses[2]: Duplicate value: 4",
+    ),
+    "the queue's name has capitals": (
+        with_field(DATA_ONLY, "spec.queueName", "Team-A"),
+        f"spec.queueName: Invalid value: \"Team-A\": should match '{patterns.SUBDOMAIN}'",
+    ),
+    "the queue's name is longer than a label's value": (
+        with_field(DATA_ONLY, "spec.queueName", "q" * 64),
+        "should have at most 63 characters",
+    ),
+    "the Secret's name has an underscore": (
+        with_field(DATA_ONLY, "spec.output.secretName", "s3_keys"),
+        f"spec.output.secretName: Invalid value: \"s3_keys\": should match '{patterns.SUBDOMAIN}'",
+    ),
+    "the Secret's name ends with a line break": (
+        with_field(DATA_ONLY, "spec.output.secretName", "s3-keys\n"),
+        'spec.output.secretName: Invalid value: "s3-keys\\n": should match',
+    ),
+    "the ConfigMap's name is a path": (
+        with_field(TRAINED, "spec.training.pipelineConfig", {"configMap": "../x"}),
+        f"spec.training.pipelineConfig.configMap: Invalid value: \"../x\": should match '{patterns.SUBDOMAIN}'",
+    ),
+    "the pipeline's URL is empty": (
+        with_field(TRAINED, "spec.training.pipelineConfig", {"url": ""}),
+        'spec.training.pipelineConfig.url: Invalid value: "": should have at least 1 character',
+    ),
+    "the URL is longer than one can be": (
+        with_field(TRAINED, "spec.training.fineTuneCheckpoint", f"s3://{'x' * 2048}"),
+        "should have at most 2048 characters",
+    ),
+    "the GPU's resource has no domain": (
+        with_field(TRAINED, "spec.training.gpuResourceName", "gpu"),
+        f"spec.training.gpuResourceName: Invalid value: \"gpu\": should match '{patterns.EXTENDED_RESOURCE}'",
+    ),
+    "the GPU's resource is Kubernetes' own": (
+        with_field(TRAINED, "spec.training.gpuResourceName", "kubernetes.io/gpu"),
+        "must be an extended resource, such as nvidia.com/gpu",
+    ),
     "a percentage is over a hundred": (
         with_field(DATA_ONLY, "spec.download.maxFailedPercent", 101),
         "spec.download.maxFailedPercent: Invalid value: 101: should be less than or equal to 100",
@@ -167,6 +253,28 @@ WRONG = {
         'spec.deletionPolicy: Unsupported value: "Orphan"',
     ),
 }
+
+
+RIGHT = {
+    "a name of 63 characters": with_field(DATA_ONLY, "metadata.name", "a" * 63),
+    "a name that begins with a digit": with_field(DATA_ONLY, "metadata.name", "2026-street"),
+    "a name of one character": with_field(DATA_ONLY, "metadata.name", "a"),
+    "a queue with a dot": with_field(DATA_ONLY, "spec.queueName", "team-a.gpu"),
+    "a queue of 63 characters": with_field(DATA_ONLY, "spec.queueName", "q" * 63),
+    "a Secret with dots": with_field(DATA_ONLY, "spec.output.secretName", "s3.team-a.example"),
+    "a ConfigMap of one character": with_field(TRAINED, "spec.training.pipelineConfig", {"configMap": "x"}),
+    "GPUs of another maker": with_field(TRAINED, "spec.training.gpuResourceName", "amd.com/gpu"),
+    "a slice of a GPU": with_field(TRAINED, "spec.training.gpuResourceName", "nvidia.com/mig-1g.10gb"),
+    "a shared GPU": with_field(TRAINED, "spec.training.gpuResourceName", "nvidia.com/gpu.shared"),
+    "a GPU with a name as some drivers write it": with_field(TRAINED, "spec.training.gpuResourceName", "gpu.intel.com/i915_monitoring"),
+    "formats in an order of their own": with_field(DATA_ONLY, "spec.output.formats", ["YOLO", "COCO", "TFRecord"]),
+    "no format at all is the default": with_field(DATA_ONLY, "spec.output.formats", None),
+}
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_a_right_manifest_is_taken(case: str) -> None:
+    assert validation.parse(RIGHT[case]).metadata.name
 
 
 @pytest.mark.parametrize("case", WRONG)

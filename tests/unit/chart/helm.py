@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+from tests.unit.chart import programs
+from tests.unit.chart.programs import ROOT
 
-ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "negset"
 # A helm that was built from its module without version stamps takes every cluster for Kubernetes 1.20.
 KUBERNETES = "1.36.0"
@@ -22,20 +18,9 @@ KUBERNETES = "1.36.0"
 Objects = list[dict[str, Any]]
 
 
-@functools.cache
 def program() -> str:
-    """The path of helm. Where there is none the test is skipped; under continuous integration it is built instead, which takes two minutes once."""
-    cache = Path(os.environ.get("NEGSET_CACHE") or Path.home() / ".cache" / "negset")
-    built = sorted(cache.glob("bin/helm-*/helm"))
-    found = os.environ.get("HELM") or shutil.which("helm") or (str(built[-1]) if built else None)
-    if found is None and os.environ.get("CI"):
-        sys.path.append(str(ROOT / "tests" / "cluster"))
-        from testbed import binaries
-
-        return binaries.program("helm")
-    if found is None:
-        pytest.skip("NOT TESTED, for want of helm (in HELM, on the PATH, or in the test cluster's cache): what the chart renders")
-    return found
+    """The path of helm."""
+    return programs.find("helm", "what the chart renders")
 
 
 def run(*arguments: str, values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:

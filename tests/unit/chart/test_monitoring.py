@@ -5,25 +5,37 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.unit.chart.helm import one
+from tests.unit.chart import promtool
+from tests.unit.chart.helm import CHART, one
+from tests.unit.chart.promtool import RULES_ON, alerts
 
+from negset_operator.facts import Fault
 from negset_operator.kube.objects import Dataset, ObjectMeta
 from negset_operator.metrics import STATES, Metrics
 
-ON = {"metrics": {"rules": {"enabled": True}, "dashboard": {"enabled": True}, "serviceMonitor": {"enabled": True}}}
+TARGET_LABELS = {"namespace", "job", "pod"}
+"""What a ServiceMonitor adds to each series, of what the rules and the dashboard use."""
 
 
-def exported() -> dict[str, set[str]]:
-    """Name → label names of every series that a running operator exports."""
+def shown() -> str:
+    """What a running operator answers under /metrics."""
     dataset = Dataset(metadata=ObjectMeta(name="one", namespace="team-a"))
     metrics = Metrics(
         datasets=lambda: [dataset], depth=lambda: 1, leading=lambda: True, requests={("GET", "200"): 1}, restarts=lambda: {"pods": 1}
     )
     metrics.children.labels(kind="Job").inc()
-    metrics.warnings.labels(reason="InvalidSpec").inc()
-    families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
+    metrics.warned("InvalidSpec")
+    metrics.failed("data", "work")
+    metrics.finished("data", 60)
+    return generate_latest(metrics.registry).decode()
+
+
+def exported() -> dict[str, set[str]]:
+    """Name → label names of every series that a running operator exports."""
+    families = text_string_to_metric_families(shown())
     found: dict[str, set[str]] = {}
     for family in families:
         for sample in family.samples:
@@ -31,17 +43,12 @@ def exported() -> dict[str, set[str]]:
     return found
 
 
-def rules():
-    (group,) = one(ON, "PrometheusRule")["spec"]["groups"]
-    return group["rules"]
-
-
 def dashboard():
-    return json.loads(one(ON, "ConfigMap", "negset-dashboard")["data"]["negset.json"])
+    return json.loads(one(RULES_ON, "ConfigMap", "negset-dashboard")["data"]["negset.json"])
 
 
 def expressions():
-    yield from (rule["expr"] for rule in rules())
+    yield from (rule["expr"] for rule in alerts().values())
     yield from (target["expr"] for panel in dashboard()["panels"] for target in panel["targets"])
     yield from (variable["query"]["query"] for variable in dashboard()["templating"]["list"] if variable["type"] == "query")
 
@@ -50,6 +57,34 @@ def test_every_metric_that_is_spoken_of_is_exported():
     spoken_of = {name for expression in expressions() for name in re.findall(r"\bnegset_[a-z_]+", expression)}
     assert len(spoken_of) > 5
     assert spoken_of <= exported().keys()
+
+
+def test_rules_and_dashboard_speak_of_no_metric_but_the_operators():
+    selected = {name for expression in expressions() for name in re.findall(r"([a-zA-Z_:][\w:]*)\s*\{", expression)}
+    assert selected
+    assert all(name.startswith("negset_") for name in selected)
+
+
+def test_every_label_that_is_spoken_of_is_there():
+    known = TARGET_LABELS.union(*exported().values())
+    for expression in expressions():
+        grouped = {label for labels in re.findall(r"\bby \(([^)]*)\)", expression) for label in re.findall(r"\w+", labels)}
+        matched = {label for selector in re.findall(r"\{([^}]*)\}", expression) for label in re.findall(r"(\w+)\s*(?:=|!)", selector)}
+        assert grouped | matched <= known, expression
+
+
+@pytest.mark.parametrize(("label", "metric"), [("fault", "negset_step_failures_total"), ("code", "negset_api_requests_total")])
+def test_a_rule_tells_faults_and_codes_apart_by_values_that_exist(label, metric):
+    patterns = [pattern for rule in alerts().values() for pattern in re.findall(rf'{metric}{{[^}}]*,{label}=~"([^"]*)"', rule["expr"])]
+    values = {"fault": [fault.value for fault in Fault], "code": ["200", "404", "429", "503", "none"]}[label]
+    chosen = {value for pattern in patterns for value in values if re.fullmatch(pattern, value)}
+    assert chosen == {"fault": {"work", "weather", "interruption"}, "code": {"429", "503", "none"}}[label]
+    assert all(any(re.fullmatch(each, value) for value in values) for pattern in patterns for each in pattern.split("|"))
+
+
+def test_prometheus_finds_nothing_to_say_about_the_metrics():
+    done = promtool.run("check", "metrics", given=shown())
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_every_metric_that_is_exported_is_on_the_dashboard():
@@ -67,8 +102,8 @@ def test_the_state_that_an_alert_names_exists():
 
 
 def test_each_alert_looks_at_this_release_and_says_what_to_do():
-    assert len(rules()) >= 5
-    for rule in rules():
+    assert len(alerts()) >= 5
+    for rule in alerts().values():
         selectors = re.findall(r"negset_[a-z_]+(\{[^}]*\})?", rule["expr"])
         assert all('namespace="negset-system",job="negset-metrics"' in selector for selector in selectors), rule["alert"]
         assert rule["labels"]["severity"] in {"critical", "warning"}
@@ -76,11 +111,11 @@ def test_each_alert_looks_at_this_release_and_says_what_to_do():
 
 
 def test_the_job_that_the_alerts_name_is_the_service_that_the_monitor_finds():
-    assert one(ON, "Service")["metadata"]["name"] == "negset-metrics"
+    assert one(RULES_ON, "Service")["metadata"]["name"] == "negset-metrics"
 
 
 def test_grafanas_sidecar_finds_the_dashboard():
-    assert one(ON, "ConfigMap", "negset-dashboard")["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert one(RULES_ON, "ConfigMap", "negset-dashboard")["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
 def test_no_two_panels_overlap():
@@ -91,3 +126,10 @@ def test_no_two_panels_overlap():
         assert not cells & taken, panel["title"]
         assert at["x"] + at["w"] <= 24
         taken |= cells
+
+
+def test_the_readme_explains_each_metric_and_each_alert():
+    explained = (CHART / "README.md").read_text()
+    families = {family.name + ("_total" if family.type == "counter" else "") for family in text_string_to_metric_families(shown())}
+    named = {name for name in families if not name.endswith("_created")} | alerts().keys()
+    assert {name for name in named if not re.search(rf"`{name}[`{{]", explained)} == set()

@@ -134,10 +134,12 @@ class Scene:
         built: str = "",
         retry: str = "",
         busy: bool = False,
+        started: timedelta | None = None,
+        counted: bool = False,
         ours: bool = True,
         going: bool = False,
     ) -> Self:
-        """A child of this role. `ended` is how long ago; what it was made for is this spec unless given. A child of another run was made for an earlier spec,
+        """A child of this role. `ended` and `started` are how long ago; what it was made for is this spec unless given. A child of another run was made for an earlier spec,
         of which its step read something else.
         """
         if digest is None:
@@ -187,6 +189,8 @@ class Scene:
                 built=built,
                 retry=naming.retry(retry),
                 busy=busy,
+                started=None if started is None else self.now - started,
+                counted=counted,
             )
         )
         return self

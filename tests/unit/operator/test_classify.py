@@ -18,13 +18,14 @@ META = {"name": "child", "namespace": "team-a", "ownerReferences": [{"uid": OWNE
 LOGS = "Job entrypoint command failed with exit code {}, last available logs (truncated to 20,000 chars):\n{}"
 
 
-def ray_job(status: dict[str, Any], *, suspend: bool = False, pods: tuple[Pod, ...] = (), now: datetime = NOW):
-    item = msgspec.convert({"metadata": META, "spec": {"suspend": suspend}, "status": status}, RayJob, strict=False)
+def ray_job(status: dict[str, Any], *, suspend: bool = False, pods: tuple[Pod, ...] = (), now: datetime = NOW, managed_by: str = ""):
+    spec = {"suspend": suspend, "managedBy": managed_by}
+    item = msgspec.convert({"metadata": META, "spec": spec, "status": status}, RayJob, strict=False)
     return classify.ray_job(item, pods, OWNER, now, timedelta(seconds=30))
 
 
-def job(status: dict[str, Any], *, suspend: bool = False, pods: tuple[Pod, ...] = (), warning: str = ""):
-    spec = {"suspend": suspend, "parallelism": status.get("parallelism", 1)}
+def job(status: dict[str, Any], *, suspend: bool = False, pods: tuple[Pod, ...] = (), warning: str = "", managed_by: str = ""):
+    spec = {"suspend": suspend, "parallelism": status.get("parallelism", 1), "managedBy": managed_by}
     item = msgspec.convert({"metadata": META, "spec": spec, "status": status}, Job, strict=False)
     return classify.job(item, pods, OWNER, warning)
 
@@ -467,3 +468,23 @@ def test_a_pod_is_stranded_when_kubernetes_wants_it_gone_because(deleted, condit
     pod = msgspec.convert({"metadata": meta, "spec": {"nodeName": "node-7"}, "status": status}, Pod, strict=False)
     found = ray_job({"jobDeploymentStatus": "Running"}, pods=(pod,)).stranded
     assert [each.node for each in found] == ([node] if node else [])
+
+
+MULTIKUEUE = {
+    "a RayJob that waits for the other cluster": (ray_job, {}, True, True),
+    "a RayJob that was let go, and that no controller of this cluster looks at": (ray_job, {}, False, True),
+    "a RayJob that runs in the other cluster all the same": (ray_job, {"jobDeploymentStatus": "Running"}, False, False),
+    "a RayJob that has succeeded there": (ray_job, {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}, False, False),
+    "a Job that waits for the other cluster": (job, {}, True, True),
+    "a Job that was let go, and that no controller of this cluster looks at": (job, {}, False, True),
+    "a Job that runs in the other cluster all the same": (job, {"active": 1, "ready": 1}, False, False),
+}
+
+
+@pytest.mark.parametrize(("child", "status", "suspend", "said"), MULTIKUEUE.values(), ids=MULTIKUEUE.keys())
+def test_a_child_that_kueue_dispatches_to_another_cluster(child, status, suspend, said):
+    found = child(status, suspend=suspend, managed_by="kueue.x-k8s.io/multikueue").obstacle
+    assert (found is not None and found.reason == "MultiKueue") is said
+    assert not said or "Set spec.queueName to a LocalQueue without MultiKueue" in found.message
+    for here in ("", "kubernetes.io/job-controller", "ray.io/kuberay-operator"):
+        assert child(status, suspend=suspend, managed_by=here).obstacle is None

@@ -251,6 +251,20 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         ),
         "Queued",
     ),
+    "a queue that dispatches to another cluster": (
+        lambda: (
+            Scene(QUEUED)
+            .with_succeeded("check")
+            .with_child(
+                "data",
+                Work.SUSPENDED,
+                queue_says="quota",
+                obstacle=Obstacle(reason="MultiKueue", message="RayJob d is in a MultiKueue queue."),
+            )
+        ),
+        (False, "MultiKueue", "RayJob d is in a MultiKueue queue."),
+        "Queued",
+    ),
     "a queue that Kueue has chosen": (
         lambda: nothing_but_data().with_child("data", Work.SUSPENDED, queue="default"),
         (False, "Queued", "Storing the data: RayJob {data} waits for its turn in the queue default."),

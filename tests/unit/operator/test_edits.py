@@ -37,6 +37,10 @@ EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "more frequent checkpoints": ({"training": {"checkpointEverySteps": 10}}, {"train-none", "train-1", "train-2"}),
     "a GPU for training": ({"training": {"gpusPerWorker": 1}}, {"check", "train-none", "train-1", "train-2"}),
     "a GPU for mining": ({"training": {"hardNegativeMining": {"gpusPerWorker": 1}}}, {"mine-1"}),
+    "GPUs of another maker: training and mining ask for them, the check does not": (
+        {"training": {"gpuResourceName": "amd.com/gpu"}},
+        {"train-none", "train-1", "mine-1", "train-2"},
+    ),
     "more hard negatives": ({"training": {"hardNegativeMining": {"hardPercent": 30}}}, {"mine-1", "train-2"}),
     "another split": ({"training": {"heldOutPercent": 30}}, {"data", "train-none", "train-1", "mine-1", "train-2"}),
     "another recall": ({"training": {"recallPercent": 90}}, {"train-none", "train-1", "mine-1", "train-2"}),

@@ -104,10 +104,10 @@ GPU_NODES = Placement(node_selector={"pool": "gpu"}, tolerations=({"key": "gpu",
 ON_GPU_NODES = Config(pods=Pods(placement=Placement(node_selector={"pool": "cpu"}), trainer_placement=GPU_NODES))
 
 
-def gpus_of(manifest: dict[str, Any]) -> list[tuple[str | None, str | None]]:
+def gpus_of(manifest: dict[str, Any], resource: str = "nvidia.com/gpu") -> list[tuple[str | None, str | None]]:
     """What each container of a job requests, and its limit."""
     found = [container["resources"] for container in containers(manifest)]
-    return [(each["requests"].get("nvidia.com/gpu"), each["limits"].get("nvidia.com/gpu")) for each in found]
+    return [(each["requests"].get(resource), each["limits"].get(resource)) for each in found]
 
 
 GPUS: dict[str, tuple[dict[str, Any], dict[str, list[tuple[str | None, str | None]]]]] = {
@@ -138,6 +138,18 @@ def test_ray_is_told_of_the_gpus_that_score_and_their_pods_go_where_gpus_are(gpu
     assert group["template"]["spec"]["nodeSelector"] == {"pool": pool}
     assert ("gpu" in {toleration["key"] for toleration in group["template"]["spec"]["tolerations"]}) is bool(gpus)
     assert mine["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["nodeSelector"] == {"pool": "cpu"}
+
+
+@pytest.mark.parametrize("resource", ["amd.com/gpu", "nvidia.com/mig-1g.10gb", "nvidia.com/gpu.shared", "gpu.intel.com/i915"])
+def test_training_and_mining_ask_for_gpus_by_the_name_that_the_cluster_gives_them(resource):
+    """KubeRay knows the first two for GPUs and not the others, so that Ray must be told by us."""
+    training = {"gpuResourceName": resource, "gpusPerWorker": 2, "hardNegativeMining": {"gpusPerWorker": 1}}
+    built = jobs_of(merged(TRAINING, {"training": training}))
+    assert gpus_of(built["train-1"], resource) == [("2", "2")]
+    assert gpus_of(built["mine-1"], resource) == [(None, None), ("1", "1")]
+    assert worker_group(built["mine-1"])["rayStartParams"]["num-gpus"] == "1"
+    assert gpus_of(built["data"], resource) == [(None, None), (None, None)]
+    assert all(gpu == (None, None) for each in built.values() for gpu in gpus_of(each)), "and for no other"
 
 
 def test_a_check_needs_no_gpu_and_occupies_no_gpu_node():

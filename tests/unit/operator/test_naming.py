@@ -27,6 +27,22 @@ def test_child_names(dataset, role, attempt, expected):
     assert naming.child(dataset, RUN, role, attempt) == expected
 
 
+AT_THE_EDGE = ["a", "7", "a" * 63, "7" * 63, f"7{'-' * 61}7", "x--y", "n7"]
+
+
+@pytest.mark.parametrize("name", AT_THE_EDGE)
+def test_every_dns_label_makes_a_name_that_kuberay_accepts(name):
+    for role in ("train-random-10", "data", "delete"):
+        made = naming.child(name, RUN, role, 99)
+        assert DNS_1035.fullmatch(made)
+        assert len(made) <= 47
+
+
+def test_a_dot_is_the_one_thing_in_an_objects_name_that_a_rayjobs_name_cannot_have():
+    """So the CRD refuses it (`NAME_RULE` in negset_api/spec.py)."""
+    assert not DNS_1035.fullmatch(naming.child("street.v2", RUN, "data"))
+
+
 dataset_names = st.from_regex(r"\A[a-z0-9]([-a-z0-9]{0,80}[a-z0-9])?\Z")
 roles = st.sampled_from(["check", "data", "train-none", "train-10", "train-random-10", "mine-9", "delete"])
 

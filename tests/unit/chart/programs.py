@@ -1,0 +1,33 @@
+"""The programs that tests of the chart need: one that is named or installed, or the one built for the test cluster."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@functools.cache
+def find(name: str, untested: str) -> str:
+    """The path of a program: the one in the variable of its name (HELM), on the PATH, or in the test cluster's cache.
+
+    Where there is none the test is skipped, and says what is untested. Under continuous integration
+    the program is built instead, which takes minutes once.
+    """
+    cache = Path(os.environ.get("NEGSET_CACHE") or Path.home() / ".cache" / "negset")
+    built = sorted(cache.glob(f"bin/{name}-*/{name}"))
+    found = os.environ.get(name.upper()) or shutil.which(name) or (str(built[-1]) if built else None)
+    if found is None and os.environ.get("CI"):
+        sys.path.append(str(ROOT / "tests" / "cluster"))
+        from testbed import binaries
+
+        return binaries.program(name)
+    if found is None:
+        pytest.skip(f"NOT TESTED, for want of {name} (in {name.upper()}, on the PATH, or in the test cluster's cache): {untested}")
+    return found

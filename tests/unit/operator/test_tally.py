@@ -1,0 +1,145 @@
+"""What the metrics count is counted once, whatever happens to the operator and to the children."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from building import DATA_ONLY, TRAINING, UID, Scene, merged
+from prometheus_client import generate_latest
+
+from negset_operator import naming
+from negset_operator.facts import Fault, Work
+from negset_operator.kube.objects import Dataset
+from negset_operator.metrics import Metrics
+
+MOVED = merged(TRAINING, {"output": {"url": "s3://team-b/negatives"}})
+
+
+def record(*steps: str, of: Scene | None = None, **changes: Any) -> dict[str, Any]:
+    """A status that records these steps as done, at the place of this scene."""
+    scene = of or Scene(TRAINING)
+    return {"completed": {"uid": UID, "revision": scene.revision, "url": scene.url(), "steps": list(steps), **changes}}
+
+
+def finished(scene: Scene) -> list[tuple[str, float]]:
+    return [(each.step, each.seconds) for each in scene.decide().finished]
+
+
+def failed(scene: Scene) -> list[tuple[str, str, str]]:
+    return [(each.step, each.fault.value, each.name) for each in scene.decide().failed]
+
+
+# --- steps that are done -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_counts_with_the_time_from_its_start_to_its_end():
+    scene = Scene(DATA_ONLY).with_child("data", Work.SUCCEEDED, started=timedelta(minutes=30), ended=timedelta(minutes=10))
+    assert finished(scene) == [("data", 1200.0)]
+
+
+def test_without_a_start_the_time_begins_with_the_childs_creation():
+    assert finished(Scene(DATA_ONLY).with_child("data", Work.SUCCEEDED, ended=timedelta(minutes=10))) == [("data", 3000.0)]
+
+
+def test_each_round_is_a_step_of_its_kind():
+    scene = Scene(TRAINING).with_succeeded("check", "data", "train-1", "mine-1", "train-2")
+    assert [kind for kind, _ in finished(scene)] == ["check", "data", "train", "mine", "train"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "news"),
+    [
+        (record("check", "data"), []),
+        (record("check"), ["data"]),
+        ({}, ["check", "data"]),
+        (record("check", "data", uid="the object before a restore"), ["check", "data"]),
+        ({"completed": {"uid": 7, "steps": "all"}}, ["check", "data"]),
+    ],
+    ids=["recorded", "a step more than is recorded", "no record", "the record of another object", "a record nobody can read"],
+)
+def test_a_step_counts_if_and_only_if_the_record_has_it_not(stored, news):
+    scene = Scene(TRAINING).with_succeeded("check", "data").but(status=stored)
+    assert [kind for kind, _ in finished(scene)] == news
+
+
+def test_a_check_that_also_holds_for_another_place_does_not_count_again_there():
+    before, after = Scene(TRAINING), Scene(MOVED)
+    after.with_child("check", Work.SUCCEEDED, run=before.run, place=naming.place(before.url()), digest=after.digests["check"])
+    assert after.decide().outlook.completed["steps"] == ["check"], "it is done here as well"
+    assert finished(after.but(status=record("check", "data", of=before))) == []
+
+
+def test_what_is_done_again_at_another_place_counts_again():
+    scene = Scene(MOVED).with_succeeded("check", "data").but(status=record("check", "data"))
+    assert [kind for kind, _ in finished(scene)] == ["check", "data"]
+
+
+def test_a_step_whose_child_is_gone_does_not_count():
+    assert finished(Scene(TRAINING).with_child("train-1", Work.RUNNING)) == []
+
+
+# --- attempts that failed ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", Fault, ids=[fault.value for fault in Fault])
+def test_an_attempt_that_failed_counts_by_its_step_and_its_fault(fault):
+    scene = Scene(TRAINING).with_succeeded("check", "data").with_child("train-1", Work.FAILED, fault=fault)
+    assert failed(scene) == [("train", fault.value, scene.child("train-1"))]
+
+
+def test_an_attempt_that_has_its_mark_does_not_count_again():
+    scene = Scene(DATA_ONLY).with_child("data", Work.FAILED, counted=True)
+    assert failed(scene.with_child("data", Work.FAILED, attempt=2)) == [("data", "work", scene.child("data", 2))]
+
+
+STILL_COUNT: dict[str, dict[str, Any]] = {
+    "an earlier spec": {"run": "0ddba11e"},
+    "a child that is to be made anew": {"built": "0ther"},
+    "a child that is being deleted": {"going": True},
+}
+
+
+@pytest.mark.parametrize("child", STILL_COUNT.values(), ids=STILL_COUNT.keys())
+def test_the_failure_of_a_child_that_nobody_needs_counts_as_well(child):
+    assert len(failed(Scene(DATA_ONLY).with_child("data", Work.FAILED, **child))) == 1
+
+
+def test_what_did_not_fail_and_what_is_somebody_elses_does_not_count():
+    scene = Scene(TRAINING).with_succeeded("check").with_child("data", Work.RUNNING)
+    assert failed(scene.with_child("data", Work.FAILED, attempt=2, ours=False)) == []
+
+
+# --- the series --------------------------------------------------------------------------------------------------------------------------
+
+
+def shown() -> tuple[Metrics, Any]:
+    metrics = Metrics(datasets=list[Dataset], depth=lambda: 0, leading=lambda: True, requests={}, restarts=dict)
+    return metrics, metrics.registry.get_sample_value
+
+
+def test_every_series_is_there_from_the_start_so_that_its_first_increase_is_seen():
+    _, value = shown()
+    for kind in ("check", "data", "train", "mine"):
+        assert value("negset_step_duration_seconds_count", {"kind": kind}) == 0
+        for fault in Fault:
+            assert value("negset_step_failures_total", {"kind": kind, "fault": fault.value}) == 0
+
+
+def test_a_training_of_two_days_is_told_from_one_of_two_hours():
+    metrics, value = shown()
+    metrics.finished("train", timedelta(hours=2).total_seconds())
+    metrics.finished("train", timedelta(days=2).total_seconds())
+    below = {
+        le: value("negset_step_duration_seconds_bucket", {"kind": "train", "le": le}) for le in ("3600.0", "7200.0", "86400.0", "+Inf")
+    }
+    assert below == {"3600.0": 0, "7200.0": 1, "86400.0": 1, "+Inf": 2}
+    assert b'negset_step_duration_seconds_sum{kind="train"} 180000.0' in generate_latest(metrics.registry)
+
+
+def test_a_failure_counts_under_its_kind_and_fault_only():
+    metrics, value = shown()
+    metrics.failed("data", "weather")
+    assert value("negset_step_failures_total", {"kind": "data", "fault": "weather"}) == 1
+    assert value("negset_step_failures_total", {"kind": "data", "fault": "work"}) == 0
