@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,9 @@ from negset_operator.kube.answers import conflict
 from negset_operator.kube.cache import Key
 from negset_operator.kube.client import DATASET, JOB, POD, RAY_JOB, ApiError, Client, Unreachable
 from negset_operator.kube.objects import Dataset, Job, Pod, RayJob, Support
-from negset_operator.kube.reflector import Reflector, Source
+from negset_operator.kube.reflector import Source
+from negset_operator.kube.streams import Streams
+from negset_operator.kube.watches import Watches
 from negset_operator.metrics import Metrics
 from negset_operator.observe import COMPANIONS, World, key_of_dataset
 from negset_operator.queue import WorkQueue
@@ -47,14 +50,16 @@ class Operator:
         self._client, self._config = client, config
         self._queue: WorkQueue[Key] = WorkQueue(patient_at_once=max(config.workers // _PATIENT_PART, 1))
         self._world = World()
+        self._watches = Watches(partial(Streams.connected, client))
         self._reflectors = [
-            Reflector(client, source, self._world.caches[source.kind], self._queue.add)
+            self._watches.add(source, self._world.caches[source.kind], self._queue.add)
             for namespace in config.namespaces or ("",)
             for source in _sources(namespace)
         ]
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
         self._located = threading.Event()
+        self._gate = threading.Lock()
         self.leading = False
         self.metrics = Metrics(
             datasets=self._world.caches[DATASET].all,
@@ -73,7 +78,7 @@ class Operator:
 
     def problems(self) -> tuple[str, ...]:
         """What cannot be watched at present, one sentence each."""
-        return tuple(reflector.problem for reflector in self._reflectors if reflector.problem)
+        return tuple(dict.fromkeys(reflector.problem for reflector in self._reflectors if reflector.problem))
 
     def not_ready(self) -> tuple[str, ...]:
         """Why this replica could not do its work now, none where it could: it does not know everything yet, or what it knows has grown old."""
@@ -95,12 +100,11 @@ class Operator:
     def dead(self) -> tuple[str, ...]:
         """The threads that have ended although nobody stopped them: only a new process helps."""
         ended = [thread.name for thread in self._threads if not thread.is_alive()]
-        ended += [f"watch {reflector.kind.plural}" for reflector in self._reflectors if reflector.ended]
+        ended += ["watches"] if self._watches.ended else []
         return () if self._stopped.is_set() else tuple(f"The thread {name!r} has ended." for name in ended)
 
     def watch(self) -> None:
-        for reflector in self._reflectors:
-            reflector.start()
+        self._watches.start()
 
     def work(self) -> None:
         """Starts the workers as soon as the caches are complete; before, a child that exists would look missing. Returns at once."""
@@ -118,17 +122,17 @@ class Operator:
         until = time.monotonic() + _STOP_SECONDS
         for thread in self._threads:
             thread.join(timeout=max(until - time.monotonic(), 0))
-        for reflector in self._reflectors:
-            reflector.stop()
+        self._watches.stop()
 
     def _ready_to_work(self) -> bool:
         # A RayJob that exists and is not known yet is found by its name when it is to be made; a cluster without KubeRay must still get its statuses.
         return self._located.is_set() and self.synced and all(reflector.synced or reflector.problem for reflector in self._reflectors)
 
     def _worker(self) -> None:
-        while not self._ready_to_work():
-            if self._stopped.wait(0.02):
-                return
+        with self._gate:  # one asks, the others wait for it: there may be thousands of watches to ask about
+            while not self._ready_to_work():
+                if self._stopped.wait(0.02):
+                    return
         while (key := self._queue.get()) is not None:
             try:
                 self._one(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -59,6 +60,7 @@ def _run(options: argparse.Namespace, config: Config) -> int:
     from negset_operator.loop import Operator
     from negset_operator.web import Web
 
+    _allow_open_files()
     client = connect(options.kubeconfig or None)
     operator = Operator(client, config)
     stopping = threading.Event()
@@ -95,6 +97,12 @@ def _run(options: argparse.Namespace, config: Config) -> int:
             leadership.release()
     log.info("stopped")
     return 0 if stopping.is_set() else 1
+
+
+def _allow_open_files() -> None:
+    """Raises the soft limit to the hard one: a watch is a connection, and many runtimes give 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _address(text: str) -> tuple[str, int]:

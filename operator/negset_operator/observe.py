@@ -197,7 +197,7 @@ def why_queued(client: Client, metadata: ObjectMeta) -> str:
     query = {"labelSelector": f"{names.LABEL_WORKLOAD_OF}={metadata.uid}", "limit": "10"}
     for kind in WORKLOADS:
         try:
-            workloads, _, _ = client.list_page(kind, metadata.namespace, _Workload, query=query)
+            workloads = client.list_page(kind, metadata.namespace, _Workload, query=query)
         except ApiError as error:
             if error.status == NOT_FOUND:  # Kueue does not serve this version
                 continue
@@ -220,7 +220,7 @@ def newest_warning(client: Client, metadata: ObjectMeta) -> str:
     """The message of the newest warning event about an object; empty where there is none or the API server does not tell."""
     query = {"fieldSelector": f"involvedObject.uid={metadata.uid},type=Warning", "limit": "50"}
     try:
-        events, _, _ = client.list_page(EVENT, metadata.namespace, _Event, query=query)
+        events = client.list_page(EVENT, metadata.namespace, _Event, query=query)
     except (ApiError, Unreachable):
         return ""
     oldest = metadata.creation_timestamp

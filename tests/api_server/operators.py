@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -182,6 +189,52 @@ def pods_of_job_end(hand: Hand, job: str, *, code: int = 0, said: str = "") -> N
         state = {"name": container["name"], "image": "", "imageID": "", "ready": False, "restartCount": 0, "state": {"terminated": ended}}
         status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": [state]}
         hand.merge("v1", "Pod", pod["metadata"]["name"], {"status": status}, "status")
+
+
+class Process:
+    """`negset-operator` in a process of its own."""
+
+    def __init__(self, kubeconfig: str, *arguments: str, open_files: int = 1024) -> None:
+        """`open_files` is the soft limit that it is started with, which many container runtimes set to 1,024."""
+        command = [sys.executable, "-m", "negset_operator.main", "--kubeconfig", kubeconfig, "--listen", "127.0.0.1:0", *arguments]
+        command = ["sh", "-c", f'ulimit -Sn {open_files}; exec "$@"', "sh", *command]
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+        line = self._process.stderr.readline()
+        found = re.search(r"127\.0\.0\.1:(\d+)", line)
+        assert found, f"it does not say where it listens: {line}"
+        self._url = f"http://127.0.0.1:{found[1]}"
+
+    def leads(self) -> bool:
+        return "negset_leader 1.0" in self.get("/metrics")[1]
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"{self._url}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def kernel(self, field: str) -> int:
+        """A number of /proc/PID/status: `Threads`, or `VmRSS` in kB."""
+        with open(f"/proc/{self._process.pid}/status", encoding="utf-8") as stream:
+            found = re.search(rf"{field}:\s+(\d+)", stream.read())
+        assert found
+        return int(found[1])
+
+    def end(self, how: signal.Signals) -> int:
+        self._process.send_signal(how)
+        self._process.communicate(timeout=20)
+        return self._process.returncode
+
+
+@contextlib.contextmanager
+def processes(*started: Process) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for process in started:
+            if process._process.poll() is None:
+                process.end(signal.SIGKILL)
 
 
 def eventually(what: str, probe: Callable[[], Any], seconds: float = 60.0) -> Any:

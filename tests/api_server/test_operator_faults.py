@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from operators import TRAINING, Hand, eventually, running
+from operators import TRAINING, Hand, Process, eventually, processes, running
 
 from negset_operator.kube.client import Client
 
@@ -47,43 +39,6 @@ RULES = [
 @pytest.fixture
 def hand(api_server, namespace) -> Hand:
     return Hand(api_server, namespace)
-
-
-class Process:
-    """`negset-operator` in a process of its own."""
-
-    def __init__(self, kubeconfig: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", "negset_operator.main", "--kubeconfig", kubeconfig, "--listen", "127.0.0.1:0", *arguments]
-        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
-        line = self._process.stderr.readline()
-        found = re.search(r"127\.0\.0\.1:(\d+)", line)
-        assert found, f"it does not say where it listens: {line}"
-        self._url = f"http://127.0.0.1:{found[1]}"
-
-    def leads(self) -> bool:
-        return "negset_leader 1.0" in self.get("/metrics")[1]
-
-    def get(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"{self._url}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def end(self, how: signal.Signals) -> int:
-        self._process.send_signal(how)
-        self._process.communicate(timeout=20)
-        return self._process.returncode
-
-
-@contextmanager
-def processes(*started: Process) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for process in started:
-            if process._process.poll() is None:
-                process.end(signal.SIGKILL)
 
 
 def test_it_survives_a_restart_of_the_api_server(api_server, hand):
@@ -189,8 +144,8 @@ class WithoutKubeRay(Client):
 
     installed = False
 
-    def _send(self, method: str, path: str, **options):
-        return super()._send(method, path if self.installed else path.replace("/apis/ray.io/", "/apis/absent.ray.io/"), **options)
+    def prepared(self, method: str, path: str, query, **options):
+        return super().prepared(method, path if self.installed else path.replace("/apis/ray.io/", "/apis/absent.ray.io/"), query, **options)
 
 
 def test_a_cluster_without_kuberay_says_so_and_goes_on_when_it_comes(api_server, hand):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import urllib.request
 from collections import Counter
 
 import pytest
-from operators import Hand, eventually, running
+from operators import Hand, Process, eventually, processes, running
 
 from negset_operator.kube.client import DATASET, ApiError, Client, connect
 from negset_operator.web import Web
@@ -44,13 +45,13 @@ class Throttled(Client):
         super().__init__(connect(server.kubeconfig)._api)
         self.seen: Counter[str] = Counter()
 
-    def _send(self, method: str, path: str, **options):
-        query = dict(options.get("query") or ())
-        if method == "GET" and ("watch" in query or "limit" in query or "resourceVersion" in query):
-            self.seen["watch" if "watch" in query else "list"] += 1
-        if "watch" in query and self.throttling:
+    def prepared(self, method: str, path: str, query, **options):
+        asked = dict(query)
+        if method == "GET" and ("watch" in asked or "limit" in asked or "resourceVersion" in asked):
+            self.seen["watch" if "watch" in asked else "list"] += 1
+        if "watch" in asked and self.throttling:
             raise ApiError(429, "TooManyRequests", "the server is busy", 0)
-        return super()._send(method, path, **options)
+        return super().prepared(method, path, query, **options)
 
 
 def test_watches_that_are_throttled_are_not_answered_by_listing_everything_again(api_server, hand):
@@ -104,3 +105,21 @@ def test_the_queue_of_a_replica_that_stands_by_is_not_told_as_waiting(api_server
         operator.leading = False
         operator._queue.add((hand.namespace, "street"))
         assert operator.metrics.registry.get_sample_value("negset_queue_depth") == 0
+
+
+def test_sixty_namespaces_cost_connections_and_neither_threads_nor_much_memory(api_server):
+    namespaces = [api_server.namespace() for _ in range(60)]
+    early, late = Hand(api_server, namespaces[0]), Hand(api_server, namespaces[-1])
+    early.create()
+    process = Process(api_server.kubeconfig, "--namespaces", ",".join(namespaces), open_files=256)
+    with processes(process):
+        eventually("ready", lambda: process.get("/readyz") == (200, "ok\n"))
+        # Before, each of the 600 watches had a thread of its own.
+        assert process.kernel("Threads") < 20
+        # 120 MB; with asyncio's own buffer of 256 KiB for each connection it would be 270 MB.
+        assert process.kernel("VmRSS") < 180_000
+        late.create()
+        eventually("a child of what is new in the last namespace", late.ray_jobs, seconds=5)
+        # Before, the list of each namespace emptied the cache of the namespaces listed before it.
+        eventually("a child of what was there in the first namespace", early.ray_jobs, seconds=5)
+        assert process.end(signal.SIGTERM) == 0

@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -33,7 +34,9 @@ from negset_api import names, schema  # noqa: E402
 from negset_operator.kube.cache import Cache  # noqa: E402
 from negset_operator.kube.client import DATASET, JOB, RAY_JOB, Client, Kind, connect  # noqa: E402
 from negset_operator.kube.objects import Dataset, Job, RayJob  # noqa: E402
-from negset_operator.kube.reflector import Reflector, Source  # noqa: E402
+from negset_operator.kube.reflector import Source  # noqa: E402
+from negset_operator.kube.streams import Streams  # noqa: E402
+from negset_operator.kube.watches import Watches  # noqa: E402
 
 CREATORS = 8
 TYPES: dict[Kind, type[RayJob | Job]] = {RAY_JOB: RayJob, JOB: Job}
@@ -85,15 +88,16 @@ class Seen:
         self.first: dict[str, float] = {}
         self._news = threading.Condition()
         cache: Cache[RayJob | Job] = Cache(lambda item: (item.metadata.namespace, item.metadata.owner_references[0].name))
-        self._reflector = Reflector(client, Source(kind=kind, as_type=TYPES[kind], namespace=namespace), cache, self._changed)
-        self._reflector.start()
+        self._watches = Watches(partial(Streams.connected, client))
+        self._watches.add(Source(kind=kind, as_type=TYPES[kind], namespace=namespace), cache, self._changed)
+        self._watches.start()
 
     def wait(self, count: int) -> None:
         with self._news:
             assert self._news.wait_for(lambda: len(self.first) >= count, timeout=300), f"only {len(self.first)} of {count} children"
 
     def stop(self) -> None:
-        self._reflector.stop()
+        self._watches.stop()
 
     def _changed(self, key: tuple[str, str]) -> None:
         with self._news:

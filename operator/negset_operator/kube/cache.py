@@ -61,13 +61,14 @@ class Cache(Generic[T]):
             if known is not None and known.metadata.uid == item.metadata.uid:
                 self._forget(known)
 
-    def replace(self, items: Iterable[T], version: int) -> tuple[list[T], list[T]]:
+    def replace(self, items: Iterable[T], version: int, namespace: str = "") -> tuple[list[T], list[T]]:
         """Makes this exactly the objects of a list of that resource version, and what is newer than the list: what a write of ours has answered since. Returns the ones
-        that are new or changed, and the ones that are gone.
+        that are new or changed, and the ones that are gone. The list of one `namespace` says nothing about the objects of others.
         """
         listed = {_key(item): item for item in items}
         with self._lock:
-            gone = [known for key, known in self._items.items() if key not in listed and _version(known) <= version]
+            of_list = (key for key in self._items if not namespace or key[0] == namespace)
+            gone = [self._items[key] for key in of_list if key not in listed and _version(self._items[key]) <= version]
             for known in gone:
                 self._forget(known)
                 self._end(known, version)

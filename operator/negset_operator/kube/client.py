@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -71,7 +71,7 @@ KINDS: Final = {
     for kind in (DATASET, RAY_JOB, JOB, POD, CONFIG_MAP, SERVICE_ACCOUNT, SERVICE, ROLE, ROLE_BINDING, NETWORK_POLICY, EVENT, LEASE)
 }
 
-_METADATA_ONLY: Final = "application/json;as={kind};g=meta.k8s.io;v=v1"
+JSON: Final = "application/json"
 
 
 class _Status(msgspec.Struct):
@@ -130,26 +130,10 @@ class Client:
 
     # --- many objects -------------------------------------------------------------------------------------------------------------------
 
-    def list_page(
-        self, kind: Kind, namespace: str, as_type: type[T], *, query: Mapping[str, str], metadata_only: bool = False
-    ) -> tuple[list[T], str, str]:
-        """One page: the items, the list's resource version, and the token of the next page ("" after the last)."""
-        accept = _METADATA_ONLY.format(kind="PartialObjectMetadataList") if metadata_only else "application/json"
-        data = self._call("GET", kind.path(namespace), query=list(query.items()), accept=accept)
-        page = decoding.from_json(data, _page_type(as_type))
-        return page.items or [], page.metadata.resource_version, page.metadata.continue_
-
-    def watch(
-        self, kind: Kind, namespace: str, *, query: Mapping[str, str], metadata_only: bool, read_seconds: float
-    ) -> tuple[Iterator[bytes], Any]:
-        """The lines of a watch, and the response to close. The read timeout notices a connection that died without a word."""
-        accept = _METADATA_ONLY.format(kind="PartialObjectMetadata") if metadata_only else "application/json"
-        response = self._send(
-            "GET", kind.path(namespace), query=[*query.items(), ("watch", "true")], accept=accept, read_seconds=read_seconds
-        )
-        if response.status != OK:
-            raise _error(response.status, response.headers, response.data)
-        return _lines(response), response
+    def list_page(self, kind: Kind, namespace: str, as_type: type[T], *, query: Mapping[str, str]) -> list[T]:
+        """The items of one page of a list."""
+        data = self._call("GET", kind.path(namespace), query=list(query.items()))
+        return decoding.from_json(data, _Page[as_type]).items or []  # type: ignore[valid-type]
 
     # --- transport ----------------------------------------------------------------------------------------------------------------------
 
@@ -163,7 +147,7 @@ class Client:
         except Exception as error:
             raise Unreachable(f"{method} {path}: {error}") from error
         if response.status >= ERRORS_FROM:
-            raise _error(response.status, response.headers, data)
+            raise refusal(response.status, response.headers, data)
         return data
 
     def _send(
@@ -173,16 +157,11 @@ class Client:
         *,
         body: Mapping[str, Any] | None = None,
         query: list[tuple[str, str]] | None = None,
-        accept: str = "application/json",
-        content_type: str = "application/json",
-        read_seconds: float = READ_SECONDS,
+        content_type: str = JSON,
     ) -> Any:
         import urllib3
 
-        headers, parameters = {"Accept": accept, "Content-Type": content_type, "User-Agent": names.OPERATOR_FIELD_MANAGER}, query or []
-        # The client's own way to send a request copies every object twice; what matters of it is who we are (with a token that it refreshes) and to whom.
-        self._api.update_params_for_auth(headers, parameters, ["BearerToken"], path, method, None)
-        url = f"{self._host}{path}" + (f"?{urllib.parse.urlencode(parameters)}" if parameters else "")
+        url, headers = self.prepared(method, path, query or [], content_type=content_type)
         code = "none"
         try:
             response = self._pool.request(
@@ -190,7 +169,7 @@ class Client:
                 url,
                 body=None if body is None else msgspec.json.encode(body),
                 headers=headers,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
                 preload_content=False,
                 redirect=False,
             )
@@ -198,9 +177,34 @@ class Client:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error}") from error
         finally:
-            with self._counting:
-                self.requests[method, code] += 1
+            self.count(method, code)
         return response
+
+    # --- what other transports share with this one: `kube.streams` ----------------------------------------------------------------------
+
+    @property
+    def configuration(self) -> Any:
+        """The official client's `Configuration`: the server's address, certificates and proxy."""
+        return self._api.configuration
+
+    def prepared(
+        self, method: str, path: str, query: list[tuple[str, str]], *, accept: str = JSON, content_type: str = JSON
+    ) -> tuple[str, dict[str, str]]:
+        """The URL and the headers of a request, with a token that the official client refreshes when it is due. Raises `Unreachable` if that fails."""
+        from kubernetes.config import ConfigException
+
+        headers, parameters = {"Accept": accept, "Content-Type": content_type, "User-Agent": names.OPERATOR_FIELD_MANAGER}, list(query)
+        # The client's own way to send a request copies every object twice; what matters of it is who we are and to whom we speak.
+        try:
+            self._api.update_params_for_auth(headers, parameters, ["BearerToken"], path, method, None)
+        except (ConfigException, OSError) as error:
+            raise Unreachable(f"failed to read the token: {error}") from error
+        return f"{self._host}{path}" + (f"?{urllib.parse.urlencode(parameters)}" if parameters else ""), headers
+
+    def count(self, method: str, code: str) -> None:
+        """Notes a request for the metrics."""
+        with self._counting:
+            self.requests[method, code] += 1
 
 
 OK: Final = 200
@@ -212,39 +216,12 @@ FORBIDDEN: Final = 403
 UNPROCESSABLE: Final = 422
 
 
-class _PageMeta(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-    continue_: str = msgspec.field(default="", name="continue")
+class _Page(msgspec.Struct, Generic[T]):
+    items: list[T] | None = None
 
 
-class _AnyPage(msgspec.Struct):
-    metadata: _PageMeta
-
-
-_page_types: dict[type, Any] = {}
-
-
-def _page_type(item: type) -> Any:
-    if item not in _page_types:
-        # An empty list of metadata comes as null.
-        _page_types[item] = msgspec.defstruct("Page", [("items", list[item] | None)], bases=(_AnyPage,), kw_only=True)  # type: ignore[valid-type]
-    return _page_types[item]
-
-
-def _lines(response: Any) -> Iterator[bytes]:
-    import urllib3
-
-    pending = b""
-    try:
-        for chunk in response.stream(1 << 16, decode_content=True):
-            *lines, pending = (pending + chunk).split(b"\n")
-            yield from (line for line in lines if line)
-    except (urllib3.exceptions.HTTPError, OSError, AttributeError, ValueError) as error:
-        # Closing the response from another thread, as `Reflector.stop` does, surfaces here in any of these ways.
-        raise Unreachable(f"watch: {error}") from error
-
-
-def _error(status: int, headers: Mapping[str, str], data: bytes) -> ApiError:
+def refusal(status: int, headers: Mapping[str, str], data: bytes) -> ApiError:
+    """The error in an answer."""
     try:
         answer = decoding.from_json(data, _Status)
     except msgspec.DecodeError:

@@ -57,6 +57,16 @@ def test_a_list_makes_the_cache_exactly_what_is_there_and_tells_what_changed(cac
     assert cache.all() == (same, new)
 
 
+def test_the_list_of_one_namespace_takes_nothing_away_from_another(cache):
+    elsewhere = Pod(metadata=ObjectMeta(name="a", namespace="other", uid="u", resource_version="1", labels={"group": "g"}))
+    gone = pod("gone", 2)
+    cache.put(elsewhere)
+    cache.put(gone)
+    assert cache.replace([], 3, "n") == ([], [gone])
+    assert cache.all() == (elsewhere,)
+    assert cache.replace([], 3) == ([], [elsewhere])
+
+
 def test_a_list_keeps_what_a_write_of_ours_has_answered_since(cache):
     made = pod("made", 8)
     cache.put(made, ours=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -12,9 +13,10 @@ import pytest
 
 from negset_operator.kube import reflector
 from negset_operator.kube.cache import Cache
-from negset_operator.kube.client import POD, ApiError, Unreachable
+from negset_operator.kube.client import POD, ApiError
 from negset_operator.kube.objects import ObjectMeta, Pod
 from negset_operator.kube.reflector import Reflector, Source
+from negset_operator.kube.watches import Watches
 
 THROTTLED = ApiError(429, "TooManyRequests", "slow down", 0)
 EXPIRED = ApiError(410, "Expired", "too old resource version", 0)
@@ -35,26 +37,34 @@ class Server:
         self.listed, self.watches = listed, list(watches)
         self.lists: list[dict[str, str]] = []
         self.asked_from: list[str] = []
-        self.closed = threading.Event()
 
-    def list_page(self, *_: Any, query: dict[str, str], **__: Any) -> Any:
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Server]:
+        yield self
+
+    async def list_page(self, *_: Any, query: dict[str, str], **__: Any) -> Any:
         self.lists.append(query)
         return list(self.listed), "10", ""
 
-    def watch(self, *_: Any, query: dict[str, str], **__: Any) -> Any:
+    async def watch(self, *_: Any, query: dict[str, str], **__: Any) -> Any:
         self.asked_from.append(query["resourceVersion"])
         what = self.watches.pop(0) if len(self.watches) > 1 else self.watches[0]
         if isinstance(what, Exception):
             raise what
-        return self._lines(what), self
+        return Script(what)
 
-    def _lines(self, lines: list[bytes]) -> Iterator[bytes]:
-        yield from lines
-        self.closed.wait()
-        raise Unreachable("closed")
 
-    def shutdown(self) -> None:
-        self.closed.set()
+class Script:
+    """An open watch: these lines, then silence."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self.lines = lines
+
+    async def read(self) -> list[bytes]:
+        if not self.lines:
+            await asyncio.Event().wait()
+        came, self.lines = self.lines, []
+        return came
 
     def close(self) -> None:
         pass
@@ -62,15 +72,17 @@ class Server:
 
 @pytest.fixture
 def watched(monkeypatch) -> Iterator[Callable[..., tuple[Reflector, Cache]]]:
-    started: list[Reflector] = []
+    started: list[Watches] = []
     monkeypatch.setattr(reflector, "FIRST_PAUSE", 0.02)
     monkeypatch.setattr(reflector, "LONGEST_PAUSE", 0.32)
 
-    def start(server: Server, **options: Any) -> tuple[Reflector, Cache]:
+    def start(server: Any, **options: Any) -> tuple[Reflector, Cache]:
         cache = Cache(lambda item: (item.metadata.namespace, "group"))
-        started.append(Reflector(server, Source(kind=POD, as_type=Pod), cache, lambda _: None, **options))
-        started[-1].start()
-        return started[-1], cache
+        watches = Watches(server.connected)
+        reflector = watches.add(Source(kind=POD, as_type=Pod), cache, lambda _: None, **options)
+        started.append(watches)
+        watches.start()
+        return reflector, cache
 
     yield start
     for each in started:
