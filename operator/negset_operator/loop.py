@@ -20,7 +20,7 @@ from negset_operator.kube.objects import Dataset, Job, Pod, RayJob, Support
 from negset_operator.kube.reflector import Source
 from negset_operator.kube.streams import Streams
 from negset_operator.kube.watches import Watches
-from negset_operator.metrics import Metrics
+from negset_operator.metrics import Metrics, Watched
 from negset_operator.observe import COMPANIONS, World, key_of_dataset
 from negset_operator.queue import WorkQueue
 from negset_operator.reconcile import Reconciler
@@ -67,7 +67,7 @@ class Operator:
             depth=lambda: len(self._queue) if self.leading else 0,
             leading=lambda: self.leading,
             requests=client.requests,
-            restarts=self._restarts,
+            watches=self._watched,
         )
         self._reconciler = Reconciler(client, self._world, config, self.metrics, crowded=lambda: self._queue.urgent > 0)
 
@@ -90,12 +90,14 @@ class Operator:
             if reflector.synced and reflector.stale_seconds > _STALE_SECONDS
         )
 
-    def _restarts(self) -> dict[str, int]:
-        """By kind, how often listing or watching it has failed."""
-        restarts: dict[str, int] = {}
+    def _watched(self) -> dict[str, Watched]:
+        """How each kind is watched, by its plural: in all namespaces together."""
+        found: dict[str, Watched] = {}
         for reflector in self._reflectors:
-            restarts[reflector.kind.plural] = restarts.get(reflector.kind.plural, 0) + reflector.restarts
-        return restarts
+            before = found.get(reflector.kind.plural, Watched())
+            stale = max(before.stale_seconds, reflector.stale_seconds)
+            found[reflector.kind.plural] = Watched(restarts=before.restarts + reflector.restarts, stale_seconds=stale)
+        return found
 
     def dead(self) -> tuple[str, ...]:
         """The threads that have ended although nobody stopped them: only a new process helps."""

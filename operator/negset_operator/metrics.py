@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+import msgspec
 from prometheus_client import CollectorRegistry, Histogram, Info
 from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -23,9 +24,16 @@ _LONG: Final = (10, 30, *(60 * minutes for minutes in (1, 5, 10, 30)), *(3600 * 
 """Of a step: from a check of seconds to a training of days."""
 
 
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """How a kind is watched: how often that has failed, and for how long it has gone without a watch in the namespace where that is longest."""
+
+    restarts: int = 0
+    stale_seconds: float = 0
+
+
 class Metrics:
     """The operator's metrics in a registry of their own. What is read when it is asked for comes from the functions given: `requests` are counts of requests to
-    the API server by method and status code, `restarts` of watches by the plural of their kind.
+    the API server by method and status code, `watches` by the plural of their kind.
     """
 
     def __init__(
@@ -35,7 +43,7 @@ class Metrics:
         depth: Callable[[], int],
         leading: Callable[[], bool],
         requests: Mapping[tuple[str, str], int],
-        restarts: Callable[[], Mapping[str, int]],
+        watches: Callable[[], Mapping[str, Watched]],
     ) -> None:
         self.registry = CollectorRegistry()
         self.reconciles = Histogram("negset_reconcile_duration_seconds", "Time of one reconcile.", buckets=_SECONDS, registry=self.registry)
@@ -61,7 +69,7 @@ class Metrics:
         build = Info("negset_build", "What runs here.", registry=self.registry)
         build.info({"version": version(), "python": platform.python_version()})
         self.registry.register(_Gauges(datasets, depth, leading))
-        self.registry.register(_Requests(requests, restarts))
+        self.registry.register(_Requests(requests, watches))
 
     def warned(self, reason: str) -> None:
         """Somebody was warned about a dataset."""
@@ -104,8 +112,8 @@ class _Gauges(Collector):
 
 
 class _Requests(Collector):
-    def __init__(self, requests: Mapping[tuple[str, str], int], restarts: Callable[[], Mapping[str, int]]) -> None:
-        self._requests, self._restarts = requests, restarts
+    def __init__(self, requests: Mapping[tuple[str, str], int], watches: Callable[[], Mapping[str, Watched]]) -> None:
+        self._requests, self._watches = requests, watches
 
     def collect(self) -> Iterator[Metric]:
         asked = CounterMetricFamily("negset_api_requests", "Requests to the API server by method and status.", labels=["method", "code"])
@@ -113,9 +121,14 @@ class _Requests(Collector):
             asked.add_metric([method, code], count)
         yield asked
         restarts = CounterMetricFamily("negset_watch_restarts", "Lists and watches that failed, by kind.", labels=["kind"])
-        for kind, count in sorted(self._restarts().items()):
-            restarts.add_metric([kind], count)
+        stale = GaugeMetricFamily(
+            "negset_watch_stale_seconds", "Time without a watch, by kind: what is known may be that old.", labels=["kind"]
+        )
+        for kind, watched in sorted(self._watches().items()):
+            restarts.add_metric([kind], watched.restarts)
+            stale.add_metric([kind], watched.stale_seconds)
         yield restarts
+        yield stale
 
 
 STATES: Final = ("ready", "reconciling", "suspended", "stalled", "new")

@@ -95,6 +95,7 @@ def test_the_metrics_tell_what_was_asked_of_the_api_server_and_whose_datasets_st
         assert f'negset_warnings_total{{reason="{hand.reason()}"}} 1.0' in shown()
         assert 'negset_api_requests_total{code="201",method="POST"}' in shown()
         assert 'negset_watch_restarts_total{kind="pods"} 0.0' in shown()
+        assert 'negset_watch_stale_seconds{kind="pods"} 0.0' in shown()
         assert 'negset_build_info{python="3.' in shown()
 
 

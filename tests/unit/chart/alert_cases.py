@@ -104,7 +104,7 @@ WATCHES = "NegsetWatchesFail"
 _LEADER, _STALLED, _DEPTH = "negset_leader", "negset_datasets", "negset_queue_depth"
 _FAILURES, _DONE = "negset_step_failures_total", "negset_step_duration_seconds_count"
 _ERRORS, _RECONCILES = "negset_reconcile_errors_total", "negset_reconcile_duration_seconds_count"
-_REQUESTS, _RESTARTS = "negset_api_requests_total", "negset_watch_restarts_total"
+_REQUESTS, _STALE = "negset_api_requests_total", "negset_watch_stale_seconds"
 
 
 def _stalled(samples: Samples, pod: str = "negset-a", namespace: str = "team-a") -> tuple[str, str]:
@@ -230,9 +230,9 @@ ILL = (
         WATCHES,
         "one kind cannot be watched by one replica, whose container starts again every three minutes",
         [
-            series(_RESTARTS, part(*[rising(5, 3)] * 20), kind="rayjobs"),
-            series(_RESTARTS, flat(2, 60), kind="jobs"),
-            series(_RESTARTS, flat(2, 60), pod="negset-b", kind="rayjobs"),
+            series(_STALE, part(*[rising(60, 3)] * 20), kind="rayjobs"),
+            series(_STALE, flat(0, 60), kind="jobs"),
+            series(_STALE, flat(0, 60), pod="negset-b", kind="rayjobs"),
         ],
         at=20,
         not_yet=14,
@@ -240,8 +240,8 @@ ILL = (
     ),
     Ill(
         WATCHES,
-        "a server asks for pauses of a minute",
-        [series(_RESTARTS, rising(1, 60), kind="pods")],
+        "rights were taken away in one namespace of many",
+        [series(_STALE, rising(60, 60), kind="pods")],
         at=25,
         not_yet=14,
         fires=[({**RELEASE, "pod": "negset-a", "kind": "pods"}, "")],
@@ -341,8 +341,12 @@ HEALTHY = (
     ),
     Healthy(
         WATCHES,
-        "the API server restarts, and every watch of every namespace fails for two minutes",
-        [series(_RESTARTS, part(flat(0, 20), rising(150, 2), flat(300, 38)), pod=pod, kind="pods") for pod in ("negset-a", "negset-b")],
+        "the API server is away for five minutes, and every watch of every namespace fails",
+        [series(_STALE, part(flat(0, 20), rising(60, 5), flat(0, 35)), pod=pod, kind="pods") for pod in ("negset-a", "negset-b")],
     ),
-    Healthy(WATCHES, "a watch expires now and then", [series(_RESTARTS, rising(0.2, 60), kind="pods")]),
+    Healthy(
+        WATCHES,
+        "a server asks for pauses of a minute now and then",
+        [series(_STALE, part(*[part(rising(60, 1), flat(0, 9))] * 6), kind="pods")],
+    ),
 )

@@ -87,7 +87,7 @@ def _of(replica: Replica) -> Iterator[tuple[str, str]]:
     yield counter("negset_api_requests_total", lambda minute: 40 if within(minute, away) else 0.1, method="GET", code="none")
     yield counter("negset_api_requests_total", lambda minute: 20 if within(minute, (122, 124)) else 0, method="GET", code="429")
     for kind in WATCHED:
-        yield counter("negset_watch_restarts_total", lambda minute: 9 if within(minute, away) else 0.02, kind=kind)
+        yield gauge("negset_watch_stale_seconds", lambda minute: 60 * (minute - away[0]) if within(minute, away) else 0, kind=kind)
     for kind in KINDS:
         yield counter("negset_step_duration_seconds_count", led(_events(DONE[kind])), kind=kind)
         for fault in ("input", "work", "weather", "interruption", "refused"):

@@ -14,7 +14,7 @@ from tests.unit.chart.promtool import RULES_ON, alerts
 
 from negset_operator.facts import Fault
 from negset_operator.kube.objects import Dataset, ObjectMeta
-from negset_operator.metrics import STATES, Metrics
+from negset_operator.metrics import STATES, Metrics, Watched
 
 TARGET_LABELS = {"namespace", "job", "pod"}
 """What a ServiceMonitor adds to each series, of what the rules and the dashboard use."""
@@ -24,7 +24,11 @@ def shown() -> str:
     """What a running operator answers under /metrics."""
     dataset = Dataset(metadata=ObjectMeta(name="one", namespace="team-a"))
     metrics = Metrics(
-        datasets=lambda: [dataset], depth=lambda: 1, leading=lambda: True, requests={("GET", "200"): 1}, restarts=lambda: {"pods": 1}
+        datasets=lambda: [dataset],
+        depth=lambda: 1,
+        leading=lambda: True,
+        requests={("GET", "200"): 1},
+        watches=lambda: {"pods": Watched(restarts=1)},
     )
     metrics.children.labels(kind="Job").inc()
     metrics.warned("InvalidSpec")

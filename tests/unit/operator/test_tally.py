@@ -115,7 +115,7 @@ def test_what_did_not_fail_and_what_is_somebody_elses_does_not_count():
 
 
 def shown() -> tuple[Metrics, Any]:
-    metrics = Metrics(datasets=list[Dataset], depth=lambda: 0, leading=lambda: True, requests={}, restarts=dict)
+    metrics = Metrics(datasets=list[Dataset], depth=lambda: 0, leading=lambda: True, requests={}, watches=dict)
     return metrics, metrics.registry.get_sample_value
 
 
