@@ -134,7 +134,7 @@ def _job(opened: pipeline.Run, options: argparse.Namespace, run: str) -> None:
     if ends:
         pipeline.report(opened, progress)
     if writer is not None:
-        writer.write_last(pipeline.status(opened))
+        writer.write_last(pipeline.status(opened), final=ends)
     if ends:
         _trim(opened)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -19,6 +19,8 @@ from negset_jobs import guard
 from negset_jobs.progress import DOWNLOADING_NEGATIVES, LOSS, Pace, Progress
 
 _PAUSES: Final = (1, 2, 4, 8, 16, 30)  # seconds
+_FINAL_PAUSES: Final = (30,) * 28
+"""Together with those a quarter of an hour: an operator, or an API server, is upgraded or restarted meanwhile."""
 _CONFLICTS: Final = 5
 """How often one attempt reads again because somebody else has written in the meantime."""
 _SECONDS: Final = 5
@@ -54,18 +56,31 @@ class StatusWriter:
         self._metadata, self._run = metadata, run
         self._version = ""
         """Of the object as this job saw it last, when its run was one that may report; empty if it has to look."""
+        self._answered = False
+        """Whether the API server has ever answered. If it never has, this pod cannot reach it."""
 
     def write(self, status: Mapping[str, Any]) -> None:
         """Writes once: what comes later says more."""
         self._attempt(status)
 
-    def write_last(self, status: Mapping[str, Any]) -> None:
-        """Writes what nothing comes after, and tries for about a minute."""
-        for pause in _PAUSES:
+    def write_last(self, status: Mapping[str, Any], *, final: bool = False) -> None:
+        """Writes what this job has to say last, and tries for about a minute.
+
+        `final`: no later step says it either. Then it tries for a quarter of an hour. A run that the operator has replaced does not wait so long: its job is deleted.
+        """
+        for pause in self._pauses(final=final):
             if self._attempt(status):
                 return
             time.sleep(pause)
-        self._attempt(status)
+        if not self._attempt(status) and final:
+            log.warning("the status lacks what was measured last; it is in the output")
+
+    def _pauses(self, *, final: bool) -> Iterator[int]:
+        yield from _PAUSES
+        for pause in _FINAL_PAUSES if final else ():
+            if not self._answered:
+                return
+            yield pause
 
     def _attempt(self, status: Mapping[str, Any]) -> bool:
         """Whether there is no point in trying again: it is written, or the object is gone and another may have its name."""
@@ -97,6 +112,7 @@ class StatusWriter:
 
     def _get(self) -> dict[str, Any]:
         found: dict[str, Any] = self._api.get_namespaced_custom_object_status(*self._place(), _request_timeout=_SECONDS)
+        self._answered = True
         return found
 
     def _patch(self, status: Mapping[str, Any]) -> bool:

@@ -39,6 +39,12 @@ def pipeline(dataset: Dataset) -> str:
     return record.pipeline if record.uid == dataset.metadata.uid else ""
 
 
+def revision(dataset: Dataset) -> str:
+    """The revision that the steps made; empty if nothing is recorded for this object."""
+    record = _stored(dataset)
+    return record.revision if record.uid == dataset.metadata.uid else ""
+
+
 def record(facts: Facts, roles: tuple[str, ...]) -> dict[str, Any] | None:
     """The record to write; None leaves the one that is there, of another URL perhaps, until something is done here."""
     if not roles:

@@ -36,7 +36,8 @@ def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, .
         reason=reasons.SUCCEEDED if ready else reasons.PENDING,
         message=f"The report is at {report}." if ready else "The report is written last.",
     )
-    done = Condition(type=reasons.READY, status=True, reason=reasons.SUCCEEDED, message=f"Everything is done. The report is at {report}.")
+    message = f"Everything is done. The report is at {report}.{_without_numbers(facts, spec)}"
+    done = Condition(type=reasons.READY, status=True, reason=reasons.SUCCEEDED, message=message)
     summary = (done,) if ready else _unfinished(worst, context, stopped=_stopped(spec, progress))
     return Outlook(
         stage="Ready" if ready else _stage_name(worst, stopped=_stopped(spec, progress)),
@@ -45,9 +46,23 @@ def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, .
         url=url,
         report_url=report if ready else "",
         completed=evidence.record(facts, tuple(each.step.role for each in progress if each.phase is Phase.DONE)),
-        forget_progress=facts.dataset.status.get("revision", facts.revision) != facts.revision,
+        forget_progress=_told_revision(facts) != facts.revision,
         moving=any(pace.moves(child, progress, facts) for child in suspension.active(progress)),
     )
+
+
+def _told_revision(facts: Facts) -> str:
+    """The revision that the jobs' numbers in the status are of. While a spec cannot be used, the status names none, and the record of what was done does."""
+    stored: str = facts.dataset.status.get("revision") or evidence.revision(facts.dataset) or facts.revision
+    return stored
+
+
+def _without_numbers(facts: Facts, spec: NegativeDatasetSpec) -> str:
+    """What to say if the last job could not write to the status: it waits for an API server that is away, but not for ever."""
+    told = facts.dataset.status
+    wanted = spec.training.hard_negative_mining.rounds if spec.training else 0
+    there = bool(told.get("images")) and max((each.get("round", 0) for each in told.get("rounds") or ()), default=0) >= wanted
+    return "" if there else " The last job could not write its numbers into this status; the report has them."
 
 
 def stalled(reason: str, message: str, *, stage: str = "Stalled") -> Outlook:

@@ -68,6 +68,41 @@ def test_but_not_for_ever_since_the_work_is_done(waited):
     assert (len(api.asked), sum(waited)) == (7, 61)
 
 
+@pytest.mark.parametrize("away", ["the operator", "the API server"])
+def test_what_no_later_step_says_again_arrives_after_an_absence_of_minutes(monkeypatch, away):
+    api = Api(runs=["abc"])
+    one = writer(api)
+    one.write({"n": 1})
+    if away == "the operator":  # it has made this run's job, and not yet said so
+        api.runs, api.version = ["def"], api.version + 1
+    else:
+        api.answers = [ApiException(status=503)] * 15
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if sum(slept) > 300:
+            api.runs = ["abc"]
+
+    monkeypatch.setattr(on_kubernetes.time, "sleep", sleep)
+    one.write_last({"n": 2}, final=True)
+    assert api.stored == [{"n": 1}, {"n": 2}]
+    assert 300 < sum(slept) < 360
+
+
+def test_nor_is_an_api_server_waited_for_that_this_pod_has_never_reached(waited):
+    api = Api(*[OSError("no route")] * 50)
+    writer(api).write_last({}, final=True)
+    assert sum(waited) == 61
+
+
+def test_the_longest_wait_is_a_quarter_of_an_hour(waited, caplog):
+    api = Api(None, *[ApiException(status=503)] * 50)
+    writer(api).write_last({}, final=True)
+    assert sum(waited) == 901
+    assert caplog.messages[-1] == "the status lacks what was measured last; it is in the output"
+
+
 @pytest.mark.parametrize("api", [Api(ApiException(status=404)), Api(uid="2")], ids=["none of its name", "another of its name"])
 def test_an_object_that_is_gone_is_told_nothing_more(waited, api):
     writer(api).write_last({})

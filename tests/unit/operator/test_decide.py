@@ -28,6 +28,7 @@ HELD = (
 )
 RETRY = 'To retry: kubectl annotate negativedataset street negset.dev/retry="$(date)" --overwrite'
 DATA_URL = "s3://team-a/negatives/team-a/street"
+STORED = {"images": {"planned": 100, "stored": 100, "failed": 0}}
 
 
 def nothing_but_data() -> Scene:
@@ -232,8 +233,18 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         "Storing the data",
     ),
     "everything done": (
-        lambda: nothing_but_data().with_succeeded("data"),
+        lambda: nothing_but_data().with_succeeded("data").but(status=STORED),
         (True, "Succeeded", f"Everything is done. The report is at {DATA_URL}/{{revision}}/report/index.html."),
+        "Ready",
+    ),
+    "everything done, and the job could not say how many images": (
+        lambda: nothing_but_data().with_succeeded("data"),
+        (
+            True,
+            "Succeeded",
+            f"Everything is done. The report is at {DATA_URL}/{{revision}}/report/index.html. "
+            "The last job could not write its numbers into this status; the report has them.",
+        ),
         "Ready",
     ),
     "a training round": (
@@ -403,7 +414,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         "Suspended",
     ),
     "a suspended data set that is done is done": (
-        lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_succeeded("data"),
+        lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_succeeded("data").but(status=STORED),
         (True, "Succeeded", f"Everything is done. The report is at {DATA_URL}/{{revision}}/report/index.html."),
         "Ready",
     ),
@@ -426,6 +437,13 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         "Stalled",
     ),
 }
+
+
+@pytest.mark.parametrize(("rounds", "says_so"), [((), True), ((1,), True), ((1, 2), False)])
+def test_a_status_that_lacks_the_last_round_says_so(rounds, says_so):
+    scene = training().with_succeeded("check", "data", "train-1", "mine-1", "train-2")
+    scene.but(status={**STORED, "rounds": [{"round": number} for number in rounds]})
+    assert ("could not write its numbers" in told(scene.decide(), reasons.READY)[2]) is says_so
 
 
 @pytest.mark.parametrize(("scene", "says", "stage"), READY_SAYS.values(), ids=READY_SAYS.keys())

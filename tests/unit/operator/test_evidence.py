@@ -87,3 +87,11 @@ def test_a_spec_that_cannot_be_used_does_not_erase_the_record():
     scene = Scene(TRAINING).but(status=recorded()).with_raw(selection={"strategy": "Clustered"})
     fields = status.change(unusable.decide(scene.facts()).outlook, scene.status, 3, scene.now).fields
     assert fields["completed"] == scene.status["completed"]
+
+
+def test_numbers_of_another_revision_go_also_after_a_spec_that_could_not_be_used():
+    done = {**recorded(), "images": {"stored": 9}, "falsePositivesPerImage": "0.010"}
+    wrong = Scene(merged(TRAINING, {"output": {"url": "/data"}})).but(status={**done, "revision": Scene(TRAINING).revision})
+    assert wrong.decide().outlook.revision == "", "what is stored then names no revision"
+    assert Scene(TRAINING).but(status=done).decide().outlook.forget_progress is False
+    assert Scene(merged(TRAINING, {"training": {"steps": 7}})).but(status=done).decide().outlook.forget_progress is True
