@@ -26,7 +26,7 @@ def decide(facts: Facts, config: Config) -> Decision:
     deleting = facts.dataset.metadata.deletion_timestamp is not None
     if facts.spec is None or facts.problems:
         decision = ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts)
-        return _reported(decision, facts, reads.digests(facts.spec) if facts.spec else {})
+        return _reported(decision, facts, reads.digests(facts.spec, facts.pipeline.counts) if facts.spec else {})
     spec, subject = facts.spec, subject_of(facts, facts.spec, config)
     judged = retry.judged(facts, subject)
     decision = ending.decide(judged, spec, subject) if deleting else _advance(judged, spec, subject)
@@ -56,7 +56,7 @@ def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subje
         config=config,
         generation=meta.generation,
         place=naming.place(facts.url),
-        digests=reads.digests(spec, facts.pipeline.digest),
+        digests=reads.digests(spec, facts.pipeline.counts),
         retry=naming.retry(meta.annotations.retry),
         pipeline=facts.pipeline,
     )

@@ -134,11 +134,18 @@ class Pipeline(Fact, frozen=True, kw_only=True):
     """The pipeline.config in the ConfigMap that the spec names; empty if it names none.
 
     `problem` says why it cannot be read now. `digest` is then of the content that was used last, or empty.
+    `uncounted`: everything was done by a version that left the content out of the revision. So does this one, until the content changes.
     """
 
     content: bytes = b""
     digest: str = ""
     problem: str = ""
+    uncounted: bool = False
+
+    @property
+    def counts(self) -> str:
+        """The digest as part of the revision, the run and the steps' digests."""
+        return "" if self.uncounted else self.digest
 
 
 class Companion(Fact, frozen=True, kw_only=True):

@@ -112,13 +112,13 @@ def observe(
     seen = (_with_stuck_pod(child, pods[child.name], now, warning_of) for child in (*ray_jobs, *jobs))
     children = tuple(_with_queue(child, queue_says) for child in seen)
     pipeline = pipelines.of(dataset, spec, children, pipeline_in)
-    folder = revision(spec, pipeline.digest) if spec else ""
+    folder = revision(spec, pipeline.counts) if spec else ""
     return Facts(
         dataset=dataset,
         spec=spec,
         problems=problems,
         revision=folder,
-        run=naming.run_of(spec, pipeline.digest) if spec else "",
+        run=naming.run_of(spec, pipeline.counts) if spec else "",
         url=names.revision_root(spec.output.url, meta.namespace, meta.name, folder) if spec else "",
         children=children,
         companions=tuple(_companion(kind, each, uid) for kind in COMPANIONS for each in world.of(kind, key)),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 from msgspec import field
 
 from negset_api import names, patterns
@@ -73,6 +74,14 @@ def of(
 
     One that is being deleted needs none any more, and keeps the digest that it had.
     """
+    found = _found(dataset, spec, children, read_now)
+    uncounted = spec is not None and evidence.complete_without(found.digest, dataset, spec)
+    return msgspec.structs.replace(found, uncounted=uncounted)
+
+
+def _found(
+    dataset: Dataset, spec: NegativeDatasetSpec | None, children: tuple[Child, ...], read_now: Callable[[str, str], Pipeline]
+) -> Pipeline:
     name = spec.training.pipeline_config.config_map if spec is not None and spec.training is not None else None
     if not name:
         return Pipeline()

@@ -63,7 +63,7 @@ def config_map(subject: Subject) -> Object:
             "annotations": {
                 names.LABEL_REVISION: subject.revision,
                 names.LABEL_RUN: subject.run,
-                **({names.LABEL_PIPELINE: subject.pipeline.digest} if subject.pipeline.digest else {}),
+                **({names.LABEL_PIPELINE: subject.pipeline.counts} if subject.pipeline.counts else {}),
             },
         },
         "spec": subject.manifest,

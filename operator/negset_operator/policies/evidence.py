@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
-from negset_api import decoding
+from negset_api import decoding, names, stages
+from negset_api.revision import revision as revision_of
+from negset_api.spec import NegativeDatasetSpec
 from negset_api.status import Completed
 from negset_operator.facts import Child, Facts
 from negset_operator.kube.objects import Dataset
@@ -37,6 +39,21 @@ def pipeline(dataset: Dataset) -> str:
     """The digest of the pipeline.config that the steps were done with; empty if nothing is recorded for this object."""
     record = _stored(dataset)
     return record.pipeline if record.uid == dataset.metadata.uid else ""
+
+
+def complete_without(pipeline: str, dataset: Dataset, spec: NegativeDatasetSpec) -> bool:
+    """Whether every step is recorded for a revision that does not depend on what the spec's ConfigMap holds.
+
+    So an upgrade from such a version does nothing again. Nothing is known of what the ConfigMap held
+    then: what it holds at the upgrade, the digest `pipeline`, is recorded and counts as the same.
+    """
+    record, meta = _stored(dataset), dataset.metadata
+    # Without a ConfigMap, no record would differ.
+    named = spec.training is not None and bool(spec.training.pipeline_config.config_map)
+    if not named or record.uid != meta.uid or record.pipeline not in {"", pipeline}:
+        return False
+    url = names.revision_root(spec.output.url, meta.namespace, meta.name, revision_of(spec))
+    return record.url == url and {step.role for step in stages.steps(spec)} <= set(record.steps)
 
 
 def revision(dataset: Dataset) -> str:

@@ -120,7 +120,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple[Progress, ...]:
     """Each step of the plan with its progress, in order."""
-    steps = plan(spec, facts.pipeline.digest)
+    steps = plan(spec, facts.pipeline.counts)
     done = _done(steps, facts)
     each = tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
     return _in_turn(each, spec.training.max_parallel) if spec.training else each

@@ -17,7 +17,7 @@ def decide(facts: Facts) -> Decision:
     working = tuple(
         child for child in facts.children if child.ours and not child.work.finished and not child.going and child.role != DELETE
     )
-    digests = reads.digests(facts.spec, facts.pipeline.digest) if facts.spec else {}
+    digests = reads.digests(facts.spec, facts.pipeline.counts) if facts.spec else {}
     earlier = tuple(child for child in working if facts.spec and not relevance.wanted(child, digests.get(child.role, ""), facts))
     suspend = facts.dataset.spec.get("suspend") is True
     rest = tuple(child for child in working if child not in earlier)

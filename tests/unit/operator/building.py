@@ -89,17 +89,17 @@ class Scene:
     @property
     def run(self) -> str:
         spec, _ = read_spec(self._dataset())
-        return naming.run_of(spec, self.pipeline.digest) if spec else ""
+        return naming.run_of(spec, self.pipeline.counts) if spec else ""
 
     @property
     def revision(self) -> str:
         spec, _ = read_spec(self._dataset())
-        return revision(spec, self.pipeline.digest) if spec else ""
+        return revision(spec, self.pipeline.counts) if spec else ""
 
     @property
     def digests(self) -> dict[str, str]:
         spec, _ = read_spec(self._dataset())
-        return reads.digests(spec, self.pipeline.digest) if spec else {}
+        return reads.digests(spec, self.pipeline.counts) if spec else {}
 
     def url(self, folder: str | None = None) -> str:
         """Where this revision, or another one, lies."""

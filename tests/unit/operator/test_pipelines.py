@@ -166,6 +166,55 @@ def test_what_counts_is(scene, found, counts):
     assert counted(scene, found) == counts
 
 
+# --- an upgrade from a version that left the content out of the revision -------------------------------------------------------------------
+
+
+def before_upgrade(**changes: Any) -> dict[str, Any]:
+    """The status of a dataset that such a version has completed."""
+    completed = {name: value for name, value in recorded(own(digest=""), "")["completed"].items() if name != "pipeline"}
+    return {"completed": completed | changes}
+
+
+def upgraded(status: dict[str, Any], held: str = NOW, problem: str = "", **edit: Any) -> Scene:
+    scene = own().with_raw(**edit).but(status=status)
+    return scene.but(pipeline=counted(scene, Pipeline(content=CONTENT, digest=held, problem=problem)))
+
+
+def test_what_an_earlier_version_completed_stays_ready_and_records_what_the_config_map_holds():
+    decision = upgraded(before_upgrade()).decide()
+    assert told(decision, reasons.READY)[:2] == (True, "Succeeded")
+    assert decision.makings == ()
+    assert decision.outlook.completed == before_upgrade(pipeline=NOW)["completed"]
+    again = upgraded({"completed": decision.outlook.completed})
+    assert told(again.decide(), reasons.READY)[0] is True
+    assert told(upgraded({"completed": decision.outlook.completed}, held="", problem=GONE).decide(), reasons.READY)[0] is True
+
+
+NEWS = {
+    "other content than at the upgrade": (before_upgrade(pipeline=BEFORE), {}),
+    "an edit of the spec": (before_upgrade(), {"training": {"steps": 7}}),
+    "a step that is left to do": (before_upgrade(steps=["check", "data"]), {}),
+    "another object of that name": (before_upgrade(uid="another"), {}),
+}
+
+
+@pytest.mark.parametrize(("status", "edit"), NEWS.values(), ids=NEWS)
+def test_after_the_upgrade_the_content_counts_with(status, edit):
+    scene = upgraded(status, **edit)
+    decision = scene.decide()
+    assert jobs(decision) == [scene.child("check")]
+    assert decision.outlook.revision == own().with_raw(**edit).revision != own(digest="").with_raw(**edit).revision
+
+
+def test_a_training_that_an_earlier_version_began_goes_on_after_the_upgrade_and_is_copied():
+    earlier = own(digest="")
+    made = {"run": earlier.run, "revision_label": earlier.revision, "generation": 3, "digest": earlier.digests["train-1"], "pipeline": ""}
+    running = own().with_child("train-1", Work.RUNNING, **made).decide()
+    assert running.deletions == ()
+    ended = own().with_succeeded("check", "data").with_child("train-1", Work.SUCCEEDED, **made)
+    assert jobs(ended.decide()) == [ended.child("train-1")]
+
+
 # --- reading it ----------------------------------------------------------------------------------------------------------------------------
 
 
