@@ -6,6 +6,7 @@ revision of the same data set has made the same stage from the same inputs, its 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -243,15 +244,25 @@ def status(run: Run) -> dict[str, Any]:
 def _reuse(
     run: Run, marker: str, folders: Sequence[str], inputs: str, kind: type[V], *, usable: Callable[[V], bool] = lambda _: True
 ) -> V | None:
-    """Copies a stage of another revision that was made from the same inputs and is `usable`: every object of its folders, then the marker."""
+    """Copies a stage of another revision that was made from the same inputs and is `usable`: every object of its folders, then the marker.
+
+    The other revision may be removed meanwhile (`revisions.trim`). Its markers go first, so all was there if its marker still is.
+    """
     for sibling in run.siblings:
         value = done(sibling, marker, kind)
-        if value is not None and getattr(value, "inputs", None) == inputs and usable(value):
-            for key in (key for folder in folders for key in sibling.keys(folder)):
+        if value is None or getattr(value, "inputs", None) != inputs or not usable(value):
+            continue
+        keys = [key for folder in folders for key in sibling.keys(folder)]
+        with contextlib.suppress(MissingObject):
+            for key in keys:
                 run.store.copy(sibling, key)
-            run.store.create(marker, encode(value))
-            log.info("copied %s of %s: it was made from the same inputs", marker, sibling.url)
-            return value
+        if done(sibling, marker, kind) is None:
+            log.info("%s was removed while %s was copied from it", sibling.url, marker)
+            run.store.remove(keys)
+            continue
+        run.store.create(marker, encode(value))
+        log.info("copied %s of %s: it was made from the same inputs", marker, sibling.url)
+        return value
     return None
 
 

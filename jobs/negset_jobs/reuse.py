@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from negset_api import names
 from negset_api.values import Outcome, ShardResult, decode
 from negset_jobs.shards import Donor, shard_inputs
-from negset_jobs.store import Store
+from negset_jobs.store import MissingObject, Store
 
 _STAGE_MARKERS: Final = {names.RECORDS_FOLDER: names.RECORDS, names.POSITIVES_FOLDER: names.POSITIVES}
 _THREADS: Final = 16  # small requests to the store at the same time
@@ -54,7 +54,11 @@ class Library:
         library = cls()
         for sibling in siblings:
             accepted = sibling.exists(_STAGE_MARKERS[folder])
-            for _, result in read_committed(sibling, folder).values():
+            try:
+                found = read_committed(sibling, folder)
+            except MissingObject:  # it is being removed (`revisions.trim`): what it had is made again
+                continue
+            for _, result in found.values():
                 # The failures of a data set that was accepted are accepted too; those of one that was not are asked for again.
                 if accepted or not failures(result):
                     library._shards.setdefault(result.inputs, (sibling, result))

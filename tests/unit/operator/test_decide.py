@@ -28,6 +28,7 @@ HELD = (
 )
 RETRY = 'To retry: kubectl annotate negativedataset street negset.dev/retry="$(date)" --overwrite'
 DATA_URL = "s3://team-a/negatives/team-a/street"
+WITHOUT_NUMBERS = "The last job could not write its numbers into this status; the report has them."
 STORED = {"images": {"planned": 100, "stored": 100, "failed": 0}}
 
 
@@ -242,8 +243,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         (
             True,
             "Succeeded",
-            f"Everything is done. The report is at {DATA_URL}/{{revision}}/report/index.html. "
-            "The last job could not write its numbers into this status; the report has them.",
+            f"Everything is done. The report is at {DATA_URL}/{{revision}}/report/index.html. {WITHOUT_NUMBERS}",
         ),
         "Ready",
     ),

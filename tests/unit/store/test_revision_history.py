@@ -13,8 +13,10 @@ from tests.s3_server import s3_server
 
 from negset_api import names, validation
 from negset_api.errors import Unavailable
+from negset_api.values import Labels, encode
 from negset_jobs import cli, commands, pipeline, revisions
 from negset_jobs.access import Access
+from negset_jobs.reuse import Library
 from negset_jobs.store import Store
 
 MINE, THEIRS = "1111", "2222"
@@ -256,3 +258,52 @@ def test_it_is_done_after_the_report_by(words, trims, tmp_path, monkeypatch):
     monkeypatch.setattr(commands.revisions, "trim", lambda _: order.append("trim") or "said")
     assert cli.main([*words, "--file", str(path)]) == 0
     assert order == ["data", *(["report", "trim"] if trims else [])]
+
+
+def donor(url: str) -> tuple[Store, str, tuple[str, ...]]:
+    """An earlier revision with a stage that the present one can copy: its marker and its folders."""
+    earlier = make(url, OLDER, MINE)
+    for name in ("a", "b", "c"):
+        earlier.write(f"labels/{name}.txt", b"")
+    earlier.write(names.LABELS, encode(Labels(inputs="same", folders={}, images=3)))
+    return earlier, names.LABELS, (names.LABELS_FOLDER,)
+
+
+@pytest.mark.parametrize("moment", ["before the list", "after the first copy", "after the last copy"])
+def test_a_revision_that_is_removed_while_another_copies_from_it_leaves_no_half_stage(url, monkeypatch, moment):
+    earlier, marker, folders = donor(url)
+    run = opened(url, None)
+    mine, copied = names.owner(MINE), []
+    copy, keys = Store.copy, Store.keys
+
+    def copying(store: Store, source: Store, key: str) -> None:
+        copied.append(key)
+        copy(store, source, key)
+        if moment == "after the first copy" and len(copied) == 1:
+            revisions._remove_all(earlier, mine)
+
+    def listing(store: Store, prefix: str = "") -> list[str]:
+        if moment == "before the list" and prefix == names.LABELS_FOLDER:
+            revisions._remove_all(earlier, mine)
+        return keys(store, prefix)
+
+    monkeypatch.setattr(Store, "copy", copying)
+    monkeypatch.setattr(Store, "keys", listing)
+    taken = pipeline._reuse(run, marker, folders, "same", Labels)
+    monkeypatch.undo()
+    whole = moment == "after the last copy"
+    assert (taken is not None, run.store.exists(marker)) == (whole, whole)
+    assert len(run.store.keys(names.LABELS_FOLDER)) == (3 if whole else 0)
+
+
+def test_shards_of_a_revision_that_is_being_removed_are_made_again(url, monkeypatch):
+    earlier = make(url, OLDER, MINE)
+    earlier.write(names.shard_marker(names.RECORDS_FOLDER, "train-0"), b"{}")
+    read = Store.read
+
+    def reading(store: Store, key: str) -> bytes:
+        revisions._remove_all(earlier, names.owner(MINE))
+        return read(store, key)
+
+    monkeypatch.setattr(Store, "read", reading)
+    assert Library.of((earlier,), names.RECORDS_FOLDER).twin(["any"]) is None
