@@ -123,7 +123,14 @@ def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple
     steps = plan(spec, facts.pipeline.counts)
     done = _done(steps, facts)
     each = tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
-    return _in_turn(each, spec.training.max_parallel) if spec.training else each
+    return _in_turn(each, spec.training.max_parallel - _ending(steps, facts)) if spec.training else each
+
+
+def _ending(steps: tuple[Step, ...], facts: Facts) -> int:
+    """How many trainings and minings are being stopped that the spec has no more."""
+    roles = {step.role for step in steps}
+    others = (child for child in facts.children if child.ours and child.role not in roles and not child.work.finished)
+    return sum(stages.kind_of(child.role) in _LIMITED for child in others)
 
 
 def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:

@@ -67,6 +67,7 @@ class Scene:
         self.crowded = False
         self.news_at: datetime | None = None
         self.pipeline = Pipeline()
+        self.generation = 3
 
     def but(self, **fields: Any) -> Self:
         for name, value in fields.items():
@@ -234,7 +235,7 @@ class Scene:
             namespace="team-a",
             uid=UID,
             resource_version="7",
-            generation=3,
+            generation=self.generation,
             labels=self.labels,
             annotations=Annotations(retry=self.retry),
             finalizers=self.finalizers,

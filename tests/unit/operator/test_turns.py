@@ -1,0 +1,159 @@
+"""Whatever happens to the trainings of a dataset: never are more of them started than may run, none waits for ever, and the dataset becomes ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import msgspec
+from building import NOW, TRAINING, UID, Scene, merged
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from negset_api import names, stages
+from negset_operator import reasons
+from negset_operator.decision import Decision, Making
+from negset_operator.facts import Child, Failure, Fault, Work
+from negset_operator.kube.objects import ObjectMeta, OwnerReference
+
+COMPARED = merged(TRAINING, {"training": {"comparisons": ["NoNegatives", "RandomNegatives"], "hardNegativeMining": {"rounds": 3}}})
+LIMITED = ("train", "mine")
+MOST_TICKS = 200
+
+
+class Cluster:
+    """Plays the API server and the controllers for one dataset. A child that is deleted is there for one more tick."""
+
+    def __init__(self, limit: int) -> None:
+        self.scene = Scene(COMPARED).with_raw(training={"maxParallel": limit})
+        self.made = 0
+
+    def tick(self) -> Decision:
+        """Decides, checks, and does what was decided."""
+        scene = self.scene
+        decision = scene.decide()
+        children = {child.name: child for child in scene.children if not child.going}
+        for each in decision.adoptions:
+            generation = int(each.labels.get(names.LABEL_GENERATION, children[each.name].generation))
+            children[each.name] = msgspec.structs.replace(children[each.name], generation=generation)
+        for switch in decision.switches:
+            work = Work.SUSPENDED if switch.suspend else Work.STARTING
+            child = children[switch.name]
+            children[switch.name] = msgspec.structs.replace(child, suspended=switch.suspend, suspended_by_us=switch.suspend, work=work)
+        for deletion in decision.deletions:
+            if deletion.name in children:
+                meta = msgspec.structs.replace(children[deletion.name].metadata, deletion_timestamp=scene.now)
+                children[deletion.name] = msgspec.structs.replace(children[deletion.name], metadata=meta)
+        new = [self.born(making) for making in decision.makings if making.manifest["kind"] in {"Job", "RayJob"}]
+        self.check(decision, new)
+        assert not {child.name for child in new} & set(children), "no name is taken twice"
+        scene.children = [*children.values(), *new]
+        if decision.outlook.completed is not None:
+            scene.status = {"completed": decision.outlook.completed, "revision": decision.outlook.revision}
+        return decision
+
+    def check(self, decision: Decision, new: Sequence[Child]) -> None:
+        limit = self.scene.raw["training"]["maxParallel"]
+        there = [child for child in self.scene.children if limited(child) and not child.work.finished]
+        started = [child for child in new if limited(child)]
+        assert not started or len(there) + len(started) <= limit, "no more are started than may run"
+        assert not (self.scene.raw["suspend"] and new)
+        idle = not any(not child.work.finished or child.going for child in self.scene.children)
+        ready = decision.outlook.condition(reasons.READY)
+        if idle and not new and not decision.deletions and not ready.status and not self.scene.raw["suspend"]:
+            assert decision.wake_after is not None, "if nothing runs and nothing is begun, there is a moment at which that changes"
+
+    def born(self, making: Making) -> Child:
+        self.made += 1
+        meta, labels = making.manifest["metadata"], making.manifest["metadata"]["labels"]
+        return Child(
+            kind=making.manifest["kind"],
+            metadata=ObjectMeta(
+                name=meta["name"],
+                namespace="team-a",
+                uid=f"uid-{self.made}",
+                creation_timestamp=self.scene.now,
+                owner_references=(OwnerReference(uid=UID),),
+            ),
+            work=Work.STARTING,
+            run=labels[names.LABEL_RUN],
+            revision=labels[names.LABEL_REVISION],
+            role=labels[names.LABEL_ROLE],
+            generation=int(labels[names.LABEL_GENERATION]),
+            digest=labels[names.LABEL_DIGEST],
+            place=labels[names.LABEL_PLACE],
+            built=labels[names.LABEL_BUILT],
+        )
+
+    def ends(self, number: int, fault: Fault | None) -> None:
+        """One of the children that work ends: well, or by this fault."""
+        at_work = [index for index, child in enumerate(self.scene.children) if child.work in {Work.STARTING, Work.RUNNING}]
+        if at_work:
+            index = at_work[number % len(at_work)]
+            work = Work.FAILED if fault else Work.SUCCEEDED
+            failure = Failure(fault=fault, message="It failed.") if fault else None
+            self.scene.children[index] = msgspec.structs.replace(
+                self.scene.children[index], work=work, failure=failure, ended=self.scene.now
+            )
+
+    def edited(self, **training: int) -> None:
+        self.scene.with_raw(training=training)
+        self.scene.generation += 1
+
+    def suspended(self, *, suspend: bool) -> None:
+        self.scene.with_raw(suspend=suspend)
+        self.scene.generation += 1
+
+    def passes(self, seconds: float) -> None:
+        self.scene.now += timedelta(seconds=seconds)
+
+
+def limited(child: Child) -> bool:
+    return stages.kind_of(child.role) in LIMITED
+
+
+Event = Callable[[Cluster], None]
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.integers(0, 5).map(lambda number: lambda cluster: cluster.ends(number, None)),
+    st.tuples(st.integers(0, 5), st.sampled_from([Fault.WEATHER, Fault.INTERRUPTION])).map(lambda one: lambda cluster: cluster.ends(*one)),
+    st.integers(1, 3).map(lambda limit: lambda cluster: cluster.edited(maxParallel=limit)),
+    st.integers(100, 102).map(lambda steps: lambda cluster: cluster.edited(steps=steps)),
+    st.booleans().map(lambda suspend: lambda cluster: cluster.suspended(suspend=suspend)),
+    st.sampled_from([1, 30, 700]).map(lambda seconds: lambda cluster: cluster.passes(seconds)),
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(limit=st.integers(1, 3), events=st.lists(EVENTS, max_size=30))
+def test_no_more_than_may_run_are_started_and_the_dataset_becomes_ready(limit, events):
+    cluster = Cluster(limit)
+    for event in events:
+        cluster.tick()
+        event(cluster)
+    cluster.suspended(suspend=False)
+    for _ in range(MOST_TICKS):
+        decision = cluster.tick()
+        if decision.outlook.condition(reasons.READY).status:
+            return
+        cluster.ends(0, None)
+        cluster.passes(decision.wake_after or 1)
+    raise AssertionError(f"not ready: {decision.outlook.condition(reasons.READY)}")
+
+
+def test_the_simulation_begins_a_second_training_only_where_two_may_run():
+    for limit, most in ((1, 1), (2, 2)):
+        cluster, seen = Cluster(limit), 0
+        for _ in range(MOST_TICKS):
+            cluster.tick()
+            seen = max(seen, sum(limited(child) and not child.work.finished for child in cluster.scene.children))
+            cluster.ends(0, None)
+        assert (seen, cluster.scene.now) == (most, NOW)
+
+
+def test_a_training_that_the_spec_has_no_more_has_its_place_until_it_is_gone():
+    scene = Scene(TRAINING).with_succeeded("check", "data").with_child("train-none", Work.RUNNING, run="c0ffee00", going=True)
+    assert [making for making in scene.decide().makings if making.manifest["kind"] == "Job"] == []
+    scene.children.pop()
+    assert [making.manifest["metadata"]["name"] for making in scene.decide().makings if making.manifest["kind"] == "Job"] == [
+        scene.child("train-1")
+    ]
