@@ -83,9 +83,18 @@ class Writer:
         return Done(actions=tuple(actions), children=tuple(children))
 
     def mark(self, namespace: str, failed: Failed) -> bool:
-        """Marks a failed child as counted. Return True if nobody else has: with its resource version, the API server lets one of two replicas through."""
+        """Marks a failed child as counted. Return True if nobody else has: with its resource version, the API server lets one of two replicas through.
+
+        A number is no reason to hold up the work: whatever the API server answers, an admission webhook that is away for instance, the rest goes on.
+        """
         labels = {names.LABEL_COUNTED: "true"}
-        return self._label(namespace, failed.kind, failed.name, {"uid": failed.uid, "resourceVersion": failed.version, "labels": labels})
+        try:
+            return self._label(
+                namespace, failed.kind, failed.name, {"uid": failed.uid, "resourceVersion": failed.version, "labels": labels}
+            )
+        except ApiError as error:
+            log.info("%s %s/%s was not marked as counted: %s", failed.kind, namespace, failed.name, error)
+            return False
 
     def write_status(self, dataset: Dataset, change: status.Change) -> Dataset:
         """Writes the operator's fields of the status by server-side apply. Fields and conditions of others stay. Return what is stored now.

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from building import DATA_ONLY, TRAINING, UID, Scene, merged
 from prometheus_client import generate_latest
 
 from negset_operator import naming
 from negset_operator.facts import Fault, Work
+from negset_operator.kube.client import ApiError
 from negset_operator.kube.objects import Dataset
 from negset_operator.metrics import Metrics
+from negset_operator.observe import World
+from negset_operator.reconcile import Reconciler
 
 MOVED = merged(TRAINING, {"output": {"url": "s3://team-b/negatives"}})
 
@@ -143,3 +148,29 @@ def test_a_failure_counts_under_its_kind_and_fault_only():
     metrics.failed("data", "weather")
     assert value("negset_step_failures_total", {"kind": "data", "fault": "weather"}) == 1
     assert value("negset_step_failures_total", {"kind": "data", "fault": "work"}) == 0
+
+
+class Refusing:
+    """An API server whose admission webhook for jobs is away, or that has taken a right away; it does everything else."""
+
+    def __init__(self, status: int) -> None:
+        self.status, self.deleted = status, []
+
+    def merge(self, *_: Any, **__: Any) -> Any:
+        raise ApiError(self.status, "", 'failed calling webhook "mjob.kb.io"')
+
+    def delete(self, _: Any, __: str, name: str, *___: Any, **____: Any) -> None:
+        self.deleted.append(name)
+
+
+@pytest.mark.parametrize("status", [403, 409, 422, 429, 500, 503])
+def test_a_failure_that_cannot_be_marked_is_not_counted_and_holds_up_nothing(status):
+    scene = Scene(DATA_ONLY).with_child("data", Work.FAILED, fault=Fault.WEATHER).with_child("data", Work.RUNNING, attempt=2)
+    scene.with_child("data", Work.FAILED, fault=Fault.WEATHER, run="c0ffee00", digest="1-0ther")
+    facts, decision, counted = scene.facts(), scene.decide(), []
+    client = Refusing(status)
+    reconciler = Reconciler(client, World(), scene.config, SimpleNamespace(failed=lambda *what: counted.append(what)))
+    done = reconciler._carry_out(facts, msgspec.structs.replace(decision, makings=()))
+    assert (counted, len(decision.failed)) == ([], 2)
+    assert client.deleted == [each.name for each in decision.deletions] != []
+    assert done.refusal is None
