@@ -50,10 +50,11 @@ def here(child: Child, facts: Facts) -> bool:
 def reporting(facts: Facts, digests: dict[str, str]) -> tuple[str, ...]:
     """The runs whose jobs may write to the status: the present one, and those of children that are left alone. `digests` are the steps', by role.
 
-    If this operator does not understand the spec, it leaves every child alone.
+    If this operator does not understand the spec, or cannot read the ConfigMap that it names, it leaves every child alone.
     """
     working = (child for child in facts.children if child.ours and not child.work.finished)
-    kept = {child.run for child in working if facts.spec is None or wanted(child, digests.get(child.role, ""), facts)}
+    every = facts.spec is None or bool(facts.pipeline.problem)
+    kept = {child.run for child in working if every or wanted(child, digests.get(child.role, ""), facts)}
     return tuple(sorted(run for run in kept | {facts.run} if run))
 
 

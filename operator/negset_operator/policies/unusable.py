@@ -18,7 +18,8 @@ def decide(facts: Facts) -> Decision:
         child for child in facts.children if child.ours and not child.work.finished and not child.going and child.role != DELETE
     )
     digests = reads.digests(facts.spec, facts.pipeline.counts) if facts.spec else {}
-    earlier = tuple(child for child in working if facts.spec and not relevance.wanted(child, digests.get(child.role, ""), facts))
+    judges = facts.spec is not None and not facts.pipeline.problem
+    earlier = tuple(child for child in working if judges and not relevance.wanted(child, digests.get(child.role, ""), facts))
     suspend = facts.dataset.spec.get("suspend") is True
     rest = tuple(child for child in working if child not in earlier)
     return Decision(

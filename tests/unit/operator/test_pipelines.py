@@ -82,6 +82,23 @@ def test_before_anything_is_made_the_condition_names_the_field_and_it_is_looked_
     assert (decision.outlook.revision, decision.outlook.url) == ("", ""), "nobody knows them"
 
 
+@pytest.mark.parametrize("wrong", [{}, {"positives": {"labelMap": "/local"}}], ids=["a spec", "a spec that cannot be used"])
+def test_what_is_left_alone_goes_on_to_report(wrong):
+    scene = own(NOW, GONE).with_child("train-1", Work.RUNNING, run="c0ffee00", pipeline=NOW, revision_label="0" * 12)
+    decision = scene.with_raw(**wrong).decide()
+    assert [deletion for deletion in decision.deletions if deletion.kind == "Job"] == []
+    assert "c0ffee00" in decision.outlook.runs
+
+
+def test_a_training_that_a_spec_that_cannot_be_used_leaves_alone_goes_on_to_report():
+    scene = own().with_child("train-1", Work.RUNNING, generation=2)
+    before = scene.run
+    decision = scene.with_raw(selection={"excludeImagesOf": ["/local"]}, ray={"workers": 9}).decide()
+    assert decision.outlook.condition(reasons.STALLED) is not None
+    kept = not [deletion for deletion in decision.deletions if deletion.kind == "Job"]
+    assert (before in decision.outlook.runs) is kept
+
+
 @pytest.mark.parametrize("role", ALL)
 @pytest.mark.parametrize("known", [NOW, ""])
 def test_what_runs_is_left_alone(role, known):
