@@ -17,7 +17,7 @@ from negset_operator.kube.answers import conflict
 from negset_operator.kube.cache import Key
 from negset_operator.kube.client import DATASET, JOB, POD, RAY_JOB, ApiError, Client, Unreachable
 from negset_operator.kube.objects import Dataset, Job, Pod, RayJob, Support
-from negset_operator.kube.reflector import Source
+from negset_operator.kube.reflector import Reflector, Source
 from negset_operator.kube.streams import Streams
 from negset_operator.kube.watches import Watches
 from negset_operator.metrics import Metrics, Watched
@@ -40,6 +40,9 @@ _LONGEST_PAUSE: Final = 30.0
 _LONGEST_CONFLICT: Final = 10.0
 """Seconds. A conflict is told only if it lasts: from the sixth in a row, whose pause is longer. Until then the watch brings what somebody else wrote."""
 
+_INCOMPLETE_PAUSE: Final = 2.0
+"""Seconds until a dataset is looked at again whose namespace has not been listed yet."""
+
 _CHILDREN: Final[dict[Any, Any]] = {RAY_JOB: RayJob, JOB: Job, POD: Pod}
 
 
@@ -51,11 +54,11 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue(patient_at_once=max(config.workers // _PATIENT_PART, 1))
         self._world = World()
         self._watches = Watches(partial(Streams.connected, client))
-        self._reflectors = [
-            self._watches.add(source, self._world.caches[source.kind], self._queue.add)
+        self._by_namespace: dict[str, tuple[Reflector[Any], ...]] = {
+            namespace: tuple(self._watches.add(source, self._world.caches[source.kind], self._queue.add) for source in _sources(namespace))
             for namespace in config.namespaces or ("",)
-            for source in _sources(namespace)
-        ]
+        }
+        self._reflectors = [reflector for reflectors in self._by_namespace.values() for reflector in reflectors]
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
         self._located = threading.Event()
@@ -73,22 +76,20 @@ class Operator:
 
     @property
     def synced(self) -> bool:
-        """Whether everything has been listed once. KubeRay's kind may be missing: then the data sets say so."""
-        return all(reflector.synced or reflector.kind == RAY_JOB for reflector in self._reflectors)
+        """Whether everything has been listed once."""
+        return all(map(_complete, self._by_namespace.values()))
 
     def problems(self) -> tuple[str, ...]:
         """What cannot be watched at present, one sentence each."""
         return tuple(dict.fromkeys(reflector.problem for reflector in self._reflectors if reflector.problem))
 
     def not_ready(self) -> tuple[str, ...]:
-        """Why this replica could not do its work now, none where it could: it does not know everything yet, or what it knows has grown old."""
-        if not self.synced:
-            return self.problems() or ("The caches are being filled.",)
-        return tuple(
-            f"{reflector.kind.plural} have not been watched for {reflector.stale_seconds:.0f} seconds. {reflector.problem}".strip()
-            for reflector in self._reflectors
-            if reflector.synced and reflector.stale_seconds > _STALE_SECONDS
-        )
+        """Why this replica could not do its work now, none where it could: it does not know everything yet, or what it knows has grown old.
+
+        If it can work in one namespace, it is ready: another may be gone, and the rights in it with it.
+        """
+        troubles = [_troubles(reflectors) for reflectors in self._by_namespace.values()]
+        return tuple(dict.fromkeys(trouble for found in troubles for trouble in found)) if all(troubles) else ()
 
     def _watched(self) -> dict[str, Watched]:
         """How each kind is watched, by its plural: in all namespaces together."""
@@ -127,8 +128,8 @@ class Operator:
         self._watches.stop()
 
     def _ready_to_work(self) -> bool:
-        # A RayJob that exists and is not known yet is found by its name when it is to be made; a cluster without KubeRay must still get its statuses.
-        return self._located.is_set() and self.synced and all(reflector.synced or reflector.problem for reflector in self._reflectors)
+        listed = all(reflector.synced or reflector.problem for reflector in self._reflectors)
+        return self._located.is_set() and listed and any(map(_complete, self._by_namespace.values()))
 
     def _worker(self) -> None:
         with self._gate:  # one asks, the others wait for it: there may be thousands of watches to ask about
@@ -142,6 +143,10 @@ class Operator:
                 self._queue.done(key)
 
     def _one(self, key: Key) -> None:
+        if not _complete(self._by_namespace.get(key[0]) or self._by_namespace.get("", ())):
+            # One namespace that cannot be listed holds up no other. In it, a child that exists would look missing.
+            self._queue.add_after(key, _INCOMPLETE_PAUSE)
+            return
         try:
             with self.metrics.reconciles.time():
                 wake_after, done = self._reconciler.reconcile(key)
@@ -187,6 +192,25 @@ class Operator:
         self._reconciler.configure(msgspec.structs.replace(self._config, networks=networks))
         self._located.set()
         return True
+
+
+def _complete(reflectors: tuple[Reflector[Any], ...]) -> bool:
+    """Whether everything that is watched in a namespace has been listed once.
+
+    KubeRay's kind may be missing, and a cluster without it must still get its statuses: a RayJob that exists and is not known is found by its name when it is to be made.
+    """
+    return all(reflector.synced or (reflector.kind == RAY_JOB and bool(reflector.problem)) for reflector in reflectors)
+
+
+def _troubles(reflectors: tuple[Reflector[Any], ...]) -> tuple[str, ...]:
+    """Why nothing could be done in a namespace now."""
+    if not _complete(reflectors):
+        return tuple(reflector.problem for reflector in reflectors if reflector.problem) or ("The caches are being filled.",)
+    return tuple(
+        f"{reflector.kind.plural} have not been watched for {reflector.stale_seconds:.0f} seconds. {reflector.problem}".strip()
+        for reflector in reflectors
+        if reflector.synced and reflector.stale_seconds > _STALE_SECONDS
+    )
 
 
 def _sources(namespace: str) -> tuple[Source, ...]:

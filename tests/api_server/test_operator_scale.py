@@ -78,6 +78,41 @@ def test_a_replica_whose_watches_have_ended_is_not_ready_and_says_why(api_server
         eventually("ready", lambda: not operator.not_ready(), seconds=30)
 
 
+class Shut(Client):
+    """Has no rights below one path, as after the deletion of a namespace with the RoleBinding in it."""
+
+    def __init__(self, server, path: str) -> None:
+        super().__init__(connect(server.kubeconfig)._api)
+        self.path = path
+
+    def prepared(self, method: str, path: str, query, **options):
+        if self.path and self.path in path:
+            raise ApiError(403, "Forbidden", "no rights here", 0)
+        return super().prepared(method, path, query, **options)
+
+
+def test_one_namespace_that_cannot_be_listed_holds_up_no_other(api_server, hand):
+    client = Shut(api_server, "/namespaces/gone/")
+    with running(api_server, hand.namespace, "gone", client=client) as operator:
+        hand.create()
+        eventually("a child", hand.ray_jobs)
+        eventually("told", hand.reason)
+        assert operator.not_ready() == ()
+        assert not operator.synced
+        assert any("may not watch jobs" in problem for problem in operator.problems())
+
+
+def test_in_a_namespace_of_which_a_part_is_unknown_nothing_is_made(api_server, hand):
+    client = Shut(api_server, f"/namespaces/{hand.namespace}/jobs")
+    with running(api_server, hand.namespace, "default", client=client) as operator:
+        hand.create()
+        eventually("the dataset is known", operator._world.caches[DATASET].all)
+        time.sleep(1)
+        assert (hand.ray_jobs(), operator.not_ready()) == ([], ())
+        client.path = ""
+        eventually("a child", hand.ray_jobs, seconds=30)
+
+
 def test_the_metrics_tell_what_was_asked_of_the_api_server_and_whose_datasets_stall(api_server, hand):
     with (
         running(api_server, hand.namespace) as operator,
