@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ from operators import QUICK, TRAINING, Hand, eventually, running
 
 from negset_api import names
 from negset_api.revision import pipeline_digest
+from negset_operator import pipelines
 from negset_operator.config import Config
+from negset_operator.facts import Pipeline
 
 OWN: dict[str, Any] = {**TRAINING, "training": {**TRAINING["training"], "pipelineConfig": {"configMap": "det"}}}
 ONE, OTHER = "model { ssd { } }", "model { faster_rcnn { } }"
@@ -121,3 +125,62 @@ def test_deleted_it_stops_nothing_and_undoes_nothing_and_other_content_is_seen_b
         give(hand, {"pipeline.config": OTHER})
         child(hand, "check")
         assert eventually("another revision", lambda: hand.dataset()["status"]["revision"] != before["revision"])
+
+
+@pytest.fixture
+def earlier_version(monkeypatch):
+    """An operator that leaves what the ConfigMap holds out of everything, while this is open."""
+
+    @contextlib.contextmanager
+    def open_() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(pipelines, "of", lambda *_: Pipeline())
+            yield
+
+    return open_
+
+
+def test_an_upgrade_from_a_version_that_left_the_content_out_does_nothing_again_of_what_is_ready(api_server, hand, earlier_version):
+    give(hand, {"pipeline.config": ONE})
+    with earlier_version(), running(api_server, hand.namespace):
+        hand.create(**OWN)
+        through(hand, "check", "data", "train-1", "mine-1", "train-2")
+        eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
+        before = hand.dataset()["status"]
+        assert "pipeline" not in before["completed"]
+    finished = sorted(job["metadata"]["uid"] for job in live(hand).values())
+    with running(api_server, hand.namespace):
+        eventually("recorded", lambda: hand.dataset()["status"]["completed"].get("pipeline") == pipeline_digest(ONE.encode()))
+        hand.annotate("look", "again")
+        time.sleep(2)
+        assert hand.dataset()["status"]["url"] == before["url"]
+        assert hand.condition("Ready")["status"] == "True"
+        assert sorted(job["metadata"]["uid"] for job in live(hand).values()) == finished
+        give(hand, {"pipeline.config": OTHER})
+        hand.annotate("look", "once more")
+        eventually("another revision", lambda: hand.dataset()["status"]["url"] != before["url"])
+    with earlier_version(), running(api_server, hand.namespace):
+        eventually("the rollback's revision", lambda: hand.dataset()["status"]["url"] == before["url"])
+
+
+def test_an_upgrade_and_its_rollback_leave_a_training_that_runs_alone(api_server, hand, earlier_version):
+    give(hand, {"pipeline.config": ONE})
+    with earlier_version(), running(api_server, hand.namespace):
+        hand.create(**OWN)
+        through(hand, "check", "data")
+        training = child(hand, "train-1")
+        hand.job_runs(training["metadata"]["name"])
+        eventually("running", lambda: hand.reason() == "Running")
+
+    def there() -> dict[str, Any]:
+        return hand.find("batch/v1", "Job", training["metadata"]["name"])["metadata"]
+
+    with running(api_server, hand.namespace):
+        eventually("marked", lambda: there()["labels"].get(names.LABEL_PIPELINE) == pipeline_digest(ONE.encode()))
+        eventually("listed", lambda: training["metadata"]["labels"][names.LABEL_RUN] in hand.dataset()["status"]["runs"])
+        time.sleep(1)
+    with earlier_version(), running(api_server, hand.namespace):
+        hand.annotate("look", "again")
+        time.sleep(2)
+        assert hand.condition("Trained")["reason"] == "Running"
+    assert (there()["uid"], there().get("deletionTimestamp")) == (training["metadata"]["uid"], None)
