@@ -24,6 +24,8 @@ _FINAL_PAUSES: Final = (30,) * 28
 _CONFLICTS: Final = 5
 """How often one attempt reads again because somebody else has written in the meantime."""
 _SECONDS: Final = 5
+_FOR_GOOD: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
+"""The object is gone, or its CRD is of another version and refuses what this one writes."""
 _LONGEST_MESSAGE: Final = 1000  # characters; Kubernetes keeps 4,096 bytes
 
 log = logging.getLogger(__name__)
@@ -83,14 +85,14 @@ class StatusWriter:
             yield pause
 
     def _attempt(self, status: Mapping[str, Any]) -> bool:
-        """Whether there is no point in trying again: it is written, or the object is gone and another may have its name."""
+        """Whether there is no point in trying again: it is written, or never will be."""
         try:
             with guard.exempt():
                 return self._written(status)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the work
             code = getattr(error, "status", None)
             log.warning("cannot write to the status: %s", f"HTTP {code}" if code else type(error).__name__)
-            return code == HTTPStatus.NOT_FOUND
+            return code in _FOR_GOOD
 
     def _written(self, status: Mapping[str, Any]) -> bool:
         for _ in range(_CONFLICTS):

@@ -98,7 +98,7 @@ class Phase(enum.Enum):
     HELD = "held"  # suspended before it began
     STOPPING = "stopping"  # a child of an earlier spec still works on the same files, or one that is to be made anew is still there
     DUE = "due"  # make the child now
-    TURN = "turn"  # due, but as many run as spec.training.maxParallel allows
+    TURN = "turn"  # due, or to go on after a suspension, but as many run as spec.training.maxParallel allows
     WAITING = "waiting"  # a retry, later
     ACTIVE = "active"
     STALLED = "stalled"
@@ -123,7 +123,9 @@ def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple
     steps = plan(spec, facts.pipeline.counts)
     done = _done(steps, facts)
     each = tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
-    return _in_turn(each, spec.training.max_parallel - _ending(steps, facts)) if spec.training else each
+    if spec.training is None or spec.suspend:  # then nothing begins
+        return each
+    return _in_turn(each, spec.training.max_parallel - _ending(steps, facts))
 
 
 def _ending(steps: tuple[Step, ...], facts: Facts) -> int:
@@ -134,20 +136,24 @@ def _ending(steps: tuple[Step, ...], facts: Facts) -> int:
 
 
 def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
-    """The same, in which no more trainings and minings are due than may run at the same time.
+    """The same, in which no more trainings and minings are due, or go on after a suspension, than may run at the same time.
 
     What runs, or is being stopped, has its place until it ends, also where it is more than the
-    limit. The rest of the places go to what comes first in order. A step that waits for its next
-    attempt keeps its place, so that the order stays; a stalled step has none.
+    limit. The rest of the places go to what was suspended, then to what comes first in order. A
+    step that waits for its next attempt keeps its place, so that the order stays; a stalled step
+    has none.
     """
     limited = [each for each in progress if each.step.work.kind in _LIMITED]
-    places = limit - sum(each.phase in {Phase.ACTIVE, Phase.STOPPING} for each in limited)
-    in_line = [each.step.role for each in limited if each.phase in {Phase.WAITING, Phase.DUE}]
-    beyond = in_line[max(places, 0) :]
-    return tuple(
-        msgspec.structs.replace(each, phase=Phase.TURN) if each.phase is Phase.DUE and each.step.role in beyond else each
-        for each in progress
-    )
+    asleep = [each for each in limited if each.phase is Phase.ACTIVE and _asleep(each.child)]
+    places = limit - sum(each.phase in {Phase.ACTIVE, Phase.STOPPING} for each in limited if each not in asleep)
+    in_line = [*asleep, *(each for each in limited if each.phase in {Phase.WAITING, Phase.DUE})]
+    beyond = [each for each in in_line[max(places, 0) :] if each.phase is not Phase.WAITING]
+    return tuple(msgspec.structs.replace(each, phase=Phase.TURN) if each in beyond else each for each in progress)
+
+
+def _asleep(child: Child | None) -> bool:
+    """Whether the operator has suspended a child, and nothing of it runs any more."""
+    return child is not None and child.work is Work.SUSPENDED and child.suspended_by_us
 
 
 def _done(steps: tuple[Step, ...], facts: Facts) -> frozenset[str]:

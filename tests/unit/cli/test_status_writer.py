@@ -105,8 +105,14 @@ def test_the_longest_wait_is_a_quarter_of_an_hour(waited, caplog):
 
 @pytest.mark.parametrize("api", [Api(ApiException(status=404)), Api(uid="2")], ids=["none of its name", "another of its name"])
 def test_an_object_that_is_gone_is_told_nothing_more(waited, api):
-    writer(api).write_last({})
+    writer(api).write_last({}, final=True)
     assert (api.asked, api.stored, waited) == (["GET"], [], [])
+
+
+def test_a_status_that_the_api_server_calls_invalid_is_not_written_again(waited):
+    api = Api(None, ApiException(status=422))
+    writer(api).write_last({}, final=True)
+    assert (api.asked, waited) == (["GET", "PATCH"], [])
 
 
 def test_what_is_said_on_the_way_is_said_once(waited):

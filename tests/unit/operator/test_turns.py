@@ -45,18 +45,19 @@ class Cluster:
                 meta = msgspec.structs.replace(children[deletion.name].metadata, deletion_timestamp=scene.now)
                 children[deletion.name] = msgspec.structs.replace(children[deletion.name], metadata=meta)
         new = [self.born(making) for making in decision.makings if making.manifest["kind"] in {"Job", "RayJob"}]
-        self.check(decision, new)
+        self.check(decision, new, [child for child in children.values() if awake(child)])
         assert not {child.name for child in new} & set(children), "no name is taken twice"
         scene.children = [*children.values(), *new]
         if decision.outlook.completed is not None:
             scene.status = {"completed": decision.outlook.completed, "revision": decision.outlook.revision}
         return decision
 
-    def check(self, decision: Decision, new: Sequence[Child]) -> None:
+    def check(self, decision: Decision, new: Sequence[Child], go_on: Sequence[Child]) -> None:
         limit = self.scene.raw["training"]["maxParallel"]
-        there = [child for child in self.scene.children if limited(child) and not child.work.finished]
-        started = [child for child in new if limited(child)]
-        assert not started or len(there) + len(started) <= limit, "no more are started than may run"
+        before = sum(map(awake, self.scene.children))
+        leaving = sum(child.going for child in self.scene.children if awake(child))
+        after = len(go_on) + leaving + sum(limited(child) for child in new)
+        assert after <= max(limit, before), "no more are started, or go on after a suspension, than may run"
         assert not (self.scene.raw["suspend"] and new)
         idle = not any(not child.work.finished or child.going for child in self.scene.children)
         ready = decision.outlook.condition(reasons.READY)
@@ -112,6 +113,11 @@ def limited(child: Child) -> bool:
     return stages.kind_of(child.role) in LIMITED
 
 
+def awake(child: Child) -> bool:
+    """Whether a training or mining is there that has its GPUs."""
+    return limited(child) and not child.work.finished and child.work is not Work.SUSPENDED
+
+
 Event = Callable[[Cluster], None]
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.integers(0, 5).map(lambda number: lambda cluster: cluster.ends(number, None)),
@@ -157,3 +163,13 @@ def test_a_training_that_the_spec_has_no_more_has_its_place_until_it_is_gone():
     assert [making.manifest["metadata"]["name"] for making in scene.decide().makings if making.manifest["kind"] == "Job"] == [
         scene.child("train-1")
     ]
+
+
+def test_after_a_suspension_with_a_lower_limit_one_training_goes_on_after_the_other():
+    spec = merged(COMPARED, {"training": {"maxParallel": 1}})
+    scene = Scene(spec).with_succeeded("check", "data").with_child("train-none", Work.SUSPENDED).with_child("train-1", Work.SUSPENDED)
+    decision = scene.decide()
+    assert [(switch.name, switch.suspend) for switch in decision.switches] == [(scene.child("train-none"), False)]
+    assert decision.makings == () or "Job" not in {making.manifest["kind"] for making in decision.makings}
+    scene = Scene(spec).with_succeeded("check", "data", "train-none").with_child("train-1", Work.SUSPENDED)
+    assert [(switch.name, switch.suspend) for switch in scene.decide().switches] == [(scene.child("train-1"), False)]
