@@ -167,6 +167,8 @@ class Reflector(Generic[T]):
             if not token:
                 break
             query = {"labelSelector": source.selector, "limit": str(PAGE), "continue": token}
+        if not version.isdecimal():
+            raise Unreachable("a list came without its version, so not from the API server")
         changed, gone = self._cache.replace(items, int(version), source.namespace)
         self._consistent = False
         self.synced = True

@@ -105,6 +105,29 @@ def test_a_throttled_watch_is_asked_for_with_growing_pauses_and_nothing_is_liste
     assert len(server.lists) == 1
 
 
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_after_a_while_without_rights_the_watch_goes_on_and_nothing_was_forgotten(watched, status):
+    refused = ApiError(status, "", "no", 0)
+    server = Server([pod("a", 3)], refused, refused, refused, [event("ADDED", pod("b", 12))], [])
+    reflector, cache = watched(server)
+    until(lambda: reflector.problem)
+    assert [item.metadata.name for item in cache.all()] == ["a"]
+    until(lambda: len(cache.all()) == 2)
+    assert (reflector.problem, len(server.lists)) == ("", 1)
+
+
+@pytest.mark.parametrize("answer", ["", "{}"], ids=["no version", "not a number"])
+def test_an_answer_that_is_not_the_api_servers_is_no_list(watched, answer):
+    class Strange(Server):
+        async def list_page(self, *_: Any, query: dict[str, str], **__: Any) -> Any:
+            self.lists.append(query)
+            return ([], answer, "") if len(self.lists) < 3 else ([pod("a", 3)], "10", "")
+
+    reflector, cache = watched(Strange([], []))
+    until(lambda: reflector.synced)
+    assert [item.metadata.name for item in cache.all()] == ["a"]
+
+
 def test_retry_after_is_waited_for(watched):
     server = Server([], ApiError(429, "TooManyRequests", "slow down", 60))
     watched(server)
