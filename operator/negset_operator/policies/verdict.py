@@ -58,11 +58,11 @@ def _told_revision(facts: Facts) -> str:
 
 
 def _without_numbers(facts: Facts, spec: NegativeDatasetSpec) -> str:
-    """What to say if the last job could not write to the status: it waits for an API server that is away, but not for ever."""
+    """What to say if the status lacks what was measured: a job waits for an API server that is away, but not for ever; and the numbers go with an edit that is taken back."""
     told = facts.dataset.status
     wanted = spec.training.hard_negative_mining.rounds if spec.training else 0
     there = bool(told.get("images")) and max((each.get("round", 0) for each in told.get("rounds") or ()), default=0) >= wanted
-    return "" if there else " The last job could not write its numbers into this status; the report has them."
+    return "" if there else " Not all of its numbers are in this status; the report has them."
 
 
 def stalled(reason: str, message: str, *, stage: str = "Stalled") -> Outlook:

@@ -28,7 +28,7 @@ HELD = (
 )
 RETRY = 'To retry: kubectl annotate negativedataset street negset.dev/retry="$(date)" --overwrite'
 DATA_URL = "s3://team-a/negatives/team-a/street"
-WITHOUT_NUMBERS = "The last job could not write its numbers into this status; the report has them."
+WITHOUT_NUMBERS = "Not all of its numbers are in this status; the report has them."
 STORED = {"images": {"planned": 100, "stored": 100, "failed": 0}}
 
 
@@ -443,7 +443,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
 def test_a_status_that_lacks_the_last_round_says_so(rounds, says_so):
     scene = training().with_succeeded("check", "data", "train-1", "mine-1", "train-2")
     scene.but(status={**STORED, "rounds": [{"round": number} for number in rounds]})
-    assert ("could not write its numbers" in told(scene.decide(), reasons.READY)[2]) is says_so
+    assert ("Not all of its numbers" in told(scene.decide(), reasons.READY)[2]) is says_so
 
 
 @pytest.mark.parametrize(("scene", "says", "stage"), READY_SAYS.values(), ids=READY_SAYS.keys())
