@@ -60,6 +60,18 @@ class RoundStatus(StatusType, frozen=True, kw_only=True):
     average_precision: Annotated[Decimal, Meta(description="COCO AP on held-out positives, as a decimal number.")] = ""
 
 
+class Numbers(StatusType, frozen=True, kw_only=True):
+    """Field for field what `Status` has of the jobs' once they are done."""
+
+    revision: Annotated[Revision, Meta(description="The revision that they are of.")] = ""
+    images: Annotated[ImagesStatus | None, Meta(description="As in the status.")] = None
+    rounds: Annotated[
+        tuple[RoundStatus, ...],
+        Meta(max_length=16, description="As in the status.", extra_json_schema={"x-kubernetes-list-type": "atomic"}),
+    ] = ()
+    false_positives_per_image: Annotated[Decimal, Meta(description="As in the status.")] = ""
+
+
 class Completed(StatusType, frozen=True, kw_only=True):
     uid: Annotated[str, Meta(max_length=64, description="The uid of the object that the steps were done for.")] = ""
     revision: Annotated[Revision, Meta(description="The revision that they made.")] = ""
@@ -71,6 +83,10 @@ class Completed(StatusType, frozen=True, kw_only=True):
     pipeline: Annotated[
         str, Meta(max_length=64, description="The digest of the pipeline.config that the spec's ConfigMap held, where it names one.")
     ] = ""
+    numbers: Annotated[
+        Numbers | None,
+        Meta(description="What was measured, once all steps are done. An edit that is taken back has them in the status again."),
+    ] = None
 
 
 class Status(StatusType, frozen=True, kw_only=True):

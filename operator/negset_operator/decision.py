@@ -26,6 +26,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's part of the status. Empty strings are absent fields. `completed` None leaves the record of what was done as it is.
 
+    `numbers` are the jobs' fields that the status must have.
     `moving`: whether a job makes progress now, so that its estimate holds; None if that is not known. `runs` are those whose jobs may report.
     """
 
@@ -35,6 +36,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     report_url: str = ""
     completed: Mapping[str, Any] | None = None
+    numbers: Mapping[str, Any] = {}
     forget_progress: bool = False
     moving: bool | None = None
     runs: tuple[str, ...] = ()

@@ -106,10 +106,12 @@ def _fields(outlook: Outlook, stored: Stored, generation: int, now: datetime) ->
 
 
 def _clear(outlook: Outlook, stored: Stored) -> Stored | None:
-    """A merge patch for the jobs' fields that tell of another revision, of a stage that is over, or of the pace of what does not move."""
+    """A merge patch for the jobs' fields that tell of another revision, of a stage that is over, or of the pace of what does not move, and for those that are gone."""
     present = [field for field in _JOBS_FIELDS if stored.get(field)]
-    if outlook.forget_progress and present:
-        return dict.fromkeys(present)
+    gone = present if outlook.forget_progress else []
+    lost = any(field in gone or field not in present for field in outlook.numbers)
+    if gone or lost:
+        return {**dict.fromkeys(gone), **outlook.numbers}
     if (stored.get("stage") or outlook.stage) != outlook.stage and "progress" in present:
         return {"progress": None}  # the next stage's job writes its own
     if outlook.moving is False and (stored.get("progress") or {}).get("secondsLeft") is not None:

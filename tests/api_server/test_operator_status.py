@@ -368,3 +368,29 @@ def test_another_object_of_the_same_name_gets_neither_the_operators_words_nor_a_
         late.write_last({"images": {"stored": 2}})
         assert images(hand) == {}
         assert hand.dataset()["metadata"]["uid"] == uids[1]
+
+
+def test_an_edit_that_is_taken_back_has_its_numbers_again(api_server, hand):
+    counted = {"planned": 5, "stored": 4, "failed": 1}
+    with running(api_server, hand.namespace):
+        data = data_job(hand)
+        job(hand, run_of(hand, data)).write_last({"images": counted}, final=True)
+        hand.ray_succeeds(data)
+        eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
+        assert hand.condition("Ready")["message"].endswith("report/index.html.")
+        count = hand.dataset()["spec"]["selection"]["count"]
+        hand.change(selection={"count": count + 1})
+        eventually("another revision", lambda: hand.reason() == "Starting" and not images(hand))
+        hand.change(selection={"count": count})
+        eventually("ready again", lambda: hand.condition("Ready").get("status") == "True")
+        assert images(hand) == counted
+        version = hand.dataset()["metadata"]["resourceVersion"]
+        time.sleep(QUIET_SECONDS)
+        assert hand.dataset()["metadata"]["resourceVersion"] == version
+
+
+def test_ready_without_the_last_numbers_says_so(api_server, hand):
+    with running(api_server, hand.namespace):
+        hand.ray_succeeds(data_job(hand))
+        eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
+        assert hand.condition("Ready")["message"].endswith("Not all of its numbers are in this status; the report has them.")

@@ -6,7 +6,7 @@ believed for this object and this URL alone: a moved output has nothing in it ye
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,8 @@ from negset_api.status import Completed
 from negset_operator.facts import Child, Facts
 from negset_operator.kube.objects import Dataset
 from negset_operator.policies import relevance
+
+JOBS_NUMBERS: Final = ("images", "rounds", "falsePositivesPerImage")
 
 
 def recorded(facts: Facts) -> frozenset[str]:
@@ -62,7 +64,24 @@ def revision(dataset: Dataset) -> str:
     return record.revision if record.uid == dataset.metadata.uid else ""
 
 
-def record(facts: Facts, roles: tuple[str, ...]) -> dict[str, Any] | None:
+def told_revision(facts: Facts) -> str:
+    """The revision that the jobs' numbers in the status are of. While a spec cannot be used, the status names none, and the record of what was done does."""
+    stored: str = facts.dataset.status.get("revision") or revision(facts.dataset) or facts.revision
+    return stored
+
+
+def numbers(facts: Facts) -> dict[str, Any]:
+    """What the jobs measured in this revision: as they wrote it into the status or, if it is there no more, as it is recorded. Empty if neither is known."""
+    stored = facts.dataset.status
+    told = {name: stored[name] for name in JOBS_NUMBERS if stored.get(name)}
+    if "images" in told and told_revision(facts) == facts.revision:
+        return {"revision": facts.revision, **told}
+    kept: dict[str, Any] = (stored.get("completed") or {}).get("numbers") or {}
+    mine = _stored(facts.dataset).uid == facts.dataset.metadata.uid
+    return kept if mine and kept.get("revision") == facts.revision else {}
+
+
+def record(facts: Facts, roles: tuple[str, ...], measured: dict[str, Any]) -> dict[str, Any] | None:
     """The record to write; None leaves the one that is there, of another URL perhaps, until something is done here."""
     if not roles:
         return None
@@ -71,7 +90,7 @@ def record(facts: Facts, roles: tuple[str, ...]) -> dict[str, Any] | None:
     plain: dict[str, Any] = msgspec.to_builtins(done)
     # A patch that leaves a field out would not remove it.
     emptied = {"pipeline": ""} if not used and "pipeline" in (facts.dataset.status.get("completed") or {}) else {}
-    return plain | {"steps": list(roles)} | emptied
+    return plain | {"steps": list(roles)} | emptied | ({"numbers": measured} if measured else {})
 
 
 def _stored(dataset: Dataset) -> Completed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -36,7 +36,8 @@ def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, .
         reason=reasons.SUCCEEDED if ready else reasons.PENDING,
         message=f"The report is at {report}." if ready else "The report is written last.",
     )
-    message = f"Everything is done. The report is at {report}.{_without_numbers(facts, spec)}"
+    measured = evidence.numbers(facts) if ready else {}
+    message = f"Everything is done. The report is at {report}.{_without_numbers(measured, spec)}"
     done = Condition(type=reasons.READY, status=True, reason=reasons.SUCCEEDED, message=message)
     summary = (done,) if ready else _unfinished(worst, context, stopped=_stopped(spec, progress))
     return Outlook(
@@ -45,24 +46,18 @@ def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, .
         revision=facts.revision,
         url=url,
         report_url=report if ready else "",
-        completed=evidence.record(facts, tuple(each.step.role for each in progress if each.phase is Phase.DONE)),
-        forget_progress=_told_revision(facts) != facts.revision,
+        completed=evidence.record(facts, tuple(each.step.role for each in progress if each.phase is Phase.DONE), measured),
+        numbers={name: measured[name] for name in evidence.JOBS_NUMBERS if name in measured},
+        forget_progress=evidence.told_revision(facts) != facts.revision,
         moving=any(pace.moves(child, progress, facts) for child in suspension.active(progress)),
     )
 
 
-def _told_revision(facts: Facts) -> str:
-    """The revision that the jobs' numbers in the status are of. While a spec cannot be used, the status names none, and the record of what was done does."""
-    stored: str = facts.dataset.status.get("revision") or evidence.revision(facts.dataset) or facts.revision
-    return stored
-
-
-def _without_numbers(facts: Facts, spec: NegativeDatasetSpec) -> str:
-    """What to say if the status lacks what was measured: a job waits for an API server that is away, but not for ever; and the numbers go with an edit that is taken back."""
-    told = facts.dataset.status
+def _without_numbers(measured: dict[str, Any], spec: NegativeDatasetSpec) -> str:
+    """What to say if nobody has told all that was measured: a job waits for an API server that is away, but not for ever."""
     wanted = spec.training.hard_negative_mining.rounds if spec.training else 0
-    there = bool(told.get("images")) and max((each.get("round", 0) for each in told.get("rounds") or ()), default=0) >= wanted
-    return "" if there else " Not all of its numbers are in this status; the report has them."
+    told = bool(measured) and max((each.get("round", 0) for each in measured.get("rounds", ())), default=0) >= wanted
+    return "" if told else " Not all of its numbers are in this status; the report has them."
 
 
 def stalled(reason: str, message: str, *, stage: str = "Stalled") -> Outlook:

@@ -95,3 +95,47 @@ def test_numbers_of_another_revision_go_also_after_a_spec_that_could_not_be_used
     assert wrong.decide().outlook.revision == "", "what is stored then names no revision"
     assert Scene(TRAINING).but(status=done).decide().outlook.forget_progress is False
     assert Scene(merged(TRAINING, {"training": {"steps": 7}})).but(status=done).decide().outlook.forget_progress is True
+
+
+WORTH = {
+    "images": {"planned": 100, "stored": 99, "failed": 1},
+    "rounds": [{"round": 1, "recall": "0.800"}, {"round": 2, "recall": "0.810"}],
+    "falsePositivesPerImage": "0.010",
+}
+
+
+def written(scene: Scene) -> dict[str, Any]:
+    """The status after the operator's write."""
+    change = status.change(scene.decide().outlook, scene.status, 3, scene.now)
+    if change is None:
+        return scene.status
+    cleared = {**scene.status, **(change.clear or {})}
+    jobs_fields = {name: value for name, value in cleared.items() if value is not None and name in {*WORTH, "progress"}}
+    return {**jobs_fields, **change.fields}
+
+
+def worth(stored: dict[str, Any]) -> dict[str, Any]:
+    return {name: stored[name] for name in WORTH if name in stored}
+
+
+def test_an_edit_that_is_taken_back_has_its_numbers_again():
+    before, after = Scene(TRAINING), Scene(merged(TRAINING, {"training": {"steps": 7}}))
+    ready = written(before.but(status={**recorded(), **WORTH, "revision": before.revision}))
+    assert worth(ready) == WORTH
+    assert ready["completed"]["numbers"] == {"revision": before.revision, **WORTH}
+    edited = written(after.but(status=ready))
+    assert worth(edited) == {}
+    counting = {**edited, "images": {"planned": 100, "stored": 7}}
+    back = written(Scene(TRAINING).but(status=counting))
+    assert worth(back) == WORTH
+    assert told(Scene(TRAINING).but(status=back).decide(), reasons.READY)[2].endswith("report/index.html.")
+    assert status.change(Scene(TRAINING).but(status=back).decide().outlook, back, 3, before.now) is None, "nothing is written again"
+
+
+@pytest.mark.parametrize("change", [{"uid": "another"}, {"numbers": {"revision": "0" * 12, **WORTH}}], ids=["uid", "revision"])
+def test_numbers_of_another_object_or_revision_are_nobodys(change):
+    record = recorded()["completed"] | {"numbers": {"revision": Scene(TRAINING).revision, **WORTH}} | change
+    scene = Scene(TRAINING).with_succeeded(*ALL).but(status={"completed": record})
+    decision = scene.decide()
+    assert (dict(decision.outlook.numbers), decision.outlook.completed.get("numbers")) == ({}, None)
+    assert "Not all of its numbers" in told(decision, reasons.READY)[2]
