@@ -81,9 +81,12 @@ def numbers(facts: Facts) -> dict[str, Any]:
     return kept if mine and kept.get("revision") == facts.revision else {}
 
 
-def record(facts: Facts, roles: tuple[str, ...], measured: dict[str, Any]) -> dict[str, Any] | None:
-    """The record to write; None leaves the one that is there, of another URL perhaps, until something is done here."""
-    if not roles:
+def record(facts: Facts, roles: tuple[str, ...], measured: dict[str, Any], *, trims: bool = False) -> dict[str, Any] | None:
+    """The record to write; None leaves the one that is there, of another URL perhaps, until something is done here.
+
+    `trims`: a job is at work that removes earlier revisions when it is done. Then what the record says of one of them may soon be wrong.
+    """
+    if not roles and not trims:
         return None
     used = facts.pipeline.digest
     done = Completed(uid=facts.dataset.metadata.uid, revision=facts.revision, url=facts.url, steps=roles, pipeline=used)

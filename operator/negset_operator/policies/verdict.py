@@ -46,7 +46,12 @@ def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, .
         revision=facts.revision,
         url=url,
         report_url=report if ready else "",
-        completed=evidence.record(facts, tuple(each.step.role for each in progress if each.phase is Phase.DONE), measured),
+        completed=evidence.record(
+            facts,
+            tuple(each.step.role for each in progress if each.phase is Phase.DONE),
+            measured,
+            trims=spec.output.revision_history_limit is not None and progress[-1].phase is Phase.ACTIVE,
+        ),
         numbers={name: measured[name] for name in evidence.JOBS_NUMBERS if name in measured},
         forget_progress=evidence.told_revision(facts) != facts.revision,
         moving=any(pace.moves(child, progress, facts) for child in suspension.active(progress)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from building import TRAINING, UID, Scene, jobs, merged, told
+from building import DATA_ONLY, TRAINING, UID, Scene, jobs, merged, told
 
 from negset_operator import naming, reasons, status
 from negset_operator.facts import Work
@@ -139,3 +139,14 @@ def test_numbers_of_another_object_or_revision_are_nobodys(change):
     decision = scene.decide()
     assert (dict(decision.outlook.numbers), decision.outlook.completed.get("numbers")) == ({}, None)
     assert "Not all of its numbers" in told(decision, reasons.READY)[2]
+
+
+@pytest.mark.parametrize("limit", [None, 0, 1])
+def test_a_revision_that_the_last_job_of_another_may_remove_is_not_believed_to_be_there(limit):
+    spec = merged(DATA_ONLY, {"output": {"revisionHistoryLimit": limit}} if limit is not None else {})
+    first, second = Scene(spec), Scene(merged(spec, {"selection": {"count": 7}}))
+    ready = recorded(("data",), of=first)
+    at_work = second.with_child("data", Work.RUNNING).but(status=ready).decide().outlook.completed
+    back = Scene(spec).but(status={"completed": at_work} if at_work else ready).decide()
+    assert told(back, reasons.READY)[0] is (limit is None)
+    assert (jobs(back) == [first.child("data")]) is (limit is not None)
