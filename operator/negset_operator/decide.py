@@ -25,8 +25,9 @@ def decide(facts: Facts, config: Config) -> Decision:
     """What has to be done for one data set, given everything that was seen of it."""
     deleting = facts.dataset.metadata.deletion_timestamp is not None
     if facts.spec is None or facts.problems:
-        decision = ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts)
-        return _reported(decision, facts, reads.digests(facts.spec) if facts.spec else {})
+        digests = reads.digests(facts.spec, facts.pipeline.digest) if facts.spec else {}
+        decision = ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts, digests)
+        return _reported(decision, facts, digests)
     spec, subject = facts.spec, subject_of(facts, facts.spec, config)
     judged = retry.judged(facts, subject)
     decision = ending.decide(judged, spec, subject) if deleting else _advance(judged, spec, subject)
@@ -67,7 +68,7 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
     progress = follow(facts, spec, patience)
     keep = timedelta(seconds=patience.keep_finished_seconds)
     active = suspension.active(progress)
-    # While nobody knows what is wanted, nothing is stopped for not being it.
+    # A pipeline.config that cannot be read must stop nothing: whether it has changed is not known.
     superseded = garbage.superseded(facts, tuple(each.step for each in progress)) if not facts.pipeline.problem else ()
     leaving = (
         (tuple(child for child in superseded if not child.obsolete), "the spec has changed"),
