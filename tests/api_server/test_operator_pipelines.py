@@ -72,7 +72,11 @@ def test_edited_between_rounds_it_is_another_revision_and_what_ran_for_the_old_o
         through(hand, "check", "data")
         second = child(hand, "train-1")
         told = json.loads(mounted(hand, second)["data"]["dataset.yaml"])["metadata"]["annotations"]
-        assert told == {names.LABEL_REVISION: status["revision"], names.LABEL_PIPELINE: pipeline_digest(OTHER.encode())}
+        assert told == {
+            names.LABEL_REVISION: status["revision"],
+            names.LABEL_RUN: second["metadata"]["labels"][names.LABEL_RUN],
+            names.LABEL_PIPELINE: pipeline_digest(OTHER.encode()),
+        }
 
 
 def test_missing_wrong_and_mended_it_says_so_and_goes_on_by_itself(api_server, hand, monkeypatch):
