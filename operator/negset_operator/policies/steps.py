@@ -123,15 +123,15 @@ def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple
     steps = plan(spec, facts.pipeline.digest)
     done = _done(steps, facts)
     each = tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
-    return _in_turn(each, spec.training.max_parallel) if spec.training else each
+    return _in_turn(each, stages.parallel(spec))
 
 
 def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
-    """The same, in which no more trainings and minings are due than may run at the same time.
+    """The same, with at most `limit` trainings and minings running or due.
 
-    What runs, or is being stopped, has its place until it ends, also where it is more than the
-    limit. The rest of the places go to what comes first in order. A step that waits for its next
-    attempt keeps its place, so that the order stays; a stalled step has none.
+    A step that runs or is being stopped keeps its place until it ends, even beyond the limit. The
+    remaining places go to the first steps in order. A step that waits for its next attempt keeps its
+    place, so that the order stays; a stalled step takes none.
     """
     limited = [each for each in progress if each.step.work.kind in _LIMITED]
     places = limit - sum(each.phase in {Phase.ACTIVE, Phase.STOPPING} for each in limited)
