@@ -494,7 +494,7 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
         ),
     ] = None
     ray: Annotated[Ray, Meta(description="How much runs at the same time.")] = field(default_factory=Ray)
-    queue_name: Annotated[QueueName | None, Meta(description="The Kueue LocalQueue that admits every job of this data set.")] = None
+    queue_name: Annotated[QueueName | None, Meta(description="The Kueue LocalQueue that admits every job of this dataset.")] = None
     suspend: Annotated[bool, Meta(description="Stop everything at a safe point; false goes on without losing work.")] = False
     deletion_policy: Annotated[
         Literal["Retain", "Delete"], Meta(description="Whether the data in the output stays when this object is deleted.")

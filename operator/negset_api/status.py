@@ -76,7 +76,7 @@ class Completed(StatusType, frozen=True, kw_only=True):
 class Status(StatusType, frozen=True, kw_only=True):
     observed_generation: Annotated[int, Meta(description="The generation of the spec that this status describes.")] = 0
     stage: Annotated[str, Meta(max_length=1024, description="What is being done now, for people.")] = ""
-    revision: Annotated[Revision, Meta(description="The revision of the data set that the spec describes.")] = ""
+    revision: Annotated[Revision, Meta(description="The revision of the dataset that the spec describes.")] = ""
     url: Annotated[OutputUrl, Meta(description="Where that revision lies.")] = ""
     report_url: Annotated[OutputUrl, Meta(description="The report, once there is one.")] = ""
     completed: Annotated[

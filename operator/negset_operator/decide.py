@@ -35,7 +35,7 @@ def decide(facts: Facts, config: Config) -> Decision:
 
 
 def _reported(decision: Decision, facts: Facts, digests: dict[str, str]) -> Decision:
-    """The decision with the runs that may report, whatever else the status says."""
+    """Adds to a decision the runs whose jobs may write to the status."""
     if decision.outlook is None:
         return decision
     outlook = msgspec.structs.replace(decision.outlook, runs=relevance.reporting(facts, digests))
@@ -105,9 +105,9 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
 
 
 def _withheld(decision: Decision, facts: Facts) -> Decision:
-    """The decision while the pipeline.config cannot be read: nothing new is made.
+    """The decision while the pipeline.config cannot be read: no new child is made.
 
-    The status says why, unless nothing is left to do or the user has suspended the dataset.
+    The status says why, unless the dataset is done or the user has suspended it.
     """
     outlook = decision.outlook
     ready = outlook.condition(reasons.READY) if outlook else None

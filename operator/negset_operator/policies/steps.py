@@ -98,7 +98,7 @@ class Phase(enum.Enum):
     HELD = "held"  # suspended before it began
     STOPPING = "stopping"  # a child of an earlier spec still works on the same files, or one that is to be made anew is still there
     DUE = "due"  # make the child now
-    TURN = "turn"  # due, but as many run as spec.training.maxParallel allows
+    TURN = "turn"  # due, but spec.training.maxParallel steps run or come before it
     WAITING = "waiting"  # a retry, later
     ACTIVE = "active"
     STALLED = "stalled"
