@@ -114,8 +114,8 @@ def _parser() -> argparse.ArgumentParser:
         "--trainings",
         type=_at_least_one,
         metavar="N",
-        help="train up to N models at the same time where they do not need one another; each needs memory of its own "
-        "(default: spec.training.maxParallel, which is 1 unless the manifest says otherwise)",
+        help="train up to N models at the same time if none needs the result of another; each needs memory of its own "
+        "(default: spec.training.maxParallel of the manifest)",
     )
     plan = command(
         "plan",

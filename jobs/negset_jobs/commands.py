@@ -171,8 +171,8 @@ def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
 
 def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
     progress = console.for_stream()
-    training = opened.dataset.spec.training
-    for group in stages.groups(opened.dataset.spec, options.trainings or (training.max_parallel if training else 1)):
+    spec = opened.dataset.spec
+    for group in stages.groups(spec, options.trainings or stages.parallel(spec)):
         step = group[0]
         match step.kind:
             case "check":

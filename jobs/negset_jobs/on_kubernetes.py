@@ -22,8 +22,8 @@ _PAUSES: Final = (1, 2, 4, 8, 16, 30)  # seconds
 _FINAL_PAUSES: Final = (30,) * 28
 """Together with those a quarter of an hour: an operator, or an API server, is upgraded or restarted meanwhile."""
 _CONFLICTS: Final = 5
-"""How often one attempt reads again because somebody else has written in the meantime."""
-_SECONDS: Final = 5
+"""How many writes one attempt makes at most: after a conflict it reads again and writes again."""
+_REQUEST_SECONDS: Final = 5
 _FOR_GOOD: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
 """The object is gone, or its CRD is of another version and refuses what this one writes."""
 _LONGEST_MESSAGE: Final = 1000  # characters; Kubernetes keeps 4,096 bytes
@@ -43,12 +43,13 @@ def tell_pod(text: str) -> None:
 class StatusWriter:
     """Writes fields of one object's status. Never raises: a job whose work succeeds has succeeded, whatever its status says.
 
-    A write names the version that this job has seen last. So it never lands on another object of the same name, nor after the operator has said that another run
-    takes over: then it is dropped. The answer to a write brings the next version, so that there is one request a write while nobody else writes.
+    Each write names the resource version that this job saw last. So it cannot change another object of
+    the same name, nor the status of a dataset whose `status.runs` no longer lists this run: it is dropped.
+    The answer brings the next version, so a write is one request while nobody else writes.
     """
 
     def __init__(self, metadata: Metadata, run: str = "", api: Any = None) -> None:
-        """`run` is what the operator calls the run of this job; empty if it did not say. `api` is a `CustomObjectsApi`, by default that of the pod's cluster."""
+        """`run` is the run of this job, as in `status.runs`; empty if the operator did not say. `api` is a `CustomObjectsApi`, by default the pod's cluster."""
         if api is None:
             from kubernetes import client, config
 
@@ -57,7 +58,7 @@ class StatusWriter:
         self._api = api
         self._metadata, self._run = metadata, run
         self._version = ""
-        """Of the object as this job saw it last, when its run was one that may report; empty if it has to look."""
+        """The resource version that this job saw last, while its run might report; empty if it must read again."""
         self._answered = False
         """Whether the API server has ever answered. If it never has, this pod cannot reach it."""
 
@@ -95,6 +96,7 @@ class StatusWriter:
             return code in _FOR_GOOD
 
     def _written(self, status: Mapping[str, Any]) -> bool:
+        """Return True if it is written, or if the object is gone; False if a later attempt may succeed."""
         for _ in range(_CONFLICTS):
             if not self._version:
                 found = self._get()
@@ -103,7 +105,7 @@ class StatusWriter:
                     return True
                 runs = (found.get("status") or {}).get("runs")
                 if self._run and runs and self._run not in runs:
-                    # The operator has yet to list a run that has just begun; one that has been replaced it lists no more.
+                    # Either the operator has not listed this run yet, or another run has replaced it.
                     log.debug("the run %s may not report: the status lists %s", self._run, runs)
                     return False
                 self._version = found["metadata"]["resourceVersion"]
@@ -113,7 +115,7 @@ class StatusWriter:
         return False
 
     def _get(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._api.get_namespaced_custom_object_status(*self._place(), _request_timeout=_SECONDS)
+        found: dict[str, Any] = self._api.get_namespaced_custom_object_status(*self._place(), _request_timeout=_REQUEST_SECONDS)
         self._answered = True
         return found
 
@@ -126,7 +128,7 @@ class StatusWriter:
                 {"metadata": {"resourceVersion": version}, "status": status},
                 field_manager=names.JOBS_FIELD_MANAGER,
                 _content_type="application/merge-patch+json",
-                _request_timeout=_SECONDS,
+                _request_timeout=_REQUEST_SECONDS,
             )
         except Exception as error:
             if getattr(error, "status", None) == HTTPStatus.CONFLICT:

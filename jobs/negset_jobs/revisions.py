@@ -1,25 +1,23 @@
-"""Whose a revision is, and the removal of revisions: all of an object's, or the oldest of them.
+"""Who owns a revision, and the removal of revisions: all of an object's, or the oldest of them.
 
-A revision is an object's if the object's marker lies in it (`owners/<uid>`) and nobody else's. What
-says whose it is goes last, so that a removal that was cut off is finished by the next.
+An object owns a revision if its marker (`owners/<uid>`) is the only one in it. The marker is removed
+last: if a removal is interrupted, the next one finishes it.
 """
 
 from __future__ import annotations
 
 import functools
 import posixpath
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from negset_api import names
+from negset_api import names, patterns
 from negset_api.errors import NegsetError
 from negset_jobs.pipeline import Run
 from negset_jobs.reuse import parallel
 from negset_jobs.store import MissingObject, Store
 
-_REVISION: Final = re.compile(r"[0-9a-f]{12}")
 _FIELD: Final = "spec.output.revisionHistoryLimit"
 
 
@@ -43,14 +41,14 @@ def delete(run: Run) -> tuple[str, ...]:
 def trim(run: Run) -> str:
     """Removes the earlier revisions of this object beyond `output.revisionHistoryLimit`.
 
-    Returns what came of it in one line; an empty one if there is no limit. The present revision is
-    done: whatever goes wrong here is told, and tried again after the next revision.
+    Returns the result in one line; empty if there is no limit. Errors are reported and not raised:
+    the present revision is done, and the next one tries again.
     """
     limit = run.dataset.spec.output.revision_history_limit
     if limit is None:
         return ""
     if not run.dataset.metadata.uid:
-        return f"{_FIELD}: nothing was removed, since a run on a laptop has no uid by which it could know its revisions"
+        return f"{_FIELD}: nothing was removed: a run on a laptop has no uid, so it cannot tell which revisions are its own"
     try:
         return _trim(run, limit)
     except NegsetError as error:
@@ -58,9 +56,9 @@ def trim(run: Run) -> str:
 
 
 def beyond(limit: int, present: datetime, made: Mapping[str, datetime]) -> tuple[str, ...]:
-    """Those that are older than the present revision, and older than the `limit` newest of them.
+    """The revisions to remove: all that are older than the present one, but for the `limit` newest of them.
 
-    What was made at the same moment stays together.
+    Revisions made at the same moment are kept or removed together.
     """
     newest = sorted((at for at in made.values() if at < present), reverse=True)[:limit]
     if len(newest) < limit:
@@ -74,7 +72,7 @@ def _trim(run: Run, limit: int) -> str:
     try:
         present = run.store.modified(mine)
     except MissingObject:
-        return f"{_FIELD}: nothing was removed, since nothing says when the present revision was made ({run.store.location(mine)})"
+        return f"{_FIELD}: nothing was removed: the marker of the present revision is missing ({run.store.location(mine)}), so its age is unknown"
     stores = _earlier(run)
     made, left = _judged(stores, mine)
     wanted = beyond(limit, present, made)
@@ -91,18 +89,18 @@ def _trim(run: Run, limit: int) -> str:
 
 
 def _earlier(run: Run) -> dict[str, Store]:
-    """What lies beside the present revision and is called like one.
+    """The folders beside the present revision that have the name of one.
 
-    Listed anew: a training begins long before it is done.
+    Listed now, and not taken from `run.siblings`: other revisions may have come during the training.
     """
     metadata = run.dataset.metadata
     root = Store(names.dataset_root(run.dataset.spec.output.url, metadata.namespace, metadata.name))
-    found = {name: root.child(name) for name in root.folders() if _REVISION.fullmatch(name)}
+    found = {name: root.child(name) for name in root.folders() if patterns.REVISION.fullmatch(name)}
     return {name: store for name, store in found.items() if store.url != run.store.url}
 
 
 def _judged(stores: Mapping[str, Store], mine: str) -> tuple[dict[str, datetime], list[str]]:
-    """When each revision was made that is this object's alone; the others with the reason."""
+    """When each revision was made that only this object owns; and why each of the others is left alone."""
     made, left = {}, []
     for name, store in stores.items():
         try:
@@ -116,7 +114,7 @@ def _judged(stores: Mapping[str, Store], mine: str) -> tuple[dict[str, datetime]
 
 
 def _not_ours(store: Store, mine: str) -> str:
-    """Why a revision is not this object's alone; empty if it is."""
+    """Why others than this object own a revision; empty if it is the only owner."""
     owners = store.keys(names.OWNERS_FOLDER)
     others = [posixpath.basename(key) for key in owners if key != mine]
     if others:
@@ -125,7 +123,7 @@ def _not_ours(store: Store, mine: str) -> str:
 
 
 def _remove_all(store: Store, mine: str) -> None:
-    """Everything but the owner's marker. The stages' markers go first: nobody copies from what is half gone."""
+    """Removes everything but the owner's marker. The stages' markers go first, so that nobody copies from a half-removed stage."""
     keys = [key for key in store.keys() if key != mine]  # noqa: SIM118 - a store is no dict
     markers = [key for key in keys if key.endswith(".json")]
     for group in (markers, sorted(set(keys) - set(markers))):

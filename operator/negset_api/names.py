@@ -12,7 +12,7 @@ PLURAL: Final = "negativedatasets"
 SINGULAR: Final = "negativedataset"
 SHORT_NAMES: Final = ("negset", "negsets")
 CATEGORIES: Final = ("negset",)
-"""kubectl looks for a category before a short name. With one kind in it `kubectl get negset` means the same by both."""
+"""kubectl looks for a category before a short name. With one kind in the category both mean the same."""
 CRD_NAME: Final = f"{PLURAL}.{GROUP}"
 DEFAULT_NAMESPACE: Final = "default"
 
@@ -31,7 +31,7 @@ LABEL_BUILT: Final = f"{GROUP}/built"
 LABEL_RETRY: Final = f"{GROUP}/retry"
 LABEL_SUSPENDED: Final = f"{GROUP}/suspended"
 LABEL_COUNTED: Final = f"{GROUP}/counted"
-"""On a failed child that the metrics have counted."""
+"""Marks a failed child that the metrics have counted."""
 LABEL_ROLE: Final = f"{GROUP}/role"
 LABEL_CHILD: Final = f"{GROUP}/child"
 LABEL_REPORTS: Final = f"{GROUP}/reports"

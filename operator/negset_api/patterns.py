@@ -1,6 +1,6 @@
-"""Patterns of Kubernetes' names, for the API server (RE2) and for `negset validate` (Python).
+"""Patterns of names: Kubernetes', for the API server (RE2) and for `negset validate` (Python), and our own.
 
-Each begins with `^` and ends with `$`. `search` reads `$` as the API server does: as the end of the
+Each of Kubernetes' begins with `^` and ends with `$`. `search` reads `$` as the API server does: as the end of the
 text, and not also before a last line break.
 """
 
@@ -19,6 +19,9 @@ SUBDOMAIN: Final = rf"^{_LABEL}(\.{_LABEL})*$"
 
 EXTENDED_RESOURCE: Final = rf"^{_LABEL}(\.{_LABEL})*/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
 """A resource that a device plugin offers: a domain, a slash and a name of at most 63 characters."""
+
+REVISION: Final = re.compile(r"[0-9a-f]{12}")
+"""What `negset_api.revision` calls a revision, and how it digests a pipeline.config."""
 
 
 def search(pattern: str, text: str) -> bool:

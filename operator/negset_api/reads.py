@@ -49,7 +49,7 @@ _READS: Final[dict[stages.Kind, frozenset[str]]] = {
 }
 
 STOP_NOTHING: Final = frozenset({"training.maxParallel", "output.revisionHistoryLimit"})
-"""Fields that change nothing in what a step does, so that an edit of them leaves every step alone."""
+"""Fields that no step reads. An edit of them stops nothing."""
 
 _MINING_ONLY: Final = frozenset(
     {

@@ -73,7 +73,7 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def _integer_format(node: Schema) -> str:
-    """What holds every value within the bounds, so that the format refuses nothing that they do not."""
+    """The format that holds every value within the bounds, so that it refuses nothing more than they do."""
     bounded = "minimum" in node and "maximum" in node
     return "int32" if bounded and node["minimum"] >= _INT32.start and node["maximum"] < _INT32.stop else "int64"
 
@@ -113,7 +113,7 @@ def resource_schema() -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": "The version of this schema."},
             "kind": {"type": "string", "description": f"Always {names.KIND}."},
-            # More than the name's own schema may not be said of the metadata.
+            # A CRD may restrict nothing of the metadata but name and generateName.
             "metadata": {"type": "object", "properties": {"name": _NAME}},
             "spec": spec,
             "status": status,
@@ -123,7 +123,7 @@ def resource_schema() -> Schema:
 
 
 def _name_rule() -> Schema:
-    """The rule for the name, which the API server applies where an object is made."""
+    """The rule for the name. The API server applies it only when an object is created."""
     rule, message = NAME_RULE
     for_new = {"rule": f"oldSelf.hasValue() || ({rule})", "optionalOldSelf": True}
     return {"x-kubernetes-validations": [{**for_new, "message": message, "fieldPath": ".metadata.name"}]}

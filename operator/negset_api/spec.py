@@ -36,8 +36,8 @@ ClassName = Annotated[str, Meta(min_length=1, max_length=128)]
 Url = Annotated[str, Meta(min_length=1, max_length=MAX_URL)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 
-# Earlier releases took an empty string and any text here. So the types take it, too: what is stored
-# is still read, and the API server refuses only what is new (`validation.parse_admitted`).
+# Release 0.1.0 admitted an empty string, and any text, in these fields. The types still accept them, so
+# that stored objects are read; only the schema refuses them, in new objects (`validation.parse_admitted`).
 OptionalUrl = Annotated[str, Meta(max_length=MAX_URL, extra_json_schema={"minLength": 1})]
 ObjectName = Annotated[str, Meta(max_length=LONGEST_NAME, extra_json_schema={"minLength": 1, "pattern": patterns.SUBDOMAIN})]
 QueueName = Annotated[str, Meta(max_length=LONGEST_LABEL, extra_json_schema={"minLength": 1, "pattern": patterns.SUBDOMAIN})]
@@ -46,7 +46,7 @@ _GPU_RESOURCE_RULE = (
     "!self.contains('kubernetes.io/') && !self.startsWith('requests.')",
     "must be an extended resource, such as nvidia.com/gpu: kubernetes.io and requests. are reserved by Kubernetes",
 )
-# A quota for it is called requests.NAME, whose domain may have 253 characters.
+# In a ResourceQuota it is called requests.NAME, and the domain of that may have 253 characters.
 GpuResourceName = Annotated[
     str,
     Meta(
@@ -79,9 +79,10 @@ class CocoSource(Spec, frozen=True, kw_only=True):
 
 
 class Source(Spec, frozen=True, kw_only=True):
-    """A union with one member so far. The schema does not require `coco`, so that another kind can
-    be added; its rule requires one kind, so `coco` is always there. A spec with a kind that only a
-    newer CRD has is one that this negset does not understand.
+    """A union with one member so far.
+
+    The schema does not require `coco`, so that a later release can add another kind. Its rule requires
+    exactly one kind, so here `coco` is always set. A spec with a kind of a newer CRD is not understood.
     """
 
     coco: Annotated[CocoSource, Meta(description="Pictures annotated in COCO's format.")]
@@ -203,8 +204,8 @@ class Output(Spec, frozen=True, kw_only=True):
     revision_history_limit: Annotated[
         Annotated[int, Meta(ge=0, le=1000)] | None,
         Meta(
-            description="How many earlier revisions of this object are kept beside the present one. When a revision is done, older ones are removed, with all their files. "
-            "If absent, every revision is kept."
+            description="How many earlier revisions of this object to keep beside the present one. When a revision is done, its last job deletes older ones with all their files. "
+            "A revision that another object made as well is never deleted. 0 keeps only the present one. If absent, every revision is kept."
         ),
     ] = None
 
@@ -301,8 +302,8 @@ class PipelineConfig(Spec, frozen=True, kw_only=True):
     config_map: Annotated[
         ObjectName | None,
         Meta(
-            description="A ConfigMap in the same namespace whose key pipeline.config holds your own configuration, of 256 KiB at most. The operator looks at it "
-            "again and again: changed content is another revision, like a changed spec."
+            description="A ConfigMap in the same namespace whose key pipeline.config holds your own configuration, at most 256 KiB. If its content changes, "
+            "the dataset gets another revision, as after a change of the spec."
         ),
     ] = None
 
@@ -432,8 +433,8 @@ class Training(Spec, frozen=True, kw_only=True):
     gpu_resource_name: Annotated[
         GpuResourceName,
         Meta(
-            description="The resource that a GPU is to Kubernetes, for training and for mining: an extended resource such as nvidia.com/gpu, amd.com/gpu or "
-            "nvidia.com/mig-1g.10gb. The trainer's image must support it."
+            description="The Kubernetes resource that pods for training and mining request as GPUs: an extended resource such as nvidia.com/gpu, amd.com/gpu or "
+            "nvidia.com/mig-1g.10gb. The trainer image must support it."
         ),
     ] = "nvidia.com/gpu"
     mixed_precision: Annotated[
@@ -449,8 +450,8 @@ class Training(Spec, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=8,
-            description="How many trainings and minings of this dataset may run at the same time. Each training takes workers x gpusPerWorker GPUs. "
-            "More than one can run only where `comparisons` asks for further models.",
+            description="Maximum number of trainings and minings of this dataset that run at the same time. Each training takes workers x gpusPerWorker GPUs. "
+            "A value above 1 has an effect only with `comparisons`: the rounds of one model never run at the same time.",
         ),
     ] = 1
 
@@ -468,9 +469,7 @@ class Ray(Spec, frozen=True, kw_only=True):
 
 
 class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
-    source: Annotated[
-        Source, Meta(description="The annotated pictures to choose from.", extra_json_schema={"required": [], **_SOURCE_RULES})
-    ]
+    source: Annotated[Source, Meta(description="The annotated images to choose from.", extra_json_schema={"required": [], **_SOURCE_RULES})]
     exclude_classes: Annotated[
         tuple[ClassName, ...],
         Meta(
@@ -495,7 +494,7 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
         ),
     ] = None
     ray: Annotated[Ray, Meta(description="How much runs at the same time.")] = field(default_factory=Ray)
-    queue_name: Annotated[QueueName | None, Meta(description="The Kueue LocalQueue that admits every job of this data set.")] = None
+    queue_name: Annotated[QueueName | None, Meta(description="The Kueue LocalQueue that admits every job of this dataset.")] = None
     suspend: Annotated[bool, Meta(description="Stop everything at a safe point; false goes on without losing work.")] = False
     deletion_policy: Annotated[
         Literal["Retain", "Delete"], Meta(description="Whether the data in the output stays when this object is deleted.")
@@ -514,7 +513,7 @@ NAME_RULE = (
     f"self.metadata.name.size() <= {LONGEST_LABEL} && self.metadata.name.matches('{patterns.LABEL}')",
     f"must be a DNS label: lower case letters, digits and '-', starting and ending with a letter or digit, at most {LONGEST_LABEL} characters",
 )
-"""For new objects only: a name cannot be changed, and an object of an earlier release may have a longer one."""
+"""For new objects only: a name cannot be changed, and 0.1.0 admitted longer ones."""
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):

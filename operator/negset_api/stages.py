@@ -69,6 +69,11 @@ def training_steps(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
     return tuple(step for step in steps(spec) if step.kind == "train")
 
 
+def parallel(spec: NegativeDatasetSpec) -> int:
+    """How many steps that train or mine may run at the same time."""
+    return spec.training.max_parallel if spec.training else 1
+
+
 def groups(spec: NegativeDatasetSpec, trainings: int) -> tuple[tuple[Step, ...], ...]:
     """The steps in the order of one machine, in groups of which each comes after the one before.
 

@@ -25,10 +25,10 @@ OutputUrl = Annotated[str, Meta(max_length=4096)]
 class Condition(StatusType, frozen=True, kw_only=True):
     """A Kubernetes condition (meta/v1 Condition)."""
 
-    type: Annotated[str, Meta(max_length=316, description="What the condition is about: Ready, Stalled, a step.")]
-    status: Annotated[Literal["True", "False", "Unknown"], Meta(description="Whether it holds.")]
-    reason: Annotated[str, Meta(max_length=1024, description="Why, in one word for machines.")]
-    message: Annotated[str, Meta(max_length=32768, description="Why, in a sentence for people.")]
+    type: Annotated[str, Meta(max_length=316, description="The type of the condition, such as Ready, Stalled or DataStored.")]
+    status: Annotated[Literal["True", "False", "Unknown"], Meta(description="Whether the condition holds: True, False or Unknown.")]
+    reason: Annotated[str, Meta(max_length=1024, description="Why, as one word for programs.")]
+    message: Annotated[str, Meta(max_length=32768, description="Why, for people, and what to do if somebody must act.")]
     last_transition_time: Annotated[
         str, Meta(description="When the condition's status last changed.", extra_json_schema={"format": "date-time"})
     ]
@@ -81,7 +81,7 @@ class Completed(StatusType, frozen=True, kw_only=True):
         Meta(max_length=64, description="The steps, by role.", extra_json_schema={"x-kubernetes-list-type": "atomic"}),
     ] = ()
     pipeline: Annotated[
-        str, Meta(max_length=64, description="The digest of the pipeline.config that the spec's ConfigMap held, where it names one.")
+        str, Meta(max_length=64, description="The digest of the pipeline.config that the steps used, if the spec names a ConfigMap.")
     ] = ""
     numbers: Annotated[
         Numbers | None,
@@ -92,7 +92,7 @@ class Completed(StatusType, frozen=True, kw_only=True):
 class Status(StatusType, frozen=True, kw_only=True):
     observed_generation: Annotated[int, Meta(description="The generation of the spec that this status describes.")] = 0
     stage: Annotated[str, Meta(max_length=1024, description="What is being done now, for people.")] = ""
-    revision: Annotated[Revision, Meta(description="The revision of the data set that the spec describes.")] = ""
+    revision: Annotated[Revision, Meta(description="The revision of the dataset that the spec describes.")] = ""
     url: Annotated[OutputUrl, Meta(description="Where that revision lies.")] = ""
     report_url: Annotated[OutputUrl, Meta(description="The report, once there is one.")] = ""
     completed: Annotated[
@@ -105,7 +105,7 @@ class Status(StatusType, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(max_length=63)], ...],
         Meta(
             max_length=64,
-            description="The runs whose jobs may report: the spec as it is now, and earlier ones whose jobs go on. Jobs of other runs write nothing.",
+            description="The runs whose jobs may write to this status, as in their label negset.dev/run: the run of the present spec, and earlier runs that an edit did not stop. Jobs of other runs drop their writes.",
             extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),
     ] = ()

@@ -21,7 +21,6 @@ from negset_api.spec import LONGEST_LABEL, LONGEST_NAME, NAME_RULE, Metadata, Ne
 
 _LONGEST_QUOTE = 200
 _REQUIRED = "Required value"
-_REVISION = re.compile(r"[0-9a-f]{12}")
 _RUN = re.compile(r"[0-9a-z]{1,63}")
 
 
@@ -41,7 +40,7 @@ def parse_admitted(manifest: Any) -> NegativeDataset:
 
 def told_revision(manifest: Any) -> str:
     """The revision that the operator wrote into a manifest; empty if there is none."""
-    return _told(manifest, names.LABEL_REVISION, _REVISION)
+    return _told(manifest, names.LABEL_REVISION, patterns.REVISION)
 
 
 def told_run(manifest: Any) -> str:
@@ -51,7 +50,7 @@ def told_run(manifest: Any) -> str:
 
 def told_pipeline(manifest: Any) -> str:
     """The digest of the pipeline.config in a ConfigMap that the operator wrote into a manifest; empty if there is none."""
-    return _told(manifest, names.LABEL_PIPELINE, _REVISION)
+    return _told(manifest, names.LABEL_PIPELINE, patterns.REVISION)
 
 
 def _told(manifest: Any, annotation: str, form: re.Pattern[str]) -> str:
@@ -81,7 +80,7 @@ def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:
 def _converted(spec: Any) -> NegativeDatasetSpec:
     try:
         return decoding.convert(spec, NegativeDatasetSpec)
-    except msgspec.ValidationError as error:  # a newer CRD admitted what the schema of what is stored does not judge
+    except msgspec.ValidationError as error:  # a newer CRD admitted what `_as_stored` does not check
         message, _, where = str(error).partition(" - at `$")
         raise InvalidSpec((Problem(f"spec{where.removesuffix('`')}", message),)) from error
 
@@ -116,13 +115,13 @@ def _metadata_problems(document: dict[str, Any], *, admitted: bool) -> tuple[Pro
         return (Problem("metadata.name", f"{_REQUIRED}: name is required"),)
     given = {key: metadata[key] for key in ("name", "namespace") if key in metadata}
     problems = tuple(
-        Problem(f"metadata.{key}", "must be a string, in quotes where YAML would read a number", _json(value))
+        Problem(f"metadata.{key}", "must be a string; put it in quotes if YAML reads it as a number", _json(value))
         for key, value in given.items()
         if not isinstance(value, str)
     )
     if problems:
         return problems
-    # The name of an object that is stored was admitted by rules that may have been others.
+    # A stored object has the name that an earlier CRD admitted.
     valid = {"name": _is_stored_name if admitted else _is_name, "namespace": _is_namespace}
     return tuple(Problem(f"metadata.{key}", NAME_RULE[1], _json(value)) for key, value in given.items() if not valid[key](value))
 
@@ -186,7 +185,7 @@ def _strict(schema: Schema) -> Schema:
 
 
 def _as_stored(schema: Schema) -> Schema:
-    """The schema of an object that an earlier CRD admitted, when a string could be empty, have any form, and be in a list twice."""
+    """The schema for an object that an earlier CRD admitted: strings may be empty or of any form, and lists may name one twice."""
     stored = {key: value for key, value in schema.items() if key not in {"pattern", "minLength", "x-kubernetes-list-type"}}
     if "properties" in stored:
         stored["properties"] = {name: _as_stored(child) for name, child in stored["properties"].items()}

@@ -83,9 +83,9 @@ class Writer:
         return Done(actions=tuple(actions), children=tuple(children))
 
     def mark(self, namespace: str, failed: Failed) -> bool:
-        """Marks a failed child as counted. Return True if nobody else has: with its resource version, the API server lets one of two replicas through.
+        """Marks a failed child as counted. Return True if this replica did it: its resource version lets only one succeed.
 
-        A number is no reason to hold up the work: whatever the API server answers, an admission webhook that is away for instance, the rest goes on.
+        A metric must not hold up the work: if the API server refuses, for example since an admission webhook is away, the rest goes on.
         """
         labels = {names.LABEL_COUNTED: "true"}
         try:
@@ -97,10 +97,11 @@ class Writer:
             return False
 
     def write_status(self, dataset: Dataset, change: status.Change) -> Dataset:
-        """Writes the operator's fields of the status by server-side apply. Fields and conditions of others stay. Return what is stored now.
+        """Writes the operator's fields of the status by server-side apply. Return the stored object.
 
-        Every write names the version that it was decided on: a job's write in between, or another object that has taken the name, is a conflict. `metadata.uid`
-        would be no protection: of a custom resource's status, the API server ignores it.
+        Fields and conditions of others stay. Each write names the resource version that it was decided on. If a job
+        has written since, or another object has the name, it is a conflict. `metadata.uid` does not protect: the API
+        server ignores it in a write to the status of a custom resource.
         """
         if change.clear is not None:
             dataset = self._merge_status(dataset, change.clear)
@@ -114,14 +115,14 @@ class Writer:
         try:
             written = self._client.apply(DATASET, body, Dataset, subresource="status")
         except ApiError as error:
-            if not answers.not_by_apply(error):
+            if not answers.needs_merge_patch(error):
                 raise
             return self._merge_status(dataset, status.as_merge_patch(dataset.status, change.fields))
         self._world.caches[DATASET].put(written)
         return written
 
     def remove_leftovers(self, written: Dataset, change: status.Change) -> None:
-        """Removes what an apply could not, because it was not written by an apply of the operator alone."""
+        """Removes what an apply leaves: fields and conditions of the operator that others own as well."""
         if status.leftover(written.status, change.fields):
             self._merge_status(written, status.as_merge_patch(written.status, change.fields))
 

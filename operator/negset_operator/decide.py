@@ -25,8 +25,9 @@ def decide(facts: Facts, config: Config) -> Decision:
     """What has to be done for one data set, given everything that was seen of it."""
     deleting = facts.dataset.metadata.deletion_timestamp is not None
     if facts.spec is None or facts.problems:
-        decision = ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts)
-        return _reported(decision, facts, reads.digests(facts.spec, facts.pipeline.counts) if facts.spec else {})
+        digests = reads.digests(facts.spec, facts.pipeline.counts) if facts.spec else {}
+        decision = ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts, digests)
+        return _reported(decision, facts, digests)
     spec, subject = facts.spec, subject_of(facts, facts.spec, config)
     judged = retry.judged(facts, subject)
     decision = ending.decide(judged, spec, subject) if deleting else _advance(judged, spec, subject)
@@ -34,7 +35,7 @@ def decide(facts: Facts, config: Config) -> Decision:
 
 
 def _reported(decision: Decision, facts: Facts, digests: dict[str, str]) -> Decision:
-    """The decision with the runs that may report, whatever else the status says."""
+    """Adds to a decision the runs whose jobs may write to the status."""
     if decision.outlook is None:
         return decision
     outlook = msgspec.structs.replace(decision.outlook, runs=relevance.reporting(facts, digests))
@@ -67,7 +68,7 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
     progress = follow(facts, spec, patience)
     keep = timedelta(seconds=patience.keep_finished_seconds)
     active = suspension.active(progress)
-    # While nobody knows what is wanted, nothing is stopped for not being it.
+    # A pipeline.config that cannot be read must stop nothing: whether it has changed is not known.
     superseded = garbage.superseded(facts, tuple(each.step for each in progress)) if not facts.pipeline.problem else ()
     leaving = (
         (tuple(child for child in superseded if not child.obsolete), "the spec has changed"),
@@ -104,9 +105,9 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
 
 
 def _withheld(decision: Decision, facts: Facts) -> Decision:
-    """The decision while the pipeline.config cannot be read: nothing new is made.
+    """The decision while the pipeline.config cannot be read: no new child is made.
 
-    The status says why, unless nothing is left to do or the user has suspended the dataset.
+    The status says why, unless the dataset is done or the user has suspended it.
     """
     outlook = decision.outlook
     ready = outlook.condition(reasons.READY) if outlook else None

@@ -38,7 +38,7 @@ _LONGEST_PAUSE: Final = 30.0
 """Seconds between two questions for the API server's addresses, while it does not answer."""
 
 _LONGEST_CONFLICT: Final = 10.0
-"""Seconds. A conflict is told only if it lasts: from the sixth in a row, whose pause is longer. Until then the watch brings what somebody else wrote."""
+"""Seconds. Conflicts are logged once the pause between them is this long, from the sixth in a row. Before, the watch brings what somebody else wrote."""
 
 _INCOMPLETE_PAUSE: Final = 2.0
 """Seconds until a dataset is looked at again whose namespace has not been listed yet."""

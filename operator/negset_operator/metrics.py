@@ -25,7 +25,7 @@ _LONG: Final = (10, 30, *(60 * minutes for minutes in (1, 5, 10, 30)), *(3600 * 
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """How a kind is watched: how often that has failed, and for how long it has gone without a watch in the namespace where that is longest."""
+    """How often watching a kind has failed, and the longest time that one of its namespaces has been without a watch."""
 
     restarts: int = 0
     stale_seconds: float = 0
@@ -50,18 +50,18 @@ class Metrics:
         self.errors = PrometheusCounter("negset_reconcile_errors", "Reconciles that failed and are tried again.", registry=self.registry)
         self.children = PrometheusCounter("negset_children_created", "Children made.", ["kind"], registry=self.registry)
         self._warnings = PrometheusCounter(
-            "negset_warnings", "Warnings told about datasets, by reason.", ["reason"], registry=self.registry
+            "negset_warnings", "Warning events about datasets, by reason.", ["reason"], registry=self.registry
         )
         self._steps = Histogram(
-            "negset_step_duration_seconds", "Time of a step that is done, by its kind.", ["kind"], buckets=_LONG, registry=self.registry
+            "negset_step_duration_seconds", "Duration of completed steps, by kind.", ["kind"], buckets=_LONG, registry=self.registry
         )
         self._failures = PrometheusCounter(
             "negset_step_failures",
-            "Attempts at a step that failed, by its kind and by whose fault.",
+            "Failed attempts at a step, by kind and fault.",
             ["kind", "fault"],
             registry=self.registry,
         )
-        # A series that begins at 1 looks to `increase` as if nothing had happened.
+        # `increase` does not see the first event of a series that begins at 1, so each begins at 0.
         for kind in stages.KINDS:
             self._steps.labels(kind=kind)
             for fault in Fault:
@@ -72,15 +72,15 @@ class Metrics:
         self.registry.register(_Requests(requests, watches))
 
     def warned(self, reason: str) -> None:
-        """Somebody was warned about a dataset."""
+        """Counts a warning event about a dataset."""
         self._warnings.labels(reason=reason).inc()
 
     def failed(self, step: str, fault: str) -> None:
-        """An attempt at a step failed."""
+        """Counts a failed attempt at a step."""
         self._failures.labels(kind=step, fault=fault).inc()
 
     def finished(self, step: str, seconds: float) -> None:
-        """A step is done."""
+        """Counts a completed step."""
         self._steps.labels(kind=step).observe(seconds)
 
 
@@ -122,7 +122,7 @@ class _Requests(Collector):
         yield asked
         restarts = CounterMetricFamily("negset_watch_restarts", "Lists and watches that failed, by kind.", labels=["kind"])
         stale = GaugeMetricFamily(
-            "negset_watch_stale_seconds", "Time without a watch, by kind: what is known may be that old.", labels=["kind"]
+            "negset_watch_stale_seconds", "Seconds without a watch of the kind. What the operator knows may be that old.", labels=["kind"]
         )
         for kind, watched in sorted(self._watches().items()):
             restarts.add_metric([kind], watched.restarts)

@@ -97,8 +97,10 @@ def observe(
     pipeline_in: Callable[[str, str], Pipeline],
     crowded: bool = False,
 ) -> Facts:
-    """Everything that is known of one data set. `warning_of` tells the newest warning about an object, `queue_says` why Kueue does not admit it, `pipeline_in` the
-    pipeline.config in a ConfigMap.
+    """Everything that is known of one dataset.
+
+    `warning_of` returns the newest warning about an object, `queue_says` why Kueue does not admit it, and
+    `pipeline_in` the pipeline.config in a ConfigMap.
     """
     spec, problems = read_spec(dataset)
     meta = dataset.metadata

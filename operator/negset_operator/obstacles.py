@@ -129,13 +129,13 @@ def of_ray_cluster(conditions: Iterable[Condition], name: str, now: datetime) ->
 
 
 def of_multikueue(who: str, managed_by: str) -> Obstacle | None:
-    """Why a child does not begin that Kueue dispatches to another cluster. Kueue copies a job, and nothing else that it needs."""
+    """Why a child that Kueue dispatches to another cluster does not start: Kueue copies the job, and nothing else that it needs."""
     if managed_by != names.MULTIKUEUE:
         return None
     return Obstacle(
         reason="MultiKueue",
-        message=f"{who} is in a MultiKueue queue: Kueue would run it in another cluster, which has neither its ServiceAccount nor its ConfigMap. "
-        "Set spec.queueName to a LocalQueue without MultiKueue, or create the dataset in that cluster, with an operator there.",
+        message=f"{who} is in a MultiKueue queue. Kueue would run it in another cluster, which has neither its ServiceAccount nor its ConfigMap. "
+        "Set spec.queueName to a LocalQueue without MultiKueue, or create the dataset in a cluster where an operator runs.",
     )
 
 

@@ -1,6 +1,6 @@
-"""The user's own pipeline.config: what the ConfigMap holds that the spec names.
+"""The user's own pipeline.config: the content of the ConfigMap that the spec names.
 
-Nobody watches users' ConfigMaps: of most of them the operator needs nothing. The one that a spec names is read at each reconcile.
+It is read at each reconcile. Users' ConfigMaps are not watched: the operator needs almost none of them.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class _ConfigMap(Object, frozen=True, kw_only=True):
 
 
 def read(client: Client, namespace: str, name: str) -> Pipeline:
-    """What a ConfigMap holds now. Raises `ApiError` and `Unreachable` if nobody tells."""
-    # An older CRD has admitted any text, and `../` in a path would lead to other objects, with the operator's rights.
+    """What a ConfigMap holds now. Raises `ApiError` or `Unreachable` if the API server does not answer."""
+    # An older CRD admitted any text. With `../` the path would reach other objects, with the operator's rights.
     if not patterns.search(patterns.SUBDOMAIN, name):
         return Pipeline(
-            problem=f"{_FIELD}: expected the name of a ConfigMap (lower case letters, digits, '-' and '.'), got something else; correct it"
+            problem=f"{_FIELD}: expected the name of a ConfigMap (lower case letters, digits, '-' and '.'), got something else; correct the spec"
         )
     try:
         found = client.get(CONFIG_MAP, namespace, name, _ConfigMap)
@@ -50,7 +50,7 @@ def read(client: Client, namespace: str, name: str) -> Pipeline:
             return Pipeline(problem=f"{_FIELD}: expected the ConfigMap {name} in the namespace {namespace}, found none; create it: {how}")
         if error.status == FORBIDDEN:
             return Pipeline(
-                problem=f"{_FIELD}: the operator may not read the ConfigMap {name}; the administrator can give it the right to get ConfigMaps"
+                problem=f"{_FIELD}: the operator may not read the ConfigMap {name}; ask the administrator to let it get ConfigMaps"
             )
         raise
     return _of(found, name)
@@ -59,21 +59,18 @@ def read(client: Client, namespace: str, name: str) -> Pipeline:
 def _of(found: _ConfigMap, name: str) -> Pipeline:
     key = names.PIPELINE_CONFIG_KEY
     if key not in found.data and key not in found.binary_data:
-        return Pipeline(problem=f"{_FIELD}: expected the key {key} in the ConfigMap {name}, found none of that name; add it")
+        return Pipeline(problem=f"{_FIELD}: expected the key {key} in the ConfigMap {name}, found no such key; add it")
     content = found.data[key].encode() if key in found.data else base64.b64decode(found.binary_data[key])
     if not 0 < len(content) <= LONGEST:
         wanted = f"expected 1 to {LONGEST} bytes under the key {key} of the ConfigMap {name}"
-        return Pipeline(problem=f"{_FIELD}: {wanted}, got {len(content)}; give it your configuration")
+        return Pipeline(problem=f"{_FIELD}: {wanted}, got {len(content)}; put your configuration there")
     return Pipeline(content=content, digest=pipeline_digest(content))
 
 
 def of(
     dataset: Dataset, spec: NegativeDatasetSpec | None, children: tuple[Child, ...], read_now: Callable[[str, str], Pipeline]
 ) -> Pipeline:
-    """The pipeline.config that counts for a dataset.
-
-    One that is being deleted needs none any more, and keeps the digest that it had.
-    """
+    """The pipeline.config of a dataset. A dataset that is being deleted does not read it and keeps its last digest."""
     found = _found(dataset, spec, children, read_now)
     uncounted = spec is not None and evidence.complete_without(found.digest, dataset, spec)
     return msgspec.structs.replace(found, uncounted=uncounted)

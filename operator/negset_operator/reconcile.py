@@ -37,7 +37,7 @@ def _now() -> datetime:
 
 
 class Meter(Protocol):
-    """Counts what happens, for Prometheus. Each of these happens once, whichever replica leads (`policies.tally`)."""
+    """Counts events for Prometheus. Each is counted once, whichever replica leads (`policies.tally`)."""
 
     def warned(self, reason: str) -> None: ...
     def failed(self, step: str, fault: str) -> None: ...
@@ -57,7 +57,7 @@ class Reconciler:
         crowded: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`crowded` tells whether other data sets wait for their turn."""
+        """`crowded` returns whether other datasets wait for their turn."""
         self._client, self._world, self._config, self._now = client, world, config, now
         self._crowded, self._meter = crowded, meter
         self._writer = Writer(client, world)
@@ -117,7 +117,7 @@ class Reconciler:
 
     def _write(self, dataset: Dataset, outlook: Outlook, finished: tuple[Finished, ...]) -> bool:
         meta = dataset.metadata
-        # Its finalizers may just have been written: that is another version of the object.
+        # Writing its finalizers may just have changed the resource version: the cache has the newest one.
         current = self._world.caches[DATASET].get(meta.namespace, meta.name)
         if current is None or current.metadata.uid != meta.uid:
             return False

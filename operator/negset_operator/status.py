@@ -29,16 +29,19 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What to write: all of the operator's fields, for server-side apply; and before it a merge patch of the jobs' fields, None if they stay."""
+    """What to write. `fields` are all of the operator's fields, for server-side apply.
+
+    `clear` is a merge patch of the jobs' fields, to be written before; None if they stay.
+    """
 
     fields: Stored
     clear: Stored | None = None
 
 
 def change(outlook: Outlook, stored: Stored, generation: int, now: datetime) -> Change | None:
-    """What to write, or None if the status says so already. The jobs' fields are cleared only where they tell of something else.
+    """What to write, or None if the status says so already.
 
-    Conditions of other people are not compared: they are no reason to write.
+    The jobs' fields are cleared only if they describe something else. Conditions of other types are not compared.
     """
     fields = _fields(outlook, stored, generation, now)
     clear = _clear(outlook, stored)
@@ -47,7 +50,10 @@ def change(outlook: Outlook, stored: Stored, generation: int, now: datetime) -> 
 
 
 def leftover(stored: Stored, fields: Stored) -> bool:
-    """Whether after an apply something is stored that is the operator's and not wanted: somebody else has written it as well, or negset 0.1.0, by merge patch."""
+    """Whether an apply has left a field or condition of the operator that is not wanted.
+
+    It stays if another field manager owns it as well, or if 0.1.0 wrote it by merge patch.
+    """
     return (
         any(stored.get(field) and field not in fields for field in _FIELDS)
         or not _by_type(stored, own=True).keys() <= _by_type(fields).keys()
@@ -97,7 +103,7 @@ def _fields(outlook: Outlook, stored: Stored, generation: int, now: datetime) ->
         "revision": outlook.revision,
         "url": outlook.url,
         "reportUrl": outlook.report_url,
-        # What an apply leaves out goes.
+        # An apply removes what it leaves out.
         "completed": stored.get("completed") if outlook.completed is None else dict(outlook.completed),
         "runs": list(outlook.runs),
     }
@@ -106,7 +112,10 @@ def _fields(outlook: Outlook, stored: Stored, generation: int, now: datetime) ->
 
 
 def _clear(outlook: Outlook, stored: Stored) -> Stored | None:
-    """A merge patch for the jobs' fields that tell of another revision, of a stage that is over, or of the pace of what does not move, and for those that are gone."""
+    """A merge patch of jobs' fields. It clears those of another revision, of a stage that is over, and the estimate of a job that makes no progress.
+
+    It writes those that the record has and the status lacks.
+    """
     present = [field for field in _JOBS_FIELDS if stored.get(field)]
     gone = present if outlook.forget_progress else []
     lost = any(field in gone or field not in present for field in outlook.numbers)

@@ -128,6 +128,14 @@ def assert_quiet(hand: Hand, operator: Any, client: Client) -> None:
     assert reconciles(operator) > looked
 
 
+def assert_it_ends_with_the_strangers_condition(hand: Hand, operator: Any, client: Client, data: str) -> None:
+    hand.ray_succeeds(data)
+    eventually("ready", lambda: hand.reason() == "Succeeded")
+    eventually("no more", lambda: "Reconciling" not in types(hand))
+    assert types(hand) == {"Ready", "DataStored", "Reported", "Audited"}
+    assert_quiet(hand, operator, client)
+
+
 @pytest.mark.parametrize("add", [by_apply, by_merge])
 def test_a_condition_of_somebody_else_survives_every_stage_and_causes_no_write(api_server, hand, add):
     client = connect(api_server.kubeconfig)
@@ -138,11 +146,7 @@ def test_a_condition_of_somebody_else_survives_every_stage_and_causes_no_write(a
         hand.ray_status(data, "Running", "RUNNING")
         eventually("running", lambda: hand.reason() == "Running")
         assert "Audited" in types(hand)
-        hand.ray_succeeds(data)
-        eventually("ready", lambda: hand.reason() == "Succeeded")
-        eventually("no more", lambda: "Reconciling" not in types(hand))
-        assert types(hand) == {"Ready", "DataStored", "Reported", "Audited"}
-        assert_quiet(hand, operator, client)
+        assert_it_ends_with_the_strangers_condition(hand, operator, client, data)
 
 
 def test_what_0_1_0_has_written_by_merge_patch_goes_when_it_is_no_longer_so(api_server, hand):
@@ -155,11 +159,7 @@ def test_what_0_1_0_has_written_by_merge_patch_goes_when_it_is_no_longer_so(api_
         eventually("neither a report nor mining", lambda: not status(hand).get("reportUrl") and "Mined" not in types(hand))
         eventually("starting", lambda: hand.reason() == "Starting")
         assert "Reconciling" in types(hand)
-        hand.ray_succeeds(data)
-        eventually("ready", lambda: hand.reason() == "Succeeded")
-        eventually("no more", lambda: "Reconciling" not in types(hand))
-        assert types(hand) == {"Ready", "DataStored", "Reported", "Audited"}
-        assert_quiet(hand, operator, client)
+        assert_it_ends_with_the_strangers_condition(hand, operator, client, data)
 
 
 def test_a_stranger_who_takes_a_condition_of_ours_gives_it_back(api_server, hand):

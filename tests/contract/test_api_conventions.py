@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from tests.unit.api.schema_fields import Schema, fields
 
 from negset_api import names, patterns
 from negset_api.schema import custom_resource_definition, resource_schema
 
-Schema = dict[str, Any]
-
 LIST_TYPES = {"atomic", "set", "map"}
 SCALARS = {"string", "integer", "boolean"}
 LIMITS = {"int32": range(-(2**31), 2**31), "int64": range(-(2**63), 2**63)}
-
-
-def fields(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
-    """Every field below the schema and every item of a list, by path."""
-    for name, child in schema.get("properties", {}).items():
-        yield f"{path}.{name}", child
-        yield from fields(child, f"{path}.{name}")
-    if "items" in schema:
-        yield f"{path}[]", schema["items"]
-        yield from fields(schema["items"], f"{path}[]")
 
 
 def wrong(schema: Schema) -> dict[str, str]:

@@ -76,6 +76,19 @@ def test_the_example_shows_its_feature(name, shows):
     assert shows(spec_of(name))
 
 
+WRITTEN = {
+    "street-background": {"training": {"maxParallel"}, "output": {"revisionHistoryLimit"}},
+    "gpu-workers": {"training": {"gpuResourceName"}},
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_field_with_a_default_that_people_should_know_is_written_out(name):
+    (path,) = (path for path in EXAMPLES if path.stem == name)
+    spec = yaml.safe_load(path.read_text())["spec"]
+    assert all(wanted <= spec[group].keys() for group, wanted in WRITTEN[name].items())
+
+
 def test_every_example_is_listed_here():
     assert {path.stem for path in EXAMPLES} == {name for name, _ in FEATURES.values()}
 

@@ -1,4 +1,4 @@
-"""What an error of the API server means. The words are its own: it gives no other sign."""
+"""What an error of the API server means. Where the status code does not say it, its message is searched."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ def gone(error: ApiError) -> bool:
     return another or error.status in {NOT_FOUND, CONFLICT}
 
 
-def not_by_apply(error: ApiError) -> bool:
-    """Whether a status can only be written by merge patch: the CRD is older and lacks a field, or an apply would leave half of a condition that a merge patch wrote."""
+def needs_merge_patch(error: ApiError) -> bool:
+    """Whether an apply of a status is refused that a merge patch can write.
+
+    The CRD is older and lacks a field, or the apply would leave half of a condition that a merge patch wrote.
+    """
     return error.status == UNPROCESSABLE or _UNKNOWN_FIELD in error.message
 
 

@@ -40,7 +40,7 @@ HEALTHY_SECONDS: Final = 5.0
 """A watch that was open for so long was worth opening, even if nothing happened in it."""
 
 TRIES_IN_TURN: Final = 3
-"""Then others have their turn, in case that the server is away for this one only."""
+"""Attempts before others have their turn: the server may be away for this one only."""
 
 
 class Source(msgspec.Struct, frozen=True):

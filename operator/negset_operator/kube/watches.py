@@ -66,8 +66,8 @@ class Watches:
             with self._runner:
                 self._runner.run(self._reflect())
         except Exception:
-            # A mistake in this program. Liveness fails now, so that a new process begins anew.
-            log.exception("watching has ended")
+            # A bug in this program. Liveness fails from now on, so that Kubernetes restarts the pod.
+            log.exception("the thread of the watches has ended")
 
     async def _reflect(self) -> None:
         turns: dict[Kind, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(TURNS))

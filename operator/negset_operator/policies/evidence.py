@@ -28,10 +28,10 @@ def recorded(facts: Facts) -> frozenset[str]:
 
 
 def is_news(child: Child, facts: Facts) -> bool:
-    """Whether the record does not have yet that the step of a child is done.
+    """Whether the record lacks the step of a finished child.
 
-    After a move the record is still the earlier place's. A child that worked there is in it already,
-    also if its step counts here as well; one that works here is not.
+    After a change of the URL, the record is still that of the earlier place. A child that worked there
+    is in it, even if its step counts here as well. A child that worked here is not.
     """
     record = _stored(facts.dataset)
     return child.role not in record.steps or (not _believed(record, facts) and relevance.here(child, facts))

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from negset_api import stages
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Patience
@@ -49,8 +50,7 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
 def _explain_pending(progress: Progress, context: Context) -> str:
     if progress.phase is Phase.BLOCKED:
         return f"{progress.step.doing} waits for earlier stages ({', '.join(progress.step.needs)})."
-    limit = context.spec.training.max_parallel if context.spec.training else 1
-    waits = f"{progress.step.doing} waits: spec.training.maxParallel is {limit}."
+    waits = f"{progress.step.doing} waits: spec.training.maxParallel is {stages.parallel(context.spec)}."
     return f"{waits} Previous attempt: {_sentence(progress.failure.message)}" if progress.failure else waits
 
 

@@ -5,8 +5,8 @@ so, whatever any digest says), or if the edit changed nothing that its step read
 so). The name of a child and its label `run` are those of negset 0.1.0, which compared whole specs:
 so children survive an upgrade from 0.1.0 and a rollback to it.
 
-An edit of the ConfigMap with the pipeline.config is no edit of the object, so its generation does not
-tell. The label `pipeline` of a child does.
+An edit of the ConfigMap with the pipeline.config does not change the object's generation. So a child
+has the label `pipeline`, the digest of the content that it was made with.
 
 The operator that sees an edit writes the new generation on the children that it leaves alone. So
 an operator whose digests are computed differently leaves them alone as well.

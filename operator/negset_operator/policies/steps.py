@@ -98,7 +98,7 @@ class Phase(enum.Enum):
     HELD = "held"  # suspended before it began
     STOPPING = "stopping"  # a child of an earlier spec still works on the same files, or one that is to be made anew is still there
     DUE = "due"  # make the child now
-    TURN = "turn"  # due, or to go on after a suspension, but as many run as spec.training.maxParallel allows
+    TURN = "turn"  # due, or to go on after a suspension, but spec.training.maxParallel steps run or come before it
     WAITING = "waiting"  # a retry, later
     ACTIVE = "active"
     STALLED = "stalled"
@@ -123,9 +123,9 @@ def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple
     steps = plan(spec, facts.pipeline.counts)
     done = _done(steps, facts)
     each = tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
-    if spec.training is None or spec.suspend:  # then nothing begins
+    if spec.suspend:  # then nothing begins
         return each
-    return _in_turn(each, spec.training.max_parallel - _ending(steps, facts))
+    return _in_turn(each, stages.parallel(spec) - _ending(steps, facts))
 
 
 def _ending(steps: tuple[Step, ...], facts: Facts) -> int:
@@ -136,12 +136,11 @@ def _ending(steps: tuple[Step, ...], facts: Facts) -> int:
 
 
 def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
-    """The same, in which no more trainings and minings are due, or go on after a suspension, than may run at the same time.
+    """The same, with at most `limit` trainings and minings running, due, or about to go on after a suspension.
 
-    What runs, or is being stopped, has its place until it ends, also where it is more than the
-    limit. The rest of the places go to what was suspended, then to what comes first in order. A
-    step that waits for its next attempt keeps its place, so that the order stays; a stalled step
-    has none.
+    A step that runs or is being stopped keeps its place until it ends, even beyond the limit. The
+    remaining places go to suspended steps, then to the first steps in order. A step that waits for
+    its next attempt keeps its place, so that the order stays; a stalled step takes none.
     """
     limited = [each for each in progress if each.step.work.kind in _LIMITED]
     asleep = [each for each in limited if each.phase is Phase.ACTIVE and _asleep(each.child)]

@@ -1,10 +1,9 @@
 """What the metrics count: each failed attempt and each finished step once.
 
-Any replica may lead, and any may start again, so what was counted stands with the API server. A
-failed child has a label, which is set before it is counted: an attempt is counted at most once,
-and not if the child is gone before. A finished step is in the status' record (`policies.evidence`):
-it is counted with the write that adds it. If nothing is left of its child by then, nobody knows how
-long it took, and it is not counted.
+Replicas restart, and another may lead, so the API server keeps what was counted. A failed child is
+labelled before it is counted: an attempt counts at most once, and not at all if the child is gone
+before. A finished step counts with the write that adds it to the status' record
+(`policies.evidence`). If its child is gone by then, its duration is not known and it does not count.
 """
 
 from __future__ import annotations

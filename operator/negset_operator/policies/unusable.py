@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from negset_api import reads
 from negset_api.version import version
 from negset_operator import reasons
 from negset_operator.decision import Decision, Outlook, Switch, deletion
@@ -11,13 +10,15 @@ from negset_operator.policies import relevance, suspension, verdict
 from negset_operator.policies.steps import DELETE
 
 
-def decide(facts: Facts) -> Decision:
-    """Stops what runs for an earlier spec, if this operator can tell, and what the user suspends. The rest is left alone."""
+def decide(facts: Facts, digests: dict[str, str]) -> Decision:
+    """Stops what runs for an earlier spec, if this operator can tell, and what the user suspends.
+
+    The rest is left alone. `digests` are the steps', by role; empty if the spec is not understood.
+    """
     told = " ".join(f"{problem}." for problem in facts.problems)
     working = tuple(
         child for child in facts.children if child.ours and not child.work.finished and not child.going and child.role != DELETE
     )
-    digests = reads.digests(facts.spec, facts.pipeline.counts) if facts.spec else {}
     judges = facts.spec is not None and not facts.pipeline.problem
     earlier = tuple(child for child in working if judges and not relevance.wanted(child, digests.get(child.role, ""), facts))
     suspend = facts.dataset.spec.get("suspend") is True

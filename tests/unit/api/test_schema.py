@@ -2,40 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from tests.unit.api.schema_fields import fields
 
 from negset_api.schema import custom_resource_definition, resource_schema
 
-
-def fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, child in schema.get("properties", {}).items():
-        yield f"{path}.{name}", child
-        yield from fields(child, f"{path}.{name}")
-    if "items" in schema:
-        yield f"{path}[]", schema["items"]
-        yield from fields(schema["items"], f"{path}[]")
-
-
 SPEC = dict(fields(resource_schema()["properties"]["spec"], "spec"))
-
-
-def test_every_field_of_the_spec_is_described() -> None:
-    assert not [path for path, schema in SPEC.items() if not path.endswith("[]") and not schema.get("description")]
-
-
-def test_no_field_is_a_float() -> None:
-    assert not [path for path, schema in SPEC.items() if schema["type"] == "number"]
-
-
-def test_every_string_and_list_has_a_bound_so_that_rules_have_a_cost() -> None:
-    unbounded = [
-        path
-        for path, schema in SPEC.items()
-        if (schema["type"] == "string" and "enum" not in schema and "maxLength" not in schema)
-        or (schema["type"] == "array" and "maxItems" not in schema)
-    ]
-    assert not unbounded
 
 
 def test_the_schema_is_structural() -> None:

@@ -37,7 +37,7 @@ WRONG = {
     ),
     "YAML read the name as a number": (
         with_field(DATA_ONLY, "metadata.name", 17),
-        "metadata.name: Invalid value: 17: must be a string, in quotes where YAML would read a number",
+        "metadata.name: Invalid value: 17: must be a string; put it in quotes if YAML reads it as a number",
     ),
     "the namespace leaves the folder": (with_field(DATA_ONLY, "metadata.namespace", "../x"), 'metadata.namespace: Invalid value: "../x"'),
     "the namespace is longer than one can be": (

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator
 
-from tests.unit.chart.alert_cases import NOTHING, PER_MINUTE, STALE, Samples, series
+from tests.unit.chart.series import NOTHING, PER_MINUTE, STALE, Samples, series
 
 MINUTES = 480
 

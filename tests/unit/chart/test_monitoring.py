@@ -112,6 +112,13 @@ def test_each_alert_looks_at_this_release_and_says_what_to_do():
         assert all('namespace="negset-system",job="negset-metrics"' in selector for selector in selectors), rule["alert"]
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert all(rule["annotations"][text].endswith(".") for text in ("summary", "description"))
+        assert re.search("administrator|owners of namespace", rule["annotations"]["description"]), "somebody acts"
+
+
+def test_an_alert_is_read_at_night_so_its_sentences_are_short():
+    texts = [text for rule in alerts().values() for text in rule["annotations"].values()]
+    sentences = [sentence for text in texts for sentence in re.split(r"(?<=[.:;]) ", re.sub(r"`[^`]*`|{{[^}]*}}", "X", text))]
+    assert [sentence for sentence in sentences if len(sentence.split()) > 25] == []
 
 
 def test_the_job_that_the_alerts_name_is_the_service_that_the_monitor_finds():

@@ -85,7 +85,7 @@ def test_a_finished_child_of_an_earlier_run_of_0_1_0_counts_where_the_status_sai
 
 def test_a_spec_that_cannot_be_used_does_not_erase_the_record():
     scene = Scene(TRAINING).but(status=recorded()).with_raw(selection={"strategy": "Clustered"})
-    fields = status.change(unusable.decide(scene.facts()).outlook, scene.status, 3, scene.now).fields
+    fields = status.change(unusable.decide(scene.facts(), {}).outlook, scene.status, 3, scene.now).fields
     assert fields["completed"] == scene.status["completed"]
 
 

@@ -71,6 +71,16 @@ def test_a_download_that_goes_on_after_an_edit_says_so_too():
     assert [adoption.labels for adoption in edited("data").decide().adoptions] == [{"negset.dev/pipeline": NOW}]
 
 
+def test_a_check_that_a_wrong_spec_leaves_alone_may_still_report():
+    wrong = merged(OWN, {"source": {"coco": {"annotations": "/data/instances.json"}}})
+    before, scene = own(), own(spec=wrong)
+    scene.with_child("check", Work.RUNNING, run=before.run, digest=before.digests["check"], generation=2)
+    decision = scene.decide()
+    assert told(decision, reasons.READY)[1] == "InvalidSpec"
+    assert decision.deletions == ()
+    assert set(decision.outlook.runs) == {before.run, scene.run}
+
+
 # --- a ConfigMap that cannot be read -------------------------------------------------------------------------------------------------------
 
 
@@ -254,19 +264,19 @@ READ: dict[str, tuple[dict[str, Any] | ApiError, str]] = {
     ),
     "one without the key": (
         {"data": {"model.config": "model { }"}},
-        f"{FIELD}: expected the key pipeline.config in the ConfigMap det, found none of that name; add it",
+        f"{FIELD}: expected the key pipeline.config in the ConfigMap det, found no such key; add it",
     ),
     "an empty one": (
         {"data": {"pipeline.config": ""}},
-        f"{SIZE}, got 0; give it your configuration",
+        f"{SIZE}, got 0; put your configuration there",
     ),
     "one that is too large": (
         {"data": {"pipeline.config": "x" * 262145}},
-        f"{SIZE}, got 262145; give it your configuration",
+        f"{SIZE}, got 262145; put your configuration there",
     ),
     "one that the operator may not read": (
         ApiError(403, "Forbidden", ""),
-        f"{FIELD}: the operator may not read the ConfigMap det; the administrator can give it the right to get ConfigMaps",
+        f"{FIELD}: the operator may not read the ConfigMap det; ask the administrator to let it get ConfigMaps",
     ),
 }
 
@@ -286,7 +296,10 @@ def test_text_and_bytes_are_read_alike(data):
 def test_a_name_that_is_none_is_never_asked_for(name):
     nobody: Any = None
     problem = pipelines.read(nobody, "team-a", name).problem
-    assert problem == f"{FIELD}: expected the name of a ConfigMap (lower case letters, digits, '-' and '.'), got something else; correct it"
+    assert (
+        problem
+        == f"{FIELD}: expected the name of a ConfigMap (lower case letters, digits, '-' and '.'), got something else; correct the spec"
+    )
 
 
 def test_an_api_server_in_trouble_says_nothing_about_the_dataset():

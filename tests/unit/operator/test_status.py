@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
 from building import DATA_ONLY, Scene
 
+from negset_api.schema import resource_schema
 from negset_operator import reasons, status
 from negset_operator.facts import Fault, Work
 from negset_operator.policies import verdict
 
+README = Path(__file__).parents[3] / "charts" / "negset" / "README.md"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
@@ -97,6 +101,17 @@ def test_a_condition_of_ours_that_outlives_an_apply_is_seen_and_one_of_somebody_
     after = {**fields, "conditions": [THEIRS, *fields["conditions"]], "images": {"stored": 4}}
     assert not status.leftover(after, fields)
     assert status.leftover({**after, "conditions": [*after["conditions"], THEIRS | {"type": kind}]}, fields)
+
+
+def test_each_field_of_the_status_has_one_writer_as_the_readme_says():
+    everything = resource_schema()["properties"]["status"]["properties"].keys() - {"conditions"}
+    assert sorted([*status._FIELDS, *status._JOBS_FIELDS]) == sorted(everything)
+    rows = [line.split("|")[1:3] for line in README.read_text().splitlines() if line.startswith("|")]
+    told = {
+        writer: {name for part, who in rows if writer in who for name in re.findall("`(\\w+)`", part)} for writer in ("operator`", "jobs`")
+    }
+    assert told == {"operator`": set(status._FIELDS), "jobs`": set(status._JOBS_FIELDS)}
+    assert all(f"`{kind}`" in README.read_text() for kind in reasons.CONDITION_TYPES)
 
 
 def test_a_field_of_ours_that_outlives_an_apply_is_seen():

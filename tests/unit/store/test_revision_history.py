@@ -161,13 +161,13 @@ def test_a_revision_that_a_later_edit_has_begun_is_not_an_earlier_one(folder):
 def test_a_laptop_removes_nothing(folder):
     stores = [make(folder, name, "laptop", age=age) for age, name in ((9, OLDEST), (0, PRESENT))]
     told = revisions.trim(opened(folder, 0, uid=""))
-    assert "nothing was removed, since a run on a laptop has no uid" in told
+    assert "nothing was removed: a run on a laptop has no uid" in told
     assert all(content(store) for store in stores)
 
 
 def test_without_a_marker_of_the_present_revision_nothing_goes(folder):
     stores = [make(folder, OLDEST, MINE, age=9), make(folder, PRESENT)]
-    assert "nothing was removed, since nothing says when the present revision was made" in revisions.trim(opened(folder, 0))
+    assert "nothing was removed: the marker of the present revision is missing" in revisions.trim(opened(folder, 0))
     assert all(content(store) for store in stores)
 
 
