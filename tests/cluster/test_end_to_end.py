@@ -304,4 +304,5 @@ def test_two_replicas_that_work_raise_no_alert_but_for_the_dataset_that_stalls(p
     assert len(scrapes) == 2
     assert min(count for _, count in scrapes) > 0.8 * (time.time() - prometheus.began) / SECONDS_BETWEEN_SCRAPES
     datasets = f'negset_datasets{{dataset_namespace="{finished["metadata"]["namespace"]}",state="ready"}}'
-    assert [value for _, value in prometheus.query(f"max(max_over_time({datasets}{prometheus.so_far}))")] == [1]
+    ((_, ready),) = prometheus.query(f"max(max_over_time({datasets}{prometheus.so_far}))")
+    assert ready >= 1
