@@ -9,7 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from negset_jobs.cli import end_without_destructors
+
 ROOT = pathlib.Path(__file__).parent.parent
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Tests start Ray in this process, and it ends as `negset` does: with its own exit code, whatever the threads that Ray leaves behind do meanwhile."""
+    end_without_destructors(lambda: int(session.exitstatus))
 
 
 @pytest.fixture(scope="session")

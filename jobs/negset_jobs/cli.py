@@ -6,6 +6,8 @@ Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 69 on a cluster wha
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import logging
 import os
 import signal
@@ -20,6 +22,34 @@ from negset_api.version import version
 from negset_jobs.quoting import of_bug
 
 Command = Callable[[argparse.Namespace], int]
+
+
+def process() -> NoReturn:
+    """`negset` as a process: ends with what `main` returns."""
+    returned: list[int] = []
+    end_without_destructors(lambda: returned[0] if returned else None)
+    returned.append(main())
+    sys.exit(returned[0])
+
+
+def end_without_destructors(code: Callable[[], int | None]) -> None:
+    """Lets this process end with what `code` returns, after Python's own end (threads, `atexit`) and without that of the compiled libraries. Where it returns None,
+    the process ends as it would. To be called before the libraries are imported.
+
+    Ray's threads outlive `ray.shutdown`, the one that flushes its log among them. Now and then one of them uses what the C++ library has destroyed already, and a process whose
+    work is done ends by a segmentation fault. Ray ends its own workers in this way (https://github.com/ray-project/ray/pull/18899).
+    """
+
+    def leave() -> None:
+        number = code()
+        if number is None:
+            return
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(BrokenPipeError):  # the reader of our output has gone: nothing is left to say
+                stream.flush()
+        os._exit(number)
+
+    atexit.register(leave)  # what is registered first runs last
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
