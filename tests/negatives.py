@@ -12,11 +12,11 @@ from PIL import Image
 from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Records, encode
-from negset_jobs.access import Access
-from negset_jobs.progress import Silent
-from negset_jobs.recording import record_stage
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Silent
+from negset_jobs.adapters.store import Store
+from negset_jobs.download.stage import record_stage
 from negset_jobs.selection.stage import plan_stage
-from negset_jobs.store import Store
 
 PICTURES = {
     "street/001.jpg": ("RGB", "JPEG"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from negset_jobs.records.example import decode_example
+from negset_jobs.formats.tf_example import decode_example
 
 
 def as_picture(payload: bytes) -> tuple[str, bytes]:

@@ -19,7 +19,7 @@ from typing import NoReturn
 from negset_api import names
 from negset_api.errors import NegsetError, Unavailable
 from negset_api.version import version
-from negset_jobs.quoting import of_bug
+from negset_jobs.adapters.quoting import of_bug
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(text: str, *, pod: bool) -> None:
     """On a cluster (`pod`) also into the pod's status: what libraries write as they end would hide it in the log."""
-    from negset_jobs.on_kubernetes import tell_pod
+    from negset_jobs.adapters.kubernetes_status import tell_pod
 
     for line in text.splitlines():
         sys.stderr.write(f"negset: {line}\n")

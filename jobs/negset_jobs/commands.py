@@ -18,12 +18,13 @@ from negset_api.errors import InvalidInput, InvalidSpec
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Report, decode
 from negset_api.version import version
-from negset_jobs import children, console, guard, pipeline, revisions
-from negset_jobs.access import DEFAULT_SCHEMES, Access, parse_networks, parse_schemes
-from negset_jobs.on_kubernetes import StatusProgress, StatusWriter, tell_pod
-from negset_jobs.progress import Progress
-from negset_jobs.quoting import of_yaml
-from negset_jobs.store import MissingObject, Store
+from negset_jobs import children, pipeline, revisions
+from negset_jobs.adapters import console, guard, ray_map
+from negset_jobs.adapters.access import DEFAULT_SCHEMES, Access, parse_networks, parse_schemes
+from negset_jobs.adapters.kubernetes_status import StatusProgress, StatusWriter, tell_pod
+from negset_jobs.adapters.progress import Progress
+from negset_jobs.adapters.quoting import of_yaml
+from negset_jobs.adapters.store import MissingObject, Store
 
 
 def run(options: argparse.Namespace) -> int:
@@ -192,18 +193,16 @@ def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
 
 
 def _data(opened: pipeline.Run, progress: Progress) -> None:
-    from negset_jobs import on_ray
 
     pipeline.plan(opened)  # before Ray starts: a wrong class name should not cost seconds
-    with on_ray.session(opened.dataset.spec.ray.workers):
+    with ray_map.session(opened.dataset.spec.ray.workers):
         pipeline.data(opened, progress)
 
 
 def _mine(opened: pipeline.Run, number: int, progress: Progress) -> None:
-    from negset_jobs import on_ray
 
     if pipeline.mined(opened, number) is None:
-        with on_ray.session(opened.dataset.spec.ray.workers):
+        with ray_map.session(opened.dataset.spec.ray.workers):
             pipeline.mine(opened, number, progress)
 
 

@@ -21,9 +21,9 @@ from negset_api.status import ImagesStatus, RoundStatus, Status
 from negset_api.validation import manifest
 from negset_api.values import Copies, Labels, Mining, Plan, Positives, Records, Report, Round, Value, decode, encode
 from negset_api.version import version
-from negset_jobs.access import Access
-from negset_jobs.progress import Progress
-from negset_jobs.store import MissingObject, Store
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Progress
+from negset_jobs.adapters.store import MissingObject, Store
 
 log = logging.getLogger(__name__)
 
@@ -135,9 +135,9 @@ def data(run: Run, progress: Progress) -> None:
 
     The positives come first: they are what users get wrong most often, and better found wrong before a long download than after it.
     """
+    from negset_jobs.download.stage import record_stage
     from negset_jobs.labels.stage import labels_inputs, labels_stage
     from negset_jobs.positives.stage import positives_stage
-    from negset_jobs.recording import record_stage
 
     chosen = plan(run)
     # Written again where it is there: it tells as well when this revision was last the present one (`revisions.trim`).

@@ -14,9 +14,9 @@ from typing import Final
 
 from negset_api import names, patterns
 from negset_api.errors import NegsetError
+from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.download.shard_cache import parallel
 from negset_jobs.pipeline import Run
-from negset_jobs.reuse import parallel
-from negset_jobs.store import MissingObject, Store
 
 _FIELD: Final = "spec.output.revisionHistoryLimit"
 

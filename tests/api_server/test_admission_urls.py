@@ -13,7 +13,7 @@ from kubernetes.client import ApiException
 from operators import SPEC, TRAINING, Hand
 
 from negset_api import names
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
 
 FULL: dict[str, Any] = {**SPEC, **TRAINING}
 

@@ -15,7 +15,7 @@ from operators import QUICK, TRAINING, Hand, eventually, running
 
 from negset_api import names
 from negset_api.spec import Metadata
-from negset_jobs.on_kubernetes import StatusWriter
+from negset_jobs.adapters.kubernetes_status import StatusWriter
 from negset_operator.apply import Writer
 from negset_operator.config import Config
 from negset_operator.decision import Limit
@@ -105,7 +105,7 @@ def errors(operator: Any) -> float:
 def told(caplog: Any) -> list[str]:
     """What the operator's loop and the jobs warn of. Where the API server is does not matter here."""
     records = (record for record in caplog.records if record.levelno >= logging.WARNING)
-    return [record.getMessage() for record in records if record.name in {"negset_operator.loop", "negset_jobs.on_kubernetes"}]
+    return [record.getMessage() for record in records if record.name in {"negset_operator.loop", "negset_jobs.adapters.kubernetes_status"}]
 
 
 def data_job(hand: Hand) -> str:

@@ -21,11 +21,11 @@ from typing import BinaryIO
 from negset_api import names
 from negset_api.spec import Download
 from negset_api.values import PlannedImage, ShardPlan
-from negset_jobs import on_ray
-from negset_jobs.access import Access
-from negset_jobs.records.example import encode_example
-from negset_jobs.records.framing import write_record
-from negset_jobs.shards import ShardTask, run_shard
+from negset_jobs.adapters import ray_map
+from negset_jobs.adapters.access import Access
+from negset_jobs.download.shard import ShardTask, run_shard
+from negset_jobs.formats.tf_example import encode_example
+from negset_jobs.formats.tfrecord import write_record
 
 WORKERS, CONNECTIONS, SHARD = 2, 64, 500
 
@@ -61,17 +61,16 @@ def measured(task: ShardTask, report) -> dict[str, float]:
 
 def warm(_task: int, _report) -> int:
     """Loads what a worker needs, so that it is not counted, and takes long enough for each worker to get one."""
-    import negset_jobs.fetching.fetcher  # noqa: F401
 
     time.sleep(1)
     return os.getpid()
 
 
 def negset(work: list[ShardTask]) -> Iterator[dict[str, float]]:
-    with on_ray.session(WORKERS):
-        list(on_ray.map_unordered(warm, list(range(WORKERS)), workers=WORKERS))
+    with ray_map.session(WORKERS):
+        list(ray_map.map_unordered(warm, list(range(WORKERS)), workers=WORKERS))
         yield {}
-        for _, done in on_ray.map_unordered(measured, work, workers=WORKERS):
+        for _, done in ray_map.map_unordered(measured, work, workers=WORKERS):
             yield done
 
 

@@ -91,7 +91,7 @@ def by_pycocotools(path: str) -> list[int]:
 
 
 def by_negset(path: str) -> list[int]:
-    from negset_jobs.access import Access
+    from negset_jobs.adapters.access import Access
     from negset_jobs.selection.stage import plan_stage
 
     return sorted(plan_stage(_dataset(path), Access()).image_ids)

@@ -20,9 +20,9 @@ import msgspec
 from tests.local.training_data import make_revision, manifest, step
 
 from negset_api import names
-from negset_jobs.access import Access
-from negset_jobs.progress import Silent
-from negset_jobs.store import Store
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Silent
+from negset_jobs.adapters.store import Store
 from negset_jobs.training import config as configs
 from negset_jobs.training import inputs
 from negset_jobs.training.task import prepare

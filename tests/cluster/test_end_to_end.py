@@ -23,8 +23,8 @@ from testbed.objects import Object
 from testbed.surroundings import Surroundings
 
 from negset_api import names
-from negset_jobs.records.example import decode_example
-from negset_jobs.records.framing import read_records
+from negset_jobs.formats.tf_example import decode_example
+from negset_jobs.formats.tfrecord import read_records
 
 MINUTES = 60
 

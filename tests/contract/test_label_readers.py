@@ -15,14 +15,14 @@ from PIL import Image
 from pycocotools.coco import COCO
 from tests.negatives import PICTURES, SIDES, STORED, dataset, stored
 
-from negset_jobs import on_ray
+from negset_jobs.adapters import ray_map
+from negset_jobs.adapters.progress import Silent
 from negset_jobs.labels.stage import labels_stage
-from negset_jobs.progress import Silent
 
 
 @pytest.fixture(scope="module")
 def ray():
-    with on_ray.session(2):
+    with ray_map.session(2):
         yield
 
 

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from negset_api.errors import InvalidInput
 from negset_api.spec import CocoSource, Metadata, NegativeDataset, NegativeDatasetSpec, Output, Selection, Source
 from negset_api.values import Plan
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
 from negset_jobs.selection.stage import plan_stage
 
 TEN_CLASSES = ("person", "car", "chair", "book", "bottle", "cup", "dining table", "traffic light", "dog", "cat")

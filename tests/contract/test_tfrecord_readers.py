@@ -9,10 +9,10 @@ from tests.picture_server import encoded, jpeg, picture
 
 from negset_api.spec import Download
 from negset_api.values import Box, Outcome, PlannedImage, ShardPlan
-from negset_jobs.access import Access
-from negset_jobs.records.example import decode_example
-from negset_jobs.records.framing import read_records
-from negset_jobs.shards import ShardTask, run_shard
+from negset_jobs.adapters.access import Access
+from negset_jobs.download.shard import ShardTask, run_shard
+from negset_jobs.formats.tf_example import decode_example
+from negset_jobs.formats.tfrecord import read_records
 
 pytestmark = pytest.mark.tensorflow
 

@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 
 from negset_api.networks import NAT64, NOT_PUBLIC_V4, NOT_PUBLIC_V6
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
 from negset_operator.manifests import fence
 
 PUBLIC = (

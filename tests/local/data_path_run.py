@@ -9,10 +9,10 @@ from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.validation import parse
 from negset_api.values import Plan, PlannedImage, ShardPlan, decode
-from negset_jobs.access import Access
-from negset_jobs.progress import Silent
-from negset_jobs.recording import record_stage
-from negset_jobs.store import Store
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Silent
+from negset_jobs.adapters.store import Store
+from negset_jobs.download.stage import record_stage
 
 
 def dataset(**download: object) -> NegativeDataset:

@@ -25,14 +25,14 @@ from tests.s3_server import s3_server
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Box, Outcome, Plan, PlannedImage, Records, ShardPlan, decode
-from negset_jobs import on_ray
-from negset_jobs.access import Access
-from negset_jobs.progress import Silent
-from negset_jobs.recording import record_stage, run_shards
-from negset_jobs.records.example import decode_example
-from negset_jobs.records.framing import read_records
-from negset_jobs.reuse import read_committed
-from negset_jobs.store import Store
+from negset_jobs.adapters import ray_map
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Silent
+from negset_jobs.adapters.store import Store
+from negset_jobs.download.shard_cache import read_committed
+from negset_jobs.download.stage import record_stage, run_shards
+from negset_jobs.formats.tf_example import decode_example
+from negset_jobs.formats.tfrecord import read_records
 
 LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
 
@@ -46,7 +46,7 @@ def s3():
 @pytest.fixture(scope="module")
 def ray_session(s3):
     """One Ray for all tests here; its workers have the S3 server's credentials in their environment."""
-    with on_ray.session(2):
+    with ray_map.session(2):
         yield
 
 
@@ -327,26 +327,26 @@ class Adder:
 
 
 def test_tasks_come_back_with_their_index(ray_session):
-    assert sorted(on_ray.map_unordered(double, [5, 6, 7], workers=2)) == [(0, 10), (1, 12), (2, 14)]
+    assert sorted(ray_map.map_unordered(double, [5, 6, 7], workers=2)) == [(0, 10), (1, 12), (2, 14)]
 
 
 def test_an_error_of_ours_arrives_as_it_was_raised(ray_session):
     with pytest.raises(InvalidInput, match=r"^task 1: wrong$"):
-        list(on_ray.map_unordered(fail, [1], workers=1))
+        list(ray_map.map_unordered(fail, [1], workers=1))
 
 
 def test_any_other_error_is_one_line(ray_session):
     with pytest.raises(WorkFailed, match=r"^a worker failed: ZeroDivisionError \(run with --debug for the traceback\)$"):
-        list(on_ray.map_unordered(crash, [1], workers=1))
+        list(ray_map.map_unordered(crash, [1], workers=1))
 
 
 def test_a_killed_worker_is_replaced(ray_session, tmp_path):
-    assert list(on_ray.map_unordered(die_once, [f"{tmp_path}/died"], workers=1)) == [(0, "alive")]
+    assert list(ray_map.map_unordered(die_once, [f"{tmp_path}/died"], workers=1)) == [(0, "alive")]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5], ids=["one", "as many as there is room for", "more than there is room for"])
 def test_actors_keep_the_order_whichever_of_them_are_there(ray_session, workers):
-    results = list(on_ray.map_with_actors(Adder, ([number, 1] for number in range(9)), workers=workers))
+    results = list(ray_map.map_with_actors(Adder, ([number, 1] for number in range(9)), workers=workers))
     assert [total for _, total in results] == [number + 1 for number in range(9)]
     assert len({process for process, _ in results}) <= workers
 
@@ -354,11 +354,11 @@ def test_actors_keep_the_order_whichever_of_them_are_there(ray_session, workers)
 def test_a_full_disk_is_told_before_ray_starts(monkeypatch):
     full = shutil.disk_usage("/")._replace(free=3 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    with pytest.raises(WorkFailed, match="has 3 MB free, expected at least 16"), on_ray._private_folder():
+    with pytest.raises(WorkFailed, match="has 3 MB free, expected at least 16"), ray_map._private_folder():
         pass
 
 
 def test_ctrl_c_that_compiled_code_swallows_comes_again():
-    with pytest.raises(KeyboardInterrupt), on_ray._no_signal_lost(), contextlib.suppress(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), ray_map._no_signal_lost(), contextlib.suppress(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

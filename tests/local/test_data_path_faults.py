@@ -18,11 +18,11 @@ from tests.picture_server import encoded, jpeg, picture, picture_server
 
 from negset_api.spec import Download
 from negset_api.values import Outcome, PlannedImage, ShardPlan, ShardResult
-from negset_jobs.access import Access
-from negset_jobs.records.example import decode_example
-from negset_jobs.records.framing import read_records
-from negset_jobs.shards import ShardTask, run_shard
-from negset_jobs.store import Store
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store import Store
+from negset_jobs.download.shard import ShardTask, run_shard
+from negset_jobs.formats.tf_example import decode_example
+from negset_jobs.formats.tfrecord import read_records
 
 LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
 ATTEMPTS = 3

@@ -24,12 +24,12 @@ from tests.s3_server import s3_server
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Outcome
-from negset_jobs import guard
-from negset_jobs.access import Access
+from negset_jobs.adapters import guard, ray_map
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store import Store, list_input, open_input, read_input
 from negset_jobs.cli import main
-from negset_jobs.fetching.failure import Failed
-from negset_jobs.fetching.fetcher import Fetcher
-from negset_jobs.store import Store, list_input, open_input, read_input
+from negset_jobs.download.failure import Failed
+from negset_jobs.download.fetcher import Fetcher
 
 SECRET = b'{"token": "hunter2"}'
 SCHEMES = ("s3", "http", "https", "webhdfs")
@@ -454,7 +454,6 @@ def test_the_environment_is_not_read_by_a_label_map(monkeypatch: pytest.MonkeyPa
 
 
 def test_rays_workers_are_guarded_like_the_process_they_work_for(private: Counting) -> None:
-    from negset_jobs import on_ray
 
     port = private.port
 
@@ -470,16 +469,15 @@ def test_rays_workers_are_guarded_like_the_process_they_work_for(private: Counti
     def make() -> Any:
         return lambda batch: reach(batch, None)
 
-    with guard.enforced(STRICT), on_ray.session(1):
-        assert [ended for _, ended in on_ray.map_unordered(reach, [1], workers=1)] == ["BlockedAddress"]
-        assert list(on_ray.map_with_actors(make, [1], workers=1)) == ["BlockedAddress"]
+    with guard.enforced(STRICT), ray_map.session(1):
+        assert [ended for _, ended in ray_map.map_unordered(reach, [1], workers=1)] == ["BlockedAddress"]
+        assert list(ray_map.map_with_actors(make, [1], workers=1)) == ["BlockedAddress"]
         assert private.connections == 0
         with guard.enforced(WEB):
-            assert [ended for _, ended in on_ray.map_unordered(reach, [1], workers=1)] == ["reached"]
+            assert [ended for _, ended in ray_map.map_unordered(reach, [1], workers=1)] == ["reached"]
 
 
 def test_a_store_that_came_to_a_worker_with_its_task_is_guarded(private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
-    from negset_jobs import on_ray
 
     for name, value in {
         "AWS_ENDPOINT_URL": private.url,
@@ -493,18 +491,22 @@ def test_a_store_that_came_to_a_worker_with_its_task_is_guarded(private: Countin
         return store.read("x")
 
     store = Store("s3://bucket/out")  # before there is a rule
-    with guard.enforced(STRICT), on_ray.session(1), pytest.raises(InvalidInput, match=r"127\.0\.0\.1 may not be reached"):
-        list(on_ray.map_unordered(read, [store], workers=1))
+    with (
+        guard.enforced(STRICT),
+        ray_map.session(1),
+        pytest.raises(InvalidInput, match=r"127\.0\.0\.1 may not be reached"),
+    ):
+        list(ray_map.map_unordered(read, [store], workers=1))
     assert private.connections == 0
-    with guard.enforced(STORES), on_ray.session(1):
-        assert [data for _, data in on_ray.map_unordered(read, [store], workers=1)] == [SECRET]
+    with guard.enforced(STORES), ray_map.session(1):
+        assert [data for _, data in ray_map.map_unordered(read, [store], workers=1)] == [SECRET]
 
 
 def test_the_status_reaches_an_api_server_with_a_private_address(private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     from kubernetes import client, config
 
     from negset_api.spec import Metadata
-    from negset_jobs.on_kubernetes import StatusWriter
+    from negset_jobs.adapters.kubernetes_status import StatusWriter
 
     monkeypatch.setattr(config, "load_incluster_config", lambda: None)
     monkeypatch.setattr(client.Configuration, "get_default_copy", classmethod(lambda _: client.Configuration(host=private.url)))

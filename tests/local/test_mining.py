@@ -20,10 +20,10 @@ from tests.local.untrained_model import DATASET, SCORES, in_file, pictures
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Mining, Records, Round, decode, encode
-from negset_jobs import on_ray
+from negset_jobs.adapters import ray_map
+from negset_jobs.adapters.progress import Silent
+from negset_jobs.adapters.store import Store
 from negset_jobs.mining.stage import mine_round
-from negset_jobs.progress import Silent
-from negset_jobs.store import Store
 
 pytestmark = pytest.mark.tensorflow
 
@@ -42,7 +42,7 @@ class Counted(Silent):
 
 @pytest.fixture(scope="module")
 def ray():
-    with on_ray.session(1):
+    with ray_map.session(1):
         yield
 
 
@@ -135,7 +135,7 @@ def test_the_next_mining_keeps_what_is_hard_and_looks_for_more_among_the_rest_of
 
 def test_an_interrupted_mining_scores_only_the_shards_that_are_missing(mined, monkeypatch):
     store, dataset, value, _, _ = mined
-    real, asked = on_ray.map_with_actors, []
+    real, asked = ray_map.map_with_actors, []
 
     def interrupted(make_worker, shards, **options):
         for index, result in enumerate(real(make_worker, shards, **options)):
@@ -149,10 +149,10 @@ def test_an_interrupted_mining_scores_only_the_shards_that_are_missing(mined, mo
 
     before = {key: store.read(key) for key in store.keys(names.round_folder(1))}
     store.remove([names.mining_marker(1)])
-    monkeypatch.setattr(on_ray, "map_with_actors", interrupted)
+    monkeypatch.setattr(ray_map, "map_with_actors", interrupted)
     with pytest.raises(WorkFailed, match="a node was lost"):
         mine_round(store, dataset, 1, Silent())
-    monkeypatch.setattr(on_ray, "map_with_actors", watched)
+    monkeypatch.setattr(ray_map, "map_with_actors", watched)
     progress = Counted()
     assert mine_round(store, dataset, 1, progress) == value
     assert len(asked) == POOL_FILES + TRAIN_FILES - 2

@@ -23,11 +23,11 @@ from tests.local.test_bad_input import COCO, fill
 
 from negset_api.errors import NegsetError
 from negset_api.spec import Download
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store import Store, expand, list_input, read_input
 from negset_jobs.cli import main
-from negset_jobs.fetching.failure import Failed
-from negset_jobs.fetching.fetcher import Fetcher
-from negset_jobs.store import Store, expand, list_input, read_input
+from negset_jobs.download.failure import Failed
+from negset_jobs.download.fetcher import Fetcher
 
 TOKEN = "abc123"
 SECRET = f"SECRET_TOKEN={TOKEN}hunter2\n"
@@ -137,8 +137,8 @@ def test_no_field_shows_what_it_reads(content: bytes, tmp_path: pathlib.Path, ca
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS.keys())
 def test_no_reader_of_positives_shows_what_it_reads(content: bytes, tmp_path: pathlib.Path) -> None:
+    from negset_jobs.formats.label_map import read_label_map
     from negset_jobs.positives.coco import parse_coco
-    from negset_jobs.positives.label_map import read_label_map
     from negset_jobs.positives.record_files import Rules, scan_file
     from negset_jobs.positives.voc import parse_voc
 
@@ -258,7 +258,7 @@ def test_no_message_shows_what_a_server_says(server: int, monkeypatch: pytest.Mo
 
 
 def test_pictures_of_odd_kinds_are_not_shown() -> None:
-    from negset_jobs.fetching import verify
+    from negset_jobs.download import verify
 
     for fmt in ("BMP", "GIF", "TIFF", "WEBP", "PNG", "JPEG"):
         stream = io.BytesIO()

@@ -18,21 +18,21 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
 from negset_api.values import Positives, decode, encode
-from negset_jobs import on_ray
-from negset_jobs.access import Access
+from negset_jobs.adapters import ray_map
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Silent
+from negset_jobs.adapters.store import Store
+from negset_jobs.formats.tf_example import decode_example, encode_example
+from negset_jobs.formats.tfrecord import read_records, write_record
 from negset_jobs.positives.classes import Negatives
 from negset_jobs.positives.stage import positives_stage
-from negset_jobs.progress import Silent
-from negset_jobs.records.example import decode_example, encode_example
-from negset_jobs.records.framing import read_records, write_record
-from negset_jobs.store import Store
 
 CLASSES = ("person", "car")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def ray():
-    with on_ray.session(2):
+    with ray_map.session(2):
         yield
 
 

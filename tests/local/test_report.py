@@ -14,14 +14,15 @@ from tests.unit.reporting.models import trained
 from negset_api import names, validation
 from negset_api.errors import WorkFailed
 from negset_api.values import Detection, LossPoint, Mining, Positives, Records, Report, Round, ScoredImage, decode, encode
-from negset_jobs import on_ray, pipeline
-from negset_jobs.access import Access
+from negset_jobs import pipeline
+from negset_jobs.adapters import ray_map
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Silent
+from negset_jobs.adapters.store import Store
 from negset_jobs.demo import dataset, manifest, server
-from negset_jobs.progress import Silent
 from negset_jobs.reporting.gather import gather
 from negset_jobs.reporting.stage import report_stage
 from negset_jobs.selection import annotated
-from negset_jobs.store import Store
 from negset_jobs.training import detections, heldout
 
 LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
@@ -36,7 +37,7 @@ def made(tmp_path_factory):
         document = manifest.manifest(url, str(folder / "output"), count=50)
         document["spec"]["download"] = {"maxFailedPercent": 50}
         prepared = pipeline.prepare(validation.parse(document), LOOPBACK)
-        with on_ray.session(2):
+        with ray_map.session(2):
             pipeline.data(prepared, Silent())
     return prepared
 
@@ -52,7 +53,7 @@ def stored_ids(run, subset):
     """The stored images of a subset by id, from the records themselves."""
     from tests.reading import as_picture
 
-    from negset_jobs.records.framing import read_records
+    from negset_jobs.formats.tfrecord import read_records
 
     records = decode(run.store.read(names.RECORDS), Records)
     found = []

@@ -10,8 +10,8 @@ from tests.local.training_data import make_revision, manifest, step
 from negset_api import names
 from negset_api.values import Measurement, Round, encode
 from negset_jobs import pipeline
-from negset_jobs.access import Access
-from negset_jobs.store import Store
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store import Store
 from negset_jobs.training import config
 from negset_jobs.training.task import round_inputs
 

@@ -11,7 +11,7 @@ from tests.s3_server import s3_server
 from negset_api import names, validation
 from negset_api.revision import revision
 from negset_jobs import cli, commands
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
 
 IMAGES = 8
 

@@ -11,7 +11,7 @@ import pytest
 from tests.local.training_data import make_revision
 
 from negset_api.errors import InvalidInput
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
 
 pytestmark = pytest.mark.tensorflow
 
@@ -33,9 +33,9 @@ import json, sys, tempfile
 from negset_jobs.training import compat
 import tensorflow as tf
 from negset_api import names
-from negset_jobs.access import Access
-from negset_jobs.progress import Silent
-from negset_jobs.store import Store
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Silent
+from negset_jobs.adapters.store import Store
 from negset_jobs.training import feeding, inputs, loop, precision
 from negset_jobs.training.task import prepare
 from tests.local.training_data import manifest, step

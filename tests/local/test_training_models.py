@@ -13,10 +13,10 @@ from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.spec import HardNegativeMining, PipelineConfig, Training
 from negset_api.values import Box
-from negset_jobs.access import Access
-from negset_jobs.records.example import encode_example
-from negset_jobs.records.framing import write_record
-from negset_jobs.store import Store
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store import Store
+from negset_jobs.formats.tf_example import encode_example
+from negset_jobs.formats.tfrecord import write_record
 from negset_jobs.training import config as configs
 from negset_jobs.training import families
 

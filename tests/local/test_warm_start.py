@@ -11,7 +11,7 @@ import pytest
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import PipelineConfig, Training
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
 from negset_jobs.training import config as configs
 
 pytestmark = pytest.mark.tensorflow

@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw
 from negset_api import names, stages
 from negset_api.spec import NegativeDataset
 from negset_api.values import Box, Copies, Positives, Records, encode
-from negset_jobs.positives.label_map import write_label_map
-from negset_jobs.records.example import encode_example
-from negset_jobs.records.framing import write_record
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.formats.label_map import write_label_map
+from negset_jobs.formats.tf_example import encode_example
+from negset_jobs.formats.tfrecord import write_record
 
 SIZES = ((96, 96), (120, 90), (80, 128))
 TRAIN_FILES, TRAIN, HELD_OUT = 2, 24, 10

@@ -14,14 +14,14 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
 from negset_api.values import Copies, Positives, Records, decode, digest, encode
-from negset_jobs import on_ray
+from negset_jobs.adapters import ray_map
+from negset_jobs.adapters.progress import Progress
+from negset_jobs.adapters.store import Store
 from negset_jobs.copies.find import Candidate, Hashed, Image, Pair, Seen, candidates, confirmed, copied, counts
 from negset_jobs.copies.fingerprint import VERSION, fingerprint
 from negset_jobs.copies.tables import decode_hashes, decode_ids, decode_seen, encode_fingerprints, encode_pairs
-from negset_jobs.progress import Progress
-from negset_jobs.records.readable import image_id, read_images
-from negset_jobs.reuse import parallel
-from negset_jobs.store import Store
+from negset_jobs.download.shard_cache import parallel
+from negset_jobs.formats.stored_images import image_id, read_images
 
 log = logging.getLogger(__name__)
 
@@ -127,12 +127,12 @@ def _make_fingerprints(store: Store, dataset: NegativeDataset, files: Sequence[_
     missing = [file for file in files if file.fingerprints not in made]
     progress.start("Looking for copies", len(files), "files")
     progress.advance(len(files) - len(missing))
-    for _ in on_ray.map_unordered(_fingerprint_file, [_Task(store.url, file) for file in missing], workers=dataset.spec.ray.workers):
+    for _ in ray_map.map_unordered(_fingerprint_file, [_Task(store.url, file) for file in missing], workers=dataset.spec.ray.workers):
         progress.advance()
     progress.finish()
 
 
-def _fingerprint_file(task: _Task, _: on_ray.Report) -> None:
+def _fingerprint_file(task: _Task, _: ray_map.Report) -> None:
     """Runs in a worker. What cannot be read is told of by the round that would read it."""
     store, file = Store(task.store_url), task.file
     with store.reading(file.records) as stream:

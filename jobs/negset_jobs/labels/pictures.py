@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.values import PlannedImage
-from negset_jobs.records.example import decode_example
-from negset_jobs.records.framing import read_records
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.formats.tf_example import decode_example
+from negset_jobs.formats.tfrecord import read_records
 
 SUBSETS: Final = {names.TRAIN: "train", names.POOL: "train", names.HELD_OUT: "val"}
 """negset's subsets → what every label format calls them."""

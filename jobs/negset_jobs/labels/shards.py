@@ -11,10 +11,10 @@ import msgspec
 
 from negset_api import names
 from negset_api.values import PlannedImage
+from negset_jobs.adapters.store import Store
 from negset_jobs.labels import coco, voc, yolo
 from negset_jobs.labels.formats import LabelFormat
 from negset_jobs.labels.pictures import Picture, read_pictures
-from negset_jobs.store import Store
 
 FORMATS: Final[Mapping[str, LabelFormat]] = {"YOLO": yolo, "COCO": coco, "VOC": voc}
 """The label formats by their names in the manifest."""

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import Labels, Plan, Records, digest, encode
-from negset_jobs import on_ray
+from negset_jobs.adapters import ray_map
+from negset_jobs.adapters.progress import Progress
+from negset_jobs.adapters.store import Store
 from negset_jobs.labels.formats import Contents
 from negset_jobs.labels.pictures import Picture, unique_stems
 from negset_jobs.labels.shards import FORMATS, LabelTask, write_shard
-from negset_jobs.progress import Progress
-from negset_jobs.store import Store
 
 
 def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Records, progress: Progress) -> Labels:
@@ -22,7 +22,7 @@ def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Re
     progress.start("Writing labels", records.stored, "images")
     shards: dict[int, list[Picture]] = {}
     tasks = list(label_tasks(store.url, plan, records, formats))
-    for index, done in on_ray.map_unordered(_write, tasks, workers=dataset.spec.ray.workers):
+    for index, done in ray_map.map_unordered(_write, tasks, workers=dataset.spec.ray.workers):
         shards[index] = done
         progress.advance(len(done))
     pictures = [picture for index in range(len(tasks)) for picture in shards[index]]
@@ -48,7 +48,7 @@ def _formats(dataset: NegativeDataset) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in dataset.spec.output.formats)
 
 
-def _write(task: LabelTask, _: on_ray.Report) -> list[Picture]:
+def _write(task: LabelTask, _: ray_map.Report) -> list[Picture]:
     return write_shard(task)
 
 

@@ -10,8 +10,8 @@ from typing import Final, Protocol
 import msgspec
 
 from negset_api.values import Round, ScoredImage, Value
-from negset_jobs.records.readable import image_id, read_images, warn
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.formats.stored_images import image_id, read_images, warn
 
 BATCH: Final = 64
 """Pictures per call of the model: 547 pictures/s at 64 against 345/s at 16 and 71/s at 1, on two cores with a 96-pixel SSD."""

@@ -15,13 +15,14 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset, Training
 from negset_api.values import Mining, Positives, Records, Round, ScoredImage, decode, digest, encode
+from negset_jobs.adapters import ray_map
+from negset_jobs.adapters.progress import Progress
+from negset_jobs.adapters.store import MissingObject, Store
 from negset_jobs.mining.decide import Decision, Rules, decide
 from negset_jobs.mining.draw import draw
 from negset_jobs.mining.scoring import ShardScorer, ShardScores
 from negset_jobs.mining.tables import score_table
 from negset_jobs.mining.write import ids_in, write_added, write_without
-from negset_jobs.progress import Progress
-from negset_jobs.store import MissingObject, Store
 from negset_jobs.training import failures
 
 log = logging.getLogger(__name__)
@@ -114,8 +115,6 @@ def _prepare(store: Store, dataset: NegativeDataset, number: int) -> _Task:
 
 def _score(store: Store, task: _Task, progress: Progress) -> Scored:
     """Every training negative, scored, by shard in the order of the shards."""
-    from negset_jobs import on_ray
-
     images = sum(task.records.images.get(split, 0) for split in (names.POOL, names.TRAIN))
     progress.start(f"Scoring negatives, round {task.number}", images, "images")
     found = _kept(store, task)
@@ -125,7 +124,7 @@ def _score(store: Store, task: _Task, progress: Progress) -> Scored:
         make_worker = functools.partial(ShardScorer, store, task.trained, decode(store.read(names.POSITIVES), Positives).classes)
         workers = min(task.dataset.spec.ray.workers, len(missing))
         gpus = task.training.hard_negative_mining.gpus_per_worker
-        for result in on_ray.map_with_actors(make_worker, missing, workers=workers, gpus=gpus):
+        for result in ray_map.map_with_actors(make_worker, missing, workers=workers, gpus=gpus):
             found[result.key] = result.images
             store.write(names.mining_shard_scores(task.number, result.key), encode(msgspec.structs.replace(result, inputs=task.inputs)))
             progress.advance(len(result.images))

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from negset_api import names
-from negset_jobs.records.framing import write_record
-from negset_jobs.records.readable import image_id, read_images
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.formats.stored_images import image_id, read_images
+from negset_jobs.formats.tfrecord import write_record
 
 MOST_FILES: Final = 16
 """Hard negatives are few; with as many files as shards, a large data set would have thousands of tiny ones."""

@@ -19,15 +19,15 @@ import numpy.typing as npt
 from negset_api.errors import InvalidInput
 from negset_api.spec import CocoPositives
 from negset_api.values import PlannedImage
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.quoting import quoted
+from negset_jobs.adapters.store import open_input
+from negset_jobs.adapters.urls import shown
+from negset_jobs.formats.coco import Category, Image
+from negset_jobs.formats.image_url import image_url, photo_page
+from negset_jobs.formats.json_arrays import BrokenJson, WrongShape, read_arrays
 from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, shown_classes, usable_boxes
 from negset_jobs.positives.boxes import Corners
-from negset_jobs.quoting import quoted
-from negset_jobs.selection.coco import Category, Image
-from negset_jobs.selection.json_arrays import BrokenJson, WrongShape, read_arrays
-from negset_jobs.selection.urls import image_url, photo_page
-from negset_jobs.store import open_input
-from negset_jobs.urls import shown
 
 FIELD: Final = "spec.positives.coco.annotations"
 _REQUIRED: Final = ("images", "annotations", "categories")

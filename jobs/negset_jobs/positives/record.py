@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Box, Outcome
-from negset_jobs.fetching.failure import Failed
-from negset_jobs.fetching.verify import Picture, decode, inspect, transcode
+from negset_jobs.adapters.quoting import quoted
+from negset_jobs.download.failure import Failed
+from negset_jobs.download.verify import Picture, decode, inspect, transcode
+from negset_jobs.formats.label_map import Item
+from negset_jobs.formats.tf_example import decode_example, encode_example
 from negset_jobs.positives.annotated import RejectedBox, shown_classes
 from negset_jobs.positives.boxes import Corners, Reason, fit
-from negset_jobs.positives.label_map import Item
-from negset_jobs.quoting import quoted
-from negset_jobs.records.example import decode_example, encode_example
 
 _CORNERS: Final = tuple(f"image/object/bbox/{corner}" for corner in Corners._fields)
 _LABEL: Final = "image/object/class/label"

@@ -14,9 +14,13 @@ from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.spec import Download
 from negset_api.values import ImageResult, Outcome, ShardResult
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store import Store, open_input
+from negset_jobs.download.shard import RecordWriter, commit
+from negset_jobs.formats.label_map import Item
+from negset_jobs.formats.tf_example import decode_example
+from negset_jobs.formats.tfrecord import read_records
 from negset_jobs.positives.annotated import RejectedBox, shown_classes
-from negset_jobs.positives.label_map import Item
 from negset_jobs.positives.record import (
     CheckedRecord,
     Features,
@@ -26,10 +30,6 @@ from negset_jobs.positives.record import (
     read_objects,
     stored_payload,
 )
-from negset_jobs.records.example import decode_example
-from negset_jobs.records.framing import read_records
-from negset_jobs.shards import RecordWriter, commit
-from negset_jobs.store import Store, open_input
 
 FIELD: Final = "spec.positives.tfrecords"
 

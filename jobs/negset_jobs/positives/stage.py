@@ -14,19 +14,19 @@ from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.spec import NegativeDataset, NegativeDatasetSpec
 from negset_api.spec import Positives as PositivesSpec
 from negset_api.values import ImageResult, Outcome, PlannedImage, Positives, ShardPlan, ShardResult, decode, digest, encode
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Progress
+from negset_jobs.adapters.store import Store
+from negset_jobs.download.shard import image_inputs
+from negset_jobs.download.stage import check_budget, count_outcomes, run_shards, tidy
+from negset_jobs.formats.label_map import write_label_map
 from negset_jobs.positives import tfrecords
 from negset_jobs.positives.annotated import Annotated, RejectedBox, shown_classes
 from negset_jobs.positives.classes import Negatives, label_ids, trained_classes, wanted_classes
 from negset_jobs.positives.coco import read_coco
-from negset_jobs.positives.label_map import write_label_map
 from negset_jobs.positives.split import held_out
 from negset_jobs.positives.voc import read_voc
-from negset_jobs.progress import Progress
-from negset_jobs.recording import check_budget, count_outcomes, run_shards, tidy
 from negset_jobs.selection.sharding import shards
-from negset_jobs.shards import image_inputs
-from negset_jobs.store import Store
 
 log = logging.getLogger(__name__)
 

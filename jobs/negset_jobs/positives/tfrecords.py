@@ -18,15 +18,15 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDatasetSpec
 from negset_api.spec import Positives as PositivesSpec
 from negset_api.values import Outcome, ShardResult, digest
-from negset_jobs import on_ray
-from negset_jobs.access import Access
-from negset_jobs.positives.label_map import Item, called, read_label_map
+from negset_jobs.adapters import ray_map
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Progress
+from negset_jobs.adapters.quoting import quoted
+from negset_jobs.adapters.store import MissingObject, Store, expand, read_input
+from negset_jobs.download.shard import RECORD_FORMAT, commit
+from negset_jobs.download.shard_cache import read_committed
+from negset_jobs.formats.label_map import Item, called, read_label_map
 from negset_jobs.positives.record_files import FIELD, CopyTask, Rules, ScannedFile, ScannedRecord, copy_file, scan_file
-from negset_jobs.progress import Progress
-from negset_jobs.quoting import quoted
-from negset_jobs.reuse import read_committed
-from negset_jobs.shards import RECORD_FORMAT, commit
-from negset_jobs.store import MissingObject, Store, expand, read_input
 
 LABEL_MAP_FIELD: Final = "spec.positives.labelMap"
 
@@ -155,20 +155,20 @@ def _check_names(files: Iterable[ScannedFile]) -> None:
             raise InvalidInput(f"{FIELD}: expected one label for each class, {quoted(name)} has {' and '.join(map(str, sorted(labels)))}")
 
 
-def _mapped(function: Callable[[T, on_ray.Report], R], tasks: Sequence[T], title: str, workers: int, progress: Progress) -> list[R]:
+def _mapped(function: Callable[[T, ray_map.Report], R], tasks: Sequence[T], title: str, workers: int, progress: Progress) -> list[R]:
     """The function's results on Ray, in the order of the tasks; each task is a file."""
     progress.start(title, len(tasks), "files")
     results: dict[int, R] = {}
-    for index, result in on_ray.map_unordered(function, tasks, workers=workers):
+    for index, result in ray_map.map_unordered(function, tasks, workers=workers):
         results[index] = result
         progress.advance()
     progress.finish()
     return [results[index] for index in range(len(tasks))]
 
 
-def _scan(url: str, _: on_ray.Report, *, rules: Rules) -> ScannedFile:
+def _scan(url: str, _: ray_map.Report, *, rules: Rules) -> ScannedFile:
     return scan_file(url, rules)
 
 
-def _copy(task: CopyTask, _: on_ray.Report) -> list[ShardResult]:
+def _copy(task: CopyTask, _: ray_map.Report) -> list[ShardResult]:
     return copy_file(task)

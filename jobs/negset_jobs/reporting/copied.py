@@ -8,14 +8,14 @@ from typing import Final
 import msgspec
 
 from negset_api.values import Copies, CopyCounts
+from negset_jobs.adapters.store import Store
 from negset_jobs.copies.find import Image, Pair
 from negset_jobs.copies.tables import decode_pairs
-from negset_jobs.records.readable import image_id, read_images
+from negset_jobs.download.shard_cache import parallel
+from negset_jobs.formats.stored_images import image_id, read_images
 from negset_jobs.reporting import wording
 from negset_jobs.reporting.blocks import Block, Card, Gallery, Note, Paragraph, Section, Table
 from negset_jobs.reporting.thumbnails import beside
-from negset_jobs.reuse import parallel
-from negset_jobs.store import Store
 
 SHOWN: Final = 6
 

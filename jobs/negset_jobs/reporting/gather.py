@@ -29,9 +29,11 @@ from negset_api.values import (
     Value,
     decode,
 )
-from negset_jobs.records.example import decode_example
-from negset_jobs.records.framing import unframe
-from negset_jobs.records.readable import Features, read_images
+from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.download.shard_cache import parallel, read_committed
+from negset_jobs.formats.stored_images import Features, read_images
+from negset_jobs.formats.tf_example import decode_example
+from negset_jobs.formats.tfrecord import unframe
 from negset_jobs.reporting.copied import read_shown
 from negset_jobs.reporting.evidence import Evidence, evidence
 from negset_jobs.reporting.facts import (
@@ -47,10 +49,8 @@ from negset_jobs.reporting.facts import (
     spread,
     worst_rounds,
 )
-from negset_jobs.reuse import parallel, read_committed
 from negset_jobs.selection import annotated
 from negset_jobs.selection.annotated import Objects
-from negset_jobs.store import MissingObject, Store
 from negset_jobs.training import detections
 
 _OBJECTS: Final = 6

@@ -6,14 +6,14 @@ from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import Report, decode, encode
 from negset_api.version import version
-from negset_jobs.progress import Progress
+from negset_jobs.adapters.progress import Progress
+from negset_jobs.adapters.store import Store
 from negset_jobs.reporting import coco_results
 from negset_jobs.reporting.evaluation import Evaluation, evaluate
 from negset_jobs.reporting.facts import Facts
 from negset_jobs.reporting.gather import gather
 from negset_jobs.reporting.numbers import summarise
 from negset_jobs.reporting.page import compose, render
-from negset_jobs.store import Store
 
 
 def report_stage(store: Store, dataset: NegativeDataset, progress: Progress) -> Report:

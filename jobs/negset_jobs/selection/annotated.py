@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from negset_api.values import Box, ImageId
-from negset_jobs.selection.coco import Annotations
+from negset_jobs.formats.coco import Annotations
 
 Objects = dict[str, tuple[Box, ...]]
 """The annotated boxes by image id as text, normalised.

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from negset_api.errors import InvalidInput
-from negset_jobs.quoting import quoted
-from negset_jobs.selection.coco import Category
+from negset_jobs.adapters.quoting import quoted
+from negset_jobs.formats.coco import Category
 
 log = logging.getLogger(__name__)
 

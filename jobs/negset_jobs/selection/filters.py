@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import Selection
-from negset_jobs.quoting import quoted
-from negset_jobs.selection.coco import Annotations, Ids, Image
+from negset_jobs.adapters.quoting import quoted
+from negset_jobs.formats.coco import Annotations, Ids, Image
 
 _DENSE: Final = 64
 """Up to this many times as many possible as actual ids are looked up in a table, which takes an eighth of the time of a search. COCO's ids are 5 times as many."""

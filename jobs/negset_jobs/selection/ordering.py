@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from negset_jobs.selection.coco import Ids
+from negset_jobs.formats.coco import Ids
 
 Keys = npt.NDArray[np.uint64]
 

@@ -12,9 +12,10 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDatasetSpec, Training
 from negset_api.values import License, Plan, PlannedImage, ShardPlan, digest
-from negset_jobs.selection import ordering, urls
+from negset_jobs.formats import image_url
+from negset_jobs.formats.coco import Annotations, Ids, Image
+from negset_jobs.selection import ordering
 from negset_jobs.selection.classes import resolve
-from negset_jobs.selection.coco import Annotations, Ids, Image
 from negset_jobs.selection.filters import REJECTIONS, Guarded, Located, Mask, locate, positions_of, rejections
 from negset_jobs.selection.sharding import shards
 
@@ -34,7 +35,7 @@ _FEWEST_TO_POOL: Final = 8
 def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> Plan:
     """The plan. Raises `InvalidInput` for an unknown class or licence, for too few candidates, and for pictures without the fields that their URL is made of."""
     template = spec.source.coco.image_url
-    identity = tuple(dict.fromkeys(name for name in urls.placeholders(template) if name in Image.__struct_fields__))
+    identity = tuple(dict.fromkeys(name for name in image_url.placeholders(template) if name in Image.__struct_fields__))
     excluded = resolve(spec.exclude_classes, annotations.categories)
     located = locate(annotations)
     rejected = rejections(annotations, located, excluded=excluded, selection=spec.selection, guarded=guarded, identity=identity)
@@ -108,7 +109,7 @@ def _check_fields(template: str, identity: tuple[str, ...], candidates: Sequence
         lacking = [image.id for image in candidates if not getattr(image, name)]
         if lacking:
             raise InvalidInput(
-                f"{urls.FIELD}: {template!r} needs {name}, which {len(lacking)} of the {len(candidates)} candidates do not have (the first is image {lacking[0]}); "
+                f"{image_url.FIELD}: {template!r} needs {name}, which {len(lacking)} of the {len(candidates)} candidates do not have (the first is image {lacking[0]}); "
                 "set imageUrl to where the pictures are, such as s3://bucket/folder/{file_name}"
             )
 
@@ -125,14 +126,14 @@ def _planned(
         planned.append(
             PlannedImage(
                 image_id=image.id,
-                url=urls.image_url(template, fields),
+                url=image_url.image_url(template, fields),
                 file_name=image.file_name,
                 width=int(image.width or 0),
                 height=int(image.height or 0),
                 license=image.license or 0,
                 scene=scene,
                 reason=reasons.sentence(stratum, scene, rank + 1, size),
-                page=urls.photo_page(fields["flickr_url"]),
+                page=image_url.photo_page(fields["flickr_url"]),
             )
         )
     return planned

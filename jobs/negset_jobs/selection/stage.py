@@ -11,12 +11,12 @@ from typing import Final
 from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan
-from negset_jobs.access import Access
-from negset_jobs.selection import coco, urls
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store import open_input
+from negset_jobs.formats import coco, image_url
 from negset_jobs.selection.annotated import Objects, objects_on
 from negset_jobs.selection.filters import Guarded
 from negset_jobs.selection.plan import make_plan
-from negset_jobs.store import open_input
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,6 @@ def _plan(dataset: NegativeDataset, access: Access, *, boxes: bool) -> tuple[Pla
     with open_input(spec.source.coco.annotations, access, ANNOTATIONS) as stream:
         annotations = coco.read_annotations(stream, field=ANNOTATIONS, url=spec.source.coco.annotations, boxes=boxes)
     plan = make_plan(spec, annotations, Guarded.of(guarded))
-    access.check_images((image.url for shard in plan.shards for image in shard.images), urls.FIELD)
+    access.check_images((image.url for shard in plan.shards for image in shard.images), image_url.FIELD)
     log.info("planned %d of %d candidates in %d shards", plan.planned, plan.candidates, len(plan.shards))
     return plan, annotations

@@ -25,10 +25,10 @@ from PIL import Image
 from negset_api.errors import InvalidInput
 from negset_api.spec import Training
 from negset_api.values import Box
-from negset_jobs.access import Access
-from negset_jobs.positives.label_map import write_label_map
-from negset_jobs.records.example import encode_example
-from negset_jobs.records.framing import write_record
+from negset_jobs.adapters.access import Access
+from negset_jobs.formats.label_map import write_label_map
+from negset_jobs.formats.tf_example import encode_example
+from negset_jobs.formats.tfrecord import write_record
 from negset_jobs.training import config as configs
 from negset_jobs.training import failures, families, feeding, models, warm_start
 from negset_jobs.training.inputs import Inputs

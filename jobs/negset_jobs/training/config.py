@@ -16,8 +16,8 @@ from object_detection.protos import losses_pb2, pipeline_pb2
 from negset_api import names, stages
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDatasetSpec, PipelineConfig, Training
-from negset_jobs.access import Access
-from negset_jobs.quoting import of_text_format
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.quoting import of_text_format
 from negset_jobs.training import families, fine_tune, linter, schedule
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def read(pipeline: PipelineConfig, access: Access) -> tuple[bytes, str]:
     if pipeline.preset is not None:
         return preset(pipeline.preset), f"{_FIELD}.preset"
     if pipeline.url is not None:
-        from negset_jobs.store import read_input
+        from negset_jobs.adapters.store import read_input
 
         return read_input(pipeline.url, access, f"{_FIELD}.url"), f"{_FIELD}.url"
     try:

@@ -19,7 +19,7 @@ import tensorflow as tf
 from object_detection import inputs as od_inputs
 from object_detection.builders import decoder_builder
 
-from negset_jobs.records.readable import Features
+from negset_jobs.formats.stored_images import Features
 from negset_jobs.training import failures
 from negset_jobs.training.inputs import Inputs, pattern
 from negset_jobs.training.screening import Check

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 
 from negset_api.values import Box
-from negset_jobs.records.readable import Features, Report, image_id, read_images, warn
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.formats.stored_images import Features, Report, image_id, read_images, warn
 from negset_jobs.training.measuring import Truth
 
 

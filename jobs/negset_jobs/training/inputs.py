@@ -13,7 +13,7 @@ import msgspec
 from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.values import Mining, Positives, Records
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
 from negset_jobs.training.config import InputFile
 
 _DOWNLOADS: Final = 8

@@ -25,7 +25,7 @@ from object_detection.builders import optimizer_builder
 from object_detection.core import standard_fields
 
 from negset_api.errors import Interrupted, PeerLost, WorkFailed
-from negset_jobs.progress import Progress
+from negset_jobs.adapters.progress import Progress
 from negset_jobs.training import events, failures, families, models, precision, warm_start
 from negset_jobs.training.checkpoints import KEPT
 from negset_jobs.training.screening import Unreadable

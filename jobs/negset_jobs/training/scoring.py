@@ -12,7 +12,7 @@ import tensorflow as tf
 from object_detection.core import standard_fields
 
 from negset_api.values import Detection, ScoredImage
-from negset_jobs.records.readable import Features
+from negset_jobs.formats.stored_images import Features
 from negset_jobs.training import failures, families, heldout, models
 from negset_jobs.training.config import parse
 

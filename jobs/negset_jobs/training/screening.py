@@ -18,9 +18,9 @@ from typing import BinaryIO, Final
 import msgspec
 
 from negset_api.errors import WorkFailed
-from negset_jobs.records.framing import write_record
-from negset_jobs.records.readable import Features, read_images
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.formats.stored_images import Features, read_images
+from negset_jobs.formats.tfrecord import write_record
 from negset_jobs.training.inputs import Inputs
 
 log = logging.getLogger(__name__)

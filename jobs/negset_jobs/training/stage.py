@@ -17,9 +17,9 @@ from negset_api import names, stages
 from negset_api.errors import WorkFailed
 from negset_api.spec import NegativeDataset
 from negset_api.values import Measurement, Round, ScoredImage, decode, encode
-from negset_jobs.access import Access
-from negset_jobs.progress import Progress
-from negset_jobs.store import MissingObject, Store
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Progress
+from negset_jobs.adapters.store import MissingObject, Store
 from negset_jobs.training import (
     checkpoints,
     config,

@@ -11,8 +11,8 @@ from negset_api import names, stages
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset, Training
 from negset_api.values import Copies, Mining, Positives, Records, Round, decode, digest
-from negset_jobs.access import Access
-from negset_jobs.store import MissingObject, Store
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store import MissingObject, Store
 from negset_jobs.training import config, families, inputs
 
 log = logging.getLogger(__name__)

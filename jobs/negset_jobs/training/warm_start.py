@@ -17,9 +17,9 @@ import tensorflow as tf
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import Training
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.urls import shown
 from negset_jobs.training import fine_tune
-from negset_jobs.urls import shown
 
 log = logging.getLogger(__name__)
 

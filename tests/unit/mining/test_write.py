@@ -6,14 +6,14 @@ import pytest
 from tests.reading import as_picture
 
 from negset_api.values import Detection, ScoredImage
+from negset_jobs.adapters.store import Store
+from negset_jobs.formats.tf_example import encode_example
+from negset_jobs.formats.tfrecord import read_records, write_record
 from negset_jobs.mining.decide import Rules, decide
 from negset_jobs.mining.scoring import trim
 from negset_jobs.mining.stage import by_shard
 from negset_jobs.mining.tables import score_table
 from negset_jobs.mining.write import MOST_FILES, ids_in, write_added, write_without
-from negset_jobs.records.example import encode_example
-from negset_jobs.records.framing import read_records, write_record
-from negset_jobs.store import Store
 
 
 def record(name):

@@ -12,10 +12,10 @@ from PIL import Image
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Box, Outcome
+from negset_jobs.formats.label_map import Item
+from negset_jobs.formats.tf_example import decode_example, encode_example
 from negset_jobs.positives.boxes import Reason
-from negset_jobs.positives.label_map import Item
 from negset_jobs.positives.record import check_record, class_name, read_objects, stored_payload
-from negset_jobs.records.example import decode_example, encode_example
 
 WIDTH, HEIGHT = 200, 100
 PERSON = Box(ymin=0.25, xmin=0.25, ymax=0.5, xmax=0.75, class_name="person")

@@ -7,12 +7,12 @@ from PIL import Image
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store import Store
+from negset_jobs.formats import tf_example as wire
+from negset_jobs.formats.tfrecord import write_record
 from negset_jobs.positives.record_files import Rules, copy_file, scan_file
 from negset_jobs.positives.tfrecords import copy_tasks
-from negset_jobs.records import example as wire
-from negset_jobs.records.framing import write_record
-from negset_jobs.store import Store
 from negset_jobs.training import heldout
 
 WIDTH, HEIGHT = 64, 48

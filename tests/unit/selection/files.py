@@ -20,7 +20,7 @@ from negset_api.spec import (
     Training,
 )
 from negset_api.values import Plan
-from negset_jobs.selection.coco import Annotations, read_annotations
+from negset_jobs.formats.coco import Annotations, read_annotations
 from negset_jobs.selection.filters import Guarded
 from negset_jobs.selection.plan import make_plan
 

@@ -8,7 +8,7 @@ from tests.unit.selection.files import coco, read, spec
 from negset_api import names
 from negset_api.spec import Metadata, NegativeDataset
 from negset_api.values import Box
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
 from negset_jobs.selection import annotated, stage
 
 
@@ -23,7 +23,7 @@ def boxed(*bboxes):
 def objects(document, *wanted):
     import io
 
-    from negset_jobs.selection.coco import read_annotations
+    from negset_jobs.formats.coco import read_annotations
 
     stream = io.BytesIO(json.dumps(document).encode())
     return annotated.objects_on(wanted, read_annotations(stream, field="f", url="u", block=512, boxes=True))

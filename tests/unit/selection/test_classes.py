@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from negset_api.errors import InvalidInput
+from negset_jobs.formats.coco import Category
 from negset_jobs.selection.classes import SYNONYMS, resolve
-from negset_jobs.selection.coco import Category
 
 CATEGORIES = (
     Category(1, "person", "person"),

@@ -12,7 +12,7 @@ from tests.unit.selection.files import coco, spec
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import Metadata, NegativeDataset
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
 from negset_jobs.selection.stage import plan_stage
 
 DOCUMENT = coco({1: ["person"], 2: ["dog"], 3: [], 4: ["cat"]})

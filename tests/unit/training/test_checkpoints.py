@@ -8,7 +8,7 @@ import pytest
 
 from negset_api import names
 from negset_api.errors import InvalidInput, Unavailable, WorkFailed
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
 from negset_jobs.training import checkpoints
 from negset_jobs.training.checkpoints import KEPT, DamagedCheckpoint, Uploader, complete, download, newest, of_round
 

@@ -6,7 +6,7 @@ import pytest
 from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import CocoSource, HardNegativeMining, NegativeDatasetSpec, Output, PipelineConfig, Selection, Source, Training
-from negset_jobs.access import Access
+from negset_jobs.adapters.access import Access
 from negset_jobs.training import config as configs
 from negset_jobs.training import families, linter
 

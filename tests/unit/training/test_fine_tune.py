@@ -15,8 +15,8 @@ import pytest
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import PipelineConfig, Training
-from negset_jobs.access import Access
-from negset_jobs.store import Store
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store import Store
 from negset_jobs.training import config as configs
 from negset_jobs.training import fine_tune
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.values import Mining, Positives, Records
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
 from negset_jobs.training.inputs import HARD, POSITIVE, Inputs, choose, hard_percent, materialise, pattern, weighted
 
 

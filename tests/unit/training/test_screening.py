@@ -5,10 +5,10 @@ import io
 import pytest
 
 from negset_api.errors import WorkFailed
-from negset_jobs.records.example import encode_example
-from negset_jobs.records.framing import read_records, write_record
-from negset_jobs.records.readable import image_id, read_images
-from negset_jobs.store import Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.formats.stored_images import image_id, read_images
+from negset_jobs.formats.tf_example import encode_example
+from negset_jobs.formats.tfrecord import read_records, write_record
 from negset_jobs.training import heldout
 from negset_jobs.training.inputs import Inputs
 from negset_jobs.training.screening import NAMED, Unreadable, require_within, screen_held_out, screen_training

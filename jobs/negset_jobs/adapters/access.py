@@ -1,0 +1,125 @@
+"""What a job may reach. The manifest comes from a tenant; this comes from whoever runs the job: the person at the laptop or the operator's administrator."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from negset_api import names
+from negset_api.errors import InvalidInput
+from negset_jobs.adapters import addresses, urls
+from negset_jobs.adapters.urls import InvalidUrl, UnknownScheme, Url, shown
+
+DEFAULT_SCHEMES: Final = ("s3", "http", "https")
+"""The schemes that a cluster's jobs may use where the administrator names none: what the images have back ends for."""
+_ALIASES: Final = {"s3a": "s3"}
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """How far a connection may go: to public addresses and to `networks`, or `everywhere`. `option` is what adds to them."""
+
+    networks: tuple[str, ...] = ()
+    option: str = "--allow-address"
+    everywhere: bool = False
+
+    def permits(self, address: str) -> bool:
+        """Whether a connection to this IP address may be opened."""
+        return self.everywhere or addresses.permitted(address, self.networks)
+
+
+EVERYWHERE: Final = Reach(everywhere=True)
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be reached beside public addresses.
+
+    `allowed_networks` are CIDRs for http(s) URLs, and `store_networks` for object stores.
+    `schemes` are the schemes that may be used at all; none stands for every one that is known.
+    `local_files` is True on a laptop only, where stores are the person's own, at any address.
+    """
+
+    allowed_networks: tuple[str, ...] = ()
+    store_networks: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ()
+    local_files: bool = True
+
+    @property
+    def web(self) -> Reach:
+        """How far http(s) URLs may go, and everything that has no rule of its own."""
+        return Reach(self.allowed_networks)
+
+    @property
+    def stores(self) -> Reach:
+        """How far object stores may go."""
+        return EVERYWHERE if self.local_files else Reach(self.store_networks, "--allow-store")
+
+    def reach(self, url: Url) -> Reach:
+        """How far the connections for a URL may go."""
+        return self.stores if url.target.scheme in urls.STORE_SCHEMES else self.web
+
+    def permits(self, address: str) -> bool:
+        """Whether an http(s) URL may lead to this IP address."""
+        return self.web.permits(address)
+
+    def check_url(self, url: str | Url, field: str) -> Url:
+        """The parsed URL. Raises `InvalidInput`, naming `field`, where it is none or is not allowed here."""
+        try:
+            parsed = urls.parse(str(url))
+        except UnknownScheme as error:
+            raise InvalidInput(
+                f"{field}: unknown URL scheme {error.scheme[:20]!r} in {shown(url)}; known are {', '.join(self._usable())}"
+            ) from error
+        except InvalidUrl as error:
+            raise InvalidInput(f"{field}: cannot use the URL {shown(url)}: {error}") from error
+        if parsed.is_local and not self.local_files:
+            raise InvalidInput(
+                f"{field}: expected an http(s) or object storage URL, got the local path {shown(url)}; local paths work on a laptop only"
+            )
+        scheme = parsed.target.scheme
+        if not parsed.is_local and self.schemes and _ALIASES.get(scheme, scheme) not in self.schemes:
+            raise InvalidInput(
+                f"{field}: expected a URL of a scheme that the administrator allows ({', '.join(self.schemes)}), got {scheme!r} in {shown(url)}"
+            )
+        return parsed
+
+    def check_images(self, found: Iterable[str], field: str) -> None:
+        """Raises `InvalidInput`, naming `field`, where none of the images' URLs may be used. One that may not, among others, is that image's outcome."""
+        first: InvalidInput | None = None
+        for url in found:
+            try:
+                self.check_url(url, field)
+            except InvalidInput as error:
+                first = first or error
+            else:
+                return
+        if first is not None:
+            raise first
+
+    def _usable(self) -> list[str]:
+        known = urls.KNOWN_SCHEMES if self.local_files else urls.KNOWN_SCHEMES - names.LOCAL_SCHEMES
+        return sorted(
+            scheme
+            for scheme in known
+            if scheme and (not self.schemes or scheme not in urls.STORE_SCHEMES | urls.WEB_SCHEMES or scheme in self.schemes)
+        )
+
+
+def parse_networks(texts: Iterable[str], option: str) -> tuple[str, ...]:
+    """The CIDRs, normalised. Raises `InvalidInput`, naming `option`."""
+    try:
+        return tuple(str(ipaddress.ip_network(text, strict=False)) for text in texts)
+    except ValueError as error:
+        raise InvalidInput(f"{option}: expected a network such as 10.0.0.0/8 or 127.0.0.1/32: {error}") from error
+
+
+def parse_schemes(texts: Iterable[str], option: str) -> tuple[str, ...]:
+    """The schemes that an administrator allows. Raises `InvalidInput`, naming `option`, for one that negset does not know."""
+    schemes = tuple(dict.fromkeys(_ALIASES.get(text.lower(), text.lower()) for text in texts))
+    known = urls.WEB_SCHEMES | urls.STORE_SCHEMES
+    for scheme in schemes:
+        if scheme not in known:
+            raise InvalidInput(f"{option}: expected one of {', '.join(sorted(known))}, got {scheme!r}")
+    return schemes

@@ -1,0 +1,1 @@
+"""Fetches images and records them in shards."""

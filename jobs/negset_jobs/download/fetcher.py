@@ -1,0 +1,119 @@
+"""One picture from wherever it is: asked for until it is there, cannot be, or patience ends; then checked."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import random
+from typing import Final, Self
+
+from negset_api.errors import InvalidInput
+from negset_api.spec import Download
+from negset_api.values import Outcome
+from negset_jobs.adapters import guard
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.quoting import of_backend
+from negset_jobs.adapters.store import InputFiles
+from negset_jobs.adapters.urls import Url, shown
+from negset_jobs.download.failure import Failed, blocked
+from negset_jobs.download.http import WebPictures
+from negset_jobs.download.patience import wait_seconds
+from negset_jobs.download.verify import Picture, decode, inspect, transcode
+
+log = logging.getLogger(__name__)
+
+_MEGA = 1_000_000
+
+
+class Fetcher:
+    """Fetches and checks pictures from inside one event loop; an asynchronous context manager."""
+
+    def __init__(self, download: Download, access: Access) -> None:
+        self._download = download
+        self._access = access
+        self._web = WebPictures(download, access)
+        self._files = InputFiles(access, download.connections)
+        self._max_bytes = download.max_image_mebibytes << 20
+        # Pixels are decoded one picture at a time: that bounds memory, and the loop goes on serving its connections meanwhile.
+        self._decoder = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="decode")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._decoder.shutdown(cancel_futures=True)
+        await self._web.__aexit__()
+        await self._files.close()
+
+    async def picture(self, url: str) -> Picture:
+        """The picture, ready to be stored. Raises `Failed`.
+
+        A passing fault is asked again with growing pauses, up to `attempts` requests and, pauses included, `attempts` times `timeoutSeconds`: a server that asks to
+        be left alone for longer than that has said no.
+        """
+        try:
+            source = self._access.check_url(url, "url")
+        except InvalidInput as error:
+            raise Failed(Outcome.BLOCKED_ADDRESS, str(error)) from error
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._download.attempts * self._download.timeout_seconds
+        attempt = 1
+        while True:
+            try:
+                return await self._checked(await self._get(source))
+            except Failed as failure:
+                pause = wait_seconds(attempt, random.random(), failure.wait_seconds)  # noqa: S311 - jitter, not a secret
+                if not failure.again or attempt >= self._download.attempts or loop.time() + pause > deadline:
+                    raise
+                log.debug("%s: %s (%s), asking again in %.1f s", url, failure.outcome, failure.detail, pause)
+            await asyncio.sleep(pause)
+            attempt += 1
+
+    async def _get(self, url: Url) -> bytes:
+        if url.is_web and len(url.links) == 1:
+            return await self._web.get(str(url))
+        return await self._file(url)
+
+    async def _file(self, url: Url) -> bytes:
+        try:
+            async with asyncio.timeout(self._download.timeout_seconds):
+                data = await self._files.read(url, self._max_bytes)
+        except (AttributeError, TypeError, AssertionError):
+            raise  # a mistake of ours, not the server's
+        except Exception as error:  # every backend has its own kinds
+            raise _as_failed(error, url) from error
+        if len(data) > self._max_bytes:
+            raise Failed(Outcome.TOO_LARGE, f"more than {self._max_bytes} bytes")
+        return data
+
+    async def _checked(self, data: bytes) -> Picture:
+        picture = inspect(data, self._download.max_image_megapixels * _MEGA)
+        loop = asyncio.get_running_loop()
+        if not picture.ready:
+            return await loop.run_in_executor(self._decoder, transcode, picture)
+        if self._download.verify == "Decode":
+            await loop.run_in_executor(self._decoder, decode, picture)
+        return picture
+
+
+def _as_failed(error: Exception, url: Url) -> Failed:
+    """What an error of a back end means for a picture."""
+    if (address := guard.blocked_address(error)) is not None:
+        return blocked(address)
+    outcome = next(outcome for kinds, outcome in _OUTCOMES if isinstance(error, kinds))
+    match outcome:
+        case Outcome.NOT_FOUND:
+            return Failed(outcome, f"there is no {shown(url)}")
+        case Outcome.TIMEOUT:
+            return Failed(outcome, "no complete answer in time")
+    return Failed(outcome, str(error) if isinstance(error, InvalidInput) else of_backend(error))
+
+
+_OUTCOMES: Final = (  # the first that fits
+    ((FileNotFoundError, IsADirectoryError), Outcome.NOT_FOUND),
+    ((PermissionError,), Outcome.FORBIDDEN),
+    ((TimeoutError,), Outcome.TIMEOUT),
+    ((InvalidInput, ImportError, ValueError), Outcome.CLIENT_ERROR),
+    ((Exception,), Outcome.SERVER_ERROR),
+)

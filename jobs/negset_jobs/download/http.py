@@ -1,0 +1,153 @@
+"""Pictures from web servers: one request, its body or `Failed`."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections import defaultdict
+from http import HTTPStatus
+from typing import Final, Self
+
+import aiohttp
+
+from negset_api.spec import Download
+from negset_api.values import Outcome
+from negset_api.version import version
+from negset_jobs.adapters import guard
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.quoting import of_backend, status_line
+from negset_jobs.download.failure import Failed, blocked
+from negset_jobs.download.patience import retry_after
+
+_OPT_OUTS: Final = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
+_OUTCOMES: Final[dict[int, Outcome]] = {
+    HTTPStatus.NOT_FOUND: Outcome.NOT_FOUND,
+    HTTPStatus.GONE: Outcome.NOT_FOUND,
+    HTTPStatus.UNAUTHORIZED: Outcome.FORBIDDEN,
+    HTTPStatus.FORBIDDEN: Outcome.FORBIDDEN,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: Outcome.FORBIDDEN,
+    HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS: Outcome.FORBIDDEN,
+    HTTPStatus.REQUEST_TIMEOUT: Outcome.TIMEOUT,
+    HTTPStatus.TOO_EARLY: Outcome.RATE_LIMITED,
+    HTTPStatus.TOO_MANY_REQUESTS: Outcome.RATE_LIMITED,
+}
+_VALUED: Final = frozenset(
+    {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
+)  # directives that take a value after a colon
+_MIB: Final = 1 << 20
+_READ_AHEAD: Final = 1 << 18  # bytes that one connection buffers before it stops reading: most pictures in one piece
+
+
+class WebPictures:
+    """Fetches pictures over http and https from inside one event loop; an asynchronous context manager.
+
+    No cookies, no proxy from the environment (it would connect in our place, past the address guard), no transfer encoding asked for: pictures are compressed already.
+    """
+
+    def __init__(self, download: Download, access: Access) -> None:
+        self._reach = access.web
+        self._max_bytes = download.max_image_mebibytes * _MIB
+        self._honour_robots = download.robots_tag == "Honour"
+        self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(download.connections_per_host))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=download.connections_per_host, ttl_dns_cache=300),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": user_agent(download.contact), "Accept": "image/*", "Accept-Encoding": "identity"},
+            timeout=aiohttp.ClientTimeout(total=download.timeout_seconds),
+            read_bufsize=_READ_AHEAD,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def get(self, url: str) -> bytes:
+        """The body of one answer. Raises `Failed`."""
+        # The wait for a slot comes before the request, whose timeout would otherwise run while it queues.
+        async with self._slots[_host(url)]:
+            try:
+                with guard.reaching(self._reach):
+                    async with self._session.get(url) as response:
+                        self._check(response)
+                        return await self._body(response)
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                raise _as_failed(error) from error
+
+    def _check(self, response: aiohttp.ClientResponse) -> None:
+        failure = failure_of_status(response.status, response.reason or "", response.headers.get("Retry-After"))
+        if failure is not None:
+            raise failure
+        if self._honour_robots and opted_out(response.headers.getall("X-Robots-Tag", [])):
+            raise Failed(Outcome.OPTED_OUT, "the X-Robots-Tag header keeps the picture from being used")
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body, given up as soon as it is known to be too large."""
+        if (response.content_length or 0) > self._max_bytes:
+            raise self._too_large(f"{response.content_length} bytes")
+        parts, size = [], 0
+        async for part in response.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > self._max_bytes:
+                raise self._too_large(f"more than {size} bytes")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _too_large(self, size: str) -> Failed:
+        return Failed(Outcome.TOO_LARGE, f"{size}, of at most {self._max_bytes}")
+
+
+def user_agent(contact: str) -> str:
+    """Who asks, honestly, and where to complain."""
+    product = f"negset/{version()}"
+    return f"{product} (+{contact})" if contact else product
+
+
+def failure_of_status(status: int, reason: str, retry_after_header: str | None) -> Failed | None:
+    """What an HTTP status means for a picture; None where it is there."""
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return None
+    # S3, and so COCO's own host, says 503 "Slow Down" where others say 429.
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and reason.lower() == "slow down":
+        outcome = Outcome.RATE_LIMITED
+    else:
+        outcome = _OUTCOMES.get(status, Outcome.CLIENT_ERROR if status < HTTPStatus.INTERNAL_SERVER_ERROR else Outcome.SERVER_ERROR)
+    wait = retry_after(retry_after_header, dt.datetime.now(dt.UTC)) if outcome.transient else None
+    return Failed(outcome, status_line(status), wait_seconds=wait)
+
+
+def opted_out(values: list[str]) -> bool:
+    """Whether `X-Robots-Tag` headers keep the picture from being used. A header may be addressed to one robot ("otherbot: noai"); those for others do not count."""
+    for value in values:
+        robot, separator, rest = (part.strip().lower() for part in value.partition(":"))
+        addressed = bool(separator) and "," not in robot and robot not in _VALUED
+        if addressed and robot not in ("negset", "*"):
+            continue
+        directives = rest if addressed else value.lower()
+        if _OPT_OUTS & {directive.strip() for directive in directives.split(",")}:
+            return True
+    return False
+
+
+def _as_failed(error: Exception) -> Failed:
+    """What an error of aiohttp means for a picture."""
+    if (address := guard.blocked_address(error)) is not None:
+        return blocked(address)
+    outcome, detail = next((outcome, detail) for kinds, outcome, detail in _ERRORS if isinstance(error, kinds))
+    return Failed(outcome, detail or of_backend(error))
+
+
+_ERRORS: Final = (  # the first that fits
+    (aiohttp.NonHttpUrlRedirectClientError, Outcome.BLOCKED_ADDRESS, "redirected to what is not http or https"),
+    (aiohttp.TooManyRedirects, Outcome.CLIENT_ERROR, "redirected in a circle, or too often"),
+    ((aiohttp.InvalidURL, ValueError), Outcome.CLIENT_ERROR, "not a URL"),
+    (TimeoutError, Outcome.TIMEOUT, "no complete answer in time"),
+    (aiohttp.ClientPayloadError, Outcome.TRUNCATED, "the answer ended early"),
+    (aiohttp.ClientResponseError, Outcome.SERVER_ERROR, "not an HTTP answer"),
+    (Exception, Outcome.UNREACHABLE, ""),
+)
+
+
+def _host(url: str) -> str:
+    return url.split("/", 3)[2] if "//" in url else url

@@ -1,0 +1,82 @@
+"""What has been made before: the committed shards of a revision, and what a new one can take from it and from its siblings."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
+
+from negset_api import names
+from negset_api.values import Outcome, ShardResult, decode
+from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.download.shard import Donor, shard_inputs
+
+_STAGE_MARKERS: Final = {names.RECORDS_FOLDER: names.RECORDS, names.POSITIVES_FOLDER: names.POSITIVES}
+_THREADS: Final = 16  # small requests to the store at the same time
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResult]]:
+    """Every committed shard of a folder by name: the highest attempt and its result."""
+    latest: dict[str, int] = {}
+    for key in store.keys(f"{names.SHARDS_FOLDER}/{folder}"):
+        name, attempt = names.shard_of_marker(key)
+        latest[name] = max(attempt, latest.get(name, 0))
+
+    def read(item: tuple[str, int]) -> ShardResult:
+        return decode(store.read(names.shard_marker(folder, *item)), ShardResult)
+
+    return {name: (attempt, result) for (name, attempt), result in zip(latest.items(), parallel(read, latest.items()), strict=True)}
+
+
+def failures(result: ShardResult) -> int:
+    """How many pictures of a shard were not stored."""
+    return sum(image.outcome is not Outcome.STORED for image in result.results)
+
+
+def parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """The function of every item, in order, several at a time: for requests to the store, which mostly wait."""
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(function, items))
+
+
+class Library:
+    """What other revisions of the same data set hold: whole shards by their inputs, and single records by theirs."""
+
+    def __init__(self) -> None:
+        self._shards: dict[str, tuple[Store, ShardResult]] = {}
+        self._records: dict[str, Donor] = {}
+
+    @classmethod
+    def of(cls, siblings: Sequence[Store], folder: str) -> Library:
+        """Reads the markers of every sibling."""
+        library = cls()
+        for sibling in siblings:
+            accepted = sibling.exists(_STAGE_MARKERS[folder])
+            try:
+                found = read_committed(sibling, folder)
+            except MissingObject:  # it is being removed (`revisions.trim`): what it had is made again
+                continue
+            for _, result in found.values():
+                # The failures of a data set that was accepted are accepted too; those of one that was not are asked for again.
+                if accepted or not failures(result):
+                    library._shards.setdefault(result.inputs, (sibling, result))
+                for image in result.results:
+                    if image.outcome is Outcome.STORED:
+                        library._records.setdefault(image.inputs, Donor(sibling.url, result.file, image))
+        return library
+
+    def twin(self, inputs: Sequence[str]) -> tuple[Store, ShardResult] | None:
+        """A shard of another revision that was made of the same records' inputs."""
+        return self._shards.get(shard_inputs(inputs))
+
+    def donors(self, inputs: Sequence[str]) -> dict[int, Donor]:
+        """The records of other revisions that a shard can take, by their position in it."""
+        found = ((index, self._records.get(wanted)) for index, wanted in enumerate(inputs))
+        return {index: donor for index, donor in found if donor is not None}
+
+
+def own_donors(store: Store, result: ShardResult) -> dict[int, Donor]:
+    """What a shard's earlier attempt has stored."""
+    return {index: Donor(store.url, result.file, image) for index, image in enumerate(result.results) if image.outcome is Outcome.STORED}

@@ -1,0 +1,205 @@
+"""Plan → records: every planned picture ends as a record in a TFRecord file or as a named failure, and the sums add up."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from negset_api import names
+from negset_api.errors import InvalidInput, WorkFailed
+from negset_api.spec import NegativeDataset, NegativeDatasetSpec
+from negset_api.values import Outcome, Plan, Records, ShardPlan, ShardResult, digest, encode
+from negset_jobs.adapters import ray_map
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, Progress
+from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.download.manifest import encode_manifest
+from negset_jobs.download.shard import Donor, ShardTask, commit, image_inputs, run_shard
+from negset_jobs.download.shard_cache import Library, failures, own_donors, parallel, read_committed
+
+log = logging.getLogger(__name__)
+
+_TITLES: Final = {names.RECORDS_FOLDER: DOWNLOADING_NEGATIVES, names.POSITIVES_FOLDER: "Downloading positives"}
+
+
+def record_stage(  # noqa: PLR0917 - the signature that all stages share
+    store: Store, plan: Plan, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress
+) -> Records:
+    """Downloads the planned negatives and writes records/, manifest.parquet and, last, the marker.
+
+    Raises as `check_budget` where more than `maxFailedPercent` failed: then manifest.parquet is written, to see what happened, and the marker is not. What is stored
+    stays; the next run asks again for what failed.
+    """
+    spec = dataset.spec
+    results = run_shards(
+        store, plan.shards, folder=names.RECORDS_FOLDER, spec=spec, access=access, label_ids={}, siblings=siblings, progress=progress
+    )
+    outcomes = count_outcomes(results)
+    store.write(names.MANIFEST, encode_manifest(plan.shards, results))
+    tidy(store, names.RECORDS_FOLDER, results)
+    check_budget(results, spec, "spec.download.maxFailedPercent")
+    records = Records(
+        inputs=digest([result.inputs for result in results]),
+        planned=plan.planned,
+        stored=outcomes[Outcome.STORED],
+        bytes=sum(result.bytes for result in results),
+        outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
+        files=_by_subset((result.subset, result.file) for result in results if result.file),
+        images={subset: len(kept) for subset, kept in _by_subset(_stored(results)).items()},
+        manifest=names.MANIFEST,
+    )
+    store.create(names.RECORDS, encode(records))
+    return records
+
+
+def run_shards(
+    store: Store,
+    shards: Sequence[ShardPlan],
+    *,
+    folder: str,
+    spec: NegativeDatasetSpec,
+    access: Access,
+    label_ids: Mapping[str, int],
+    siblings: Sequence[Store],
+    progress: Progress,
+) -> list[ShardResult]:
+    """The results of the shards, in plan order: those committed before, those that another revision has, and the others made now.
+
+    Where more pictures failed than `maxFailedPercent` allows, and some of them in an earlier run, these are asked for once more, permanent outcomes too: whoever
+    runs this again may have put the missing file in place. The shard's earlier file gives what it holds.
+    """
+    committed = read_committed(store, folder)
+    earlier = {shard.name: committed[shard.name] for shard in shards if shard.name in committed}
+    run = _Run(store, folder, spec=spec, access=access, label_ids=dict(label_ids), progress=progress)
+    progress.start(_TITLES.get(folder, "Downloading"), sum(len(shard.images) for shard in shards), "images")
+    for _, result in earlier.values():
+        progress.advance(len(result.results), failed=failures(result))
+    results = {name: result for name, (_, result) in earlier.items()}
+
+    missing = [shard for shard in shards if shard.name not in results]
+    if missing:
+        library = Library.of(siblings, folder)
+        inputs = {shard.name: run.inputs(shard) for shard in missing}
+        copied = run.copy([(shard, twin) for shard in missing if (twin := library.twin(inputs[shard.name])) is not None])
+        results |= copied
+        results |= run.make([run.task(shard, library.donors(inputs[shard.name])) for shard in missing if shard.name not in copied])
+    outcomes = count_outcomes(results.values())
+    if _exceeds(outcomes.total() - outcomes[Outcome.STORED], outcomes.total(), spec):
+        again = [shard for shard in shards if shard.name in earlier and failures(earlier[shard.name][1])]
+        results |= run.make([run.task(shard, own_donors(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again])
+    progress.finish()
+    return [results[shard.name] for shard in shards]
+
+
+def tidy(store: Store, folder: str, results: Iterable[ShardResult]) -> None:
+    """Removes what no marker names: files of attempts that lost a race, were superseded or were killed. Only when every shard of the folder is committed."""
+    wanted = {result.file for result in results}
+    store.remove([key for key in store.keys(folder) if key.endswith(".tfrecord") and key not in wanted])
+    store.sweep(folder)
+
+
+def count_outcomes(results: Iterable[ShardResult]) -> Counter[Outcome]:
+    return Counter(image.outcome for result in results for image in result.results)
+
+
+def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, field: str) -> None:
+    """Raises an error with the counts and the three commonest reasons where more pictures failed than `maxFailedPercent` allows, or all of them: `InvalidInput` where asking
+    again could not change that, since too many failures are no passing ones, else `WorkFailed`.
+    """
+    outcomes = count_outcomes(results)
+    planned, stored = outcomes.total(), outcomes[Outcome.STORED]
+    if stored and not _exceeds(planned - stored, planned, spec):
+        return
+    passing = sum(count for outcome, count in outcomes.items() if outcome.transient)
+    hopeless = stored + passing == 0 or _exceeds(planned - stored - passing, planned, spec)
+    del outcomes[Outcome.STORED]
+    examples = {image.outcome: image for result in reversed(results) for image in reversed(result.results)}
+    reasons = "; ".join(
+        f"{count} {outcome} (image {examples[outcome].image_id}: {examples[outcome].detail})" for outcome, count in outcomes.most_common(3)
+    )
+    share = "none of the" if not stored else f"{planned - stored} of the"
+    verb = "could be stored" if not stored else "could not be stored"
+    error = InvalidInput if hopeless else WorkFailed
+    raise error(f"{share} {planned} planned pictures {verb}, {field} allows {spec.download.max_failed_percent}%: {reasons}")
+
+
+def _exceeds(failed: int, planned: int, spec: NegativeDatasetSpec) -> bool:
+    return failed * 100 > spec.download.max_failed_percent * planned
+
+
+def _stored(results: Iterable[ShardResult]) -> Iterable[tuple[str, str]]:
+    return ((result.subset, str(image.image_id)) for result in results for image in result.results if image.outcome is Outcome.STORED)
+
+
+def _by_subset(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    grouped: dict[str, list[str]] = {}
+    for subset, value in pairs:
+        grouped.setdefault(subset, []).append(value)
+    return {subset: tuple(values) for subset, values in grouped.items()}
+
+
+class _Run:
+    """What every shard of one run has in common, and how many pictures of each it has told the progress."""
+
+    def __init__(
+        self, store: Store, folder: str, *, spec: NegativeDatasetSpec, access: Access, label_ids: dict[str, int], progress: Progress
+    ) -> None:
+        self.store, self.folder, self.spec, self.access, self.label_ids = store, folder, spec, access, label_ids
+        self._progress = progress
+
+    def task(self, shard: ShardPlan, donors: dict[int, Donor], attempt: int = 1) -> ShardTask:
+        return ShardTask(
+            store_url=self.store.url,
+            folder=self.folder,
+            shard=shard,
+            download=self.spec.download,
+            access=self.access,
+            label_ids=self.label_ids,
+            attempt=attempt,
+            donors=donors,
+        )
+
+    def inputs(self, shard: ShardPlan) -> list[str]:
+        return [image_inputs(image, self.spec.download, self.label_ids) for image in shard.images]
+
+    def make(self, tasks: list[ShardTask]) -> dict[str, ShardResult]:
+        """Runs the tasks on Ray. Progress counts the pictures of first attempts; those asked for again were counted before."""
+        if not tasks:
+            return {}
+        results = {}
+        told = [(0, 0)] * len(tasks)
+
+        def report(index: int, done: int, failed: int) -> None:
+            # After a lost worker the sums begin again; they count when they pass what was told before.
+            before = told[index]
+            if tasks[index].attempt == 1 and done > before[0]:
+                told[index] = (done, max(failed, before[1]))
+                self._progress.advance(done - before[0], failed=max(failed - before[1], 0))
+
+        for index, result in ray_map.map_unordered(run_shard, tasks, workers=self.spec.ray.workers, report=report):
+            report(index, len(result.results), failures(result))
+            results[result.name] = result
+        return results
+
+    def copy(self, pairs: list[tuple[ShardPlan, tuple[Store, ShardResult]]]) -> dict[str, ShardResult]:
+        """Copies shards of other revisions on the store's side: the file, then a marker that names it."""
+
+        def copy(pair: tuple[ShardPlan, tuple[Store, ShardResult]]) -> ShardResult | None:
+            shard, (source, twin) = pair
+            key = names.shard_records(self.folder, shard.name, twin.sha256) if twin.file else ""
+            try:
+                if key:
+                    self.store.copy(source, key, twin.file)
+            except MissingObject:
+                return None
+            copied = msgspec.structs.replace(twin, name=shard.name, subset=shard.subset, file=key)
+            return commit(self.store, names.shard_marker(self.folder, shard.name), copied)
+
+        results = {result.name: result for result in parallel(copy, pairs) if result is not None}
+        for result in results.values():
+            self._progress.advance(len(result.results), failed=failures(result))
+        return results

@@ -1,0 +1,223 @@
+"""What the bytes of a picture are: its format and size, whether it is whole, and whether the Object Detection API's decoder takes it as it is.
+
+Pure: bytes in, a verdict or `Failed` out. `inspect` reads headers and markers only; `decode` reads everything; `transcode` makes a JPEG or PNG of what
+`tf.image.decode_image`, which the Object Detection API uses, would refuse or distort.
+
+EXIF orientation is left alone, here and by TensorFlow: annotations are drawn on the pixels as stored, and turning a picture would move it away from its boxes.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from negset_api.values import Outcome
+from negset_jobs.download.failure import Failed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_BITS: Final = 8  # per channel, at most, in what TensorFlow is given
+TRANSCODED_QUALITY: Final = 95
+"""The JPEG quality of what came in another lossy format, with full chroma resolution: above it files grow much faster than they gain."""
+
+
+class Picture(msgspec.Struct, frozen=True, gc=False):
+    """An encoded picture. `format` is `jpeg`, `png` or, before transcoding, another; `ready` says whether it can be stored as it is; sizes are in pixels."""
+
+    encoded: bytes
+    format: str
+    width: int
+    height: int
+    ready: bool = True
+
+
+def inspect(data: bytes, max_pixels: int) -> Picture:
+    """What the bytes are, from headers and markers alone. Raises `Failed` with the outcome not_an_image, truncated, undecodable or too_large."""
+    if data.startswith(b"\xff\xd8\xff"):
+        picture = _inspect_jpeg(data)
+    elif data.startswith(_PNG_SIGNATURE):
+        picture = _inspect_png(data)
+    else:
+        picture = _inspect_other(data)
+    if picture.width * picture.height > max_pixels:
+        raise Failed(Outcome.TOO_LARGE, f"{picture.width}x{picture.height} pixels, of at most {max_pixels}")
+    return picture
+
+
+def decode(picture: Picture) -> None:
+    """Reads the whole picture as whoever shows it does. Raises `Failed` with the outcome truncated or undecodable.
+
+    Of a JPEG every coefficient is decoded, which is where one can be broken; the arithmetic that makes colours of them cannot fail and is left out as far as
+    libjpeg allows (grey, at an eighth of the size).
+    """
+    _load(picture, coarse=True)
+
+
+def transcode(picture: Picture) -> Picture:
+    """The picture as a JPEG or PNG with 8 bits in 1 or 3 channels: PNG where the source is lossless, else JPEG. Transparency becomes white. Raises `Failed` as `decode`.
+
+    Where the codec's version is the same, the same picture becomes the same bytes.
+    """
+    image = _opaque(_load(picture))
+    output = io.BytesIO()
+    lossless = picture.format in _LOSSLESS or (picture.format == "webp" and picture.encoded[12:16] == b"VP8L")
+    if lossless:
+        image.save(output, "PNG", icc_profile=None)
+    else:
+        image.save(output, "JPEG", quality=TRANSCODED_QUALITY, subsampling=0)
+    return Picture(output.getvalue(), "png" if lossless else "jpeg", image.width, image.height)
+
+
+# --- JPEG: ITU-T T.81, annex B ------------------------------------------------------------------------------------------------------------
+
+_SOS, _EOI, _TEM, _FILL = 0xDA, 0xD9, 0x01, 0xFF
+_ALONE: Final = frozenset({_TEM, *range(0xD0, 0xD8)})
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_COMMON_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive, with Huffman coding: what every decoder has
+_FRAME: Final = struct.Struct(">BHHB")
+
+
+def _inspect_jpeg(data: bytes) -> Picture:
+    """Walks the segments up to the first scan. Within a scan 0xFF is always followed by a stuffed zero, so what ends the picture is found from the back; what
+    lies behind it (padding, a second picture) is left alone.
+    """
+    frame: tuple[int, tuple[int, int, int, int]] | None = None
+    at, size = 2, len(data)
+    while at + 4 <= size:
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 4 > size:
+            break
+        marker = data[at + 1]
+        if marker == _FILL:
+            at += 1
+        elif marker == 0 or marker in _ALONE:
+            at += 2
+        elif marker == _EOI:
+            raise Failed(Outcome.UNDECODABLE, "a JPEG without a scan")
+        elif marker == _SOS:
+            return _whole_jpeg(data, at, frame)
+        else:
+            if marker in _FRAMES and at + 4 + _FRAME.size <= size:
+                frame = marker, _FRAME.unpack_from(data, at + 4)
+            at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    raise Failed(Outcome.TRUNCATED, f"a JPEG that ends within its header, after {size} bytes")
+
+
+def _whole_jpeg(data: bytes, scan: int, frame: tuple[int, tuple[int, int, int, int]] | None) -> Picture:
+    if frame is None:
+        raise Failed(Outcome.UNDECODABLE, "a JPEG whose scan comes before its frame header")
+    marker, (precision, height, width, components) = frame
+    if not width or not height:
+        raise Failed(Outcome.UNDECODABLE, f"a JPEG of {width}x{height} pixels")
+    if data.rfind(b"\xff\xd9", scan) < 0:
+        raise Failed(Outcome.TRUNCATED, f"a JPEG without its end-of-image marker, after {len(data)} bytes")
+    ready = marker in _COMMON_FRAMES and precision == _BITS and components in (1, 3)
+    return Picture(data, "jpeg", width, height, ready)
+
+
+# --- PNG: W3C Portable Network Graphics (third edition), section 5 ------------------------------------------------------------------------
+
+_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_CHUNK: Final = struct.Struct(">I4s")
+_IHDR: Final = struct.Struct(">IIBBBBB")
+_GREY, _RGB, _PALETTE = 0, 2, 3
+
+
+def _inspect_png(data: bytes) -> Picture:
+    """Walks the chunks and their checksums. Sixteen bits per channel and transparency are for `transcode`: TensorFlow drops the alpha channel and shows whatever
+    colour was left below.
+    """
+    header: tuple[int, ...] | None = None
+    transparent = pixels = False
+    at, view = len(_PNG_SIGNATURE), memoryview(data)
+    while at + 12 <= len(data):
+        length, kind = _CHUNK.unpack_from(data, at)
+        end = at + 8 + length
+        if end + 4 > len(data):
+            break
+        if zlib.crc32(view[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            raise Failed(Outcome.UNDECODABLE, f"a PNG whose chunk at byte {at} does not match its checksum")
+        if header is None:
+            if kind != b"IHDR" or length != _IHDR.size:
+                raise Failed(Outcome.UNDECODABLE, "a PNG that does not begin with its header")
+            header = _IHDR.unpack_from(data, at + 8)
+        transparent |= kind == b"tRNS"
+        pixels |= kind == b"IDAT"
+        if kind == b"IEND":
+            return _whole_png(data, header, pixels=pixels, transparent=transparent)
+        at = end + 4
+    raise Failed(Outcome.TRUNCATED, f"a PNG without its end chunk, after {len(data)} bytes")
+
+
+def _whole_png(data: bytes, header: tuple[int, ...], *, pixels: bool, transparent: bool) -> Picture:
+    width, height, depth, color, *_ = header
+    if not pixels or not width or not height:
+        raise Failed(Outcome.UNDECODABLE, f"a PNG of {width}x{height} pixels {'with' if pixels else 'without'} picture data")
+    ready = depth <= _BITS and color in (_GREY, _RGB, _PALETTE) and not transparent
+    return Picture(data, "png", width, height, ready)
+
+
+# --- Other formats, and the pixels of all, by Pillow --------------------------------------------------------------------------------------
+
+_LOSSLESS: Final = frozenset({"png", "gif", "bmp", "tiff"})
+_FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO")
+"""What Pillow may try: its rarer plugins are attack surface without a use here."""
+
+
+def _inspect_other(data: bytes) -> Picture:
+    if not data:
+        raise Failed(Outcome.NOT_AN_IMAGE, "no bytes")
+    if data.lstrip()[:1] in (b"<", b"{"):
+        raise Failed(Outcome.NOT_AN_IMAGE, "a text document (HTML, XML or JSON) instead of a picture")
+    image = _open(data, Outcome.NOT_AN_IMAGE)
+    return Picture(data, str(image.format).lower(), image.width, image.height, ready=False)
+
+
+def _open(data: bytes, outcome: Outcome) -> Image:
+    from PIL import Image, UnidentifiedImageError
+
+    # Pillow's own limit is global and warns where ours decides; `inspect` has compared the size with the limit of the manifest before any pixel is decoded.
+    Image.MAX_IMAGE_PIXELS = None
+    Image.init()
+    try:
+        return Image.open(io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
+    except UnidentifiedImageError as error:
+        raise Failed(outcome, "not a picture in a known format") from error
+    except (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, struct.error, EOFError) as error:
+        raise Failed(outcome, "not a readable picture") from error
+
+
+def _load(picture: Picture, *, coarse: bool = False) -> Image:
+    """The pixels, or with `coarse` as few of them as need all the bytes read."""
+    image = _open(picture.encoded, Outcome.UNDECODABLE)
+    try:
+        if coarse:
+            image.draft("L", (1, 1))
+        image.load()
+    except (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, struct.error, EOFError, MemoryError) as error:
+        outcome = Outcome.TRUNCATED if "truncated" in str(error) else Outcome.UNDECODABLE
+        raise Failed(outcome, f"a {picture.format.upper()} that cannot be decoded", again=False) from error
+    return image
+
+
+def _opaque(image: Image) -> Image:
+    """The picture in 8-bit grey or RGB, transparency over white, without metadata."""
+    from PIL import Image
+
+    if image.mode.startswith(("I", "F")):
+        import numpy as np
+
+        # Pillow's own conversion clips at 255 instead of scaling 16 bits to 8.
+        return Image.fromarray((np.asarray(image).clip(0, 0xFFFF).astype(np.uint32) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        layered = Image.new("RGBA", image.size, "white")
+        layered.alpha_composite(image.convert("RGBA"))
+        return layered.convert("RGB")
+    plain = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    plain.info.clear()
+    return plain

@@ -1,1 +1,0 @@
-"""Pictures over the network: asked for politely, checked, and never from an address that is off limits."""

@@ -1,0 +1,50 @@
+"""The records of a file that hold an image; the others are named and passed over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Final
+
+from negset_api.errors import WorkFailed
+from negset_jobs.formats.tf_example import decode_example
+from negset_jobs.formats.tfrecord import salvage_records
+
+log = logging.getLogger(__name__)
+
+Features = dict[str, list[Any]]
+Report = Callable[[str], None]
+"""Is told of each record that is passed over: where it is, and why."""
+
+_NEEDED: Final = ("image/encoded", "image/source_id")
+
+
+def warn(passed_over: str) -> None:
+    """The usual `Report`: one warning in the log."""
+    log.warning("a record cannot be read and is passed over: %s", passed_over)
+
+
+def read_images(stream: BinaryIO, name: str, report: Report = warn) -> Iterator[tuple[bytes, Features, str]]:
+    """The records of the file `name`: payload, features, and where it is, for messages.
+
+    A damaged record, or one without an image or an id, goes to `report`.
+    """
+    for index, (offset, record) in enumerate(salvage_records(stream)):
+        where = f"{name}: record {index} (at byte {offset})"
+        try:
+            if isinstance(record, WorkFailed):
+                raise record
+            features = decode_example(record)
+            if absent := [key for key in _NEEDED if not isinstance(next(iter(features.get(key, ())), None), bytes)]:
+                raise WorkFailed(f"it has no {' and no '.join(absent)}")  # noqa: TRY301
+            where = f"{name}: record {index} (id {image_id(features)})"
+        except WorkFailed as error:
+            report(f"{where}: {error}")
+        else:
+            yield record, features, where
+
+
+def image_id(features: Features) -> str:
+    """The id of a record's image."""
+    value: bytes = features["image/source_id"][0]
+    return value.decode("utf-8", "replace")

@@ -1,0 +1,56 @@
+"""When too many pictures have failed, and whether asking again could help."""
+
+from __future__ import annotations
+
+import pytest
+
+from negset_api import decoding
+from negset_api.errors import InvalidInput, NegsetError, WorkFailed
+from negset_api.spec import NegativeDatasetSpec
+from negset_api.values import ImageResult, Outcome, ShardResult
+from negset_jobs.download.stage import check_budget
+
+
+def shard(*outcomes: tuple[Outcome, int]) -> ShardResult:
+    images = [ImageResult(image_id=number, outcome=outcome, detail="said so") for outcome, count in outcomes for number in range(count)]
+    return ShardResult(name="train-00000", subset="train", inputs="", file="", sha256="", bytes=0, results=tuple(images))
+
+
+def allowing(percent: int) -> NegativeDatasetSpec:
+    spec = {
+        "source": {"coco": {"annotations": "a.json"}},
+        "excludeClasses": ["person"],
+        "selection": {"count": 1},
+        "download": {"maxFailedPercent": percent},
+        "output": {"url": "out"},
+    }
+    return decoding.convert(spec, NegativeDatasetSpec)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "allowed", "error"),
+    [
+        pytest.param([(Outcome.STORED, 95), (Outcome.NOT_FOUND, 5)], 5, None, id="as many as are allowed"),
+        pytest.param([(Outcome.STORED, 94), (Outcome.NOT_FOUND, 6)], 5, InvalidInput, id="missing pictures stay missing"),
+        pytest.param([(Outcome.STORED, 94), (Outcome.TIMEOUT, 6)], 5, WorkFailed, id="a slow server may be faster later"),
+        pytest.param(
+            [(Outcome.STORED, 90), (Outcome.NOT_FOUND, 5), (Outcome.TIMEOUT, 5)],
+            5,
+            WorkFailed,
+            id="without the passing faults it would be enough",
+        ),
+        pytest.param(
+            [(Outcome.STORED, 90), (Outcome.NOT_FOUND, 6), (Outcome.TIMEOUT, 4)], 5, InvalidInput, id="the lasting ones alone are too many"
+        ),
+        pytest.param([(Outcome.NOT_FOUND, 3)], 100, InvalidInput, id="nothing at all, for good"),
+        pytest.param([(Outcome.NOT_FOUND, 3), (Outcome.SERVER_ERROR, 1)], 100, WorkFailed, id="nothing at all, perhaps not for good"),
+    ],
+)
+def test_the_budget(outcomes: list[tuple[Outcome, int]], allowed: int, error: type[NegsetError] | None) -> None:
+    spec = allowing(allowed)
+    if error is None:
+        check_budget([shard(*outcomes)], spec, "spec.download.maxFailedPercent")
+        return
+    with pytest.raises(NegsetError, match=r"could( not)? be stored, spec\.download\.maxFailedPercent allows") as raised:
+        check_budget([shard(*outcomes)], spec, "spec.download.maxFailedPercent")
+    assert type(raised.value) is error

@@ -1,0 +1,237 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.picture_server import encoded, jpeg, picture
+
+from negset_api.values import Outcome
+from negset_jobs.download.failure import Failed
+from negset_jobs.download.verify import Picture, decode, inspect, transcode
+
+PIXELS = 1_000_000
+SIZE = (40, 30)
+
+
+def png(mode: str = "RGB", **options) -> bytes:
+    return encoded(picture(1, size=SIZE).convert(mode), "PNG", **options)
+
+
+def sixteen_bit_png() -> bytes:
+    return encoded(Image.fromarray((np.arange(1200, dtype=np.uint16) * 50).reshape(30, 40)), "PNG")
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes((0xFF, marker)) + (len(content) + 2).to_bytes(2) + content
+
+
+def with_frame(data: bytes, marker: int = 0xC0, precision: int = 8) -> bytes:
+    """The JPEG with another frame marker or sample precision."""
+    at = data.index(b"\xff\xc0")
+    return data[: at + 1] + bytes((marker,)) + data[at + 2 : at + 4] + bytes((precision,)) + data[at + 5 :]
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+JPEG = jpeg(1, size=SIZE)
+
+KEPT = {
+    "a baseline JPEG": (JPEG, "jpeg"),
+    "a progressive JPEG": (jpeg(1, size=SIZE, progressive=True), "jpeg"),
+    "a grey JPEG": (jpeg(1, size=SIZE, mode="L"), "jpeg"),
+    "a JPEG with padding after its end": (JPEG + bytes(100), "jpeg"),
+    "a JPEG with another file after its end": (JPEG + b"trailer of a telephone", "jpeg"),
+    "a JPEG with fill bytes before a marker": (JPEG[:2] + b"\xff\xff" + JPEG[2:], "jpeg"),
+    "a JPEG with a thumbnail in its header": (JPEG[:2] + segment(0xE1, jpeg(2, size=(8, 8))) + JPEG[2:], "jpeg"),
+    "a PNG in colour": (png(), "png"),
+    "a grey PNG": (png("L"), "png"),
+    "a black and white PNG": (png("1"), "png"),
+    "a PNG with a palette": (png("P"), "png"),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_the_object_detection_api_decodes_is_kept_as_it_came(name):
+    data, image_format = KEPT[name]
+    assert inspect(data, PIXELS) == Picture(data, image_format, *SIZE)
+
+
+TRANSCODED = {
+    "a CMYK JPEG": (jpeg(1, size=SIZE, mode="CMYK"), "jpeg", "RGB"),
+    "a lossy WebP": (encoded(picture(1, size=SIZE), "WEBP", quality=90), "jpeg", "RGB"),
+    "a lossless WebP": (encoded(picture(1, size=SIZE), "WEBP", lossless=True), "png", "RGB"),
+    "a GIF": (encoded(picture(1, size=SIZE), "GIF"), "png", "RGB"),
+    "a BMP": (encoded(picture(1, size=SIZE), "BMP"), "png", "RGB"),
+    "a TIFF": (encoded(picture(1, size=SIZE), "TIFF"), "png", "RGB"),
+    "a PNG with 16 bits": (sixteen_bit_png(), "png", "L"),
+    "a PNG with an alpha channel": (png("RGBA"), "png", "RGB"),
+    "a grey PNG with an alpha channel": (png("LA"), "png", "RGB"),
+    "a PNG with a transparent colour": (png("P", transparency=0), "png", "RGB"),
+}
+
+
+@pytest.mark.parametrize("name", TRANSCODED)
+def test_what_it_does_not_decode_well_is_transcoded(name):
+    data, image_format, mode = TRANSCODED[name]
+    came = inspect(data, PIXELS)
+    assert (came.ready, came.width, came.height) == (False, *SIZE)
+    stored = transcode(came)
+    assert (stored.format, stored.width, stored.height, stored.ready) == (image_format, *SIZE, True)
+    assert inspect(stored.encoded, PIXELS) == stored
+    image = Image.open(io.BytesIO(stored.encoded))
+    assert (image.mode, image.size) == (mode, SIZE)
+    assert transcode(came) == stored
+
+
+def test_lossless_sources_keep_every_pixel():
+    original = picture(3, size=SIZE)
+    for data in (encoded(original, "BMP"), encoded(original, "WEBP", lossless=True)):
+        assert Image.open(io.BytesIO(transcode(inspect(data, PIXELS)).encoded)).tobytes() == original.tobytes()
+
+
+def test_sixteen_bits_are_scaled_to_eight_not_clipped():
+    stored = Image.open(io.BytesIO(transcode(inspect(sixteen_bit_png(), PIXELS)).encoded))
+    assert list(stored.tobytes()) == [value * 50 >> 8 for value in range(1200)]
+
+
+def test_transparency_becomes_white():
+    image = Image.new("RGBA", SIZE, (255, 0, 0, 0))
+    stored = Image.open(io.BytesIO(transcode(inspect(encoded(image, "PNG"), PIXELS)).encoded))
+    assert stored.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_exif_orientation_is_left_alone():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = jpeg(1, size=SIZE, exif=exif)
+    assert inspect(turned, PIXELS) == Picture(turned, "jpeg", *SIZE)
+    cmyk = inspect(jpeg(1, size=SIZE, mode="CMYK", exif=exif), PIXELS)
+    assert (transcode(cmyk).width, transcode(cmyk).height) == SIZE
+
+
+PNG = png()
+BAD = {
+    "no bytes": (b"", Outcome.NOT_AN_IMAGE, "no bytes"),
+    "a page of HTML": (b"\n <html>", Outcome.NOT_AN_IMAGE, "a text document"),
+    "an error in JSON": (b'{"error": 1}', Outcome.NOT_AN_IMAGE, "a text document"),
+    "a PDF": (b"%PDF-1.7 ...", Outcome.NOT_AN_IMAGE, "not a picture in a known format"),
+    "the start of a JPEG's header": (JPEG[:100], Outcome.TRUNCATED, "ends within its header, after 100 bytes"),
+    "the start of a JPEG": (JPEG[:-2], Outcome.TRUNCATED, "without its end-of-image marker"),
+    "a thumbnail's end is not the picture's": (
+        JPEG[:2] + segment(0xE1, jpeg(2, size=(8, 8))) + JPEG[2:-2],
+        Outcome.TRUNCATED,
+        "without its end-of-image marker",
+    ),
+    "a JPEG without a scan": (JPEG[:20] + b"\xff\xd9\x00\x00", Outcome.UNDECODABLE, "without a scan"),
+    "a JPEG without a frame": (b"\xff\xd8" + segment(0xDA, b"\x01\x01\x00\x00\x3f\x00") + b"\xff\xd9", Outcome.UNDECODABLE, "frame header"),
+    "a JPEG without width": (
+        b"\xff\xd8" + segment(0xC0, b"\x08\x00\x10\x00\x00\x01\x01\x11\x00") + segment(0xDA, b"\x01\x01\x00\x00\x3f\x00") + b"\xff\xd9",
+        Outcome.UNDECODABLE,
+        "0x16 pixels",
+    ),
+    "the start of a PNG": (PNG[:-20], Outcome.TRUNCATED, "without its end chunk"),
+    "a PNG that ends before its end chunk": (PNG[:-12], Outcome.TRUNCATED, "without its end chunk"),
+    "a PNG with a changed byte": (PNG[:60] + bytes((PNG[60] ^ 1,)) + PNG[61:], Outcome.UNDECODABLE, "checksum"),
+    "a PNG without pixels": (PNG[:33] + chunk(b"IEND", b""), Outcome.UNDECODABLE, "without picture data"),
+    "a PNG that begins with something else": (PNG[:8] + chunk(b"IDAT", b"") + PNG[8:], Outcome.UNDECODABLE, "begin with its header"),
+    "a picture with more pixels than allowed": (jpeg(1, size=(1001, 1000)), Outcome.TOO_LARGE, "1001x1000 pixels, of at most 1000000"),
+    "a bomb that claims to be small": (
+        PNG[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)) + PNG[33:],
+        Outcome.TOO_LARGE,
+        "100000x100000 pixels",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_picture_is_told_apart(name):
+    data, outcome, detail = BAD[name]
+    with pytest.raises(Failed) as raised:
+        inspect(data, PIXELS)
+    assert raised.value.outcome is outcome
+    assert detail in raised.value.detail
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(with_frame(JPEG, 0xC9), id="arithmetic coding"),
+        pytest.param(with_frame(JPEG, 0xC3), id="lossless JPEG"),
+        pytest.param(with_frame(JPEG, 0xC1, precision=12), id="12 bits per sample"),
+    ],
+)
+def test_rare_jpegs_are_not_stored_as_they_came(data):
+    assert not inspect(data, PIXELS).ready
+
+
+def test_a_jpeg_that_no_decoder_takes_is_undecodable_and_not_asked_for_again():
+    with pytest.raises(Failed) as raised:
+        transcode(inspect(with_frame(JPEG, 0xC1, precision=12), PIXELS))
+    assert (raised.value.outcome, raised.value.again) == (Outcome.UNDECODABLE, False)
+
+
+def test_decoding_reads_the_pixels():
+    decode(inspect(JPEG, PIXELS))
+    hollow = PNG[:33] + chunk(b"IDAT", b"no deflate stream") + chunk(b"IEND", b"")
+    with pytest.raises(Failed) as raised:
+        decode(inspect(hollow, PIXELS))
+    assert raised.value.outcome is Outcome.UNDECODABLE
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "L"}, {"subsampling": 0}, {"restart_marker_rows": 1}], ids=str)
+def test_a_damaged_jpeg_is_judged_as_if_it_were_shown(options):
+    """`decode` leaves out the arithmetic that makes pixels of coefficients, `transcode` does all of it."""
+    random = np.random.default_rng(1)
+    whole = jpeg(1, size=(160, 120), **options)
+    verdicts = set()
+    for _ in range(100):
+        start = random.integers(0, len(whole))
+        lost = random.integers(1, 200)
+        came = Picture(whole[:start] + random.bytes(random.integers(0, 200)) + whole[start + lost :], "jpeg", 160, 120)
+        judged = verdict(decode, came)
+        assert judged == verdict(transcode, came)
+        verdicts.add(judged)
+    assert len(verdicts) > 1, "some are broken beyond decoding and some are not"
+
+
+def verdict(function, came: Picture) -> str | None:
+    try:
+        function(came)
+    except Failed as failure:
+        return f"{failure.outcome}: {failure.detail}"
+    return None
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_bytes_end_in_an_outcome_and_nothing_else(seed):
+    random = np.random.default_rng(seed)
+    for whole in (
+        JPEG,
+        PNG,
+        encoded(picture(1, size=SIZE), "WEBP"),
+        encoded(picture(1, size=SIZE), "GIF"),
+        encoded(picture(1, size=SIZE), "TIFF"),
+    ):
+        damaged = bytearray(whole)
+        for position in random.integers(0, len(damaged), 8):
+            damaged[position] = random.integers(0, 256)
+        assert ended(bytes(damaged[: random.integers(1, len(damaged) + 1)])) in EXPECTED
+
+
+EXPECTED = (None, Outcome.NOT_AN_IMAGE, Outcome.TRUNCATED, Outcome.UNDECODABLE, Outcome.TOO_LARGE)
+
+
+def ended(data: bytes) -> Outcome | None:
+    try:
+        came = inspect(data, PIXELS)
+        transcode(came)
+        decode(came)
+    except Failed as failure:
+        return failure.outcome
+    return None

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from negset_api.errors import InvalidInput
+from negset_jobs.adapters.urls import InvalidUrl, parse
+from negset_jobs.formats.image_url import image_url, photo_page
+
+FIELDS = {"file_name": "a b/ü#1%.jpg", "coco_url": "http://images.test/x%20y.jpg", "flickr_url": ""}
+
+
+@pytest.mark.parametrize(
+    ("template", "url"),
+    [
+        pytest.param("{coco_url}", "http://images.test/x%20y.jpg", id="a URL stays as it is"),
+        pytest.param("https://h.test/{file_name}", "https://h.test/a%20b/%C3%BC%231%25.jpg", id="a file name is encoded in a web address"),
+        pytest.param("HTTPS://h.test/{file_name}", "HTTPS://h.test/a%20b/%C3%BC%231%25.jpg", id="whatever the case of the scheme"),
+        pytest.param("s3://bucket/train/{file_name}", "s3://bucket/train/a b/ü#1%.jpg", id="a file name is a key in a store"),
+        pytest.param("/data/{file_name}", "/data/a b/ü#1%.jpg", id="a file name is a path on a disk"),
+        pytest.param("data/{file_name}", os.path.abspath("data/a b/ü#1%.jpg"), id="a relative path becomes absolute"),
+        pytest.param("{file_name}", os.path.abspath("a b/ü#1%.jpg"), id="the file name alone"),
+        pytest.param(
+            "zip://{file_name}::https://h.test/all.zip", "zip://a b/ü#1%.jpg::https://h.test/all.zip", id="a member of an archive"
+        ),
+    ],
+)
+def test_a_template_becomes_the_address_of_a_picture(template, url):
+    assert image_url(template, FIELDS) == url
+
+
+def test_a_file_name_does_not_chain_urls():
+    fields = {"file_name": "cam1::http://10.0.0.1/x.jpg"}
+    assert image_url("https://h.test/{file_name}", fields) == "https://h.test/cam1%3A%3Ahttp://10.0.0.1/x.jpg"
+    for template in ("s3://bucket/{file_name}", "/data/{file_name}", "zip://{file_name}::s3://bucket/all.zip", "{file_name}"):
+        with pytest.raises(InvalidUrl):
+            parse(image_url(template, fields))
+
+
+def test_a_file_name_that_is_a_web_address_stays_as_it_is():
+    assert image_url("{file_name}", {"file_name": "https://h.test/a%20b.jpg"}) == "https://h.test/a%20b.jpg"
+
+
+@pytest.mark.parametrize("name", ["../x.jpg", "a/../../x.jpg", "/etc/x.jpg", "..\\x.jpg", "\\x.jpg"])
+@pytest.mark.parametrize("template", ["/data/{file_name}", "data/{file_name}", "s3://bucket/{file_name}", "file:///data/{file_name}"])
+def test_a_file_name_does_not_lead_out_of_its_folder(template, name):
+    with pytest.raises(InvalidInput) as caught:
+        image_url(template, {"file_name": name})
+    assert str(caught.value) == f"spec.source.coco.imageUrl: expected file names that stay below {template!r}, got file_name {name!r}"
+
+
+def test_two_dots_within_a_name_are_no_way_out():
+    assert image_url("/data/{file_name}", {"file_name": "a..b.jpg"}) == "/data/a..b.jpg"
+
+
+def test_an_unknown_placeholder_is_named():
+    with pytest.raises(InvalidInput) as caught:
+        image_url("https://h.test/{name}", {"file_name": "a.jpg"}, field="spec.positives.coco.imageUrl")
+    assert str(caught.value) == "spec.positives.coco.imageUrl: expected the placeholders {file_name}, got {name} in 'https://h.test/{name}'"
+
+
+def test_an_empty_field_is_named_with_its_picture():
+    with pytest.raises(
+        InvalidInput, match=r"'\{flickr_url\}' needs flickr_url, which an image entry \(file_name 'a b/ü#1%.jpg', .*\) leaves empty"
+    ):
+        image_url("{flickr_url}", FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        pytest.param(
+            "http://farm4.staticflickr.com/3448/3176652494_ba19663418_z.jpg",
+            "https://www.flickr.com/photo.gne?id=3176652494",
+            id="COCO's form",
+        ),
+        pytest.param("https://live.staticflickr.com/65535/123_ab_b.jpg", "https://www.flickr.com/photo.gne?id=123", id="today's form"),
+        pytest.param("http://farm1.static.flickr.com/2/123_ab.jpg", "https://www.flickr.com/photo.gne?id=123", id="the form of old"),
+        pytest.param("http://h.test/1_2.jpg", "http://h.test/1_2.jpg", id="another host"),
+        pytest.param("", "", id="none"),
+    ],
+)
+def test_the_page_of_a_photo(address, page):
+    assert photo_page(address) == page

@@ -1,0 +1,309 @@
+"""`output.revisionHistoryLimit` removes the oldest revisions that this object made, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.s3_server import s3_server
+
+from negset_api import names, validation
+from negset_api.errors import Unavailable
+from negset_api.values import Labels, encode
+from negset_jobs import cli, commands, pipeline, revisions
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store import Store
+from negset_jobs.download.shard_cache import Library
+
+MINE, THEIRS = "1111", "2222"
+OLDEST, OLDER, NEWER, PRESENT = (f"{letter}" * 12 for letter in "abcd")
+
+
+@pytest.fixture(scope="module")
+def s3():
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path) -> str:
+    return str(tmp_path)
+
+
+@pytest.fixture(params=["a folder", "S3"])
+def url(request, tmp_path) -> str:
+    if request.param == "a folder":
+        return str(tmp_path)
+    return f"s3://{request.getfixturevalue('s3').bucket}/{tmp_path.name}"
+
+
+def manifest(url: str, limit: int | None, uid: str = MINE) -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {"name": "street", "namespace": "team-a", "uid": uid, "annotations": {names.LABEL_REVISION: PRESENT}},
+        "spec": {
+            "source": {"coco": {"annotations": "s3://a/b.json"}},
+            "excludeClasses": ["person"],
+            "selection": {"count": 100},
+            "output": {"url": url, **({"revisionHistoryLimit": limit} if limit is not None else {})},
+        },
+    }
+
+
+def opened(url: str, limit: int | None, uid: str = MINE) -> pipeline.Run:
+    return pipeline.prepare(validation.parse(manifest(url, limit, uid)), Access(), PRESENT)
+
+
+def place(url: str, name: str, of: str = "street") -> Store:
+    return Store(f"{names.dataset_root(url, 'team-a', of)}/{name}")
+
+
+def make(url: str, name: str, *owners: str, age: int = 0, of: str = "street") -> Store:
+    """A revision, made this many minutes ago; in a store whose clock is its own, a second after the one before."""
+    store = place(url, name, of)
+    for number in range(3):
+        store.write(f"records/train-{number}.tfrecord", name.encode())
+    if not store.local_root:
+        time.sleep(1.1)
+    for uid in owners:
+        store.write(names.owner(uid), b"")
+        if store.local_root:
+            made = time.time() - 60 * age
+            os.utime(f"{store.local_root}/{names.owner(uid)}", (made, made))
+    return store
+
+
+def content(store: Store) -> dict[str, bytes]:
+    return {key: store.read(key) for key in store.keys()}  # noqa: SIM118 - a store is no dict
+
+
+def four(url: str) -> list[Store]:
+    return [make(url, name, MINE, age=age) for age, name in zip((30, 20, 10, 0), (OLDEST, OLDER, NEWER, PRESENT), strict=True)]
+
+
+def test_the_present_revision_and_the_newest_earlier_one_stay_and_what_is_not_ours_stays_byte_for_byte(url):
+    oldest, older, newer, present = four(url)
+    strangers = [
+        make(url, "eeeeeeeeeeee", THEIRS, age=40),
+        make(url, "ffffffffffff", MINE, THEIRS, age=40),
+        make(url, "0123456789ab", age=40),
+        make(url, "notes", MINE, age=40),
+        make(url, OLDEST, MINE, age=40, of="another"),
+        newer,
+        present,
+    ]
+    before = [content(store) for store in strangers]
+    told = revisions.trim(opened(url, 1))
+    assert (content(oldest), content(older)) == ({}, {})
+    assert [content(store) for store in strangers] == before
+    assert told == "; ".join(
+        [
+            "spec.output.revisionHistoryLimit is 1: removed 2 earlier revisions, kept 1, left 3 alone",
+            f"removed: {OLDEST}, {OLDER}",
+            f"{place(url, '0123456789ab').location('').rstrip('/')} (not made by this object)",
+            f"{place(url, 'eeeeeeeeeeee').location('').rstrip('/')} (also made by {THEIRS})",
+            f"{place(url, 'ffffffffffff').location('').rstrip('/')} (also made by {THEIRS})",
+        ]
+    )
+
+
+def test_a_revision_that_becomes_the_present_one_again_is_the_newest(url, monkeypatch):
+    oldest, older, newer, present = four(url)
+    # As the data step does when the spec is what it was once.
+    monkeypatch.setattr(pipeline, "plan", lambda _run: None)
+    monkeypatch.setattr(pipeline, "done", lambda *_: object())
+    time.sleep(1.1)
+    back = pipeline.prepare(validation.parse(manifest(url, 1)), Access(), OLDEST)
+    pipeline.data(back, None)
+    revisions.trim(back)
+    assert [bool(content(store)) for store in (oldest, older, newer, present)] == [True, False, False, True]
+
+
+LIMITS = {
+    "without a limit nothing goes": (None, 4, ""),
+    "0 keeps the present one alone": (0, 1, "removed 3 earlier revisions, kept 0, left 0 alone"),
+    "2 of 3 earlier ones stay": (2, 3, "removed 1 earlier revisions, kept 2, left 0 alone"),
+    "3 of 3 stay": (3, 4, "removed 0 earlier revisions, kept 3, left 0 alone"),
+    "more than there are stay": (9, 4, "removed 0 earlier revisions, kept 3, left 0 alone"),
+}
+
+
+@pytest.mark.parametrize(("limit", "stay", "said"), LIMITS.values(), ids=LIMITS)
+def test_the_limit_counts_earlier_revisions(limit, stay, said, folder):
+    stores = four(folder)
+    told = revisions.trim(opened(folder, limit))
+    assert said in told
+    assert bool(told) is bool(said)
+    assert [bool(content(store)) for store in stores] == [False] * (4 - stay) + [True] * stay
+
+
+def test_what_was_removed_is_not_spoken_of_again(folder):
+    four(folder)
+    revisions.trim(opened(folder, 1))
+    again = revisions.trim(opened(folder, 1))
+    assert again == "spec.output.revisionHistoryLimit is 1: removed 0 earlier revisions, kept 1, left 0 alone"
+
+
+def test_a_revision_that_a_later_edit_has_begun_is_not_an_earlier_one(folder):
+    oldest, _, newer, present = four(folder)
+    os.utime(f"{newer.local_root}/{names.owner(MINE)}")
+    os.utime(f"{present.local_root}/{names.owner(MINE)}", (time.time() - 60,) * 2)
+    revisions.trim(opened(folder, 0))
+    assert content(oldest) == {}
+    assert content(newer)
+
+
+def test_a_laptop_removes_nothing(folder):
+    stores = [make(folder, name, "laptop", age=age) for age, name in ((9, OLDEST), (0, PRESENT))]
+    told = revisions.trim(opened(folder, 0, uid=""))
+    assert "nothing was removed: a run on a laptop has no uid" in told
+    assert all(content(store) for store in stores)
+
+
+def test_without_a_marker_of_the_present_revision_nothing_goes(folder):
+    stores = [make(folder, OLDEST, MINE, age=9), make(folder, PRESENT)]
+    assert "nothing was removed: the marker of the present revision is missing" in revisions.trim(opened(folder, 0))
+    assert all(content(store) for store in stores)
+
+
+FAILURES = {
+    "listing": ("keys", "left 3 alone"),
+    "asking when": ("modified", "nothing was removed: cannot reach it"),
+    "removing": ("remove", "removed 0 earlier revisions, kept 0, left 3 alone"),
+}
+
+
+@pytest.mark.parametrize(("verb", "said"), FAILURES.values(), ids=FAILURES)
+def test_a_store_that_is_away_is_told_and_fails_nothing(verb, said, folder, monkeypatch):
+    four(folder)
+    run = opened(folder, 0)
+
+    def away(*_: object) -> None:
+        raise Unavailable("cannot reach it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, verb, away)
+        told = revisions.trim(run)
+    assert said in told
+    assert "cannot reach it" in told
+    assert "removed 3" in revisions.trim(run), "the next time it succeeds"
+
+
+def test_a_removal_that_was_cut_off_leaves_nothing_to_copy_from_and_is_finished_by_the_next(folder, monkeypatch):
+    oldest = four(folder)[0]
+    for key in (names.PLAN, names.RECORDS, names.shard_marker("records", "train-00000-of-00001"), names.round_marker(1)):
+        oldest.write(key, b"{}")
+
+    def cut_off(store: Store, key: str) -> None:
+        if key.endswith(".tfrecord"):
+            raise KeyboardInterrupt
+        store.remove([key])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(revisions, "_remove", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            revisions.trim(opened(folder, 2))
+    assert sorted(content(oldest)) == [names.owner(MINE), *(f"records/train-{number}.tfrecord" for number in range(3))]
+    revisions.trim(opened(folder, 2))
+    assert content(oldest) == {}
+
+
+MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def at(*minutes: int) -> dict[str, datetime]:
+    return {str(minute): MOMENT + timedelta(minutes=minute) for minute in minutes}
+
+
+BEYOND = {
+    "the oldest go": (1, at(1, 2, 3), ("1", "2")),
+    "what was made at the same moment as one that is kept stays": (1, at(1, 2) | {"too": MOMENT + timedelta(minutes=2)}, ("1",)),
+    "what was made at the moment of the present one stays": (0, at(1, 9), ("1",)),
+    "what was made after it stays": (0, at(1, 10), ("1",)),
+    "and does not count": (1, at(1, 10), ()),
+    "none, of none": (0, {}, ()),
+}
+
+
+@pytest.mark.parametrize(("limit", "made", "gone"), BEYOND.values(), ids=BEYOND)
+def test_beyond_the_limit(limit, made, gone):
+    assert revisions.beyond(limit, MOMENT + timedelta(minutes=9), made) == gone
+
+
+ENDS = {
+    "the last step on a cluster": (["job", "data", "--cluster"], True),
+    "a step of a laptop, whose report is not written yet": (["job", "data"], False),
+}
+
+
+@pytest.mark.parametrize(("words", "trims"), ENDS.values(), ids=ENDS)
+def test_it_is_done_after_the_report_by(words, trims, tmp_path, monkeypatch):
+    path = tmp_path / "dataset.yaml"
+    path.write_text(json.dumps(manifest("s3://a/b" if trims else str(tmp_path), 1)))
+    order = []
+    monkeypatch.setattr(
+        commands.pipeline,
+        "prepare",
+        lambda dataset, access, *_, **__: pipeline.Run(dataset=dataset, access=access, store=None, siblings=()),
+    )
+    monkeypatch.setattr(commands.pipeline, "report", lambda *_: order.append("report"))
+    monkeypatch.setattr(commands.pipeline, "status", lambda _: {})
+    monkeypatch.setattr(commands, "_data", lambda *_: order.append("data"))
+    monkeypatch.setattr(commands, "_status_writer", lambda *_: None)
+    monkeypatch.setattr(commands.revisions, "trim", lambda _: order.append("trim") or "said")
+    assert cli.main([*words, "--file", str(path)]) == 0
+    assert order == ["data", *(["report", "trim"] if trims else [])]
+
+
+def donor(url: str) -> tuple[Store, str, tuple[str, ...]]:
+    """An earlier revision with a stage that the present one can copy: its marker and its folders."""
+    earlier = make(url, OLDER, MINE)
+    for name in ("a", "b", "c"):
+        earlier.write(f"labels/{name}.txt", b"")
+    earlier.write(names.LABELS, encode(Labels(inputs="same", folders={}, images=3)))
+    return earlier, names.LABELS, (names.LABELS_FOLDER,)
+
+
+@pytest.mark.parametrize("moment", ["before the list", "after the first copy", "after the last copy"])
+def test_a_revision_that_is_removed_while_another_copies_from_it_leaves_no_half_stage(url, monkeypatch, moment):
+    earlier, marker, folders = donor(url)
+    run = opened(url, None)
+    mine, copied = names.owner(MINE), []
+    copy, keys = Store.copy, Store.keys
+
+    def copying(store: Store, source: Store, key: str) -> None:
+        copied.append(key)
+        copy(store, source, key)
+        if moment == "after the first copy" and len(copied) == 1:
+            revisions._remove_all(earlier, mine)
+
+    def listing(store: Store, prefix: str = "") -> list[str]:
+        if moment == "before the list" and prefix == names.LABELS_FOLDER:
+            revisions._remove_all(earlier, mine)
+        return keys(store, prefix)
+
+    monkeypatch.setattr(Store, "copy", copying)
+    monkeypatch.setattr(Store, "keys", listing)
+    taken = pipeline._reuse(run, marker, folders, "same", Labels)
+    monkeypatch.undo()
+    whole = moment == "after the last copy"
+    assert (taken is not None, run.store.exists(marker)) == (whole, whole)
+    assert len(run.store.keys(names.LABELS_FOLDER)) == (3 if whole else 0)
+
+
+def test_shards_of_a_revision_that_is_being_removed_are_made_again(url, monkeypatch):
+    earlier = make(url, OLDER, MINE)
+    earlier.write(names.shard_marker(names.RECORDS_FOLDER, "train-0"), b"{}")
+    read = Store.read
+
+    def reading(store: Store, key: str) -> bytes:
+        revisions._remove_all(earlier, names.owner(MINE))
+        return read(store, key)
+
+    monkeypatch.setattr(Store, "read", reading)
+    assert Library.of((earlier,), names.RECORDS_FOLDER).twin(["any"]) is None
