@@ -19,12 +19,13 @@ from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Report, decode
 from negset_api.version import version
 from negset_jobs import children, pipeline, revisions
-from negset_jobs.adapters import console, guard, ray_map
+from negset_jobs.adapters import address_guard, console, ray_session
 from negset_jobs.adapters.access import DEFAULT_SCHEMES, Access, parse_networks, parse_schemes
 from negset_jobs.adapters.kubernetes_status import StatusProgress, StatusWriter, tell_pod
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.quoting import of_yaml
-from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingObject
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,7 +36,7 @@ def plan(options: argparse.Namespace) -> int:
     from negset_jobs.selection.stage import plan_stage
 
     dataset, access = _load(options.file), _access(options)
-    with guard.enforced(access):
+    with address_guard.enforced(access):
         value = plan_stage(dataset, access)
     if options.json:
         _print(json.dumps(_plan_as_json(value)))
@@ -106,7 +107,7 @@ def demo(options: argparse.Namespace) -> int:
 def job(options: argparse.Namespace) -> int:
     document, access = _document(options.file), _access(options)
     dataset = _admitted(document)
-    with guard.enforced(access):
+    with address_guard.enforced(access):
         told, content = validation.told_revision(document), validation.told_pipeline(document)
         _job(pipeline.prepare(dataset, access, told, pipeline=content), options, validation.told_run(document))
     return 0
@@ -166,7 +167,7 @@ def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:
 
 def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
     access = _access(options)
-    with guard.enforced(access):
+    with address_guard.enforced(access):
         return _every_step(pipeline.prepare(dataset, access), options)
 
 
@@ -193,16 +194,14 @@ def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
 
 
 def _data(opened: pipeline.Run, progress: Progress) -> None:
-
     pipeline.plan(opened)  # before Ray starts: a wrong class name should not cost seconds
-    with ray_map.session(opened.dataset.spec.ray.workers):
+    with ray_session.session(opened.dataset.spec.ray.workers):
         pipeline.data(opened, progress)
 
 
 def _mine(opened: pipeline.Run, number: int, progress: Progress) -> None:
-
     if pipeline.mined(opened, number) is None:
-        with ray_map.session(opened.dataset.spec.ray.workers):
+        with ray_session.session(opened.dataset.spec.ray.workers):
             pipeline.mine(opened, number, progress)
 
 

@@ -23,7 +23,8 @@ from negset_api.values import Copies, Labels, Mining, Plan, Positives, Records, 
 from negset_api.version import version
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
-from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingObject
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from negset_operator.kube import answers
 from negset_operator.kube.client import CONFLICT, DATASET, FORBIDDEN, KINDS, NOT_FOUND, RAY_JOB, UNPROCESSABLE, ApiError, Client, Kind
 from negset_operator.kube.objects import Dataset, Job, RayJob, Support
 from negset_operator.news import told_at
-from negset_operator.observe import World
+from negset_operator.world import World
 
 log = logging.getLogger(__name__)
 

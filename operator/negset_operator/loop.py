@@ -21,9 +21,9 @@ from negset_operator.kube.reflector import Reflector, Source
 from negset_operator.kube.streams import Streams
 from negset_operator.kube.watches import Watches
 from negset_operator.metrics import Metrics, Watched
-from negset_operator.observe import COMPANIONS, World, key_of_dataset
 from negset_operator.queue import WorkQueue
 from negset_operator.reconcile import Reconciler
+from negset_operator.world import COMPANIONS, World, key_of_dataset
 
 log = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 from msgspec import field
@@ -17,20 +17,12 @@ from negset_api.spec import NegativeDatasetSpec
 from negset_operator import classify, naming, obstacles, pipelines
 from negset_operator.config import Config
 from negset_operator.facts import Child, Companion, Facts, Pipeline, Work
-from negset_operator.kube.cache import Cache, Key
 from negset_operator.kube.client import (
-    CONFIG_MAP,
-    DATASET,
     EVENT,
     JOB,
-    NETWORK_POLICY,
     NOT_FOUND,
     POD,
     RAY_JOB,
-    ROLE,
-    ROLE_BINDING,
-    SERVICE,
-    SERVICE_ACCOUNT,
     WORKLOADS,
     ApiError,
     Client,
@@ -38,52 +30,12 @@ from negset_operator.kube.client import (
     Unreachable,
 )
 from negset_operator.kube.objects import Condition, Dataset, Job, Object, ObjectMeta, Pod, Support
-from negset_operator.news import told_at
+from negset_operator.world import COMPANIONS, World, key_of_dataset
 
-COMPANIONS: Final = (CONFIG_MAP, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, NETWORK_POLICY, SERVICE)
 _PODLESS_AFTER: Final = timedelta(seconds=5)
 """A Job's pods are made within a second or two; later, an event says why not."""
 _STUCK_AFTER: Final = timedelta(seconds=20)
 """A container begins within seconds of its pod's scheduling, once its image is there; later, an event may say what is missing."""
-
-
-class World:
-    """Everything the operator watches, one cache for each kind."""
-
-    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """`clock` tells when the news of jobs were seen."""
-        self.caches: Mapping[Kind, Cache[Any]] = {
-            DATASET: Cache(key_of_dataset, seen=lambda before, now: _with_news(before, now, clock)),
-            **{kind: Cache(_labelled) for kind in (RAY_JOB, JOB, POD)},
-            **{kind: Cache(_labelled, seen=_edited) for kind in COMPANIONS},
-        }
-
-    def dataset(self, key: Key) -> Dataset | None:
-        found: tuple[Dataset, ...] = self.caches[DATASET].group(key)
-        return found[0] if found else None
-
-    def of(self, kind: Kind, key: Key) -> tuple[Any, ...]:
-        return self.caches[kind].group(key)
-
-
-def key_of_dataset(dataset: Dataset) -> Key:
-    return dataset.metadata.namespace, naming.label(dataset.metadata.name)
-
-
-def _labelled(item: Any) -> Key:
-    return item.metadata.namespace, item.metadata.labels.get(names.LABEL_DATASET, "")
-
-
-def _edited(before: Support | None, now: Support) -> Support:
-    # What we write ourselves comes into the cache by its answer, and not by the watch.
-    return msgspec.structs.replace(now, edited=before is not None and before.metadata.uid == now.metadata.uid)
-
-
-def _with_news(before: Dataset | None, now: Dataset, clock: Callable[[], datetime]) -> Dataset:
-    told = told_at(now.status)
-    if before is not None and before.metadata.uid == now.metadata.uid and told_at(before.status) == told:
-        return msgspec.structs.replace(now, news_at=before.news_at)
-    return msgspec.structs.replace(now, news_at=clock() if told is not None else None)
 
 
 def observe(

@@ -23,8 +23,9 @@ from negset_operator.kube.answers import conflict, namespace_ends
 from negset_operator.kube.cache import Key
 from negset_operator.kube.client import DATASET, EVENT, NOT_FOUND, ApiError, Client, Unreachable
 from negset_operator.kube.objects import Dataset, Object
-from negset_operator.observe import World, newest_warning, observe, why_queued
+from negset_operator.observe import newest_warning, observe, why_queued
 from negset_operator.policies import ending, verdict
+from negset_operator.world import World
 
 log = logging.getLogger(__name__)
 

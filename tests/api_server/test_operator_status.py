@@ -21,7 +21,7 @@ from negset_operator.config import Config
 from negset_operator.decision import Limit
 from negset_operator.kube.client import DATASET, Client, connect
 from negset_operator.kube.objects import Dataset
-from negset_operator.observe import World
+from negset_operator.world import World
 
 QUIET_SECONDS = 3
 OFTEN = Config(patience=QUICK, workers=4, resync_seconds=1)

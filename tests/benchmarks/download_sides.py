@@ -21,7 +21,7 @@ from typing import BinaryIO
 from negset_api import names
 from negset_api.spec import Download
 from negset_api.values import PlannedImage, ShardPlan
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import ray_map, ray_session
 from negset_jobs.adapters.access import Access
 from negset_jobs.download.shard import ShardTask, run_shard
 from negset_jobs.formats.tf_example import encode_example
@@ -67,7 +67,7 @@ def warm(_task: int, _report) -> int:
 
 
 def negset(work: list[ShardTask]) -> Iterator[dict[str, float]]:
-    with ray_map.session(WORKERS):
+    with ray_session.session(WORKERS):
         list(ray_map.map_unordered(warm, list(range(WORKERS)), workers=WORKERS))
         yield {}
         for _, done in ray_map.map_unordered(measured, work, workers=WORKERS):

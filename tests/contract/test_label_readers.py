@@ -15,14 +15,14 @@ from PIL import Image
 from pycocotools.coco import COCO
 from tests.negatives import PICTURES, SIDES, STORED, dataset, stored
 
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.progress import Silent
 from negset_jobs.labels.stage import labels_stage
 
 
 @pytest.fixture(scope="module")
 def ray():
-    with ray_map.session(2):
+    with ray_session.session(2):
         yield
 
 

@@ -25,7 +25,7 @@ from tests.s3_server import s3_server
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Box, Outcome, Plan, PlannedImage, Records, ShardPlan, decode
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import ray_map, ray_session
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
@@ -44,9 +44,9 @@ def s3():
 
 
 @pytest.fixture(scope="module")
-def ray_session(s3):
+def running_ray(s3):
     """One Ray for all tests here; its workers have the S3 server's credentials in their environment."""
-    with ray_map.session(2):
+    with ray_session.session(2):
         yield
 
 
@@ -98,7 +98,7 @@ def tree(store: Store) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["local folder", "S3"])
-def test_a_plan_becomes_records_a_manifest_and_a_marker(kind, server, tmp_path, s3, ray_session):
+def test_a_plan_becomes_records_a_manifest_and_a_marker(kind, server, tmp_path, s3, running_ray):
     store = Store(str(tmp_path) if kind == "local folder" else f"s3://{s3.bucket}/{os.urandom(4).hex()}")
     urls = serve(server, 30)
     urls[7] = f"{server.url}/missing.jpg"
@@ -122,14 +122,14 @@ def test_a_plan_becomes_records_a_manifest_and_a_marker(kind, server, tmp_path, 
     assert records.bytes == sum(len(store.read(file)) for files in records.files.values() for file in files)
 
 
-def test_subsets_have_files_of_their_own(server, tmp_path, ray_session):
+def test_subsets_have_files_of_their_own(server, tmp_path, running_ray):
     plan = plan_of(serve(server, 10), shards=4, held_out_shards=1)
     records = stage(Store(str(tmp_path)), plan)
     assert {subset: len(files) for subset, files in records.files.items()} == {"train": 3, "heldout": 1}
     assert records.images == {"train": 7, "heldout": 3}
 
 
-def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(server, tmp_path, ray_session):
+def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(server, tmp_path, running_ray):
     store, urls = Store(str(tmp_path)), serve(server, 20)
     good = {path: server.handlers.pop(path) for path in ("/3.jpg", "/4.jpg", "/15.jpg")}
 
@@ -162,7 +162,7 @@ def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(serv
     assert store.read(names.MANIFEST) == undisturbed.read(names.MANIFEST)
 
 
-def test_a_server_that_has_nothing_is_one_clear_line(server, tmp_path, ray_session):
+def test_a_server_that_has_nothing_is_one_clear_line(server, tmp_path, running_ray):
     store = Store(str(tmp_path))
     with pytest.raises(InvalidInput) as raised:
         stage(store, plan_of([f"{server.url}/{index}.jpg" for index in range(6)], shards=2), maxFailedPercent=100)
@@ -173,7 +173,7 @@ def test_a_server_that_has_nothing_is_one_clear_line(server, tmp_path, ray_sessi
     assert not store.keys("records")
 
 
-def test_twice_the_count_downloads_only_the_second_half(server, tmp_path, ray_session):
+def test_twice_the_count_downloads_only_the_second_half(server, tmp_path, running_ray):
     urls = serve(server, 24)
     small, large = Store(f"{tmp_path}/small"), Store(f"{tmp_path}/large")
     stage(small, plan_of(urls[:12], shards=2))
@@ -185,7 +185,7 @@ def test_twice_the_count_downloads_only_the_second_half(server, tmp_path, ray_se
     assert tree(fresh) == tree(large)
 
 
-def test_the_same_pictures_are_copied_and_nothing_is_downloaded(server, tmp_path, s3, ray_session):
+def test_the_same_pictures_are_copied_and_nothing_is_downloaded(server, tmp_path, s3, running_ray):
     urls = [*serve(server, 12), f"{server.url}/missing.jpg"]
     first, second = (Store(f"s3://{s3.bucket}/{os.urandom(4).hex()}") for _ in range(2))
     made = stage(first, plan_of(urls, shards=3), maxFailedPercent=50)
@@ -197,7 +197,7 @@ def test_the_same_pictures_are_copied_and_nothing_is_downloaded(server, tmp_path
     assert tree(first) == tree(second)
 
 
-def test_other_checks_are_other_inputs(server, tmp_path, ray_session):
+def test_other_checks_are_other_inputs(server, tmp_path, running_ray):
     urls = serve(server, 4)
     first, second = Store(f"{tmp_path}/1"), Store(f"{tmp_path}/2")
     stage(first, plan_of(urls, shards=1))
@@ -206,7 +206,7 @@ def test_other_checks_are_other_inputs(server, tmp_path, ray_session):
     assert len(server.requests) == 4
 
 
-def test_a_damaged_or_missing_donor_is_downloaded_again(server, tmp_path, ray_session):
+def test_a_damaged_or_missing_donor_is_downloaded_again(server, tmp_path, running_ray):
     urls = serve(server, 8)
     first, second = Store(f"{tmp_path}/1"), Store(f"{tmp_path}/2")
     made = stage(first, plan_of(urls, shards=2))
@@ -222,7 +222,7 @@ def test_a_damaged_or_missing_donor_is_downloaded_again(server, tmp_path, ray_se
     assert sorted(server.requests) == ["/0.jpg", "/4.jpg", "/5.jpg", "/6.jpg", "/7.jpg", "/8.jpg"]
 
 
-def test_positives_carry_their_boxes_and_refuse_another_size(server, tmp_path, ray_session):
+def test_positives_carry_their_boxes_and_refuse_another_size(server, tmp_path, running_ray):
     box = Box(ymin=0.0, xmin=0.0, ymax=0.5, xmax=0.5, class_name="cat")
     images = tuple(
         PlannedImage(image_id=f"{index}.jpg", url=url, file_name=f"{index}.jpg", width=64, height=48 + index, objects=(box,))
@@ -240,7 +240,7 @@ def test_positives_carry_their_boxes_and_refuse_another_size(server, tmp_path, r
     assert (record["image/object/class/text"], record["image/object/class/label"]) == ([b"cat"], [7])
 
 
-def test_an_output_that_cannot_be_written_is_one_line(server, tmp_path, ray_session):
+def test_an_output_that_cannot_be_written_is_one_line(server, tmp_path, running_ray):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(WorkFailed, match="cannot "):
         stage(Store(f"{tmp_path}/file/x"), plan_of(serve(server, 2), shards=1))
@@ -326,26 +326,26 @@ class Adder:
         return os.getpid(), sum(batch)
 
 
-def test_tasks_come_back_with_their_index(ray_session):
+def test_tasks_come_back_with_their_index(running_ray):
     assert sorted(ray_map.map_unordered(double, [5, 6, 7], workers=2)) == [(0, 10), (1, 12), (2, 14)]
 
 
-def test_an_error_of_ours_arrives_as_it_was_raised(ray_session):
+def test_an_error_of_ours_arrives_as_it_was_raised(running_ray):
     with pytest.raises(InvalidInput, match=r"^task 1: wrong$"):
         list(ray_map.map_unordered(fail, [1], workers=1))
 
 
-def test_any_other_error_is_one_line(ray_session):
+def test_any_other_error_is_one_line(running_ray):
     with pytest.raises(WorkFailed, match=r"^a worker failed: ZeroDivisionError \(run with --debug for the traceback\)$"):
         list(ray_map.map_unordered(crash, [1], workers=1))
 
 
-def test_a_killed_worker_is_replaced(ray_session, tmp_path):
+def test_a_killed_worker_is_replaced(running_ray, tmp_path):
     assert list(ray_map.map_unordered(die_once, [f"{tmp_path}/died"], workers=1)) == [(0, "alive")]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5], ids=["one", "as many as there is room for", "more than there is room for"])
-def test_actors_keep_the_order_whichever_of_them_are_there(ray_session, workers):
+def test_actors_keep_the_order_whichever_of_them_are_there(running_ray, workers):
     results = list(ray_map.map_with_actors(Adder, ([number, 1] for number in range(9)), workers=workers))
     assert [total for _, total in results] == [number + 1 for number in range(9)]
     assert len({process for process, _ in results}) <= workers
@@ -354,11 +354,11 @@ def test_actors_keep_the_order_whichever_of_them_are_there(ray_session, workers)
 def test_a_full_disk_is_told_before_ray_starts(monkeypatch):
     full = shutil.disk_usage("/")._replace(free=3 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    with pytest.raises(WorkFailed, match="has 3 MB free, expected at least 16"), ray_map._private_folder():
+    with pytest.raises(WorkFailed, match="has 3 MB free, expected at least 16"), ray_session._private_folder():
         pass
 
 
 def test_ctrl_c_that_compiled_code_swallows_comes_again():
-    with pytest.raises(KeyboardInterrupt), ray_map._no_signal_lost(), contextlib.suppress(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), ray_session._no_signal_lost(), contextlib.suppress(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -24,9 +24,10 @@ from tests.s3_server import s3_server
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Outcome
-from negset_jobs.adapters import guard, ray_map
+from negset_jobs.adapters import address_guard, ray_map, ray_session
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store import Store, list_input, open_input, read_input
+from negset_jobs.adapters.inputs import list_input, open_input, read_input
+from negset_jobs.adapters.store import Store
 from negset_jobs.cli import main
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.fetcher import Fetcher
@@ -200,24 +201,24 @@ CLIENTS = {
 
 @pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS.keys())
 def test_a_private_address_is_not_reached_by(client: Any, private: Counting) -> None:
-    with guard.enforced(STRICT), pytest.raises((OSError, requests.RequestException)) as caught:
+    with address_guard.enforced(STRICT), pytest.raises((OSError, requests.RequestException)) as caught:
         client(private.port)
-    assert guard.blocked_address(caught.value) is not None
+    assert address_guard.blocked_address(caught.value) is not None
     assert private.connections == 0
-    with guard.enforced(STRICT), guard.exempt():
+    with address_guard.enforced(STRICT), address_guard.exempt():
         if client is not thread:  # which has no context of its maker
             client(private.port)
 
 
 def test_without_a_rule_nothing_is_guarded(private: Counting) -> None:
     raw(private.port)
-    with guard.enforced(STRICT):
+    with address_guard.enforced(STRICT):
         pass
     raw(private.port)
 
 
 def test_sockets_that_do_not_leave_the_machine_work(tmp_path: Any) -> None:
-    with guard.enforced(STRICT), socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+    with address_guard.enforced(STRICT), socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
         server.bind(f"{tmp_path}/s")
         server.listen()
         client.connect(f"{tmp_path}/s")
@@ -230,7 +231,7 @@ def test_sockets_that_do_not_leave_the_machine_work(tmp_path: Any) -> None:
 
 
 def test_an_output_on_a_web_server_is_guarded(private: Counting) -> None:
-    with guard.enforced(STRICT):
+    with address_guard.enforced(STRICT):
         store = Store(f"{private.url}/out")
         with pytest.raises(InvalidInput, match=r"^cannot write http://127.*: 127\.0\.0\.1 may not be reached: .*--allow-address$"):
             store.write("x", b"1")
@@ -282,7 +283,7 @@ def test_a_redirect_of_a_picture_is_guarded(private: Counting) -> None:
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 def test_an_endpoint_from_the_environment_is_guarded(variable: str, private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, private.url)
-    with guard.enforced(STRICT):
+    with address_guard.enforced(STRICT):
         store = Store("s3://bucket/out")
         for act in (lambda: store.write("x", b"1"), lambda: store.read("x"), store.keys, lambda: store.create("y", b"1")):
             with pytest.raises(InvalidInput, match=r"^cannot \w+ s3://bucket/out.*: 127\.0\.0\.1 may not be reached: .*--allow-store$"):
@@ -306,7 +307,7 @@ def test_what_is_open_to_stores_is_not_open_to_web_pages(private: Counting) -> N
 
 
 def test_a_real_store_works_where_it_is_allowed(private: Counting) -> None:
-    with s3_server() as s3, guard.enforced(STORES):
+    with s3_server() as s3, address_guard.enforced(STORES):
         fsspec.get_filesystem_class("s3").clear_instance_cache()
         store = Store(f"s3://{s3.bucket}/{os.urandom(4).hex()}")
         store.write("a", b"1")
@@ -348,7 +349,7 @@ def test_the_loopback_of_ipv6_is_guarded() -> None:
 
 def test_a_laptops_store_may_be_anywhere_and_its_pictures_may_not(private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", private.url)
-    with guard.enforced(Access()):
+    with address_guard.enforced(Access()):
         assert read_input("s3://bucket/k", Access(), "spec.x") == SECRET
     asked = private.connections
     assert asked > 0
@@ -469,11 +470,11 @@ def test_rays_workers_are_guarded_like_the_process_they_work_for(private: Counti
     def make() -> Any:
         return lambda batch: reach(batch, None)
 
-    with guard.enforced(STRICT), ray_map.session(1):
+    with address_guard.enforced(STRICT), ray_session.session(1):
         assert [ended for _, ended in ray_map.map_unordered(reach, [1], workers=1)] == ["BlockedAddress"]
         assert list(ray_map.map_with_actors(make, [1], workers=1)) == ["BlockedAddress"]
         assert private.connections == 0
-        with guard.enforced(WEB):
+        with address_guard.enforced(WEB):
             assert [ended for _, ended in ray_map.map_unordered(reach, [1], workers=1)] == ["reached"]
 
 
@@ -492,13 +493,13 @@ def test_a_store_that_came_to_a_worker_with_its_task_is_guarded(private: Countin
 
     store = Store("s3://bucket/out")  # before there is a rule
     with (
-        guard.enforced(STRICT),
-        ray_map.session(1),
+        address_guard.enforced(STRICT),
+        ray_session.session(1),
         pytest.raises(InvalidInput, match=r"127\.0\.0\.1 may not be reached"),
     ):
         list(ray_map.map_unordered(read, [store], workers=1))
     assert private.connections == 0
-    with guard.enforced(STORES), ray_map.session(1):
+    with address_guard.enforced(STORES), ray_session.session(1):
         assert [data for _, data in ray_map.map_unordered(read, [store], workers=1)] == [SECRET]
 
 
@@ -510,7 +511,7 @@ def test_the_status_reaches_an_api_server_with_a_private_address(private: Counti
 
     monkeypatch.setattr(config, "load_incluster_config", lambda: None)
     monkeypatch.setattr(client.Configuration, "get_default_copy", classmethod(lambda _: client.Configuration(host=private.url)))
-    with guard.enforced(STRICT):
+    with address_guard.enforced(STRICT):
         StatusWriter(Metadata(name="a", namespace="n")).write({"x": 1})
     (asked,) = private.requests
     assert asked == "/apis/negset.dev/v1alpha1/namespaces/n/negativedatasets/a/status"

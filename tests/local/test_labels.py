@@ -12,7 +12,7 @@ from tests.s3_server import s3_server
 from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.values import Labels, decode
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.progress import Silent
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
@@ -31,7 +31,7 @@ def s3():
 @pytest.fixture(scope="module", autouse=True)
 def ray(s3):
     """Started after the S3 server: workers have the environment, and so the credentials, that the process had when Ray started."""
-    with ray_map.session(2):
+    with ray_session.session(2):
         yield
 
 

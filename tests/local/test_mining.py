@@ -20,7 +20,7 @@ from tests.local.untrained_model import DATASET, SCORES, in_file, pictures
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Mining, Records, Round, decode, encode
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import ray_map, ray_session
 from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.mining.stage import mine_round
@@ -42,7 +42,7 @@ class Counted(Silent):
 
 @pytest.fixture(scope="module")
 def ray():
-    with ray_map.session(1):
+    with ray_session.session(1):
         yield
 
 

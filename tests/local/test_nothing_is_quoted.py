@@ -24,7 +24,8 @@ from tests.local.test_bad_input import COCO, fill
 from negset_api.errors import NegsetError
 from negset_api.spec import Download
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store import Store, expand, list_input, read_input
+from negset_jobs.adapters.inputs import expand, list_input, read_input
+from negset_jobs.adapters.store import Store
 from negset_jobs.cli import main
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.fetcher import Fetcher

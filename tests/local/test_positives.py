@@ -18,7 +18,7 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
 from negset_api.values import Positives, decode, encode
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
@@ -32,7 +32,7 @@ CLASSES = ("person", "car")
 
 @pytest.fixture(scope="module", autouse=True)
 def ray():
-    with ray_map.session(2):
+    with ray_session.session(2):
         yield
 
 

@@ -15,7 +15,7 @@ from negset_api import names, validation
 from negset_api.errors import WorkFailed
 from negset_api.values import Detection, LossPoint, Mining, Positives, Records, Report, Round, ScoredImage, decode, encode
 from negset_jobs import pipeline
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
@@ -37,7 +37,7 @@ def made(tmp_path_factory):
         document = manifest.manifest(url, str(folder / "output"), count=50)
         document["spec"]["download"] = {"maxFailedPercent": 50}
         prepared = pipeline.prepare(validation.parse(document), LOOPBACK)
-        with ray_map.session(2):
+        with ray_session.session(2):
             pipeline.data(prepared, Silent())
     return prepared
 

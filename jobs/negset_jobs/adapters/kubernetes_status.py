@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from negset_api import names
 from negset_api.spec import Metadata
-from negset_jobs.adapters import guard
+from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, LOSS, Pace, Progress
 
 _PAUSES: Final = (1, 2, 4, 8, 16, 30)  # seconds
@@ -88,7 +88,7 @@ class StatusWriter:
     def _attempt(self, status: Mapping[str, Any]) -> bool:
         """Whether there is no point in trying again: it is written, or never will be."""
         try:
-            with guard.exempt():
+            with address_guard.exempt():
                 return self._written(status)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the work
             code = getattr(error, "status", None)

@@ -9,43 +9,24 @@ place in the message; what a caller does inside `with store.reading(...)` or `wi
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import errno
 import functools
-import glob
-import gzip
-import io
 import logging
 import os
 import posixpath
-import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, BinaryIO, Final, cast
+from typing import BinaryIO, cast
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from negset_api.errors import InputUnavailable, InvalidInput, Unavailable, WorkFailed
-from negset_jobs.adapters import backends, guard, urls, weather
-from negset_jobs.adapters.access import Access, Reach
-from negset_jobs.adapters.quoting import of_backend
+from negset_api.errors import InvalidInput
+from negset_jobs.adapters import address_guard, backends, local_files, urls
+from negset_jobs.adapters.store_errors import Translated, buffered, clear_errors
 from negset_jobs.adapters.urls import Url, shown
 
 log = logging.getLogger(__name__)
-
-_READ_AHEAD: Final = 1 << 20
-_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-
-
-class MissingInput(InvalidInput):
-    """An input that is not there, which is not the same as one that cannot be read."""
-
-
-class MissingObject(WorkFailed):
-    """There is no object under that key or URL."""
 
 
 class Store:
@@ -94,13 +75,13 @@ class Store:
         with translated():
             stream = self._fs.open(self._path(key), "rb")
         with stream:
-            yield _buffered(_Translated(stream, translated))
+            yield buffered(Translated(stream, translated))
 
     def write(self, key: str, data: bytes) -> None:
         """Writes or replaces the whole object; a reader sees the old one or the new one."""
         with self._acting("write", key):
             if self._local:
-                with self._complete_file(key) as path, open(path, "wb") as stream:
+                with local_files.replaced(self._path(key)) as path, open(path, "wb") as stream:
                     stream.write(data)
             else:
                 self._fs.pipe_file(self._path(key), data)
@@ -110,7 +91,7 @@ class Store:
         path = self._path(key)
         with self._acting("create", key):
             if self._local:
-                return self._link(path, data)
+                return local_files.create(path, data)
             try:
                 with self._fs.open(path, "xb") as stream:
                     stream.write(data)
@@ -135,7 +116,7 @@ class Store:
         """Uploads a local file."""
         with self._acting("write", key):
             if self._local:
-                with self._complete_file(key) as path:
+                with local_files.replaced(self._path(key)) as path:
                     LocalFileSystem().cp_file(source, path)
             else:
                 self._fs.put_file(source, self._path(key))
@@ -146,12 +127,8 @@ class Store:
         directory = f"{self._root}/{folder}" if self._local else tempfile.gettempdir()
         with self._acting("write", folder):
             os.makedirs(directory, exist_ok=True)
-        path = f"{directory}/.{secrets.token_hex(8)}.part"
-        try:
+        with local_files.partial(directory) as path:
             yield path
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(path)
 
     def adopt(self, spooled: str, key: str) -> None:
         """Turns a spooled file into the object under `key`."""
@@ -171,15 +148,14 @@ class Store:
         """Removes what killed processes left of files they were writing to `folder`. Only when nobody writes there any more."""
         if self._local:
             with self._acting("clean up", folder):
-                for path in glob.glob(f"{glob.escape(self._path(folder))}/.*.part"):
-                    os.remove(path)
+                local_files.sweep(self._path(folder))
 
     def copy(self, source: Store, key: str, source_key: str | None = None) -> None:
         """Copies an object of another folder of the same store, on the store's side where it can; `source_key` is its key there, where it is another."""
         origin = source._path(source_key or key)
         with self._acting("copy", key):
             if self._local:
-                with self._complete_file(key) as path:
+                with local_files.replaced(self._path(key)) as path:
                     self._fs.cp_file(origin, path)
             else:
                 self._fs.copy(origin, self._path(key))
@@ -200,7 +176,7 @@ class Store:
                 return []
         # An S3 store may list a folder itself, which is no object of ours: with a slash at its end or, if it is empty and was asked for, without.
         start, folder = len(self._root) + 1, f"{self._path(prefix) if prefix else self._root}/"
-        return sorted(path[start:] for path in found if path.startswith(folder) and not path.endswith((".part", "/")))
+        return sorted(path[start:] for path in found if path.startswith(folder) and not path.endswith((local_files.PARTIAL, "/")))
 
     def folders(self) -> list[str]:
         """The names of the folders directly below, sorted."""
@@ -222,98 +198,10 @@ class Store:
     def _acting(self, verb: str, key: str = "") -> contextlib.AbstractContextManager[None]:
         """Connections and errors of this store, while it does something with an object."""
         # What the process reaches is asked for now: a store that came from another process may be older than its rule.
-        return _clear_errors(self.location(key) if key else self.url, verb, guard.reach_of(self._folder))
+        return clear_errors(self.location(key) if key else self.url, verb, address_guard.reach_of(self._folder))
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
-
-    @contextlib.contextmanager
-    def _complete_file(self, key: str) -> Iterator[str]:
-        """A temporary path beside the target that becomes the target when the block ends well."""
-        path = self._path(key)
-        os.makedirs(posixpath.dirname(path), exist_ok=True)
-        temporary = f"{posixpath.dirname(path)}/.{secrets.token_hex(8)}.part"
-        try:
-            yield temporary
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(temporary)
-
-    def _link(self, path: str, data: bytes) -> bool:
-        """Exclusive creation of a whole local file. Opening with "x" would leave an empty file, taken for a marker, where the process dies before it writes."""
-        os.makedirs(posixpath.dirname(path), exist_ok=True)
-        temporary = f"{posixpath.dirname(path)}/.{secrets.token_hex(8)}.part"
-        try:
-            with open(temporary, "wb") as stream:
-                stream.write(data)
-            try:
-                os.link(temporary, path)
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                # A file system without links (FAT, some network mounts): exclusive, though a reader may see the file while it is written.
-                with open(path, "xb") as stream:
-                    stream.write(data)
-        except FileExistsError:
-            return False
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(temporary)
-        return True
-
-
-@contextlib.contextmanager
-def open_input(url: str | Url, access: Access, field: str) -> Iterator[BinaryIO]:
-    """An input as a stream of its (decompressed) bytes. Raises `InvalidInput`, naming `field`, where it is missing, unreadable or not allowed, also while it is read.
-
-    `.gz` is decompressed by its first bytes, not by its name.
-    """
-    source = access.check_url(url, field)
-    translated = functools.partial(_clear_input_errors, source, field, access)
-    with contextlib.ExitStack() as stack:
-        with translated():
-            fs, path = backends.opened(source)
-            stream: Any = stack.enter_context(fs.open(path, "rb"))
-            if stream.seekable():
-                start = stream.read(2)
-                stream.seek(0)
-            else:
-                stream = io.BufferedReader(stream, _READ_AHEAD)
-                start = stream.peek(2)[:2]
-            if start == b"\x1f\x8b":
-                stream = stack.enter_context(gzip.open(stream, "rb"))
-        yield _buffered(_Translated(stream, translated))
-
-
-def read_input(url: str | Url, access: Access, field: str) -> bytes:
-    """The whole input. Errors as in `open_input`."""
-    with open_input(url, access, field) as stream:
-        return stream.read()
-
-
-def expand(url: str, access: Access, field: str) -> list[str]:
-    """The URLs that match a URL with a glob, sorted; the URL itself where it has none. Raises `InvalidInput` where nothing matches."""
-    source = access.check_url(url, field)
-    if not any(character in source.leaf.path for character in "*?["):
-        return [url]
-    with _clear_input_errors(source, field, access):
-        fs, path = backends.opened(source)
-        matches = sorted(map(str, fs.glob(path)))
-    if not matches:
-        raise InvalidInput(f"{field}: expected files matching {shown(source)}, found none")
-    try:
-        return [str(backends.named(source, match)) for match in matches]
-    except urls.InvalidUrl as error:
-        raise InvalidInput(f"{field}: {shown(source)} matches a file whose name cannot stand in a URL; rename it") from error
-
-
-def list_input(url: str | Url, access: Access, field: str) -> list[str]:
-    """The names of what lies in the folder `url`, sorted. Raises `MissingInput` where nothing is there, and `InvalidInput` where it cannot be read."""
-    source = access.check_url(url, field)
-    with _clear_input_errors(source, field, access):
-        fs, path = backends.opened(source)
-        return sorted(posixpath.basename(str(entry).rstrip("/")) for entry in fs.ls(path, detail=False))
 
 
 def _folder(url: str) -> Url:
@@ -325,157 +213,3 @@ def _folder(url: str) -> Url:
     if len(folder.links) > 1:
         raise InvalidInput(f"cannot use {shown(url)}: expected the URL of a folder, without '::'")
     return folder
-
-
-class InputFiles:
-    """Reads many small files by URL from inside one event loop.
-
-    File systems with an asynchronous implementation (S3, Google Cloud Storage, Azure) are used in this very loop; the others, local files among them, in threads.
-    """
-
-    def __init__(self, access: Access, connections: int) -> None:
-        self._access = access
-        self._connections = connections
-        self._opened: dict[tuple[str, ...], Any] = {}
-        self._opening = asyncio.Lock()
-        self._sessions: list[Any] = []
-
-    async def read(self, url: Url, limit: int) -> bytes:
-        """The file's bytes; of a file larger than `limit` the first `limit` + 1. Raises what the backend raises (`FileNotFoundError`, `PermissionError`, `OSError`, ...)."""
-        with guard.reaching(self._access.reach(url)):
-            return await self._read(url, limit)
-
-    async def _read(self, url: Url, limit: int) -> bytes:
-        fs = await self._file_system(url)
-        path = backends.path_of(fs, url.leaf)
-        if not getattr(fs, "asynchronous", False):
-            return await asyncio.to_thread(_read_start, fs, path, limit)
-        try:
-            # The names with an underscore are fsspec's public asynchronous interface.
-            return cast(bytes, await fs._cat_file(path, start=0, end=limit + 1))  # noqa: SLF001
-        except OSError as error:
-            # There is no range of bytes in a file without bytes: S3 answers 416, which is not a fault of the file's owner.
-            if "range" in str(error).lower() and (await fs._info(path))["size"] == 0:  # noqa: SLF001
-                return b""
-            raise
-
-    async def close(self) -> None:
-        """Closes the connections."""
-        for session in self._sessions:
-            await session.close()
-
-    async def _file_system(self, url: Url) -> Any:
-        """One file system for all URLs that differ only in the path of the file."""
-        key = backends.place(url)
-        async with self._opening:
-            if key not in self._opened:
-                self._opened[key] = await self._open(url)
-        return self._opened[key]
-
-    async def _open(self, url: Url) -> Any:
-        scheme = url.target.scheme
-        if len(url.links) > 1 or not backends.file_system_class(url.target).async_impl:
-            return (await asyncio.to_thread(backends.opened, url))[0]
-        options: dict[str, Any] = {}
-        if scheme in ("s3", "s3a"):
-            # botocore's own default is 10 connections.
-            configured = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
-            options["config_kwargs"] = {"max_pool_connections": self._connections, **configured}
-        fs, _ = backends.opened(url, asynchronous=True, loop=asyncio.get_running_loop(), skip_instance_cache=True, **options)
-        if hasattr(fs, "set_session"):
-            self._sessions.append(await fs.set_session())
-        return fs
-
-
-def _read_start(fs: Any, path: str, limit: int) -> bytes:
-    with fs.open(path, "rb") as stream:
-        return cast(bytes, stream.read(limit + 1))
-
-
-class _Translated(io.RawIOBase):
-    """A stream whose own errors are translated, and nobody else's."""
-
-    def __init__(self, stream: Any, translated: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
-        self._stream = stream
-        self._translated = translated
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        with self._translated():
-            data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def readall(self) -> bytes:
-        with self._translated():
-            return cast(bytes, self._stream.read())
-
-    def seekable(self) -> bool:
-        return bool(self._stream.seekable())
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        with self._translated():
-            return int(self._stream.seek(offset, whence))
-
-    def tell(self) -> int:
-        return int(self._stream.tell())
-
-
-def _buffered(raw: io.RawIOBase) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(raw, _READ_AHEAD))
-
-
-@contextlib.contextmanager
-def _clear_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
-    try:
-        with guard.reaching(reach):
-            yield
-    except (WorkFailed, InvalidInput, FileExistsError):
-        raise
-    except FileNotFoundError as error:
-        raise MissingObject(f"cannot {verb} {location}: it does not exist") from error
-    except ImportError as error:
-        raise InvalidInput(f"cannot {verb} {location}: {of_backend(error)}") from error
-    except Exception as error:
-        if (address := guard.blocked_address(error)) is not None:
-            raise InvalidInput(f"cannot {verb} {location}: {_blocked(address, reach)}") from error
-        if weather.is_refusal(error):
-            raise InvalidInput(
-                f"cannot {verb} {location}: {of_backend(error)}; check the credentials (on a cluster those in spec.output.secretName) and what they may do"
-            ) from error
-        kind = Unavailable if weather.passes(error) else WorkFailed
-        raise kind(f"cannot {verb} {location}: {of_backend(error)}") from error
-
-
-@contextlib.contextmanager
-def _clear_input_errors(url: Url, field: str, access: Access) -> Iterator[None]:
-    reach = access.reach(url)
-    try:
-        with guard.reaching(reach):
-            yield
-    except (InvalidInput, WorkFailed):
-        raise
-    except Exception as error:
-        address = guard.blocked_address(error)
-        reason = _hidden_reason(error) if isinstance(error, FileNotFoundError) else of_backend(error)
-        if address is None and reason is None:
-            raise MissingInput(f"{field}: expected a readable file, {shown(url)} does not exist") from error
-        kind = InputUnavailable if address is None and weather.passes(error) else InvalidInput
-        raise kind(f"{field}: cannot read {shown(url)}: {reason if address is None else _blocked(address, reach)}") from error
-
-
-def _blocked(address: str, reach: Reach) -> str:
-    return (
-        f"{address} may not be reached: the address is private, loopback, link-local or otherwise not public; "
-        f"whoever runs negset can allow its network with {reach.option}"
-    )
-
-
-def _hidden_reason(error: FileNotFoundError) -> str | None:
-    """Why a file could not be looked for: fsspec calls a file on a web server missing, too, where the server cannot be reached or answers with an error."""
-    cause = error.__cause__
-    if cause is None or not type(cause).__module__.startswith("aiohttp"):
-        return None
-    return None if getattr(cause, "status", None) in (404, 410) else of_backend(cause)

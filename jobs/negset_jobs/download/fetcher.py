@@ -11,10 +11,10 @@ from typing import Final, Self
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Outcome
-from negset_jobs.adapters import guard
+from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.input_files import InputFiles
 from negset_jobs.adapters.quoting import of_backend
-from negset_jobs.adapters.store import InputFiles
 from negset_jobs.adapters.urls import Url, shown
 from negset_jobs.download.failure import Failed, blocked
 from negset_jobs.download.http import WebPictures
@@ -99,7 +99,7 @@ class Fetcher:
 
 def _as_failed(error: Exception, url: Url) -> Failed:
     """What an error of a back end means for a picture."""
-    if (address := guard.blocked_address(error)) is not None:
+    if (address := address_guard.blocked_address(error)) is not None:
         return blocked(address)
     outcome = next(outcome for kinds, outcome in _OUTCOMES if isinstance(error, kinds))
     match outcome:

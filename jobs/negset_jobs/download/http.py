@@ -13,7 +13,7 @@ import aiohttp
 from negset_api.spec import Download
 from negset_api.values import Outcome
 from negset_api.version import version
-from negset_jobs.adapters import guard
+from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.quoting import of_backend, status_line
 from negset_jobs.download.failure import Failed, blocked
@@ -68,7 +68,7 @@ class WebPictures:
         # The wait for a slot comes before the request, whose timeout would otherwise run while it queues.
         async with self._slots[_host(url)]:
             try:
-                with guard.reaching(self._reach):
+                with address_guard.reaching(self._reach):
                     async with self._session.get(url) as response:
                         self._check(response)
                         return await self._body(response)
@@ -132,7 +132,7 @@ def opted_out(values: list[str]) -> bool:
 
 def _as_failed(error: Exception) -> Failed:
     """What an error of aiohttp means for a picture."""
-    if (address := guard.blocked_address(error)) is not None:
+    if (address := address_guard.blocked_address(error)) is not None:
         return blocked(address)
     outcome, detail = next((outcome, detail) for kinds, outcome, detail in _ERRORS if isinstance(error, kinds))
     return Failed(outcome, detail or of_backend(error))

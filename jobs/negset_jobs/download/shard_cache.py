@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 
 from negset_api import names
 from negset_api.values import Outcome, ShardResult, decode
-from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.download.shard import Donor, shard_inputs
 
 _STAGE_MARKERS: Final = {names.RECORDS_FOLDER: names.RECORDS, names.POSITIVES_FOLDER: names.POSITIVES}

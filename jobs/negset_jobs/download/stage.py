@@ -16,7 +16,8 @@ from negset_api.values import Outcome, Plan, Records, ShardPlan, ShardResult, di
 from negset_jobs.adapters import ray_map
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, Progress
-from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.download.manifest import encode_manifest
 from negset_jobs.download.shard import Donor, ShardTask, commit, image_inputs, run_shard
 from negset_jobs.download.shard_cache import Library, failures, own_donors, parallel, read_committed

@@ -17,7 +17,8 @@ from negset_api.spec import NegativeDataset, Training
 from negset_api.values import Mining, Positives, Records, Round, ScoredImage, decode, digest, encode
 from negset_jobs.adapters import ray_map
 from negset_jobs.adapters.progress import Progress
-from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.mining.decide import Decision, Rules, decide
 from negset_jobs.mining.draw import draw
 from negset_jobs.mining.scoring import ShardScorer, ShardScores

@@ -20,8 +20,8 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import CocoPositives
 from negset_api.values import PlannedImage
 from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.inputs import open_input
 from negset_jobs.adapters.quoting import quoted
-from negset_jobs.adapters.store import open_input
 from negset_jobs.adapters.urls import shown
 from negset_jobs.formats.coco import Category, Image
 from negset_jobs.formats.image_url import image_url, photo_page

@@ -15,7 +15,8 @@ from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.spec import Download
 from negset_api.values import ImageResult, Outcome, ShardResult
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store import Store, open_input
+from negset_jobs.adapters.inputs import open_input
+from negset_jobs.adapters.store import Store
 from negset_jobs.download.shard import RecordWriter, commit
 from negset_jobs.formats.label_map import Item
 from negset_jobs.formats.tf_example import decode_example

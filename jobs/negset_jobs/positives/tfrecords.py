@@ -20,9 +20,11 @@ from negset_api.spec import Positives as PositivesSpec
 from negset_api.values import Outcome, ShardResult, digest
 from negset_jobs.adapters import ray_map
 from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.inputs import expand, read_input
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.quoting import quoted
-from negset_jobs.adapters.store import MissingObject, Store, expand, read_input
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.download.shard import RECORD_FORMAT, commit
 from negset_jobs.download.shard_cache import read_committed
 from negset_jobs.formats.label_map import Item, called, read_label_map

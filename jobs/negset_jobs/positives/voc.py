@@ -16,8 +16,8 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import VocPositives
 from negset_api.values import PlannedImage
 from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.inputs import expand, read_input
 from negset_jobs.adapters.quoting import of_xml, quoted
-from negset_jobs.adapters.store import expand, read_input
 from negset_jobs.formats.image_url import image_url
 from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, usable_boxes
 from negset_jobs.positives.boxes import Corners

@@ -29,7 +29,8 @@ from negset_api.values import (
     Value,
     decode,
 )
-from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.download.shard_cache import parallel, read_committed
 from negset_jobs.formats.stored_images import Features, read_images
 from negset_jobs.formats.tf_example import decode_example

@@ -12,7 +12,7 @@ from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store import open_input
+from negset_jobs.adapters.inputs import open_input
 from negset_jobs.formats import coco, image_url
 from negset_jobs.selection.annotated import Objects, objects_on
 from negset_jobs.selection.filters import Guarded

@@ -21,7 +21,8 @@ import msgspec
 from negset_api import names
 from negset_api.errors import Interrupted, InvalidInput, NegsetError, Unavailable, WorkFailed
 from negset_api.values import Round, Value, decode, encode
-from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingObject
 
 log = logging.getLogger(__name__)
 

@@ -84,7 +84,7 @@ def read(pipeline: PipelineConfig, access: Access) -> tuple[bytes, str]:
     if pipeline.preset is not None:
         return preset(pipeline.preset), f"{_FIELD}.preset"
     if pipeline.url is not None:
-        from negset_jobs.adapters.store import read_input
+        from negset_jobs.adapters.inputs import read_input
 
         return read_input(pipeline.url, access, f"{_FIELD}.url"), f"{_FIELD}.url"
     try:

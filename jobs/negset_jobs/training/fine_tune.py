@@ -22,8 +22,9 @@ from object_detection.protos import train_pb2
 from negset_api.errors import InvalidInput
 from negset_api.spec import Training
 from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.inputs import list_input, open_input
 from negset_jobs.adapters.quoting import quoted
-from negset_jobs.adapters.store import MissingInput, list_input, open_input
+from negset_jobs.adapters.store_errors import MissingInput
 from negset_jobs.adapters.urls import InvalidUrl, Url, shown
 from negset_jobs.training import bundle
 

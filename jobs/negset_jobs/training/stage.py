@@ -19,7 +19,8 @@ from negset_api.spec import NegativeDataset
 from negset_api.values import Measurement, Round, ScoredImage, decode, encode
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
-from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.training import (
     checkpoints,
     config,

@@ -12,7 +12,8 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset, Training
 from negset_api.values import Copies, Mining, Positives, Records, Round, decode, digest
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store import MissingObject, Store
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.training import config, families, inputs
 
 log = logging.getLogger(__name__)

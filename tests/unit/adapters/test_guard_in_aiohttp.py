@@ -9,7 +9,7 @@ from aiohttp.abc import AbstractResolver
 from tests.picture_server import picture_server
 
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.guard import blocked_address, reaching
+from negset_jobs.adapters.address_guard import blocked_address, reaching
 
 
 class Names(AbstractResolver):

@@ -5,7 +5,8 @@ import pytest
 from tests.s3_server import s3_server
 
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store import InputFiles, Store
+from negset_jobs.adapters.input_files import InputFiles
+from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.urls import parse
 
 

@@ -13,7 +13,9 @@ from tests.s3_server import s3_server
 
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store import MissingObject, Store, expand, open_input, read_input
+from negset_jobs.adapters.inputs import expand, open_input, read_input
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingObject
 
 
 @pytest.fixture(scope="session")

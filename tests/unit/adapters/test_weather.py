@@ -13,7 +13,9 @@ import pytest
 
 from negset_api.errors import InputUnavailable, InvalidInput, Unavailable
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store import MissingInput, MissingObject, Store, read_input
+from negset_jobs.adapters.inputs import read_input
+from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store_errors import MissingInput, MissingObject
 from negset_jobs.cli import main
 
 LOCAL = Access(allowed_networks=("127.0.0.0/8",))

@@ -17,7 +17,7 @@ from negset_operator.decision import Decision
 from negset_operator.facts import Fault, Obstacle, Work
 from negset_operator.kube.client import DATASET
 from negset_operator.kube.objects import Dataset, RayJob
-from negset_operator.observe import World
+from negset_operator.world import World
 
 COMPARED = merged(TRAINING, {"training": {"comparisons": ["NoNegatives"]}})
 

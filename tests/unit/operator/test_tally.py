@@ -16,8 +16,8 @@ from negset_operator.facts import Fault, Work
 from negset_operator.kube.client import ApiError
 from negset_operator.kube.objects import Dataset
 from negset_operator.metrics import Metrics
-from negset_operator.observe import World
 from negset_operator.reconcile import Reconciler
+from negset_operator.world import World
 
 MOVED = merged(TRAINING, {"output": {"url": "s3://team-b/negatives"}})
 

@@ -1,0 +1,70 @@
+"""Input files (annotations, pipeline configs, positives), opened by URL."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gzip
+import io
+import posixpath
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from negset_api.errors import InvalidInput
+from negset_jobs.adapters import backends, urls
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.store_errors import READ_AHEAD, Translated, buffered, clear_input_errors
+from negset_jobs.adapters.urls import Url, shown
+
+
+@contextlib.contextmanager
+def open_input(url: str | Url, access: Access, field: str) -> Iterator[BinaryIO]:
+    """An input as a stream of its (decompressed) bytes. Raises `InvalidInput`, naming `field`, where it is missing, unreadable or not allowed, also while it is read.
+
+    `.gz` is decompressed by its first bytes, not by its name.
+    """
+    source = access.check_url(url, field)
+    translated = functools.partial(clear_input_errors, source, field, access)
+    with contextlib.ExitStack() as stack:
+        with translated():
+            fs, path = backends.opened(source)
+            stream: Any = stack.enter_context(fs.open(path, "rb"))
+            if stream.seekable():
+                start = stream.read(2)
+                stream.seek(0)
+            else:
+                stream = io.BufferedReader(stream, READ_AHEAD)
+                start = stream.peek(2)[:2]
+            if start == b"\x1f\x8b":
+                stream = stack.enter_context(gzip.open(stream, "rb"))
+        yield buffered(Translated(stream, translated))
+
+
+def read_input(url: str | Url, access: Access, field: str) -> bytes:
+    """The whole input. Errors as in `open_input`."""
+    with open_input(url, access, field) as stream:
+        return stream.read()
+
+
+def expand(url: str, access: Access, field: str) -> list[str]:
+    """The URLs that match a URL with a glob, sorted; the URL itself where it has none. Raises `InvalidInput` where nothing matches."""
+    source = access.check_url(url, field)
+    if not any(character in source.leaf.path for character in "*?["):
+        return [url]
+    with clear_input_errors(source, field, access):
+        fs, path = backends.opened(source)
+        matches = sorted(map(str, fs.glob(path)))
+    if not matches:
+        raise InvalidInput(f"{field}: expected files matching {shown(source)}, found none")
+    try:
+        return [str(backends.named(source, match)) for match in matches]
+    except urls.InvalidUrl as error:
+        raise InvalidInput(f"{field}: {shown(source)} matches a file whose name cannot stand in a URL; rename it") from error
+
+
+def list_input(url: str | Url, access: Access, field: str) -> list[str]:
+    """The names of what lies in the folder `url`, sorted. Raises `MissingInput` where nothing is there, and `InvalidInput` where it cannot be read."""
+    source = access.check_url(url, field)
+    with clear_input_errors(source, field, access):
+        fs, path = backends.opened(source)
+        return sorted(posixpath.basename(str(entry).rstrip("/")) for entry in fs.ls(path, detail=False))

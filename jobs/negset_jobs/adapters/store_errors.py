@@ -1,0 +1,118 @@
+"""What a backend raises, in the words of `negset_api.errors`.
+
+Every backend raises its own kinds of errors (botocore, google-auth, aiohttp, OSError). What the store itself does is translated, with the place in the message; what a
+caller does inside `with store.reading(...)` or `with open_input(...)` is the caller's, and passes unchanged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Final, cast
+
+from negset_api.errors import InputUnavailable, InvalidInput, Unavailable, WorkFailed
+from negset_jobs.adapters import address_guard, weather
+from negset_jobs.adapters.access import Access, Reach
+from negset_jobs.adapters.quoting import of_backend
+from negset_jobs.adapters.urls import Url, shown
+
+READ_AHEAD: Final = 1 << 20
+
+
+class MissingInput(InvalidInput):
+    """An input that is not there, which is not the same as one that cannot be read."""
+
+
+class MissingObject(WorkFailed):
+    """There is no object under that key or URL."""
+
+
+class Translated(io.RawIOBase):
+    """A stream whose own errors are translated, and nobody else's."""
+
+    def __init__(self, stream: Any, translated: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        self._stream = stream
+        self._translated = translated
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with self._translated():
+            data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        with self._translated():
+            return cast(bytes, self._stream.read())
+
+    def seekable(self) -> bool:
+        return bool(self._stream.seekable())
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with self._translated():
+            return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+
+def buffered(raw: io.RawIOBase) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(raw, READ_AHEAD))
+
+
+@contextlib.contextmanager
+def clear_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
+    try:
+        with address_guard.reaching(reach):
+            yield
+    except (WorkFailed, InvalidInput, FileExistsError):
+        raise
+    except FileNotFoundError as error:
+        raise MissingObject(f"cannot {verb} {location}: it does not exist") from error
+    except ImportError as error:
+        raise InvalidInput(f"cannot {verb} {location}: {of_backend(error)}") from error
+    except Exception as error:
+        if (address := address_guard.blocked_address(error)) is not None:
+            raise InvalidInput(f"cannot {verb} {location}: {_blocked(address, reach)}") from error
+        if weather.is_refusal(error):
+            raise InvalidInput(
+                f"cannot {verb} {location}: {of_backend(error)}; check the credentials (on a cluster those in spec.output.secretName) and what they may do"
+            ) from error
+        kind = Unavailable if weather.passes(error) else WorkFailed
+        raise kind(f"cannot {verb} {location}: {of_backend(error)}") from error
+
+
+@contextlib.contextmanager
+def clear_input_errors(url: Url, field: str, access: Access) -> Iterator[None]:
+    reach = access.reach(url)
+    try:
+        with address_guard.reaching(reach):
+            yield
+    except (InvalidInput, WorkFailed):
+        raise
+    except Exception as error:
+        address = address_guard.blocked_address(error)
+        reason = _hidden_reason(error) if isinstance(error, FileNotFoundError) else of_backend(error)
+        if address is None and reason is None:
+            raise MissingInput(f"{field}: expected a readable file, {shown(url)} does not exist") from error
+        kind = InputUnavailable if address is None and weather.passes(error) else InvalidInput
+        raise kind(f"{field}: cannot read {shown(url)}: {reason if address is None else _blocked(address, reach)}") from error
+
+
+def _blocked(address: str, reach: Reach) -> str:
+    return (
+        f"{address} may not be reached: the address is private, loopback, link-local or otherwise not public; "
+        f"whoever runs negset can allow its network with {reach.option}"
+    )
+
+
+def _hidden_reason(error: FileNotFoundError) -> str | None:
+    """Why a file could not be looked for: fsspec calls a file on a web server missing, too, where the server cannot be reached or answers with an error."""
+    cause = error.__cause__
+    if cause is None or not type(cause).__module__.startswith("aiohttp"):
+        return None
+    return None if getattr(cause, "status", None) in (404, 410) else of_backend(cause)

@@ -1,0 +1,69 @@
+"""What the watches brought: every object that the operator knows of, by the dataset that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from negset_api import names
+from negset_operator import naming
+from negset_operator.kube.cache import Cache, Key
+from negset_operator.kube.client import (
+    CONFIG_MAP,
+    DATASET,
+    JOB,
+    NETWORK_POLICY,
+    POD,
+    RAY_JOB,
+    ROLE,
+    ROLE_BINDING,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Kind,
+)
+from negset_operator.kube.objects import Dataset, Support
+from negset_operator.news import told_at
+
+COMPANIONS: Final = (CONFIG_MAP, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, NETWORK_POLICY, SERVICE)
+
+
+class World:
+    """Everything the operator watches, one cache for each kind."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """`clock` tells when the news of jobs were seen."""
+        self.caches: Mapping[Kind, Cache[Any]] = {
+            DATASET: Cache(key_of_dataset, seen=lambda before, now: _with_news(before, now, clock)),
+            **{kind: Cache(_labelled) for kind in (RAY_JOB, JOB, POD)},
+            **{kind: Cache(_labelled, seen=_edited) for kind in COMPANIONS},
+        }
+
+    def dataset(self, key: Key) -> Dataset | None:
+        found: tuple[Dataset, ...] = self.caches[DATASET].group(key)
+        return found[0] if found else None
+
+    def of(self, kind: Kind, key: Key) -> tuple[Any, ...]:
+        return self.caches[kind].group(key)
+
+
+def key_of_dataset(dataset: Dataset) -> Key:
+    return dataset.metadata.namespace, naming.label(dataset.metadata.name)
+
+
+def _labelled(item: Any) -> Key:
+    return item.metadata.namespace, item.metadata.labels.get(names.LABEL_DATASET, "")
+
+
+def _edited(before: Support | None, now: Support) -> Support:
+    # What we write ourselves comes into the cache by its answer, and not by the watch.
+    return msgspec.structs.replace(now, edited=before is not None and before.metadata.uid == now.metadata.uid)
+
+
+def _with_news(before: Dataset | None, now: Dataset, clock: Callable[[], datetime]) -> Dataset:
+    told = told_at(now.status)
+    if before is not None and before.metadata.uid == now.metadata.uid and told_at(before.status) == told:
+        return msgspec.structs.replace(now, news_at=before.news_at)
+    return msgspec.structs.replace(now, news_at=clock() if told is not None else None)
