@@ -24,7 +24,7 @@ endif
 setup: .venv/.complete ## Make .venv/ with everything in it, from the lock
 
 .PHONY: demo
-demo: setup ## Run the main job on a data set made on the spot: select, download, train, mine, report
+demo: setup ## Run the main job on a dataset made on the spot: select, download, train, mine, report
 	$(BIN)/negset demo
 
 .PHONY: check

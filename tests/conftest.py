@@ -21,13 +21,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def coco_mini() -> pathlib.Path:
-    """A folder with 80 real pictures of COCO train2017 (`train2017/`) and their annotations (`annotations/instances_train2017.json`).
+    """A folder with 80 real images of COCO train2017 (`train2017/`) and their annotations (`annotations/instances_train2017.json`).
 
     Their licences do not allow us to ship them: NEGSET_TEST_DATA names the folder that holds `coco-mini`.
     """
     folder = pathlib.Path(os.environ.get("NEGSET_TEST_DATA", ROOT.parent / "shared" / "data")) / "coco-mini"
     if not folder.is_dir():
-        pytest.skip(f"real COCO pictures are missing: {folder} does not exist; set NEGSET_TEST_DATA to the folder that holds coco-mini")
+        pytest.skip(f"real COCO images are missing: {folder} does not exist; set NEGSET_TEST_DATA to the folder that holds coco-mini")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""A small set of pictures without any of the excluded classes, stored as the pipeline stores it, for what is made from the records."""
+"""A small set of images without any of the excluded classes, stored as the pipeline stores it, for what is made from the records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.download.stage import record_stage
 from negset_jobs.selection.stage import plan_stage
 
-PICTURES = {
+IMAGES = {
     "street/001.jpg": ("RGB", "JPEG"),
     "field/001.jpg": ("RGB", "JPEG"),
     "grey.jpg": ("L", "JPEG"),
@@ -30,18 +30,18 @@ PICTURES = {
 }
 """File name → colour mode and format; the last is in the annotations and not there."""
 
-STORED = len(PICTURES) - 1
+STORED = len(IMAGES) - 1
 SIDES = (48, 64)
 
 
 def dataset(folder: pathlib.Path, *, formats: tuple[str, ...], held_out: bool = True) -> NegativeDataset:
-    """Makes the pictures and their annotations in `folder`; the data set that takes all of them. Some are held out where it is for training."""
+    """Makes the images and their annotations in `folder`; the dataset that takes all of them. Some are held out where it is for training."""
     random = np.random.default_rng(7)
     images = []
-    for number, (name, kind) in enumerate(PICTURES.items(), 1):
+    for number, (name, kind) in enumerate(IMAGES.items(), 1):
         images.append({"id": number, "file_name": name, "width": SIDES[1], "height": SIDES[0], "license": 1 + number % 2})
         if kind is not None:
-            path = folder / "pictures" / name
+            path = folder / "images" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(random.integers(0, 256, (*SIDES, 3), np.uint8)).convert(kind[0]).save(path, kind[1])
     annotations = {
@@ -56,9 +56,9 @@ def dataset(folder: pathlib.Path, *, formats: tuple[str, ...], held_out: bool = 
     }
     (folder / "annotations.json").write_text(json.dumps(annotations))
     spec = {
-        "source": {"coco": {"annotations": f"{folder}/annotations.json", "imageUrl": f"{folder}/pictures/{{file_name}}"}},
+        "source": {"coco": {"annotations": f"{folder}/annotations.json", "imageUrl": f"{folder}/images/{{file_name}}"}},
         "excludeClasses": ["person", "car"],
-        "selection": {"count": len(PICTURES), "seed": 1},
+        "selection": {"count": len(IMAGES), "seed": 1},
         "download": {"maxFailedPercent": 20},
         "output": {"url": f"{folder}/out", "formats": formats},
     }
@@ -69,7 +69,7 @@ def dataset(folder: pathlib.Path, *, formats: tuple[str, ...], held_out: bool = 
 
 
 def stored(dataset: NegativeDataset, url: str) -> tuple[Store, Plan, Records]:
-    """The data set's plan and records in the store at `url`. Needs an open Ray session to be quick."""
+    """The dataset's plan and records in the store at `url`. Needs an open Ray session to be quick."""
     store = Store(url)
     plan = plan_stage(dataset, Access())
     store.create(names.PLAN, encode(plan))

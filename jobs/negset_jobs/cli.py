@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     plan = command(
         "plan",
         "plan",
-        "Say which pictures would be taken, from which scenes, under which licences, and about how many bytes. Downloads no picture.",
+        "Say which images would be taken, from which scenes, under which licences, and about how many bytes. Downloads no image.",
         reach,
     )
     plan.add_argument("--json", action="store_true", help="print one JSON object")
@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     report = command("report", "report", "Print the numbers of a finished run.", file=False)
     report.add_argument("url", metavar="URL", help="a revision's folder, its report/index.html or its report/report.json")
     report.add_argument("--json", action="store_true", help="print the report's JSON")
-    demo = command("demo", "demo", "Run the main job on a small data set that is made on the spot and served on the loopback.", file=False)
+    demo = command("demo", "demo", "Run the main job on a small dataset that is made on the spot and served on the loopback.", file=False)
     demo.add_argument("--output", default="negset-demo", metavar="FOLDER", help="where everything goes (default: %(default)s)")
     job = command("job", "job", "Run one stage, as the operator's jobs do.", reach, file=False)
     job.add_argument(

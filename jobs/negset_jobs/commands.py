@@ -96,7 +96,7 @@ def demo(options: argparse.Namespace) -> int:
         path = os.path.join(options.output, "demo.yaml")
         with open(path, "w", encoding="utf-8") as stream:
             yaml.safe_dump(document, stream, sort_keys=False)
-        _say(f"made {len(truth.with_object)} pictures with a red disc and {len(truth.without_object)} without, served at {url}")
+        _say(f"made {len(truth.with_object)} images with a red disc and {len(truth.without_object)} without, served at {url}")
         _say(f"now, as anybody would: negset run {path} --allow-address {server.HOST}/32 --trainings {manifest.trainings()}")
         reached = argparse.Namespace(
             allow_address=[f"{server.HOST}/32"], cluster=False, trainings=manifest.trainings(), debug=options.debug
@@ -109,7 +109,7 @@ def job(options: argparse.Namespace) -> int:
     dataset = _admitted(document)
     with address_guard.enforced(access):
         told, content = validation.told_revision(document), validation.told_pipeline(document)
-        _job(pipeline.prepare(dataset, access, told, pipeline=content), options, validation.told_run(document))
+        _job(pipeline.prepare(dataset, access, told, pipeline=content), options, validation.told_spec_hash(document))
     return 0
 
 

@@ -1,7 +1,7 @@
 """The order of the stages: `Spec → Plan → Shards → Records → Training → Mining → Report`.
 
 A stage is done if and only if its marker exists, so each function here first looks for it: running anything again is free. Where the marker is missing but an earlier
-revision of the same data set has made the same stage from the same inputs, its files are copied on the store's side.
+revision of the same dataset has made the same stage from the same inputs, its files are copied on the store's side.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ V = TypeVar("V", bound=Value)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One data set at one revision: where it goes, where earlier revisions lie, and what it may reach."""
+    """One dataset at one revision: where it goes, where earlier revisions lie, and what it may reach."""
 
     dataset: NegativeDataset
     access: Access
@@ -81,7 +81,7 @@ def done(store: Store, marker: str, kind: type[V]) -> V | None:
 
 
 def plan(run: Run) -> Plan:
-    """Chooses the pictures. Nothing is written before that has succeeded, so a wrong class or file leaves no folder behind."""
+    """Chooses the images. Nothing is written before that has succeeded, so a wrong class or file leaves no folder behind."""
     from negset_jobs.selection import annotated
     from negset_jobs.selection.stage import plan_with_objects
 
@@ -137,7 +137,7 @@ def data(run: Run, progress: Progress) -> None:
     The positives come first: they are what users get wrong most often, and better found wrong before a long download than after it.
     """
     from negset_jobs.download.stage import record_stage
-    from negset_jobs.labels.stage import labels_inputs, labels_stage
+    from negset_jobs.labels.stage import labels_input_digest, labels_stage
     from negset_jobs.positives.stage import positives_stage
 
     chosen = plan(run)
@@ -149,20 +149,20 @@ def data(run: Run, progress: Progress) -> None:
     if records is None:
         records = record_stage(run.store, chosen, run.dataset, run.access, run.siblings, progress)
     if _wants_labels(run.dataset) and done(run.store, names.LABELS, Labels) is None:
-        inputs = labels_inputs(run.dataset, chosen, records)
-        if _reuse(run, names.LABELS, (names.LABELS_FOLDER,), inputs, Labels) is None:
+        input_digest = labels_input_digest(run.dataset, chosen, records)
+        if _reuse(run, names.LABELS, (names.LABELS_FOLDER,), input_digest, Labels) is None:
             labels_stage(run.store, run.dataset, chosen, records, progress)
     if run.dataset.spec.training is not None:
         _copies(run, records, progress)
 
 
 def _copies(run: Run, records: Records, progress: Progress) -> None:
-    from negset_jobs.copies.stage import copies_inputs, copies_stage
+    from negset_jobs.copies.stage import copies_input_digest, copies_stage
 
     positives = done(run.store, names.POSITIVES, Positives)
     if positives is None or done(run.store, names.COPIES, Copies) is not None:
         return
-    if _reuse(run, names.COPIES, (names.COPIES_TABLE,), copies_inputs(records, positives), Copies) is None:
+    if _reuse(run, names.COPIES, (names.COPIES_TABLE,), copies_input_digest(records, positives), Copies) is None:
         copies_stage(run.store, run.dataset, records, positives, progress)
 
 
@@ -176,7 +176,7 @@ def train(run: Run, step: stages.Step, progress: Progress) -> Round:
 
 def trained(run: Run, step: stages.Step) -> Round | None:
     """The round if it is done, here or, from the same inputs, in another revision. Imports no TensorFlow."""
-    from negset_jobs.training.task import round_inputs
+    from negset_jobs.training.task import round_input_digest
 
     existing = done(run.store, step.marker, Round)
     if existing is not None or not run.siblings:
@@ -187,9 +187,9 @@ def trained(run: Run, step: stages.Step) -> Round | None:
     )
     training = run.dataset.spec.training
     exported = training is not None and stages.is_exported(step.round, step.arm, training)
-    inputs = round_inputs(run.store, run.dataset, step, run.access)
+    input_digest = round_input_digest(run.store, run.dataset, step, run.access)
     # With fewer rounds, what was a round in between is the last one, and its model was not exported.
-    return _reuse(run, step.marker, folders, inputs, Round, usable=lambda found: bool(found.saved_model) or not exported)
+    return _reuse(run, step.marker, folders, input_digest, Round, usable=lambda found: bool(found.saved_model) or not exported)
 
 
 def mine(run: Run, number: int, progress: Progress) -> Mining:
@@ -202,14 +202,14 @@ def mine(run: Run, number: int, progress: Progress) -> Mining:
 
 def mined(run: Run, number: int) -> Mining | None:
     """The mining after a round if it is done, here or, from the same inputs, in another revision."""
-    from negset_jobs.mining.stage import mining_inputs
+    from negset_jobs.mining.stage import mining_input_digest
 
     marker = names.mining_marker(number)
     existing = done(run.store, marker, Mining)
     if existing is not None or not run.siblings:
         return existing
     folders = (names.mining_hard(number), names.mining_random(number), names.mining_negatives(number), names.mining_scores(number))
-    return _reuse(run, marker, folders, mining_inputs(run.store, run.dataset, number), Mining)
+    return _reuse(run, marker, folders, mining_input_digest(run.store, run.dataset, number), Mining)
 
 
 def report(run: Run, progress: Progress) -> Report:
@@ -221,7 +221,7 @@ def report(run: Run, progress: Progress) -> Report:
 
 
 def status(run: Run) -> dict[str, Any]:
-    """What the finished stages add to the object's status: counters of the pictures, and what each round was worth, as far as they are known."""
+    """What the finished stages add to the object's status: counters of the images, and what each round was worth, as far as they are known."""
     records = done(run.store, names.RECORDS, Records)
     mined = (step for step in run.steps if step.kind == "train" and step.arm == names.MINED)
     rounds = [value for step in mined if (value := done(run.store, step.marker, Round)) is not None]
@@ -243,7 +243,7 @@ def status(run: Run) -> dict[str, Any]:
 
 
 def _reuse(
-    run: Run, marker: str, folders: Sequence[str], inputs: str, kind: type[V], *, usable: Callable[[V], bool] = lambda _: True
+    run: Run, marker: str, folders: Sequence[str], input_digest: str, kind: type[V], *, usable: Callable[[V], bool] = lambda _: True
 ) -> V | None:
     """Copies a stage of another revision that was made from the same inputs and is `usable`: every object of its folders, then the marker.
 
@@ -251,7 +251,7 @@ def _reuse(
     """
     for sibling in run.siblings:
         value = done(sibling, marker, kind)
-        if value is None or getattr(value, "inputs", None) != inputs or not usable(value):
+        if value is None or getattr(value, "input_digest", None) != input_digest or not usable(value):
             continue
         keys = [key for folder in folders for key in sibling.keys(folder)]
         with contextlib.suppress(MissingObject):

@@ -20,7 +20,7 @@ DEFAULT_NAMESPACE: Final = "default"
 
 LABEL_DATASET: Final = f"{GROUP}/dataset"
 LABEL_REVISION: Final = f"{GROUP}/revision"
-LABEL_RUN: Final = f"{GROUP}/run"
+LABEL_SPEC_HASH: Final = f"{GROUP}/run"
 LABEL_GENERATION: Final = f"{GROUP}/generation"
 LABEL_DIGEST: Final = f"{GROUP}/step-digest"
 LABEL_PLACE: Final = f"{GROUP}/place"
@@ -116,13 +116,13 @@ def owner(uid: str) -> str:
     return f"{OWNERS_FOLDER}/{uid or 'laptop'}"
 
 
-def shard(subset: str, index: int, total: int) -> str:
+def shard(split: str, index: int, total: int) -> str:
     """A shard's name, as TensorFlow names sharded files: `train-00003-of-00010`."""
-    return f"{subset}-{index:05d}-of-{total:05d}"
+    return f"{split}-{index:05d}-of-{total:05d}"
 
 
 def shard_marker(folder: str, shard_name: str, attempt: int = 1) -> str:
-    """The commit marker of a shard whose records go to `folder` (`records` or `positives`). A later attempt, which asks again for the pictures that failed,
+    """The commit marker of a shard whose records go to `folder` (`records` or `positives`). A later attempt, which asks again for the images that failed,
     has a marker of its own, so that nothing committed is edited; the highest attempt counts.
     """
     return f"{SHARDS_FOLDER}/{folder}/{shard_name}{f'.attempt-{attempt}' if attempt > 1 else ''}.json"
@@ -141,13 +141,13 @@ def shard_records(folder: str, shard_name: str, sha256: str) -> str:
     return f"{folder}/{shard_name}.{sha256[:8]}.tfrecord"
 
 
-def fingerprints(inputs: str, records: str) -> str:
+def fingerprints(input_digest: str, records: str) -> str:
     """What the images of the records file under the key `records` are recognised by, while copies are looked for."""
-    return f"{FINGERPRINTS_FOLDER}/{inputs}/{records.replace('/', '-')}.parquet"
+    return f"{FINGERPRINTS_FOLDER}/{input_digest}/{records.replace('/', '-')}.parquet"
 
 
 def labels_folder(label_format: str) -> str:
-    """Where a label format's data set lies: `labels/yolo`, `labels/coco`, `labels/voc`."""
+    """Where a label format's dataset lies: `labels/yolo`, `labels/coco`, `labels/voc`."""
     return f"{LABELS_FOLDER}/{label_format.lower()}"
 
 

@@ -27,12 +27,12 @@ _COLUMNS = (
         "Ready",
         "string",
         '.status.conditions[?(@.type=="Ready")].status',
-        "Whether the data set, and the model where one was asked for, is done.",
+        "Whether the dataset, and the model where one was asked for, is done.",
     ),
     ("Stage", "string", ".status.stage", "What is being done now."),
     ("Progress", "integer", ".status.progress.percent", "The share of that which is done, in percent."),
-    ("Images", "integer", ".status.images.stored", "Pictures stored."),
-    ("Failed", "integer", ".status.images.failed", "Pictures that could not be stored."),
+    ("Images", "integer", ".status.images.stored", "Images stored."),
+    ("Failed", "integer", ".status.images.failed", "Images that could not be stored."),
     ("FP/Image", "string", ".status.falsePositivesPerImage", "False positives per held-out negative, after the last round."),
     ("Age", "date", ".metadata.creationTimestamp", ""),
 )
@@ -108,7 +108,7 @@ def resource_schema() -> Schema:
     status = {**_without_defaults(_of(Status)), "description": "What is."}
     return {
         "type": "object",
-        "description": "A set of pictures that provably show none of the given classes and, where training is asked for, a detector trained with them.",
+        "description": "A set of images that provably show none of the given classes and, where training is asked for, a detector trained with them.",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": "The version of this schema."},

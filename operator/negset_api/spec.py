@@ -57,7 +57,7 @@ GpuResourceName = Annotated[
 
 _IMAGE_URL_RULE = (
     "self.contains('{') == self.contains('}') && (self == '{coco_url}' || self == '{flickr_url}' || self.contains('{file_name}'))",
-    "must contain {file_name}, or be {coco_url} or {flickr_url}: each picture needs a URL of its own",
+    "must contain {file_name}, or be {coco_url} or {flickr_url}: each image needs a URL of its own",
 )
 ImageUrl = Annotated[str, Meta(min_length=1, max_length=MAX_URL, extra_json_schema=_rules(_IMAGE_URL_RULE))]
 
@@ -73,7 +73,7 @@ class CocoSource(Spec, frozen=True, kw_only=True):
     image_url: Annotated[
         ImageUrl,
         Meta(
-            description="Where each picture is: a template over the fields of COCO's image entry, {file_name}, {coco_url} or {flickr_url}; http, https or any fsspec URL."
+            description="Where each image is: a template over the fields of COCO's image entry, {file_name}, {coco_url} or {flickr_url}; http, https or any fsspec URL."
         ),
     ] = "{coco_url}"
 
@@ -85,7 +85,7 @@ class Source(Spec, frozen=True, kw_only=True):
     exactly one kind, so here `coco` is always set. A spec with a kind of a newer CRD is not understood.
     """
 
-    coco: Annotated[CocoSource, Meta(description="Pictures annotated in COCO's format.")]
+    coco: Annotated[CocoSource, Meta(description="Images annotated in COCO's format.")]
 
 
 _SOURCE_RULES = _rules(("[has(self.coco)].filter(given, given).size() == 1", "must have exactly one kind of source: coco"))
@@ -97,23 +97,23 @@ class Selection(Spec, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=10_000_000,
-            description="How many negative pictures to take. A larger count with the same seed contains the smaller set, so growing a data set downloads only the new ones.",
+            description="How many negative images to take. A larger count with the same seed contains the smaller set, so growing a dataset downloads only the new ones.",
         ),
     ]
     seed: Annotated[
-        int, Meta(ge=0, le=2**31 - 1, description="Decides which pictures are drawn. The same seed draws the same pictures everywhere.")
+        int, Meta(ge=0, le=2**31 - 1, description="Decides which images are drawn. The same seed draws the same images everywhere.")
     ] = 0
     strategy: Annotated[
         Literal["Stratified", "Random"],
         Meta(
-            description="Stratified spreads the pictures evenly over the classes that remain, so that rare scenes are not drowned; Random draws every candidate with the same chance."
+            description="Stratified spreads the images evenly over the classes that remain, so that rare scenes are not drowned; Random draws every candidate with the same chance."
         ),
     ] = "Stratified"
     unannotated: Annotated[
         Literal["Include", "Exclude"],
         Meta(
-            description="What to do with pictures that carry no annotation at all. COCO's annotators looked for every class in every picture, so such a picture is a good negative (Include, "
-            "the default); choose Exclude where a picture may simply not have been annotated yet."
+            description="What to do with images that carry no annotation at all. COCO's annotators looked for every class in every image, so such an image is a good negative (Include, "
+            "the default); choose Exclude where an image may simply not have been annotated yet."
         ),
     ] = "Include"
     allow_fewer: Annotated[bool, Meta(description="Take what there is where fewer candidates than `count` exist, instead of stopping.")] = (
@@ -123,7 +123,7 @@ class Selection(Spec, frozen=True, kw_only=True):
         tuple[Url, ...],
         Meta(
             max_length=32,
-            description="Annotation files (any URL that `annotations` takes) whose pictures must not be used: the leakage guard against your validation set.",
+            description="Annotation files (any URL that `annotations` takes) whose images must not be used: the leakage guard against your validation set.",
             extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),
     ] = ()
@@ -135,47 +135,47 @@ class Selection(Spec, frozen=True, kw_only=True):
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ] = ()
-    min_side: Annotated[int, Meta(ge=0, le=100_000, description="Shortest side that a picture must have, in pixels.")] = 0
+    min_side: Annotated[int, Meta(ge=0, le=100_000, description="Shortest side that an image must have, in pixels.")] = 0
 
 
 class Download(Spec, frozen=True, kw_only=True):
     verify: Annotated[
         Literal["Structure", "Decode"],
         Meta(
-            description="How each picture is checked before it counts: Structure reads markers, dimensions and length; Decode decodes every pixel, at several times the cost."
+            description="How each image is checked before it counts: Structure reads markers, dimensions and length; Decode decodes every pixel, at several times the cost."
         ),
     ] = "Structure"
     max_failed_percent: Annotated[
         Percent,
-        Meta(description="Percentage of the planned pictures that may fail before the data set is refused instead of shipped incomplete."),
+        Meta(description="Percentage of the planned images that may fail before the dataset is refused instead of shipped incomplete."),
     ] = 5
     attempts: Annotated[
         int,
         Meta(
             ge=1,
             le=20,
-            description="How often a picture is asked for before a passing fault (timeout, 429, 5xx, broken connection) becomes its outcome.",
+            description="How often an image is asked for before a passing fault (timeout, 429, 5xx, broken connection) becomes its outcome.",
         ),
     ] = 5
     timeout_seconds: Annotated[
         int, Meta(ge=1, le=3600, description="Seconds that one request may take, from connecting to the last byte.")
     ] = 30
-    connections: Annotated[int, Meta(ge=1, le=512, description="Pictures that one worker fetches at the same time.")] = 32
+    connections: Annotated[int, Meta(ge=1, le=512, description="Images that one worker fetches at the same time.")] = 32
     connections_per_host: Annotated[
         int, Meta(ge=1, le=512, description="Connections that one worker opens to one host at the same time.")
     ] = 32
-    max_image_mebibytes: Annotated[int, Meta(ge=1, le=1024, description="Largest encoded picture accepted, in MiB.")] = 32
-    max_image_megapixels: Annotated[int, Meta(ge=1, le=1000, description="Largest picture accepted, in millions of pixels.")] = 100
+    max_image_mebibytes: Annotated[int, Meta(ge=1, le=1024, description="Largest encoded image accepted, in MiB.")] = 32
+    max_image_megapixels: Annotated[int, Meta(ge=1, le=1000, description="Largest image accepted, in millions of pixels.")] = 100
     contact: Annotated[
         str,
         Meta(
             max_length=256,
-            description="A URL or e-mail address for the User-Agent header, so that whoever serves the pictures can reach you.",
+            description="A URL or e-mail address for the User-Agent header, so that whoever serves the images can reach you.",
         ),
     ] = ""
     robots_tag: Annotated[
         Literal["Honour", "Ignore"],
-        Meta(description="Whether a picture whose answer says `X-Robots-Tag: noai`, `noimageai`, `noindex` or `noimageindex` is left out."),
+        Meta(description="Whether an image whose answer says `X-Robots-Tag: noai`, `noimageai`, `noindex` or `noimageindex` is left out."),
     ] = "Honour"
 
 
@@ -183,7 +183,7 @@ class Output(Spec, frozen=True, kw_only=True):
     url: Annotated[
         Url,
         Meta(
-            description="Where the data set goes: any fsspec URL or, on a laptop, a path. Files lie under <url>/<namespace>/<name>/<revision>/, so that a changed spec never overwrites earlier data."
+            description="Where the dataset goes: any fsspec URL or, on a laptop, a path. Files lie under <url>/<namespace>/<name>/<revision>/, so that a changed spec never overwrites earlier data."
         ),
     ]
     formats: Annotated[
@@ -191,7 +191,7 @@ class Output(Spec, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             max_length=4,
-            description="What to write. TFRecord is always written, since the other formats are made from it; YOLO, COCO and VOC are each a data set of its own with pictures and labels, under labels/.",
+            description="What to write. TFRecord is always written, since the other formats are made from it; YOLO, COCO and VOC are each a dataset of its own with images and labels, under labels/.",
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ] = ("TFRecord",)
@@ -212,7 +212,7 @@ class Output(Spec, frozen=True, kw_only=True):
 
 class CocoPositives(Spec, frozen=True, kw_only=True):
     annotations: Annotated[Url, Meta(description="Annotations in COCO's instances format; any URL that `source.coco.annotations` takes.")]
-    image_url: Annotated[ImageUrl, Meta(description="Where each picture is, as in `source.coco.imageUrl`.")] = "{coco_url}"
+    image_url: Annotated[ImageUrl, Meta(description="Where each image is, as in `source.coco.imageUrl`.")] = "{coco_url}"
 
 
 class VocPositives(Spec, frozen=True, kw_only=True):
@@ -225,19 +225,19 @@ class VocPositives(Spec, frozen=True, kw_only=True):
             Meta(
                 min_length=1,
                 max_length=MAX_URL,
-                extra_json_schema=_rules(("self.contains('{filename}')", "must contain {filename}: each picture needs a URL of its own")),
+                extra_json_schema=_rules(("self.contains('{filename}')", "must contain {filename}: each image needs a URL of its own")),
             ),
         ],
-        Meta(description="Where each picture is: a template over the file's <filename>, such as s3://team-a/voc/JPEGImages/{filename}."),
+        Meta(description="Where each image is: a template over the file's <filename>, such as s3://team-a/voc/JPEGImages/{filename}."),
     ]
 
 
 class Positives(Spec, frozen=True, kw_only=True):
-    coco: Annotated[
-        CocoPositives | None, Meta(description="Pictures with objects, annotated in COCO's format; converted to TFRecords.")
-    ] = None
+    coco: Annotated[CocoPositives | None, Meta(description="Images with objects, annotated in COCO's format; converted to TFRecords.")] = (
+        None
+    )
     voc: Annotated[
-        VocPositives | None, Meta(description="Pictures with objects, annotated in Pascal VOC's format; converted to TFRecords.")
+        VocPositives | None, Meta(description="Images with objects, annotated in Pascal VOC's format; converted to TFRecords.")
     ] = None
     tfrecords: Annotated[
         tuple[Url, ...],
@@ -332,7 +332,7 @@ class HardNegativeMining(Spec, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=10_000,
-            description="Negative anchors that the miner keeps at least in each picture (min_negatives_per_image). With 0 a picture without objects would carry no loss at all.",
+            description="Negative anchors that the miner keeps at least in each image (min_negatives_per_image). With 0 an image without objects would carry no loss at all.",
         ),
     ] = 8
     rounds: Annotated[
@@ -360,7 +360,7 @@ class HardNegativeMining(Spec, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=100)],
         Meta(
             description="A negative that the model was trained on and that still scores at least this (in percent) may well show the object: it is listed for review and not trained on again. "
-            "100 switches the review off."
+            "100 suspend_changes the review off."
         ),
     ] = 90
     confirmed_negatives: Annotated[
@@ -393,7 +393,7 @@ class Training(Spec, frozen=True, kw_only=True):
     ] = None
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="Seeds the weights and the shuffling.")] = 0
     negative_percent: Annotated[
-        Annotated[int, Meta(ge=1, le=90)], Meta(description="Percentage of each batch, on average, that is negative pictures.")
+        Annotated[int, Meta(ge=1, le=90)], Meta(description="Percentage of each batch, on average, that is negative images.")
     ] = 10
     hard_negative_mining: Annotated[
         HardNegativeMining, Meta(description="How the model is made to dwell on the negatives that fool it.")
@@ -475,21 +475,21 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             max_length=MAX_ITEMS,
-            description="The classes (or supercategories) that you train. A picture with any annotation of any of them, crowd regions included, is not a negative.",
+            description="The classes (or supercategories) that you train. An image with any annotation of any of them, crowd regions included, is not a negative.",
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ]
     selection: Annotated[Selection, Meta(description="How many negatives, and which.")]
-    download: Annotated[Download, Meta(description="How the pictures are fetched and checked.")] = field(default_factory=Download)
-    output: Annotated[Output, Meta(description="Where the data set goes, and in which formats.")]
+    download: Annotated[Download, Meta(description="How the images are fetched and checked.")] = field(default_factory=Download)
+    output: Annotated[Output, Meta(description="Where the dataset goes, and in which formats.")]
     positives: Annotated[
         Positives | None,
-        Meta(description="Pictures with objects to train on: exactly one of coco, voc and tfrecords.", extra_json_schema=_POSITIVES_RULES),
+        Meta(description="Images with objects to train on: exactly one of coco, voc and tfrecords.", extra_json_schema=_POSITIVES_RULES),
     ] = None
     training: Annotated[
         Training | None,
         Meta(
-            description="Train a detector with the negatives and measure what they are worth. Absent, the data set itself is the product.",
+            description="Train a detector with the negatives and measure what they are worth. Absent, the dataset itself is the product.",
             extra_json_schema=_TRAINING_RULES,
         ),
     ] = None

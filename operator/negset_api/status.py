@@ -1,4 +1,4 @@
-"""The status of a `NegativeDataset`: counters, URLs and conditions. Lists of pictures live in the bucket, never in etcd.
+"""The status of a `NegativeDataset`: counters, URLs and conditions. Lists of images live in the bucket, never in etcd.
 
 Kubernetes statuses may be absent at any time, so every field has a default. Only `completed` is ever an input to a decision, and
 that `progress.updatedAt` changes.
@@ -36,10 +36,10 @@ class Condition(StatusType, frozen=True, kw_only=True):
 
 
 class ImagesStatus(StatusType, frozen=True, kw_only=True):
-    planned: Annotated[int, Meta(description="Pictures in the plan.")] = 0
-    stored: Annotated[int, Meta(description="Pictures whose record is written.")] = 0
-    failed: Annotated[int, Meta(description="Pictures that ended in any other outcome.")] = 0
-    bytes: Annotated[int, Meta(description="Bytes of the stored pictures.")] = 0
+    planned: Annotated[int, Meta(description="Images in the plan.")] = 0
+    stored: Annotated[int, Meta(description="Images whose record is written.")] = 0
+    failed: Annotated[int, Meta(description="Images that ended in any other outcome.")] = 0
+    bytes: Annotated[int, Meta(description="Bytes of the stored images.")] = 0
 
 
 class ProgressStatus(StatusType, frozen=True, kw_only=True):

@@ -43,9 +43,9 @@ def told_revision(manifest: Any) -> str:
     return _told(manifest, names.LABEL_REVISION, patterns.REVISION)
 
 
-def told_run(manifest: Any) -> str:
+def told_spec_hash(manifest: Any) -> str:
     """The run that the operator wrote into a manifest, as `status.runs` lists it; empty if there is none."""
-    return _told(manifest, names.LABEL_RUN, _RUN)
+    return _told(manifest, names.LABEL_SPEC_HASH, _RUN)
 
 
 def told_pipeline(manifest: Any) -> str:
@@ -86,7 +86,7 @@ def _converted(spec: Any) -> NegativeDatasetSpec:
 
 
 def manifest(dataset: NegativeDataset) -> dict[str, Any]:
-    """The manifest of a data set with every default spelt out; `parse` gives the data set back, without the uid, which is an object's and no wish."""
+    """The manifest of a dataset with every default spelt out; `parse` gives the dataset back, without the uid, which is an object's and no wish."""
     document = msgspec.to_builtins(dataset)
     del document["metadata"]["uid"]
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, **document}

@@ -1,7 +1,7 @@
 """The values on the arrows: `Spec → Plan → Shards → Records → Training → Mining → Report`.
 
 Each is frozen, is stored as one JSON file under the revision, and is the commit marker of the stage that made it. A stage reads only the
-values before it. `inputs` is the digest of everything that decided a stage's bytes: a later revision whose digest is the same copies the
+values before it. `input_digest` is the digest of everything that decided a stage's bytes: a later revision whose digest is the same copies the
 stage instead of making it again.
 """
 
@@ -12,6 +12,7 @@ import hashlib
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import field
 
 from negset_api import decoding
 
@@ -43,7 +44,7 @@ ImageId = int | str
 
 
 class Box(Value, frozen=True, kw_only=True):
-    """One object. Corners are normalised to [0, 1] of the picture's height and width, as the Object Detection API wants them."""
+    """One object. Corners are normalised to [0, 1] of the image's height and width, as the Object Detection API wants them."""
 
     ymin: float
     xmin: float
@@ -56,9 +57,9 @@ class Box(Value, frozen=True, kw_only=True):
 
 
 class PlannedImage(Value, frozen=True, kw_only=True):
-    """One picture to fetch. `width` and `height` are what the annotations say, in pixels; 0 where they say nothing.
+    """One image to fetch. `width` and `height` are what the annotations say, in pixels; 0 where they say nothing.
 
-    `scene` is the stratum it was drawn from, `reason` one sentence on why it was chosen, `page` where the picture was published (attribution).
+    `scene` is the stratum it was drawn from, `reason` one sentence on why it was chosen, `page` where the image was published (attribution).
     Negatives have no `objects`.
     """
 
@@ -68,22 +69,22 @@ class PlannedImage(Value, frozen=True, kw_only=True):
     width: int = 0
     height: int = 0
     license: int = 0
-    scene: str = ""
+    stratum: str = field(default="", name="scene")
     reason: str = ""
     page: str = ""
     objects: tuple[Box, ...] = ()
 
 
 class ShardPlan(Value, frozen=True, kw_only=True):
-    """One unit of work: a run of pictures in plan order, written to one TFRecord file."""
+    """One unit of work: a run of images in plan order, written to one TFRecord file."""
 
     name: str
-    subset: str
+    split: str = field(name="subset")
     images: tuple[PlannedImage, ...]
 
 
 class License(Value, frozen=True, kw_only=True):
-    """A licence as the annotations describe it, and how many of the planned pictures carry it."""
+    """A licence as the annotations describe it, and how many of the planned images carry it."""
 
     id: int
     name: str
@@ -92,14 +93,14 @@ class License(Value, frozen=True, kw_only=True):
 
 
 class Plan(Value, frozen=True, kw_only=True):
-    """Which pictures, in which order, in which shards.
+    """Which images, in which order, in which shards.
 
-    `image_ids` are in plan order; the same seed always gives the same order, and a larger count only appends. `candidates` counts the pictures that
+    `image_ids` are in plan order; the same seed always gives the same order, and a larger count only appends. `candidates` counts the images that
     were free of the excluded classes and passed the filters, `rejected` counts the others by reason. `remaining_classes` counts, for each class
-    that is still annotated in the planned pictures, the pictures that show it. `bytes_estimate` is an estimate in bytes.
+    that is still annotated in the planned images, the images that show it. `bytes_estimate` is an estimate in bytes.
     """
 
-    inputs: str
+    input_digest: str = field(name="inputs")
     excluded_classes: tuple[str, ...]
     categories: dict[int, str]
     candidates: int
@@ -113,7 +114,7 @@ class Plan(Value, frozen=True, kw_only=True):
 
 
 class Outcome(enum.StrEnum):
-    """How a picture ended. Every planned picture ends in exactly one of these."""
+    """How an image ended. Every planned image ends in exactly one of these."""
 
     STORED = "stored"
     NOT_FOUND = "not_found"
@@ -142,16 +143,16 @@ _TRANSIENT = frozenset({Outcome.RATE_LIMITED, Outcome.SERVER_ERROR, Outcome.TIME
 
 
 class ImageResult(Value, frozen=True, kw_only=True):
-    """How one picture ended, and where its record lies: `offset` and `length` in bytes within the shard's file, framing included.
+    """How one image ended, and where its record lies: `offset` and `length` in bytes within the shard's file, framing included.
 
-    `sha256`, `bytes`, `width` and `height` describe the stored encoded picture; they are empty or 0 where nothing was stored. `detail` says
-    what went wrong, for a person. `rejected_boxes` counts the annotations of a positive that could not be used. `inputs` is the digest of what decided the
-    record's bytes, so that another shard or revision that wants the same record can take it instead of downloading the picture.
+    `sha256`, `bytes`, `width` and `height` describe the stored encoded image; they are empty or 0 where nothing was stored. `detail` says
+    what went wrong, for a person. `rejected_boxes` counts the annotations of a positive that could not be used. `input_digest` is the digest of what decided the
+    record's bytes, so that another shard or revision that wants the same record can take it instead of downloading the image.
     """
 
     image_id: ImageId
     outcome: Outcome
-    inputs: str = ""
+    input_digest: str = field(default="", name="inputs")
     sha256: str = ""
     bytes: int = 0
     width: int = 0
@@ -163,13 +164,13 @@ class ImageResult(Value, frozen=True, kw_only=True):
 
 
 class ShardResult(Value, frozen=True, kw_only=True):
-    """The commit marker of a shard. `file` is the key of its TFRecord file, empty where no picture was stored: an input file without records would
+    """The commit marker of a shard. `file` is the key of its TFRecord file, empty where no image was stored: an input file without records would
     hang the Object Detection API's weighted mix.
     """
 
     name: str
-    subset: str
-    inputs: str
+    split: str = field(name="subset")
+    input_digest: str = field(name="inputs")
     file: str
     sha256: str
     bytes: int
@@ -177,9 +178,9 @@ class ShardResult(Value, frozen=True, kw_only=True):
 
 
 class Records(Value, frozen=True, kw_only=True):
-    """The negatives as they were stored. `files` are keys by subset; `outcomes` add up to `planned`."""
+    """The negatives as they were stored. `files` are keys by split; `outcomes` add up to `planned`."""
 
-    inputs: str
+    input_digest: str = field(name="inputs")
     planned: int
     stored: int
     bytes: int
@@ -190,12 +191,12 @@ class Records(Value, frozen=True, kw_only=True):
 
 
 class Positives(Value, frozen=True, kw_only=True):
-    """The positives as they were stored. `classes` are in label-map order (ids from 1); `boxes` and `images` count by subset; `rejected_boxes` by reason.
+    """The positives as they were stored. `classes` are in label-map order (ids from 1); `boxes` and `images` count by split; `rejected_boxes` by reason.
 
     `most_boxes` counts the objects of the fullest image.
     """
 
-    inputs: str
+    input_digest: str = field(name="inputs")
     classes: tuple[str, ...]
     label_map: str
     files: dict[str, tuple[str, ...]]
@@ -207,9 +208,9 @@ class Positives(Value, frozen=True, kw_only=True):
 
 
 class Labels(Value, frozen=True, kw_only=True):
-    """The label data sets that were written: format → folder key."""
+    """The label datasets that were written: format → folder key."""
 
-    inputs: str
+    input_digest: str = field(name="inputs")
     folders: dict[str, str]
     images: int
 
@@ -248,7 +249,7 @@ class Copies(Value, frozen=True, kw_only=True):
     compared by their bytes alone. `table` is the key of a table with a row per pair.
     """
 
-    inputs: str
+    input_digest: str = field(name="inputs")
     negatives: tuple[str, ...] = ()
     positives: tuple[str, ...] = ()
     counts: CopyCounts = CopyCounts()
@@ -270,7 +271,7 @@ class Detection(Value, frozen=True, kw_only=True):
 
 
 class ScoredImage(Value, frozen=True, kw_only=True):
-    """The detections on one picture, best first. On a negative every one of them is false. An `unreadable` one could not be decoded, and has none."""
+    """The detections on one image, best first. On a negative every one of them is false. An `unreadable` one could not be decoded, and has none."""
 
     image_id: str
     detections: tuple[Detection, ...]
@@ -293,10 +294,10 @@ class LossPoint(Value, frozen=True, kw_only=True):
 
 
 class Measurement(Value, frozen=True, kw_only=True):
-    """What a model does on the pictures held out.
+    """What a model does on the images held out.
 
     `threshold` is the highest score at which `recall` of the held-out objects (IoU ≥ 0.5, right class) are found; `false_positives_per_image` counts
-    the detections at or above it on the held-out negatives, per picture. `average_precision` is COCO's AP over IoU 0.50:0.95, `average_precision_50` at IoU 0.5,
+    the detections at or above it on the held-out negatives, per image. `average_precision` is COCO's AP over IoU 0.50:0.95, `average_precision_50` at IoU 0.5,
     both on the held-out positives. `wanted_recall` is what was asked for; where no threshold reaches it, `recall` is the best there is.
     """
 
@@ -321,7 +322,7 @@ class Round(Value, frozen=True, kw_only=True):
 
     number: int
     arm: str
-    inputs: str
+    input_digest: str = field(name="inputs")
     steps: int
     total_steps: int
     seed: int
@@ -354,7 +355,7 @@ class Mining(Value, frozen=True, kw_only=True):
     """
 
     number: int
-    inputs: str
+    input_digest: str = field(name="inputs")
     threshold: float
     floor: float
     pool: int
@@ -488,7 +489,7 @@ class Report(Value, frozen=True, kw_only=True):
     COCO's format, to which the detections of the comparisons belong.
     """
 
-    inputs: str
+    input_digest: str = field(name="inputs")
     name: str
     namespace: str
     revision: str

@@ -9,11 +9,11 @@ import msgspec
 
 from negset_api import names
 from negset_operator import reasons, status
-from negset_operator.decision import Adoption, Decision, Deletion, Failed, Limit, Making, Manifest, Switch
+from negset_operator.decision import Adoption, Creation, Decision, Deletion, Failed, Limit, Manifest, SetSuspend
 from negset_operator.facts import OVERDUE, Facts
 from negset_operator.kube import answers
 from negset_operator.kube.client import CONFLICT, DATASET, FORBIDDEN, KINDS, NOT_FOUND, RAY_JOB, UNPROCESSABLE, ApiError, Client, Kind
-from negset_operator.kube.objects import Dataset, Job, RayJob, Support
+from negset_operator.kube.objects import AppliedObject, Dataset, Job, RayJob
 from negset_operator.news import told_at
 from negset_operator.world import World
 
@@ -51,7 +51,7 @@ class Writer:
         self._client, self._world = client, world
 
     def carry_out(self, facts: Facts, decision: Decision) -> Done:
-        """Does what was decided, except the status. Raises `Unreachable`, and `ApiError` for what says nothing about the data set (throttling, a server
+        """Does what was decided, except the status. Raises `Unreachable`, and `ApiError` for what says nothing about the dataset (throttling, a server
         that is starting, rights taken from the operator).
         """
         actions: list[str] = []
@@ -64,20 +64,20 @@ class Writer:
             actions.append(f"deleted {deletion.kind} {deletion.name}: {deletion.why}")
         adopted = [each for each in decision.adoptions if self._adopt(namespace, each)]
         actions += [f"adopted {each.kind} {each.name}" for each in adopted]
-        for switch in decision.switches:
+        for switch in decision.suspend_changes:
             self._switch(namespace, switch)
             actions.append(f"{'suspended' if switch.suspend else 'resumed'} {switch.kind} {switch.name}")
         for limit in decision.limits:
             if self._limit(facts.dataset, limit):
                 actions.append(f"stopped {limit.kind} {limit.name}: {limit.why}")
         children: list[str] = []
-        for making in decision.makings:
-            kind = making.manifest["kind"]
+        for creation in decision.creations:
+            kind = creation.manifest["kind"]
             try:
-                verb = self._make(facts, making)
+                verb = self._make(facts, creation)
             except _Refused as refused:
                 return Done(actions=tuple(actions), children=tuple(children), refusal=refused.refusal)
-            actions.append(f"{verb} {kind} {making.manifest['metadata']['name']}")
+            actions.append(f"{verb} {kind} {creation.manifest['metadata']['name']}")
             if verb == "made" and kind in _TYPES:
                 children.append(kind)
         return Done(actions=tuple(actions), children=tuple(children))
@@ -166,7 +166,7 @@ class Writer:
             return False
         return True
 
-    def _switch(self, namespace: str, switch: Switch) -> None:
+    def _switch(self, namespace: str, switch: SetSuspend) -> None:
         kind = KINDS[switch.kind]
         # The mark says that the operator suspended the child, and so may resume it.
         body = {"metadata": {"labels": {names.LABEL_SUSPENDED: "true" if switch.suspend else None}}, "spec": {"suspend": switch.suspend}}
@@ -192,25 +192,25 @@ class Writer:
             return False
         return True
 
-    def _make(self, facts: Facts, making: Making) -> str:
+    def _make(self, facts: Facts, creation: Creation) -> str:
         """Makes or updates one object. Returns what it did, as a verb."""
-        manifest = making.manifest
-        kind, as_type = KINDS[manifest["kind"]], _TYPES.get(manifest["kind"], Support)
+        manifest = creation.manifest
+        kind, as_type = KINDS[manifest["kind"]], _TYPES.get(manifest["kind"], AppliedObject)
         try:
-            if making.update:
+            if creation.update:
                 self._remember(kind, self._client.apply(kind, manifest, as_type))
             else:
                 self._remember(kind, self._client.create(kind, manifest, as_type))
         except ApiError as error:
-            self._why_not(facts, making, error)
+            self._why_not(facts, creation, error)
             return "found"
-        return "updated" if making.update else "made"
+        return "updated" if creation.update else "made"
 
-    def _why_not(self, facts: Facts, making: Making, error: ApiError) -> None:
-        """Raises what an error says about the data set, or the error where it says nothing. Nothing is wrong where the object is there and is ours, and only
+    def _why_not(self, facts: Facts, creation: Creation, error: ApiError) -> None:
+        """Raises what an error says about the dataset, or the error where it says nothing. Nothing is wrong where the object is there and is ours, and only
         the watch is late.
         """
-        manifest = making.manifest
+        manifest = creation.manifest
         kind, name = KINDS[manifest["kind"]], manifest["metadata"]["name"]
         if error.status == CONFLICT and error.reason == "AlreadyExists":
             self._existing(facts, kind, manifest)
@@ -233,7 +233,7 @@ class Writer:
         """Raises where the object of that name is not ours, or is on its way out."""
         meta = manifest["metadata"]
         try:
-            found = self._client.get(kind, meta["namespace"], meta["name"], _TYPES.get(kind.kind, Support))
+            found = self._client.get(kind, meta["namespace"], meta["name"], _TYPES.get(kind.kind, AppliedObject))
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return  # gone again: the next reconcile makes it

@@ -22,22 +22,22 @@ _JOB_EXIT = re.compile(r"failed with exit code (-?\d+) matching")
 # https://docs.ray.io/en/latest/cluster/kubernetes/ and KubeRay's apis/ray/v1/rayjob_types.go (1.6.2)
 _DEADLINE: Final = "DeadlineExceeded"  # of RayJobs and of Jobs (batch/v1 JobReasonDeadlineExceeded)
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
-_NOT_BEGUN: Final = frozenset({Work.SUSPENDED, Work.UNSEEN, Work.STARTING})
+_NOT_BEGUN: Final = frozenset({Work.SUSPENDED, Work.NOT_PICKED_UP, Work.STARTING})
 _RAY_FAILED: Final = frozenset({"Failed", "ValidationFailed"})
 
 
-def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, unseen_after: timedelta) -> Child:
-    """A RayJob as a child. `unseen_after` is how long its controller may leave it untouched before that is an obstacle."""
+def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, not_picked_up_after: timedelta) -> Child:
+    """A RayJob as a child. `not_picked_up_after` is how long its controller may leave it untouched before that is an obstacle."""
     status, pods = job.status, tuple(pods)
     work, failure = _ray_work(job, any_pods=bool(pods))
     obstacle = None
     conditions = status.ray_cluster_status.conditions
-    if work in {Work.UNSEEN, Work.STARTING}:
+    if work in {Work.NOT_PICKED_UP, Work.STARTING}:
         obstacle = obstacles.of_ray_cluster(conditions, job.metadata.name, now) or obstacles.of_pods(pods)
     elif work is Work.RUNNING and not job.spec.suspend:  # KubeRay says so of a cluster that has lost its head, too
         obstacle = obstacles.of_running_cluster(pods, conditions, job.metadata.name, now)
     # KubeRay resets its state, and not the start time, when a suspended job is resumed.
-    if work is Work.UNSEEN and status.start_time is None and age(job.metadata, now) > unseen_after:
+    if work is Work.NOT_PICKED_UP and status.start_time is None and age(job.metadata, now) > not_picked_up_after:
         obstacle = Obstacle(
             reason="NotPickedUp",
             message=f"RayJob {job.metadata.name} was made at {job.metadata.creation_timestamp:%H:%M:%S} UTC and no controller has touched it: "
@@ -56,7 +56,7 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, uns
         obstacle=obstacle,
         began=obstacles.began(pod for pod in pods if obstacles.is_head(pod)),
         deadline=job.spec.active_deadline_seconds,
-        stranded=obstacles.stranded(pods),
+        pods_on_lost_nodes=obstacles.pods_on_lost_nodes(pods),
         **_identity(job, owner_uid),
     )
 
@@ -65,7 +65,7 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
     """A batch Job as a child. `warning` is the newest event that says why it has no pods, if any."""
     pods = tuple(pods)
     conditions = {condition.type: condition for condition in job.status.conditions if condition.status == "True"}
-    ended, failure, obstacle, setback, said = job.status.completion_time, None, None, "", ""
+    ended, failure, obstacle, last_failure, said = job.status.completion_time, None, None, "", ""
     if "Complete" in conditions:
         work, said = Work.SUCCEEDED, _said(pods)
     elif failed := conditions.get("Failed"):
@@ -73,7 +73,7 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
     else:
         work = _unfinished_work(job, conditions, pods)
     if not work.finished:
-        obstacle, setback = obstacles.of_pods(pods), _setback(pods)
+        obstacle, last_failure = obstacles.of_pods(pods), _last_failure(pods)
         if obstacle is None and work is Work.STARTING and warning:
             obstacle = Obstacle(reason="PodRefused", message=f"Job {job.metadata.name} cannot make its pods: {one_line(warning)}")
     if work in _NOT_BEGUN:
@@ -87,12 +87,12 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         ended=ended,
         failure=failure,
         obstacle=obstacle,
-        setback=setback,
+        last_failure=last_failure,
         began=obstacles.began(pods),
         deadline=job.spec.active_deadline_seconds,
         said=said,
         busy=any(pod.status.phase == "Running" for pod in pods),
-        stranded=obstacles.stranded(pods),
+        pods_on_lost_nodes=obstacles.pods_on_lost_nodes(pods),
         **_identity(job, owner_uid),
     )
 
@@ -106,7 +106,7 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
     return {
         "ours": item.metadata.owned_by(owner_uid),
         "revision": labels.get(names.LABEL_REVISION, ""),
-        "run": labels.get(names.LABEL_RUN, ""),
+        "spec_hash": labels.get(names.LABEL_SPEC_HASH, ""),
         "role": labels.get(names.LABEL_ROLE, ""),
         "generation": int(generation) if generation.isdecimal() else 0,
         "digest": labels.get(names.LABEL_DIGEST, ""),
@@ -146,7 +146,7 @@ def _ray_work(job: RayJob, *, any_pods: bool) -> tuple[Work, Failure | None]:
         return (Work.RUNNING if any_pods else Work.SUSPENDED), None
     if deployment == "Running":
         return Work.RUNNING, None
-    return (Work.STARTING if deployment else Work.UNSEEN), None
+    return (Work.STARTING if deployment else Work.NOT_PICKED_UP), None
 
 
 def _ray_failure(job: RayJob) -> Failure:
@@ -181,7 +181,7 @@ def _overdue(who: str, deadline: int | None) -> Failure:
     return Failure(fault=Fault.INTERRUPTION, message=f"{who} {how}.")
 
 
-def _setback(pods: tuple[Pod, ...]) -> str:
+def _last_failure(pods: tuple[Pod, ...]) -> str:
     last = _last_terminated(pods)
     if last is None:
         return ""
@@ -216,7 +216,7 @@ def _exit_failure(who: str, code: int, line: str) -> Failure:
     if code in NO_FAULT:
         fault, how = Fault.INTERRUPTION, "was stopped from outside"
     elif code == Unavailable.exit_code:
-        fault, how = Fault.WEATHER, "waits for what cannot be reached"
+        fault, how = Fault.UNAVAILABLE, "waits for what cannot be reached"
     elif code == InvalidInput.exit_code:
         fault, how = Fault.INPUT, "says that its input is wrong"
     else:

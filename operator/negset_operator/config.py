@@ -113,12 +113,12 @@ class Networks(Setting, frozen=True, kw_only=True):
 class Patience(Setting, frozen=True, kw_only=True):
     """How long the operator waits, and how often it tries.
 
-    `attempts` is how often a Ray job may fail by its own fault before the data set stalls, `most_attempts` how often anything is tried at all (a store that is away and
+    `attempts` is how often a Ray job may fail by its own fault before the dataset stalls, `most_attempts` how often anything is tried at all (a store that is away and
     jobs that are interrupted count as well; at the longest pauses 60 are nine hours); `retries` how often Kubernetes restarts a training pod. A Ray
     job that failed is tried again after `retry_seconds`, then twice that, and so on up to `retry_limit_seconds`. `unseen_seconds` is how long
     KubeRay may leave a RayJob untouched before the condition says so, `start_seconds` how long a Ray cluster may take to start before it is made
     anew, `lost_node_seconds` how long a pod waits for its node to answer again before it is replaced (Kubernetes' own default is 300), and
-    `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl describe` once the data set is ready. `deletion_seconds` is how long
+    `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl describe` once the dataset is ready. `deletion_seconds` is how long
     an object that is being deleted waits for its data to be gone; then it goes without, and says where the data lies. A job that runs and makes no progress for
     `stuck_seconds` is stopped and tried again, as after an interruption; 0 leaves it. `check_seconds` is how long checking the configuration may take.
     """

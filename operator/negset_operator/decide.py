@@ -11,10 +11,10 @@ from negset_api import names, reads
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Config, Patience
-from negset_operator.decision import Decision, Deletion, Limit, Switch, deletion
-from negset_operator.facts import Companion, Facts, Work
+from negset_operator.decision import Decision, Deletion, Limit, SetSuspend, deletion
+from negset_operator.facts import Facts, SupportingObject, Work
 from negset_operator.manifests.subject import Subject
-from negset_operator.policies import ending, garbage, making, pace, relevance, retry, suspension, tally, unusable, verdict
+from negset_operator.policies import creation, ending, garbage, pace, relevance, retry, suspension, tally, unusable, verdict
 from negset_operator.policies.steps import Phase, Progress, follow
 
 LOOK_AGAIN: Final = 10.0
@@ -22,7 +22,7 @@ LOOK_AGAIN: Final = 10.0
 
 
 def decide(facts: Facts, config: Config) -> Decision:
-    """What has to be done for one data set, given everything that was seen of it."""
+    """What has to be done for one dataset, given everything that was seen of it."""
     deleting = facts.dataset.metadata.deletion_timestamp is not None
     if facts.spec is None or facts.problems:
         digests = reads.digests(facts.spec, facts.pipeline.counts) if facts.spec else {}
@@ -36,10 +36,10 @@ def decide(facts: Facts, config: Config) -> Decision:
 
 def _reported(decision: Decision, facts: Facts, digests: dict[str, str]) -> Decision:
     """Adds to a decision the runs whose jobs may write to the status."""
-    if decision.outlook is None:
+    if decision.desired_status is None:
         return decision
-    outlook = msgspec.structs.replace(decision.outlook, runs=relevance.reporting(facts, digests))
-    return msgspec.structs.replace(decision, outlook=outlook)
+    desired_status = msgspec.structs.replace(decision.desired_status, runs=relevance.reporting(facts, digests))
+    return msgspec.structs.replace(decision, desired_status=desired_status)
 
 
 def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subject:
@@ -53,7 +53,7 @@ def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subje
         spec=spec,
         manifest={field: value for field, value in facts.dataset.spec.items() if field not in naming.INDIFFERENT},
         revision=facts.revision,
-        run=facts.run,
+        spec_hash=facts.spec_hash,
         config=config,
         generation=meta.generation,
         place=naming.place(facts.url),
@@ -73,30 +73,30 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
     leaving = (
         (tuple(child for child in superseded if not child.obsolete), "the spec has changed"),
         (tuple(child for child in superseded if child.obsolete), retry.WHY),
-        (suspension.to_delete(active, suspend=spec.suspend), "the data set is suspended"),
+        (suspension.to_delete(active, suspend=spec.suspend), "the dataset is suspended"),
         (garbage.followed(facts.children), "a later attempt follows"),
         (garbage.outlived(progress, facts.children, facts.now, keep), "it is done"),
     )
     roles = (*(child.role for child in facts.children if child.ours), *(each.step.role for each in progress if each.phase is Phase.DUE))
-    unused = garbage.unused(facts.companions, making.needed(subject, progress), facts.children)
+    unused = garbage.unused(facts.supporting_objects, creation.needed(subject, progress), facts.children)
     decision = Decision(
-        outlook=verdict.outlook(facts, spec, progress, patience),
+        desired_status=verdict.desired_status(facts, spec, progress, patience),
         finalizers=ending.finalizers(facts, wanted=spec.deletion_policy == "Delete" and ending.writes(facts, roles)),
         deletions=(
-            *(deletion(child, why) for children, why in leaving for child in children if not child.going),
-            *(_companion_deletion(companion) for companion in unused if not companion.going),
+            *(deletion(child, why) for children, why in leaving for child in children if not child.terminating),
+            *(_supporting_deletion(supporting_object) for supporting_object in unused if not supporting_object.terminating),
             *garbage.given_up(facts),
         ),
         adoptions=relevance.adoptions(facts, subject.digests),
-        switches=tuple(
-            Switch(kind=child.kind, name=child.name, suspend=suspend)
+        suspend_changes=tuple(
+            SetSuspend(kind=child.kind, name=child.name, suspend=suspend)
             for child, suspend in suspension.to_switch(active, suspend=spec.suspend)
         ),
         limits=tuple(
             Limit(kind=child.kind, name=child.name, uid=child.metadata.uid, why=f"no progress for {patience.stuck_seconds} seconds")
             for child in pace.stuck(progress, facts, patience)
         ),
-        makings=making.makings(facts, subject, progress),
+        creations=creation.creations(facts, subject, progress),
         wake_after=_wake_after(progress, facts, keep, patience),
         failed=tally.failed(facts),
         finished=tally.finished(facts, progress),
@@ -109,15 +109,15 @@ def _withheld(decision: Decision, facts: Facts) -> Decision:
 
     The status says why, unless the dataset is done or the user has suspended it.
     """
-    outlook = decision.outlook
-    ready = outlook.condition(reasons.READY) if outlook else None
-    if outlook is None or ready is None or ready.status or ready.reason == reasons.SUSPENDED:
-        return msgspec.structs.replace(decision, makings=())
-    outlook = verdict.blocked(outlook, reasons.PIPELINE_CONFIG_UNAVAILABLE, f"{facts.pipeline.problem}.", for_good=False)
+    desired_status = decision.desired_status
+    ready = desired_status.condition(reasons.READY) if desired_status else None
+    if desired_status is None or ready is None or ready.status or ready.reason == reasons.SUSPENDED:
+        return msgspec.structs.replace(decision, creations=())
+    desired_status = verdict.blocked(desired_status, reasons.PIPELINE_CONFIG_UNAVAILABLE, f"{facts.pipeline.problem}.", for_good=False)
     if not facts.pipeline.digest:  # then nobody knows the revision either
-        outlook = msgspec.structs.replace(outlook, revision="", url="")
+        desired_status = msgspec.structs.replace(desired_status, revision="", url="")
     wake_after = min(decision.wake_after if decision.wake_after is not None else LOOK_AGAIN, LOOK_AGAIN)
-    return msgspec.structs.replace(decision, outlook=outlook, makings=(), wake_after=wake_after)
+    return msgspec.structs.replace(decision, desired_status=desired_status, creations=(), wake_after=wake_after)
 
 
 def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, patience: Patience) -> float | None:
@@ -134,10 +134,10 @@ def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, p
     if (silence := pace.next_look(progress, facts, patience)) is not None:
         moments.append(silence)
     # Nor does a watch tell what Kueue says about a child in its queue.
-    silent = any(child.work in {Work.UNSEEN, Work.STARTING} or suspension.held(child) for child in suspension.active(progress))
+    silent = any(child.work in {Work.NOT_PICKED_UP, Work.STARTING} or suspension.held(child) for child in suspension.active(progress))
     waits = [max((moment - now).total_seconds(), 0.0) for moment in moments] + ([LOOK_AGAIN] if silent else [])
     return min(waits, default=None)
 
 
-def _companion_deletion(companion: Companion) -> Deletion:
-    return Deletion(kind=companion.kind, name=companion.name, uid=companion.uid, why="nothing needs it")
+def _supporting_deletion(supporting_object: SupportingObject) -> Deletion:
+    return Deletion(kind=supporting_object.kind, name=supporting_object.name, uid=supporting_object.uid, why="nothing needs it")

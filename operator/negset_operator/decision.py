@@ -23,7 +23,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+class DesiredStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's part of the status. Empty strings are absent fields. `completed` None leaves the record of what was done as it is.
 
     `numbers` are the jobs' fields that the status must have.
@@ -60,7 +60,7 @@ def deletion(child: Child, why: str) -> Deletion:
     return Deletion(kind=child.kind, name=child.name, uid=child.metadata.uid, why=why)
 
 
-class Switch(msgspec.Struct, frozen=True, kw_only=True):
+class SetSuspend(msgspec.Struct, frozen=True, kw_only=True):
     """Sets `spec.suspend` of a child."""
 
     kind: str
@@ -86,7 +86,7 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
 
 
-class Making(msgspec.Struct, frozen=True, kw_only=True):
+class Creation(msgspec.Struct, frozen=True, kw_only=True):
     """An object to be made. `update` says that it exists, is ours, and is brought up to date; else it is created, and an object of that name that is
     there already is left alone.
     """
@@ -114,20 +114,20 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done, in this order: finalizers, deletions, adoptions, switches, limits, makings, and last the status.
+    """What is to be done, in this order: finalizers, deletions, adoptions, suspend_changes, limits, creations, and last the status.
 
     `failed` is counted before anything else, and `finished` with the status.
 
     `wake_after` is in seconds; None waits for news. `farewell` is told as an event before the object is let go: there is no status afterwards.
     """
 
-    outlook: Outlook | None
+    desired_status: DesiredStatus | None
     finalizers: tuple[str, ...] | None = None
     deletions: tuple[Deletion, ...] = ()
     adoptions: tuple[Adoption, ...] = ()
-    switches: tuple[Switch, ...] = ()
+    suspend_changes: tuple[SetSuspend, ...] = ()
     limits: tuple[Limit, ...] = ()
-    makings: tuple[Making, ...] = ()
+    creations: tuple[Creation, ...] = ()
     wake_after: float | None = None
     farewell: str = ""
     failed: tuple[Failed, ...] = ()

@@ -23,7 +23,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 class Work(enum.Enum):
     """What a child's work has come to, whatever kind of object it is."""
 
-    UNSEEN = "unseen"  # no controller has touched it yet
+    NOT_PICKED_UP = "unseen"  # no controller has touched it yet
     SUSPENDED = "suspended"
     STARTING = "starting"
     RUNNING = "running"
@@ -40,7 +40,7 @@ class Fault(enum.Enum):
 
     INPUT = "input"  # the job says that its input is wrong (exit code 2): the user must act
     WORK = "work"  # the job tried and failed: it may be tried again, a bounded number of times
-    WEATHER = "weather"  # a store or a server was away: it is tried again for hours, with growing pauses, and counts as no attempt
+    UNAVAILABLE = "unavailable"  # a store or a server was away: it is tried again for hours, with growing pauses, and counts as no attempt
     INTERRUPTION = "interruption"  # the job was stopped from outside: not a failure at all
     REFUSED = "refused"  # a controller refuses the object: trying again is useless
 
@@ -63,7 +63,7 @@ class Obstacle(Fact, frozen=True, kw_only=True):
     since: datetime | None = None
 
 
-class Stranded(Fact, frozen=True, kw_only=True):
+class PodOnLostNode(Fact, frozen=True, kw_only=True):
     """A pod that was told to leave a node that does not answer. `until` is when its time to end in peace is, or was, over."""
 
     name: str
@@ -73,7 +73,7 @@ class Stranded(Fact, frozen=True, kw_only=True):
 
 
 class Child(Fact, frozen=True, kw_only=True):
-    """A RayJob or Job with our labels. `ended` is when it finished. `setback` is one line about a pod that failed and is being replaced, `said` what a Job that
+    """A RayJob or Job with our labels. `ended` is when it finished. `last_failure` is one line about a pod that failed and is being replaced, `said` what a Job that
     succeeded had to tell. `began` is when the newest of the containers that matter began to run, `deadline` its limit in seconds, if it has one.
 
     From its labels: `generation` is the dataset's when the child was made, `digest` its step's, `place` where it writes, `queue` Kueue's. The first three are
@@ -92,14 +92,14 @@ class Child(Fact, frozen=True, kw_only=True):
     ended: datetime | None = None
     failure: Failure | None = None
     obstacle: Obstacle | None = None
-    setback: str = ""
+    last_failure: str = ""
     began: datetime | None = None
     deadline: int | None = None
     said: str = ""
-    stranded: tuple[Stranded, ...] = ()
+    pods_on_lost_nodes: tuple[PodOnLostNode, ...] = ()
     ours: bool = True
     revision: str = ""
-    run: str = ""
+    spec_hash: str = ""
     role: str = ""
     generation: int = 0
     digest: str = ""
@@ -125,7 +125,7 @@ class Child(Fact, frozen=True, kw_only=True):
         return self.metadata.name
 
     @property
-    def going(self) -> bool:
+    def terminating(self) -> bool:
         """Whether it was told to go away and has not gone yet."""
         return self.metadata.deletion_timestamp is not None
 
@@ -148,7 +148,7 @@ class Pipeline(Fact, frozen=True, kw_only=True):
         return "" if self.uncounted else self.digest
 
 
-class Companion(Fact, frozen=True, kw_only=True):
+class SupportingObject(Fact, frozen=True, kw_only=True):
     """A ConfigMap, ServiceAccount, Role, …: what the children need beside them. `applied` is the digest of what was applied last; `edited` says that somebody
     has changed it since.
     """
@@ -159,24 +159,24 @@ class Companion(Fact, frozen=True, kw_only=True):
     applied: str
     ours: bool
     edited: bool = False
-    run: str = ""
-    going: bool = False
+    spec_hash: str = ""
+    terminating: bool = False
 
 
 class Facts(Fact, frozen=True, kw_only=True):
-    """Everything that was seen of one data set. `spec` is None if this operator does not understand it; `problems` say why, or why it cannot be used.
+    """Everything that was seen of one dataset. `spec` is None if this operator does not understand it; `problems` say why, or why it cannot be used.
 
-    `url` is where the dataset goes. `crowded`: others wait for their turn.
+    `url` is where the dataset goes. `backlog`: others wait for their turn.
     """
 
     dataset: Dataset
     spec: NegativeDatasetSpec | None
     problems: tuple[Problem, ...]
     revision: str
-    run: str
+    spec_hash: str
     children: tuple[Child, ...]
-    companions: tuple[Companion, ...]
+    supporting_objects: tuple[SupportingObject, ...]
     now: datetime
     url: str = ""
-    crowded: bool = False
+    backlog: bool = False
     pipeline: Pipeline = Pipeline()

@@ -16,19 +16,19 @@ from negset_operator.kube import api_server
 from negset_operator.kube.answers import conflict
 from negset_operator.kube.cache import Key
 from negset_operator.kube.client import DATASET, JOB, POD, RAY_JOB, ApiError, Client, Unreachable
-from negset_operator.kube.objects import Dataset, Job, Pod, RayJob, Support
+from negset_operator.kube.objects import AppliedObject, Dataset, Job, Pod, RayJob
 from negset_operator.kube.reflector import Reflector, Source
 from negset_operator.kube.streams import Streams
 from negset_operator.kube.watches import Watches
 from negset_operator.metrics import Metrics, Watched
 from negset_operator.queue import WorkQueue
 from negset_operator.reconcile import Reconciler
-from negset_operator.world import COMPANIONS, World, key_of_dataset
+from negset_operator.world import SUPPORTING_KINDS, World, key_of_dataset
 
 log = logging.getLogger(__name__)
 
 _PATIENT_PART: Final = 4
-"""One worker in so many may be at what comes after a child was made (its companions, the status) while others wait for theirs."""
+"""One worker in so many may be at what comes after a child was made (its supporting_objects, the status) while others wait for theirs."""
 
 _STALE_SECONDS: Final = 60.0
 """For how long a kind may go without a watch before the replica is not ready."""
@@ -72,7 +72,7 @@ class Operator:
             requests=client.requests,
             watches=self._watched,
         )
-        self._reconciler = Reconciler(client, self._world, config, self.metrics, crowded=lambda: self._queue.urgent > 0)
+        self._reconciler = Reconciler(client, self._world, config, self.metrics, backlog=lambda: self._queue.urgent > 0)
 
     @property
     def synced(self) -> bool:
@@ -158,7 +158,7 @@ class Operator:
                 self.metrics.errors.inc()
                 log.warning("cannot reconcile %s/%s, trying again in %.1f seconds: %s", *key, pause, error)
         except Exception:
-            # A mistake in this program must cost one data set some time, not every data set its operator.
+            # A mistake in this program must cost one dataset some time, not every dataset its operator.
             self.metrics.errors.inc()
             log.exception("reconciling %s/%s failed, trying again in %.1f seconds", *key, self._queue.failed(key))
         else:
@@ -166,7 +166,7 @@ class Operator:
             for kind in done.children:
                 self.metrics.children.labels(kind=kind).inc()
             if wake_after == 0:
-                self._queue.add(key, patient=True)
+                self._queue.add(key, low_priority=True)
             elif wake_after is not None:
                 self._queue.add_after(key, wake_after)
 
@@ -218,5 +218,5 @@ def _sources(namespace: str) -> tuple[Source, ...]:
     return (
         Source(kind=DATASET, as_type=Dataset, namespace=namespace),
         *(Source(kind=kind, as_type=as_type, namespace=namespace, selector=ours) for kind, as_type in _CHILDREN.items()),
-        *(Source(kind=kind, as_type=Support, namespace=namespace, selector=ours, metadata_only=True) for kind in COMPANIONS),
+        *(Source(kind=kind, as_type=AppliedObject, namespace=namespace, selector=ours, metadata_only=True) for kind in SUPPORTING_KINDS),
     )

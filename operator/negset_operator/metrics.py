@@ -92,11 +92,11 @@ class _Gauges(Collector):
         yield GaugeMetricFamily("negset_queue_depth", "Datasets that wait for the replica that leads.", value=self._depth())
         yield GaugeMetricFamily("negset_leader", "1 where this replica leads.", value=float(self._leading()))
         states: dict[str, Counter[str]] = {}
-        pictures = Counter[str]()
+        totals = Counter[str]()
         for dataset in self._datasets():
             states.setdefault(dataset.metadata.namespace, Counter())[state(dataset)] += 1
             images = dataset.status.get("images") or {}
-            pictures.update({outcome: images.get(outcome, 0) for outcome in ("planned", "stored", "failed")})
+            totals.update({outcome: images.get(outcome, 0) for outcome in ("planned", "stored", "failed")})
         # Not "namespace": Prometheus gives every metric that label itself, with the operator's own.
         by_state = GaugeMetricFamily(
             "negset_datasets", "Datasets by their namespace and their state.", labels=["dataset_namespace", "state"]
@@ -107,7 +107,7 @@ class _Gauges(Collector):
         yield by_state
         by_outcome = GaugeMetricFamily("negset_images", "Images of all datasets by outcome.", labels=["outcome"])
         for name in ("planned", "stored", "failed"):
-            by_outcome.add_metric([name], pictures[name])
+            by_outcome.add_metric([name], totals[name])
         yield by_outcome
 
 
@@ -135,7 +135,7 @@ STATES: Final = ("ready", "reconciling", "suspended", "stalled", "new")
 
 
 def state(dataset: Dataset) -> str:
-    """One word for how a data set is."""
+    """One word for how a dataset is."""
     conditions = {entry.get("type"): entry.get("status") for entry in dataset.status.get("conditions") or ()}
     if not conditions:
         return "new"

@@ -1,4 +1,4 @@
-"""The names and labels of everything the operator makes. They are functions of the data set and what is wanted of it, so making a thing twice is harmless.
+"""The names and labels of everything the operator makes. They are functions of the dataset and what is wanted of it, so making a thing twice is harmless.
 
 A run is one resolved spec: its digest is part of the names, so that a changed spec gets children of its own while the ones before are stopped. Several runs may
 work on one revision (a run with more Ray workers goes on where the one before stopped).
@@ -25,7 +25,7 @@ INDIFFERENT: Final = frozenset({"suspend", "deletionPolicy"})
 """Fields of the spec that stop or clean up what runs, and change nothing in what it does."""
 
 
-def run_of(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
+def spec_hash(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
     """8 hexadecimal digits that are the same for two specs if and only if they ask for the same work, done in the same way.
 
     `pipeline` is as in `revision.chosen`.
@@ -43,18 +43,18 @@ def retry(wish: str) -> str:
     return digest(wish)[:12] if wish else ""
 
 
-def child(dataset: str, run: str, role: str, attempt: int = 1) -> str:
+def child(dataset: str, spec_hash: str, role: str, attempt: int = 1) -> str:
     """The name of a RayJob or Job: `street-background-3fa9c1d2-train-1`, and `…-a2` for the second attempt."""
-    return _fit(dataset, f"-{run}-{role}" + (f"-a{attempt}" if attempt > 1 else ""))
+    return _fit(dataset, f"-{spec_hash}-{role}" + (f"-a{attempt}" if attempt > 1 else ""))
 
 
-def config_map(dataset: str, run: str) -> str:
+def config_map(dataset: str, spec_hash: str) -> str:
     """The name of the ConfigMap with a run's manifest."""
-    return _fit(dataset, f"-{run}")
+    return _fit(dataset, f"-{spec_hash}")
 
 
 def account(dataset: str) -> str:
-    """The name of the ServiceAccount, the Role, its binding and the NetworkPolicy of a data set's jobs."""
+    """The name of the ServiceAccount, the Role, its binding and the NetworkPolicy of a dataset's jobs."""
     return _fit(dataset, "-negset")
 
 
@@ -64,7 +64,7 @@ def label(dataset: str) -> str:
 
 
 def labels(dataset: str, role: str) -> dict[str, str]:
-    """The labels on everything that is made for a data set."""
+    """The labels on everything that is made for a dataset."""
     return {
         "app.kubernetes.io/name": "negset",
         "app.kubernetes.io/component": role.partition("-")[0],
@@ -78,7 +78,7 @@ def labels(dataset: str, role: str) -> dict[str, str]:
 def _fit(dataset: str, suffix: str) -> str:
     name = dataset if re.match("[a-z]", dataset) else f"n{dataset}"
     room = LONGEST_NAME - len(suffix)
-    # A name that had to be changed carries its digest, so that it cannot meet another data set's.
+    # A name that had to be changed carries its digest, so that it cannot meet another dataset's.
     return (dataset if name == dataset and len(name) <= room else _cut(name, dataset, room)) + suffix
 
 

@@ -16,7 +16,7 @@ from negset_api.revision import revision
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import classify, naming, obstacles, pipelines
 from negset_operator.config import Config
-from negset_operator.facts import Child, Companion, Facts, Pipeline, Work
+from negset_operator.facts import Child, Facts, Pipeline, SupportingObject, Work
 from negset_operator.kube.client import (
     EVENT,
     JOB,
@@ -29,8 +29,8 @@ from negset_operator.kube.client import (
     Kind,
     Unreachable,
 )
-from negset_operator.kube.objects import Condition, Dataset, Job, Object, ObjectMeta, Pod, Support
-from negset_operator.world import COMPANIONS, World, key_of_dataset
+from negset_operator.kube.objects import AppliedObject, Condition, Dataset, Job, Object, ObjectMeta, Pod
+from negset_operator.world import SUPPORTING_KINDS, World, key_of_dataset
 
 _PODLESS_AFTER: Final = timedelta(seconds=5)
 """A Job's pods are made within a second or two; later, an event says why not."""
@@ -47,7 +47,7 @@ def observe(
     warning_of: Callable[[ObjectMeta], str],
     queue_says: Callable[[ObjectMeta], str],
     pipeline_in: Callable[[str, str], Pipeline],
-    crowded: bool = False,
+    backlog: bool = False,
 ) -> Facts:
     """Everything that is known of one dataset.
 
@@ -60,8 +60,8 @@ def observe(
     pods: dict[str, list[Pod]] = defaultdict(list)
     for pod in world.of(POD, key):
         pods[pod.metadata.labels.get(names.LABEL_CHILD, "")].append(pod)
-    unseen_after = timedelta(seconds=config.patience.unseen_seconds)
-    ray_jobs = (classify.ray_job(each, pods[each.metadata.name], uid, now, unseen_after) for each in world.of(RAY_JOB, key))
+    not_picked_up_after = timedelta(seconds=config.patience.unseen_seconds)
+    ray_jobs = (classify.ray_job(each, pods[each.metadata.name], uid, now, not_picked_up_after) for each in world.of(RAY_JOB, key))
     jobs = (_job(each, pods[each.metadata.name], uid, now, warning_of) for each in world.of(JOB, key))
     seen = (_with_stuck_pod(child, pods[child.name], now, warning_of) for child in (*ray_jobs, *jobs))
     children = tuple(_with_queue(child, queue_says) for child in seen)
@@ -72,12 +72,12 @@ def observe(
         spec=spec,
         problems=problems,
         revision=folder,
-        run=naming.run_of(spec, pipeline.counts) if spec else "",
+        spec_hash=naming.spec_hash(spec, pipeline.counts) if spec else "",
         url=names.revision_root(spec.output.url, meta.namespace, meta.name, folder) if spec else "",
         children=children,
-        companions=tuple(_companion(kind, each, uid) for kind in COMPANIONS for each in world.of(kind, key)),
+        supporting_objects=tuple(_supporting_object(kind, each, uid) for kind in SUPPORTING_KINDS for each in world.of(kind, key)),
         now=now,
-        crowded=crowded,
+        backlog=backlog,
         pipeline=pipeline,
     )
 
@@ -88,7 +88,7 @@ def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Probl
     The API server has checked the schema and filled in the defaults, so a plain conversion is enough. Unknown fields are skipped. If the conversion fails, the
     CRD that admitted the object is not this operator's, and the slow and thorough check says what differs.
     """
-    from negset_operator.policies.inputs import local_paths
+    from negset_operator.policies.local_paths import local_paths
 
     try:
         spec = decoding.convert(dataset.spec, NegativeDatasetSpec)
@@ -113,7 +113,7 @@ def _job(job: Job, pods: list[Pod], uid: str, now: datetime, warning_of: Callabl
 
 
 def _with_stuck_pod(child: Child, pods: list[Pod], now: datetime, warning_of: Callable[[ObjectMeta], str]) -> Child:
-    if child.work not in {Work.UNSEEN, Work.STARTING} or child.obstacle is not None:
+    if child.work not in {Work.NOT_PICKED_UP, Work.STARTING} or child.obstacle is not None:
         return child
     pod = obstacles.stuck_pod(pods, now, _STUCK_AFTER)
     warning = warning_of(pod.metadata) if pod is not None else ""
@@ -125,16 +125,16 @@ def _with_queue(child: Child, queue_says: Callable[[ObjectMeta], str]) -> Child:
     return msgspec.structs.replace(child, queue_says=queue_says(child.metadata)) if waits else child
 
 
-def _companion(kind: Kind, item: Support, uid: str) -> Companion:
-    return Companion(
+def _supporting_object(kind: Kind, item: AppliedObject, uid: str) -> SupportingObject:
+    return SupportingObject(
         kind=kind.kind,
         name=item.metadata.name,
         uid=item.metadata.uid,
         applied=item.applied,
         ours=item.metadata.owned_by(uid),
         edited=item.edited,
-        run=item.metadata.labels.get(names.LABEL_RUN, ""),
-        going=item.metadata.deletion_timestamp is not None,
+        spec_hash=item.metadata.labels.get(names.LABEL_SPEC_HASH, ""),
+        terminating=item.metadata.deletion_timestamp is not None,
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from negset_api import names
-from negset_operator.facts import Obstacle, Stranded
+from negset_operator.facts import Obstacle, PodOnLostNode
 from negset_operator.kube.objects import Condition, ObjectMeta, Pod
 
 LONGEST_LINE: Final = 1000
@@ -48,10 +48,10 @@ def not_starting(pod: Pod, warning: str) -> Obstacle:
     return Obstacle(reason="PodNotStarting", message=f"Pod {pod.metadata.name} does not start: {one_line(warning)}")
 
 
-def stranded(pods: Iterable[Pod]) -> tuple[Stranded, ...]:
+def pods_on_lost_nodes(pods: Iterable[Pod]) -> tuple[PodOnLostNode, ...]:
     """The pods that Kubernetes wants to be gone because their node does not answer. They stay until that node, or whoever removes it, says that they are."""
     return tuple(
-        Stranded(name=pod.metadata.name, uid=pod.metadata.uid, node=pod.spec.node_name, until=pod.metadata.deletion_timestamp)
+        PodOnLostNode(name=pod.metadata.name, uid=pod.metadata.uid, node=pod.spec.node_name, until=pod.metadata.deletion_timestamp)
         for pod in pods
         if pod.metadata.deletion_timestamp is not None and any(_by_taint(condition) for condition in pod.status.conditions)
     )

@@ -13,13 +13,13 @@ K = TypeVar("K", bound=Hashable)
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 120.0
 PATIENT_SHARE: Final = 8
-"""One key in so many is a patient one while both sorts wait, so that no flood of news holds up the patient for ever."""
+"""One key in so many is a low_priority one while both sorts wait, so that no flood of news holds up the low_priority for ever."""
 
 
 class WorkQueue(Generic[K]):
     """As client-go's: a key that is added while it is being worked on is worked on again afterwards. `clock` is in seconds and never goes back.
 
-    At most `patient_at_once` patient keys are in hands at the same time, so that a hand is free for the next urgent one.
+    At most `patient_at_once` low_priority keys are in workers at the same time, so that a hand is free for the next urgent one.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, patient_at_once: int = 1) -> None:
@@ -28,7 +28,7 @@ class WorkQueue(Generic[K]):
         self._ready: dict[K, None] = {}  # as ordered sets
         self._patient: dict[K, None] = {}
         self._taken = 0
-        self._working: dict[K, bool] = {}  # and whether it was taken as a patient one
+        self._working: dict[K, bool] = {}  # and whether it was taken as a low_priority one
         self._again: dict[K, bool] = {}
         self._later: list[tuple[float, int, K]] = []
         self._due: dict[K, float] = {}
@@ -36,10 +36,10 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._closed = False
 
-    def add(self, key: K, *, patient: bool = False) -> None:
-        """A patient key lets every other go first that waits or comes meanwhile, but for one turn in `PATIENT_SHARE`."""
+    def add(self, key: K, *, low_priority: bool = False) -> None:
+        """A low_priority key lets every other go first that waits or comes meanwhile, but for one turn in `PATIENT_SHARE`."""
         with self._changed:
-            self._add(key, patient=patient)
+            self._add(key, low_priority=low_priority)
 
     def add_after(self, key: K, seconds: float) -> None:
         """Adds the key later. Of several such times for one key the earliest counts."""
@@ -66,7 +66,7 @@ class WorkQueue(Generic[K]):
             if self._working.pop(key):
                 self._changed.notify()
             if key in self._again:
-                self._add(key, patient=self._again.pop(key))
+                self._add(key, low_priority=self._again.pop(key))
 
     def failed(self, key: K, at_least: float = 0.0) -> float:
         """Adds the key again after a pause that doubles each time, and returns the pause in seconds."""
@@ -88,7 +88,7 @@ class WorkQueue(Generic[K]):
 
     @property
     def urgent(self) -> int:
-        """How many keys wait that are not patient."""
+        """How many keys wait that are not low_priority."""
         with self._changed:
             return len(self._ready)
 
@@ -97,11 +97,11 @@ class WorkQueue(Generic[K]):
         with self._changed:
             return len(self._ready) + len(self._patient)
 
-    def _add(self, key: K, *, patient: bool = False) -> None:
+    def _add(self, key: K, *, low_priority: bool = False) -> None:
         if key in self._working:
-            self._again[key] = patient and self._again.get(key, True)
+            self._again[key] = low_priority and self._again.get(key, True)
         elif key not in self._ready:
-            if patient:
+            if low_priority:
                 self._patient[key] = None
             else:
                 self._patient.pop(key, None)
@@ -114,11 +114,11 @@ class WorkQueue(Generic[K]):
 
     def _take(self) -> K:
         self._taken += 1
-        patient = self._patient_may_go and (not self._ready or self._taken % PATIENT_SHARE == 0)
-        line = self._patient if patient else self._ready
+        low_priority = self._patient_may_go and (not self._ready or self._taken % PATIENT_SHARE == 0)
+        line = self._patient if low_priority else self._ready
         key = next(iter(line))
         del line[key]
-        self._working[key] = patient
+        self._working[key] = low_priority
         return key
 
     def _move_due(self) -> float | None:

@@ -17,7 +17,7 @@ from negset_operator import pipelines, reasons, status
 from negset_operator.apply import Done, Writer
 from negset_operator.config import Config
 from negset_operator.decide import decide
-from negset_operator.decision import Decision, Finished, Outlook
+from negset_operator.decision import Decision, DesiredStatus, Finished
 from negset_operator.facts import Facts
 from negset_operator.kube.answers import conflict, namespace_ends
 from negset_operator.kube.cache import Key
@@ -46,7 +46,7 @@ class Meter(Protocol):
 
 
 class Reconciler:
-    """Reconciles one data set at a time, from any thread."""
+    """Reconciles one dataset at a time, from any thread."""
 
     def __init__(
         self,
@@ -55,12 +55,12 @@ class Reconciler:
         config: Config,
         meter: Meter,
         *,
-        crowded: Callable[[], bool] = lambda: False,
+        backlog: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`crowded` returns whether other datasets wait for their turn."""
+        """`backlog` returns whether other datasets wait for their turn."""
         self._client, self._world, self._config, self._now = client, world, config, now
-        self._crowded, self._meter = crowded, meter
+        self._crowded, self._meter = backlog, meter
         self._writer = Writer(client, world)
 
     def configure(self, config: Config) -> None:
@@ -68,7 +68,7 @@ class Reconciler:
         self._config = config
 
     def reconcile(self, key: Key) -> tuple[float | None, Done]:
-        """Brings one data set a step further. Returns after how many seconds to look again (None: when there is news), and what was done. Raises `ApiError` or
+        """Brings one dataset a step further. Returns after how many seconds to look again (None: when there is news), and what was done. Raises `ApiError` or
         `Unreachable` where the API server did not let it, and the same should be tried again later.
         """
         started, config = time.monotonic(), self._config
@@ -83,7 +83,7 @@ class Reconciler:
             warning_of=lambda metadata: newest_warning(self._client, metadata),
             queue_says=lambda metadata: why_queued(self._client, metadata),
             pipeline_in=lambda namespace, name: pipelines.read(self._client, namespace, name),
-            crowded=self._crowded(),
+            backlog=self._crowded(),
         )
         decision = decide(facts, config)
         try:
@@ -96,15 +96,15 @@ class Reconciler:
                 self._tell_trouble(facts, decision, error)
             raise
         if done.children and done.refusal is None:
-            # Work first, words later: what it has come to is told by the next reconcile, after every other data set that waits for a child has had its turn.
-            _log_line(facts, done, decision.outlook, written=False, seconds=time.monotonic() - started)
+            # Work first, words later: what it has come to is told by the next reconcile, after every other dataset that waits for a child has had its turn.
+            _log_line(facts, done, decision.desired_status, written=False, seconds=time.monotonic() - started)
             return 0.0, done
-        outlook, wake_after = decision.outlook, decision.wake_after
-        if outlook is not None and done.refusal is not None:
-            outlook = verdict.blocked(outlook, done.refusal.reason, done.refusal.message, for_good=done.refusal.for_good)
+        desired_status, wake_after = decision.desired_status, decision.wake_after
+        if desired_status is not None and done.refusal is not None:
+            desired_status = verdict.blocked(desired_status, done.refusal.reason, done.refusal.message, for_good=done.refusal.for_good)
             wake_after = min(wake_after or REFUSED_AGAIN_AFTER, REFUSED_AGAIN_AFTER)
-        written = outlook is not None and self._write(dataset, outlook, decision.finished)
-        _log_line(facts, done, outlook, written=written, seconds=time.monotonic() - started)
+        written = desired_status is not None and self._write(dataset, desired_status, decision.finished)
+        _log_line(facts, done, desired_status, written=written, seconds=time.monotonic() - started)
         return wake_after, done
 
     def _carry_out(self, facts: Facts, decision: Decision) -> Done:
@@ -116,13 +116,13 @@ class Reconciler:
                 self._meter.failed(each.step, each.fault.value)
         return self._writer.carry_out(facts, decision)
 
-    def _write(self, dataset: Dataset, outlook: Outlook, finished: tuple[Finished, ...]) -> bool:
+    def _write(self, dataset: Dataset, desired_status: DesiredStatus, finished: tuple[Finished, ...]) -> bool:
         meta = dataset.metadata
         # Writing its finalizers may just have changed the resource version: the cache has the newest one.
         current = self._world.caches[DATASET].get(meta.namespace, meta.name)
         if current is None or current.metadata.uid != meta.uid:
             return False
-        change = status.change(outlook, current.status, meta.generation, self._now())
+        change = status.change(desired_status, current.status, meta.generation, self._now())
         if change is None:
             return False
         try:
@@ -133,7 +133,7 @@ class Reconciler:
             raise
         for each in finished:
             self._meter.finished(each.step, each.seconds)
-        for note in status.notes(outlook, current.status):
+        for note in status.notes(desired_status, current.status):
             if note.warning:
                 self._meter.warned(note.reason)
             self._tell(dataset, note)
@@ -142,10 +142,10 @@ class Reconciler:
 
     def _tell_trouble(self, facts: Facts, decision: Decision, error: ApiError | Unreachable) -> None:
         """Says in the status why nothing goes on, where the API server still takes that. The error itself is raised by the caller and tried again."""
-        if decision.outlook is None:
+        if decision.desired_status is None:
             return
         trouble = verdict.blocked(
-            decision.outlook, reasons.NOT_APPLIED, f"The API server did not take what the operator wants: {error}", for_good=False
+            decision.desired_status, reasons.NOT_APPLIED, f"The API server did not take what the operator wants: {error}", for_good=False
         )
         with contextlib.suppress(ApiError, Unreachable):
             self._write(facts.dataset, trouble, decision.finished)
@@ -192,18 +192,18 @@ def _event(note: status.Note, involved: dict[str, str], namespace: str, now: dat
     }
 
 
-def _log_line(facts: Facts, done: Done, outlook: Outlook | None, *, written: bool, seconds: float) -> None:
+def _log_line(facts: Facts, done: Done, desired_status: DesiredStatus | None, *, written: bool, seconds: float) -> None:
     meta = facts.dataset.metadata
-    ready = outlook.condition(reasons.READY) if outlook else None
-    seen = [f"{child.kind} {child.name} {'going' if child.going else child.work.value}" for child in facts.children]
+    ready = desired_status.condition(reasons.READY) if desired_status else None
+    seen = [f"{child.kind} {child.name} {'going' if child.terminating else child.work.value}" for child in facts.children]
     fields = {
         "namespace": meta.namespace,
         "name": meta.name,
         "generation": meta.generation,
         "revision": facts.revision,
         "seen": seen,
-        "decided": {"stage": outlook.stage, "reason": ready.reason if ready else "", "message": ready.message if ready else ""}
-        if outlook
+        "decided": {"stage": desired_status.stage, "reason": ready.reason if ready else "", "message": ready.message if ready else ""}
+        if desired_status
         else None,
         "done": [*done.actions, *(["wrote status"] if written else [])],
         "seconds": round(seconds, 4),

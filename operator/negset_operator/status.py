@@ -1,4 +1,4 @@
-"""Outlook and stored status → what to write, and the events to tell. Pure; the stored status is read only to see what has changed."""
+"""DesiredStatus and stored status → what to write, and the events to tell. Pure; the stored status is read only to see what has changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from negset_operator import reasons
-from negset_operator.decision import Condition, Outlook
+from negset_operator.decision import Condition, DesiredStatus
 
 LONGEST_MESSAGE: Final = 32768  # metav1.Condition
 LONGEST_NOTE: Final = 1024  # events
@@ -38,13 +38,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     clear: Stored | None = None
 
 
-def change(outlook: Outlook, stored: Stored, generation: int, now: datetime) -> Change | None:
+def change(desired_status: DesiredStatus, stored: Stored, generation: int, now: datetime) -> Change | None:
     """What to write, or None if the status says so already.
 
     The jobs' fields are cleared only if they describe something else. Conditions of other types are not compared.
     """
-    fields = _fields(outlook, stored, generation, now)
-    clear = _clear(outlook, stored)
+    fields = _fields(desired_status, stored, generation, now)
+    clear = _clear(desired_status, stored)
     same = _by_type(stored, own=True) == _by_type(fields, own=True) and not any(_differs(stored, fields, field) for field in _FIELDS)
     return None if same and clear is None else Change(fields=fields, clear=clear)
 
@@ -66,16 +66,16 @@ def as_merge_patch(stored: Stored, fields: Stored) -> Stored:
     return {**dict.fromkeys(_FIELDS), **fields, "conditions": [*fields["conditions"], *others]}
 
 
-def notes(outlook: Outlook, stored: Stored) -> tuple[Note, ...]:
+def notes(desired_status: DesiredStatus, stored: Stored) -> tuple[Note, ...]:
     """One note for each change that a person may want to find later: a stage done, a new reason not to be ready, and readiness itself."""
     told = []
-    for condition in outlook.conditions:
+    for condition in desired_status.conditions:
         before = _find(stored, condition.type)
         same = before.get("status") == _status(condition) and (condition.status or before.get("reason") == condition.reason)
         if condition.type in {reasons.RECONCILING, reasons.STALLED} or same:
             continue
         if condition.type == reasons.READY or condition.status:
-            warning = outlook.condition(reasons.STALLED) is not None or condition.reason not in _CALM
+            warning = desired_status.condition(reasons.STALLED) is not None or condition.reason not in _CALM
             reason = condition.reason if condition.type == reasons.READY else condition.type
             told.append(Note(warning=warning and condition.type == reasons.READY, reason=reason, message=condition.message[:LONGEST_NOTE]))
     return tuple(told)
@@ -96,34 +96,34 @@ _CALM: Final = frozenset(
 )
 
 
-def _fields(outlook: Outlook, stored: Stored, generation: int, now: datetime) -> Stored:
+def _fields(desired_status: DesiredStatus, stored: Stored, generation: int, now: datetime) -> Stored:
     fields: Stored = {
         "observedGeneration": generation,
-        "stage": outlook.stage,
-        "revision": outlook.revision,
-        "url": outlook.url,
-        "reportUrl": outlook.report_url,
+        "stage": desired_status.stage,
+        "revision": desired_status.revision,
+        "url": desired_status.url,
+        "reportUrl": desired_status.report_url,
         # An apply removes what it leaves out.
-        "completed": stored.get("completed") if outlook.completed is None else dict(outlook.completed),
-        "runs": list(outlook.runs),
+        "completed": stored.get("completed") if desired_status.completed is None else dict(desired_status.completed),
+        "runs": list(desired_status.runs),
     }
-    conditions = [_stored_condition(condition, stored, generation, now) for condition in outlook.conditions]
+    conditions = [_stored_condition(condition, stored, generation, now) for condition in desired_status.conditions]
     return {**{field: value for field, value in fields.items() if value}, "conditions": conditions}
 
 
-def _clear(outlook: Outlook, stored: Stored) -> Stored | None:
+def _clear(desired_status: DesiredStatus, stored: Stored) -> Stored | None:
     """A merge patch of jobs' fields. It clears those of another revision, of a stage that is over, and the estimate of a job that makes no progress.
 
     It writes those that the record has and the status lacks.
     """
     present = [field for field in _JOBS_FIELDS if stored.get(field)]
-    gone = present if outlook.forget_progress else []
-    lost = any(field in gone or field not in present for field in outlook.numbers)
+    gone = present if desired_status.forget_progress else []
+    lost = any(field in gone or field not in present for field in desired_status.numbers)
     if gone or lost:
-        return {**dict.fromkeys(gone), **outlook.numbers}
-    if (stored.get("stage") or outlook.stage) != outlook.stage and "progress" in present:
+        return {**dict.fromkeys(gone), **desired_status.numbers}
+    if (stored.get("stage") or desired_status.stage) != desired_status.stage and "progress" in present:
         return {"progress": None}  # the next stage's job writes its own
-    if outlook.moving is False and (stored.get("progress") or {}).get("secondsLeft") is not None:
+    if desired_status.moving is False and (stored.get("progress") or {}).get("secondsLeft") is not None:
         return {"progress": {"secondsLeft": None}}  # nobody knows while nothing moves; how much is done stays
     return None
 

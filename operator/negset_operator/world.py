@@ -24,10 +24,10 @@ from negset_operator.kube.client import (
     SERVICE_ACCOUNT,
     Kind,
 )
-from negset_operator.kube.objects import Dataset, Support
+from negset_operator.kube.objects import AppliedObject, Dataset
 from negset_operator.news import told_at
 
-COMPANIONS: Final = (CONFIG_MAP, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, NETWORK_POLICY, SERVICE)
+SUPPORTING_KINDS: Final = (CONFIG_MAP, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, NETWORK_POLICY, SERVICE)
 
 
 class World:
@@ -38,7 +38,7 @@ class World:
         self.caches: Mapping[Kind, Cache[Any]] = {
             DATASET: Cache(key_of_dataset, seen=lambda before, now: _with_news(before, now, clock)),
             **{kind: Cache(_labelled) for kind in (RAY_JOB, JOB, POD)},
-            **{kind: Cache(_labelled, seen=_edited) for kind in COMPANIONS},
+            **{kind: Cache(_labelled, seen=_edited) for kind in SUPPORTING_KINDS},
         }
 
     def dataset(self, key: Key) -> Dataset | None:
@@ -57,7 +57,7 @@ def _labelled(item: Any) -> Key:
     return item.metadata.namespace, item.metadata.labels.get(names.LABEL_DATASET, "")
 
 
-def _edited(before: Support | None, now: Support) -> Support:
+def _edited(before: AppliedObject | None, now: AppliedObject) -> AppliedObject:
     # What we write ourselves comes into the cache by its answer, and not by the watch.
     return msgspec.structs.replace(now, edited=before is not None and before.metadata.uid == now.metadata.uid)
 

@@ -17,7 +17,7 @@ from test_operator_manifests import jobs_of, subject
 from tests.unit.chart import helm
 
 from negset_api import names
-from negset_operator.manifests import companions
+from negset_operator.manifests import supporting_objects
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +92,18 @@ def test_the_operator_cannot_change_or_delete_what_a_tenant_made(api_server, acc
 
 def test_the_operator_makes_changes_and_deletes_all_that_is_its_own(api_server, account):
     built = subject(api_server.namespace())
-    manifests = (*companions.all_of(built), companions.headless_service(built, "street-train-1", "train-1"), *jobs_of(built).values())
+    manifests = (
+        *supporting_objects.all_of(built),
+        supporting_objects.headless_service(built, "street-train-1", "train-1"),
+        *jobs_of(built).values(),
+    )
     for action in (account.apply, account.apply, account.delete):
         assert [said for manifest in manifests if (said := action(manifest))] == []
 
 
 def test_a_child_that_lost_its_label_is_still_the_operators(api_server, account):
     built = subject(account.namespace, "lost")
-    account_manifest = companions.service_account(built)
+    account_manifest = supporting_objects.service_account(built)
     assert account.apply(account_manifest) == ""
     name = account_manifest["metadata"]["name"]
     Hand(api_server, account.namespace).merge(
@@ -156,9 +160,9 @@ BEYOND = {
 @pytest.mark.parametrize(("kind", "path", "value", "message"), BEYOND.values(), ids=BEYOND.keys())
 def test_the_operator_cannot_make(account, kind, path, value, message):
     built = subject(account.namespace)
-    everything = (*companions.all_of(built), companions.headless_service(built, "c", "train-1"), *jobs_of(built).values())
+    everything = (*supporting_objects.all_of(built), supporting_objects.headless_service(built, "c", "train-1"), *jobs_of(built).values())
     manifest = next(each for each in everything if each["kind"] == kind)
-    assert account.apply(companions.role(built)) == "", "a binding is made after its Role"
+    assert account.apply(supporting_objects.role(built)) == "", "a binding is made after its Role"
     assert message in account.apply(changed(manifest, path, value))
 
 

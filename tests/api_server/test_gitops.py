@@ -1,4 +1,4 @@
-"""What GitOps tools say of a data set that a real operator works on, and that a second apply of the same manifest changes nothing."""
+"""What GitOps tools say of a dataset that a real operator works on, and that a second apply of the same manifest changes nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def hand(api_server, namespace) -> Hand:
 
 
 def verdicts(hand: Hand) -> tuple[str, str]:
-    """Argo CD's and Flux's word for the data set as it is now."""
+    """Argo CD's and Flux's word for the dataset as it is now."""
     dataset = hand.dataset()
     return argo_health(dataset)[0], flux_status(dataset)
 

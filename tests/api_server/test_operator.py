@@ -179,7 +179,7 @@ def test_companions_edited_by_hand_are_put_right_while_work_goes_on(api_server, 
     with running(api_server, hand.namespace):
         hand.create()
         first_ray_job(hand)
-        eventually("the last companion", lambda: hand.find(rbac, "RoleBinding", "street-negset"))
+        eventually("the last supporting_object", lambda: hand.find(rbac, "RoleBinding", "street-negset"))
         before = {kind: hand.find(api, kind, "street-negset") for api, kind in ((rbac, "Role"), ("networking.k8s.io/v1", "NetworkPolicy"))}
         hand.merge(rbac, "Role", "street-negset", {"rules": []})
         hand.merge("networking.k8s.io/v1", "NetworkPolicy", "street-negset", {"spec": {"egress": [{}]}})
@@ -396,7 +396,7 @@ def test_with_delete_the_data_goes_before_the_object(api_server, hand, controlle
         eventually("the deleting job", lambda: hand.jobs() == [deleter])
         eventually("said", lambda: hand.reason() == "DeletingData")
         eventually(
-            "its companions",
+            "its supporting_objects",
             lambda: hand.find("v1", "ServiceAccount", "street-negset") and hand.find("v1", "ConfigMap", name.removesuffix("-data")),
         )
         pods_of_job_end(hand, deleter)

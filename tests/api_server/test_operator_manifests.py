@@ -12,9 +12,9 @@ from negset_api import names, stages, validation
 from negset_api.revision import revision
 from negset_operator import naming
 from negset_operator.config import Config, Images, Networks, Placement, Pods
-from negset_operator.manifests import companions, job
+from negset_operator.manifests import job, supporting_objects
 from negset_operator.manifests.subject import Object, Subject
-from negset_operator.policies.making import BUILDERS
+from negset_operator.policies.creation import BUILDERS
 
 FULL = {
     **SPEC,
@@ -51,7 +51,7 @@ def subject(namespace: str, name: str = "street") -> Subject:
         spec=spec,
         manifest=FULL,
         revision=revision(spec),
-        run=naming.run_of(spec),
+        spec_hash=naming.spec_hash(spec),
         config=CONFIG,
     )
 
@@ -99,7 +99,7 @@ def test_jobs_have_no_field_that_their_schema_does_not_know(api_server, namespac
 
 def test_companions_have_no_field_that_their_schema_does_not_know(api_server, namespace):
     hand, built = Hand(api_server, namespace), subject(namespace)
-    for manifest in (*companions.all_of(built), companions.headless_service(built, "street-train-1", "train-1")):
+    for manifest in (*supporting_objects.all_of(built), supporting_objects.headless_service(built, "street-train-1", "train-1")):
         accepted_strictly(hand, manifest)
 
 

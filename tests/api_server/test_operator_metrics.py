@@ -9,7 +9,7 @@ from operators import TRAINING, Hand, eventually, pods_of_job_end, running
 
 from negset_operator.loop import Operator
 
-FAULTS = ("input", "work", "weather", "interruption", "refused")
+FAULTS = ("input", "work", "unavailable", "interruption", "refused")
 EXIT_1 = "Job entrypoint command failed with exit code 1, last available logs (truncated to 20,000 chars):\nnegset: no\n"
 
 

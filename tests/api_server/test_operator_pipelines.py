@@ -78,7 +78,7 @@ def test_edited_between_rounds_it_is_another_revision_and_what_ran_for_the_old_o
         told = json.loads(mounted(hand, second)["data"]["dataset.yaml"])["metadata"]["annotations"]
         assert told == {
             names.LABEL_REVISION: status["revision"],
-            names.LABEL_RUN: second["metadata"]["labels"][names.LABEL_RUN],
+            names.LABEL_SPEC_HASH: second["metadata"]["labels"][names.LABEL_SPEC_HASH],
             names.LABEL_PIPELINE: pipeline_digest(OTHER.encode()),
         }
 
@@ -181,7 +181,7 @@ def test_an_upgrade_and_its_rollback_leave_a_training_that_runs_alone(api_server
 
     with running(api_server, hand.namespace):
         eventually("marked", lambda: there()["labels"].get(names.LABEL_PIPELINE) == pipeline_digest(ONE.encode()))
-        eventually("listed", lambda: training["metadata"]["labels"][names.LABEL_RUN] in hand.dataset()["status"]["runs"])
+        eventually("listed", lambda: training["metadata"]["labels"][names.LABEL_SPEC_HASH] in hand.dataset()["status"]["runs"])
         time.sleep(1)
     with earlier_version(), running(api_server, hand.namespace):
         hand.annotate("look", "again")

@@ -116,7 +116,7 @@ def data_job(hand: Hand) -> str:
 
 
 def run_of(hand: Hand, child: str) -> str:
-    return hand.find("ray.io/v1", "RayJob", child)["metadata"]["labels"][names.LABEL_RUN]
+    return hand.find("ray.io/v1", "RayJob", child)["metadata"]["labels"][names.LABEL_SPEC_HASH]
 
 
 def assert_quiet(hand: Hand, operator: Any, client: Client) -> None:

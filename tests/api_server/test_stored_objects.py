@@ -80,14 +80,14 @@ def is_put(api_server: Any, namespace: str, name: str, spec: dict[str, Any], *, 
 @pytest.fixture(scope="module")
 def stored(api_server: Any) -> dict[str, Hand]:
     """By case a namespace with the object in it, and this CRD since."""
-    hands = {case: Hand(api_server, api_server.namespace()) for case in STORED}
+    workers = {case: Hand(api_server, api_server.namespace()) for case in STORED}
     with earlier(api_server.dynamic):
         for case, (name, spec) in STORED.items():
-            eventually(case, lambda case=case, name=name, spec=spec: is_put(api_server, hands[case].namespace, name, spec))
+            eventually(case, lambda case=case, name=name, spec=spec: is_put(api_server, workers[case].namespace, name, spec))
     new = api_server.namespace()
     for case, (name, spec) in STORED.items():
         eventually(f"{case} is refused", lambda name=name, spec=spec: not is_put(api_server, new, name, spec, dry_run=True))
-    return hands
+    return workers
 
 
 @pytest.mark.parametrize("case", STORED)

@@ -94,7 +94,7 @@ def test_a_field_that_the_operator_does_not_know_reaches_the_jobs_which_write_wh
         manifest = json.loads(hand.find("v1", "ConfigMap", name.removesuffix("-data"))["data"]["dataset.yaml"])
     assert manifest["spec"]["download"]["thumbnails"] == 64
     (run,) = hand.dataset()["status"]["runs"]
-    assert manifest["metadata"]["annotations"] == {names.LABEL_REVISION: hand.dataset()["status"]["revision"], names.LABEL_RUN: run}
+    assert manifest["metadata"]["annotations"] == {names.LABEL_REVISION: hand.dataset()["status"]["revision"], names.LABEL_SPEC_HASH: run}
 
 
 def test_a_value_that_the_operator_does_not_know_stops_nothing_and_is_said(api_server, hand):

@@ -60,6 +60,6 @@ def test_the_api_server_takes(case: str, api_server: Any, namespace: str) -> Non
     create(api_server, namespace, RIGHT[case])
 
 
-@pytest.mark.parametrize("manifest", [DATA_ONLY, TRAINED], ids=["a data set", "a data set with training"])
+@pytest.mark.parametrize("manifest", [DATA_ONLY, TRAINED], ids=["a dataset", "a dataset with training"])
 def test_the_api_server_accepts(manifest: dict[str, Any], api_server: Any, namespace: str) -> None:
     create(api_server, namespace, manifest)

@@ -1,8 +1,8 @@
-"""How far the download is from its limit: a bare asyncio loop that fetches the same pictures and writes the same bytes; and what Ray costs.
+"""How far the download is from its limit: a bare asyncio loop that fetches the same images and writes the same bytes; and what Ray costs.
 
     .venv/bin/python tests/benchmarks/against_limit.py [--count N] [--repeat N]
 
-CPU seconds per picture compare one worker with the bare loop, both on one core; they can be compared on a busy machine. Images per second compare two workers under
+CPU seconds per image compare one worker with the bare loop, both on one core; they can be compared on a busy machine. Images per second compare two workers under
 Ray with two bare processes, and want a machine that is otherwise idle. Each side runs in a fresh process against one nginx; the best of the repetitions counts.
 The exit code says whether the goals are met.
 """
@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 
-from picture_host import picture_host
+from image_host import image_host
 
 SIDES = str(pathlib.Path(__file__).with_name("download_sides.py"))
 CPU_GOAL, RAY_GOAL, RSS_GOAL = 1.3, 0.9, 200e6
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
     best: dict[str, dict[str, float]] = {}
-    with picture_host(options.count) as (base, folder):
+    with image_host(options.count) as (base, folder):
         for _ in range(options.repeat):
             for side in ("bare", "bare-records", "loop", "processes", "negset"):
                 measured = run(side, base, options.count, folder)
@@ -53,8 +53,8 @@ def main() -> int:
     unseen, cpu = (best["loop"]["cpu"] / best[side]["cpu"] for side in ("bare", "bare-records"))
     ray = best["processes"]["seconds"] / best["negset"]["seconds"]
     rss = best["negset"]["rss"]
-    print(f"CPU per picture, of a bare loop's that writes the pictures unseen: {unseen:.2f}")
-    print(f"CPU per picture, of a bare loop's that writes the same records: {cpu:.2f} (goal: at most {CPU_GOAL})")
+    print(f"CPU per image, of a bare loop's that writes the images unseen: {unseen:.2f}")
+    print(f"CPU per image, of a bare loop's that writes the same records: {cpu:.2f} (goal: at most {CPU_GOAL})")
     print(f"two workers under Ray, of two bare processes: {ray:.0%} (goal: at least {RAY_GOAL:.0%})")
     print(f"peak memory of a worker: {rss / 1e6:.0f} MB (goal: at most {RSS_GOAL / 1e6:.0f} MB)")
     return int(cpu > CPU_GOAL or ray < RAY_GOAL or rss > RSS_GOAL)

@@ -2,8 +2,8 @@
 
     .venv/bin/python tests/benchmarks/download.py [--count N] [--environment FOLDER]
 
-Both sides: two processes, 64 connections or threads each, one picture after another as they come, TFRecords, no resizing. img2dataset re-encodes nothing either
-(`resize_mode=no`, `encode_quality` unused), but decodes each picture to learn its size; `Structure` does without, and `Decode` reads every
+Both sides: two processes, 64 connections or threads each, one image after another as they come, TFRecords, no resizing. img2dataset re-encodes nothing either
+(`resize_mode=no`, `encode_quality` unused), but decodes each image to learn its size; `Structure` does without, and `Decode` reads every
 coefficient of it.
 img2dataset's dependencies differ from ours: it is installed from PyPI into an environment of its own, kept in the folder given. Images per second leave out the start
 of the processes on our side and include it on img2dataset's, as it reports no other number; the count is large enough for that not to matter. CPU is that of all
@@ -24,7 +24,7 @@ import tempfile
 import time
 
 from against_limit import run, show
-from picture_host import picture_host
+from image_host import image_host
 
 GOALS = {"Structure": 8.0, "Decode": 2.5}
 REQUIREMENTS = (
@@ -78,7 +78,7 @@ def main() -> int:
     options = parser.parse_args()
     executable = install(options.environment)
     met = True
-    with picture_host(options.count) as (base, folder):
+    with image_host(options.count) as (base, folder):
         other = img2dataset(executable, base, options.count, folder)
         for verify, goal in GOALS.items():
             measured = run("negset", base, options.count, folder, verify=verify)

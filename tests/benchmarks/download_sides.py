@@ -1,8 +1,8 @@
 """The sides that the download benchmarks compare, each in a process of its own: `python download_sides.py SIDE BASE COUNT VERIFY FOLDER` prints one line of JSON.
 
 `negset` runs shards on Ray, `processes` the same shards in bare processes, `loop` one shard in one process, and `bare` is the limit: one asyncio loop that fetches
-the same pictures with aiohttp and writes them in the same framing, without looking at them; `bare-records` writes the very same records, digest and keys included, and
-checks nothing. Images per second leave out what starts before the first picture (Ray, imports) and ends after the last; `start` is the former in
+the same images with aiohttp and writes them in the same framing, without looking at them; `bare-records` writes the very same records, digest and keys included, and
+checks nothing. Images per second leave out what starts before the first image (Ray, imports) and ends after the last; `start` is the former in
 seconds. CPU seconds are those of the processes that fetch; `rss` is the largest of their peaks, in bytes.
 """
 
@@ -38,7 +38,7 @@ def tasks(base: str, count: int, verify: str, folder: str) -> list[ShardTask]:
         ShardTask(
             store_url=folder,
             folder=names.RECORDS_FOLDER,
-            shard=ShardPlan(name=names.shard(names.TRAIN, number, len(runs)), subset=names.TRAIN, images=run),
+            shard=ShardPlan(name=names.shard(names.TRAIN, number, len(runs)), split=names.TRAIN, images=run),
             download=download,
             access=Access(allowed_networks=("127.0.0.1/32",)),
             label_ids={},
@@ -149,7 +149,7 @@ def main() -> None:
     done, ended = [], started
     for part in running:
         done.append(part)
-        ended = time.perf_counter()  # what a side does after its last picture, as Ray does, is not counted
+        ended = time.perf_counter()  # what a side does after its last image, as Ray does, is not counted
     stored = sum(part["stored"] for part in done)
     print(
         json.dumps(

@@ -4,7 +4,7 @@
 
 Starts etcd and an API server on loopback (as the tests do; `KUBEBUILDER_ASSETS` or Go must be there) and `negset-operator` as a process of its own. Creates
 `--burst` NegativeDatasets at once, from several connections, and takes for each the time from the API server's answer to the create until its first child
-(a RayJob; with `--training` the Job that checks the configuration) is seen by a watch; then goes up to `--objects` data sets and reads the operator's resident memory from /proc. All of them share this machine's cores: what a create
+(a RayJob; with `--training` the Job that checks the configuration) is seen by a watch; then goes up to `--objects` datasets and reads the operator's resident memory from /proc. All of them share this machine's cores: what a create
 costs the API server is printed beside, since nothing can be faster than that.
 """
 
@@ -67,13 +67,13 @@ def main() -> None:
             seen.wait(5 + options.burst)
             spent = [f"{name} {1000 * (cpu(pid) - before[name]) / options.burst:.1f} ms" for name, pid in processes.items()]
             report(sorted(seen.first[name] - moment for name, moment in answered.items()))
-            print(f"CPU for each data set, until the last child was there: {', '.join(spent)}")
-            print(f"operator, {5 + options.burst} data sets: {resident(operator.pid):.0f} MB")
+            print(f"CPU for each dataset, until the last child was there: {', '.join(spent)}")
+            print(f"operator, {5 + options.burst} datasets: {resident(operator.pid):.0f} MB")
             create(client, namespace, spec, "more", options.objects - options.burst - 5)
             seen.wait(options.objects)
             time.sleep(5)
             print(
-                f"operator, {options.objects} data sets: {resident(operator.pid):.0f} MB resident, {resident(operator.pid, 'VmHWM'):.0f} MB at most"
+                f"operator, {options.objects} datasets: {resident(operator.pid):.0f} MB resident, {resident(operator.pid, 'VmHWM'):.0f} MB at most"
             )
         finally:
             operator.terminate()
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 class Seen:
-    """When the first child of each data set was first seen by a watch of our own."""
+    """When the first child of each dataset was first seen by a watch of our own."""
 
     def __init__(self, client: Client, namespace: str, kind: Kind) -> None:
         self.first: dict[str, float] = {}
@@ -106,7 +106,7 @@ class Seen:
 
 
 def create(client: Client, namespace: str, spec: dict[str, Any], prefix: str, count: int) -> dict[str, float]:
-    """Creates data sets as quickly as the API server takes them. Returns when each create was answered."""
+    """Creates datasets as quickly as the API server takes them. Returns when each create was answered."""
 
     def one(number: int) -> tuple[str, float]:
         name = f"{prefix}-{number}"
@@ -117,7 +117,7 @@ def create(client: Client, namespace: str, spec: dict[str, Any], prefix: str, co
     started = time.monotonic()
     with ThreadPoolExecutor(CREATORS) as threads:
         answered = dict(threads.map(one, range(count)))
-    print(f"created {count} data sets in {time.monotonic() - started:.2f} s")
+    print(f"created {count} datasets in {time.monotonic() - started:.2f} s")
     return answered
 
 
@@ -128,7 +128,7 @@ def cost_of_a_child(client: Client, namespace: str, fields: dict[str, Any], kind
     from negset_operator import naming
     from negset_operator.config import Config
     from negset_operator.manifests.subject import Subject
-    from negset_operator.policies.making import BUILDERS
+    from negset_operator.policies.creation import BUILDERS
 
     manifest = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "cost", "namespace": namespace}, "spec": fields}
     spec = validation.parse(manifest).spec
@@ -139,7 +139,7 @@ def cost_of_a_child(client: Client, namespace: str, fields: dict[str, Any], kind
         spec=spec,
         manifest=fields,
         revision=revision(spec),
-        run=naming.run_of(spec),
+        spec_hash=naming.spec_hash(spec),
         config=Config(),
     )
     first, times = stages.steps(spec)[0], []

@@ -1,11 +1,11 @@
-"""Selection against pycocotools on a file of train2017's size: 118,287 pictures, a million annotations with their polygons, 565 MB.
+"""Selection against pycocotools on a file of train2017's size: 118,287 images, a million annotations with their polygons, 565 MB.
 
     .venv/bin/python tests/benchmarks/selection.py [--repeat N]
 
 The file is generated once, into a folder below the system's temporary directory. Each side runs in a fresh process, reads the file from the page cache, and
 reports its CPU time (both sides use one core, and unlike the time on the clock it can be compared on a busy machine), that of its imports, its peak resident
-memory, and a digest of the ids of all pictures without a person and without a car. pycocotools' side is what its users write: `COCO(file)` and the union of
-`getImgIds(catIds=[c])`. negset's is the whole plan stage, drawing included, for as many pictures as there are. The exit code says whether the goals are met.
+memory, and a digest of the ids of all images without a person and without a car. pycocotools' side is what its users write: `COCO(file)` and the union of
+`getImgIds(catIds=[c])`. negset's is the whole plan stage, drawing included, for as many images as there are. The exit code says whether the goals are met.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _image(number: int) -> str:
 
 
 def _annotation(index: int, draw: random.Random, category: int, shapes: list[str]) -> str:
-    # To the fourth power, so that some pictures carry many annotations, and some none.
+    # To the fourth power, so that some images carry many annotations, and some none.
     image = int(draw.random() ** 4 * IMAGES) * 4 + 9
     return f'{{{shapes[index % POLYGONS]}, "image_id": {image}, "bbox": [473.07, 395.93, 38.65, 28.67], "category_id": {category}, "id": {index + 1}}}'
 
@@ -144,7 +144,7 @@ def main() -> int:
     with path.open("rb") as stream:  # into the page cache: the disk is not what is measured
         while stream.read(1 << 20):
             pass
-    print(f"{path}: {path.stat().st_size / 1e6:.0f} MB, {IMAGES:,} pictures, {ANNOTATIONS:,} annotations")
+    print(f"{path}: {path.stat().st_size / 1e6:.0f} MB, {IMAGES:,} images, {ANNOTATIONS:,} annotations")
     best = {}
     for side in SIDES:
         runs = [measure_in_child(side) for _ in range(options.repeat)]

@@ -24,7 +24,7 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.training import config as configs
-from negset_jobs.training import inputs
+from negset_jobs.training import mix
 from negset_jobs.training.task import prepare
 
 PER_ITERATION = 20  # steps between two entries of the API's event files
@@ -106,7 +106,7 @@ def main():
         make_revision(store)
         dataset = manifest(steps=arguments.steps, pipelineConfig={"preset": arguments.preset})
         task = prepare(store, dataset, step(dataset, 1), Access())
-        task = msgspec.structs.replace(task, chosen=inputs.materialise(store, task.chosen, root))
+        task = msgspec.structs.replace(task, chosen=mix.materialise(store, task.chosen, root))
         task.config.train_input_reader.label_map_path = store.location(names.LABEL_MAP)
         from negset_jobs.training import models
 

@@ -63,7 +63,7 @@ def _down(_: argparse.Namespace) -> None:
 
 
 def _test(options: argparse.Namespace) -> None:
-    """Images, cluster, images into the cluster, tests, and down again where it was not up before. On a foreign cluster only the tests."""
+    """ImageHost, cluster, images into the cluster, tests, and down again where it was not up before. On a foreign cluster only the tests."""
     if "NEGSET_TEST_KUBECONFIG" in os.environ:
         _pytest(options.pytest)
         return

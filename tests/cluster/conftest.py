@@ -20,10 +20,10 @@ import yaml
 
 sys.path.insert(0, os.path.dirname(__file__))
 
+from image_host import ImageHost, serve
 from kubernetes.client import ApiException, CoreV1Api
 from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
-from pictures import Pictures, serve
 from tenant import RESTRICTED, Tenant, Timed
 from testbed import addons, surroundings
 from testbed.binaries import Unavailable
@@ -81,7 +81,7 @@ def client(around: Surroundings) -> DynamicClient:
 
 
 def _networks(around: Surroundings) -> dict[str, Any]:
-    """The pictures are on this machine alone. The project's own cluster runs KubeRay in a namespace that the chart does not trust by itself."""
+    """The images are on this machine alone. The project's own cluster runs KubeRay in a namespace that the chart does not trust by itself."""
     kuberay = {"kuberayNamespaces": [addons.KUBERAY_NAMESPACE]} if around.own else {}
     return {"images": [f"{around.address}/32"], "stores": list(around.networks), **kuberay}
 
@@ -121,15 +121,15 @@ def release(around: Surroundings, client: DynamicClient, tmp_path_factory: pytes
 
 
 @pytest.fixture(scope="session")
-def pictures(around: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pictures]:
-    """A small data set: 100 pictures."""
-    with serve(around.address, str(tmp_path_factory.mktemp("pictures")), with_object=40, without_object=60) as served:
+def image_host(around: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageHost]:
+    """A small dataset: 100 images."""
+    with serve(around.address, str(tmp_path_factory.mktemp("images")), with_object=40, without_object=60) as served:
         yield served
 
 
 @pytest.fixture
-def many_pictures(around: Surroundings, tmp_path: pathlib.Path) -> Iterator[Pictures]:
-    """A data set of three shards, whose download can be held in its middle."""
+def many_images(around: Surroundings, tmp_path: pathlib.Path) -> Iterator[ImageHost]:
+    """A dataset of three shards, whose download can be held in its middle."""
     with serve(around.address, str(tmp_path), with_object=40, without_object=300) as served:
         yield served
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pictures import Pictures
+from images import ImageHost
 from tenant import Tenant, Timed
 from testbed import objects
 from testbed.images import ROOT
@@ -18,10 +18,10 @@ from negset_jobs.selection.sharding import IMAGES_PER_SHARD
 EXAMPLE = "quick-start"
 
 
-def example(namespace: str, bucket: str, pictures: Pictures) -> Object:
+def example(namespace: str, bucket: str, images: ImageHost) -> Object:
     """The shipped example, with the inputs and the bucket that are here in place of COCO's and the user's. It asks for a GPU for each training and scoring pod."""
     (manifest,) = objects.read_objects(os.path.join(ROOT, "charts", "negset", "examples", f"{EXAMPLE}.yaml"))
-    annotations = {"annotations": pictures.annotations}
+    annotations = {"annotations": images.annotations}
     spec, training = manifest["spec"], manifest["spec"]["training"]
     mining = {**training["hardNegativeMining"], "gpusPerWorker": 1}
     return {
@@ -39,14 +39,14 @@ def example(namespace: str, bucket: str, pictures: Pictures) -> Object:
     }
 
 
-def data_only(namespace: str, bucket: str, pictures: Pictures, *, name: str = "small", count: int = 24, **spec: Any) -> Object:
-    """The smallest data set: one worker, no training."""
+def data_only(namespace: str, bucket: str, images: ImageHost, *, name: str = "small", count: int = 24, **spec: Any) -> Object:
+    """The smallest dataset: one worker, no training."""
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
-            "source": {"coco": {"annotations": pictures.annotations}},
+            "source": {"coco": {"annotations": images.annotations}},
             "excludeClasses": [demo.OBJECT],
             "selection": {"count": count, "allowFewer": True},
             "download": {"maxFailedPercent": 50},
@@ -57,13 +57,13 @@ def data_only(namespace: str, bucket: str, pictures: Pictures, *, name: str = "s
     }
 
 
-def apply_and_hold(tenant: Tenant, manifest: Object, pictures: Pictures, timed: Timed) -> list[int]:
-    """Applies a data set of several shards, and waits until its download is held in the second one. Returns the pictures of the first, which are stored by then.
+def apply_and_hold(tenant: Tenant, manifest: Object, images: ImageHost, timed: Timed) -> list[int]:
+    """Applies a dataset of several shards, and waits until its download is held in the second one. Returns the images of the first, which are stored by then.
 
     One that trains has its configuration checked before, which loads TensorFlow.
     """
-    pictures.hold_after(IMAGES_PER_SHARD + 20)
+    images.hold_after(IMAGES_PER_SHARD + 20)
     tenant.apply(manifest)
     with timed(f"{manifest['metadata']['name']}: until the second shard is being downloaded"):
-        pictures.wait_until_held(300)
-    return list(pictures.asked)[:IMAGES_PER_SHARD]
+        images.wait_until_held(300)
+    return list(images.asked)[:IMAGES_PER_SHARD]

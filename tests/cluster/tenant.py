@@ -1,4 +1,4 @@
-"""A team that uses negset: its namespace, its data sets, and what it would look at when something goes wrong."""
+"""A team that uses negset: its namespace, its datasets, and what it would look at when something goes wrong."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Tenant:
         return found
 
     def wait_for_ready(self, name: str, seconds: int, timed: Timed) -> Object:
-        """`kubectl wait --for=condition=Ready`. Notes how long each stage took. When the data set stalls or the time is up, prints everything and fails."""
+        """`kubectl wait --for=condition=Ready`. Notes how long each stage took. When the dataset stalls or the time is up, prints everything and fails."""
         command = [
             os.path.join(binaries.kubernetes_folder(), "kubectl"),
             f"--kubeconfig={self._around.kubeconfig}",

@@ -11,8 +11,8 @@ from typing import Any
 import fsspec
 import pytest
 from datasets import EXAMPLE, apply_and_hold, data_only, example
+from image_host import ImageHost
 from kubernetes.client import ApiException, AuthorizationV1Api, CoreV1Api
-from pictures import Pictures
 from prometheus import SECONDS_BETWEEN_SCRAPES, Prometheus
 from pyarrow import parquet
 from tenant import Tenant, Timed
@@ -39,8 +39,8 @@ def tenant(make_tenant: Callable[[str], Tenant]) -> Tenant:
 
 
 @pytest.fixture(scope="module")
-def manifest(tenant: Tenant, around: Surroundings, pictures: Pictures) -> Object:
-    return example(tenant.namespace, around.bucket, pictures)
+def manifest(tenant: Tenant, around: Surroundings, image_host: ImageHost) -> Object:
+    return example(tenant.namespace, around.bucket, image_host)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_the_conditions_say_ready_and_nothing_else_is_going_on(finished: Object)
     assert finished["status"]["observedGeneration"] == finished["metadata"]["generation"]
 
 
-def test_every_planned_picture_has_one_outcome_and_the_sums_add_up(finished: Object, bucket: fsspec.AbstractFileSystem) -> None:
+def test_every_planned_image_has_one_outcome_and_the_sums_add_up(finished: Object, bucket: fsspec.AbstractFileSystem) -> None:
     url, images = finished["status"]["url"], finished["status"]["images"]
     with bucket.open(f"{url}/{names.MANIFEST}") as stream:
         rows = parquet.read_table(stream).to_pylist()
@@ -87,10 +87,10 @@ def test_every_planned_picture_has_one_outcome_and_the_sums_add_up(finished: Obj
     assert len({row["image_id"] for row in rows}) == len(rows)
 
 
-def test_the_records_hold_the_stored_pictures_and_none_of_them_shows_an_object(
-    finished: Object, bucket: fsspec.AbstractFileSystem, pictures: Pictures
+def test_the_records_hold_the_stored_images_and_none_of_them_shows_an_object(
+    finished: Object, bucket: fsspec.AbstractFileSystem, image_host: ImageHost
 ) -> None:
-    url, truth = finished["status"]["url"], pictures.truth
+    url, truth = finished["status"]["url"], image_host.truth
     found: list[int] = []
     for path in bucket.glob(f"{url}/{names.RECORDS_FOLDER}/*.tfrecord"):
         with bucket.open(path) as stream:
@@ -154,12 +154,12 @@ def _working_template(job: Object) -> Object:
 
 @pytest.mark.usefixtures("release")
 def test_a_pipeline_config_that_cannot_train_is_refused_before_anything_is_downloaded(
-    make_tenant: Callable[[str], Tenant], around: Surroundings, pictures: Pictures, timed: Timed
+    make_tenant: Callable[[str], Tenant], around: Surroundings, image_host: ImageHost, timed: Timed
 ) -> None:
     careless = make_tenant("team-c")
     for_tensorflow_1 = "model { ssd { num_classes: 1 feature_extractor { type: 'ssd_mobilenet_v1' } } }"
     careless.kubectl("create", "configmap", "wrong", f"--from-literal=pipeline.config={for_tensorflow_1}")
-    wanted = example(careless.namespace, around.bucket, pictures)
+    wanted = example(careless.namespace, around.bucket, image_host)
     training = {**wanted["spec"]["training"], "pipelineConfig": {"configMap": "wrong"}}
     careless.apply({**wanted, "spec": {**wanted["spec"], "training": training}})
 
@@ -193,16 +193,16 @@ def test_another_tenant_may_not_look_at_the_data_set_or_its_secret(
 
 
 def test_a_ray_head_answers_nobody_without_its_token(
-    around: Surroundings, make_tenant: Callable[[str], Tenant], release: str, many_pictures: Pictures, timed: Timed
+    around: Surroundings, make_tenant: Callable[[str], Tenant], release: str, many_images: ImageHost, timed: Timed
 ) -> None:
     tenant = make_tenant("team-a")
-    apply_and_hold(tenant, data_only(tenant.namespace, around.bucket, many_pictures, count=300), many_pictures, timed)
+    apply_and_hold(tenant, data_only(tenant.namespace, around.bucket, many_images, count=300), many_images, timed)
     (head,) = (pod for pod in tenant.children(POD) if pod["metadata"]["labels"].get("ray.io/node-type") == "head")
     core, address = CoreV1Api(tenant.client.client), f"{head['metadata']['name']}:8265"
     with pytest.raises(ApiException) as refused:
         core.connect_get_namespaced_pod_proxy_with_path(address, tenant.namespace, "api/jobs/")
     assert refused.value.status == 401
-    many_pictures.release()
+    many_images.release()
     tenant.wait_for_ready("small", 10 * MINUTES, timed)
 
 
@@ -230,7 +230,7 @@ def test_the_jobs_account_may_touch_its_own_data_set_and_nothing_else(tenant: Te
 
 
 def test_credentials_of_another_bucket_end_in_a_condition_that_says_so(
-    make_tenant: Callable[[str], Tenant], around: Surroundings, pictures: Pictures, release: str, timed: Timed
+    make_tenant: Callable[[str], Tenant], around: Surroundings, image_host: ImageHost, release: str, timed: Timed
 ) -> None:
     if around.outsider is None:
         pytest.skip("NOT TESTED: the S3 server given by NEGSET_TEST_S3 has no second tenant that this test knows of")
@@ -241,7 +241,7 @@ def test_credentials_of_another_bucket_end_in_a_condition_that_says_so(
         "AWS_SECRET_ACCESS_KEY": around.outsider.secret_key,
     }
     thief.write_secret("s3-credentials", variables)
-    wanted = example(thief.namespace, around.bucket, pictures)
+    wanted = example(thief.namespace, around.bucket, image_host)
     thief.apply({**wanted, "spec": {key: value for key, value in wanted["spec"].items() if key not in ("training", "positives")}})
 
     def refusal() -> str:
@@ -254,9 +254,9 @@ def test_credentials_of_another_bucket_end_in_a_condition_that_says_so(
 
 @pytest.mark.usefixtures("release")
 def test_with_the_deletion_policy_delete_the_data_goes_with_the_object(
-    tenant: Tenant, around: Surroundings, pictures: Pictures, bucket: fsspec.AbstractFileSystem, timed: Timed
+    tenant: Tenant, around: Surroundings, image_host: ImageHost, bucket: fsspec.AbstractFileSystem, timed: Timed
 ) -> None:
-    tenant.apply(data_only(tenant.namespace, around.bucket, pictures, name="brief", deletionPolicy="Delete"))
+    tenant.apply(data_only(tenant.namespace, around.bucket, image_host, name="brief", deletionPolicy="Delete"))
     url = tenant.wait_for_ready("brief", 10 * MINUTES, timed)["status"]["url"]
     everything = f"{url.rpartition('/')[0]}/**/*"
     assert f"{url}/{names.REPORT}".removeprefix("s3://") in bucket.glob(everything)
@@ -267,10 +267,10 @@ def test_with_the_deletion_policy_delete_the_data_goes_with_the_object(
 
 @pytest.mark.usefixtures("release")
 def test_a_namespace_goes_with_its_datasets_and_an_event_says_where_the_data_stays(
-    make_tenant: Callable[[str], Tenant], around: Surroundings, pictures: Pictures, timed: Timed
+    make_tenant: Callable[[str], Tenant], around: Surroundings, image_host: ImageHost, timed: Timed
 ) -> None:
     gone = make_tenant("team-gone")
-    gone.apply(data_only(gone.namespace, around.bucket, pictures, name="brief", deletionPolicy="Delete"))
+    gone.apply(data_only(gone.namespace, around.bucket, image_host, name="brief", deletionPolicy="Delete"))
     objects.wait_for("a RayJob", lambda: list(gone.children(RAY_JOB)), seconds=2 * MINUTES)
     core = CoreV1Api(gone.client.client)
     with timed("a namespace deleted with a dataset whose data would have to go first"):

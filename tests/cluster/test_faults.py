@@ -1,4 +1,4 @@
-"""A cluster is an unfriendly place: whatever ends, stops or is refused, a data set gets Ready or says why not, and nothing is made twice."""
+"""A cluster is an unfriendly place: whatever ends, stops or is refused, a dataset gets Ready or says why not, and nothing is made twice."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from datasets import EXAMPLE, apply_and_hold, data_only, example
+from images import ImageHost
 from kubernetes.client import CoreV1Api, V1Eviction, V1ObjectMeta
-from pictures import Pictures
 from tenant import Tenant, Timed
 from testbed import addons, cluster, objects
 from testbed.objects import Object
@@ -35,9 +35,9 @@ def own(around: Surroundings) -> cluster.Cluster:
 
 
 @pytest.fixture
-def small(tenant: Tenant, around: Surroundings, pictures: Pictures) -> Object:
-    """24 pictures, no training."""
-    return data_only(tenant.namespace, around.bucket, pictures)
+def small(tenant: Tenant, around: Surroundings, images: ImageHost) -> Object:
+    """24 images, no training."""
+    return data_only(tenant.namespace, around.bucket, images)
 
 
 def test_killing_the_operator_and_the_api_server_again_and_again_makes_nothing_twice(
@@ -54,20 +54,20 @@ def test_killing_the_operator_and_the_api_server_again_and_again_makes_nothing_t
 
 
 def test_suspending_and_resuming_at_every_stage_loses_nothing(
-    tenant: Tenant, around: Surroundings, release: str, many_pictures: Pictures, timed: Timed
+    tenant: Tenant, around: Surroundings, release: str, many_images: ImageHost, timed: Timed
 ) -> None:
-    wanted = example(tenant.namespace, around.bucket, many_pictures)
+    wanted = example(tenant.namespace, around.bucket, many_images)
     training = {**wanted["spec"]["training"], "steps": 300, "comparisons": []}
     wanted = {**wanted, "spec": {**wanted["spec"], "selection": {"count": 300, "allowFewer": True}, "training": training}}
 
-    stored = apply_and_hold(tenant, wanted, many_pictures, timed)
+    stored = apply_and_hold(tenant, wanted, many_images, timed)
     _suspend(tenant, wanted, timed)
-    many_pictures.release()
+    many_images.release()
     tenant.apply(wanted)
 
     with timed("until the first round has trained for 30 steps"):
         before = objects.wait_for("30 steps", lambda: _step(tenant, 30), seconds=5 * MINUTES)
-    assert {picture: many_pictures.asked[picture] for picture in stored} == dict.fromkeys(stored, 1)
+    assert {image: many_images.asked[image] for image in stored} == dict.fromkeys(stored, 1)
     _suspend(tenant, wanted, timed)
     tenant.apply(wanted)
     with timed("until the round goes on"):
@@ -83,9 +83,9 @@ def test_suspending_and_resuming_at_every_stage_loses_nothing(
 
 
 @pytest.fixture
-def one_round(tenant: Tenant, around: Surroundings, pictures: Pictures) -> Object:
+def one_round(tenant: Tenant, around: Surroundings, images: ImageHost) -> Object:
     """The example with one round that takes some minutes."""
-    wanted = example(tenant.namespace, around.bucket, pictures)
+    wanted = example(tenant.namespace, around.bucket, images)
     training = wanted["spec"]["training"]
     mining = {**training["hardNegativeMining"], "rounds": 1}
     training = {**training, "steps": 1500, "checkpointEverySteps": 100, "comparisons": [], "hardNegativeMining": mining}
@@ -156,9 +156,9 @@ def test_a_deleted_child_is_made_again(tenant: Tenant, small: Object, timed: Tim
 
 
 @pytest.fixture
-def large(tenant: Tenant, around: Surroundings, many_pictures: Pictures) -> Object:
-    """300 pictures in three shards, no training."""
-    return data_only(tenant.namespace, around.bucket, many_pictures, count=300)
+def large(tenant: Tenant, around: Surroundings, many_images: ImageHost) -> Object:
+    """300 images in three shards, no training."""
+    return data_only(tenant.namespace, around.bucket, many_images, count=300)
 
 
 class Nodes:
@@ -192,41 +192,41 @@ def nodes(own: cluster.Cluster) -> Iterator[Nodes]:
     both.restore()
 
 
-def test_a_node_lost_with_a_worker_in_the_middle_of_the_download_costs_no_stored_picture(
-    tenant: Tenant, large: Object, nodes: Nodes, many_pictures: Pictures, timed: Timed
+def test_a_node_lost_with_a_worker_in_the_middle_of_the_download_costs_no_stored_image(
+    tenant: Tenant, large: Object, nodes: Nodes, many_images: ImageHost, timed: Timed
 ) -> None:
     nodes.use_only(nodes.stays)
-    stored = apply_and_hold(tenant, large, many_pictures, timed)
+    stored = apply_and_hold(tenant, large, many_images, timed)
 
     nodes.use_only(nodes.may_go)
     (worker,) = (pod for pod in tenant.children(POD) if "worker" in pod["metadata"]["name"])
     tenant.kubectl("delete", "pod", worker["metadata"]["name"], "--wait=true", "--timeout=120s")
-    many_pictures.hold_after(20)
+    many_images.hold_after(20)
     with timed("small: until the worker that was deleted has a successor at work"):
-        many_pictures.wait_until_held(3 * MINUTES)
+        many_images.wait_until_held(3 * MINUTES)
     nodes.lose()
     nodes.use_only(nodes.stays)
-    many_pictures.release()
+    many_images.release()
     tenant.wait_for_ready("small", 10 * MINUTES, timed)
     assert len(list(tenant.children(RAY_JOB))) == 1
-    assert {picture: many_pictures.asked[picture] for picture in stored} == dict.fromkeys(stored, 1)
+    assert {image: many_images.asked[image] for image in stored} == dict.fromkeys(stored, 1)
 
 
-def test_a_node_lost_with_the_whole_ray_cluster_in_the_middle_of_the_download_costs_no_stored_picture(
-    tenant: Tenant, large: Object, nodes: Nodes, many_pictures: Pictures, timed: Timed
+def test_a_node_lost_with_the_whole_ray_cluster_in_the_middle_of_the_download_costs_no_stored_image(
+    tenant: Tenant, large: Object, nodes: Nodes, many_images: ImageHost, timed: Timed
 ) -> None:
     nodes.use_only(nodes.may_go)
-    stored = apply_and_hold(tenant, large, many_pictures, timed)
+    stored = apply_and_hold(tenant, large, many_images, timed)
 
     nodes.lose()
     nodes.use_only(nodes.stays)
-    many_pictures.release()
+    many_images.release()
     tenant.wait_for_ready("small", 10 * MINUTES, timed)
-    assert {picture: many_pictures.asked[picture] for picture in stored} == dict.fromkeys(stored, 1)
+    assert {image: many_images.asked[image] for image in stored} == dict.fromkeys(stored, 1)
 
 
 def _suspend(tenant: Tenant, manifest: Object, timed: Timed) -> None:
-    """Suspends a data set, and waits until none of its pods works any more."""
+    """Suspends a dataset, and waits until none of its pods works any more."""
     name = manifest["metadata"]["name"]
     tenant.apply({**manifest, "spec": {**manifest["spec"], "suspend": True}})
     with timed(f"{name}: suspended, until no pod works"):

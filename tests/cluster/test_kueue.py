@@ -1,4 +1,4 @@
-"""With `queueName`, a real Kueue decides when a data set runs. Needs a cluster with Kueue: `make test-cluster KUEUE=1`."""
+"""With `queueName`, a real Kueue decides when a dataset runs. Needs a cluster with Kueue: `make test-cluster KUEUE=1`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from datasets import apply_and_hold, data_only
+from image_host import ImageHost
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
-from pictures import Pictures
 from tenant import Tenant, Timed
 from testbed import objects
 from testbed.objects import Object
@@ -30,7 +30,7 @@ def tenant(make_tenant: Callable[[str], Tenant], release: str) -> Tenant:
 
 @pytest.fixture
 def queue(client: DynamicClient, tenant: Tenant) -> Iterator[str]:
-    """A queue that has room for one data set's Ray cluster of a head and one worker, and not for two. Returns its name."""
+    """A queue that has room for one dataset's Ray cluster of a head and one worker, and not for two. Returns its name."""
     try:
         client.resources.get(api_version=KUEUE, kind="ClusterQueue")
     except ResourceNotFoundError:
@@ -61,12 +61,12 @@ def queue(client: DynamicClient, tenant: Tenant) -> Iterator[str]:
 
 
 def test_two_data_sets_in_a_queue_for_one_run_one_after_the_other(
-    tenant: Tenant, queue: str, around: Surroundings, pictures: Pictures, timed: Timed
+    tenant: Tenant, queue: str, around: Surroundings, image_host: ImageHost, timed: Timed
 ) -> None:
     for name in ("first", "second"):
-        tenant.apply(data_only(tenant.namespace, around.bucket, pictures, name=name, queueName=queue))
+        tenant.apply(data_only(tenant.namespace, around.bucket, image_host, name=name, queueName=queue))
     together, deadline = 0, time.monotonic() + 10 * MINUTES
-    with timed("two data sets in a queue for one"):
+    with timed("two datasets in a queue for one"):
         while not all(_ready(tenant, name) for name in ("first", "second")):
             together = max(together, _running(tenant))
             for name in ("first", "second"):
@@ -77,25 +77,25 @@ def test_two_data_sets_in_a_queue_for_one_run_one_after_the_other(
 
 
 def test_a_data_set_that_has_to_make_room_goes_on_afterwards_with_what_it_had_stored(
-    tenant: Tenant, queue: str, around: Surroundings, many_pictures: Pictures, timed: Timed
+    tenant: Tenant, queue: str, around: Surroundings, many_images: ImageHost, timed: Timed
 ) -> None:
-    manifest = data_only(tenant.namespace, around.bucket, many_pictures, count=300, queueName=queue)
-    stored = apply_and_hold(tenant, manifest, many_pictures, timed)
+    manifest = data_only(tenant.namespace, around.bucket, many_images, count=300, queueName=queue)
+    stored = apply_and_hold(tenant, manifest, many_images, timed)
 
     tenant.apply(_urgent(tenant.namespace, queue, f"{around.images}/jobs:{around.tag}"))
-    with timed("until the data set has made room for an urgent job"):
+    with timed("until the dataset has made room for an urgent job"):
         queued = lambda: objects.condition(tenant.dataset("small"), "Ready", "reason") == "Queued"  # noqa: E731
         objects.wait_for("the condition says Queued", queued, seconds=2 * MINUTES)
     assert tenant.dataset("small")["status"]["stage"] == "Queued"
-    many_pictures.release()
+    many_images.release()
     tenant.kubectl("delete", "job/urgent", "--timeout=120s")
     tenant.wait_for_ready("small", 10 * MINUTES, timed)
     assert len(list(tenant.children(RAY_JOB))) == 1
-    assert {picture: many_pictures.asked[picture] for picture in stored} == dict.fromkeys(stored, 1)
+    assert {image: many_images.asked[image] for image in stored} == dict.fromkeys(stored, 1)
 
 
 def _urgent(namespace: str, queue: str, image: str) -> Object:
-    """A Job of somebody else's, of a higher priority, that needs what the data set has."""
+    """A Job of somebody else's, of a higher priority, that needs what the dataset has."""
     labels = {"kueue.x-k8s.io/queue-name": queue, "kueue.x-k8s.io/priority-class": namespace}
     restricted = {
         "allowPrivilegeEscalation": False,

@@ -61,7 +61,15 @@ def facts(spec: dict[str, Any], children: tuple[Child, ...], *, deleted: bool = 
     dataset = Dataset(metadata=meta, spec={**spec, "deletionPolicy": "Delete"})
     parsed, problems = read_spec(dataset)
     return Facts(
-        dataset=dataset, spec=parsed, problems=problems, revision="r", url="s3://b/r", run="n", children=children, companions=(), now=now
+        dataset=dataset,
+        spec=parsed,
+        problems=problems,
+        revision="r",
+        url="s3://b/r",
+        spec_hash="n",
+        children=children,
+        supporting_objects=(),
+        now=now,
     )
 
 
@@ -69,7 +77,7 @@ def succeeded(manifest: Any) -> Child:
     meta = manifest["metadata"]
     metadata = ObjectMeta(name=meta["name"], namespace=meta["namespace"], owner_references=(OwnerReference(uid=UID),))
     role = meta["labels"][names.LABEL_ROLE]
-    return Child(kind=manifest["kind"], metadata=metadata, work=Work.SUCCEEDED, revision="r", run="n", role=role)
+    return Child(kind=manifest["kind"], metadata=metadata, work=Work.SUCCEEDED, revision="r", spec_hash="n", role=role)
 
 
 def command_of(manifest: Any) -> list[str]:
@@ -83,12 +91,12 @@ def commands(spec: dict[str, Any]) -> dict[str, list[str]]:
     """The command of every child by role: each is made when it is due, and succeeds."""
     done: dict[str, Child] = {}
     found: dict[str, list[str]] = {}
-    while made := [each.manifest for each in decide(facts(spec, tuple(done.values())), CONFIG).makings if "Job" in each.manifest["kind"]]:
+    while made := [each.manifest for each in decide(facts(spec, tuple(done.values())), CONFIG).creations if "Job" in each.manifest["kind"]]:
         for manifest in made:
             child = succeeded(manifest)
             assert child.role not in done, "nothing is made twice"
             done[child.role], found[child.role] = child, command_of(manifest)
-    (deletion,) = (each.manifest for each in decide(facts(spec, (), deleted=True), CONFIG).makings if each.manifest["kind"] == "Job")
+    (deletion,) = (each.manifest for each in decide(facts(spec, (), deleted=True), CONFIG).creations if each.manifest["kind"] == "Job")
     return {**found, "delete": command_of(deletion)}
 
 

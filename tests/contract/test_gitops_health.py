@@ -30,15 +30,15 @@ def dataset(
     return found
 
 
-READY = ("Ready", "True", "1000 pictures, report written")
-NOT_READY = ("Ready", "False", "400 of 1000 pictures")
+READY = ("Ready", "True", "1000 images, report written")
+NOT_READY = ("Ready", "False", "400 of 1000 images")
 RECONCILING = ("Reconciling", "True", "Downloading")
 STALLED = ("Stalled", "True", "spec.excludeClasses: unknown class 'cars'; did you mean 'car'?")
-SUSPENDED = ("Ready", "False", "Suspended after 400 of 1000 pictures")
+SUSPENDED = ("Ready", "False", "Suspended after 400 of 1000 images")
 
 # case: (object, Argo CD's health, its message, Flux's status)
 CASES = {
-    "a data set that the operator has not seen yet is in progress": (
+    "a dataset that the operator has not seen yet is in progress": (
         dataset(observed=None),
         "Progressing",
         "Waiting for the operator",
@@ -67,19 +67,19 @@ CASES = {
     "work that waits without a Reconciling condition shows Ready's message": (
         dataset(NOT_READY),
         "Progressing",
-        "400 of 1000 pictures",
+        "400 of 1000 images",
         "InProgress",
     ),
-    "a stalled data set is degraded, with the reason": (dataset(NOT_READY, STALLED), "Degraded", STALLED[2], "Failed"),
+    "a stalled dataset is degraded, with the reason": (dataset(NOT_READY, STALLED), "Degraded", STALLED[2], "Failed"),
     "a Stalled condition that is False is not degraded": (
         dataset(NOT_READY, ("Stalled", "False", "")),
         "Progressing",
-        "400 of 1000 pictures",
+        "400 of 1000 images",
         "InProgress",
     ),
-    "a finished data set is healthy": (dataset(READY), "Healthy", READY[2], "Current"),
-    "a suspended data set is suspended, and Flux goes on": (dataset(SUSPENDED, suspend=True), "Suspended", SUSPENDED[2], "Current"),
-    "a data set whose jobs are still being stopped is in progress": (
+    "a finished dataset is healthy": (dataset(READY), "Healthy", READY[2], "Current"),
+    "a suspended dataset is suspended, and Flux goes on": (dataset(SUSPENDED, suspend=True), "Suspended", SUSPENDED[2], "Current"),
+    "a dataset whose jobs are still being stopped is in progress": (
         dataset(NOT_READY, RECONCILING, suspend=True),
         "Progressing",
         "Downloading",
@@ -91,14 +91,14 @@ CASES = {
         "Waiting for the operator to see the latest change",
         "InProgress",
     ),
-    "a finished data set that is suspended afterwards stays healthy": (dataset(READY, suspend=True), "Healthy", READY[2], "Current"),
-    "a stalled data set that is suspended stays degraded": (
+    "a finished dataset that is suspended afterwards stays healthy": (dataset(READY, suspend=True), "Healthy", READY[2], "Current"),
+    "a stalled dataset that is suspended stays degraded": (
         dataset(NOT_READY, STALLED, suspend=True),
         "Degraded",
         STALLED[2],
         "Failed",
     ),
-    "a data set that is being deleted is in progress, whatever its conditions say": (
+    "a dataset that is being deleted is in progress, whatever its conditions say": (
         dataset(READY, deleted=True),
         "Progressing",
         "Being deleted",

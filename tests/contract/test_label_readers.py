@@ -1,4 +1,4 @@
-"""The label data sets, read by the rules of the tools that users have.
+"""The label datasets, read by the rules of the tools that users have.
 
 pycocotools is the tool itself. Ultralytics and Datumaro are not installed with negset; what they look for in a folder is written out here, with the place in their
 source that asks for it.
@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 from pycocotools.coco import COCO
-from tests.negatives import PICTURES, SIDES, STORED, dataset, stored
+from tests.negatives import IMAGES, SIDES, STORED, dataset, stored
 
 from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.progress import Silent
@@ -26,36 +26,36 @@ def ray():
         yield
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["with held-out pictures", "without"])
+@pytest.fixture(scope="module", params=[True, False], ids=["with held-out images", "without"])
 def labels(request, tmp_path_factory, ray):
-    """The folder of the label data sets, and the number of stored pictures by subset."""
+    """The folder of the label datasets, and the number of stored images by split."""
     folder = tmp_path_factory.mktemp("labels")
     wanted = dataset(folder, formats=("YOLO", "COCO", "VOC"), held_out=request.param)
     store, plan, records = stored(wanted, f"{folder}/revision")
     labels_stage(store, wanted, plan, records, Silent())
-    counts = {{"train": "train", "heldout": "val"}[subset]: count for subset, count in records.images.items()}
+    counts = {{"train": "train", "heldout": "val"}[split]: count for split, count in records.images.items()}
     assert sum(counts.values()) == STORED
     assert ("val" in counts) == request.param
     return folder / "revision" / "labels", counts
 
 
-def test_pycocotools_loads_every_picture_and_no_annotation(labels):
+def test_pycocotools_loads_every_image_and_no_annotation(labels):
     folder, counts = labels
-    for subset, count in counts.items():
+    for split, count in counts.items():
         with contextlib.redirect_stdout(io.StringIO()):
-            reader = COCO(folder / "coco" / "annotations" / f"instances_{subset}.json")
+            reader = COCO(folder / "coco" / "annotations" / f"instances_{split}.json")
         assert len(reader.getImgIds()) == count
         assert reader.getAnnIds() == []
         assert {category["name"] for category in reader.loadCats(reader.getCatIds())} == {"person", "car", "dog"}
         licenses = {item["id"] for item in reader.dataset["licenses"]}
         for image in reader.loadImgs(reader.getImgIds()):
-            with Image.open(folder / "coco" / "images" / subset / image["file_name"]) as picture:
-                assert (picture.height, picture.width) == (image["height"], image["width"]) == SIDES
+            with Image.open(folder / "coco" / "images" / split / image["file_name"]) as opened:
+                assert (opened.height, opened.width) == (image["height"], image["width"]) == SIDES
             assert image["license"] in licenses
-            assert 1 <= image["id"] <= len(PICTURES)
+            assert 1 <= image["id"] <= len(IMAGES)
 
 
-def test_pycocotools_evaluates_detections_on_the_pictures(labels):
+def test_pycocotools_evaluates_detections_on_the_images(labels):
     """Where nothing is annotated every detection is a false positive, and COCO's average precision is undefined (-1)."""
     from pycocotools.cocoeval import COCOeval
 
@@ -70,7 +70,7 @@ def test_pycocotools_evaluates_detections_on_the_pictures(labels):
     assert evaluation.stats[0] == -1
 
 
-def test_ultralytics_finds_a_label_file_beside_every_picture(labels):
+def test_ultralytics_finds_a_label_file_beside_every_image(labels):
     """ultralytics/data/utils.py: check_det_dataset wants the keys train, val and names, and takes the folder of data.yaml where there is no path; img2label_paths
     replaces the last /images/ by /labels/ and the extension by .txt.
     """
@@ -81,33 +81,33 @@ def test_ultralytics_finds_a_label_file_beside_every_picture(labels):
     assert "path" not in listing
     assert list(listing["names"]) == list(range(len(listing["names"])))
     expected_labels = set()
-    for subset in ("train", "val"):
-        if subset not in counts:
-            assert listing[subset] is None
+    for split in ("train", "val"):
+        if split not in counts:
+            assert listing[split] is None
             continue
-        pictures = sorted((root / listing[subset]).iterdir())
-        assert len(pictures) == counts[subset]
-        for path in pictures:
-            with Image.open(path) as picture:
-                picture.verify()
+        image_files = sorted((root / listing[split]).iterdir())
+        assert len(image_files) == counts[split]
+        for path in image_files:
+            with Image.open(path) as opened:
+                opened.verify()
             label = pathlib.Path("/labels/".join(str(path).rsplit("/images/", 1))).with_suffix(".txt")
             assert label.read_bytes() == b""
             expected_labels.add(label)
     assert set(root.rglob("*.txt")) == expected_labels
 
 
-def test_pascal_voc_readers_find_every_picture_and_its_annotation_from_the_lists(labels):
-    """The development kit's and torchvision's way: a list in ImageSets/Main, then Annotations/NAME.xml and the picture it names; Datumaro reads every list as a subset."""
+def test_pascal_voc_readers_find_every_image_and_its_annotation_from_the_lists(labels):
+    """The development kit's and torchvision's way: a list in ImageSets/Main, then Annotations/NAME.xml and the image it names; Datumaro reads every list as a split."""
     folder, counts = labels
     root = folder / "voc"
     lists = {path.stem: path.read_text().split("\n") for path in (root / "ImageSets" / "Main").iterdir()}
-    assert {subset: len(lines) - 1 for subset, lines in lists.items()} == counts
+    assert {split: len(lines) - 1 for split, lines in lists.items()} == counts
     listed = [name for lines in lists.values() for name in lines if name]
     assert len(set(listed)) == STORED
     for name in listed:
         annotation = ET.parse(root / "Annotations" / f"{name}.xml").getroot()
         assert annotation.findall("object") == []
-        with Image.open(root / "JPEGImages" / annotation.findtext("filename")) as picture:
-            assert [int(annotation.findtext(f"size/{side}")) for side in ("height", "width")] == [picture.height, picture.width]
-            assert int(annotation.findtext("size/depth")) == len(picture.getbands())
+        with Image.open(root / "JPEGImages" / annotation.findtext("filename")) as opened:
+            assert [int(annotation.findtext(f"size/{side}")) for side in ("height", "width")] == [opened.height, opened.width]
+            assert int(annotation.findtext("size/depth")) == len(opened.getbands())
     assert len(list((root / "Annotations").iterdir())) == len(list((root / "JPEGImages").iterdir())) == STORED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from tests.picture_server import encoded, jpeg, picture
+from tests.image_server import drawn_image, encoded, jpeg
 
 from negset_api.spec import Download
 from negset_api.values import Box, Outcome, PlannedImage, ShardPlan
@@ -21,20 +21,20 @@ BOXES = (
     Box(ymin=0.125, xmin=0.25, ymax=0.5, xmax=1.0, class_name="zebra"),
     Box(ymin=0.0, xmin=0.0, ymax=0.75, xmax=0.5, class_name="person", crowd=True, difficult=True),
 )
-PICTURES = {
+IMAGES = {
     "rgb.jpg": jpeg(1),
     "progressive.jpg": jpeg(2, progressive=True),
     "grey.jpg": jpeg(3, mode="L"),
     "cmyk.jpg": jpeg(4, mode="CMYK"),
     "padded.jpg": jpeg(5) + bytes(64),
-    "rgb.png": encoded(picture(6), "PNG"),
-    "grey.png": encoded(picture(7, mode="L"), "PNG"),
-    "palette.png": encoded(picture(8).quantize(), "PNG"),
-    "bits.png": encoded(picture(9, mode="1"), "PNG"),
-    "alpha.png": encoded(picture(10, mode="RGBA"), "PNG"),
-    "lossy.webp": encoded(picture(11), "WEBP"),
-    "one.gif": encoded(picture(12), "GIF"),
-    "one.bmp": encoded(picture(13), "BMP"),
+    "rgb.png": encoded(drawn_image(6), "PNG"),
+    "grey.png": encoded(drawn_image(7, mode="L"), "PNG"),
+    "palette.png": encoded(drawn_image(8).quantize(), "PNG"),
+    "bits.png": encoded(drawn_image(9, mode="1"), "PNG"),
+    "alpha.png": encoded(drawn_image(10, mode="RGBA"), "PNG"),
+    "lossy.webp": encoded(drawn_image(11), "WEBP"),
+    "one.gif": encoded(drawn_image(12), "GIF"),
+    "one.bmp": encoded(drawn_image(13), "BMP"),
 }
 
 
@@ -47,33 +47,33 @@ def decoder_class():
     return TfExampleDecoder
 
 
-def shard(tmp_path, pictures: dict[str, bytes], boxes=(), labels=None):
+def shard(tmp_path, originals: dict[str, bytes], boxes=(), labels=None):
     images = []
-    for number, (name, data) in enumerate(pictures.items()):
+    for number, (name, data) in enumerate(originals.items()):
         (tmp_path / name).write_bytes(data)
         images.append(PlannedImage(image_id=number, url=f"{tmp_path}/{name}", file_name=name, objects=boxes, width=64, height=48))
-    plan = ShardPlan(name="train-00000-of-00001", subset="train", images=tuple(images))
+    plan = ShardPlan(name="train-00000-of-00001", split="train", images=tuple(images))
     task = ShardTask(
         store_url=f"{tmp_path}/out", folder="records", shard=plan, download=Download(), access=Access(), label_ids=labels or {}
     )
     result = run_shard(task)
-    assert [image.outcome for image in result.results] == [Outcome.STORED] * len(pictures)
+    assert [image.outcome for image in result.results] == [Outcome.STORED] * len(originals)
     return f"{tmp_path}/out/{result.file}", result
 
 
 @pytest.mark.parametrize(("boxes", "labels"), [((), None), (BOXES, LABELS)], ids=["negatives", "positives"])
-def test_the_object_detection_api_decodes_every_kind_of_picture(tmp_path, decoder_class, boxes, labels):
+def test_the_object_detection_api_decodes_every_kind_of_image(tmp_path, decoder_class, boxes, labels):
     import numpy as np
     import tensorflow as tf
 
-    path, result = shard(tmp_path, PICTURES, boxes, labels)
+    path, result = shard(tmp_path, IMAGES, boxes, labels)
     label_map = tmp_path / "label_map.pbtxt"
     label_map.write_text("".join(f'item {{ id: {number} name: "{name}" }}\n' for name, number in LABELS.items()))
     decoders = [decoder_class(), decoder_class(label_map_proto_file=str(label_map), use_display_name=False)]
 
     records = list(tf.data.TFRecordDataset(path))
-    assert len(records) == len(PICTURES)
-    for record, name, ended in zip(records, PICTURES, result.results, strict=True):
+    assert len(records) == len(IMAGES)
+    for record, name, ended in zip(records, IMAGES, result.results, strict=True):
         for decoder in decoders:
             tensors = decoder.decode(record)
             assert tensors["image"].shape == (48, 64, 3), name
@@ -90,32 +90,32 @@ def test_the_object_detection_api_decodes_every_kind_of_picture(tmp_path, decode
             assert list(tensors["groundtruth_difficult"].numpy()) == [b.difficult for b in boxes]
 
 
-def test_pixels_are_the_pictures(tmp_path, decoder_class):
+def test_pixels_are_the_images(tmp_path, decoder_class):
     import numpy as np
     import tensorflow as tf
 
-    path, _ = shard(tmp_path, {name: PICTURES[name] for name in ("rgb.png", "one.bmp", "palette.png")})
+    path, _ = shard(tmp_path, {name: IMAGES[name] for name in ("rgb.png", "one.bmp", "palette.png")})
     decoded = [decoder_class().decode(record)["image"].numpy() for record in tf.data.TFRecordDataset(path)]
-    for pixels, original in zip(decoded, (picture(6), picture(13), picture(8).quantize().convert("RGB")), strict=True):
+    for pixels, original in zip(decoded, (drawn_image(6), drawn_image(13), drawn_image(8).quantize().convert("RGB")), strict=True):
         np.testing.assert_array_equal(pixels, np.asarray(original))
 
 
-def test_real_pictures_are_stored_as_they_are(tmp_path, decoder_class, coco_mini):
+def test_real_images_are_stored_as_they_are(tmp_path, decoder_class, coco_mini):
     import tensorflow as tf
 
-    pictures = {path.name: path.read_bytes() for path in sorted((coco_mini / "train2017").iterdir())}
+    originals = {path.name: path.read_bytes() for path in sorted((coco_mini / "train2017").iterdir())}
     images = tuple(
-        PlannedImage(image_id=int(name[:-4]), url=f"{coco_mini}/train2017/{name}", file_name=name, width=0, height=0) for name in pictures
+        PlannedImage(image_id=int(name[:-4]), url=f"{coco_mini}/train2017/{name}", file_name=name, width=0, height=0) for name in originals
     )
-    plan = ShardPlan(name="train-00000-of-00001", subset="train", images=images)
+    plan = ShardPlan(name="train-00000-of-00001", split="train", images=images)
     task = ShardTask(
         store_url=f"{tmp_path}/out", folder="records", shard=plan, download=Download(verify="Decode"), access=Access(), label_ids={}
     )
     result = run_shard(task)
     decoder = decoder_class()
     records = list(tf.data.TFRecordDataset(f"{tmp_path}/out/{result.file}"))
-    assert len(records) == len(pictures)
-    for record, data, ended in zip(records, pictures.values(), result.results, strict=True):
+    assert len(records) == len(originals)
+    for record, data, ended in zip(records, originals.values(), result.results, strict=True):
         tensors = decoder.decode(record)
         assert tensors["key"].numpy().decode() == hashlib.sha256(data).hexdigest()
         assert tensors["image"].shape == (ended.height, ended.width, 3)

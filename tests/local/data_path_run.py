@@ -29,20 +29,22 @@ def dataset(**download: object) -> NegativeDataset:
 
 
 def plan_of(urls: list[str], *, shards: int, held_out_shards: int = 0) -> Plan:
-    """The pictures in order, in runs of equal length but the last."""
+    """The images in order, in runs of equal length but the last."""
     images = [
-        PlannedImage(image_id=index, url=url, file_name=f"{index}.jpg", license=3, scene="kitchen", reason="because", page=f"page/{index}")
+        PlannedImage(
+            image_id=index, url=url, file_name=f"{index}.jpg", license=3, stratum="kitchen", reason="because", page=f"page/{index}"
+        )
         for index, url in enumerate(urls)
     ]
     size = -(-len(images) // shards)
     runs = [tuple(images[start : start + size]) for start in range(0, len(images), size)]
-    subsets = [names.HELD_OUT] * held_out_shards + [names.TRAIN] * (len(runs) - held_out_shards)
+    splits = [names.HELD_OUT] * held_out_shards + [names.TRAIN] * (len(runs) - held_out_shards)
     planned = tuple(
-        ShardPlan(name=names.shard(subset, index, len(runs)), subset=subset, images=run)
-        for index, (subset, run) in enumerate(zip(subsets, runs, strict=True))
+        ShardPlan(name=names.shard(split, index, len(runs)), split=split, images=run)
+        for index, (split, run) in enumerate(zip(splits, runs, strict=True))
     )
     return Plan(
-        inputs="plan", excluded_classes=("person",), categories={}, candidates=len(urls), planned=len(urls), rejected={}, bytes_estimate=0,
+        input_digest="plan", excluded_classes=("person",), categories={}, candidates=len(urls), planned=len(urls), rejected={}, bytes_estimate=0,
         licenses=(), remaining_classes={}, image_ids=tuple(range(len(urls))), shards=planned,
     )  # fmt: skip
 

@@ -24,12 +24,12 @@ def answering(server: http.server.HTTPServer) -> Iterator[None]:
 
 
 class CountingServer:
-    """Serves a folder on the loopback. `pictures` are the names of the .jpg files that were asked for, in order; those in `missing` answer 404, and all wait while
+    """Serves a folder on the loopback. `images` are the names of the .jpg files that were asked for, in order; those in `missing` answer 404, and all wait while
     `answering` is cleared.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self.pictures: list[str] = []
+        self.images: list[str] = []
         self.missing: set[str] = set()
         self.answering = threading.Event()
         self.answering.set()
@@ -42,7 +42,7 @@ class CountingServer:
             def do_GET(self) -> None:
                 name = pathlib.PurePosixPath(self.path).name
                 if name.endswith(".jpg"):
-                    outer.pictures.append(name)
+                    outer.images.append(name)
                     outer.answering.wait()
                 if name in outer.missing:
                     self.send_error(404)

@@ -78,10 +78,10 @@ WRONG: dict[str, tuple[Change, int, list[str]]] = {
     "a text file": (coco(b"hello"), 2, ["spec.source.coco.annotations"]),
     "an unknown URL scheme": (spec("output.url", "floppy://a/b"), 2, ["spec.output.url", "floppy"]),
     "an output below a file": (spec("output.url", "{folder}/instances.json/x"), 1, ["instances.json"]),
-    "pictures that are nowhere": (
+    "images that are nowhere": (
         spec("source.coco.imageUrl", "{folder}/nowhere/{file_name}"),
         2,
-        ["none of the 2 planned pictures", "not_found"],
+        ["none of the 2 planned images", "not_found"],
     ),
     "a configuration that is no configuration": (
         training(pipelineConfig={"url": "{folder}/broken.config"}),

@@ -17,7 +17,7 @@ from tests.local.serving import CountingServer
 from tests.local.test_pipeline import manifest, negset, revision_of
 from tests.local.training_data import make_revision, step, write_shard
 from tests.local.training_data import manifest as shapes_manifest
-from tests.reading import as_picture
+from tests.reading import as_image
 
 from negset_api import names, validation
 from negset_api.errors import InvalidInput
@@ -30,7 +30,7 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.copies import stage
 from negset_jobs.formats.tfrecord import read_records, write_record
 from negset_jobs.training import detections
-from negset_jobs.training.task import round_inputs
+from negset_jobs.training.task import round_input_digest
 
 SHAPES = shapes_manifest(steps=1)
 LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
@@ -65,7 +65,7 @@ def stored(store: Store, value: Records | Positives, split: str) -> dict[str, by
     found = []
     for key in value.files[split]:
         with store.reading(key) as stream:
-            found += [as_picture(payload) for _, payload in read_records(stream)]
+            found += [as_image(payload) for _, payload in read_records(stream)]
     return dict(found)
 
 
@@ -147,7 +147,7 @@ def a_revision(store: Store, *, copied: tuple[int, ...] = ()) -> tuple[Records, 
     for index, payload in enumerate(payloads):
         write_record(changed, known[index] if index in copied else payload)
     store.write(held_out, changed.getvalue())
-    counts: dict[str, Any] = {"inputs": "x", "outcomes": {}}
+    counts: dict[str, Any] = {"input_digest": "x", "outcomes": {}}
     counted = dict.fromkeys((names.TRAIN, names.POOL, names.HELD_OUT), 12)
     records = Records(planned=36, stored=36, bytes=0, manifest="", images=counted, files=files[names.RECORDS_FOLDER], **counts)
     objects = Positives(
@@ -217,14 +217,18 @@ def test_held_out_images_that_are_all_copies_are_refused_and_are_listed(tmp_path
 def test_other_files_are_another_search(tmp_path: pathlib.Path) -> None:
     records, positives = a_revision(Store(str(tmp_path)))
     more = msgspec.structs.replace(records, files={**records.files, names.POOL: ()})
-    assert stage.copies_inputs(records, positives) == stage.copies_inputs(records, positives) != stage.copies_inputs(more, positives)
+    assert (
+        stage.copies_input_digest(records, positives)
+        == stage.copies_input_digest(records, positives)
+        != stage.copies_input_digest(more, positives)
+    )
 
 
 def test_a_round_that_leaves_out_others_is_another_round(tmp_path: pathlib.Path) -> None:
     store = Store(str(tmp_path))
     make_revision(store)
-    inputs = [round_inputs(store, SHAPES, step(SHAPES, 1), Access())]
+    inputs = [round_input_digest(store, SHAPES, step(SHAPES, 1), Access())]
     for copies in ("copies", "others"):
-        store.write(names.COPIES, encode(Copies(inputs=copies)))
-        inputs.append(round_inputs(store, SHAPES, step(SHAPES, 1), Access()))
+        store.write(names.COPIES, encode(Copies(input_digest=copies)))
+        inputs.append(round_input_digest(store, SHAPES, step(SHAPES, 1), Access()))
     assert inputs[0] == inputs[1] != inputs[2]

@@ -17,9 +17,9 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
+from tests.image_server import image_server, jpeg
 from tests.local import data_path_run
 from tests.local.data_path_run import dataset, plan_of
-from tests.picture_server import jpeg, picture_server
 from tests.s3_server import s3_server
 
 from negset_api import names
@@ -52,7 +52,7 @@ def running_ray(s3):
 
 @pytest.fixture
 def server():
-    with picture_server() as running:
+    with image_server() as running:
         yield running
 
 
@@ -125,7 +125,7 @@ def test_a_plan_becomes_records_a_manifest_and_a_marker(kind, server, tmp_path, 
 def test_subsets_have_files_of_their_own(server, tmp_path, running_ray):
     plan = plan_of(serve(server, 10), shards=4, held_out_shards=1)
     records = stage(Store(str(tmp_path)), plan)
-    assert {subset: len(files) for subset, files in records.files.items()} == {"train": 3, "heldout": 1}
+    assert {split: len(files) for split, files in records.files.items()} == {"train": 3, "heldout": 1}
     assert records.images == {"train": 7, "heldout": 3}
 
 
@@ -140,7 +140,7 @@ def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(serv
     with pytest.raises(InvalidInput) as raised:
         stage(store, plan_of(urls, shards=4))
     assert str(raised.value) == (
-        "3 of the 20 planned pictures could not be stored, spec.download.maxFailedPercent allows 5%: "
+        "3 of the 20 planned images could not be stored, spec.download.maxFailedPercent allows 5%: "
         "2 not_found (image 3: HTTP 404 Not Found); 1 forbidden (image 15: HTTP 403 Forbidden)"
     )
     assert not store.exists(names.RECORDS)
@@ -167,7 +167,7 @@ def test_a_server_that_has_nothing_is_one_clear_line(server, tmp_path, running_r
     with pytest.raises(InvalidInput) as raised:
         stage(store, plan_of([f"{server.url}/{index}.jpg" for index in range(6)], shards=2), maxFailedPercent=100)
     assert str(raised.value) == (
-        "none of the 6 planned pictures could be stored, spec.download.maxFailedPercent allows 100%: 6 not_found (image 0: HTTP 404 Not Found)"
+        "none of the 6 planned images could be stored, spec.download.maxFailedPercent allows 100%: 6 not_found (image 0: HTTP 404 Not Found)"
     )
     assert not store.exists(names.RECORDS)
     assert not store.keys("records")
@@ -185,7 +185,7 @@ def test_twice_the_count_downloads_only_the_second_half(server, tmp_path, runnin
     assert tree(fresh) == tree(large)
 
 
-def test_the_same_pictures_are_copied_and_nothing_is_downloaded(server, tmp_path, s3, running_ray):
+def test_the_same_images_are_copied_and_nothing_is_downloaded(server, tmp_path, s3, running_ray):
     urls = [*serve(server, 12), f"{server.url}/missing.jpg"]
     first, second = (Store(f"s3://{s3.bucket}/{os.urandom(4).hex()}") for _ in range(2))
     made = stage(first, plan_of(urls, shards=3), maxFailedPercent=50)
@@ -228,13 +228,13 @@ def test_positives_carry_their_boxes_and_refuse_another_size(server, tmp_path, r
         PlannedImage(image_id=f"{index}.jpg", url=url, file_name=f"{index}.jpg", width=64, height=48 + index, objects=(box,))
         for index, url in enumerate(serve(server, 2))
     )
-    shards = [ShardPlan(name=names.shard("train", 0, 1), subset="train", images=images)]
+    shards = [ShardPlan(name=names.shard("train", 0, 1), split="train", images=images)]
     (result,) = run_shards(
         Store(str(tmp_path)), shards, folder=names.POSITIVES_FOLDER, spec=dataset(maxFailedPercent=100).spec, access=LOOPBACK,
         label_ids={"cat": 7}, siblings=(), progress=Silent(),
     )  # fmt: skip
     assert [image.outcome for image in result.results] == [Outcome.STORED, Outcome.SIZE_MISMATCH]
-    assert result.results[1].detail == "the annotations are for 64x49 pixels, the picture has 64x48"
+    assert result.results[1].detail == "the annotations are for 64x49 pixels, the image has 64x48"
     assert result.file.startswith("positives/train-00000-of-00001.")
     (record,) = [decode_example(payload) for _, payload in read_records(io.BytesIO(Store(str(tmp_path)).read(result.file)))]
     assert (record["image/object/class/text"], record["image/object/class/label"]) == ([b"cat"], [7])

@@ -1,4 +1,4 @@
-"""Every kind of bad answer, from a real server: one outcome per picture, sums that add up, and each good picture exactly once."""
+"""Every kind of bad answer, from a real server: one outcome per image, sums that add up, and each good image exactly once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import time
 import pytest
 from aiohttp import web
 from PIL import Image
-from tests.picture_server import encoded, jpeg, picture, picture_server
+from tests.image_server import drawn_image, encoded, image_server, jpeg
 
 from negset_api.spec import Download
 from negset_api.values import Outcome, PlannedImage, ShardPlan, ShardResult
@@ -31,13 +31,13 @@ QUICK = Download(attempts=ATTEMPTS, timeout_seconds=2, connections=8, connection
 
 @pytest.fixture
 def server():
-    with picture_server() as running:
+    with image_server() as running:
         yield running
 
 
 def run(tmp_path, urls, *, download=QUICK, access=LOOPBACK, name="train-00000-of-00001", **options) -> ShardResult:
     images = tuple(PlannedImage(image_id=index, url=url, file_name=f"{index}.jpg") for index, url in enumerate(urls))
-    shard = ShardPlan(name=name, subset="train", images=images)
+    shard = ShardPlan(name=name, split="train", images=images)
     task = ShardTask(store_url=str(tmp_path), folder="records", shard=shard, download=download, access=access, label_ids={}, **options)
     return run_shard(task)
 
@@ -59,7 +59,7 @@ def status(code: int, reason: str | None = None, **headers: str):
 
 
 def then_good(*first):
-    """The first answers in turn, then a picture."""
+    """The first answers in turn, then an image."""
     waiting = list(first)
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -137,12 +137,12 @@ def gzipped_bomb() -> bytes:
 
 HTML = b"<!DOCTYPE html><title>Not found</title>"
 
-# What the server answers, how the picture must end, and how often it must have been asked for.
+# What the server answers, how the image must end, and how often it must have been asked for.
 FAULTS = {
-    "a missing picture is not asked for again": (status(404), Outcome.NOT_FOUND, 1),
-    "a picture that is gone for good": (status(410), Outcome.NOT_FOUND, 1),
-    "a forbidden picture": (status(403), Outcome.FORBIDDEN, 1),
-    "a picture behind a login": (status(401), Outcome.FORBIDDEN, 1),
+    "a missing image is not asked for again": (status(404), Outcome.NOT_FOUND, 1),
+    "an image that is gone for good": (status(410), Outcome.NOT_FOUND, 1),
+    "a forbidden image": (status(403), Outcome.FORBIDDEN, 1),
+    "an image behind a login": (status(401), Outcome.FORBIDDEN, 1),
     "a request the server does not like": (status(400), Outcome.CLIENT_ERROR, 1),
     "a server that asks for patience for ever": (status(429), Outcome.RATE_LIMITED, ATTEMPTS),
     "a server that asks for more patience than there is": (status(429, **{"Retry-After": "3600"}), Outcome.RATE_LIMITED, 1),
@@ -160,7 +160,7 @@ FAULTS = {
     "a page of HTML with status 200": (body(HTML), Outcome.NOT_AN_IMAGE, 1),
     "no bytes with status 200": (body(b""), Outcome.NOT_AN_IMAGE, 1),
     "random bytes": (body(hashlib.sha256(b"x").digest() * 50), Outcome.NOT_AN_IMAGE, 1),
-    "a picture that says it is too large": (body(bytes(2 << 20)), Outcome.TOO_LARGE, 1),
+    "an image that says it is too large": (body(bytes(2 << 20)), Outcome.TOO_LARGE, 1),
     "a body without end": (endless, Outcome.TOO_LARGE, 1),
     "a compressed bomb": (body(gzipped_bomb(), **{"Content-Encoding": "gzip"}), Outcome.TOO_LARGE, 1),
     "more pixels than allowed": (body(jpeg(7, size=(1200, 1000))), Outcome.TOO_LARGE, 1),
@@ -170,15 +170,15 @@ FAULTS = {
     "a redirect to a file": (redirect("file:///etc/passwd"), Outcome.BLOCKED_ADDRESS, 1),
     "a robot that is sent away": (body(jpeg(8), **{"X-Robots-Tag": "noai, noimageai"}), Outcome.OPTED_OUT, 1),
     "another robot that is sent away": (body(jpeg(9), **{"X-Robots-Tag": "otherbot: noai"}), Outcome.STORED, 1),
-    "a picture in CMYK": (body(jpeg(10, mode="CMYK")), Outcome.STORED, 1),
-    "a picture in WebP": (body(encoded(picture(11), "WEBP")), Outcome.STORED, 1),
-    "a grey PNG": (body(encoded(picture(12, mode="L"), "PNG")), Outcome.STORED, 1),
-    "a picture served compressed although nobody asked": (body(gzip.compress(jpeg(13)), **{"Content-Encoding": "gzip"}), Outcome.STORED, 1),
+    "an image in CMYK": (body(jpeg(10, mode="CMYK")), Outcome.STORED, 1),
+    "an image in WebP": (body(encoded(drawn_image(11), "WEBP")), Outcome.STORED, 1),
+    "a grey PNG": (body(encoded(drawn_image(12, mode="L"), "PNG")), Outcome.STORED, 1),
+    "an image served compressed although nobody asked": (body(gzip.compress(jpeg(13)), **{"Content-Encoding": "gzip"}), Outcome.STORED, 1),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=list(FAULTS))
-def test_each_bad_answer_is_one_outcome_among_good_pictures(fault, server, tmp_path):
+def test_each_bad_answer_is_one_outcome_among_good_images(fault, server, tmp_path):
     answer, outcome, requests = FAULTS[fault]
     good = [server.serve(f"/good-{index}.jpg", jpeg(100 + index)) for index in range(4)]
     bad = server.answer("/bad.jpg", answer)
@@ -277,8 +277,8 @@ def test_the_limit_per_host_holds(server, tmp_path):
     assert server.most_at_once == 2
 
 
-def test_a_slow_first_picture_does_not_stall_the_others_nor_let_them_pile_up(server, tmp_path):
-    """The window is two pictures per connection: beyond it nothing is asked for until the first is written."""
+def test_a_slow_first_image_does_not_stall_the_others_nor_let_them_pile_up(server, tmp_path):
+    """The window is two images per connection: beyond it nothing is asked for until the first is written."""
     asked_meanwhile = []
 
     async def slow(_: web.Request) -> web.StreamResponse:
@@ -312,7 +312,7 @@ def test_a_shard_with_nothing_to_store_has_no_file(server, tmp_path):
 
 
 def test_the_attempt_that_commits_second_takes_over_the_first_ones_result(server, tmp_path):
-    """Both run while the other has not committed, and see different pictures under one URL."""
+    """Both run while the other has not committed, and see different images under one URL."""
     url = server.serve("/0.jpg", jpeg(1))
     winner = None
 
@@ -342,7 +342,7 @@ def test_decoding_finds_what_structure_does_not(server, tmp_path):
 
 
 def test_local_files_and_their_faults(tmp_path):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     (folder / "folder.jpg").mkdir(parents=True)
     (folder / "good.jpg").write_bytes(jpeg(1))
     (folder / "large.jpg").write_bytes(bytes(2 << 20))
@@ -357,13 +357,13 @@ def test_local_files_and_their_faults(tmp_path):
     ]
 
 
-def test_pictures_in_an_archive(tmp_path):
+def test_images_in_an_archive(tmp_path):
     import zipfile
 
-    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         for index in range(5):
             archive.writestr(f"val/{index}.jpg", jpeg(index))
-    urls = [f"zip://val/{index}.jpg::{tmp_path}/pictures.zip" for index in range(6)]
+    urls = [f"zip://val/{index}.jpg::{tmp_path}/images.zip" for index in range(6)]
     result = run(tmp_path / "out", urls)
     assert [image.outcome for image in result.results] == [Outcome.STORED] * 5 + [Outcome.NOT_FOUND]
     assert result.results[4].sha256 == hashlib.sha256(jpeg(4)).hexdigest()
@@ -383,8 +383,8 @@ def test_running_a_committed_shard_again_asks_for_nothing(server, tmp_path):
     assert server.requests["/0.jpg"] == 1
 
 
-def test_transcoded_pictures_look_as_before(server, tmp_path):
-    original = picture(5, size=(40, 30))
+def test_transcoded_images_look_as_before(server, tmp_path):
+    original = drawn_image(5, size=(40, 30))
     urls = [
         server.serve("/webp", encoded(original, "WEBP", lossless=True)),
         server.serve("/cmyk", encoded(original.convert("CMYK"), "JPEG", quality=100)),

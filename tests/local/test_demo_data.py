@@ -1,4 +1,4 @@
-"""The demo's pictures come over HTTP as a data set's host would deliver them."""
+"""The demo's images come over HTTP as a dataset's host would deliver them."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ def _get(url):
         return answer.status, answer.headers["Content-Type"], answer.read()
 
 
-def test_the_annotations_name_addresses_that_answer_with_pictures_except_the_missing_ones(served):
+def test_the_annotations_name_addresses_that_answer_with_images_except_the_missing_ones(served):
     base_url, truth = served
     status, kind, body = _get(f"{base_url}/{dataset.ANNOTATIONS}")
     assert (status, kind) == (200, "application/json")
@@ -33,9 +33,9 @@ def test_the_annotations_name_addresses_that_answer_with_pictures_except_the_mis
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 _get(image["coco_url"])
         else:
-            _, kind, picture = _get(image["coco_url"])
+            _, kind, drawn = _get(image["coco_url"])
             assert kind == "image/jpeg"
-            assert picture.startswith(b"\xff\xd8") != (image["id"] in truth.moved)
+            assert drawn.startswith(b"\xff\xd8") != (image["id"] in truth.moved)
 
 
 def test_one_connection_carries_many_requests(served):
@@ -44,7 +44,7 @@ def test_one_connection_carries_many_requests(served):
     connection.connect()
     socket = connection.sock
     for image_id in truth.with_object[:5]:
-        connection.request("GET", f"/pictures/{image_id:012d}.jpg")
+        connection.request("GET", f"/images/{image_id:012d}.jpg")
         assert connection.getresponse().read()
         assert connection.sock is socket
     connection.close()
@@ -52,7 +52,7 @@ def test_one_connection_carries_many_requests(served):
 
 def test_many_connections_at_once_are_all_answered(served):
     base_url, truth = served
-    urls = [f"{base_url}/pictures/{image_id:012d}.jpg" for image_id in truth.with_object] * 10
+    urls = [f"{base_url}/images/{image_id:012d}.jpg" for image_id in truth.with_object] * 10
     with ThreadPoolExecutor(64) as pool:
         assert all(status == 200 for status, _, _ in pool.map(_get, urls))
 

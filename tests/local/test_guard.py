@@ -101,12 +101,12 @@ def fresh_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def get(url: str, access: Access, **download: Any) -> Outcome:
-    """The outcome of one picture."""
+    """The outcome of one image."""
 
     async def fetch() -> Outcome:
         async with Fetcher(Download(attempts=1, timeout_seconds=20, **download), access) as fetcher:
             try:
-                await fetcher.picture(url)
+                await fetcher.image(url)
             except Failed as failed:
                 return failed.outcome
             return Outcome.STORED
@@ -272,7 +272,7 @@ def test_webhdfs_is_guarded_and_so_are_its_redirects(private: Counting) -> None:
         assert private.connections == 0
 
 
-def test_a_redirect_of_a_picture_is_guarded(private: Counting) -> None:
+def test_a_redirect_of_a_image_is_guarded(private: Counting) -> None:
     one_host = Access(local_files=False, schemes=SCHEMES, allowed_networks=("127.0.0.2/32",))
     with Counting("127.0.0.2", location=f"{private.url}/secret").running() as first:
         assert get(f"{first.url}/x.jpg", one_host) is Outcome.BLOCKED_ADDRESS
@@ -293,7 +293,7 @@ def test_an_endpoint_from_the_environment_is_guarded(variable: str, private: Cou
     assert get("s3://bucket/k", STRICT) is Outcome.BLOCKED_ADDRESS
     with pytest.raises(InvalidInput, match="may not be reached"):
         read_input("s3://bucket/k", WEB, "spec.x")
-    assert private.connections == 0, "what is open to pictures is not open to stores"
+    assert private.connections == 0, "what is open to images is not open to stores"
     assert read_input("s3://bucket/k", STORES, "spec.x") == SECRET
     assert private.connections > 0
 
@@ -347,7 +347,7 @@ def test_the_loopback_of_ipv6_is_guarded() -> None:
         assert get(url, WEB) is Outcome.NOT_AN_IMAGE
 
 
-def test_a_laptops_store_may_be_anywhere_and_its_pictures_may_not(private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_laptops_store_may_be_anywhere_and_its_images_may_not(private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", private.url)
     with address_guard.enforced(Access()):
         assert read_input("s3://bucket/k", Access(), "spec.x") == SECRET

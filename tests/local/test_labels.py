@@ -1,4 +1,4 @@
-"""Label data sets from stored records, on a disk and on S3."""
+"""Label datasets from stored records, on a disk and on S3."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from negset_jobs.formats.tfrecord import read_records
 from negset_jobs.labels.stage import labels_stage
 
 ALL = ("TFRecord", "YOLO", "COCO", "VOC")
-PICTURE_FOLDERS = {"YOLO": "labels/yolo/images", "COCO": "labels/coco/images", "VOC": "labels/voc/JPEGImages"}
+IMAGE_FOLDERS = {"YOLO": "labels/yolo/images", "COCO": "labels/coco/images", "VOC": "labels/voc/JPEGImages"}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def ray(s3):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The store, the records and the labels of the small data set in every format."""
+    """The store, the records and the labels of the small dataset in every format."""
     folder = tmp_path_factory.mktemp("labels")
     wanted = dataset(folder, formats=ALL)
     store, plan, records = stored(wanted, f"{folder}/revision")
@@ -45,7 +45,7 @@ def made(tmp_path_factory):
 
 
 def encoded(store, records):
-    """The stored pictures' bytes."""
+    """The stored images' bytes."""
     for keys in records.files.values():
         for key in keys:
             with store.reading(key) as stream:
@@ -59,22 +59,22 @@ def test_the_value_says_where_each_data_set_is(made):
     assert decode(store.read(names.LABELS), Labels) == labels
 
 
-@pytest.mark.parametrize("name", PICTURE_FOLDERS)
-def test_every_stored_picture_is_there_once_as_it_was_stored(made, name):
+@pytest.mark.parametrize("name", IMAGE_FOLDERS)
+def test_every_stored_image_is_there_once_as_it_was_stored(made, name):
     store, records, _ = made
-    pictures = [store.read(key) for key in store.keys(PICTURE_FOLDERS[name])]
-    assert sorted(pictures) == sorted(encoded(store, records))
+    image_files = [store.read(key) for key in store.keys(IMAGE_FOLDERS[name])]
+    assert sorted(image_files) == sorted(encoded(store, records))
 
 
-@pytest.mark.parametrize("name", PICTURE_FOLDERS)
-def test_a_name_ends_in_what_the_picture_is(made, name):
+@pytest.mark.parametrize("name", IMAGE_FOLDERS)
+def test_a_name_ends_in_what_the_image_is(made, name):
     store, _, _ = made
     kinds = {".jpg": "JPEG", ".png": "PNG"}
-    for key in store.keys(PICTURE_FOLDERS[name]):
+    for key in store.keys(IMAGE_FOLDERS[name]):
         assert Image.open(io.BytesIO(store.read(key))).format == kinds[pathlib.PurePosixPath(key).suffix]
 
 
-def test_pictures_of_one_name_in_two_folders_are_both_there(made):
+def test_images_of_one_name_in_two_folders_are_both_there(made):
     store, _, _ = made
     stems = [pathlib.PurePosixPath(key).stem for key in store.keys("labels/voc/JPEGImages")]
     assert {"street_001", "field_001", "a_b_c"} <= set(stems)
@@ -88,7 +88,7 @@ def test_another_run_writes_the_same_bytes(made, tmp_path):
     labels_stage(again, wanted, plan, records, Silent())
     keys = store.keys("labels")
     assert again.keys("labels") == keys
-    # Only the files that say where a picture came from differ: it was made in another folder.
+    # Only the files that say where an image came from differ: it was made in another folder.
     for key in (key for key in keys if not key.endswith((".json", ".xml"))):
         assert again.read(key) == store.read(key)
     repeated = labels_stage(again, wanted, plan, records, Silent())

@@ -1,6 +1,6 @@
 """Mining for real: a model of the Object Detection API scores every negative in a Ray actor, and the next round's files are written from what it says.
 
-The model is not trained: its scores rank the pictures without any meaning, which is all that these tests need.
+The model is not trained: its scores rank the images without any meaning, which is all that these tests need.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 from tests.conftest import ROOT
 from tests.local.training_data import TRAIN, TRAIN_FILES, make_revision
-from tests.local.untrained_model import DATASET, SCORES, in_file, pictures
+from tests.local.untrained_model import DATASET, SCORES, images, in_file
 
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
@@ -67,7 +67,7 @@ def copy_of(store, folder, *, without=()):
 
 
 def names_in(store, split):
-    return {name for name, _ in pictures(store, split)}
+    return {name for name, _ in images(store, split)}
 
 
 def table(store, value):
@@ -94,8 +94,8 @@ def test_those_of_the_pool_that_reach_the_threshold_fool_the_model(mined):
 def test_the_hardest_quarter_of_the_pool_is_added_in_as_many_files_as_there_are_workers(mined):
     store, _, value, scores, _ = mined
     assert (value.added, value.hard_images, len(value.hard)) == (POOL // 4, POOL // 4, 3)
-    copied = dict(picture for key in value.hard for picture in in_file(store, key))
-    assert copied == {name: encoded for name, encoded in pictures(store, names.POOL) if name in copied}
+    copied = dict(each for key in value.hard for each in in_file(store, key))
+    assert copied == {name: encoded for name, encoded in images(store, names.POOL) if name in copied}
     assert len(copied) == POOL // 4
     weakest = min(scores[name] for name in copied)
     assert all(scores[name] <= weakest + 1e-5 for name in names_in(store, names.POOL) - copied.keys())

@@ -229,9 +229,9 @@ def test_no_message_shows_what_a_server_says(server: int, monkeypatch: pytest.Mo
     fsspec.get_filesystem_class("webhdfs").clear_instance_cache()
     told: list[str] = []
 
-    async def picture(url: str) -> None:
+    async def image(url: str) -> None:
         async with Fetcher(Download(attempts=1, timeout_seconds=20), access) as fetcher:
-            await fetcher.picture(url)
+            await fetcher.image(url)
 
     for url in (
         f"http://127.0.0.1:{server}/x",
@@ -243,7 +243,7 @@ def test_no_message_shows_what_a_server_says(server: int, monkeypatch: pytest.Mo
             lambda url=url: read_input(url, access, "spec.x"),
             lambda url=url: list_input(url, access, "spec.x"),
             lambda url=url: expand(f"{url.partition('::')[0]}*{url.partition('::')[1]}{url.partition('::')[2]}", access, "spec.x"),
-            lambda url=url: asyncio.run(picture(url)),
+            lambda url=url: asyncio.run(image(url)),
         ]
         if "::" not in url:
             store = Store(url)
@@ -258,7 +258,7 @@ def test_no_message_shows_what_a_server_says(server: int, monkeypatch: pytest.Mo
     assert not [text for text in told if "\n" in text]
 
 
-def test_pictures_of_odd_kinds_are_not_shown() -> None:
+def test_images_of_odd_kinds_are_not_shown() -> None:
     from negset_jobs.download import verify
 
     for fmt in ("BMP", "GIF", "TIFF", "WEBP", "PNG", "JPEG"):

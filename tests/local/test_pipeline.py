@@ -1,4 +1,4 @@
-"""The main job on real pictures, as a user runs it: from a manifest to a report, and what a second run and a changed manifest cost."""
+"""The main job on real images, as a user runs it: from a manifest to a report, and what a second run and a changed manifest cost."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def server(coco_mini: pathlib.Path) -> Iterator[CountingServer]:
         yield running
 
 
-def test_every_stage_runs_on_real_pictures_and_a_second_run_does_nothing(server: CountingServer, tmp_path: pathlib.Path) -> None:
+def test_every_stage_runs_on_real_images_and_a_second_run_does_nothing(server: CountingServer, tmp_path: pathlib.Path) -> None:
     document = manifest(
         server,
         tmp_path / "out",
@@ -121,30 +121,30 @@ def test_every_stage_runs_on_real_pictures_and_a_second_run_does_nothing(server:
     page = (revision / "report" / "index.html").read_text()
     assert "http://127.0.0.1" not in "".join(part for part in page.split("<") if part.startswith(("img", "link", "script")))
 
-    asked, before = len(server.pictures), contents(revision)
+    asked, before = len(server.images), contents(revision)
     again = negset("run", document, tmp_path)
     assert revision_of(again) == revision
-    assert len(server.pictures) == asked
+    assert len(server.images) == asked
     assert contents(revision) == before
 
 
 def test_twice_the_count_downloads_only_the_second_half(server: CountingServer, tmp_path: pathlib.Path) -> None:
     small = revision_of(negset("run", manifest(server, tmp_path / "out"), tmp_path))
-    assert len(server.pictures) == 20
+    assert len(server.images) == 20
     large = revision_of(negset("run", manifest(server, tmp_path / "out", selection={"count": 40}), tmp_path))
     assert large != small
-    assert len(server.pictures) == len(set(server.pictures)) == 40
+    assert len(server.images) == len(set(server.images)) == 40
     assert len(pyarrow.parquet.read_table(large / "manifest.parquet")) == 40
     assert len(pyarrow.parquet.read_table(small / "manifest.parquet")) == 20, "an earlier revision stays as it was"
 
 
 def test_another_format_downloads_nothing(server: CountingServer, tmp_path: pathlib.Path) -> None:
     before = revision_of(negset("run", manifest(server, tmp_path / "out"), tmp_path))
-    asked = len(server.pictures)
+    asked = len(server.images)
     after = revision_of(
         negset("run", manifest(server, tmp_path / "out", output={"url": str(tmp_path / "out"), "formats": ["YOLO"]}), tmp_path)
     )
-    assert len(server.pictures) == asked
+    assert len(server.images) == asked
     records = [{name: data for name, data in contents(revision).items() if name.startswith("records/")} for revision in (before, after)]
     assert records[0] == records[1]
 
@@ -156,12 +156,12 @@ def test_a_second_run_asks_again_only_for_what_failed(server: CountingServer, tm
     failed = negset("run", document, tmp_path)
     assert failed.returncode == 2
     assert failed.stderr.splitlines()[-1].startswith(
-        "negset: 5 of the 20 planned pictures could not be stored, spec.download.maxFailedPercent allows 5%"
+        "negset: 5 of the 20 planned images could not be stored, spec.download.maxFailedPercent allows 5%"
     )
     repaired, server.missing = server.missing, set()
-    server.pictures.clear()
+    server.images.clear()
     revision = revision_of(negset("run", document, tmp_path))
-    assert set(server.pictures) == repaired
+    assert set(server.images) == repaired
     rows = pyarrow.parquet.read_table(revision / "manifest.parquet").to_pylist()
     assert [row["image_id"] for row in rows] == planned
     assert {row["outcome"] for row in rows} == {"stored"}
@@ -171,7 +171,7 @@ def test_a_second_run_asks_again_only_for_what_failed(server: CountingServer, tm
     ("number", "at"),
     [
         pytest.param(signal.SIGINT, "start", id="by Ctrl-C while Ray starts"),
-        pytest.param(signal.SIGINT, "download", id="by Ctrl-C while pictures are downloaded"),
+        pytest.param(signal.SIGINT, "download", id="by Ctrl-C while images are downloaded"),
         pytest.param(signal.SIGTERM, "download", id="by SIGTERM, which Ray has a handler of its own for"),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_run_that_is_interrupted_says_what_is_safe_and_goes_on(
     child = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         deadline = time.monotonic() + 120
-        while not (server.pictures if at == "download" else list((tmp_path / "out").rglob("plan.json"))):
+        while not (server.images if at == "download" else list((tmp_path / "out").rglob("plan.json"))):
             assert child.poll() is None, child.communicate()
             assert time.monotonic() < deadline, "the run did not come that far"
             time.sleep(0.05)
@@ -205,6 +205,6 @@ def test_the_same_plan_is_printed_for_people_and_for_machines(server: CountingSe
     assert {"imageIds", "candidates", "planned", "bytesEstimate", "licenses", "remainingClasses"} <= planned.keys()
     assert planned["candidates"] == 42
     assert len(planned["imageIds"]) == planned["planned"] == 20
-    assert negset("plan", document, tmp_path).stdout.startswith("20 pictures planned of 42 candidates")
+    assert negset("plan", document, tmp_path).stdout.startswith("20 images planned of 42 candidates")
     assert not (tmp_path / "out").exists(), "a plan writes nothing"
-    assert server.pictures == []
+    assert server.images == []

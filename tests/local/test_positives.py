@@ -1,4 +1,4 @@
-"""Positives from real pictures: COCO, Pascal VOC and TFRecords end in the same records, and the Object Detection API reads the boxes of the annotations back."""
+"""Positives from real images: COCO, Pascal VOC and TFRecords end in the same records, and the Object Detection API reads the boxes of the annotations back."""
 
 import collections
 import io
@@ -64,12 +64,12 @@ def make(folder, positives, *, siblings=(), download=None):
 
 
 def records(store, positives):
-    """The stored records by subset, decoded."""
+    """The stored records by split, decoded."""
     found = collections.defaultdict(list)
-    for subset, keys in positives.files.items():
+    for split, keys in positives.files.items():
         for key in keys:
             with store.reading(key) as stream:
-                found[subset].extend(decode_example(payload) for _, payload in read_records(stream))
+                found[split].extend(decode_example(payload) for _, payload in read_records(stream))
     return found
 
 
@@ -111,7 +111,7 @@ def from_coco(tmp_path_factory, coco):
     return make(tmp_path_factory.mktemp("coco"), {"coco": coco, "heldOutPercent": 25})
 
 
-def test_every_picture_with_a_person_or_a_car_is_stored_with_the_boxes_of_the_annotations(from_coco, reader):
+def test_every_image_with_a_person_or_a_car_is_stored_with_the_boxes_of_the_annotations(from_coco, reader):
     store, positives = from_coco
     expected = {image for name in CLASSES for image in reader.getImgIds(catIds=reader.getCatIds(catNms=[name]))}
     found = {int(record["image/source_id"][0]): record for stored in records(store, positives).values() for record in stored}
@@ -121,7 +121,7 @@ def test_every_picture_with_a_person_or_a_car_is_stored_with_the_boxes_of_the_an
     assert sum(crowd for record in found.values() for _, crowd, _ in boxes(record)) > 0
 
 
-def test_the_pictures_are_the_files_themselves(from_coco, coco_mini):
+def test_the_images_are_the_files_themselves(from_coco, coco_mini):
     store, positives = from_coco
     for record in records(store, positives)[names.HELD_OUT]:
         file = coco_mini / "train2017" / record["image/filename"][0].decode()
@@ -132,8 +132,8 @@ def test_the_value_counts_what_is_there(from_coco):
     store, positives = from_coco
     stored = records(store, positives)
     assert positives.classes == CLASSES
-    assert positives.images == {subset: len(found) for subset, found in stored.items()}
-    assert positives.boxes == {subset: sum(len(boxes(record)) for record in found) for subset, found in stored.items()}
+    assert positives.images == {split: len(found) for split, found in stored.items()}
+    assert positives.boxes == {split: sum(len(boxes(record)) for record in found) for split, found in stored.items()}
     assert positives.most_boxes == max(len(boxes(record)) for found in stored.values() for record in found) > 1
     assert positives.outcomes == {"stored": sum(positives.images.values())}
     assert positives.images[names.HELD_OUT] == round(sum(positives.images.values()) * 0.25)
@@ -202,10 +202,10 @@ def test_pascal_voc_gives_the_same_boxes_as_coco(voc_folder, coco_mini, from_coc
     assert positives.most_boxes == max(len(boxes(record)) for record in voc.values())
 
 
-def test_two_voc_files_of_one_picture_are_refused(voc_folder, tmp_path):
+def test_two_voc_files_of_one_image_are_refused(voc_folder, tmp_path):
     for name in ("a.xml", "b.xml"):
         shutil.copy(next(voc_folder.glob("*.xml")), tmp_path / name)
-    with pytest.raises(InvalidInput, match=r"expected one \.xml file for each picture, .*a\.xml and .*b\.xml both describe"):
+    with pytest.raises(InvalidInput, match=r"expected one \.xml file for each image, .*a\.xml and .*b\.xml both describe"):
         make(tmp_path / "out", {"voc": {"annotations": f"{tmp_path}/*.xml", "imageUrl": f"{tmp_path}/{{filename}}"}})
 
 
@@ -237,7 +237,7 @@ def test_tfrecords_are_not_copied_again_for_a_new_revision(from_coco, tmp_path):
     }
 
 
-def picture(color=0, kind="JPEG"):
+def solid_image(color=0, kind="JPEG"):
     stream = io.BytesIO()
     Image.new("RGB", (64, 48), (color, 128, 255 - color)).save(stream, kind)
     return stream.getvalue()
@@ -247,7 +247,7 @@ def example(number, *objects, encoded=None, label_ids=None, **changed):
     from negset_api.values import Box
 
     fields = {
-        "encoded": picture(number) if encoded is None else encoded,
+        "encoded": solid_image(number) if encoded is None else encoded,
         "image_format": "jpeg",
         "file_name": f"{number}.jpg",
         "source_id": str(number),
@@ -267,7 +267,7 @@ def tfrecord(path, *payloads):
 
 
 def test_tfrecords_are_sorted_into_stored_left_out_and_failed(tmp_path):
-    broken = example(5, "person", encoded=picture()[:-100])
+    broken = example(5, "person", encoded=solid_image()[:-100])
     source = tfrecord(
         tmp_path / "a.tfrecord", example(1, "person", "dog"), example(2, "dog"), example(3), example(4, "car"), broken, example(6, "person")
     )
@@ -328,7 +328,7 @@ REFUSED = {
         r"a\.tfrecord: a record is not a tf\.train\.Example",
     ),
     "no file": (lambda path: str(path / "*.tfrecord"), r"expected files matching .*, found none"),
-    "one picture": (lambda path: tfrecord(path / "a.tfrecord", example(1, "person")), r"expected at least two pictures"),
+    "one image": (lambda path: tfrecord(path / "a.tfrecord", example(1, "person")), r"expected at least two images"),
     "other classes": (
         lambda path: tfrecord(path / "a.tfrecord", example(1, "dog"), example(2, "dog")),
         r"expected usable objects of at least one of the excluded classes \('person', 'car'\), got annotations of 'dog'",
@@ -363,7 +363,7 @@ def edited(tmp_path, instances, coco_mini, edit):
     return {"coco": {"annotations": str(path), "imageUrl": f"{coco_mini}/train2017/{{file_name}}"}}
 
 
-def test_a_box_that_cannot_be_used_is_listed_and_a_picture_without_any_other_is_an_outcome(tmp_path, instances, coco_mini):
+def test_a_box_that_cannot_be_used_is_listed_and_a_image_without_any_other_is_an_outcome(tmp_path, instances, coco_mini):
     shown = collections.Counter(item["image_id"] for item in instances["annotations"] if item["category_id"] in (1, 3))
     alone = next(image for image, count in shown.items() if count == 1)
     among = next(image for image, count in shown.items() if count > 3)
@@ -384,21 +384,19 @@ def test_a_box_that_cannot_be_used_is_listed_and_a_picture_without_any_other_is_
     assert {line["reason"] for line in listed} == {"no_extent"}
 
 
-def test_too_many_missing_pictures_are_refused_and_a_second_run_asks_for_them_again(tmp_path, coco, coco_mini):
-    pictures = tmp_path / "pictures"
-    shutil.copytree(coco_mini / "train2017", pictures)
+def test_too_many_missing_images_are_refused_and_a_second_run_asks_for_them_again(tmp_path, coco, coco_mini):
+    image_files = tmp_path / "images"
+    shutil.copytree(coco_mini / "train2017", image_files)
     kept = tmp_path / "kept"
     kept.mkdir()
-    for path in sorted(pictures.iterdir())[::2]:
+    for path in sorted(image_files.iterdir())[::2]:
         path.rename(kept / path.name)
-    source = {"coco": {**coco, "imageUrl": f"{pictures}/{{file_name}}"}}
-    with pytest.raises(
-        InvalidInput, match=r"planned pictures could not be stored, spec\.download\.maxFailedPercent allows 5%: .*not_found"
-    ):
+    source = {"coco": {**coco, "imageUrl": f"{image_files}/{{file_name}}"}}
+    with pytest.raises(InvalidInput, match=r"planned images could not be stored, spec\.download\.maxFailedPercent allows 5%: .*not_found"):
         make(tmp_path / "out", source)
     assert not Store(str(tmp_path / "out")).exists(names.POSITIVES)
     for path in kept.iterdir():
-        path.rename(pictures / path.name)
+        path.rename(image_files / path.name)
     store, positives = make(tmp_path / "out", source)
     assert positives.outcomes == {"stored": sum(positives.images.values())}
     assert set(store.keys(names.POSITIVES_FOLDER)) == {
@@ -424,13 +422,13 @@ def test_the_object_detection_api_reads_the_boxes_of_the_annotations(from_coco, 
     store, positives = from_coco
     files = [store.location(key) for keys in positives.files.values() for key in keys]
     command = [sys.executable, "-m", "tests.local.object_detection_reader", store.location(positives.label_map), *files]
-    pictures = [json.loads(line) for line in subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout.splitlines()]
-    for picture in pictures:
-        height, width = picture["height"], picture["width"]
+    decoded = [json.loads(line) for line in subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout.splitlines()]
+    for image in decoded:
+        height, width = image["height"], image["width"]
         found = [
             (CLASSES[label - 1], int(crowd), (xmin * width, ymin * height, (xmax - xmin) * width, (ymax - ymin) * height))
-            for label, crowd, (ymin, xmin, ymax, xmax) in zip(picture["classes"], picture["is_crowd"], picture["boxes"], strict=True)
+            for label, crowd, (ymin, xmin, ymax, xmax) in zip(image["classes"], image["is_crowd"], image["boxes"], strict=True)
         ]
-        same(found, source_boxes(reader, picture["id"]))
-        assert picture["weights"] == [0.0 if crowd else 1.0 for crowd in picture["is_crowd"]], "the API learns every box with weight 1"
-    assert len(pictures) == sum(positives.images.values())
+        same(found, source_boxes(reader, image["id"]))
+        assert image["weights"] == [0.0 if crowd else 1.0 for crowd in image["is_crowd"]], "the API learns every box with weight 1"
+    assert len(decoded) == sum(positives.images.values())

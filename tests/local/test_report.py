@@ -49,17 +49,17 @@ def run(made, tmp_path):
     return msgspec.structs.replace(made, store=Store(str(tmp_path / "revision")))
 
 
-def stored_ids(run, subset):
-    """The stored images of a subset by id, from the records themselves."""
-    from tests.reading import as_picture
+def stored_ids(run, split):
+    """The stored images of a split by id, from the records themselves."""
+    from tests.reading import as_image
 
     from negset_jobs.formats.tfrecord import read_records
 
     records = decode(run.store.read(names.RECORDS), Records)
     found = []
-    for key in records.files.get(subset, ()):
+    for key in records.files.get(split, ()):
         with run.store.reading(key) as stream:
-            found += [as_picture(payload) for _, payload in read_records(stream)]
+            found += [as_image(payload) for _, payload in read_records(stream)]
     return dict(found)
 
 
@@ -72,7 +72,7 @@ def scored(image_id, score, box=None):
 def store_round(run, number, firing, **fields):
     """A round whose model finds every held-out object, and fires on the held-out negatives named, each with its box or a box anywhere."""
     truths = tuple(
-        truth for truth, _ in heldout.pictures(run.store, decode(run.store.read(names.POSITIVES), Positives).files[names.HELD_OUT])
+        truth for truth, _ in heldout.images(run.store, decode(run.store.read(names.POSITIVES), Positives).files[names.HELD_OUT])
     )
     positives = tuple(
         ScoredImage(
@@ -103,7 +103,7 @@ def store_everything(run):
     store_round(run, 2, dict.fromkeys(held_out[:12]), arm="NoNegatives", steps=1000)
     mining = Mining(
         number=1,
-        inputs="mining",
+        input_digest="mining",
         threshold=0.5,
         floor=0.05,
         pool=20,
@@ -132,7 +132,7 @@ def test_the_data_alone_gives_a_report_whose_marker_comes_last(run):
     assert (value.planned, value.stored, value.outcomes) == (50, records.stored, records.outcomes)
     assert json.loads(run.store.read(names.REPORT))["rounds"] == []
     page = run.store.read(names.REPORT_PAGE).decode()
-    assert f"{records.stored} pictures without disc are stored" in page
+    assert f"{records.stored} images without disc are stored" in page
     assert page.count("data:image/jpeg") == 24
 
 
@@ -144,14 +144,14 @@ def test_failures_of_the_real_download_are_counted_and_exemplified(run):
     assert all(failure.result.detail for failure in facts.failures)
 
 
-def test_every_shown_picture_is_the_one_that_its_id_names(run):
+def test_every_shown_image_is_the_one_that_its_id_names(run):
     """Each negative is drawn differently, so equal bytes mean that the right record was read."""
     facts = gather(run.store, run.dataset)
     truth = stored_ids(run, names.TRAIN) | stored_ids(run, names.HELD_OUT)
     truth |= stored_ids(run, names.POOL)
     assert len(facts.shown) == 24
     for name in facts.shown:
-        assert facts.pictures[name].encoded == truth[name]
+        assert facts.images[name].encoded == truth[name]
         assert str(facts.planned[name].image_id) == name
     assert len(facts.objects) == 6
     assert all(box.class_name == "disc" for example in facts.objects for box in example.boxes)
@@ -193,8 +193,8 @@ def test_every_detection_is_there_for_pycocotools(run):
     negatives = [image for image in annotated.dataset["images"] if image["negative"]]
     assert {image["id"] for image in negatives} == {int(name) for name in held_out} <= set(source)
     sizes = {str(image["id"]): (image["width"], image["height"]) for image in negatives}
-    with Image.open(io.BytesIO(stored_ids(run, names.HELD_OUT)[held_out[0]])) as picture:
-        assert sizes[held_out[0]] == picture.size
+    with Image.open(io.BytesIO(stored_ids(run, names.HELD_OUT)[held_out[0]])) as drawn:
+        assert sizes[held_out[0]] == drawn.size
     firing = [each for each in found["Mined"].anns.values() if each["image_id"] == int(held_out[0])]
     width, height = sizes[held_out[0]]
     assert firing[0]["bbox"] == pytest.approx([0.2 * width, 0.2 * height, 0.4 * width, 0.4 * height], abs=0.01)
@@ -224,7 +224,7 @@ def test_tables_of_different_images_are_not_compared(run):
         report_stage(run.store, run.dataset, Silent())
 
 
-def test_a_damaged_record_stops_the_report_instead_of_showing_the_wrong_picture(run):
+def test_a_damaged_record_stops_the_report_instead_of_showing_the_wrong_image(run):
     for key in run.store.keys(names.RECORDS_FOLDER):
         run.store.write(key, bytes(len(run.store.read(key))))
     with pytest.raises(WorkFailed):

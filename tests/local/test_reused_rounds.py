@@ -13,7 +13,7 @@ from negset_jobs import pipeline
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.training import config
-from negset_jobs.training.task import round_inputs
+from negset_jobs.training.task import round_input_digest
 
 EXPORTED = f"{names.round_saved_model(1)}/saved_model.pb"
 
@@ -67,8 +67,8 @@ def test_more_or_fewer_rounds_at_a_constant_learning_rate_leave_round_1_as_it_wa
     earlier, store = Store(str(tmp_path / "earlier")), Store(str(tmp_path / "store"))
     make_revision(earlier)
     make_revision(store)
-    inputs = round_inputs(earlier, before, step(before, 1), Access())
-    value = made(inputs=inputs, saved_model=names.round_saved_model(1) if exported else "")
+    inputs = round_input_digest(earlier, before, step(before, 1), Access())
+    value = made(input_digest=inputs, saved_model=names.round_saved_model(1) if exported else "")
     earlier.write(names.round_marker(1), encode(value))
     earlier.write(names.round_config(1), b"configuration")
     if exported:

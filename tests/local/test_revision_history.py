@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.picture_server import jpeg, picture_server
+from tests.image_server import image_server, jpeg
 from tests.s3_server import s3_server
 
 from negset_api import names, validation
@@ -43,9 +43,9 @@ def annotations(urls: list[str]) -> bytes:
 
 def test_with_a_limit_of_1_the_present_revision_and_the_one_before_stay(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(commands, "_status_writer", lambda *_: None)
-    with s3_server() as s3, picture_server() as pictures:
+    with s3_server() as s3, image_server() as web:
         bucket = Store(f"s3://{s3.bucket}")
-        bucket.write("instances.json", annotations([pictures.serve(f"/{n}.jpg", jpeg(n)) for n in range(IMAGES)]))
+        bucket.write("instances.json", annotations([web.serve(f"/{n}.jpg", jpeg(n)) for n in range(IMAGES)]))
         root = Store(names.dataset_root(f"s3://{s3.bucket}/negatives", "team-a", "street"))
         root.write("0123456789ab/records/theirs.tfrecord", b"x")
         folders, stays = [], []
@@ -60,7 +60,7 @@ def test_with_a_limit_of_1_the_present_revision_and_the_one_before_stay(tmp_path
         assert stays == [folders[:1], folders[:2], folders[1:3], folders[2:]]
         assert all(root.child(folder).exists(names.REPORT) for folder in folders[2:])
         assert root.read("0123456789ab/records/theirs.tfrecord") == b"x"
-        assert set(pictures.requests.values()) == {1}, "what an earlier revision had is copied, also from one that goes afterwards"
+        assert set(web.requests.values()) == {1}, "what an earlier revision had is copied, also from one that goes afterwards"
     said = [line for line in capsys.readouterr().err.splitlines() if "revisionHistoryLimit" in line]
     assert len(said) == 4
     assert "removed 1 earlier revisions, kept 1, left 1 alone" in said[-1]

@@ -46,7 +46,7 @@ def mined(store):
     first, second = (key for key in store.keys("records") if "train-" in key)
     return Mining(
         number=1,
-        inputs="mining",
+        input_digest="mining",
         threshold=0.5,
         floor=0.05,
         pool=TRAIN,

@@ -36,7 +36,7 @@ from negset_api import names
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
-from negset_jobs.training import feeding, inputs, loop, precision
+from negset_jobs.training import feeding, loop, mix, precision
 from negset_jobs.training.task import prepare
 from tests.local.training_data import manifest, step
 
@@ -45,7 +45,7 @@ dataset = manifest(steps=10)
 task = prepare(store, dataset, step(dataset, 1), Access())
 config = task.config
 config.train_input_reader.label_map_path = store.location(names.LABEL_MAP)
-local = inputs.materialise(store, task.chosen, "")
+local = mix.materialise(store, task.chosen, "")
 
 def batches(model, context):
     return feeding.batches(config, model, local, negative_percent=30, seed=0, context=context)
@@ -64,17 +64,17 @@ from negset_jobs.training import models
 with where.scope():
     model = models.build(config, training=True)
     stream = iter(where.distribute_datasets_from_function(lambda context: batches(model, context)))
-seen, shapes, blanks = [], set(), []
+seen, shapes, images_without_boxes = [], set(), []
 for _ in range(5):
     features, labels = next(stream)
     for part, truth in zip(where.experimental_local_results(features["hash"]), where.experimental_local_results(labels["num_groundtruth_boxes"])):
         shapes.add(tuple(part.shape))
         seen += part.numpy().tolist()
-        blanks.append(int((truth.numpy() == 0).sum()))
+        images_without_boxes.append(int((truth.numpy() == 0).sum()))
 done = trained(where)
 print(json.dumps({
     "replicas": where.num_replicas_in_sync, "shapes": sorted(shapes), "seen": len(seen), "different": len(set(seen)),
-    "blanks": blanks, "pictures": done.pictures, "fed_blanks": done.blanks,
+    "blanks": images_without_boxes, "images": done.images, "fed_blanks": done.images_without_boxes,
 }))
 """
 
@@ -94,7 +94,7 @@ def test_two_devices_share_each_batch_and_its_negatives(revision):
     # Of four images 30 percent are one or two.
     assert set(found["blanks"]) <= {1, 2}
     assert sum(found["blanks"]) == 12
-    assert (found["pictures"], found["fed_blanks"]) == (STEPS * BATCH, STEPS * BATCH * 3 // 10)
+    assert (found["images"], found["fed_blanks"]) == (STEPS * BATCH, STEPS * BATCH * 3 // 10)
 
 
 PRECISIONS = """

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from tests.local.training_data import make_revision, picture
+from tests.local.training_data import drawn_image, make_revision
 
 from negset_api import names
 from negset_api.errors import WorkFailed
@@ -107,8 +107,8 @@ def test_every_preset_learns_from_images_without_objects_and_then_scores(preset,
     import tensorflow as tf
 
     from negset_jobs.training import events, feeding
-    from negset_jobs.training.inputs import Inputs
     from negset_jobs.training.loop import _Trainer
+    from negset_jobs.training.mix import Mix
     from negset_jobs.training.scoring import Scorer
 
     positives, negatives, label_map = files
@@ -124,7 +124,7 @@ def test_every_preset_learns_from_images_without_objects_and_then_scores(preset,
 
     before = [variable.numpy() for variable in trainer.model.trainable_variables]
     for features, labels in feeding.batches(
-        config, trainer.model, Inputs(positives=positives, negatives=negatives), negative_percent=50, seed=0
+        config, trainer.model, Mix(positives=positives, negatives=negatives), negative_percent=50, seed=0
     ).take(1):
         boxes = labels["num_groundtruth_boxes"].numpy()
         assert features["image"].shape == (4, side, side, 3)
@@ -139,7 +139,7 @@ def test_every_preset_learns_from_images_without_objects_and_then_scores(preset,
     assert sum(moved) > len(moved) / 2
 
     scorer = Scorer(configs.render(config), trainer.checkpoint.save(str(tmp_path / "ckpt")), classes=("disc",), floor=0.0)
-    images = [picture(np.random.default_rng(seed), positive=True)[0] for seed in (1, 2, 3)]
+    images = [drawn_image(np.random.default_rng(seed), positive=True)[0] for seed in (1, 2, 3)]
     scored = scorer.score([(str(index), encoded) for index, encoded in enumerate(images)])
     assert all(image.detections and {each.class_name for each in image.detections} == {"disc"} for image in scored)
     assert all(0 <= each.score <= 1 for image in scored for each in image.detections)
@@ -160,14 +160,14 @@ def check_export(scorer, images, scored, folder):
         assert float(tf.reduce_max(found["detection_scores"])) == pytest.approx(image.score, abs=1e-4)
 
 
-def test_blank_pictures_carry_exactly_no_loss_in_what_the_linter_refuses():
+def test_blank_images_carry_exactly_no_loss_in_what_the_linter_refuses():
     """The trap itself, so that the linter's reason is known to hold."""
     config = shrink(prepared())
     config.model.ssd.loss.hard_example_miner.min_negatives_per_image = 0
     assert blank_loss(config) == ([0.0], 0.0)
 
 
-def test_blank_pictures_carry_as_many_negatives_as_the_miner_is_told():
+def test_blank_images_carry_as_many_negatives_as_the_miner_is_told():
     """At first every anchor is undecided, so each of both columns of a mined one costs ln 2 or about that."""
     (few,), _ = blank_loss(shrink(prepared(min_negatives_per_image=2)))
     (many,), _ = blank_loss(shrink(prepared(min_negatives_per_image=8)))
@@ -176,13 +176,13 @@ def test_blank_pictures_carry_as_many_negatives_as_the_miner_is_told():
 
 def test_three_hundred_objects_of_an_image_are_all_fed(tiny, files, tmp_path):
     from negset_jobs.training import feeding
-    from negset_jobs.training.inputs import Inputs
+    from negset_jobs.training.mix import Mix
 
     boxes = [
         Box(ymin=y / 18, xmin=x / 18, ymax=(y + 0.9) / 18, xmax=(x + 0.9) / 18, class_name="disc")
         for y, x in itertools.islice(itertools.product(range(18), repeat=2), 312)
     ]
-    encoded, width, height, _ = picture(np.random.default_rng(0), positive=False)
+    encoded, width, height, _ = drawn_image(np.random.default_rng(0), positive=False)
     example = encode_example(
         encoded=encoded,
         image_format="jpeg",
@@ -198,16 +198,14 @@ def test_three_hundred_objects_of_an_image_are_all_fed(tiny, files, tmp_path):
         write_record(stream, example)
     config = configs.patch_data(prepared(), configs.Data(classes=("disc",), label_map="", train=(), held_out=(), most_boxes=312))
     config.train_input_reader.label_map_path = files[2]
-    ((_, labels),) = feeding.batches(config, tiny, Inputs(positives=(str(tmp_path / "full.tfrecord"),)), negative_percent=50, seed=0).take(
-        1
-    )
+    ((_, labels),) = feeding.batches(config, tiny, Mix(positives=(str(tmp_path / "full.tfrecord"),)), negative_percent=50, seed=0).take(1)
     assert labels["num_groundtruth_boxes"].numpy().tolist() == [312] * 4
     assert (labels["groundtruth_weights"].numpy().sum(axis=1) == 312).all()
 
 
-def test_the_same_seed_feeds_the_same_pictures_and_every_file_is_read(tiny, files):
+def test_the_same_seed_feeds_the_same_images_and_every_file_is_read(tiny, files):
     from negset_jobs.training import feeding
-    from negset_jobs.training.inputs import Inputs
+    from negset_jobs.training.mix import Mix
 
     positives, negatives, label_map = files
     config = prepared()
@@ -217,13 +215,13 @@ def test_the_same_seed_feeds_the_same_pictures_and_every_file_is_read(tiny, file
         batches = feeding.batches(config, tiny, kinds, negative_percent=50, seed=seed)
         return [int(value) for features, _ in batches.take(count) for value in features["hash"].numpy()]
 
-    both = Inputs(positives=positives, negatives=negatives)
+    both = Mix(positives=positives, negatives=negatives)
     first = fed(1, both)
     assert fed(1, both) == first
     assert fed(2, both) != first
     # 24 batches of 4 are one pass over 48 positives and 48 negatives.
     assert len(set(first)) == 96
-    thirds = Inputs(positives=positives, negatives=negatives[:1], hard=negatives[1:], hard_percent=50)
+    thirds = Mix(positives=positives, negatives=negatives[:1], hard=negatives[1:], hard_percent=50)
     assert len(set(fed(1, thirds))) == 96, "half of the negatives are the hard ones, here a file of each"
 
 

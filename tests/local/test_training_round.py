@@ -26,7 +26,7 @@ from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records, write_record
 from negset_jobs.training import checkpoints, config, failures, heldout
 from negset_jobs.training.stage import train_round
-from negset_jobs.training.task import round_inputs
+from negset_jobs.training.task import round_input_digest
 
 pytestmark = pytest.mark.tensorflow
 
@@ -71,14 +71,14 @@ def scorer(trained, tmp_path_factory):
 @pytest.fixture(scope="session")
 def held_out(trained):
     key = f"positives/{names.shard(names.HELD_OUT, 0, 1)}.tfrecord"
-    return list(heldout.pictures(trained.store, [key]))
+    return list(heldout.images(trained.store, [key]))
 
 
 def test_the_round_says_what_was_done(trained):
     value = trained.round
     assert decode(trained.store.read(names.round_marker(1)), Round) == value
     assert (value.number, value.steps, value.negative_percent, value.miner) == (1, STEPS, 30, "miner")
-    assert value.inputs == round_inputs(trained.store, trained.dataset, step(trained.dataset, 1), Access())
+    assert value.input_digest == round_input_digest(trained.store, trained.dataset, step(trained.dataset, 1), Access())
     measured = value.measurement
     assert (measured.positives, measured.negatives, measured.objects) == (HELD_OUT, HELD_OUT, HELD_OUT)
     assert value.worst
@@ -87,7 +87,7 @@ def test_the_round_says_what_was_done(trained):
 
 
 def test_the_share_of_negatives_is_counted_in_what_was_fed(trained):
-    # 40 batches of 8, 3 of 10 pictures without a box: 96 of 320.
+    # 40 batches of 8, 3 of 10 images without a box: 96 of 320.
     assert trained.round.measured_negative_percent == pytest.approx(30.0)
 
 
@@ -99,7 +99,7 @@ def test_the_loss_falls_and_every_part_of_it_is_in_the_curve(trained):
         assert sum(getattr(p, part) for p in last) < sum(getattr(p, part) for p in first), part
 
 
-def test_progress_counts_every_step_and_picture(trained):
+def test_progress_counts_every_step_and_image(trained):
     assert trained.progress.stages == [("Training", STEPS, "steps"), ("Measuring", 2 * HELD_OUT, "images")]
     assert trained.progress.done == 2 * HELD_OUT
     assert trained.progress.notes[0].startswith("loss ")
@@ -117,10 +117,10 @@ def test_the_configuration_beside_it_is_whole_and_readable_by_the_api(trained):
 
 
 def test_the_newest_three_checkpoints_are_complete_in_the_store(trained):
-    found = checkpoints.complete(trained.store, names.round_checkpoints(1), trained.round.inputs)
+    found = checkpoints.complete(trained.store, names.round_checkpoints(1), trained.round.input_digest)
     assert [checkpoint.step for checkpoint in found] == [20, 30, 40]
     assert found[-1].prefix == trained.round.checkpoint
-    assert (found[-1].pictures, found[-1].blanks) == (320, 96)
+    assert (found[-1].images, found[-1].images_without_boxes) == (320, 96)
     assert any("tfevents" in key for key in trained.store.keys(names.round_events(1)))
 
 
@@ -142,25 +142,25 @@ def test_the_exported_model_gives_the_same_detections_as_the_scorer(trained, sco
 
 
 def test_scores_do_not_depend_on_the_batch(scorer, held_out):
-    pictures = [(truth.image_id, encoded) for truth, encoded in held_out]
-    assert len({(truth.width, truth.height) for truth, _ in held_out}) > 1, "the pictures differ in size"
-    together = scorer.score(pictures)
-    assert [image.image_id for image in together] == [name for name, _ in pictures]
-    alone = [scorer.score([picture])[0] for picture in pictures]
+    images = [(truth.image_id, encoded) for truth, encoded in held_out]
+    assert len({(truth.width, truth.height) for truth, _ in held_out}) > 1, "the images differ in size"
+    together = scorer.score(images)
+    assert [image.image_id for image in together] == [name for name, _ in images]
+    alone = [scorer.score([each])[0] for each in images]
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose([d.score for d in one.detections], [d.score for d in other.detections], atol=1e-5)
         assert [d.score for d in one.detections] == sorted((d.score for d in one.detections), reverse=True)
     assert scorer.score([]) == []
 
 
-def test_a_picture_that_cannot_be_decoded_is_marked_and_the_others_of_its_batch_are_scored(scorer, held_out):
-    pictures = [(truth.image_id, encoded) for truth, encoded in held_out[:3]]
-    broken = [("cut", pictures[0][1][:400]), ("text", b"not a picture"), ("empty", b"")]
-    scored = scorer.score([broken[0], pictures[0], broken[1], *pictures[1:], broken[2]])
+def test_a_image_that_cannot_be_decoded_is_marked_and_the_others_of_its_batch_are_scored(scorer, held_out):
+    images = [(truth.image_id, encoded) for truth, encoded in held_out[:3]]
+    broken = [("cut", images[0][1][:400]), ("text", b"not an image"), ("empty", b"")]
+    scored = scorer.score([broken[0], images[0], broken[1], *images[1:], broken[2]])
     assert [image.image_id for image in scored if image.unreadable] == ["cut", "text", "empty"]
     assert all(not image.detections for image in scored if image.unreadable)
     fine = [image for image in scored if not image.unreadable]
-    for one, other in zip(fine, scorer.score(pictures), strict=True):
+    for one, other in zip(fine, scorer.score(images), strict=True):
         assert one.image_id == other.image_id
         np.testing.assert_allclose([d.score for d in one.detections], [d.score for d in other.detections], atol=1e-5)
     assert [image.unreadable for image in scorer.score(broken)] == [True, True, True]
@@ -202,14 +202,14 @@ def make_damaged_revision(store):
     """Of each kind of file one record, which every check before the training has let pass."""
     make_revision(store)
     train, held = names.shard(names.TRAIN, 0, 2), names.shard(names.HELD_OUT, 0, 1)
-    for folder, subset, number, damage in (
+    for folder, split, number, damage in (
         ("positives", train, 3, undecodable),
         ("records", train, 5, torn),
         ("positives", held, 2, undecodable),
         ("records", held, 4, keyless),
     ):
         change = lambda index, payload, number=number, damage=damage: damage(payload) if index == number else payload  # noqa: E731
-        rewritten(store, f"{folder}/{subset}.tfrecord", change)
+        rewritten(store, f"{folder}/{split}.tfrecord", change)
 
 
 def with_budget(dataset, percent):
@@ -261,7 +261,7 @@ def test_mixed_precision_reaches_the_layers_and_the_model_is_measured_in_32_bits
     store = Store(str(tmp_path / "revision"))
     make_revision(store)
     mixed, plain = (manifest(steps=10, mixedPrecision=value) for value in (True, False))
-    assert round_inputs(store, mixed, step(mixed, 1), Access()) != round_inputs(store, plain, step(plain, 1), Access())
+    assert round_input_digest(store, mixed, step(mixed, 1), Access()) != round_input_digest(store, plain, step(plain, 1), Access())
     with caplog.at_level(logging.INFO):
         value = train_round(store, mixed, step(mixed, 1), Access(), Silent())
     assert "layers compute with the policy mixed_bfloat16" in caplog.text
@@ -292,7 +292,7 @@ def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_
     make_revision(store)
     endless = manifest(steps=1_000_000, comparisons=["NoNegatives"])
     last = step(endless, 2, names.NO_NEGATIVES)
-    folder, inputs = names.round_checkpoints(2, names.NO_NEGATIVES), round_inputs(store, endless, last, Access())
+    folder, inputs = names.round_checkpoints(2, names.NO_NEGATIVES), round_input_digest(store, endless, last, Access())
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     process = subprocess.Popen([sys.executable, "-c", KILLED, store.url], cwd=root)
     try:
@@ -320,8 +320,8 @@ def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_
     )
     newest = checkpoints.complete(store, folder, inputs)[-1]
     assert newest.step == killed_after + progress.done, "every step made before the signal is saved"
-    assert newest.pictures == 8 * newest.step
-    assert newest.blanks == 0, "it sees no negative"
+    assert newest.images == 8 * newest.step
+    assert newest.images_without_boxes == 0, "it sees no negative"
     assert not store.exists(last.marker)
 
 

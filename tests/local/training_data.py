@@ -21,7 +21,7 @@ SIZES = ((96, 96), (120, 90), (80, 128))
 TRAIN_FILES, TRAIN, HELD_OUT = 2, 24, 10
 
 
-def picture(random, *, positive):
+def drawn_image(random, *, positive):
     """An encoded JPEG of one of `SIZES`, its size, and its boxes."""
     width, height = SIZES[random.integers(len(SIZES))]
     image = Image.new("RGB", (width, height), tuple(int(value) for value in random.integers(90, 200, 3)))
@@ -42,7 +42,7 @@ def write_shard(store, key, count, *, positive, seed):
     random = np.random.default_rng(seed)
     stream = io.BytesIO()
     for index in range(count):
-        encoded, width, height, boxes = picture(random, positive=positive)
+        encoded, width, height, boxes = drawn_image(random, positive=positive)
         name = f"{key}-{index}"
         example = encode_example(
             encoded=encoded,
@@ -81,7 +81,7 @@ def make_revision(store: Store, *, pool: int = 0) -> None:
         files[names.RECORDS_FOLDER][names.POOL] = tuple(waiting)
     store.write(names.LABEL_MAP, write_label_map(["disc"]))
     records = Records(
-        inputs="records",
+        input_digest="records",
         planned=58,
         stored=58,
         bytes=0,
@@ -91,7 +91,7 @@ def make_revision(store: Store, *, pool: int = 0) -> None:
         manifest=names.MANIFEST,
     )
     positives = Positives(
-        inputs="positives",
+        input_digest="positives",
         classes=("disc",),
         label_map=names.LABEL_MAP,
         files=files[names.POSITIVES_FOLDER],
@@ -102,7 +102,7 @@ def make_revision(store: Store, *, pool: int = 0) -> None:
     )
     store.write(names.RECORDS, encode(records))
     store.write(names.POSITIVES, encode(positives))
-    store.write(names.COPIES, encode(Copies(inputs="copies")))
+    store.write(names.COPIES, encode(Copies(input_digest="copies")))
 
 
 def manifest(**training) -> NegativeDataset:

@@ -8,7 +8,7 @@ import sys
 import msgspec
 import numpy as np
 from tests.local.training_data import manifest
-from tests.reading import as_picture
+from tests.reading import as_image
 
 from negset_api import names
 from negset_api.values import Measurement, Records, Round, decode, encode
@@ -22,16 +22,16 @@ DATASET = manifest(steps=10, workers=2, hardNegativeMining=MINING, comparisons=[
 SCORES = "expected.json"
 
 
-def pictures(store, subset):
-    """Id and encoded picture of every negative of a subset."""
-    for key in decode(store.read(names.RECORDS), Records).files[subset]:
+def images(store, split):
+    """Id and encoded image of every negative of a split."""
+    for key in decode(store.read(names.RECORDS), Records).files[split]:
         yield from in_file(store, key)
 
 
 def in_file(store, key):
-    """Id and encoded picture of every record of a file."""
+    """Id and encoded image of every record of a file."""
     with store.reading(key) as stream:
-        yield from [as_picture(payload) for _, payload in read_records(stream)]
+        yield from [as_image(payload) for _, payload in read_records(stream)]
 
 
 def make_round(store):
@@ -52,7 +52,7 @@ def make_round(store):
     return Round(
         number=1,
         arm=names.MINED,
-        inputs="round",
+        input_digest="round",
         steps=10,
         total_steps=10,
         negatives=1,
@@ -86,7 +86,7 @@ if __name__ == "__main__":
     made = make_round(store)
     model = load_model(store, made, ("disc",))
     splits = decode(store.read(names.RECORDS), Records).files.keys() - {names.HELD_OUT}
-    scores = {image.image_id: image.score for split in splits for image in model.score(list(pictures(store, split)))}
+    scores = {image.image_id: image.score for split in splits for image in model.score(list(images(store, split)))}
     store.write(SCORES, json.dumps(scores).encode())
     measured = msgspec.structs.replace(made.measurement, threshold=sorted(scores.values())[len(scores) // 2])
     store.write(names.round_marker(1), encode(msgspec.structs.replace(made, measurement=measured)))

@@ -31,7 +31,7 @@ _LONGEST_MESSAGE: Final = 1000  # characters; Kubernetes keeps 4,096 bytes
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_WRITES: Final = 5.0
-"""Often enough for a person who watches; 1,000 data sets that work at the same time cost the API server 200 small writes a second."""
+"""Often enough for a person who watches; 1,000 datasets that work at the same time cost the API server 200 small writes a second."""
 
 
 def tell_pod(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 DOWNLOADING_NEGATIVES: Final = "Downloading negatives"
-"""The stage whose counters are the data set's own, and not only a bar's."""
+"""The stage whose counters are the dataset's own, and not only a bar's."""
 
 LOSS: Final = "loss "
 """How the note of a training step begins; the number follows."""

@@ -1,6 +1,6 @@
 """Object storage and input files, behind one small port. The only module that imports fsspec.
 
-`Store` is one folder: keys are relative, values are whole objects, and an object is there completely or not at all. Inputs (annotations, pipeline configs,
+`Store` is one folder: keys are relative, values are whole objects, and an object is there completely or not at all. Mix (annotations, pipeline configs,
 positives) are opened by URL; `InputFiles` reads many small ones at the same time.
 
 Every backend raises its own kinds of errors (botocore, google-auth, aiohttp, OSError). What the store itself does is translated into `negset_api.errors`, with the

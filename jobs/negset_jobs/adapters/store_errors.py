@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, cast
 
 from negset_api.errors import InputUnavailable, InvalidInput, Unavailable, WorkFailed
-from negset_jobs.adapters import address_guard, weather
+from negset_jobs.adapters import address_guard, transient
 from negset_jobs.adapters.access import Access, Reach
 from negset_jobs.adapters.quoting import of_backend
 from negset_jobs.adapters.urls import Url, shown
@@ -78,11 +78,11 @@ def clear_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
     except Exception as error:
         if (address := address_guard.blocked_address(error)) is not None:
             raise InvalidInput(f"cannot {verb} {location}: {_blocked(address, reach)}") from error
-        if weather.is_refusal(error):
+        if transient.is_refusal(error):
             raise InvalidInput(
                 f"cannot {verb} {location}: {of_backend(error)}; check the credentials (on a cluster those in spec.output.secretName) and what they may do"
             ) from error
-        kind = Unavailable if weather.passes(error) else WorkFailed
+        kind = Unavailable if transient.passes(error) else WorkFailed
         raise kind(f"cannot {verb} {location}: {of_backend(error)}") from error
 
 
@@ -99,7 +99,7 @@ def clear_input_errors(url: Url, field: str, access: Access) -> Iterator[None]:
         reason = _hidden_reason(error) if isinstance(error, FileNotFoundError) else of_backend(error)
         if address is None and reason is None:
             raise MissingInput(f"{field}: expected a readable file, {shown(url)} does not exist") from error
-        kind = InputUnavailable if address is None and weather.passes(error) else InvalidInput
+        kind = InputUnavailable if address is None and transient.passes(error) else InvalidInput
         raise kind(f"{field}: cannot read {shown(url)}: {reason if address is None else _blocked(address, reach)}") from error
 
 

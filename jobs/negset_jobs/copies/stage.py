@@ -69,14 +69,14 @@ def copies_stage(store: Store, dataset: NegativeDataset, records: Records, posit
     interrupted run goes on with the files whose images have no fingerprints yet. Raises
     `InvalidInput` where every held-out image of a kind is a copy: nothing would be left to measure.
     """
-    inputs = copies_inputs(records, positives)
-    files = _files(records, positives, inputs)
+    input_digest = copies_input_digest(records, positives)
+    files = _files(records, positives, input_digest)
     _make_fingerprints(store, dataset, files, progress)
     held_out, others = (_side(store, [file for file in files if file.held_out == wanted]) for wanted in (True, False))
     pairs = list(_pairs(store, held_out, others))
     store.write(names.COPIES_TABLE, encode_pairs(pairs))
     found = Copies(
-        inputs=inputs,
+        input_digest=input_digest,
         negatives=copied(pairs, positive=False),
         positives=copied(pairs, positive=True),
         counts=counts(pairs),
@@ -92,7 +92,7 @@ def copies_stage(store: Store, dataset: NegativeDataset, records: Records, posit
     return value
 
 
-def copies_inputs(records: Records, positives: Positives) -> str:
+def copies_input_digest(records: Records, positives: Positives) -> str:
     """The digest of what decides which copies are found."""
     return digest(VERSION, records.files, positives.files)
 
@@ -109,9 +109,9 @@ def _require_measurable(store: Store, held_out: _Side, found: Copies) -> None:
             )
 
 
-def _files(records: Records, positives: Positives, inputs: str) -> tuple[_File, ...]:
+def _files(records: Records, positives: Positives, input_digest: str) -> tuple[_File, ...]:
     return tuple(
-        _File(key, positive, split == names.HELD_OUT, names.fingerprints(inputs, key))
+        _File(key, positive, split == names.HELD_OUT, names.fingerprints(input_digest, key))
         for value, positive in ((records, False), (positives, True))
         for split, keys in value.files.items()
         for key in keys
@@ -121,7 +121,7 @@ def _files(records: Records, positives: Positives, inputs: str) -> tuple[_File, 
 def _make_fingerprints(store: Store, dataset: NegativeDataset, files: Sequence[_File], progress: Progress) -> None:
     """Leaves the fingerprints of every file in the store.
 
-    Their keys have the digest of the inputs, so what an earlier run left is taken as it is.
+    Their keys have the digest of the input_digest, so what an earlier run left is taken as it is.
     """
     made = frozenset(store.keys(names.FINGERPRINTS_FOLDER))
     missing = [file for file in files if file.fingerprints not in made]

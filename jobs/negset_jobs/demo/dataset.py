@@ -1,4 +1,4 @@
-"""Makes the demo's data set: pictures of shapes, and annotations in COCO's instances format whose truth is known.
+"""Makes the demo's dataset: images of shapes, and annotations in COCO's instances format whose truth is known.
 
 The object is a red disc. Red squares, red triangles and blue discs look like it, and a detector that never saw them without a disc beside them fires on them. Discs of other warm colours look most like it
 and are rare, so few of them are among negatives drawn at random: mining has to find them. As in datasets from the web, a few discs were never annotated, a few links are dead, and a few lead to a
@@ -22,7 +22,7 @@ OBJECT: Final = "disc"
 DISTRACTORS: Final = ("square", "triangle", "blue disc")
 LOOK_ALIKES: Final = ("orange disc", "maroon disc", "pink disc")
 ANNOTATIONS: Final = "annotations/instances_demo.json"
-PICTURES: Final = "pictures"
+IMAGES: Final = "images"
 
 _CATEGORY_IDS: Final = {name: index for index, name in enumerate((OBJECT, *DISTRACTORS, *LOOK_ALIKES), start=1)}
 _SIZES: Final = ((128, 128), (144, 128), (128, 144))
@@ -31,23 +31,23 @@ _LICENSES: Final = (
     {"id": 2, "name": "Attribution 4.0 International", "url": "https://creativecommons.org/licenses/by/4.0/"},
     {"id": 3, "name": "Attribution-ShareAlike 4.0 International", "url": "https://creativecommons.org/licenses/by-sa/4.0/"},
 )
-_NOT_A_PICTURE: Final = b"<!doctype html><title>Moved</title><p>This picture has moved.</p>\n"
+_NOT_A_IMAGE: Final = b"<!doctype html><title>Moved</title><p>This image has moved.</p>\n"
 
-# How often each kind occurs, per thousand pictures of its half of the data set. Each kind with a number above 0 occurs at least once.
-_CROWDS = 20  # pictures with an object whose only annotation of it is a crowd region
-_MIXED = 40  # pictures with an object and distractors: the more of them, the more a detector learns from positives alone
-_PLAIN = 80  # pictures without any shape
-_LOOK_ALIKES = 40  # pictures with what looks most like the object
-_FORGOTTEN = 2  # pictures with an object that nobody annotated
-_DEAD = 3  # pictures that the server does not have
-_MOVED = 2  # pictures in whose place the server has a page
+# How often each kind occurs, per thousand images of its half of the dataset. Each kind with a number above 0 occurs at least once.
+_CROWDS = 20  # images with an object whose only annotation of it is a crowd region
+_MIXED = 40  # images with an object and distractors: the more of them, the more a detector learns from positives alone
+_PLAIN = 80  # images without any shape
+_LOOK_ALIKES = 40  # images with what looks most like the object
+_FORGOTTEN = 2  # images with an object that nobody annotated
+_DEAD = 3  # images that the server does not have
+_MOVED = 2  # images in whose place the server has a page
 
 
 class Truth(msgspec.Struct, frozen=True, kw_only=True):
     """What `make` made. Ids are COCO's. `annotations` is the path of the annotation file.
 
-    `with_object` and `without_object` divide all pictures by what their annotations say; the pictures under `forgotten` show an object although their annotations
-    do not say so. `dead` and `moved` are pictures without an object that the server cannot deliver.
+    `with_object` and `without_object` divide all images by what their annotations say; the images under `forgotten` show an object although their annotations
+    do not say so. `dead` and `moved` are images without an object that the server cannot deliver.
     """
 
     annotations: str
@@ -61,7 +61,7 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Scene(msgspec.Struct, frozen=True):
-    """What one picture shows, and which of its shapes are annotated one by one. The others of a crowd are one region; the rest is not annotated at all."""
+    """What one image shows, and which of its shapes are annotated one by one. The others of a crowd are one region; the rest is not annotated at all."""
 
     image_id: int
     width: int
@@ -72,10 +72,10 @@ class _Scene(msgspec.Struct, frozen=True):
 
 
 def make(folder: str, *, seed: int = 0, base_url: str = USUAL_URL, with_object: int = 350, without_object: int = 2000) -> Truth:
-    """Writes the pictures and one annotation file below `folder`, which a web server at `base_url` serves. The same arguments give the same bytes."""
+    """Writes the images and one annotation file below `folder`, which a web server at `base_url` serves. The same arguments give the same bytes."""
     kinds = _kinds(with_object, without_object)
     order = np.random.default_rng([seed, 0]).permutation(len(kinds))
-    os.makedirs(os.path.join(folder, PICTURES), exist_ok=True)
+    os.makedirs(os.path.join(folder, IMAGES), exist_ok=True)
     scenes = []
     ids: dict[str, list[int]] = {}
     for index, position in enumerate(order):
@@ -84,7 +84,7 @@ def make(folder: str, *, seed: int = 0, base_url: str = USUAL_URL, with_object: 
         scene = _compose(kind, image_id, random)
         scenes.append(scene)
         ids.setdefault(kind, []).append(image_id)
-        _write_picture(os.path.join(folder, PICTURES, _file_name(image_id)), kind, scene, random)
+        _write_image(os.path.join(folder, IMAGES, _file_name(image_id)), kind, scene, random)
     annotations = os.path.join(folder, ANNOTATIONS)
     os.makedirs(os.path.dirname(annotations), exist_ok=True)
     with open(annotations, "wb") as stream:
@@ -106,7 +106,7 @@ def _ids(by_kind: dict[str, list[int]], *kinds: str) -> tuple[int, ...]:
 
 
 def _kinds(with_object: int, without_object: int) -> list[str]:
-    """One kind per picture, those with an object first."""
+    """One kind per image, those with an object first."""
 
     def share(total: int, per_thousand: int) -> int:
         return math.ceil(total * per_thousand / 1000)
@@ -151,7 +151,7 @@ def _compose(kind: str, image_id: int, random: np.random.Generator) -> _Scene:
 def _scatter(
     classes: list[str], width: int, height: int, random: np.random.Generator, *, smallest: float, largest: float
 ) -> tuple[Shape, ...]:
-    """Shapes that lie wholly in the picture and do not touch; `smallest` and `largest` bound the radius as shares of the shorter side. One that finds no place is left
+    """Shapes that lie wholly in the image and do not touch; `smallest` and `largest` bound the radius as shares of the shorter side. One that finds no place is left
     out, but never the first.
     """
     placed: list[Shape] = []
@@ -176,15 +176,15 @@ def _turn(name: str, random: np.random.Generator) -> float:
     return math.pi / 4 + random.uniform(-0.15, 0.15) if name == "square" else random.uniform(0, 2 * math.pi)
 
 
-def _write_picture(path: str, kind: str, scene: _Scene, random: np.random.Generator) -> None:
+def _write_image(path: str, kind: str, scene: _Scene, random: np.random.Generator) -> None:
     if kind == "dead":
         return
     if kind == "moved":
         with open(path, "wb") as stream:
-            stream.write(_NOT_A_PICTURE)
+            stream.write(_NOT_A_IMAGE)
         return
-    picture = draw(scene.width, scene.height, scene.shapes, random)
-    picture.save(path, "JPEG", quality=90, subsampling=0)
+    image = draw(scene.width, scene.height, scene.shapes, random)
+    image.save(path, "JPEG", quality=90, subsampling=0)
 
 
 def _file_name(image_id: int) -> str:
@@ -203,13 +203,13 @@ def _coco(scenes: list[_Scene], base_url: str, seed: int) -> dict[str, Any]:
 
 
 def _image(scene: _Scene, base_url: str) -> dict[str, Any]:
-    url = f"{base_url}/{PICTURES}/{_file_name(scene.image_id)}"
+    url = f"{base_url}/{IMAGES}/{_file_name(scene.image_id)}"
     return {
         "id": scene.image_id,
         "file_name": _file_name(scene.image_id),
         "width": scene.width,
         "height": scene.height,
-        # Half of the pictures carry the first licence, as a large share of COCO's carries one.
+        # Half of the images carry the first licence, as a large share of COCO's carries one.
         "license": (1, 2, 1, 3)[scene.image_id % 4],
         "coco_url": url,
         "flickr_url": url,

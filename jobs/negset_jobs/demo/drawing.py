@@ -1,4 +1,4 @@
-"""Small pictures of coloured shapes on textured ground. Coordinates are pixels, x to the right and y down, as in COCO."""
+"""Small images of coloured shapes on textured ground. Coordinates are pixels, x to the right and y down, as in COCO."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 def draw(width: int, height: int, shapes: Sequence[Shape], random: np.random.Generator) -> Image.Image:
-    """The picture in RGB. `random` decides the ground, the light and the exact colours, and nothing about the shapes' geometry."""
+    """The image in RGB. `random` decides the ground, the light and the exact colours, and nothing about the shapes' geometry."""
     pixels = _ground(width, height, random)
     for shape in shapes:
         _paint(pixels, shape, random)
@@ -90,7 +90,7 @@ def _clouds(cells: int, width: int, height: int, random: np.random.Generator) ->
 
 
 def _paint(pixels: Pixels, shape: Shape, random: np.random.Generator) -> None:
-    """Puts one shape with its soft shadow on the picture."""
+    """Puts one shape with its soft shadow on the image."""
     height, width, _ = pixels.shape
     reach = math.ceil(shape.radius) + 6
     left, top = max(0, int(shape.x) - reach), max(0, int(shape.y) - reach)

@@ -6,7 +6,7 @@ import os
 from typing import Any, Final
 
 from negset_api import names
-from negset_jobs.demo.dataset import ANNOTATIONS, OBJECT, PICTURES
+from negset_jobs.demo.dataset import ANNOTATIONS, IMAGES, OBJECT
 
 NAME: Final = "demo"
 _TRAINING_BYTES: Final = 3 << 30  # a training takes half of it; the rest is for what else runs
@@ -19,11 +19,11 @@ def trainings() -> int:
 
 
 def manifest(base_url: str, output: str, *, count: int = 1900, steps: int = 400, seed: int = 0) -> dict[str, Any]:
-    """A NegativeDataset over the data set that is served at `base_url`, as YAML would give it.
+    """A NegativeDataset over the dataset that is served at `base_url`, as YAML would give it.
 
     Look-alikes are rare, so round 1 sees few of them and mining finds them in the pool. The held-out shares are large, because what measures has to show rare look-alikes too.
     """
-    source = {"annotations": f"{base_url}/{ANNOTATIONS}", "imageUrl": f"{base_url}/{PICTURES}/{{file_name}}"}
+    source = {"annotations": f"{base_url}/{ANNOTATIONS}", "imageUrl": f"{base_url}/{IMAGES}/{{file_name}}"}
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,

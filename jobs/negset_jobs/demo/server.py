@@ -1,4 +1,4 @@
-"""Serves a folder over HTTP on the loopback, as the host of a data set would."""
+"""Serves a folder over HTTP on the loopback, as the host of a dataset would."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 log = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
-# A free port would do, but pictures' addresses are part of a data set: with the same port each time, a second demo goes on where the first one was.
+# A free port would do, but images' addresses are part of a dataset: with the same port each time, a second demo goes on where the first one was.
 USUAL_PORT: Final = 18951
 USUAL_URL: Final = f"http://{HOST}:{USUAL_PORT}"
 

@@ -1,4 +1,4 @@
-"""One picture from wherever it is: asked for until it is there, cannot be, or patience ends; then checked."""
+"""One image from wherever it is: asked for until it is there, cannot be, or patience ends; then checked."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from negset_jobs.adapters.input_files import InputFiles
 from negset_jobs.adapters.quoting import of_backend
 from negset_jobs.adapters.urls import Url, shown
 from negset_jobs.download.failure import Failed, blocked
-from negset_jobs.download.http import WebPictures
+from negset_jobs.download.http import WebImages
 from negset_jobs.download.patience import wait_seconds
-from negset_jobs.download.verify import Picture, decode, inspect, transcode
+from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +27,15 @@ _MEGA = 1_000_000
 
 
 class Fetcher:
-    """Fetches and checks pictures from inside one event loop; an asynchronous context manager."""
+    """Fetches and checks images from inside one event loop; an asynchronous context manager."""
 
     def __init__(self, download: Download, access: Access) -> None:
         self._download = download
         self._access = access
-        self._web = WebPictures(download, access)
+        self._web = WebImages(download, access)
         self._files = InputFiles(access, download.connections)
         self._max_bytes = download.max_image_mebibytes << 20
-        # Pixels are decoded one picture at a time: that bounds memory, and the loop goes on serving its connections meanwhile.
+        # Pixels are decoded one image at a time: that bounds memory, and the loop goes on serving its connections meanwhile.
         self._decoder = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="decode")
 
     async def __aenter__(self) -> Self:
@@ -46,8 +46,8 @@ class Fetcher:
         await self._web.__aexit__()
         await self._files.close()
 
-    async def picture(self, url: str) -> Picture:
-        """The picture, ready to be stored. Raises `Failed`.
+    async def image(self, url: str) -> EncodedImage:
+        """The image, ready to be stored. Raises `Failed`.
 
         A passing fault is asked again with growing pauses, up to `attempts` requests and, pauses included, `attempts` times `timeoutSeconds`: a server that asks to
         be left alone for longer than that has said no.
@@ -87,18 +87,18 @@ class Fetcher:
             raise Failed(Outcome.TOO_LARGE, f"more than {self._max_bytes} bytes")
         return data
 
-    async def _checked(self, data: bytes) -> Picture:
-        picture = inspect(data, self._download.max_image_megapixels * _MEGA)
+    async def _checked(self, data: bytes) -> EncodedImage:
+        image = inspect(data, self._download.max_image_megapixels * _MEGA)
         loop = asyncio.get_running_loop()
-        if not picture.ready:
-            return await loop.run_in_executor(self._decoder, transcode, picture)
+        if not image.ready:
+            return await loop.run_in_executor(self._decoder, transcode, image)
         if self._download.verify == "Decode":
-            await loop.run_in_executor(self._decoder, decode, picture)
-        return picture
+            await loop.run_in_executor(self._decoder, decode, image)
+        return image
 
 
 def _as_failed(error: Exception, url: Url) -> Failed:
-    """What an error of a back end means for a picture."""
+    """What an error of a back end means for an image."""
     if (address := address_guard.blocked_address(error)) is not None:
         return blocked(address)
     outcome = next(outcome for kinds, outcome in _OUTCOMES if isinstance(error, kinds))

@@ -1,4 +1,4 @@
-"""Pictures from web servers: one request, its body or `Failed`."""
+"""Images from web servers: one request, its body or `Failed`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _VALUED: Final = frozenset(
     {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 )  # directives that take a value after a colon
 _MIB: Final = 1 << 20
-_READ_AHEAD: Final = 1 << 18  # bytes that one connection buffers before it stops reading: most pictures in one piece
+_READ_AHEAD: Final = 1 << 18  # bytes that one connection buffers before it stops reading: most images in one piece
 
 
-class WebPictures:
-    """Fetches pictures over http and https from inside one event loop; an asynchronous context manager.
+class WebImages:
+    """Fetches images over http and https from inside one event loop; an asynchronous context manager.
 
-    No cookies, no proxy from the environment (it would connect in our place, past the address guard), no transfer encoding asked for: pictures are compressed already.
+    No cookies, no proxy from the environment (it would connect in our place, past the address guard), no transfer encoding asked for: images are compressed already.
     """
 
     def __init__(self, download: Download, access: Access) -> None:
@@ -80,7 +80,7 @@ class WebPictures:
         if failure is not None:
             raise failure
         if self._honour_robots and opted_out(response.headers.getall("X-Robots-Tag", [])):
-            raise Failed(Outcome.OPTED_OUT, "the X-Robots-Tag header keeps the picture from being used")
+            raise Failed(Outcome.OPTED_OUT, "the X-Robots-Tag header keeps the image from being used")
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         """The body, given up as soon as it is known to be too large."""
@@ -105,7 +105,7 @@ def user_agent(contact: str) -> str:
 
 
 def failure_of_status(status: int, reason: str, retry_after_header: str | None) -> Failed | None:
-    """What an HTTP status means for a picture; None where it is there."""
+    """What an HTTP status means for an image; None where it is there."""
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return None
     # S3, and so COCO's own host, says 503 "Slow Down" where others say 429.
@@ -118,7 +118,7 @@ def failure_of_status(status: int, reason: str, retry_after_header: str | None) 
 
 
 def opted_out(values: list[str]) -> bool:
-    """Whether `X-Robots-Tag` headers keep the picture from being used. A header may be addressed to one robot ("otherbot: noai"); those for others do not count."""
+    """Whether `X-Robots-Tag` headers keep the image from being used. A header may be addressed to one robot ("otherbot: noai"); those for others do not count."""
     for value in values:
         robot, separator, rest = (part.strip().lower() for part in value.partition(":"))
         addressed = bool(separator) and "," not in robot and robot not in _VALUED
@@ -131,7 +131,7 @@ def opted_out(values: list[str]) -> bool:
 
 
 def _as_failed(error: Exception) -> Failed:
-    """What an error of aiohttp means for a picture."""
+    """What an error of aiohttp means for an image."""
     if (address := address_guard.blocked_address(error)) is not None:
         return blocked(address)
     outcome, detail = next((outcome, detail) for kinds, outcome, detail in _ERRORS if isinstance(error, kinds))

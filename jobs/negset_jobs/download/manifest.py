@@ -1,4 +1,4 @@
-"""manifest.parquet: how every planned picture ended, for people and their tools."""
+"""manifest.parquet: how every planned image ended, for people and their tools."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, Sha
 
 
 def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> bytes:
-    """manifest.parquet: one row per planned picture, in plan order. The same rows are the same bytes."""
+    """manifest.parquet: one row per planned image, in plan order. The same rows are the same bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = [
-        _row(image, ended, shard.subset, result.file)
+        _row(image, ended, shard.split, result.file)
         for shard, result in zip(shards, results, strict=True)
         for image, ended in zip(shard.images, result.results, strict=True)
     ]
@@ -42,7 +42,7 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
     return sink.getvalue()
 
 
-def _row(image: PlannedImage, ended: ImageResult, subset: str, file: str) -> dict[str, object]:
+def _row(image: PlannedImage, ended: ImageResult, split: str, file: str) -> dict[str, object]:
     return {
         "image_id": image.image_id,
         "url": image.url,
@@ -55,8 +55,8 @@ def _row(image: PlannedImage, ended: ImageResult, subset: str, file: str) -> dic
         "shard": file if ended.outcome is Outcome.STORED else "",
         "reason": image.reason,
         "file_name": image.file_name,
-        "subset": subset,
-        "scene": image.scene,
+        "subset": split,
+        "scene": image.stratum,
         "detail": ended.detail,
         "page": image.page,
     }

@@ -1,6 +1,6 @@
-"""One shard: its pictures, fetched at the same time, become one TFRecord file in plan order, and a marker commits it.
+"""One shard: its images, fetched at the same time, become one TFRecord file in plan order, and a marker commits it.
 
-The file's bytes depend on the plan and the pictures alone, not on timing: whoever runs a shard again gets the same file. Memory is bounded by the pictures in the
+The file's bytes depend on the plan and the images alone, not on timing: whoever runs a shard again gets the same file. Memory is bounded by the images in the
 window, not by the shard.
 """
 
@@ -22,25 +22,25 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.fetcher import Fetcher
-from negset_jobs.download.verify import Picture
+from negset_jobs.download.verify import EncodedImage
 from negset_jobs.formats.tf_example import decode_example, encode_example
 from negset_jobs.formats.tfrecord import OVERHEAD, frame, unframe
 
 log = logging.getLogger(__name__)
 
 Report = Callable[[int, int], None]
-"""Called with how many more pictures are finished, and how many of these failed."""
+"""Called with how many more images are finished, and how many of these failed."""
 
 RECORD_FORMAT: Final = 1
 """Counts the changes of what a record holds; part of every digest, so that records of an older form are not reused."""
 
 WINDOW: Final = 2
-"""Pictures in memory per connection: one being fetched, and one that waits for a slower one before it in the plan. Without the second a single slow picture
+"""Images in memory per connection: one being fetched, and one that waits for a slower one before it in the plan. Without the second a single slow image
 would stall every connection.
 """
 
 
-class Donor(msgspec.Struct, frozen=True, gc=False):
+class CachedRecord(msgspec.Struct, frozen=True, gc=False):
     """A record that another shard holds and that has the same inputs."""
 
     store_url: str
@@ -49,7 +49,7 @@ class Donor(msgspec.Struct, frozen=True, gc=False):
 
 
 class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a worker needs to make a shard. `donors` are by the position of the picture in the shard."""
+    """Everything that a worker needs to make a shard. `cached_records` are by the position of the image in the shard."""
 
     store_url: str
     folder: str
@@ -58,25 +58,25 @@ class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
     access: Access
     label_ids: dict[str, int]
     attempt: int = 1
-    donors: dict[int, Donor] = {}
+    cached_records: dict[int, CachedRecord] = {}
 
 
-def image_inputs(image: PlannedImage, download: Download, label_ids: Mapping[str, int]) -> str:
-    """The digest of what decides a picture's record, or that there is none. How often and how fast it is asked for is not part of it."""
+def image_input_digest(image: PlannedImage, download: Download, label_ids: Mapping[str, int]) -> str:
+    """The digest of what decides an image's record, or that there is none. How often and how fast it is asked for is not part of it."""
     checks = (download.verify, download.max_image_mebibytes, download.max_image_megapixels, download.robots_tag)
     objects = (image.width, image.height, [(box, label_ids.get(box.class_name)) for box in image.objects]) if image.objects else None
     return digest(RECORD_FORMAT, image.url, image.image_id, image.file_name, objects, checks)
 
 
-def shard_inputs(images: Iterable[str]) -> str:
-    """The digest of what decides a shard's file, from its pictures' `image_inputs` in order."""
+def shard_input_digest(images: Iterable[str]) -> str:
+    """The digest of what decides a shard's file, from its images' `image_input_digest` in order."""
     return digest(list(images))
 
 
 def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> ShardResult:
     """Makes the shard and commits it. Where another attempt has committed it before, or does so meanwhile, returns what that one made.
 
-    Raises `WorkFailed` where the store cannot be written; what goes wrong with single pictures is in the result.
+    Raises `WorkFailed` where the store cannot be written; what goes wrong with single images is in the result.
     """
     store = Store(task.store_url)
     marker = names.shard_marker(task.folder, task.shard.name, task.attempt)
@@ -94,8 +94,8 @@ def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> 
             store.adopt(path, key)
     result = ShardResult(
         name=task.shard.name,
-        subset=task.shard.subset,
-        inputs=shard_inputs(image.inputs for image in results),
+        split=task.shard.split,
+        input_digest=shard_input_digest(image.input_digest for image in results),
         file=key,
         sha256=writer.sha256 if key else "",
         bytes=writer.size,
@@ -138,14 +138,14 @@ class RecordWriter:
 
 
 class _Record(msgspec.Struct, frozen=True, gc=False):
-    """A picture that is ready to be written, or what became of it where there is nothing to write."""
+    """An image that is ready to be written, or what became of it where there is nothing to write."""
 
     payload: bytes
     result: ImageResult
 
 
 async def _fill(task: ShardTask, writer: RecordWriter, report: Report) -> list[ImageResult]:
-    """Fetches the shard's pictures and writes them in plan order."""
+    """Fetches the shard's images and writes them in plan order."""
     images = enumerate(task.shard.images)
     ready: dict[int, _Record] = {}
     results: list[ImageResult] = []
@@ -153,7 +153,7 @@ async def _fill(task: ShardTask, writer: RecordWriter, report: Report) -> list[I
 
     async def connection(fetcher: Fetcher) -> None:
         for index, image in images:
-            # The window is entered in plan order, so the picture that the writing waits for is always in it.
+            # The window is entered in plan order, so the image that the writing waits for is always in it.
             await window.acquire()
             record = await _record(task, index, image, fetcher)
             report(1, int(record.result.outcome is not Outcome.STORED))
@@ -179,56 +179,56 @@ def _write(writer: RecordWriter, record: _Record) -> ImageResult:
 
 
 async def _record(task: ShardTask, index: int, image: PlannedImage, fetcher: Fetcher) -> _Record:
-    inputs = image_inputs(image, task.download, task.label_ids)
-    donor = task.donors.get(index)
-    if donor is not None:
-        payload = await asyncio.to_thread(_donated, donor)
+    input_digest = image_input_digest(image, task.download, task.label_ids)
+    cached = task.cached_records.get(index)
+    if cached is not None:
+        payload = await asyncio.to_thread(_read_cached, cached)
         if payload is not None:
-            return _Record(payload, donor.result)
+            return _Record(payload, cached.result)
     try:
-        picture = await fetcher.picture(image.url)
-        _check_size(image, picture)
+        fetched = await fetcher.image(image.url)
+        _check_size(image, fetched)
     except Failed as failure:
-        return _Record(b"", ImageResult(image_id=image.image_id, outcome=failure.outcome, inputs=inputs, detail=failure.detail))
-    sha256 = hashlib.sha256(picture.encoded).hexdigest()
+        return _Record(b"", ImageResult(image_id=image.image_id, outcome=failure.outcome, input_digest=input_digest, detail=failure.detail))
+    sha256 = hashlib.sha256(fetched.encoded).hexdigest()
     payload = encode_example(
-        encoded=picture.encoded,
-        image_format=picture.format,
+        encoded=fetched.encoded,
+        image_format=fetched.format,
         file_name=image.file_name,
         source_id=str(image.image_id),
         sha256=sha256,
-        height=picture.height,
-        width=picture.width,
+        height=fetched.height,
+        width=fetched.width,
         boxes=image.objects,
         label_ids=task.label_ids,
     )
     result = ImageResult(
         image_id=image.image_id,
         outcome=Outcome.STORED,
-        inputs=inputs,
+        input_digest=input_digest,
         sha256=sha256,
-        bytes=len(picture.encoded),
-        width=picture.width,
-        height=picture.height,
+        bytes=len(fetched.encoded),
+        width=fetched.width,
+        height=fetched.height,
     )
     return _Record(payload, result)
 
 
-def _check_size(image: PlannedImage, picture: Picture) -> None:
-    """Boxes are fractions of the size in the annotations: on a picture of another size they would lie elsewhere. A negative has none, and keeps its real size."""
-    if not image.width or (picture.width, picture.height) == (image.width, image.height):
+def _check_size(image: PlannedImage, fetched: EncodedImage) -> None:
+    """Boxes are fractions of the size in the annotations: on an image of another size they would lie elsewhere. A negative has none, and keeps its real size."""
+    if not image.width or (fetched.width, fetched.height) == (image.width, image.height):
         return
-    detail = f"the annotations are for {image.width}x{image.height} pixels, the picture has {picture.width}x{picture.height}"
+    detail = f"the annotations are for {image.width}x{image.height} pixels, the image has {fetched.width}x{fetched.height}"
     if image.objects:
         raise Failed(Outcome.SIZE_MISMATCH, detail)
     log.debug("%s: %s", image.url, detail)
 
 
-def _donated(donor: Donor) -> bytes | None:
-    """The donor's record, proved by its checksum and by the picture's digest; None where it is gone or damaged, and the picture has to be fetched after all."""
+def _read_cached(cached: CachedRecord) -> bytes | None:
+    """The cached's record, proved by its checksum and by the image's digest; None where it is gone or damaged, and the image has to be fetched after all."""
     try:
-        payload = unframe(Store(donor.store_url).read_range(donor.key, donor.result.offset, donor.result.length))
+        payload = unframe(Store(cached.store_url).read_range(cached.key, cached.result.offset, cached.result.length))
         (encoded,) = decode_example(payload)["image/encoded"]
     except (WorkFailed, KeyError, ValueError):
         return None
-    return payload if hashlib.sha256(encoded).hexdigest() == donor.result.sha256 else None
+    return payload if hashlib.sha256(encoded).hexdigest() == cached.result.sha256 else None

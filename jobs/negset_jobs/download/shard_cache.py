@@ -10,7 +10,7 @@ from negset_api import names
 from negset_api.values import Outcome, ShardResult, decode
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
-from negset_jobs.download.shard import Donor, shard_inputs
+from negset_jobs.download.shard import CachedRecord, shard_input_digest
 
 _STAGE_MARKERS: Final = {names.RECORDS_FOLDER: names.RECORDS, names.POSITIVES_FOLDER: names.POSITIVES}
 _THREADS: Final = 16  # small requests to the store at the same time
@@ -32,7 +32,7 @@ def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResul
 
 
 def failures(result: ShardResult) -> int:
-    """How many pictures of a shard were not stored."""
+    """How many images of a shard were not stored."""
     return sum(image.outcome is not Outcome.STORED for image in result.results)
 
 
@@ -42,15 +42,15 @@ def parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         return list(pool.map(function, items))
 
 
-class Library:
-    """What other revisions of the same data set hold: whole shards by their inputs, and single records by theirs."""
+class ShardCache:
+    """What other revisions of the same dataset hold: whole shards by their inputs, and single records by theirs."""
 
     def __init__(self) -> None:
         self._shards: dict[str, tuple[Store, ShardResult]] = {}
-        self._records: dict[str, Donor] = {}
+        self._records: dict[str, CachedRecord] = {}
 
     @classmethod
-    def of(cls, siblings: Sequence[Store], folder: str) -> Library:
+    def of(cls, siblings: Sequence[Store], folder: str) -> ShardCache:
         """Reads the markers of every sibling."""
         library = cls()
         for sibling in siblings:
@@ -60,24 +60,26 @@ class Library:
             except MissingObject:  # it is being removed (`revisions.trim`): what it had is made again
                 continue
             for _, result in found.values():
-                # The failures of a data set that was accepted are accepted too; those of one that was not are asked for again.
+                # The failures of a dataset that was accepted are accepted too; those of one that was not are asked for again.
                 if accepted or not failures(result):
-                    library._shards.setdefault(result.inputs, (sibling, result))
+                    library._shards.setdefault(result.input_digest, (sibling, result))
                 for image in result.results:
                     if image.outcome is Outcome.STORED:
-                        library._records.setdefault(image.inputs, Donor(sibling.url, result.file, image))
+                        library._records.setdefault(image.input_digest, CachedRecord(sibling.url, result.file, image))
         return library
 
-    def twin(self, inputs: Sequence[str]) -> tuple[Store, ShardResult] | None:
+    def identical_shard(self, inputs: Sequence[str]) -> tuple[Store, ShardResult] | None:
         """A shard of another revision that was made of the same records' inputs."""
-        return self._shards.get(shard_inputs(inputs))
+        return self._shards.get(shard_input_digest(inputs))
 
-    def donors(self, inputs: Sequence[str]) -> dict[int, Donor]:
+    def cached_records(self, inputs: Sequence[str]) -> dict[int, CachedRecord]:
         """The records of other revisions that a shard can take, by their position in it."""
         found = ((index, self._records.get(wanted)) for index, wanted in enumerate(inputs))
-        return {index: donor for index, donor in found if donor is not None}
+        return {index: cached for index, cached in found if cached is not None}
 
 
-def own_donors(store: Store, result: ShardResult) -> dict[int, Donor]:
+def own_records(store: Store, result: ShardResult) -> dict[int, CachedRecord]:
     """What a shard's earlier attempt has stored."""
-    return {index: Donor(store.url, result.file, image) for index, image in enumerate(result.results) if image.outcome is Outcome.STORED}
+    return {
+        index: CachedRecord(store.url, result.file, image) for index, image in enumerate(result.results) if image.outcome is Outcome.STORED
+    }

@@ -1,4 +1,4 @@
-"""Plan → records: every planned picture ends as a record in a TFRecord file or as a named failure, and the sums add up."""
+"""Plan → records: every planned image ends as a record in a TFRecord file or as a named failure, and the sums add up."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.download.manifest import encode_manifest
-from negset_jobs.download.shard import Donor, ShardTask, commit, image_inputs, run_shard
-from negset_jobs.download.shard_cache import Library, failures, own_donors, parallel, read_committed
+from negset_jobs.download.shard import CachedRecord, ShardTask, commit, image_input_digest, run_shard
+from negset_jobs.download.shard_cache import ShardCache, failures, own_records, parallel, read_committed
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +44,13 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
     tidy(store, names.RECORDS_FOLDER, results)
     check_budget(results, spec, "spec.download.maxFailedPercent")
     records = Records(
-        inputs=digest([result.inputs for result in results]),
+        input_digest=digest([result.input_digest for result in results]),
         planned=plan.planned,
         stored=outcomes[Outcome.STORED],
         bytes=sum(result.bytes for result in results),
         outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
-        files=_by_subset((result.subset, result.file) for result in results if result.file),
-        images={subset: len(kept) for subset, kept in _by_subset(_stored(results)).items()},
+        files=_by_split((result.split, result.file) for result in results if result.file),
+        images={split: len(kept) for split, kept in _by_split(_stored(results)).items()},
         manifest=names.MANIFEST,
     )
     store.create(names.RECORDS, encode(records))
@@ -70,7 +70,7 @@ def run_shards(
 ) -> list[ShardResult]:
     """The results of the shards, in plan order: those committed before, those that another revision has, and the others made now.
 
-    Where more pictures failed than `maxFailedPercent` allows, and some of them in an earlier run, these are asked for once more, permanent outcomes too: whoever
+    Where more images failed than `maxFailedPercent` allows, and some of them in an earlier run, these are asked for once more, permanent outcomes too: whoever
     runs this again may have put the missing file in place. The shard's earlier file gives what it holds.
     """
     committed = read_committed(store, folder)
@@ -83,15 +83,19 @@ def run_shards(
 
     missing = [shard for shard in shards if shard.name not in results]
     if missing:
-        library = Library.of(siblings, folder)
-        inputs = {shard.name: run.inputs(shard) for shard in missing}
-        copied = run.copy([(shard, twin) for shard in missing if (twin := library.twin(inputs[shard.name])) is not None])
+        library = ShardCache.of(siblings, folder)
+        input_digests = {shard.name: run.input_digests(shard) for shard in missing}
+        copied = run.copy(
+            [(shard, identical) for shard in missing if (identical := library.identical_shard(input_digests[shard.name])) is not None]
+        )
         results |= copied
-        results |= run.make([run.task(shard, library.donors(inputs[shard.name])) for shard in missing if shard.name not in copied])
+        results |= run.make(
+            [run.task(shard, library.cached_records(input_digests[shard.name])) for shard in missing if shard.name not in copied]
+        )
     outcomes = count_outcomes(results.values())
     if _exceeds(outcomes.total() - outcomes[Outcome.STORED], outcomes.total(), spec):
         again = [shard for shard in shards if shard.name in earlier and failures(earlier[shard.name][1])]
-        results |= run.make([run.task(shard, own_donors(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again])
+        results |= run.make([run.task(shard, own_records(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again])
     progress.finish()
     return [results[shard.name] for shard in shards]
 
@@ -108,7 +112,7 @@ def count_outcomes(results: Iterable[ShardResult]) -> Counter[Outcome]:
 
 
 def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, field: str) -> None:
-    """Raises an error with the counts and the three commonest reasons where more pictures failed than `maxFailedPercent` allows, or all of them: `InvalidInput` where asking
+    """Raises an error with the counts and the three commonest reasons where more images failed than `maxFailedPercent` allows, or all of them: `InvalidInput` where asking
     again could not change that, since too many failures are no passing ones, else `WorkFailed`.
     """
     outcomes = count_outcomes(results)
@@ -125,7 +129,7 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
     share = "none of the" if not stored else f"{planned - stored} of the"
     verb = "could be stored" if not stored else "could not be stored"
     error = InvalidInput if hopeless else WorkFailed
-    raise error(f"{share} {planned} planned pictures {verb}, {field} allows {spec.download.max_failed_percent}%: {reasons}")
+    raise error(f"{share} {planned} planned images {verb}, {field} allows {spec.download.max_failed_percent}%: {reasons}")
 
 
 def _exceeds(failed: int, planned: int, spec: NegativeDatasetSpec) -> bool:
@@ -133,18 +137,18 @@ def _exceeds(failed: int, planned: int, spec: NegativeDatasetSpec) -> bool:
 
 
 def _stored(results: Iterable[ShardResult]) -> Iterable[tuple[str, str]]:
-    return ((result.subset, str(image.image_id)) for result in results for image in result.results if image.outcome is Outcome.STORED)
+    return ((result.split, str(image.image_id)) for result in results for image in result.results if image.outcome is Outcome.STORED)
 
 
-def _by_subset(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+def _by_split(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     grouped: dict[str, list[str]] = {}
-    for subset, value in pairs:
-        grouped.setdefault(subset, []).append(value)
-    return {subset: tuple(values) for subset, values in grouped.items()}
+    for split, value in pairs:
+        grouped.setdefault(split, []).append(value)
+    return {split: tuple(values) for split, values in grouped.items()}
 
 
 class _Run:
-    """What every shard of one run has in common, and how many pictures of each it has told the progress."""
+    """What every shard of one run has in common, and how many images of each it has told the progress."""
 
     def __init__(
         self, store: Store, folder: str, *, spec: NegativeDatasetSpec, access: Access, label_ids: dict[str, int], progress: Progress
@@ -152,7 +156,7 @@ class _Run:
         self.store, self.folder, self.spec, self.access, self.label_ids = store, folder, spec, access, label_ids
         self._progress = progress
 
-    def task(self, shard: ShardPlan, donors: dict[int, Donor], attempt: int = 1) -> ShardTask:
+    def task(self, shard: ShardPlan, cached_records: dict[int, CachedRecord], attempt: int = 1) -> ShardTask:
         return ShardTask(
             store_url=self.store.url,
             folder=self.folder,
@@ -161,14 +165,14 @@ class _Run:
             access=self.access,
             label_ids=self.label_ids,
             attempt=attempt,
-            donors=donors,
+            cached_records=cached_records,
         )
 
-    def inputs(self, shard: ShardPlan) -> list[str]:
-        return [image_inputs(image, self.spec.download, self.label_ids) for image in shard.images]
+    def input_digests(self, shard: ShardPlan) -> list[str]:
+        return [image_input_digest(image, self.spec.download, self.label_ids) for image in shard.images]
 
     def make(self, tasks: list[ShardTask]) -> dict[str, ShardResult]:
-        """Runs the tasks on Ray. Progress counts the pictures of first attempts; those asked for again were counted before."""
+        """Runs the tasks on Ray. Progress counts the images of first attempts; those asked for again were counted before."""
         if not tasks:
             return {}
         results = {}
@@ -190,14 +194,14 @@ class _Run:
         """Copies shards of other revisions on the store's side: the file, then a marker that names it."""
 
         def copy(pair: tuple[ShardPlan, tuple[Store, ShardResult]]) -> ShardResult | None:
-            shard, (source, twin) = pair
-            key = names.shard_records(self.folder, shard.name, twin.sha256) if twin.file else ""
+            shard, (source, identical) = pair
+            key = names.shard_records(self.folder, shard.name, identical.sha256) if identical.file else ""
             try:
                 if key:
-                    self.store.copy(source, key, twin.file)
+                    self.store.copy(source, key, identical.file)
             except MissingObject:
                 return None
-            copied = msgspec.structs.replace(twin, name=shard.name, subset=shard.subset, file=key)
+            copied = msgspec.structs.replace(identical, name=shard.name, split=shard.split, file=key)
             return commit(self.store, names.shard_marker(self.folder, shard.name), copied)
 
         results = {result.name: result for result in parallel(copy, pairs) if result is not None}

@@ -1,9 +1,9 @@
-"""What the bytes of a picture are: its format and size, whether it is whole, and whether the Object Detection API's decoder takes it as it is.
+"""What the bytes of an image are: its format and size, whether it is whole, and whether the Object Detection API's decoder takes it as it is.
 
 Pure: bytes in, a verdict or `Failed` out. `inspect` reads headers and markers only; `decode` reads everything; `transcode` makes a JPEG or PNG of what
 `tf.image.decode_image`, which the Object Detection API uses, would refuse or distort.
 
-EXIF orientation is left alone, here and by TensorFlow: annotations are drawn on the pixels as stored, and turning a picture would move it away from its boxes.
+EXIF orientation is left alone, here and by TensorFlow: annotations are drawn on the pixels as stored, and turning an image would move it away from its boxes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ TRANSCODED_QUALITY: Final = 95
 """The JPEG quality of what came in another lossy format, with full chroma resolution: above it files grow much faster than they gain."""
 
 
-class Picture(msgspec.Struct, frozen=True, gc=False):
-    """An encoded picture. `format` is `jpeg`, `png` or, before transcoding, another; `ready` says whether it can be stored as it is; sizes are in pixels."""
+class EncodedImage(msgspec.Struct, frozen=True, gc=False):
+    """An encoded image. `format` is `jpeg`, `png` or, before transcoding, another; `ready` says whether it can be stored as it is; sizes are in pixels."""
 
     encoded: bytes
     format: str
@@ -36,41 +36,41 @@ class Picture(msgspec.Struct, frozen=True, gc=False):
     ready: bool = True
 
 
-def inspect(data: bytes, max_pixels: int) -> Picture:
+def inspect(data: bytes, max_pixels: int) -> EncodedImage:
     """What the bytes are, from headers and markers alone. Raises `Failed` with the outcome not_an_image, truncated, undecodable or too_large."""
     if data.startswith(b"\xff\xd8\xff"):
-        picture = _inspect_jpeg(data)
+        encoded_image = _inspect_jpeg(data)
     elif data.startswith(_PNG_SIGNATURE):
-        picture = _inspect_png(data)
+        encoded_image = _inspect_png(data)
     else:
-        picture = _inspect_other(data)
-    if picture.width * picture.height > max_pixels:
-        raise Failed(Outcome.TOO_LARGE, f"{picture.width}x{picture.height} pixels, of at most {max_pixels}")
-    return picture
+        encoded_image = _inspect_other(data)
+    if encoded_image.width * encoded_image.height > max_pixels:
+        raise Failed(Outcome.TOO_LARGE, f"{encoded_image.width}x{encoded_image.height} pixels, of at most {max_pixels}")
+    return encoded_image
 
 
-def decode(picture: Picture) -> None:
-    """Reads the whole picture as whoever shows it does. Raises `Failed` with the outcome truncated or undecodable.
+def decode(encoded_image: EncodedImage) -> None:
+    """Reads the whole image as whoever shows it does. Raises `Failed` with the outcome truncated or undecodable.
 
     Of a JPEG every coefficient is decoded, which is where one can be broken; the arithmetic that makes colours of them cannot fail and is left out as far as
     libjpeg allows (grey, at an eighth of the size).
     """
-    _load(picture, coarse=True)
+    _load(encoded_image, coarse=True)
 
 
-def transcode(picture: Picture) -> Picture:
-    """The picture as a JPEG or PNG with 8 bits in 1 or 3 channels: PNG where the source is lossless, else JPEG. Transparency becomes white. Raises `Failed` as `decode`.
+def transcode(encoded_image: EncodedImage) -> EncodedImage:
+    """The image as a JPEG or PNG with 8 bits in 1 or 3 channels: PNG where the source is lossless, else JPEG. Transparency becomes white. Raises `Failed` as `decode`.
 
-    Where the codec's version is the same, the same picture becomes the same bytes.
+    Where the codec's version is the same, the same image becomes the same bytes.
     """
-    image = _opaque(_load(picture))
+    image = _opaque(_load(encoded_image))
     output = io.BytesIO()
-    lossless = picture.format in _LOSSLESS or (picture.format == "webp" and picture.encoded[12:16] == b"VP8L")
+    lossless = encoded_image.format in _LOSSLESS or (encoded_image.format == "webp" and encoded_image.encoded[12:16] == b"VP8L")
     if lossless:
         image.save(output, "PNG", icc_profile=None)
     else:
         image.save(output, "JPEG", quality=TRANSCODED_QUALITY, subsampling=0)
-    return Picture(output.getvalue(), "png" if lossless else "jpeg", image.width, image.height)
+    return EncodedImage(output.getvalue(), "png" if lossless else "jpeg", image.width, image.height)
 
 
 # --- JPEG: ITU-T T.81, annex B ------------------------------------------------------------------------------------------------------------
@@ -82,9 +82,9 @@ _COMMON_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and 
 _FRAME: Final = struct.Struct(">BHHB")
 
 
-def _inspect_jpeg(data: bytes) -> Picture:
-    """Walks the segments up to the first scan. Within a scan 0xFF is always followed by a stuffed zero, so what ends the picture is found from the back; what
-    lies behind it (padding, a second picture) is left alone.
+def _inspect_jpeg(data: bytes) -> EncodedImage:
+    """Walks the segments up to the first scan. Within a scan 0xFF is always followed by a stuffed zero, so what ends the image is found from the back; what
+    lies behind it (padding, a second image) is left alone.
     """
     frame: tuple[int, tuple[int, int, int, int]] | None = None
     at, size = 2, len(data)
@@ -108,7 +108,7 @@ def _inspect_jpeg(data: bytes) -> Picture:
     raise Failed(Outcome.TRUNCATED, f"a JPEG that ends within its header, after {size} bytes")
 
 
-def _whole_jpeg(data: bytes, scan: int, frame: tuple[int, tuple[int, int, int, int]] | None) -> Picture:
+def _whole_jpeg(data: bytes, scan: int, frame: tuple[int, tuple[int, int, int, int]] | None) -> EncodedImage:
     if frame is None:
         raise Failed(Outcome.UNDECODABLE, "a JPEG whose scan comes before its frame header")
     marker, (precision, height, width, components) = frame
@@ -117,7 +117,7 @@ def _whole_jpeg(data: bytes, scan: int, frame: tuple[int, tuple[int, int, int, i
     if data.rfind(b"\xff\xd9", scan) < 0:
         raise Failed(Outcome.TRUNCATED, f"a JPEG without its end-of-image marker, after {len(data)} bytes")
     ready = marker in _COMMON_FRAMES and precision == _BITS and components in (1, 3)
-    return Picture(data, "jpeg", width, height, ready)
+    return EncodedImage(data, "jpeg", width, height, ready)
 
 
 # --- PNG: W3C Portable Network Graphics (third edition), section 5 ------------------------------------------------------------------------
@@ -128,7 +128,7 @@ _IHDR: Final = struct.Struct(">IIBBBBB")
 _GREY, _RGB, _PALETTE = 0, 2, 3
 
 
-def _inspect_png(data: bytes) -> Picture:
+def _inspect_png(data: bytes) -> EncodedImage:
     """Walks the chunks and their checksums. Sixteen bits per channel and transparency are for `transcode`: TensorFlow drops the alpha channel and shows whatever
     colour was left below.
     """
@@ -154,12 +154,12 @@ def _inspect_png(data: bytes) -> Picture:
     raise Failed(Outcome.TRUNCATED, f"a PNG without its end chunk, after {len(data)} bytes")
 
 
-def _whole_png(data: bytes, header: tuple[int, ...], *, pixels: bool, transparent: bool) -> Picture:
+def _whole_png(data: bytes, header: tuple[int, ...], *, pixels: bool, transparent: bool) -> EncodedImage:
     width, height, depth, color, *_ = header
     if not pixels or not width or not height:
-        raise Failed(Outcome.UNDECODABLE, f"a PNG of {width}x{height} pixels {'with' if pixels else 'without'} picture data")
+        raise Failed(Outcome.UNDECODABLE, f"a PNG of {width}x{height} pixels {'with' if pixels else 'without'} image data")
     ready = depth <= _BITS and color in (_GREY, _RGB, _PALETTE) and not transparent
-    return Picture(data, "png", width, height, ready)
+    return EncodedImage(data, "png", width, height, ready)
 
 
 # --- Other formats, and the pixels of all, by Pillow --------------------------------------------------------------------------------------
@@ -169,13 +169,13 @@ _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO")
 """What Pillow may try: its rarer plugins are attack surface without a use here."""
 
 
-def _inspect_other(data: bytes) -> Picture:
+def _inspect_other(data: bytes) -> EncodedImage:
     if not data:
         raise Failed(Outcome.NOT_AN_IMAGE, "no bytes")
     if data.lstrip()[:1] in (b"<", b"{"):
-        raise Failed(Outcome.NOT_AN_IMAGE, "a text document (HTML, XML or JSON) instead of a picture")
+        raise Failed(Outcome.NOT_AN_IMAGE, "a text document (HTML, XML or JSON) instead of an image")
     image = _open(data, Outcome.NOT_AN_IMAGE)
-    return Picture(data, str(image.format).lower(), image.width, image.height, ready=False)
+    return EncodedImage(data, str(image.format).lower(), image.width, image.height, ready=False)
 
 
 def _open(data: bytes, outcome: Outcome) -> Image:
@@ -187,26 +187,26 @@ def _open(data: bytes, outcome: Outcome) -> Image:
     try:
         return Image.open(io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
     except UnidentifiedImageError as error:
-        raise Failed(outcome, "not a picture in a known format") from error
+        raise Failed(outcome, "not an image in a known format") from error
     except (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, struct.error, EOFError) as error:
-        raise Failed(outcome, "not a readable picture") from error
+        raise Failed(outcome, "not a readable image") from error
 
 
-def _load(picture: Picture, *, coarse: bool = False) -> Image:
+def _load(encoded_image: EncodedImage, *, coarse: bool = False) -> Image:
     """The pixels, or with `coarse` as few of them as need all the bytes read."""
-    image = _open(picture.encoded, Outcome.UNDECODABLE)
+    image = _open(encoded_image.encoded, Outcome.UNDECODABLE)
     try:
         if coarse:
             image.draft("L", (1, 1))
         image.load()
     except (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, struct.error, EOFError, MemoryError) as error:
         outcome = Outcome.TRUNCATED if "truncated" in str(error) else Outcome.UNDECODABLE
-        raise Failed(outcome, f"a {picture.format.upper()} that cannot be decoded", again=False) from error
+        raise Failed(outcome, f"a {encoded_image.format.upper()} that cannot be decoded", again=False) from error
     return image
 
 
 def _opaque(image: Image) -> Image:
-    """The picture in 8-bit grey or RGB, transparency over white, without metadata."""
+    """The image in 8-bit grey or RGB, transparency over white, without metadata."""
     from PIL import Image
 
     if image.mode.startswith(("I", "F")):

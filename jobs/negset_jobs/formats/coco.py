@@ -1,7 +1,7 @@
-"""COCO's instances annotations (https://cocodataset.org/#format-data), as far as a choice of pictures needs them.
+"""COCO's instances annotations (https://cocodataset.org/#format-data), as far as a choice of images needs them.
 
 Of each annotation only two numbers are kept, in arrays, and its box where that is asked for; polygons and masks are passed over while reading. So train2017's 565 MB cost little
-more than its list of pictures.
+more than its list of images.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class FileLicense(msgspec.Struct, frozen=True, gc=False):
 
 
 class Annotation(msgspec.Struct, gc=False):
-    """What is kept of one annotation. A crowd region is an annotation like any other: the class is in the picture."""
+    """What is kept of one annotation. A crowd region is an annotation like any other: the class is in the image."""
 
     image_id: int
     category_id: int
@@ -84,7 +84,7 @@ _REQUIRED: Final = ("images", "annotations", "categories")
 class Annotations:
     """A checked file: image ids and category ids are unique, and every annotation's category is known.
 
-    `image_ids` and `category_ids` have one entry per annotation, in the order of the file; an image id there may name a picture that is not in `images`. `boxes` has as many rows, x, y, width and
+    `image_ids` and `category_ids` have one entry per annotation, in the order of the file; an image id there may name an image that is not in `images`. `boxes` has as many rows, x, y, width and
     height in pixels, all nan where there are no four numbers; it has no rows where boxes were not asked for.
     """
 
@@ -129,7 +129,7 @@ def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLO
 
 
 def read_images(stream: BinaryIO, *, field: str, url: str) -> tuple[Image, ...]:
-    """The pictures that a file lists; it needs no annotations. Raises `InvalidInput`, naming `field` and `url`."""
+    """The images that a file lists; it needs no annotations. Raises `InvalidInput`, naming `field` and `url`."""
     return tuple(_read(stream, {"images": Image}, ("images",), field=field, url=url, block=BLOCK)["images"])
 
 
@@ -192,7 +192,7 @@ def _check(annotations: Annotations) -> None:
         raise WrongShape("expected ids of at most 64 bits") from error
     unknown = np.setdiff1d(annotations.category_ids, categories)
     if unknown.size:
-        # It might be an excluded class: a picture that shows it cannot be proved free of them.
+        # It might be an excluded class: an image that shows it cannot be proved free of them.
         raise WrongShape(f"expected every category_id of the annotations in 'categories', found {_some(unknown)}")
     stray = np.setdiff1d(annotations.image_ids, images)
     if stray.size:

@@ -1,4 +1,4 @@
-"""Where a picture is: a template over the fields of its annotation entry → a URL. Pure but for the working directory, which relative paths are relative to."""
+"""Where an image is: a template over the fields of its annotation entry → a URL. Pure but for the working directory, which relative paths are relative to."""
 
 from __future__ import annotations
 

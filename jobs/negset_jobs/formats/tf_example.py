@@ -36,11 +36,11 @@ def encode_example(
     boxes: Sequence[Box],
     label_ids: Mapping[str, int],
 ) -> bytes:
-    """One picture as a serialised tf.train.Example; the same arguments always give the same bytes.
+    """One image as a serialised tf.train.Example; the same arguments always give the same bytes.
 
-    `encoded` is the picture's file, `image_format` "jpeg" or "png", `height` and `width` are in pixels, boxes have corners normalised to [0, 1]. A negative
+    `encoded` is the image's file, `image_format` "jpeg" or "png", `height` and `width` are in pixels, boxes have corners normalised to [0, 1]. A negative
     has no boxes: its lists are there and empty. Raises `InvalidInput` where a box's class has no id in `label_ids`: the Object Detection API would decode
-    such a picture silently as boxes without classes.
+    such an image silently as boxes without classes.
     """
     unknown = sorted({box.class_name for box in boxes} - label_ids.keys())
     if unknown:
@@ -98,7 +98,7 @@ def _entry(key: str, feature: list[bytes]) -> list[bytes]:
 
 
 def _bytes_list(values: Sequence[bytes]) -> list[bytes]:
-    """The parts of a Feature; parts instead of one string, so that the picture is copied once, when the whole example is joined."""
+    """The parts of a Feature; parts instead of one string, so that the image is copied once, when the whole example is joined."""
     items = [part for value in values for part in (_FIELD_1, _varint(len(value)), value)]
     return [_BYTES_LIST, _varint(sum(map(len, items))), *items]
 
@@ -129,7 +129,7 @@ def _varint(value: int) -> bytes:
     return bytes(groups)
 
 
-_NO_OBJECTS: Final = _objects((), {})  # most pictures that negset writes are negatives
+_NO_OBJECTS: Final = _objects((), {})  # most images that negset writes are negatives
 
 
 def _read_varint(view: memoryview, at: int) -> tuple[int, int]:

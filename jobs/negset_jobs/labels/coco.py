@@ -1,4 +1,4 @@
-"""COCO's instances format (https://cocodataset.org/#format-data): pictures, the source's licences and categories, and no annotation."""
+"""COCO's instances format (https://cocodataset.org/#format-data): images, the source's licences and categories, and no annotation."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 import msgspec
 
 from negset_jobs.labels.formats import Contents, File
-from negset_jobs.labels.pictures import Picture
+from negset_jobs.labels.labelled import LabelledImage
 
 
-def picture_files(picture: Picture, encoded: bytes) -> Iterator[File]:
-    yield File(f"images/{picture.subset}/{picture.name}", encoded)
+def image_files(labelled: LabelledImage, encoded: bytes) -> Iterator[File]:
+    yield File(f"images/{labelled.split}/{labelled.name}", encoded)
 
 
-def index_files(pictures: Sequence[Picture], contents: Contents) -> Iterator[File]:
-    """`annotations/instances_<subset>.json` for each subset that has pictures. COCO's readers want integer ids: where the source has others, they are numbered from 1."""
-    numbered = any(not isinstance(picture.image.image_id, int) for picture in pictures)
+def index_files(labelled_images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:
+    """`annotations/instances_<split>.json` for each split that has images. COCO's readers want integer ids: where the source has others, they are numbered from 1."""
+    numbered = any(not isinstance(labelled.image.image_id, int) for labelled in labelled_images)
     entries: dict[str, list[dict[str, Any]]] = {}
-    for number, picture in enumerate(pictures, 1):
-        entries.setdefault(picture.subset, []).append({"id": number if numbered else picture.image.image_id, **_entry(picture)})
-    for subset, images in entries.items():
+    for number, labelled in enumerate(labelled_images, 1):
+        entries.setdefault(labelled.split, []).append({"id": number if numbered else labelled.image.image_id, **_entry(labelled)})
+    for split, images in entries.items():
         instances = {
             "info": {"description": contents.title},
             "licenses": [{"id": item.id, "name": item.name, "url": item.url} for item in contents.licenses],
@@ -29,15 +29,15 @@ def index_files(pictures: Sequence[Picture], contents: Contents) -> Iterator[Fil
             "images": images,
             "annotations": [],
         }
-        yield File(f"annotations/instances_{subset}.json", msgspec.json.encode(instances) + b"\n")
+        yield File(f"annotations/instances_{split}.json", msgspec.json.encode(instances) + b"\n")
 
 
-def _entry(picture: Picture) -> dict[str, Any]:
-    image = picture.image
+def _entry(labelled: LabelledImage) -> dict[str, Any]:
+    image = labelled.image
     return {
-        "file_name": picture.name,
-        "width": picture.width,
-        "height": picture.height,
+        "file_name": labelled.name,
+        "width": labelled.width,
+        "height": labelled.height,
         "license": image.license,
         "coco_url": image.url,
         "flickr_url": image.page,

@@ -1,4 +1,4 @@
-"""The pictures and label files of one shard, in every format; one unit of work, so that many workers can share them."""
+"""The images and label files of one shard, in every format; one unit of work, so that many workers can share them."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from negset_api.values import PlannedImage
 from negset_jobs.adapters.store import Store
 from negset_jobs.labels import coco, voc, yolo
 from negset_jobs.labels.formats import LabelFormat
-from negset_jobs.labels.pictures import Picture, read_pictures
+from negset_jobs.labels.labelled import LabelledImage, read_images
 
 FORMATS: Final[Mapping[str, LabelFormat]] = {"YOLO": yolo, "COCO": coco, "VOC": voc}
 """The label formats by their names in the manifest."""
 
 _WRITERS: Final = 32
-"""Objects written at the same time: they are small, so a remote store's answer time is what counts. With the pictures they hold, at most 64 are in memory."""
+"""Objects written at the same time: they are small, so a remote store's answer time is what counts. With the images they hold, at most 64 are in memory."""
 
 
 class LabelTask(msgspec.Struct, frozen=True, kw_only=True):
-    """One shard to write: its TFRecord file, and by source id the planned pictures in it with their stems."""
+    """One shard to write: its TFRecord file, and by source id the planned images in it with their stems."""
 
     store_url: str
     key: str
-    subset: str
+    split: str
     formats: tuple[str, ...]
     planned: dict[str, tuple[PlannedImage, str]]
 
 
-def write_shard(task: LabelTask) -> list[Picture]:
-    """Writes the files of every stored picture of a shard, and returns the pictures in the shard's order."""
+def write_shard(task: LabelTask) -> list[LabelledImage]:
+    """Writes the files of every stored image of a shard, and returns the images in the shard's order."""
     store = Store(task.store_url)
-    pictures: list[Picture] = []
+    images: list[LabelledImage] = []
 
     def objects() -> Iterable[tuple[str, bytes]]:
-        for picture, encoded in read_pictures(store, task.key, task.subset, task.planned):
-            pictures.append(picture)
+        for image, encoded in read_images(store, task.key, task.split, task.planned):
+            images.append(image)
             for name in task.formats:
-                for file in FORMATS[name].picture_files(picture, encoded):
+                for file in FORMATS[name].image_files(image, encoded):
                     yield f"{names.labels_folder(name)}/{file.key}", file.data
 
     _write_all(store, objects())
-    return pictures
+    return images
 
 
 def _write_all(store: Store, objects: Iterable[tuple[str, bytes]]) -> None:

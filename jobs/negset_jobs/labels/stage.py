@@ -1,4 +1,4 @@
-"""The label data sets, from the stored records: nothing is downloaded again, and what was not stored is in no list."""
+"""The label datasets, from the stored records: nothing is downloaded again, and what was not stored is in no list."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from negset_jobs.adapters import ray_map
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.labels.formats import Contents
-from negset_jobs.labels.pictures import Picture, unique_stems
+from negset_jobs.labels.labelled import LabelledImage, unique_stems
 from negset_jobs.labels.shards import FORMATS, LabelTask, write_shard
 
 
 def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Records, progress: Progress) -> Labels:
-    """Writes the data set of every format but TFRecord that the manifest asks for. Raises `WorkFailed` where a record cannot be read or an object not written."""
+    """Writes the dataset of every format but TFRecord that the manifest asks for. Raises `WorkFailed` where a record cannot be read or an object not written."""
     formats = _formats(dataset)
     progress.start("Writing labels", records.stored, "images")
-    shards: dict[int, list[Picture]] = {}
+    shards: dict[int, list[LabelledImage]] = {}
     tasks = list(label_tasks(store.url, plan, records, formats))
     for index, done in ray_map.map_unordered(_write, tasks, workers=dataset.spec.ray.workers):
         shards[index] = done
         progress.advance(len(done))
-    pictures = [picture for index in range(len(tasks)) for picture in shards[index]]
+    labelled_images = [labelled for index in range(len(tasks)) for labelled in shards[index]]
     for name in formats:
-        for file in FORMATS[name].index_files(pictures, _contents(dataset, plan)):
+        for file in FORMATS[name].index_files(labelled_images, _contents(dataset, plan)):
             store.write(f"{names.labels_folder(name)}/{file.key}", file.data)
     progress.finish()
     labels = Labels(
-        inputs=labels_inputs(dataset, plan, records),
+        input_digest=labels_input_digest(dataset, plan, records),
         folders={name: names.labels_folder(name) for name in formats},
-        images=len(pictures),
+        images=len(labelled_images),
     )
     store.create(names.LABELS, encode(labels))
     return labels
 
 
-def labels_inputs(dataset: NegativeDataset, plan: Plan, records: Records) -> str:
-    """The digest of what decides every byte of the label data sets: the stored files, what the plan knows about their pictures, the formats and the title."""
-    return digest(records.files, plan.inputs, _formats(dataset), _contents(dataset, plan).title)
+def labels_input_digest(dataset: NegativeDataset, plan: Plan, records: Records) -> str:
+    """The digest of what decides every byte of the label datasets: the stored files, what the plan knows about their images, the formats and the title."""
+    return digest(records.files, plan.input_digest, _formats(dataset), _contents(dataset, plan).title)
 
 
 def _formats(dataset: NegativeDataset) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in dataset.spec.output.formats)
 
 
-def _write(task: LabelTask, _: ray_map.Report) -> list[Picture]:
+def _write(task: LabelTask, _: ray_map.Report) -> list[LabelledImage]:
     return write_shard(task)
 
 
@@ -57,19 +57,19 @@ def label_tasks(store_url: str, plan: Plan, records: Records, formats: Sequence[
     images = {image.image_id: image for shard in plan.shards for image in shard.images}
     stems = dict(zip(plan.image_ids, unique_stems(images[image_id] for image_id in plan.image_ids), strict=True))
     members = {shard.name: shard.images for shard in plan.shards}
-    for subset, keys in records.files.items():
+    for split, keys in records.files.items():
         for key in keys:
             # The shard's name comes before the digest: records/train-00003-of-00010.0123abcd.tfrecord
             shard = posixpath.basename(key).split(".")[0]
             planned = {str(image.image_id): (image, stems[image.image_id]) for image in members[shard]}
-            yield LabelTask(store_url=store_url, key=key, subset=subset, formats=tuple(formats), planned=planned)
+            yield LabelTask(store_url=store_url, key=key, split=split, formats=tuple(formats), planned=planned)
 
 
 def _contents(dataset: NegativeDataset, plan: Plan) -> Contents:
     metadata = dataset.metadata
     classes = ", ".join(plan.excluded_classes)
     return Contents(
-        title=f"{metadata.namespace}/{metadata.name}: pictures without {classes}",
+        title=f"{metadata.namespace}/{metadata.name}: images without {classes}",
         classes=plan.excluded_classes,
         categories=plan.categories,
         licenses=plan.licenses,

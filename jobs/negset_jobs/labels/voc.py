@@ -1,4 +1,4 @@
-"""The Pascal VOC format (The PASCAL Visual Object Classes Challenge 2012 Development Kit): one .xml file without <object> for each picture."""
+"""The Pascal VOC format (The PASCAL Visual Object Classes Challenge 2012 Development Kit): one .xml file without <object> for each image."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from negset_jobs.labels.formats import Contents, File
-from negset_jobs.labels.pictures import Picture, depth
+from negset_jobs.labels.labelled import LabelledImage, depth
 
 _UNPRINTABLE: Final = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 (section 2.2) has no way to write."""
 
 
-def picture_files(picture: Picture, encoded: bytes) -> Iterator[File]:
-    yield File(f"JPEGImages/{picture.name}", encoded)
-    yield File(f"Annotations/{picture.stem}.xml", _annotation(picture, depth(encoded)))
+def image_files(labelled: LabelledImage, encoded: bytes) -> Iterator[File]:
+    yield File(f"JPEGImages/{labelled.name}", encoded)
+    yield File(f"Annotations/{labelled.stem}.xml", _annotation(labelled, depth(encoded)))
 
 
-def index_files(pictures: Sequence[Picture], contents: Contents) -> Iterator[File]:  # noqa: ARG001  # VOC has no place for classes or licences
-    """`ImageSets/Main/train.txt` and, where pictures are held out, `val.txt`: names without extension, one a line.
+def index_files(images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:  # noqa: ARG001  # VOC has no place for classes or licences
+    """`ImageSets/Main/train.txt` and, where images are held out, `val.txt`: names without extension, one a line.
 
-    There is no `trainval.txt`: readers such as Datumaro take every list there as a subset, and would count each picture twice.
+    There is no `trainval.txt`: readers such as Datumaro take every list there as a split, and would count each image twice.
     """
-    for subset in ("train", "val"):
-        members = [picture.stem for picture in pictures if picture.subset == subset]
+    for split in ("train", "val"):
+        members = [labelled.stem for labelled in images if labelled.split == split]
         if members:
-            yield File(f"ImageSets/Main/{subset}.txt", "".join(f"{stem}\n" for stem in members).encode())
+            yield File(f"ImageSets/Main/{split}.txt", "".join(f"{stem}\n" for stem in members).encode())
 
 
-def _annotation(picture: Picture, channels: int) -> bytes:
+def _annotation(labelled: LabelledImage, channels: int) -> bytes:
     root = ET.Element("annotation")
     _add(root, "folder", "JPEGImages")
-    _add(root, "filename", picture.name)
-    _add(ET.SubElement(root, "source"), "image", _UNPRINTABLE.sub("", picture.image.page or picture.image.url))
+    _add(root, "filename", labelled.name)
+    _add(ET.SubElement(root, "source"), "image", _UNPRINTABLE.sub("", labelled.image.page or labelled.image.url))
     size = ET.SubElement(root, "size")
-    for side, value in (("width", picture.width), ("height", picture.height), ("depth", channels)):
+    for side, value in (("width", labelled.width), ("height", labelled.height), ("depth", channels)):
         _add(size, side, str(value))
     _add(root, "segmented", "0")
     ET.indent(root, "\t")

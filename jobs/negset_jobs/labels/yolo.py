@@ -1,4 +1,4 @@
-"""The YOLO format as Ultralytics reads it (https://docs.ultralytics.com/datasets/detect/): a picture without objects has an empty label file."""
+"""The YOLO format as Ultralytics reads it (https://docs.ultralytics.com/datasets/detect/): an image without objects has an empty label file."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterator, Sequence
 import yaml
 
 from negset_jobs.labels.formats import Contents, File
-from negset_jobs.labels.pictures import Picture
+from negset_jobs.labels.labelled import LabelledImage
 
 
-def picture_files(picture: Picture, encoded: bytes) -> Iterator[File]:
-    yield File(f"images/{picture.subset}/{picture.name}", encoded)
-    yield File(f"labels/{picture.subset}/{picture.stem}.txt", b"")
+def image_files(image: LabelledImage, encoded: bytes) -> Iterator[File]:
+    yield File(f"images/{image.split}/{image.name}", encoded)
+    yield File(f"labels/{image.split}/{image.stem}.txt", b"")
 
 
-def index_files(pictures: Sequence[Picture], contents: Contents) -> Iterator[File]:
-    """`data.yaml`. It has no `path`: paths then start at its own folder, so that the data set can be moved.
+def index_files(images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:
+    """`data.yaml`. It has no `path`: paths then start at its own folder, so that the dataset can be moved.
 
     `val` is always there, since Ultralytics refuses a file without the key; it is null where nothing is held out.
     """
-    subsets = {picture.subset for picture in pictures}
+    splits = {image.split for image in images}
     listing = {
-        **{subset: f"images/{subset}" if subset in subsets else None for subset in ("train", "val")},
+        **{split: f"images/{split}" if split in splits else None for split in ("train", "val")},
         "names": dict(enumerate(contents.classes)),
     }
     yield File("data.yaml", yaml.safe_dump(listing, sort_keys=False, allow_unicode=True).encode())

@@ -8,37 +8,38 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
+from msgspec import field
 
 from negset_api.values import Round, ScoredImage, Value
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats.stored_images import image_id, read_images, warn
 
 BATCH: Final = 64
-"""Pictures per call of the model: 547 pictures/s at 64 against 345/s at 16 and 71/s at 1, on two cores with a 96-pixel SSD."""
+"""Images per call of the model: 547 images/s at 64 against 345/s at 16 and 71/s at 1, on two cores with a 96-pixel SSD."""
 
 FLOOR: Final = 0.01
 """Scores below it are nothing to rank by, unless the threshold is as low."""
 
 
 class Scoring(Protocol):
-    """The model: pictures as (id, encoded file) in, their detections out."""
+    """The model: images as (id, encoded file) in, their detections out."""
 
     def score(self, batch: Sequence[tuple[str, bytes]]) -> list[ScoredImage]: ...
 
 
 class ShardScores(Value, frozen=True, kw_only=True):
-    """The scored images of the shard under `key`, in its order; what cannot be read is passed over. `inputs` is the digest of the mining, where they are kept."""
+    """The scored images of the shard under `key`, in its order; what cannot be read is passed over. `input_digest` is the digest of the mining, where they are kept."""
 
     key: str
     images: tuple[ScoredImage, ...]
-    inputs: str = ""
+    input_digest: str = field(default="", name="inputs")
 
 
 class ShardScorer:
     """Scores one shard per call. Made once per process: TensorFlow and the model take tens of seconds to load.
 
-    Of each picture it hands back the detections at or above the threshold, and the best one in any case: a model reports a fixed number of detections, most of them with
-    scores near 0, and a million pictures' worth of those fits in no driver.
+    Of each image it hands back the detections at or above the threshold, and the best one in any case: a model reports a fixed number of detections, most of them with
+    scores near 0, and a million images' worth of those fits in no driver.
     """
 
     def __init__(self, store: Store, trained: Round, classes: tuple[str, ...]) -> None:
@@ -48,8 +49,8 @@ class ShardScorer:
 
     def __call__(self, key: str) -> ShardScores:
         with self._store.reading(key) as stream:
-            pictures = ((image_id(features), features["image/encoded"][0]) for _, features, _ in read_images(stream, key))
-            scored = [image for batch in _batches(pictures, BATCH) for image in self._model.score(batch)]
+            encoded_images = ((image_id(features), features["image/encoded"][0]) for _, features, _ in read_images(stream, key))
+            scored = [image for batch in _batches(encoded_images, BATCH) for image in self._model.score(batch)]
         for image in scored:
             if image.unreadable:
                 warn(f"{key}: the image {image.image_id} cannot be decoded")
@@ -64,16 +65,16 @@ def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scorin
         prefix = checkpoints.of_round(store, trained, folder)
         from negset_jobs.training.scoring import Scorer
 
-        # Detections below the threshold matter only as a picture's best one.
+        # Detections below the threshold matter only as an image's best one.
         return Scorer(store.read(trained.config), prefix, classes=classes, floor=min(FLOOR, trained.measurement.threshold))
 
 
 def trim(image: ScoredImage, threshold: float) -> ScoredImage:
-    """The picture with its best detection and the others at or above the threshold."""
+    """The image with its best detection and the others at or above the threshold."""
     kept = (*image.detections[:1], *(found for found in image.detections[1:] if found.score >= threshold))
     return msgspec.structs.replace(image, detections=kept)
 
 
-def _batches(pictures: Iterator[tuple[str, bytes]], size: int) -> Iterator[list[tuple[str, bytes]]]:
-    while batch := list(itertools.islice(pictures, size)):
+def _batches(encoded_images: Iterator[tuple[str, bytes]], size: int) -> Iterator[list[tuple[str, bytes]]]:
+    while batch := list(itertools.islice(encoded_images, size)):
         yield batch

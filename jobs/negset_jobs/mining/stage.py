@@ -36,7 +36,7 @@ SHOWN: Final = 48
 
 
 class _Task(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides a mining. `earlier` is the mining before this one, `inputs` the digest."""
+    """All that decides a mining. `earlier` is the mining before this one, `input_digest` the digest."""
 
     number: int
     dataset: NegativeDataset
@@ -44,7 +44,7 @@ class _Task(msgspec.Struct, frozen=True, kw_only=True):
     records: Records
     trained: Round
     earlier: Mining | None
-    inputs: str
+    input_digest: str
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -92,9 +92,9 @@ def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Pr
     return value
 
 
-def mining_inputs(store: Store, dataset: NegativeDataset, number: int) -> str:
+def mining_input_digest(store: Store, dataset: NegativeDataset, number: int) -> str:
     """The digest of everything that decides what the mining after round `number` gives. Needs the values before it."""
-    return _prepare(store, dataset, number).inputs
+    return _prepare(store, dataset, number).input_digest
 
 
 def _prepare(store: Store, dataset: NegativeDataset, number: int) -> _Task:
@@ -105,13 +105,15 @@ def _prepare(store: Store, dataset: NegativeDataset, number: int) -> _Task:
     earlier = decode(store.read(names.mining_marker(number - 1)), Mining) if number > 1 else None
     mining = training.hard_negative_mining
     confirmed, compared = sorted(mining.confirmed_negatives), names.RANDOM_NEGATIVES in training.comparisons
-    inputs = digest(
-        trained.inputs,
-        records.inputs,
-        earlier.inputs if earlier else "",
+    input_digest = digest(
+        trained.input_digest,
+        records.input_digest,
+        earlier.input_digest if earlier else "",
         [mining.hard_percent, mining.review_above_percent, confirmed, compared, training.workers, dataset.spec.selection.seed],
     )
-    return _Task(number=number, dataset=dataset, training=training, records=records, trained=trained, earlier=earlier, inputs=inputs)
+    return _Task(
+        number=number, dataset=dataset, training=training, records=records, trained=trained, earlier=earlier, input_digest=input_digest
+    )
 
 
 def _score(store: Store, task: _Task, progress: Progress) -> Scored:
@@ -127,7 +129,9 @@ def _score(store: Store, task: _Task, progress: Progress) -> Scored:
         gpus = task.training.hard_negative_mining.gpus_per_worker
         for result in ray_map.map_with_actors(make_worker, missing, workers=workers, gpus=gpus):
             found[result.key] = result.images
-            store.write(names.mining_shard_scores(task.number, result.key), encode(msgspec.structs.replace(result, inputs=task.inputs)))
+            store.write(
+                names.mining_shard_scores(task.number, result.key), encode(msgspec.structs.replace(result, input_digest=task.input_digest))
+            )
             progress.advance(len(result.images))
     progress.finish()
     return {shard: found[shard] for shard in task.shards}
@@ -141,7 +145,7 @@ def _kept(store: Store, task: _Task) -> Scored:
         if (key := names.mining_shard_scores(task.number, shard)) in left:
             with contextlib.suppress(MissingObject, MsgspecError):
                 scores = decode(store.read(key), ShardScores)
-                if scores.inputs == task.inputs:
+                if scores.input_digest == task.input_digest:
                     kept[shard] = scores.images
     return kept
 
@@ -174,7 +178,7 @@ def _write(store: Store, task: _Task, scored: Scored, found: _Found) -> Mining:
     store.write(scores, score_table(found.pool, found.trained_on, decision, task.rules.threshold))
     return Mining(
         number=number,
-        inputs=task.inputs,
+        input_digest=task.input_digest,
         threshold=task.rules.threshold,
         floor=task.rules.floor,
         pool=len(found.pool) if task.has_pool else 0,

@@ -1,4 +1,4 @@
-"""Writes the files that the next round reads. Records are copied as they are, one at a time, so memory does not grow with the data set."""
+"""Writes the files that the next round reads. Records are copied as they are, one at a time, so memory does not grow with the dataset."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from negset_jobs.formats.stored_images import image_id, read_images
 from negset_jobs.formats.tfrecord import write_record
 
 MOST_FILES: Final = 16
-"""Hard negatives are few; with as many files as shards, a large data set would have thousands of tiny ones."""
+"""Hard negatives are few; with as many files as shards, a large dataset would have thousands of tiny ones."""
 
 
 Selection = Mapping[str, Collection[str]]
-"""Ids of pictures by the key of the shard that holds them; a shard with none of them may be absent."""
+"""Ids of images by the key of the shard that holds them; a shard with none of them may be absent."""
 
 
 def write_added(store: Store, wanted: Selection, *, folder: str, at_least: int) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ def ids_in(store: Store, keys: Sequence[str]) -> frozenset[str]:
 
 
 def write_without(store: Store, shards: Sequence[str], unwanted: Selection, *, folder: str) -> tuple[str, ...]:
-    """The keys of files with every record but those of the unwanted pictures, in the order of the shards: the shard itself where it holds none of them. A shard of which
+    """The keys of files with every record but those of the unwanted images, in the order of the shards: the shard itself where it holds none of them. A shard of which
     nothing is left is left out.
     """
     return tuple(key for shard in shards for key in _without(store, shard, unwanted.get(shard, ()), folder))
@@ -70,7 +70,7 @@ def _without(store: Store, shard: str, unwanted: Collection[str], folder: str) -
 
 
 def _records(store: Store, wanted: Selection) -> Iterator[bytes]:
-    """The payloads of the wanted pictures. A shard without any is not read."""
+    """The payloads of the wanted images. A shard without any is not read."""
     for shard, ids in wanted.items():
         if ids:
             with store.reading(shard) as stream:

@@ -1,4 +1,4 @@
-"""Annotated pictures as every kind of source hands them on, with the boxes that could not be used beside them."""
+"""Annotated images as every kind of source hands them on, with the boxes that could not be used beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from negset_jobs.positives.boxes import Corners, Reason, fit, normalised
 
 
 class Annotation(NamedTuple):
-    """One annotation as its source has it. `corners` are in pixels, counted from 0 at the picture's edge; None where there are no four coordinates.
+    """One annotation as its source has it. `corners` are in pixels, counted from 0 at the image's edge; None where there are no four coordinates.
     `given` is the source's own way to write them, for a person who looks for it.
     """
 
@@ -33,10 +33,10 @@ class RejectedBox(Value, frozen=True, kw_only=True):
 
 
 class Annotated(NamedTuple):
-    """The pictures that show an object of the wanted classes, in the source's order, and the annotations that could not be used.
+    """The images that show an object of the wanted classes, in the source's order, and the annotations that could not be used.
 
-    A picture whose annotations were all rejected is among `images`, without objects. `classes` are all the names that the source knows. `only_crowds` counts the
-    pictures left out because they show crowds and no single object.
+    An image whose annotations were all rejected is among `images`, without objects. `classes` are all the names that the source knows. `only_crowds` counts the
+    images left out because they show crowds and no single object.
     """
 
     images: tuple[PlannedImage, ...]
@@ -48,7 +48,7 @@ class Annotated(NamedTuple):
 def usable_boxes(
     annotations: Iterable[Annotation], *, image_id: ImageId, file_name: str, height: int, width: int
 ) -> tuple[tuple[Box, ...], tuple[RejectedBox, ...]]:
-    """The annotations of one picture of `height` by `width` pixels as boxes clipped to it, and those that cannot be used, both in the given order."""
+    """The annotations of one image of `height` by `width` pixels as boxes clipped to it, and those that cannot be used, both in the given order."""
     boxes: list[Box] = []
     rejected: list[RejectedBox] = []
     for annotation in annotations:

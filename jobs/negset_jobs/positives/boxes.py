@@ -1,6 +1,6 @@
 """What makes an annotated box usable, decided without I/O.
 
-A box comes in pixels (COCO, Pascal VOC) or already normalised (TFRecords), and may overhang the picture, be empty, or not be a box at all. One that overhangs is
+A box comes in pixels (COCO, Pascal VOC) or already normalised (TFRecords), and may overhang the image, be empty, or not be a box at all. One that overhangs is
 clipped, since the object is there; one that cannot be used is rejected with a reason, so that a single slip of an annotator neither stops the work nor goes unseen.
 """
 
@@ -11,7 +11,7 @@ import math
 from typing import Final, NamedTuple
 
 MIN_SIDE: Final = 0.1
-"""Shortest side of a usable box in pixels. Less of an object cannot be seen; and in a picture 100,000 pixels wide it is still 16 steps of the float32
+"""Shortest side of a usable box in pixels. Less of an object cannot be seen; and in an image 100,000 pixels wide it is still 16 steps of the float32
 (2**-24 below 1) that a TFRecord stores, so that a side never rounds to nothing."""
 
 
@@ -34,13 +34,13 @@ _SENTENCES: Final = {
     Reason.MISSING: "it has no four coordinates",
     Reason.NOT_FINITE: "a coordinate is not a finite number",
     Reason.NO_EXTENT: "its width or height is zero or negative",
-    Reason.OUTSIDE: "it lies outside the picture",
-    Reason.TOO_SMALL: f"less than {MIN_SIDE} pixels of a side lie in the picture",
+    Reason.OUTSIDE: "it lies outside the image",
+    Reason.TOO_SMALL: f"less than {MIN_SIDE} pixels of a side lie in the image",
 }
 
 
 class Corners(NamedTuple):
-    """The corners of a box, in the Object Detection API's order. In pixels, or as parts of the picture's height and width."""
+    """The corners of a box, in the Object Detection API's order. In pixels, or as parts of the image's height and width."""
 
     ymin: float
     xmin: float
@@ -49,7 +49,7 @@ class Corners(NamedTuple):
 
 
 def fit(box: Corners, *, height: int, width: int) -> Corners | Reason:
-    """A normalised box of a picture of `height` by `width` pixels, clipped to the picture; or why it cannot be used. A box that lies inside comes back as it was."""
+    """A normalised box of an image of `height` by `width` pixels, clipped to the image; or why it cannot be used. A box that lies inside comes back as it was."""
     if not all(math.isfinite(corner) for corner in box):
         return Reason.NOT_FINITE
     if box.ymax <= box.ymin or box.xmax <= box.xmin:
@@ -63,5 +63,5 @@ def fit(box: Corners, *, height: int, width: int) -> Corners | Reason:
 
 
 def normalised(box: Corners, *, height: int, width: int) -> Corners:
-    """A box in pixels as parts of the picture's height and width, which must be positive."""
+    """A box in pixels as parts of the image's height and width, which must be positive."""
     return Corners(box.ymin / height, box.xmin / width, box.ymax / height, box.xmax / width)

@@ -65,7 +65,7 @@ def _check_shown(name: str, shown: Collection[str], known: Collection[str]) -> N
     if name in shown:
         return
     if name in known:
-        raise InvalidInput(f"spec.positives.classes: expected classes that the positives show, no picture has a usable object of {name!r}")
+        raise InvalidInput(f"spec.positives.classes: expected classes that the positives show, no image has a usable object of {name!r}")
     near = difflib.get_close_matches(name, sorted(known), n=3)
     advice = f"did you mean {_listed(near)}?" if near else f"they show {_listed(sorted(shown)) or 'nothing'}"
     raise InvalidInput(f"spec.positives.classes: expected classes that the positives show, got {name!r}; {advice}")
@@ -74,9 +74,9 @@ def _check_shown(name: str, shown: Collection[str], known: Collection[str]) -> N
 def _check_absent(name: str, negatives: Negatives) -> None:
     if name in negatives.excluded_classes:
         return
-    if pictures := negatives.remaining_classes.get(name, 0):
+    if images := negatives.remaining_classes.get(name, 0):
         raise InvalidInput(
-            f"spec.positives.classes: {name!r} is shown in {pictures} of the negatives, which would teach the detector that it is background; "
+            f"spec.positives.classes: {name!r} is shown in {images} of the negatives, which would teach the detector that it is background; "
             f"add it to spec.excludeClasses"
         )
     if name in negatives.categories.values():

@@ -1,7 +1,7 @@
 """Positives from annotations in COCO's instances format.
 
-A box is [x, y, width, height] in pixels, counted from 0 at the picture's edge (https://cocodataset.org/#format-data). A crowd region is carried with its mark, because
-evaluation has to ignore what a detector finds in it; the Object Detection API's create_coco_tf_record.py carries it too. But it is no object to learn from, so a picture that
+A box is [x, y, width, height] in pixels, counted from 0 at the image's edge (https://cocodataset.org/#format-data). A crowd region is carried with its mark, because
+evaluation has to ignore what a detector finds in it; the Object Detection API's create_coco_tf_record.py carries it too. But it is no object to learn from, so an image that
 shows nothing but crowds is left out.
 """
 
@@ -61,14 +61,14 @@ class Instances(NamedTuple):
 
 
 def read_coco(source: CocoPositives, wanted: frozenset[str], access: Access) -> Annotated:
-    """The pictures that show an object of the wanted classes, in the file's order. Raises `InvalidInput` where the file is not COCO's, or lists such a picture without its size."""
+    """The images that show an object of the wanted classes, in the file's order. Raises `InvalidInput` where the file is not COCO's, or lists such an image without its size."""
     with open_input(source.annotations, access, FIELD) as stream:
         instances = parse_coco(stream, source.annotations)
     return annotated(instances, wanted, source)
 
 
 def parse_coco(stream: BinaryIO, url: str) -> Instances:
-    """A file's pictures, categories and boxes, read block by block. Raises `InvalidInput`, naming the field and `url`."""
+    """A file's images, categories and boxes, read block by block. Raises `InvalidInput`, naming the field and `url`."""
     found: dict[str, list[Any]] = {}
     try:
         for key, elements in read_arrays(stream, {"images": Image, "categories": Category, "annotations": _Object}):
@@ -85,7 +85,7 @@ def parse_coco(stream: BinaryIO, url: str) -> Instances:
 
 
 def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Annotated:
-    """The pictures with an object of the wanted classes, and why boxes are unusable."""
+    """The images with an object of the wanted classes, and why boxes are unusable."""
     classes = {category.id: category.name for category in instances.categories}
     objects = _by_image(instances.objects, {number: name for number, name in classes.items() if name in wanted})
     images: list[PlannedImage] = []

@@ -1,7 +1,7 @@
-"""One record of a user's TFRecords: what its features say, checked against the label map and against the picture itself.
+"""One record of a user's TFRecords: what its features say, checked against the label map and against the image itself.
 
 A slip in how the records were made (no labels, a label that the label map does not know, lists of different lengths) is in all of them and stops the work with `InvalidInput`.
-A slip of a single picture or box (not decodable, no extent) is an outcome or a rejected box, as it is for the other kinds of positives.
+A slip of a single image or box (not decodable, no extent) is an outcome or a rejected box, as it is for the other kinds of positives.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from negset_api.spec import Download
 from negset_api.values import Box, Outcome
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.download.failure import Failed
-from negset_jobs.download.verify import Picture, decode, inspect, transcode
+from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
 from negset_jobs.formats.label_map import Item
 from negset_jobs.formats.tf_example import decode_example, encode_example
 from negset_jobs.positives.annotated import RejectedBox, shown_classes
@@ -57,14 +57,14 @@ class RecordObject(NamedTuple):
 
 
 class CheckedRecord(NamedTuple):
-    """A record of a picture that shows a wanted class. `key` says which picture it is, `picture` is None unless the outcome is stored."""
+    """A record of an image that shows a wanted class. `key` says which image it is, `image` is None unless the outcome is stored."""
 
     key: str
     file_name: str
     source_id: str
     outcome: Outcome
     detail: str
-    picture: Picture | None
+    image: EncodedImage | None
     boxes: tuple[Box, ...]
     rejected: tuple[RejectedBox, ...]
 
@@ -104,35 +104,35 @@ def class_name(item: RecordObject, labels: Mapping[int, Item] | None, where: str
 
 
 def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]], *, download: Download, where: str) -> CheckedRecord:
-    """The record of a picture that shows `objects`, pairs of class name and object. Raises `InvalidInput`, naming `where`, where the record has no picture at all."""
+    """The record of an image that shows `objects`, pairs of class name and object. Raises `InvalidInput`, naming `where`, where the record has no image at all."""
     encoded, name = _first_bytes(features, "image/encoded"), _first_bytes(features, "image/filename").decode("utf-8", "replace")
     if not encoded:
-        raise InvalidInput(f"{where}: expected the picture's bytes in image/encoded, found none")
+        raise InvalidInput(f"{where}: expected the image's bytes in image/encoded, found none")
     source_id = _source_id(features)
     # Whatever is measured and mined is known by this id, so every record has one.
     key = source_id or name or hashlib.sha256(encoded).hexdigest()
     result = CheckedRecord(key, name, source_id, Outcome.STORED, "", None, (), ())
     try:
-        picture = _picture(encoded, download)
+        image = _image(encoded, download)
     except Failed as failure:
         return result._replace(outcome=failure.outcome, detail=failure.detail)
-    boxes, rejected = _boxes(objects, picture, key, name)
+    boxes, rejected = _boxes(objects, image, key, name)
     if not shown_classes(boxes):
         return result._replace(outcome=Outcome.INVALID_BOX, detail="no object has a usable box", rejected=rejected)
-    return result._replace(picture=picture, boxes=boxes, rejected=rejected)
+    return result._replace(image=image, boxes=boxes, rejected=rejected)
 
 
 def stored_payload(record: CheckedRecord, payload: bytes, features: Features, label_ids: Mapping[str, int]) -> bytes:
-    """What is stored for a record: its own bytes where they say what is wanted, else the same picture and boxes written anew, without keys that negset does not know."""
-    assert record.picture is not None
+    """What is stored for a record: its own bytes where they say what is wanted, else the same image and boxes written anew, without keys that negset does not know."""
+    assert record.image is not None
     anew = encode_example(
-        encoded=record.picture.encoded,
-        image_format=record.picture.format,
+        encoded=record.image.encoded,
+        image_format=record.image.format,
         file_name=record.file_name,
         source_id=record.source_id or record.key,
-        sha256=hashlib.sha256(record.picture.encoded).hexdigest(),
-        height=record.picture.height,
-        width=record.picture.width,
+        sha256=hashlib.sha256(record.image.encoded).hexdigest(),
+        height=record.image.height,
+        width=record.image.width,
         boxes=record.boxes,
         label_ids=label_ids,
     )
@@ -140,22 +140,22 @@ def stored_payload(record: CheckedRecord, payload: bytes, features: Features, la
     return payload if all(_same(features.get(key, ()), decided[key]) for key in _DECISIVE) and _readable(features) else anew
 
 
-def _picture(encoded: bytes, download: Download) -> Picture:
-    picture = inspect(encoded, download.max_image_megapixels * _MEGA)
-    if not picture.ready:
-        return transcode(picture)
+def _image(encoded: bytes, download: Download) -> EncodedImage:
+    image = inspect(encoded, download.max_image_megapixels * _MEGA)
+    if not image.ready:
+        return transcode(image)
     if download.verify == "Decode":
-        decode(picture)
-    return picture
+        decode(image)
+    return image
 
 
 def _boxes(
-    objects: Sequence[tuple[str, RecordObject]], picture: Picture, key: str, file_name: str
+    objects: Sequence[tuple[str, RecordObject]], image: EncodedImage, key: str, file_name: str
 ) -> tuple[tuple[Box, ...], tuple[RejectedBox, ...]]:
     boxes: list[Box] = []
     rejected: list[RejectedBox] = []
     for name, item in objects:
-        box = fit(item.corners, height=picture.height, width=picture.width)
+        box = fit(item.corners, height=image.height, width=image.width)
         if isinstance(box, Reason):
             given = f"[{', '.join(map(str, item.corners))}]"
             rejected.append(RejectedBox(image_id=key, file_name=file_name, class_name=name, reason=box, given=given))
@@ -191,7 +191,7 @@ def _readable(features: Features) -> bool:
 
 
 def _source_id(features: Features) -> str:
-    """The id that a record gives its picture, numbers as text; empty where it gives none."""
+    """The id that a record gives its image, numbers as text; empty where it gives none."""
     values = features.get("image/source_id", ())
     value = values[0] if values else b""
     if isinstance(value, bytes):

@@ -45,7 +45,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One record that shows a wanted class: its place in its file, which picture it is, and the digest of its bytes.
+    """One record that shows a wanted class: its place in its file, which image it is, and the digest of its bytes.
 
     `shows` are the classes of its usable objects, `boxes` counts its usable boxes by class, crowds included; both are empty unless the outcome is stored.
     """
@@ -94,14 +94,14 @@ def scan_file(url: str, rules: Rules) -> ScannedFile:
 
 
 class CopyTask(msgspec.Struct, frozen=True, kw_only=True):
-    """The second pass over one file. `subsets` says where each scanned record goes, by its index; `shards` names the shard of each subset and `inputs` has its digest."""
+    """The second pass over one file. `splits` says where each scanned record goes, by its index; `shards` names the shard of each split and `input_digests` has its digest."""
 
     store_url: str
     file: ScannedFile
     rules: Rules
-    subsets: dict[int, str]
+    splits: dict[int, str]
     shards: dict[str, str]
-    inputs: dict[str, str]
+    input_digests: dict[str, str]
     label_ids: dict[str, int]
     attempt: int = 1
 
@@ -110,12 +110,12 @@ def copy_file(task: CopyTask) -> list[ShardResult]:
     """The second pass over one file: writes and commits its shards. A shard that another attempt has committed first is that one's."""
     store = Store(task.store_url)
     with contextlib.ExitStack() as stack:
-        drafts = {subset: _Draft(stack, store, task, subset) for subset in task.shards}
+        drafts = {split: _Draft(stack, store, task, split) for split in task.shards}
         scanned = {record.index: record for record in task.file.records}
         for index, payload, features, objects in _records(task.file.url, task.rules):
             if index not in scanned:
                 continue
-            draft, expected = drafts[task.subsets[index]], scanned[index]
+            draft, expected = drafts[task.splits[index]], scanned[index]
             if expected.outcome is not Outcome.STORED:
                 draft.leave_out(expected)
                 continue
@@ -129,24 +129,24 @@ def copy_file(task: CopyTask) -> list[ShardResult]:
 class _Draft:
     """One shard on its way: a local file that becomes an object when it is whole."""
 
-    def __init__(self, stack: contextlib.ExitStack, store: Store, task: CopyTask, subset: str) -> None:
-        self._store, self._task, self._subset = store, task, subset
+    def __init__(self, stack: contextlib.ExitStack, store: Store, task: CopyTask, split: str) -> None:
+        self._store, self._task, self._split = store, task, split
         self._path = stack.enter_context(store.spool(names.POSITIVES_FOLDER))
         self._stream = stack.enter_context(open(self._path, "wb"))  # noqa: SIM115 - the stack closes it
         self._writer = RecordWriter(self._stream)
         self._results: list[ImageResult] = []
 
     def add(self, record: CheckedRecord, payload: bytes) -> None:
-        assert record.picture is not None
+        assert record.image is not None
         offset, length = self._writer.append(payload)
         self._results.append(
             ImageResult(
                 image_id=record.key,
                 outcome=Outcome.STORED,
-                sha256=hashlib.sha256(record.picture.encoded).hexdigest(),
-                bytes=len(record.picture.encoded),
-                width=record.picture.width,
-                height=record.picture.height,
+                sha256=hashlib.sha256(record.image.encoded).hexdigest(),
+                bytes=len(record.image.encoded),
+                width=record.image.width,
+                height=record.image.height,
                 offset=offset,
                 length=length,
                 rejected_boxes=len(record.rejected),
@@ -160,14 +160,14 @@ class _Draft:
 
     def commit(self) -> ShardResult:
         self._stream.close()
-        name, stored = self._task.shards[self._subset], self._writer.size > 0
+        name, stored = self._task.shards[self._split], self._writer.size > 0
         key = names.shard_records(names.POSITIVES_FOLDER, name, self._writer.sha256) if stored else ""
         if stored:
             self._store.adopt(self._path, key)
         result = ShardResult(
             name=name,
-            subset=self._subset,
-            inputs=self._task.inputs[self._subset],
+            split=self._split,
+            input_digest=self._task.input_digests[self._split],
             file=key,
             sha256=self._writer.sha256 if stored else "",
             bytes=self._writer.size,
@@ -190,7 +190,7 @@ def _records(url: str, rules: Rules) -> Iterator[tuple[int, bytes, dict[str, lis
 
 
 def _checked(objects: Sequence[tuple[str, RecordObject]], features: Features, rules: Rules, where: str) -> CheckedRecord | None:
-    """The record of a picture that shows an object of a wanted class; None of any other."""
+    """The record of an image that shows an object of a wanted class; None of any other."""
     shown = [(name, item) for name, item in objects if name in rules.wanted]
     if all(item.crowd for _, item in shown):
         return None

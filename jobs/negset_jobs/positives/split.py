@@ -1,4 +1,4 @@
-"""Which positives are held out: decided by a seeded hash, so that the same seed holds out the same pictures everywhere."""
+"""Which positives are held out: decided by a seeded hash, so that the same seed holds out the same images everywhere."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from negset_api.errors import InvalidInput
 
 
 def held_out(keys: Iterable[str], *, percent: int, seed: int) -> frozenset[str]:
-    """The keys of the pictures that are never trained on: `percent` of the distinct keys, rounded, but at least one, and never all.
+    """The keys of the images that are never trained on: `percent` of the distinct keys, rounded, but at least one, and never all.
 
-    A key that occurs twice is one picture, on one side. Raises `InvalidInput` where there are fewer than two.
+    A key that occurs twice is one image, on one side. Raises `InvalidInput` where there are fewer than two.
     """
     distinct = set(keys)
     if len(distinct) < 2:  # noqa: PLR2004  # one to train on, one to measure on
         raise InvalidInput(
-            f"spec.positives: expected at least two pictures with usable objects, one to train on and one held out to measure recall; found {len(distinct)}"
+            f"spec.positives: expected at least two images with usable objects, one to train on and one held out to measure recall; found {len(distinct)}"
         )
     wanted = min(max(round(len(distinct) * percent / 100), 1), len(distinct) - 1)
     return frozenset(sorted(distinct, key=lambda key: (_draw(key, seed), key))[:wanted])

@@ -17,7 +17,7 @@ from negset_api.values import ImageResult, Outcome, PlannedImage, Positives, Sha
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
-from negset_jobs.download.shard import image_inputs
+from negset_jobs.download.shard import image_input_digest
 from negset_jobs.download.stage import check_budget, count_outcomes, run_shards, tidy
 from negset_jobs.formats.label_map import write_label_map
 from negset_jobs.positives import tfrecords
@@ -34,7 +34,7 @@ _EXAMPLES: Final = 5
 
 
 class Stored(NamedTuple):
-    """What came of the positives, whatever they were made from: the shards, the number of boxes of each stored image by subset, and what could not be used."""
+    """What came of the positives, whatever they were made from: the shards, the number of boxes of each stored image by split, and what could not be used."""
 
     classes: tuple[str, ...]
     results: list[ShardResult]
@@ -64,10 +64,10 @@ class _Request(NamedTuple):
 
 
 def positives_stage(store: Store, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress) -> Positives:
-    """Stores the positives of a data set whose plan is made, and returns what was stored.
+    """Stores the positives of a dataset whose plan is made, and returns what was stored.
 
-    Raises `InvalidInput` where they cannot be used, as `check_budget` where more than `maxFailedPercent` of the pictures could not be stored, and `WorkFailed` where none of a
-    subset was.
+    Raises `InvalidInput` where they cannot be used, as `check_budget` where more than `maxFailedPercent` of the images could not be stored, and `WorkFailed` where none of a
+    split was.
     """
     spec = dataset.spec
     assert spec.positives is not None
@@ -84,16 +84,16 @@ def positives_stage(store: Store, dataset: NegativeDataset, access: Access, sibl
 
 
 def _from_annotations(request: _Request) -> Stored:
-    """Positives whose pictures are fetched like the negatives."""
+    """Positives whose images are fetched like the negatives."""
     annotated = _read(request)
     _tell_rejected(annotated.rejected)
     if annotated.only_crowds:
-        log.info("left out %d pictures that show crowds of the classes and no single object", annotated.only_crowds)
+        log.info("left out %d images that show crowds of the classes and no single object", annotated.only_crowds)
     usable = [image for image in annotated.images if image.objects]
     classes = request.classes({name for image in usable for name in shown_classes(image.objects)}, annotated.classes)
     plans = _plans(request, [_restricted(image, classes) for image in usable])
     _tell_unlearnable(
-        classes, (name for plan in plans if plan.subset == names.TRAIN for image in plan.images for name in shown_classes(image.objects))
+        classes, (name for plan in plans if plan.split == names.TRAIN for image in plan.images for name in shown_classes(image.objects))
     )
     ids = label_ids(classes)
     request.store.write(names.LABEL_MAP, write_label_map(classes))
@@ -135,7 +135,7 @@ def _from_tfrecords(request: _Request) -> Stored:
     boxes: dict[str, list[int]] = collections.defaultdict(list)
     for task in tasks:
         for record in task.file.records:
-            boxes[task.subsets[record.index]].append(sum(record.boxes.get(name, 0) for name in classes))
+            boxes[task.splits[record.index]].append(sum(record.boxes.get(name, 0) for name in classes))
     return Stored(classes, results, boxes, rejected)
 
 
@@ -148,44 +148,46 @@ def _read(request: _Request) -> Annotated:
 
 
 def _restricted(image: PlannedImage, classes: Sequence[str]) -> PlannedImage:
-    """The picture with the objects of the trained classes only."""
+    """The image with the objects of the trained classes only."""
     return msgspec.structs.replace(image, objects=tuple(box for box in image.objects if box.class_name in classes))
 
 
 def _plans(request: _Request, images: Sequence[PlannedImage]) -> tuple[ShardPlan, ...]:
-    """The shards to train on, then those held out; the pictures of each in the source's order."""
+    """The shards to train on, then those held out; the images of each in the source's order."""
     request.access.check_images((image.url for image in images), "spec.positives")
     kept = request.held_out(str(image.image_id) for image in images)
     sides = {
-        subset: [image for image in images if (str(image.image_id) in kept) == (subset == names.HELD_OUT)]
-        for subset in (names.TRAIN, names.HELD_OUT)
+        split: [image for image in images if (str(image.image_id) in kept) == (split == names.HELD_OUT)]
+        for split in (names.TRAIN, names.HELD_OUT)
     }
-    return tuple(shard for subset, members in sides.items() for shard in shards(subset, members))
+    return tuple(shard for split, members in sides.items() for shard in shards(split, members))
 
 
 def _check_unchanged(request: _Request, plans: Sequence[ShardPlan], results: Sequence[ShardResult], ids: Mapping[str, int]) -> None:
     """Shards that an earlier, interrupted run has committed must be of the same annotations."""
     for plan, result in zip(plans, results, strict=True):
-        if [ended.inputs for ended in result.results] != [image_inputs(image, request.spec.download, ids) for image in plan.images]:
+        if [ended.input_digest for ended in result.results] != [
+            image_input_digest(image, request.spec.download, ids) for image in plan.images
+        ]:
             raise InvalidInput(
                 f"spec.positives: the annotations have changed since an earlier run stored {request.store.location(result.file)}; "
-                "give the data set another name, or remove its folder, to begin again"
+                "give the dataset another name, or remove its folder, to begin again"
             )
 
 
 def _without_boxes(images: Sequence[PlannedImage]) -> list[ShardResult]:
-    """The outcomes of the pictures that were not even fetched, in the form of a shard without a file."""
+    """The outcomes of the images that were not even fetched, in the form of a shard without a file."""
     results = tuple(
         ImageResult(image_id=image.image_id, outcome=Outcome.INVALID_BOX, detail="none of its boxes can be used") for image in images
     )
-    return [ShardResult(name="", subset=names.TRAIN, inputs="", file="", sha256="", bytes=0, results=results)] if results else []
+    return [ShardResult(name="", split=names.TRAIN, input_digest="", file="", sha256="", bytes=0, results=results)] if results else []
 
 
 def _count_boxes(plans: Sequence[ShardPlan], results: Sequence[ShardResult]) -> dict[str, list[int]]:
-    """The number of boxes of each stored image, by subset."""
+    """The number of boxes of each stored image, by split."""
     boxes: dict[str, list[int]] = collections.defaultdict(list)
     for plan, result in zip(plans, results, strict=True):
-        boxes[plan.subset] += [
+        boxes[plan.split] += [
             len(image.objects) for image, ended in zip(plan.images, result.results, strict=True) if ended.outcome is Outcome.STORED
         ]
     return boxes
@@ -196,21 +198,21 @@ def _summary(stored: Stored) -> Positives:
     outcomes = count_outcomes(stored.results)
     files: dict[str, tuple[str, ...]] = {}
     images: dict[str, int] = {}
-    for subset in (names.TRAIN, names.HELD_OUT):
-        shards_of = [result for result in stored.results if result.subset == subset]
-        files[subset] = tuple(result.file for result in shards_of if result.file)
-        images[subset] = count_outcomes(shards_of)[Outcome.STORED]
-        if not images[subset]:
-            purpose = "train on" if subset == names.TRAIN else "measure recall with"
-            raise WorkFailed(f"spec.positives: none of the pictures to {purpose} could be stored: {_listed(outcomes)}")
+    for split in (names.TRAIN, names.HELD_OUT):
+        shards_of = [result for result in stored.results if result.split == split]
+        files[split] = tuple(result.file for result in shards_of if result.file)
+        images[split] = count_outcomes(shards_of)[Outcome.STORED]
+        if not images[split]:
+            purpose = "train on" if split == names.TRAIN else "measure recall with"
+            raise WorkFailed(f"spec.positives: none of the images to {purpose} could be stored: {_listed(outcomes)}")
     return Positives(
-        inputs=digest(stored.classes, [result.inputs for result in stored.results]),
+        input_digest=digest(stored.classes, [result.input_digest for result in stored.results]),
         classes=stored.classes,
         label_map=names.LABEL_MAP,
         files=files,
         images=images,
-        boxes={subset: sum(stored.boxes[subset]) for subset in images},
-        most_boxes=max(max(stored.boxes[subset], default=0) for subset in images),
+        boxes={split: sum(stored.boxes[split]) for split in images},
+        most_boxes=max(max(stored.boxes[split], default=0) for split in images),
         outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
         rejected_boxes=dict(sorted(collections.Counter(box.reason.value for box in stored.rejected).items())),
     )
@@ -231,4 +233,4 @@ def _tell_rejected(rejected: Sequence[RejectedBox]) -> None:
 
 def _tell_unlearnable(classes: Sequence[str], learnt: Iterable[str]) -> None:
     if missing := set(classes) - set(learnt):
-        log.warning("every picture of %s is held out: too few to train on", ", ".join(map(repr, sorted(missing))))
+        log.warning("every image of %s is held out: too few to train on", ", ".join(map(repr, sorted(missing))))

@@ -1,7 +1,7 @@
 """Positives that are TFRecords already: checked, and copied into the revision as shards of their own.
 
-The files are read twice. The first pass finds which pictures show which classes, so that the classes, the label map and the held-out pictures are decided as for the other
-kinds of positives; the second writes each file's pictures as one shard to train on and one held out. No file is in memory as a whole.
+The files are read twice. The first pass finds which images show which classes, so that the classes, the label map and the held-out images are decided as for the other
+kinds of positives; the second writes each file's images as one shard to train on and one held out. No file is in memory as a whole.
 """
 
 from __future__ import annotations
@@ -61,30 +61,36 @@ def scan(positives: PositivesSpec, rules: Rules, *, workers: int, progress: Prog
 def copy_tasks(
     store: Store, files: Sequence[ScannedFile], rules: Rules, held_out: frozenset[str], label_ids: Mapping[str, int]
 ) -> list[CopyTask]:
-    """The second pass as one task for each file with a positive: what goes to which shard. Pictures that are not stored are counted where one trains."""
-    subsets = [
+    """The second pass as one task for each file with a positive: what goes to which shard. Images that are not stored are counted where one trains."""
+    splits = [
         {
             record.index: names.HELD_OUT if record.outcome is Outcome.STORED and record.key in held_out else names.TRAIN
             for record in file.records
         }
         for file in files
     ]
-    totals = collections.Counter(subset for chosen in subsets for subset in set(chosen.values()))
+    totals = collections.Counter(split for chosen in splits for split in set(chosen.values()))
     numbers: collections.Counter[str] = collections.Counter()
     tasks = []
-    for file, chosen in zip(files, subsets, strict=True):
+    for file, chosen in zip(files, splits, strict=True):
         shards = {}
-        for subset in sorted(set(chosen.values())):
-            shards[subset] = names.shard(subset, numbers[subset], totals[subset])
-            numbers[subset] += 1
+        for split in sorted(set(chosen.values())):
+            shards[split] = names.shard(split, numbers[split], totals[split])
+            numbers[split] += 1
         if shards:
-            inputs = {
-                subset: _inputs([record for record in file.records if chosen[record.index] == subset], rules, label_ids)
-                for subset in shards
+            input_digests = {
+                split: _input_digest([record for record in file.records if chosen[record.index] == split], rules, label_ids)
+                for split in shards
             }
             tasks.append(
                 CopyTask(
-                    store_url=store.url, file=file, rules=rules, subsets=chosen, shards=shards, inputs=inputs, label_ids=dict(label_ids)
+                    store_url=store.url,
+                    file=file,
+                    rules=rules,
+                    splits=chosen,
+                    shards=shards,
+                    input_digests=input_digests,
+                    label_ids=dict(label_ids),
                 )
             )
     return tasks
@@ -93,13 +99,15 @@ def copy_tasks(
 def copy(store: Store, tasks: Sequence[CopyTask], siblings: Sequence[Store], *, workers: int, progress: Progress) -> list[ShardResult]:
     """The second pass: the results of the tasks, in order. A shard that is committed already, or that another revision has, is not made again."""
     committed = read_committed(store, names.POSITIVES_FOLDER)
-    twins = {
-        result.inputs: (sibling, result) for sibling in siblings for _, result in read_committed(sibling, names.POSITIVES_FOLDER).values()
+    identical_shards = {
+        result.input_digest: (sibling, result)
+        for sibling in siblings
+        for _, result in read_committed(sibling, names.POSITIVES_FOLDER).values()
     }
     results: dict[str, ShardResult] = {}
     missing = []
     for task in tasks:
-        found = [_existing(store, task, subset, committed, twins) for subset in task.shards]
+        found = [_existing(store, task, split, committed, identical_shards) for split in task.shards]
         if all(found):
             results.update((result.name, result) for result in found if result)
         else:
@@ -113,29 +121,29 @@ def copy(store: Store, tasks: Sequence[CopyTask], siblings: Sequence[Store], *, 
 def _existing(
     store: Store,
     task: CopyTask,
-    subset: str,
+    split: str,
     committed: Mapping[str, tuple[int, ShardResult]],
-    twins: Mapping[str, tuple[Store, ShardResult]],
+    identical_shards: Mapping[str, tuple[Store, ShardResult]],
 ) -> ShardResult | None:
     """The shard as an earlier run or another revision has made it from the same records."""
-    name, inputs = task.shards[subset], task.inputs[subset]
+    name, input_digest = task.shards[split], task.input_digests[split]
     if name in committed:
         result = committed[name][1]
-        return result if result.inputs == inputs else None
-    if inputs not in twins:
+        return result if result.input_digest == input_digest else None
+    if input_digest not in identical_shards:
         return None
-    sibling, twin = twins[inputs]
-    key = names.shard_records(names.POSITIVES_FOLDER, name, twin.sha256) if twin.file else ""
+    sibling, identical = identical_shards[input_digest]
+    key = names.shard_records(names.POSITIVES_FOLDER, name, identical.sha256) if identical.file else ""
     try:
         if key:
-            store.copy(sibling, key, twin.file)
+            store.copy(sibling, key, identical.file)
     except MissingObject:
         return None
-    copied = msgspec.structs.replace(twin, name=name, subset=subset, file=key)
+    copied = msgspec.structs.replace(identical, name=name, split=split, file=key)
     return commit(store, names.shard_marker(names.POSITIVES_FOLDER, name), copied)
 
 
-def _inputs(records: Sequence[ScannedRecord], rules: Rules, label_ids: Mapping[str, int]) -> str:
+def _input_digest(records: Sequence[ScannedRecord], rules: Rules, label_ids: Mapping[str, int]) -> str:
     """The digest of what decides a shard's file."""
     checks = (rules.download.verify, rules.download.max_image_megapixels)
     labels = sorted(rules.labels.values()) if rules.labels else None

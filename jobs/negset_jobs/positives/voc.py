@@ -1,8 +1,8 @@
-"""Positives from Pascal VOC annotations: one .xml file per picture.
+"""Positives from Pascal VOC annotations: one .xml file per image.
 
 Coordinates are pixels counted from 1, and both corners belong to the box: "the top-left pixel in the image has coordinates (1,1)" (The PASCAL Visual Object Classes
 Challenge 2012 Development Kit, the section on bounding boxes), and the kit's own overlap is computed with `xmax - xmin + 1`. So a box spans [xmin - 1, xmax] of the
-picture's width. The Object Detection API's create_pascal_tf_record.py divides both by the width instead, which moves the top and left sides in by one pixel.
+image's width. The Object Detection API's create_pascal_tf_record.py divides both by the width instead, which moves the top and left sides in by one pixel.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class VocFile(NamedTuple):
 
 
 def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> Annotated:
-    """The pictures that show an object of the wanted classes, by the name of the .xml file. Raises `InvalidInput`, naming the file, where one is not Pascal VOC's."""
+    """The images that show an object of the wanted classes, by the name of the .xml file. Raises `InvalidInput`, naming the file, where one is not Pascal VOC's."""
     urls = expand(source.annotations, access, FIELD)
     with concurrent.futures.ThreadPoolExecutor(_READERS) as readers:
         files = list(readers.map(functools.partial(_read, access=access), urls))
@@ -126,7 +126,7 @@ _FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
 
 
 def _corners(given: Sequence[str]) -> Corners | None:
-    """Counted from the picture's edge instead of from pixel 1. Some VOC 2011 boxes have fractions."""
+    """Counted from the image's edge instead of from pixel 1. Some VOC 2011 boxes have fractions."""
     try:
         xmin, ymin, xmax, ymax = map(float, given)
     except ValueError:
@@ -143,6 +143,4 @@ def _check_names(urls: Sequence[str], files: Sequence[VocFile]) -> None:
     for url, file in zip(urls, files, strict=True):
         other = first.setdefault(file.file_name, url)
         if other != url:
-            raise InvalidInput(
-                f"{FIELD}: expected one .xml file for each picture, {other} and {url} both describe {quoted(file.file_name)}"
-            )
+            raise InvalidInput(f"{FIELD}: expected one .xml file for each image, {other} and {url} both describe {quoted(file.file_name)}")

@@ -78,7 +78,7 @@ class Charts(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A box on a picture, in percent of its width and height."""
+    """A box on an image, in percent of its width and height."""
 
     left: float
     top: float
@@ -88,7 +88,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Card(msgspec.Struct, frozen=True):
-    """One picture. `source` is a data URI, `width` and `height` its true size in pixels; `lines` are what is said below it."""
+    """One image. `source` is a data URI, `width` and `height` its true size in pixels; `lines` are what is said below it."""
 
     source: str
     alt: str

@@ -1,4 +1,4 @@
-"""Facts about one picture → its card. Pure."""
+"""Facts about one image → its card. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from negset_jobs.reporting.blocks import Card, Cell, Mark, link
 from negset_jobs.reporting.facts import Example, Facts
 from negset_jobs.reporting.thumbnails import thumbnail
 
-_MOST_MARKS = 6  # more boxes hide the picture
+_MOST_MARKS = 6  # more boxes hide the image
 
 
 def chosen_cards(facts: Facts) -> tuple[Card, ...]:
@@ -27,17 +27,17 @@ def object_cards(examples: Sequence[Example]) -> tuple[Card, ...]:
     """Positives with their true boxes."""
     cards = []
     for example in examples:
-        source = thumbnail(example.picture.encoded)
+        source = thumbnail(example.image.encoded)
         if source is not None:
             marks = tuple(_mark(box, box.class_name) for box in example.boxes[:_MOST_MARKS])
             told = wording.count(len(example.boxes), "annotated object")
             alt = f"Positive {example.image_id} with {told}"
-            cards.append(Card(source, alt, example.picture.width, example.picture.height, example.image_id, (told,), marks))
+            cards.append(Card(source, alt, example.image.width, example.image.height, example.image_id, (told,), marks))
     return tuple(cards)
 
 
 def attribution(facts: Facts, name: str) -> tuple[Cell, ...]:
-    """The picture's licence and where it was published, as far as the annotations say."""
+    """The image's licence and where it was published, as far as the annotations say."""
     image = facts.planned.get(name)
     if image is None:
         return ()
@@ -55,13 +55,13 @@ def _scored_card(facts: Facts, image: ScoredImage, threshold: float) -> Card | N
 
 
 def _card(facts: Facts, name: str, alt: str, marks: tuple[Mark, ...] = (), lines: tuple[Cell, ...] = ()) -> Card | None:
-    picture = facts.pictures.get(name)
-    source = None if picture is None else thumbnail(picture.encoded)
-    if picture is None or source is None:
+    encoded_image = facts.encoded_images.get(name)
+    source = None if encoded_image is None else thumbnail(encoded_image.encoded)
+    if encoded_image is None or source is None:
         return None
     image = facts.planned.get(name)
-    scene = (image.scene,) if image is not None and image.scene and not lines else ()
-    return Card(source, alt, picture.width, picture.height, name, (*lines, *scene, *attribution(facts, name)), marks)
+    scene = (image.stratum,) if image is not None and image.stratum and not lines else ()
+    return Card(source, alt, encoded_image.width, encoded_image.height, name, (*lines, *scene, *attribution(facts, name)), marks)
 
 
 def _mark(box: Box | Detection, label: str) -> Mark:

@@ -11,7 +11,7 @@ from negset_jobs.reporting import charts, curve_charts, intervals, precision, wo
 from negset_jobs.reporting.blocks import Block, Cell, Charts, Paragraph, Section, Table
 from negset_jobs.reporting.evaluation import Evaluation
 from negset_jobs.reporting.facts import Facts
-from negset_jobs.reporting.lies_on import COVERED, NOTHING, OVERLAP
+from negset_jobs.reporting.overlap import COVERED, NOTHING, OVERLAP
 
 _MOST_CLASSES: Final = 30
 _NAMED: Final = 2

@@ -1,4 +1,4 @@
-"""The sections about the data set. Pure."""
+"""The sections about the dataset. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def asked(facts: Facts) -> Section:
     spec = facts.dataset.spec
     strategy = "spread evenly over what else they show" if spec.selection.strategy == "Stratified" else "drawn at random"
     excluded = wording.listing(facts.plan.excluded_classes, "or")
-    wanted = f"{wording.count(spec.selection.count, 'picture')} that show no {excluded}, {strategy} with seed {spec.selection.seed}"
+    wanted = f"{wording.count(spec.selection.count, 'image')} that show no {excluded}, {strategy} with seed {spec.selection.seed}"
     text = [f"{wanted}, from the annotations at {wording.without_secrets(spec.source.coco.annotations)}."]
     training = spec.training
     if training is not None:
@@ -70,11 +70,11 @@ def chosen(facts: Facts) -> Section:
     excluded = wording.listing(plan.excluded_classes, "or")
     blocks: list[Block] = [
         Paragraph(
-            f"A picture counts as negative if no annotation of {excluded} lies on it, not even a crowd region. Of {wording.count(everything, 'picture')}, {plan.candidates:,} are and pass every "
+            f"An image counts as negative if no annotation of {excluded} lies on it, not even a crowd region. Of {wording.count(everything, 'image')}, {plan.candidates:,} are and pass every "
             f"filter; {plan.planned:,} of them were planned and {records.stored:,} stored ({wording.size(records.bytes)})."
         ),
         Bars(
-            "From the annotations to the data set, in pictures",
+            "From the annotations to the dataset, in images",
             tuple(Bar(name, f"{number:,}", _percent(number, everything)) for name, number in steps),
         ),
     ]
@@ -82,27 +82,27 @@ def chosen(facts: Facts) -> Section:
         rows = tuple(
             (REJECTIONS.get(reason, reason), f"{number:,}", wording.share(number, everything)) for reason, number in _by_size(plan.rejected)
         )
-        blocks.append(Table("Why the others could not be chosen: they", ("Reason", "Pictures", "Share"), rows, frozenset({1, 2})))
+        blocks.append(Table("Why the others could not be chosen: they", ("Reason", "Images", "Share"), rows, frozenset({1, 2})))
     blocks += _contents(facts)
     return Section("chosen", "What was chosen, and why", tuple(blocks))
 
 
 def _contents(facts: Facts) -> list[Block]:
-    """What the planned pictures show, by their remaining annotations."""
+    """What the planned images show, by their remaining annotations."""
     plan = facts.plan
     blocks: list[Block] = []
     if plan.remaining_classes:
         blocks.append(
             Bars(
-                "What the chosen pictures show, by the classes still annotated in them (a picture may show several)",
+                "What the chosen images show, by the classes still annotated in them (an image may show several)",
                 _bars(plan.remaining_classes, "classes"),
             )
         )
     else:
-        blocks.append(Paragraph("None of the chosen pictures carries an annotation."))
-    scenes = collections.Counter(image.scene for shard in plan.shards for image in shard.images if image.scene)
+        blocks.append(Paragraph("None of the chosen images carries an annotation."))
+    scenes = collections.Counter(image.stratum for shard in plan.shards for image in shard.images if image.stratum)
     if len(scenes) > 1:
-        blocks.append(Bars("The scenes they were drawn from (each picture counts once)", _bars(scenes, "scenes")))
+        blocks.append(Bars("The scenes they were drawn from (each image counts once)", _bars(scenes, "scenes")))
     return blocks
 
 
@@ -116,9 +116,9 @@ def licences(facts: Facts) -> Section:
         "Licences",
         (
             Paragraph(
-                "As the annotations state them, for the planned pictures. The licence and the source of every picture stand in manifest.parquet; those of the pictures shown here stand below each."
+                "As the annotations state them, for the planned images. The licence and the source of every image stand in manifest.parquet; those of the images shown here stand below each."
             ),
-            Table("Licences of the planned pictures", ("Licence", "Pictures", "Share"), rows, frozenset({1, 2})),
+            Table("Licences of the planned images", ("Licence", "Images", "Share"), rows, frozenset({1, 2})),
         ),
     )
 
@@ -128,7 +128,7 @@ def failed(facts: Facts) -> Section:
     failures = {name: number for name, number in records.outcomes.items() if name != Outcome.STORED and number}
     if not failures:
         return Section(
-            "failed", "What failed", (Paragraph(f"Nothing: all {wording.count(records.planned, 'planned picture')} were stored."),)
+            "failed", "What failed", (Paragraph(f"Nothing: all {wording.count(records.planned, 'planned image')} were stored."),)
         )
     number = sum(failures.values())
     verb = "was" if number == 1 else "were"
@@ -146,24 +146,22 @@ def failed(facts: Facts) -> Section:
     )
     blocks: list[Block] = [
         Paragraph(
-            f"{number:,} of {wording.count(records.planned, 'planned picture')} ({wording.share(number, records.planned)}) {verb} not stored."
+            f"{number:,} of {wording.count(records.planned, 'planned image')} ({wording.share(number, records.planned)}) {verb} not stored."
         ),
-        Table("How the planned pictures ended", ("Outcome", "Pictures", "Share", "Meaning"), rows, frozenset({1, 2})),
+        Table("How the planned images ended", ("Outcome", "Images", "Share", "Meaning"), rows, frozenset({1, 2})),
     ]
     if examples:
-        blocks.append(Table("Examples", ("Picture", "Outcome", "What happened"), examples))
+        blocks.append(Table("Examples", ("Image", "Outcome", "What happened"), examples))
     return Section("failed", "What failed", tuple(blocks))
 
 
 def gallery(facts: Facts) -> Section:
     cards = chosen_cards(facts)
     if not cards:
-        return Section("examples", "Chosen negatives", (Paragraph("There is no picture to show."),))
+        return Section("examples", "Chosen negatives", (Paragraph("There is no image to show."),))
     text = f"{len(cards)} of the {wording.count(facts.records.stored, 'stored negative')}, taken in turn from the scenes. Each is named by its id in the annotations."
     reason = facts.planned[cards[0].title].reason
-    why = (
-        [Paragraph(f"Why each was chosen stands in manifest.parquet; picture {cards[0].title}, for instance, {reason}.")] if reason else []
-    )
+    why = [Paragraph(f"Why each was chosen stands in manifest.parquet; image {cards[0].title}, for instance, {reason}.")] if reason else []
     return Section("examples", "Chosen negatives", (Paragraph(text), *why, Gallery(cards)))
 
 
@@ -176,8 +174,8 @@ def positives(facts: Facts) -> Section | None:
         ("Held out to measure", f"{found.images.get(names.HELD_OUT, 0):,}", f"{found.boxes.get(names.HELD_OUT, 0):,}"),
     ]
     blocks: list[Block] = [
-        Paragraph(f"Pictures with objects of {wording.listing(found.classes)}."),
-        Table("The positives", ("Use", "Pictures", "Boxes"), tuple(rows), frozenset({1, 2})),
+        Paragraph(f"Images with objects of {wording.listing(found.classes)}."),
+        Table("The positives", ("Use", "Images", "Boxes"), tuple(rows), frozenset({1, 2})),
     ]
     unusable = {name: number for name, number in found.rejected_boxes.items() if number}
     if unusable:
@@ -199,7 +197,7 @@ def _bars(counts: Mapping[str, int], things: str) -> tuple[Bar, ...]:
     bars = [Bar(name, f"{number:,}", _percent(number, most)) for name, number in ranked[:_MOST_BARS]]
     rest = ranked[_MOST_BARS:]
     if rest:
-        bars.append(Bar(f"{len(rest)} more {things}, {rest[0][1]:,} pictures each at most", "", 0.0))
+        bars.append(Bar(f"{len(rest)} more {things}, {rest[0][1]:,} images each at most", "", 0.0))
     return tuple(bars)
 
 

@@ -15,7 +15,7 @@ from negset_api.values import ClassNumbers, Interval
 from negset_jobs.reporting import intervals
 from negset_jobs.reporting.evidence import HIT, Evidence
 from negset_jobs.reporting.facts import Facts
-from negset_jobs.reporting.lies_on import lies_on
+from negset_jobs.reporting.overlap import lies_on
 from negset_jobs.reporting.precision import difference_interval as precision_difference
 
 _SEED: Final = 20_240_131  # any will do; a fixed one makes the same report each time

@@ -1,4 +1,4 @@
-"""Everything the report is made from, as one value: the stages' values, and the few pictures that are shown."""
+"""Everything the report is made from, as one value: the stages' values, and the few images that are shown."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ WORST: Final = 12
 HARD: Final = 12
 REVIEW: Final = 48
 FAILURES_EACH: Final = 3
-"""Failed pictures that are named per outcome."""
+"""Failed images that are named per outcome."""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A picture that could not be stored."""
+    """An image that could not be stored."""
 
     image: PlannedImage
     result: ImageResult
 
 
-class Picture(msgspec.Struct, frozen=True):
-    """A picture to show: the encoded file as it was stored, and its size in pixels."""
+class Image(msgspec.Struct, frozen=True):
+    """An image to show: the encoded file as it was stored, and its size in pixels."""
 
     encoded: bytes
     width: int
@@ -59,7 +59,7 @@ class Example(msgspec.Struct, frozen=True):
     """A positive with its true boxes, so that a reader sees what the detector looks for."""
 
     image_id: str
-    picture: Picture
+    image: Image
     boxes: tuple[Box, ...]
 
 
@@ -75,8 +75,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     text, and `annotated` the boxes on them, which may be unknown. `copies` says which held-out
     images were left out as copies of images that train, and `copied` shows a few.
 
-    `planned` and `pictures` hold, by id as text, what is known of every negative that appears
-    anywhere; a picture that could not be read is absent from `pictures`. `versions` maps a
+    `planned` and `images` hold, by id as text, what is known of every negative that appears
+    anywhere; an image that could not be read is absent from `images`. `versions` maps a
     component to its version.
     """
 
@@ -92,13 +92,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     held_out: dict[str, HeldOutImage] = {}
     annotated: dict[str, tuple[Box, ...]] = {}
-    copies: Copies = Copies(inputs="")
+    copies: Copies = Copies(input_digest="")
     copied: tuple[CopiedPair, ...] = ()
     mined: tuple[Mining, ...] = ()
     failures: tuple[Failure, ...] = ()
     shown: tuple[str, ...] = ()
     planned: dict[str, PlannedImage] = {}
-    pictures: dict[str, Picture] = {}
+    encoded_images: dict[str, Image] = {}
     objects: tuple[Example, ...] = ()
     versions: dict[str, str] = {}
 
@@ -124,10 +124,10 @@ def scored_to_show(rounds: Sequence[Round], mined: Sequence[Mining]) -> Iterator
 
 
 def spread(images: Iterable[PlannedImage], wanted: int) -> list[PlannedImage]:
-    """Up to `wanted` pictures, in turn from each scene in the order in which scenes first appear, so that a gallery shows what there is instead of the commonest."""
+    """Up to `wanted` images, in turn from each scene in the order in which scenes first appear, so that a gallery shows what there is instead of the commonest."""
     scenes: dict[str, list[PlannedImage]] = {}
     for image in images:
-        scenes.setdefault(image.scene, []).append(image)
+        scenes.setdefault(image.stratum, []).append(image)
     chosen: list[PlannedImage] = []
     depth = 0
     while len(chosen) < wanted and (layer := [images[depth] for images in scenes.values() if depth < len(images)]):
@@ -137,7 +137,7 @@ def spread(images: Iterable[PlannedImage], wanted: int) -> list[PlannedImage]:
 
 
 def first_failures(images: Iterable[tuple[PlannedImage, ImageResult]], each: int) -> tuple[Failure, ...]:
-    """The first `each` failed pictures of every outcome, in plan order."""
+    """The first `each` failed images of every outcome, in plan order."""
     seen: dict[Outcome, int] = {}
     failures = []
     for image, result in images:
@@ -148,7 +148,7 @@ def first_failures(images: Iterable[tuple[PlannedImage, ImageResult]], each: int
 
 
 def pairs(plan: Plan, results: Iterable[ShardResult]) -> Iterator[tuple[PlannedImage, ImageResult]]:
-    """Every planned picture with how it ended, in plan order."""
+    """Every planned image with how it ended, in plan order."""
     for shard, result in zip(plan.shards, results, strict=True):
         yield from zip(shard.images, result.results, strict=True)
 
@@ -158,7 +158,7 @@ def held_out_images(plan: Plan, results: Iterable[ShardResult]) -> dict[str, Hel
     return {
         str(image.image_id): HeldOutImage(image.image_id, image.file_name, ended.width or image.width, ended.height or image.height)
         for shard, result in zip(plan.shards, results, strict=True)
-        if shard.subset == names.HELD_OUT
+        if shard.split == names.HELD_OUT
         for image, ended in zip(shard.images, result.results, strict=True)
         if ended.outcome is Outcome.STORED
     }

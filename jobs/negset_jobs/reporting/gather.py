@@ -42,7 +42,7 @@ from negset_jobs.reporting.facts import (
     FAILURES_EACH,
     Example,
     Facts,
-    Picture,
+    Image,
     first_failures,
     held_out_images,
     pairs,
@@ -61,7 +61,7 @@ V = TypeVar("V", bound=Value)
 
 
 class _Located(msgspec.Struct, frozen=True):
-    """Where a stored picture's record lies."""
+    """Where a stored image's record lies."""
 
     file: str
     result: ImageResult
@@ -79,7 +79,7 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
     committed = read_committed(store, names.RECORDS_FOLDER)
     results = [committed[shard.name][1] for shard in plan.shards]
     positives = next(_present(store, [names.POSITIVES], Positives), None)
-    copies = next(_present(store, [names.COPIES], Copies), Copies(inputs=""))
+    copies = next(_present(store, [names.COPIES], Copies), Copies(input_digest=""))
 
     # Twice as many as are shown, since some may have failed.
     candidates = spread((image for shard in plan.shards for image in shard.images), 2 * EXAMPLES)
@@ -88,7 +88,7 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
     planned, located = _locate(plan, results, wanted)
     shown = [str(image.image_id) for image in candidates if str(image.image_id) in located][:EXAMPLES]
     needed = [*dict.fromkeys([*shown, *(name for name in scored if name in located)])]
-    pictures = parallel(lambda name: _picture(store, located[name]), needed)
+    encoded_images = parallel(lambda name: _image(store, located[name]), needed)
     location = store.location("").rstrip("/")
     return Facts(
         dataset=dataset,
@@ -109,7 +109,7 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
         failures=first_failures(pairs(plan, results), FAILURES_EACH),
         shown=tuple(shown),
         planned={name: planned[name] for name in needed},
-        pictures=dict(zip(needed, pictures, strict=True)),
+        encoded_images=dict(zip(needed, encoded_images, strict=True)),
         objects=_objects(store, positives),
         versions=versions(),
     )
@@ -163,7 +163,7 @@ def _present(store: Store, markers: list[str], kind: type[V]) -> Iterator[V]:
 
 
 def _locate(plan: Plan, results: list[ShardResult], wanted: Collection[str]) -> tuple[dict[str, PlannedImage], dict[str, _Located]]:
-    """Of the wanted pictures that were stored, by id: what was planned, and where the record lies."""
+    """Of the wanted images that were stored, by id: what was planned, and where the record lies."""
     planned: dict[str, PlannedImage] = {}
     located: dict[str, _Located] = {}
     for shard, result in zip(plan.shards, results, strict=True):
@@ -175,10 +175,10 @@ def _locate(plan: Plan, results: list[ShardResult], wanted: Collection[str]) -> 
     return planned, located
 
 
-def _picture(store: Store, located: _Located) -> Picture:
+def _image(store: Store, located: _Located) -> Image:
     result = located.result
     record = unframe(store.read_range(located.file, result.offset, result.length))
-    return Picture(decode_example(record)["image/encoded"][0], result.width, result.height)
+    return Image(decode_example(record)["image/encoded"][0], result.width, result.height)
 
 
 def _objects(store: Store, positives: Positives | None) -> tuple[Example, ...]:
@@ -201,8 +201,8 @@ def _example(features: Features) -> Example:
         for ymin, xmin, ymax, xmax, name, region in zip(*sides, classes, crowd, strict=False)
         if not region
     ]
-    picture = Picture(features["image/encoded"][0], _first(features, "image/width"), _first(features, "image/height"))
-    return Example((features.get("image/source_id") or [b""])[0].decode(errors="replace"), picture, tuple(boxes))
+    encoded_image = Image(features["image/encoded"][0], _first(features, "image/width"), _first(features, "image/height"))
+    return Example((features.get("image/source_id") or [b""])[0].decode(errors="replace"), encoded_image, tuple(boxes))
 
 
 def _first(features: dict[str, list[int]], key: str) -> int:

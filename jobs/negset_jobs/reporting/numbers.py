@@ -13,9 +13,9 @@ def summarise(facts: Facts, evaluation: Evaluation, negset_version: str) -> Repo
     """`report.json`: the contract with whoever reads the numbers by machine."""
     review = facts.mined[-1].review if facts.mined else ()
     first = facts.evidence[0] if facts.evidence else None
-    stages = [*(each.inputs for each in (*facts.trained, *facts.others)), *(each.inputs for each in facts.mined)]
+    stages = [*(each.input_digest for each in (*facts.trained, *facts.others)), *(each.input_digest for each in facts.mined)]
     return Report(
-        inputs=digest(facts.plan.inputs, facts.records.inputs, stages),
+        input_digest=digest(facts.plan.input_digest, facts.records.input_digest, stages),
         name=facts.dataset.metadata.name,
         namespace=facts.dataset.metadata.namespace,
         revision=facts.revision,

@@ -19,10 +19,10 @@ def compose(facts: Facts, evaluation: Evaluation, report: Report) -> Page:
     """The page: the finding first, then how it came about."""
     excluded = wording.listing(facts.plan.excluded_classes, "or")
     found = finding(report)
-    stored = f"{wording.count(report.stored, 'picture')} without {excluded}"
+    stored = f"{wording.count(report.stored, 'image')} without {excluded}"
     failed = report.planned - report.stored
     return Page(
-        title=f"{report.name}: pictures without {excluded}",
+        title=f"{report.name}: images without {excluded}",
         subtitle=f"{report.namespace}/{report.name}, revision {report.revision}",
         headline=found.headline
         if found
@@ -50,7 +50,7 @@ def render(page: Page) -> str:
 def _tiles(report: Report) -> tuple[Tile, ...]:
     data = (
         Tile(f"{report.stored:,}", f"negatives stored of {report.planned:,} planned"),
-        Tile(wording.size(report.bytes), "of pictures"),
+        Tile(wording.size(report.bytes), "of images"),
     )
     if not report.comparisons:
         used = sum(each.images > 0 for each in report.licenses)
@@ -106,10 +106,10 @@ def _sections(facts: Facts, evaluation: Evaluation, report: Report) -> tuple[Sec
 
 def reproduce(facts: Facts, report: Report) -> Section:
     spec = facts.dataset.spec
-    seeds = [f"{spec.selection.seed} draws the pictures", *([f"{spec.training.seed} seeds the training"] if spec.training else [])]
+    seeds = [f"{spec.selection.seed} draws the images", *([f"{spec.training.seed} seeds the training"] if spec.training else [])]
     blocks: list[Block] = [
         Paragraph(
-            f"The manifest above gives revision {facts.revision} wherever it is run, and the same pictures: seed {wording.listing(seeds)}. Training repeats closely, not bit for bit, on other hardware."
+            f"The manifest above gives revision {facts.revision} wherever it is run, and the same images: seed {wording.listing(seeds)}. Training repeats closely, not bit for bit, on other hardware."
         ),
         Code("On a laptop, and on a cluster", "negset run manifest.yaml\nkubectl apply -f manifest.yaml"),
         Paragraph(f"This revision lies at {wording.without_secrets(facts.location)}."),
@@ -123,7 +123,7 @@ def reproduce(facts: Facts, report: Report) -> Section:
 def _files(facts: Facts, report: Report) -> tuple[tuple[str, str], ...]:
     labels = facts.labels.folders if facts.labels is not None else {}
     return (
-        ("One row per planned picture", names.MANIFEST),
+        ("One row per planned image", names.MANIFEST),
         ("Negatives, as TFRecords", f"{names.RECORDS_FOLDER}/"),
         *((f"Labels, {kind}", f"{folder}/") for kind, folder in sorted(labels.items())),
         *([("Positives, as TFRecords", f"{names.POSITIVES_FOLDER}/"), ("Label map", names.LABEL_MAP)] if facts.positives else []),

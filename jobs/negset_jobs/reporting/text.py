@@ -20,7 +20,7 @@ def describe(report: Report) -> str:
     paragraphs = (
         [f"{report.namespace}/{report.name}, revision {report.revision}"],
         _finding(report),
-        [*_pictures(report), *_classes(report), *_licenses(report)],
+        [*_images(report), *_classes(report), *_licenses(report)],
         _arms(report),
         _rounds(report),
         _placed(report),
@@ -35,10 +35,10 @@ def _finding(report: Report) -> list[str]:
     return [] if found is None else [line for text in (f"{found.headline}.", *found.details) for line in _wrapped(text)]
 
 
-def _pictures(report: Report) -> list[str]:
+def _images(report: Report) -> list[str]:
     failures = sorted(((number, name) for name, number in report.outcomes.items() if name != Outcome.STORED and number), reverse=True)
     excluded = wording.listing(report.excluded_classes, "or")
-    stored = f"{wording.count(report.stored, 'picture')} without {excluded} stored of {report.planned:,} planned"
+    stored = f"{wording.count(report.stored, 'image')} without {excluded} stored of {report.planned:,} planned"
     summary = f"{stored} ({wording.size(report.bytes)}); {report.planned - report.stored:,} failed."
     return [*_wrapped(summary), *(f"  {number:>9,}  {name}" for number, name in failures)]
 

@@ -1,4 +1,4 @@
-"""Pictures small enough to be part of a page."""
+"""Images small enough to be part of a page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST_SIDE: Final = 200
 
 
 def thumbnail(encoded: bytes) -> str | None:
-    """The picture as a JPEG data URI, made smaller where a side is longer than `LONGEST_SIDE`; None where it cannot be decoded."""
+    """The image as a JPEG data URI, made smaller where a side is longer than `LONGEST_SIDE`; None where it cannot be decoded."""
     small = _small(encoded)
     return None if small is None else _uri(small)
 
@@ -36,9 +36,9 @@ def _small(encoded: bytes) -> Image.Image | None:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(encoded)) as picture:
-            picture.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))  # lets a JPEG be decoded at a fraction of its size
-            small = picture.convert("RGB")
+        with Image.open(io.BytesIO(encoded)) as image:
+            image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))  # lets a JPEG be decoded at a fraction of its size
+            small = image.convert("RGB")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)

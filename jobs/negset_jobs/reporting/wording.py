@@ -12,7 +12,7 @@ from negset_api.values import Interval, Outcome, ReportMining
 
 MEANINGS: Final[dict[str, str]] = {
     Outcome.STORED: "Fetched, checked and written.",
-    Outcome.NOT_FOUND: "The server has no such picture.",
+    Outcome.NOT_FOUND: "The server has no such image.",
     Outcome.FORBIDDEN: "The server refused access.",
     Outcome.CLIENT_ERROR: "The server called the request wrong.",
     Outcome.RATE_LIMITED: "The server asked to slow down until no attempt was left.",
@@ -20,13 +20,13 @@ MEANINGS: Final[dict[str, str]] = {
     Outcome.TIMEOUT: "No complete answer came in time.",
     Outcome.UNREACHABLE: "No connection could be made.",
     Outcome.BLOCKED_ADDRESS: "The URL or its address may not be used.",
-    Outcome.OPTED_OUT: "The publisher asks not to use the picture for machine learning.",
-    Outcome.TOO_LARGE: "The picture is larger than the limits allow.",
-    Outcome.NOT_AN_IMAGE: "What came is not a picture.",
-    Outcome.TRUNCATED: "The picture's end is missing.",
-    Outcome.UNDECODABLE: "The picture cannot be decoded.",
-    Outcome.SIZE_MISMATCH: "The picture is not as large as the annotations say.",
-    Outcome.INVALID_BOX: "No box of the picture could be used.",
+    Outcome.OPTED_OUT: "The publisher asks not to use the image for machine learning.",
+    Outcome.TOO_LARGE: "The image is larger than the limits allow.",
+    Outcome.NOT_AN_IMAGE: "What came is not an image.",
+    Outcome.TRUNCATED: "The image's end is missing.",
+    Outcome.UNDECODABLE: "The image cannot be decoded.",
+    Outcome.SIZE_MISMATCH: "The image is not as large as the annotations say.",
+    Outcome.INVALID_BOX: "No box of the image could be used.",
 }
 
 ARMS: Final = {names.MINED: "mined negatives", names.RANDOM_NEGATIVES: "random negatives", names.NO_NEGATIVES: "no negatives"}

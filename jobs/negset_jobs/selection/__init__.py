@@ -1,1 +1,1 @@
-"""Which pictures: COCO annotations → a plan. Everything here but `stage` is pure."""
+"""Which images: COCO annotations → a plan. Everything here but `stage` is pure."""

@@ -1,4 +1,4 @@
-"""Which pictures may be used as negatives, and why the others may not. Pure."""
+"""Which images may be used as negatives, and why the others may not. Pure."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Mask = npt.NDArray[np.bool_]
 
 REJECTIONS: Final = {
     "excluded_class": "show an excluded class",
-    "same_picture": "are listed a second time under another id",
+    "same_image": "are listed a second time under another id",
     "exclude_images_of": "are in a file of excludeImagesOf",
     "unannotated": "have no annotation at all",
     "license": "have a licence that is not accepted",
     "min_side": "are smaller than minSide or of unknown size",
 }
-"""Why a picture is no candidate, in the order in which it is asked; a picture counts under the first that applies. The texts complete "12 pictures …"."""
+"""Why an image is no candidate, in the order in which it is asked; an image counts under the first that applies. The texts complete "12 images …"."""
 
 
 class Guarded(NamedTuple):
-    """The pictures of the files in `excludeImagesOf`: one that shares its id or its file name with any of them is not used."""
+    """The images of the files in `excludeImagesOf`: one that shares its id or its file name with any of them is not used."""
 
     ids: frozenset[int] = frozenset()
     file_names: frozenset[str] = frozenset()
@@ -46,7 +46,7 @@ class Guarded(NamedTuple):
 
 
 class Located(NamedTuple):
-    """The annotations whose picture is listed, by the picture's position in `Annotations.images`: one entry per annotation in each array."""
+    """The annotations whose image is listed, by the image's position in `Annotations.images`: one entry per annotation in each array."""
 
     positions: npt.NDArray[np.intp]
     category_ids: Ids
@@ -56,7 +56,7 @@ class Located(NamedTuple):
 
 
 def locate(annotations: Annotations) -> Located:
-    """Finds each annotation's picture."""
+    """Finds each annotation's image."""
     ids = np.array([image.id for image in annotations.images], np.int64)
     positions = positions_of(annotations.image_ids, ids)
     listed = positions >= 0
@@ -87,10 +87,10 @@ def rejections(
     guarded: Guarded,
     identity: tuple[str, ...],
 ) -> dict[str, Mask]:
-    """For each reason, the pictures (by position) that it alone keeps out, in the order of `REJECTIONS`; a picture is in at most one.
+    """For each reason, the images (by position) that it alone keeps out, in the order of `REJECTIONS`; an image is in at most one.
 
-    `identity` names the fields of an image entry that its URL is made of: two entries with the same are one picture, and what is annotated under one id is in
-    the picture under the other as well.
+    `identity` names the fields of an image entry that its URL is made of: two entries with the same are one image, and what is annotated under one id is in
+    the image under the other as well.
     """
     images = annotations.images
     shows = np.zeros(len(images), bool)
@@ -99,7 +99,7 @@ def rejections(
     annotated[located.positions] = True
     applies = {
         "excluded_class": shows,
-        "same_picture": _same_picture(images, shows, identity),
+        "same_image": _same_image(images, shows, identity),
         "exclude_images_of": np.fromiter(map(guarded.match, images), bool, len(images)) if guarded.ids else np.zeros(len(images), bool),
         "unannotated": ~annotated if selection.unannotated == "Exclude" else np.zeros(len(images), bool),
         "license": _other_license(annotations, selection.licenses),
@@ -113,12 +113,12 @@ def rejections(
     return first
 
 
-def _same_picture(images: tuple[Image, ...], shows: Mask, identity: tuple[str, ...]) -> Mask:
-    """The pictures that are listed under another id too: all of them where any of the ids shows an excluded class, all but the first elsewhere."""
-    pictures = [tuple(map(attrgetter(name), images)) for name in identity]
-    if not pictures or any(len(set(values)) == len(values) for values in pictures):
+def _same_image(images: tuple[Image, ...], shows: Mask, identity: tuple[str, ...]) -> Mask:
+    """The images that are listed under another id too: all of them where any of the ids shows an excluded class, all but the first elsewhere."""
+    identities = [tuple(map(attrgetter(name), images)) for name in identity]
+    if not identities or any(len(set(values)) == len(values) for values in identities):
         return np.zeros(len(images), bool)
-    entries = list(zip(*pictures, strict=True))
+    entries = list(zip(*identities, strict=True))
     seen = {entries[position] for position in np.flatnonzero(shows)}
     again = np.zeros(len(images), bool)
     for position in np.flatnonzero(~shows):

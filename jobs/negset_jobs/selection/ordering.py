@@ -13,7 +13,7 @@ from negset_jobs.formats.coco import Ids
 Keys = npt.NDArray[np.uint64]
 
 UNANNOTATED: Final = -1
-"""The stratum of the pictures that show none of the classes; category ids are in its place otherwise."""
+"""The stratum of the images that show none of the classes; category ids are in its place otherwise."""
 
 
 def keys(image_ids: Ids, *, seed: int, purpose: str) -> Keys:
@@ -48,7 +48,7 @@ def at_random(hashes: Keys) -> Drawn:
 
 
 def stratified(hashes: Keys, strata: Ids) -> Drawn:
-    """First one picture of every stratum, then a second of every stratum that has one, and so on; by hash within a stratum and within a turn."""
+    """First one image of every stratum, then a second of every stratum that has one, and so on; by hash within a stratum and within a turn."""
     grouped = np.lexsort((hashes, strata))
     sorted_strata = strata[grouped]
     starts = np.flatnonzero(np.r_[True, sorted_strata[1:] != sorted_strata[:-1]]) if grouped.size else np.empty(0, np.intp)

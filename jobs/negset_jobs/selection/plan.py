@@ -1,4 +1,4 @@
-"""Spec and annotations → plan: which pictures, in which order, in which shards. Pure."""
+"""Spec and annotations → plan: which images, in which order, in which shards. Pure."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from negset_jobs.selection.filters import REJECTIONS, Guarded, Located, Mask, lo
 from negset_jobs.selection.sharding import shards
 
 BYTES_PER_IMAGE: Final = 18 * 2**30 // 118_287
-"""COCO train2017 is "118K/18GB" (https://cocodataset.org/#download) of 118,287 pictures: 163 kB each."""
+"""COCO train2017 is "118K/18GB" (https://cocodataset.org/#download) of 118,287 images: 163 kB each."""
 
 BYTES_PER_10_PIXELS: Final = 6
-"""The same at COCO's 0.275 megapixels a picture: 0.6 bytes a pixel."""
+"""The same at COCO's 0.275 megapixels an image: 0.6 bytes a pixel."""
 
 _MOST_NAMES: Final = 3
 _UNANNOTATED_SCENE: Final = "unannotated"
@@ -33,7 +33,7 @@ _FEWEST_TO_POOL: Final = 8
 
 
 def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> Plan:
-    """The plan. Raises `InvalidInput` for an unknown class or licence, for too few candidates, and for pictures without the fields that their URL is made of."""
+    """The plan. Raises `InvalidInput` for an unknown class or licence, for too few candidates, and for images without the fields that their URL is made of."""
     template = spec.source.coco.image_url
     identity = tuple(dict.fromkeys(name for name in image_url.placeholders(template) if name in Image.__struct_fields__))
     excluded = resolve(spec.exclude_classes, annotations.categories)
@@ -48,7 +48,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     entries = [annotations.images[position] for position in candidates.positions[chosen].tolist()]
     images = _planned(spec, entries, candidates, chosen)
     return Plan(
-        inputs=_inputs(spec, annotations, guarded),
+        input_digest=_input_digest(spec, annotations, guarded),
         excluded_classes=tuple(dict.fromkeys(category.name for category in annotations.categories if category.id in excluded)),
         categories={category.id: category.name for category in annotations.categories},
         candidates=len(candidates.positions),
@@ -63,7 +63,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
 
 
 class _Candidates(NamedTuple):
-    """The pictures that may be drawn. All arrays have one entry per candidate, in the order of the file; `scenes` names each stratum and counts it."""
+    """The images that may be drawn. All arrays have one entry per candidate, in the order of the file; `scenes` names each stratum and counts it."""
 
     positions: npt.NDArray[np.intp]
     ids: Ids
@@ -95,11 +95,11 @@ def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str
         total = candidates + sum(rejected.values())
         others = ", ".join(f"{count} {REJECTIONS[reason]}" for reason, count in rejected.items())
         advice = "; set spec.selection.allowFewer to take what there is" if candidates else ""
-        found = f"of the {total} pictures in the annotations {candidates} are candidates" + (f", {others}" if others else "")
+        found = f"of the {total} images in the annotations {candidates} are candidates" + (f", {others}" if others else "")
         raise InvalidInput(f"spec.selection.count: expected at most the number of candidates, got {wanted}: {found}{advice}")
     if spec.training is not None and min(wanted, candidates) < _FEWEST_TO_SPLIT:
         raise InvalidInput(
-            f"spec.selection.count: expected at least {_FEWEST_TO_SPLIT} pictures with training, one to train on and one held out to measure; got {min(wanted, candidates)}"
+            f"spec.selection.count: expected at least {_FEWEST_TO_SPLIT} images with training, one to train on and one held out to measure; got {min(wanted, candidates)}"
         )
 
 
@@ -110,14 +110,14 @@ def _check_fields(template: str, identity: tuple[str, ...], candidates: Sequence
         if lacking:
             raise InvalidInput(
                 f"{image_url.FIELD}: {template!r} needs {name}, which {len(lacking)} of the {len(candidates)} candidates do not have (the first is image {lacking[0]}); "
-                "set imageUrl to where the pictures are, such as s3://bucket/folder/{file_name}"
+                "set imageUrl to where the images are, such as s3://bucket/folder/{file_name}"
             )
 
 
 def _planned(
     spec: NegativeDatasetSpec, entries: Sequence[Image], candidates: _Candidates, chosen: npt.NDArray[np.intp]
 ) -> list[PlannedImage]:
-    """What the plan says of each chosen picture: `entries` and `chosen` (places among the candidates) are in plan order."""
+    """What the plan says of each chosen image: `entries` and `chosen` (places among the candidates) are in plan order."""
     template, reasons = spec.source.coco.image_url, _Reasons(spec, len(candidates.positions))
     planned = []
     for image, stratum, rank in zip(entries, candidates.strata[chosen].tolist(), candidates.drawn.ranks[chosen].tolist(), strict=True):
@@ -131,7 +131,7 @@ def _planned(
                 width=int(image.width or 0),
                 height=int(image.height or 0),
                 license=image.license or 0,
-                scene=scene,
+                stratum=scene,
                 reason=reasons.sentence(stratum, scene, rank + 1, size),
                 page=image_url.photo_page(fields["flickr_url"]),
             )
@@ -140,7 +140,7 @@ def _planned(
 
 
 class _Reasons:
-    """Why pictures are chosen, each as one sentence without a full stop."""
+    """Why images are chosen, each as one sentence without a full stop."""
 
     def __init__(self, spec: NegativeDatasetSpec, candidates: int) -> None:
         classes = spec.exclude_classes
@@ -155,7 +155,7 @@ class _Reasons:
         if self._random:
             return f"{self._free}; drawn at random (rank {rank} of {self._candidates})"
         if stratum == ordering.UNANNOTATED:
-            return f"{self._free}, nor any other annotated object; drawn for the pictures without annotations (rank {rank} of {size})"
+            return f"{self._free}, nor any other annotated object; drawn for the images without annotations (rank {rank} of {size})"
         return f"{self._free}; drawn for {scene!r} (rank {rank} of {size})"
 
 
@@ -197,12 +197,12 @@ def _drawn(spec: NegativeDatasetSpec, ids: Ids, purpose: str, percent: int) -> M
 
 
 def _estimate(image: PlannedImage) -> int:
-    """About how many bytes a picture is as a JPEG, by its pixels."""
+    """About how many bytes an image is as a JPEG, by its pixels."""
     return image.width * image.height * BYTES_PER_10_PIXELS // 10 or BYTES_PER_IMAGE
 
 
 def _licenses(entries: Iterable[Image], annotations: Annotations) -> tuple[License, ...]:
-    """The licences that the chosen pictures carry, by id; 0 stands for none stated."""
+    """The licences that the chosen images carry, by id; 0 stands for none stated."""
     carried: dict[int, int] = {}
     for image in entries:
         carried[image.license or 0] = carried.get(image.license or 0, 0) + 1
@@ -219,11 +219,11 @@ def _licenses(entries: Iterable[Image], annotations: Annotations) -> tuple[Licen
 
 
 def _remaining(annotations: Annotations, located: Located, chosen: npt.NDArray[np.intp]) -> dict[str, int]:
-    """For each class that the chosen pictures show, how many do, the most frequent first."""
+    """For each class that the chosen images show, how many do, the most frequent first."""
     mask = np.zeros(len(annotations.images), bool)
     mask[chosen] = True
     shown = located.only(mask[located.positions])
-    # A name stands for every category that has it, and a picture counts once however many annotations it has.
+    # A name stands for every category that has it, and an image counts once however many annotations it has.
     class_names = sorted({category.name for category in annotations.categories})
     numbers = {name: number for number, name in enumerate(class_names)}
     by_category = np.array([numbers[category.name] for category in annotations.categories], np.intp)
@@ -234,7 +234,7 @@ def _remaining(annotations: Annotations, located: Located, chosen: npt.NDArray[n
     return dict(sorted(shown_classes, key=lambda item: -item[1]))
 
 
-def _inputs(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> str:
+def _input_digest(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> str:
     guarded_ids = sorted(image.id for image in annotations.images if guarded.match(image)) if guarded.ids else []
     training = spec.training
     mining = training.hard_negative_mining if training else None

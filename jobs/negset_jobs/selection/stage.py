@@ -38,7 +38,7 @@ def plan_with_objects(dataset: NegativeDataset, access: Access) -> tuple[Plan, O
     The report says what false positives lie on. Without training nothing is held out.
     """
     plan, annotations = _plan(dataset, access, boxes=dataset.spec.training is not None)
-    held_out = [image.image_id for shard in plan.shards if shard.subset == names.HELD_OUT for image in shard.images]
+    held_out = [image.image_id for shard in plan.shards if shard.split == names.HELD_OUT for image in shard.images]
     return plan, objects_on(held_out, annotations)
 
 

@@ -15,17 +15,17 @@ _MOST_CLASSES: Final = 10
 def describe(plan: Plan) -> str:
     """A few paragraphs without a trailing line break."""
     uses = {names.TRAIN: "for round 1", names.POOL: "in the pool for mining", names.HELD_OUT: "held out to measure"}
-    counts = {split: sum(len(shard.images) for shard in plan.shards if shard.subset == split) for split in uses}
+    counts = {split: sum(len(shard.images) for shard in plan.shards if shard.split == split) for split in uses}
     splits = f" ({', '.join(f'{counts[split]:,} {use}' for split, use in uses.items() if counts[split])})" if counts[names.HELD_OUT] else ""
     shown = list(plan.remaining_classes.items())
     others = len(shown) - _MOST_CLASSES
     lines = [
-        f"{_many(plan.planned, 'picture')} planned of {_many(plan.candidates, 'candidate')}{splits}, in {_many(len(plan.shards), 'shard')}, about {_size(plan.bytes_estimate)}.",
+        f"{_many(plan.planned, 'image')} planned of {_many(plan.candidates, 'candidate')}{splits}, in {_many(len(plan.shards), 'shard')}, about {_size(plan.bytes_estimate)}.",
         *_table(
-            f"Free of {', '.join(plan.excluded_classes)}. Of the other pictures in the annotations",
+            f"Free of {', '.join(plan.excluded_classes)}. Of the other images in the annotations",
             ((f"{count:,}", REJECTIONS[reason]) for reason, count in plan.rejected.items()),
         ),
-        *_table("What the planned pictures show instead", ((f"{count:,}", name) for name, count in shown[:_MOST_CLASSES])),
+        *_table("What the planned images show instead", ((f"{count:,}", name) for name, count in shown[:_MOST_CLASSES])),
         *([f"  and {_many(others, 'more class', 'more classes')}"] if others > 0 else []),
         *_table("Licences", ((f"{item.images:,}", f"{item.name} {item.url}".strip()) for item in plan.licenses)),
     ]

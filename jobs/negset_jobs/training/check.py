@@ -31,7 +31,7 @@ from negset_jobs.formats.tf_example import encode_example
 from negset_jobs.formats.tfrecord import write_record
 from negset_jobs.training import config as configs
 from negset_jobs.training import failures, families, feeding, models, warm_start
-from negset_jobs.training.inputs import Inputs
+from negset_jobs.training.mix import Mix
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def shrunk(config: Any) -> Any:
     return smaller
 
 
-def _try(config: Any, files: Inputs) -> None:
+def _try(config: Any, files: Mix) -> None:
     tf.keras.utils.set_random_seed(0)
     with failures.trial("model"):
         model = models.build(config, training=True)
@@ -139,7 +139,7 @@ def _require_loss(blank: dict[str, float]) -> None:
         )
 
 
-def _write_images(folder: str, classes: Sequence[str]) -> Inputs:
+def _write_images(folder: str, classes: Sequence[str]) -> Mix:
     """A file of positives, a file of negatives and the label map. Returns the files."""
     with open(os.path.join(folder, "label_map.pbtxt"), "wb") as stream:
         stream.write(write_label_map(list(classes)))
@@ -147,7 +147,7 @@ def _write_images(folder: str, classes: Sequence[str]) -> Inputs:
     for seed, (kind, boxes) in enumerate(kinds.items()):
         with open(os.path.join(folder, f"{kind}.tfrecord"), "wb") as stream:
             write_record(stream, _example(kind, boxes, seed))
-    return Inputs(positives=(os.path.join(folder, "positives.tfrecord"),), negatives=(os.path.join(folder, "negatives.tfrecord"),))
+    return Mix(positives=(os.path.join(folder, "positives.tfrecord"),), negatives=(os.path.join(folder, "negatives.tfrecord"),))
 
 
 def _example(name: str, boxes: list[Box], seed: int) -> bytes:

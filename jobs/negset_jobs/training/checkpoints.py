@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 import msgspec
+from msgspec import field
 
 from negset_api import names
 from negset_api.errors import Interrupted, InvalidInput, NegsetError, Unavailable, WorkFailed
@@ -46,15 +47,15 @@ class File(Value, frozen=True, kw_only=True):
 class Checkpoint(Value, frozen=True, kw_only=True):
     """The index of a checkpoint: the prefix of its files (`…/ckpt-500`), the files, and what had been fed up to then.
 
-    `inputs` is the round's digest: a checkpoint of other inputs is not gone on from. `pictures` counts those fed, `blanks` those of them without any box.
+    `input_digest` is the round's digest: a checkpoint of other inputs is not gone on from. `images` counts those fed, `images_without_boxes` those of them without any box.
     """
 
-    inputs: str
+    input_digest: str = field(name="inputs")
     step: int
     prefix: str
     files: tuple[File, ...]
-    pictures: int
-    blanks: int
+    images: int = field(name="pictures")
+    images_without_boxes: int = field(name="blanks")
 
     @property
     def keys(self) -> list[str]:
@@ -66,21 +67,22 @@ class DamagedCheckpoint(WorkFailed):
     """A checkpoint's files are not those that were saved."""
 
 
-def complete(store: Store, folder: str, inputs: str) -> list[Checkpoint]:
-    """The complete checkpoints below `folder` that were made from `inputs`, oldest first."""
+def complete(store: Store, folder: str, input_digest: str) -> list[Checkpoint]:
+    """The complete checkpoints below `folder` that were made from `input_digest`, oldest first."""
     found = (_index(store, key) for key in store.keys(folder) if key.endswith(_INDEX))
     return sorted(
-        (checkpoint for checkpoint in found if checkpoint and checkpoint.inputs == inputs), key=lambda checkpoint: checkpoint.step
+        (checkpoint for checkpoint in found if checkpoint and checkpoint.input_digest == input_digest),
+        key=lambda checkpoint: checkpoint.step,
     )
 
 
-def newest(store: Store, folder: str, inputs: str, target: str) -> tuple[Checkpoint, str] | None:
-    """The newest sound checkpoint below `folder` that was made from `inputs`, and its local prefix in `target`.
+def newest(store: Store, folder: str, input_digest: str, target: str) -> tuple[Checkpoint, str] | None:
+    """The newest sound checkpoint below `folder` that was made from `input_digest`, and its local prefix in `target`.
 
     A damaged one is told of and removed: it would be in the way of every later attempt, and would
     count among those that are kept. Other failures of the store are raised, since a retry helps.
     """
-    for checkpoint in reversed(complete(store, folder, inputs)):
+    for checkpoint in reversed(complete(store, folder, input_digest)):
         try:
             return checkpoint, download(store, checkpoint.prefix, target)
         except DamagedCheckpoint as error:
@@ -173,8 +175,8 @@ class Uploader:
     down instead of filling the disk. A store that is away stops nothing: the newest checkpoint waits for it, after the last step for `patience` seconds more.
     """
 
-    def __init__(self, store: Store, number: int, arm: str, inputs: str, *, events: str, patience: float = _PATIENCE) -> None:
-        self._store, self._inputs, self._local_events, self._patience = store, inputs, events, patience
+    def __init__(self, store: Store, number: int, arm: str, input_digest: str, *, events: str, patience: float = _PATIENCE) -> None:
+        self._store, self._input_digest, self._local_events, self._patience = store, input_digest, events, patience
         self._folder, self._events = names.round_checkpoints(number, arm), names.round_events(number, arm)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="upload")
         self._pending: Future[None] | None = None
@@ -197,10 +199,17 @@ class Uploader:
         if keep and self._pending is not None:
             self._pending.result()
 
-    def save(self, local: str, step: int, pictures: int, blanks: int) -> None:
+    def save(self, local: str, step: int, images: int, images_without_boxes: int) -> None:
         """Begins to upload the checkpoint with the local prefix `local`, and the event files. Raises `WorkFailed` where the upload before failed."""
         prefix = f"{self._folder}/{os.path.basename(local)}"
-        checkpoint = Checkpoint(inputs=self._inputs, step=step, prefix=prefix, files=(), pictures=pictures, blanks=blanks)
+        checkpoint = Checkpoint(
+            input_digest=self._input_digest,
+            step=step,
+            prefix=prefix,
+            files=(),
+            images=images,
+            images_without_boxes=images_without_boxes,
+        )
         saved = _Saved(checkpoint, tuple(sorted(glob.glob(f"{glob.escape(local)}.*"))))
         if self._pending is not None:
             self._wait(self._pending)
@@ -252,7 +261,7 @@ class Uploader:
             self._store.put(path, f"{self._folder}/{os.path.basename(path)}")
         described = msgspec.structs.replace(checkpoint, files=tuple(map(_described, files)))
         self._store.write(f"{checkpoint.prefix}{_INDEX}", encode(described))
-        for old in complete(self._store, self._folder, self._inputs)[:-KEPT]:
+        for old in complete(self._store, self._folder, self._input_digest)[:-KEPT]:
             self._store.remove(old.keys)
         self._upload_events()
 

@@ -1,6 +1,6 @@
-"""The stream of training batches: stratified by kind of picture, seeded, and sharded over workers.
+"""The stream of training batches: stratified by kind of image, seeded, and sharded over workers.
 
-Fast enough for an accelerator, in bounded memory. Files lie on this machine (`inputs.materialise`
+Fast enough for an accelerator, in bounded memory. Files lie on this machine (`mix.materialise`
 fetches them once). Encoded records are cached in the shuffle buffers, as many of each kind as the
 configuration's `shuffle_buffer_size`. Files are read, images decoded and augmented, and batches put
 together in parallel, as many at a time as the measured speeds call for; some batches wait on the
@@ -21,17 +21,17 @@ from object_detection.builders import decoder_builder
 
 from negset_jobs.formats.stored_images import Features
 from negset_jobs.training import failures
-from negset_jobs.training.inputs import Inputs, pattern
+from negset_jobs.training.mix import Mix, pattern
 from negset_jobs.training.screening import Check
 
 _IMAGE_RANK: Final = 3  # an animation has one more
 _READERS: Final = 16  # files of one kind that are read at the same time
 
 
-def batches(config: Any, model: Any, local: Inputs, *, negative_percent: int, seed: int, context: Any = None) -> Any:
+def batches(config: Any, model: Any, local: Mix, *, negative_percent: int, seed: int, context: Any = None) -> Any:
     """A `tf.data.Dataset` of (features, labels), endless, as `object_detection.inputs.train_input` shapes them; `context` is the worker's `tf.distribute.InputContext`.
 
-    The API's own reader draws each picture from a file by chance; this one feeds the kinds in a fixed pattern (`inputs.pattern`), so that every batch has its share.
+    The API's own reader draws each image from a file by chance; this one feeds the kinds in a fixed pattern (`mix.pattern`), so that every batch has its share.
     """
     kinds = [files for files in (local.positives, local.negatives, local.hard) if files]
     order = pattern(negative_percent if local.negatives else 0, hard_percent=local.hard_percent if local.hard else 0)

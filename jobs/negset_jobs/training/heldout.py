@@ -1,4 +1,4 @@
-"""The pictures held out, as their records have them. Imports no TensorFlow."""
+"""The images held out, as their records have them. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from negset_jobs.formats.stored_images import Features, Report, image_id, read_i
 from negset_jobs.training.measuring import Truth
 
 
-def pictures(
+def images(
     store: Store, keys: Sequence[str], report: Report = warn, *, leave_out: Collection[str] = frozenset()
 ) -> Iterator[tuple[Truth, bytes]]:
-    """Each picture of the files with these keys, in order: what is known of it, and its encoded bytes.
+    """Each image of the files with these keys, in order: what is known of it, and its encoded bytes.
 
     What cannot be read goes to `report`. Images whose ids are in `leave_out` are left out.
     """

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 _CHUNKS: Final = 50  # points of the loss curve that a training gives at least, where it has as many steps
 _MOST_STEPS: Final = 100  # steps between two looks at the clock, the signals and the losses
 _CHUNK_SECONDS: Final = 2.0  # how long a request to stop waits at most, about
-_BLANKS: Final = "blanks"
+_IMAGES_WITHOUT_BOXES: Final = "blanks"
 _STOP: Final = "stop"
 
 
@@ -49,20 +49,20 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     weights: str = ""
     earlier_steps: int = 0
     step: int = 0
-    pictures: int = 0
-    blanks: int = 0
+    images: int = 0
+    images_without_boxes: int = 0
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """What was fed to a training, over all its attempts: pictures, and those of them without any box. `unreadable` is what was passed over."""
+    """What was fed to a training, over all its attempts: images, and those of them without any box. `unreadable` is what was passed over."""
 
-    pictures: int
-    blanks: int
+    images: int
+    images_without_boxes: int
     unreadable: Unreadable = Unreadable()
 
 
 Save = Callable[[str, int, int, int], None]
-"""Receives a checkpoint: local prefix, step, pictures and pictures without a box fed up to then."""
+"""Receives a checkpoint: local prefix, step, images and images without a box fed up to then."""
 
 
 def strategy() -> Any:
@@ -98,7 +98,7 @@ def train(
         trainer.restore(start)
         manager = tf.train.CheckpointManager(trainer.checkpoint, _own(where, folder), max_to_keep=KEPT)
     writer = tf.summary.create_file_writer(_own(where, os.path.join(folder, "train")))
-    step, pictures, blanks = start.step, start.pictures, start.blanks
+    step, images, images_without_boxes = start.step, start.images, start.images_without_boxes
     several = where.extended._in_multi_worker_mode()  # noqa: SLF001 (the public API has no such question)
     clock = _Clock(steps, several=several)
     with where.scope(), writer.as_default(), _asked_to_stop() as stop:
@@ -112,7 +112,11 @@ def train(
             except PeerLost as lost:
                 raise PeerLost(str(lost), steps=step - start.step) from lost
             clock.took(count, time.perf_counter() - began)
-            step, pictures, blanks = step + count, pictures + count * batch, blanks + round(sums.pop(_BLANKS))
+            step, images, images_without_boxes = (
+                step + count,
+                images + count * batch,
+                images_without_boxes + round(sums.pop(_IMAGES_WITHOUT_BOXES)),
+            )
             flagged = sums.pop(_STOP) > 0
             halted = flagged if several else stop.is_set()  # several workers have to stop at the same step
             losses = {name: value / count for name, value in sums.items()}
@@ -122,14 +126,14 @@ def train(
                 writer.flush()
                 path = manager.save(checkpoint_number=step)
                 if where.extended.should_checkpoint:
-                    save(path, step, pictures, blanks)
+                    save(path, step, images, images_without_boxes)
             progress.advance(count, note=f"loss {losses[events.TOTAL]:.3f}")
             if halted and step < steps:
                 raise Interrupted(
                     f"stopped after step {step} of {steps}, as asked; its checkpoint is saved, and the next run goes on from there"
                 )
         progress.finish()
-    return Trained(pictures=pictures, blanks=blanks)
+    return Trained(images=images, images_without_boxes=images_without_boxes)
 
 
 class _Trainer:
@@ -166,7 +170,7 @@ class _Trainer:
         self._position.assign(self.step + start.earlier_steps)
 
     def run(self, batches: Any, count: int, *, stop: bool) -> dict[str, float]:
-        """Makes `count` steps. Returns sums over the steps: the losses, the pictures without a box, and how many replicas were asked to stop."""
+        """Makes `count` steps. Returns sums over the steps: the losses, the images without a box, and how many replicas were asked to stop."""
         sums = self._compiled(batches, tf.constant(count), tf.constant(float(stop)))
         return {name: float(value) for name, value in sums.items()}
 
@@ -177,7 +181,9 @@ class _Trainer:
             totals = {name: self._where.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for name, value in values.items()}
             return index + 1, {name: sums[name] + totals[name] for name in sums}
 
-        zeros = {name: tf.constant(0.0) for name in (events.TOTAL, events.CLASSIFICATION, events.LOCALIZATION, _BLANKS, _STOP)}
+        zeros = {
+            name: tf.constant(0.0) for name in (events.TOTAL, events.CLASSIFICATION, events.LOCALIZATION, _IMAGES_WITHOUT_BOXES, _STOP)
+        }
         return dict(tf.while_loop(lambda index, _: index < count, body, (tf.constant(0), zeros))[1])
 
     def _one_step(self, features: Any, labels: Any, stop: Any) -> dict[str, Any]:
@@ -201,7 +207,7 @@ class _Trainer:
             events.TOTAL: losses["Loss/total_loss"],
             events.CLASSIFICATION: _sum(losses, families.CLASSIFICATION_LOSSES),
             events.LOCALIZATION: _sum(losses, families.LOCALIZATION_LOSSES),
-            _BLANKS: tf.reduce_sum(tf.cast(tf.equal(boxes, 0), tf.float32)),
+            _IMAGES_WITHOUT_BOXES: tf.reduce_sum(tf.cast(tf.equal(boxes, 0), tf.float32)),
             _STOP: tf.identity(stop),
         }
 

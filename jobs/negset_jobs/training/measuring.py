@@ -1,4 +1,4 @@
-"""What a model is worth on the pictures held out: false positives at a fixed recall, and COCO's average precision. Imports no TensorFlow."""
+"""What a model is worth on the images held out: false positives at a fixed recall, and COCO's average precision. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) ->
 
 
 def false_positives_per_image(negatives: Sequence[ScoredImage], threshold: float) -> float:
-    """Detections with at least the score `threshold`, per picture; 0 where there are no pictures. On a negative every detection is false."""
+    """Detections with at least the score `threshold`, per image; 0 where there are no images. On a negative every detection is false."""
     if not negatives:
         return 0.0
     return sum(detection.score >= threshold for scored in negatives for detection in scored.detections) / len(negatives)

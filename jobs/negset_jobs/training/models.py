@@ -12,13 +12,13 @@ from object_detection.utils import config_util
 
 from negset_jobs.training import precision
 
-_SIDE: Final = 256  # pixels of the first picture, where the configuration leaves the size open
+_SIDE: Final = 256  # pixels of the first image, where the configuration leaves the size open
 
 
 def build(config: Any, *, training: bool) -> Any:
     """The configuration's model. Raises what the API raises where it refuses it.
 
-    The API creates variables when a model first sees a picture, which is usually while a graph is traced. They are created here at once and outside any graph: then the
+    The API creates variables when a model first sees an image, which is usually while a graph is traced. They are created here at once and outside any graph: then the
     random seed alone decides their values, whatever data follow, and graphs are traced once instead of twice.
     """
     model = model_builder.build(config.model, is_training=training)

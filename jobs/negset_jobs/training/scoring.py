@@ -18,7 +18,7 @@ from negset_jobs.training.config import parse
 
 
 class Scorer:
-    """A model restored from a checkpoint, whose graph is built at the first batch. Expensive to make: make one in a process, and score many pictures with it.
+    """A model restored from a checkpoint, whose graph is built at the first batch. Expensive to make: make one in a process, and score many images with it.
 
     `classes` are in label-map order. Detections below the score `floor` are left out.
     """
@@ -32,12 +32,12 @@ class Scorer:
         tf.train.Checkpoint(model=self.model).restore(checkpoint_prefix).expect_partial().assert_existing_objects_matched()
         self._batch = families.scoring_batch(self.config)
         self._most = families.most_detections(self.config)
-        # The number of pictures is left open: where it is known, the API writes its post-processing into the graph once for each of them.
+        # The number of images is left open: where it is known, the API writes its post-processing into the graph once for each of them.
         self._detect = tf.function(self._graph, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
 
     @failures.translated()
     def score(self, batch: Sequence[tuple[str, bytes]]) -> list[ScoredImage]:
-        """The detections on each picture, best first, in the order given; a picture is an id and its encoded bytes (JPEG, PNG, BMP or GIF), of any size.
+        """The detections on each image, best first, in the order given; an image is an id and its encoded bytes (JPEG, PNG, BMP or GIF), of any size.
 
         One that cannot be decoded comes back as `unreadable`, without detections.
         """
@@ -48,7 +48,7 @@ class Scorer:
         try:
             return self._detected(part)
         except tf.errors.InvalidArgumentError:
-            # The whole batch fails with one picture, and the error does not say which.
+            # The whole batch fails with one image, and the error does not say which.
             readable = [not why_undecodable(encoded) for _, encoded in part]
             if all(readable):
                 raise
@@ -65,8 +65,8 @@ class Scorer:
         return [self._image(image_id, boxes[i], scores[i], classes[i]) for i, (image_id, _) in enumerate(part)]
 
     def _graph(self, encoded: Any) -> Any:
-        def prepare(picture: Any) -> Any:
-            prepared, shape = self.model.preprocess(tf.cast(_decoded(picture), tf.float32)[tf.newaxis])
+        def prepare(encoded: Any) -> Any:
+            prepared, shape = self.model.preprocess(tf.cast(_decoded(encoded), tf.float32)[tf.newaxis])
             return prepared[0], shape[0]
 
         images, shapes = tf.map_fn(prepare, encoded, fn_output_signature=(tf.float32, tf.int32), parallel_iterations=self._batch)
@@ -93,12 +93,12 @@ class Scorer:
 
 
 def detect(model: Any, images: Any, shapes: Any) -> dict[str, Any]:
-    """The API's detections on preprocessed pictures; classes count from 0, boxes are normalised."""
+    """The API's detections on preprocessed images; classes count from 0, boxes are normalised."""
     return dict(model.postprocess(model.predict(images, shapes), shapes))
 
 
 def why_undecodable(encoded: bytes) -> str:
-    """Why a picture cannot be scored; empty where it can."""
+    """Why an image cannot be scored; empty where it can."""
     try:
         _decoded(tf.constant(encoded))
     except (tf.errors.OpError, ValueError) as error:

@@ -21,7 +21,7 @@ from negset_api.errors import WorkFailed
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats.stored_images import Features, read_images
 from negset_jobs.formats.tfrecord import write_record
-from negset_jobs.training.inputs import Inputs
+from negset_jobs.training.mix import Mix
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ NAMED: Final = 10
 """Unreadable records that a round names."""
 
 _IN_MESSAGE: Final = 3
-_KINDS: Final = ("positives", "negatives", "hard")  # the fields of `Inputs` that are files
+_KINDS: Final = ("positives", "negatives", "hard")  # the fields of `Mix` that are files
 _AT_ONCE: Final = 64  # records in memory: each is some hundred kilobytes
 
 
@@ -56,15 +56,15 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
 
 def screen_round(
     store: Store,
-    chosen: Inputs,
-    local: Inputs,
+    chosen: Mix,
+    local: Mix,
     held_out: Sequence[str],
     *,
     trained: Check,
     measured: Check,
     folder: str,
     max_failed_percent: int,
-) -> tuple[Inputs, Unreadable]:
+) -> tuple[Mix, Unreadable]:
     """Looks at all that a round reads, before its first step: what it trains on, and the files `held_out`.
 
     Returns and raises as the two functions below, and warns once of all that is passed over.
@@ -78,7 +78,7 @@ def screen_round(
     return usable, unreadable
 
 
-def screen_training(chosen: Inputs, local: Inputs, check: Check, folder: str, max_failed_percent: int) -> tuple[Inputs, Unreadable]:
+def screen_training(chosen: Mix, local: Mix, check: Check, folder: str, max_failed_percent: int) -> tuple[Mix, Unreadable]:
     """The local files without their unreadable records, copied to `folder` where there were any.
 
     `chosen` has the files' keys, for messages.

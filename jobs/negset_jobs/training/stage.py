@@ -28,9 +28,9 @@ from negset_jobs.training import (
     failures,
     fine_tune,
     heldout,
-    inputs,
     linter,
     measuring,
+    mix,
     screening,
 )
 from negset_jobs.training.task import Task, prepare
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 _WORST: Final = 24
 _WORST_DETECTIONS: Final = 10
 _FLOOR: Final = 1e-3  # detections below this score are not measured; COCO's AP hardly sees them
-_BATCH: Final = 256  # pictures held in memory at once while scoring
+_BATCH: Final = 256  # images held in memory at once while scoring
 _CHIEF_SECONDS: Final = 6 * 3600
 
 
@@ -70,7 +70,7 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
     policy = precision.policy(precision.capabilities(), mixed=task.training.mixed_precision)
     start = _start(task, store, scratch)
     running = _local_config(task, store, access, scratch, fresh=not (start.resume or start.weights))
-    local = inputs.materialise(store, task.chosen, os.path.join(scratch, "records"))
+    local = mix.materialise(store, task.chosen, os.path.join(scratch, "records"))
     chief = where.extended.should_checkpoint
     local, unreadable = screening.screen_round(
         store,
@@ -91,7 +91,7 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
         return feeding.batches(running, model, local, negative_percent=task.negative_percent, seed=seed, context=context)
 
     with (
-        checkpoints.Uploader(store, task.number, task.arm, task.inputs, events=os.path.join(scratch, "train")) as uploader,
+        checkpoints.Uploader(store, task.number, task.arm, task.input_digest, events=os.path.join(scratch, "train")) as uploader,
         precision.applied(policy),
     ):
         trained = loop.train(
@@ -113,11 +113,17 @@ def _start(task: Task, store: Store, scratch: str) -> Any:
     from negset_jobs.training.loop import Start
 
     folder = os.path.join(scratch, "start")
-    if found := checkpoints.newest(store, names.round_checkpoints(task.number, task.arm), task.inputs, folder):
+    if found := checkpoints.newest(store, names.round_checkpoints(task.number, task.arm), task.input_digest, folder):
         newest, prefix = found
         log.info("round %d (%s) goes on from its checkpoint after step %d", task.number, task.arm, newest.step)
         _fetch_events(task, store, scratch)
-        return Start(resume=prefix, earlier_steps=task.earlier_steps, step=newest.step, pictures=newest.pictures, blanks=newest.blanks)
+        return Start(
+            resume=prefix,
+            earlier_steps=task.earlier_steps,
+            step=newest.step,
+            images=newest.images,
+            images_without_boxes=newest.images_without_boxes,
+        )
     weights = checkpoints.of_round(store, task.before, folder) if task.before else ""
     return Start(weights=weights, earlier_steps=task.earlier_steps)
 
@@ -145,11 +151,11 @@ def _local_config(task: Task, store: Store, access: Access, scratch: str, *, fre
 
 
 def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Progress) -> Round:
-    """Measures the trained model, and exports the one that the data set is for."""
+    """Measures the trained model, and exports the one that the dataset is for."""
     from negset_jobs.training import events
     from negset_jobs.training.scoring import Scorer
 
-    last = checkpoints.complete(store, names.round_checkpoints(task.number, task.arm), task.inputs)[-1]
+    last = checkpoints.complete(store, names.round_checkpoints(task.number, task.arm), task.input_digest)[-1]
     prefix = checkpoints.download(store, last.prefix, os.path.join(scratch, "trained"))
     scorer = Scorer(config.render(task.config), prefix, classes=task.positives.classes, floor=_FLOOR)
     measurement, found = _measure(task, store, scorer, progress)
@@ -157,13 +163,13 @@ def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Prog
     return Round(
         number=task.number,
         arm=task.arm,
-        inputs=task.inputs,
+        input_digest=task.input_digest,
         steps=task.total_steps - task.earlier_steps,
         total_steps=task.total_steps,
         seed=task.training.seed,
         negatives=task.chosen.images,
         negative_percent=task.negative_percent,
-        measured_negative_percent=100 * trained.blanks / max(1, trained.pictures),
+        measured_negative_percent=100 * trained.images_without_boxes / max(1, trained.images),
         miner=linter.focus(task.config, task.training.hard_negative_mining.mode),
         config=names.round_config(task.number, task.arm),
         checkpoint=last.prefix,
@@ -207,7 +213,7 @@ def _score(
 ) -> tuple[list[measuring.Truth], list[ScoredImage]]:
     truths: list[measuring.Truth] = []
     scored: list[ScoredImage] = []
-    stream = heldout.pictures(store, keys, log.debug, leave_out=leave_out)  # the round has warned of what it passes over
+    stream = heldout.images(store, keys, log.debug, leave_out=leave_out)  # the round has warned of what it passes over
     while part := list(itertools.islice(stream, _BATCH)):
         images = scorer.score([(truth.image_id, encoded) for truth, encoded in part])
         # One that cannot be read is in no denominator.

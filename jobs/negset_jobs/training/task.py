@@ -14,13 +14,13 @@ from negset_api.values import Copies, Mining, Positives, Records, Round, decode,
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
-from negset_jobs.training import config, families, inputs
+from negset_jobs.training import config, families, mix
 
 log = logging.getLogger(__name__)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides a round. `before` is the round gone on from; `inputs` is the digest."""
+    """All that decides a round. `before` is the round gone on from; `input_digest` is the digest."""
 
     number: int
     arm: str
@@ -29,9 +29,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     positives: Positives
     copies: Copies
     before: Round | None
-    chosen: inputs.Inputs
+    chosen: mix.Mix
     config: Any
-    inputs: str
+    input_digest: str
     max_failed_percent: int
 
     @property
@@ -47,9 +47,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return stages.total_steps(self.number, self.training)
 
 
-def round_inputs(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> str:
+def round_input_digest(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> str:
     """The digest of everything that decides what a round gives. Raises as `train_round`; needs the values before it."""
-    return prepare(store, dataset, step, access).inputs
+    return prepare(store, dataset, step, access).input_digest
 
 
 def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> Task:
@@ -60,11 +60,11 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
     records, positives = decode(store.read(names.RECORDS), Records), decode(store.read(names.POSITIVES), Positives)
     copies = _copies(store)
     mining, before = _before(store, step, training)
-    chosen = inputs.choose(step.arm, positives, records, mining)
+    chosen = mix.choose(step.arm, positives, records, mining)
     data = config.Data(
         classes=positives.classes,
         label_map=store.location(positives.label_map),
-        train=inputs.weighted(chosen, training.negative_percent, store),
+        train=mix.weighted(chosen, training.negative_percent, store),
         held_out=tuple(store.location(key) for key in positives.files.get(names.HELD_OUT, ())),
         most_boxes=positives.most_boxes,
     )
@@ -86,14 +86,14 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
         before=before,
         chosen=chosen,
         config=patched,
-        inputs=digest(
+        input_digest=digest(
             parts,
             chosen.hard,
-            records.inputs,
-            positives.inputs,
-            copies.inputs,
-            mining.inputs if mining else "",
-            before.inputs if before else "",
+            records.input_digest,
+            positives.input_digest,
+            copies.input_digest,
+            mining.input_digest if mining else "",
+            before.input_digest if before else "",
         ),
         max_failed_percent=dataset.spec.download.max_failed_percent,
     )
@@ -105,7 +105,7 @@ def _copies(store: Store) -> Copies:
         return decode(store.read(names.COPIES), Copies)
     except MissingObject:
         log.warning("%s does not exist: no held-out image is left out as a copy of one that trains", store.location(names.COPIES))
-        return Copies(inputs="")
+        return Copies(input_digest="")
 
 
 def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining | None, Round | None]:
@@ -117,7 +117,7 @@ def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining
     return decode(store.read(names.mining_marker(step.round - 1)), Mining), decode(store.read(marker), Round)
 
 
-def _deciding(training: Training, patched: Any, chosen: inputs.Inputs) -> list[Any]:
+def _deciding(training: Training, patched: Any, chosen: mix.Mix) -> list[Any]:
     """What of the spec decides the result. Left out are where files lie, how many pods train, and how often is saved."""
     classes = tuple(str(index) for index in range(families.model(patched).num_classes))
     portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))

@@ -1,4 +1,4 @@
-"""What a reflector knows: the objects of one kind, found by key or by the data set they belong to."""
+"""What a reflector knows: the objects of one kind, found by key or by the dataset they belong to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T", bound=Any)
 
 Key = tuple[str, str]
-"""Namespace and name, or namespace and the value of the data set label."""
+"""Namespace and name, or namespace and the value of the dataset label."""
 
 
 _REMEMBERED_ENDS: Final = 4096

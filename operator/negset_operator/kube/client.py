@@ -1,7 +1,7 @@
 """Requests to the API server, over the official client's connections: its kubeconfig and in-cluster configuration, TLS, proxies and token refresh.
 
 Bodies are encoded and decoded by msgspec straight into the types of `kube.objects`. The client's generated models and its dynamic wrappers would build a
-Python object for every field of every pod: 1,000 watched data sets would cost several times the memory and the time.
+Python object for every field of every pod: 1,000 watched datasets would cost several times the memory and the time.
 """
 
 from __future__ import annotations

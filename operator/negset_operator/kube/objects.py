@@ -160,7 +160,7 @@ class Pod(Object, frozen=True, kw_only=True):
     status: PodStatus = field(default_factory=PodStatus)
 
 
-class Support(Object, frozen=True, kw_only=True):
+class AppliedObject(Object, frozen=True, kw_only=True):
     """A ConfigMap, ServiceAccount, Role, RoleBinding, Service or NetworkPolicy, by its metadata alone: the operator never reads what is in it, but
     compares the digest of what it applied last, and knows whether it was `edited` by somebody while this process looked on.
     """

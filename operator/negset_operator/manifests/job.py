@@ -32,7 +32,7 @@ def check(subject: Subject, child: str, step: stages.Step) -> Object:
 
 
 def train(subject: Subject, child: str, step: stages.Step) -> Object:
-    """One training round: one pod, or as many as `training.workers`, which find each other by name (`companions.headless_service`)."""
+    """One training round: one pod, or as many as `training.workers`, which find each other by name (`supporting_objects.headless_service`)."""
     training, config = subject.spec.training, subject.config
     assert training is not None
     container = pods.Container(
@@ -59,7 +59,7 @@ def train(subject: Subject, child: str, step: stages.Step) -> Object:
 
 
 def delete(subject: Subject, child: str, role: str) -> Object:
-    """Deletes everything under the data set's folder."""
+    """Deletes everything under the dataset's folder."""
     container = pods.Container(
         name="delete", image=subject.config.images.jobs, resources=subject.config.pods.delete, command=pods.command(subject, "delete")
     )

@@ -45,7 +45,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
 def template(subject: Subject, *, child: str, role: str, container: Container, placement: Placement, extra: Object | None = None) -> Object:
     """A pod template; `extra` are further fields of the pod's spec."""
     labels = naming.labels(subject.name, role)
-    labels |= {names.LABEL_RUN: subject.run, names.LABEL_REVISION: subject.revision, names.LABEL_CHILD: child}
+    labels |= {names.LABEL_SPEC_HASH: subject.spec_hash, names.LABEL_REVISION: subject.revision, names.LABEL_CHILD: child}
     if container.token:
         labels[names.LABEL_REPORTS] = "true"
     return {"metadata": {"labels": labels}, "spec": {**_pod_spec(subject, container, placement), **(extra or {})}}
@@ -135,14 +135,14 @@ def _resources(container: Container) -> Object:
 def _volumes(subject: Subject, container: Container) -> list[Object]:
     volumes: list[Object] = [
         {"name": "tmp", "emptyDir": {}},
-        {"name": "manifest", "configMap": {"name": naming.config_map(subject.name, subject.run)}},
+        {"name": "manifest", "configMap": {"name": naming.config_map(subject.name, subject.spec_hash)}},
     ]
     if container.shared_memory:
         volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": container.shared_memory}})
     if container.pipeline and _own_pipeline(subject):
         # The copy that goes with the run, and not the user's ConfigMap, which may change while the run goes on.
         items = [{"key": names.PIPELINE_CONFIG_KEY, "path": posixpath.basename(names.PIPELINE_CONFIG_FILE)}]
-        volumes.append({"name": "pipeline", "configMap": {"name": naming.config_map(subject.name, subject.run), "items": items}})
+        volumes.append({"name": "pipeline", "configMap": {"name": naming.config_map(subject.name, subject.spec_hash), "items": items}})
     return volumes
 
 

@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """The data set that an object is made for, what is wanted of it, and the administrator's configuration.
+    """The dataset that an object is made for, what is wanted of it, and the administrator's configuration.
 
     `priority` is the name of a Kueue WorkloadPriorityClass, or empty. `manifest` is the spec as it is stored, with what this operator does not know of it. `digests` are the steps', by role.
     `retry` is the label of the user's last wish for a retry, or empty. `pipeline` is what the ConfigMap holds that the spec names.
@@ -30,7 +30,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     spec: NegativeDatasetSpec
     manifest: dict[str, Any]
     revision: str
-    run: str
+    spec_hash: str
     config: Config
     generation: int = 0
     place: str = ""
@@ -41,10 +41,10 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def metadata(subject: Subject, name: str, role: str, *, per_run: bool = False) -> Object:
-    """Name, labels and owner. An owner that does not block: deleting the data set in the foreground must not take the job that deletes its data."""
+    """Name, labels and owner. An owner that does not block: deleting the dataset in the foreground must not take the job that deletes its data."""
     labels = naming.labels(subject.name, role)
     if per_run:
-        labels |= {names.LABEL_RUN: subject.run, names.LABEL_REVISION: subject.revision}
+        labels |= {names.LABEL_SPEC_HASH: subject.spec_hash, names.LABEL_REVISION: subject.revision}
     return {
         "name": name,
         "namespace": subject.namespace,

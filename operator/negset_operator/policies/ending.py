@@ -1,4 +1,4 @@
-"""Deleting a data set: with `deletionPolicy: Delete` the data goes first, and a finalizer holds the object until it is gone."""
+"""Deleting a dataset: with `deletionPolicy: Delete` the data goes first, and a finalizer holds the object until it is gone."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from negset_api import names, stages
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Patience
-from negset_operator.decision import Decision, Deletion, Making, deletion
+from negset_operator.decision import Creation, Decision, Deletion, deletion
 from negset_operator.facts import Facts, Failure, Fault, Work
-from negset_operator.manifests import companions
+from negset_operator.manifests import supporting_objects
 from negset_operator.manifests.subject import Subject
 from negset_operator.policies import garbage, retry, verdict
-from negset_operator.policies.making import build_deleter, outdated
+from negset_operator.policies.creation import build_deleter, outdated
 from negset_operator.policies.steps import DELETE
 
 STAGE: Final = "Deleting the data"
@@ -35,7 +35,7 @@ def finalizers(facts: Facts, *, wanted: bool) -> tuple[str, ...] | None:
 
 def let_go(facts: Facts, farewell: str = "") -> Decision:
     """Nothing is left for us to do: Kubernetes collects the children. `farewell` says what stays behind."""
-    return Decision(outlook=None, finalizers=finalizers(facts, wanted=False), farewell=farewell)
+    return Decision(desired_status=None, finalizers=finalizers(facts, wanted=False), farewell=farewell)
 
 
 def abandon(facts: Facts) -> Decision:
@@ -71,8 +71,8 @@ def decide_unusable(facts: Facts, patience: Patience) -> Decision:
     if facts.now >= until:
         return let_go(facts, f"The data was not deleted, since the spec cannot be used: {problem} {_left(facts)}")
     message = f"The data cannot be deleted, since the spec cannot be used: {problem} {_WAY_OUT} {_bound(until)}"
-    outlook = verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE)
-    return Decision(outlook=outlook, wake_after=(until - facts.now).total_seconds())
+    desired_status = verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE)
+    return Decision(desired_status=desired_status, wake_after=(until - facts.now).total_seconds())
 
 
 def _deadline(facts: Facts, patience: Patience) -> datetime:
@@ -96,13 +96,13 @@ def _delete(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decisi
     if writers:
         message = f"Waiting for {', '.join(f'{child.kind} {child.name}' for child in writers)} to stop before the data is deleted."
         going = tuple(
-            Deletion(kind=child.kind, name=child.name, uid=child.metadata.uid, why="the data set is being deleted")
+            Deletion(kind=child.kind, name=child.name, uid=child.metadata.uid, why="the dataset is being deleted")
             for child in writers
-            if not child.going
+            if not child.terminating
         )
         lost = garbage.next_given_up(facts)
         return Decision(
-            outlook=verdict.reconciling(reasons.DELETING_DATA, message, stage=STAGE),
+            desired_status=verdict.reconciling(reasons.DELETING_DATA, message, stage=STAGE),
             deletions=(*going, *garbage.given_up(facts)),
             wake_after=(lost - facts.now).total_seconds() if lost is not None else None,
         )
@@ -110,25 +110,25 @@ def _delete(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decisi
 
 
 def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decision:
-    name = naming.child(facts.dataset.metadata.name, facts.run, DELETE)
-    deleter = next((child for child in facts.children if child.ours and child.name == name and not child.going), None)
+    name = naming.child(facts.dataset.metadata.name, facts.spec_hash, DELETE)
+    deleter = next((child for child in facts.children if child.ours and child.name == name and not child.terminating), None)
     until = _deadline(facts, subject.config.patience)
     if deleter is not None and deleter.work is Work.SUCCEEDED:
         return let_go(facts, deleter.said)
     if deleter is not None and deleter.obsolete:
-        outlook = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is being replaced.", stage=STAGE)
-        return Decision(outlook=outlook, deletions=(deletion(deleter, retry.WHY),))
+        desired_status = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is being replaced.", stage=STAGE)
+        return Decision(desired_status=desired_status, deletions=(deletion(deleter, retry.WHY),))
     if deleter is not None and deleter.work is Work.FAILED:
         failure = deleter.failure or Failure(fault=Fault.WORK, message=f"Job {name} failed.")
         message = f"The data could not be deleted. {failure.message} {_WAY_OUT} {_bound(until)} {retry.advice(facts.dataset.metadata.name)}"
-        return Decision(outlook=verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE))
+        return Decision(desired_status=verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE))
     folder = names.dataset_root(spec.output.url, facts.dataset.metadata.namespace, facts.dataset.metadata.name)
-    # Where the object is deleted in the foreground, Kubernetes collects companions at a moment of its own, also while the job needs them.
-    beside = outdated(companions.before_pods(subject), facts.companions)
+    # Where the object is deleted in the foreground, Kubernetes collects supporting_objects at a moment of its own, also while the job needs them.
+    beside = outdated(supporting_objects.before_pods(subject), facts.supporting_objects)
     if deleter is not None and deleter.obstacle is not None:
         message = f"{deleter.obstacle.message.rstrip('.')}. {_WAY_OUT} {_bound(until)}"
-        return Decision(outlook=verdict.reconciling(deleter.obstacle.reason, message, stage=STAGE), makings=beside)
-    outlook = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is deleting {folder}.", stage=STAGE)
+        return Decision(desired_status=verdict.reconciling(deleter.obstacle.reason, message, stage=STAGE), creations=beside)
+    desired_status = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is deleting {folder}.", stage=STAGE)
     if deleter is not None:
-        return Decision(outlook=outlook, makings=beside)
-    return Decision(outlook=outlook, makings=(*beside, Making(manifest=build_deleter(subject, name))))
+        return Decision(desired_status=desired_status, creations=beside)
+    return Decision(desired_status=desired_status, creations=(*beside, Creation(manifest=build_deleter(subject, name))))

@@ -21,7 +21,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What the sentences mention beside the step."""
 
     dataset: str
-    run: str
+    spec_hash: str
     spec: NegativeDatasetSpec
     patience: Patience
     facts: Facts
@@ -39,11 +39,11 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
         case Phase.STOPPING:
             return _explain_stopping(progress, context)
         case Phase.HELD:
-            return reasons.SUSPENDED, f"{step.doing} has not begun: the data set is suspended."
+            return reasons.SUSPENDED, f"{step.doing} has not begun: the dataset is suspended."
         case Phase.TURN | Phase.BLOCKED:
             return reasons.PENDING, _explain_pending(progress, context)
         case _:
-            name = naming.child(context.dataset, context.run, step.role, progress.attempt)
+            name = naming.child(context.dataset, context.spec_hash, step.role, progress.attempt)
             return reasons.STARTING, f"{step.doing}: {step.kind} {name} is starting."
 
 
@@ -59,7 +59,7 @@ def _explain_stopping(progress: Progress, context: Context) -> tuple[str, str]:
     who = f"{progress.child.kind} {progress.child.name}"
     if progress.child.obsolete:
         return reasons.REPLACING, f"{progress.step.doing}: {who} is being replaced."
-    if progress.child.run != context.run:
+    if progress.child.spec_hash != context.spec_hash:
         return reasons.REPLACING, f"The spec has changed: {who}, which works for the one before, is being stopped."
     reason = reasons.SUSPENDING if context.spec.suspend else reasons.REPLACING
     return reason, f"{progress.step.doing}: {who} is being stopped."
@@ -76,7 +76,7 @@ def _explain_failure(progress: Progress, context: Context) -> tuple[str, str]:
         return reasons.RETRYING, f"{said}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
     if failure.fault in _STALLED_REASON:
         return _STALLED_REASON[failure.fault], f"{said} {retry.advice(context.dataset)}"
-    attempts = attempt_of(child) if failure.fault in {Fault.WEATHER, Fault.INTERRUPTION} else progress.failures
+    attempts = attempt_of(child) if failure.fault in {Fault.UNAVAILABLE, Fault.INTERRUPTION} else progress.failures
     tried = f" All {attempts} attempts have failed." if attempts > 1 else ""
     return reasons.ATTEMPTS_EXHAUSTED, f"{said}{tried} {retry.advice(context.dataset)}"
 
@@ -94,13 +94,13 @@ def _explain_active(progress: Progress, context: Context) -> tuple[str, str]:
     if suspension.held(child):
         return _explain_held(child, who)
     reason, doing = (reasons.RUNNING, "running") if child.work is Work.RUNNING else (reasons.STARTING, "starting")
-    more = (pace.words(child, context.steps, context.facts), _setback(progress, child, context.facts))
+    more = (pace.words(child, context.steps, context.facts), _last_failure(progress, child, context.facts))
     return reason, " ".join((f"{who} is {doing}.", *(text for text in more if text)))
 
 
 def _trouble(child: Child, who: str) -> tuple[str, str] | None:
     """What keeps a child from its work, if anything is known to."""
-    if child.stranded:
+    if child.pods_on_lost_nodes:
         return reasons.NODE_LOST, _explain_lost_node(child)
     if child.overdue:
         return reasons.NO_PROGRESS, f"{who} made no progress and is being stopped. Another attempt follows."
@@ -109,10 +109,10 @@ def _trouble(child: Child, who: str) -> tuple[str, str] | None:
     return None
 
 
-def _setback(progress: Progress, child: Child, facts: Facts) -> str:
+def _last_failure(progress: Progress, child: Child, facts: Facts) -> str:
     """What went wrong before, until there is progress again."""
-    if child.setback:
-        return child.setback
+    if child.last_failure:
+        return child.last_failure
     if progress.failure is None or pace.has_news(child, facts):
         return ""
     return f"Previous attempt: {_sentence(progress.failure.message)}"
@@ -131,7 +131,7 @@ def _explain_held(child: Child, who: str) -> tuple[str, str]:
 
 
 def _explain_lost_node(child: Child) -> str:
-    pod = child.stranded[0]
+    pod = child.pods_on_lost_nodes[0]
     said = f"Node {pod.node} does not answer, and pod {pod.name} of {child.kind} {child.name} was on it."
     if child.kind == "RayJob":
         return f"{said} It is given up at {garbage.given_up_at(pod):%H:%M:%S} UTC, and another takes its place."

@@ -1,4 +1,4 @@
-"""What nobody needs any more: children of earlier specs, and finished children some time after the data set is ready."""
+"""What nobody needs any more: children of earlier specs, and finished children some time after the dataset is ready."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from negset_operator.decision import Deletion
-from negset_operator.facts import Child, Companion, Facts, Fault, Stranded, Work
+from negset_operator.facts import Child, Facts, Fault, PodOnLostNode, SupportingObject, Work
 from negset_operator.policies import relevance
 from negset_operator.policies.steps import Phase, Progress, Step, attempt_of, counts, stands
 
-_NOBODYS: Final = frozenset({Fault.WEATHER, Fault.INTERRUPTION})
+_NOBODYS: Final = frozenset({Fault.UNAVAILABLE, Fault.INTERRUPTION})
 _LOST_AFTER: Final = timedelta(seconds=20)
 """A node that answers needs a moment to say that a pod has ended."""
 
@@ -38,16 +38,16 @@ def followed(children: Iterable[Child]) -> tuple[Child, ...]:
     latest: dict[tuple[str, str], int] = {}
     failed = [child for child in children if child.ours and child.work is Work.FAILED]
     for child in failed:
-        latest[child.role, child.run] = max(attempt_of(child), latest.get((child.role, child.run), 0))
+        latest[child.role, child.spec_hash] = max(attempt_of(child), latest.get((child.role, child.spec_hash), 0))
     return tuple(
         child
         for child in failed
-        if child.failure is not None and child.failure.fault in _NOBODYS and attempt_of(child) < latest[child.role, child.run]
+        if child.failure is not None and child.failure.fault in _NOBODYS and attempt_of(child) < latest[child.role, child.spec_hash]
     )
 
 
 def outlived(progress: tuple[Progress, ...], children: Iterable[Child], now: datetime, keep: timedelta) -> tuple[Child, ...]:
-    """Finished children of a data set that has been ready for `keep`. The last step's child stays: an earlier version of the operator has no other evidence."""
+    """Finished children of a dataset that has been ready for `keep`. The last step's child stays: an earlier version of the operator has no other evidence."""
     ready = ready_since(progress)
     if ready is None or now - ready < keep:
         return ()
@@ -73,7 +73,7 @@ def next_given_up(facts: Facts) -> datetime | None:
     return min((at for pod in _stranded(facts) if (at := given_up_at(pod)) > facts.now), default=None)
 
 
-def given_up_at(pod: Stranded) -> datetime:
+def given_up_at(pod: PodOnLostNode) -> datetime:
     """When a pod counts as lost with its node."""
     return pod.until + _LOST_AFTER
 
@@ -85,15 +85,19 @@ def ready_since(progress: tuple[Progress, ...]) -> datetime | None:
     return max((each.child.ended for each in progress if each.child is not None and each.child.ended is not None), default=None)
 
 
-def unused(companions: Iterable[Companion], wanted: frozenset[tuple[str, str]], children: Iterable[Child]) -> tuple[Companion, ...]:
+def unused(
+    supporting_objects: Iterable[SupportingObject], wanted: frozenset[tuple[str, str]], children: Iterable[Child]
+) -> tuple[SupportingObject, ...]:
     """Companions that neither this spec nor any child that still exists needs."""
-    runs = {child.run for child in children if child.ours}
+    spec_hashes = {child.spec_hash for child in children if child.ours}
     return tuple(
-        companion
-        for companion in companions
-        if companion.ours and (companion.kind, companion.name) not in wanted and not (companion.run and companion.run in runs)
+        supporting_object
+        for supporting_object in supporting_objects
+        if supporting_object.ours
+        and (supporting_object.kind, supporting_object.name) not in wanted
+        and not (supporting_object.spec_hash and supporting_object.spec_hash in spec_hashes)
     )
 
 
-def _stranded(facts: Facts) -> Iterable[Stranded]:
-    return (pod for child in facts.children if child.ours and child.kind == "RayJob" for pod in child.stranded)
+def _stranded(facts: Facts) -> Iterable[PodOnLostNode]:
+    return (pod for child in facts.children if child.ours and child.kind == "RayJob" for pod in child.pods_on_lost_nodes)

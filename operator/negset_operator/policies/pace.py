@@ -28,7 +28,13 @@ def has_news(child: Child, facts: Facts) -> bool:
 
 def silent_since(child: Child, progress: tuple[Progress, ...], facts: Facts) -> datetime | None:
     """Since when a child that runs has made no progress, by this process's clock and Kubernetes'. None if nobody can tell."""
-    watched = child.work is Work.RUNNING and not child.suspended and not child.going and not child.stranded and child.deadline is None
+    watched = (
+        child.work is Work.RUNNING
+        and not child.suspended
+        and not child.terminating
+        and not child.pods_on_lost_nodes
+        and child.deadline is None
+    )
     if not watched or facts.spec is None or facts.spec.suspend:
         return None
     told = told_at(facts.dataset.status)

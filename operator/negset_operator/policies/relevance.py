@@ -24,7 +24,7 @@ def wanted(child: Child, digest: str, facts: Facts) -> bool:
     """Whether a child that works does so for the spec as it is now. `digest` is the digest of its step; empty if the spec has no such step."""
     if child.obsolete:
         return False
-    if child.run == facts.run or _unedited(child, facts):
+    if child.spec_hash == facts.spec_hash or _unedited(child, facts):
         return True
     return bool(digest) and child.digest == digest
 
@@ -44,7 +44,7 @@ def here(child: Child, facts: Facts) -> bool:
         return child.place == naming.place(facts.url)
     # Made by negset 0.1.0. Its revision does not say under which output.url it lies: the status did.
     told = facts.dataset.status.get("url") == facts.url
-    return child.revision == facts.revision and (child.run == facts.run or told)
+    return child.revision == facts.revision and (child.spec_hash == facts.spec_hash or told)
 
 
 def reporting(facts: Facts, digests: dict[str, str]) -> tuple[str, ...]:
@@ -54,13 +54,15 @@ def reporting(facts: Facts, digests: dict[str, str]) -> tuple[str, ...]:
     """
     working = (child for child in facts.children if child.ours and not child.work.finished)
     every = facts.spec is None or bool(facts.pipeline.problem)
-    kept = {child.run for child in working if every or wanted(child, digests.get(child.role, ""), facts)}
-    return tuple(sorted(run for run in kept | {facts.run} if run))
+    kept = {child.spec_hash for child in working if every or wanted(child, digests.get(child.role, ""), facts)}
+    return tuple(sorted(spec_hash for spec_hash in kept | {facts.spec_hash} if spec_hash))
 
 
 def adoptions(facts: Facts, digests: dict[str, str]) -> tuple[Adoption, ...]:
     """The labels that children lack which work for the spec as it is now. `digests` are the steps', by role."""
-    wanting = (child for child in facts.children if child.ours and not child.going and wanted(child, digests.get(child.role, ""), facts))
+    wanting = (
+        child for child in facts.children if child.ours and not child.terminating and wanted(child, digests.get(child.role, ""), facts)
+    )
     return tuple(
         Adoption(kind=child.kind, name=child.name, uid=child.metadata.uid, labels=labels)
         for child in wanting
@@ -74,10 +76,10 @@ def _missing(child: Child, digest: str, facts: Facts) -> dict[str, str]:
         labels[names.LABEL_GENERATION] = str(facts.dataset.metadata.generation)
     if facts.pipeline.digest and child.pipeline != facts.pipeline.digest and not child.work.finished:
         labels[names.LABEL_PIPELINE] = facts.pipeline.digest
-    if child.run == facts.run and not child.place:
+    if child.spec_hash == facts.spec_hash and not child.place:
         labels[names.LABEL_PLACE] = naming.place(facts.url)
         if child.suspended_by_us:
             labels[names.LABEL_SUSPENDED] = "true"
-    if child.run == facts.run and not child.digest and digest:
+    if child.spec_hash == facts.spec_hash and not child.digest and digest:
         labels[names.LABEL_DIGEST] = digest
     return labels

@@ -15,7 +15,7 @@ import msgspec
 from negset_api import names, stages
 from negset_operator.facts import Child, Facts, Work
 from negset_operator.manifests.subject import Subject, seal_of
-from negset_operator.policies.making import build, build_deleter
+from negset_operator.policies.creation import build, build_deleter
 from negset_operator.policies.steps import DELETE
 
 WHY: Final = "it is made anew"
@@ -42,7 +42,7 @@ def _obsolete(child: Child, subject: Subject) -> bool:
 
 def _stuck(child: Child) -> bool:
     """Whether something keeps a child from starting, and nothing of it works. Until a RayJob runs, the pods that it has are idle."""
-    return child.work in {Work.UNSEEN, Work.STARTING} and child.obstacle is not None and not child.busy
+    return child.work in {Work.NOT_PICKED_UP, Work.STARTING} and child.obstacle is not None and not child.busy
 
 
 def _built_now(child: Child, subject: Subject) -> str:

@@ -176,7 +176,7 @@ def counts(child: Child, step: Step | None, facts: Facts) -> bool:
 
 def stands(failed: Child, facts: Facts) -> bool:
     """Whether a failure is one of the spec as it is now, and nothing has happened since that may mend it."""
-    return not failed.obsolete and failed.run == facts.run and relevance.here(failed, facts)
+    return not failed.obsolete and failed.spec_hash == facts.spec_hash and relevance.here(failed, facts)
 
 
 def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> Progress:
@@ -184,9 +184,9 @@ def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeD
     if step.role in done:
         child = next((child for child in tried if child.work is Work.SUCCEEDED and counts(child, step, facts)), None)
         return Progress(step=step, phase=Phase.DONE, child=child)
-    current = [child for child in tried if not child.going and _current(child, step, facts)]
+    current = [child for child in tried if not child.terminating and _current(child, step, facts)]
     others = (child for child in tried if child not in current and relevance.here(child, facts))
-    leaving = next((child for child in others if child.going or child.obsolete or not child.work.finished), None)
+    leaving = next((child for child in others if child.terminating or child.obsolete or not child.work.finished), None)
     if leaving is not None:
         return Progress(step=step, phase=Phase.STOPPING, child=leaving)
     newest = max(current, key=lambda child: (not child.work.finished, attempt_of(child)), default=None)

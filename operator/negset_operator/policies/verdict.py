@@ -11,7 +11,7 @@ from negset_api import names
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import reasons
 from negset_operator.config import Patience
-from negset_operator.decision import Condition, Outlook
+from negset_operator.decision import Condition, DesiredStatus
 from negset_operator.facts import Facts, Work
 from negset_operator.policies import evidence, pace, suspension
 from negset_operator.policies.explain import Context, explain
@@ -21,9 +21,11 @@ from negset_operator.policies.steps import Phase, Progress
 _URGENCY: Final = (Phase.STALLED, Phase.ACTIVE, Phase.WAITING, Phase.STOPPING, Phase.DUE, Phase.TURN, Phase.HELD, Phase.BLOCKED, Phase.DONE)
 
 
-def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, ...], patience: Patience) -> Outlook:
-    """The status of a data set that is being worked on or is done."""
-    context = Context(dataset=facts.dataset.metadata.name, run=facts.run, spec=spec, patience=patience, facts=facts, steps=progress)
+def desired_status(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, ...], patience: Patience) -> DesiredStatus:
+    """The status of a dataset that is being worked on or is done."""
+    context = Context(
+        dataset=facts.dataset.metadata.name, spec_hash=facts.spec_hash, spec=spec, patience=patience, facts=facts, steps=progress
+    )
     meta = facts.dataset.metadata
     url = names.revision_root(spec.output.url, meta.namespace, meta.name, facts.revision)
     report = f"{url}/{names.REPORT_PAGE}"
@@ -40,7 +42,7 @@ def outlook(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, .
     message = f"Everything is done. The report is at {report}.{_without_numbers(measured, spec)}"
     done = Condition(type=reasons.READY, status=True, reason=reasons.SUCCEEDED, message=message)
     summary = (done,) if ready else _unfinished(worst, context, stopped=_stopped(spec, progress))
-    return Outlook(
+    return DesiredStatus(
         stage="Ready" if ready else _stage_name(worst, stopped=_stopped(spec, progress)),
         conditions=(*summary, *stages, reported),
         revision=facts.revision,
@@ -65,17 +67,17 @@ def _without_numbers(measured: dict[str, Any], spec: NegativeDatasetSpec) -> str
     return "" if told else " Not all of its numbers are in this status; the report has them."
 
 
-def stalled(reason: str, message: str, *, stage: str = "Stalled") -> Outlook:
-    """The status of a data set that nothing can be done for until somebody acts."""
-    return Outlook(stage=stage, conditions=_stalled(reason, message))
+def stalled(reason: str, message: str, *, stage: str = "Stalled") -> DesiredStatus:
+    """The status of a dataset that nothing can be done for until somebody acts."""
+    return DesiredStatus(stage=stage, conditions=_stalled(reason, message))
 
 
-def reconciling(reason: str, message: str, *, stage: str) -> Outlook:
-    """The status of a data set that is on its way, told in one sentence."""
-    return Outlook(stage=stage, conditions=_reconciling(reason, message))
+def reconciling(reason: str, message: str, *, stage: str) -> DesiredStatus:
+    """The status of a dataset that is on its way, told in one sentence."""
+    return DesiredStatus(stage=stage, conditions=_reconciling(reason, message))
 
 
-def blocked(before: Outlook, reason: str, message: str, *, for_good: bool) -> Outlook:
+def blocked(before: DesiredStatus, reason: str, message: str, *, for_good: bool) -> DesiredStatus:
     """The status when what was decided could not be carried out."""
     summary = _stalled(reason, message) if for_good else _reconciling(reason, message)
     rest = tuple(
@@ -90,7 +92,7 @@ def _unfinished(worst: Progress, context: Context, *, stopped: bool) -> tuple[Co
     if worst.phase is Phase.STALLED:
         return _stalled(reason, message)
     if stopped:
-        text = "The data set is suspended; what is done so far is kept."
+        text = "The dataset is suspended; what is done so far is kept."
         return (Condition(type=reasons.READY, status=False, reason=reasons.SUSPENDED, message=text),)
     return _reconciling(reason, message)
 
@@ -131,7 +133,7 @@ def _stage(kind: str, members: tuple[Progress, ...], url: str, context: Context)
 
 
 def _stopped(spec: NegativeDatasetSpec, progress: tuple[Progress, ...]) -> bool:
-    """Whether the data set is suspended and nothing of it works any more."""
+    """Whether the dataset is suspended and nothing of it works any more."""
     restless = (Phase.STOPPING, Phase.DUE, Phase.STALLED)
     return spec.suspend and all(
         each.phase not in restless and (each.phase is not Phase.ACTIVE or (each.child is not None and each.child.work is Work.SUSPENDED))

@@ -1,4 +1,4 @@
-"""Images as files: an OCI image layout (https://github.com/opencontainers/image-spec/blob/main/image-layout.md) in the cache, and its way into a node.
+"""ImageHost as files: an OCI image layout (https://github.com/opencontainers/image-spec/blob/main/image-layout.md) in the cache, and its way into a node.
 
 A layer is stored once however many images share it, and only layers that a node lacks travel to it: a change of code costs seconds.
 """

@@ -6,7 +6,7 @@ By default all of it is this project's own test cluster. On a cluster of your ow
     NEGSET_TEST_IMAGES       where the images were pushed: `registry.example/team` for `registry.example/team/operator:TAG`, `…/jobs:TAG`, `…/trainer:TAG`
     NEGSET_TEST_TAG          their tag
     NEGSET_TEST_S3           the S3 server's URL. AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY may write to the bucket NEGSET_TEST_BUCKET.
-    NEGSET_TEST_ADDRESS      this machine's address as pods see it: the tests serve their pictures there
+    NEGSET_TEST_ADDRESS      this machine's address as pods see it: the tests serve their images there
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from testbed.binaries import Unavailable
 
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
-    """`networks` are the private networks (CIDR) in which the S3 server and the pictures lie. `outsider` are the credentials of another tenant, who may not read
+    """`networks` are the private networks (CIDR) in which the S3 server and the images lie. `outsider` are the credentials of another tenant, who may not read
     `bucket`; None where there is no such tenant.
     """
 

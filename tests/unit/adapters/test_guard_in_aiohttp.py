@@ -6,7 +6,7 @@ import socket
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver
-from tests.picture_server import picture_server
+from tests.image_server import image_server
 
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.address_guard import blocked_address, reaching
@@ -56,7 +56,7 @@ def get(url: str, access: Access, *answers: list[str], times: int = 1, **options
 
 @pytest.fixture
 def server():
-    with picture_server() as running:
+    with image_server() as running:
         running.serve("/x", b"1")
         yield running
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
-from tests.picture_server import picture_server
+from tests.image_server import image_server
 from tests.s3_server import s3_server
 
 from negset_api.errors import InvalidInput, WorkFailed
@@ -191,7 +191,7 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
     assert "\n" not in str(raised.value)
 
 
-# --- Inputs ------------------------------------------------------------------------------------------------------------------------------
+# --- Mix ------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_inputs_are_decompressed_by_their_content(store, tmp_path):
@@ -255,7 +255,7 @@ def test_the_errors_of_who_reads_an_input_pass_unchanged(tmp_path):
 
 @pytest.fixture
 def server():
-    with picture_server() as running:
+    with image_server() as running:
         yield running
 
 

@@ -109,4 +109,4 @@ def test_the_revision_that_a_manifest_tells(annotations: dict[str, str] | None, 
     ],
 )
 def test_the_run_that_a_manifest_tells(annotations: dict[str, str], told: str) -> None:
-    assert validation.told_run({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == told
+    assert validation.told_spec_hash({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == told

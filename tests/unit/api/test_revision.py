@@ -27,7 +27,7 @@ SAME = {
     "a default spelt out": ("spec.selection.strategy", "Stratified"),
 }
 NEW = {
-    "more pictures": ("spec.selection.count", 2000),
+    "more images": ("spec.selection.count", 2000),
     "another seed": ("spec.selection.seed", 1),
     "another class": ("spec.excludeClasses", ["person"]),
     "a stricter check": ("spec.download.verify", "Decode"),

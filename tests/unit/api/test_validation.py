@@ -95,7 +95,7 @@ WRONG = {
         with_field(DATA_ONLY, "spec.excludeClasses", ["car", "car"]),
         'spec.excludeClasses[1]: Duplicate value: "car"',
     ),
-    "every picture would have the same URL": (
+    "every image would have the same URL": (
         with_field(DATA_ONLY, "spec.source.coco.imageUrl", "https://example.org/a.jpg"),
         'spec.source.coco.imageUrl: Invalid value: "https://example.org/a.jpg": must contain {file_name}',
     ),
@@ -223,7 +223,7 @@ WRONG = {
         with_field(DATA_ONLY, "spec.download.verify", "None"),
         'spec.download.verify: Unsupported value: "None": supported values: "Decode", "Structure"',
     ),
-    "VOC pictures that would all have the same URL": (
+    "VOC images that would all have the same URL": (
         with_field(TRAINED, "spec.positives", {"voc": {"annotations": "s3://a/*.xml", "imageUrl": "s3://a/b.jpg"}}),
         'spec.positives.voc.imageUrl: Invalid value: "s3://a/b.jpg": must contain {filename}',
     ),

@@ -22,7 +22,7 @@ BUCKETS = (0.001, 0.01, 0.1, 1.0, 5.0, 10.0, 30.0, math.inf)
 # When a step was done or an attempt failed, in minutes, by kind.
 DONE = {"check": range(4, MINUTES, 10), "data": range(9, MINUTES, 10), "train": range(40, MINUTES, 45), "mine": range(44, MINUTES, 45)}
 FAILED = {
-    ("data", "weather"): (60, 62, 66),
+    ("data", "unavailable"): (60, 62, 66),
     ("data", "work"): (100, 390),
     ("data", "interruption"): (DRAINED,) * 5,
     ("train", "interruption"): (DRAINED,) * 4,
@@ -90,7 +90,7 @@ def _of(replica: Replica) -> Iterator[tuple[str, str]]:
         yield gauge("negset_watch_stale_seconds", lambda minute: 60 * (minute - away[0]) if within(minute, away) else 0, kind=kind)
     for kind in KINDS:
         yield counter("negset_step_duration_seconds_count", led(_events(DONE[kind])), kind=kind)
-        for fault in ("input", "work", "weather", "interruption", "refused"):
+        for fault in ("input", "work", "unavailable", "interruption", "refused"):
             yield counter("negset_step_failures_total", led(_events(FAILED.get((kind, fault), ()))), kind=kind, fault=fault)
 
 

@@ -82,7 +82,7 @@ def test_a_rule_tells_faults_and_codes_apart_by_values_that_exist(label, metric)
     patterns = [pattern for rule in alerts().values() for pattern in re.findall(rf'{metric}{{[^}}]*,{label}=~"([^"]*)"', rule["expr"])]
     values = {"fault": [fault.value for fault in Fault], "code": ["200", "404", "429", "503", "none"]}[label]
     chosen = {value for pattern in patterns for value in values if re.fullmatch(pattern, value)}
-    assert chosen == {"fault": {"work", "weather", "interruption"}, "code": {"429", "503", "none"}}[label]
+    assert chosen == {"fault": {"work", "unavailable", "interruption"}, "code": {"429", "503", "none"}}[label]
     assert all(any(re.fullmatch(each, value) for value in values) for pattern in patterns for each in pattern.split("|"))
 
 

@@ -22,7 +22,7 @@ def drawn(tmp_path_factory):
     """The demo's images: shapes on textured ground, all alike and all different."""
     folder = tmp_path_factory.mktemp("drawn")
     truth = dataset.make(str(folder), with_object=60, without_object=340)
-    files = sorted((folder / dataset.PICTURES).iterdir())
+    files = sorted((folder / dataset.IMAGES).iterdir())
     return [path.read_bytes() for path in files if int(path.stem) not in truth.moved]
 
 

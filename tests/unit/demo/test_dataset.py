@@ -1,4 +1,4 @@
-"""The demo's data set is what it claims to be; pycocotools and Pillow are the judges."""
+"""The demo's dataset is what it claims to be; pycocotools and Pillow are the judges."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_gives_others(tmp_pa
     assert digests[0] != digests[2]
 
 
-def test_the_annotations_divide_the_pictures_as_the_truth_says(made):
+def test_the_annotations_divide_the_images_as_the_truth_says(made):
     _, truth, coco = made
     discs = {annotation["image_id"] for annotation in coco.dataset["annotations"] if annotation["category_id"] == 1}
     assert discs == set(truth.with_object)
@@ -49,7 +49,7 @@ def test_the_annotations_divide_the_pictures_as_the_truth_says(made):
     assert len(truth.without_object) == 200
 
 
-def test_a_crowd_picture_has_a_crowd_region_and_no_other_annotation(made):
+def test_a_crowd_image_has_a_crowd_region_and_no_other_annotation(made):
     _, truth, coco = made
     assert truth.crowds
     for image_id in truth.crowds:
@@ -67,18 +67,18 @@ def test_masks_and_boxes_agree_as_pycocotools_reads_them(made):
         assert mask.sum() == pytest.approx(annotation["area"], rel=0.12, abs=30)
 
 
-def test_every_picture_is_there_except_those_said_to_be_missing(made):
+def test_every_image_is_there_except_those_said_to_be_missing(made):
     folder, truth, coco = made
     for image_id, image in coco.imgs.items():
-        path = folder / dataset.PICTURES / image["file_name"]
+        path = folder / dataset.IMAGES / image["file_name"]
         if image_id in truth.dead:
             assert not path.exists()
         elif image_id in truth.moved:
             assert path.read_bytes().startswith(b"<!doctype html>")
         else:
-            with Image.open(path) as picture:
-                assert picture.format == "JPEG"
-                assert picture.size == (image["width"], image["height"])
+            with Image.open(path) as drawn:
+                assert drawn.format == "JPEG"
+                assert drawn.size == (image["width"], image["height"])
     assert truth.dead
     assert truth.moved
 
@@ -87,8 +87,8 @@ def test_a_disc_is_red_where_its_annotation_says_and_a_forgotten_one_is_there_wi
     folder, truth, coco = made
 
     def reddish(image_id):
-        with Image.open(folder / dataset.PICTURES / coco.imgs[image_id]["file_name"]) as picture:
-            pixels = np.asarray(picture, int)
+        with Image.open(folder / dataset.IMAGES / coco.imgs[image_id]["file_name"]) as drawn:
+            pixels = np.asarray(drawn, int)
         return (pixels[..., 0] > pixels[..., 1] + 70) & (pixels[..., 0] > pixels[..., 2] + 70)
 
     for annotation in coco.dataset["annotations"]:
@@ -115,7 +115,7 @@ def test_every_licence_and_class_of_the_file_is_used(made):
     _, _, coco = made
     assert {image["license"] for image in coco.dataset["images"]} == {licence["id"] for licence in coco.dataset["licenses"]}
     assert {annotation["category_id"] for annotation in coco.dataset["annotations"]} == set(coco.cats)
-    assert all(image["coco_url"].startswith(f"{BASE_URL}/pictures/") for image in coco.dataset["images"])
+    assert all(image["coco_url"].startswith(f"{BASE_URL}/images/") for image in coco.dataset["images"])
 
 
 def test_the_annotations_are_one_json_file_without_numbers_that_json_does_not_have(made):
@@ -124,7 +124,7 @@ def test_the_annotations_are_one_json_file_without_numbers_that_json_does_not_ha
         json.load(stream, parse_constant=pytest.fail)
 
 
-def test_shapes_lie_wholly_in_the_picture(made):
+def test_shapes_lie_wholly_in_the_image(made):
     _, _, coco = made
     for annotation in coco.dataset["annotations"]:
         image = coco.imgs[annotation["image_id"]]
@@ -136,7 +136,7 @@ def test_shapes_lie_wholly_in_the_picture(made):
 
 @pytest.mark.parametrize("name", drawing.LOOKS)
 def test_a_shape_is_drawn_in_its_colour_where_it_is_and_nowhere_else(name):
-    picture = drawing.draw(120, 120, [drawing.Shape(name, x=60, y=60, radius=25)], np.random.default_rng(0))
-    pixels = np.asarray(picture, int)
+    drawn = drawing.draw(120, 120, [drawing.Shape(name, x=60, y=60, radius=25)], np.random.default_rng(0))
+    pixels = np.asarray(drawn, int)
     assert np.abs(pixels[60, 60] - drawing.LOOKS[name].colour).max() < 60
     assert np.abs(pixels[10:20, 10:20] - drawing.LOOKS[name].colour).max(axis=-1).min() > 40

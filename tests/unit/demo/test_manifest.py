@@ -13,7 +13,7 @@ def test_the_manifest_is_valid_and_compares_mined_negatives_with_random_ones_and
     assert set(dataset.spec.training.comparisons) == {names.NO_NEGATIVES, names.RANDOM_NEGATIVES}
     assert dataset.spec.training.steps == 3
     assert dataset.spec.selection.count == 7
-    assert dataset.spec.positives.coco.image_url == "http://127.0.0.1:1/pictures/{file_name}"
+    assert dataset.spec.positives.coco.image_url == "http://127.0.0.1:1/images/{file_name}"
 
 
 def test_another_port_is_another_source():

@@ -1,4 +1,4 @@
-"""When too many pictures have failed, and whether asking again could help."""
+"""When too many images have failed, and whether asking again could help."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from negset_jobs.download.stage import check_budget
 
 def shard(*outcomes: tuple[Outcome, int]) -> ShardResult:
     images = [ImageResult(image_id=number, outcome=outcome, detail="said so") for outcome, count in outcomes for number in range(count)]
-    return ShardResult(name="train-00000", subset="train", inputs="", file="", sha256="", bytes=0, results=tuple(images))
+    return ShardResult(name="train-00000", split="train", input_digest="", file="", sha256="", bytes=0, results=tuple(images))
 
 
 def allowing(percent: int) -> NegativeDatasetSpec:
@@ -31,7 +31,7 @@ def allowing(percent: int) -> NegativeDatasetSpec:
     ("outcomes", "allowed", "error"),
     [
         pytest.param([(Outcome.STORED, 95), (Outcome.NOT_FOUND, 5)], 5, None, id="as many as are allowed"),
-        pytest.param([(Outcome.STORED, 94), (Outcome.NOT_FOUND, 6)], 5, InvalidInput, id="missing pictures stay missing"),
+        pytest.param([(Outcome.STORED, 94), (Outcome.NOT_FOUND, 6)], 5, InvalidInput, id="missing images stay missing"),
         pytest.param([(Outcome.STORED, 94), (Outcome.TIMEOUT, 6)], 5, WorkFailed, id="a slow server may be faster later"),
         pytest.param(
             [(Outcome.STORED, 90), (Outcome.NOT_FOUND, 5), (Outcome.TIMEOUT, 5)],

@@ -26,7 +26,7 @@ def test_how_long_to_wait(attempt, jitter, asked, expected):
     [
         pytest.param(None, None, id="no header"),
         pytest.param("120", 120.0, id="seconds"),
-        pytest.param(" 7 ", 7.0, id="seconds with blanks around"),
+        pytest.param(" 7 ", 7.0, id="seconds with images_without_boxes around"),
         pytest.param("Mon, 23 Nov 2026 12:01:30 GMT", 90.0, id="a date"),
         pytest.param("Mon, 23 Nov 2026 11:00:00 GMT", 0.0, id="a date that is past"),
         pytest.param("Monday, 23-Nov-26 12:00:10 GMT", 10.0, id="a date in the obsolete form"),

@@ -5,18 +5,18 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from tests.picture_server import encoded, jpeg, picture
+from tests.image_server import drawn_image, encoded, jpeg
 
 from negset_api.values import Outcome
 from negset_jobs.download.failure import Failed
-from negset_jobs.download.verify import Picture, decode, inspect, transcode
+from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
 
 PIXELS = 1_000_000
 SIZE = (40, 30)
 
 
 def png(mode: str = "RGB", **options) -> bytes:
-    return encoded(picture(1, size=SIZE).convert(mode), "PNG", **options)
+    return encoded(drawn_image(1, size=SIZE).convert(mode), "PNG", **options)
 
 
 def sixteen_bit_png() -> bytes:
@@ -57,16 +57,16 @@ KEPT = {
 @pytest.mark.parametrize("name", KEPT)
 def test_what_the_object_detection_api_decodes_is_kept_as_it_came(name):
     data, image_format = KEPT[name]
-    assert inspect(data, PIXELS) == Picture(data, image_format, *SIZE)
+    assert inspect(data, PIXELS) == EncodedImage(data, image_format, *SIZE)
 
 
 TRANSCODED = {
     "a CMYK JPEG": (jpeg(1, size=SIZE, mode="CMYK"), "jpeg", "RGB"),
-    "a lossy WebP": (encoded(picture(1, size=SIZE), "WEBP", quality=90), "jpeg", "RGB"),
-    "a lossless WebP": (encoded(picture(1, size=SIZE), "WEBP", lossless=True), "png", "RGB"),
-    "a GIF": (encoded(picture(1, size=SIZE), "GIF"), "png", "RGB"),
-    "a BMP": (encoded(picture(1, size=SIZE), "BMP"), "png", "RGB"),
-    "a TIFF": (encoded(picture(1, size=SIZE), "TIFF"), "png", "RGB"),
+    "a lossy WebP": (encoded(drawn_image(1, size=SIZE), "WEBP", quality=90), "jpeg", "RGB"),
+    "a lossless WebP": (encoded(drawn_image(1, size=SIZE), "WEBP", lossless=True), "png", "RGB"),
+    "a GIF": (encoded(drawn_image(1, size=SIZE), "GIF"), "png", "RGB"),
+    "a BMP": (encoded(drawn_image(1, size=SIZE), "BMP"), "png", "RGB"),
+    "a TIFF": (encoded(drawn_image(1, size=SIZE), "TIFF"), "png", "RGB"),
     "a PNG with 16 bits": (sixteen_bit_png(), "png", "L"),
     "a PNG with an alpha channel": (png("RGBA"), "png", "RGB"),
     "a grey PNG with an alpha channel": (png("LA"), "png", "RGB"),
@@ -88,7 +88,7 @@ def test_what_it_does_not_decode_well_is_transcoded(name):
 
 
 def test_lossless_sources_keep_every_pixel():
-    original = picture(3, size=SIZE)
+    original = drawn_image(3, size=SIZE)
     for data in (encoded(original, "BMP"), encoded(original, "WEBP", lossless=True)):
         assert Image.open(io.BytesIO(transcode(inspect(data, PIXELS)).encoded)).tobytes() == original.tobytes()
 
@@ -108,7 +108,7 @@ def test_exif_orientation_is_left_alone():
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = jpeg(1, size=SIZE, exif=exif)
-    assert inspect(turned, PIXELS) == Picture(turned, "jpeg", *SIZE)
+    assert inspect(turned, PIXELS) == EncodedImage(turned, "jpeg", *SIZE)
     cmyk = inspect(jpeg(1, size=SIZE, mode="CMYK", exif=exif), PIXELS)
     assert (transcode(cmyk).width, transcode(cmyk).height) == SIZE
 
@@ -118,10 +118,10 @@ BAD = {
     "no bytes": (b"", Outcome.NOT_AN_IMAGE, "no bytes"),
     "a page of HTML": (b"\n <html>", Outcome.NOT_AN_IMAGE, "a text document"),
     "an error in JSON": (b'{"error": 1}', Outcome.NOT_AN_IMAGE, "a text document"),
-    "a PDF": (b"%PDF-1.7 ...", Outcome.NOT_AN_IMAGE, "not a picture in a known format"),
+    "a PDF": (b"%PDF-1.7 ...", Outcome.NOT_AN_IMAGE, "not an image in a known format"),
     "the start of a JPEG's header": (JPEG[:100], Outcome.TRUNCATED, "ends within its header, after 100 bytes"),
     "the start of a JPEG": (JPEG[:-2], Outcome.TRUNCATED, "without its end-of-image marker"),
-    "a thumbnail's end is not the picture's": (
+    "a thumbnail's end is not the image's": (
         JPEG[:2] + segment(0xE1, jpeg(2, size=(8, 8))) + JPEG[2:-2],
         Outcome.TRUNCATED,
         "without its end-of-image marker",
@@ -136,9 +136,9 @@ BAD = {
     "the start of a PNG": (PNG[:-20], Outcome.TRUNCATED, "without its end chunk"),
     "a PNG that ends before its end chunk": (PNG[:-12], Outcome.TRUNCATED, "without its end chunk"),
     "a PNG with a changed byte": (PNG[:60] + bytes((PNG[60] ^ 1,)) + PNG[61:], Outcome.UNDECODABLE, "checksum"),
-    "a PNG without pixels": (PNG[:33] + chunk(b"IEND", b""), Outcome.UNDECODABLE, "without picture data"),
+    "a PNG without pixels": (PNG[:33] + chunk(b"IEND", b""), Outcome.UNDECODABLE, "without image data"),
     "a PNG that begins with something else": (PNG[:8] + chunk(b"IDAT", b"") + PNG[8:], Outcome.UNDECODABLE, "begin with its header"),
-    "a picture with more pixels than allowed": (jpeg(1, size=(1001, 1000)), Outcome.TOO_LARGE, "1001x1000 pixels, of at most 1000000"),
+    "an image with more pixels than allowed": (jpeg(1, size=(1001, 1000)), Outcome.TOO_LARGE, "1001x1000 pixels, of at most 1000000"),
     "a bomb that claims to be small": (
         PNG[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)) + PNG[33:],
         Outcome.TOO_LARGE,
@@ -148,7 +148,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_picture_is_told_apart(name):
+def test_what_is_no_image_is_told_apart(name):
     data, outcome, detail = BAD[name]
     with pytest.raises(Failed) as raised:
         inspect(data, PIXELS)
@@ -192,14 +192,14 @@ def test_a_damaged_jpeg_is_judged_as_if_it_were_shown(options):
     for _ in range(100):
         start = random.integers(0, len(whole))
         lost = random.integers(1, 200)
-        came = Picture(whole[:start] + random.bytes(random.integers(0, 200)) + whole[start + lost :], "jpeg", 160, 120)
+        came = EncodedImage(whole[:start] + random.bytes(random.integers(0, 200)) + whole[start + lost :], "jpeg", 160, 120)
         judged = verdict(decode, came)
         assert judged == verdict(transcode, came)
         verdicts.add(judged)
     assert len(verdicts) > 1, "some are broken beyond decoding and some are not"
 
 
-def verdict(function, came: Picture) -> str | None:
+def verdict(function, came: EncodedImage) -> str | None:
     try:
         function(came)
     except Failed as failure:
@@ -214,9 +214,9 @@ def test_damaged_bytes_end_in_an_outcome_and_nothing_else(seed):
     for whole in (
         JPEG,
         PNG,
-        encoded(picture(1, size=SIZE), "WEBP"),
-        encoded(picture(1, size=SIZE), "GIF"),
-        encoded(picture(1, size=SIZE), "TIFF"),
+        encoded(drawn_image(1, size=SIZE), "WEBP"),
+        encoded(drawn_image(1, size=SIZE), "GIF"),
+        encoded(drawn_image(1, size=SIZE), "TIFF"),
     ):
         damaged = bytearray(whole)
         for position in random.integers(0, len(damaged), 8):

@@ -26,7 +26,7 @@ FIELDS = {"file_name": "a b/ü#1%.jpg", "coco_url": "http://images.test/x%20y.jp
         ),
     ],
 )
-def test_a_template_becomes_the_address_of_a_picture(template, url):
+def test_a_template_becomes_the_address_of_a_image(template, url):
     assert image_url(template, FIELDS) == url
 
 
@@ -60,7 +60,7 @@ def test_an_unknown_placeholder_is_named():
     assert str(caught.value) == "spec.positives.coco.imageUrl: expected the placeholders {file_name}, got {name} in 'https://h.test/{name}'"
 
 
-def test_an_empty_field_is_named_with_its_picture():
+def test_an_empty_field_is_named_with_its_image():
     with pytest.raises(
         InvalidInput, match=r"'\{flickr_url\}' needs flickr_url, which an image entry \(file_name 'a b/ü#1%.jpg', .*\) leaves empty"
     ):

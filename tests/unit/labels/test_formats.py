@@ -1,4 +1,4 @@
-"""What each label format writes for a picture, and to list them."""
+"""What each label format writes for an image, and to list them."""
 
 import io
 import json
@@ -11,17 +11,17 @@ from PIL import Image
 from negset_api.values import License, PlannedImage
 from negset_jobs.labels import coco, voc, yolo
 from negset_jobs.labels.formats import Contents
-from negset_jobs.labels.pictures import Picture
+from negset_jobs.labels.labelled import LabelledImage
 
 CONTENTS = Contents(
-    title="team-a/street: pictures without person, car",
+    title="team-a/street: images without person, car",
     classes=("person", "car"),
     categories={1: "person", 3: "car", 18: "dog"},
     licenses=(License(id=4, name="Attribution", url="https://example.org/by", images=2),),
 )
 
 
-def picture(stem="a", subset="train", image_id=7, extension=".jpg", **fields):
+def labelled_image(stem="a", split="train", image_id=7, extension=".jpg", **fields):
     image = PlannedImage(
         image_id=image_id,
         url=f"https://example.org/{stem}.jpg",
@@ -30,7 +30,7 @@ def picture(stem="a", subset="train", image_id=7, extension=".jpg", **fields):
         page="https://example.org/page",
         **fields,
     )
-    return Picture(image=image, subset=subset, stem=stem, name=stem + extension, width=30, height=20)
+    return LabelledImage(image=image, split=split, stem=stem, name=stem + extension, width=30, height=20)
 
 
 def encoded(mode="RGB", kind="JPEG"):
@@ -47,40 +47,40 @@ FILES = {
 
 
 @pytest.mark.parametrize(("form", "keys"), FILES.values(), ids=FILES)
-def test_a_picture_is_stored_as_it_is_beside_its_label_file(form, keys):
+def test_a_image_is_stored_as_it_is_beside_its_label_file(form, keys):
     data = encoded(kind="PNG")
-    files = list(form.picture_files(picture(subset="val", extension=".png"), data))
+    files = list(form.image_files(labelled_image(split="val", extension=".png"), data))
     assert [file.key for file in files] == keys
     assert files[0].data == data
 
 
 def test_yolo_says_that_there_is_no_object_with_an_empty_file():
-    _, label = yolo.picture_files(picture(), encoded())
+    _, label = yolo.image_files(labelled_image(), encoded())
     assert label.data == b""
 
 
-def index(form, *pictures):
-    return {file.key: file.data for file in form.index_files(pictures, CONTENTS)}
+def index(form, *labelled):
+    return {file.key: file.data for file in form.index_files(labelled, CONTENTS)}
 
 
 def test_yolo_lists_its_folders_and_the_classes_by_number():
-    listing = index(yolo, picture(), picture("b", "val"))
+    listing = index(yolo, labelled_image(), labelled_image("b", "val"))
     assert list(listing) == ["data.yaml"]
     assert yaml.safe_load(listing["data.yaml"]) == {"train": "images/train", "val": "images/val", "names": {0: "person", 1: "car"}}
 
 
-def test_yolo_without_held_out_pictures_has_the_key_that_readers_insist_on_and_no_folder():
-    assert yaml.safe_load(index(yolo, picture())["data.yaml"])["val"] is None
+def test_yolo_without_held_out_images_has_the_key_that_readers_insist_on_and_no_folder():
+    assert yaml.safe_load(index(yolo, labelled_image())["data.yaml"])["val"] is None
 
 
 @pytest.mark.parametrize("name", ["no", "on", "1", "null", "key: value", "#1"])
 def test_class_names_that_yaml_would_take_for_something_else_stay_names(name):
-    (file,) = yolo.index_files([picture()], CONTENTS._replace(classes=(name,)))
+    (file,) = yolo.index_files([labelled_image()], CONTENTS._replace(classes=(name,)))
     assert yaml.safe_load(file.data)["names"] == {0: name}
 
 
 def test_coco_lists_each_subset_with_licences_categories_and_no_annotation():
-    listing = index(coco, picture(), picture("b", "val", image_id=8))
+    listing = index(coco, labelled_image(), labelled_image("b", "val", image_id=8))
     assert list(listing) == ["annotations/instances_train.json", "annotations/instances_val.json"]
     train = json.loads(listing["annotations/instances_train.json"])
     assert train["images"] == [
@@ -100,8 +100,8 @@ def test_coco_lists_each_subset_with_licences_categories_and_no_annotation():
     assert [image["id"] for image in json.loads(listing["annotations/instances_val.json"])["images"]] == [8]
 
 
-def test_coco_numbers_pictures_whose_ids_are_names():
-    listing = index(coco, picture(image_id="a.jpg"), picture("b", "val", image_id="b.jpg"))
+def test_coco_numbers_images_whose_ids_are_names():
+    listing = index(coco, labelled_image(image_id="a.jpg"), labelled_image("b", "val", image_id="b.jpg"))
     assert [json.loads(data)["images"][0]["id"] for data in listing.values()] == [1, 2]
 
 
@@ -109,8 +109,8 @@ DEPTHS = {"colour": ("RGB", "JPEG", "3"), "grey": ("L", "JPEG", "1"), "a palette
 
 
 @pytest.mark.parametrize(("mode", "kind", "expected"), DEPTHS.values(), ids=DEPTHS)
-def test_voc_describes_the_picture_and_has_no_object(mode, kind, expected):
-    _, annotation = voc.picture_files(picture(), encoded(mode, kind))
+def test_voc_describes_the_image_and_has_no_object(mode, kind, expected):
+    _, annotation = voc.image_files(labelled_image(), encoded(mode, kind))
     root = ET.fromstring(annotation.data)
     assert (root.tag, root.findtext("folder"), root.findtext("filename")) == ("annotation", "JPEGImages", "a.jpg")
     assert [root.findtext(f"size/{side}") for side in ("width", "height", "depth")] == ["30", "20", expected]
@@ -118,17 +118,17 @@ def test_voc_describes_the_picture_and_has_no_object(mode, kind, expected):
     assert root.find("object") is None
 
 
-def test_voc_stays_xml_whatever_the_annotations_said_about_a_picture():
-    _, annotation = voc.picture_files(
-        picture()._replace(image=PlannedImage(image_id=1, url="", file_name="a", page="<&\x00\x0b>")), encoded()
+def test_voc_stays_xml_whatever_the_annotations_said_about_a_image():
+    _, annotation = voc.image_files(
+        labelled_image()._replace(image=PlannedImage(image_id=1, url="", file_name="a", page="<&\x00\x0b>")), encoded()
     )
     assert ET.fromstring(annotation.data).findtext("source/image") == "<&>"
 
 
-def test_voc_lists_each_picture_once():
-    listing = index(voc, picture("a"), picture("b", "val"), picture("c"))
+def test_voc_lists_each_image_once():
+    listing = index(voc, labelled_image("a"), labelled_image("b", "val"), labelled_image("c"))
     assert listing == {"ImageSets/Main/train.txt": b"a\nc\n", "ImageSets/Main/val.txt": b"b\n"}
 
 
-def test_voc_without_held_out_pictures_has_one_list():
-    assert list(index(voc, picture())) == ["ImageSets/Main/train.txt"]
+def test_voc_without_held_out_images_has_one_list():
+    assert list(index(voc, labelled_image())) == ["ImageSets/Main/train.txt"]

@@ -1,4 +1,4 @@
-"""File names in label data sets."""
+"""File names in label datasets."""
 
 import string
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from negset_api.values import PlannedImage
-from negset_jobs.labels.pictures import unique_stems
+from negset_jobs.labels.labelled import unique_stems
 
 
 def stems(*file_names):
@@ -24,7 +24,7 @@ NAMES = {
     "spaces and other letters are replaced": (["my häuser 1.jpg"], ["my_h_user_1"]),
     "an empty name is a name": ([""], ["image"]),
     "a long name is cut": (["x" * 300 + ".jpg"], ["x" * 200]),
-    "two pictures of one name are told apart": (["a/1.jpg", "a_1.png", "a 1.gif"], ["a_1", "a_1_2", "a_1_3"]),
+    "two images of one name are told apart": (["a/1.jpg", "a_1.png", "a 1.gif"], ["a_1", "a_1_2", "a_1_3"]),
     "also where only their case differs": (["IMG.jpg", "img.jpg"], ["IMG", "img_2"]),
     "also where the number is taken": (["a_2.jpg", "a.jpg", "a.png"], ["a_2", "a", "a_3"]),
 }

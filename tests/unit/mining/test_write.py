@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from tests.reading import as_picture
+from tests.reading import as_image
 
 from negset_api.values import Detection, ScoredImage
 from negset_jobs.adapters.store import Store
@@ -18,7 +18,7 @@ from negset_jobs.mining.write import MOST_FILES, ids_in, write_added, write_with
 
 def record(name):
     return encode_example(
-        encoded=f"picture {name}".encode(),
+        encoded=f"image {name}".encode(),
         image_format="jpeg",
         file_name=f"{name}.jpg",
         source_id=name,
@@ -39,7 +39,7 @@ def shard(store, key, names):
 
 def ids(store, key):
     with store.reading(key) as stream:
-        return [as_picture(payload)[0] for _, payload in read_records(stream)]
+        return [as_image(payload)[0] for _, payload in read_records(stream)]
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_hard_records_are_copied_byte_for_byte_into_as_many_files_as_shards(stor
         pytest.param({}, 1, 0, id="nothing wanted gives no file"),
         pytest.param({FIRST: {"a", "b"}}, 1, 1, id="one shard gives one file"),
         pytest.param({FIRST: {"a", "b"}}, 2, 2, id="two workers get a file each"),
-        pytest.param({FIRST: {"a"}}, 4, 1, id="never more files than pictures"),
+        pytest.param({FIRST: {"a"}}, 4, 1, id="never more files than images"),
     ],
 )
 def test_number_of_hard_files(store, wanted, at_least, files):
@@ -82,7 +82,7 @@ def test_without_review_the_shards_are_named_where_they_are_and_nothing_is_writt
     assert store.keys() == before
 
 
-def test_only_a_shard_with_a_picture_under_review_is_written_again(store):
+def test_only_a_shard_with_a_image_under_review_is_written_again(store):
     first, second = write_without(store, [FIRST, SECOND], {SECOND: {"f"}}, folder="negatives")
     assert first == FIRST
     assert second.startswith("negatives/train-00001-of-00002.")
@@ -108,7 +108,7 @@ def scored(name, *scores):
     )
 
 
-def test_pictures_are_grouped_by_the_shard_that_holds_them():
+def test_images_are_grouped_by_the_shard_that_holds_them():
     held = {"one": (scored("a", 0.5), scored("b", 0.5)), "two": (scored("c", 0.5),), "three": (scored("d", 0.5),)}
     assert by_shard(held, ["c", "a"]) == {"one": {"a"}, "two": {"c"}}
 
@@ -119,7 +119,7 @@ def test_trimming_keeps_the_best_detection_and_those_that_reach_the_threshold():
     assert trim(scored("a"), 0.5).detections == ()
 
 
-def test_the_table_has_a_row_per_picture_and_the_same_bytes_each_time():
+def test_the_table_has_a_row_per_image_and_the_same_bytes_each_time():
     from pyarrow import parquet
 
     pool, trained_on = [scored("quiet", 0.1), scored("none"), scored("hard", 0.7)], [scored("sure", 0.95, 0.6, 0.2)]

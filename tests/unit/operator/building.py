@@ -1,4 +1,4 @@
-"""Builders that read as sentences: a data set, its children, and everything that was seen of them."""
+"""Builders that read as sentences: a dataset, its children, and everything that was seen of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from negset_operator import naming
 from negset_operator.config import Config
 from negset_operator.decide import decide
 from negset_operator.decision import Decision
-from negset_operator.facts import Child, Companion, Facts, Failure, Fault, Obstacle, Pipeline, Stranded, Work
+from negset_operator.facts import Child, Facts, Failure, Fault, Obstacle, Pipeline, PodOnLostNode, SupportingObject, Work
 from negset_operator.kube.objects import Annotations, Dataset, ObjectMeta, OwnerReference
 from negset_operator.observe import read_spec
 from negset_operator.policies.steps import plan
@@ -61,10 +61,10 @@ class Scene:
         self.finalizers: tuple[str, ...] = ()
         self.deleted_at: datetime | None = None
         self.children: list[Child] = []
-        self.companions: list[Companion] = []
+        self.supporting_objects: list[SupportingObject] = []
         self.config = Config()
         self.now = NOW
-        self.crowded = False
+        self.backlog = False
         self.news_at: datetime | None = None
         self.pipeline = Pipeline()
         self.generation = 3
@@ -88,9 +88,9 @@ class Scene:
         return self
 
     @property
-    def run(self) -> str:
+    def spec_hash(self) -> str:
         spec, _ = read_spec(self._dataset())
-        return naming.run_of(spec, self.pipeline.counts) if spec else ""
+        return naming.spec_hash(spec, self.pipeline.counts) if spec else ""
 
     @property
     def revision(self) -> str:
@@ -108,7 +108,7 @@ class Scene:
         return names.revision_root(spec.output.url, "team-a", self.name, folder or self.revision) if spec else ""
 
     def child(self, role: str, attempt: int = 1) -> str:
-        return naming.child(self.name, self.run, role, attempt)
+        return naming.child(self.name, self.spec_hash, role, attempt)
 
     def with_child(
         self,
@@ -116,13 +116,13 @@ class Scene:
         work: Work,
         *,
         attempt: int = 1,
-        run: str | None = None,
+        spec_hash: str | None = None,
         revision_label: str | None = None,
         ended: timedelta = timedelta(),
         fault: Fault | None = None,
         message: str = "",
         obstacle: Obstacle | None = None,
-        stranded: tuple[Stranded, ...] = (),
+        pods_on_lost_nodes: tuple[PodOnLostNode, ...] = (),
         silent: bool = False,
         began: datetime | None = None,
         deadline: int | None = None,
@@ -140,30 +140,30 @@ class Scene:
         started: timedelta | None = None,
         counted: bool = False,
         ours: bool = True,
-        going: bool = False,
+        terminating: bool = False,
     ) -> Self:
         """A child of this role. `ended` and `started` are how long ago; what it was made for is this spec unless given. A child of another run was made for an earlier spec,
         of which its step read something else.
         """
         if digest is None:
-            digest = "1-0ther" if run else self.digests.get(role, "")
+            digest = "1-0ther" if spec_hash else self.digests.get(role, "")
         suspended = suspended or work is Work.SUSPENDED
         if queue is None:
             queue = self.raw.get("queueName", "")
         if suspended_by_us is None:
             suspended_by_us = suspended and not queue
         if generation is None:
-            generation = 2 if run else 3
+            generation = 2 if spec_hash else 3
         if place is None:
             place = naming.place(self.url(revision_label))
-        run = run or self.run
-        name = naming.child(self.name, run, role, attempt)
+        spec_hash = spec_hash or self.spec_hash
+        name = naming.child(self.name, spec_hash, role, attempt)
         meta = ObjectMeta(
             name=name,
             namespace="team-a",
             uid=f"uid-of-{name}",
             creation_timestamp=NOW - timedelta(hours=1),
-            deletion_timestamp=NOW if going else None,
+            deletion_timestamp=NOW if terminating else None,
             owner_references=(OwnerReference(uid=UID if ours else "somebody-else"),),
         )
         failure = Failure(fault=fault or Fault.WORK, message=message or f"{name} failed.", silent=silent) if work is Work.FAILED else None
@@ -176,12 +176,12 @@ class Scene:
                 ended=self.now - ended if work.finished else None,
                 failure=failure,
                 obstacle=obstacle,
-                stranded=stranded,
+                pods_on_lost_nodes=pods_on_lost_nodes,
                 began=began,
                 deadline=deadline,
                 ours=ours,
                 revision=revision_label or self.revision,
-                run=run,
+                spec_hash=spec_hash,
                 role=role,
                 digest=digest,
                 generation=generation,
@@ -212,12 +212,12 @@ class Scene:
             spec=spec,
             problems=problems,
             revision=self.revision,
-            run=self.run,
+            spec_hash=self.spec_hash,
             url=self.url(),
             children=tuple(self.children),
-            companions=tuple(self.companions),
+            supporting_objects=tuple(self.supporting_objects),
             now=self.now,
-            crowded=self.crowded,
+            backlog=self.backlog,
             pipeline=self.pipeline,
         )
 
@@ -246,7 +246,7 @@ class Scene:
 
 def made(decision: Decision, *kinds: str) -> list[str]:
     """The names of what is to be made; of these kinds only, where some are given."""
-    return [making.manifest["metadata"]["name"] for making in decision.makings if not kinds or making.manifest["kind"] in kinds]
+    return [creation.manifest["metadata"]["name"] for creation in decision.creations if not kinds or creation.manifest["kind"] in kinds]
 
 
 def jobs(decision: Decision) -> list[str]:
@@ -255,13 +255,13 @@ def jobs(decision: Decision) -> list[str]:
 
 def manifests(decision: Decision) -> dict[str, dict[str, Any]]:
     """What is to be made, by kind; the last one where there are several."""
-    return {making.manifest["kind"]: dict(making.manifest) for making in decision.makings}
+    return {creation.manifest["kind"]: dict(creation.manifest) for creation in decision.creations}
 
 
 def told(decision: Decision, kind: str) -> tuple[bool, str, str] | None:
     """Status, reason and message of a condition."""
-    assert decision.outlook is not None
-    condition = decision.outlook.condition(kind)
+    assert decision.desired_status is not None
+    condition = decision.desired_status.condition(kind)
     return condition and (condition.status, condition.reason, condition.message)
 
 

@@ -48,7 +48,7 @@ def condition(kind: str, reason: str = "", message: str = "") -> dict[str, Any]:
 
 
 RAY: dict[str, tuple[dict[str, Any], bool, Work]] = {
-    "nobody has touched it": ({}, False, Work.UNSEEN),
+    "nobody has touched it": ({}, False, Work.NOT_PICKED_UP),
     "KubeRay makes the cluster": ({"jobDeploymentStatus": "Initializing"}, False, Work.STARTING),
     "it runs": ({"jobDeploymentStatus": "Running", "jobStatus": "RUNNING"}, False, Work.RUNNING),
     "it succeeded": ({"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}, False, Work.SUCCEEDED),
@@ -285,7 +285,9 @@ JOB_FAILURES: dict[str, tuple[dict[str, Any], tuple[Pod, ...], Failure]] = {
     "what it needs cannot be reached": (
         condition("Failed", "PodFailurePolicy", POLICY.replace("code 2", "code 69")),
         (terminated(69, "negset: cannot write s3://b/x: nothing answers"),),
-        Failure(fault=Fault.WEATHER, message="Job child waits for what cannot be reached: negset: cannot write s3://b/x: nothing answers"),
+        Failure(
+            fault=Fault.UNAVAILABLE, message="Job child waits for what cannot be reached: negset: cannot write s3://b/x: nothing answers"
+        ),
     ),
     "the input is wrong": (
         condition("Failed", "PodFailurePolicy", POLICY),
@@ -313,15 +315,15 @@ def test_why_a_job_failed(failed, pods, failure):
 
 
 def test_a_pod_that_failed_and_is_replaced_is_a_setback():
-    assert job({"active": 1}, pods=(terminated(1, "negset: the bucket is gone"),)).setback == (
+    assert job({"active": 1}, pods=(terminated(1, "negset: the bucket is gone"),)).last_failure == (
         "A pod before failed with exit code 1: negset: the bucket is gone"
     )
-    assert job({"active": 1}, pods=(waiting("ContainerCreating"),)).setback == ""
+    assert job({"active": 1}, pods=(waiting("ContainerCreating"),)).last_failure == ""
 
 
 @pytest.mark.parametrize("code", [75, 143])
 def test_a_pod_that_was_stopped_did_not_fail(code):
-    assert job({"active": 1}, pods=(terminated(code, "negset: stopped after step 116 of 400"),)).setback == (
+    assert job({"active": 1}, pods=(terminated(code, "negset: stopped after step 116 of 400"),)).last_failure == (
         "A pod before was stopped: negset: stopped after step 116 of 400"
     )
 
@@ -466,7 +468,7 @@ def test_a_pod_is_stranded_when_kubernetes_wants_it_gone_because(deleted, condit
     meta = {"name": "pod-1", "uid": "u", **({"deletionTimestamp": "2026-03-01T12:00:30Z"} if deleted else {})}
     status = {"phase": "Running", "conditions": [condition | {"status": "True"}]}
     pod = msgspec.convert({"metadata": meta, "spec": {"nodeName": "node-7"}, "status": status}, Pod, strict=False)
-    found = ray_job({"jobDeploymentStatus": "Running"}, pods=(pod,)).stranded
+    found = ray_job({"jobDeploymentStatus": "Running"}, pods=(pod,)).pods_on_lost_nodes
     assert [each.node for each in found] == ([node] if node else [])
 
 

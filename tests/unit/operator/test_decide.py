@@ -13,8 +13,8 @@ from building import DATA_ONLY, NOW, TRAINING, Scene, jobs, made, manifests, mer
 from negset_api import names
 from negset_api.version import version
 from negset_operator import reasons
-from negset_operator.decision import Making
-from negset_operator.facts import Companion, Fault, Obstacle, Stranded, Work
+from negset_operator.decision import Creation
+from negset_operator.facts import Fault, Obstacle, PodOnLostNode, SupportingObject, Work
 
 COMPARED = merged(TRAINING, {"training": {"comparisons": ["NoNegatives", "RandomNegatives"]}})
 QUEUED = merged(TRAINING, {"queueName": "team-a-gpu"})
@@ -47,9 +47,9 @@ def compared(limit: int = 2, **fields: Any) -> Scene:
 # --- which child is made next ------------------------------------------------------------------------------------------------------------
 
 NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
-    "a new data set gets its data job": (nothing_but_data, ["data"]),
+    "a new dataset gets its data job": (nothing_but_data, ["data"]),
     "while the data job runs nothing is made": (lambda: nothing_but_data().with_child("data", Work.RUNNING), []),
-    "a data job that nobody has touched yet is not made twice": (lambda: nothing_but_data().with_child("data", Work.UNSEEN), []),
+    "a data job that nobody has touched yet is not made twice": (lambda: nothing_but_data().with_child("data", Work.NOT_PICKED_UP), []),
     "before anything is downloaded the configuration is checked": (training, ["check"]),
     "while it is checked nothing is downloaded": (lambda: training().with_child("check", Work.RUNNING), []),
     "a checked configuration gets its data": (lambda: training().with_succeeded("check"), ["data"]),
@@ -81,7 +81,7 @@ NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
         [],
     ),
     "nor beside one that is being stopped": (
-        lambda: compared(1).with_succeeded("check", "data").with_child("train-none", Work.RUNNING, going=True),
+        lambda: compared(1).with_succeeded("check", "data").with_child("train-none", Work.RUNNING, terminating=True),
         [],
     ),
     "a third that may run is none that needs what is not done": (
@@ -151,24 +151,24 @@ NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
         ["data"],
     ),
     "what an earlier run of the same revision has done is done": (
-        lambda: training().with_child("data", Work.SUCCEEDED, run="0ldc0ffe"),
+        lambda: training().with_child("data", Work.SUCCEEDED, spec_hash="0ldc0ffe"),
         ["train-1"],
     ),
     "what another revision has done is not": (
-        lambda: training().with_child("data", Work.SUCCEEDED, run="0ldc0ffe", revision_label="0" * 12),
+        lambda: training().with_child("data", Work.SUCCEEDED, spec_hash="0ldc0ffe", revision_label="0" * 12),
         ["check"],
     ),
     "a child of an earlier run that still writes the same files is waited for": (
-        lambda: training().with_succeeded("check").with_child("data", Work.RUNNING, run="0ldc0ffe"),
+        lambda: training().with_succeeded("check").with_child("data", Work.RUNNING, spec_hash="0ldc0ffe"),
         [],
     ),
     "a child of another revision is not waited for: it writes elsewhere": (
-        lambda: nothing_but_data().with_child("data", Work.RUNNING, run="0ldc0ffe", revision_label="0" * 12),
+        lambda: nothing_but_data().with_child("data", Work.RUNNING, spec_hash="0ldc0ffe", revision_label="0" * 12),
         ["data"],
     ),
-    "a child that is being deleted is waited for": (lambda: nothing_but_data().with_child("data", Work.RUNNING, going=True), []),
-    "a suspended data set begins nothing": (lambda: Scene(merged(DATA_ONLY, {"suspend": True})), []),
-    "a data set that is suspended between two steps begins nothing": (
+    "a child that is being deleted is waited for": (lambda: nothing_but_data().with_child("data", Work.RUNNING, terminating=True), []),
+    "a suspended dataset begins nothing": (lambda: Scene(merged(DATA_ONLY, {"suspend": True})), []),
+    "a dataset that is suspended between two steps begins nothing": (
         lambda: Scene(merged(TRAINING, {"suspend": True})).with_succeeded("data"),
         [],
     ),
@@ -212,7 +212,7 @@ NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
         [],
     ),
     "a failure of an earlier spec does not hold back this one": (
-        lambda: nothing_but_data().with_child("data", Work.FAILED, run="0ldc0ffe", fault=Fault.INPUT),
+        lambda: nothing_but_data().with_child("data", Work.FAILED, spec_hash="0ldc0ffe", fault=Fault.INPUT),
         ["data"],
     ),
 }
@@ -221,13 +221,13 @@ NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
 @pytest.mark.parametrize(("scene", "roles"), NEXT.values(), ids=NEXT.keys())
 def test_next_child(scene, roles):
     built = scene()
-    assert jobs(built.decide()) == [f"street-{built.run}-{role}" for role in roles]
+    assert jobs(built.decide()) == [f"street-{built.spec_hash}-{role}" for role in roles]
 
 
 # --- what is said -------------------------------------------------------------------------------------------------------------------------
 
 READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = {
-    "a new data set starts": (nothing_but_data, (False, "Starting", "Storing the data: RayJob {data} is starting."), "Storing the data"),
+    "a new dataset starts": (nothing_but_data, (False, "Starting", "Storing the data: RayJob {data} is starting."), "Storing the data"),
     "a running data job": (
         lambda: nothing_but_data().with_child("data", Work.RUNNING),
         (False, "Running", "Storing the data: RayJob {data} is running."),
@@ -385,7 +385,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         "Stalled",
     ),
     "a changed spec": (
-        lambda: nothing_but_data().with_child("data", Work.RUNNING, run="0ldc0ffe"),
+        lambda: nothing_but_data().with_child("data", Work.RUNNING, spec_hash="0ldc0ffe"),
         (
             False,
             "Replacing",
@@ -394,13 +394,13 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         "Storing the data",
     ),
     "a child that somebody deleted and that is still there": (
-        lambda: nothing_but_data().with_child("data", Work.RUNNING, going=True),
+        lambda: nothing_but_data().with_child("data", Work.RUNNING, terminating=True),
         (False, "Replacing", "Storing the data: RayJob {data} is being stopped."),
         "Storing the data",
     ),
     "suspended before it began": (
         lambda: Scene(merged(DATA_ONLY, {"suspend": True})),
-        (False, "Suspended", "The data set is suspended; what is done so far is kept."),
+        (False, "Suspended", "The dataset is suspended; what is done so far is kept."),
         "Suspended",
     ),
     "suspended, with a job that is still stopping": (
@@ -410,10 +410,10 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
     ),
     "suspended, with a job that has stopped": (
         lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.SUSPENDED),
-        (False, "Suspended", "The data set is suspended; what is done so far is kept."),
+        (False, "Suspended", "The dataset is suspended; what is done so far is kept."),
         "Suspended",
     ),
-    "a suspended data set that is done is done": (
+    "a suspended dataset that is done is done": (
         lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_succeeded("data").but(status=STORED),
         (True, "Succeeded", f"Everything is done. The report is at {DATA_URL}/{{revision}}/report/index.html."),
         "Ready",
@@ -454,8 +454,8 @@ def test_ready_says(scene, says, stage):
     words = {role: built.child(role) for role in roles} | {"revision": built.revision, "retry": RETRY}
     ready, reason, message = says
     assert told(decision, reasons.READY) == (ready, reason, message.format(**words))
-    assert decision.outlook is not None
-    assert decision.outlook.stage == stage
+    assert decision.desired_status is not None
+    assert decision.desired_status.stage == stage
 
 
 KSTATUS: dict[str, tuple[Callable[[], Scene], set[str]]] = {
@@ -477,9 +477,11 @@ KSTATUS: dict[str, tuple[Callable[[], Scene], set[str]]] = {
 
 @pytest.mark.parametrize(("scene", "present"), KSTATUS.values(), ids=KSTATUS.keys())
 def test_reconciling_and_stalled_are_present_only_while_true(scene, present):
-    outlook = scene().decide().outlook
-    assert {condition.type for condition in outlook.conditions if condition.type in {reasons.RECONCILING, reasons.STALLED}} == present
-    assert all(condition.status for condition in outlook.conditions if condition.type in present)
+    desired_status = scene().decide().desired_status
+    assert {
+        condition.type for condition in desired_status.conditions if condition.type in {reasons.RECONCILING, reasons.STALLED}
+    } == present
+    assert all(condition.status for condition in desired_status.conditions if condition.type in present)
 
 
 def test_each_stage_has_a_condition_in_the_past_tense():
@@ -491,8 +493,8 @@ def test_each_stage_has_a_condition_in_the_past_tense():
     assert told(decision, reasons.TRAINED) == (False, "Pending", "Training round 2 of 2 waits for earlier stages (mine-1).")
     assert told(decision, reasons.MINED) == (False, "Starting", f"Mining after round 1 of 2: RayJob {scene.child('mine-1')} is starting.")
     assert told(decision, reasons.REPORTED) == (False, "Pending", "The report is written last.")
-    assert decision.outlook.url == url
-    assert decision.outlook.report_url == ""
+    assert decision.desired_status.url == url
+    assert decision.desired_status.report_url == ""
 
 
 def test_a_model_that_waits_for_its_turn_says_so():
@@ -516,7 +518,7 @@ def test_an_attempt_that_waits_for_its_turn_says_why_the_one_before_failed():
 def test_all_conditions_are_true_in_the_end():
     scene = compared()
     decision = scene.with_succeeded(*scene.roles()).decide()
-    assert [(condition.type, condition.status) for condition in decision.outlook.conditions] == [
+    assert [(condition.type, condition.status) for condition in decision.desired_status.conditions] == [
         ("Ready", True),
         ("Checked", True),
         ("DataStored", True),
@@ -526,7 +528,7 @@ def test_all_conditions_are_true_in_the_end():
     ]
     assert told(decision, reasons.TRAINED) == (True, "Succeeded", "Training completed (4 rounds).")
     assert told(decision, reasons.MINED) == (True, "Succeeded", "Hard negative mining completed (1 round).")
-    assert decision.outlook.report_url == f"{DATA_URL}/{scene.revision}/report/index.html"
+    assert decision.desired_status.report_url == f"{DATA_URL}/{scene.revision}/report/index.html"
 
 
 def test_a_single_round_has_nothing_to_mine():
@@ -541,56 +543,56 @@ def test_without_training_there_is_no_configuration_to_check():
 # --- what stands beside the children ------------------------------------------------------------------------------------------------------
 
 
-def companions_of(scene: Scene) -> list[Companion]:
+def companions_of(scene: Scene) -> list[SupportingObject]:
     """Everything that the scene's decision would make beside its jobs, as if it had been made."""
-    return [as_made(making) for making in scene.decide().makings if making.manifest["kind"] not in {"RayJob", "Job"}]
+    return [as_made(creation) for creation in scene.decide().creations if creation.manifest["kind"] not in {"RayJob", "Job"}]
 
 
-def all_companions() -> list[Companion]:
+def all_companions() -> list[SupportingObject]:
     """Everything that stands beside a running data job."""
     return companions_of(nothing_but_data().with_child("data", Work.RUNNING))
 
 
-def as_made(making: Making) -> Companion:
-    meta = making.manifest["metadata"]
-    return Companion(
-        kind=making.manifest["kind"],
+def as_made(creation: Creation) -> SupportingObject:
+    meta = creation.manifest["metadata"]
+    return SupportingObject(
+        kind=creation.manifest["kind"],
         name=meta["name"],
-        uid=f"uid-of-{making.manifest['kind']}",
+        uid=f"uid-of-{creation.manifest['kind']}",
         applied=meta["annotations"][names.ANNOTATION_APPLIED],
         ours=True,
-        run=meta["labels"].get(names.LABEL_RUN, ""),
+        spec_hash=meta["labels"].get(names.LABEL_SPEC_HASH, ""),
     )
 
 
 def test_what_pods_need_is_made_before_the_job_and_what_reports_need_follows():
     scene = nothing_but_data()
-    kinds = [making.manifest["kind"] for making in scene.decide().makings]
+    kinds = [creation.manifest["kind"] for creation in scene.decide().creations]
     assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "RayJob"]
-    scene.companions = companions_of(scene)
-    scene.with_child("data", Work.UNSEEN)
-    assert [making.manifest["kind"] for making in scene.decide().makings] == ["Role", "RoleBinding"]
+    scene.supporting_objects = companions_of(scene)
+    scene.with_child("data", Work.NOT_PICKED_UP)
+    assert [creation.manifest["kind"] for creation in scene.decide().creations] == ["Role", "RoleBinding"]
 
 
 @pytest.mark.parametrize(("spec", "role", "kind"), [(DATA_ONLY, "data", "RayJob"), (TRAINING, "check", "Job")], ids=["data", "check"])
 def test_where_others_wait_the_first_child_comes_first_and_the_account_without_which_it_gets_no_pods_last(spec, role, kind):
-    scene = Scene(spec).but(crowded=True)
-    assert [making.manifest["kind"] for making in scene.decide().makings] == [kind]
-    scene.with_child(role, Work.UNSEEN)
-    kinds = [making.manifest["kind"] for making in scene.decide().makings]
+    scene = Scene(spec).but(backlog=True)
+    assert [creation.manifest["kind"] for creation in scene.decide().creations] == [kind]
+    scene.with_child(role, Work.NOT_PICKED_UP)
+    kinds = [creation.manifest["kind"] for creation in scene.decide().creations]
     assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "Role", "RoleBinding"]
 
 
 def test_companions_that_are_there_are_left_alone():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
-    scene.companions = all_companions()
+    scene.supporting_objects = all_companions()
     assert made(scene.decide()) == []
 
 
 def test_a_companion_that_somebody_deleted_is_made_again_while_work_goes_on():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
-    scene.companions = [companion for companion in all_companions() if companion.kind != "Role"]
-    assert [making.manifest["kind"] for making in scene.decide().makings] == ["Role"]
+    scene.supporting_objects = [supporting_object for supporting_object in all_companions() if supporting_object.kind != "Role"]
+    assert [creation.manifest["kind"] for creation in scene.decide().creations] == ["Role"]
 
 
 def test_companions_of_a_finished_data_set_are_not_made_again():
@@ -599,30 +601,32 @@ def test_companions_of_a_finished_data_set_are_not_made_again():
 
 def test_a_companion_that_the_administrator_changed_is_updated():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
-    scene.companions = all_companions()
+    scene.supporting_objects = all_companions()
     networks = type(scene.config.networks)(stores=("10.0.0.0/8",))
-    (making,) = scene.configured(networks=networks).decide().makings
-    assert (making.manifest["kind"], making.update) == ("NetworkPolicy", True)
+    (creation,) = scene.configured(networks=networks).decide().creations
+    assert (creation.manifest["kind"], creation.update) == ("NetworkPolicy", True)
 
 
 def test_the_manifest_of_an_earlier_run_goes_when_no_child_needs_it():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
-    old = Companion(kind="ConfigMap", name="street-0ldc0ffe", uid="old", applied="", ours=True, run="0ldc0ffe")
-    scene.companions = [*all_companions(), old]
+    old = SupportingObject(kind="ConfigMap", name="street-0ldc0ffe", uid="old", applied="", ours=True, spec_hash="0ldc0ffe")
+    scene.supporting_objects = [*all_companions(), old]
     assert [deletion.name for deletion in scene.decide().deletions] == ["street-0ldc0ffe"]
-    scene.with_child("train-9", Work.SUCCEEDED, run="0ldc0ffe", going=True)
+    scene.with_child("train-9", Work.SUCCEEDED, spec_hash="0ldc0ffe", terminating=True)
     assert [deletion.name for deletion in scene.decide().deletions] == []
 
 
 def test_somebody_elses_companion_is_never_deleted():
     scene = nothing_but_data()
-    scene.companions = [Companion(kind="ConfigMap", name="street-0ldc0ffe", uid="x", applied="", ours=False, run="0ldc0ffe")]
+    scene.supporting_objects = [
+        SupportingObject(kind="ConfigMap", name="street-0ldc0ffe", uid="x", applied="", ours=False, spec_hash="0ldc0ffe")
+    ]
     assert scene.decide().deletions == ()
 
 
 def test_workers_that_train_together_get_a_service_before_their_job():
     scene = Scene(merged(TRAINING, {"training": {"workers": 3}})).with_succeeded("data")
-    kinds = [making.manifest["kind"] for making in scene.decide().makings]
+    kinds = [creation.manifest["kind"] for creation in scene.decide().creations]
     assert kinds.index("Service") < kinds.index("Job")
     assert made(scene.decide(), "Service") == [scene.child("train-1")]
     assert made(scene.with_child("train-1", Work.RUNNING).decide(), "Service") == [scene.child("train-1")]
@@ -639,14 +643,14 @@ def test_the_check_is_one_pod_and_needs_no_service():
 
 def test_suspending_without_a_queue_sets_the_childs_own_switch():
     scene = Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING)
-    (switch,) = scene.decide().switches
+    (switch,) = scene.decide().suspend_changes
     assert (switch.kind, switch.name, switch.suspend) == ("RayJob", scene.child("data"), True)
     assert scene.decide().deletions == ()
 
 
 def test_resuming_clears_the_switch():
     scene = nothing_but_data().with_child("data", Work.SUSPENDED)
-    (switch,) = scene.decide().switches
+    (switch,) = scene.decide().suspend_changes
     assert switch.suspend is False
 
 
@@ -660,10 +664,10 @@ SUSPENDED_BY: dict[str, tuple[dict[str, Any], dict[str, Any], list[bool]]] = {
 }
 
 
-@pytest.mark.parametrize(("spec", "child", "switches"), SUSPENDED_BY.values(), ids=SUSPENDED_BY.keys())
-def test_only_ones_own_suspension_is_undone(spec, child, switches):
+@pytest.mark.parametrize(("spec", "child", "suspend_changes"), SUSPENDED_BY.values(), ids=SUSPENDED_BY.keys())
+def test_only_ones_own_suspension_is_undone(spec, child, suspend_changes):
     decision = Scene(merged(DATA_ONLY, spec)).with_child("data", Work.SUSPENDED, **child).decide()
-    assert [switch.suspend for switch in decision.switches] == switches
+    assert [switch.suspend for switch in decision.suspend_changes] == suspend_changes
     assert decision.deletions == ()
 
 
@@ -683,13 +687,13 @@ def test_under_kueue_a_suspended_data_set_deletes_its_unfinished_child():
     scene = Scene(merged(QUEUED, {"suspend": True})).with_succeeded("data").with_child("train-1", Work.RUNNING)
     decision = scene.decide()
     assert [deletion.name for deletion in decision.deletions] == [scene.child("train-1")]
-    assert decision.switches == ()
+    assert decision.suspend_changes == ()
 
 
 def test_in_a_queue_that_kueue_chose_a_suspended_dataset_deletes_its_child_too():
     scene = Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING, queue="default")
     assert [deletion.name for deletion in scene.decide().deletions] == [scene.child("data")]
-    assert scene.decide().switches == ()
+    assert scene.decide().suspend_changes == ()
 
 
 def test_suspending_changes_neither_the_revision_nor_the_names():
@@ -697,13 +701,13 @@ def test_suspending_changes_neither_the_revision_nor_the_names():
 
 
 def test_a_changed_spec_stops_the_children_of_the_one_before():
-    scene = nothing_but_data().with_child("data", Work.RUNNING, run="0ldc0ffe", revision_label="0" * 12)
+    scene = nothing_but_data().with_child("data", Work.RUNNING, spec_hash="0ldc0ffe", revision_label="0" * 12)
     (deletion,) = scene.decide().deletions
     assert (deletion.name, deletion.uid, deletion.why) == ("street-0ldc0ffe-data", "uid-of-street-0ldc0ffe-data", "the spec has changed")
 
 
 def test_a_wrong_spec_stops_what_runs_for_an_earlier_one():
-    scene = nothing_but_data().with_raw(output={"url": "/tmp/x"}).with_child("data", Work.RUNNING, run="0ldc0ffe")
+    scene = nothing_but_data().with_raw(output={"url": "/tmp/x"}).with_child("data", Work.RUNNING, spec_hash="0ldc0ffe")
     assert [deletion.why for deletion in scene.decide().deletions] == ["the spec has changed"]
 
 
@@ -731,7 +735,7 @@ def test_it_stays_ready_when_only_the_last_child_is_left():
 
 
 def test_a_somebody_elses_child_is_never_deleted():
-    scene = nothing_but_data().with_child("data", Work.RUNNING, run="0ldc0ffe", ours=False)
+    scene = nothing_but_data().with_child("data", Work.RUNNING, spec_hash="0ldc0ffe", ours=False)
     assert scene.decide().deletions == ()
 
 
@@ -739,7 +743,7 @@ WAKES: dict[str, tuple[Callable[[], Scene], float | None]] = {
     "a job that starts is looked at again": (lambda: nothing_but_data().with_child("data", Work.STARTING), 10.0),
     "a running job brings its own news": (lambda: nothing_but_data().with_child("data", Work.RUNNING), None),
     "a retry wakes at its time": (lambda: nothing_but_data().with_child("data", Work.FAILED, ended=timedelta(seconds=5)), 15.0),
-    "a stalled data set sleeps": (lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.INPUT), None),
+    "a stalled dataset sleeps": (lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.INPUT), None),
     "a wrong spec sleeps": (lambda: nothing_but_data().with_raw(output={"url": "x"}), None),
 }
 
@@ -751,8 +755,8 @@ def test_wakes(scene, seconds):
 
 def test_counters_of_another_revision_are_forgotten():
     scene = nothing_but_data().but(status={"revision": "0" * 12, "images": {"stored": 5}})
-    assert scene.decide().outlook.forget_progress
-    assert not nothing_but_data().but(status={"revision": scene.revision}).decide().outlook.forget_progress
+    assert scene.decide().desired_status.forget_progress
+    assert not nothing_but_data().but(status={"revision": scene.revision}).decide().desired_status.forget_progress
 
 
 # --- deletion ------------------------------------------------------------------------------------------------------------------------------
@@ -774,7 +778,7 @@ def test_the_finalizer_goes_when_the_policy_changes_and_other_peoples_stay():
 def test_with_retain_a_deleted_object_is_let_go():
     decision = Scene(KEEP).being_deleted().decide()
     assert decision.finalizers == ()
-    assert (decision.outlook, decision.makings) == (None, ())
+    assert (decision.desired_status, decision.creations) == (None, ())
 
 
 def test_what_still_writes_is_stopped_before_the_data_goes():
@@ -800,12 +804,12 @@ def test_then_a_job_deletes_the_data():
 
 def test_the_deleting_job_has_its_manifest_and_identity_even_where_they_were_collected_already():
     decision = Scene(DELETE).being_deleted().decide()
-    assert [making.manifest["kind"] for making in decision.makings][:3] == ["ConfigMap", "NetworkPolicy", "ServiceAccount"]
+    assert [creation.manifest["kind"] for creation in decision.creations][:3] == ["ConfigMap", "NetworkPolicy", "ServiceAccount"]
 
 
 def test_companions_that_are_collected_while_the_deleting_job_needs_them_are_made_again():
     decision = Scene(DELETE).being_deleted().with_child("delete", Work.STARTING).decide()
-    assert [making.manifest["kind"] for making in decision.makings] == ["ConfigMap", "NetworkPolicy", "ServiceAccount"]
+    assert [creation.manifest["kind"] for creation in decision.creations] == ["ConfigMap", "NetworkPolicy", "ServiceAccount"]
 
 
 def test_when_the_data_is_gone_the_object_goes():
@@ -823,7 +827,7 @@ def test_an_object_that_never_ran_needs_no_pod_to_go():
     scene = Scene(merged(DELETE, {"suspend": True}))
     assert scene.decide().finalizers is None
     scene.deleted_at = NOW
-    assert (scene.decide().finalizers, scene.decide().makings) == (None, ())
+    assert (scene.decide().finalizers, scene.decide().creations) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -885,22 +889,24 @@ def test_nor_does_it_hold_the_object_for_ever():
     assert "was not deleted, since the spec cannot be used" in decision.farewell
 
 
-def weather(attempts: int, *, role: str = "data", ended: timedelta = timedelta()) -> Scene:
+def unavailable(attempts: int, *, role: str = "data", ended: timedelta = timedelta()) -> Scene:
     scene = nothing_but_data() if role == "data" else training().with_succeeded("check", "data")
     for attempt in range(1, attempts + 1):
-        scene.with_child(role, Work.FAILED, attempt=attempt, fault=Fault.WEATHER, ended=ended, message="RayJob d waits: nothing answers.")
+        scene.with_child(
+            role, Work.FAILED, attempt=attempt, fault=Fault.UNAVAILABLE, ended=ended, message="RayJob d waits: nothing answers."
+        )
     return scene
 
 
 @pytest.mark.parametrize("role", ["data", "train-1"])
 def test_a_store_that_is_away_counts_as_no_attempt_and_is_tried_with_growing_pauses(role):
-    assert [weather(attempts, role=role).decide().wake_after for attempts in (1, 2, 3, 4, 5, 6, 20)] == [20, 40, 80, 160, 320, 600, 600]
-    later = weather(20, role=role, ended=timedelta(seconds=600))
+    assert [unavailable(attempts, role=role).decide().wake_after for attempts in (1, 2, 3, 4, 5, 6, 20)] == [20, 40, 80, 160, 320, 600, 600]
+    later = unavailable(20, role=role, ended=timedelta(seconds=600))
     assert jobs(later.decide()) == [later.child(role, 21)]
 
 
 def test_while_it_waits_it_says_what_is_away_and_when_it_asks_again():
-    assert told(weather(4).decide(), reasons.READY) == (
+    assert told(unavailable(4).decide(), reasons.READY) == (
         False,
         "Retrying",
         "RayJob d waits: nothing answers. The next attempt is at 2026-03-01T12:02:40Z.",
@@ -908,7 +914,7 @@ def test_while_it_waits_it_says_what_is_away_and_when_it_asks_again():
 
 
 def test_it_is_not_tried_for_ever():
-    assert told(weather(60, ended=timedelta(hours=1)).decide(), reasons.STALLED)[1] == "AttemptsExhausted"
+    assert told(unavailable(60, ended=timedelta(hours=1)).decide(), reasons.STALLED)[1] == "AttemptsExhausted"
 
 
 def test_an_interruption_is_not_tried_for_ever_either():
@@ -920,7 +926,7 @@ def test_an_interruption_is_not_tried_for_ever_either():
 
 def test_attempts_that_another_follows_are_cleaned_up_and_failures_of_their_own_stay_to_be_counted():
     scene = nothing_but_data()
-    for attempt, fault in enumerate((Fault.WEATHER, Fault.WORK, Fault.INTERRUPTION, Fault.WEATHER), start=1):
+    for attempt, fault in enumerate((Fault.UNAVAILABLE, Fault.WORK, Fault.INTERRUPTION, Fault.UNAVAILABLE), start=1):
         scene.with_child("data", Work.FAILED, attempt=attempt, fault=fault)
     assert [deletion.name for deletion in scene.decide().deletions] == [scene.child("data"), scene.child("data", 3)]
 
@@ -935,8 +941,8 @@ def test_the_clock_is_an_argument():
 
 def on_a_lost_node(role: str, work: Work, *, seconds_over: float, scene: Scene | None = None) -> Scene:
     """A child whose pod should have ended so many seconds ago."""
-    pod = Stranded(name="pod-1", uid="uid-of-pod-1", node="node-7", until=NOW - timedelta(seconds=seconds_over))
-    return (scene or nothing_but_data()).with_child(role, work, stranded=(pod,))
+    pod = PodOnLostNode(name="pod-1", uid="uid-of-pod-1", node="node-7", until=NOW - timedelta(seconds=seconds_over))
+    return (scene or nothing_but_data()).with_child(role, work, pods_on_lost_nodes=(pod,))
 
 
 def test_a_pod_of_a_ray_cluster_is_given_up_with_its_node():
@@ -971,5 +977,5 @@ def test_a_pod_on_a_lost_node_does_not_hold_up_the_deletion_of_the_data():
 def test_a_companion_that_somebody_changed_is_put_right_while_work_goes_on():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
     changed = {"Role", "ConfigMap"}  # the ConfigMap is immutable
-    scene.companions = [msgspec.structs.replace(each, edited=each.kind in changed) for each in all_companions()]
-    assert [(making.manifest["kind"], making.update) for making in scene.decide().makings] == [("Role", True)]
+    scene.supporting_objects = [msgspec.structs.replace(each, edited=each.kind in changed) for each in all_companions()]
+    assert [(creation.manifest["kind"], creation.update) for creation in scene.decide().creations] == [("Role", True)]

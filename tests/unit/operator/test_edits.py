@@ -54,7 +54,12 @@ EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
 def edited(role: str, change: dict[str, Any], work: Work = Work.RUNNING, **more: Any) -> Scene:
     """A dataset that was edited while the child of this step was at work."""
     before, scene = Scene(COMPARED), Scene(merged(COMPARED, change))
-    made = {"run": before.run, "revision_label": before.revision, "digest": before.digests[role], "place": naming.place(before.url())}
+    made = {
+        "spec_hash": before.spec_hash,
+        "revision_label": before.revision,
+        "digest": before.digests[role],
+        "place": naming.place(before.url()),
+    }
     return scene.with_child(role, work, **{**made, "generation": 2, **more})
 
 
@@ -69,7 +74,7 @@ def test_an_edit_stops_only_what_it_changes(change, stopped, role):
 
 def test_what_goes_on_is_said_to_run_and_carries_the_new_generation():
     decision = edited("train-1", {"ray": {"workers": 9}}).decide()
-    assert decision.outlook.condition(reasons.READY).reason == "Running"
+    assert decision.desired_status.condition(reasons.READY).reason == "Running"
     assert [adoption.labels for adoption in decision.adoptions] == [{"negset.dev/generation": "3"}]
 
 
@@ -93,10 +98,10 @@ def test_a_failed_step_is_tried_again_after_any_edit():
 
 
 def test_a_child_of_another_versions_digests_goes_on_until_somebody_edits():
-    elsewhere = {"run": "0ldc0ffe", "digest": "2-0ther", "place": "0ther", "revision_label": "0" * 12}
+    elsewhere = {"spec_hash": "0ldc0ffe", "digest": "2-0ther", "place": "0ther", "revision_label": "0" * 12}
     left = Scene(TRAINING).with_child("train-1", Work.RUNNING, **elsewhere, generation=3).decide()
     assert [deletion for deletion in left.deletions if deletion.kind == "Job"] == []
-    assert left.outlook.condition(reasons.TRAINED).reason == "Running"
+    assert left.desired_status.condition(reasons.TRAINED).reason == "Running"
     edited_since = Scene(TRAINING).with_child("train-1", Work.RUNNING, **elsewhere, generation=2).decide()
     assert [deletion.why for deletion in edited_since.deletions] == ["the spec has changed"]
 
@@ -141,15 +146,15 @@ def test_every_field_is_read_by_a_step_or_changes_nothing_in_what_a_step_does():
 @pytest.mark.parametrize(("change", "stopped"), EDITS.values(), ids=EDITS.keys())
 def test_only_the_jobs_of_this_spec_and_those_that_an_edit_leaves_alone_may_report(change, stopped, role):
     scene = edited(role, change)
-    earlier = {Scene(COMPARED).run} if role not in stopped else set()
-    assert set(scene.decide().outlook.runs) == {scene.run} | earlier
+    earlier = {Scene(COMPARED).spec_hash} if role not in stopped else set()
+    assert set(scene.decide().desired_status.runs) == {scene.spec_hash} | earlier
 
 
 def test_a_job_that_has_ended_reports_no_more_and_one_that_this_operator_cannot_judge_goes_on_to():
     more = {"ray": {"workers": 9}}
     ended = edited("train-1", more, Work.SUCCEEDED)
-    assert ended.decide().outlook.runs == (ended.run,)
+    assert ended.decide().desired_status.runs == (ended.spec_hash,)
     not_understood = edited("train-1", more).with_raw(selection={"strategy": "Clustered"})
-    assert not_understood.decide().outlook.runs == (Scene(COMPARED).run,)
+    assert not_understood.decide().desired_status.runs == (Scene(COMPARED).spec_hash,)
     wrong = edited("train-1", {"output": {"url": "/data"}})
-    assert wrong.decide().outlook.runs == (wrong.run,)
+    assert wrong.decide().desired_status.runs == (wrong.spec_hash,)

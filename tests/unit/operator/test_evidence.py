@@ -23,15 +23,15 @@ def recorded(steps: tuple[str, ...] = ALL, *, of: Scene | None = None, **changes
 
 def test_what_is_done_is_recorded_with_its_uid_and_url():
     scene = Scene(TRAINING).with_succeeded("check", "data")
-    outlook = scene.decide().outlook
-    assert outlook.completed == recorded(("check", "data"))["completed"]
-    assert status.change(outlook, {}, 3, scene.now).fields["completed"] == outlook.completed
+    desired_status = scene.decide().desired_status
+    assert desired_status.completed == recorded(("check", "data"))["completed"]
+    assert status.change(desired_status, {}, 3, scene.now).fields["completed"] == desired_status.completed
 
 
 def test_a_dataset_whose_finished_children_were_deleted_stays_ready_and_starts_nothing():
     decision = Scene(TRAINING).but(status=recorded()).decide()
     assert told(decision, reasons.READY)[:2] == (True, "Succeeded")
-    assert (decision.makings, decision.switches) == ((), ())
+    assert (decision.creations, decision.suspend_changes) == ((), ())
 
 
 def test_after_a_recorded_step_the_next_one_follows():
@@ -63,38 +63,40 @@ def test_nothing_else_is_believed(stored):
 def test_a_moved_output_is_not_ready_and_names_no_report():
     scene, before = Scene(MOVED).but(status=recorded()), Scene(TRAINING)
     assert scene.revision == before.revision
-    scene.with_child("train-2", Work.SUCCEEDED, run=before.run, digest=before.digests["train-2"], place=naming.place(before.url()))
+    scene.with_child(
+        "train-2", Work.SUCCEEDED, spec_hash=before.spec_hash, digest=before.digests["train-2"], place=naming.place(before.url())
+    )
     decision = scene.decide()
     assert told(decision, reasons.READY)[0] is False
-    assert decision.outlook.report_url == ""
+    assert decision.desired_status.report_url == ""
     assert jobs(decision) == [scene.child("check")]
 
 
 def test_the_record_of_the_place_before_stays_until_something_is_done_at_the_new_one():
-    assert Scene(MOVED).but(status=recorded()).decide().outlook.completed is None
-    assert Scene(MOVED).but(status=recorded()).with_succeeded("check").decide().outlook.completed["url"] == Scene(MOVED).url()
+    assert Scene(MOVED).but(status=recorded()).decide().desired_status.completed is None
+    assert Scene(MOVED).but(status=recorded()).with_succeeded("check").decide().desired_status.completed["url"] == Scene(MOVED).url()
 
 
 @pytest.mark.parametrize("told_url", [True, False], ids=["where the status said", "elsewhere, as far as anybody knows"])
 def test_a_finished_child_of_an_earlier_run_of_0_1_0_counts_where_the_status_said_that_it_wrote(told_url):
     scene = Scene(TRAINING)
     scene.but(status={"url": scene.url() if told_url else "s3://elsewhere"})
-    scene.with_child("train-2", Work.SUCCEEDED, run="0ldc0ffe", digest="", place="", generation=0)
+    scene.with_child("train-2", Work.SUCCEEDED, spec_hash="0ldc0ffe", digest="", place="", generation=0)
     assert told(scene.decide(), reasons.READY)[0] is told_url
 
 
 def test_a_spec_that_cannot_be_used_does_not_erase_the_record():
     scene = Scene(TRAINING).but(status=recorded()).with_raw(selection={"strategy": "Clustered"})
-    fields = status.change(unusable.decide(scene.facts(), {}).outlook, scene.status, 3, scene.now).fields
+    fields = status.change(unusable.decide(scene.facts(), {}).desired_status, scene.status, 3, scene.now).fields
     assert fields["completed"] == scene.status["completed"]
 
 
 def test_numbers_of_another_revision_go_also_after_a_spec_that_could_not_be_used():
     done = {**recorded(), "images": {"stored": 9}, "falsePositivesPerImage": "0.010"}
     wrong = Scene(merged(TRAINING, {"output": {"url": "/data"}})).but(status={**done, "revision": Scene(TRAINING).revision})
-    assert wrong.decide().outlook.revision == "", "what is stored then names no revision"
-    assert Scene(TRAINING).but(status=done).decide().outlook.forget_progress is False
-    assert Scene(merged(TRAINING, {"training": {"steps": 7}})).but(status=done).decide().outlook.forget_progress is True
+    assert wrong.decide().desired_status.revision == "", "what is stored then names no revision"
+    assert Scene(TRAINING).but(status=done).decide().desired_status.forget_progress is False
+    assert Scene(merged(TRAINING, {"training": {"steps": 7}})).but(status=done).decide().desired_status.forget_progress is True
 
 
 WORTH = {
@@ -106,7 +108,7 @@ WORTH = {
 
 def written(scene: Scene) -> dict[str, Any]:
     """The status after the operator's write."""
-    change = status.change(scene.decide().outlook, scene.status, 3, scene.now)
+    change = status.change(scene.decide().desired_status, scene.status, 3, scene.now)
     if change is None:
         return scene.status
     cleared = {**scene.status, **(change.clear or {})}
@@ -129,7 +131,7 @@ def test_an_edit_that_is_taken_back_has_its_numbers_again():
     back = written(Scene(TRAINING).but(status=counting))
     assert worth(back) == WORTH
     assert told(Scene(TRAINING).but(status=back).decide(), reasons.READY)[2].endswith("report/index.html.")
-    assert status.change(Scene(TRAINING).but(status=back).decide().outlook, back, 3, before.now) is None, "nothing is written again"
+    assert status.change(Scene(TRAINING).but(status=back).decide().desired_status, back, 3, before.now) is None, "nothing is written again"
 
 
 @pytest.mark.parametrize("change", [{"uid": "another"}, {"numbers": {"revision": "0" * 12, **WORTH}}], ids=["uid", "revision"])
@@ -137,7 +139,7 @@ def test_numbers_of_another_object_or_revision_are_nobodys(change):
     record = recorded()["completed"] | {"numbers": {"revision": Scene(TRAINING).revision, **WORTH}} | change
     scene = Scene(TRAINING).with_succeeded(*ALL).but(status={"completed": record})
     decision = scene.decide()
-    assert (dict(decision.outlook.numbers), decision.outlook.completed.get("numbers")) == ({}, None)
+    assert (dict(decision.desired_status.numbers), decision.desired_status.completed.get("numbers")) == ({}, None)
     assert "Not all of its numbers" in told(decision, reasons.READY)[2]
 
 
@@ -146,7 +148,7 @@ def test_a_revision_that_the_last_job_of_another_may_remove_is_not_believed_to_b
     spec = merged(DATA_ONLY, {"output": {"revisionHistoryLimit": limit}} if limit is not None else {})
     first, second = Scene(spec), Scene(merged(spec, {"selection": {"count": 7}}))
     ready = recorded(("data",), of=first)
-    at_work = second.with_child("data", Work.RUNNING).but(status=ready).decide().outlook.completed
+    at_work = second.with_child("data", Work.RUNNING).but(status=ready).decide().desired_status.completed
     back = Scene(spec).but(status={"completed": at_work} if at_work else ready).decide()
     assert told(back, reasons.READY)[0] is (limit is None)
     assert (jobs(back) == [first.child("data")]) is (limit is not None)

@@ -12,7 +12,7 @@ from negset_api import names
 from negset_api.networks import NOT_PUBLIC_V4, NOT_PUBLIC_V6
 from negset_operator.config import Config, Networks
 from negset_operator.decide import subject_of
-from negset_operator.manifests import companions, fence
+from negset_operator.manifests import fence, supporting_objects
 from negset_operator.manifests.subject import Subject
 
 OWN = {names.LABEL_DATASET: "street"}
@@ -28,7 +28,7 @@ def subject(networks: Networks) -> Subject:
 
 
 def policies(networks: Networks) -> list[dict[str, Any]]:
-    return [each["spec"] for each in companions.all_of(subject(networks)) if each["kind"] == "NetworkPolicy"]
+    return [each["spec"] for each in supporting_objects.all_of(subject(networks)) if each["kind"] == "NetworkPolicy"]
 
 
 def lets_out(networks: Networks, pod: dict[str, str], address: str, port: int, protocol: str = "TCP") -> bool:
@@ -131,4 +131,4 @@ def test_kuberay_is_let_in_from_namespaces_that_are_its_own():
 )
 def test_what_is_built_is_what_is_kept(networks):
     built = subject(networks)
-    assert {(each["kind"], each["metadata"]["name"]) for each in companions.all_of(built)} == companions.keys(built)
+    assert {(each["kind"], each["metadata"]["name"]) for each in supporting_objects.all_of(built)} == supporting_objects.keys(built)

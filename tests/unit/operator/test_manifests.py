@@ -14,9 +14,9 @@ from negset_api.revision import revision
 from negset_operator.config import Config, Networks, Placement, Pods
 from negset_operator.decide import subject_of
 from negset_operator.facts import Pipeline
-from negset_operator.manifests import companions, job
+from negset_operator.manifests import job, supporting_objects
 from negset_operator.manifests.subject import Subject
-from negset_operator.policies.making import BUILDERS
+from negset_operator.policies.creation import BUILDERS
 
 
 def subject(spec: dict[str, Any], config: Config | None = None) -> Subject:
@@ -212,39 +212,39 @@ def test_a_copy_of_the_users_pipeline_is_mounted_where_a_job_reads_it(role, read
     assert "my-pipeline" not in json.dumps(found), "whatever happens to the user's ConfigMap, the pods see the same bytes"
     if reads:
         volumes = {volume["name"]: volume for volume in found["spec"]["template"]["spec"]["volumes"]}
-        copy = companions.config_map(built)
+        copy = supporting_objects.config_map(built)
         items = [{"key": "pipeline.config", "path": "pipeline.config"}]
         assert volumes["pipeline"]["configMap"] == {"name": copy["metadata"]["name"], "items": items}
         assert (copy["data"]["pipeline.config"], copy["immutable"]) == ("model { }", True)
 
 
 def test_what_is_no_text_is_copied_byte_for_byte():
-    copy = companions.config_map(with_own_pipeline(b"\xff\xfem"))
+    copy = supporting_objects.config_map(with_own_pipeline(b"\xff\xfem"))
     assert base64.b64decode(copy["binaryData"]["pipeline.config"]) == b"\xff\xfem"
     assert copy["data"].keys() == {"dataset.yaml"}
 
 
 def test_the_jobs_are_told_which_pipeline_config_the_revision_was_computed_with():
     built = with_own_pipeline()
-    document = json.loads(companions.config_map(built)["data"]["dataset.yaml"])
+    document = json.loads(supporting_objects.config_map(built)["data"]["dataset.yaml"])
     assert revision(validation.parse(document).spec, validation.told_pipeline(document)) == validation.told_revision(document)
 
 
 def test_the_mounted_manifest_is_what_was_asked_for():
     scene = Scene(TRAINING)
     facts = scene.facts()
-    (text,) = companions.config_map(subject_of(facts, facts.spec, Config()))["data"].values()
+    (text,) = supporting_objects.config_map(subject_of(facts, facts.spec, Config()))["data"].values()
     mounted = validation.parse(json.loads(text))
     assert mounted.spec == facts.spec
     assert mounted.metadata.uid == facts.dataset.metadata.uid  # says whose the data is
 
 
 def test_suspending_changes_nothing_in_the_manifest_that_a_run_has_mounted():
-    assert companions.config_map(subject(DATA_ONLY)) == companions.config_map(subject(merged(DATA_ONLY, {"suspend": True})))
+    assert supporting_objects.config_map(subject(DATA_ONLY)) == supporting_objects.config_map(subject(merged(DATA_ONLY, {"suspend": True})))
 
 
 def test_the_jobs_may_patch_the_status_of_their_object_and_nothing_else():
-    (rule,) = companions.role(subject(DATA_ONLY))["rules"]
+    (rule,) = supporting_objects.role(subject(DATA_ONLY))["rules"]
     assert rule == {
         "apiGroups": ["negset.dev"],
         "resources": ["negativedatasets/status"],
@@ -255,7 +255,7 @@ def test_the_jobs_may_patch_the_status_of_their_object_and_nothing_else():
 
 def test_everything_belongs_to_its_data_set_without_blocking_its_deletion():
     built = subject(TRAINING)
-    for manifest in (*companions.all_of(built), companions.headless_service(built, "c", "train-1"), *all_jobs(TRAINING)):
+    for manifest in (*supporting_objects.all_of(built), supporting_objects.headless_service(built, "c", "train-1"), *all_jobs(TRAINING)):
         (owner,) = manifest["metadata"]["ownerReferences"]
         assert (owner["kind"], owner["name"], owner["controller"], owner["blockOwnerDeletion"]) == (
             "NegativeDataset",
@@ -269,10 +269,10 @@ def test_everything_belongs_to_its_data_set_without_blocking_its_deletion():
 
 def test_builders_give_a_new_object_each_time():
     built = subject(TRAINING)
-    first, second = companions.all_of(built), companions.all_of(built)
+    first, second = supporting_objects.all_of(built), supporting_objects.all_of(built)
     assert first == second
     first[0]["metadata"]["labels"]["changed"] = "yes"
-    assert "changed" not in companions.all_of(built)[0]["metadata"]["labels"]
+    assert "changed" not in supporting_objects.all_of(built)[0]["metadata"]["labels"]
 
 
 def test_a_ray_head_answers_nobody_without_the_token_that_kuberay_makes():

@@ -1,4 +1,4 @@
-"""Names that KubeRay and Kubernetes accept, whatever the data set is called."""
+"""Names that KubeRay and Kubernetes accept, whatever the dataset is called."""
 
 from __future__ import annotations
 
@@ -80,4 +80,4 @@ RUNS = {
 
 @pytest.mark.parametrize(("changes", "same"), RUNS.values(), ids=RUNS.keys())
 def test_runs(changes, same):
-    assert (Scene(merged(DATA_ONLY, changes)).run == Scene(DATA_ONLY).run) is same
+    assert (Scene(merged(DATA_ONLY, changes)).spec_hash == Scene(DATA_ONLY).spec_hash) is same

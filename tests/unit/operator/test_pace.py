@@ -59,7 +59,7 @@ ENDED: dict[str, tuple[Callable[[], Scene], list[str]]] = {
     "not one that Kueue stops": (lambda: reporting(50, suspended=True, queue="q"), []),
     "not one that was told already": (lambda: reporting(50, deadline=1), []),
     "not one that the user suspends": (lambda: reporting(50).with_raw(suspend=True), []),
-    "not one that is going": (lambda: reporting(50, going=True), []),
+    "not one that is going": (lambda: reporting(50, terminating=True), []),
     "not if the administrator wants none ended": (lambda: reporting(50).configured(patience=Patience(stuck_seconds=0)), []),
     "later if the administrator says so": (lambda: reporting(50).configured(patience=Patience(stuck_seconds=3600)), []),
     "not a check, which tells nothing and has a deadline of its own": (
@@ -177,7 +177,7 @@ def second_attempt(work: Work, status: dict[str, Any] | None = None) -> Scene:
     return scene.but(status=status or {}, news_at=ago(0.5))
 
 
-@pytest.mark.parametrize("work", [Work.UNSEEN, Work.STARTING, Work.RUNNING])
+@pytest.mark.parametrize("work", [Work.NOT_PICKED_UP, Work.STARTING, Work.RUNNING])
 def test_the_next_attempt_says_why_the_one_before_failed(work):
     _, reason, message = told(second_attempt(work).decide(), reasons.READY)
     assert reason == ("Running" if work is Work.RUNNING else "Starting")
@@ -192,7 +192,7 @@ def test_until_it_makes_progress():
 # --- a failure whose pod is gone keeps its words --------------------------------------------------------------------------------------------
 
 FAILURES: dict[str, dict[str, Any]] = {
-    "a retry": {"fault": Fault.WEATHER, "ended": timedelta(seconds=1)},
+    "a retry": {"fault": Fault.UNAVAILABLE, "ended": timedelta(seconds=1)},
     "attempts that are used up": {"fault": Fault.WORK},
     "an input that is wrong": {"fault": Fault.INPUT},
     "a job that is refused": {"fault": Fault.REFUSED},
@@ -206,7 +206,7 @@ def test_a_failure_whose_pod_is_gone_keeps_its_words(failure):
 
     words = f"Job {training().child('train-1')} failed with exit code 2: negset: pipelineConfig: no. It is wrong."
     before = training().with_child("train-1", Work.FAILED, message=words, **failure).decide()
-    stored = [{"type": each.type, "message": each.message} for each in before.outlook.conditions]
+    stored = [{"type": each.type, "message": each.message} for each in before.desired_status.conditions]
     lost = training().but(status={"conditions": stored})
     lost.with_child("train-1", Work.FAILED, silent=True, message="Job x failed, and left no message.", **failure)
     assert told(lost.decide(), reasons.READY) == told(before, reasons.READY)
@@ -281,7 +281,7 @@ def test_before_it_ends_a_job_the_operator_asks_whether(late):
     scene = reporting(30)
     server = Server(stored(8, stamp(0.1) if late else scene.status["progress"]["updatedAt"]))
     world = World(clock=lambda: NOW)
-    Writer(server, world).carry_out(scene.facts(), Decision(outlook=None, limits=scene.decide().limits))
+    Writer(server, world).carry_out(scene.facts(), Decision(desired_status=None, limits=scene.decide().limits))
     assert server.changed == ([] if late else [("RayJob", scene.child("data"), {"activeDeadlineSeconds": 1})])
     known = world.dataset(("team-a", "street"))
     assert (known.news_at if known else None) == (NOW if late else None)

@@ -29,7 +29,13 @@ def own(digest: str = NOW, problem: str = "", spec: dict[str, Any] = OWN) -> Sce
 def edited(role: str, work: Work = Work.RUNNING, **more: Any) -> Scene:
     """A dataset whose ConfigMap was edited, and nothing else, while the child of this step was at work."""
     before, scene = own(BEFORE), own()
-    made = {"run": before.run, "revision_label": before.revision, "digest": before.digests[role], "generation": 3, "pipeline": BEFORE}
+    made = {
+        "spec_hash": before.spec_hash,
+        "revision_label": before.revision,
+        "digest": before.digests[role],
+        "generation": 3,
+        "pipeline": BEFORE,
+    }
     return scene.with_child(role, work, **{**made, **more})
 
 
@@ -52,7 +58,7 @@ def test_after_an_edit_everything_that_read_it_is_made_anew_in_another_revision(
     scene = own().but(status=recorded(own(BEFORE), BEFORE))
     decision = scene.decide()
     assert jobs(decision) == [scene.child("check")]
-    assert decision.outlook.revision != own(BEFORE).revision
+    assert decision.desired_status.revision != own(BEFORE).revision
     assert told(decision, reasons.READY)[0] is False
 
 
@@ -74,11 +80,11 @@ def test_a_download_that_goes_on_after_an_edit_says_so_too():
 def test_a_check_that_a_wrong_spec_leaves_alone_may_still_report():
     wrong = merged(OWN, {"source": {"coco": {"annotations": "/data/instances.json"}}})
     before, scene = own(), own(spec=wrong)
-    scene.with_child("check", Work.RUNNING, run=before.run, digest=before.digests["check"], generation=2)
+    scene.with_child("check", Work.RUNNING, spec_hash=before.spec_hash, digest=before.digests["check"], generation=2)
     decision = scene.decide()
     assert told(decision, reasons.READY)[1] == "InvalidSpec"
     assert decision.deletions == ()
-    assert set(decision.outlook.runs) == {before.run, scene.run}
+    assert set(decision.desired_status.runs) == {before.spec_hash, scene.spec_hash}
 
 
 # --- a ConfigMap that cannot be read -------------------------------------------------------------------------------------------------------
@@ -87,34 +93,34 @@ def test_a_check_that_a_wrong_spec_leaves_alone_may_still_report():
 def test_before_anything_is_made_the_condition_names_the_field_and_it_is_looked_at_again():
     decision = own(digest="", problem=GONE).decide()
     assert told(decision, reasons.READY) == (False, "PipelineConfigUnavailable", f"{GONE}.")
-    assert decision.outlook.condition(reasons.STALLED) is None, "it may come any moment"
-    assert (decision.makings, decision.wake_after) == ((), 10)
-    assert (decision.outlook.revision, decision.outlook.url) == ("", ""), "nobody knows them"
+    assert decision.desired_status.condition(reasons.STALLED) is None, "it may come any moment"
+    assert (decision.creations, decision.wake_after) == ((), 10)
+    assert (decision.desired_status.revision, decision.desired_status.url) == ("", ""), "nobody knows them"
 
 
 @pytest.mark.parametrize("wrong", [{}, {"positives": {"labelMap": "/local"}}], ids=["a spec", "a spec that cannot be used"])
 def test_what_is_left_alone_goes_on_to_report(wrong):
-    scene = own(NOW, GONE).with_child("train-1", Work.RUNNING, run="c0ffee00", pipeline=NOW, revision_label="0" * 12)
+    scene = own(NOW, GONE).with_child("train-1", Work.RUNNING, spec_hash="c0ffee00", pipeline=NOW, revision_label="0" * 12)
     decision = scene.with_raw(**wrong).decide()
     assert [deletion for deletion in decision.deletions if deletion.kind == "Job"] == []
-    assert "c0ffee00" in decision.outlook.runs
+    assert "c0ffee00" in decision.desired_status.runs
 
 
 def test_a_training_that_a_spec_that_cannot_be_used_leaves_alone_goes_on_to_report():
     scene = own().with_child("train-1", Work.RUNNING, generation=2)
-    before = scene.run
+    before = scene.spec_hash
     decision = scene.with_raw(selection={"excludeImagesOf": ["/local"]}, ray={"workers": 9}).decide()
-    assert decision.outlook.condition(reasons.STALLED) is not None
+    assert decision.desired_status.condition(reasons.STALLED) is not None
     kept = not [deletion for deletion in decision.deletions if deletion.kind == "Job"]
-    assert (before in decision.outlook.runs) is kept
+    assert (before in decision.desired_status.runs) is kept
 
 
 @pytest.mark.parametrize("role", ALL)
 @pytest.mark.parametrize("known", [NOW, ""])
 def test_what_runs_is_left_alone(role, known):
-    scene = own(known, GONE).with_child(role, Work.RUNNING, run="c0ffee00", pipeline=NOW, revision_label="0" * 12)
+    scene = own(known, GONE).with_child(role, Work.RUNNING, spec_hash="c0ffee00", pipeline=NOW, revision_label="0" * 12)
     decision = scene.decide()
-    assert (decision.deletions, decision.makings) == ((), ())
+    assert (decision.deletions, decision.creations) == ((), ())
     assert told(decision, reasons.READY)[1] == "PipelineConfigUnavailable"
 
 
@@ -127,7 +133,7 @@ def test_the_next_step_waits_for_it():
 
 def test_suspending_works_without_it():
     scene = own(NOW, GONE).with_child("train-1", Work.RUNNING).with_raw(suspend=True)
-    assert [(switch.name, switch.suspend) for switch in scene.decide().switches] == [(scene.child("train-1"), True)]
+    assert [(switch.name, switch.suspend) for switch in scene.decide().suspend_changes] == [(scene.child("train-1"), True)]
     stopped = own(NOW, GONE).with_child("train-1", Work.SUSPENDED).with_succeeded("check", "data").with_raw(suspend=True)
     assert told(stopped.decide(), reasons.READY)[1] == "Suspended"
 
@@ -136,7 +142,7 @@ def test_a_dataset_that_is_done_stays_ready_without_it():
     scene = own(NOW, GONE)
     decision = scene.but(status=recorded(scene, NOW)).decide()
     assert told(decision, reasons.READY)[:2] == (True, "Succeeded")
-    assert (decision.makings, decision.outlook.completed) == ((), recorded(scene, NOW)["completed"])
+    assert (decision.creations, decision.desired_status.completed) == ((), recorded(scene, NOW)["completed"])
 
 
 def test_an_edited_spec_is_not_ready_without_it():
@@ -151,7 +157,7 @@ def test_the_data_can_be_deleted_without_it():
 
 def test_a_record_loses_the_digest_with_the_config_map():
     scene = Scene(TRAINING).with_succeeded("check").but(status=recorded(own(), NOW))
-    assert scene.decide().outlook.completed["pipeline"] == ""
+    assert scene.decide().desired_status.completed["pipeline"] == ""
 
 
 # --- what counts ---------------------------------------------------------------------------------------------------------------------------
@@ -210,11 +216,11 @@ def upgraded(status: dict[str, Any], held: str = NOW, problem: str = "", **edit:
 def test_what_an_earlier_version_completed_stays_ready_and_records_what_the_config_map_holds():
     decision = upgraded(before_upgrade()).decide()
     assert told(decision, reasons.READY)[:2] == (True, "Succeeded")
-    assert decision.makings == ()
-    assert decision.outlook.completed == before_upgrade(pipeline=NOW)["completed"]
-    again = upgraded({"completed": decision.outlook.completed})
+    assert decision.creations == ()
+    assert decision.desired_status.completed == before_upgrade(pipeline=NOW)["completed"]
+    again = upgraded({"completed": decision.desired_status.completed})
     assert told(again.decide(), reasons.READY)[0] is True
-    assert told(upgraded({"completed": decision.outlook.completed}, held="", problem=GONE).decide(), reasons.READY)[0] is True
+    assert told(upgraded({"completed": decision.desired_status.completed}, held="", problem=GONE).decide(), reasons.READY)[0] is True
 
 
 NEWS = {
@@ -230,12 +236,18 @@ def test_after_the_upgrade_the_content_counts_with(status, edit):
     scene = upgraded(status, **edit)
     decision = scene.decide()
     assert jobs(decision) == [scene.child("check")]
-    assert decision.outlook.revision == own().with_raw(**edit).revision != own(digest="").with_raw(**edit).revision
+    assert decision.desired_status.revision == own().with_raw(**edit).revision != own(digest="").with_raw(**edit).revision
 
 
 def test_a_training_that_an_earlier_version_began_goes_on_after_the_upgrade_and_is_copied():
     earlier = own(digest="")
-    made = {"run": earlier.run, "revision_label": earlier.revision, "generation": 3, "digest": earlier.digests["train-1"], "pipeline": ""}
+    made = {
+        "spec_hash": earlier.spec_hash,
+        "revision_label": earlier.revision,
+        "generation": 3,
+        "digest": earlier.digests["train-1"],
+        "pipeline": "",
+    }
     running = own().with_child("train-1", Work.RUNNING, **made).decide()
     assert running.deletions == ()
     ended = own().with_succeeded("check", "data").with_child("train-1", Work.SUCCEEDED, **made)

@@ -91,48 +91,48 @@ def test_closing_wakes_everybody_who_waits(queue):
 
 
 def test_a_patient_key_lets_the_others_go_first(queue):
-    queue.add("patient", patient=True)
+    queue.add("low_priority", low_priority=True)
     queue.add("a")
     queue.add("b")
-    assert [queue.get() for _ in range(3)] == ["a", "b", "patient"]
+    assert [queue.get() for _ in range(3)] == ["a", "b", "low_priority"]
 
 
 def test_news_about_a_patient_key_ends_its_patience(queue):
-    queue.add("patient", patient=True)
+    queue.add("low_priority", low_priority=True)
     queue.add("a")
-    queue.add("patient")
-    assert [queue.get() for _ in range(2)] == ["a", "patient"]
+    queue.add("low_priority")
+    assert [queue.get() for _ in range(2)] == ["a", "low_priority"]
     assert len(queue) == 0
 
 
 def test_a_key_that_is_added_both_ways_while_it_is_worked_on_is_urgent(queue):
     queue.add("a")
     queue.get()
-    queue.add("a", patient=True)
+    queue.add("a", low_priority=True)
     queue.add("a")
-    queue.add("b", patient=True)
+    queue.add("b", low_priority=True)
     queue.done("a")
     assert queue.get() == "a"
 
 
 def test_a_flood_of_news_does_not_hold_up_a_patient_key_for_ever(queue):
-    queue.add("patient", patient=True)
+    queue.add("low_priority", low_priority=True)
     taken = []
     for number in range(PATIENT_SHARE):
         queue.add(f"news-{number}")
         taken.append(queue.get())
-    assert taken.count("patient") == 1
+    assert taken.count("low_priority") == 1
 
 
 def test_patient_keys_leave_a_hand_free(queue):
-    queue.add("patient 1", patient=True)
-    queue.add("patient 2", patient=True)
-    assert queue.get() == "patient 1"
+    queue.add("low_priority 1", low_priority=True)
+    queue.add("low_priority 2", low_priority=True)
+    assert queue.get() == "low_priority 1"
     taken: list[str | None] = []
     thread = threading.Thread(target=lambda: taken.append(queue.get()), daemon=True)
     thread.start()
     queue.add("urgent")
     thread.join(timeout=10)
-    assert taken == ["urgent"], "the second patient key has to wait for the first"
-    queue.done("patient 1")
-    assert queue.get() == "patient 2"
+    assert taken == ["urgent"], "the second low_priority key has to wait for the first"
+    queue.done("low_priority 1")
+    assert queue.get() == "low_priority 2"

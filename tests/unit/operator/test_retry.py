@@ -15,7 +15,7 @@ from negset_operator.config import Config, Images, Networks, Patience, Pods, Res
 from negset_operator.decide import subject_of
 from negset_operator.facts import Fault, Obstacle, Work
 from negset_operator.manifests.subject import seal_of
-from negset_operator.policies.making import build, build_deleter
+from negset_operator.policies.creation import build, build_deleter
 
 TYPO = Config(images=Images(jobs="negset/jobs:0.1.O", trainer="negset/trainer:0.1.O"))
 NO_IMAGE = Obstacle(reason="ImagePullBackOff", message="Container ray-head of pod p cannot start: ImagePullBackOff")
@@ -52,7 +52,7 @@ FAILED: dict[str, tuple[str, Callable[[], Scene]]] = {
     "a job that its controller refuses": ("data", lambda: failed("data", Fault.REFUSED)),
     "attempts that are used up": ("data", lambda: failed("data", Fault.WORK, Fault.WORK, Fault.WORK)),
     "a pause before the next attempt": ("data", lambda: failed("data", Fault.WORK)),
-    "a store that has been away for nine hours": ("data", lambda: failed("data", *[Fault.WEATHER] * 60)),
+    "a store that has been away for nine hours": ("data", lambda: failed("data", *[Fault.UNAVAILABLE] * 60)),
     "a configuration that cannot be trained": ("check", lambda: failed("check", Fault.INPUT, spec=TRAINING)),
     "a failure after the retry before": ("data", lambda: failed("data", Fault.INPUT, retry="yesterday")),
 }
@@ -74,9 +74,9 @@ def test_the_annotation_has_every_failure_tried_again_from_the_first_attempt(rol
 
 def test_what_is_made_after_it_knows_which_wish_it_was_made_under_and_fails_once_only():
     scene = Scene(DATA_ONLY).but(retry="today")
-    labels = scene.decide().makings[-1].manifest["metadata"]["labels"]
+    labels = scene.decide().creations[-1].manifest["metadata"]["labels"]
     assert len(labels[names.LABEL_RETRY]) == 12
-    assert names.LABEL_RETRY not in Scene(DATA_ONLY).decide().makings[-1].manifest["metadata"]["labels"]
+    assert names.LABEL_RETRY not in Scene(DATA_ONLY).decide().creations[-1].manifest["metadata"]["labels"]
     scene.with_child("data", Work.FAILED, fault=Fault.INPUT, retry="today")
     assert (anew(scene), jobs(scene.decide())) == ([], [])
     assert told(scene.decide(), reasons.STALLED)[1] == "InputRefused"
@@ -86,7 +86,7 @@ def test_taking_the_annotation_away_asks_for_nothing():
     assert anew(failed("data", Fault.INPUT, retry="today")) == []
 
 
-@pytest.mark.parametrize("work", [Work.UNSEEN, Work.STARTING, Work.RUNNING, Work.SUSPENDED, Work.SUCCEEDED])
+@pytest.mark.parametrize("work", [Work.NOT_PICKED_UP, Work.STARTING, Work.RUNNING, Work.SUSPENDED, Work.SUCCEEDED])
 def test_the_annotation_leaves_alone_what_has_not_failed(work):
     scene = Scene(TRAINING).with_succeeded("check").with_child("data", work).but(retry="today")
     assert scene.decide().deletions == ()
@@ -123,7 +123,7 @@ def test_a_deletion_that_failed_is_tried_again_as_well():
 
 MENDED: dict[str, tuple[dict[str, Any], str, dict[str, Any], bool]] = {
     "a job whose image cannot be had": (DATA_ONLY, "data", {"work": Work.STARTING, "obstacle": NO_IMAGE}, True),
-    "a job that no controller has touched": (DATA_ONLY, "data", {"work": Work.UNSEEN, "obstacle": NO_IMAGE}, True),
+    "a job that no controller has touched": (DATA_ONLY, "data", {"work": Work.NOT_PICKED_UP, "obstacle": NO_IMAGE}, True),
     "a training whose image cannot be had": (TRAINING, "train-1", {"work": Work.STARTING, "obstacle": NO_IMAGE}, True),
     "a job that failed": (DATA_ONLY, "data", {"work": Work.FAILED}, True),
     "a job whose input was wrong": (DATA_ONLY, "data", {"work": Work.FAILED, "fault": Fault.INPUT}, True),
@@ -197,7 +197,7 @@ def test_the_child_of_an_earlier_version_of_the_operator_is_left_alone(work):
 
 def test_a_child_that_goes_on_after_an_edit_and_cannot_start_is_made_anew_too():
     scene = Scene(DATA_ONLY)
-    scene.with_child("data", Work.STARTING, run="0ldc0ffe", digest=scene.digests["data"], obstacle=NO_IMAGE, built="0f-the-typo")
+    scene.with_child("data", Work.STARTING, spec_hash="0ldc0ffe", digest=scene.digests["data"], obstacle=NO_IMAGE, built="0f-the-typo")
     assert anew(scene) == ["street-0ldc0ffe-data"]
 
 

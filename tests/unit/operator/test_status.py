@@ -23,9 +23,9 @@ OURS = {"observedGeneration", "stage", "revision", "url", "reportUrl", "complete
 THEIRS = {"type": "Audited", "status": "True", "reason": "Nightly", "message": "x", "lastTransitionTime": "2026-01-01T00:00:00Z"}
 
 
-def outlook(work: Work | None = None, **more):
+def desired_status(work: Work | None = None, **more):
     scene = Scene(DATA_ONLY)
-    return (scene.with_child("data", work, **more) if work else scene).decide().outlook
+    return (scene.with_child("data", work, **more) if work else scene).decide().desired_status
 
 
 def change(look, before=None, generation=3, now=NOW):
@@ -52,44 +52,44 @@ def types(conditions):
 
 
 def test_the_same_outlook_is_not_written_twice():
-    first = written(outlook())
-    assert change(outlook(), first, now=NOW + timedelta(hours=1)) is None
+    first = written(desired_status())
+    assert change(desired_status(), first, now=NOW + timedelta(hours=1)) is None
 
 
 def test_a_new_generation_is_written():
-    assert change(outlook(), written(outlook()), 4).fields["observedGeneration"] == 4
+    assert change(desired_status(), written(desired_status()), 4).fields["observedGeneration"] == 4
 
 
 def test_the_time_of_a_transition_changes_only_with_the_status():
-    first = written(outlook())
-    later = written(outlook(Work.RUNNING), first, now=NOW + timedelta(hours=1))
+    first = written(desired_status())
+    later = written(desired_status(Work.RUNNING), first, now=NOW + timedelta(hours=1))
     ready = next(entry for entry in later["conditions"] if entry["type"] == "Ready")
     assert (ready["reason"], ready["lastTransitionTime"]) == ("Running", "2026-03-01T12:00:00Z")
-    done = written(outlook(Work.SUCCEEDED), later, now=NOW + timedelta(hours=2))
+    done = written(desired_status(Work.SUCCEEDED), later, now=NOW + timedelta(hours=2))
     ready = next(entry for entry in done["conditions"] if entry["type"] == "Ready")
     assert (ready["status"], ready["lastTransitionTime"]) == ("True", "2026-03-01T14:00:00Z")
 
 
 def test_a_condition_of_somebody_else_is_neither_written_nor_a_reason_to_write():
-    before = written(outlook())
+    before = written(desired_status())
     before["conditions"] = [THEIRS, *reversed(before["conditions"])]
-    assert change(outlook(), before) is None
-    assert "Audited" not in types(change(outlook(Work.RUNNING), before).fields["conditions"])
+    assert change(desired_status(), before) is None
+    assert "Audited" not in types(change(desired_status(Work.RUNNING), before).fields["conditions"])
 
 
 def test_a_condition_of_ours_that_is_gone_changed_or_not_wanted_is_a_reason_to_write():
-    before = written(outlook())
+    before = written(desired_status())
     for conditions in (
         before["conditions"][1:],
         [before["conditions"][0] | {"status": "True"}, *before["conditions"][1:]],
         [*before["conditions"], THEIRS | {"type": "Mined"}],
     ):
-        assert change(outlook(), {**before, "conditions": conditions}) is not None
+        assert change(desired_status(), {**before, "conditions": conditions}) is not None
 
 
 def test_an_apply_has_every_field_since_what_it_leaves_out_goes():
     done = {"uid": "1", "url": "s3://x", "steps": ["data"]}
-    look = msgspec.structs.replace(outlook(Work.RUNNING), completed=None)
+    look = msgspec.structs.replace(desired_status(Work.RUNNING), completed=None)
     fields = change(look, {"completed": done, "images": {"stored": 4}}).fields
     assert set(fields) == {*OURS - {"reportUrl"}, "conditions"}
     assert fields["completed"] == done
@@ -97,7 +97,7 @@ def test_an_apply_has_every_field_since_what_it_leaves_out_goes():
 
 @pytest.mark.parametrize("kind", ["Reconciling", "Stalled", "Mined"])
 def test_a_condition_of_ours_that_outlives_an_apply_is_seen_and_one_of_somebody_else_is_not(kind):
-    fields = change(outlook(Work.SUCCEEDED)).fields
+    fields = change(desired_status(Work.SUCCEEDED)).fields
     after = {**fields, "conditions": [THEIRS, *fields["conditions"]], "images": {"stored": 4}}
     assert not status.leftover(after, fields)
     assert status.leftover({**after, "conditions": [*after["conditions"], THEIRS | {"type": kind}]}, fields)
@@ -115,12 +115,12 @@ def test_each_field_of_the_status_has_one_writer_as_the_readme_says():
 
 
 def test_a_field_of_ours_that_outlives_an_apply_is_seen():
-    fields = change(outlook(Work.RUNNING)).fields
+    fields = change(desired_status(Work.RUNNING)).fields
     assert status.leftover({**fields, "reportUrl": "s3://x"}, fields)
 
 
 def test_a_merge_patch_says_the_same_as_the_apply_and_leaves_out_nothing_of_others():
-    fields = change(outlook(Work.RUNNING)).fields
+    fields = change(desired_status(Work.RUNNING)).fields
     patch = status.as_merge_patch({"reportUrl": "s3://x", "conditions": [THEIRS, THEIRS | {"type": "Stalled"}]}, fields)
     assert {field: value for field, value in patch.items() if field != "conditions"} == {
         "reportUrl": None,
@@ -132,26 +132,26 @@ def test_a_merge_patch_says_the_same_as_the_apply_and_leaves_out_nothing_of_othe
 
 def test_the_jobs_fields_are_cleared_only_if_they_are_another_revisions():
     told = {"images": {"stored": 4}, "progress": {"percent": 4}, "rounds": [{"round": 1}], "falsePositivesPerImage": "0.1"}
-    assert cleared(outlook(), told) is None
-    look = Scene(DATA_ONLY).but(status={"revision": "0" * 12}).decide().outlook
+    assert cleared(desired_status(), told) is None
+    look = Scene(DATA_ONLY).but(status={"revision": "0" * 12}).decide().desired_status
     assert cleared(look, {"revision": "0" * 12, **told}) == dict.fromkeys(told)
     assert cleared(look, {"revision": "0" * 12}) is None, "nothing is asked of the API server where there is nothing"
     assert not {*told} & {*change(look, told).fields}
 
 
 def test_the_progress_of_a_stage_that_is_over_is_not_shown_beside_the_next():
-    before = {**written(outlook(Work.RUNNING)), "progress": {"percent": 100, "step": 400}}
-    assert cleared(outlook(Work.SUCCEEDED), before) == {"progress": None}
-    assert change(outlook(Work.RUNNING), before) is None
+    before = {**written(desired_status(Work.RUNNING)), "progress": {"percent": 100, "step": 400}}
+    assert cleared(desired_status(Work.SUCCEEDED), before) == {"progress": None}
+    assert change(desired_status(Work.RUNNING), before) is None
 
 
 def test_an_estimate_goes_when_its_job_does_not_work_and_what_is_done_stays():
-    before = {**written(outlook(Work.RUNNING)), "progress": {"percent": 30, "secondsLeft": 40}}
-    failed = outlook(Work.FAILED)
+    before = {**written(desired_status(Work.RUNNING)), "progress": {"percent": 30, "secondsLeft": 40}}
+    failed = desired_status(Work.FAILED)
     assert cleared(failed, before) == {"progress": {"secondsLeft": None}}
     after = {**written(failed, before), "progress": {"percent": 30}}
     assert change(failed, after) is None
-    assert change(outlook(Work.RUNNING), before) is None
+    assert change(desired_status(Work.RUNNING), before) is None
 
 
 def test_an_estimate_goes_when_its_job_makes_no_progress():
@@ -160,13 +160,13 @@ def test_an_estimate_goes_when_its_job_makes_no_progress():
     silent = Scene(DATA_ONLY).with_child("data", Work.RUNNING, began=NOW - timedelta(minutes=50))
     silent.but(status={"progress": progress}, news_at=NOW - timedelta(minutes=5))
     stored = {"stage": "Storing the data", "progress": progress}
-    assert cleared(silent.decide().outlook, stored) == {"progress": {"secondsLeft": None}}
+    assert cleared(silent.decide().desired_status, stored) == {"progress": {"secondsLeft": None}}
 
 
 def test_an_empty_field_that_the_api_server_filled_in_is_no_reason_to_write():
-    before = {**written(outlook()), "reportUrl": ""}
-    assert change(outlook(), before) is None
-    assert not status.leftover(before, written(outlook()))
+    before = {**written(desired_status()), "reportUrl": ""}
+    assert change(desired_status(), before) is None
+    assert not status.leftover(before, written(desired_status()))
 
 
 def told(look, before):
@@ -174,23 +174,23 @@ def told(look, before):
 
 
 def test_events_tell_transitions_once():
-    first = written(outlook())
-    assert told(outlook(), {}) == [("Starting", False)]
-    assert told(outlook(), first) == []
-    running = outlook(Work.RUNNING)
+    first = written(desired_status())
+    assert told(desired_status(), {}) == [("Starting", False)]
+    assert told(desired_status(), first) == []
+    running = desired_status(Work.RUNNING)
     assert told(running, first) == [("Running", False)]
-    done = outlook(Work.SUCCEEDED)
+    done = desired_status(Work.SUCCEEDED)
     assert told(done, written(running, first)) == [("Succeeded", False), ("DataStored", False), ("Reported", False)]
     assert told(done, written(done, written(running, first))) == []
 
 
 def test_trouble_is_told_as_a_warning():
-    assert told(outlook(Work.FAILED), {}) == [("Retrying", True)]
-    assert told(outlook(Work.FAILED, fault=Fault.INPUT), {}) == [("InputRefused", True)]
+    assert told(desired_status(Work.FAILED), {}) == [("Retrying", True)]
+    assert told(desired_status(Work.FAILED, fault=Fault.INPUT), {}) == [("InputRefused", True)]
 
 
 def test_what_could_not_be_carried_out_replaces_the_summary_and_keeps_the_stages():
-    before = outlook()
+    before = desired_status()
     after = verdict.blocked(before, reasons.CHILD_REFUSED, "quota", for_good=False)
     assert [condition.type for condition in after.conditions] == ["Ready", "Reconciling", "DataStored", "Reported"]
     assert after.condition("Ready").message == "quota"

@@ -71,8 +71,8 @@ def test_a_step_counts_if_and_only_if_the_record_has_it_not(stored, news):
 
 def test_a_check_that_also_holds_for_another_place_does_not_count_again_there():
     before, after = Scene(TRAINING), Scene(MOVED)
-    after.with_child("check", Work.SUCCEEDED, run=before.run, place=naming.place(before.url()), digest=after.digests["check"])
-    assert after.decide().outlook.completed["steps"] == ["check"], "it is done here as well"
+    after.with_child("check", Work.SUCCEEDED, spec_hash=before.spec_hash, place=naming.place(before.url()), digest=after.digests["check"])
+    assert after.decide().desired_status.completed["steps"] == ["check"], "it is done here as well"
     assert finished(after.but(status=record("check", "data", of=before))) == []
 
 
@@ -100,9 +100,9 @@ def test_an_attempt_that_has_its_mark_does_not_count_again():
 
 
 STILL_COUNT: dict[str, dict[str, Any]] = {
-    "an earlier spec": {"run": "0ddba11e"},
+    "an earlier spec": {"spec_hash": "0ddba11e"},
     "a child that is to be made anew": {"built": "0ther"},
-    "a child that is being deleted": {"going": True},
+    "a child that is being deleted": {"terminating": True},
 }
 
 
@@ -145,8 +145,8 @@ def test_a_training_of_two_days_is_told_from_one_of_two_hours():
 
 def test_a_failure_counts_under_its_kind_and_fault_only():
     metrics, value = shown()
-    metrics.failed("data", "weather")
-    assert value("negset_step_failures_total", {"kind": "data", "fault": "weather"}) == 1
+    metrics.failed("data", "unavailable")
+    assert value("negset_step_failures_total", {"kind": "data", "fault": "unavailable"}) == 1
     assert value("negset_step_failures_total", {"kind": "data", "fault": "work"}) == 0
 
 
@@ -165,12 +165,12 @@ class Refusing:
 
 @pytest.mark.parametrize("status", [403, 409, 422, 429, 500, 503])
 def test_a_failure_that_cannot_be_marked_is_not_counted_and_holds_up_nothing(status):
-    scene = Scene(DATA_ONLY).with_child("data", Work.FAILED, fault=Fault.WEATHER).with_child("data", Work.RUNNING, attempt=2)
-    scene.with_child("data", Work.FAILED, fault=Fault.WEATHER, run="c0ffee00", digest="1-0ther")
+    scene = Scene(DATA_ONLY).with_child("data", Work.FAILED, fault=Fault.UNAVAILABLE).with_child("data", Work.RUNNING, attempt=2)
+    scene.with_child("data", Work.FAILED, fault=Fault.UNAVAILABLE, spec_hash="c0ffee00", digest="1-0ther")
     facts, decision, counted = scene.facts(), scene.decide(), []
     client = Refusing(status)
     reconciler = Reconciler(client, World(), scene.config, SimpleNamespace(failed=lambda *what: counted.append(what)))
-    done = reconciler._carry_out(facts, msgspec.structs.replace(decision, makings=()))
+    done = reconciler._carry_out(facts, msgspec.structs.replace(decision, creations=()))
     assert (counted, len(decision.failed)) == ([], 2)
     assert client.deleted == [each.name for each in decision.deletions] != []
     assert done.refusal is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from negset_api import names, stages
 from negset_operator import reasons
-from negset_operator.decision import Decision, Making
+from negset_operator.decision import Creation, Decision
 from negset_operator.facts import Child, Failure, Fault, Work
 from negset_operator.kube.objects import ObjectMeta, OwnerReference
 
@@ -32,11 +32,11 @@ class Cluster:
         """Decides, checks, and does what was decided."""
         scene = self.scene
         decision = scene.decide()
-        children = {child.name: child for child in scene.children if not child.going}
+        children = {child.name: child for child in scene.children if not child.terminating}
         for each in decision.adoptions:
             generation = int(each.labels.get(names.LABEL_GENERATION, children[each.name].generation))
             children[each.name] = msgspec.structs.replace(children[each.name], generation=generation)
-        for switch in decision.switches:
+        for switch in decision.suspend_changes:
             work = Work.SUSPENDED if switch.suspend else Work.STARTING
             child = children[switch.name]
             children[switch.name] = msgspec.structs.replace(child, suspended=switch.suspend, suspended_by_us=switch.suspend, work=work)
@@ -44,31 +44,31 @@ class Cluster:
             if deletion.name in children:
                 meta = msgspec.structs.replace(children[deletion.name].metadata, deletion_timestamp=scene.now)
                 children[deletion.name] = msgspec.structs.replace(children[deletion.name], metadata=meta)
-        new = [self.born(making) for making in decision.makings if making.manifest["kind"] in {"Job", "RayJob"}]
+        new = [self.born(creation) for creation in decision.creations if creation.manifest["kind"] in {"Job", "RayJob"}]
         self.check(decision, new, [child for child in children.values() if awake(child)])
         assert not {child.name for child in new} & set(children), "no name is taken twice"
         scene.children = [*children.values(), *new]
-        if decision.outlook.completed is not None:
-            scene.status = {"completed": decision.outlook.completed, "revision": decision.outlook.revision}
+        if decision.desired_status.completed is not None:
+            scene.status = {"completed": decision.desired_status.completed, "revision": decision.desired_status.revision}
         return decision
 
     def check(self, decision: Decision, new: Sequence[Child], go_on: Sequence[Child]) -> None:
         limit = self.scene.raw["training"]["maxParallel"]
         before = sum(map(awake, self.scene.children))
-        leaving = sum(child.going for child in self.scene.children if awake(child))
+        leaving = sum(child.terminating for child in self.scene.children if awake(child))
         after = len(go_on) + leaving + sum(limited(child) for child in new)
         assert after <= max(limit, before), "no more are started, or go on after a suspension, than may run"
         assert not (self.scene.raw["suspend"] and new)
-        idle = not any(not child.work.finished or child.going for child in self.scene.children)
-        ready = decision.outlook.condition(reasons.READY)
+        idle = not any(not child.work.finished or child.terminating for child in self.scene.children)
+        ready = decision.desired_status.condition(reasons.READY)
         if idle and not new and not decision.deletions and not ready.status and not self.scene.raw["suspend"]:
             assert decision.wake_after is not None, "if nothing runs and nothing is begun, there is a moment at which that changes"
 
-    def born(self, making: Making) -> Child:
+    def born(self, creation: Creation) -> Child:
         self.made += 1
-        meta, labels = making.manifest["metadata"], making.manifest["metadata"]["labels"]
+        meta, labels = creation.manifest["metadata"], creation.manifest["metadata"]["labels"]
         return Child(
-            kind=making.manifest["kind"],
+            kind=creation.manifest["kind"],
             metadata=ObjectMeta(
                 name=meta["name"],
                 namespace="team-a",
@@ -77,7 +77,7 @@ class Cluster:
                 owner_references=(OwnerReference(uid=UID),),
             ),
             work=Work.STARTING,
-            run=labels[names.LABEL_RUN],
+            spec_hash=labels[names.LABEL_SPEC_HASH],
             revision=labels[names.LABEL_REVISION],
             role=labels[names.LABEL_ROLE],
             generation=int(labels[names.LABEL_GENERATION]),
@@ -121,7 +121,9 @@ def awake(child: Child) -> bool:
 Event = Callable[[Cluster], None]
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.integers(0, 5).map(lambda number: lambda cluster: cluster.ends(number, None)),
-    st.tuples(st.integers(0, 5), st.sampled_from([Fault.WEATHER, Fault.INTERRUPTION])).map(lambda one: lambda cluster: cluster.ends(*one)),
+    st.tuples(st.integers(0, 5), st.sampled_from([Fault.UNAVAILABLE, Fault.INTERRUPTION])).map(
+        lambda one: lambda cluster: cluster.ends(*one)
+    ),
     st.integers(1, 3).map(lambda limit: lambda cluster: cluster.edited(maxParallel=limit)),
     st.integers(100, 102).map(lambda steps: lambda cluster: cluster.edited(steps=steps)),
     st.booleans().map(lambda suspend: lambda cluster: cluster.suspended(suspend=suspend)),
@@ -139,11 +141,11 @@ def test_no_more_than_may_run_are_started_and_the_dataset_becomes_ready(limit, e
     cluster.suspended(suspend=False)
     for _ in range(MOST_TICKS):
         decision = cluster.tick()
-        if decision.outlook.condition(reasons.READY).status:
+        if decision.desired_status.condition(reasons.READY).status:
             return
         cluster.ends(0, None)
         cluster.passes(decision.wake_after or 1)
-    raise AssertionError(f"not ready: {decision.outlook.condition(reasons.READY)}")
+    raise AssertionError(f"not ready: {decision.desired_status.condition(reasons.READY)}")
 
 
 def test_the_simulation_begins_a_second_training_only_where_two_may_run():
@@ -157,10 +159,10 @@ def test_the_simulation_begins_a_second_training_only_where_two_may_run():
 
 
 def test_a_training_that_the_spec_has_no_more_has_its_place_until_it_is_gone():
-    scene = Scene(TRAINING).with_succeeded("check", "data").with_child("train-none", Work.RUNNING, run="c0ffee00", going=True)
-    assert [making for making in scene.decide().makings if making.manifest["kind"] == "Job"] == []
+    scene = Scene(TRAINING).with_succeeded("check", "data").with_child("train-none", Work.RUNNING, spec_hash="c0ffee00", terminating=True)
+    assert [creation for creation in scene.decide().creations if creation.manifest["kind"] == "Job"] == []
     scene.children.pop()
-    assert [making.manifest["metadata"]["name"] for making in scene.decide().makings if making.manifest["kind"] == "Job"] == [
+    assert [creation.manifest["metadata"]["name"] for creation in scene.decide().creations if creation.manifest["kind"] == "Job"] == [
         scene.child("train-1")
     ]
 
@@ -169,7 +171,7 @@ def test_after_a_suspension_with_a_lower_limit_one_training_goes_on_after_the_ot
     spec = merged(COMPARED, {"training": {"maxParallel": 1}})
     scene = Scene(spec).with_succeeded("check", "data").with_child("train-none", Work.SUSPENDED).with_child("train-1", Work.SUSPENDED)
     decision = scene.decide()
-    assert [(switch.name, switch.suspend) for switch in decision.switches] == [(scene.child("train-none"), False)]
-    assert decision.makings == () or "Job" not in {making.manifest["kind"] for making in decision.makings}
+    assert [(switch.name, switch.suspend) for switch in decision.suspend_changes] == [(scene.child("train-none"), False)]
+    assert decision.creations == () or "Job" not in {creation.manifest["kind"] for creation in decision.creations}
     scene = Scene(spec).with_succeeded("check", "data", "train-none").with_child("train-1", Work.SUSPENDED)
-    assert [(switch.name, switch.suspend) for switch in scene.decide().switches] == [(scene.child("train-1"), False)]
+    assert [(switch.name, switch.suspend) for switch in scene.decide().suspend_changes] == [(scene.child("train-1"), False)]

@@ -12,9 +12,9 @@ HEIGHT, WIDTH = 100, 200
 
 USABLE = {
     "a box inside stays as it is": (Corners(10, 20, 30, 40), Corners(0.1, 0.1, 0.3, 0.2)),
-    "a box of the whole picture stays as it is": (Corners(0, 0, 100, 200), Corners(0, 0, 1, 1)),
+    "a box of the whole image stays as it is": (Corners(0, 0, 100, 200), Corners(0, 0, 1, 1)),
     "a box that overhangs on the right is clipped": (Corners(10, 190, 30, 210), Corners(0.1, 0.95, 0.3, 1)),
-    "a box that overhangs on all sides is the whole picture": (Corners(-1, -1, 101, 201), Corners(0, 0, 1, 1)),
+    "a box that overhangs on all sides is the whole image": (Corners(-1, -1, 101, 201), Corners(0, 0, 1, 1)),
     "a box of a tenth of a pixel is just large enough": (Corners(0, 0, 0.101, 200), Corners(0, 0, 0.00101, 1)),
 }
 
@@ -24,7 +24,7 @@ UNUSABLE = {
     "no height": (Corners(10, 10, 10, 20), Reason.NO_EXTENT),
     "negative width": (Corners(10, 20, 20, 10), Reason.NO_EXTENT),
     "beyond the right side": (Corners(10, 200, 20, 210), Reason.OUTSIDE),
-    "above the picture": (Corners(-20, 10, -10, 20), Reason.OUTSIDE),
+    "above the image": (Corners(-20, 10, -10, 20), Reason.OUTSIDE),
     "touching the top from outside": (Corners(-20, 10, 0, 20), Reason.OUTSIDE),
     "a sliver after clipping": (Corners(10, 199.95, 20, 210), Reason.TOO_SMALL),
     "a dot": (Corners(10, 10, 10.01, 10.01), Reason.TOO_SMALL),
@@ -51,7 +51,7 @@ NUMBERS = st.floats(-2, 3)
 
 
 @given(box=st.builds(Corners, NUMBERS, NUMBERS, NUMBERS, NUMBERS), height=SIDES, width=SIDES)
-def test_a_usable_box_lies_in_the_picture_is_large_enough_and_fitting_it_again_changes_nothing(box, height, width):
+def test_a_usable_box_lies_in_the_image_is_large_enough_and_fitting_it_again_changes_nothing(box, height, width):
     fitted = fit(box, height=height, width=width)
     if isinstance(fitted, Reason):
         return
@@ -62,6 +62,6 @@ def test_a_usable_box_lies_in_the_picture_is_large_enough_and_fitting_it_again_c
 
 
 @given(corners=st.lists(st.floats(0, 1), min_size=4, max_size=4), height=SIDES, width=SIDES)
-def test_a_box_inside_the_picture_is_never_moved(corners, height, width):
+def test_a_box_inside_the_image_is_never_moved(corners, height, width):
     box = Corners(min(corners[:2]), min(corners[2:]), max(corners[:2]), max(corners[2:]))
     assert fit(box, height=height, width=width) in (box, Reason.NO_EXTENT, Reason.TOO_SMALL)

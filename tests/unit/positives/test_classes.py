@@ -52,7 +52,7 @@ REFUSED = {
     ),
     "a class of which no box is usable": (
         {"requested": ("truck",), "known": ("person", "truck")},
-        "spec.positives.classes: expected classes that the positives show, no picture has a usable object of 'truck'",
+        "spec.positives.classes: expected classes that the positives show, no image has a usable object of 'truck'",
     ),
     "positives of other classes": (
         {"shown": (), "known": ("dog", "cat")},

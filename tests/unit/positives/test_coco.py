@@ -15,7 +15,7 @@ CATEGORIES = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}, {"id": 18, 
 
 
 def read(*annotations, images=None, wanted=("person", "car"), source=SOURCE):
-    """What is found in a file with two pictures of 200 by 100 pixels and the given annotations."""
+    """What is found in a file with two images of 200 by 100 pixels and the given annotations."""
     if images is None:
         images = [{"id": number, "file_name": f"{number}.jpg", "width": 200, "height": 100} for number in (1, 2)]
     data = json.dumps({"images": images, "annotations": annotations, "categories": CATEGORIES}).encode()
@@ -26,7 +26,7 @@ def annotation(image_id=1, category_id=1, bbox=(20, 10, 40, 30), **more):
     return {"id": 0, "image_id": image_id, "category_id": category_id, "bbox": bbox, **more}
 
 
-def test_a_box_in_pixels_becomes_corners_in_parts_of_the_picture():
+def test_a_box_in_pixels_becomes_corners_in_parts_of_the_image():
     (image,) = read(annotation()).images
     (box,) = image.objects
     assert (box.ymin, box.xmin, box.ymax, box.xmax) == (0.1, 0.1, 0.4, 0.3)
@@ -34,13 +34,13 @@ def test_a_box_in_pixels_becomes_corners_in_parts_of_the_picture():
     assert (image.image_id, image.url, image.width, image.height) == (1, "https://example.org/1.jpg", 200, 100)
 
 
-def test_only_pictures_with_a_wanted_class_and_only_their_wanted_objects_are_taken():
+def test_only_images_with_a_wanted_class_and_only_their_wanted_objects_are_taken():
     found = read(annotation(1, 18), annotation(2, 18), annotation(2, 3), annotation(2, 1))
     assert [(image.image_id, [box.class_name for box in image.objects]) for image in found.images] == [(2, ["car", "person"])]
     assert found.classes == {"person", "car", "dog"}
 
 
-def test_the_source_of_a_picture_is_kept():
+def test_the_source_of_a_image_is_kept():
     image = {
         "id": 1,
         "file_name": "1.jpg",
@@ -81,7 +81,7 @@ def test_a_box_that_cannot_be_used_is_named_with_its_reason_and_the_others_stay(
     ]
 
 
-def test_a_crowd_is_carried_beside_objects_and_a_picture_of_crowds_alone_is_left_out():
+def test_a_crowd_is_carried_beside_objects_and_a_image_of_crowds_alone_is_left_out():
     found = read(annotation(1, iscrowd=1), annotation(1, iscrowd=0), annotation(2, iscrowd=1))
     assert [[box.crowd for box in image.objects] for image in found.images] == [[True, False]]
     assert found.only_crowds == 1
@@ -92,19 +92,19 @@ def test_a_crowd_does_not_make_up_for_an_object_whose_box_cannot_be_used():
     assert [image.objects for image in found.images] == [()]
 
 
-def test_a_picture_without_a_wanted_object_needs_no_size():
+def test_a_image_without_a_wanted_object_needs_no_size():
     images = [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg", "width": 200, "height": 100}]
     assert len(read(annotation(2), images=images).images) == 1
 
 
-def test_a_picture_with_a_wanted_object_and_no_size_is_refused_by_name():
+def test_a_image_with_a_wanted_object_and_no_size_is_refused_by_name():
     with pytest.raises(
         InvalidInput, match=r"spec\.positives\.coco\.annotations: 'a\.json': expected a width and a height of image 1 \('1\.jpg'\)"
     ):
         read(annotation(), images=[{"id": 1, "file_name": "1.jpg"}])
 
 
-def test_a_url_field_that_the_picture_does_not_have_is_refused_by_name():
+def test_a_url_field_that_the_image_does_not_have_is_refused_by_name():
     with pytest.raises(InvalidInput, match=r"^spec\.positives\.coco\.imageUrl: .*coco_url"):
         read(annotation(), source=CocoPositives(annotations="a.json"))
 

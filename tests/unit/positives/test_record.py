@@ -22,14 +22,14 @@ PERSON = Box(ymin=0.25, xmin=0.25, ymax=0.5, xmax=0.75, class_name="person")
 CAR = Box(ymin=0, xmin=0.5, ymax=1, xmax=1, class_name="car", truncated=True)
 
 
-def picture(mode="RGB", kind="JPEG"):
+def image(mode="RGB", kind="JPEG"):
     stream = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     Image.fromarray(noise).convert(mode).save(stream, kind)
     return stream.getvalue()
 
 
-JPEG = picture()
+JPEG = image()
 
 
 def payload(*boxes, encoded=JPEG, label_ids=None, **changed):
@@ -157,7 +157,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize(("change", "key"), KEYS.values(), ids=KEYS)
-def test_a_picture_is_known_by(change, key):
+def test_a_image_is_known_by(change, key):
     assert checked(features(PERSON, **change)).key == key
 
 
@@ -167,8 +167,8 @@ def test_a_good_record_is_stored_with_its_boxes():
 
 
 OUTCOMES = {
-    "a picture that is cut off": (features(PERSON, encoded=JPEG[:-200]), Outcome.TRUNCATED),
-    "a page instead of a picture": (features(PERSON, encoded=b"<html>no</html>"), Outcome.NOT_AN_IMAGE),
+    "an image that is cut off": (features(PERSON, encoded=JPEG[:-200]), Outcome.TRUNCATED),
+    "a page instead of an image": (features(PERSON, encoded=b"<html>no</html>"), Outcome.NOT_AN_IMAGE),
     "no usable box": (features(PERSON) | {"image/object/bbox/ymax": [0.25]}, Outcome.INVALID_BOX),
     "a crowd and no usable object": (
         features(PERSON, CAR) | {"image/object/is_crowd": [1, 0], "image/object/bbox/xmin": [0.25, 1.0]},
@@ -178,9 +178,9 @@ OUTCOMES = {
 
 
 @pytest.mark.parametrize(("record_features", "outcome"), OUTCOMES.values(), ids=OUTCOMES)
-def test_a_slip_of_one_picture_is_its_outcome(record_features, outcome):
+def test_a_slip_of_one_image_is_its_outcome(record_features, outcome):
     record = checked(record_features)
-    assert (record.outcome, record.picture, record.boxes) == (outcome, None, ())
+    assert (record.outcome, record.image, record.boxes) == (outcome, None, ())
     assert record.detail
 
 
@@ -190,8 +190,8 @@ def test_a_slip_of_one_box_is_a_rejected_box():
     assert [(box.image_id, box.class_name, box.reason) for box in record.rejected] == [("7", "person", Reason.NO_EXTENT)]
 
 
-def test_a_record_without_a_picture_is_refused():
-    with pytest.raises(InvalidInput, match=r"^here: expected the picture's bytes in image/encoded, found none$"):
+def test_a_record_without_a_image_is_refused():
+    with pytest.raises(InvalidInput, match=r"^here: expected the image's bytes in image/encoded, found none$"):
         checked(features(PERSON, encoded=b""))
 
 
@@ -233,7 +233,7 @@ REWRITTEN = {
     "where a class is not trained": (payload(CAR, PERSON), ("person",), [1]),
     "where a box overhangs": (payload(PERSON, Box(ymin=0, xmin=0.5, ymax=1, xmax=1.25, class_name="car")), ("person", "car"), [1, 2]),
     "where the size is wrong": (payload(PERSON, width=1), ("person",), [1]),
-    "where the picture has to be transcoded": (payload(PERSON, encoded=picture("CMYK")), ("person",), [1]),
+    "where the image has to be transcoded": (payload(PERSON, encoded=image("CMYK")), ("person",), [1]),
 }
 
 

@@ -95,7 +95,7 @@ READ = {
 @pytest.mark.parametrize(("change", "ids"), READ.values(), ids=READ)
 def test_what_the_scan_accepts_can_be_measured_with(tmp_path, change, ids):
     store, keys = copied(tmp_path, change)
-    found = list(heldout.pictures(store, keys))
+    found = list(heldout.images(store, keys))
     assert [truth.image_id for truth, _ in found] == ids
     for number, (truth, encoded) in enumerate(found):
         assert encoded == image(number)
@@ -105,9 +105,9 @@ def test_what_the_scan_accepts_can_be_measured_with(tmp_path, change, ids):
         assert (truth.objects[0].ymin, truth.objects[0].xmin, truth.objects[0].xmax) == (0.25, 0.25, xmax)
 
 
-def test_without_an_id_and_a_name_the_id_is_the_digest_of_the_picture(tmp_path):
+def test_without_an_id_and_a_name_the_id_is_the_digest_of_the_image(tmp_path):
     store, keys = copied(tmp_path, {"image/source_id": None, "image/filename": None})
-    ids = [truth.image_id for truth, _ in heldout.pictures(store, keys)]
+    ids = [truth.image_id for truth, _ in heldout.images(store, keys)]
     assert len(set(ids)) == 2
     assert all(len(image_id) == 64 for image_id in ids)
 

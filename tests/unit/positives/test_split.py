@@ -29,15 +29,15 @@ def test_another_seed_holds_out_others():
     assert held_out(KEYS, percent=20, seed=7) != held_out(KEYS, percent=20, seed=8)
 
 
-def test_the_same_pictures_are_held_out_on_every_machine_and_in_every_version():
+def test_the_same_images_are_held_out_on_every_machine_and_in_every_version():
     assert sorted(held_out(KEYS[:10], percent=30, seed=17)) == ["000000000000", "000000000007", "000000000008"]
 
 
-def test_a_picture_that_occurs_twice_is_one_picture():
+def test_a_image_that_occurs_twice_is_one_image():
     assert held_out(["a", "a", "b"], percent=50, seed=0) in ({"a"}, {"b"})
 
 
-@pytest.mark.parametrize("keys", [[], ["a"], ["a", "a"]], ids=["no picture", "one picture", "one picture twice"])
+@pytest.mark.parametrize("keys", [[], ["a"], ["a", "a"]], ids=["no image", "one image", "one image twice"])
 def test_too_few_to_split_are_refused(keys):
-    with pytest.raises(InvalidInput, match=r"^spec\.positives: expected at least two pictures with usable objects, .* found [01]$"):
+    with pytest.raises(InvalidInput, match=r"^spec\.positives: expected at least two images with usable objects, .* found [01]$"):
         held_out(keys, percent=20, seed=0)

@@ -37,7 +37,7 @@ def test_a_box_includes_its_first_and_its_last_pixel():
     assert parse_voc(FILE.encode(), "a.xml").objects[0].corners == Corners(ymin=100, xmin=173, ymax=351, xmax=349)
 
 
-def test_a_box_from_the_first_to_the_last_pixel_is_the_whole_picture():
+def test_a_box_from_the_first_to_the_last_pixel_is_the_whole_image():
     file = parse_voc(FILE.encode(), "a.xml")
     (box,), rejected = usable_boxes(file.objects[1:], image_id="a", file_name="a", height=file.height, width=file.width)
     assert (box.ymin, box.xmin, box.ymax, box.xmax) == (0, 0, 1, 1)

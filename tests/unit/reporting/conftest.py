@@ -12,7 +12,7 @@ from negset_api import validation, values
 from negset_jobs.demo import dataset, drawing, manifest
 from negset_jobs.reporting.coco_results import HeldOutImage
 from negset_jobs.reporting.evaluation import evaluate
-from negset_jobs.reporting.facts import Example, Facts, Failure, Picture
+from negset_jobs.reporting.facts import Example, Facts, Failure, Image
 from negset_jobs.reporting.numbers import summarise
 
 SCENES = ("square", "triangle", "blue disc", "")
@@ -23,12 +23,12 @@ LICENSES = (
 )
 
 
-def picture(number, names, width=144, height=128):
+def encoded_image(number, names, width=144, height=128):
     random = np.random.default_rng(number)
     shapes = dataset._scatter(names, width, height, random, smallest=0.1, largest=0.2)
     stream = io.BytesIO()
     drawing.draw(width, height, shapes, random).save(stream, "JPEG")
-    return Picture(stream.getvalue(), width, height), shapes
+    return Image(stream.getvalue(), width, height), shapes
 
 
 def box(shape, width=144, height=128):
@@ -44,12 +44,12 @@ def planned(number):
     scene = SCENES[number % 4]
     return values.PlannedImage(
         image_id=number,
-        url=f"http://127.0.0.1:1/pictures/{number:012d}.jpg",
+        url=f"http://127.0.0.1:1/images/{number:012d}.jpg",
         file_name=f"{number:012d}.jpg",
         width=144,
         height=128,
         license=LICENSES[number % 3].id,
-        scene=scene or "no annotation",
+        stratum=scene or "no annotation",
         page=f"https://example.org/photo/{number}",
     )
 
@@ -88,11 +88,11 @@ def a_model(number, seed, rate, *, arm="Mined", steps=500, negatives=120, worst=
 @pytest.fixture(scope="session")
 def facts():
     """A finished demo: two rounds, a mining, two arms to compare with, failures and images."""
-    pictures, shapes = {}, {}
+    encoded_images, shapes = {}, {}
     for number in range(1, 61):
         wanted = {0: ["square", "square"], 1: ["triangle"], 2: ["blue disc", "square"], 3: ["square"]}[number % 4]
         wanted = ["disc", "square"] if number > 56 else wanted
-        pictures[str(number)], shapes[number] = picture(number, wanted)
+        encoded_images[str(number)], shapes[number] = encoded_image(number, wanted)
     worst_before = [scored(number, shapes[number], 0.99 - number / 100, 0.91 - number / 90) for number in range(1, 13)]
     worst_after = [scored(number, shapes[number], 0.7 - number / 100) for number in range(1, 4)]
     hardest = tuple(scored(number, shapes[number], 0.88 - (number - 20) / 100, 0.65) for number in range(20, 32))
@@ -114,13 +114,13 @@ def facts():
         a_model(2, 13, 0.28, arm="RandomNegatives", negatives=147),
         a_model(2, 14, 1.4, arm="NoNegatives", steps=1000, negatives=0, worst=worst_before),
     )
-    example = [picture(1000 + index, ["disc"] * (index % 3 + 1)) for index in range(6)]
+    example = [encoded_image(1000 + index, ["disc"] * (index % 3 + 1)) for index in range(6)]
     return Facts(
         dataset=validation.parse(manifest.manifest("http://127.0.0.1:1", "out")),
         revision="a1b2c3d4e5f6",
         location="/home/someone/out/default/demo/a1b2c3d4e5f6",
         plan=values.Plan(
-            inputs="plan",
+            input_digest="plan",
             excluded_classes=("disc",),
             categories={1: "disc", 2: "square", 3: "triangle", 4: "blue disc"},
             candidates=500,
@@ -130,10 +130,10 @@ def facts():
             licenses=LICENSES,
             remaining_classes={"square": 188, "triangle": 171, "blue disc": 164},
             image_ids=tuple(range(1, 401)),
-            shards=(values.ShardPlan(name="train-00000-of-00001", subset="train", images=images),),
+            shards=(values.ShardPlan(name="train-00000-of-00001", split="train", images=images),),
         ),
         records=values.Records(
-            inputs="records",
+            input_digest="records",
             planned=400,
             stored=395,
             bytes=3_012_345,
@@ -143,16 +143,16 @@ def facts():
             manifest="manifest.parquet",
         ),
         positives=values.Positives(
-            inputs="positives",
+            input_digest="positives",
             classes=("disc",),
             label_map="positives/label_map.pbtxt",
             files={},
             images={"train": 210, "heldout": 140},
             boxes={"train": 402, "heldout": 270},
             outcomes={"stored": 350},
-            rejected_boxes={"outside the picture": 2},
+            rejected_boxes={"outside the image": 2},
         ),
-        labels=values.Labels(inputs="labels", folders={"YOLO": "labels/yolo", "COCO": "labels/coco"}, images=395),
+        labels=values.Labels(input_digest="labels", folders={"YOLO": "labels/yolo", "COCO": "labels/coco"}, images=395),
         trained=tuple(each.round for each in measured[:2]),
         others=tuple(each.round for each in measured[2:]),
         evidence=measured,
@@ -167,7 +167,7 @@ def facts():
         mined=(
             values.Mining(
                 number=1,
-                inputs="mining",
+                input_digest="mining",
                 threshold=measured[0].threshold,
                 floor=0.05,
                 pool=117,
@@ -187,7 +187,7 @@ def facts():
         failures=failures,
         shown=tuple(str(number) for number in range(1, 25)),
         planned={str(image.image_id): image for image in images[:60]},
-        pictures=pictures,
+        encoded_images=encoded_images,
         objects=tuple(
             Example(str(1000 + index), shown, tuple(values.Box(**box(shape), class_name="disc") for shape in drawn))
             for index, (shown, drawn) in enumerate(example)
@@ -198,7 +198,7 @@ def facts():
 
 @pytest.fixture(scope="session")
 def without_training(facts):
-    """The same data set where no training was asked for."""
+    """The same dataset where no training was asked for."""
     spec = msgspec.structs.replace(facts.dataset.spec, training=None, positives=None)
     return msgspec.structs.replace(
         facts,

@@ -65,7 +65,7 @@ def trained(number, held_out, *, arm="Mined", steps=500, total=None, recall=0.8,
     given = {
         "number": number,
         "arm": arm,
-        "inputs": f"{arm}-{number}",
+        "input_digest": f"{arm}-{number}",
         "steps": steps,
         "total_steps": total,
         "seed": 0,

@@ -5,7 +5,7 @@ from negset_jobs.reporting.facts import first_failures, held_out_images, scored_
 
 
 def planned(number, scene):
-    return PlannedImage(image_id=number, url=f"http://host/{number}.jpg", file_name=f"{number}.jpg", scene=scene)
+    return PlannedImage(image_id=number, url=f"http://host/{number}.jpg", file_name=f"{number}.jpg", stratum=scene)
 
 
 def test_the_gallery_takes_scenes_in_turn():
@@ -35,19 +35,19 @@ def test_what_is_compared_shows_its_worst_before_and_after(facts):
     assert "60" in shown
 
 
-def a_plan(**subsets):
+def a_plan(**splits):
     """Shards of images, given as id → sha256, empty where nothing was stored."""
     shards, results = [], []
-    for subset, images in subsets.items():
+    for split, images in splits.items():
         listed = tuple(planned(number, "") for number in images)
-        shards.append(ShardPlan(name=subset, subset=subset, images=listed))
+        shards.append(ShardPlan(name=split, split=split, images=listed))
         ended = tuple(
             ImageResult(image_id=number, outcome=Outcome.STORED if sha256 else Outcome.TIMEOUT, sha256=sha256, width=8, height=6)
             for number, sha256 in images.items()
         )
-        results.append(ShardResult(name=subset, subset=subset, inputs="", file="", sha256="", bytes=0, results=ended))
+        results.append(ShardResult(name=split, split=split, input_digest="", file="", sha256="", bytes=0, results=ended))
     plan = Plan(
-        inputs="",
+        input_digest="",
         excluded_classes=(),
         categories={},
         candidates=0,

@@ -8,7 +8,7 @@ from negset_jobs.reporting.finding import finding
 
 
 def plain(text):
-    """With the blanks and the sign of a keyboard."""
+    """With the images_without_boxes and the sign of a keyboard."""
     return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
 
 
@@ -65,7 +65,7 @@ NO_COPIES = CopyCounts()
 
 def report(*comparisons, rounds=(), added=27, negatives=160, copies=NO_COPIES):
     return Report(
-        inputs="",
+        input_digest="",
         name="x",
         namespace="default",
         revision="r",

@@ -5,7 +5,7 @@ import pytest
 from tests.unit.reporting.models import HeldOut, box, drawn, found, model, scored
 
 from negset_jobs.reporting.comparison_sections import placed
-from negset_jobs.reporting.lies_on import NOTHING, class_below, lies_on
+from negset_jobs.reporting.overlap import NOTHING, class_below, lies_on
 
 TABLE, CUP = box(0.0, 0.5, 0.5, name="table"), box(0.1, 0.6, 0.1, name="cup")
 

@@ -96,7 +96,7 @@ def test_the_contents_lead_to_every_section_and_ids_are_unique(outline):
     assert {section["id"] for section in outline.named("section") if "id" in section} <= anchors
 
 
-def test_pictures_have_texts_and_tables_have_captions_and_scopes(outline):
+def test_images_have_texts_and_tables_have_captions_and_scopes(outline):
     assert all(image["alt"] for image in outline.named("img"))
     assert len(outline.named("caption")) == len(outline.named("table"))
     assert all(head["scope"] in {"row", "col"} for head in outline.named("th"))
@@ -136,8 +136,8 @@ def test_every_section_of_a_trained_dataset_is_there(facts):
         'confirmedNegatives: ["57", "58", "59", "60"]',
         "report/detections-RandomNegatives.json",
         "show no disc, drawn at random with seed 0",
-        "Of 850 pictures, 500 are and pass every filter; 400 of them were planned and 395 stored",
-        "5 of 400 planned pictures (1.2 %) were not stored",
+        "Of 850 images, 500 are and pass every filter; 400 of them were planned and 395 stored",
+        "5 of 400 planned images (1.2 %) were not stored",
         "CC0 1.0 Universal",
         "4 negatives may show an object that the annotations do not have",
         "revision a1b2c3d4e5f6",
@@ -153,7 +153,7 @@ def test_the_page_says(outline, text):
 def test_without_training_the_page_is_about_the_data_alone(without_training):
     page = composed(without_training)
     assert [section.key for section in page.sections] == ["asked", "chosen", "examples", "licences", "failed", "reproduce"]
-    assert page.headline == "395 pictures without disc are stored; 5 of 400 failed"
+    assert page.headline == "395 images without disc are stored; 5 of 400 failed"
     Outline(render(page))
 
 
@@ -171,7 +171,7 @@ def test_what_strangers_wrote_stays_text(facts):
             licenses=(License(id=1, name=HOSTILE, url="javascript:alert(1)", images=1), *facts.plan.licenses[1:]),
         ),
         planned={
-            name: msgspec.structs.replace(image, scene=HOSTILE, reason=HOSTILE, page=f'https://host/"{HOSTILE}', license=1)
+            name: msgspec.structs.replace(image, stratum=HOSTILE, reason=HOSTILE, page=f'https://host/"{HOSTILE}', license=1)
             for name, image in facts.planned.items()
         },
     )
@@ -188,7 +188,7 @@ def test_only_web_pages_become_links(url):
     assert link("text", "https://example.org/a") == Link("text", "https://example.org/a")
 
 
-def test_a_mark_stays_within_the_picture_and_only_what_reaches_the_threshold_is_marked(facts):
+def test_a_mark_stays_within_the_image_and_only_what_reaches_the_threshold_is_marked(facts):
     worst = facts.others[-1].worst[1]
     (card,) = scored_cards(facts, [worst], 0.95)
     assert [mark.label for mark in card.marks] == ["0.97"]
@@ -200,10 +200,10 @@ def test_a_mark_stays_within_the_picture_and_only_what_reaches_the_threshold_is_
     assert (mark.left, mark.top, mark.width, round(mark.height)) == (0, 90, 25, 10)
 
 
-def test_pictures_that_are_missing_or_broken_are_left_out(facts):
-    broken = {name: msgspec.structs.replace(picture, encoded=b"not a picture") for name, picture in facts.pictures.items()}
-    for pictures in ({}, broken):
-        page = composed(msgspec.structs.replace(facts, pictures=pictures))
+def test_images_that_are_missing_or_broken_are_left_out(facts):
+    broken = {name: msgspec.structs.replace(encoded_image, encoded=b"not an image") for name, encoded_image in facts.encoded_images.items()}
+    for encoded_images in ({}, broken):
+        page = composed(msgspec.structs.replace(facts, encoded_images=encoded_images))
         kinds = [block.kind for section in page.sections if section.key in {"examples", "worst", "review"} for block in section.blocks]
         assert "gallery" not in kinds
 
@@ -269,11 +269,11 @@ def test_the_json_has_the_names_that_others_rely_on_and_stays_small(report):
 
 
 def test_copies_that_were_left_out_are_counted_at_the_top_and_shown_beside_what_they_are_copies_of(facts):
-    images = {name: facts.pictures[name].encoded for name in ("1", "2", "3")}
+    images = {name: facts.encoded_images[name].encoded for name in ("1", "2", "3")}
     near = Pair(held_out=an_image("1"), other=an_image("7", positive=True), exact=False, distance=4)
     exact = Pair(held_out=an_image("2"), other=an_image("8"), exact=True, distance=0)
     copies = Copies(
-        inputs="", counts=CopyCounts(exact_negatives=1, near_negatives=1), held_out=300, others=1234, plain=2, table="copies.parquet"
+        input_digest="", counts=CopyCounts(exact_negatives=1, near_negatives=1), held_out=300, others=1234, plain=2, table="copies.parquet"
     )
     shown = (CopiedPair(near, images["1"], images["2"]), CopiedPair(exact, images["3"], images["3"]))
     changed = msgspec.structs.replace(facts, copies=copies, copied=shown)
@@ -294,7 +294,7 @@ def test_copies_that_were_left_out_are_counted_at_the_top_and_shown_beside_what_
 
 
 def test_where_no_held_out_image_is_a_copy_that_is_said(facts):
-    changed = msgspec.structs.replace(facts, copies=Copies(inputs="", held_out=300, others=1234, table="copies.parquet"))
+    changed = msgspec.structs.replace(facts, copies=Copies(input_digest="", held_out=300, others=1234, table="copies.parquet"))
     assert "None is a copy, so none was left out." in outlined(changed).text
     assert "Held-out copies" not in outlined(facts).text, "nothing was compared"
 
@@ -383,17 +383,17 @@ def test_a_running_median_ignores_a_spike_and_keeps_the_length():
     assert charts.running_median([3, 1], 5) == [2, 2]
 
 
-def test_a_large_picture_becomes_small_and_a_small_one_stays(facts):
+def test_a_large_image_becomes_small_and_a_small_one_stays(facts):
     import base64
     import io
 
     from PIL import Image
 
     def size(encoded):
-        with Image.open(io.BytesIO(base64.b64decode(thumbnails.thumbnail(encoded).partition(",")[2]))) as picture:
-            return picture.size
+        with Image.open(io.BytesIO(base64.b64decode(thumbnails.thumbnail(encoded).partition(",")[2]))) as encoded_image:
+            return encoded_image.size
 
     stream = io.BytesIO()
     Image.new("L", (3000, 1500)).save(stream, "PNG")
     assert size(stream.getvalue()) == (200, 100)
-    assert size(facts.pictures["1"].encoded) == (144, 128)
+    assert size(facts.encoded_images["1"].encoded) == (144, 128)

@@ -44,5 +44,5 @@ def test_what_is_for_review_is_named(report):
 
 def test_without_training_it_is_about_the_data_alone(without_training):
     text = describe(summarise(without_training, evaluate(without_training), "0.1.0"))
-    assert "395 pictures without disc stored of 400 planned" in text
+    assert "395 images without disc stored of 400 planned" in text
     assert "FP/image" not in text

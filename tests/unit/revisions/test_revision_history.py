@@ -17,7 +17,7 @@ from negset_api.values import Labels, encode
 from negset_jobs import cli, commands, pipeline, revisions
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
-from negset_jobs.download.shard_cache import Library
+from negset_jobs.download.shard_cache import ShardCache
 
 MINE, THEIRS = "1111", "2222"
 OLDEST, OLDER, NEWER, PRESENT = (f"{letter}" * 12 for letter in "abcd")
@@ -260,18 +260,18 @@ def test_it_is_done_after_the_report_by(words, trims, tmp_path, monkeypatch):
     assert order == ["data", *(["report", "trim"] if trims else [])]
 
 
-def donor(url: str) -> tuple[Store, str, tuple[str, ...]]:
+def cached(url: str) -> tuple[Store, str, tuple[str, ...]]:
     """An earlier revision with a stage that the present one can copy: its marker and its folders."""
     earlier = make(url, OLDER, MINE)
     for name in ("a", "b", "c"):
         earlier.write(f"labels/{name}.txt", b"")
-    earlier.write(names.LABELS, encode(Labels(inputs="same", folders={}, images=3)))
+    earlier.write(names.LABELS, encode(Labels(input_digest="same", folders={}, images=3)))
     return earlier, names.LABELS, (names.LABELS_FOLDER,)
 
 
 @pytest.mark.parametrize("moment", ["before the list", "after the first copy", "after the last copy"])
 def test_a_revision_that_is_removed_while_another_copies_from_it_leaves_no_half_stage(url, monkeypatch, moment):
-    earlier, marker, folders = donor(url)
+    earlier, marker, folders = cached(url)
     run = opened(url, None)
     mine, copied = names.owner(MINE), []
     copy, keys = Store.copy, Store.keys
@@ -306,4 +306,4 @@ def test_shards_of_a_revision_that_is_being_removed_are_made_again(url, monkeypa
         return read(store, key)
 
     monkeypatch.setattr(Store, "read", reading)
-    assert Library.of((earlier,), names.RECORDS_FOLDER).twin(["any"]) is None
+    assert ShardCache.of((earlier,), names.RECORDS_FOLDER).identical_shard(["any"]) is None

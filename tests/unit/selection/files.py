@@ -28,7 +28,7 @@ CLASSES = ("person", "car", "dog", "cat", "zebra")
 
 
 def coco(shows: Mapping[int, Sequence[str]], *, classes: Sequence[str] = CLASSES, **image_fields: Any) -> dict[str, Any]:
-    """A file whose pictures show, by id, the classes given."""
+    """A file whose images show, by id, the classes given."""
     number = {name: index + 1 for index, name in enumerate(classes)}
     return {
         "images": [

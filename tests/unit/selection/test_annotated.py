@@ -78,7 +78,7 @@ def test_the_plan_comes_with_the_objects_of_the_held_out_images_alone(tmp_path):
     wanted = msgspec.convert({**msgspec.to_builtins(wanted), **source}, type(wanted))
     dataset = NegativeDataset(metadata=Metadata(name="x"), spec=wanted)
     plan, found = stage.plan_with_objects(dataset, Access())
-    held_out = {str(image.image_id) for shard in plan.shards if shard.subset == names.HELD_OUT for image in shard.images}
+    held_out = {str(image.image_id) for shard in plan.shards if shard.split == names.HELD_OUT for image in shard.images}
     assert 0 < len(held_out) < 20
     assert found.keys() == held_out
     assert all(boxes == (Box(ymin=0.0, xmin=0.0, ymax=0.5, xmax=0.5, class_name="dog"),) for boxes in found.values())

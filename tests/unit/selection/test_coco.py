@@ -41,7 +41,7 @@ def test_the_digest_looks_at_the_content_and_not_at_the_layout():
     assert read(document).digest != read(coco({1: ["dog"], 2: []})).digest
 
 
-def test_annotations_of_unknown_pictures_are_counted_in_a_warning(caplog):
+def test_annotations_of_unknown_images_are_counted_in_a_warning(caplog):
     document = changed(annotations=[{"image_id": number, "category_id": 1} for number in range(90, 97)])
     assert len(read(document).image_ids) == 7
     assert caplog.messages == ["7 image ids of the annotations are not in 'images' (90, 91, 92, 93, 94 and 2 more); they cannot be chosen"]
@@ -91,12 +91,12 @@ def test_annotations_of_unknown_pictures_are_counted_in_a_warning(caplog):
         pytest.param(
             changed(images=[{"id": 2**64, "file_name": "a.jpg"}]),
             "'file.json' is not in COCO's instances format: expected ids of at most 64 bits",
-            id="a picture's id beyond 64 bits",
+            id="an image's id beyond 64 bits",
         ),
         pytest.param(
             changed(images=[{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]),
             "'file.json' is not in COCO's instances format: images: expected unique ids, found 1 twice",
-            id="a picture's id twice",
+            id="an image's id twice",
         ),
         pytest.param(
             changed(categories=[{"id": 2, "name": "a"}, {"id": 2, "name": "b"}]),

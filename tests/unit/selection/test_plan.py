@@ -17,7 +17,7 @@ from negset_jobs.selection.text import describe
 
 
 def crowded(images: int = 2000, seed: int = 1):
-    """Many pictures: 'dog' in most, 'zebra' in few, some with an excluded class and some without any annotation."""
+    """Many images: 'dog' in most, 'zebra' in few, some with an excluded class and some without any annotation."""
     draw = random.Random(seed)
     weights = {"person": 0.3, "car": 0.2, "dog": 0.6, "cat": 0.2, "zebra": 0.01}
     return coco({number * 3 + 1: [name for name in CLASSES if draw.random() < weights[name]] for number in range(images)})
@@ -27,10 +27,10 @@ def rejected(document, wanted, guarded=None) -> dict[str, int]:
     return plan(document, wanted, guarded).rejected
 
 
-def subsets(value: Plan) -> dict[str, list]:
+def splits(value: Plan) -> dict[str, list]:
     found: dict[str, list] = {}
     for shard in value.shards:
-        found.setdefault(shard.subset, []).extend(image.image_id for image in shard.images)
+        found.setdefault(shard.split, []).extend(image.image_id for image in shard.images)
     return found
 
 
@@ -64,7 +64,7 @@ def test_the_order_of_the_file_does_not_matter(strategy):
 
 
 def test_the_drawing_is_the_same_everywhere_and_for_ever():
-    """A change of these numbers would give every user another data set from the same manifest."""
+    """A change of these numbers would give every user another dataset from the same manifest."""
     document = coco({number: [CLASSES[2 + number % 3]] for number in range(100, 130)})
     assert plan(document, spec(count=6, seed=17)).image_ids == RECORDED["Stratified"]
     assert plan(document, spec(count=6, seed=17, strategy="Random")).image_ids == RECORDED["Random"]
@@ -73,7 +73,7 @@ def test_the_drawing_is_the_same_everywhere_and_for_ever():
 RECORDED = {"Stratified": (127, 104, 102, 109, 116, 129), "Random": (127, 104, 109, 116, 102, 115)}
 
 
-def test_another_seed_draws_other_pictures():
+def test_another_seed_draws_other_images():
     document = crowded()
     first, second = (set(plan(document, spec(count=300, seed=seed)).image_ids) for seed in (1, 2))
     assert first != second
@@ -89,12 +89,12 @@ def test_random_draws_every_candidate_about_as_often():
     assert all(40 < count < 120 for count in drawn.values())
 
 
-def test_stratified_spreads_over_the_classes_that_remain_by_the_rarest_in_each_picture():
+def test_stratified_spreads_over_the_classes_that_remain_by_the_rarest_in_each_image():
     document = coco(
         {**{number: ["dog"] for number in range(100)}, 200: ["dog", "cat"], 201: ["zebra", "dog"], 202: ["cat", "dog"], 203: []}
     )
     value = plan(document, spec(count=6))
-    scenes = {image.image_id: image.scene for shard in value.shards for image in shard.images}
+    scenes = {image.image_id: image.stratum for shard in value.shards for image in shard.images}
     assert set(value.image_ids[:4]) >= {201, 203}
     assert {scenes[number] for number in value.image_ids[:4]} == {"dog", "cat", "zebra", "unannotated"}
     assert {scenes[number] for number in value.image_ids[4:6]} == {"dog", "cat"}
@@ -102,7 +102,7 @@ def test_stratified_spreads_over_the_classes_that_remain_by_the_rarest_in_each_p
 
 def test_an_excluded_class_makes_no_stratum():
     value = plan(crowded(), spec(["person", "car"], count=100))
-    assert {image.scene for shard in value.shards for image in shard.images} == {"dog", "cat", "zebra", "unannotated"}
+    assert {image.stratum for shard in value.shards for image in shard.images} == {"dog", "cat", "zebra", "unannotated"}
     assert not {"person", "car"} & set(value.remaining_classes)
 
 
@@ -122,17 +122,17 @@ def test_an_excluded_class_makes_no_stratum():
         ),
     ],
 )
-def test_each_picture_says_why_it_was_chosen(selection, reason):
+def test_each_image_says_why_it_was_chosen(selection, reason):
     value = plan(coco({1: ["dog"]}), spec(**selection))
     assert value.shards[0].images[0].reason == reason
 
 
-def test_a_picture_without_annotations_says_so():
+def test_a_image_without_annotations_says_so():
     (image,) = plan(coco({1: []}), spec()).shards[0].images
-    assert image.reason == "shows no person, nor any other annotated object; drawn for the pictures without annotations (rank 1 of 1)"
+    assert image.reason == "shows no person, nor any other annotated object; drawn for the images without annotations (rank 1 of 1)"
 
 
-def test_a_planned_picture_carries_what_the_file_says():
+def test_a_planned_image_carries_what_the_file_says():
     flickr = "http://farm4.staticflickr.com/3448/3176652494_ba19663418_z.jpg"
     document = {
         **coco({1: ["dog"]}, license=3, flickr_url=flickr),
@@ -147,7 +147,7 @@ def test_a_planned_picture_carries_what_the_file_says():
     assert value.bytes_estimate == 640 * 480 * 6 // 10
 
 
-def test_a_picture_of_unknown_size_is_taken_for_an_average_one():
+def test_a_image_of_unknown_size_is_taken_for_an_average_one():
     assert plan(coco({1: []}, width=None), spec()).bytes_estimate == BYTES_PER_IMAGE
 
 
@@ -160,14 +160,14 @@ def test_licences_that_the_file_does_not_describe_are_still_counted():
     ]
 
 
-def test_remaining_classes_count_pictures_and_not_annotations():
+def test_remaining_classes_count_images_and_not_annotations():
     assert plan(coco({1: ["dog", "dog", "cat"], 2: ["dog"]}), spec(count=2)).remaining_classes == {"dog": 2, "cat": 1}
 
 
 @pytest.mark.parametrize(
     ("selection", "image", "reasons"),
     [
-        pytest.param({"unannotated": "Include"}, {}, {}, id="a picture without annotations is a negative by default"),
+        pytest.param({"unannotated": "Include"}, {}, {}, id="an image without annotations is a negative by default"),
         pytest.param({"unannotated": "Exclude"}, {"id": 9}, {"unannotated": 1}, id="or is left out on request"),
         pytest.param({"licenses": (4,)}, {"license": 4}, {}, id="an accepted licence"),
         pytest.param({"licenses": (4,)}, {"license": 5}, {"license": 1}, id="another licence"),
@@ -185,23 +185,23 @@ def test_filters(selection, image, reasons):
     assert rejected(document, spec(allow_fewer=True, count=2, **selection)) == reasons
 
 
-def test_a_picture_of_the_validation_set_is_not_used_by_id_or_by_file_name():
+def test_a_image_of_the_validation_set_is_not_used_by_id_or_by_file_name():
     document = coco({1: [], 2: [], 3: []})
     value = plan(document, spec(), Guarded(frozenset({1}), frozenset({"2.jpg"})))
     assert value.image_ids == (3,)
     assert value.rejected == {"exclude_images_of": 2}
 
 
-def test_a_picture_listed_under_two_ids_is_no_negative_where_either_shows_the_class():
+def test_a_image_listed_under_two_ids_is_no_negative_where_either_shows_the_class():
     document = coco({1: [], 2: ["person"], 3: [], 4: []})
     document["images"][0]["coco_url"] = document["images"][1]["coco_url"]
     document["images"][3]["coco_url"] = document["images"][2]["coco_url"]
     value = plan(document, spec(count=1))
     assert value.image_ids == (3,)
-    assert value.rejected == {"excluded_class": 1, "same_picture": 2}
+    assert value.rejected == {"excluded_class": 1, "same_image": 2}
 
 
-def test_a_picture_counts_under_the_first_reason_only():
+def test_a_image_counts_under_the_first_reason_only():
     document = coco({1: ["person"], 2: []}, license=1)
     value = plan(document, spec(count=2, allow_fewer=True, licenses=(1,)), Guarded(frozenset({1}), frozenset()))
     assert (value.candidates, value.rejected) == (1, {"excluded_class": 1})
@@ -213,35 +213,35 @@ def test_a_picture_counts_under_the_first_reason_only():
         pytest.param(
             coco({1: ["person"], 2: ["dog"], 3: []}),
             spec(count=5, unannotated="Exclude"),
-            "spec.selection.count: expected at most the number of candidates, got 5: of the 3 pictures in the annotations 1 are candidates, "
+            "spec.selection.count: expected at most the number of candidates, got 5: of the 3 images in the annotations 1 are candidates, "
             "1 show an excluded class, 1 have no annotation at all; set spec.selection.allowFewer to take what there is",
             id="fewer candidates than asked for",
         ),
         pytest.param(
             coco({1: ["person"]}),
             spec(count=5, allow_fewer=True),
-            "spec.selection.count: expected at most the number of candidates, got 5: of the 1 pictures in the annotations 0 are candidates, "
+            "spec.selection.count: expected at most the number of candidates, got 5: of the 1 images in the annotations 0 are candidates, "
             "1 show an excluded class",
             id="no candidate at all, even where fewer are allowed",
         ),
         pytest.param(
             coco({}),
             spec(),
-            "spec.selection.count: expected at most the number of candidates, got 1: of the 0 pictures in the annotations 0 are candidates",
-            id="a file without pictures",
+            "spec.selection.count: expected at most the number of candidates, got 1: of the 0 images in the annotations 0 are candidates",
+            id="a file without images",
         ),
         pytest.param(
             coco({1: [], 2: []}),
             spec(count=1, held_out=20),
-            "spec.selection.count: expected at least 2 pictures with training, one to train on and one held out to measure; got 1",
-            id="training with one picture",
+            "spec.selection.count: expected at least 2 images with training, one to train on and one held out to measure; got 1",
+            id="training with one image",
         ),
         pytest.param(
             coco({1: [], 2: []}, coco_url=None),
             spec(),
             "spec.source.coco.imageUrl: '{coco_url}' needs coco_url, which 2 of the 2 candidates do not have (the first is image 1); "
-            "set imageUrl to where the pictures are, such as s3://bucket/folder/{file_name}",
-            id="pictures without the address that the template needs",
+            "set imageUrl to where the images are, such as s3://bucket/folder/{file_name}",
+            id="images without the address that the template needs",
         ),
         pytest.param(
             {**coco({1: []}, license=1), "licenses": [{"id": 1, "name": "By"}, {"id": 2}]},
@@ -269,30 +269,30 @@ def test_without_training_nothing_is_held_out():
         ("train-00001-of-00003", 128),
         ("train-00002-of-00003", 44),
     ]
-    assert subsets(value)["train"] == list(value.image_ids)
+    assert splits(value)["train"] == list(value.image_ids)
 
 
-def test_with_training_a_share_is_held_out_and_every_picture_is_on_one_side():
+def test_with_training_a_share_is_held_out_and_every_image_is_on_one_side():
     value = plan(crowded(4000), spec(count=2000, held_out=20))
-    sides = subsets(value)
+    sides = splits(value)
     assert sorted(sides["train"] + sides["heldout"]) == sorted(value.image_ids)
     assert 340 < len(sides["heldout"]) < 460  # 400 expected, standard deviation 18
 
 
-def test_a_picture_stays_on_its_side_and_in_its_shard_when_the_set_grows():
+def test_a_image_stays_on_its_side_and_in_its_shard_when_the_set_grows():
     document = crowded(4000)
     small, large = (plan(document, spec(count=count, held_out=20)) for count in (700, 1900))
-    for subset in ("train", "heldout"):
-        before, after = ([shard.images for shard in value.shards if shard.subset == subset] for value in (small, large))
+    for split in ("train", "heldout"):
+        before, after = ([shard.images for shard in value.shards if shard.split == split] for value in (small, large))
         assert all(len(images) == IMAGES_PER_SHARD for images in after[:-1])
         assert before[:-1] == after[: len(before) - 1]
         assert before[-1] == after[len(before) - 1][: len(before[-1])]
 
 
-def test_a_picture_stays_on_its_side_when_the_filters_change():
+def test_a_image_stays_on_its_side_when_the_filters_change():
     document = crowded(3000)
-    first = subsets(plan(document, spec(count=800, held_out=30)))
-    second = subsets(plan(document, spec(["person", "car"], count=700, held_out=30)))
+    first = splits(plan(document, spec(count=800, held_out=30)))
+    second = splits(plan(document, spec(["person", "car"], count=700, held_out=30)))
     # All but the two that each plan assigns whatever their hashes.
     assert len(set(first["train"]) & set(second["heldout"])) + len(set(first["heldout"]) & set(second["train"])) <= 4
 
@@ -301,24 +301,24 @@ def test_a_picture_stays_on_its_side_when_the_filters_change():
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("seed", range(5))
 def test_neither_side_is_ever_empty(percent, count, seed):
-    sides = subsets(plan(crowded(50), spec(count=count, seed=seed, held_out=percent)))
+    sides = splits(plan(crowded(50), spec(count=count, seed=seed, held_out=percent)))
     assert sides["train"]
     assert sides["heldout"]
 
 
 def test_round_1_trains_on_a_share_of_the_training_negatives_and_the_rest_is_the_pool():
-    value = subsets(plan(crowded(4000), spec(count=2000, held_out=20, mining=HardNegativeMining(first_round_percent=25))))
+    value = splits(plan(crowded(4000), spec(count=2000, held_out=20, mining=HardNegativeMining(first_round_percent=25))))
     assert sorted(value["train"] + value["pool"] + value["heldout"]) == sorted(plan(crowded(4000), spec(count=2000)).image_ids)
     assert 340 < len(value["train"]) < 460  # a quarter of 1600, standard deviation 17
-    assert value["heldout"] == subsets(plan(crowded(4000), spec(count=2000, held_out=20)))["heldout"], "what measures stays the same"
+    assert value["heldout"] == splits(plan(crowded(4000), spec(count=2000, held_out=20)))["heldout"], "what measures stays the same"
 
 
 def test_an_image_stays_in_round_1_or_in_the_pool_when_the_set_grows_and_when_round_1_takes_more():
     document = crowded(4000)
-    small, large = (subsets(plan(document, spec(count=count, held_out=20, mining=HardNegativeMining()))) for count in (300, 1900))
+    small, large = (splits(plan(document, spec(count=count, held_out=20, mining=HardNegativeMining()))) for count in (300, 1900))
     for split in ("train", "pool", "heldout"):
         assert large[split][: len(small[split])] == small[split]
-    more = subsets(plan(document, spec(count=300, held_out=20, mining=HardNegativeMining(first_round_percent=80))))
+    more = splits(plan(document, spec(count=300, held_out=20, mining=HardNegativeMining(first_round_percent=80))))
     assert set(small["train"]) < set(more["train"])
 
 
@@ -332,16 +332,16 @@ def test_an_image_stays_in_round_1_or_in_the_pool_when_the_set_grows_and_when_ro
     ],
 )
 def test_without_a_pool_round_1_trains_on_every_negative_that_is_not_held_out(count, mining):
-    value = subsets(plan(crowded(1000), spec(count=count, held_out=20, mining=mining)))
+    value = splits(plan(crowded(1000), spec(count=count, held_out=20, mining=mining)))
     assert value.keys() == {"train", "heldout"}
     assert len(value["train"]) + len(value["heldout"]) == count
 
 
 def test_the_inputs_change_with_what_decides_the_plan_and_with_nothing_else():
     document = coco({1: [], 2: ["dog"], 3: ["person"]})
-    base = plan(document, spec(count=2)).inputs
-    assert plan(document, msgspec.structs.replace(spec(count=2), suspend=True)).inputs == base
-    assert plan(document, spec(count=2), Guarded(frozenset({99}), frozenset())).inputs == base
+    base = plan(document, spec(count=2)).input_digest
+    assert plan(document, msgspec.structs.replace(spec(count=2), suspend=True)).input_digest == base
+    assert plan(document, spec(count=2), Guarded(frozenset({99}), frozenset())).input_digest == base
     others = [
         plan(document, spec(count=1)),
         plan(document, spec(count=2, seed=1)),
@@ -352,7 +352,7 @@ def test_the_inputs_change_with_what_decides_the_plan_and_with_nothing_else():
         plan(coco({1: [], 2: ["cat"], 3: ["person"]}), spec(count=2)),
         plan(document, spec(count=1), Guarded(frozenset({1}), frozenset())),
     ]
-    assert len({base, *(other.inputs for other in others)}) == len(others) + 1
+    assert len({base, *(other.input_digest for other in others)}) == len(others) + 1
 
 
 def test_a_plan_survives_its_file():
@@ -385,12 +385,12 @@ def test_strays_beside_dense_ids_are_passed_over():
 def test_the_text_for_a_person_names_numbers_classes_and_licences():
     document = {**coco({1: ["person"], 2: ["dog"], 3: ["dog"]}, license=1), "licenses": [{"id": 1, "name": "By", "url": "http://by.test/"}]}
     assert describe(plan(document, spec(count=2, held_out=50))) == (
-        "2 pictures planned of 2 candidates (1 for round 1, 1 held out to measure), in 2 shards, about 368.6 kB.\n"
+        "2 images planned of 2 candidates (1 for round 1, 1 held out to measure), in 2 shards, about 368.6 kB.\n"
         "\n"
-        "Free of person. Of the other pictures in the annotations:\n"
+        "Free of person. Of the other images in the annotations:\n"
         "  1  show an excluded class\n"
         "\n"
-        "What the planned pictures show instead:\n"
+        "What the planned images show instead:\n"
         "  2  dog\n"
         "\n"
         "Licences:\n"

@@ -53,11 +53,11 @@ def test_plain_and_compressed_files_and_members_of_archives_give_the_same_plan(t
 def test_a_relative_path_is_relative_to_the_working_directory(tmp_path, monkeypatch):
     write(tmp_path / "a.json")
     monkeypatch.chdir(tmp_path)
-    value = plan_stage(dataset("a.json", image_url="pictures/{file_name}"), Access())
-    assert value.shards[0].images[0].url.startswith(f"{tmp_path}/pictures/")
+    value = plan_stage(dataset("a.json", image_url="images/{file_name}"), Access())
+    assert value.shards[0].images[0].url.startswith(f"{tmp_path}/images/")
 
 
-def test_pictures_of_a_guard_file_are_not_used_and_it_needs_no_annotations(tmp_path):
+def test_images_of_a_guard_file_are_not_used_and_it_needs_no_annotations(tmp_path):
     guard = write(tmp_path / "val.json", json.dumps({"images": [{"id": 77, "file_name": "3.jpg"}]}).encode())
     value = plan_stage(dataset(write(tmp_path / "a.json"), count=2, exclude_images_of=(str(guard),)), Access())
     assert sorted(value.image_ids) == [2, 4]
@@ -90,7 +90,7 @@ def test_a_broken_archive_is_refused(tmp_path, damage):
     assert refusal(path).startswith(f"spec.source.coco.annotations: cannot read {str(path)!r}: ")
 
 
-def test_local_pictures_are_refused_on_a_cluster():
+def test_local_images_are_refused_on_a_cluster():
     access = Access(local_files=False)
     import fsspec
 

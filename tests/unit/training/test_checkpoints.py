@@ -28,11 +28,11 @@ def write(folder, step):
     return str(folder / f"ckpt-{step}")
 
 
-def uploader(store, tmp_path, inputs="digest", **options):
+def uploader(store, tmp_path, input_digest="digest", **options):
     events = tmp_path / "events"
     events.mkdir(exist_ok=True)
     (events / "events.out.tfevents.1").write_text("events")
-    return Uploader(store, 1, names.MINED, inputs, events=str(events), **options)
+    return Uploader(store, 1, names.MINED, input_digest, events=str(events), **options)
 
 
 def test_the_newest_three_stay_and_can_be_fetched(store, tmp_path):
@@ -43,7 +43,7 @@ def test_the_newest_three_stay_and_can_be_fetched(store, tmp_path):
     assert [checkpoint.step for checkpoint in found] == [100, 200, 1000]
     assert len(found) == KEPT
     assert len(store.keys(FOLDER)) == 3 * KEPT, "nothing of the older ones is left"
-    assert (found[-1].pictures, found[-1].blanks) == (8000, 1000)
+    assert (found[-1].images, found[-1].images_without_boxes) == (8000, 1000)
     assert store.read(f"{names.round_events(1)}/events.out.tfevents.1") == b"events"
     prefix = download(store, found[-1].prefix, str(tmp_path / "fetched"))
     with open(f"{prefix}.index", encoding="utf-8") as stream:
@@ -70,7 +70,7 @@ def test_a_damaged_index_is_not_gone_on_from(store, tmp_path):
 
 
 def test_a_checkpoint_of_other_inputs_is_not_gone_on_from(store, tmp_path):
-    with uploader(store, tmp_path, inputs="other") as uploads:
+    with uploader(store, tmp_path, input_digest="other") as uploads:
         uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
     assert complete(store, FOLDER, "digest") == []
 
@@ -164,7 +164,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning_that_says_why(store,
     damage(store)
     with caplog.at_level(logging.WARNING):
         found, prefix = newest(store, FOLDER, "digest", str(tmp_path / "start"))
-    assert (found.step, found.pictures) == (20, 160)
+    assert (found.step, found.images) == (20, 160)
     with open(f"{prefix}.data-00000-of-00001", encoding="utf-8") as stream:
         assert stream.read() == "data-00000-of-00001 20"
     if message:

@@ -299,7 +299,7 @@ def test_what_a_mode_means(preset, extra, mode, expected):
             "model { ssd { loss { hard_example_miner { max_negatives_per_positive: 3 } } } }",
             "Off",
             "min_negatives_per_image: 0, its default.*set it to at least 1",
-            id="the user's miner with which a blank picture has no loss",
+            id="the user's miner with which a blank image has no loss",
         ),
         pytest.param(
             SSD,
@@ -370,7 +370,7 @@ def test_what_a_mode_means(preset, extra, mode, expected):
             "model { ssd { image_resizer { keep_aspect_ratio_resizer { } } } }",
             "Auto",
             "do not fit into one batch of 8; expected pad_to_max_dimension: true",
-            id="pictures of different sizes in one batch",
+            id="images of different sizes in one batch",
         ),
         *REFUSED,
     ],
@@ -433,7 +433,7 @@ def test_batches_that_cannot_be_balanced_are_refused(fields, message):
     [
         pytest.param({"batch_size": 2, "negative_percent": 50}, id="one of each in a batch of two"),
         pytest.param({"batch_size": 10, "negative_percent": 90}, id="one positive in a batch of ten"),
-        pytest.param({"batch_size": 32, "workers": 2, "gpus_per_worker": 4}, id="four pictures for each of eight replicas"),
+        pytest.param({"batch_size": 32, "workers": 2, "gpus_per_worker": 4}, id="four images for each of eight replicas"),
     ],
 )
 def test_batches_with_room_for_a_positive_are_taken(fields):

@@ -56,7 +56,7 @@ def image(*detections):
         pytest.param(
             [box(A, difficult=True), box(B)], [found(A, 0.9), found(B, 0.3)], [0.3], id="a difficult object is not there to be found"
         ),
-        pytest.param([], [found(A, 0.9)], [], id="a picture without objects has nothing to find"),
+        pytest.param([], [found(A, 0.9)], [], id="an image without objects has nothing to find"),
         pytest.param([box(A)], [], [], id="no detection finds nothing"),
     ],
 )
@@ -84,11 +84,11 @@ def test_the_threshold_at_a_recall(scores, objects, recall, expected):
     ("negatives", "threshold", "expected"),
     [
         pytest.param(
-            [image(found(A, 0.9), found(B, 0.5)), image()], 0.5, 1.0, id="two detections on two pictures, one of them at the threshold"
+            [image(found(A, 0.9), found(B, 0.5)), image()], 0.5, 1.0, id="two detections on two images, one of them at the threshold"
         ),
         pytest.param([image(found(A, 0.9), found(B, 0.5)), image()], 0.51, 0.5, id="below the threshold does not count"),
         pytest.param([image(), image()], 0.0, 0.0, id="no detection is no false positive"),
-        pytest.param([], 0.5, 0.0, id="no pictures"),
+        pytest.param([], 0.5, 0.0, id="no images"),
     ],
 )
 def test_false_positives_per_image(negatives, threshold, expected):

@@ -10,7 +10,7 @@ from negset_jobs.formats.stored_images import image_id, read_images
 from negset_jobs.formats.tf_example import encode_example
 from negset_jobs.formats.tfrecord import read_records, write_record
 from negset_jobs.training import heldout
-from negset_jobs.training.inputs import Inputs
+from negset_jobs.training.mix import Mix
 from negset_jobs.training.screening import NAMED, Unreadable, require_within, screen_held_out, screen_training
 
 
@@ -67,8 +67,8 @@ def screened(tmp_path, content, *, max_failed_percent=50, **others):
     for kind, data in contents.items():
         with open(paths[kind], "wb") as stream:
             stream.write(data)
-    chosen = Inputs(**dict.fromkeys(contents, ("train.tfrecord",)))
-    local = Inputs(**{kind: (path,) for kind, path in paths.items()})
+    chosen = Mix(**dict.fromkeys(contents, ("train.tfrecord",)))
+    local = Mix(**{kind: (path,) for kind, path in paths.items()})
     return screen_training(chosen, local, check, str(tmp_path / "readable"), max_failed_percent)
 
 
@@ -136,12 +136,12 @@ def test_held_out_records_are_screened_and_measured_without_it(tmp_path, content
     assert name in found.examples[0]
     with pytest.raises(WorkFailed, match="1 of 3 held-out records cannot be read"):
         screen_held_out(store, ["train.tfrecord"], check, 5)
-    measured = [truth.image_id for truth, encoded in heldout.pictures(store, ["train.tfrecord"]) if encoded == b"fine"]
+    measured = [truth.image_id for truth, encoded in heldout.images(store, ["train.tfrecord"]) if encoded == b"fine"]
     assert measured == ["id-0", "id-2"]
 
 
 def test_a_held_out_record_without_a_size_is_passed_over_and_told(tmp_path, caplog):
     store = Store(str(tmp_path))
     store.write("h.tfrecord", file_of(example(0), without(example(1), "image/width")))
-    assert [truth.image_id for truth, _ in heldout.pictures(store, ["h.tfrecord"])] == ["id-0"]
+    assert [truth.image_id for truth, _ in heldout.images(store, ["h.tfrecord"])] == ["id-0"]
     assert "record 1 (id id-1): its boxes or its size cannot be read" in caplog.text

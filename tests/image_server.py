@@ -1,4 +1,4 @@
-"""A real web server on the loopback that serves pictures, and every kind of answer that is not one."""
+"""A real web server on the loopback that serves images, and every kind of answer that is not one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def jpeg(seed: int = 0, *, size: tuple[int, int] = (64, 48), mode: str = "RGB", **options: object) -> bytes:
     """A JPEG with content that depends on the seed, so that no two are the same file."""
-    return encoded(picture(seed, size=size, mode=mode), "JPEG", quality=90, **options)
+    return encoded(drawn_image(seed, size=size, mode=mode), "JPEG", quality=90, **options)
 
 
-def picture(seed: int = 0, *, size: tuple[int, int] = (64, 48), mode: str = "RGB") -> Image.Image:
+def drawn_image(seed: int = 0, *, size: tuple[int, int] = (64, 48), mode: str = "RGB") -> Image.Image:
     ramp = Image.linear_gradient("L").resize(size)
     return Image.merge("RGB", (ramp, ramp.rotate(seed * 7 % 360), Image.new("L", size, seed * 11 % 256))).convert(mode)
 
@@ -31,7 +31,7 @@ def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
     return stream.getvalue()
 
 
-class PictureServer:
+class ImageServer:
     """`handlers` answer by path; `requests` counts what was asked for, and `headers` keeps the last request's."""
 
     def __init__(self) -> None:
@@ -66,9 +66,9 @@ class PictureServer:
 
 
 @contextlib.contextmanager
-def picture_server() -> Iterator[PictureServer]:
+def image_server() -> Iterator[ImageServer]:
     """A running server on a free port of 127.0.0.1, in a thread of its own."""
-    server = PictureServer()
+    server = ImageServer()
     loop = asyncio.new_event_loop()
     ready = threading.Event()
     stop = asyncio.Event()

@@ -15,7 +15,7 @@ _COMPONENT: Final = "jobs"
 
 
 def all_of(subject: Subject) -> tuple[Object, ...]:
-    """The companions of every job."""
+    """The supporting_objects of every job."""
     return (*before_pods(subject), *before_reports(subject))
 
 
@@ -36,7 +36,7 @@ def before_reports(subject: Subject) -> tuple[Object, ...]:
 def keys(subject: Subject) -> frozenset[tuple[str, str]]:
     """Kind and name of each, without the cost of building them."""
     account, networks = naming.account(subject.name), subject.config.networks
-    found = [("ConfigMap", naming.config_map(subject.name, subject.run))]
+    found = [("ConfigMap", naming.config_map(subject.name, subject.spec_hash))]
     found += [(kind, account) for kind in ("ServiceAccount", "Role", "RoleBinding")]
     if networks.policies:
         found.append(("NetworkPolicy", account))
@@ -51,7 +51,7 @@ def config_map(subject: Subject) -> Object:
     Immutable: every pod of a run sees the same bytes. A changed spec, or another pipeline.config, is
     another run, with a ConfigMap of its own.
     """
-    name = naming.config_map(subject.name, subject.run)
+    name = naming.config_map(subject.name, subject.spec_hash)
     document = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
@@ -62,7 +62,7 @@ def config_map(subject: Subject) -> Object:
             # The jobs write where the operator says that they do, and report as the run that it says that they are, whatever their version would compute.
             "annotations": {
                 names.LABEL_REVISION: subject.revision,
-                names.LABEL_RUN: subject.run,
+                names.LABEL_SPEC_HASH: subject.spec_hash,
                 **({names.LABEL_PIPELINE: subject.pipeline.counts} if subject.pipeline.counts else {}),
             },
         },

@@ -25,7 +25,7 @@ _HARD_WEIGHT: Final = 8
 """How many times as often as another negative an added one is fed at most. Were half of the places always theirs, a single hard negative among thousands would fill them."""
 
 
-class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+class Mix(msgspec.Struct, frozen=True, kw_only=True):
     """The files that a round trains on: keys in the store or paths. `negatives` and `hard` may be empty; `images` counts the different negatives in them.
 
     `hard` is what was added after round 1: the hard negatives or, for the arm that compares, as many random ones. They have `hard_percent` of the negatives' places.
@@ -38,7 +38,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     images: int = 0
 
 
-def choose(arm: str, positives: Positives, records: Records, mining: Mining | None) -> Inputs:
+def choose(arm: str, positives: Positives, records: Records, mining: Mining | None) -> Mix:
     """What a round of the arm trains on; `mining` is that after the round before, where there is one. Raises `InvalidInput` where a set is empty.
 
     A file without records would stop the training for ever, so shards that stored nothing have no file, and an empty set is refused here.
@@ -47,14 +47,14 @@ def choose(arm: str, positives: Positives, records: Records, mining: Mining | No
     if not objects:
         raise InvalidInput("spec.positives: expected images to train on, found none that could be used")
     if arm == names.NO_NEGATIVES:
-        return Inputs(positives=objects)
+        return Mix(positives=objects)
     negatives = records.files.get(names.TRAIN, ()) if mining is None else mining.negatives
     added = () if mining is None else mining.random if arm == names.RANDOM_NEGATIVES else mining.hard
     if not negatives and not added:
         raise InvalidInput(
             "spec.selection: expected negatives to train on, found none: all of them are held out, failed or are up for review; raise selection.count"
         )
-    return Inputs(
+    return Mix(
         positives=objects,
         negatives=negatives or added,
         hard=added if negatives else (),
@@ -93,22 +93,22 @@ def _steps_up(index: int, percent: int) -> bool:
     return ((index + 1) * percent) // 100 > (index * percent) // 100
 
 
-def weighted(inputs: Inputs, negative_percent: int, store: Store) -> tuple[InputFile, ...]:
+def weighted(mix: Mix, negative_percent: int, store: Store) -> tuple[InputFile, ...]:
     """The files with the weights that give the same shares on average in the Object Detection API's own reader."""
-    share = negative_percent if inputs.negatives else 0
-    hard = share * inputs.hard_percent / 100 if inputs.hard else 0.0
-    groups = ((inputs.positives, 100.0 - share), (inputs.negatives, share - hard), (inputs.hard, hard))
+    share = negative_percent if mix.negatives else 0
+    hard = share * mix.hard_percent / 100 if mix.hard else 0.0
+    groups = ((mix.positives, 100.0 - share), (mix.negatives, share - hard), (mix.hard, hard))
     return tuple(InputFile(path=store.location(key), weight=weight / len(keys)) for keys, weight in groups for key in keys)
 
 
-def materialise(store: Store, inputs: Inputs, folder: str) -> Inputs:
+def materialise(store: Store, mix: Mix, folder: str) -> Mix:
     """The same files as local paths. They are downloaded below `folder`, since TensorFlow reads few stores besides local files; those of a local store are used in place."""
-    return Inputs(
-        positives=_local(store, inputs.positives, folder),
-        negatives=_local(store, inputs.negatives, folder),
-        hard=_local(store, inputs.hard, folder),
-        hard_percent=inputs.hard_percent,
-        images=inputs.images,
+    return Mix(
+        positives=_local(store, mix.positives, folder),
+        negatives=_local(store, mix.negatives, folder),
+        hard=_local(store, mix.hard, folder),
+        hard_percent=mix.hard_percent,
+        images=mix.images,
     )
 
 

@@ -14,19 +14,19 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
 
-SUBSETS: Final = {names.TRAIN: "train", names.POOL: "train", names.HELD_OUT: "val"}
-"""negset's subsets → what every label format calls them."""
+SPLITS: Final = {names.TRAIN: "train", names.POOL: "train", names.HELD_OUT: "val"}
+"""negset's splits → what every label format calls them."""
 
 _EXTENSIONS: Final = {b"jpeg": ".jpg", b"png": ".png"}
 _UNSAFE: Final = re.compile(r"[^\w.-]+", re.ASCII)
 _LONGEST_STEM: Final = 200  # file systems take 255 bytes; a number and an extension come after it
 
 
-class Picture(NamedTuple):
-    """One stored picture in a label data set. `name` is its file name there, `stem` that without extension; sizes are those of the stored picture, in pixels."""
+class LabelledImage(NamedTuple):
+    """One stored image in a label dataset. `name` is its file name there, `stem` that without extension; sizes are those of the stored image, in pixels."""
 
     image: PlannedImage
-    subset: str
+    split: str
     stem: str
     name: str
     width: int
@@ -34,9 +34,9 @@ class Picture(NamedTuple):
 
 
 def unique_stems(images: Iterable[PlannedImage]) -> list[str]:
-    """A file name without extension for each picture: letters, digits, `.`, `_` and `-` only, and unique even where a file system ignores case.
+    """A file name without extension for each image: letters, digits, `.`, `_` and `-` only, and unique even where a file system ignores case.
 
-    A name depends only on the pictures before it, so that a larger data set keeps the names of the smaller one.
+    A name depends only on the images before it, so that a larger dataset keeps the names of the smaller one.
     """
     taken: set[str] = set()
     stems = []
@@ -51,22 +51,24 @@ def unique_stems(images: Iterable[PlannedImage]) -> list[str]:
     return stems
 
 
-def read_pictures(store: Store, key: str, subset: str, planned: Mapping[str, tuple[PlannedImage, str]]) -> Iterator[tuple[Picture, bytes]]:
-    """The pictures of one TFRecord file in its order, each with its encoded bytes. `planned` gives the planned picture and its stem by source id.
+def read_images(
+    store: Store, key: str, split: str, planned: Mapping[str, tuple[PlannedImage, str]]
+) -> Iterator[tuple[LabelledImage, bytes]]:
+    """The images of one TFRecord file in its order, each with its encoded bytes. `planned` gives the planned image and its stem by source id.
 
-    Raises `WorkFailed` where the file is damaged or holds a picture that was not planned.
+    Raises `WorkFailed` where the file is damaged or holds an image that was not planned.
     """
     with store.reading(key) as stream:
         for _, payload in read_records(stream):
             features = decode_example(payload)
             source_id = features["image/source_id"][0].decode()
             if source_id not in planned:
-                raise WorkFailed(f"{store.location(key)}: picture {source_id!r} is not in the plan")
+                raise WorkFailed(f"{store.location(key)}: image {source_id!r} is not in the plan")
             image, stem = planned[source_id]
             yield (
-                Picture(
+                LabelledImage(
                     image=image,
-                    subset=SUBSETS[subset],
+                    split=SPLITS[split],
                     stem=stem,
                     name=stem + _EXTENSIONS[features["image/format"][0]],
                     width=features["image/width"][0],
@@ -77,11 +79,11 @@ def read_pictures(store: Store, key: str, subset: str, planned: Mapping[str, tup
 
 
 def depth(encoded: bytes) -> int:
-    """The number of colour channels of an encoded picture, as Pascal VOC gives it: 1 for grey, else 3. Reads the header only."""
+    """The number of colour channels of an encoded image, as Pascal VOC gives it: 1 for grey, else 3. Reads the header only."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(encoded)) as picture:
-        return 1 if picture.mode in {"1", "L", "I;16"} else 3
+    with Image.open(io.BytesIO(encoded)) as labelled:
+        return 1 if labelled.mode in {"1", "L", "I;16"} else 3
 
 
 def _stem(file_name: str) -> str:

@@ -7,9 +7,9 @@ from typing import Final
 
 from negset_api import stages
 from negset_operator import naming
-from negset_operator.decision import Making
-from negset_operator.facts import Companion, Facts
-from negset_operator.manifests import companions, job, ray_job
+from negset_operator.decision import Creation
+from negset_operator.facts import Facts, SupportingObject
+from negset_operator.manifests import job, ray_job, supporting_objects
 from negset_operator.manifests.subject import Object, Subject, sealed, stamp_of
 from negset_operator.policies import suspension
 from negset_operator.policies.steps import DELETE, Phase, Progress, Step
@@ -22,7 +22,7 @@ BUILDERS: Final[dict[stages.Kind, Callable[[Subject, str, stages.Step], Object]]
 }
 
 
-def makings(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) -> tuple[Making, ...]:
+def creations(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) -> tuple[Creation, ...]:
     """First the children that are due, with what their pods need; when they are there, the rest. Nothing, where no child works: what stands beside them may go with them.
 
     If other datasets wait, the child is made first, and what its pods need at the next reconcile:
@@ -31,17 +31,17 @@ def makings(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) -> t
     """
     due = tuple(each for each in progress if each.phase is Phase.DUE)
     if due:
-        before = () if facts.crowded else outdated(companions.before_pods(subject), facts.companions)
-        return (*before, *(making for each in due for making in _child(each, subject)))
+        before = () if facts.backlog else outdated(supporting_objects.before_pods(subject), facts.supporting_objects)
+        return (*before, *(creation for each in due for creation in _child(each, subject)))
     active = suspension.active(progress)
     if not active:
         return ()
     together = {each.step.role for each in progress if _in_company(subject, each.step)}
-    services = tuple(companions.headless_service(subject, child.name, child.role) for child in active if child.role in together)
+    services = tuple(supporting_objects.headless_service(subject, child.name, child.role) for child in active if child.role in together)
     # A child that goes on after an edit has the manifest that it was made with.
-    own = any(child.run == subject.run for child in active)
-    needed_by_pods = tuple(each for each in companions.before_pods(subject) if own or each["kind"] != "ConfigMap")
-    return outdated((*needed_by_pods, *companions.before_reports(subject), *services), facts.companions)
+    own = any(child.spec_hash == subject.spec_hash for child in active)
+    needed_by_pods = tuple(each for each in supporting_objects.before_pods(subject) if own or each["kind"] != "ConfigMap")
+    return outdated((*needed_by_pods, *supporting_objects.before_reports(subject), *services), facts.supporting_objects)
 
 
 def build(subject: Subject, name: str, step: stages.Step) -> Object:
@@ -55,31 +55,35 @@ def build_deleter(subject: Subject, name: str) -> Object:
 
 
 def needed(subject: Subject, progress: tuple[Progress, ...]) -> frozenset[tuple[str, str]]:
-    """Kind and name of every companion that must not be cleaned up."""
+    """Kind and name of every supporting_object that must not be cleaned up."""
     services = frozenset(("Service", child.name) for child in suspension.active(progress))
-    return companions.keys(subject) | services
+    return supporting_objects.keys(subject) | services
 
 
-def outdated(wanted: tuple[Object, ...], present: tuple[Companion, ...]) -> tuple[Making, ...]:
-    """The companions that are missing, and those that are ours and differ from what is wanted now: the administrator changed the configuration, or somebody the object."""
-    known = {(companion.kind, companion.name): companion for companion in present if companion.ours and not companion.going}
+def outdated(wanted: tuple[Object, ...], present: tuple[SupportingObject, ...]) -> tuple[Creation, ...]:
+    """The supporting_objects that are missing, and those that are ours and differ from what is wanted now: the administrator changed the configuration, or somebody the object."""
+    known = {
+        (supporting_object.kind, supporting_object.name): supporting_object
+        for supporting_object in present
+        if supporting_object.ours and not supporting_object.terminating
+    }
     result = []
     for manifest in wanted:
-        companion = known.get((manifest["kind"], manifest["metadata"]["name"]))
-        if companion is None:
-            result.append(Making(manifest=manifest))
-        elif (companion.edited or companion.applied != stamp_of(manifest)) and not manifest.get("immutable"):
-            result.append(Making(manifest=manifest, update=True))
+        supporting_object = known.get((manifest["kind"], manifest["metadata"]["name"]))
+        if supporting_object is None:
+            result.append(Creation(manifest=manifest))
+        elif (supporting_object.edited or supporting_object.applied != stamp_of(manifest)) and not manifest.get("immutable"):
+            result.append(Creation(manifest=manifest, update=True))
     return tuple(result)
 
 
-def _child(progress: Progress, subject: Subject) -> tuple[Making, ...]:
+def _child(progress: Progress, subject: Subject) -> tuple[Creation, ...]:
     """The child of a step that is due, after what it needs for itself."""
     step = progress.step
-    name = naming.child(subject.name, subject.run, step.role, progress.attempt)
-    child = Making(manifest=build(subject, name, step.work))
+    name = naming.child(subject.name, subject.spec_hash, step.role, progress.attempt)
+    child = Creation(manifest=build(subject, name, step.work))
     if _in_company(subject, step):
-        return Making(manifest=companions.headless_service(subject, name, step.role)), child
+        return Creation(manifest=supporting_objects.headless_service(subject, name, step.role)), child
     return (child,)
 
 

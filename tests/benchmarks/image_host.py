@@ -1,4 +1,4 @@
-"""nginx on the loopback with pictures of real size, for the download benchmarks."""
+"""nginx on the loopback with images of real size, for the download benchmarks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
-def picture_host(count: int) -> Iterator[tuple[str, str]]:
-    """Serves `count` pictures as /0.jpg, /1.jpg, ...; yields the base URL and a scratch folder. The pictures are the real ones of NEGSET_TEST_DATA, over and over."""
+def image_host(count: int) -> Iterator[tuple[str, str]]:
+    """Serves `count` images as /0.jpg, /1.jpg, ...; yields the base URL and a scratch folder. The images are the real ones of NEGSET_TEST_DATA, over and over."""
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
         raise SystemExit("this benchmark needs nginx in the PATH: the server must not be what is measured")
@@ -25,12 +25,12 @@ def picture_host(count: int) -> Iterator[tuple[str, str]]:
         (pathlib.Path(os.environ.get("NEGSET_TEST_DATA", ROOT.parent / "shared" / "data")) / "coco-mini" / "train2017").glob("*.jpg")
     )
     if not originals:
-        raise SystemExit("this benchmark needs real pictures: set NEGSET_TEST_DATA to the folder that holds coco-mini")
+        raise SystemExit("this benchmark needs real images: set NEGSET_TEST_DATA to the folder that holds coco-mini")
     with tempfile.TemporaryDirectory(prefix="negset-benchmark-") as folder:
         os.chmod(folder, 0o755)
-        os.makedirs(f"{folder}/pictures")
+        os.makedirs(f"{folder}/images")
         for number in range(count):
-            os.symlink(originals[number % len(originals)], f"{folder}/pictures/{number}.jpg")
+            os.symlink(originals[number % len(originals)], f"{folder}/images/{number}.jpg")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         pathlib.Path(folder, "nginx.conf").write_text(
@@ -40,7 +40,7 @@ def picture_host(count: int) -> Iterator[tuple[str, str]]:
             http {{
               access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; types {{ image/jpeg jpg; }}
               client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3; uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
-              server {{ listen 127.0.0.1:{port} backlog=4096; root {folder}/pictures; }}
+              server {{ listen 127.0.0.1:{port} backlog=4096; root {folder}/images; }}
             }}
             """
         )

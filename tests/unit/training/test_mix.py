@@ -1,4 +1,4 @@
-"""Which files go into a round, and in which order pictures are fed."""
+"""Which files go into a round, and in which order images are fed."""
 
 import pytest
 from hypothesis import given, settings
@@ -8,59 +8,66 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.values import Mining, Positives, Records
 from negset_jobs.adapters.store import Store
-from negset_jobs.training.inputs import HARD, POSITIVE, Inputs, choose, hard_percent, materialise, pattern, weighted
+from negset_jobs.training.mix import HARD, POSITIVE, Mix, choose, hard_percent, materialise, pattern, weighted
 
 
 def records(*files):
     return Records(
-        inputs="", planned=0, stored=0, bytes=0, outcomes={}, files={"train": files, "heldout": ("h",)}, images={"train": 7}, manifest=""
+        input_digest="",
+        planned=0,
+        stored=0,
+        bytes=0,
+        outcomes={},
+        files={"train": files, "heldout": ("h",)},
+        images={"train": 7},
+        manifest="",
     )
 
 
 def positives(*files):
     counts = {"images": {}, "boxes": {}, "outcomes": {}, "rejected_boxes": {}}
-    return Positives(inputs="", classes=("disc",), label_map="", files={"train": files, "heldout": ("h",)}, **counts)
+    return Positives(input_digest="", classes=("disc",), label_map="", files={"train": files, "heldout": ("h",)}, **counts)
 
 
 def mining(negatives=(), hard=(), drawn=(), *, pool=100):
     fields = {"threshold": 0.5, "floor": 0.05, "pool": pool, "trained_on": 40, "fooled": 0, "added": 0, "review": (), "scores": ""}
     counts = {"hard_images": 10 * len(hard), "negative_images": 20 * len(negatives)}
-    return Mining(number=1, inputs="", negatives=negatives, hard=hard, random=drawn, **fields, **counts)
+    return Mining(number=1, input_digest="", negatives=negatives, hard=hard, random=drawn, **fields, **counts)
 
 
 @pytest.mark.parametrize(
     ("arm", "mined", "expected"),
     [
-        pytest.param(names.NO_NEGATIVES, None, Inputs(positives=("p",)), id="the arm without negatives sees none"),
-        pytest.param(names.MINED, None, Inputs(positives=("p",), negatives=("n",), images=7), id="round 1 sees its part of the negatives"),
+        pytest.param(names.NO_NEGATIVES, None, Mix(positives=("p",)), id="the arm without negatives sees none"),
+        pytest.param(names.MINED, None, Mix(positives=("p",), negatives=("n",), images=7), id="round 1 sees its part of the negatives"),
         pytest.param(
             names.MINED,
             mining(("kept",), ("hard",), ("drawn",)),
-            Inputs(positives=("p",), negatives=("kept",), hard=("hard",), hard_percent=50, images=30),
+            Mix(positives=("p",), negatives=("kept",), hard=("hard",), hard_percent=50, images=30),
             id="a later round sees what the mining left, and the hard ones",
         ),
         pytest.param(
             names.RANDOM_NEGATIVES,
             mining(("kept",), ("hard",), ("drawn",)),
-            Inputs(positives=("p",), negatives=("kept",), hard=("drawn",), hard_percent=50, images=30),
+            Mix(positives=("p",), negatives=("kept",), hard=("drawn",), hard_percent=50, images=30),
             id="the arm that compares sees random ones in place of the hard ones",
         ),
         pytest.param(
             names.MINED,
             mining(("kept",), ("hard",), pool=0),
-            Inputs(positives=("p",), negatives=("kept",), hard=("hard",), hard_percent=50, images=20),
+            Mix(positives=("p",), negatives=("kept",), hard=("hard",), hard_percent=50, images=20),
             id="without a pool the hard ones are among the others and count once",
         ),
         pytest.param(
             names.MINED,
             mining(("kept",)),
-            Inputs(positives=("p",), negatives=("kept",), images=20),
+            Mix(positives=("p",), negatives=("kept",), images=20),
             id="a mining that found nothing hard leaves the negatives",
         ),
         pytest.param(
             names.MINED,
             mining((), ("hard",)),
-            Inputs(positives=("p",), negatives=("hard",), images=10),
+            Mix(positives=("p",), negatives=("hard",), images=10),
             id="hard negatives alone are the negatives",
         ),
     ],
@@ -109,19 +116,19 @@ def test_the_places_of_what_was_added(others, added, percent):
     assert hard_percent(others, added) == percent
 
 
-def test_without_negatives_every_picture_is_a_positive():
+def test_without_negatives_every_image_is_a_positive():
     assert set(pattern(0, hard_percent=0)) == {POSITIVE}
 
 
 def test_the_weights_say_the_same_to_the_apis_own_reader(tmp_path):
     store = Store(str(tmp_path))
-    files = weighted(Inputs(positives=("p1", "p2"), negatives=("n",), hard=("h",), hard_percent=50), 30, store)
+    files = weighted(Mix(positives=("p1", "p2"), negatives=("n",), hard=("h",), hard_percent=50), 30, store)
     assert [(file.path.removeprefix(f"{tmp_path}/"), file.weight) for file in files] == [("p1", 35), ("p2", 35), ("n", 15), ("h", 15)]
-    assert [file.weight for file in weighted(Inputs(positives=("p",)), 30, store)] == [100]
+    assert [file.weight for file in weighted(Mix(positives=("p",)), 30, store)] == [100]
 
 
 def test_files_of_a_local_store_are_used_in_place_and_others_are_fetched(tmp_path):
-    chosen = Inputs(positives=("positives/a.tfrecord",), negatives=("records/a.tfrecord",))
+    chosen = Mix(positives=("positives/a.tfrecord",), negatives=("records/a.tfrecord",))
     local = Store(str(tmp_path / "store"))
     assert materialise(local, chosen, str(tmp_path)).positives == (f"{tmp_path}/store/positives/a.tfrecord",)
     remote = Store("memory://training-inputs")
