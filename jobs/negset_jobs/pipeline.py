@@ -14,17 +14,18 @@ from typing import Any, TypeVar
 import msgspec
 
 from negset_api import names, stages
-from negset_api.errors import InvalidInput, WorkFailed
+from negset_api.errors import InvalidInput
 from negset_api.revision import revision
 from negset_api.spec import NegativeDataset
 from negset_api.status import ImagesStatus, RoundStatus, Status
 from negset_api.validation import manifest
-from negset_api.values import Copies, Labels, Mining, Plan, Positives, Records, Report, Round, Value, decode, encode
+from negset_api.values import Copies, Labels, Mining, Plan, Positives, Records, Report, Round, Value
 from negset_api.version import version
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
+from negset_jobs.formats.stored import commit, find
 
 log = logging.getLogger(__name__)
 
@@ -70,30 +71,19 @@ def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipelin
     return Run(dataset=dataset, access=access, store=root.child(mine), siblings=siblings)
 
 
-def done(store: Store, marker: str, kind: type[V]) -> V | None:
-    """The stage's value if the stage is done. Raises `WorkFailed` where the marker is not what it should be."""
-    try:
-        return decode(store.read(marker), kind)
-    except MissingObject:
-        return None
-    except msgspec.MsgspecError as error:
-        raise WorkFailed(f"{store.location(marker)}: expected a {kind.__name__} written by this version of negset: {error}") from error
-
-
 def plan(run: Run) -> Plan:
     """Chooses the images. Nothing is written before that has succeeded, so a wrong class or file leaves no folder behind."""
     from negset_jobs.selection import annotated
     from negset_jobs.selection.stage import plan_with_objects
 
-    existing = done(run.store, names.PLAN, Plan)
+    existing = find(run.store, names.PLAN, Plan)
     if existing is not None:
         return existing
     value, objects = plan_with_objects(run.dataset, run.access)
     run.store.create(names.SPEC, msgspec.json.format(msgspec.json.encode(manifest(run.dataset)), indent=2) + b"\n")
     if objects:
         run.store.create(names.HELD_OUT_OBJECTS, annotated.encode(objects))
-    run.store.create(names.PLAN, encode(value))
-    return value
+    return commit(run.store, names.PLAN, value)
 
 
 def check(run: Run) -> None:
@@ -143,12 +133,12 @@ def data(run: Run, progress: Progress) -> None:
     chosen = plan(run)
     # Written again where it is there: it tells as well when this revision was last the present one (`revisions.trim`).
     run.store.write(names.owner(run.dataset.metadata.uid), b"")
-    if run.dataset.spec.positives is not None and done(run.store, names.POSITIVES, Positives) is None:
+    if run.dataset.spec.positives is not None and find(run.store, names.POSITIVES, Positives) is None:
         positives_stage(run.store, run.dataset, run.access, run.siblings, progress)
-    records = done(run.store, names.RECORDS, Records)
+    records = find(run.store, names.RECORDS, Records)
     if records is None:
         records = record_stage(run.store, chosen, run.dataset, run.access, run.siblings, progress)
-    if _wants_labels(run.dataset) and done(run.store, names.LABELS, Labels) is None:
+    if _wants_labels(run.dataset) and find(run.store, names.LABELS, Labels) is None:
         input_digest = labels_input_digest(run.dataset, chosen, records)
         if _reuse(run, names.LABELS, (names.LABELS_FOLDER,), input_digest, Labels) is None:
             labels_stage(run.store, run.dataset, chosen, records, progress)
@@ -159,8 +149,8 @@ def data(run: Run, progress: Progress) -> None:
 def _copies(run: Run, records: Records, progress: Progress) -> None:
     from negset_jobs.copies.stage import copies_input_digest, copies_stage
 
-    positives = done(run.store, names.POSITIVES, Positives)
-    if positives is None or done(run.store, names.COPIES, Copies) is not None:
+    positives = find(run.store, names.POSITIVES, Positives)
+    if positives is None or find(run.store, names.COPIES, Copies) is not None:
         return
     if _reuse(run, names.COPIES, (names.COPIES_TABLE,), copies_input_digest(records, positives), Copies) is None:
         copies_stage(run.store, run.dataset, records, positives, progress)
@@ -178,7 +168,7 @@ def trained(run: Run, step: stages.Step) -> Round | None:
     """The round if it is done, here or, from the same inputs, in another revision. Imports no TensorFlow."""
     from negset_jobs.training.task import round_input_digest
 
-    existing = done(run.store, step.marker, Round)
+    existing = find(run.store, step.marker, Round)
     if existing is not None or not run.siblings:
         return existing
     folders = tuple(
@@ -205,7 +195,7 @@ def mined(run: Run, number: int) -> Mining | None:
     from negset_jobs.mining.stage import mining_input_digest
 
     marker = names.mining_marker(number)
-    existing = done(run.store, marker, Mining)
+    existing = find(run.store, marker, Mining)
     if existing is not None or not run.siblings:
         return existing
     folders = (names.mining_hard(number), names.mining_random(number), names.mining_negatives(number), names.mining_scores(number))
@@ -216,15 +206,15 @@ def report(run: Run, progress: Progress) -> Report:
     """The page and the numbers."""
     from negset_jobs.reporting.stage import report_stage
 
-    existing = done(run.store, names.REPORT, Report)
+    existing = find(run.store, names.REPORT, Report)
     return existing if existing is not None else report_stage(run.store, run.dataset, progress)
 
 
 def status(run: Run) -> dict[str, Any]:
     """What the finished stages add to the object's status: counters of the images, and what each round was worth, as far as they are known."""
-    records = done(run.store, names.RECORDS, Records)
+    records = find(run.store, names.RECORDS, Records)
     mined = (step for step in run.steps if step.kind == "train" and step.arm == names.MINED)
-    rounds = [value for step in mined if (value := done(run.store, step.marker, Round)) is not None]
+    rounds = [value for step in mined if (value := find(run.store, step.marker, Round)) is not None]
     images = None
     if records is not None:
         images = ImagesStatus(planned=records.planned, stored=records.stored, failed=records.planned - records.stored, bytes=records.bytes)
@@ -250,18 +240,18 @@ def _reuse(
     The other revision may be removed meanwhile (`revisions.trim`). Its markers go first, so all was there if its marker still is.
     """
     for sibling in run.siblings:
-        value = done(sibling, marker, kind)
+        value = find(sibling, marker, kind)
         if value is None or getattr(value, "input_digest", None) != input_digest or not usable(value):
             continue
         keys = [key for folder in folders for key in sibling.keys(folder)]
         with contextlib.suppress(MissingObject):
             for key in keys:
                 run.store.copy(sibling, key)
-        if done(sibling, marker, kind) is None:
+        if find(sibling, marker, kind) is None:
             log.info("%s was removed while %s was copied from it", sibling.url, marker)
             run.store.remove(keys)
             continue
-        run.store.create(marker, encode(value))
+        commit(run.store, marker, value)
         log.info("copied %s of %s: it was made from the same inputs", marker, sibling.url)
         return value
     return None

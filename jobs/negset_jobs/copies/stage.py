@@ -13,7 +13,7 @@ import numpy as np
 from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
-from negset_api.values import Copies, Positives, Records, decode, digest, encode
+from negset_api.values import Copies, Positives, Records, digest
 from negset_jobs.adapters import ray_map
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
@@ -21,6 +21,7 @@ from negset_jobs.copies.find import Candidate, Hashed, Image, Pair, Seen, candid
 from negset_jobs.copies.fingerprint import VERSION, fingerprint
 from negset_jobs.copies.tables import decode_hashes, decode_ids, decode_seen, encode_fingerprints, encode_pairs
 from negset_jobs.download.shard_cache import parallel
+from negset_jobs.formats.stored import commit
 from negset_jobs.formats.stored_images import image_id, read_images
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def copies_stage(store: Store, dataset: NegativeDataset, records: Records, posit
         table=names.COPIES_TABLE,
     )
     _require_measurable(store, held_out, found)
-    value = found if store.create(names.COPIES, encode(found)) else decode(store.read(names.COPIES), Copies)
+    value = commit(store, names.COPIES, found)
     store.remove(store.keys(names.FINGERPRINTS_FOLDER))
     _tell(value)
     return value

@@ -17,12 +17,13 @@ import msgspec
 from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.spec import Download
-from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult, decode, digest, encode
+from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult, digest
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.fetcher import Fetcher
 from negset_jobs.download.verify import EncodedImage
+from negset_jobs.formats.stored import commit, load
 from negset_jobs.formats.tf_example import decode_example, encode_example
 from negset_jobs.formats.tfrecord import OVERHEAD, frame, unframe
 
@@ -81,7 +82,7 @@ def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> 
     store = Store(task.store_url)
     marker = names.shard_marker(task.folder, task.shard.name, task.attempt)
     if store.exists(marker):
-        return decode(store.read(marker), ShardResult)
+        return load(store, marker, ShardResult)
     with store.spool(task.folder) as path:
         try:
             with open(path, "wb") as stream:
@@ -101,14 +102,12 @@ def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> 
         bytes=writer.size,
         results=tuple(results),
     )
-    return commit(store, marker, result)
+    return commit_shard(store, marker, result)
 
 
-def commit(store: Store, marker: str, result: ShardResult) -> ShardResult:
+def commit_shard(store: Store, marker: str, result: ShardResult) -> ShardResult:
     """Commits a shard whose file is in place. Of several attempts the first marker counts: the others' files go, and all return the same result."""
-    if store.create(marker, encode(result)):
-        return result
-    winner = decode(store.read(marker), ShardResult)
+    winner = commit(store, marker, result)
     if result.file and result.file != winner.file:
         store.remove([result.file])
     return winner

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from negset_api import names
-from negset_api.values import Outcome, ShardResult, decode
+from negset_api.values import Outcome, ShardResult
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.download.shard import CachedRecord, shard_input_digest
+from negset_jobs.formats.stored import load
 
 _STAGE_MARKERS: Final = {names.RECORDS_FOLDER: names.RECORDS, names.POSITIVES_FOLDER: names.POSITIVES}
 _THREADS: Final = 16  # small requests to the store at the same time
@@ -26,7 +27,7 @@ def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResul
         latest[name] = max(attempt, latest.get(name, 0))
 
     def read(item: tuple[str, int]) -> ShardResult:
-        return decode(store.read(names.shard_marker(folder, *item)), ShardResult)
+        return load(store, names.shard_marker(folder, *item), ShardResult)
 
     return {name: (attempt, result) for (name, attempt), result in zip(latest.items(), parallel(read, latest.items()), strict=True)}
 

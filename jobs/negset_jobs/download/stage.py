@@ -12,15 +12,16 @@ import msgspec
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.spec import NegativeDataset, NegativeDatasetSpec
-from negset_api.values import Outcome, Plan, Records, ShardPlan, ShardResult, digest, encode
+from negset_api.values import Outcome, Plan, Records, ShardPlan, ShardResult, digest
 from negset_jobs.adapters import ray_map
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.download.manifest import encode_manifest
-from negset_jobs.download.shard import CachedRecord, ShardTask, commit, image_input_digest, run_shard
+from negset_jobs.download.shard import CachedRecord, ShardTask, commit_shard, image_input_digest, run_shard
 from negset_jobs.download.shard_cache import ShardCache, failures, own_records, parallel, read_committed
+from negset_jobs.formats.stored import commit
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,7 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
         images={split: len(kept) for split, kept in _by_split(_stored(results)).items()},
         manifest=names.MANIFEST,
     )
-    store.create(names.RECORDS, encode(records))
-    return records
+    return commit(store, names.RECORDS, records)
 
 
 def run_shards(
@@ -202,7 +202,7 @@ class _Run:
             except MissingObject:
                 return None
             copied = msgspec.structs.replace(identical, name=shard.name, split=shard.split, file=key)
-            return commit(self.store, names.shard_marker(self.folder, shard.name), copied)
+            return commit_shard(self.store, names.shard_marker(self.folder, shard.name), copied)
 
         results = {result.name: result for result in parallel(copy, pairs) if result is not None}
         for result in results.values():

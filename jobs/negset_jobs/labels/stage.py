@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from negset_api import names
 from negset_api.spec import NegativeDataset
-from negset_api.values import Labels, Plan, Records, digest, encode
+from negset_api.values import Labels, Plan, Records, digest
 from negset_jobs.adapters import ray_map
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
+from negset_jobs.formats.stored import commit
 from negset_jobs.labels.formats import Contents
 from negset_jobs.labels.labelled import LabelledImage, unique_stems
 from negset_jobs.labels.shards import FORMATS, LabelTask, write_shard
@@ -35,8 +36,7 @@ def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Re
         folders={name: names.labels_folder(name) for name in formats},
         images=len(labelled_images),
     )
-    store.create(names.LABELS, encode(labels))
-    return labels
+    return commit(store, names.LABELS, labels)
 
 
 def labels_input_digest(dataset: NegativeDataset, plan: Plan, records: Records) -> str:

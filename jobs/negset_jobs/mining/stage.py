@@ -19,6 +19,7 @@ from negset_jobs.adapters import ray_map
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
+from negset_jobs.formats.stored import commit, load
 from negset_jobs.mining.decide import Decision, Rules, decide
 from negset_jobs.mining.draw import draw
 from negset_jobs.mining.scoring import ShardScorer, ShardScores
@@ -101,8 +102,8 @@ def _prepare(store: Store, dataset: NegativeDataset, number: int) -> _Task:
     training = dataset.spec.training
     if training is None:
         raise InvalidInput("spec.training: expected training, since only a trained model can be mined with; got none")
-    records, trained = decode(store.read(names.RECORDS), Records), decode(store.read(names.round_marker(number)), Round)
-    earlier = decode(store.read(names.mining_marker(number - 1)), Mining) if number > 1 else None
+    records, trained = load(store, names.RECORDS, Records), load(store, names.round_marker(number), Round)
+    earlier = load(store, names.mining_marker(number - 1), Mining) if number > 1 else None
     mining = training.hard_negative_mining
     confirmed, compared = sorted(mining.confirmed_negatives), names.RANDOM_NEGATIVES in training.comparisons
     input_digest = digest(
@@ -124,7 +125,7 @@ def _score(store: Store, task: _Task, progress: Progress) -> Scored:
     progress.advance(sum(map(len, found.values())))
     missing = [shard for shard in task.shards if shard not in found]
     if missing:
-        make_worker = functools.partial(ShardScorer, store, task.trained, decode(store.read(names.POSITIVES), Positives).classes)
+        make_worker = functools.partial(ShardScorer, store, task.trained, load(store, names.POSITIVES, Positives).classes)
         workers = min(task.dataset.spec.ray.workers, len(missing))
         gpus = task.training.hard_negative_mining.gpus_per_worker
         for result in ray_map.map_with_actors(make_worker, missing, workers=workers, gpus=gpus):
@@ -207,9 +208,7 @@ def by_shard(scored: Scored, wanted: Iterable[str]) -> dict[str, frozenset[str]]
 def _commit(store: Store, value: Mining) -> Mining:
     """Names the files for good. Where another attempt was first, its value counts and the files that only this one wrote go away."""
     marker = names.mining_marker(value.number)
-    if store.create(marker, encode(value)):
-        return value
-    winner = decode(store.read(marker), Mining)
+    winner = commit(store, marker, value)
     prefix = f"{names.round_folder(value.number)}/"
     ours = {key for key in _files(value) if key.startswith(prefix)}
     store.remove(sorted(ours - {*_files(winner)}))

@@ -17,7 +17,7 @@ from negset_api.values import ImageResult, Outcome, ShardResult
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
 from negset_jobs.adapters.store import Store
-from negset_jobs.download.shard import RecordWriter, commit
+from negset_jobs.download.shard import RecordWriter, commit_shard
 from negset_jobs.formats.label_map import Item
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
@@ -173,7 +173,7 @@ class _Draft:
             bytes=self._writer.size,
             results=tuple(self._results),
         )
-        return commit(self._store, names.shard_marker(names.POSITIVES_FOLDER, name, self._task.attempt), result)
+        return commit_shard(self._store, names.shard_marker(names.POSITIVES_FOLDER, name, self._task.attempt), result)
 
 
 def _records(url: str, rules: Rules) -> Iterator[tuple[int, bytes, dict[str, list[Any]], list[tuple[str, RecordObject]]]]:

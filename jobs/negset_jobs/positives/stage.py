@@ -13,13 +13,14 @@ from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.spec import NegativeDataset, NegativeDatasetSpec
 from negset_api.spec import Positives as PositivesSpec
-from negset_api.values import ImageResult, Outcome, PlannedImage, Positives, ShardPlan, ShardResult, decode, digest, encode
+from negset_api.values import ImageResult, Outcome, PlannedImage, Positives, ShardPlan, ShardResult, digest
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.shard import image_input_digest
 from negset_jobs.download.stage import check_budget, count_outcomes, run_shards, tidy
 from negset_jobs.formats.label_map import write_label_map
+from negset_jobs.formats.stored import commit, load
 from negset_jobs.positives import tfrecords
 from negset_jobs.positives.annotated import Annotated, RejectedBox, shown_classes
 from negset_jobs.positives.classes import Negatives, label_ids, trained_classes, wanted_classes
@@ -71,7 +72,7 @@ def positives_stage(store: Store, dataset: NegativeDataset, access: Access, sibl
     """
     spec = dataset.spec
     assert spec.positives is not None
-    negatives = decode(store.read(names.PLAN), Negatives)
+    negatives = load(store, names.PLAN, Negatives)
     wanted = wanted_classes(spec.positives.classes, spec.exclude_classes, negatives)
     request = _Request(store, spec, spec.positives, negatives, wanted, access, siblings, progress)
     stored = _from_tfrecords(request) if spec.positives.tfrecords else _from_annotations(request)
@@ -79,8 +80,7 @@ def positives_stage(store: Store, dataset: NegativeDataset, access: Access, sibl
     check_budget(stored.results, spec, "spec.download.maxFailedPercent")
     tidy(store, names.POSITIVES_FOLDER, stored.results)
     positives = _summary(stored)
-    store.create(names.POSITIVES, encode(positives))
-    return positives
+    return commit(store, names.POSITIVES, positives)
 
 
 def _from_annotations(request: _Request) -> Stored:

@@ -25,7 +25,7 @@ from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
-from negset_jobs.download.shard import RECORD_FORMAT, commit
+from negset_jobs.download.shard import RECORD_FORMAT, commit_shard
 from negset_jobs.download.shard_cache import read_committed
 from negset_jobs.formats.label_map import Item, called, read_label_map
 from negset_jobs.positives.record_files import FIELD, CopyTask, Rules, ScannedFile, ScannedRecord, copy_file, scan_file
@@ -140,7 +140,7 @@ def _existing(
     except MissingObject:
         return None
     copied = msgspec.structs.replace(identical, name=name, split=split, file=key)
-    return commit(store, names.shard_marker(names.POSITIVES_FOLDER, name), copied)
+    return commit_shard(store, names.shard_marker(names.POSITIVES_FOLDER, name), copied)
 
 
 def _input_digest(records: Sequence[ScannedRecord], rules: Rules, label_ids: Mapping[str, int]) -> str:

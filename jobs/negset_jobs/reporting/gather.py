@@ -27,11 +27,11 @@ from negset_api.values import (
     Round,
     ShardResult,
     Value,
-    decode,
 )
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.download.shard_cache import parallel, read_committed
+from negset_jobs.formats.stored import find, load
 from negset_jobs.formats.stored_images import Features, read_images
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import unframe
@@ -72,14 +72,14 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
 
     Raises `MissingObject` where one that every report needs is not.
     """
-    plan = decode(store.read(names.PLAN), Plan)
+    plan = load(store, names.PLAN, Plan)
     rounds = tuple(_present(store, [step.marker for step in stages.training_steps(dataset.spec)], Round))
     trained, others = (tuple(each for each in rounds if (each.arm == names.MINED) == mined) for mined in (True, False))
     mined = tuple(_present(store, [step.marker for step in stages.steps(dataset.spec) if step.kind == "mine"], Mining))
     committed = read_committed(store, names.RECORDS_FOLDER)
     results = [committed[shard.name][1] for shard in plan.shards]
-    positives = next(_present(store, [names.POSITIVES], Positives), None)
-    copies = next(_present(store, [names.COPIES], Copies), Copies(input_digest=""))
+    positives = find(store, names.POSITIVES, Positives)
+    copies = find(store, names.COPIES, Copies) or Copies(input_digest="")
 
     # Twice as many as are shown, since some may have failed.
     candidates = spread((image for shard in plan.shards for image in shard.images), 2 * EXAMPLES)
@@ -95,9 +95,9 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
         revision=location.rpartition("/")[2],
         location=location,
         plan=plan,
-        records=decode(store.read(names.RECORDS), Records),
+        records=load(store, names.RECORDS, Records),
         positives=positives,
-        labels=next(_present(store, [names.LABELS], Labels), None),
+        labels=find(store, names.LABELS, Labels),
         trained=trained,
         others=others,
         evidence=_evidence(store, rounds, positives),
@@ -155,11 +155,7 @@ def versions() -> dict[str, str]:
 
 def _present(store: Store, markers: list[str], kind: type[V]) -> Iterator[V]:
     """The values of the stages that are done."""
-    for marker in markers:
-        try:
-            yield decode(store.read(marker), kind)
-        except MissingObject:
-            continue
+    return (value for marker in markers if (value := find(store, marker, kind)) is not None)
 
 
 def _locate(plan: Plan, results: list[ShardResult], wanted: Collection[str]) -> tuple[dict[str, PlannedImage], dict[str, _Located]]:

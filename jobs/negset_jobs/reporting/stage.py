@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from negset_api import names
 from negset_api.spec import NegativeDataset
-from negset_api.values import Report, decode, encode
+from negset_api.values import Report
 from negset_api.version import version
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
+from negset_jobs.formats.stored import commit
 from negset_jobs.reporting import coco_results
 from negset_jobs.reporting.evaluation import Evaluation, evaluate
 from negset_jobs.reporting.facts import Facts
@@ -30,10 +31,10 @@ def report_stage(store: Store, dataset: NegativeDataset, progress: Progress) -> 
     progress.advance()
     _write_detections(store, facts, evaluation)
     progress.advance()
-    first = store.create(names.REPORT, encode(report))
+    committed = commit(store, names.REPORT, report)
     progress.advance()
     progress.finish()
-    return report if first else decode(store.read(names.REPORT), Report)
+    return committed
 
 
 def _write_detections(store: Store, facts: Facts, evaluation: Evaluation) -> None:

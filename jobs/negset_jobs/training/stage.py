@@ -16,11 +16,11 @@ import msgspec
 from negset_api import names, stages
 from negset_api.errors import WorkFailed
 from negset_api.spec import NegativeDataset
-from negset_api.values import Measurement, Round, ScoredImage, decode, encode
+from negset_api.values import Measurement, Round, ScoredImage
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
-from negset_jobs.adapters.store_errors import MissingObject
+from negset_jobs.formats.stored import commit, find
 from negset_jobs.training import (
     checkpoints,
     config,
@@ -61,7 +61,7 @@ def train_round(store: Store, dataset: NegativeDataset, step: stages.Step, acces
             return _wait_for_chief(store, step)
         value = _finish(task, store, scratch, trained, progress)
     # Of two attempts that both came this far, one counts.
-    return value if store.create(step.marker, encode(value)) else decode(store.read(step.marker), Round)
+    return commit(store, step.marker, value)
 
 
 def _train(task: Task, store: Store, access: Access, progress: Progress, *, where: Any, scratch: str) -> Any:
@@ -233,8 +233,7 @@ def _wait_for_chief(store: Store, step: stages.Step) -> Round:
     """What another worker does once it has trained. Where the chief fails, the Job ends this pod."""
     deadline = time.monotonic() + _CHIEF_SECONDS
     while time.monotonic() < deadline:
-        try:
-            return decode(store.read(step.marker), Round)
-        except MissingObject:
-            time.sleep(2)
+        if (done := find(store, step.marker, Round)) is not None:
+            return done
+        time.sleep(2)
     raise WorkFailed(f"the chief did not finish {step.role} within {_CHIEF_SECONDS} seconds of its last step")

@@ -10,10 +10,10 @@ import msgspec
 from negset_api import names, stages
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset, Training
-from negset_api.values import Copies, Mining, Positives, Records, Round, decode, digest
+from negset_api.values import Copies, Mining, Positives, Records, Round, digest
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
-from negset_jobs.adapters.store_errors import MissingObject
+from negset_jobs.formats.stored import find, load
 from negset_jobs.training import config, families, mix
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
     training = dataset.spec.training
     if training is None:
         raise InvalidInput("spec.training: expected a training to run, the manifest has none")
-    records, positives = decode(store.read(names.RECORDS), Records), decode(store.read(names.POSITIVES), Positives)
+    records, positives = load(store, names.RECORDS, Records), load(store, names.POSITIVES, Positives)
     copies = _copies(store)
     mining, before = _before(store, step, training)
     chosen = mix.choose(step.arm, positives, records, mining)
@@ -101,11 +101,11 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
 
 def _copies(store: Store) -> Copies:
     """The copies to leave out. Data that an earlier version of negset stored have no such value."""
-    try:
-        return decode(store.read(names.COPIES), Copies)
-    except MissingObject:
+    copies = find(store, names.COPIES, Copies)
+    if copies is None:
         log.warning("%s does not exist: no held-out image is left out as a copy of one that trains", store.location(names.COPIES))
         return Copies(input_digest="")
+    return copies
 
 
 def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining | None, Round | None]:
@@ -114,7 +114,7 @@ def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining
         return None, None
     own = step.round > stages.first_round(step.arm, training)
     marker = names.round_marker(step.round - 1, step.arm if own else names.MINED)
-    return decode(store.read(names.mining_marker(step.round - 1)), Mining), decode(store.read(marker), Round)
+    return load(store, names.mining_marker(step.round - 1), Mining), load(store, marker, Round)
 
 
 def _deciding(training: Training, patched: Any, chosen: mix.Mix) -> list[Any]:

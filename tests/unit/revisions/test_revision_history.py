@@ -116,7 +116,7 @@ def test_a_revision_that_becomes_the_present_one_again_is_the_newest(url, monkey
     oldest, older, newer, present = four(url)
     # As the data step does when the spec is what it was once.
     monkeypatch.setattr(pipeline, "plan", lambda _run: None)
-    monkeypatch.setattr(pipeline, "done", lambda *_: object())
+    monkeypatch.setattr(pipeline, "find", lambda *_: object())
     time.sleep(1.1)
     back = pipeline.prepare(validation.parse(manifest(url, 1)), Access(), OLDEST)
     pipeline.data(back, None)
