@@ -15,15 +15,19 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Tests start Ray in this process, and it ends as `negset` does: with its own exit code, whatever the threads that Ray leaves behind do meanwhile."""
+    """Tests start Ray in this process, and it ends as `negset` does: with its own exit code,
+    whatever the threads that Ray leaves behind do meanwhile.
+    """
     end_without_destructors(lambda: int(session.exitstatus))
 
 
 @pytest.fixture(scope="session")
 def coco_mini() -> pathlib.Path:
-    """A folder with 80 real images of COCO train2017 (`train2017/`) and their annotations (`annotations/instances_train2017.json`).
+    """A folder with 80 real images of COCO train2017 (`train2017/`) and their annotations
+    (`annotations/instances_train2017.json`).
 
-    Their licences do not allow us to ship them: NEGSET_TEST_DATA names the folder that holds `coco-mini`.
+    Their licences do not allow us to ship them: NEGSET_TEST_DATA names the folder that holds
+    `coco-mini`.
     """
     folder = pathlib.Path(os.environ.get("NEGSET_TEST_DATA", ROOT.parent / "shared" / "data")) / "coco-mini"
     if not folder.is_dir():
@@ -33,8 +37,9 @@ def coco_mini() -> pathlib.Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_reaches_children() -> Iterator[None]:
-    """A shell without job control starts what it puts into the background with SIGINT ignored, and that is inherited down to the programs under test, where
-    nothing could interrupt them. A signal that has a handler here has its default there.
+    """A shell without job control starts what it puts into the background with SIGINT ignored, and
+    that is inherited down to the programs under test, where nothing could interrupt them. A signal
+    that has a handler here has its default there.
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -43,7 +48,9 @@ def _ctrl_c_reaches_children() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _signals_as_they_were() -> Iterator[None]:
-    """A program's `main` that a test calls owns the process as far as it knows, and leaves its handlers behind."""
+    """A program's `main` that a test calls owns the process as far as it knows, and leaves its
+    handlers behind.
+    """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():

@@ -32,7 +32,9 @@ def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
 
 
 class ImageServer:
-    """`handlers` answer by path; `requests` counts what was asked for, and `headers` keeps the last request's."""
+    """`handlers` answer by path; `requests` counts what was asked for, and `headers` keeps the last
+    request's.
+    """
 
     def __init__(self) -> None:
         self.handlers: dict[str, Handler] = {}

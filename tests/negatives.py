@@ -1,4 +1,6 @@
-"""A small set of images without any of the excluded classes, stored as the pipeline stores it, for what is made from the records."""
+"""A small set of images without any of the excluded classes, stored as the pipeline stores it, for
+what is made from the records.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ SIDES = (48, 64)
 
 
 def dataset(folder: pathlib.Path, *, formats: tuple[str, ...], held_out: bool = True) -> NegativeDataset:
-    """Makes the images and their annotations in `folder`; the dataset that takes all of them. Some are held out where it is for training."""
+    """Makes the images and their annotations in `folder`; the dataset that takes all of them.
+
+    Some are held out where it is for training.
+    """
     random = np.random.default_rng(7)
     images = []
     for number, (name, kind) in enumerate(IMAGES.items(), 1):

@@ -24,7 +24,10 @@ _PORTS = ("master", "volume", "filer")
 
 @dataclass(frozen=True)
 class S3Server:
-    """`environment` is what a process needs to reach the server; this one has it already. `bucket` exists."""
+    """`environment` is what a process needs to reach the server; this one has it already.
+
+    `bucket` exists.
+    """
 
     endpoint: str
     bucket: str
@@ -33,7 +36,9 @@ class S3Server:
 
 @contextlib.contextmanager
 def s3_server(bucket: str = "tests") -> Iterator[S3Server]:
-    """Starts the server, with data in a temporary folder, and sets AWS_* and FSSPEC_S3_ENDPOINT_URL in this process; removes all of it at the end."""
+    """Starts the server, with data in a temporary folder, and sets AWS_* and FSSPEC_S3_ENDPOINT_URL
+    in this process; removes all of it at the end.
+    """
     folder = tempfile.mkdtemp(prefix="negset-s3-")
     ports = _free_ports()
     endpoint = f"http://127.0.0.1:{ports['s3.port']}"
@@ -63,7 +68,9 @@ def s3_server(bucket: str = "tests") -> Iterator[S3Server]:
 
 @contextlib.contextmanager
 def _fsspec_configured(endpoint: str) -> Iterator[None]:
-    """fsspec reads its environment variables when it is imported, which may have been before, and keeps file systems that it has made."""
+    """fsspec reads its environment variables when it is imported, which may have been before, and
+    keeps file systems that it has made.
+    """
     import fsspec
     import s3fs
 
@@ -78,7 +85,9 @@ def _weed() -> str:
 
 
 def _free_ports() -> dict[str, int]:
-    """Ports that are free now; each server's gRPC port is chosen too, since its default may be taken."""
+    """Ports that are free now; each server's gRPC port is chosen too, since its default may be
+    taken.
+    """
     names = [
         *(f"{name}.port{suffix}" for name in _PORTS for suffix in ("", ".grpc")),
         "s3.port",

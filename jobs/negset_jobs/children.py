@@ -31,7 +31,8 @@ def run(commands: Mapping[str, Sequence[str]]) -> None:
     Raises `ChildFailed`, with the exit code of the one that failed first.
     """
     named = len(commands) > 1
-    children = {name: subprocess.Popen(command, stderr=subprocess.PIPE if named else None) for name, command in commands.items()}  # noqa: S603 - our own module
+    # Our own module.
+    children = {name: subprocess.Popen(command, stderr=subprocess.PIPE if named else None) for name, command in commands.items()}  # noqa: S603
     with _copied(children), _stopped(children.values()):
         while True:
             codes = [child.poll() for child in children.values()]

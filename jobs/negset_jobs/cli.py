@@ -1,6 +1,8 @@
 """The command line. Standard output carries results only; progress and errors go to standard error.
 
-Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 69 on a cluster what is needed cannot be reached now, 75 another worker of the same training is gone, 130 and 143 interrupted by Ctrl-C or SIGTERM.
+Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 69 on a cluster what is needed cannot
+be reached now, 75 another worker of the same training is gone, 130 and 143 interrupted by Ctrl-C or
+SIGTERM.
 """
 
 from __future__ import annotations
@@ -33,11 +35,14 @@ def process() -> NoReturn:
 
 
 def end_without_destructors(code: Callable[[], int | None]) -> None:
-    """Lets this process end with what `code` returns, after Python's own end (threads, `atexit`) and without that of the compiled libraries. Where it returns None,
-    the process ends as it would. To be called before the libraries are imported.
+    """Lets this process end with what `code` returns, after Python's own end (threads, `atexit`)
+    and without that of the compiled libraries. Where it returns None, the process ends as it would.
+    To be called before the libraries are imported.
 
-    Ray's threads outlive `ray.shutdown`, the one that flushes its log among them. Now and then one of them uses what the C++ library has destroyed already, and a process whose
-    work is done ends by a segmentation fault. Ray ends its own workers in this way (https://github.com/ray-project/ray/pull/18899).
+    Ray's threads outlive `ray.shutdown`, the one that flushes its log among them. Now and then one
+    of them uses what the C++ library has destroyed already, and a process whose work is done ends
+    by a segmentation fault. Ray ends its own workers in this way
+    (https://github.com/ray-project/ray/pull/18899).
     """
 
     def leave() -> None:
@@ -45,7 +50,8 @@ def end_without_destructors(code: Callable[[], int | None]) -> None:
         if number is None:
             return
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(BrokenPipeError):  # the reader of our output has gone: nothing is left to say
+            # The reader of our output has gone: nothing is left to say.
+            with contextlib.suppress(BrokenPipeError):
                 stream.flush()
         os._exit(number)
 
@@ -58,14 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    asked: list[int] = []  # beside the exception, because Ray raises a KeyboardInterrupt of its own in place of what a handler raised
+    # Beside the exception, because Ray raises a KeyboardInterrupt of its own in place of what a
+    # handler raised.
+    asked: list[int] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
         asked.append(number)
         raise _Asked
 
     signal.signal(signal.SIGTERM, interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a program started with SIGINT ignored goes on ignoring it
+    # A program started with SIGINT ignored goes on ignoring it.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
     command: Command = options.command
     on_cluster: bool = getattr(options, "cluster", False)
@@ -80,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain("interrupted; everything committed so far is safe, and the same command goes on from there", pod=on_cluster)
         return 128 + (asked[0] if asked else signal.SIGINT)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone: nothing is left to say
+        # The reader of our output has gone: nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
         if options.debug:
@@ -90,7 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(text: str, *, pod: bool) -> None:
-    """On a cluster (`pod`) also into the pod's status: what libraries write as they end would hide it in the log."""
+    """On a cluster (`pod`) also into the pod's status: what libraries write as they end would hide
+    it in the log.
+    """
     from negset_jobs.adapters.kubernetes_status import tell_pod
 
     for line in text.splitlines():
@@ -102,8 +114,10 @@ def _complain(text: str, *, pod: bool) -> None:
 class _Asked(KeyboardInterrupt):
     """SIGINT or SIGTERM asks for an end, and both end the work alike.
 
-    Not KeyboardInterrupt itself: CPython remembers where one leaves an `exec` of source text (a dataclass is made by one, so importing Ray is full of
-    them), and then ends the process by SIGINT whatever exit code was returned (`_PyRuntime.unhandled_keyboard_interrupt` in Python/pythonrun.c).
+    Not KeyboardInterrupt itself: CPython remembers where one leaves an `exec` of source text (a
+    dataclass is made by one, so importing Ray is full of them), and then ends the process by SIGINT
+    whatever exit code was returned (`_PyRuntime.unhandled_keyboard_interrupt` in
+    Python/pythonrun.c).
     """
 
 

@@ -148,7 +148,9 @@ def _trim(opened: pipeline.Run) -> None:
 
 
 def _tell_left(left: Sequence[str]) -> None:
-    """Says what a deletion has left alone: to whoever reads the log, and to the operator by way of the pod."""
+    """Says what a deletion has left alone: to whoever reads the log, and to the operator by way of
+    the pod.
+    """
     if left:
         message = f"left alone, since it is not this object's own: {', '.join(left)}"
         _say(message)
@@ -156,7 +158,10 @@ def _tell_left(left: Sequence[str]) -> None:
 
 
 def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:
-    """The step that the command line names. Raises `InvalidInput` where the manifest does not ask for it."""
+    """The step that the command line names.
+
+    Raises `InvalidInput` where the manifest does not ask for it.
+    """
     wanted = (options.stage, options.round, options.arm if options.stage == "train" else "")
     for step in opened.steps:
         if (step.kind, step.round, step.arm) == wanted:
@@ -206,14 +211,19 @@ def _mine(opened: pipeline.Run, number: int, progress: Progress) -> None:
 
 
 def _check_in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespace) -> None:
-    """Tries what is the user's own with the Object Detection API, before the first download. What comes with negset is tried by its tests."""
+    """Tries what is the user's own with the Object Detection API, before the first download.
+
+    What comes with negset is tried by its tests.
+    """
     if pipeline.needs_api_check(opened):
         _say("checking the configuration with the Object Detection API")
         _in_children(opened, [step], options)
 
 
 def _in_children(opened: pipeline.Run, steps: Sequence[stages.Step], options: argparse.Namespace) -> None:
-    """Runs steps at the same time, each in a process of its own: TensorFlow gives its memory back only by ending, and never shares a process with Ray's driver."""
+    """Runs steps at the same time, each in a process of its own: TensorFlow gives its memory back
+    only by ending, and never shares a process with Ray's driver.
+    """
     with tempfile.NamedTemporaryFile("wb", suffix=".json") as stream:
         stream.write(msgspec.json.encode(validation.manifest(opened.dataset)))
         stream.flush()
@@ -228,7 +238,10 @@ def _load(path: str) -> NegativeDataset:
 
 
 def _admitted(document: Any) -> NegativeDataset:
-    """The dataset of a manifest that the operator wrote. It may be newer than these jobs: a field that is unknown is skipped."""
+    """The dataset of a manifest that the operator wrote.
+
+    It may be newer than these jobs: a field that is unknown is skipped.
+    """
     try:
         return validation.parse_admitted(document)
     except InvalidSpec as error:
@@ -261,7 +274,11 @@ def _document(path: str) -> Any:
 
 
 def _access(options: argparse.Namespace) -> Access:
-    """What the command may reach. A laptop's stores and schemes are the person's own business; on a cluster nothing is reached that nobody allowed."""
+    """What the command may reach.
+
+    A laptop's stores and schemes are the person's own business; on a cluster nothing is reached
+    that nobody allowed.
+    """
     networks = parse_networks(options.allow_address, "--allow-address")
     stores = parse_networks(getattr(options, "allow_store", ()), "--allow-store")
     schemes = parse_schemes(getattr(options, "allow_scheme", ()), "--allow-scheme")
@@ -276,7 +293,9 @@ def _status_writer(dataset: NegativeDataset, options: argparse.Namespace, run: s
 
 
 def _is_chief() -> bool:
-    """Whether this process is the first of the training's workers, or the only one (https://www.tensorflow.org/guide/distributed_training#TF_CONFIG)."""
+    """Whether this process is the first of the training's workers, or the only one
+    (https://www.tensorflow.org/guide/distributed_training#TF_CONFIG).
+    """
     return bool(json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index", 0) == 0)
 
 

@@ -1,7 +1,8 @@
 """The order of the stages: `Spec → Plan → Shards → Records → Training → Mining → Report`.
 
-A stage is done if and only if its marker exists, so each function here first looks for it: running anything again is free. Where the marker is missing but an earlier
-revision of the same dataset has made the same stage from the same inputs, its files are copied on the store's side.
+A stage is done if and only if its marker exists, so each function here first looks for it: running
+anything again is free. Where the marker is missing but an earlier revision of the same dataset has
+made the same stage from the same inputs, its files are copied on the store's side.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ V = TypeVar("V", bound=Value)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One dataset at one revision: where it goes, where earlier revisions lie, and what it may reach."""
+    """One dataset at one revision: where it goes, where earlier revisions lie, and what it may
+    reach.
+    """
 
     dataset: NegativeDataset
     access: Access
@@ -52,10 +55,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipeline: str = "") -> Run:
-    """Opens the output, without writing yet. Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`.
+    """Opens the output, without writing yet.
 
-    `told` is the revision that the operator computed, where there is one. It decides the folder, so that jobs of another version of negset write where the operator says that they do.
-    `pipeline` is the digest that it computed with, of the pipeline.config in a ConfigMap.
+    Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`.
+
+    `told` is the revision that the operator computed, where there is one. It decides the folder, so
+    that jobs of another version of negset write where the operator says that they do. `pipeline` is
+    the digest that it computed with, of the pipeline.config in a ConfigMap.
     """
     if len(access.check_url(dataset.spec.output.url, "spec.output.url").links) > 1:
         raise InvalidInput("spec.output.url: expected the URL of a folder, got URLs joined by '::'; give the URL of the folder alone")
@@ -72,7 +78,10 @@ def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipelin
 
 
 def plan(run: Run) -> Plan:
-    """Chooses the images. Nothing is written before that has succeeded, so a wrong class or file leaves no folder behind."""
+    """Chooses the images.
+
+    Nothing is written before that has succeeded, so a wrong class or file leaves no folder behind.
+    """
     from negset_jobs.selection import annotated
     from negset_jobs.selection.stage import plan_with_objects
 
@@ -87,7 +96,9 @@ def plan(run: Run) -> Plan:
 
 
 def check(run: Run) -> None:
-    """What can be known to be wrong before the first download, in a moment: a configuration that cannot train. Raises `InvalidInput`."""
+    """What can be known to be wrong before the first download, in a moment: a configuration that
+    cannot train. Raises `InvalidInput`.
+    """
     if run.dataset.spec.training is not None:
         from negset_jobs.training.config import check
 
@@ -95,13 +106,17 @@ def check(run: Run) -> None:
 
 
 def needs_api_check(run: Run) -> bool:
-    """Whether the configuration or the checkpoint to start from is the user's own, and so has to be tried with the Object Detection API."""
+    """Whether the configuration or the checkpoint to start from is the user's own, and so has to be
+    tried with the Object Detection API.
+    """
     training = run.dataset.spec.training
     return training is not None and (training.pipeline_config.preset is None or bool(training.fine_tune_checkpoint))
 
 
 def check_with_api(run: Run) -> None:
-    """Tries the configuration with the Object Detection API. Imports TensorFlow, so it wants a process of its own. Raises `InvalidInput`."""
+    """Tries the configuration with the Object Detection API. Imports TensorFlow, so it wants a
+    process of its own. Raises `InvalidInput`.
+    """
     if needs_api_check(run):
         from negset_jobs.training.check import check
 
@@ -122,16 +137,19 @@ def data_missing(run: Run) -> bool:
 
 
 def data(run: Run, progress: Progress) -> None:
-    """Everything before training: the positives where there are any, the negatives, their labels, and for a training the held-out images that are copies. Needs an open Ray session.
+    """Everything before training: the positives where there are any, the negatives, their labels,
+    and for a training the held-out images that are copies. Needs an open Ray session.
 
-    The positives come first: they are what users get wrong most often, and better found wrong before a long download than after it.
+    The positives come first: they are what users get wrong most often, and better found wrong
+    before a long download than after it.
     """
     from negset_jobs.download.stage import record_stage
     from negset_jobs.labels.stage import labels_input_digest, labels_stage
     from negset_jobs.positives.stage import positives_stage
 
     chosen = plan(run)
-    # Written again where it is there: it tells as well when this revision was last the present one (`revisions.trim`).
+    # Written again where it is there: it tells as well when this revision was last the present one
+    # (`revisions.trim`).
     run.store.write(names.owner(run.dataset.metadata.uid), b"")
     if run.dataset.spec.positives is not None and find(run.store, names.POSITIVES, Positives) is None:
         positives_stage(run.store, run.dataset, run.access, run.siblings, progress)
@@ -165,7 +183,10 @@ def train(run: Run, step: stages.Step, progress: Progress) -> Round:
 
 
 def trained(run: Run, step: stages.Step) -> Round | None:
-    """The round if it is done, here or, from the same inputs, in another revision. Imports no TensorFlow."""
+    """The round if it is done, here or, from the same inputs, in another revision.
+
+    Imports no TensorFlow.
+    """
     from negset_jobs.training.task import round_input_digest
 
     existing = find(run.store, step.marker, Round)
@@ -178,7 +199,8 @@ def trained(run: Run, step: stages.Step) -> Round | None:
     training = run.dataset.spec.training
     exported = training is not None and stages.is_exported(step.round, step.arm, training)
     input_digest = round_input_digest(run.store, run.dataset, step, run.access)
-    # With fewer rounds, what was a round in between is the last one, and its model was not exported.
+    # With fewer rounds, what was a round in between is the last one, and its model was not
+    # exported.
     return _reuse(run, step.marker, folders, input_digest, Round, usable=lambda found: bool(found.saved_model) or not exported)
 
 
@@ -211,7 +233,9 @@ def report(run: Run, progress: Progress) -> Report:
 
 
 def status(run: Run) -> dict[str, Any]:
-    """What the finished stages add to the object's status: counters of the images, and what each round was worth, as far as they are known."""
+    """What the finished stages add to the object's status: counters of the images, and what each
+    round was worth, as far as they are known.
+    """
     records = find(run.store, names.RECORDS, Records)
     mined = (step for step in run.steps if step.kind == "train" and step.arm == names.MINED)
     rounds = [value for step in mined if (value := find(run.store, step.marker, Round)) is not None]
@@ -235,9 +259,11 @@ def status(run: Run) -> dict[str, Any]:
 def _reuse(
     run: Run, marker: str, folders: Sequence[str], input_digest: str, kind: type[V], *, usable: Callable[[V], bool] = lambda _: True
 ) -> V | None:
-    """Copies a stage of another revision that was made from the same inputs and is `usable`: every object of its folders, then the marker.
+    """Copies a stage of another revision that was made from the same inputs and is `usable`: every
+    object of its folders, then the marker.
 
-    The other revision may be removed meanwhile (`revisions.trim`). Its markers go first, so all was there if its marker still is.
+    The other revision may be removed meanwhile (`revisions.trim`). Its markers go first, so all was
+    there if its marker still is.
     """
     for sibling in run.siblings:
         value = find(sibling, marker, kind)

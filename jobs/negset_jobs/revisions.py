@@ -1,7 +1,7 @@
 """Who owns a revision, and the removal of revisions: all of an object's, or the oldest of them.
 
-An object owns a revision if its marker (`owners/<uid>`) is the only one in it. The marker is removed
-last: if a removal is interrupted, the next one finishes it.
+An object owns a revision if its marker (`owners/<uid>`) is the only one in it. The marker is
+removed last: if a removal is interrupted, the next one finishes it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def trim(run: Run) -> str:
 
 
 def beyond(limit: int, present: datetime, made: Mapping[str, datetime]) -> tuple[str, ...]:
-    """The revisions to remove: all that are older than the present one, but for the `limit` newest of them.
+    """The revisions to remove: all that are older than the present one, but for the `limit` newest
+    of them.
 
     Revisions made at the same moment are kept or removed together.
     """
@@ -92,7 +93,8 @@ def _trim(run: Run, limit: int) -> str:
 def _earlier(run: Run) -> dict[str, Store]:
     """The folders beside the present revision that have the name of one.
 
-    Listed now, and not taken from `run.siblings`: other revisions may have come during the training.
+    Listed now, and not taken from `run.siblings`: other revisions may have come during the
+    training.
     """
     metadata = run.dataset.metadata
     root = Store(names.dataset_root(run.dataset.spec.output.url, metadata.namespace, metadata.name))
@@ -101,7 +103,9 @@ def _earlier(run: Run) -> dict[str, Store]:
 
 
 def _judged(stores: Mapping[str, Store], mine: str) -> tuple[dict[str, datetime], list[str]]:
-    """When each revision was made that only this object owns; and why each of the others is left alone."""
+    """When each revision was made that only this object owns; and why each of the others is left
+    alone.
+    """
     made, left = {}, []
     for name, store in stores.items():
         try:
@@ -124,7 +128,10 @@ def _not_ours(store: Store, mine: str) -> str:
 
 
 def _remove_all(store: Store, mine: str) -> None:
-    """Removes everything but the owner's marker. The stages' markers go first, so that nobody copies from a half-removed stage."""
+    """Removes everything but the owner's marker.
+
+    The stages' markers go first, so that nobody copies from a half-removed stage.
+    """
     keys = [key for key in store.keys() if key != mine]  # noqa: SIM118 - a store is no dict
     markers = [key for key in keys if key.endswith(".json")]
     for group in (markers, sorted(set(keys) - set(markers))):

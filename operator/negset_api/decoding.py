@@ -1,7 +1,9 @@
 """Decoding from any thread.
 
-msgspec (0.21) collects what it knows about a type when the type is decoded first, partly in Python, where another thread may take over. A second thread that decodes
-the same type meanwhile finds it half collected, and the process ends with a segmentation fault. So a type is made known here, under one lock, before it is used.
+msgspec (0.21) collects what it knows about a type when the type is decoded first, partly in Python,
+where another thread may take over. A second thread that decodes the same type meanwhile finds it
+half collected, and the process ends with a segmentation fault. So a type is made known here, under
+one lock, before it is used.
 """
 
 from __future__ import annotations
@@ -18,13 +20,19 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
 def from_json(data: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """The value of type `kind` in a JSON document. Raises `msgspec.ValidationError`, or `msgspec.DecodeError` where it is not JSON."""
+    """The value of type `kind` in a JSON document.
+
+    Raises `msgspec.ValidationError`, or `msgspec.DecodeError` where it is not JSON.
+    """
     value: T = decoder(kind).decode(data)
     return value
 
 
 def convert(value: Any, kind: type[T]) -> T:
-    """The value of type `kind` from plain dicts, lists and scalars. Raises `msgspec.ValidationError`."""
+    """The value of type `kind` from plain dicts, lists and scalars.
+
+    Raises `msgspec.ValidationError`.
+    """
     decoder(kind)
     return msgspec.convert(value, kind)
 

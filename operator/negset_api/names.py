@@ -1,4 +1,7 @@
-"""Every name, label and object key, once. A formula written twice drifts, so nothing else in negset spells one of these."""
+"""Every name, label and object key, once.
+
+A formula written twice drifts, so nothing else in negset spells one of these.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ PLURAL: Final = "negativedatasets"
 SINGULAR: Final = "negativedataset"
 SHORT_NAMES: Final = ("negset", "negsets")
 CATEGORIES: Final = ("negset",)
-"""kubectl looks for a category before a short name. With one kind in the category both mean the same."""
+"""kubectl looks for a category before a short name.
+
+With one kind in the category both mean the same.
+"""
 CRD_NAME: Final = f"{PLURAL}.{GROUP}"
 DEFAULT_NAMESPACE: Final = "default"
 
@@ -43,32 +49,45 @@ MULTIKUEUE: Final = "kueue.x-k8s.io/multikueue"
 LABEL_WORKLOAD_OF: Final = "kueue.x-k8s.io/job-uid"
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
 ANNOTATION_RETRY: Final = f"{GROUP}/retry"
-"""On a NegativeDataset: a new value has what failed tried again. The label of the same name holds its digest."""
+"""On a NegativeDataset: a new value has what failed tried again.
+
+The label of the same name holds its digest.
+"""
 FINALIZER: Final = f"{GROUP}/delete-data"
 
 OPERATOR_FIELD_MANAGER: Final = "negset-operator"
-"""Writes `observedGeneration`, `stage`, `revision`, `url`, `reportUrl`, `completed`, `runs` and its own `conditions` of the status, and every child."""
+"""Writes `observedGeneration`, `stage`, `revision`, `url`, `reportUrl`, `completed`, `runs` and its
+own `conditions` of the status, and every child.
+"""
 
 JOBS_FIELD_MANAGER: Final = "negset-jobs"
-"""Writes the status' other fields, which only a running job knows: `images`, `progress`, `rounds`, `falsePositivesPerImage`."""
+"""Writes the status' other fields, which only a running job knows: `images`, `progress`, `rounds`,
+`falsePositivesPerImage`.
+"""
 
 MANIFEST_FILE: Final = "/etc/negset/dataset.yaml"
 PIPELINE_CONFIG_FILE: Final = "/etc/negset-pipeline/pipeline.config"
 PIPELINE_CONFIG_VARIABLE: Final = "NEGSET_PIPELINE_CONFIG"
-"""The environment variable that holds the path of a mounted pipeline.config, where `training.pipelineConfig` names a ConfigMap."""
+"""The environment variable that holds the path of a mounted pipeline.config, where
+`training.pipelineConfig` names a ConfigMap.
+"""
 PIPELINE_CONFIG_KEY: Final = "pipeline.config"
 """The key that holds it, in the user's ConfigMap and in the operator's copy."""
 TERMINATION_LOG: Final = "/dev/termination-log"
 """What a container writes here, Kubernetes tells whoever looks at its pod."""
 LOCAL_SCHEMES: Final = frozenset({"", "file", "local"})
-"""What a URL begins with that names a file of the machine itself: a laptop's, and never a cluster's."""
+"""What a URL begins with that names a file of the machine itself: a laptop's, and never a
+cluster's.
+"""
 
-# The splits of a plan. Round 1 trains on TRAIN; mining looks for hard negatives in POOL, and only what it finds is trained on; HELD_OUT images only measure.
+# The splits of a plan. Round 1 trains on TRAIN; mining looks for hard negatives in POOL, and only
+# what it finds is trained on; HELD_OUT images only measure.
 TRAIN: Final = "train"
 POOL: Final = "pool"
 HELD_OUT: Final = "heldout"
 
-# The arms of a comparison: what each does with the negatives. All arms make the same number of steps.
+# The arms of a comparison: what each does with the negatives. All arms make the same number of
+# steps.
 MINED: Final = "Mined"
 RANDOM_NEGATIVES: Final = "RandomNegatives"
 NO_NEGATIVES: Final = "NoNegatives"
@@ -122,27 +141,36 @@ def shard(split: str, index: int, total: int) -> str:
 
 
 def shard_marker(folder: str, shard_name: str, attempt: int = 1) -> str:
-    """The commit marker of a shard whose records go to `folder` (`records` or `positives`). A later attempt, which asks again for the images that failed,
-    has a marker of its own, so that nothing committed is edited; the highest attempt counts.
+    """The commit marker of a shard whose records go to `folder` (`records` or `positives`).
+
+    A later attempt, which asks again for the images that failed, has a marker of its own, so that
+    nothing committed is edited; the highest attempt counts.
     """
     return f"{SHARDS_FOLDER}/{folder}/{shard_name}{f'.attempt-{attempt}' if attempt > 1 else ''}.json"
 
 
 def shard_of_marker(key: str) -> tuple[str, int]:
-    """The shard's name and the attempt that a marker's key stands for; the inverse of `shard_marker`."""
+    """The shard's name and the attempt that a marker's key stands for; the inverse of
+    `shard_marker`.
+    """
     name, _, attempt = key.rpartition("/")[2].removesuffix(".json").partition(".attempt-")
     return name, int(attempt or 1)
 
 
 def shard_records(folder: str, shard_name: str, sha256: str) -> str:
-    """A shard's TFRecord file. The digest of its bytes is part of the name, so two attempts that saw different answers never overwrite each other:
-    the one whose marker was created first is named, and the other's file is removed.
+    """A shard's TFRecord file.
+
+    The digest of its bytes is part of the name, so two attempts that saw different answers never
+    overwrite each other: the one whose marker was created first is named, and the other's file is
+    removed.
     """
     return f"{folder}/{shard_name}.{sha256[:8]}.tfrecord"
 
 
 def fingerprints(input_digest: str, records: str) -> str:
-    """What the images of the records file under the key `records` are recognised by, while copies are looked for."""
+    """What the images of the records file under the key `records` are recognised by, while copies
+    are looked for.
+    """
     return f"{FINGERPRINTS_FOLDER}/{input_digest}/{records.replace('/', '-')}.parquet"
 
 
@@ -152,7 +180,9 @@ def labels_folder(label_format: str) -> str:
 
 
 def round_folder(number: int, arm: str = MINED) -> str:
-    """Where a training round writes: its config, checkpoints, exported model, and the scores of the mining after it."""
+    """Where a training round writes: its config, checkpoints, exported model, and the scores of the
+    mining after it.
+    """
     return f"training/{_ARM_FOLDERS[arm]}round-{number}"
 
 
@@ -187,7 +217,9 @@ def round_detections(number: int, arm: str = MINED) -> str:
 
 
 def report_detections(arm: str) -> str:
-    """What the last model of an arm detects on the held-out images, in COCO's results format; it goes with `REPORT_HELD_OUT`."""
+    """What the last model of an arm detects on the held-out images, in COCO's results format; it
+    goes with `REPORT_HELD_OUT`.
+    """
     return f"report/detections-{arm}.json"
 
 

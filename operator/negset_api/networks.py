@@ -1,11 +1,12 @@
-"""Which addresses are not public, as data: the jobs refuse them, and the NetworkPolicies do not open them.
+"""Which addresses are not public, as data: the jobs refuse them, and the NetworkPolicies do not
+open them.
 
 The rows are IANA's special-purpose registries
 (https://www.iana.org/assignments/iana-ipv4-special-registry,
 https://www.iana.org/assignments/iana-ipv6-special-registry), multicast, and what clouds use for
-their own. A Python release knows the registries as they were when it was made, so the list is
-here. Rows that IANA calls globally reachable are listed where no file can be served from them
-(relays, DNS sinks), or where they embed an IPv4 address that would have to be judged as well.
+their own. A Python release knows the registries as they were when it was made, so the list is here.
+Rows that IANA calls globally reachable are listed where no file can be served from them (relays,
+DNS sinks), or where they embed an IPv4 address that would have to be judged as well.
 """
 
 from __future__ import annotations

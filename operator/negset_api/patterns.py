@@ -1,7 +1,8 @@
-"""Patterns of names: Kubernetes', for the API server (RE2) and for `negset validate` (Python), and our own.
+"""Patterns of names: Kubernetes', for the API server (RE2) and for `negset validate` (Python), and
+our own.
 
-Each of Kubernetes' begins with `^` and ends with `$`. `search` reads `$` as the API server does: as the end of the
-text, and not also before a last line break.
+Each of Kubernetes' begins with `^` and ends with `$`. `search` reads `$` as the API server does: as
+the end of the text, and not also before a last line break.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Which parts of the spec each step reads, and the digest of them: an edit stops only the steps that it changes.
+"""Which parts of the spec each step reads, and the digest of them: an edit stops only the steps
+that it changes.
 
 A step's digest covers what the step reads itself, and of what the steps before it read the parts
-that decide bytes, since these change its inputs. Fields that hold their default are left out. So
-a negset with more fields computes for an older spec the digest that was computed before.
+that decide bytes, since these change its inputs. Fields that hold their default are left out. So a
+negset with more fields computes for an older spec the digest that was computed before.
 
 The digest begins with the version of this formula. A negset that changes the formula raises the
 version. It stops nothing by that: the operator that sees an edit judges the children by digest and
@@ -81,7 +82,9 @@ def reads(kind: stages.Kind, path: str) -> bool:
 
 
 def digests(spec: NegativeDatasetSpec, pipeline: str = "") -> dict[str, str]:
-    """The digest of each step of a spec, by the step's role: the formula's version, a hyphen and 12 hexadecimal digits. `pipeline` is as in `revision.chosen`."""
+    """The digest of each step of a spec, by the step's role: the formula's version, a hyphen and 12
+    hexadecimal digits. `pipeline` is as in `revision.chosen`.
+    """
     fields = dict(_leaves(chosen(spec, but=frozenset(), pipeline=pipeline), ""))
     steps = {step.role: step for step in stages.steps(spec)}
 
@@ -90,7 +93,8 @@ def digests(spec: NegativeDatasetSpec, pipeline: str = "") -> dict[str, str]:
         used = {path: value for path, value in fields.items() if _uses(kind, before, path)}
         return f"{VERSION}-{digest(spec.training is not None, used)[:12]}"
 
-    before: dict[str, frozenset[stages.Kind]] = {}  # the kinds of the steps whose files reach a step
+    # The kinds of the steps whose files reach a step.
+    before: dict[str, frozenset[stages.Kind]] = {}
     for role, step in steps.items():
         needs = [steps[need] for need in step.needs]
         before[role] = frozenset(need.kind for need in needs if need.marker).union(*(before[need.role] for need in needs))

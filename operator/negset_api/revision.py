@@ -12,7 +12,8 @@ from msgspec.structs import FieldInfo
 from negset_api.spec import NegativeDatasetSpec
 from negset_api.values import digest
 
-# Where, how fast and how patiently: these change nothing in the files, so changing them goes on in the same revision.
+# Where, how fast and how patiently: these change nothing in the files, so changing them goes on in
+# the same revision.
 _INDIFFERENT: Final = frozenset(
     {
         "ray",
@@ -37,14 +38,17 @@ _INDIFFERENT: Final = frozenset(
 )
 
 _PIPELINE_CONTENT: Final = "content"
-"""Beside `training.pipelineConfig.configMap`, and no field of the spec: the digest of what that ConfigMap holds."""
+"""Beside `training.pipelineConfig.configMap`, and no field of the spec: the digest of what that
+ConfigMap holds.
+"""
 
 
 def revision(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
-    """12 hexadecimal digits that are the same for two specs if and only if the same files are wanted of them.
+    """12 hexadecimal digits that are the same for two specs if and only if the same files are
+    wanted of them.
 
-    A field that holds its default counts like one that is absent, so a later negset with more fields gives an old spec its old revision.
-    `pipeline` is as in `chosen`.
+    A field that holds its default counts like one that is absent, so a later negset with more
+    fields gives an old spec its old revision. `pipeline` is as in `chosen`.
     """
     return digest(chosen(spec, but=_INDIFFERENT, pipeline=pipeline))[:12]
 
@@ -62,7 +66,8 @@ def decides_bytes(path: str) -> bool:
 def chosen(spec: NegativeDatasetSpec, *, but: frozenset[str], pipeline: str = "") -> dict[str, Any]:
     """What a spec says beyond the defaults, as plain data, without the fields at these paths.
 
-    `pipeline` is the digest of the pipeline.config in the ConfigMap that the spec names. It counts like a field beside the name; it is ignored if the spec names none.
+    `pipeline` is the digest of the pipeline.config in the ConfigMap that the spec names. It counts
+    like a field beside the name; it is ignored if the spec names none.
     """
     fields: dict[str, Any] = _chosen(spec, "", but)
     if pipeline and spec.training is not None and spec.training.pipeline_config.config_map:
@@ -86,7 +91,9 @@ def _chosen(value: Any, path: str, but: frozenset[str]) -> Any:
 
 @functools.cache
 def _fields(kind: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
-    """The fields of a type. msgspec evaluates every annotation to tell them, which takes a hundred times as long as the rest of this module."""
+    """The fields of a type. msgspec evaluates every annotation to tell them, which takes a hundred
+    times as long as the rest of this module.
+    """
     return msgspec.structs.fields(kind)
 
 

@@ -1,6 +1,7 @@
 """Types → the CustomResourceDefinition.
 
-A CRD's schema is "structural": no `$ref`, no `anyOf` with null, no titles. msgspec derives JSON Schema from the types; this module only restates it in that dialect
+A CRD's schema is "structural": no `$ref`, no `anyOf` with null, no titles. msgspec derives JSON
+Schema from the types; this module only restates it in that dialect
 (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema).
 """
 
@@ -53,7 +54,8 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
         node = {**_structural(present, definitions), **node}
     node.pop("title", None)
     node.pop("additionalProperties", None)
-    # msgspec copies the docstring of a type that a field left undescribed; only what is written for the user belongs in `kubectl explain`.
+    # msgspec copies the docstring of a type that a field left undescribed; only what is written for
+    # the user belongs in `kubectl explain`.
     if node.get("default", ...) is None:
         del node["default"]
     if "enum" in node:
@@ -73,13 +75,17 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def _integer_format(node: Schema) -> str:
-    """The format that holds every value within the bounds, so that it refuses nothing more than they do."""
+    """The format that holds every value within the bounds, so that it refuses nothing more than
+    they do.
+    """
     bounded = "minimum" in node and "maximum" in node
     return "int32" if bounded and node["minimum"] >= _INT32.start and node["maximum"] < _INT32.stop else "int64"
 
 
 def _defaulted(child: Schema, required: bool) -> Schema:
-    """An object whose fields all have defaults gets the default `{}`, so that the API server fills them in and `kubectl get -o yaml` shows them."""
+    """An object whose fields all have defaults gets the default `{}`, so that the API server fills
+    them in and `kubectl get -o yaml` shows them.
+    """
     optional_group = not required and child.get("type") == "object" and "required" not in child and "x-kubernetes-validations" not in child
     if optional_group and any("default" in grandchild for grandchild in child["properties"].values()):
         return {**child, "default": {}}
@@ -130,7 +136,10 @@ def _name_rule() -> Schema:
 
 
 def custom_resource_definition() -> Schema:
-    """The CRD as one Kubernetes object. `charts/negset/files/crd.yaml` holds it as YAML; a test fails when that file is stale."""
+    """The CRD as one Kubernetes object.
+
+    `charts/negset/files/crd.yaml` holds it as YAML; a test fails when that file is stale.
+    """
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

@@ -1,8 +1,12 @@
-"""The `NegativeDataset` resource, as frozen types. The CRD is generated from them (`negset_api.schema`), so a description, a default or a rule is written
-here and nowhere else.
+"""The `NegativeDataset` resource, as frozen types.
 
-Kubernetes API conventions: camelCase, no floats (percents are integers), enums in CamelCase, a bound on every list and string so that the API server can bound the
-cost of the CEL rules. A rule that one field's type can say is in its `Meta`; a rule that spans fields is CEL, with the message that the user reads.
+The CRD is generated from them (`negset_api.schema`), so a description, a default or a rule is
+written here and nowhere else.
+
+Kubernetes API conventions: camelCase, no floats (percents are integers), enums in CamelCase, a
+bound on every list and string so that the API server can bound the cost of the CEL rules. A rule
+that one field's type can say is in its `Meta`; a rule that spans fields is CEL, with the message
+that the user reads.
 """
 
 from __future__ import annotations
@@ -23,7 +27,8 @@ LONGEST_NAME = 253
 class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of the spec's types: immutable, camelCase.
 
-    Unknown fields are skipped: a newer CRD may have admitted them. In a manifest that a person wrote they are mistakes, which `validation` finds.
+    Unknown fields are skipped: a newer CRD may have admitted them. In a manifest that a person
+    wrote they are mistakes, which `validation` finds.
     """
 
 
@@ -36,8 +41,9 @@ ClassName = Annotated[str, Meta(min_length=1, max_length=128)]
 Url = Annotated[str, Meta(min_length=1, max_length=MAX_URL)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 
-# Release 0.1.0 admitted an empty string, and any text, in these fields. The types still accept them, so
-# that stored objects are read; only the schema refuses them, in new objects (`validation.parse_admitted`).
+# Release 0.1.0 admitted an empty string, and any text, in these fields. The types still accept
+# them, so that stored objects are read; only the schema refuses them, in new objects
+# (`validation.parse_admitted`).
 OptionalUrl = Annotated[str, Meta(max_length=MAX_URL, extra_json_schema={"minLength": 1})]
 ObjectName = Annotated[str, Meta(max_length=LONGEST_NAME, extra_json_schema={"minLength": 1, "pattern": patterns.SUBDOMAIN})]
 QueueName = Annotated[str, Meta(max_length=LONGEST_LABEL, extra_json_schema={"minLength": 1, "pattern": patterns.SUBDOMAIN})]
@@ -81,8 +87,9 @@ class CocoSource(Spec, frozen=True, kw_only=True):
 class Source(Spec, frozen=True, kw_only=True):
     """A union with one member so far.
 
-    The schema does not require `coco`, so that a later release can add another kind. Its rule requires
-    exactly one kind, so here `coco` is always set. A spec with a kind of a newer CRD is not understood.
+    The schema does not require `coco`, so that a later release can add another kind. Its rule
+    requires exactly one kind, so here `coco` is always set. A spec with a kind of a newer CRD is
+    not understood.
     """
 
     coco: Annotated[CocoSource, Meta(description="Images annotated in COCO's format.")]
@@ -517,7 +524,9 @@ NAME_RULE = (
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of Kubernetes' object metadata that negset reads; the rest belongs to the API server."""
+    """The part of Kubernetes' object metadata that negset reads; the rest belongs to the API
+    server.
+    """
 
     name: Annotated[str, Meta(max_length=LONGEST_NAME, pattern=patterns.LABEL)]
     namespace: Annotated[str, Meta(max_length=LONGEST_LABEL, pattern=patterns.LABEL)] = names.DEFAULT_NAMESPACE

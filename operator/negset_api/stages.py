@@ -1,4 +1,8 @@
-"""Which steps a spec has, and in which order. The laptop's pipeline and the operator both read it here, so that neither can forget a step of the other's."""
+"""Which steps a spec has, and in which order.
+
+The laptop's pipeline and the operator both read it here, so that neither can forget a step of the
+other's.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,12 @@ DATA: Final = "data"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One job's worth of work. `role` names the step; `needs` are the roles of the steps that must be done before.
+    """One job's worth of work.
 
-    `arm` and `round` say which model is trained, and `round` with the model of which round of the arm `Mined` negatives are scored; they are empty and 0 for other kinds.
+    `role` names the step; `needs` are the roles of the steps that must be done before.
+
+    `arm` and `round` say which model is trained, and `round` with the model of which round of the
+    arm `Mined` negatives are scored; they are empty and 0 for other kinds.
     """
 
     role: str
@@ -36,7 +43,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def marker(self) -> str:
-        """The key of the value that says that the step is done; empty for a step that leaves nothing."""
+        """The key of the value that says that the step is done; empty for a step that leaves
+        nothing.
+        """
         match self.kind:
             case "train":
                 return names.round_marker(self.round, self.arm)
@@ -49,7 +58,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def steps(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
-    """The steps in an order in which one runner can do them. The last one is also the last that is done: whoever does it writes the report."""
+    """The steps in an order in which one runner can do them.
+
+    The last one is also the last that is done: whoever does it writes the report.
+    """
     if spec.training is None:
         return (Step(role=DATA, kind="data"),)
     before = (Step(role=CHECK, kind="check"), Step(role=DATA, kind="data", needs=(CHECK,)))
@@ -90,12 +102,19 @@ def groups(spec: NegativeDatasetSpec, trainings: int) -> tuple[tuple[Step, ...],
 
 
 def _goes_on_from(step: Step, other: Step) -> bool:
-    """Whether a training step starts from the weights of another. The last step needs the other arms as well, but only since whoever does it writes the report."""
+    """Whether a training step starts from the weights of another.
+
+    The last step needs the other arms as well, but only since whoever does it writes the report.
+    """
     return other.role in step.needs and (step.arm == other.arm or step.arm != names.MINED)
 
 
 def first_round(arm: str, training: Training) -> int:
-    """The first round that an arm has of its own. Random negatives go on from round 1 of the arm `Mined`, which is theirs too; training without negatives is one run of all the steps."""
+    """The first round that an arm has of its own.
+
+    Random negatives go on from round 1 of the arm `Mined`, which is theirs too; training without
+    negatives is one run of all the steps.
+    """
     return {names.MINED: 1, names.RANDOM_NEGATIVES: 2}.get(arm, training.hard_negative_mining.rounds)
 
 
@@ -123,7 +142,11 @@ def _mined(training: Training) -> tuple[Step, ...]:
 
 
 def _arm(arm: str, training: Training) -> tuple[Step, ...]:
-    """The steps of a comparison. Each round of random negatives needs the mining that says how many were mined, and the round before."""
+    """The steps of a comparison.
+
+    Each round of random negatives needs the mining that says how many were mined, and the round
+    before.
+    """
     if arm == names.NO_NEGATIVES:
         return (_train(arm, training.hard_negative_mining.rounds, needs=(DATA,)),)
     first = first_round(arm, training)

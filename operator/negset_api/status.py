@@ -1,7 +1,9 @@
-"""The status of a `NegativeDataset`: counters, URLs and conditions. Lists of images live in the bucket, never in etcd.
+"""The status of a `NegativeDataset`: counters, URLs and conditions.
 
-Kubernetes statuses may be absent at any time, so every field has a default. Only `completed` is ever an input to a decision, and
-that `progress.updatedAt` changes.
+Lists of images live in the bucket, never in etcd.
+
+Kubernetes statuses may be absent at any time, so every field has a default. Only `completed` is
+ever an input to a decision, and that `progress.updatedAt` changes.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ from msgspec import Meta
 
 
 class StatusType(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Base of the status' types. Unknown fields are ignored: a newer operator may have written them."""
+    """Base of the status' types.
+
+    Unknown fields are ignored: a newer operator may have written them.
+    """
 
 
 # A decimal number, as text: the API conventions know no floats.

@@ -1,6 +1,7 @@
 """A manifest → a `NegativeDataset`, or every reason why not.
 
-The check runs the CRD's own schema and CEL rules, so a laptop and an API server refuse the same manifests with the same messages.
+The check runs the CRD's own schema and CEL rules, so a laptop and an API server refuse the same
+manifests with the same messages.
 """
 
 from __future__ import annotations
@@ -25,12 +26,17 @@ _RUN = re.compile(r"[0-9a-z]{1,63}")
 
 
 def parse(manifest: Any) -> NegativeDataset:
-    """The manifest (as a person wrote it) with defaults filled in. Raises `InvalidSpec` with every problem found, unknown fields among them."""
+    """The manifest (as a person wrote it) with defaults filled in.
+
+    Raises `InvalidSpec` with every problem found, unknown fields among them.
+    """
     return _parse(manifest, admitted=False)
 
 
 def parse_admitted(manifest: Any) -> NegativeDataset:
-    """The manifest of an object that the API server admitted. Unknown fields are skipped: the CRD may be newer than this negset.
+    """The manifest of an object that the API server admitted.
+
+    Unknown fields are skipped: the CRD may be newer than this negset.
 
     It may also be older, and have admitted names that are refused in a new object today: those are
     read as they were. Raises `InvalidSpec` if this negset does not understand the rest.
@@ -44,12 +50,16 @@ def told_revision(manifest: Any) -> str:
 
 
 def told_spec_hash(manifest: Any) -> str:
-    """The run that the operator wrote into a manifest, as `status.runs` lists it; empty if there is none."""
+    """The run that the operator wrote into a manifest, as `status.runs` lists it; empty if there is
+    none.
+    """
     return _told(manifest, names.LABEL_SPEC_HASH, _RUN)
 
 
 def told_pipeline(manifest: Any) -> str:
-    """The digest of the pipeline.config in a ConfigMap that the operator wrote into a manifest; empty if there is none."""
+    """The digest of the pipeline.config in a ConfigMap that the operator wrote into a manifest;
+    empty if there is none.
+    """
     return _told(manifest, names.LABEL_PIPELINE, patterns.REVISION)
 
 
@@ -80,13 +90,16 @@ def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:
 def _converted(spec: Any) -> NegativeDatasetSpec:
     try:
         return decoding.convert(spec, NegativeDatasetSpec)
-    except msgspec.ValidationError as error:  # a newer CRD admitted what `_as_stored` does not check
+    # A newer CRD admitted what `_as_stored` does not check.
+    except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `$")
         raise InvalidSpec((Problem(f"spec{where.removesuffix('`')}", message),)) from error
 
 
 def manifest(dataset: NegativeDataset) -> dict[str, Any]:
-    """The manifest of a dataset with every default spelt out; `parse` gives the dataset back, without the uid, which is an object's and no wish."""
+    """The manifest of a dataset with every default spelt out; `parse` gives the dataset back,
+    without the uid, which is an object's and no wish.
+    """
     document = msgspec.to_builtins(dataset)
     del document["metadata"]["uid"]
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, **document}
@@ -144,11 +157,15 @@ def _is_name(text: str) -> bool:
 
 
 def _with_defaults(value: Any, schema: Schema) -> Any:
-    """Fills in the schema's defaults as the API server does: an absent field gets its default, and defaults inside a defaulted object apply too."""
+    """Fills in the schema's defaults as the API server does: an absent field gets its default, and
+    defaults inside a defaulted object apply too.
+    """
     if schema["type"] == "object" and isinstance(value, dict):
         for name, child in schema.get("properties", {}).items():
             if value.get(name, ...) is None:
-                del value[name]  # the API server prunes a null that the schema does not ask for, before it fills in defaults
+                # The API server prunes a null that the schema does not ask for, before it fills in
+                # defaults.
+                del value[name]
             if name not in value and "default" in child:
                 value[name] = copy.deepcopy(child["default"])
             if name in value:
@@ -174,7 +191,9 @@ def _validator() -> Any:
 
 
 def _strict(schema: Schema) -> Schema:
-    """The schema with unknown fields refused, as `kubectl apply` refuses them (strict field validation)."""
+    """The schema with unknown fields refused, as `kubectl apply` refuses them (strict field
+    validation).
+    """
     strict = dict(schema)
     if "properties" in strict:
         strict["properties"] = {name: _strict(child) for name, child in strict["properties"].items()}
@@ -185,7 +204,9 @@ def _strict(schema: Schema) -> Schema:
 
 
 def _as_stored(schema: Schema) -> Schema:
-    """The schema for an object that an earlier CRD admitted: strings may be empty or of any form, and lists may name one twice."""
+    """The schema for an object that an earlier CRD admitted: strings may be empty or of any form,
+    and lists may name one twice.
+    """
     stored = {key: value for key, value in schema.items() if key not in {"pattern", "minLength", "x-kubernetes-list-type"}}
     if "properties" in stored:
         stored["properties"] = {name: _as_stored(child) for name, child in stored["properties"].items()}

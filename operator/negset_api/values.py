@@ -1,8 +1,9 @@
 """The values on the arrows: `Spec → Plan → Shards → Records → Training → Mining → Report`.
 
-Each is frozen, is stored as one JSON file under the revision, and is the commit marker of the stage that made it. A stage reads only the
-values before it. `input_digest` is the digest of everything that decided a stage's bytes: a later revision whose digest is the same copies the
-stage instead of making it again.
+Each is frozen, is stored as one JSON file under the revision, and is the commit marker of the stage
+that made it. A stage reads only the values before it. `input_digest` is the digest of everything
+that decided a stage's bytes: a later revision whose digest is the same copies the stage instead of
+making it again.
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ ImageId = int | str
 
 
 class Box(Value, frozen=True, kw_only=True):
-    """One object. Corners are normalised to [0, 1] of the image's height and width, as the Object Detection API wants them."""
+    """One object.
+
+    Corners are normalised to [0, 1] of the image's height and width, as the Object Detection API
+    wants them.
+    """
 
     ymin: float
     xmin: float
@@ -57,10 +62,12 @@ class Box(Value, frozen=True, kw_only=True):
 
 
 class PlannedImage(Value, frozen=True, kw_only=True):
-    """One image to fetch. `width` and `height` are what the annotations say, in pixels; 0 where they say nothing.
+    """One image to fetch.
 
-    `scene` is the stratum it was drawn from, `reason` one sentence on why it was chosen, `page` where the image was published (attribution).
-    Negatives have no `objects`.
+    `width` and `height` are what the annotations say, in pixels; 0 where they say nothing.
+
+    `scene` is the stratum it was drawn from, `reason` one sentence on why it was chosen, `page`
+    where the image was published (attribution). Negatives have no `objects`.
     """
 
     image_id: ImageId
@@ -95,9 +102,11 @@ class License(Value, frozen=True, kw_only=True):
 class Plan(Value, frozen=True, kw_only=True):
     """Which images, in which order, in which shards.
 
-    `image_ids` are in plan order; the same seed always gives the same order, and a larger count only appends. `candidates` counts the images that
-    were free of the excluded classes and passed the filters, `rejected` counts the others by reason. `remaining_classes` counts, for each class
-    that is still annotated in the planned images, the images that show it. `bytes_estimate` is an estimate in bytes.
+    `image_ids` are in plan order; the same seed always gives the same order, and a larger count
+    only appends. `candidates` counts the images that were free of the excluded classes and passed
+    the filters, `rejected` counts the others by reason. `remaining_classes` counts, for each class
+    that is still annotated in the planned images, the images that show it. `bytes_estimate` is an
+    estimate in bytes.
     """
 
     input_digest: str = field(name="inputs")
@@ -143,11 +152,14 @@ _TRANSIENT = frozenset({Outcome.RATE_LIMITED, Outcome.SERVER_ERROR, Outcome.TIME
 
 
 class ImageResult(Value, frozen=True, kw_only=True):
-    """How one image ended, and where its record lies: `offset` and `length` in bytes within the shard's file, framing included.
+    """How one image ended, and where its record lies: `offset` and `length` in bytes within the
+    shard's file, framing included.
 
-    `sha256`, `bytes`, `width` and `height` describe the stored encoded image; they are empty or 0 where nothing was stored. `detail` says
-    what went wrong, for a person. `rejected_boxes` counts the annotations of a positive that could not be used. `input_digest` is the digest of what decided the
-    record's bytes, so that another shard or revision that wants the same record can take it instead of downloading the image.
+    `sha256`, `bytes`, `width` and `height` describe the stored encoded image; they are empty or 0
+    where nothing was stored. `detail` says what went wrong, for a person. `rejected_boxes` counts
+    the annotations of a positive that could not be used. `input_digest` is the digest of what
+    decided the record's bytes, so that another shard or revision that wants the same record can
+    take it instead of downloading the image.
     """
 
     image_id: ImageId
@@ -164,8 +176,10 @@ class ImageResult(Value, frozen=True, kw_only=True):
 
 
 class ShardResult(Value, frozen=True, kw_only=True):
-    """The commit marker of a shard. `file` is the key of its TFRecord file, empty where no image was stored: an input file without records would
-    hang the Object Detection API's weighted mix.
+    """The commit marker of a shard.
+
+    `file` is the key of its TFRecord file, empty where no image was stored: an input file without
+    records would hang the Object Detection API's weighted mix.
     """
 
     name: str
@@ -191,7 +205,10 @@ class Records(Value, frozen=True, kw_only=True):
 
 
 class Positives(Value, frozen=True, kw_only=True):
-    """The positives as they were stored. `classes` are in label-map order (ids from 1); `boxes` and `images` count by split; `rejected_boxes` by reason.
+    """The positives as they were stored.
+
+    `classes` are in label-map order (ids from 1); `boxes` and `images` count by split;
+    `rejected_boxes` by reason.
 
     `most_boxes` counts the objects of the fullest image.
     """
@@ -271,7 +288,11 @@ class Detection(Value, frozen=True, kw_only=True):
 
 
 class ScoredImage(Value, frozen=True, kw_only=True):
-    """The detections on one image, best first. On a negative every one of them is false. An `unreadable` one could not be decoded, and has none."""
+    """The detections on one image, best first.
+
+    On a negative every one of them is false. An `unreadable` one could not be decoded, and has
+    none.
+    """
 
     image_id: str
     detections: tuple[Detection, ...]
@@ -296,9 +317,11 @@ class LossPoint(Value, frozen=True, kw_only=True):
 class Measurement(Value, frozen=True, kw_only=True):
     """What a model does on the images held out.
 
-    `threshold` is the highest score at which `recall` of the held-out objects (IoU ≥ 0.5, right class) are found; `false_positives_per_image` counts
-    the detections at or above it on the held-out negatives, per image. `average_precision` is COCO's AP over IoU 0.50:0.95, `average_precision_50` at IoU 0.5,
-    both on the held-out positives. `wanted_recall` is what was asked for; where no threshold reaches it, `recall` is the best there is.
+    `threshold` is the highest score at which `recall` of the held-out objects (IoU ≥ 0.5, right
+    class) are found; `false_positives_per_image` counts the detections at or above it on the
+    held-out negatives, per image. `average_precision` is COCO's AP over IoU 0.50:0.95,
+    `average_precision_50` at IoU 0.5, both on the held-out positives. `wanted_recall` is what was
+    asked for; where no threshold reaches it, `recall` is the best there is.
     """
 
     threshold: float
@@ -313,11 +336,16 @@ class Measurement(Value, frozen=True, kw_only=True):
 
 
 class Round(Value, frozen=True, kw_only=True):
-    """One training round of one arm. `steps` are its own, `total_steps` those that the model has behind it.
+    """One training round of one arm.
 
-    `negatives` counts the different negatives that were in the mix, `detections` is the key of what the model detects on the held-out images, and `worst` are the held-out
-    negatives with the highest scores, for people. `unreadable` counts the records that could not be read and were passed over, in training and in measuring;
-    `unreadable_examples` names the first few. `saved_model` is the folder of the exported model, empty for a model that is not exported (`stages.is_exported`).
+    `steps` are its own, `total_steps` those that the model has behind it.
+
+    `negatives` counts the different negatives that were in the mix, `detections` is the key of what
+    the model detects on the held-out images, and `worst` are the held-out negatives with the
+    highest scores, for people. `unreadable` counts the records that could not be read and were
+    passed over, in training and in measuring; `unreadable_examples` names the first few.
+    `saved_model` is the folder of the exported model, empty for a model that is not exported
+    (`stages.is_exported`).
     """
 
     number: int
@@ -343,15 +371,21 @@ class Round(Value, frozen=True, kw_only=True):
 
 
 class Mining(Value, frozen=True, kw_only=True):
-    """What the model of round `number` fires on, among the negatives that it was not trained on (`pool` counts them) and among those that it was (`trained_on`).
+    """What the model of round `number` fires on, among the negatives that it was not trained on
+    (`pool` counts them) and among those that it was (`trained_on`).
 
-    `floor` is the score from which a negative can be hard; `fooled` counts those that reach the round's own `threshold`. `hard` are the keys of the files with every hard negative so far
-    (`hard_images` counts them, `added` those of this mining); `random` are the keys of as many negatives drawn at random, for the arm that trains on them instead. `negatives` are the keys of
+    `floor` is the score from which a negative can be hard; `fooled` counts those that reach the
+    round's own `threshold`. `hard` are the keys of the files with every hard negative so far
+    (`hard_images` counts them, `added` those of this mining); `random` are the keys of as many
+    negatives drawn at random, for the arm that trains on them instead. `negatives` are the keys of
     the other negatives that the next round trains on.
 
-    `review` lists images that the model was trained on as negatives and that keep fooling it with a high score: they may well show the object, and are left out until a person has looked.
-    `review_declined` counts images that scored as high but were too many to mean anything. `hardest` are the first few of what this mining added, for people. `scores` is the key of a table with a
-    row per scored negative. Without a pool (`pool` is 0) the hard negatives are among those trained on.
+    `review` lists images that the model was trained on as negatives and that keep fooling it with a
+    high score: they may well show the object, and are left out until a person has looked.
+    `review_declined` counts images that scored as high but were too many to mean anything.
+    `hardest` are the first few of what this mining added, for people. `scores` is the key of a
+    table with a row per scored negative. Without a pool (`pool` is 0) the hard negatives are among
+    those trained on.
     """
 
     number: int
@@ -379,7 +413,10 @@ class Mining(Value, frozen=True, kw_only=True):
 
     @property
     def different_images(self) -> int:
-        """How many different negatives the next round trains on. Without a pool the hard ones are among the others."""
+        """How many different negatives the next round trains on.
+
+        Without a pool the hard ones are among the others.
+        """
         return self.negative_images + (self.hard_images if self.pool else 0) or self.hard_images
 
 
@@ -388,10 +425,14 @@ Interval = tuple[float, float]
 
 
 class ReportRound(Value, frozen=True, kw_only=True):
-    """One round of the arm `Mined`. `threshold`, `recall` and the rates are the round's `Measurement`.
+    """One round of the arm `Mined`.
 
-    `steps` are the round's own, `total_steps` those that the model has behind it. `hard_negatives` counts the images that the minings before it added, all together. `difference_interval` and
-    `average_precision_difference_interval` are of the last round's value minus this round's; they are absent for the last round.
+    `threshold`, `recall` and the rates are the round's `Measurement`.
+
+    `steps` are the round's own, `total_steps` those that the model has behind it. `hard_negatives`
+    counts the images that the minings before it added, all together. `difference_interval` and
+    `average_precision_difference_interval` are of the last round's value minus this round's; they
+    are absent for the last round.
     """
 
     round: int
@@ -413,12 +454,16 @@ class ReportRound(Value, frozen=True, kw_only=True):
 
     @property
     def recall_reached(self) -> bool:
-        """Whether a threshold finds the wanted share of the held-out objects; only then are two rounds comparable."""
+        """Whether a threshold finds the wanted share of the held-out objects; only then are two
+        rounds comparable.
+        """
         return self.recall >= self.wanted_recall
 
 
 class ClassNumbers(Value, frozen=True, kw_only=True):
-    """What a model does with one class: its objects on held-out positives, the share found at the model's threshold, AP at IoU 0.5, and false positives on held-out negatives."""
+    """What a model does with one class: its objects on held-out positives, the share found at the
+    model's threshold, AP at IoU 0.5, and false positives on held-out negatives.
+    """
 
     name: str
     objects: int
@@ -428,15 +473,22 @@ class ClassNumbers(Value, frozen=True, kw_only=True):
 
 
 class Comparison(Value, frozen=True, kw_only=True):
-    """One arm at the end of all its steps. `name` is `Mined`, `RandomNegatives` or `NoNegatives`; `steps` are those that the model has behind it, the same for all arms; `negatives` counts
-    the different negatives that it was trained on. The interval holds the true rate with 95 % confidence (bootstrap over the held-out images).
+    """One arm at the end of all its steps.
 
-    `difference_interval` is of the rate of `Mined` minus this arm's, `change_interval` of the same relative to this arm's (-0.5 halves it), and `average_precision_difference_interval` of the average
-    precisions, all paired; they are absent for `Mined` itself, and `change_interval` also where this arm's rate may be 0.
+    `name` is `Mined`, `RandomNegatives` or `NoNegatives`; `steps` are those that the model has
+    behind it, the same for all arms; `negatives` counts the different negatives that it was trained
+    on. The interval holds the true rate with 95 % confidence (bootstrap over the held-out images).
 
-    On the held-out positives at the threshold: `hits` find an object, `misses` are objects not found, `duplicates` find one that a better detection has found, `wrong_class` and `wrong_place`
-    find none of their class. `false_positives` counts those on the held-out negatives and `false_positives_on` what they lie on: a class that is annotated there, or "" for nothing; it is empty
-    where the other annotations are not known.
+    `difference_interval` is of the rate of `Mined` minus this arm's, `change_interval` of the same
+    relative to this arm's (-0.5 halves it), and `average_precision_difference_interval` of the
+    average precisions, all paired; they are absent for `Mined` itself, and `change_interval` also
+    where this arm's rate may be 0.
+
+    On the held-out positives at the threshold: `hits` find an object, `misses` are objects not
+    found, `duplicates` find one that a better detection has found, `wrong_class` and `wrong_place`
+    find none of their class. `false_positives` counts those on the held-out negatives and
+    `false_positives_on` what they lie on: a class that is annotated there, or "" for nothing; it is
+    empty where the other annotations are not known.
     """
 
     name: str
@@ -464,12 +516,16 @@ class Comparison(Value, frozen=True, kw_only=True):
 
     @property
     def recall_reached(self) -> bool:
-        """Whether a threshold finds the wanted share of the held-out objects; only then are two arms comparable."""
+        """Whether a threshold finds the wanted share of the held-out objects; only then are two
+        arms comparable.
+        """
         return self.recall >= self.wanted_recall
 
 
 class ReportMining(Value, frozen=True, kw_only=True):
-    """What the mining after a round did; the fields are those of `Mining`, and `review` counts the images listed."""
+    """What the mining after a round did; the fields are those of `Mining`, and `review` counts the
+    images listed.
+    """
 
     after_round: int
     pool: int
@@ -485,8 +541,8 @@ class Report(Value, frozen=True, kw_only=True):
     """The numbers of the report, for machines. The page beside it is for people.
 
     `held_out_copies` counts the held-out images that are copies of images that train, and `copies`
-    counts them by kind; the rounds left them out, so they are in no other number. `held_out` is the key of the held-out images in
-    COCO's format, to which the detections of the comparisons belong.
+    counts them by kind; the rounds left them out, so they are in no other number. `held_out` is the
+    key of the held-out images in COCO's format, to which the detections of the comparisons belong.
     """
 
     input_digest: str = field(name="inputs")

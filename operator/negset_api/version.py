@@ -8,7 +8,9 @@ import importlib.metadata
 
 @functools.cache
 def version() -> str:
-    """The version of the installed distribution, for messages; `unknown` where it runs from a source tree alone."""
+    """The version of the installed distribution, for messages; `unknown` where it runs from a
+    source tree alone.
+    """
     try:
         return importlib.metadata.version("negset")
     except importlib.metadata.PackageNotFoundError:

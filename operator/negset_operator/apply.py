@@ -1,4 +1,7 @@
-"""Decision → API server. The only place that writes. Everything here may be done twice without harm."""
+"""Decision → API server.
+
+The only place that writes. Everything here may be done twice without harm.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ _TYPES: Final[dict[str, Any]] = {"RayJob": RayJob, "Job": Job}
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was decided and could not be done. `for_good`: it stays so until somebody acts."""
+    """Something that was decided and could not be done.
+
+    `for_good`: it stays so until somebody acts.
+    """
 
     reason: str
     message: str
@@ -31,7 +37,9 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done, in words for the log; the kinds of the children that were made; and the first refusal, after which nothing more was tried."""
+    """What was done, in words for the log; the kinds of the children that were made; and the first
+    refusal, after which nothing more was tried.
+    """
 
     actions: tuple[str, ...]
     children: tuple[str, ...] = ()
@@ -45,14 +53,20 @@ class _Refused(Exception):
 
 
 class Writer:
-    """Carries decisions out. What the API server answers goes into the caches at once, so that the next decision already sees it."""
+    """Carries decisions out.
+
+    What the API server answers goes into the caches at once, so that the next decision already sees
+    it.
+    """
 
     def __init__(self, client: Client, world: World) -> None:
         self._client, self._world = client, world
 
     def carry_out(self, facts: Facts, decision: Decision) -> Done:
-        """Does what was decided, except the status. Raises `Unreachable`, and `ApiError` for what says nothing about the dataset (throttling, a server
-        that is starting, rights taken from the operator).
+        """Does what was decided, except the status.
+
+        Raises `Unreachable`, and `ApiError` for what says nothing about the dataset (throttling, a
+        server that is starting, rights taken from the operator).
         """
         actions: list[str] = []
         namespace = facts.dataset.metadata.namespace
@@ -83,9 +97,12 @@ class Writer:
         return Done(actions=tuple(actions), children=tuple(children))
 
     def mark(self, namespace: str, failed: Failed) -> bool:
-        """Marks a failed child as counted. Return True if this replica did it: its resource version lets only one succeed.
+        """Marks a failed child as counted.
 
-        A metric must not hold up the work: if the API server refuses, for example since an admission webhook is away, the rest goes on.
+        Return True if this replica did it: its resource version lets only one succeed.
+
+        A metric must not hold up the work: if the API server refuses, for example since an
+        admission webhook is away, the rest goes on.
         """
         labels = {names.LABEL_COUNTED: "true"}
         try:
@@ -97,11 +114,14 @@ class Writer:
             return False
 
     def write_status(self, dataset: Dataset, change: status.Change) -> Dataset:
-        """Writes the operator's fields of the status by server-side apply. Return the stored object.
+        """Writes the operator's fields of the status by server-side apply.
 
-        Fields and conditions of others stay. Each write names the resource version that it was decided on. If a job
-        has written since, or another object has the name, it is a conflict. `metadata.uid` does not protect: the API
-        server ignores it in a write to the status of a custom resource.
+        Return the stored object.
+
+        Fields and conditions of others stay. Each write names the resource version that it was
+        decided on. If a job has written since, or another object has the name, it is a conflict.
+        `metadata.uid` does not protect: the API server ignores it in a write to the status of a
+        custom resource.
         """
         if change.clear is not None:
             dataset = self._merge_status(dataset, change.clear)
@@ -122,7 +142,9 @@ class Writer:
         return written
 
     def remove_leftovers(self, written: Dataset, change: status.Change) -> None:
-        """Removes what an apply leaves: fields and conditions of the operator that others own as well."""
+        """Removes what an apply leaves: fields and conditions of the operator that others own as
+        well.
+        """
         if status.leftover(written.status, change.fields):
             self._merge_status(written, status.as_merge_patch(written.status, change.fields))
 
@@ -135,7 +157,8 @@ class Writer:
 
     def _set_finalizers(self, dataset: Dataset, finalizers: tuple[str, ...]) -> None:
         meta = dataset.metadata
-        # With the resource version: a finalizer that somebody else has added in the meantime must not be lost.
+        # With the resource version: a finalizer that somebody else has added in the meantime must
+        # not be lost.
         body = {"metadata": {"finalizers": list(finalizers), "resourceVersion": meta.resource_version}}
         try:
             changed = self._client.merge(DATASET, meta.namespace, meta.name, body, as_type=Dataset)
@@ -153,7 +176,10 @@ class Writer:
                 raise
 
     def _adopt(self, namespace: str, adoption: Adoption) -> bool:
-        """Sets a child's labels. Return whether it was done: that an admission policy refuses it must not hold up the rest."""
+        """Sets a child's labels.
+
+        Return whether it was done: that an admission policy refuses it must not hold up the rest.
+        """
         return self._label(namespace, adoption.kind, adoption.name, {"uid": adoption.uid, "labels": adoption.labels})
 
     def _label(self, namespace: str, kind: str, name: str, metadata: dict[str, Any]) -> bool:
@@ -177,7 +203,10 @@ class Writer:
                 raise
 
     def _limit(self, dataset: Dataset, limit: Limit) -> bool:
-        """Ends a child that makes no progress. Return False if it does after all, and only the watch is late."""
+        """Ends a child that makes no progress.
+
+        Return False if it does after all, and only the watch is late.
+        """
         kind, namespace = KINDS[limit.kind], dataset.metadata.namespace
         body = {"metadata": {"uid": limit.uid}, "spec": {"activeDeadlineSeconds": OVERDUE}}
         try:
@@ -207,8 +236,9 @@ class Writer:
         return "updated" if creation.update else "made"
 
     def _why_not(self, facts: Facts, creation: Creation, error: ApiError) -> None:
-        """Raises what an error says about the dataset, or the error where it says nothing. Nothing is wrong where the object is there and is ours, and only
-        the watch is late.
+        """Raises what an error says about the dataset, or the error where it says nothing.
+
+        Nothing is wrong where the object is there and is ours, and only the watch is late.
         """
         manifest = creation.manifest
         kind, name = KINDS[manifest["kind"]], manifest["metadata"]["name"]
@@ -224,7 +254,8 @@ class Writer:
             message = f"{kind.kind} {name} cannot be made: the namespace {manifest['metadata']['namespace']} is being deleted."
             raise _Refused(reasons.NAMESPACE_ENDING, message) from error
         if error.status == UNPROCESSABLE or answers.by_policy(error):
-            # Quota and admission may think otherwise tomorrow; an invalid object stays invalid until somebody changes what it is made of.
+            # Quota and admission may think otherwise tomorrow; an invalid object stays invalid
+            # until somebody changes what it is made of.
             invalid = error.status == UNPROCESSABLE
             raise _Refused(reasons.CHILD_REFUSED, f"{kind.kind} {name} was refused: {error.message}", for_good=invalid) from error
         raise error

@@ -1,4 +1,7 @@
-"""RayJobs, Jobs and their pods → what their work has come to. The only place that knows the states of other people's controllers."""
+"""RayJobs, Jobs and their pods → what their work has come to.
+
+The only place that knows the states of other people's controllers.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,16 @@ from negset_operator.facts import OVERDUE, Child, Failure, Fault, Obstacle, Work
 from negset_operator.kube.objects import Condition, Job, Pod, RayJob, Terminated
 from negset_operator.obstacles import LONGEST_LINE, age, one_line
 
-# Ray's own words, in ray/dashboard/modules/job/job_supervisor.py (2.60): "Job entrypoint command failed with exit code 1, last available logs …:\n<log>".
+# Ray's own words, in ray/dashboard/modules/job/job_supervisor.py (2.60): "Job entrypoint command
+# failed with exit code 1, last available logs …:\n<log>".
 _RAY_EXIT = re.compile(r"failed with exit code (-?\d+)(?:, last available logs[^\n]*\n(?P<log>.*))?", re.DOTALL)
-# Kubernetes' own words for a matched pod failure policy, in pkg/controller/job/pod_failure_policy.go: "… failed with exit code 2 matching FailJob rule at index 1".
+# Kubernetes' own words for a matched pod failure policy, in
+# pkg/controller/job/pod_failure_policy.go: "… failed with exit code 2 matching FailJob rule at
+# index 1".
 _JOB_EXIT = re.compile(r"failed with exit code (-?\d+) matching")
 
-# https://docs.ray.io/en/latest/cluster/kubernetes/ and KubeRay's apis/ray/v1/rayjob_types.go (1.6.2)
+# https://docs.ray.io/en/latest/cluster/kubernetes/ and KubeRay's apis/ray/v1/rayjob_types.go
+# (1.6.2)
 _DEADLINE: Final = "DeadlineExceeded"  # of RayJobs and of Jobs (batch/v1 JobReasonDeadlineExceeded)
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 _NOT_BEGUN: Final = frozenset({Work.SUSPENDED, Work.NOT_PICKED_UP, Work.STARTING})
@@ -27,14 +34,19 @@ _RAY_FAILED: Final = frozenset({"Failed", "ValidationFailed"})
 
 
 def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, not_picked_up_after: timedelta) -> Child:
-    """A RayJob as a child. `not_picked_up_after` is how long its controller may leave it untouched before that is an obstacle."""
+    """A RayJob as a child.
+
+    `not_picked_up_after` is how long its controller may leave it untouched before that is an
+    obstacle.
+    """
     status, pods = job.status, tuple(pods)
     work, failure = _ray_work(job, any_pods=bool(pods))
     obstacle = None
     conditions = status.ray_cluster_status.conditions
     if work in {Work.NOT_PICKED_UP, Work.STARTING}:
         obstacle = obstacles.of_ray_cluster(conditions, job.metadata.name, now) or obstacles.of_pods(pods)
-    elif work is Work.RUNNING and not job.spec.suspend:  # KubeRay says so of a cluster that has lost its head, too
+    # KubeRay says so of a cluster that has lost its head, too.
+    elif work is Work.RUNNING and not job.spec.suspend:
         obstacle = obstacles.of_running_cluster(pods, conditions, job.metadata.name, now)
     # KubeRay resets its state, and not the start time, when a suspended job is resumed.
     if work is Work.NOT_PICKED_UP and status.start_time is None and age(job.metadata, now) > not_picked_up_after:
@@ -101,7 +113,8 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
     """Whose a child is, for what, and who suspended it: from its owner and its labels."""
     labels = item.metadata.labels
     generation, queue, place = (labels.get(name, "") for name in (names.LABEL_GENERATION, names.LABEL_QUEUE, names.LABEL_PLACE))
-    # negset 0.1.0 left no mark when it suspended a child, and no label of the place; under Kueue it suspended none.
+    # negset 0.1.0 left no mark when it suspended a child, and no label of the place; under Kueue it
+    # suspended none.
     unmarked = item.spec.suspend and not place and not queue
     return {
         "ours": item.metadata.owned_by(owner_uid),
@@ -122,10 +135,12 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
 
 def _unfinished_work(job: Job, conditions: Mapping[str, Condition], pods: tuple[Pod, ...]) -> Work:
     status = job.status
-    if job.spec.suspend:  # its pods decide: the Job controller counts one that still saves its checkpoint as terminating
+    # Its pods decide: the Job controller counts one that still saves its checkpoint as terminating.
+    if job.spec.suspend:
         alive = status.active or status.terminating or any(pod.status.phase not in _ENDED for pod in pods)
         return Work.RUNNING if alive else Work.SUSPENDED
-    if "SuccessCriteriaMet" in conditions or "FailureTarget" in conditions:  # it is about to end, and waits for its last pods
+    # It is about to end, and waits for its last pods.
+    if "SuccessCriteriaMet" in conditions or "FailureTarget" in conditions:
         return Work.RUNNING
     # The pods tell of success a moment before the Job does.
     succeeded = max(status.succeeded, sum(pod.status.phase == "Succeeded" for pod in pods))
@@ -142,7 +157,8 @@ def _ray_work(job: RayJob, *, any_pods: bool) -> tuple[Work, Failure | None]:
         return Work.FAILED, Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was stopped from outside.")
     if deployment in _RAY_FAILED:
         return Work.FAILED, _ray_failure(job)
-    if job.spec.suspend:  # its pods decide: KubeRay says "Suspended" before the last one is gone, or seconds after
+    # Its pods decide: KubeRay says "Suspended" before the last one is gone, or seconds after.
+    if job.spec.suspend:
         return (Work.RUNNING if any_pods else Work.SUSPENDED), None
     if deployment == "Running":
         return Work.RUNNING, None
@@ -158,7 +174,8 @@ def _ray_failure(job: RayJob) -> Failure:
     if match := _RAY_EXIT.search(status.message):
         code, line = int(match[1]), _last_line(match["log"] or "")
         return _exit_failure(f"RayJob {job.metadata.name}", code, line)
-    # Without an exit code the entrypoint did not end by itself: its node, its head or its actor was lost, or it never started.
+    # Without an exit code the entrypoint did not end by itself: its node, its head or its actor was
+    # lost, or it never started.
     said = _last_line(status.message) or status.reason or "no reason given"
     return Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was interrupted: {said}")
 
@@ -176,7 +193,9 @@ def _job_failure(job: Job, condition: Condition, pods: tuple[Pod, ...]) -> Failu
 
 
 def _overdue(who: str, deadline: int | None) -> Failure:
-    """A deadline of the administrator's ended the child: its own one, or the one that the operator gave it when it made no progress."""
+    """A deadline of the administrator's ended the child: its own one, or the one that the operator
+    gave it when it made no progress.
+    """
     how = "made no progress and was stopped" if deadline == OVERDUE else f"ran for more than {deadline} seconds and was stopped"
     return Failure(fault=Fault.INTERRUPTION, message=f"{who} {how}.")
 

@@ -1,4 +1,7 @@
-"""What the administrator decides: images, resources, networks. It comes from the chart, never from a tenant's object."""
+"""What the administrator decides: images, resources, networks.
+
+It comes from the chart, never from a tenant's object.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
 
 
 class Resources(Setting, frozen=True, kw_only=True):
-    """A container's requests and limits, as Kubernetes quantities. Both are set on everything, so that quotas can count it."""
+    """A container's requests and limits, as Kubernetes quantities.
+
+    Both are set on everything, so that quotas can count it.
+    """
 
     requests: dict[str, str]
     limits: dict[str, str]
@@ -113,14 +119,19 @@ class Networks(Setting, frozen=True, kw_only=True):
 class Patience(Setting, frozen=True, kw_only=True):
     """How long the operator waits, and how often it tries.
 
-    `attempts` is how often a Ray job may fail by its own fault before the dataset stalls, `most_attempts` how often anything is tried at all (a store that is away and
-    jobs that are interrupted count as well; at the longest pauses 60 are nine hours); `retries` how often Kubernetes restarts a training pod. A Ray
-    job that failed is tried again after `retry_seconds`, then twice that, and so on up to `retry_limit_seconds`. `unseen_seconds` is how long
-    KubeRay may leave a RayJob untouched before the condition says so, `start_seconds` how long a Ray cluster may take to start before it is made
-    anew, `lost_node_seconds` how long a pod waits for its node to answer again before it is replaced (Kubernetes' own default is 300), and
-    `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl describe` once the dataset is ready. `deletion_seconds` is how long
-    an object that is being deleted waits for its data to be gone; then it goes without, and says where the data lies. A job that runs and makes no progress for
-    `stuck_seconds` is stopped and tried again, as after an interruption; 0 leaves it. `check_seconds` is how long checking the configuration may take.
+    `attempts` is how often a Ray job may fail by its own fault before the dataset stalls,
+    `most_attempts` how often anything is tried at all (a store that is away and jobs that are
+    interrupted count as well; at the longest pauses 60 are nine hours); `retries` how often
+    Kubernetes restarts a training pod. A Ray job that failed is tried again after `retry_seconds`,
+    then twice that, and so on up to `retry_limit_seconds`. `unseen_seconds` is how long KubeRay may
+    leave a RayJob untouched before the condition says so, `start_seconds` how long a Ray cluster
+    may take to start before it is made anew, `lost_node_seconds` how long a pod waits for its node
+    to answer again before it is replaced (Kubernetes' own default is 300), and
+    `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl
+    describe` once the dataset is ready. `deletion_seconds` is how long an object that is being
+    deleted waits for its data to be gone; then it goes without, and says where the data lies. A job
+    that runs and makes no progress for `stuck_seconds` is stopped and tried again, as after an
+    interruption; 0 leaves it. `check_seconds` is how long checking the configuration may take.
     """
 
     attempts: Count = 3
@@ -155,7 +166,10 @@ DEFAULT: Final = Config()
 
 
 def read(path: str) -> Config:
-    """The configuration in a YAML file; what it leaves out keeps its default. Raises `InvalidInput` that names the file and the field."""
+    """The configuration in a YAML file; what it leaves out keeps its default.
+
+    Raises `InvalidInput` that names the file and the field.
+    """
     import yaml
 
     try:

@@ -1,4 +1,7 @@
-"""Facts → decision, without any input or output. The checks stand in the order in which they are asked."""
+"""Facts → decision, without any input or output.
+
+The checks stand in the order in which they are asked.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from negset_operator.policies import creation, ending, garbage, pace, relevance,
 from negset_operator.policies.steps import Phase, Progress, follow
 
 LOOK_AGAIN: Final = 10.0
-"""Seconds after which a child that has not started is looked at again: why a Job has no pods is told by events only, which nobody watches."""
+"""Seconds after which a child that has not started is looked at again: why a Job has no pods is
+told by events only, which nobody watches.
+"""
 
 
 def decide(facts: Facts, config: Config) -> Decision:
@@ -43,7 +48,10 @@ def _reported(decision: Decision, facts: Facts, digests: dict[str, str]) -> Deci
 
 
 def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subject:
-    """What the builders need. The manifest leaves out what may change while a run goes on: its ConfigMap cannot."""
+    """What the builders need.
+
+    The manifest leaves out what may change while a run goes on: its ConfigMap cannot.
+    """
     meta = facts.dataset.metadata
     return Subject(
         namespace=meta.namespace,
@@ -121,8 +129,8 @@ def _withheld(decision: Decision, facts: Facts) -> Decision:
 
 
 def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, patience: Patience) -> float | None:
-    """Seconds until something changes without news: a retry is due, a silent child is looked at again, finished children are cleaned up, a pod is given up, silence is
-    told.
+    """Seconds until something changes without news: a retry is due, a silent child is looked at
+    again, finished children are cleaned up, a pod is given up, silence is told.
     """
     now = facts.now
     moments = [each.retry_at for each in progress if each.phase is Phase.WAITING and each.retry_at is not None]

@@ -15,7 +15,9 @@ Manifest = Mapping[str, Any]
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """A condition as decided: the time of its last transition is found when it is compared with what is stored."""
+    """A condition as decided: the time of its last transition is found when it is compared with
+    what is stored.
+    """
 
     type: str
     status: bool
@@ -24,10 +26,13 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DesiredStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's part of the status. Empty strings are absent fields. `completed` None leaves the record of what was done as it is.
+    """The operator's part of the status.
 
-    `numbers` are the jobs' fields that the status must have.
-    `moving`: whether a job makes progress now, so that its estimate holds; None if that is not known. `runs` are those whose jobs may report.
+    Empty strings are absent fields. `completed` None leaves the record of what was done as it is.
+
+    `numbers` are the jobs' fields that the status must have. `moving`: whether a job makes progress
+    now, so that its estimate holds; None if that is not known. `runs` are those whose jobs may
+    report.
     """
 
     stage: str
@@ -69,7 +74,9 @@ class SetSuspend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """Gives a child a deadline that has passed: its controller ends it as failed, so that it counts as an attempt."""
+    """Gives a child a deadline that has passed: its controller ends it as failed, so that it counts
+    as an attempt.
+    """
 
     kind: str
     name: str
@@ -78,7 +85,9 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):
-    """Sets labels of a child that goes on after an edit, or that an earlier version of the operator made."""
+    """Sets labels of a child that goes on after an edit, or that an earlier version of the operator
+    made.
+    """
 
     kind: str
     name: str
@@ -87,8 +96,10 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Creation(msgspec.Struct, frozen=True, kw_only=True):
-    """An object to be made. `update` says that it exists, is ours, and is brought up to date; else it is created, and an object of that name that is
-    there already is left alone.
+    """An object to be made.
+
+    `update` says that it exists, is ours, and is brought up to date; else it is created, and an
+    object of that name that is there already is left alone.
     """
 
     manifest: Manifest
@@ -96,7 +107,10 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt at a step that failed and that the metrics do not have yet. `version` is the child's resource version."""
+    """An attempt at a step that failed and that the metrics do not have yet.
+
+    `version` is the child's resource version.
+    """
 
     kind: str
     name: str
@@ -114,11 +128,13 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done, in this order: finalizers, deletions, adoptions, suspend_changes, limits, creations, and last the status.
+    """What is to be done, in this order: finalizers, deletions, adoptions, suspend_changes, limits,
+    creations, and last the status.
 
     `failed` is counted before anything else, and `finished` with the status.
 
-    `wake_after` is in seconds; None waits for news. `farewell` is told as an event before the object is let go: there is no status afterwards.
+    `wake_after` is in seconds; None waits for news. `farewell` is told as an event before the
+    object is let go: there is no status afterwards.
     """
 
     desired_status: DesiredStatus | None

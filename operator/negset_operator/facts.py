@@ -1,4 +1,7 @@
-"""What a decision is made of: one frozen value with everything that was seen. No decision looks anywhere else."""
+"""What a decision is made of: one frozen value with everything that was seen.
+
+No decision looks anywhere else.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from negset_api.spec import NegativeDatasetSpec
 from negset_operator.kube.objects import Dataset, ObjectMeta
 
 OVERDUE: Final = 1
-"""The deadline, in seconds, by which the operator ends a child as failed: whatever runs has passed it."""
+"""The deadline, in seconds, by which the operator ends a child as failed: whatever runs has passed
+it.
+"""
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,14 +45,18 @@ class Fault(enum.Enum):
 
     INPUT = "input"  # the job says that its input is wrong (exit code 2): the user must act
     WORK = "work"  # the job tried and failed: it may be tried again, a bounded number of times
-    UNAVAILABLE = "unavailable"  # a store or a server was away: it is tried again for hours, with growing pauses, and counts as no attempt
+    # A store or a server was away: it is tried again for hours, with growing pauses, and counts as
+    # no attempt.
+    UNAVAILABLE = "unavailable"
     INTERRUPTION = "interruption"  # the job was stopped from outside: not a failure at all
     REFUSED = "refused"  # a controller refuses the object: trying again is useless
 
 
 class Failure(Fact, frozen=True, kw_only=True):
-    """Why a child failed. `message` is one line: the last one that the job wrote to standard error, where there is one. `silent`: there is none, or its pod is
-    gone with it.
+    """Why a child failed.
+
+    `message` is one line: the last one that the job wrote to standard error, where there is one.
+    `silent`: there is none, or its pod is gone with it.
     """
 
     fault: Fault
@@ -56,7 +65,9 @@ class Failure(Fact, frozen=True, kw_only=True):
 
 
 class Obstacle(Fact, frozen=True, kw_only=True):
-    """Why a child does not start, or does not go on: a reason in CamelCase, and one line for people that names the object. `since` is None if nobody can tell."""
+    """Why a child does not start, or does not go on: a reason in CamelCase, and one line for people
+    that names the object. `since` is None if nobody can tell.
+    """
 
     reason: str
     message: str
@@ -64,7 +75,10 @@ class Obstacle(Fact, frozen=True, kw_only=True):
 
 
 class PodOnLostNode(Fact, frozen=True, kw_only=True):
-    """A pod that was told to leave a node that does not answer. `until` is when its time to end in peace is, or was, over."""
+    """A pod that was told to leave a node that does not answer.
+
+    `until` is when its time to end in peace is, or was, over.
+    """
 
     name: str
     uid: str
@@ -73,16 +87,22 @@ class PodOnLostNode(Fact, frozen=True, kw_only=True):
 
 
 class Child(Fact, frozen=True, kw_only=True):
-    """A RayJob or Job with our labels. `ended` is when it finished. `last_failure` is one line about a pod that failed and is being replaced, `said` what a Job that
-    succeeded had to tell. `began` is when the newest of the containers that matter began to run, `deadline` its limit in seconds, if it has one.
+    """A RayJob or Job with our labels.
 
-    From its labels: `generation` is the dataset's when the child was made, `digest` its step's, `place` where it writes, `queue` Kueue's. The first three are
-    empty on a child that negset 0.1.0 made. `suspended_by_us`: the operator set `spec.suspend`, and may clear it. `queue_says` is why Kueue does not admit it.
-    `built` is the digest of the spec it was made with, `retry` that of the dataset's annotation then, `pipeline` that of the pipeline.config in the ConfigMap that the
-    spec named. `obsolete`: it is to be made anew (`policies.retry`).
+    `ended` is when it finished. `last_failure` is one line about a pod that failed and is being
+    replaced, `said` what a Job that succeeded had to tell. `began` is when the newest of the
+    containers that matter began to run, `deadline` its limit in seconds, if it has one.
 
-    `busy`: a pod of a Job runs, although the Job as a whole has not started. `started` is when its controller says that it began: a Job again after each suspension.
-    `counted`: it failed, and the metrics have it.
+    From its labels: `generation` is the dataset's when the child was made, `digest` its step's,
+    `place` where it writes, `queue` Kueue's. The first three are empty on a child that negset 0.1.0
+    made. `suspended_by_us`: the operator set `spec.suspend`, and may clear it. `queue_says` is why
+    Kueue does not admit it. `built` is the digest of the spec it was made with, `retry` that of the
+    dataset's annotation then, `pipeline` that of the pipeline.config in the ConfigMap that the spec
+    named. `obsolete`: it is to be made anew (`policies.retry`).
+
+    `busy`: a pod of a Job runs, although the Job as a whole has not started. `started` is when its
+    controller says that it began: a Job again after each suspension. `counted`: it failed, and the
+    metrics have it.
     """
 
     kind: str
@@ -133,8 +153,9 @@ class Child(Fact, frozen=True, kw_only=True):
 class Pipeline(Fact, frozen=True, kw_only=True):
     """The pipeline.config in the ConfigMap that the spec names; empty if it names none.
 
-    `problem` says why it cannot be read now. `digest` is then of the content that was used last, or empty.
-    `uncounted`: everything was done by a version that left the content out of the revision. So does this one, until the content changes.
+    `problem` says why it cannot be read now. `digest` is then of the content that was used last, or
+    empty. `uncounted`: everything was done by a version that left the content out of the revision.
+    So does this one, until the content changes.
     """
 
     content: bytes = b""
@@ -149,8 +170,10 @@ class Pipeline(Fact, frozen=True, kw_only=True):
 
 
 class SupportingObject(Fact, frozen=True, kw_only=True):
-    """A ConfigMap, ServiceAccount, Role, …: what the children need beside them. `applied` is the digest of what was applied last; `edited` says that somebody
-    has changed it since.
+    """A ConfigMap, ServiceAccount, Role, …: what the children need beside them.
+
+    `applied` is the digest of what was applied last; `edited` says that somebody has changed it
+    since.
     """
 
     kind: str
@@ -164,7 +187,10 @@ class SupportingObject(Fact, frozen=True, kw_only=True):
 
 
 class Facts(Fact, frozen=True, kw_only=True):
-    """Everything that was seen of one dataset. `spec` is None if this operator does not understand it; `problems` say why, or why it cannot be used.
+    """Everything that was seen of one dataset.
+
+    `spec` is None if this operator does not understand it; `problems` say why, or why it cannot be
+    used.
 
     `url` is where the dataset goes. `backlog`: others wait for their turn.
     """

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 
 
 class JsonFormatter(logging.Formatter):
-    """Time (UTC), level, logger, message, and the fields that the caller gave as `extra={"fields": …}`."""
+    """Time (UTC), level, logger, message, and the fields that the caller gave as `extra={"fields":
+    …}`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

@@ -28,17 +28,25 @@ from negset_operator.world import SUPPORTING_KINDS, World, key_of_dataset
 log = logging.getLogger(__name__)
 
 _PATIENT_PART: Final = 4
-"""One worker in so many may be at what comes after a child was made (its supporting_objects, the status) while others wait for theirs."""
+"""One worker in so many may be at what comes after a child was made (its supporting_objects, the
+status) while others wait for theirs.
+"""
 
 _STALE_SECONDS: Final = 60.0
 """For how long a kind may go without a watch before the replica is not ready."""
 _STOP_SECONDS: Final = 8.0
-"""For how long reconciles in hand may finish: less than what is left of a Lease that is no longer renewed."""
+"""For how long reconciles in hand may finish: less than what is left of a Lease that is no longer
+renewed.
+"""
 _LONGEST_PAUSE: Final = 30.0
 """Seconds between two questions for the API server's addresses, while it does not answer."""
 
 _LONGEST_CONFLICT: Final = 10.0
-"""Seconds. Conflicts are logged once the pause between them is this long, from the sixth in a row. Before, the watch brings what somebody else wrote."""
+"""Seconds.
+
+Conflicts are logged once the pause between them is this long, from the sixth in a row. Before, the
+watch brings what somebody else wrote.
+"""
 
 _INCOMPLETE_PAUSE: Final = 2.0
 """Seconds until a dataset is looked at again whose namespace has not been listed yet."""
@@ -47,7 +55,11 @@ _CHILDREN: Final[dict[Any, Any]] = {RAY_JOB: RayJob, JOB: Job, POD: Pod}
 
 
 class Operator:
-    """Everything that runs. `watch` may begin before this replica leads, so that it takes over within moments; `work` begins when it does."""
+    """Everything that runs.
+
+    `watch` may begin before this replica leads, so that it takes over within moments; `work` begins
+    when it does.
+    """
 
     def __init__(self, client: Client, config: Config) -> None:
         self._client, self._config = client, config
@@ -66,7 +78,8 @@ class Operator:
         self.leading = False
         self.metrics = Metrics(
             datasets=self._world.caches[DATASET].all,
-            # A replica that stands by fills its queue and leaves it to the day it leads: nothing waits for it there.
+            # A replica that stands by fills its queue and leaves it to the day it leads: nothing
+            # waits for it there.
             depth=lambda: len(self._queue) if self.leading else 0,
             leading=lambda: self.leading,
             requests=client.requests,
@@ -84,9 +97,11 @@ class Operator:
         return tuple(dict.fromkeys(reflector.problem for reflector in self._reflectors if reflector.problem))
 
     def not_ready(self) -> tuple[str, ...]:
-        """Why this replica could not do its work now, none where it could: it does not know everything yet, or what it knows has grown old.
+        """Why this replica could not do its work now, none where it could: it does not know
+        everything yet, or what it knows has grown old.
 
-        If it can work in one namespace, it is ready: another may be gone, and the rights in it with it.
+        If it can work in one namespace, it is ready: another may be gone, and the rights in it with
+        it.
         """
         troubles = [_troubles(reflectors) for reflectors in self._by_namespace.values()]
         return tuple(dict.fromkeys(trouble for found in troubles for trouble in found)) if all(troubles) else ()
@@ -110,7 +125,9 @@ class Operator:
         self._watches.start()
 
     def work(self) -> None:
-        """Starts the workers as soon as the caches are complete; before, a child that exists would look missing. Returns at once."""
+        """Starts the workers as soon as the caches are complete; before, a child that exists would
+        look missing. Returns at once.
+        """
         self.leading = True
         self._threads = [threading.Thread(target=self._worker, name=f"worker {n}", daemon=True) for n in range(self._config.workers)]
         self._threads.append(threading.Thread(target=self._resync, name="resync", daemon=True))
@@ -132,7 +149,8 @@ class Operator:
         return self._located.is_set() and listed and any(map(_complete, self._by_namespace.values()))
 
     def _worker(self) -> None:
-        with self._gate:  # one asks, the others wait for it: there may be thousands of watches to ask about
+        # One asks, the others wait for it: there may be thousands of watches to ask about.
+        with self._gate:
             while not self._ready_to_work():
                 if self._stopped.wait(0.02):
                     return
@@ -144,7 +162,8 @@ class Operator:
 
     def _one(self, key: Key) -> None:
         if not _complete(self._by_namespace.get(key[0]) or self._by_namespace.get("", ())):
-            # One namespace that cannot be listed holds up no other. In it, a child that exists would look missing.
+            # One namespace that cannot be listed holds up no other. In it, a child that exists
+            # would look missing.
             self._queue.add_after(key, _INCOMPLETE_PAUSE)
             return
         try:
@@ -158,7 +177,8 @@ class Operator:
                 self.metrics.errors.inc()
                 log.warning("cannot reconcile %s/%s, trying again in %.1f seconds: %s", *key, pause, error)
         except Exception:
-            # A mistake in this program must cost one dataset some time, not every dataset its operator.
+            # A mistake in this program must cost one dataset some time, not every dataset its
+            # operator.
             self.metrics.errors.inc()
             log.exception("reconciling %s/%s failed, trying again in %.1f seconds", *key, self._queue.failed(key))
         else:
@@ -171,7 +191,9 @@ class Operator:
                 self._queue.add_after(key, wake_after)
 
     def _resync(self) -> None:
-        """Looks at everything again from time to time, whatever the watches say: no mistake lasts longer than that."""
+        """Looks at everything again from time to time, whatever the watches say: no mistake lasts
+        longer than that.
+        """
         pause = 1.0
         while not self._locate_api_server():
             if self._stopped.wait(pause):
@@ -197,7 +219,8 @@ class Operator:
 def _complete(reflectors: tuple[Reflector[Any], ...]) -> bool:
     """Whether everything that is watched in a namespace has been listed once.
 
-    KubeRay's kind may be missing, and a cluster without it must still get its statuses: a RayJob that exists and is not known is found by its name when it is to be made.
+    KubeRay's kind may be missing, and a cluster without it must still get its statuses: a RayJob
+    that exists and is not known is found by its name when it is to be made.
     """
     return all(reflector.synced or (reflector.kind == RAY_JOB and bool(reflector.problem)) for reflector in reflectors)
 

@@ -1,4 +1,7 @@
-"""What Prometheus sees. The names are part of the interface: the chart's dashboard and alerts use them."""
+"""What Prometheus sees.
+
+The names are part of the interface: the chart's dashboard and alerts use them.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +28,19 @@ _LONG: Final = (10, 30, *(60 * minutes for minutes in (1, 5, 10, 30)), *(3600 * 
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """How often watching a kind has failed, and the longest time that one of its namespaces has been without a watch."""
+    """How often watching a kind has failed, and the longest time that one of its namespaces has
+    been without a watch.
+    """
 
     restarts: int = 0
     stale_seconds: float = 0
 
 
 class Metrics:
-    """The operator's metrics in a registry of their own. What is read when it is asked for comes from the functions given: `requests` are counts of requests to
-    the API server by method and status code, `watches` by the plural of their kind.
+    """The operator's metrics in a registry of their own.
+
+    What is read when it is asked for comes from the functions given: `requests` are counts of
+    requests to the API server by method and status code, `watches` by the plural of their kind.
     """
 
     def __init__(

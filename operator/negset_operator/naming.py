@@ -1,7 +1,10 @@
-"""The names and labels of everything the operator makes. They are functions of the dataset and what is wanted of it, so making a thing twice is harmless.
+"""The names and labels of everything the operator makes.
 
-A run is one resolved spec: its digest is part of the names, so that a changed spec gets children of its own while the ones before are stopped. Several runs may
-work on one revision (a run with more Ray workers goes on where the one before stopped).
+They are functions of the dataset and what is wanted of it, so making a thing twice is harmless.
+
+A run is one resolved spec: its digest is part of the names, so that a changed spec gets children of
+its own while the ones before are stopped. Several runs may work on one revision (a run with more
+Ray workers goes on where the one before stopped).
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from negset_api.spec import NegativeDatasetSpec
 from negset_api.values import digest
 
 LONGEST_NAME: Final = 47
-"""KubeRay refuses longer RayJob names, since it appends to them to name clusters, services and pods within 63 characters."""
+"""KubeRay refuses longer RayJob names, since it appends to them to name clusters, services and pods
+within 63 characters.
+"""
 
 LONGEST_LABEL: Final = 63
 _NAME_DIGEST: Final = 6
@@ -26,7 +31,8 @@ INDIFFERENT: Final = frozenset({"suspend", "deletionPolicy"})
 
 
 def spec_hash(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
-    """8 hexadecimal digits that are the same for two specs if and only if they ask for the same work, done in the same way.
+    """8 hexadecimal digits that are the same for two specs if and only if they ask for the same
+    work, done in the same way.
 
     `pipeline` is as in `revision.chosen`.
     """
@@ -34,17 +40,23 @@ def spec_hash(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
 
 
 def place(url: str) -> str:
-    """The value of the label that says where a child writes: 12 hexadecimal digits for the URL of a revision."""
+    """The value of the label that says where a child writes: 12 hexadecimal digits for the URL of a
+    revision.
+    """
     return digest(url)[:12]
 
 
 def retry(wish: str) -> str:
-    """The value of the label that says which wish for a retry a child was made under: 12 hexadecimal digits, or nothing for none."""
+    """The value of the label that says which wish for a retry a child was made under: 12
+    hexadecimal digits, or nothing for none.
+    """
     return digest(wish)[:12] if wish else ""
 
 
 def child(dataset: str, spec_hash: str, role: str, attempt: int = 1) -> str:
-    """The name of a RayJob or Job: `street-background-3fa9c1d2-train-1`, and `…-a2` for the second attempt."""
+    """The name of a RayJob or Job: `street-background-3fa9c1d2-train-1`, and `…-a2` for the second
+    attempt.
+    """
     return _fit(dataset, f"-{spec_hash}-{role}" + (f"-a{attempt}" if attempt > 1 else ""))
 
 
@@ -54,12 +66,17 @@ def config_map(dataset: str, spec_hash: str) -> str:
 
 
 def account(dataset: str) -> str:
-    """The name of the ServiceAccount, the Role, its binding and the NetworkPolicy of a dataset's jobs."""
+    """The name of the ServiceAccount, the Role, its binding and the NetworkPolicy of a dataset's
+    jobs.
+    """
     return _fit(dataset, "-negset")
 
 
 def label(dataset: str) -> str:
-    """The value of the label that says whose a thing is. A label's value is at most 63 characters long, a name may be longer."""
+    """The value of the label that says whose a thing is.
+
+    A label's value is at most 63 characters long, a name may be longer.
+    """
     return _shorten(dataset, LONGEST_LABEL)
 
 

@@ -8,7 +8,10 @@ from typing import Any
 
 
 def told_at(status: Mapping[str, Any]) -> datetime | None:
-    """When the jobs had news last, by their own clock. None if they have not said, or not in a way that can be read."""
+    """When the jobs had news last, by their own clock.
+
+    None if they have not said, or not in a way that can be read.
+    """
     progress = status.get("progress")
     text = progress.get("updatedAt") if isinstance(progress, dict) else None
     try:

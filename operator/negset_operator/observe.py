@@ -1,4 +1,8 @@
-"""Caches → facts. Reads what the watches brought, and asks the API server only why a job has no pods, or a pod no containers."""
+"""Caches → facts.
+
+Reads what the watches brought, and asks the API server only why a job has no pods, or a pod no
+containers.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,9 @@ from negset_operator.world import SUPPORTING_KINDS, World, key_of_dataset
 _PODLESS_AFTER: Final = timedelta(seconds=5)
 """A Job's pods are made within a second or two; later, an event says why not."""
 _STUCK_AFTER: Final = timedelta(seconds=20)
-"""A container begins within seconds of its pod's scheduling, once its image is there; later, an event may say what is missing."""
+"""A container begins within seconds of its pod's scheduling, once its image is there; later, an
+event may say what is missing.
+"""
 
 
 def observe(
@@ -51,8 +57,8 @@ def observe(
 ) -> Facts:
     """Everything that is known of one dataset.
 
-    `warning_of` returns the newest warning about an object, `queue_says` why Kueue does not admit it, and
-    `pipeline_in` the pipeline.config in a ConfigMap.
+    `warning_of` returns the newest warning about an object, `queue_says` why Kueue does not admit
+    it, and `pipeline_in` the pipeline.config in a ConfigMap.
     """
     spec, problems = read_spec(dataset)
     meta = dataset.metadata
@@ -83,10 +89,12 @@ def observe(
 
 
 def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Problem, ...]]:
-    """The spec, and every reason why it cannot be used; None and the reasons if this operator does not understand it.
+    """The spec, and every reason why it cannot be used; None and the reasons if this operator does
+    not understand it.
 
-    The API server has checked the schema and filled in the defaults, so a plain conversion is enough. Unknown fields are skipped. If the conversion fails, the
-    CRD that admitted the object is not this operator's, and the slow and thorough check says what differs.
+    The API server has checked the schema and filled in the defaults, so a plain conversion is
+    enough. Unknown fields are skipped. If the conversion fails, the CRD that admitted the object is
+    not this operator's, and the slow and thorough check says what differs.
     """
     from negset_operator.policies.local_paths import local_paths
 
@@ -171,7 +179,9 @@ class _Event(Object, frozen=True, kw_only=True):
 
 
 def newest_warning(client: Client, metadata: ObjectMeta) -> str:
-    """The message of the newest warning event about an object; empty where there is none or the API server does not tell."""
+    """The message of the newest warning event about an object; empty where there is none or the API
+    server does not tell.
+    """
     query = {"fieldSelector": f"involvedObject.uid={metadata.uid},type=Warning", "limit": "50"}
     try:
         events = client.list_page(EVENT, metadata.namespace, _Event, query=query)

@@ -27,7 +27,8 @@ _CANNOT_START: Final = frozenset(
         "CrashLoopBackOff",
     }
 )
-_NODE_TYPE: Final = "ray.io/node-type"  # KubeRay's ray-operator/controllers/ray/utils/constant.go (1.6.2)
+# KubeRay's ray-operator/controllers/ray/utils/constant.go (1.6.2)
+_NODE_TYPE: Final = "ray.io/node-type"
 _HEAD: Final = "head"
 _A_MOMENT: Final = timedelta(seconds=5)
 # kubelet goes back and forth between the two, which must not be news each time.
@@ -35,7 +36,9 @@ _ONE_AND_THE_SAME: Final = {"ErrImagePull": "ImagePullBackOff"}
 
 
 def stuck_pod(pods: Iterable[Pod], now: datetime, after: timedelta) -> Pod | None:
-    """A pod that has a node and whose containers have not begun for this long: a volume that is not there, for instance, shows in events only."""
+    """A pod that has a node and whose containers have not begun for this long: a volume that is not
+    there, for instance, shows in events only.
+    """
     for pod in pods:
         scheduled = any(condition.type == "PodScheduled" and condition.status == "True" for condition in pod.status.conditions)
         if pod.status.phase == "Pending" and scheduled and pod.metadata.deletion_timestamp is None and age(pod.metadata, now) > after:
@@ -49,7 +52,10 @@ def not_starting(pod: Pod, warning: str) -> Obstacle:
 
 
 def pods_on_lost_nodes(pods: Iterable[Pod]) -> tuple[PodOnLostNode, ...]:
-    """The pods that Kubernetes wants to be gone because their node does not answer. They stay until that node, or whoever removes it, says that they are."""
+    """The pods that Kubernetes wants to be gone because their node does not answer.
+
+    They stay until that node, or whoever removes it, says that they are.
+    """
     return tuple(
         PodOnLostNode(name=pod.metadata.name, uid=pod.metadata.uid, node=pod.spec.node_name, until=pod.metadata.deletion_timestamp)
         for pod in pods
@@ -82,14 +88,19 @@ def of_pods(pods: Iterable[Pod]) -> Obstacle | None:
 
 
 def _unready_since(pod: Pod) -> datetime | None:
-    """Since when a pod is not ready. Its node says so, whose clock may be slow: never since before the pod was made."""
+    """Since when a pod is not ready.
+
+    Its node says so, whose clock may be slow: never since before the pod was made.
+    """
     said = (each.last_transition_time for each in pod.status.conditions if each.type == "Ready" and each.status == "False")
     since, made = next(said, None), pod.metadata.creation_timestamp
     return max(since, made) if since is not None and made is not None else since
 
 
 def of_running_cluster(pods: Iterable[Pod], conditions: Iterable[Condition], name: str, now: datetime) -> Obstacle | None:
-    """Why a Ray cluster whose job has begun does not go on: its head does not run, or none of its workers does. One worker that is missing stops nothing."""
+    """Why a Ray cluster whose job has begun does not go on: its head does not run, or none of its
+    workers does. One worker that is missing stops nothing.
+    """
     there = tuple(pod for pod in pods if pod.metadata.deletion_timestamp is None)
     heads = tuple(pod for pod in there if is_head(pod))
     workers = tuple(pod for pod in there if not is_head(pod))
@@ -107,7 +118,9 @@ def is_head(pod: Pod) -> bool:
 
 
 def began(pods: Iterable[Pod]) -> datetime | None:
-    """When the newest container that runs began to, and its pod was made: by the clock of its node, or of the API server if that is later."""
+    """When the newest container that runs began to, and its pod was made: by the clock of its node,
+    or of the API server if that is later.
+    """
     found = [
         max(moment for moment in (container.state.running.started_at, pod.metadata.creation_timestamp) if moment is not None)
         for pod in pods
@@ -118,18 +131,24 @@ def began(pods: Iterable[Pod]) -> datetime | None:
 
 
 def of_ray_cluster(conditions: Iterable[Condition], name: str, now: datetime) -> Obstacle | None:
-    """What KubeRay says where it cannot make a cluster's pods: the RayJob itself says nothing. What it says for a moment only is no obstacle."""
+    """What KubeRay says where it cannot make a cluster's pods: the RayJob itself says nothing.
+
+    What it says for a moment only is no obstacle.
+    """
     for condition in conditions:
         refused_for = now - (condition.last_transition_time or datetime.min.replace(tzinfo=now.tzinfo))
         if condition.type == "ReplicaFailure" and condition.status == "True" and refused_for > _A_MOMENT:
-            said = one_line(condition.message).removeprefix(condition.reason).strip()  # KubeRay says its reason twice
+            # KubeRay says its reason twice.
+            said = one_line(condition.message).removeprefix(condition.reason).strip()
             message = f"The Ray cluster of RayJob {name} cannot make its pods: {condition.reason}: {said}"
             return Obstacle(reason="PodRefused", message=message, since=condition.last_transition_time)
     return None
 
 
 def of_multikueue(who: str, managed_by: str) -> Obstacle | None:
-    """Why a child that Kueue dispatches to another cluster does not start: Kueue copies the job, and nothing else that it needs."""
+    """Why a child that Kueue dispatches to another cluster does not start: Kueue copies the job,
+    and nothing else that it needs.
+    """
     if managed_by != names.MULTIKUEUE:
         return None
     return Obstacle(

@@ -1,6 +1,7 @@
 """The user's own pipeline.config: the content of the ConfigMap that the spec names.
 
-It is read at each reconcile. Users' ConfigMaps are not watched: the operator needs almost none of them.
+It is read at each reconcile. Users' ConfigMaps are not watched: the operator needs almost none of
+them.
 """
 
 from __future__ import annotations
@@ -36,8 +37,12 @@ class _ConfigMap(Object, frozen=True, kw_only=True):
 
 
 def read(client: Client, namespace: str, name: str) -> Pipeline:
-    """What a ConfigMap holds now. Raises `ApiError` or `Unreachable` if the API server does not answer."""
-    # An older CRD admitted any text. With `../` the path would reach other objects, with the operator's rights.
+    """What a ConfigMap holds now.
+
+    Raises `ApiError` or `Unreachable` if the API server does not answer.
+    """
+    # An older CRD admitted any text. With `../` the path would reach other objects, with the
+    # operator's rights.
     if not patterns.search(patterns.SUBDOMAIN, name):
         return Pipeline(
             problem=f"{_FIELD}: expected the name of a ConfigMap (lower case letters, digits, '-' and '.'), got something else; correct the spec"
@@ -70,7 +75,10 @@ def _of(found: _ConfigMap, name: str) -> Pipeline:
 def of(
     dataset: Dataset, spec: NegativeDatasetSpec | None, children: tuple[Child, ...], read_now: Callable[[str, str], Pipeline]
 ) -> Pipeline:
-    """The pipeline.config of a dataset. A dataset that is being deleted does not read it and keeps its last digest."""
+    """The pipeline.config of a dataset.
+
+    A dataset that is being deleted does not read it and keeps its last digest.
+    """
     found = _found(dataset, spec, children, read_now)
     uncounted = spec is not None and evidence.complete_without(found.digest, dataset, spec)
     return msgspec.structs.replace(found, uncounted=uncounted)

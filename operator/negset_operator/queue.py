@@ -1,4 +1,6 @@
-"""A work queue: every key at most once in it and in one hand at a time, two priorities, later additions, and a growing pause for a key that keeps failing."""
+"""A work queue: every key at most once in it and in one hand at a time, two priorities, later
+additions, and a growing pause for a key that keeps failing.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,17 @@ K = TypeVar("K", bound=Hashable)
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 120.0
 PATIENT_SHARE: Final = 8
-"""One key in so many is a low_priority one while both sorts wait, so that no flood of news holds up the low_priority for ever."""
+"""One key in so many is a low_priority one while both sorts wait, so that no flood of news holds up
+the low_priority for ever.
+"""
 
 
 class WorkQueue(Generic[K]):
-    """As client-go's: a key that is added while it is being worked on is worked on again afterwards. `clock` is in seconds and never goes back.
+    """As client-go's: a key that is added while it is being worked on is worked on again
+    afterwards. `clock` is in seconds and never goes back.
 
-    At most `patient_at_once` low_priority keys are in workers at the same time, so that a hand is free for the next urgent one.
+    At most `patient_at_once` low_priority keys are in workers at the same time, so that a hand is
+    free for the next urgent one.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, patient_at_once: int = 1) -> None:
@@ -37,7 +43,9 @@ class WorkQueue(Generic[K]):
         self._closed = False
 
     def add(self, key: K, *, low_priority: bool = False) -> None:
-        """A low_priority key lets every other go first that waits or comes meanwhile, but for one turn in `PATIENT_SHARE`."""
+        """A low_priority key lets every other go first that waits or comes meanwhile, but for one
+        turn in `PATIENT_SHARE`.
+        """
         with self._changed:
             self._add(key, low_priority=low_priority)
 
@@ -69,7 +77,9 @@ class WorkQueue(Generic[K]):
                 self._add(key, low_priority=self._again.pop(key))
 
     def failed(self, key: K, at_least: float = 0.0) -> float:
-        """Adds the key again after a pause that doubles each time, and returns the pause in seconds."""
+        """Adds the key again after a pause that doubles each time, and returns the pause in
+        seconds.
+        """
         with self._changed:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
         pause = max(min(FIRST_PAUSE * 2.0 ** min(failures - 1, 20), LONGEST_PAUSE), at_least)

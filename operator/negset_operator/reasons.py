@@ -1,4 +1,7 @@
-"""Condition types and reasons. Users write alerts and health checks against them: they are part of the interface."""
+"""Condition types and reasons.
+
+Users write alerts and health checks against them: they are part of the interface.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ MINED: Final = "Mined"
 REPORTED: Final = "Reported"
 
 CONDITION_TYPES: Final = (READY, RECONCILING, STALLED, CHECKED, DATA_STORED, TRAINED, MINED, REPORTED)
-"""Every type that the operator writes, in the order in which people read them. Conditions of other types are other people's, and are left alone."""
+"""Every type that the operator writes, in the order in which people read them.
+
+Conditions of other types are other people's, and are left alone.
+"""
 
 # --- Reasons: all is well ----------------------------------------------------------------------------------------------------------------
 SUCCEEDED: Final = "Succeeded"
@@ -27,7 +33,8 @@ SUSPENDED: Final = "Suspended"
 SUSPENDING: Final = "Suspending"
 REPLACING: Final = "Replacing"  # a changed spec: what ran for the old one is being stopped
 DELETING_DATA: Final = "DeletingData"
-DATA_LEFT: Final = "DataLeft"  # of an event: the object is gone and data of it, or beside it, is not
+# Of an event: the object is gone and data of it, or beside it, is not.
+DATA_LEFT: Final = "DataLeft"
 
 # --- Reasons: it goes on by itself, but somebody may want to know -------------------------------------------------------------------------
 RETRYING: Final = "Retrying"
@@ -37,8 +44,10 @@ KUBERAY_MISSING: Final = "KubeRayMissing"
 NAMESPACE_ENDING: Final = "NamespaceEnding"  # nothing can be made in it any more
 NODE_LOST: Final = "NodeLost"
 NO_PROGRESS: Final = "NoProgress"  # a child is being stopped for it
-PIPELINE_CONFIG_UNAVAILABLE: Final = "PipelineConfigUnavailable"  # the ConfigMap that the spec names is missing, or not as it should be
-# An obstacle of a child keeps the name that Kubernetes gave it: ImagePullBackOff, Unschedulable, PodRefused, NotPickedUp, MultiKueue, …
+# The ConfigMap that the spec names is missing, or not as it should be.
+PIPELINE_CONFIG_UNAVAILABLE: Final = "PipelineConfigUnavailable"
+# An obstacle of a child keeps the name that Kubernetes gave it: ImagePullBackOff, Unschedulable,
+# PodRefused, NotPickedUp, MultiKueue, …
 
 # --- Reasons: somebody has to act ---------------------------------------------------------------------------------------------------------
 INVALID_SPEC: Final = "InvalidSpec"

@@ -1,4 +1,7 @@
-"""One reconcile: observe, decide, apply, and tell. It starts from nothing each time and may be cut off anywhere."""
+"""One reconcile: observe, decide, apply, and tell.
+
+It starts from nothing each time and may be cut off anywhere.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ from negset_operator.world import World
 log = logging.getLogger(__name__)
 
 REFUSED_AGAIN_AFTER: Final = 30.0
-"""Seconds until what quota, admission or somebody else's object prevented is tried again: no watch tells when that has changed."""
+"""Seconds until what quota, admission or somebody else's object prevented is tried again: no watch
+tells when that has changed.
+"""
 
 
 def _now() -> datetime:
@@ -38,7 +43,10 @@ def _now() -> datetime:
 
 
 class Meter(Protocol):
-    """Counts events for Prometheus. Each is counted once, whichever replica leads (`policies.tally`)."""
+    """Counts events for Prometheus.
+
+    Each is counted once, whichever replica leads (`policies.tally`).
+    """
 
     def warned(self, reason: str) -> None: ...
     def failed(self, step: str, fault: str) -> None: ...
@@ -68,8 +76,11 @@ class Reconciler:
         self._config = config
 
     def reconcile(self, key: Key) -> tuple[float | None, Done]:
-        """Brings one dataset a step further. Returns after how many seconds to look again (None: when there is news), and what was done. Raises `ApiError` or
-        `Unreachable` where the API server did not let it, and the same should be tried again later.
+        """Brings one dataset a step further.
+
+        Returns after how many seconds to look again (None: when there is news), and what was done.
+        Raises `ApiError` or `Unreachable` where the API server did not let it, and the same should
+        be tried again later.
         """
         started, config = time.monotonic(), self._config
         dataset = self._world.dataset(key)
@@ -96,7 +107,8 @@ class Reconciler:
                 self._tell_trouble(facts, decision, error)
             raise
         if done.children and done.refusal is None:
-            # Work first, words later: what it has come to is told by the next reconcile, after every other dataset that waits for a child has had its turn.
+            # Work first, words later: what it has come to is told by the next reconcile, after
+            # every other dataset that waits for a child has had its turn.
             _log_line(facts, done, decision.desired_status, written=False, seconds=time.monotonic() - started)
             return 0.0, done
         desired_status, wake_after = decision.desired_status, decision.wake_after
@@ -118,7 +130,8 @@ class Reconciler:
 
     def _write(self, dataset: Dataset, desired_status: DesiredStatus, finished: tuple[Finished, ...]) -> bool:
         meta = dataset.metadata
-        # Writing its finalizers may just have changed the resource version: the cache has the newest one.
+        # Writing its finalizers may just have changed the resource version: the cache has the
+        # newest one.
         current = self._world.caches[DATASET].get(meta.namespace, meta.name)
         if current is None or current.metadata.uid != meta.uid:
             return False
@@ -141,7 +154,10 @@ class Reconciler:
         return True
 
     def _tell_trouble(self, facts: Facts, decision: Decision, error: ApiError | Unreachable) -> None:
-        """Says in the status why nothing goes on, where the API server still takes that. The error itself is raised by the caller and tried again."""
+        """Says in the status why nothing goes on, where the API server still takes that.
+
+        The error itself is raised by the caller and tried again.
+        """
         if decision.desired_status is None:
             return
         trouble = verdict.blocked(
@@ -151,7 +167,10 @@ class Reconciler:
             self._write(facts.dataset, trouble, decision.finished)
 
     def _tell(self, dataset: Dataset, note: status.Note) -> None:
-        """An event is a courtesy: whether it arrives changes nothing. A namespace that is going takes none: then it is told about the namespace itself."""
+        """An event is a courtesy: whether it arrives changes nothing.
+
+        A namespace that is going takes none: then it is told about the namespace itself.
+        """
         meta = dataset.metadata
         involved = {
             "apiVersion": names.API_VERSION,

@@ -1,4 +1,7 @@
-"""DesiredStatus and stored status → what to write, and the events to tell. Pure; the stored status is read only to see what has changed."""
+"""DesiredStatus and stored status → what to write, and the events to tell.
+
+Pure; the stored status is read only to see what has changed.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 def change(desired_status: DesiredStatus, stored: Stored, generation: int, now: datetime) -> Change | None:
     """What to write, or None if the status says so already.
 
-    The jobs' fields are cleared only if they describe something else. Conditions of other types are not compared.
+    The jobs' fields are cleared only if they describe something else. Conditions of other types are
+    not compared.
     """
     fields = _fields(desired_status, stored, generation, now)
     clear = _clear(desired_status, stored)
@@ -67,7 +71,9 @@ def as_merge_patch(stored: Stored, fields: Stored) -> Stored:
 
 
 def notes(desired_status: DesiredStatus, stored: Stored) -> tuple[Note, ...]:
-    """One note for each change that a person may want to find later: a stage done, a new reason not to be ready, and readiness itself."""
+    """One note for each change that a person may want to find later: a stage done, a new reason not
+    to be ready, and readiness itself.
+    """
     told = []
     for condition in desired_status.conditions:
         before = _find(stored, condition.type)
@@ -112,7 +118,10 @@ def _fields(desired_status: DesiredStatus, stored: Stored, generation: int, now:
 
 
 def _clear(desired_status: DesiredStatus, stored: Stored) -> Stored | None:
-    """A merge patch of jobs' fields. It clears those of another revision, of a stage that is over, and the estimate of a job that makes no progress.
+    """A merge patch of jobs' fields.
+
+    It clears those of another revision, of a stage that is over, and the estimate of a job that
+    makes no progress.
 
     It writes those that the record has and the status lacks.
     """
@@ -124,7 +133,8 @@ def _clear(desired_status: DesiredStatus, stored: Stored) -> Stored | None:
     if (stored.get("stage") or desired_status.stage) != desired_status.stage and "progress" in present:
         return {"progress": None}  # the next stage's job writes its own
     if desired_status.moving is False and (stored.get("progress") or {}).get("secondsLeft") is not None:
-        return {"progress": {"secondsLeft": None}}  # nobody knows while nothing moves; how much is done stays
+        # Nobody knows while nothing moves; how much is done stays.
+        return {"progress": {"secondsLeft": None}}
     return None
 
 

@@ -14,7 +14,10 @@ log = logging.getLogger(__name__)
 
 
 class Web:
-    """Serves in a thread of its own while the context lasts. `ready` gives the reasons why not, none where all is well; `alive` likewise."""
+    """Serves in a thread of its own while the context lasts.
+
+    `ready` gives the reasons why not, none where all is well; `alive` likewise.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,8 @@ class Web:
                     case _:
                         self._answer(404, "text/plain", b"not found; there are /healthz, /readyz and /metrics\n")
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's own name
+            # The library's own name.
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 log.debug(format, *args)
 
             def _checked(self, problems: tuple[str, ...]) -> None:

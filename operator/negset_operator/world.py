@@ -1,4 +1,6 @@
-"""What the watches brought: every object that the operator knows of, by the dataset that it belongs to."""
+"""What the watches brought: every object that the operator knows of, by the dataset that it belongs
+to.
+"""
 
 from __future__ import annotations
 

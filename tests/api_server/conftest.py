@@ -1,5 +1,8 @@
-"""Fixtures with a real API server. They skip, and say why, where its programs are neither given (`KUBEBUILDER_ASSETS`) nor can be built (Go);
-under continuous integration (`CI=true`) that is a failure: there, nothing is skipped silently.
+"""Fixtures with a real API server.
+
+They skip, and say why, where its programs are neither given (`KUBEBUILDER_ASSETS`) nor can be built
+(Go); under continuous integration (`CI=true`) that is a failure: there, nothing is skipped
+silently.
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ from negset_api import schema  # noqa: E402
 
 @pytest.fixture(scope="session")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """One API server for all tests, which serves NegativeDatasets and KubeRay's kinds. Tests keep apart by namespaces."""
+    """One API server for all tests, which serves NegativeDatasets and KubeRay's kinds.
+
+    Tests keep apart by namespaces.
+    """
     try:
         server = ApiServer(str(tmp_path_factory.mktemp("api-server")))
         definitions = [schema.custom_resource_definition(), *kuberay_definitions()]
@@ -56,6 +62,8 @@ def kueue(api_server: ApiServer) -> str:
 
 @pytest.fixture
 def controllers(api_server: ApiServer) -> Iterator[None]:
-    """Kubernetes' own controllers run during the test: owners' children are collected, Jobs make pods, namespaces end."""
+    """Kubernetes' own controllers run during the test: owners' children are collected, Jobs make
+    pods, namespaces end.
+    """
     with api_server.controllers():
         yield

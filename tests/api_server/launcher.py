@@ -1,4 +1,6 @@
-"""A real etcd and API server on loopback, without nodes: what the operator's integration tests talk to."""
+"""A real etcd and API server on loopback, without nodes: what the operator's integration tests talk
+to.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,11 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.
 
 
 class ApiServer:
-    """A running API server with its etcd, and a controller manager where a test asks for one. Every part can be stopped, killed and started again.
+    """A running API server with its etcd, and a controller manager where a test asks for one.
 
-    kubeconfig: the path of the admin's kubeconfig.
-    client, dynamic: the admin's clients.
+    Every part can be stopped, killed and started again.
+
+    kubeconfig: the path of the admin's kubeconfig. client, dynamic: the admin's clients.
     """
 
     def __init__(self, folder: str) -> None:
@@ -67,13 +70,17 @@ class ApiServer:
     # --- taking it down and bringing it back ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts etcd and the API server where they do not run, on the ports they always had, and waits until both answer."""
+        """Starts etcd and the API server where they do not run, on the ports they always had, and
+        waits until both answer.
+        """
         self.start_etcd()
         self._server.start()
         self._server.wait_for("the API server is ready", self.ready, 60)
 
     def stop(self) -> None:
-        """Stops the API server as an upgrade would: watches are closed, then connections are refused."""
+        """Stops the API server as an upgrade would: watches are closed, then connections are
+        refused.
+        """
         self._server.stop()
 
     def kill(self) -> None:
@@ -89,11 +96,16 @@ class ApiServer:
         self._etcd.wait_for("etcd is healthy", lambda: _answers(f"{self._plane.etcd_url}/health"), 30)
 
     def kill_etcd(self) -> None:
-        """Ends etcd by SIGKILL. The API server goes on, and answers errors until `start_etcd`. Committed data is kept."""
+        """Ends etcd by SIGKILL. The API server goes on, and answers errors until `start_etcd`.
+
+        Committed data is kept.
+        """
         self._etcd.kill()
 
     def expire_watches(self) -> None:
-        """Forgets the history of every object and restarts: a watch that goes on from a resource version of before is answered 410 Gone."""
+        """Forgets the history of every object and restarts: a watch that goes on from a resource
+        version of before is answered 410 Gone.
+        """
         CoreV1Api(self.client).create_namespace(
             {"metadata": {"name": f"later-{secrets.token_hex(4)}"}}
         )  # so that there is something to have missed
@@ -113,11 +125,14 @@ class ApiServer:
 
     @contextmanager
     def controllers(self, *names: str) -> Iterator[None]:
-        """Runs Kubernetes' controller manager meanwhile: by default all its controllers (garbage collection, Jobs, namespaces, service accounts, …),
-        or only the named ones (`garbage-collector-controller`, `job-controller`, …). There are no nodes, so pods are created and never run.
+        """Runs Kubernetes' controller manager meanwhile: by default all its controllers (garbage
+        collection, Jobs, namespaces, service accounts, …), or only the named ones
+        (`garbage-collector-controller`, `job-controller`, …). There are no nodes, so pods are
+        created and never run.
         """
         folder = self._plane.programs
-        if not os.path.exists(os.path.join(folder, "kube-controller-manager")):  # not part of KUBEBUILDER_ASSETS
+        # Not part of KUBEBUILDER_ASSETS.
+        if not os.path.exists(os.path.join(folder, "kube-controller-manager")):
             folder = binaries.kubernetes_folder()
         command = [
             os.path.join(folder, "kube-controller-manager"),
@@ -136,13 +151,18 @@ class ApiServer:
     # --- what tests put into it -------------------------------------------------------------------------------------------------------
 
     def namespace(self, name: str = "", *, restricted: bool = False) -> str:
-        """Makes a namespace, with a name of its own unless one is given, and returns its name. `restricted`: it enforces that Pod Security level."""
+        """Makes a namespace, with a name of its own unless one is given, and returns its name.
+
+        `restricted`: it enforces that Pod Security level.
+        """
         name = name or f"team-{secrets.token_hex(4)}"
         CoreV1Api(self.client).create_namespace({"metadata": {"name": name, "labels": RESTRICTED if restricted else {}}})
         return name
 
     def kubeconfig_of(self, namespace: str, service_account: str) -> str:
-        """The path of a kubeconfig with which a client is that service account and has its rights only. Makes the account where it is missing."""
+        """The path of a kubeconfig with which a client is that service account and has its rights
+        only. Makes the account where it is missing.
+        """
         token = objects.service_account_token(self.client, namespace, service_account)
         path = os.path.join(self._plane.folder, f"{namespace}.{service_account}.kubeconfig")
         with open(path, "w", encoding="utf-8") as stream:
@@ -164,13 +184,17 @@ class ApiServer:
 
 
 def kuberay_definitions() -> Sequence[objects.Object]:
-    """The CustomResourceDefinitions of KubeRay's kinds that negset meets, from its module at the version that is supported."""
+    """The CustomResourceDefinitions of KubeRay's kinds that negset meets, from its module at the
+    version that is supported.
+    """
     folder = os.path.join(binaries.module_folder(binaries.KUBERAY), "config", "crd", "bases")
     return list(objects.read_objects(*(os.path.join(folder, f"ray.io_{plural}.yaml") for plural in ("rayclusters", "rayjobs"))))
 
 
 def kueue_definitions() -> Sequence[objects.Object]:
-    """The CustomResourceDefinition of Kueue's Workload, without the webhook that converts it: no Kueue runs here."""
+    """The CustomResourceDefinition of Kueue's Workload, without the webhook that converts it: no
+    Kueue runs here.
+    """
     folder = os.path.join(binaries.module_folder(binaries.KUEUE), "config", "components", "crd", "bases")
     (definition,) = objects.read_objects(os.path.join(folder, "kueue.x-k8s.io_workloads.yaml"))
     definition["spec"].pop("conversion", None)
@@ -179,7 +203,10 @@ def kueue_definitions() -> Sequence[objects.Object]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now. They are held together while they are chosen, so that they differ."""
+    """Ports that nobody listens on now.
+
+    They are held together while they are chosen, so that they differ.
+    """
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

@@ -1,4 +1,6 @@
-"""An operator in this process against a real API server, and a hand that plays the controllers which are not there."""
+"""An operator in this process against a real API server, and a hand that plays the controllers
+which are not there.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +135,9 @@ class Hand:
         self.merge("batch/v1", "Job", name, {"status": {"startTime": _now(), "active": 1, "ready": 1}}, "status")
 
     def job_succeeds(self, name: str) -> None:
-        """As the Job controller ends a Job: the API server checks that the condition has its forerunner, and the times are there."""
+        """As the Job controller ends a Job: the API server checks that the condition has its
+        forerunner, and the times are there.
+        """
         now = _now()
         conditions = [
             {
@@ -146,7 +150,8 @@ class Hand:
             }
             for kind in ("SuccessCriteriaMet", "Complete")
         ]
-        began = (self.find("batch/v1", "Job", name) or {}).get("status", {}).get("startTime") or now  # immutable once set
+        # Immutable once set.
+        began = (self.find("batch/v1", "Job", name) or {}).get("status", {}).get("startTime") or now
         status = {"startTime": began, "completionTime": now, "conditions": conditions, "succeeded": 1, "active": 0, "ready": 0}
         status["uncountedTerminatedPods"] = {}
         self.merge("batch/v1", "Job", name, {"status": status}, "status")
@@ -181,7 +186,10 @@ class Hand:
 
 
 def pods_of_job_end(hand: Hand, job: str, *, code: int = 0, said: str = "") -> None:
-    """The job's pods end with this exit code, as a kubelet would report it. `said` is the end of what they wrote to standard error."""
+    """The job's pods end with this exit code, as a kubelet would report it.
+
+    `said` is the end of what they wrote to standard error.
+    """
     pods = eventually("a pod", lambda: [pod for pod in hand.all("v1", "Pod") if pod["metadata"]["labels"].get(names.LABEL_CHILD) == job])
     for pod in pods:
         (container,) = pod["spec"]["containers"]
@@ -195,7 +203,9 @@ class Process:
     """`negset-operator` in a process of its own."""
 
     def __init__(self, kubeconfig: str, *arguments: str, open_files: int = 1024) -> None:
-        """`open_files` is the soft limit that it is started with, which many container runtimes set to 1,024."""
+        """`open_files` is the soft limit that it is started with, which many container runtimes set
+        to 1,024.
+        """
         command = [sys.executable, "-m", "negset_operator.main", "--kubeconfig", kubeconfig, "--listen", "127.0.0.1:0", *arguments]
         command = ["sh", "-c", f'ulimit -Sn {open_files}; exec "$@"', "sh", *command]
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})

@@ -1,4 +1,6 @@
-"""The chart's ValidatingAdmissionPolicies on a real API server, which takes a moment to see that one came or went."""
+"""The chart's ValidatingAdmissionPolicies on a real API server, which takes a moment to see that
+one came or went.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,19 @@ def refusal(server: ApiServer, namespace: str, spec: dict[str, Any], name: str =
 
 
 def install(server: ApiServer, values: dict[str, Any], home: str, namespace: str) -> None:
-    """Installs the chart in `home`, and waits until its policy for URLs judges what is made in `namespace`."""
+    """Installs the chart in `home`, and waits until its policy for URLs judges what is made in
+    `namespace`.
+    """
     objects.apply(server.dynamic, helm.render(values, home))
     eventually("a local path is refused", lambda: "denied request" in refusal(server, namespace, _local()))
 
 
 @contextlib.contextmanager
 def installed(server: ApiServer) -> Iterator[str]:
-    """The chart with its policies, meanwhile. Yields the namespace, which is also the operator's account."""
+    """The chart with its policies, meanwhile.
+
+    Yields the namespace, which is also the operator's account.
+    """
     home = server.namespace(f"negset-{secrets.token_hex(4)}")
     install(server, {"fullnameOverride": home, "crds": {"install": False}}, home, home)
     yield home

@@ -1,4 +1,6 @@
-"""The chart's policy for the operator's own account on a real API server: it may write what is its own, and nothing else."""
+"""The chart's policy for the operator's own account on a real API server: it may write what is its
+own, and nothing else.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The chart's policy for URLs on a real API server: which specs it takes, and which field it names in those that it refuses."""
+"""The chart's policy for URLs on a real API server: which specs it takes, and which field it names
+in those that it refuses.
+"""
 
 from __future__ import annotations
 

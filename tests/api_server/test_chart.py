@@ -1,4 +1,5 @@
-"""The chart in front of a real API server: what it renders is accepted, its pods are admitted under "restricted", and its roles allow what they should.
+"""The chart in front of a real API server: what it renders is accepted, its pods are admitted under
+"restricted", and its roles allow what they should.
 
 Kubernetes' authorizer and admission answer, not a reading of the templates.
 """
@@ -35,14 +36,18 @@ def _no_policy_stays(api_server) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def installed(api_server) -> str:
-    """The namespace that the chart is installed in, cluster-wide; the namespace enforces "restricted"."""
+    """The namespace that the chart is installed in, cluster-wide; the namespace enforces
+    "restricted".
+    """
     namespace = api_server.namespace(f"negset-{secrets.token_hex(4)}", restricted=True)
     objects.apply(api_server.dynamic, helm.render({}, namespace))
     return namespace
 
 
 def may(api_server, user: str, what: str, namespace: str, name: str = "") -> bool:
-    """Whether the API server would let a user do something: `what` is a verb and a resource, as in "patch negativedatasets.negset.dev/status"."""
+    """Whether the API server would let a user do something: `what` is a verb and a resource, as in
+    "patch negativedatasets.negset.dev/status".
+    """
     verb, resource = what.split()
     resource, _, subresource = resource.partition("/")
     resource, _, group = resource.partition(".")
@@ -52,7 +57,9 @@ def may(api_server, user: str, what: str, namespace: str, name: str = "") -> boo
 
 
 def test_the_chart_is_accepted_twice_without_a_change(api_server, installed):
-    """As a second apply by a GitOps tool: nothing that the API server stores is different afterwards."""
+    """As a second apply by a GitOps tool: nothing that the API server stores is different
+    afterwards.
+    """
 
     def versions() -> list[Any]:
         found = (
@@ -208,7 +215,8 @@ def test_data_sets_outlive_the_release_and_meet_the_next_one(api_server, namespa
         return deployment and deployment["spec"]["replicas"]
 
     chosen = ("--set", f"fullnameOverride={home}")
-    run_helm("install", str(helm.CHART), *chosen, "--take-ownership")  # the definition is there already, and no release's
+    # The definition is there already, and no release's.
+    run_helm("install", str(helm.CHART), *chosen, "--take-ownership")
     assert definition()["metadata"]["annotations"]["meta.helm.sh/release-namespace"] == home
     uid = Hand(api_server, namespace).create()["metadata"]["uid"]
     run_helm("upgrade", str(helm.CHART), *chosen, "--set", "replicaCount=3")
@@ -237,7 +245,9 @@ PEOPLE = {
 
 @pytest.fixture(scope="module")
 def people(api_server, installed) -> str:
-    """A namespace in which the users view, edit and admin have Kubernetes' roles of that name, after those have taken in the chart's."""
+    """A namespace in which the users view, edit and admin have Kubernetes' roles of that name,
+    after those have taken in the chart's.
+    """
     namespace = api_server.namespace()
     rbac = RbacAuthorizationV1Api(api_server.client)
     for role in ("view", "edit", "admin"):

@@ -1,4 +1,6 @@
-"""What GitOps tools say of a dataset that a real operator works on, and that a second apply of the same manifest changes nothing."""
+"""What GitOps tools say of a dataset that a real operator works on, and that a second apply of the
+same manifest changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def test_a_data_set_that_waits_for_its_data_to_be_deleted_is_progressing(api_ser
 
 
 def test_a_second_apply_by_another_manager_changes_nothing(api_server, hand):
-    """Server-side apply as Argo CD and Flux do it, before and after the operator has written its status and finalizer."""
+    """Server-side apply as Argo CD and Flux do it, before and after the operator has written its
+    status and finalizer.
+    """
     body = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,

@@ -1,4 +1,7 @@
-"""The operator's loop against a real API server. Ray's and the Jobs' controllers are played by hand where a test needs them."""
+"""The operator's loop against a real API server.
+
+Ray's and the Jobs' controllers are played by hand where a test needs them.
+"""
 
 from __future__ import annotations
 
@@ -488,7 +491,9 @@ def test_only_the_pods_that_report_are_let_out_to_the_api_server_where_its_endpo
 
 
 def _api_server_is_at(api_server, address: str) -> None:
-    """As the API server says it of itself; the one of these tests is on loopback, which it leaves out."""
+    """As the API server says it of itself; the one of these tests is on loopback, which it leaves
+    out.
+    """
     endpoints = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",

@@ -1,4 +1,6 @@
-"""What the operator does when the world around it breaks: it converges, makes nothing twice, and says what is wrong."""
+"""What the operator does when the world around it breaks: it converges, makes nothing twice, and
+says what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -140,7 +142,9 @@ def test_of_two_replicas_one_works_and_the_other_takes_over(api_server, hand):
 
 
 class WithoutKubeRay(Client):
-    """Asks for KubeRay's kinds in a group that this API server does not serve, until they are installed."""
+    """Asks for KubeRay's kinds in a group that this API server does not serve, until they are
+    installed.
+    """
 
     installed = False
 

@@ -1,4 +1,6 @@
-"""What the builders make, judged by the API server itself: its schemas, KubeRay's, and Pod Security "restricted"."""
+"""What the builders make, judged by the API server itself: its schemas, KubeRay's, and Pod Security
+"restricted".
+"""
 
 from __future__ import annotations
 

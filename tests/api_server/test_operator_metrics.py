@@ -1,4 +1,6 @@
-"""Steps and failed attempts are counted once against a real API server, however often the operator starts again."""
+"""Steps and failed attempts are counted once against a real API server, however often the operator
+starts again.
+"""
 
 from __future__ import annotations
 

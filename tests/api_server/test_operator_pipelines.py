@@ -1,4 +1,6 @@
-"""A ConfigMap with the user's pipeline.config that is edited, missing or deleted, against a real API server."""
+"""A ConfigMap with the user's pipeline.config that is edited, missing or deleted, against a real
+API server.
+"""
 
 from __future__ import annotations
 

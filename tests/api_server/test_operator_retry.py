@@ -1,4 +1,6 @@
-"""A failed job that its owner has retried, and a mistake of the administrator's that is mended, against a real API server."""
+"""A failed job that its owner has retried, and a mistake of the administrator's that is mended,
+against a real API server.
+"""
 
 from __future__ import annotations
 

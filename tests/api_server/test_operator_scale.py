@@ -79,7 +79,9 @@ def test_a_replica_whose_watches_have_ended_is_not_ready_and_says_why(api_server
 
 
 class Shut(Client):
-    """Has no rights below one path, as after the deletion of a namespace with the RoleBinding in it."""
+    """Has no rights below one path, as after the deletion of a namespace with the RoleBinding in
+    it.
+    """
 
     def __init__(self, server, path: str) -> None:
         super().__init__(connect(server.kubeconfig)._api)

@@ -1,4 +1,6 @@
-"""Several writers of one status, against a real API server: the operator, its jobs, and somebody else."""
+"""Several writers of one status, against a real API server: the operator, its jobs, and somebody
+else.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What an earlier CRD admitted, and this one refuses in a new object, can still be changed, reported about and deleted."""
+"""What an earlier CRD admitted, and this one refuses in a new object, can still be changed,
+reported about and deleted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The CRD, the operator and the jobs are of different versions for a while in every upgrade and rollback. Nothing that runs may notice."""
+"""The CRD, the operator and the jobs are of different versions for a while in every upgrade and
+rollback. Nothing that runs may notice.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def hand(api_server, namespace) -> Hand:
 
 @contextlib.contextmanager
 def definition(hand: Hand, change: Change) -> Iterator[None]:
-    """The API server serves a changed CRD meanwhile; `change` gets the fields of the whole object's schema."""
+    """The API server serves a changed CRD meanwhile; `change` gets the fields of the whole object's
+    schema.
+    """
     changed = custom_resource_definition()
     change(changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"])
     objects.apply(hand.dynamic, [changed])

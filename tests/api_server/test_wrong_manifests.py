@@ -1,5 +1,6 @@
 """Every mistake that `negset validate` finds is refused by a real API server at apply, for the same
-field and, but for the few that `OTHER_WORDS` names, in the same words. What the one takes, the other takes.
+field and, but for the few that `OTHER_WORDS` names, in the same words. What the one takes, the
+other takes.
 """
 
 from __future__ import annotations

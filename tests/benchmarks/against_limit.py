@@ -1,10 +1,12 @@
-"""How far the download is from its limit: a bare asyncio loop that fetches the same images and writes the same bytes; and what Ray costs.
+"""How far the download is from its limit: a bare asyncio loop that fetches the same images and
+writes the same bytes; and what Ray costs.
 
     .venv/bin/python tests/benchmarks/against_limit.py [--count N] [--repeat N]
 
-CPU seconds per image compare one worker with the bare loop, both on one core; they can be compared on a busy machine. Images per second compare two workers under
-Ray with two bare processes, and want a machine that is otherwise idle. Each side runs in a fresh process against one nginx; the best of the repetitions counts.
-The exit code says whether the goals are met.
+CPU seconds per image compare one worker with the bare loop, both on one core; they can be compared
+on a busy machine. Images per second compare two workers under Ray with two bare processes, and want
+a machine that is otherwise idle. Each side runs in a fresh process against one nginx; the best of
+the repetitions counts. The exit code says whether the goals are met.
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
     .venv/bin/python tests/benchmarks/download.py [--count N] [--environment FOLDER]
 
-Both sides: two processes, 64 connections or threads each, one image after another as they come, TFRecords, no resizing. img2dataset re-encodes nothing either
-(`resize_mode=no`, `encode_quality` unused), but decodes each image to learn its size; `Structure` does without, and `Decode` reads every
-coefficient of it.
-img2dataset's dependencies differ from ours: it is installed from PyPI into an environment of its own, kept in the folder given. Images per second leave out the start
-of the processes on our side and include it on img2dataset's, as it reports no other number; the count is large enough for that not to matter. CPU is that of all
-processes. The exit code says whether the goals are met.
+Both sides: two processes, 64 connections or threads each, one image after another as they come,
+TFRecords, no resizing. img2dataset re-encodes nothing either (`resize_mode=no`, `encode_quality`
+unused), but decodes each image to learn its size; `Structure` does without, and `Decode` reads
+every coefficient of it. img2dataset's dependencies differ from ours: it is installed from PyPI into
+an environment of its own, kept in the folder given. Images per second leave out the start of the
+processes on our side and include it on img2dataset's, as it reports no other number; the count is
+large enough for that not to matter. CPU is that of all processes. The exit code says whether the
+goals are met.
 """
 
 from __future__ import annotations

@@ -1,9 +1,12 @@
-"""The sides that the download benchmarks compare, each in a process of its own: `python download_sides.py SIDE BASE COUNT VERIFY FOLDER` prints one line of JSON.
+"""The sides that the download benchmarks compare, each in a process of its own: `python
+download_sides.py SIDE BASE COUNT VERIFY FOLDER` prints one line of JSON.
 
-`negset` runs shards on Ray, `processes` the same shards in bare processes, `loop` one shard in one process, and `bare` is the limit: one asyncio loop that fetches
-the same images with aiohttp and writes them in the same framing, without looking at them; `bare-records` writes the very same records, digest and keys included, and
-checks nothing. Images per second leave out what starts before the first image (Ray, imports) and ends after the last; `start` is the former in
-seconds. CPU seconds are those of the processes that fetch; `rss` is the largest of their peaks, in bytes.
+`negset` runs shards on Ray, `processes` the same shards in bare processes, `loop` one shard in one
+process, and `bare` is the limit: one asyncio loop that fetches the same images with aiohttp and
+writes them in the same framing, without looking at them; `bare-records` writes the very same
+records, digest and keys included, and checks nothing. Images per second leave out what starts
+before the first image (Ray, imports) and ends after the last; `start` is the former in seconds. CPU
+seconds are those of the processes that fetch; `rss` is the largest of their peaks, in bytes.
 """
 
 from __future__ import annotations
@@ -60,7 +63,9 @@ def measured(task: ShardTask, report) -> dict[str, float]:
 
 
 def warm(_task: int, _report) -> int:
-    """Loads what a worker needs, so that it is not counted, and takes long enough for each worker to get one."""
+    """Loads what a worker needs, so that it is not counted, and takes long enough for each worker
+    to get one.
+    """
 
     time.sleep(1)
     return os.getpid()
@@ -149,7 +154,8 @@ def main() -> None:
     done, ended = [], started
     for part in running:
         done.append(part)
-        ended = time.perf_counter()  # what a side does after its last image, as Ray does, is not counted
+        # What a side does after its last image, as Ray does, is not counted.
+        ended = time.perf_counter()
     stored = sum(part["stored"] for part in done)
     print(
         json.dumps(

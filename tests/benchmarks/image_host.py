@@ -17,7 +17,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @contextlib.contextmanager
 def image_host(count: int) -> Iterator[tuple[str, str]]:
-    """Serves `count` images as /0.jpg, /1.jpg, ...; yields the base URL and a scratch folder. The images are the real ones of NEGSET_TEST_DATA, over and over."""
+    """Serves `count` images as /0.jpg, /1.jpg, ...; yields the base URL and a scratch folder.
+
+    The images are the real ones of NEGSET_TEST_DATA, over and over.
+    """
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
         raise SystemExit("this benchmark needs nginx in the PATH: the server must not be what is measured")

@@ -1,9 +1,12 @@
-"""What mined negatives are worth: false positives per held-out negative with mined negatives, with as many random ones, and with none, at equal total steps and equal recall.
+"""What mined negatives are worth: false positives per held-out negative with mined negatives, with
+as many random ones, and with none, at equal total steps and equal recall.
 
     python -m tests.benchmarks.mining [--seeds 0 1 2] [--images 4000] [--steps 400] [--first 10] [--hard 5] [--output FOLDER]
 
-Each seed draws a dataset of its own, in which look-alikes are rare, and runs the main job on it. The goals: mined at most 0.6 of random for each seed and 0.5 on average; none at least twice mined.
-It takes some ten minutes a seed on two cores. Numbers belong to a machine: what it printed last stands in a commit.
+Each seed draws a dataset of its own, in which look-alikes are rare, and runs the main job on it.
+The goals: mined at most 0.6 of random for each seed and 0.5 on average; none at least twice mined.
+It takes some ten minutes a seed on two cores. Numbers belong to a machine: what it printed last
+stands in a commit.
 """
 
 from __future__ import annotations

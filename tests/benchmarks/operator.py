@@ -2,10 +2,13 @@
 
     .venv/bin/python tests/benchmarks/operator.py [--burst 200] [--objects 1000] [--training]
 
-Starts etcd and an API server on loopback (as the tests do; `KUBEBUILDER_ASSETS` or Go must be there) and `negset-operator` as a process of its own. Creates
-`--burst` NegativeDatasets at once, from several connections, and takes for each the time from the API server's answer to the create until its first child
-(a RayJob; with `--training` the Job that checks the configuration) is seen by a watch; then goes up to `--objects` datasets and reads the operator's resident memory from /proc. All of them share this machine's cores: what a create
-costs the API server is printed beside, since nothing can be faster than that.
+Starts etcd and an API server on loopback (as the tests do; `KUBEBUILDER_ASSETS` or Go must be
+there) and `negset-operator` as a process of its own. Creates `--burst` NegativeDatasets at once,
+from several connections, and takes for each the time from the API server's answer to the create
+until its first child (a RayJob; with `--training` the Job that checks the configuration) is seen by
+a watch; then goes up to `--objects` datasets and reads the operator's resident memory from /proc.
+All of them share this machine's cores: what a create costs the API server is printed beside, since
+nothing can be faster than that.
 """
 
 from __future__ import annotations
@@ -106,7 +109,10 @@ class Seen:
 
 
 def create(client: Client, namespace: str, spec: dict[str, Any], prefix: str, count: int) -> dict[str, float]:
-    """Creates datasets as quickly as the API server takes them. Returns when each create was answered."""
+    """Creates datasets as quickly as the API server takes them.
+
+    Returns when each create was answered.
+    """
 
     def one(number: int) -> tuple[str, float]:
         name = f"{prefix}-{number}"
@@ -122,7 +128,9 @@ def create(client: Client, namespace: str, spec: dict[str, Any], prefix: str, co
 
 
 def cost_of_a_child(client: Client, namespace: str, fields: dict[str, Any], kind: Kind) -> float:
-    """Seconds that a create of a first child like ours takes when nothing else happens: the median of 30."""
+    """Seconds that a create of a first child like ours takes when nothing else happens: the median
+    of 30.
+    """
     from negset_api import stages, validation
     from negset_api.revision import revision
     from negset_operator import naming

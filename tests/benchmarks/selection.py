@@ -1,11 +1,15 @@
-"""Selection against pycocotools on a file of train2017's size: 118,287 images, a million annotations with their polygons, 565 MB.
+"""Selection against pycocotools on a file of train2017's size: 118,287 images, a million
+annotations with their polygons, 565 MB.
 
     .venv/bin/python tests/benchmarks/selection.py [--repeat N]
 
-The file is generated once, into a folder below the system's temporary directory. Each side runs in a fresh process, reads the file from the page cache, and
-reports its CPU time (both sides use one core, and unlike the time on the clock it can be compared on a busy machine), that of its imports, its peak resident
-memory, and a digest of the ids of all images without a person and without a car. pycocotools' side is what its users write: `COCO(file)` and the union of
-`getImgIds(catIds=[c])`. negset's is the whole plan stage, drawing included, for as many images as there are. The exit code says whether the goals are met.
+The file is generated once, into a folder below the system's temporary directory. Each side runs in
+a fresh process, reads the file from the page cache, and reports its CPU time (both sides use one
+core, and unlike the time on the clock it can be compared on a busy machine), that of its imports,
+its peak resident memory, and a digest of the ids of all images without a person and without a car.
+pycocotools' side is what its users write: `COCO(file)` and the union of `getImgIds(catIds=[c])`.
+negset's is the whole plan stage, drawing included, for as many images as there are. The exit code
+says whether the goals are met.
 """
 
 from __future__ import annotations
@@ -35,7 +39,10 @@ GOALS = {"cpu": 15.0, "bytes": 5.0}
 
 
 def generate(path: pathlib.Path) -> None:
-    """Writes the file in COCO's own order of keys and spacing. A class's share falls off as 1/rank, as it roughly does in COCO."""
+    """Writes the file in COCO's own order of keys and spacing.
+
+    A class's share falls off as 1/rank, as it roughly does in COCO.
+    """
     draw = random.Random(17)
     shapes = [_shape(draw) for _ in range(POLYGONS)]
     categories = [{"supercategory": f"group {index // 8}", "id": index + 1, "name": name} for index, name in enumerate(CLASSES)]
@@ -109,7 +116,9 @@ MODULES = {"pycocotools": "pycocotools.coco", "negset": "negset_jobs.selection.s
 
 
 def measure(side: str, path: str) -> dict[str, object]:
-    """One side in this process: CPU seconds of the work and of its imports, the peak of resident memory in bytes (Linux counts it in KiB), and the digest of the ids."""
+    """One side in this process: CPU seconds of the work and of its imports, the peak of resident
+    memory in bytes (Linux counts it in KiB), and the digest of the ids.
+    """
     importlib.import_module(MODULES[side])
     imports = time.process_time()
     ids = SIDES[side](path)

@@ -1,10 +1,14 @@
-"""Steps per second of negset's loop against the Object Detection API's own `model_lib_v2.train_loop`, which `model_main_tf2` runs; same configuration, same files. And batches
-per second of the bare input pipelines, which an accelerator must not be faster than: read, decode, augment and batch, without a step.
+"""Steps per second of negset's loop against the Object Detection API's own
+`model_lib_v2.train_loop`, which `model_main_tf2` runs; same configuration, same files. And batches
+per second of the bare input pipelines, which an accelerator must not be faster than: read, decode,
+augment and batch, without a step.
 
     python -m tests.benchmarks.training [--steps 300] [--pairs 3] [--preset ssd-mobilenet-v2-tiny-96]
 
-The two run in turn, in one process, and each run's speed is the median of what it wrote into its own event files, first chunk (tracing) left out. On an otherwise idle
-machine; the goal is a ratio of at least 0.97. What it printed last is in docs or a commit, not here: numbers belong to a machine.
+The two run in turn, in one process, and each run's speed is the median of what it wrote into its
+own event files, first chunk (tracing) left out. On an otherwise idle machine; the goal is a ratio
+of at least 0.97. What it printed last is in docs or a commit, not here: numbers belong to a
+machine.
 """
 
 from __future__ import annotations

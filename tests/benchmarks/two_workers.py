@@ -1,9 +1,10 @@
-"""Two processes train one round together (TF_CONFIG, MultiWorkerMirroredStrategy), as the pods of an Indexed Job do; says whether both end with the chief's round.
+"""Two processes train one round together (TF_CONFIG, MultiWorkerMirroredStrategy), as the pods of
+an Indexed Job do; says whether both end with the chief's round.
 
     python -m tests.benchmarks.two_workers [--steps 20]
 
-It is no test of the suite because it takes minutes: each process builds the whole graph. Collective operations have ports that cannot be chosen by TensorFlow itself, so
-two free ones are taken.
+It is no test of the suite because it takes minutes: each process builds the whole graph. Collective
+operations have ports that cannot be chosen by TensorFlow itself, so two free ones are taken.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A real Kubernetes on this one Linux machine, for tests: `cluster.py up`, `cluster.py down`. See README.md beside this file."""
+"""A real Kubernetes on this one Linux machine, for tests: `cluster.py up`, `cluster.py down`.
+
+See README.md beside this file.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ def main() -> int:
     try:
         options.act(options)
     except (Unavailable, Failed) as problem:
-        log.error("%s", problem)  # noqa: TRY400 -- the message is for the user; a traceback would bury it
+        # - the message is for the user; a traceback would bury it.
+        log.error("%s", problem)  # noqa: TRY400
         return 1
     log.info("%s took %.1f s", options.action, time.monotonic() - started)
     return 0
@@ -63,7 +67,9 @@ def _down(_: argparse.Namespace) -> None:
 
 
 def _test(options: argparse.Namespace) -> None:
-    """ImageHost, cluster, images into the cluster, tests, and down again where it was not up before. On a foreign cluster only the tests."""
+    """ImageHost, cluster, images into the cluster, tests, and down again where it was not up
+    before. On a foreign cluster only the tests.
+    """
     if "NEGSET_TEST_KUBECONFIG" in os.environ:
         _pytest(options.pytest)
         return
@@ -83,7 +89,8 @@ def _test(options: argparse.Namespace) -> None:
 
 
 def _pytest(arguments: Sequence[str]) -> None:
-    # With a process of its own: pytest brings its own logging, and prints its summary to the end even when a test fails.
+    # With a process of its own: pytest brings its own logging, and prints its summary to the end
+    # even when a test fails.
     code = subprocess.run([sys.executable, "-m", "pytest", os.path.dirname(os.path.abspath(__file__)), *arguments], check=False).returncode
     if code:
         raise Failed(f"The tests on the cluster ended with {code}.")

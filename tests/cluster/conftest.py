@@ -1,6 +1,8 @@
-"""Fixtures for tests on a real cluster: the project's own (`make cluster`) or yours (testbed/surroundings.py says how).
+"""Fixtures for tests on a real cluster: the project's own (`make cluster`) or yours
+(testbed/surroundings.py says how).
 
-Asked for by name and not part of the usual run, these tests fail where there is no cluster: they never skip.
+Asked for by name and not part of the usual run, these tests fail where there is no cluster: they
+never skip.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from testbed.surroundings import Surroundings
 
 RELEASE_NAMESPACE = "negset-system"
 
-# Requests small enough for everything at once on two cores. Limits are what counts for memory; CPU is shared.
+# Requests small enough for everything at once on two cores. Limits are what counts for memory; CPU
+# is shared.
 _SMALL_PODS = {
     "rayHead": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "4Gi"}},
     "dataWorker": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}},
@@ -81,17 +84,24 @@ def client(around: Surroundings) -> DynamicClient:
 
 
 def _networks(around: Surroundings) -> dict[str, Any]:
-    """The images are on this machine alone. The project's own cluster runs KubeRay in a namespace that the chart does not trust by itself."""
+    """The images are on this machine alone.
+
+    The project's own cluster runs KubeRay in a namespace that the chart does not trust by itself.
+    """
     kuberay = {"kuberayNamespaces": [addons.KUBERAY_NAMESPACE]} if around.own else {}
     return {"images": [f"{around.address}/32"], "stores": list(around.networks), **kuberay}
 
 
 @pytest.fixture(scope="session")
 def release(around: Surroundings, client: DynamicClient, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The chart, installed in a namespace of its own that enforces "restricted". Returns the namespace."""
+    """The chart, installed in a namespace of its own that enforces "restricted".
+
+    Returns the namespace.
+    """
     values = {
         "image": {"repository": f"{around.images}/operator", "tag": around.tag},
-        "podAnnotations": {"tests.negset.dev/session": secrets.token_hex(4)},  # new pods: the image behind the same tag may be another
+        # New pods: the image behind the same tag may be another.
+        "podAnnotations": {"tests.negset.dev/session": secrets.token_hex(4)},
         "jobs": {"image": {"repository": f"{around.images}/jobs", "tag": around.tag}},
         "trainer": {"image": {"repository": f"{around.images}/trainer", "tag": around.tag}},
         "config": {
@@ -136,7 +146,9 @@ def many_images(around: Surroundings, tmp_path: pathlib.Path) -> Iterator[ImageH
 
 @pytest.fixture(scope="session")
 def make_tenant(around: Surroundings, client: DynamicClient) -> Iterator[Callable[[str], Tenant]]:
-    """Makes tenants: each a namespace of its own that enforces "restricted", with the credentials of the bucket in a Secret. All are removed at the end."""
+    """Makes tenants: each a namespace of its own that enforces "restricted", with the credentials
+    of the bucket in a Secret. All are removed at the end.
+    """
     made: list[Tenant] = []
 
     def make(name: str) -> Tenant:

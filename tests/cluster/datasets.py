@@ -19,7 +19,9 @@ EXAMPLE = "quick-start"
 
 
 def example(namespace: str, bucket: str, images: ImageHost) -> Object:
-    """The shipped example, with the inputs and the bucket that are here in place of COCO's and the user's. It asks for a GPU for each training and scoring pod."""
+    """The shipped example, with the inputs and the bucket that are here in place of COCO's and the
+    user's. It asks for a GPU for each training and scoring pod.
+    """
     (manifest,) = objects.read_objects(os.path.join(ROOT, "charts", "negset", "examples", f"{EXAMPLE}.yaml"))
     annotations = {"annotations": images.annotations}
     spec, training = manifest["spec"], manifest["spec"]["training"]
@@ -31,7 +33,8 @@ def example(namespace: str, bucket: str, images: ImageHost) -> Object:
             **spec,
             "source": {"coco": annotations},
             "excludeClasses": [demo.OBJECT],
-            "download": {"maxFailedPercent": 20},  # a few of the demo's links are dead, as everywhere
+            # A few of the demo's links are dead, as everywhere.
+            "download": {"maxFailedPercent": 20},
             "output": {**spec["output"], "url": f"s3://{bucket}/negatives"},
             "positives": {"coco": annotations},
             "training": {**training, "gpusPerWorker": 1, "hardNegativeMining": mining},
@@ -58,7 +61,9 @@ def data_only(namespace: str, bucket: str, images: ImageHost, *, name: str = "sm
 
 
 def apply_and_hold(tenant: Tenant, manifest: Object, images: ImageHost, timed: Timed) -> list[int]:
-    """Applies a dataset of several shards, and waits until its download is held in the second one. Returns the images of the first, which are stored by then.
+    """Applies a dataset of several shards, and waits until its download is held in the second one.
+
+    Returns the images of the first, which are stored by then.
 
     One that trains has its configuration checked before, which loads TensorFlow.
     """

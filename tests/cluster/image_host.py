@@ -14,7 +14,9 @@ _LONGEST_HOLD = 120.0
 
 
 class ImageHost:
-    """`url` is the server's, `truth` what is in the images, and `asked` counts the requests for each image without an object by its id, in the order of the first."""
+    """`url` is the server's, `truth` what is in the images, and `asked` counts the requests for
+    each image without an object by its id, in the order of the first.
+    """
 
     def __init__(self, url: str, truth: demo.Truth) -> None:
         self.url, self.truth = url, truth
@@ -28,7 +30,9 @@ class ImageHost:
         return f"{self.url}/{demo.ANNOTATIONS}"
 
     def hold_after(self, count: int) -> None:
-        """Answers so many requests for images without an object from now on, and lets the others wait."""
+        """Answers so many requests for images without an object from now on, and lets the others
+        wait.
+        """
         with self._changed:
             self._answers = count
 

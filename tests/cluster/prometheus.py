@@ -1,7 +1,9 @@
-"""A real Prometheus beside the cluster, with the chart's own alerts, as the Prometheus operator would set it up.
+"""A real Prometheus beside the cluster, with the chart's own alerts, as the Prometheus operator
+would set it up.
 
-It finds the operator's replicas through the chart's Service and gives their metrics the labels that a
-ServiceMonitor gives them. It reaches the pods through the API server, so it needs no route to them.
+It finds the operator's replicas through the chart's Service and gives their metrics the labels that
+a ServiceMonitor gives them. It reaches the pods through the API server, so it needs no route to
+them.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ class Prometheus:
         return f"[{int(time.time() - self.began)}s]"
 
     def raised(self) -> set[tuple[str, str]]:
-        """Name and state, pending or firing, of each alert that there was at any time since the start."""
+        """Name and state, pending or firing, of each alert that there was at any time since the
+        start.
+        """
         found = self.query(f"count by (alertname, alertstate) (last_over_time(ALERTS{self.so_far}))")
         return {(labels["alertname"], labels["alertstate"]) for labels, _ in found}
 
@@ -123,7 +127,9 @@ def _identity(api: Configuration) -> dict[str, Any]:
 
 
 def _relabelling(host: str) -> list[dict[str, Any]]:
-    """The labels that the Prometheus operator gives, and the way to each pod through the API server."""
+    """The labels that the Prometheus operator gives, and the way to each pod through the API
+    server.
+    """
     service, port, pod = (f"__meta_kubernetes_{name}" for name in ("service_name", "endpointslice_port_name", "pod_name"))
     namespace = "__meta_kubernetes_namespace"
     return [

@@ -1,4 +1,6 @@
-"""A team that uses negset: its namespace, its datasets, and what it would look at when something goes wrong."""
+"""A team that uses negset: its namespace, its datasets, and what it would look at when something
+goes wrong.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,11 @@ class Tenant:
         return found
 
     def wait_for_ready(self, name: str, seconds: int, timed: Timed) -> Object:
-        """`kubectl wait --for=condition=Ready`. Notes how long each stage took. When the dataset stalls or the time is up, prints everything and fails."""
+        """`kubectl wait --for=condition=Ready`.
+
+        Notes how long each stage took. When the dataset stalls or the time is up, prints everything
+        and fails.
+        """
         command = [
             os.path.join(binaries.kubernetes_folder(), "kubectl"),
             f"--kubeconfig={self._around.kubeconfig}",
@@ -101,7 +107,9 @@ class Tenant:
         return self.dataset(name)
 
     def children(self, *kinds: tuple[str, str]) -> Iterator[Object]:
-        """Everything in the namespace that Kubernetes does not put into every namespace itself, or what is of the given kinds."""
+        """Everything in the namespace that Kubernetes does not put into every namespace itself, or
+        what is of the given kinds.
+        """
         for api_version, name in kinds or CHILD_KINDS:
             found = self.client.get(self.client.resources.get(api_version=api_version, kind=name), namespace=self.namespace).to_dict()
             for item in found["items"]:

@@ -1,4 +1,6 @@
-"""From `helm install` and `kubectl apply` to Ready, with nothing replaced: KubeRay, Ray, TensorFlow, object storage, Pod Security and rights are real."""
+"""From `helm install` and `kubectl apply` to Ready, with nothing replaced: KubeRay, Ray,
+TensorFlow, object storage, Pod Security and rights are real.
+"""
 
 from __future__ import annotations
 
@@ -295,7 +297,8 @@ def test_deleting_the_object_removes_every_child_and_keeps_the_data(
 
 
 def test_two_replicas_that_work_raise_no_alert_but_for_the_dataset_that_stalls(prometheus: Prometheus, finished: Object) -> None:
-    # Pending is what a rule finds at once, without the minutes for which it must last. What stalls is the dataset with the wrong pipeline.config.
+    # Pending is what a rule finds at once, without the minutes for which it must last. What stalls
+    # is the dataset with the wrong pipeline.config.
     stalled = ("NegsetDatasetStalled", "pending")
     objects.wait_for("the stalled dataset is seen", lambda: stalled in prometheus.raised(), seconds=20)
     assert prometheus.raised() == {stalled}

@@ -1,4 +1,6 @@
-"""A cluster is an unfriendly place: whatever ends, stops or is refused, a dataset gets Ready or says why not, and nothing is made twice."""
+"""A cluster is an unfriendly place: whatever ends, stops or is refused, a dataset gets Ready or
+says why not, and nothing is made twice.
+"""
 
 from __future__ import annotations
 

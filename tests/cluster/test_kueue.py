@@ -1,4 +1,7 @@
-"""With `queueName`, a real Kueue decides when a dataset runs. Needs a cluster with Kueue: `make test-cluster KUEUE=1`."""
+"""With `queueName`, a real Kueue decides when a dataset runs.
+
+Needs a cluster with Kueue: `make test-cluster KUEUE=1`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ def tenant(make_tenant: Callable[[str], Tenant], release: str) -> Tenant:
 
 @pytest.fixture
 def queue(client: DynamicClient, tenant: Tenant) -> Iterator[str]:
-    """A queue that has room for one dataset's Ray cluster of a head and one worker, and not for two. Returns its name."""
+    """A queue that has room for one dataset's Ray cluster of a head and one worker, and not for
+    two. Returns its name.
+    """
     try:
         client.resources.get(api_version=KUEUE, kind="ClusterQueue")
     except ResourceNotFoundError:

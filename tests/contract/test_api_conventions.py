@@ -1,4 +1,6 @@
-"""The CRD keeps to Kubernetes' API conventions, in the spec and in the status, down to the last field."""
+"""The CRD keeps to Kubernetes' API conventions, in the spec and in the status, down to the last
+field.
+"""
 
 from __future__ import annotations
 

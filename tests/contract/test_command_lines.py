@@ -1,4 +1,6 @@
-"""Each command line that the operator puts into a child is one that the jobs' own parser understands, as the step that was meant."""
+"""Each command line that the operator puts into a child is one that the jobs' own parser
+understands, as the step that was meant.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The health checks that ship with the chart say of a NegativeDataset what its conditions say: Argo CD's in a real Lua, Flux's in a real CEL."""
+"""The health checks that ship with the chart say of a NegativeDataset what its conditions say: Argo
+CD's in a real Lua, Flux's in a real CEL.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ GITOPS = Path(__file__).parents[2] / "charts" / "negset" / "gitops"
 def dataset(
     *conditions: tuple[str, str, str], generation: int = 3, observed: int | None = 3, suspend: bool = False, deleted: bool = False
 ) -> dict[str, Any]:
-    """A NegativeDataset with these (type, status, message) conditions; `observed=None` has no status at all."""
+    """A NegativeDataset with these (type, status, message) conditions; `observed=None` has no
+    status at all.
+    """
     metadata: dict[str, Any] = {"name": "street-background", "namespace": "team-a", "generation": generation}
     if deleted:
         metadata["deletionTimestamp"] = "2026-11-23T06:00:00Z"
@@ -108,7 +112,9 @@ CASES = {
 
 
 def argo_health(found: dict[str, Any]) -> tuple[str, str]:
-    """Argo CD's verdict and message: the script in Lua 5.1 (the language of its gopher-lua), with the libraries that Argo CD opens and the object as `obj`."""
+    """Argo CD's verdict and message: the script in Lua 5.1 (the language of its gopher-lua), with
+    the libraries that Argo CD opens and the object as `obj`.
+    """
     lua51 = pytest.importorskip("lupa.lua51", reason="lupa, a real Lua, is not installed: Argo CD's health check is NOT tested")
     lua = lua51.LuaRuntime(register_eval=False, register_builtins=False)
     lua.execute("debug.setmetatable('', nil); string, io, math, coroutine, debug = nil, nil, nil, nil, nil")
@@ -118,7 +124,9 @@ def argo_health(found: dict[str, Any]) -> tuple[str, str]:
 
 
 def flux_status(found: dict[str, Any]) -> str:
-    """Flux's verdict, by the order of its RFC 0009: the generations first, then inProgress, failed, current; what cannot be evaluated waits."""
+    """Flux's verdict, by the order of its RFC 0009: the generations first, then inProgress, failed,
+    current; what cannot be evaluated waits.
+    """
     (check,) = yaml.safe_load((GITOPS / "flux-healthchecks.yaml").read_text())["spec"]["healthCheckExprs"]
     assert (check["apiVersion"], check["kind"]) == (names.API_VERSION, names.KIND)
     observed = found.get("status", {}).get("observedGeneration")

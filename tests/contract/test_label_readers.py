@@ -1,7 +1,7 @@
 """The label datasets, read by the rules of the tools that users have.
 
-pycocotools is the tool itself. Ultralytics and Datumaro are not installed with negset; what they look for in a folder is written out here, with the place in their
-source that asks for it.
+pycocotools is the tool itself. Ultralytics and Datumaro are not installed with negset; what they
+look for in a folder is written out here, with the place in their source that asks for it.
 """
 
 import contextlib
@@ -56,7 +56,9 @@ def test_pycocotools_loads_every_image_and_no_annotation(labels):
 
 
 def test_pycocotools_evaluates_detections_on_the_images(labels):
-    """Where nothing is annotated every detection is a false positive, and COCO's average precision is undefined (-1)."""
+    """Where nothing is annotated every detection is a false positive, and COCO's average precision
+    is undefined (-1).
+    """
     from pycocotools.cocoeval import COCOeval
 
     folder, _ = labels
@@ -71,8 +73,9 @@ def test_pycocotools_evaluates_detections_on_the_images(labels):
 
 
 def test_ultralytics_finds_a_label_file_beside_every_image(labels):
-    """ultralytics/data/utils.py: check_det_dataset wants the keys train, val and names, and takes the folder of data.yaml where there is no path; img2label_paths
-    replaces the last /images/ by /labels/ and the extension by .txt.
+    """ultralytics/data/utils.py: check_det_dataset wants the keys train, val and names, and takes
+    the folder of data.yaml where there is no path; img2label_paths replaces the last /images/ by
+    /labels/ and the extension by .txt.
     """
     folder, counts = labels
     root = folder / "yolo"
@@ -97,7 +100,9 @@ def test_ultralytics_finds_a_label_file_beside_every_image(labels):
 
 
 def test_pascal_voc_readers_find_every_image_and_its_annotation_from_the_lists(labels):
-    """The development kit's and torchvision's way: a list in ImageSets/Main, then Annotations/NAME.xml and the image it names; Datumaro reads every list as a split."""
+    """The development kit's and torchvision's way: a list in ImageSets/Main, then
+    Annotations/NAME.xml and the image it names; Datumaro reads every list as a split.
+    """
     folder, counts = labels
     root = folder / "voc"
     lists = {path.stem: path.read_text().split("\n") for path in (root / "ImageSets" / "Main").iterdir()}

@@ -1,4 +1,6 @@
-"""The candidates are those that pycocotools finds: all images less the union of the images that show each excluded class."""
+"""The candidates are those that pycocotools finds: all images less the union of the images that
+show each excluded class.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,10 @@ segmentations = st.one_of(
 
 @st.composite
 def files(draw: st.DrawFn) -> tuple[dict, tuple[str, ...]]:
-    """A COCO file and some of its classes. Annotations may be crowds, repeat, and name images that are not listed."""
+    """A COCO file and some of its classes.
+
+    Annotations may be crowds, repeat, and name images that are not listed.
+    """
     classes = draw(names)
     category_ids = draw(st.lists(st.integers(0, 10**6), min_size=len(classes), max_size=len(classes), unique=True))
     image_ids = draw(st.lists(st.integers(0, 2**62), min_size=1, max_size=15, unique=True))

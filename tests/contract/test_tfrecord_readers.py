@@ -1,4 +1,6 @@
-"""The proof of the TFRecords: TensorFlow and the Object Detection API read what was written without them."""
+"""The proof of the TFRecords: TensorFlow and the Object Detection API read what was written without
+them.
+"""
 
 from __future__ import annotations
 

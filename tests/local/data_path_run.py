@@ -1,4 +1,6 @@
-"""Plans and manifests for the data path's tests; as a program, one run of the recording stage: `python -m tests.local.data_path_run PLAN OUTPUT`."""
+"""Plans and manifests for the data path's tests; as a program, one run of the recording stage:
+`python -m tests.local.data_path_run PLAN OUTPUT`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the Object Detection API's own decoder reads, as JSON lines: `python -m tests.local.object_detection_reader LABEL_MAP RECORDS…`.
+"""What the Object Detection API's own decoder reads, as JSON lines: `python -m
+tests.local.object_detection_reader LABEL_MAP RECORDS…`.
 
 A program of its own, so that the tests' process, which starts Ray, does not carry TensorFlow.
 """
@@ -8,9 +9,11 @@ from __future__ import annotations
 import json
 import sys
 
-from negset_jobs.training import compat  # noqa: F401  isort: skip - the API does not decode anything without it
 import tensorflow as tf
 from object_detection.data_decoders.tf_example_decoder import TfExampleDecoder
+
+# Isort: skip - the API does not decode anything without it.
+from negset_jobs.training import compat  # noqa: F401
 
 
 def main() -> None:

@@ -24,8 +24,10 @@ def answering(server: http.server.HTTPServer) -> Iterator[None]:
 
 
 class CountingServer:
-    """Serves a folder on the loopback. `images` are the names of the .jpg files that were asked for, in order; those in `missing` answer 404, and all wait while
-    `answering` is cleared.
+    """Serves a folder on the loopback.
+
+    `images` are the names of the .jpg files that were asked for, in order; those in `missing`
+    answer 404, and all wait while `answering` is cleared.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:

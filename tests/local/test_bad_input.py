@@ -1,4 +1,6 @@
-"""What a user who gave something wrong sees: one clear line, the right exit code, and no file that looks like a result."""
+"""What a user who gave something wrong sees: one clear line, the right exit code, and no file that
+looks like a result.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Copies of what trains among the held-out images: found in the stored records, named, and left out of what is measured."""
+"""Copies of what trains among the held-out images: found in the stored records, named, and left out
+of what is measured.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +135,10 @@ def test_a_resized_copy_and_a_mirrored_one_are_named_and_measure_nothing(
 
 
 def a_revision(store: Store, *, copied: tuple[int, ...] = ()) -> tuple[Records, Positives]:
-    """Two files of negatives and one of positives to train on, and one of each held out. The held-out negatives in these places are images of the first positives that train."""
+    """Two files of negatives and one of positives to train on, and one of each held out.
+
+    The held-out negatives in these places are images of the first positives that train.
+    """
     files: dict[str, dict[str, tuple[str, ...]]] = {}
     for seed, (folder, positive) in enumerate(((names.RECORDS_FOLDER, False), (names.POSITIVES_FOLDER, True))):
         files[folder] = {

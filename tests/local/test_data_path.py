@@ -1,4 +1,6 @@
-"""The data path as a whole on embedded Ray: from a plan to records, a manifest and markers; stopped, resumed, repaired, grown."""
+"""The data path as a whole on embedded Ray: from a plan to records, a manifest and markers;
+stopped, resumed, repaired, grown.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def s3():
 
 @pytest.fixture(scope="module")
 def running_ray(s3):
-    """One Ray for all tests here; its workers have the S3 server's credentials in their environment."""
+    """One Ray for all tests here; its workers have the S3 server's credentials in their
+    environment.
+    """
     with ray_session.session(2):
         yield
 
@@ -61,10 +65,12 @@ class Counted(Silent):
         self.total = self.done = self.failed = 0
         self.finished = False
 
-    def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None:  # noqa: ARG002 - the interface
+    # The interface.
+    def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None:  # noqa: ARG002
         self.total = total
 
-    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:  # noqa: ARG002 - the interface
+    # The interface.
+    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:  # noqa: ARG002
         assert done >= 0
         self.done += done
         self.failed += failed
@@ -94,7 +100,8 @@ def stored_ids(store: Store, records: Records) -> list[int]:
 
 
 def tree(store: Store) -> dict[str, str]:
-    return {key: hashlib.sha256(store.read(key)).hexdigest() for key in store.keys()}  # noqa: SIM118 - a store is no dict
+    # A store is no dict.
+    return {key: hashlib.sha256(store.read(key)).hexdigest() for key in store.keys()}  # noqa: SIM118
 
 
 @pytest.mark.parametrize("kind", ["local folder", "S3"])

@@ -1,4 +1,6 @@
-"""Every kind of bad answer, from a real server: one outcome per image, sums that add up, and each good image exactly once."""
+"""Every kind of bad answer, from a real server: one outcome per image, sums that add up, and each
+good image exactly once.
+"""
 
 from __future__ import annotations
 
@@ -278,7 +280,9 @@ def test_the_limit_per_host_holds(server, tmp_path):
 
 
 def test_a_slow_first_image_does_not_stall_the_others_nor_let_them_pile_up(server, tmp_path):
-    """The window is two images per connection: beyond it nothing is asked for until the first is written."""
+    """The window is two images per connection: beyond it nothing is asked for until the first is
+    written.
+    """
     asked_meanwhile = []
 
     async def slow(_: web.Request) -> web.StreamResponse:
@@ -332,7 +336,8 @@ def test_the_attempt_that_commits_second_takes_over_the_first_ones_result(server
 def test_decoding_finds_what_structure_does_not(server, tmp_path):
     whole = jpeg(3, size=(200, 200))
     table = whole.index(b"\xff\xc4") + 5
-    impossible = whole[:table] + b"\xff" * 16 + whole[table + 16 :]  # more Huffman codes than there can be
+    # More Huffman codes than there can be.
+    impossible = whole[:table] + b"\xff" * 16 + whole[table + 16 :]
     url = server.serve("/impossible.jpg", impossible)
     assert run(tmp_path / "a", [url], download=Download(verify="Structure")).results[0].outcome is Outcome.STORED
     decoded = run(tmp_path / "b", [url], download=Download(verify="Decode", attempts=1)).results[0]

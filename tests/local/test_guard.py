@@ -1,4 +1,6 @@
-"""Every socket is guarded, whichever library opens it: by effect, with real servers on the loopback that count who connects."""
+"""Every socket is guarded, whichever library opens it: by effect, with real servers on the loopback
+that count who connects.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,10 @@ WEB = Access(local_files=False, schemes=SCHEMES, allowed_networks=("127.0.0.0/8"
 
 
 class Counting:
-    """A web server that counts connections and requests. It answers everything with a secret, or sends on to `location`."""
+    """A web server that counts connections and requests.
+
+    It answers everything with a secret, or sends on to `location`.
+    """
 
     def __init__(self, host: str = "127.0.0.1", location: str = "") -> None:
         self.connections = 0
@@ -97,7 +102,8 @@ def fresh_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # botocore asks again whatever went wrong, for seconds
+    # botocore asks again whatever went wrong, for seconds.
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
 
 def get(url: str, access: Access, **download: Any) -> Outcome:
@@ -437,7 +443,9 @@ def test_a_jobs_schemes_are_the_administrators(tmp_path: pathlib.Path, capsys: p
 
 
 def test_the_environment_is_not_read_by_a_label_map(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that the process may read, behind a chain that the guard once took for one web address."""
+    """A file that the process may read, behind a chain that the guard once took for one web
+    address.
+    """
     monkeypatch.setenv("SECRET_TOKEN", "hunter2")
     for url in (
         "simplecache:///proc/self/environ::file://x::http://b]",

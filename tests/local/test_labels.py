@@ -30,7 +30,9 @@ def s3():
 
 @pytest.fixture(scope="module", autouse=True)
 def ray(s3):
-    """Started after the S3 server: workers have the environment, and so the credentials, that the process had when Ray started."""
+    """Started after the S3 server: workers have the environment, and so the credentials, that the
+    process had when Ray started.
+    """
     with ray_session.session(2):
         yield
 

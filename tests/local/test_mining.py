@@ -1,6 +1,8 @@
-"""Mining for real: a model of the Object Detection API scores every negative in a Ray actor, and the next round's files are written from what it says.
+"""Mining for real: a model of the Object Detection API scores every negative in a Ray actor, and
+the next round's files are written from what it says.
 
-The model is not trained: its scores rank the images without any meaning, which is all that these tests need.
+The model is not trained: its scores rank the images without any meaning, which is all that these
+tests need.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def ray():
 
 @pytest.fixture(scope="module")
 def mined(tmp_path_factory, ray):
-    """A mining with the model of a round 1, at a threshold that half of the model's scores reach, and the model's own scores by id."""
+    """A mining with the model of a round 1, at a threshold that half of the model's scores reach,
+    and the model's own scores by id.
+    """
     store = Store(str(tmp_path_factory.mktemp("mining")))
     make_revision(store, pool=POOL_FILES)
     # In a process of its own, as in the pipeline: what drives Ray does not import TensorFlow.

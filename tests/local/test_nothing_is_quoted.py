@@ -1,4 +1,6 @@
-"""A URL of a manifest may lead to any file or server that the job can read: no message shows what is there."""
+"""A URL of a manifest may lead to any file or server that the job can read: no message shows what
+is there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The main job on real images, as a user runs it: from a manifest to a report, and what a second run and a changed manifest cost."""
+"""The main job on real images, as a user runs it: from a manifest to a report, and what a second
+run and a changed manifest cost.
+"""
 
 from __future__ import annotations
 
@@ -188,7 +190,8 @@ def test_a_run_that_is_interrupted_says_what_is_safe_and_goes_on(
             assert child.poll() is None, child.communicate()
             assert time.monotonic() < deadline, "the run did not come that far"
             time.sleep(0.05)
-        (os.killpg if number is signal.SIGINT else os.kill)(child.pid, number)  # a terminal sends Ctrl-C to every process
+        # A terminal sends Ctrl-C to every process.
+        (os.killpg if number is signal.SIGINT else os.kill)(child.pid, number)
         out, err = child.communicate(timeout=120)
     finally:
         child.kill()

@@ -1,4 +1,6 @@
-"""Positives from real images: COCO, Pascal VOC and TFRecords end in the same records, and the Object Detection API reads the boxes of the annotations back."""
+"""Positives from real images: COCO, Pascal VOC and TFRecords end in the same records, and the
+Object Detection API reads the boxes of the annotations back.
+"""
 
 import collections
 import io
@@ -47,7 +49,9 @@ def coco(coco_mini):
 
 
 def make(folder, positives, *, siblings=(), download=None):
-    """Runs the stage on `spec.positives`, with the classes person and car excluded from the negatives."""
+    """Runs the stage on `spec.positives`, with the classes person and car excluded from the
+    negatives.
+    """
     spec = {
         "source": {"coco": {"annotations": "unused.json"}},
         "excludeClasses": list(CLASSES),
@@ -93,7 +97,9 @@ def source_boxes(coco_reader, image_id, classes=CLASSES):
 
 
 def same(found, expected):
-    """Whether two lists of objects are the same to a thousandth of a pixel, which is float32's resolution there."""
+    """Whether two lists of objects are the same to a thousandth of a pixel, which is float32's
+    resolution there.
+    """
     assert [item[:2] for item in found] == [item[:2] for item in expected]
     for (*_, box), (*_, other) in zip(found, expected, strict=True):
         assert box == pytest.approx(other, abs=1e-3)

@@ -1,4 +1,6 @@
-"""The report of a real revision: images fetched over HTTP, recorded on Ray, read back from the records that hold them."""
+"""The report of a real revision: images fetched over HTTP, recorded on Ray, read back from the
+records that hold them.
+"""
 
 import contextlib
 import io
@@ -70,7 +72,9 @@ def scored(image_id, score, box=None):
 
 
 def store_round(run, number, firing, **fields):
-    """A round whose model finds every held-out object, and fires on the held-out negatives named, each with its box or a box anywhere."""
+    """A round whose model finds every held-out object, and fires on the held-out negatives named,
+    each with its box or a box anywhere.
+    """
     truths = tuple(
         truth for truth, _ in heldout.images(run.store, decode(run.store.read(names.POSITIVES), Positives).files[names.HELD_OUT])
     )
@@ -95,7 +99,9 @@ def store_round(run, number, firing, **fields):
 
 
 def store_everything(run):
-    """Two rounds with a mining between them and the arms of the demo, by markers and tables as training writes them. Of the held-out negatives, training without negatives fires on most."""
+    """Two rounds with a mining between them and the arms of the demo, by markers and tables as
+    training writes them. Of the held-out negatives, training without negatives fires on most.
+    """
     held_out, trained_on = sorted(stored_ids(run, names.HELD_OUT)), sorted(stored_ids(run, names.TRAIN))
     store_round(run, 1, dict.fromkeys(held_out[:5]))
     store_round(run, 2, dict.fromkeys(held_out[:1]), negatives=33)

@@ -1,4 +1,6 @@
-"""A dataset that is edited again and again, on a real S3 server: what its data job leaves of the earlier revisions."""
+"""A dataset that is edited again and again, on a real S3 server: what its data job leaves of the
+earlier revisions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Feeding several devices, and computing in 16 bits: on two logical devices of a CPU, in a process of its own, since devices are divided once."""
+"""Feeding several devices, and computing in 16 bits: on two logical devices of a CPU, in a process
+of its own, since devices are divided once.
+"""
 
 from __future__ import annotations
 
@@ -142,12 +144,16 @@ CASES = {
     "float16, with a scaled loss": ("mixed_float16", 64.0, True),
     "float16, at a scale that overflows": ("mixed_float16", 2.0**40, False),
 }
-"""The policy, the scale of the loss where there is one, and whether the training is gone on with from its middle."""
+"""The policy, the scale of the loss where there is one, and whether the training is gone on with
+from its middle.
+"""
 
 
 @pytest.fixture(scope="module")
 def computed(revision):
-    """What was seen in each of the cases, one after the other in one process, since starting TensorFlow takes as long as a case."""
+    """What was seen in each of the cases, one after the other in one process, since starting
+    TensorFlow takes as long as a case.
+    """
     return ran(PRECISIONS, revision, json.dumps(CASES))
 
 
@@ -160,7 +166,8 @@ def test_layers_compute_in_16_bits_and_learn_as_in_32(computed, case, optimizer)
     policy, _, _ = CASES[case]
     assert (found["compute"], found["weights"], found["optimizer"]) == ([policy.removeprefix("mixed_")], ["float32"], optimizer)
     assert (plain["compute"], plain["optimizer"]) == (["float32"], "Adam")
-    # The same weights see the same batch first, and the losses after it stay near those of 32 bits; but they are not the same numbers.
+    # The same weights see the same batch first, and the losses after it stay near those of 32 bits;
+    # but they are not the same numbers.
     assert found["losses"][0] == pytest.approx(plain["losses"][0], rel=0.02)
     assert found["losses"][-1] == pytest.approx(plain["losses"][-1], rel=0.5)
     assert found["losses"] != plain["losses"]

@@ -1,4 +1,6 @@
-"""Every preset is built by the Object Detection API, and in every one a batch without any object carries loss."""
+"""Every preset is built by the Object Detection API, and in every one a batch without any object
+carries loss.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ PRESETS = (
     "centernet-resnet50-v1-fpn-512",
 )
 EXPORTED = ("faster-rcnn-resnet50-640", "centernet-resnet50-v1-fpn-512")
-"""One of each family, since exporting and loading take long; that of the third, an SSD, is `test_training_round`'s."""
+"""One of each family, since exporting and loading take long; that of the third, an SSD, is
+`test_training_round`'s.
+"""
 
 SIDE = 160  # the same networks on smaller images, for speed; what counts is not how large they are
 SIDES = {"efficientdet-d0-512": 256}  # its pyramid wants a multiple of 128, and more than one of it
@@ -60,7 +64,9 @@ def shrink(config, side=SIDE):
 
 
 def blank_loss(config, model=None):
-    """The classification losses of two images without objects, and the norm of the gradient of all losses but regularisation."""
+    """The classification losses of two images without objects, and the norm of the gradient of all
+    losses but regularisation.
+    """
     from negset_jobs.training import compat  # noqa: F401  isort: skip
     import tensorflow as tf
 
@@ -168,7 +174,9 @@ def test_blank_images_carry_exactly_no_loss_in_what_the_linter_refuses():
 
 
 def test_blank_images_carry_as_many_negatives_as_the_miner_is_told():
-    """At first every anchor is undecided, so each of both columns of a mined one costs ln 2 or about that."""
+    """At first every anchor is undecided, so each of both columns of a mined one costs ln 2 or
+    about that.
+    """
     (few,), _ = blank_loss(shrink(prepared(min_negatives_per_image=2)))
     (many,), _ = blank_loss(shrink(prepared(min_negatives_per_image=8)))
     assert few < many < 4 * few, "the anchors with the highest losses come first"

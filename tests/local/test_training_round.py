@@ -1,4 +1,6 @@
-"""Training rounds for real: the Object Detection API on a small set of shapes, with the tiny preset."""
+"""Training rounds for real: the Object Detection API on a small set of shapes, with the tiny
+preset.
+"""
 
 from __future__ import annotations
 
@@ -167,7 +169,9 @@ def test_a_image_that_cannot_be_decoded_is_marked_and_the_others_of_its_batch_ar
 
 
 def rewritten(store, key, change):
-    """Puts `change(index, payload)` in place of each record's payload; a bytearray is a whole frame."""
+    """Puts `change(index, payload)` in place of each record's payload; a bytearray is a whole
+    frame.
+    """
     stream = io.BytesIO()
     with store.reading(key) as source:
         for index, (_, payload) in enumerate(read_records(source)):
@@ -180,7 +184,9 @@ def rewritten(store, key, change):
 
 
 def undecodable(payload):
-    """The record with the second half of its image's file overwritten; its structure and its lengths stay."""
+    """The record with the second half of its image's file overwritten; its structure and its
+    lengths stay.
+    """
     (encoded,) = decode_example(payload)["image/encoded"]
     half = len(encoded) // 2
     return payload.replace(encoded, encoded[:half] + bytes(len(encoded) - half))
@@ -265,7 +271,8 @@ def test_mixed_precision_reaches_the_layers_and_the_model_is_measured_in_32_bits
     with caplog.at_level(logging.INFO):
         value = train_round(store, mixed, step(mixed, 1), Access(), Silent())
     assert "layers compute with the policy mixed_bfloat16" in caplog.text
-    # The same weights see the same first batch; 8 bits of mantissa give nearly the same loss, and not the same number.
+    # The same weights see the same first batch; 8 bits of mantissa give nearly the same loss, and
+    # not the same number.
     assert value.losses[0].total == pytest.approx(trained.round.losses[0].total, rel=0.02)
     assert value.losses[0].total != trained.round.losses[0].total
     assert tf.keras.mixed_precision.global_policy().name == "float32"

@@ -1,4 +1,7 @@
-"""A small revision to train on: red discs are objects, other shapes are not. Made with the same writers as the real thing."""
+"""A small revision to train on: red discs are objects, other shapes are not.
+
+Made with the same writers as the real thing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A model with weights as they are drawn, as round 1 of a small revision: `python -m tests.local.untrained_model STORE`."""
+"""A model with weights as they are drawn, as round 1 of a small revision: `python -m
+tests.local.untrained_model STORE`.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ def make_round(store):
     model = models.build(prepared, training=False)
     for index, weights in enumerate(model.trainable_variables):
         if weights.shape.rank == 4:
-            # He's initialisation: the configuration's own is so small that, without training, every score is one half.
+            # He's initialisation: the configuration's own is so small that, without training, every
+            # score is one half.
             spread = (2 / np.prod(weights.shape[:3])) ** 0.5
             weights.assign(np.random.default_rng(index).normal(0, spread, weights.shape))
     tf.train.Checkpoint(model=model).save(store.location(f"{names.round_checkpoints(1)}/ckpt"))

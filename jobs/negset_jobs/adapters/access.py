@@ -1,4 +1,8 @@
-"""What a job may reach. The manifest comes from a tenant; this comes from whoever runs the job: the person at the laptop or the operator's administrator."""
+"""What a job may reach.
+
+The manifest comes from a tenant; this comes from whoever runs the job: the person at the laptop or
+the operator's administrator.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,17 @@ from negset_jobs.adapters import addresses, urls
 from negset_jobs.adapters.urls import InvalidUrl, UnknownScheme, Url, shown
 
 DEFAULT_SCHEMES: Final = ("s3", "http", "https")
-"""The schemes that a cluster's jobs may use where the administrator names none: what the images have back ends for."""
+"""The schemes that a cluster's jobs may use where the administrator names none: what the images
+have back ends for.
+"""
 _ALIASES: Final = {"s3a": "s3"}
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """How far a connection may go: to public addresses and to `networks`, or `everywhere`. `option` is what adds to them."""
+    """How far a connection may go: to public addresses and to `networks`, or `everywhere`.
+
+    `option` is what adds to them.
+    """
 
     networks: tuple[str, ...] = ()
     option: str = "--allow-address"
@@ -65,7 +74,9 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
         return self.web.permits(address)
 
     def check_url(self, url: str | Url, field: str) -> Url:
-        """The parsed URL. Raises `InvalidInput`, naming `field`, where it is none or is not allowed here."""
+        """The parsed URL. Raises `InvalidInput`, naming `field`, where it is none or is not allowed
+        here.
+        """
         try:
             parsed = urls.parse(str(url))
         except UnknownScheme as error:
@@ -86,7 +97,10 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
         return parsed
 
     def check_images(self, found: Iterable[str], field: str) -> None:
-        """Raises `InvalidInput`, naming `field`, where none of the images' URLs may be used. One that may not, among others, is that image's outcome."""
+        """Raises `InvalidInput`, naming `field`, where none of the images' URLs may be used.
+
+        One that may not, among others, is that image's outcome.
+        """
         first: InvalidInput | None = None
         for url in found:
             try:
@@ -116,7 +130,10 @@ def parse_networks(texts: Iterable[str], option: str) -> tuple[str, ...]:
 
 
 def parse_schemes(texts: Iterable[str], option: str) -> tuple[str, ...]:
-    """The schemes that an administrator allows. Raises `InvalidInput`, naming `option`, for one that negset does not know."""
+    """The schemes that an administrator allows.
+
+    Raises `InvalidInput`, naming `option`, for one that negset does not know.
+    """
     schemes = tuple(dict.fromkeys(_ALIASES.get(text.lower(), text.lower()) for text in texts))
     known = urls.WEB_SCHEMES | urls.STORE_SCHEMES
     for scheme in schemes:

@@ -56,9 +56,12 @@ class _Process:
 
 
 class BlockedAddress(PermissionError):
-    """The address may not be reached from here. An `OSError`, so that clients go on to the name's next address.
+    """The address may not be reached from here.
 
-    The text is the same for every address: aiohttp keeps the type of an error only where all addresses failed with the same text.
+    An `OSError`, so that clients go on to the name's next address.
+
+    The text is the same for every address: aiohttp keeps the type of an error only where all
+    addresses failed with the same text.
     """
 
     def __init__(self, address: str, option: str) -> None:
@@ -67,7 +70,9 @@ class BlockedAddress(PermissionError):
 
 
 def enforce(access: Access) -> None:
-    """From now on connections of this process reach what `access` lets http(s) URLs reach, except where `reaching` or `exempt` says otherwise."""
+    """From now on connections of this process reach what `access` lets http(s) URLs reach, except
+    where `reaching` or `exempt` says otherwise.
+    """
     _hook()
     _Process.access = access
 
@@ -89,9 +94,12 @@ def access_of_process() -> Access | None:
 
 
 def reaching(reach: Reach) -> contextlib.AbstractContextManager[None]:
-    """Within the block, and in what it starts, connections reach this much. Never to be held over a `yield` to other code.
+    """Within the block, and in what it starts, connections reach this much.
 
-    Raises `BlockedAddress` where a file is said to be missing because a connection was refused: fsspec asks whether it exists, and takes any error for a no.
+    Never to be held over a `yield` to other code.
+
+    Raises `BlockedAddress` where a file is said to be missing because a connection was refused:
+    fsspec asks whether it exists, and takes any error for a no.
     """
     return _Reaching(reach)
 

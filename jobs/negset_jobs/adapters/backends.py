@@ -36,7 +36,8 @@ def opened(url: Url, **options: Any) -> tuple[Any, str]:
 
 def path_of(fs: Any, link: Link) -> str:
     """What a file system calls the file of a link."""
-    return str(fs._strip_protocol(str(link)))  # noqa: SLF001 - fsspec has no other way from a URL to a known file system's path
+    # fsspec has no other way from a URL to a known file system's path.
+    return str(fs._strip_protocol(str(link)))  # noqa: SLF001
 
 
 def file_system_class(link: Link) -> Any:
@@ -62,11 +63,13 @@ def named(url: Url, path: str) -> Url:
     elif url.leaf.scheme in _BY_HOST:
         path = authority + path  # they leave out the host
     elif url.leaf.scheme in urls.STORE_SCHEMES and "@" in authority:
-        path = posixpath.join(authority, path.partition("/")[2])  # Azure's account, which they leave out
+        # Azure's account, which they leave out.
+        path = posixpath.join(authority, path.partition("/")[2])
     return url.with_path(path)
 
 
 def _taken(link: Link) -> dict[str, Any]:
     """The options that a file system takes from a URL, such as its host."""
-    options: dict[str, Any] = file_system_class(link)._get_kwargs_from_urls(str(link))  # noqa: SLF001 - as fsspec.url_to_fs does
+    # As fsspec.url_to_fs does.
+    options: dict[str, Any] = file_system_class(link)._get_kwargs_from_urls(str(link))  # noqa: SLF001
     return options

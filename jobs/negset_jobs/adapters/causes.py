@@ -1,4 +1,7 @@
-"""What an error came of. Libraries wrap the errors of others, in each other, in attributes and among their arguments. Pure."""
+"""What an error came of.
+
+Libraries wrap the errors of others, in each other, in attributes and among their arguments. Pure.
+"""
 
 from __future__ import annotations
 

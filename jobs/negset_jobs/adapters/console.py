@@ -1,4 +1,7 @@
-"""Progress for a person: one moving bar on a terminal, a plain line now and then everywhere else. Always on standard error; standard output is for results."""
+"""Progress for a person: one moving bar on a terminal, a plain line now and then everywhere else.
+
+Always on standard error; standard output is for results.
+"""
 
 from __future__ import annotations
 

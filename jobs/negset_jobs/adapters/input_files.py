@@ -15,7 +15,8 @@ from negset_jobs.adapters.urls import Url
 class InputFiles:
     """Reads many small files by URL from inside one event loop.
 
-    File systems with an asynchronous implementation (S3, Google Cloud Storage, Azure) are used in this very loop; the others, local files among them, in threads.
+    File systems with an asynchronous implementation (S3, Google Cloud Storage, Azure) are used in
+    this very loop; the others, local files among them, in threads.
     """
 
     def __init__(self, access: Access, connections: int) -> None:
@@ -26,7 +27,10 @@ class InputFiles:
         self._sessions: list[Any] = []
 
     async def read(self, url: Url, limit: int) -> bytes:
-        """The file's bytes; of a file larger than `limit` the first `limit` + 1. Raises what the backend raises (`FileNotFoundError`, `PermissionError`, `OSError`, ...)."""
+        """The file's bytes; of a file larger than `limit` the first `limit` + 1.
+
+        Raises what the backend raises (`FileNotFoundError`, `PermissionError`, `OSError`, ...).
+        """
         with address_guard.reaching(self._access.reach(url)):
             return await self._read(url, limit)
 
@@ -39,7 +43,8 @@ class InputFiles:
             # The names with an underscore are fsspec's public asynchronous interface.
             return cast(bytes, await fs._cat_file(path, start=0, end=limit + 1))  # noqa: SLF001
         except OSError as error:
-            # There is no range of bytes in a file without bytes: S3 answers 416, which is not a fault of the file's owner.
+            # There is no range of bytes in a file without bytes: S3 answers 416, which is not a
+            # fault of the file's owner.
             if "range" in str(error).lower() and (await fs._info(path))["size"] == 0:  # noqa: SLF001
                 return b""
             raise

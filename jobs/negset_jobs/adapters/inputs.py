@@ -19,7 +19,10 @@ from negset_jobs.adapters.urls import Url, shown
 
 @contextlib.contextmanager
 def open_input(url: str | Url, access: Access, field: str) -> Iterator[BinaryIO]:
-    """An input as a stream of its (decompressed) bytes. Raises `InvalidInput`, naming `field`, where it is missing, unreadable or not allowed, also while it is read.
+    """An input as a stream of its (decompressed) bytes.
+
+    Raises `InvalidInput`, naming `field`, where it is missing, unreadable or not allowed, also
+    while it is read.
 
     `.gz` is decompressed by its first bytes, not by its name.
     """
@@ -47,7 +50,10 @@ def read_input(url: str | Url, access: Access, field: str) -> bytes:
 
 
 def expand(url: str, access: Access, field: str) -> list[str]:
-    """The URLs that match a URL with a glob, sorted; the URL itself where it has none. Raises `InvalidInput` where nothing matches."""
+    """The URLs that match a URL with a glob, sorted; the URL itself where it has none.
+
+    Raises `InvalidInput` where nothing matches.
+    """
     source = access.check_url(url, field)
     if not any(character in source.leaf.path for character in "*?["):
         return [url]
@@ -63,7 +69,10 @@ def expand(url: str, access: Access, field: str) -> list[str]:
 
 
 def list_input(url: str | Url, access: Access, field: str) -> list[str]:
-    """The names of what lies in the folder `url`, sorted. Raises `MissingInput` where nothing is there, and `InvalidInput` where it cannot be read."""
+    """The names of what lies in the folder `url`, sorted.
+
+    Raises `MissingInput` where nothing is there, and `InvalidInput` where it cannot be read.
+    """
     source = access.check_url(url, field)
     with clear_input_errors(source, field, access):
         fs, path = backends.opened(source)

@@ -1,6 +1,9 @@
-"""Progress into the status of the object that a job works for. The job's ServiceAccount may patch this one object's status and nothing else.
+"""Progress into the status of the object that a job works for.
 
-The operator owns the conditions; what is written here are the counters that only the job knows. It is a courtesy: where the API server cannot be reached the work goes on.
+The job's ServiceAccount may patch this one object's status and nothing else.
+
+The operator owns the conditions; what is written here are the counters that only the job knows. It
+is a courtesy: where the API server cannot be reached the work goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, LOSS, Pace, Pro
 
 _PAUSES: Final = (1, 2, 4, 8, 16, 30)  # seconds
 _FINAL_PAUSES: Final = (30,) * 28
-"""Together with those a quarter of an hour: an operator, or an API server, is upgraded or restarted meanwhile."""
+"""Together with those a quarter of an hour: an operator, or an API server, is upgraded or restarted
+meanwhile.
+"""
 _CONFLICTS: Final = 5
 """How many writes one attempt makes at most: after a conflict it reads again and writes again."""
 _REQUEST_SECONDS: Final = 5
@@ -31,25 +36,35 @@ _LONGEST_MESSAGE: Final = 1000  # characters; Kubernetes keeps 4,096 bytes
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_WRITES: Final = 5.0
-"""Often enough for a person who watches; 1,000 datasets that work at the same time cost the API server 200 small writes a second."""
+"""Often enough for a person who watches; 1,000 datasets that work at the same time cost the API
+server 200 small writes a second.
+"""
 
 
 def tell_pod(text: str) -> None:
-    """Puts the text into the pod's status, where the operator reads it, in place of the log's last line. Nothing where there is no pod."""
+    """Puts the text into the pod's status, where the operator reads it, in place of the log's last
+    line. Nothing where there is no pod.
+    """
     with contextlib.suppress(OSError), open(names.TERMINATION_LOG, "r+", encoding="utf-8") as stream:
         stream.write(text[:_LONGEST_MESSAGE])
 
 
 class StatusWriter:
-    """Writes fields of one object's status. Never raises: a job whose work succeeds has succeeded, whatever its status says.
+    """Writes fields of one object's status.
 
-    Each write names the resource version that this job saw last. So it cannot change another object of
-    the same name, nor the status of a dataset whose `status.runs` no longer lists this run: it is dropped.
-    The answer brings the next version, so a write is one request while nobody else writes.
+    Never raises: a job whose work succeeds has succeeded, whatever its status says.
+
+    Each write names the resource version that this job saw last. So it cannot change another object
+    of the same name, nor the status of a dataset whose `status.runs` no longer lists this run: it
+    is dropped. The answer brings the next version, so a write is one request while nobody else
+    writes.
     """
 
     def __init__(self, metadata: Metadata, run: str = "", api: Any = None) -> None:
-        """`run` is the run of this job, as in `status.runs`; empty if the operator did not say. `api` is a `CustomObjectsApi`, by default the pod's cluster."""
+        """`run` is the run of this job, as in `status.runs`; empty if the operator did not say.
+
+        `api` is a `CustomObjectsApi`, by default the pod's cluster.
+        """
         if api is None:
             from kubernetes import client, config
 
@@ -58,7 +73,9 @@ class StatusWriter:
         self._api = api
         self._metadata, self._run = metadata, run
         self._version = ""
-        """The resource version that this job saw last, while its run might report; empty if it must read again."""
+        """The resource version that this job saw last, while its run might report; empty if it must
+        read again.
+        """
         self._answered = False
         """Whether the API server has ever answered. If it never has, this pod cannot reach it."""
 
@@ -69,7 +86,8 @@ class StatusWriter:
     def write_last(self, status: Mapping[str, Any], *, final: bool = False) -> None:
         """Writes what this job has to say last, and tries for about a minute.
 
-        `final`: no later step says it either. Then it tries for a quarter of an hour. A run that the operator has replaced does not wait so long: its job is deleted.
+        `final`: no later step says it either. Then it tries for a quarter of an hour. A run that
+        the operator has replaced does not wait so long: its job is deleted.
         """
         for pause in self._pauses(final=final):
             if self._attempt(status):
@@ -96,7 +114,9 @@ class StatusWriter:
             return code in _FOR_GOOD
 
     def _written(self, status: Mapping[str, Any]) -> bool:
-        """Return True if it is written, or if the object is gone; False if a later attempt may succeed."""
+        """Return True if it is written, or if the object is gone; False if a later attempt may
+        succeed.
+        """
         for _ in range(_CONFLICTS):
             if not self._version:
                 found = self._get()
@@ -105,7 +125,8 @@ class StatusWriter:
                     return True
                 runs = (found.get("status") or {}).get("runs")
                 if self._run and runs and self._run not in runs:
-                    # Either the operator has not listed this run yet, or another run has replaced it.
+                    # Either the operator has not listed this run yet, or another run has replaced
+                    # it.
                     log.debug("the run %s may not report: the status lists %s", self._run, runs)
                     return False
                 self._version = found["metadata"]["resourceVersion"]

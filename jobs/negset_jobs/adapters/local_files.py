@@ -1,4 +1,6 @@
-"""Whole files on a local file system: a reader sees the complete file or none, whenever the writer dies."""
+"""Whole files on a local file system: a reader sees the complete file or none, whenever the writer
+dies.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,11 @@ def replaced(path: str) -> Iterator[str]:
 
 
 def create(path: str, data: bytes) -> bool:
-    """Creates a file if there is none, and says whether it did: of several writers exactly one gets True.
+    """Creates a file if there is none, and says whether it did: of several writers exactly one gets
+    True.
 
-    By a link: opening with "x" would leave an empty file, taken for a marker, where the process dies before it writes.
+    By a link: opening with "x" would leave an empty file, taken for a marker, where the process
+    dies before it writes.
     """
     folder = posixpath.dirname(path)
     os.makedirs(folder, exist_ok=True)
@@ -61,7 +65,8 @@ def _link(temporary: str, path: str, data: bytes) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # A file system without links (FAT, some network mounts): exclusive, though a reader may see the file while it is written.
+        # A file system without links (FAT, some network mounts): exclusive, though a reader may see
+        # the file while it is written.
         with open(path, "xb") as stream:
             stream.write(data)
 

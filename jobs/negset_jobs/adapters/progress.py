@@ -1,4 +1,6 @@
-"""How far long work is: stages report, and whoever runs them shows it (a bar on a terminal, plain lines in a log, the status of the resource)."""
+"""How far long work is: stages report, and whoever runs them shows it (a bar on a terminal, plain
+lines in a log, the status of the resource).
+"""
 
 from __future__ import annotations
 
@@ -12,22 +14,29 @@ LOSS: Final = "loss "
 
 
 class Progress(Protocol):
-    """Receives what a stage has done. Stages follow one another; `advance` adds to the stage that was started last."""
+    """Receives what a stage has done.
+
+    Stages follow one another; `advance` adds to the stage that was started last.
+    """
 
     def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None:
-        """A stage begins: its name in the present participle ("Downloading"), how much there is to do, of what ("images", "steps"), and how much of it an
-        earlier process has done.
+        """A stage begins: its name in the present participle ("Downloading"), how much there is to
+        do, of what ("images", "steps"), and how much of it an earlier process has done.
         """
 
     def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
-        """`done` more units are finished, `failed` of them without success; `note` is a short text for now ("loss 1.23")."""
+        """`done` more units are finished, `failed` of them without success; `note` is a short text
+        for now ("loss 1.23").
+        """
 
     def finish(self) -> None:
         """The stage that was started last is complete."""
 
 
 class Pace:
-    """How long the rest takes, by the pace since the first news: what comes before it (a graph is traced, connections are opened) comes once."""
+    """How long the rest takes, by the pace since the first news: what comes before it (a graph is
+    traced, connections are opened) comes once.
+    """
 
     def __init__(self, total: int) -> None:
         self._total = total

@@ -1,11 +1,12 @@
 """What a message says of what was read: where something is wrong in it and what was expected, never
 what it says. Pure.
 
-A URL of the manifest may lead anywhere its job can read, and messages end up in conditions that more
-people see. So no bytes of a file, and no words of a server, get into a message. The one exception
-are names (of classes, images, licences) that stand in their field of a document which was read as
-what it should be: whoever mends the document needs them. They go through `quoted`, which keeps them
-short and on one line. What a library says of its input goes through the functions below it.
+A URL of the manifest may lead anywhere its job can read, and messages end up in conditions that
+more people see. So no bytes of a file, and no words of a server, get into a message. The one
+exception are names (of classes, images, licences) that stand in their field of a document which was
+read as what it should be: whoever mends the document needs them. They go through `quoted`, which
+keeps them short and on one line. What a library says of its input goes through the functions below
+it.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ def of_yaml(error: Exception) -> str:
 
 
 def of_backend(error: BaseException) -> str:
-    """What a back end of fsspec says: botocore, aiohttp, requests, the operating system, decompressors."""
+    """What a back end of fsspec says: botocore, aiohttp, requests, the operating system,
+    decompressors.
+    """
     causes = list(_causes(error))
     for cause in causes:
         for tell in (_of_s3, _of_http):

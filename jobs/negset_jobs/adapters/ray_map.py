@@ -21,7 +21,10 @@ Result = TypeVar("Result")
 Report = Callable[[int, int], None]
 
 RETRIES: Final = 3
-"""How often work is started again whose worker was lost. An error that the work itself raises is not retried: it would only be raised again."""
+"""How often work is started again whose worker was lost.
+
+An error that the work itself raises is not retried: it would only be raised again.
+"""
 
 
 _PROGRESS_SECONDS: Final = 0.5
@@ -34,10 +37,13 @@ def map_unordered(
     workers: int,
     report: Callable[[int, int, int], None] = lambda _index, _done, _failed: None,
 ) -> Iterator[tuple[int, Result]]:
-    """`function(task, report)` of every task, at most `workers` at the same time; yields the task's index and the result as they come.
+    """`function(task, report)` of every task, at most `workers` at the same time; yields the task's
+    index and the result as they come.
 
-    What the function reports (done, failed) arrives here about twice a second, as `report(index, done, failed)` with sums since the task began; after a lost worker
-    they begin again. `function` and tasks must be picklable. Raises the first error: the function's own where it is a `NegsetError`, else `WorkFailed`.
+    What the function reports (done, failed) arrives here about twice a second, as `report(index,
+    done, failed)` with sums since the task began; after a lost worker they begin again. `function`
+    and tasks must be picklable. Raises the first error: the function's own where it is a
+    `NegsetError`, else `WorkFailed`.
     """
     waiting = collections.deque(enumerate(tasks))
     running: dict[Any, int] = {}
@@ -69,12 +75,17 @@ def map_unordered(
 def map_with_actors(
     make_worker: Callable[[], Callable[[Batch], Result]], batches: Iterable[Batch], *, workers: int, gpus: int = 0
 ) -> Iterator[Result]:
-    """The results of the batches, in order. Each of up to `workers` processes calls `make_worker` once, and what it returns with every batch: for work with a costly start.
+    """The results of the batches, in order.
 
-    `gpus` are for each process, where the work runs on a cluster; on a laptop each sees what the machine has.
+    Each of up to `workers` processes calls `make_worker` once, and what it returns with every
+    batch: for work with a costly start.
 
-    Batches are taken from the iterable as they are needed and go to whichever process is free, so one that starts late, or never because the cluster has no room for it, holds up
-    nothing while another runs. Errors as in `map_unordered`.
+    `gpus` are for each process, where the work runs on a cluster; on a laptop each sees what the
+    machine has.
+
+    Batches are taken from the iterable as they are needed and go to whichever process is free, so
+    one that starts late, or never because the cluster has no room for it, holds up nothing while
+    another runs. Errors as in `map_unordered`.
     """
     with session(workers):
         import ray
@@ -137,7 +148,8 @@ class _Actor:
         """Answers once the process is there."""
 
     def work(self, batch: Any) -> Any:
-        # Made here and not in the constructor, whose errors Ray reports as a lost worker: the reason would be buried in a traceback.
+        # Made here and not in the constructor, whose errors Ray reports as a lost worker: the
+        # reason would be buried in a traceback.
         if self._worker is None:
             self._worker = self._make_worker()
         return self._worker(batch)
@@ -151,7 +163,11 @@ def _packed(work: Any) -> bytes:
 
 
 def _unpacked(access: Access | None, pickled: bytes) -> Any:
-    """What a worker is to do, unpickled behind the guard. All work comes in by `_with_progress` and `_Actor`, and reaches what the process that gave it reaches."""
+    """What a worker is to do, unpickled behind the guard.
+
+    All work comes in by `_with_progress` and `_Actor`, and reaches what the process that gave it
+    reaches.
+    """
     import ray
 
     if access is not None:
@@ -160,7 +176,9 @@ def _unpacked(access: Access | None, pickled: bytes) -> Any:
 
 
 def _with_progress(access: Access | None, work: bytes) -> Iterator[tuple[str, Any]]:
-    """Runs in the worker: what the function has reported so far, whenever that has changed, and at last its result. `work` is the function and its task."""
+    """Runs in the worker: what the function has reported so far, whenever that has changed, and at
+    last its result. `work` is the function and its task.
+    """
     function, task = _unpacked(access, work)
     done = failed = 0
 

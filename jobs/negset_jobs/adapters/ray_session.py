@@ -1,4 +1,6 @@
-"""A running Ray: the cluster of a RayJob, or on a laptop a small one of our own for as long as the work takes. With `ray_map` the only importer of ray."""
+"""A running Ray: the cluster of a RayJob, or on a laptop a small one of our own for as long as the
+work takes. With `ray_map` the only importer of ray.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +27,25 @@ _START_SECONDS: Final = 60
 _START_POLL_SECONDS: Final = 0.1
 _SETTINGS: Final = {  # Ray's own settings, where the user has none
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # work that claims no GPU may use what it sees: a laptop's Ray claims none
+    # Work that claims no GPU may use what it sees: a laptop's Ray claims none.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{_START_SECONDS}",
     "RAY_agent_register_timeout_ms": f"{_START_SECONDS * 1000}",
     "RAY_worker_register_timeout_seconds": f"{_START_SECONDS}",
 }
 _FOLDER: Final = "negset-ray-"
 _LOCK: Final = "in-use"
-_OBJECT_STORE_BYTES: Final = 128 << 20  # tasks and results are small; Ray's default is a third of the machine's memory
+# Tasks and results are small; Ray's default is a third of the machine's memory.
+_OBJECT_STORE_BYTES: Final = 128 << 20
 _LEAST_ROOM: Final = 16 << 20
-_LONGEST_SOCKET_FOLDER: Final = 30  # Ray puts sockets below its folder, and a socket's path may have 107 characters
+# Ray puts sockets below its folder, and a socket's path may have 107 characters.
+_LONGEST_SOCKET_FOLDER: Final = 30
 
 
 @contextlib.contextmanager
 def session(workers: int) -> Iterator[None]:
-    """A running Ray: the cluster that `RAY_ADDRESS` names, else one on this machine with `workers` CPUs, shut down at the end. Sessions can be nested.
+    """A running Ray: the cluster that `RAY_ADDRESS` names, else one on this machine with `workers`
+    CPUs, shut down at the end. Sessions can be nested.
 
     Raises `WorkFailed` where Ray cannot be started or reached.
     """
@@ -68,7 +74,9 @@ def session(workers: int) -> Iterator[None]:
 
 
 def _start(**options: Any) -> None:
-    """Starts Ray, again where that failed: a process that lost a race for a port or came up too late is reason enough to Ray to give up."""
+    """Starts Ray, again where that failed: a process that lost a race for a port or came up too
+    late is reason enough to Ray to give up.
+    """
     import ray
 
     for left in reversed(range(_STARTS)):
@@ -87,8 +95,9 @@ def _start(**options: Any) -> None:
 
 @contextlib.contextmanager
 def _patience() -> Iterator[None]:
-    """Ray starts some eight processes, about 16 CPU seconds of imports, and gives up after 30 seconds on the clock, which a busy laptop or CI machine exceeds. The
-    number is fixed in ray/_private/node.py (raylet_start_wait_time_s), so what it waits for is made to wait longer.
+    """Ray starts some eight processes, about 16 CPU seconds of imports, and gives up after 30
+    seconds on the clock, which a busy laptop or CI machine exceeds. The number is fixed in
+    ray/_private/node.py (raylet_start_wait_time_s), so what it waits for is made to wait longer.
     """
     import ray
 
@@ -111,8 +120,9 @@ def _patience() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_signal_lost() -> Iterator[None]:
-    """What came by SIGINT or SIGTERM comes again at the end of the block: compiled code, which Ray is full of while it is imported and started, swallows what a
-    handler raises or makes another error of it.
+    """What came by SIGINT or SIGTERM comes again at the end of the block: compiled code, which Ray
+    is full of while it is imported and started, swallows what a handler raises or makes another
+    error of it.
     """
     if threading.current_thread() is not threading.main_thread():  # where no handler is called
         yield
@@ -137,7 +147,9 @@ def _no_signal_lost() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_handlers_of_ray() -> Iterator[None]:
-    """Ray puts handlers of its own in place for SIGTERM, by which the process would end without a word and with an exit code that says that the work failed."""
+    """Ray puts handlers of its own in place for SIGTERM, by which the process would end without a
+    word and with an exit code that says that the work failed.
+    """
     import ray
 
     with _replaced(ray._private.utils, "set_sigterm_handler", lambda _: None):  # noqa: SLF001
@@ -158,10 +170,13 @@ def _replaced(module: Any, name: str, function: Callable[..., Any]) -> Iterator[
 def _private_folder() -> Iterator[str]:
     """Where Ray keeps sockets and logs, gone at the end.
 
-    What is left of sessions whose process was killed goes too: a folder is in use as long as somebody holds its lock, which the kernel lets go with the process. A process id would
-    say nothing where containers share the folder above. Raises `WorkFailed` where the disk is full, which Ray would only tell by not coming up.
+    What is left of sessions whose process was killed goes too: a folder is in use as long as
+    somebody holds its lock, which the kernel lets go with the process. A process id would say
+    nothing where containers share the folder above. Raises `WorkFailed` where the disk is full,
+    which Ray would only tell by not coming up.
     """
-    parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108 - mkdtemp makes it private
+    # Mkdtemp makes it private.
+    parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108
     for left in glob.glob(f"{glob.escape(parent)}/{_FOLDER}*"):
         with contextlib.suppress(OSError), open(f"{left}/{_LOCK}", "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

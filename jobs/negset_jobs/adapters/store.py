@@ -1,10 +1,13 @@
 """Object storage and input files, behind one small port. The only module that imports fsspec.
 
-`Store` is one folder: keys are relative, values are whole objects, and an object is there completely or not at all. Mix (annotations, pipeline configs,
-positives) are opened by URL; `InputFiles` reads many small ones at the same time.
+`Store` is one folder: keys are relative, values are whole objects, and an object is there
+completely or not at all. Mix (annotations, pipeline configs, positives) are opened by URL;
+`InputFiles` reads many small ones at the same time.
 
-Every backend raises its own kinds of errors (botocore, google-auth, aiohttp, OSError). What the store itself does is translated into `negset_api.errors`, with the
-place in the message; what a caller does inside `with store.reading(...)` or `with open_input(...)` is the caller's, and passes unchanged.
+Every backend raises its own kinds of errors (botocore, google-auth, aiohttp, OSError). What the
+store itself does is translated into `negset_api.errors`, with the place in the message; what a
+caller does inside `with store.reading(...)` or `with open_input(...)` is the caller's, and passes
+unchanged.
 """
 
 from __future__ import annotations
@@ -30,7 +33,10 @@ log = logging.getLogger(__name__)
 
 
 class Store:
-    """One folder of an object store or file system. Cheap to make; make it where it is used, also in another process."""
+    """One folder of an object store or file system.
+
+    Cheap to make; make it where it is used, also in another process.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -53,7 +59,10 @@ class Store:
             return bool(self._fs.exists(self._path(key)))
 
     def modified(self, key: str) -> datetime:
-        """When the object was written, by the store's clock. Raises `MissingObject`, and `WorkFailed` where the store does not tell."""
+        """When the object was written, by the store's clock.
+
+        Raises `MissingObject`, and `WorkFailed` where the store does not tell.
+        """
         with self._acting("look up", key):
             self._fs.invalidate_cache()
             return cast(datetime, self._fs.modified(self._path(key)))
@@ -87,7 +96,9 @@ class Store:
                 self._fs.pipe_file(self._path(key), data)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Writes the object if there is none, and says whether it did: of several writers exactly one gets True."""
+        """Writes the object if there is none, and says whether it did: of several writers exactly
+        one gets True.
+        """
         path = self._path(key)
         with self._acting("create", key):
             if self._local:
@@ -98,7 +109,8 @@ class Store:
             except FileExistsError:
                 return False
             except OSError:
-                # Of two writers at the same moment S3 may tell the loser "409 Conflict" instead of "412 Precondition Failed".
+                # Of two writers at the same moment S3 may tell the loser "409 Conflict" instead of
+                # "412 Precondition Failed".
                 if self._fs.exists(path):
                     return False
                 raise
@@ -123,7 +135,9 @@ class Store:
 
     @contextlib.contextmanager
     def spool(self, folder: str) -> Iterator[str]:
-        """A local path to write a file to whose key is not known yet; `adopt` turns it into an object. In a local store it lies in `folder`, so that adopting is a rename."""
+        """A local path to write a file to whose key is not known yet; `adopt` turns it into an
+        object. In a local store it lies in `folder`, so that adopting is a rename.
+        """
         directory = f"{self._root}/{folder}" if self._local else tempfile.gettempdir()
         with self._acting("write", folder):
             os.makedirs(directory, exist_ok=True)
@@ -145,13 +159,18 @@ class Store:
             self._fs.get_file(self._path(key), target)
 
     def sweep(self, folder: str) -> None:
-        """Removes what killed processes left of files they were writing to `folder`. Only when nobody writes there any more."""
+        """Removes what killed processes left of files they were writing to `folder`.
+
+        Only when nobody writes there any more.
+        """
         if self._local:
             with self._acting("clean up", folder):
                 local_files.sweep(self._path(folder))
 
     def copy(self, source: Store, key: str, source_key: str | None = None) -> None:
-        """Copies an object of another folder of the same store, on the store's side where it can; `source_key` is its key there, where it is another."""
+        """Copies an object of another folder of the same store, on the store's side where it can;
+        `source_key` is its key there, where it is another.
+        """
         origin = source._path(source_key or key)
         with self._acting("copy", key):
             if self._local:
@@ -174,7 +193,8 @@ class Store:
                 found = self._fs.find(self._path(prefix) if prefix else self._root)
             except FileNotFoundError:
                 return []
-        # An S3 store may list a folder itself, which is no object of ours: with a slash at its end or, if it is empty and was asked for, without.
+        # An S3 store may list a folder itself, which is no object of ours: with a slash at its end
+        # or, if it is empty and was asked for, without.
         start, folder = len(self._root) + 1, f"{self._path(prefix) if prefix else self._root}/"
         return sorted(path[start:] for path in found if path.startswith(folder) and not path.endswith((local_files.PARTIAL, "/")))
 
@@ -197,7 +217,8 @@ class Store:
 
     def _acting(self, verb: str, key: str = "") -> contextlib.AbstractContextManager[None]:
         """Connections and errors of this store, while it does something with an object."""
-        # What the process reaches is asked for now: a store that came from another process may be older than its rule.
+        # What the process reaches is asked for now: a store that came from another process may be
+        # older than its rule.
         return clear_errors(self.location(key) if key else self.url, verb, address_guard.reach_of(self._folder))
 
     def _path(self, key: str) -> str:

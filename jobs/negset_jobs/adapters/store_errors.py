@@ -1,7 +1,8 @@
 """What a backend raises, in the words of `negset_api.errors`.
 
-Every backend raises its own kinds of errors (botocore, google-auth, aiohttp, OSError). What the store itself does is translated, with the place in the message; what a
-caller does inside `with store.reading(...)` or `with open_input(...)` is the caller's, and passes unchanged.
+Every backend raises its own kinds of errors (botocore, google-auth, aiohttp, OSError). What the
+store itself does is translated, with the place in the message; what a caller does inside `with
+store.reading(...)` or `with open_input(...)` is the caller's, and passes unchanged.
 """
 
 from __future__ import annotations
@@ -111,7 +112,9 @@ def _blocked(address: str, reach: Reach) -> str:
 
 
 def _hidden_reason(error: FileNotFoundError) -> str | None:
-    """Why a file could not be looked for: fsspec calls a file on a web server missing, too, where the server cannot be reached or answers with an error."""
+    """Why a file could not be looked for: fsspec calls a file on a web server missing, too, where
+    the server cannot be reached or answers with an error.
+    """
     cause = error.__cause__
     if cause is None or not type(cause).__module__.startswith("aiohttp"):
         return None

@@ -1,4 +1,5 @@
-"""Which errors of stores and servers pass by themselves: they are away, overloaded, or their name does not resolve for a while. Pure.
+"""Which errors of stores and servers pass by themselves: they are away, overloaded, or their name
+does not resolve for a while. Pure.
 
 Every library has errors of its own, and wraps those of others. They are told by what they have in
 common, so that none of the libraries is imported: the class of Python that they are, the number
@@ -62,7 +63,10 @@ def passes(error: BaseException) -> bool:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether a store says that these credentials, or none, may not do this. The same question has the same answer."""
+    """Whether a store says that these credentials, or none, may not do this.
+
+    The same question has the same answer.
+    """
     return any(isinstance(each, PermissionError) or _names(each) & _NO_CREDENTIALS for each in causes.of(error))
 
 

@@ -58,8 +58,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
 
     `sha256` is of the encoded bytes. `hashes` are `HASH_BYTES` each, one after the other: of the
     image and of it without its border; then, where mirrored hashes were asked for, of both
-    mirrored. `grey` are the pixels of the square, row by row. Both are empty where the image has too
-    little structure or cannot be decoded.
+    mirrored. `grey` are the pixels of the square, row by row. Both are empty where the image has
+    too little structure or cannot be decoded.
     """
 
     sha256: bytes

@@ -1,8 +1,11 @@
-"""Makes the demo's dataset: images of shapes, and annotations in COCO's instances format whose truth is known.
+"""Makes the demo's dataset: images of shapes, and annotations in COCO's instances format whose
+truth is known.
 
-The object is a red disc. Red squares, red triangles and blue discs look like it, and a detector that never saw them without a disc beside them fires on them. Discs of other warm colours look most like it
-and are rare, so few of them are among negatives drawn at random: mining has to find them. As in datasets from the web, a few discs were never annotated, a few links are dead, and a few lead to a
-page instead of an image; `Truth` says which.
+The object is a red disc. Red squares, red triangles and blue discs look like it, and a detector
+that never saw them without a disc beside them fires on them. Discs of other warm colours look most
+like it and are rare, so few of them are among negatives drawn at random: mining has to find them.
+As in datasets from the web, a few discs were never annotated, a few links are dead, and a few lead
+to a page instead of an image; `Truth` says which.
 """
 
 from __future__ import annotations
@@ -33,9 +36,12 @@ _LICENSES: Final = (
 )
 _NOT_A_IMAGE: Final = b"<!doctype html><title>Moved</title><p>This image has moved.</p>\n"
 
-# How often each kind occurs, per thousand images of its half of the dataset. Each kind with a number above 0 occurs at least once.
+# How often each kind occurs, per thousand images of its half of the dataset. Each kind with a
+# number above 0 occurs at least once.
 _CROWDS = 20  # images with an object whose only annotation of it is a crowd region
-_MIXED = 40  # images with an object and distractors: the more of them, the more a detector learns from positives alone
+# Images with an object and distractors: the more of them, the more a detector learns from positives
+# alone.
+_MIXED = 40
 _PLAIN = 80  # images without any shape
 _LOOK_ALIKES = 40  # images with what looks most like the object
 _FORGOTTEN = 2  # images with an object that nobody annotated
@@ -46,8 +52,9 @@ _MOVED = 2  # images in whose place the server has a page
 class Truth(msgspec.Struct, frozen=True, kw_only=True):
     """What `make` made. Ids are COCO's. `annotations` is the path of the annotation file.
 
-    `with_object` and `without_object` divide all images by what their annotations say; the images under `forgotten` show an object although their annotations
-    do not say so. `dead` and `moved` are images without an object that the server cannot deliver.
+    `with_object` and `without_object` divide all images by what their annotations say; the images
+    under `forgotten` show an object although their annotations do not say so. `dead` and `moved`
+    are images without an object that the server cannot deliver.
     """
 
     annotations: str
@@ -61,7 +68,10 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Scene(msgspec.Struct, frozen=True):
-    """What one image shows, and which of its shapes are annotated one by one. The others of a crowd are one region; the rest is not annotated at all."""
+    """What one image shows, and which of its shapes are annotated one by one.
+
+    The others of a crowd are one region; the rest is not annotated at all.
+    """
 
     image_id: int
     width: int
@@ -72,7 +82,9 @@ class _Scene(msgspec.Struct, frozen=True):
 
 
 def make(folder: str, *, seed: int = 0, base_url: str = USUAL_URL, with_object: int = 350, without_object: int = 2000) -> Truth:
-    """Writes the images and one annotation file below `folder`, which a web server at `base_url` serves. The same arguments give the same bytes."""
+    """Writes the images and one annotation file below `folder`, which a web server at `base_url`
+    serves. The same arguments give the same bytes.
+    """
     kinds = _kinds(with_object, without_object)
     order = np.random.default_rng([seed, 0]).permutation(len(kinds))
     os.makedirs(os.path.join(folder, IMAGES), exist_ok=True)
@@ -151,8 +163,8 @@ def _compose(kind: str, image_id: int, random: np.random.Generator) -> _Scene:
 def _scatter(
     classes: list[str], width: int, height: int, random: np.random.Generator, *, smallest: float, largest: float
 ) -> tuple[Shape, ...]:
-    """Shapes that lie wholly in the image and do not touch; `smallest` and `largest` bound the radius as shares of the shorter side. One that finds no place is left
-    out, but never the first.
+    """Shapes that lie wholly in the image and do not touch; `smallest` and `largest` bound the
+    radius as shares of the shorter side. One that finds no place is left out, but never the first.
     """
     placed: list[Shape] = []
     for name in classes:
@@ -172,7 +184,10 @@ def _scatter(
 
 
 def _turn(name: str, random: np.random.Generator) -> float:
-    """Squares stand nearly upright: on one corner, 96 pixels wide, a small model sees a disc. Anything else may be turned as it likes."""
+    """Squares stand nearly upright: on one corner, 96 pixels wide, a small model sees a disc.
+
+    Anything else may be turned as it likes.
+    """
     return math.pi / 4 + random.uniform(-0.15, 0.15) if name == "square" else random.uniform(0, 2 * math.pi)
 
 
@@ -234,7 +249,9 @@ def _annotations(scene: _Scene) -> Iterator[dict[str, Any]]:
 
 
 def _crowd(scene: _Scene) -> dict[str, Any]:
-    """One region around all shapes, as COCO annotates a crowd: a mask in run lengths, column by column."""
+    """One region around all shapes, as COCO annotates a crowd: a mask in run lengths, column by
+    column.
+    """
     left, top, right, bottom = _bounds([corner for shape in scene.shapes for corner in shape.outline()])
     x, y, width, height = math.floor(left), math.floor(top), math.ceil(right) - math.floor(left), math.ceil(bottom) - math.floor(top)
     column = [height, scene.height - height]

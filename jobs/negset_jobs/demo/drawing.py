@@ -1,4 +1,7 @@
-"""Small images of coloured shapes on textured ground. Coordinates are pixels, x to the right and y down, as in COCO."""
+"""Small images of coloured shapes on textured ground.
+
+Coordinates are pixels, x to the right and y down, as in COCO.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,15 @@ _BLUE = (48, 92, 196)
 _ORANGE = (218, 96, 40)
 _MAROON = (146, 34, 28)
 _PINK = (200, 52, 100)
-# None of the grounds is near the shapes' colours: the task is the shape and its colour, not camouflage.
+# None of the grounds is near the shapes' colours: the task is the shape and its colour, not
+# camouflage.
 _GROUNDS = ((188, 178, 152), (132, 158, 112), (150, 160, 168), (214, 206, 190), (116, 122, 110), (170, 196, 190))
 
 
 class Look(msgspec.Struct, frozen=True):
-    """How a class is drawn: a regular polygon with that many corners, in about that colour (RGB, 0 to 255)."""
+    """How a class is drawn: a regular polygon with that many corners, in about that colour (RGB, 0
+    to 255).
+    """
 
     corners: int
     colour: tuple[int, int, int]
@@ -45,7 +51,9 @@ LOOKS = {
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """One shape of a class of `LOOKS`, by its centre, the radius of its circumscribed circle (pixels) and its turn (radians)."""
+    """One shape of a class of `LOOKS`, by its centre, the radius of its circumscribed circle
+    (pixels) and its turn (radians).
+    """
 
     class_name: str
     x: float
@@ -65,7 +73,9 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 def draw(width: int, height: int, shapes: Sequence[Shape], random: np.random.Generator) -> Image.Image:
-    """The image in RGB. `random` decides the ground, the light and the exact colours, and nothing about the shapes' geometry."""
+    """The image in RGB. `random` decides the ground, the light and the exact colours, and nothing
+    about the shapes' geometry.
+    """
     pixels = _ground(width, height, random)
     for shape in shapes:
         _paint(pixels, shape, random)

@@ -13,7 +13,9 @@ _TRAINING_BYTES: Final = 3 << 30  # a training takes half of it; the rest is for
 
 
 def trainings() -> int:
-    """How many models the demo trains at the same time: two, where this machine has the processors and the memory for them."""
+    """How many models the demo trains at the same time: two, where this machine has the processors
+    and the memory for them.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(2, os.cpu_count() or 1, max(1, memory // _TRAINING_BYTES))
 
@@ -21,7 +23,8 @@ def trainings() -> int:
 def manifest(base_url: str, output: str, *, count: int = 1900, steps: int = 400, seed: int = 0) -> dict[str, Any]:
     """A NegativeDataset over the dataset that is served at `base_url`, as YAML would give it.
 
-    Look-alikes are rare, so round 1 sees few of them and mining finds them in the pool. The held-out shares are large, because what measures has to show rare look-alikes too.
+    Look-alikes are rare, so round 1 sees few of them and mining finds them in the pool. The
+    held-out shares are large, because what measures has to show rare look-alikes too.
     """
     source = {"annotations": f"{base_url}/{ANNOTATIONS}", "imageUrl": f"{base_url}/{IMAGES}/{{file_name}}"}
     return {

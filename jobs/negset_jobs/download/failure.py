@@ -1,4 +1,6 @@
-"""How the fetching of one image fails: an outcome, a detail for a person, and whether asking again may help."""
+"""How the fetching of one image fails: an outcome, a detail for a person, and whether asking again
+may help.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,11 @@ from negset_api.values import Outcome
 
 
 class Failed(Exception):
-    """One image could not be had. `again` says whether another request may end differently; `wait_seconds` is how long the server asked to be left alone."""
+    """One image could not be had.
+
+    `again` says whether another request may end differently; `wait_seconds` is how long the server
+    asked to be left alone.
+    """
 
     def __init__(self, outcome: Outcome, detail: str, *, again: bool | None = None, wait_seconds: float | None = None) -> None:
         super().__init__(detail)

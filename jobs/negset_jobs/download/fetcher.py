@@ -1,4 +1,6 @@
-"""One image from wherever it is: asked for until it is there, cannot be, or patience ends; then checked."""
+"""One image from wherever it is: asked for until it is there, cannot be, or patience ends; then
+checked.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Fetcher:
         self._web = WebImages(download, access)
         self._files = InputFiles(access, download.connections)
         self._max_bytes = download.max_image_mebibytes << 20
-        # Pixels are decoded one image at a time: that bounds memory, and the loop goes on serving its connections meanwhile.
+        # Pixels are decoded one image at a time: that bounds memory, and the loop goes on serving
+        # its connections meanwhile.
         self._decoder = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="decode")
 
     async def __aenter__(self) -> Self:
@@ -49,8 +52,9 @@ class Fetcher:
     async def image(self, url: str) -> EncodedImage:
         """The image, ready to be stored. Raises `Failed`.
 
-        A passing fault is asked again with growing pauses, up to `attempts` requests and, pauses included, `attempts` times `timeoutSeconds`: a server that asks to
-        be left alone for longer than that has said no.
+        A passing fault is asked again with growing pauses, up to `attempts` requests and, pauses
+        included, `attempts` times `timeoutSeconds`: a server that asks to be left alone for longer
+        than that has said no.
         """
         try:
             source = self._access.check_url(url, "url")
@@ -63,7 +67,8 @@ class Fetcher:
             try:
                 return await self._checked(await self._get(source))
             except Failed as failure:
-                pause = wait_seconds(attempt, random.random(), failure.wait_seconds)  # noqa: S311 - jitter, not a secret
+                # Jitter, not a secret.
+                pause = wait_seconds(attempt, random.random(), failure.wait_seconds)  # noqa: S311
                 if not failure.again or attempt >= self._download.attempts or loop.time() + pause > deadline:
                     raise
                 log.debug("%s: %s (%s), asking again in %.1f s", url, failure.outcome, failure.detail, pause)

@@ -35,13 +35,16 @@ _VALUED: Final = frozenset(
     {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 )  # directives that take a value after a colon
 _MIB: Final = 1 << 20
-_READ_AHEAD: Final = 1 << 18  # bytes that one connection buffers before it stops reading: most images in one piece
+# Bytes that one connection buffers before it stops reading: most images in one piece.
+_READ_AHEAD: Final = 1 << 18
 
 
 class WebImages:
-    """Fetches images over http and https from inside one event loop; an asynchronous context manager.
+    """Fetches images over http and https from inside one event loop; an asynchronous context
+    manager.
 
-    No cookies, no proxy from the environment (it would connect in our place, past the address guard), no transfer encoding asked for: images are compressed already.
+    No cookies, no proxy from the environment (it would connect in our place, past the address
+    guard), no transfer encoding asked for: images are compressed already.
     """
 
     def __init__(self, download: Download, access: Access) -> None:
@@ -65,7 +68,8 @@ class WebImages:
 
     async def get(self, url: str) -> bytes:
         """The body of one answer. Raises `Failed`."""
-        # The wait for a slot comes before the request, whose timeout would otherwise run while it queues.
+        # The wait for a slot comes before the request, whose timeout would otherwise run while it
+        # queues.
         async with self._slots[_host(url)]:
             try:
                 with address_guard.reaching(self._reach):
@@ -118,7 +122,10 @@ def failure_of_status(status: int, reason: str, retry_after_header: str | None) 
 
 
 def opted_out(values: list[str]) -> bool:
-    """Whether `X-Robots-Tag` headers keep the image from being used. A header may be addressed to one robot ("otherbot: noai"); those for others do not count."""
+    """Whether `X-Robots-Tag` headers keep the image from being used.
+
+    A header may be addressed to one robot ("otherbot: noai"); those for others do not count.
+    """
     for value in values:
         robot, separator, rest = (part.strip().lower() for part in value.partition(":"))
         addressed = bool(separator) and "," not in robot and robot not in _VALUED

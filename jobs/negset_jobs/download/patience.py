@@ -1,7 +1,7 @@
 """When to ask again: exponential backoff with full jitter, and what `Retry-After` says.
 
-Full jitter (a uniform draw between nothing and the backoff) spreads the clients of an overloaded server best: AWS Architecture Blog, "Exponential Backoff And
-Jitter" (2015).
+Full jitter (a uniform draw between nothing and the backoff) spreads the clients of an overloaded
+server best: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ LONGEST_BACKOFF_SECONDS: Final = 30.0
 
 
 def wait_seconds(attempt: int, jitter: float, asked: float | None) -> float:
-    """Seconds to wait after the failed attempt number `attempt` (from 1). `jitter` is a uniform draw from [0, 1); `asked` is what the server asked for, which is
-    then the least: the jitter comes on top, so that all who were told the same time do not return at once.
+    """Seconds to wait after the failed attempt number `attempt` (from 1).
+
+    `jitter` is a uniform draw from [0, 1); `asked` is what the server asked for, which is then the
+    least: the jitter comes on top, so that all who were told the same time do not return at once.
     """
     backoff = jitter * min(FIRST_BACKOFF_SECONDS * 2.0 ** (attempt - 1), LONGEST_BACKOFF_SECONDS)
     return backoff if asked is None else asked + backoff
 
 
 def retry_after(value: str | None, now: dt.datetime) -> float | None:
-    """Seconds that a `Retry-After` header asks to wait: a number of seconds or an HTTP date (RFC 9110, section 10.2.3). None where there is none or it is neither."""
+    """Seconds that a `Retry-After` header asks to wait: a number of seconds or an HTTP date (RFC
+    9110, section 10.2.3). None where there is none or it is neither.
+    """
     if value is None:
         return None
     if value.strip().isdecimal():

@@ -1,7 +1,8 @@
-"""One shard: its images, fetched at the same time, become one TFRecord file in plan order, and a marker commits it.
+"""One shard: its images, fetched at the same time, become one TFRecord file in plan order, and a
+marker commits it.
 
-The file's bytes depend on the plan and the images alone, not on timing: whoever runs a shard again gets the same file. Memory is bounded by the images in the
-window, not by the shard.
+The file's bytes depend on the plan and the images alone, not on timing: whoever runs a shard again
+gets the same file. Memory is bounded by the images in the window, not by the shard.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ Report = Callable[[int, int], None]
 """Called with how many more images are finished, and how many of these failed."""
 
 RECORD_FORMAT: Final = 1
-"""Counts the changes of what a record holds; part of every digest, so that records of an older form are not reused."""
+"""Counts the changes of what a record holds; part of every digest, so that records of an older form
+are not reused.
+"""
 
 WINDOW: Final = 2
-"""Images in memory per connection: one being fetched, and one that waits for a slower one before it in the plan. Without the second a single slow image
-would stall every connection.
+"""Images in memory per connection: one being fetched, and one that waits for a slower one before it
+in the plan. Without the second a single slow image would stall every connection.
 """
 
 
@@ -50,7 +53,10 @@ class CachedRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a worker needs to make a shard. `cached_records` are by the position of the image in the shard."""
+    """Everything that a worker needs to make a shard.
+
+    `cached_records` are by the position of the image in the shard.
+    """
 
     store_url: str
     folder: str
@@ -63,7 +69,10 @@ class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def image_input_digest(image: PlannedImage, download: Download, label_ids: Mapping[str, int]) -> str:
-    """The digest of what decides an image's record, or that there is none. How often and how fast it is asked for is not part of it."""
+    """The digest of what decides an image's record, or that there is none.
+
+    How often and how fast it is asked for is not part of it.
+    """
     checks = (download.verify, download.max_image_mebibytes, download.max_image_megapixels, download.robots_tag)
     objects = (image.width, image.height, [(box, label_ids.get(box.class_name)) for box in image.objects]) if image.objects else None
     return digest(RECORD_FORMAT, image.url, image.image_id, image.file_name, objects, checks)
@@ -75,9 +84,12 @@ def shard_input_digest(images: Iterable[str]) -> str:
 
 
 def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> ShardResult:
-    """Makes the shard and commits it. Where another attempt has committed it before, or does so meanwhile, returns what that one made.
+    """Makes the shard and commits it.
 
-    Raises `WorkFailed` where the store cannot be written; what goes wrong with single images is in the result.
+    Where another attempt has committed it before, or does so meanwhile, returns what that one made.
+
+    Raises `WorkFailed` where the store cannot be written; what goes wrong with single images is in
+    the result.
     """
     store = Store(task.store_url)
     marker = names.shard_marker(task.folder, task.shard.name, task.attempt)
@@ -106,7 +118,11 @@ def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> 
 
 
 def commit_shard(store: Store, marker: str, result: ShardResult) -> ShardResult:
-    """Commits a shard whose file is in place. Of several attempts the first marker counts: the others' files go, and all return the same result."""
+    """Commits a shard whose file is in place.
+
+    Of several attempts the first marker counts: the others' files go, and all return the same
+    result.
+    """
     winner = commit(store, marker, result)
     if result.file and result.file != winner.file:
         store.remove([result.file])
@@ -152,7 +168,8 @@ async def _fill(task: ShardTask, writer: RecordWriter, report: Report) -> list[I
 
     async def connection(fetcher: Fetcher) -> None:
         for index, image in images:
-            # The window is entered in plan order, so the image that the writing waits for is always in it.
+            # The window is entered in plan order, so the image that the writing waits for is always
+            # in it.
             await window.acquire()
             record = await _record(task, index, image, fetcher)
             report(1, int(record.result.outcome is not Outcome.STORED))
@@ -165,7 +182,8 @@ async def _fill(task: ShardTask, writer: RecordWriter, report: Report) -> list[I
         async with Fetcher(task.download, task.access) as fetcher, asyncio.TaskGroup() as group:
             for _ in range(min(task.download.connections, len(task.shard.images))):
                 group.create_task(connection(fetcher))
-    except* Exception as errors:  # noqa: BLE001 - the group is the task group's own; what is in it goes on
+    # The group is the task group's own; what is in it goes on.
+    except* Exception as errors:  # noqa: BLE001
         raise errors.exceptions[0] from None
     return results
 
@@ -214,7 +232,9 @@ async def _record(task: ShardTask, index: int, image: PlannedImage, fetcher: Fet
 
 
 def _check_size(image: PlannedImage, fetched: EncodedImage) -> None:
-    """Boxes are fractions of the size in the annotations: on an image of another size they would lie elsewhere. A negative has none, and keeps its real size."""
+    """Boxes are fractions of the size in the annotations: on an image of another size they would
+    lie elsewhere. A negative has none, and keeps its real size.
+    """
     if not image.width or (fetched.width, fetched.height) == (image.width, image.height):
         return
     detail = f"the annotations are for {image.width}x{image.height} pixels, the image has {fetched.width}x{fetched.height}"
@@ -224,7 +244,9 @@ def _check_size(image: PlannedImage, fetched: EncodedImage) -> None:
 
 
 def _read_cached(cached: CachedRecord) -> bytes | None:
-    """The cached's record, proved by its checksum and by the image's digest; None where it is gone or damaged, and the image has to be fetched after all."""
+    """The cached's record, proved by its checksum and by the image's digest; None where it is gone
+    or damaged, and the image has to be fetched after all.
+    """
     try:
         payload = unframe(Store(cached.store_url).read_range(cached.key, cached.result.offset, cached.result.length))
         (encoded,) = decode_example(payload)["image/encoded"]

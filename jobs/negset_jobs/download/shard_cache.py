@@ -1,4 +1,6 @@
-"""What has been made before: the committed shards of a revision, and what a new one can take from it and from its siblings."""
+"""What has been made before: the committed shards of a revision, and what a new one can take from
+it and from its siblings.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +40,17 @@ def failures(result: ShardResult) -> int:
 
 
 def parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """The function of every item, in order, several at a time: for requests to the store, which mostly wait."""
+    """The function of every item, in order, several at a time: for requests to the store, which
+    mostly wait.
+    """
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(function, items))
 
 
 class ShardCache:
-    """What other revisions of the same dataset hold: whole shards by their inputs, and single records by theirs."""
+    """What other revisions of the same dataset hold: whole shards by their inputs, and single
+    records by theirs.
+    """
 
     def __init__(self) -> None:
         self._shards: dict[str, tuple[Store, ShardResult]] = {}
@@ -58,10 +64,12 @@ class ShardCache:
             accepted = sibling.exists(_STAGE_MARKERS[folder])
             try:
                 found = read_committed(sibling, folder)
-            except MissingObject:  # it is being removed (`revisions.trim`): what it had is made again
+            # It is being removed (`revisions.trim`): what it had is made again.
+            except MissingObject:
                 continue
             for _, result in found.values():
-                # The failures of a dataset that was accepted are accepted too; those of one that was not are asked for again.
+                # The failures of a dataset that was accepted are accepted too; those of one that
+                # was not are asked for again.
                 if accepted or not failures(result):
                     library._shards.setdefault(result.input_digest, (sibling, result))
                 for image in result.results:

@@ -1,4 +1,6 @@
-"""Plan → records: every planned image ends as a record in a TFRecord file or as a named failure, and the sums add up."""
+"""Plan → records: every planned image ends as a record in a TFRecord file or as a named failure,
+and the sums add up.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,9 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
 ) -> Records:
     """Downloads the planned negatives and writes records/, manifest.parquet and, last, the marker.
 
-    Raises as `check_budget` where more than `maxFailedPercent` failed: then manifest.parquet is written, to see what happened, and the marker is not. What is stored
-    stays; the next run asks again for what failed.
+    Raises as `check_budget` where more than `maxFailedPercent` failed: then manifest.parquet is
+    written, to see what happened, and the marker is not. What is stored stays; the next run asks
+    again for what failed.
     """
     spec = dataset.spec
     results = run_shards(
@@ -68,10 +71,12 @@ def run_shards(
     siblings: Sequence[Store],
     progress: Progress,
 ) -> list[ShardResult]:
-    """The results of the shards, in plan order: those committed before, those that another revision has, and the others made now.
+    """The results of the shards, in plan order: those committed before, those that another revision
+    has, and the others made now.
 
-    Where more images failed than `maxFailedPercent` allows, and some of them in an earlier run, these are asked for once more, permanent outcomes too: whoever
-    runs this again may have put the missing file in place. The shard's earlier file gives what it holds.
+    Where more images failed than `maxFailedPercent` allows, and some of them in an earlier run,
+    these are asked for once more, permanent outcomes too: whoever runs this again may have put the
+    missing file in place. The shard's earlier file gives what it holds.
     """
     committed = read_committed(store, folder)
     earlier = {shard.name: committed[shard.name] for shard in shards if shard.name in committed}
@@ -101,7 +106,9 @@ def run_shards(
 
 
 def tidy(store: Store, folder: str, results: Iterable[ShardResult]) -> None:
-    """Removes what no marker names: files of attempts that lost a race, were superseded or were killed. Only when every shard of the folder is committed."""
+    """Removes what no marker names: files of attempts that lost a race, were superseded or were
+    killed. Only when every shard of the folder is committed.
+    """
     wanted = {result.file for result in results}
     store.remove([key for key in store.keys(folder) if key.endswith(".tfrecord") and key not in wanted])
     store.sweep(folder)
@@ -112,8 +119,9 @@ def count_outcomes(results: Iterable[ShardResult]) -> Counter[Outcome]:
 
 
 def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, field: str) -> None:
-    """Raises an error with the counts and the three commonest reasons where more images failed than `maxFailedPercent` allows, or all of them: `InvalidInput` where asking
-    again could not change that, since too many failures are no passing ones, else `WorkFailed`.
+    """Raises an error with the counts and the three commonest reasons where more images failed than
+    `maxFailedPercent` allows, or all of them: `InvalidInput` where asking again could not change
+    that, since too many failures are no passing ones, else `WorkFailed`.
     """
     outcomes = count_outcomes(results)
     planned, stored = outcomes.total(), outcomes[Outcome.STORED]
@@ -148,7 +156,9 @@ def _by_split(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
 
 
 class _Run:
-    """What every shard of one run has in common, and how many images of each it has told the progress."""
+    """What every shard of one run has in common, and how many images of each it has told the
+    progress.
+    """
 
     def __init__(
         self, store: Store, folder: str, *, spec: NegativeDatasetSpec, access: Access, label_ids: dict[str, int], progress: Progress
@@ -172,14 +182,18 @@ class _Run:
         return [image_input_digest(image, self.spec.download, self.label_ids) for image in shard.images]
 
     def make(self, tasks: list[ShardTask]) -> dict[str, ShardResult]:
-        """Runs the tasks on Ray. Progress counts the images of first attempts; those asked for again were counted before."""
+        """Runs the tasks on Ray.
+
+        Progress counts the images of first attempts; those asked for again were counted before.
+        """
         if not tasks:
             return {}
         results = {}
         told = [(0, 0)] * len(tasks)
 
         def report(index: int, done: int, failed: int) -> None:
-            # After a lost worker the sums begin again; they count when they pass what was told before.
+            # After a lost worker the sums begin again; they count when they pass what was told
+            # before.
             before = told[index]
             if tasks[index].attempt == 1 and done > before[0]:
                 told[index] = (done, max(failed, before[1]))
@@ -191,7 +205,9 @@ class _Run:
         return results
 
     def copy(self, pairs: list[tuple[ShardPlan, tuple[Store, ShardResult]]]) -> dict[str, ShardResult]:
-        """Copies shards of other revisions on the store's side: the file, then a marker that names it."""
+        """Copies shards of other revisions on the store's side: the file, then a marker that names
+        it.
+        """
 
         def copy(pair: tuple[ShardPlan, tuple[Store, ShardResult]]) -> ShardResult | None:
             shard, (source, identical) = pair

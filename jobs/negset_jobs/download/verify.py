@@ -1,9 +1,12 @@
-"""What the bytes of an image are: its format and size, whether it is whole, and whether the Object Detection API's decoder takes it as it is.
+"""What the bytes of an image are: its format and size, whether it is whole, and whether the Object
+Detection API's decoder takes it as it is.
 
-Pure: bytes in, a verdict or `Failed` out. `inspect` reads headers and markers only; `decode` reads everything; `transcode` makes a JPEG or PNG of what
-`tf.image.decode_image`, which the Object Detection API uses, would refuse or distort.
+Pure: bytes in, a verdict or `Failed` out. `inspect` reads headers and markers only; `decode` reads
+everything; `transcode` makes a JPEG or PNG of what `tf.image.decode_image`, which the Object
+Detection API uses, would refuse or distort.
 
-EXIF orientation is left alone, here and by TensorFlow: annotations are drawn on the pixels as stored, and turning an image would move it away from its boxes.
+EXIF orientation is left alone, here and by TensorFlow: annotations are drawn on the pixels as
+stored, and turning an image would move it away from its boxes.
 """
 
 from __future__ import annotations
@@ -23,11 +26,17 @@ if TYPE_CHECKING:
 
 _BITS: Final = 8  # per channel, at most, in what TensorFlow is given
 TRANSCODED_QUALITY: Final = 95
-"""The JPEG quality of what came in another lossy format, with full chroma resolution: above it files grow much faster than they gain."""
+"""The JPEG quality of what came in another lossy format, with full chroma resolution: above it
+files grow much faster than they gain.
+"""
 
 
 class EncodedImage(msgspec.Struct, frozen=True, gc=False):
-    """An encoded image. `format` is `jpeg`, `png` or, before transcoding, another; `ready` says whether it can be stored as it is; sizes are in pixels."""
+    """An encoded image.
+
+    `format` is `jpeg`, `png` or, before transcoding, another; `ready` says whether it can be stored
+    as it is; sizes are in pixels.
+    """
 
     encoded: bytes
     format: str
@@ -37,7 +46,10 @@ class EncodedImage(msgspec.Struct, frozen=True, gc=False):
 
 
 def inspect(data: bytes, max_pixels: int) -> EncodedImage:
-    """What the bytes are, from headers and markers alone. Raises `Failed` with the outcome not_an_image, truncated, undecodable or too_large."""
+    """What the bytes are, from headers and markers alone.
+
+    Raises `Failed` with the outcome not_an_image, truncated, undecodable or too_large.
+    """
     if data.startswith(b"\xff\xd8\xff"):
         encoded_image = _inspect_jpeg(data)
     elif data.startswith(_PNG_SIGNATURE):
@@ -50,16 +62,20 @@ def inspect(data: bytes, max_pixels: int) -> EncodedImage:
 
 
 def decode(encoded_image: EncodedImage) -> None:
-    """Reads the whole image as whoever shows it does. Raises `Failed` with the outcome truncated or undecodable.
+    """Reads the whole image as whoever shows it does.
 
-    Of a JPEG every coefficient is decoded, which is where one can be broken; the arithmetic that makes colours of them cannot fail and is left out as far as
-    libjpeg allows (grey, at an eighth of the size).
+    Raises `Failed` with the outcome truncated or undecodable.
+
+    Of a JPEG every coefficient is decoded, which is where one can be broken; the arithmetic that
+    makes colours of them cannot fail and is left out as far as libjpeg allows (grey, at an eighth
+    of the size).
     """
     _load(encoded_image, coarse=True)
 
 
 def transcode(encoded_image: EncodedImage) -> EncodedImage:
-    """The image as a JPEG or PNG with 8 bits in 1 or 3 channels: PNG where the source is lossless, else JPEG. Transparency becomes white. Raises `Failed` as `decode`.
+    """The image as a JPEG or PNG with 8 bits in 1 or 3 channels: PNG where the source is lossless,
+    else JPEG. Transparency becomes white. Raises `Failed` as `decode`.
 
     Where the codec's version is the same, the same image becomes the same bytes.
     """
@@ -78,13 +94,16 @@ def transcode(encoded_image: EncodedImage) -> EncodedImage:
 _SOS, _EOI, _TEM, _FILL = 0xDA, 0xD9, 0x01, 0xFF
 _ALONE: Final = frozenset({_TEM, *range(0xD0, 0xD8)})
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_COMMON_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive, with Huffman coding: what every decoder has
+# Baseline, extended and progressive, with Huffman coding: what every decoder has.
+_COMMON_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _FRAME: Final = struct.Struct(">BHHB")
 
 
 def _inspect_jpeg(data: bytes) -> EncodedImage:
-    """Walks the segments up to the first scan. Within a scan 0xFF is always followed by a stuffed zero, so what ends the image is found from the back; what
-    lies behind it (padding, a second image) is left alone.
+    """Walks the segments up to the first scan.
+
+    Within a scan 0xFF is always followed by a stuffed zero, so what ends the image is found from
+    the back; what lies behind it (padding, a second image) is left alone.
     """
     frame: tuple[int, tuple[int, int, int, int]] | None = None
     at, size = 2, len(data)
@@ -129,8 +148,10 @@ _GREY, _RGB, _PALETTE = 0, 2, 3
 
 
 def _inspect_png(data: bytes) -> EncodedImage:
-    """Walks the chunks and their checksums. Sixteen bits per channel and transparency are for `transcode`: TensorFlow drops the alpha channel and shows whatever
-    colour was left below.
+    """Walks the chunks and their checksums.
+
+    Sixteen bits per channel and transparency are for `transcode`: TensorFlow drops the alpha
+    channel and shows whatever colour was left below.
     """
     header: tuple[int, ...] | None = None
     transparent = pixels = False
@@ -181,7 +202,8 @@ def _inspect_other(data: bytes) -> EncodedImage:
 def _open(data: bytes, outcome: Outcome) -> Image:
     from PIL import Image, UnidentifiedImageError
 
-    # Pillow's own limit is global and warns where ours decides; `inspect` has compared the size with the limit of the manifest before any pixel is decoded.
+    # Pillow's own limit is global and warns where ours decides; `inspect` has compared the size
+    # with the limit of the manifest before any pixel is decoded.
     Image.MAX_IMAGE_PIXELS = None
     Image.init()
     try:

@@ -1,7 +1,9 @@
-"""COCO's instances annotations (https://cocodataset.org/#format-data), as far as a choice of images needs them.
+"""COCO's instances annotations (https://cocodataset.org/#format-data), as far as a choice of images
+needs them.
 
-Of each annotation only two numbers are kept, in arrays, and its box where that is asked for; polygons and masks are passed over while reading. So train2017's 565 MB cost little
-more than its list of images.
+Of each annotation only two numbers are kept, in arrays, and its box where that is asked for;
+polygons and masks are passed over while reading. So train2017's 565 MB cost little more than its
+list of images.
 """
 
 from __future__ import annotations
@@ -30,11 +32,16 @@ Boxes = npt.NDArray[np.float32]
 
 _EXAMPLES: Final = 5
 _SIDES: Final = 4
-_FURTHEST: Final = 1e9  # pixels; larger numbers are no places in an image, and some are too large for a float
+# Pixels; larger numbers are no places in an image, and some are too large for a float.
+_FURTHEST: Final = 1e9
 
 
 class Image(msgspec.Struct, frozen=True, gc=False):
-    """One entry of `images`. Sides are in pixels; what the file leaves out or has as null is 0 or empty by `number` and `text`."""
+    """One entry of `images`.
+
+    Sides are in pixels; what the file leaves out or has as null is 0 or empty by `number` and
+    `text`.
+    """
 
     id: int
     file_name: str
@@ -62,14 +69,19 @@ class FileLicense(msgspec.Struct, frozen=True, gc=False):
 
 
 class Annotation(msgspec.Struct, gc=False):
-    """What is kept of one annotation. A crowd region is an annotation like any other: the class is in the image."""
+    """What is kept of one annotation.
+
+    A crowd region is an annotation like any other: the class is in the image.
+    """
 
     image_id: int
     category_id: int
 
 
 class BoxedAnnotation(msgspec.Struct, gc=False):
-    """The same with the box, [x, y, width, height] in pixels, which may be anything an annotator's tool has left there: it decides nothing."""
+    """The same with the box, [x, y, width, height] in pixels, which may be anything an annotator's
+    tool has left there: it decides nothing.
+    """
 
     image_id: int
     category_id: int
@@ -82,10 +94,13 @@ _REQUIRED: Final = ("images", "annotations", "categories")
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """A checked file: image ids and category ids are unique, and every annotation's category is known.
+    """A checked file: image ids and category ids are unique, and every annotation's category is
+    known.
 
-    `image_ids` and `category_ids` have one entry per annotation, in the order of the file; an image id there may name an image that is not in `images`. `boxes` has as many rows, x, y, width and
-    height in pixels, all nan where there are no four numbers; it has no rows where boxes were not asked for.
+    `image_ids` and `category_ids` have one entry per annotation, in the order of the file; an image
+    id there may name an image that is not in `images`. `boxes` has as many rows, x, y, width and
+    height in pixels, all nan where there are no four numbers; it has no rows where boxes were not
+    asked for.
     """
 
     images: tuple[Image, ...]
@@ -97,7 +112,9 @@ class Annotations:
 
     @cached_property
     def digest(self) -> str:
-        """16 hexadecimal digits of everything above but the boxes: two files with the same digest give the same plan, however they are formatted."""
+        """16 hexadecimal digits of everything above but the boxes: two files with the same digest
+        give the same plan, however they are formatted.
+        """
         state = blake2b(digest_size=8)
         for part in (self.images, self.categories, self.licenses):
             state.update(msgspec.json.encode(part))
@@ -107,7 +124,9 @@ class Annotations:
 
 
 def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLOCK, boxes: bool = False) -> Annotations:
-    """The annotations in a stream of JSON. Raises `InvalidInput`, naming `field` and `url`, where they are not COCO's instances."""
+    """The annotations in a stream of JSON. Raises `InvalidInput`, naming `field` and `url`, where
+    they are not COCO's instances.
+    """
     kinds = {**KINDS, "annotations": BoxedAnnotation} if boxes else KINDS
     found = _read(stream, kinds, _REQUIRED, field=field, url=url, block=block)
     image_ids, category_ids = (
@@ -129,7 +148,10 @@ def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLO
 
 
 def read_images(stream: BinaryIO, *, field: str, url: str) -> tuple[Image, ...]:
-    """The images that a file lists; it needs no annotations. Raises `InvalidInput`, naming `field` and `url`."""
+    """The images that a file lists; it needs no annotations.
+
+    Raises `InvalidInput`, naming `field` and `url`.
+    """
     return tuple(_read(stream, {"images": Image}, ("images",), field=field, url=url, block=BLOCK)["images"])
 
 

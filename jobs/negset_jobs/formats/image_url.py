@@ -1,4 +1,6 @@
-"""Where an image is: a template over the fields of its annotation entry → a URL. Pure but for the working directory, which relative paths are relative to."""
+"""Where an image is: a template over the fields of its annotation entry → a URL. Pure but for the
+working directory, which relative paths are relative to.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,10 @@ def placeholders(template: str) -> tuple[str, ...]:
 def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -> str:
     """The template with each `{name}` replaced by `fields[name]`.
 
-    A field whose name ends in `_url` is a URL and stays as it is. Any other is a relative file name: it is percent-encoded where the result is an http(s)
-    URL, and may not lead out of the template's folder where it is a path or a key. A relative path becomes absolute. Raises `InvalidInput`, naming `field`.
+    A field whose name ends in `_url` is a URL and stays as it is. Any other is a relative file
+    name: it is percent-encoded where the result is an http(s) URL, and may not lead out of the
+    template's folder where it is a path or a key. A relative path becomes absolute. Raises
+    `InvalidInput`, naming `field`.
 
     Only the template may chain URLs: two colons in a name make a URL that `urls.parse` refuses.
     """
@@ -58,9 +62,12 @@ def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -
 
 
 def photo_page(flickr_url: str) -> str:
-    """The page of a photo on Flickr, where its author and licence are named, from the address of its file; other addresses stay as they are.
+    """The page of a photo on Flickr, where its author and licence are named, from the address of
+    its file; other addresses stay as they are.
 
-    Flickr's file names start with the photo's id (https://www.flickr.com/services/api/misc.urls.html), and photo.gne leads from an id to the page.
+    Flickr's file names start with the photo's id
+    (https://www.flickr.com/services/api/misc.urls.html), and photo.gne leads from an id to the
+    page.
     """
     match = _FLICKR_PHOTO.match(flickr_url)
     return f"https://www.flickr.com/photo.gne?id={match[1]}" if match else flickr_url

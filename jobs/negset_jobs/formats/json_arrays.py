@@ -1,9 +1,11 @@
 """Arrays of objects out of a JSON document that should not be in memory as a whole.
 
-The document is read in blocks. Within an array the text is cut at a comma between two elements, and what lies before the cut is decoded as an array
-of its own by msgspec, in place. Where to cut is first guessed (`},{` near the end of the block) and the decoder judges the guess: text that starts at
-an element of an array and parses as a complete array once its last comma is replaced by `]` can only have been cut between two elements of that
-array, because one bracket closes neither an open string nor two levels. Only where the guesses fail are the brackets counted.
+The document is read in blocks. Within an array the text is cut at a comma between two elements, and
+what lies before the cut is decoded as an array of its own by msgspec, in place. Where to cut is
+first guessed (`},{` near the end of the block) and the decoder judges the guess: text that starts
+at an element of an array and parses as a complete array once its last comma is replaced by `]` can
+only have been cut between two elements of that array, because one bracket closes neither an open
+string nor two levels. Only where the guesses fail are the brackets counted.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 BLOCK: Final = 512 << 10
-"""Bytes read at a time: what is read is decoded while the processor still has it in its cache; 4 MiB take 40 % longer."""
+"""Bytes read at a time: what is read is decoded while the processor still has it in its cache; 4
+MiB take 40 % longer.
+"""
 
 _GUESSES: Final = 4
 _WIDEST_GAP: Final = 256
@@ -40,15 +44,19 @@ class BrokenJson(ValueError):
 
 
 class WrongShape(ValueError):
-    """The text is JSON of another shape; the message says where, what was expected and what was found."""
+    """The text is JSON of another shape; the message says where, what was expected and what was
+    found.
+    """
 
 
 def read_arrays(stream: BinaryIO, kinds: Mapping[str, Any], *, block: int = BLOCK) -> Iterator[tuple[str, list[Any]]]:
-    """The elements of the arrays under the top-level keys in `kinds`, as `(key, elements)`, in the order of the document.
+    """The elements of the arrays under the top-level keys in `kinds`, as `(key, elements)`, in the
+    order of the document.
 
-    `kinds` maps a key to the type of one element (anything msgspec decodes). A long array comes in several runs; an empty one comes once, as an empty
-    list, so that its key is seen. Everything else is checked to be JSON and dropped. Memory: a few blocks, unless one single element or one unwanted
-    top-level object is larger. Raises `BrokenJson` and `WrongShape`.
+    `kinds` maps a key to the type of one element (anything msgspec decodes). A long array comes in
+    several runs; an empty one comes once, as an empty list, so that its key is seen. Everything
+    else is checked to be JSON and dropped. Memory: a few blocks, unless one single element or one
+    unwanted top-level object is larger. Raises `BrokenJson` and `WrongShape`.
     """
     decoders = {key: msgspec.json.Decoder(list[kind]) for key, kind in kinds.items()}  # type: ignore[valid-type]
     unwanted = msgspec.json.Decoder(list[msgspec.Raw])
@@ -96,7 +104,9 @@ class _Window:
         return self._dropped + self.start
 
     def more(self) -> bool:
-        """Drops what is consumed and fills the buffer up, making it larger where less than half of it is free. False at the end of the stream."""
+        """Drops what is consumed and fills the buffer up, making it larger where less than half of
+        it is free. False at the end of the stream.
+        """
         kept = self.end - self.start
         if kept > len(self.buffer) // 2:
             # A new buffer, because one that something still looks into cannot be resized.
@@ -142,7 +152,10 @@ class _Window:
         return key
 
     def decode(self, decoder: msgspec.json.Decoder[Any], start: int, end: int, where: str, first: int = 0) -> Any:
-        """What `buffer[start:end]` says. `first` is the index of its first element, for the error's sake."""
+        """What `buffer[start:end]` says.
+
+        `first` is the index of its first element, for the error's sake.
+        """
         try:
             return decoder.decode(memoryview(self.buffer)[start:end])
         except msgspec.ValidationError as error:
@@ -167,7 +180,8 @@ _ANYTHING: Final = msgspec.json.Decoder(msgspec.Raw)
 def _elements(window: _Window, key: str, decoder: msgspec.json.Decoder[Any]) -> Iterator[list[Any]]:
     """The elements of the array that starts at `window.start`, in runs; consumes it.
 
-    Throughout, `window.start` is at the `[`, or at the comma before the next element, which becomes a `[`.
+    Throughout, `window.start` is at the `[`, or at the comma before the next element, which becomes
+    a `[`.
     """
     done = 0
     while True:
@@ -206,7 +220,10 @@ def _guesses(window: _Window) -> Iterator[int]:
 
 
 def _guessed(window: _Window, decoder: msgspec.json.Decoder[Any], cut: int, key: str, done: int) -> list[Any] | None:
-    """The run up to a guessed cut, or None where the guess was wrong. An element of the wrong type is an error even so: its text was complete."""
+    """The run up to a guessed cut, or None where the guess was wrong.
+
+    An element of the wrong type is an error even so: its text was complete.
+    """
     try:
         return _run(window, decoder, cut, key, done)
     except BrokenJson:
@@ -223,7 +240,9 @@ def _run(window: _Window, decoder: msgspec.json.Decoder[Any], cut: int, key: str
 
 
 def _boundary(window: _Window) -> tuple[int, bool]:
-    """Where the array in the window can be cut, by counting brackets: `(its closing bracket, True)`, `(the last comma between elements, False)` or `(-1, False)`."""
+    """Where the array in the window can be cut, by counting brackets: `(its closing bracket,
+    True)`, `(the last comma between elements, False)` or `(-1, False)`.
+    """
     depth, comma, outside = 0, -1, window.start + 1
     for token in _TOKEN.finditer(window.buffer, window.start + 1, window.end):
         text, begin = token[0], token.start()
@@ -245,7 +264,9 @@ def _boundary(window: _Window) -> tuple[int, bool]:
 
 
 def _truncated(window: _Window, decoder: msgspec.json.Decoder[Any], key: str, done: int) -> Exception:
-    """Why the array that starts at `window.start` has no end: what the decoder stumbles over first, or that the file ends."""
+    """Why the array that starts at `window.start` has no end: what the decoder stumbles over first,
+    or that the file ends.
+    """
     window.buffer[window.start] = ord("[")
     try:
         window.decode(decoder, window.start, window.end, key, done)
@@ -283,7 +304,9 @@ def _end_of_value(window: _Window) -> int:
 
 
 def _say_where(problem: str, key: str, first: int) -> str:
-    """The decoder's message with the element's place in the whole array: "annotations[12].image_id: expected `int`, got `str`"."""
+    """The decoder's message with the element's place in the whole array: "annotations[12].image_id:
+    expected `int`, got `str`".
+    """
     match = _ELEMENT.match(problem)
     if not match:
         return f"{key}: {problem}"

@@ -1,7 +1,9 @@
-"""Label maps: the text form of the Object Detection API's `StringIntLabelMap` (object_detection/protos/string_int_label_map.proto).
+"""Label maps: the text form of the Object Detection API's `StringIntLabelMap`
+(object_detection/protos/string_int_label_map.proto).
 
-The message is described here again, by the three fields that matter, so that reading one needs neither the Object Detection API nor TensorFlow. Its other fields
-(keypoints, hierarchy, LVIS frequency) are skipped.
+The message is described here again, by the three fields that matter, so that reading one needs
+neither the Object Detection API nor TensorFlow. Its other fields (keypoints, hierarchy, LVIS
+frequency) are skipped.
 """
 
 from __future__ import annotations
@@ -16,7 +18,11 @@ from negset_jobs.adapters.quoting import of_text_format, quoted
 
 
 class Item(NamedTuple):
-    """One class of a label map. `display_name` is empty where it has none; the Object Detection API takes either name for the class."""
+    """One class of a label map.
+
+    `display_name` is empty where it has none; the Object Detection API takes either name for the
+    class.
+    """
 
     id: int
     name: str
@@ -24,7 +30,9 @@ class Item(NamedTuple):
 
 
 def write_label_map(classes: Sequence[str]) -> bytes:
-    """The label map that gives the classes the ids 1, 2, … in their order; 0 is the API's background."""
+    """The label map that gives the classes the ids 1, 2, … in their order; 0 is the API's
+    background.
+    """
     from google.protobuf import text_format
 
     message = _message()
@@ -34,7 +42,11 @@ def write_label_map(classes: Sequence[str]) -> bytes:
 
 
 def read_label_map(data: bytes, where: str) -> tuple[Item, ...]:
-    """The items of a label map, by id. Raises `InvalidInput`, naming `where`, where it is not one, an item has no name or no id above 0, or one occurs twice."""
+    """The items of a label map, by id.
+
+    Raises `InvalidInput`, naming `where`, where it is not one, an item has no name or no id above
+    0, or one occurs twice.
+    """
     from google.protobuf import text_format
 
     try:
@@ -49,7 +61,9 @@ def read_label_map(data: bytes, where: str) -> tuple[Item, ...]:
 
 
 def called(item: Item, wanted: Collection[str]) -> Item:
-    """The item with the name first that the manifest knows it by: `name` may be an identifier such as /m/01g317 while `display_name` is "person"."""
+    """The item with the name first that the manifest knows it by: `name` may be an identifier such
+    as /m/01g317 while `display_name` is "person".
+    """
     first, second = item.name, item.display_name
     if second and first not in wanted:
         first, second = second, first
@@ -83,7 +97,9 @@ def _message() -> Any:
 
 @functools.cache
 def _message_class() -> Any:
-    """The message, in a descriptor pool of its own: the Object Detection API registers the original in the default one."""
+    """The message, in a descriptor pool of its own: the Object Detection API registers the original
+    in the default one.
+    """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     field = descriptor_pb2.FieldDescriptorProto
@@ -94,7 +110,8 @@ def _message_class() -> Any:
             field(name="name", number=1, type=field.TYPE_STRING, label=optional),
             field(name="id", number=2, type=field.TYPE_INT32, label=optional),
             field(name="display_name", number=3, type=field.TYPE_STRING, label=optional),
-            # Not used; but protobuf cannot skip an unknown field that is written as a list, as in `ancestor_ids: [1, 2]`.
+            # Not used; but protobuf cannot skip an unknown field that is written as a list, as in
+            # `ancestor_ids: [1, 2]`.
             field(name="ancestor_ids", number=5, type=field.TYPE_INT32, label=repeated),
             field(name="descendant_ids", number=6, type=field.TYPE_INT32, label=repeated),
         ],

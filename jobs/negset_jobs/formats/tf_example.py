@@ -1,8 +1,10 @@
-"""tf.train.Example with the Object Detection API's keys, encoded and decoded without TensorFlow or generated protobuf code.
+"""tf.train.Example with the Object Detection API's keys, encoded and decoded without TensorFlow or
+generated protobuf code.
 
-The message is small and frozen (tensorflow/core/example/{example,feature}.proto), and protobuf's own serialisation of its map has no fixed order, while shards
-must be the same bytes whenever they are made again: here the keys are written in sorted order.
-The keys are those of object_detection/core/standard_fields.py (`TfExampleFields`) as `TfExampleDecoder` reads them.
+The message is small and frozen (tensorflow/core/example/{example,feature}.proto), and protobuf's
+own serialisation of its map has no fixed order, while shards must be the same bytes whenever they
+are made again: here the keys are written in sorted order. The keys are those of
+object_detection/core/standard_fields.py (`TfExampleFields`) as `TfExampleDecoder` reads them.
 """
 
 from __future__ import annotations
@@ -38,9 +40,10 @@ def encode_example(
 ) -> bytes:
     """One image as a serialised tf.train.Example; the same arguments always give the same bytes.
 
-    `encoded` is the image's file, `image_format` "jpeg" or "png", `height` and `width` are in pixels, boxes have corners normalised to [0, 1]. A negative
-    has no boxes: its lists are there and empty. Raises `InvalidInput` where a box's class has no id in `label_ids`: the Object Detection API would decode
-    such an image silently as boxes without classes.
+    `encoded` is the image's file, `image_format` "jpeg" or "png", `height` and `width` are in
+    pixels, boxes have corners normalised to [0, 1]. A negative has no boxes: its lists are there
+    and empty. Raises `InvalidInput` where a box's class has no id in `label_ids`: the Object
+    Detection API would decode such an image silently as boxes without classes.
     """
     unknown = sorted({box.class_name for box in boxes} - label_ids.keys())
     if unknown:
@@ -59,7 +62,10 @@ def encode_example(
 
 
 def decode_example(payload: bytes) -> dict[str, list[Any]]:
-    """The features of a serialised tf.train.Example: name → list of bytes, int or float. Raises `WorkFailed` where the bytes are not one."""
+    """The features of a serialised tf.train.Example: name → list of bytes, int or float.
+
+    Raises `WorkFailed` where the bytes are not one.
+    """
     try:
         view = memoryview(payload)
         return {
@@ -83,14 +89,17 @@ def _objects(boxes: Sequence[Box], label_ids: Mapping[str, int]) -> bytes:
         _entry("image/object/difficult", _int64_list([int(box.difficult) for box in boxes])),
         _entry("image/object/is_crowd", _int64_list([int(box.crowd) for box in boxes])),
         _entry("image/object/truncated", _int64_list([int(box.truncated) for box in boxes])),
-        # A crowd's box is no object to learn, and its ground is no background either: an anchor matched to weight 0 carries no loss (core/target_assigner.py).
+        # A crowd's box is no object to learn, and its ground is no background either: an anchor
+        # matched to weight 0 carries no loss (core/target_assigner.py).
         _entry("image/object/weight", _float_list([0.0 if box.crowd else 1.0 for box in boxes])),
     )
     return b"".join(part for entry in entries for part in entry)
 
 
 def _entry(key: str, feature: list[bytes]) -> list[bytes]:
-    """A feature in the map: a message with the key as field 1 and the value as field 2, in field 1 of the message that has the map."""
+    """A feature in the map: a message with the key as field 1 and the value as field 2, in field 1
+    of the message that has the map.
+    """
     name = key.encode()
     size = sum(map(len, feature))
     head = b"".join((_FIELD_1, _varint(len(name)), name, _FIELD_2, _varint(size)))
@@ -98,7 +107,9 @@ def _entry(key: str, feature: list[bytes]) -> list[bytes]:
 
 
 def _bytes_list(values: Sequence[bytes]) -> list[bytes]:
-    """The parts of a Feature; parts instead of one string, so that the image is copied once, when the whole example is joined."""
+    """The parts of a Feature; parts instead of one string, so that the image is copied once, when
+    the whole example is joined.
+    """
     items = [part for value in values for part in (_FIELD_1, _varint(len(value)), value)]
     return [_BYTES_LIST, _varint(sum(map(len, items))), *items]
 

@@ -1,8 +1,9 @@
 """The TFRecord container: how records lie one after another in a file.
 
-A record is, all little-endian: the payload's length (uint64), the masked CRC32C of those 8 bytes (uint32), the payload, the masked CRC32C of the payload
-(uint32). The mask keeps a CRC that is stored among the data it protects from being an ordinary CRC of it.
-Source: the comment in tensorflow/core/lib/io/record_writer.h and `Mask` in tensorflow/core/lib/hash/crc32c.h.
+A record is, all little-endian: the payload's length (uint64), the masked CRC32C of those 8 bytes
+(uint32), the payload, the masked CRC32C of the payload (uint32). The mask keeps a CRC that is
+stored among the data it protects from being an ordinary CRC of it. Source: the comment in
+tensorflow/core/lib/io/record_writer.h and `Mask` in tensorflow/core/lib/hash/crc32c.h.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ def write_record(stream: BinaryIO, payload: bytes) -> int:
 
 
 def read_records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The records of a file from its start, in order: offset of the record in bytes, and payload. Raises `WorkFailed` on a file that is torn or damaged."""
+    """The records of a file from its start, in order: offset of the record in bytes, and payload.
+
+    Raises `WorkFailed` on a file that is torn or damaged.
+    """
     for offset, record in salvage_records(stream):
         if isinstance(record, WorkFailed):
             raise record
@@ -50,7 +54,9 @@ def read_records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def salvage_records(stream: BinaryIO) -> Iterator[tuple[int, bytes | WorkFailed]]:
-    """As `read_records`, with what is wrong in place of a damaged record's payload; the records after it are found again and follow."""
+    """As `read_records`, with what is wrong in place of a damaged record's payload; the records
+    after it are found again and follow.
+    """
     source = _Source(stream)
     while header := source.read(_HEADER.size):
         offset = source.offset - len(header)
@@ -112,7 +118,9 @@ class _Source:
         self.offset = 0
 
     def read(self, size: int) -> bytes:
-        """`size` bytes, fewer only at the end of the stream: a raw or remote stream may hand over less than asked for."""
+        """`size` bytes, fewer only at the end of the stream: a raw or remote stream may hand over
+        less than asked for.
+        """
         data, self._ahead = self._ahead[:size], self._ahead[size:]
         if not data:
             data = self._stream.read(size)
@@ -127,7 +135,9 @@ class _Source:
         return data
 
     def find_header(self) -> bool:
-        """Skip to the next 12 bytes that are a length with its checksum: by chance that is one offset in 2**32. False at the end of the stream."""
+        """Skip to the next 12 bytes that are a length with its checksum: by chance that is one
+        offset in 2**32. False at the end of the stream.
+        """
         window = self._ahead
         while True:
             at = _header_in(window)

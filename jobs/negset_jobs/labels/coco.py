@@ -1,4 +1,6 @@
-"""COCO's instances format (https://cocodataset.org/#format-data): images, the source's licences and categories, and no annotation."""
+"""COCO's instances format (https://cocodataset.org/#format-data): images, the source's licences and
+categories, and no annotation.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ def image_files(labelled: LabelledImage, encoded: bytes) -> Iterator[File]:
 
 
 def index_files(labelled_images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:
-    """`annotations/instances_<split>.json` for each split that has images. COCO's readers want integer ids: where the source has others, they are numbered from 1."""
+    """`annotations/instances_<split>.json` for each split that has images.
+
+    COCO's readers want integer ids: where the source has others, they are numbered from 1.
+    """
     numbered = any(not isinstance(labelled.image.image_id, int) for labelled in labelled_images)
     entries: dict[str, list[dict[str, Any]]] = {}
     for number, labelled in enumerate(labelled_images, 1):

@@ -17,7 +17,10 @@ class File(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a dataset says about itself. `classes` are those that its images are free of; `categories` all that the source knows, by id."""
+    """What a dataset says about itself.
+
+    `classes` are those that its images are free of; `categories` all that the source knows, by id.
+    """
 
     title: str
     classes: Sequence[str]

@@ -1,4 +1,6 @@
-"""The stored negatives as the label formats see them, read back from the TFRecords: what was stored is what is listed."""
+"""The stored negatives as the label formats see them, read back from the TFRecords: what was stored
+is what is listed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ _LONGEST_STEM: Final = 200  # file systems take 255 bytes; a number and an exten
 
 
 class LabelledImage(NamedTuple):
-    """One stored image in a label dataset. `name` is its file name there, `stem` that without extension; sizes are those of the stored image, in pixels."""
+    """One stored image in a label dataset.
+
+    `name` is its file name there, `stem` that without extension; sizes are those of the stored
+    image, in pixels.
+    """
 
     image: PlannedImage
     split: str
@@ -34,9 +40,11 @@ class LabelledImage(NamedTuple):
 
 
 def unique_stems(images: Iterable[PlannedImage]) -> list[str]:
-    """A file name without extension for each image: letters, digits, `.`, `_` and `-` only, and unique even where a file system ignores case.
+    """A file name without extension for each image: letters, digits, `.`, `_` and `-` only, and
+    unique even where a file system ignores case.
 
-    A name depends only on the images before it, so that a larger dataset keeps the names of the smaller one.
+    A name depends only on the images before it, so that a larger dataset keeps the names of the
+    smaller one.
     """
     taken: set[str] = set()
     stems = []
@@ -54,7 +62,9 @@ def unique_stems(images: Iterable[PlannedImage]) -> list[str]:
 def read_images(
     store: Store, key: str, split: str, planned: Mapping[str, tuple[PlannedImage, str]]
 ) -> Iterator[tuple[LabelledImage, bytes]]:
-    """The images of one TFRecord file in its order, each with its encoded bytes. `planned` gives the planned image and its stem by source id.
+    """The images of one TFRecord file in its order, each with its encoded bytes.
+
+    `planned` gives the planned image and its stem by source id.
 
     Raises `WorkFailed` where the file is damaged or holds an image that was not planned.
     """
@@ -79,7 +89,9 @@ def read_images(
 
 
 def depth(encoded: bytes) -> int:
-    """The number of colour channels of an encoded image, as Pascal VOC gives it: 1 for grey, else 3. Reads the header only."""
+    """The number of colour channels of an encoded image, as Pascal VOC gives it: 1 for grey, else
+    3. Reads the header only.
+    """
     from PIL import Image
 
     with Image.open(io.BytesIO(encoded)) as labelled:

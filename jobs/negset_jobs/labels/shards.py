@@ -1,4 +1,6 @@
-"""The images and label files of one shard, in every format; one unit of work, so that many workers can share them."""
+"""The images and label files of one shard, in every format; one unit of work, so that many workers
+can share them.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,16 @@ FORMATS: Final[Mapping[str, LabelFormat]] = {"YOLO": yolo, "COCO": coco, "VOC": 
 """The label formats by their names in the manifest."""
 
 _WRITERS: Final = 32
-"""Objects written at the same time: they are small, so a remote store's answer time is what counts. With the images they hold, at most 64 are in memory."""
+"""Objects written at the same time: they are small, so a remote store's answer time is what counts.
+
+With the images they hold, at most 64 are in memory.
+"""
 
 
 class LabelTask(msgspec.Struct, frozen=True, kw_only=True):
-    """One shard to write: its TFRecord file, and by source id the planned images in it with their stems."""
+    """One shard to write: its TFRecord file, and by source id the planned images in it with their
+    stems.
+    """
 
     store_url: str
     key: str
@@ -34,7 +41,9 @@ class LabelTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_shard(task: LabelTask) -> list[LabelledImage]:
-    """Writes the files of every stored image of a shard, and returns the images in the shard's order."""
+    """Writes the files of every stored image of a shard, and returns the images in the shard's
+    order.
+    """
     store = Store(task.store_url)
     images: list[LabelledImage] = []
 
@@ -50,7 +59,9 @@ def write_shard(task: LabelTask) -> list[LabelledImage]:
 
 
 def _write_all(store: Store, objects: Iterable[tuple[str, bytes]]) -> None:
-    """Writes objects concurrently, with a bounded number waiting: the source is read no faster than the store takes them."""
+    """Writes objects concurrently, with a bounded number waiting: the source is read no faster than
+    the store takes them.
+    """
     remaining = iter(objects)
     with concurrent.futures.ThreadPoolExecutor(_WRITERS) as writers:
         waiting: collections.deque[concurrent.futures.Future[None]] = collections.deque()

@@ -1,4 +1,6 @@
-"""The label datasets, from the stored records: nothing is downloaded again, and what was not stored is in no list."""
+"""The label datasets, from the stored records: nothing is downloaded again, and what was not stored
+is in no list.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ from negset_jobs.labels.shards import FORMATS, LabelTask, write_shard
 
 
 def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Records, progress: Progress) -> Labels:
-    """Writes the dataset of every format but TFRecord that the manifest asks for. Raises `WorkFailed` where a record cannot be read or an object not written."""
+    """Writes the dataset of every format but TFRecord that the manifest asks for.
+
+    Raises `WorkFailed` where a record cannot be read or an object not written.
+    """
     formats = _formats(dataset)
     progress.start("Writing labels", records.stored, "images")
     shards: dict[int, list[LabelledImage]] = {}
@@ -40,7 +45,9 @@ def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Re
 
 
 def labels_input_digest(dataset: NegativeDataset, plan: Plan, records: Records) -> str:
-    """The digest of what decides every byte of the label datasets: the stored files, what the plan knows about their images, the formats and the title."""
+    """The digest of what decides every byte of the label datasets: the stored files, what the plan
+    knows about their images, the formats and the title.
+    """
     return digest(records.files, plan.input_digest, _formats(dataset), _contents(dataset, plan).title)
 
 
@@ -59,7 +66,8 @@ def label_tasks(store_url: str, plan: Plan, records: Records, formats: Sequence[
     members = {shard.name: shard.images for shard in plan.shards}
     for split, keys in records.files.items():
         for key in keys:
-            # The shard's name comes before the digest: records/train-00003-of-00010.0123abcd.tfrecord
+            # The shard's name comes before the digest:
+            # records/train-00003-of-00010.0123abcd.tfrecord
             shard = posixpath.basename(key).split(".")[0]
             planned = {str(image.image_id): (image, stems[image.image_id]) for image in members[shard]}
             yield LabelTask(store_url=store_url, key=key, split=split, formats=tuple(formats), planned=planned)

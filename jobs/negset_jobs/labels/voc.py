@@ -1,4 +1,6 @@
-"""The Pascal VOC format (The PASCAL Visual Object Classes Challenge 2012 Development Kit): one .xml file without <object> for each image."""
+"""The Pascal VOC format (The PASCAL Visual Object Classes Challenge 2012 Development Kit): one .xml
+file without <object> for each image.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,13 @@ def image_files(labelled: LabelledImage, encoded: bytes) -> Iterator[File]:
     yield File(f"Annotations/{labelled.stem}.xml", _annotation(labelled, depth(encoded)))
 
 
-def index_files(images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:  # noqa: ARG001  # VOC has no place for classes or licences
-    """`ImageSets/Main/train.txt` and, where images are held out, `val.txt`: names without extension, one a line.
+# # VOC has no place for classes or licences.
+def index_files(images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:  # noqa: ARG001
+    """`ImageSets/Main/train.txt` and, where images are held out, `val.txt`: names without
+    extension, one a line.
 
-    There is no `trainval.txt`: readers such as Datumaro take every list there as a split, and would count each image twice.
+    There is no `trainval.txt`: readers such as Datumaro take every list there as a split, and would
+    count each image twice.
     """
     for split in ("train", "val"):
         members = [labelled.stem for labelled in images if labelled.split == split]

@@ -1,4 +1,6 @@
-"""The YOLO format as Ultralytics reads it (https://docs.ultralytics.com/datasets/detect/): an image without objects has an empty label file."""
+"""The YOLO format as Ultralytics reads it (https://docs.ultralytics.com/datasets/detect/): an image
+without objects has an empty label file.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,12 @@ def image_files(image: LabelledImage, encoded: bytes) -> Iterator[File]:
 
 
 def index_files(images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:
-    """`data.yaml`. It has no `path`: paths then start at its own folder, so that the dataset can be moved.
+    """`data.yaml`.
 
-    `val` is always there, since Ultralytics refuses a file without the key; it is null where nothing is held out.
+    It has no `path`: paths then start at its own folder, so that the dataset can be moved.
+
+    `val` is always there, since Ultralytics refuses a file without the key; it is null where
+    nothing is held out.
     """
     splits = {image.split for image in images}
     listing = {

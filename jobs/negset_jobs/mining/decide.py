@@ -1,8 +1,10 @@
 """Scores → which negatives are hard, and which are for a person to look at. Pure.
 
-Mining looks at negatives that the model was not trained on, the *pool*: what it has been trained on it has mostly learned, so little is left to find there. On a negative every detection is
-false, so the negatives with the highest scores are those that the model is most wrong about. A negative *fools* the model where a detection reaches the threshold at which the round was measured,
-which is what the report counts as a false positive.
+Mining looks at negatives that the model was not trained on, the *pool*: what it has been trained on
+it has mostly learned, so little is left to find there. On a negative every detection is false, so
+the negatives with the highest scores are those that the model is most wrong about. A negative
+*fools* the model where a detection reaches the threshold at which the round was measured, which is
+what the report counts as a false positive.
 """
 
 from __future__ import annotations
@@ -17,16 +19,24 @@ from negset_api.errors import WorkFailed
 from negset_api.values import ScoredImage
 
 FLOOR: Final = 0.05
-"""A negative with a lower score is not hard, however high it ranks: the model is right about it. A fitted model has few negatives at the threshold of its recall and more below it."""
+"""A negative with a lower score is not hard, however high it ranks: the model is right about it.
+
+A fitted model has few negatives at the threshold of its recall and more below it.
+"""
 
 REVIEW_LIMIT_PERCENT: Final = 10
-"""A model that is sure of an object in more than this share of the negatives it was trained on has not learned them; see `decide`."""
+"""A model that is sure of an object in more than this share of the negatives it was trained on has
+not learned them; see `decide`.
+"""
 
 _SWITCHED_OFF: Final = 100
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What the spec and the round say about a mining. `threshold` is the round's; `confirmed` are ids that a person has found to be true negatives."""
+    """What the spec and the round say about a mining.
+
+    `threshold` is the round's; `confirmed` are ids that a person has found to be true negatives.
+    """
 
     threshold: float
     hard_percent: int
@@ -35,13 +45,18 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def floor(self) -> float:
-        """The score from which a negative can be hard; never above the threshold, which a weak model sets low."""
+        """The score from which a negative can be hard; never above the threshold, which a weak
+        model sets low.
+        """
         return min(FLOOR, self.threshold)
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """`hard` and `review` share no image. Both are ordered by score, best first, and by id where scores are equal. `fooled` counts the images of the pool with a detection at or above the
-    threshold. `review_declined` counts the images that scored high enough for the review but were too many to mean anything.
+    """`hard` and `review` share no image.
+
+    Both are ordered by score, best first, and by id where scores are equal. `fooled` counts the
+    images of the pool with a detection at or above the threshold. `review_declined` counts the
+    images that scored high enough for the review but were too many to mean anything.
     """
 
     hard: tuple[ScoredImage, ...]
@@ -53,7 +68,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def decide(
     pool: Sequence[ScoredImage], trained_on: Sequence[ScoredImage], rules: Rules, *, carried: Sequence[ScoredImage] = ()
 ) -> Decision:
-    """Divides the scored negatives. Where there is no pool, the hard ones are among those trained on. `carried` are the images that an earlier mining put under review.
+    """Divides the scored negatives.
+
+    Where there is no pool, the hard ones are among those trained on. `carried` are the images that
+    an earlier mining put under review.
 
     Raises `WorkFailed` where a score is not a number: the training has diverged.
     """
@@ -70,7 +88,9 @@ def decide(
 
 
 def _hard(searched: Sequence[ScoredImage], rules: Rules, reviewed: Collection[str]) -> tuple[ScoredImage, ...]:
-    """Of the images from the floor up, those with the highest scores: at most `hard_percent` of all that were searched, and one at least."""
+    """Of the images from the floor up, those with the highest scores: at most `hard_percent` of all
+    that were searched, and one at least.
+    """
     limit = max(1, len(searched) * rules.hard_percent // 100)
     candidates = (image for image in searched if _reaches(image, rules.floor) and image.image_id not in reviewed)
     return tuple(sorted(candidates, key=_best_first)[:limit])
@@ -79,10 +99,13 @@ def _hard(searched: Sequence[ScoredImage], rules: Rules, reviewed: Collection[st
 def _review(trained_on: Sequence[ScoredImage], rules: Rules, carried: Iterable[ScoredImage]) -> tuple[tuple[ScoredImage, ...], int]:
     """The images for a person, and how many were too many to be believed.
 
-    An image that was trained on as a negative and still scores at least `review_above_percent`, and at least the threshold, may well show the object. So may one that was put under review before:
-    it stays there until a person has looked, even though the model, no longer trained on it, may score it lower now. One that a person has confirmed is never listed again.
+    An image that was trained on as a negative and still scores at least `review_above_percent`, and
+    at least the threshold, may well show the object. So may one that was put under review before:
+    it stays there until a person has looked, even though the model, no longer trained on it, may
+    score it lower now. One that a person has confirmed is never listed again.
 
-    Annotators miss few objects. Where more than `REVIEW_LIMIT_PERCENT` of the images qualify, the scores say that the model is undertrained, not that the labels are wrong; taking its hardest
+    Annotators miss few objects. Where more than `REVIEW_LIMIT_PERCENT` of the images qualify, the
+    scores say that the model is undertrained, not that the labels are wrong; taking its hardest
     negatives away would then keep it so. No new image is put under review in that case.
     """
     bound = max(rules.review_above_percent / 100, rules.threshold)

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 
 
 def draw(image_ids: Iterable[str], count: int, *, seed: int) -> frozenset[str]:
-    """`count` of the ids, by a seeded hash: a larger count contains the smaller one, so that what was drawn stays drawn in later rounds. All where there are fewer."""
+    """`count` of the ids, by a seeded hash: a larger count contains the smaller one, so that what
+    was drawn stays drawn in later rounds. All where there are fewer.
+    """
     return frozenset(heapq.nsmallest(count, image_ids, key=lambda image_id: _hash(image_id, seed)))
 
 

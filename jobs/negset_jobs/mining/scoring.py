@@ -15,7 +15,9 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.formats.stored_images import image_id, read_images, warn
 
 BATCH: Final = 64
-"""Images per call of the model: 547 images/s at 64 against 345/s at 16 and 71/s at 1, on two cores with a 96-pixel SSD."""
+"""Images per call of the model: 547 images/s at 64 against 345/s at 16 and 71/s at 1, on two cores
+with a 96-pixel SSD.
+"""
 
 FLOOR: Final = 0.01
 """Scores below it are nothing to rank by, unless the threshold is as low."""
@@ -28,7 +30,10 @@ class Scoring(Protocol):
 
 
 class ShardScores(Value, frozen=True, kw_only=True):
-    """The scored images of the shard under `key`, in its order; what cannot be read is passed over. `input_digest` is the digest of the mining, where they are kept."""
+    """The scored images of the shard under `key`, in its order; what cannot be read is passed over.
+
+    `input_digest` is the digest of the mining, where they are kept.
+    """
 
     key: str
     images: tuple[ScoredImage, ...]
@@ -36,10 +41,13 @@ class ShardScores(Value, frozen=True, kw_only=True):
 
 
 class ShardScorer:
-    """Scores one shard per call. Made once per process: TensorFlow and the model take tens of seconds to load.
+    """Scores one shard per call.
 
-    Of each image it hands back the detections at or above the threshold, and the best one in any case: a model reports a fixed number of detections, most of them with
-    scores near 0, and a million images' worth of those fits in no driver.
+    Made once per process: TensorFlow and the model take tens of seconds to load.
+
+    Of each image it hands back the detections at or above the threshold, and the best one in any
+    case: a model reports a fixed number of detections, most of them with scores near 0, and a
+    million images' worth of those fits in no driver.
     """
 
     def __init__(self, store: Store, trained: Round, classes: tuple[str, ...]) -> None:
@@ -58,7 +66,10 @@ class ShardScorer:
 
 
 def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scoring:
-    """The round's model, ready to score. `classes` are in label-map order. Raises `InvalidInput` where the checkpoint is gone or damaged."""
+    """The round's model, ready to score.
+
+    `classes` are in label-map order. Raises `InvalidInput` where the checkpoint is gone or damaged.
+    """
     from negset_jobs.training import checkpoints
 
     with tempfile.TemporaryDirectory(prefix="negset-") as folder:

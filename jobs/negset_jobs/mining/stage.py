@@ -33,11 +33,16 @@ Scored = dict[str, tuple[ScoredImage, ...]]
 """Shard key → its images."""
 
 SHOWN: Final = 48
-"""How many of the hardest negatives the value itself names, for the report; all of them are in the table of scores."""
+"""How many of the hardest negatives the value itself names, for the report; all of them are in the
+table of scores.
+"""
 
 
 class _Task(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides a mining. `earlier` is the mining before this one, `input_digest` the digest."""
+    """All that decides a mining.
+
+    `earlier` is the mining before this one, `input_digest` the digest.
+    """
 
     number: int
     dataset: NegativeDataset
@@ -68,7 +73,9 @@ class _Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the scores: the images by whether the model was trained on them, the decision, and the ids that the next round adds to the first one's negatives."""
+    """What came of the scores: the images by whether the model was trained on them, the decision,
+    and the ids that the next round adds to the first one's negatives.
+    """
 
     pool: list[ScoredImage]
     trained_on: list[ScoredImage]
@@ -79,9 +86,11 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
 
 @failures.translated()
 def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Progress) -> Mining:
-    """Scores every training negative with the model of round `number` and writes what round `number + 1` trains on. Needs an open Ray session.
+    """Scores every training negative with the model of round `number` and writes what round `number
+    + 1` trains on. Needs an open Ray session.
 
-    Files: the records of all hard negatives so far, as many random ones where the spec compares with them, every shard with an image under review once more without it, and a table of all
+    Files: the records of all hard negatives so far, as many random ones where the spec compares
+    with them, every shard with an image under review once more without it, and a table of all
     scores; the marker last. An interrupted mining goes on with the shards that are not scored yet.
     """
     task = _prepare(store, dataset, number)
@@ -94,7 +103,10 @@ def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Pr
 
 
 def mining_input_digest(store: Store, dataset: NegativeDataset, number: int) -> str:
-    """The digest of everything that decides what the mining after round `number` gives. Needs the values before it."""
+    """The digest of everything that decides what the mining after round `number` gives.
+
+    Needs the values before it.
+    """
     return _prepare(store, dataset, number).input_digest
 
 
@@ -139,7 +151,10 @@ def _score(store: Store, task: _Task, progress: Progress) -> Scored:
 
 
 def _kept(store: Store, task: _Task) -> Scored:
-    """The shards that an interrupted mining of the same inputs has scored. One listing, so that a mining that begins asks the store for nothing that is not there."""
+    """The shards that an interrupted mining of the same inputs has scored.
+
+    One listing, so that a mining that begins asks the store for nothing that is not there.
+    """
     left = frozenset(store.keys(names.mining_scored_shards(task.number)))
     kept: Scored = {}
     for shard in task.shards:
@@ -199,14 +214,20 @@ def _write(store: Store, task: _Task, scored: Scored, found: _Found) -> Mining:
 
 
 def by_shard(scored: Scored, wanted: Iterable[str]) -> dict[str, frozenset[str]]:
-    """The wanted ids by the shard that holds them, in the order of the shards; shards that hold none are left out."""
+    """The wanted ids by the shard that holds them, in the order of the shards; shards that hold
+    none are left out.
+    """
     ids: Collection[str] = frozenset(wanted)
     grouped = {shard: frozenset(image.image_id for image in held if image.image_id in ids) for shard, held in scored.items()}
     return {shard: members for shard, members in grouped.items() if members}
 
 
 def _commit(store: Store, value: Mining) -> Mining:
-    """Names the files for good. Where another attempt was first, its value counts and the files that only this one wrote go away."""
+    """Names the files for good.
+
+    Where another attempt was first, its value counts and the files that only this one wrote go
+    away.
+    """
     marker = names.mining_marker(value.number)
     winner = commit(store, marker, value)
     prefix = f"{names.round_folder(value.number)}/"

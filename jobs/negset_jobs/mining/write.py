@@ -1,4 +1,7 @@
-"""Writes the files that the next round reads. Records are copied as they are, one at a time, so memory does not grow with the dataset."""
+"""Writes the files that the next round reads.
+
+Records are copied as they are, one at a time, so memory does not grow with the dataset.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from negset_jobs.formats.stored_images import image_id, read_images
 from negset_jobs.formats.tfrecord import write_record
 
 MOST_FILES: Final = 16
-"""Hard negatives are few; with as many files as shards, a large dataset would have thousands of tiny ones."""
+"""Hard negatives are few; with as many files as shards, a large dataset would have thousands of
+tiny ones.
+"""
 
 
 Selection = Mapping[str, Collection[str]]
@@ -22,10 +27,12 @@ Selection = Mapping[str, Collection[str]]
 
 
 def write_added(store: Store, wanted: Selection, *, folder: str, at_least: int) -> tuple[str, ...]:
-    """Copies the records of the wanted images, in the order of the shards, in turn to several files below `folder`, and returns their keys.
+    """Copies the records of the wanted images, in the order of the shards, in turn to several files
+    below `folder`, and returns their keys.
 
-    As many files as shards but not more than `MOST_FILES`, and `at_least` as many as the training has workers, each of which reads files of its own; never an empty one,
-    which would hang the Object Detection API's weighted mix. Nothing wanted gives no file.
+    As many files as shards but not more than `MOST_FILES`, and `at_least` as many as the training
+    has workers, each of which reads files of its own; never an empty one, which would hang the
+    Object Detection API's weighted mix. Nothing wanted gives no file.
     """
     total = min(sum(map(len, wanted.values())), max(at_least, min(len(wanted), MOST_FILES)))
     with contextlib.ExitStack() as stack:
@@ -47,8 +54,9 @@ def ids_in(store: Store, keys: Sequence[str]) -> frozenset[str]:
 
 
 def write_without(store: Store, shards: Sequence[str], unwanted: Selection, *, folder: str) -> tuple[str, ...]:
-    """The keys of files with every record but those of the unwanted images, in the order of the shards: the shard itself where it holds none of them. A shard of which
-    nothing is left is left out.
+    """The keys of files with every record but those of the unwanted images, in the order of the
+    shards: the shard itself where it holds none of them. A shard of which nothing is left is left
+    out.
     """
     return tuple(key for shard in shards for key in _without(store, shard, unwanted.get(shard, ()), folder))
 
@@ -65,7 +73,8 @@ def _without(store: Store, shard: str, unwanted: Collection[str], folder: str) -
                     write_record(target, payload)
                     kept += 1
         if kept:
-            # A shard's name is followed by the digest of its bytes; the new file's name has that of the new bytes.
+            # A shard's name is followed by the digest of its bytes; the new file's name has that of
+            # the new bytes.
             yield _adopt(store, path, folder, posixpath.basename(shard).partition(".")[0])
 
 

@@ -1,4 +1,6 @@
-"""Annotated images as every kind of source hands them on, with the boxes that could not be used beside them."""
+"""Annotated images as every kind of source hands them on, with the boxes that could not be used
+beside them.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,10 @@ from negset_jobs.positives.boxes import Corners, Reason, fit, normalised
 
 
 class Annotation(NamedTuple):
-    """One annotation as its source has it. `corners` are in pixels, counted from 0 at the image's edge; None where there are no four coordinates.
-    `given` is the source's own way to write them, for a person who looks for it.
+    """One annotation as its source has it.
+
+    `corners` are in pixels, counted from 0 at the image's edge; None where there are no four
+    coordinates. `given` is the source's own way to write them, for a person who looks for it.
     """
 
     class_name: str
@@ -23,7 +27,10 @@ class Annotation(NamedTuple):
 
 
 class RejectedBox(Value, frozen=True, kw_only=True):
-    """An annotation that could not be used, and why. `given` is its box in the source's own order and unit."""
+    """An annotation that could not be used, and why.
+
+    `given` is its box in the source's own order and unit.
+    """
 
     image_id: ImageId
     file_name: str
@@ -33,10 +40,12 @@ class RejectedBox(Value, frozen=True, kw_only=True):
 
 
 class Annotated(NamedTuple):
-    """The images that show an object of the wanted classes, in the source's order, and the annotations that could not be used.
+    """The images that show an object of the wanted classes, in the source's order, and the
+    annotations that could not be used.
 
-    An image whose annotations were all rejected is among `images`, without objects. `classes` are all the names that the source knows. `only_crowds` counts the
-    images left out because they show crowds and no single object.
+    An image whose annotations were all rejected is among `images`, without objects. `classes` are
+    all the names that the source knows. `only_crowds` counts the images left out because they show
+    crowds and no single object.
     """
 
     images: tuple[PlannedImage, ...]
@@ -48,7 +57,9 @@ class Annotated(NamedTuple):
 def usable_boxes(
     annotations: Iterable[Annotation], *, image_id: ImageId, file_name: str, height: int, width: int
 ) -> tuple[tuple[Box, ...], tuple[RejectedBox, ...]]:
-    """The annotations of one image of `height` by `width` pixels as boxes clipped to it, and those that cannot be used, both in the given order."""
+    """The annotations of one image of `height` by `width` pixels as boxes clipped to it, and those
+    that cannot be used, both in the given order.
+    """
     boxes: list[Box] = []
     rejected: list[RejectedBox] = []
     for annotation in annotations:

@@ -1,7 +1,9 @@
 """What makes an annotated box usable, decided without I/O.
 
-A box comes in pixels (COCO, Pascal VOC) or already normalised (TFRecords), and may overhang the image, be empty, or not be a box at all. One that overhangs is
-clipped, since the object is there; one that cannot be used is rejected with a reason, so that a single slip of an annotator neither stops the work nor goes unseen.
+A box comes in pixels (COCO, Pascal VOC) or already normalised (TFRecords), and may overhang the
+image, be empty, or not be a box at all. One that overhangs is clipped, since the object is there;
+one that cannot be used is rejected with a reason, so that a single slip of an annotator neither
+stops the work nor goes unseen.
 """
 
 from __future__ import annotations
@@ -11,8 +13,11 @@ import math
 from typing import Final, NamedTuple
 
 MIN_SIDE: Final = 0.1
-"""Shortest side of a usable box in pixels. Less of an object cannot be seen; and in an image 100,000 pixels wide it is still 16 steps of the float32
-(2**-24 below 1) that a TFRecord stores, so that a side never rounds to nothing."""
+"""Shortest side of a usable box in pixels.
+
+Less of an object cannot be seen; and in an image 100,000 pixels wide it is still 16 steps of the
+float32 (2**-24 below 1) that a TFRecord stores, so that a side never rounds to nothing.
+"""
 
 
 class Reason(enum.StrEnum):
@@ -40,7 +45,10 @@ _SENTENCES: Final = {
 
 
 class Corners(NamedTuple):
-    """The corners of a box, in the Object Detection API's order. In pixels, or as parts of the image's height and width."""
+    """The corners of a box, in the Object Detection API's order.
+
+    In pixels, or as parts of the image's height and width.
+    """
 
     ymin: float
     xmin: float
@@ -49,7 +57,9 @@ class Corners(NamedTuple):
 
 
 def fit(box: Corners, *, height: int, width: int) -> Corners | Reason:
-    """A normalised box of an image of `height` by `width` pixels, clipped to the image; or why it cannot be used. A box that lies inside comes back as it was."""
+    """A normalised box of an image of `height` by `width` pixels, clipped to the image; or why it
+    cannot be used. A box that lies inside comes back as it was.
+    """
     if not all(math.isfinite(corner) for corner in box):
         return Reason.NOT_FINITE
     if box.ymax <= box.ymin or box.xmax <= box.xmin:

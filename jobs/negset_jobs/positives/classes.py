@@ -13,7 +13,9 @@ log = logging.getLogger(__name__)
 
 
 class Negatives(Value, frozen=True, kw_only=True):
-    """The part of a `Plan` that says what the negatives show: the other fields of the file are passed over."""
+    """The part of a `Plan` that says what the negatives show: the other fields of the file are
+    passed over.
+    """
 
     excluded_classes: tuple[str, ...]
     categories: dict[int, str]
@@ -21,9 +23,11 @@ class Negatives(Value, frozen=True, kw_only=True):
 
 
 def wanted_classes(requested: Sequence[str], excluded: Sequence[str], negatives: Negatives) -> tuple[str, ...]:
-    """The classes that may be trained, in label-map order: the requested ones, or where there are none the excluded ones.
+    """The classes that may be trained, in label-map order: the requested ones, or where there are
+    none the excluded ones.
 
-    `excluded` is `spec.excludeClasses`; a supercategory there stands for its classes, which come after the classes that are named themselves, in the annotations' order.
+    `excluded` is `spec.excludeClasses`; a supercategory there stands for its classes, which come
+    after the classes that are named themselves, in the annotations' order.
     """
     if requested:
         return tuple(dict.fromkeys(requested))
@@ -34,10 +38,13 @@ def wanted_classes(requested: Sequence[str], excluded: Sequence[str], negatives:
 def trained_classes(
     wanted: Sequence[str], *, requested: bool, negatives: Negatives, shown: Collection[str], known: Collection[str]
 ) -> tuple[str, ...]:
-    """The classes to train, in label-map order: those of `wanted` that the positives show. Where they were requested by name, that must be all of them.
+    """The classes to train, in label-map order: those of `wanted` that the positives show.
 
-    `shown` are the classes with at least one usable object, `known` all the names in the source, for advice. Raises `InvalidInput` where a requested class is not shown or
-    the negatives show it, which would teach the detector that it is background; and where no class is left.
+    Where they were requested by name, that must be all of them.
+
+    `shown` are the classes with at least one usable object, `known` all the names in the source,
+    for advice. Raises `InvalidInput` where a requested class is not shown or the negatives show it,
+    which would teach the detector that it is background; and where no class is left.
     """
     if requested:
         for name in wanted:

@@ -1,8 +1,10 @@
 """Positives from annotations in COCO's instances format.
 
-A box is [x, y, width, height] in pixels, counted from 0 at the image's edge (https://cocodataset.org/#format-data). A crowd region is carried with its mark, because
-evaluation has to ignore what a detector finds in it; the Object Detection API's create_coco_tf_record.py carries it too. But it is no object to learn from, so an image that
-shows nothing but crowds is left out.
+A box is [x, y, width, height] in pixels, counted from 0 at the image's edge
+(https://cocodataset.org/#format-data). A crowd region is carried with its mark, because evaluation
+has to ignore what a detector finds in it; the Object Detection API's create_coco_tf_record.py
+carries it too. But it is no object to learn from, so an image that shows nothing but crowds is left
+out.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ class _Object(msgspec.Struct, gc=False):
 
 
 class Columns(NamedTuple):
-    """Annotations in the order of the file, one row each, so that a million take 49 MB: `boxes` is (n, 4), x, y, width, height in pixels, all NaN where there are no four."""
+    """Annotations in the order of the file, one row each, so that a million take 49 MB: `boxes` is
+    (n, 4), x, y, width, height in pixels, all NaN where there are no four.
+    """
 
     image_ids: npt.NDArray[np.int64]
     category_ids: npt.NDArray[np.int64]
@@ -61,14 +65,20 @@ class Instances(NamedTuple):
 
 
 def read_coco(source: CocoPositives, wanted: frozenset[str], access: Access) -> Annotated:
-    """The images that show an object of the wanted classes, in the file's order. Raises `InvalidInput` where the file is not COCO's, or lists such an image without its size."""
+    """The images that show an object of the wanted classes, in the file's order.
+
+    Raises `InvalidInput` where the file is not COCO's, or lists such an image without its size.
+    """
     with open_input(source.annotations, access, FIELD) as stream:
         instances = parse_coco(stream, source.annotations)
     return annotated(instances, wanted, source)
 
 
 def parse_coco(stream: BinaryIO, url: str) -> Instances:
-    """A file's images, categories and boxes, read block by block. Raises `InvalidInput`, naming the field and `url`."""
+    """A file's images, categories and boxes, read block by block.
+
+    Raises `InvalidInput`, naming the field and `url`.
+    """
     found: dict[str, list[Any]] = {}
     try:
         for key, elements in read_arrays(stream, {"images": Image, "categories": Category, "annotations": _Object}):

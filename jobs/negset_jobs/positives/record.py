@@ -1,7 +1,10 @@
-"""One record of a user's TFRecords: what its features say, checked against the label map and against the image itself.
+"""One record of a user's TFRecords: what its features say, checked against the label map and
+against the image itself.
 
-A slip in how the records were made (no labels, a label that the label map does not know, lists of different lengths) is in all of them and stops the work with `InvalidInput`.
-A slip of a single image or box (not decodable, no extent) is an outcome or a rejected box, as it is for the other kinds of positives.
+A slip in how the records were made (no labels, a label that the label map does not know, lists of
+different lengths) is in all of them and stops the work with `InvalidInput`. A slip of a single
+image or box (not decodable, no extent) is an outcome or a rejected box, as it is for the other
+kinds of positives.
 """
 
 from __future__ import annotations
@@ -46,7 +49,9 @@ Features = Mapping[str, Sequence[Any]]
 
 
 class RecordObject(NamedTuple):
-    """One object as a record has it: normalised corners, the id in the user's label map, and the class name, empty where the record has none."""
+    """One object as a record has it: normalised corners, the id in the user's label map, and the
+    class name, empty where the record has none.
+    """
 
     corners: Corners
     label: int
@@ -57,7 +62,10 @@ class RecordObject(NamedTuple):
 
 
 class CheckedRecord(NamedTuple):
-    """A record of an image that shows a wanted class. `key` says which image it is, `image` is None unless the outcome is stored."""
+    """A record of an image that shows a wanted class.
+
+    `key` says which image it is, `image` is None unless the outcome is stored.
+    """
 
     key: str
     file_name: str
@@ -70,7 +78,10 @@ class CheckedRecord(NamedTuple):
 
 
 def read_objects(features: Features, where: str) -> tuple[RecordObject, ...]:
-    """The objects of a record, in its order. Raises `InvalidInput`, naming `where`, where the lists do not belong together."""
+    """The objects of a record, in its order.
+
+    Raises `InvalidInput`, naming `where`, where the lists do not belong together.
+    """
     corners = [_numbers(features, key, where) for key in _CORNERS]
     count = len(corners[0])
     if any(len(values) != count for values in corners):
@@ -88,7 +99,9 @@ def read_objects(features: Features, where: str) -> tuple[RecordObject, ...]:
 
 
 def class_name(item: RecordObject, labels: Mapping[int, Item] | None, where: str) -> str:
-    """The class of an object: the label map's name for its label or, without a label map (None), its own text. Raises `InvalidInput` where they contradict each other."""
+    """The class of an object: the label map's name for its label or, without a label map (None),
+    its own text. Raises `InvalidInput` where they contradict each other.
+    """
     if labels is None:
         if not item.text:
             raise InvalidInput(f"{where}: expected {_TEXT} for each box, or spec.positives.labelMap to say what label {item.label} is")
@@ -104,7 +117,10 @@ def class_name(item: RecordObject, labels: Mapping[int, Item] | None, where: str
 
 
 def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]], *, download: Download, where: str) -> CheckedRecord:
-    """The record of an image that shows `objects`, pairs of class name and object. Raises `InvalidInput`, naming `where`, where the record has no image at all."""
+    """The record of an image that shows `objects`, pairs of class name and object.
+
+    Raises `InvalidInput`, naming `where`, where the record has no image at all.
+    """
     encoded, name = _first_bytes(features, "image/encoded"), _first_bytes(features, "image/filename").decode("utf-8", "replace")
     if not encoded:
         raise InvalidInput(f"{where}: expected the image's bytes in image/encoded, found none")
@@ -123,7 +139,9 @@ def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]]
 
 
 def stored_payload(record: CheckedRecord, payload: bytes, features: Features, label_ids: Mapping[str, int]) -> bytes:
-    """What is stored for a record: its own bytes where they say what is wanted, else the same image and boxes written anew, without keys that negset does not know."""
+    """What is stored for a record: its own bytes where they say what is wanted, else the same image
+    and boxes written anew, without keys that negset does not know.
+    """
     assert record.image is not None
     anew = encode_example(
         encoded=record.image.encoded,
@@ -179,7 +197,9 @@ def _same(values: Sequence[Any], wanted: Sequence[Any]) -> bool:
 
 
 def _readable(features: Features) -> bool:
-    """Whether the API's decoder reads the keys that do not decide what is stored, which a record may have or not."""
+    """Whether the API's decoder reads the keys that do not decide what is stored, which a record
+    may have or not.
+    """
     count = len(features.get(_LABEL, ()))
     single = all(key not in features or [type(value) for value in features[key]] == [bytes] for key in _SINGLE)
     lists = {key: features.get(key, ()) for key in (*_PER_OBJECT, *_PER_IMAGE)}

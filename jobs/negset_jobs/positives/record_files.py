@@ -36,7 +36,9 @@ FIELD: Final = "spec.positives.tfrecords"
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """How records are read: `labels` is the user's label map by id, None where the records' own class names count; `wanted` are the classes that may be trained."""
+    """How records are read: `labels` is the user's label map by id, None where the records' own
+    class names count; `wanted` are the classes that may be trained.
+    """
 
     labels: dict[int, Item] | None
     wanted: frozenset[str]
@@ -45,9 +47,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One record that shows a wanted class: its place in its file, which image it is, and the digest of its bytes.
+    """One record that shows a wanted class: its place in its file, which image it is, and the
+    digest of its bytes.
 
-    `shows` are the classes of its usable objects, `boxes` counts its usable boxes by class, crowds included; both are empty unless the outcome is stored.
+    `shows` are the classes of its usable objects, `boxes` counts its usable boxes by class, crowds
+    included; both are empty unless the outcome is stored.
     """
 
     index: int
@@ -61,7 +65,11 @@ class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScannedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file holds. `names` are the pairs of label and class name that it uses; `others` counts the records without an object of a wanted class."""
+    """What a file holds.
+
+    `names` are the pairs of label and class name that it uses; `others` counts the records without
+    an object of a wanted class.
+    """
 
     url: str
     records: tuple[ScannedRecord, ...]
@@ -70,7 +78,10 @@ class ScannedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def scan_file(url: str, rules: Rules) -> ScannedFile:
-    """The first pass over one file. Raises `InvalidInput`, naming the file and the record, where it cannot be trained on."""
+    """The first pass over one file.
+
+    Raises `InvalidInput`, naming the file and the record, where it cannot be trained on.
+    """
     found: list[ScannedRecord] = []
     used: set[tuple[int, str]] = set()
     total = 0
@@ -94,7 +105,11 @@ def scan_file(url: str, rules: Rules) -> ScannedFile:
 
 
 class CopyTask(msgspec.Struct, frozen=True, kw_only=True):
-    """The second pass over one file. `splits` says where each scanned record goes, by its index; `shards` names the shard of each split and `input_digests` has its digest."""
+    """The second pass over one file.
+
+    `splits` says where each scanned record goes, by its index; `shards` names the shard of each
+    split and `input_digests` has its digest.
+    """
 
     store_url: str
     file: ScannedFile
@@ -107,7 +122,10 @@ class CopyTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def copy_file(task: CopyTask) -> list[ShardResult]:
-    """The second pass over one file: writes and commits its shards. A shard that another attempt has committed first is that one's."""
+    """The second pass over one file: writes and commits its shards.
+
+    A shard that another attempt has committed first is that one's.
+    """
     store = Store(task.store_url)
     with contextlib.ExitStack() as stack:
         drafts = {split: _Draft(stack, store, task, split) for split in task.shards}
@@ -132,7 +150,8 @@ class _Draft:
     def __init__(self, stack: contextlib.ExitStack, store: Store, task: CopyTask, split: str) -> None:
         self._store, self._task, self._split = store, task, split
         self._path = stack.enter_context(store.spool(names.POSITIVES_FOLDER))
-        self._stream = stack.enter_context(open(self._path, "wb"))  # noqa: SIM115 - the stack closes it
+        # The stack closes it.
+        self._stream = stack.enter_context(open(self._path, "wb"))  # noqa: SIM115
         self._writer = RecordWriter(self._stream)
         self._results: list[ImageResult] = []
 

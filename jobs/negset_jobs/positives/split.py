@@ -1,4 +1,6 @@
-"""Which positives are held out: decided by a seeded hash, so that the same seed holds out the same images everywhere."""
+"""Which positives are held out: decided by a seeded hash, so that the same seed holds out the same
+images everywhere.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,11 @@ from negset_api.errors import InvalidInput
 
 
 def held_out(keys: Iterable[str], *, percent: int, seed: int) -> frozenset[str]:
-    """The keys of the images that are never trained on: `percent` of the distinct keys, rounded, but at least one, and never all.
+    """The keys of the images that are never trained on: `percent` of the distinct keys, rounded,
+    but at least one, and never all.
 
-    A key that occurs twice is one image, on one side. Raises `InvalidInput` where there are fewer than two.
+    A key that occurs twice is one image, on one side. Raises `InvalidInput` where there are fewer
+    than two.
     """
     distinct = set(keys)
     if len(distinct) < 2:  # noqa: PLR2004  # one to train on, one to measure on

@@ -1,4 +1,6 @@
-"""The positives, whole: annotations → classes, label map and split → records in the store → `positives.json`."""
+"""The positives, whole: annotations → classes, label map and split → records in the store →
+`positives.json`.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ _EXAMPLES: Final = 5
 
 
 class Stored(NamedTuple):
-    """What came of the positives, whatever they were made from: the shards, the number of boxes of each stored image by split, and what could not be used."""
+    """What came of the positives, whatever they were made from: the shards, the number of boxes of
+    each stored image by split, and what could not be used.
+    """
 
     classes: tuple[str, ...]
     results: list[ShardResult]
@@ -44,7 +48,9 @@ class Stored(NamedTuple):
 
 
 class _Request(NamedTuple):
-    """What is asked for, in one value: `wanted` are the classes that may be trained, in label-map order."""
+    """What is asked for, in one value: `wanted` are the classes that may be trained, in label-map
+    order.
+    """
 
     store: Store
     spec: NegativeDatasetSpec
@@ -67,8 +73,9 @@ class _Request(NamedTuple):
 def positives_stage(store: Store, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress) -> Positives:
     """Stores the positives of a dataset whose plan is made, and returns what was stored.
 
-    Raises `InvalidInput` where they cannot be used, as `check_budget` where more than `maxFailedPercent` of the images could not be stored, and `WorkFailed` where none of a
-    split was.
+    Raises `InvalidInput` where they cannot be used, as `check_budget` where more than
+    `maxFailedPercent` of the images could not be stored, and `WorkFailed` where none of a split
+    was.
     """
     spec = dataset.spec
     assert spec.positives is not None

@@ -1,7 +1,10 @@
-"""Positives that are TFRecords already: checked, and copied into the revision as shards of their own.
+"""Positives that are TFRecords already: checked, and copied into the revision as shards of their
+own.
 
-The files are read twice. The first pass finds which images show which classes, so that the classes, the label map and the held-out images are decided as for the other
-kinds of positives; the second writes each file's images as one shard to train on and one held out. No file is in memory as a whole.
+The files are read twice. The first pass finds which images show which classes, so that the classes,
+the label map and the held-out images are decided as for the other kinds of positives; the second
+writes each file's images as one shard to train on and one held out. No file is in memory as a
+whole.
 """
 
 from __future__ import annotations
@@ -50,7 +53,10 @@ def rules(spec: NegativeDatasetSpec, positives: PositivesSpec, wanted: Iterable[
 
 
 def scan(positives: PositivesSpec, rules: Rules, *, workers: int, progress: Progress) -> list[ScannedFile]:
-    """The first pass, over every file, in the order of their URLs. Raises `InvalidInput` where a record cannot be trained on."""
+    """The first pass, over every file, in the order of their URLs.
+
+    Raises `InvalidInput` where a record cannot be trained on.
+    """
     urls = list(dict.fromkeys(url for pattern in positives.tfrecords for url in expand(pattern, rules.access, FIELD)))
     files = _mapped(functools.partial(_scan, rules=rules), urls, "Checking positives", workers, progress)
     if rules.labels is None:
@@ -61,7 +67,10 @@ def scan(positives: PositivesSpec, rules: Rules, *, workers: int, progress: Prog
 def copy_tasks(
     store: Store, files: Sequence[ScannedFile], rules: Rules, held_out: frozenset[str], label_ids: Mapping[str, int]
 ) -> list[CopyTask]:
-    """The second pass as one task for each file with a positive: what goes to which shard. Images that are not stored are counted where one trains."""
+    """The second pass as one task for each file with a positive: what goes to which shard.
+
+    Images that are not stored are counted where one trains.
+    """
     splits = [
         {
             record.index: names.HELD_OUT if record.outcome is Outcome.STORED and record.key in held_out else names.TRAIN
@@ -97,7 +106,10 @@ def copy_tasks(
 
 
 def copy(store: Store, tasks: Sequence[CopyTask], siblings: Sequence[Store], *, workers: int, progress: Progress) -> list[ShardResult]:
-    """The second pass: the results of the tasks, in order. A shard that is committed already, or that another revision has, is not made again."""
+    """The second pass: the results of the tasks, in order.
+
+    A shard that is committed already, or that another revision has, is not made again.
+    """
     committed = read_committed(store, names.POSITIVES_FOLDER)
     identical_shards = {
         result.input_digest: (sibling, result)
@@ -151,7 +163,9 @@ def _input_digest(records: Sequence[ScannedRecord], rules: Rules, label_ids: Map
 
 
 def _check_names(files: Iterable[ScannedFile]) -> None:
-    """Raises `InvalidInput` where a label has two class names, or a class name two labels, in all the files together: nothing then says which is right."""
+    """Raises `InvalidInput` where a label has two class names, or a class name two labels, in all
+    the files together: nothing then says which is right.
+    """
     by_label: dict[int, set[str]] = collections.defaultdict(set)
     by_name: dict[str, set[int]] = collections.defaultdict(set)
     for label, name in {pair for file in files for pair in file.names}:

@@ -1,8 +1,11 @@
 """Positives from Pascal VOC annotations: one .xml file per image.
 
-Coordinates are pixels counted from 1, and both corners belong to the box: "the top-left pixel in the image has coordinates (1,1)" (The PASCAL Visual Object Classes
-Challenge 2012 Development Kit, the section on bounding boxes), and the kit's own overlap is computed with `xmax - xmin + 1`. So a box spans [xmin - 1, xmax] of the
-image's width. The Object Detection API's create_pascal_tf_record.py divides both by the width instead, which moves the top and left sides in by one pixel.
+Coordinates are pixels counted from 1, and both corners belong to the box: "the top-left pixel in
+the image has coordinates (1,1)" (The PASCAL Visual Object Classes Challenge 2012 Development Kit,
+the section on bounding boxes), and the kit's own overlap is computed with `xmax - xmin + 1`. So a
+box spans [xmin - 1, xmax] of the image's width. The Object Detection API's
+create_pascal_tf_record.py divides both by the width instead, which moves the top and left sides in
+by one pixel.
 """
 
 from __future__ import annotations
@@ -27,7 +30,11 @@ if TYPE_CHECKING:
 
 FIELD: Final = "spec.positives.voc.annotations"
 _READERS: Final = 32
-"""Files read at the same time. They are about a kilobyte each, so a remote store's answer time is all that counts: 10,000 files at 30 ms are 5 minutes one by one, 10 seconds so."""
+"""Files read at the same time.
+
+They are about a kilobyte each, so a remote store's answer time is all that counts: 10,000 files at
+30 ms are 5 minutes one by one, 10 seconds so.
+"""
 
 
 class VocFile(NamedTuple):
@@ -40,7 +47,10 @@ class VocFile(NamedTuple):
 
 
 def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> Annotated:
-    """The images that show an object of the wanted classes, by the name of the .xml file. Raises `InvalidInput`, naming the file, where one is not Pascal VOC's."""
+    """The images that show an object of the wanted classes, by the name of the .xml file.
+
+    Raises `InvalidInput`, naming the file, where one is not Pascal VOC's.
+    """
     urls = expand(source.annotations, access, FIELD)
     with concurrent.futures.ThreadPoolExecutor(_READERS) as readers:
         files = list(readers.map(functools.partial(_read, access=access), urls))
@@ -111,7 +121,8 @@ class _Reader(NamedTuple):
         return _FLAGS[value]
 
     def annotation(self, element: Element) -> Annotation:
-        # Only direct children: the parts of a person (<part>) have a <name> and a <bndbox> of their own.
+        # Only direct children: the parts of a person (<part>) have a <name> and a <bndbox> of their
+        # own.
         given = [(element.findtext(f"bndbox/{side}") or "").strip() for side in ("xmin", "ymin", "xmax", "ymax")]
         return Annotation(
             class_name=self.text(element, "name"),

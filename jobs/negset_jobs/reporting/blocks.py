@@ -1,6 +1,9 @@
-"""What a page is made of: sections of blocks. The template knows how each kind of block looks, and nothing about negset.
+"""What a page is made of: sections of blocks.
 
-Every text here may come from strangers (file names, class names, licences) and is escaped by the template; every link has passed `link`.
+The template knows how each kind of block looks, and nothing about negset.
+
+Every text here may come from strangers (file names, class names, licences) and is escaped by the
+template; every link has passed `link`.
 """
 
 from __future__ import annotations
@@ -48,7 +51,9 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """Rows of cells under heads; the first column names the row, the columns in `numbers` are aligned to the right."""
+    """Rows of cells under heads; the first column names the row, the columns in `numbers` are
+    aligned to the right.
+    """
 
     kind: ClassVar[str] = "table"
     caption: str
@@ -88,7 +93,11 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Card(msgspec.Struct, frozen=True):
-    """One image. `source` is a data URI, `width` and `height` its true size in pixels; `lines` are what is said below it."""
+    """One image.
+
+    `source` is a data URI, `width` and `height` its true size in pixels; `lines` are what is said
+    below it.
+    """
 
     source: str
     alt: str

@@ -1,4 +1,6 @@
-"""Everything the report is made from, as one value: the stages' values, and the few images that are shown."""
+"""Everything the report is made from, as one value: the stages' values, and the few images that are
+shown.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +126,9 @@ def scored_to_show(rounds: Sequence[Round], mined: Sequence[Mining]) -> Iterator
 
 
 def spread(images: Iterable[PlannedImage], wanted: int) -> list[PlannedImage]:
-    """Up to `wanted` images, in turn from each scene in the order in which scenes first appear, so that a gallery shows what there is instead of the commonest."""
+    """Up to `wanted` images, in turn from each scene in the order in which scenes first appear, so
+    that a gallery shows what there is instead of the commonest.
+    """
     scenes: dict[str, list[PlannedImage]] = {}
     for image in images:
         scenes.setdefault(image.stratum, []).append(image)

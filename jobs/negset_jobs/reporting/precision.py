@@ -89,7 +89,8 @@ def _by_group(found: list[dict[str, Any]], recalls: Array, groups: int) -> Array
     Row 0 is with all images, row g + 1 without group g; nan where no object is left.
     """
     scores = np.concatenate([each["dtScores"] for each in found])
-    order = np.argsort(-scores, kind="mergesort")  # pycocotools' own, so that equal scores fall alike
+    # pycocotools' own, so that equal scores fall alike.
+    order = np.argsort(-scores, kind="mergesort")
     group = np.concatenate([np.full(len(each["dtScores"]), each["image_id"] % groups) for each in found])[order]
     ignored = np.concatenate([each["dtIgnore"] for each in found], axis=1)[:, order].astype(bool)
     matched = np.concatenate([each["dtMatches"] for each in found], axis=1)[:, order] > 0

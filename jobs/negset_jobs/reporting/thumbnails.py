@@ -14,13 +14,17 @@ LONGEST_SIDE: Final = 200
 
 
 def thumbnail(encoded: bytes) -> str | None:
-    """The image as a JPEG data URI, made smaller where a side is longer than `LONGEST_SIDE`; None where it cannot be decoded."""
+    """The image as a JPEG data URI, made smaller where a side is longer than `LONGEST_SIDE`; None
+    where it cannot be decoded.
+    """
     small = _small(encoded)
     return None if small is None else _uri(small)
 
 
 def beside(first: bytes, second: bytes) -> tuple[str, int, int] | None:
-    """Two images beside each other as a JPEG data URI, with its width and height; None where one of them cannot be decoded."""
+    """Two images beside each other as a JPEG data URI, with its width and height; None where one of
+    them cannot be decoded.
+    """
     from PIL import Image
 
     left, right = _small(first), _small(second)
@@ -37,7 +41,8 @@ def _small(encoded: bytes) -> Image.Image | None:
 
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))  # lets a JPEG be decoded at a fraction of its size
+            # Lets a JPEG be decoded at a fraction of its size.
+            image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
             small = image.convert("RGB")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

@@ -77,7 +77,9 @@ def percent(value: float, decimals: int = 0) -> str:
 
 
 def precision(value: float) -> str:
-    """An average precision in [0, 1] with three decimals; COCO's -1 where nothing could be measured."""
+    """An average precision in [0, 1] with three decimals; COCO's -1 where nothing could be
+    measured.
+    """
     return f"{value:.3f}" if value >= 0 else "not measured"
 
 
@@ -140,8 +142,8 @@ def listing(items: Sequence[str], word: str = "and") -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A URL, or a text with URLs, without what may be a credential: user names and passwords, and the query strings of web addresses (signed URLs). A `?` elsewhere is a
-    glob's.
+    """A URL, or a text with URLs, without what may be a credential: user names and passwords, and
+    the query strings of web addresses (signed URLs). A `?` elsewhere is a glob's.
     """
     return _QUERY.sub(r"\1", _USER.sub("", text))
 

@@ -51,14 +51,18 @@ SYNONYMS: Final = {
     "tvmonitor": "tv",
     "woman": "person",
 }
-"""What COCO calls the things that other datasets (Pascal VOC, Cityscapes, Open Images) and people name otherwise."""
+"""What COCO calls the things that other datasets (Pascal VOC, Cityscapes, Open Images) and people
+name otherwise.
+"""
 
 
 def resolve(wanted: Sequence[str], categories: Iterable[Category]) -> frozenset[int]:
-    """The ids of the categories named by `wanted`: by a class's exact name, else every class of a supercategory of that name.
+    """The ids of the categories named by `wanted`: by a class's exact name, else every class of a
+    supercategory of that name.
 
-    Raises `InvalidInput` that lists every name that is neither, with the names that were probably meant. A near miss is never taken for the name: the
-    wrong guess would put images of the class among the negatives.
+    Raises `InvalidInput` that lists every name that is neither, with the names that were probably
+    meant. A near miss is never taken for the name: the wrong guess would put images of the class
+    among the negatives.
     """
     known = tuple(categories)
     chosen: set[int] = set()

@@ -15,7 +15,9 @@ from negset_jobs.adapters.quoting import quoted
 from negset_jobs.formats.coco import Annotations, Ids, Image
 
 _DENSE: Final = 64
-"""Up to this many times as many possible as actual ids are looked up in a table, which takes an eighth of the time of a search. COCO's ids are 5 times as many."""
+"""Up to this many times as many possible as actual ids are looked up in a table, which takes an
+eighth of the time of a search. COCO's ids are 5 times as many.
+"""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -27,11 +29,15 @@ REJECTIONS: Final = {
     "license": "have a licence that is not accepted",
     "min_side": "are smaller than minSide or of unknown size",
 }
-"""Why an image is no candidate, in the order in which it is asked; an image counts under the first that applies. The texts complete "12 images …"."""
+"""Why an image is no candidate, in the order in which it is asked; an image counts under the first
+that applies. The texts complete "12 images …".
+"""
 
 
 class Guarded(NamedTuple):
-    """The images of the files in `excludeImagesOf`: one that shares its id or its file name with any of them is not used."""
+    """The images of the files in `excludeImagesOf`: one that shares its id or its file name with
+    any of them is not used.
+    """
 
     ids: frozenset[int] = frozenset()
     file_names: frozenset[str] = frozenset()
@@ -46,7 +52,9 @@ class Guarded(NamedTuple):
 
 
 class Located(NamedTuple):
-    """The annotations whose image is listed, by the image's position in `Annotations.images`: one entry per annotation in each array."""
+    """The annotations whose image is listed, by the image's position in `Annotations.images`: one
+    entry per annotation in each array.
+    """
 
     positions: npt.NDArray[np.intp]
     category_ids: Ids
@@ -87,10 +95,11 @@ def rejections(
     guarded: Guarded,
     identity: tuple[str, ...],
 ) -> dict[str, Mask]:
-    """For each reason, the images (by position) that it alone keeps out, in the order of `REJECTIONS`; an image is in at most one.
+    """For each reason, the images (by position) that it alone keeps out, in the order of
+    `REJECTIONS`; an image is in at most one.
 
-    `identity` names the fields of an image entry that its URL is made of: two entries with the same are one image, and what is annotated under one id is in
-    the image under the other as well.
+    `identity` names the fields of an image entry that its URL is made of: two entries with the same
+    are one image, and what is annotated under one id is in the image under the other as well.
     """
     images = annotations.images
     shows = np.zeros(len(images), bool)
@@ -114,7 +123,9 @@ def rejections(
 
 
 def _same_image(images: tuple[Image, ...], shows: Mask, identity: tuple[str, ...]) -> Mask:
-    """The images that are listed under another id too: all of them where any of the ids shows an excluded class, all but the first elsewhere."""
+    """The images that are listed under another id too: all of them where any of the ids shows an
+    excluded class, all but the first elsewhere.
+    """
     identities = [tuple(map(attrgetter(name), images)) for name in identity]
     if not identities or any(len(set(values)) == len(values) for values in identities):
         return np.zeros(len(images), bool)
@@ -129,7 +140,9 @@ def _same_image(images: tuple[Image, ...], shows: Mask, identity: tuple[str, ...
 
 
 def _other_license(annotations: Annotations, accepted: tuple[int, ...]) -> Mask:
-    """Raises `InvalidInput` where the file knows none of an accepted id: it is a slip, and would silently accept nothing."""
+    """Raises `InvalidInput` where the file knows none of an accepted id: it is a slip, and would
+    silently accept nothing.
+    """
     images = annotations.images
     if not accepted:
         return np.zeros(len(images), bool)

@@ -1,4 +1,7 @@
-"""The order in which candidates are drawn. It never depends on how many are wanted, so a larger set begins with the smaller one."""
+"""The order in which candidates are drawn.
+
+It never depends on how many are wanted, so a larger set begins with the smaller one.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,17 @@ UNANNOTATED: Final = -1
 def keys(image_ids: Ids, *, seed: int, purpose: str) -> Keys:
     """A pseudo-random number in [0, 2**64) for each image id; distinct ids have distinct numbers.
 
-    It is `mix` of the id plus an offset: the first 8 bytes, little-endian, of the BLAKE2b digest of "<purpose>:<seed>". The same on every machine.
+    It is `mix` of the id plus an offset: the first 8 bytes, little-endian, of the BLAKE2b digest of
+    "<purpose>:<seed>". The same on every machine.
     """
     offset = int.from_bytes(blake2b(f"{purpose}:{seed}".encode(), digest_size=8).digest(), "little")
     return mix(image_ids.astype(np.uint64) + np.uint64(offset))
 
 
 def mix(z: Keys) -> Keys:
-    """The finaliser of SplitMix64, a bijection of 64-bit numbers (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014; the
-    constants are those of https://prng.di.unimi.it/splitmix64.c).
+    """The finaliser of SplitMix64, a bijection of 64-bit numbers (Steele, Lea, Flood: "Fast
+    splittable pseudorandom number generators", OOPSLA 2014; the constants are those of
+    https://prng.di.unimi.it/splitmix64.c).
     """
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -35,7 +40,9 @@ def mix(z: Keys) -> Keys:
 
 
 class Drawn(NamedTuple):
-    """Positions of candidates in the order they are drawn, and for each position (not: place in the order) its rank within its stratum, from 0."""
+    """Positions of candidates in the order they are drawn, and for each position (not: place in the
+    order) its rank within its stratum, from 0.
+    """
 
     order: npt.NDArray[np.intp]
     ranks: npt.NDArray[np.intp]
@@ -48,7 +55,9 @@ def at_random(hashes: Keys) -> Drawn:
 
 
 def stratified(hashes: Keys, strata: Ids) -> Drawn:
-    """First one image of every stratum, then a second of every stratum that has one, and so on; by hash within a stratum and within a turn."""
+    """First one image of every stratum, then a second of every stratum that has one, and so on; by
+    hash within a stratum and within a turn.
+    """
     grouped = np.lexsort((hashes, strata))
     sorted_strata = strata[grouped]
     starts = np.flatnonzero(np.r_[True, sorted_strata[1:] != sorted_strata[:-1]]) if grouped.size else np.empty(0, np.intp)
@@ -59,8 +68,9 @@ def stratified(hashes: Keys, strata: Ids) -> Drawn:
 
 
 def rarest_classes(count: int, positions: npt.NDArray[np.intp], category_ids: Ids) -> Ids:
-    """The stratum of each of `count` candidates: of the classes it shows, the one that the fewest candidates show (of equals, the smallest id);
-    `UNANNOTATED` where it shows none. `positions` and `category_ids` are what is annotated, one entry each per annotation.
+    """The stratum of each of `count` candidates: of the classes it shows, the one that the fewest
+    candidates show (of equals, the smallest id); `UNANNOTATED` where it shows none. `positions` and
+    `category_ids` are what is annotated, one entry each per annotation.
     """
     strata = np.full(count, UNANNOTATED, np.int64)
     if not positions.size:

@@ -29,11 +29,17 @@ _MOST_NAMES: Final = 3
 _UNANNOTATED_SCENE: Final = "unannotated"
 _FEWEST_TO_SPLIT: Final = 2
 _FEWEST_TO_POOL: Final = 8
-"""Negatives that round 1 and the pool need each; with fewer, mining looks at the negatives trained on, as it does without a pool."""
+"""Negatives that round 1 and the pool need each; with fewer, mining looks at the negatives trained
+on, as it does without a pool.
+"""
 
 
 def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> Plan:
-    """The plan. Raises `InvalidInput` for an unknown class or licence, for too few candidates, and for images without the fields that their URL is made of."""
+    """The plan.
+
+    Raises `InvalidInput` for an unknown class or licence, for too few candidates, and for images
+    without the fields that their URL is made of.
+    """
     template = spec.source.coco.image_url
     identity = tuple(dict.fromkeys(name for name in image_url.placeholders(template) if name in Image.__struct_fields__))
     excluded = resolve(spec.exclude_classes, annotations.categories)
@@ -63,7 +69,11 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
 
 
 class _Candidates(NamedTuple):
-    """The images that may be drawn. All arrays have one entry per candidate, in the order of the file; `scenes` names each stratum and counts it."""
+    """The images that may be drawn.
+
+    All arrays have one entry per candidate, in the order of the file; `scenes` names each stratum
+    and counts it.
+    """
 
     positions: npt.NDArray[np.intp]
     ids: Ids
@@ -104,7 +114,9 @@ def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str
 
 
 def _check_fields(template: str, identity: tuple[str, ...], candidates: Sequence[Image]) -> None:
-    """All candidates are looked at, so that the same file does not work for one count and fail for a larger one."""
+    """All candidates are looked at, so that the same file does not work for one count and fail for
+    a larger one.
+    """
     for name in identity:
         lacking = [image.id for image in candidates if not getattr(image, name)]
         if lacking:
@@ -117,7 +129,9 @@ def _check_fields(template: str, identity: tuple[str, ...], candidates: Sequence
 def _planned(
     spec: NegativeDatasetSpec, entries: Sequence[Image], candidates: _Candidates, chosen: npt.NDArray[np.intp]
 ) -> list[PlannedImage]:
-    """What the plan says of each chosen image: `entries` and `chosen` (places among the candidates) are in plan order."""
+    """What the plan says of each chosen image: `entries` and `chosen` (places among the candidates)
+    are in plan order.
+    """
     template, reasons = spec.source.coco.image_url, _Reasons(spec, len(candidates.positions))
     planned = []
     for image, stratum, rank in zip(entries, candidates.strata[chosen].tolist(), candidates.drawn.ranks[chosen].tolist(), strict=True):
@@ -160,10 +174,14 @@ class _Reasons:
 
 
 def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids) -> tuple[ShardPlan, ...]:
-    """The images in shards. With training, a hash of its id says whether an image is held out, and whether round 1 trains on it or it waits in the pool. So an image stays in its split
-    when the dataset grows or the filters change.
+    """The images in shards.
 
-    The first two in plan order are the exception: one is trained on and one held out, whatever their hashes, so that neither split is ever empty.
+    With training, a hash of its id says whether an image is held out, and whether round 1 trains on
+    it or it waits in the pool. So an image stays in its split when the dataset grows or the filters
+    change.
+
+    The first two in plan order are the exception: one is trained on and one held out, whatever
+    their hashes, so that neither split is ever empty.
     """
     if spec.training is None:
         return shards(names.TRAIN, images)
@@ -191,7 +209,8 @@ def _pool(spec: NegativeDatasetSpec, training: Training, ids: Ids, held_out: Mas
 
 def _drawn(spec: NegativeDatasetSpec, ids: Ids, purpose: str, percent: int) -> Mask:
     """Which images a seeded hash of the id draws, `percent` of 100 on average."""
-    # The others are those below the bound: 100 percent draws all, and the bound never leaves 64 bits.
+    # The others are those below the bound: 100 percent draws all, and the bound never leaves 64
+    # bits.
     drawn: Mask = ordering.keys(ids, seed=spec.selection.seed, purpose=purpose) >= np.uint64((100 - percent) * 2**64 // 100)
     return drawn
 
@@ -223,7 +242,8 @@ def _remaining(annotations: Annotations, located: Located, chosen: npt.NDArray[n
     mask = np.zeros(len(annotations.images), bool)
     mask[chosen] = True
     shown = located.only(mask[located.positions])
-    # A name stands for every category that has it, and an image counts once however many annotations it has.
+    # A name stands for every category that has it, and an image counts once however many
+    # annotations it has.
     class_names = sorted({category.name for category in annotations.categories})
     numbers = {name: number for number, name in enumerate(class_names)}
     by_category = np.array([numbers[category.name] for category in annotations.categories], np.intp)

@@ -38,7 +38,8 @@ def shards(index: bytes) -> int:
     (tensorflow/core/protobuf/tensor_bundle.proto): no shared and no own bytes of the key, the
     value's length, and its first field, the number of shards.
     """
-    if index[:2] != b"\0\0" or len(index) < 5 or index[3] != 0x08:  # noqa: PLR2004 (the tag of field 1, a number)
+    # (the tag of field 1, a number).
+    if index[:2] != b"\0\0" or len(index) < 5 or index[3] != 0x08:  # noqa: PLR2004
         raise ValueError
     count = shift = 0
     for byte in index[4:14]:

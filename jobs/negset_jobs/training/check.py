@@ -37,7 +37,9 @@ log = logging.getLogger(__name__)
 
 _FIELD: Final = "spec.training.pipelineConfig"
 _SIDE: Final = (
-    256  # the shorter side that is tried first: a large model takes minutes at its own size, and the feature pyramids take no less
+    # The shorter side that is tried first: a large model takes minutes at its own size, and the
+    # feature pyramids take no less.
+    256
 )
 _STRIDE: Final = 128  # of the coarsest map of the feature pyramids
 _BATCH: Final = 2
@@ -63,7 +65,8 @@ def check(training: Training, access: Access, classes: Sequence[str]) -> None:
             _try(running, files)
             return
         with failures.trial("model"):
-            models.build(running, training=True)  # which shows the model one image of the size that the configuration has
+            # Which shows the model one image of the size that the configuration has.
+            models.build(running, training=True)
         try:
             _try(smaller, files)
         except InvalidInput as error:

@@ -1,7 +1,9 @@
-"""A round's checkpoints in the store: uploaded while the training goes on, found again after it was lost. Imports no TensorFlow.
+"""A round's checkpoints in the store: uploaded while the training goes on, found again after it was
+lost. Imports no TensorFlow.
 
-A checkpoint is several files, so it is complete if and only if its small index exists, which is uploaded last and removed first. The index has the size and the digest of
-each file: one that was cut or changed since is noticed when it is fetched, and the one before it is gone on from.
+A checkpoint is several files, so it is complete if and only if its small index exists, which is
+uploaded last and removed first. The index has the size and the digest of each file: one that was
+cut or changed since is noticed when it is fetched, and the one before it is gone on from.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 _LOOK_SECONDS: Final = 0.2
 _PATIENCE: Final = 3600.0
-"""Seconds for which a training that has made its last step waits for the store. Then its process ends, and the next makes the steps since the last upload again."""
+"""Seconds for which a training that has made its last step waits for the store.
+
+Then its process ends, and the next makes the steps since the last upload again.
+"""
 _INDEX: Final = ".json"
 
 
@@ -45,9 +50,11 @@ class File(Value, frozen=True, kw_only=True):
 
 
 class Checkpoint(Value, frozen=True, kw_only=True):
-    """The index of a checkpoint: the prefix of its files (`…/ckpt-500`), the files, and what had been fed up to then.
+    """The index of a checkpoint: the prefix of its files (`…/ckpt-500`), the files, and what had
+    been fed up to then.
 
-    `input_digest` is the round's digest: a checkpoint of other inputs is not gone on from. `images` counts those fed, `images_without_boxes` those of them without any box.
+    `input_digest` is the round's digest: a checkpoint of other inputs is not gone on from. `images`
+    counts those fed, `images_without_boxes` those of them without any box.
     """
 
     input_digest: str = field(name="inputs")
@@ -77,7 +84,8 @@ def complete(store: Store, folder: str, input_digest: str) -> list[Checkpoint]:
 
 
 def newest(store: Store, folder: str, input_digest: str, target: str) -> tuple[Checkpoint, str] | None:
-    """The newest sound checkpoint below `folder` that was made from `input_digest`, and its local prefix in `target`.
+    """The newest sound checkpoint below `folder` that was made from `input_digest`, and its local
+    prefix in `target`.
 
     A damaged one is told of and removed: it would be in the way of every later attempt, and would
     count among those that are kept. Other failures of the store are raised, since a retry helps.
@@ -92,7 +100,8 @@ def newest(store: Store, folder: str, input_digest: str, target: str) -> tuple[C
 
 
 def download(store: Store, prefix: str, folder: str) -> str:
-    """Fetch the checkpoint whose keys start with `prefix` (as `Round.checkpoint` has it) into the local `folder`. Returns the local prefix.
+    """Fetch the checkpoint whose keys start with `prefix` (as `Round.checkpoint` has it) into the
+    local `folder`. Returns the local prefix.
 
     Raises `DamagedCheckpoint` where a file is missing, or is not the one that was saved.
     """
@@ -124,7 +133,9 @@ def of_round(store: Store, trained: Round, folder: str) -> str:
 
 
 def _download_unverified(store: Store, prefix: str, folder: str) -> str:
-    """As `download`, for a checkpoint that a round has named and whose index was lost since: TensorFlow may read it all the same."""
+    """As `download`, for a checkpoint that a round has named and whose index was lost since:
+    TensorFlow may read it all the same.
+    """
     parent, name = prefix.rsplit("/", 1)
     keys = [key for key in store.keys(parent) if key.startswith(f"{prefix}.") and not key.endswith(_INDEX)]
     if not keys:
@@ -169,10 +180,13 @@ class _Saved(NamedTuple):
 
 
 class Uploader:
-    """Uploads checkpoints, and the event files in the local folder `events`, in a thread of its own, one at a time. A context manager: leaving it waits for what is under way.
+    """Uploads checkpoints, and the event files in the local folder `events`, in a thread of its
+    own, one at a time. A context manager: leaving it waits for what is under way.
 
-    `save` first waits for the upload before it, so local files may be removed once two more checkpoints have been saved, and a store that is slower than the training slows it
-    down instead of filling the disk. A store that is away stops nothing: the newest checkpoint waits for it, after the last step for `patience` seconds more.
+    `save` first waits for the upload before it, so local files may be removed once two more
+    checkpoints have been saved, and a store that is slower than the training slows it down instead
+    of filling the disk. A store that is away stops nothing: the newest checkpoint waits for it,
+    after the last step for `patience` seconds more.
     """
 
     def __init__(self, store: Store, number: int, arm: str, input_digest: str, *, events: str, patience: float = _PATIENCE) -> None:
@@ -188,7 +202,8 @@ class Uploader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        keep = error is None or isinstance(error, Interrupted)  # which promises that the checkpoint is saved
+        # Which promises that the checkpoint is saved.
+        keep = error is None or isinstance(error, Interrupted)
         try:
             if keep and self._pending is not None:
                 self._wait(self._pending)
@@ -200,7 +215,10 @@ class Uploader:
             self._pending.result()
 
     def save(self, local: str, step: int, images: int, images_without_boxes: int) -> None:
-        """Begins to upload the checkpoint with the local prefix `local`, and the event files. Raises `WorkFailed` where the upload before failed."""
+        """Begins to upload the checkpoint with the local prefix `local`, and the event files.
+
+        Raises `WorkFailed` where the upload before failed.
+        """
         prefix = f"{self._folder}/{os.path.basename(local)}"
         checkpoint = Checkpoint(
             input_digest=self._input_digest,
@@ -226,7 +244,10 @@ class Uploader:
             concurrent.futures.wait([pending], timeout=_LOOK_SECONDS)
 
     def _upload_patiently(self, saved: _Saved) -> None:
-        """Uploads when the store is there: the newest that was saved by then. Raises `Unavailable` where the store did not come back in time."""
+        """Uploads when the store is there: the newest that was saved by then.
+
+        Raises `Unavailable` where the store did not come back in time.
+        """
         pause = _FIRST_PAUSE
         while True:
             try:
@@ -248,7 +269,10 @@ class Uploader:
             saved = self._take_newer(done=False) or saved
 
     def _take_newer(self, *, done: bool) -> _Saved | None:
-        """What was saved meanwhile, if anything. Where all is uploaded, the store is no longer away."""
+        """What was saved meanwhile, if anything.
+
+        Where all is uploaded, the store is no longer away.
+        """
         with self._lock:
             newer, self._newer = self._newer, None
             if done and newer is None:

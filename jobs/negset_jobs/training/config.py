@@ -1,4 +1,6 @@
-"""The pipeline.config of a round: read from a preset or the user's own, then patched as a parsed protobuf. Imports no TensorFlow, only the API's messages."""
+"""The pipeline.config of a round: read from a preset or the user's own, then patched as a parsed
+protobuf. Imports no TensorFlow, only the API's messages.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,10 @@ class InputFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round trains on, as the configuration names it: paths or URLs. `most_boxes` counts the objects of the fullest positive; 0 where that is not known."""
+    """What a round trains on, as the configuration names it: paths or URLs.
+
+    `most_boxes` counts the objects of the fullest positive; 0 where that is not known.
+    """
 
     classes: tuple[str, ...]
     label_map: str
@@ -47,9 +52,11 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(spec: NegativeDatasetSpec, access: Access) -> None:
-    """Raises `InvalidInput` where the spec's configuration cannot train, or the checkpoint it starts from is not there. Takes no TensorFlow, and no data.
+    """Raises `InvalidInput` where the spec's configuration cannot train, or the checkpoint it
+    starts from is not there. Takes no TensorFlow, and no data.
 
-    Warns of what the configuration asks for and does not get. `check.py` looks further, with the Object Detection API itself.
+    Warns of what the configuration asks for and does not get. `check.py` looks further, with the
+    Object Detection API itself.
     """
     if spec.training is not None:
         written = _written(spec.training, access)
@@ -97,7 +104,10 @@ def read(pipeline: PipelineConfig, access: Access) -> tuple[bytes, str]:
 
 
 def preset(name: str) -> bytes:
-    """The text of a configuration that comes with negset. Raises `InvalidInput` for an unknown name."""
+    """The text of a configuration that comes with negset.
+
+    Raises `InvalidInput` for an unknown name.
+    """
     folder = importlib.resources.files("negset_jobs.training") / "presets"
     known = sorted(entry.name.removesuffix(".config") for entry in folder.iterdir() if entry.name.endswith(".config"))
     if name not in known:
@@ -125,9 +135,11 @@ def render(config: Config) -> bytes:
 
 
 def patch_training(config: Config, training: Training) -> Config:
-    """A copy with the spec's batch size and steps (the learning rate scaled to both) and hard negative mining. Augmentations stay as they are.
+    """A copy with the spec's batch size and steps (the learning rate scaled to both) and hard
+    negative mining. Augmentations stay as they are.
 
-    One schedule of the learning rate spans the steps of all rounds: a training of 800 steps is better than two of 400 that each begin and end their own.
+    One schedule of the learning rate spans the steps of all rounds: a training of 800 steps is
+    better than two of 400 that each begin and end their own.
     """
     patched = copy.deepcopy(config)
     train = patched.train_config
@@ -136,7 +148,8 @@ def patch_training(config: Config, training: Training) -> Config:
         train.batch_size = training.batch_size
     train.optimizer.use_moving_average = False  # `linter.doubts` tells the user
     if train.use_bfloat16:
-        # As the API's own loop, which takes it for TPUs only (model_lib_v2.py, train_loop). Casting the images alone would lose precision for nothing.
+        # As the API's own loop, which takes it for TPUs only (model_lib_v2.py, train_loop). Casting
+        # the images alone would lose precision for nothing.
         log.info("train_config.use_bfloat16 is set to false: the Object Detection API uses it on TPUs only")
         train.use_bfloat16 = False
     total = stages.total_steps(training.hard_negative_mining.rounds, training)
@@ -147,7 +160,10 @@ def patch_training(config: Config, training: Training) -> Config:
 
 
 def patch_data(config: Config, data: Data) -> Config:
-    """A copy with the classes, the label map and the files of a round. The user's other settings of the readers stay."""
+    """A copy with the classes, the label map and the files of a round.
+
+    The user's other settings of the readers stay.
+    """
     patched = copy.deepcopy(config)
     model = families.model(patched)
     if model.num_classes != len(data.classes):
@@ -170,7 +186,9 @@ def patch_data(config: Config, data: Data) -> Config:
 
 
 def patch_steps(config: Config, steps: int) -> Config:
-    """A copy that stops after so many steps; the schedule of the learning rate stays that of all rounds."""
+    """A copy that stops after so many steps; the schedule of the learning rate stays that of all
+    rounds.
+    """
     patched = copy.deepcopy(config)
     patched.train_config.num_steps = steps
     return patched
@@ -181,8 +199,9 @@ def _patch_mining(config: Config, training: Training) -> None:
     if mining.mode == "Off" or linter.focus(config, mining.mode) != "miner":
         return
     miner = config.model.ssd.loss.hard_example_miner
-    # As in the SSD paper: all anchors are ranked by their classification loss, none is suppressed for lying on another (object_detection/core/losses.py,
-    # HardExampleMiner), all matched ones stay.
+    # As in the SSD paper: all anchors are ranked by their classification loss, none is suppressed
+    # for lying on another (object_detection/core/losses.py, HardExampleMiner), all matched ones
+    # stay.
     miner.num_hard_examples = 0
     miner.iou_threshold = 0.99
     miner.loss_type = losses_pb2.HardExampleMiner.CLASSIFICATION

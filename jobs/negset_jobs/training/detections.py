@@ -1,4 +1,6 @@
-"""What a model detects on the held-out images, as one Parquet table: the report's curves, intervals and counts are all made from it. Imports no TensorFlow."""
+"""What a model detects on the held-out images, as one Parquet table: the report's curves, intervals
+and counts are all made from it. Imports no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from negset_jobs.training.measuring import Truth
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The held-out images with a model's detections, best first. `positives` are in the order of `truths`; every detection on one of `negatives` is false."""
+    """The held-out images with a model's detections, best first.
+
+    `positives` are in the order of `truths`; every detection on one of `negatives` is false.
+    """
 
     truths: tuple[Truth, ...]
     positives: tuple[ScoredImage, ...]
@@ -21,7 +26,11 @@ class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode(held_out: HeldOut) -> bytes:
-    """A row per image, the positives first. Boxes are flattened to ymin, xmin, ymax, xmax (normalised) for each; `width` and `height` of a negative are 0."""
+    """A row per image, the positives first.
+
+    Boxes are flattened to ymin, xmin, ymax, xmax (normalised) for each; `width` and `height` of a
+    negative are 0.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 

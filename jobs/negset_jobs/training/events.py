@@ -1,4 +1,6 @@
-"""The loss curve, read back from the event files that TensorBoard shows, so that it is whole after a training was resumed."""
+"""The loss curve, read back from the event files that TensorBoard shows, so that it is whole after
+a training was resumed.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,11 @@ def write(step: int, losses: dict[str, float], steps_per_second: float, learning
 
 
 def losses(folder: str, most: int = MOST_POINTS) -> tuple[LossPoint, ...]:
-    """The curve in the event files of `folder`, in the order of the steps: at most `most` points, evenly chosen, the last among them.
+    """The curve in the event files of `folder`, in the order of the steps: at most `most` points,
+    evenly chosen, the last among them.
 
-    Where a training was lost after its last checkpoint, the steps made twice count as they were the second time.
+    Where a training was lost after its last checkpoint, the steps made twice count as they were the
+    second time.
     """
     curve: dict[int, dict[str, float]] = {}
     for path in _files(folder):
@@ -56,7 +60,10 @@ def losses(folder: str, most: int = MOST_POINTS) -> tuple[LossPoint, ...]:
 
 
 def steps_per_second(folder: str) -> float:
-    """The median over the event files of `folder`; 0 where there is none. The first chunk of steps, in which the graph is traced, does not move a median."""
+    """The median over the event files of `folder`; 0 where there is none.
+
+    The first chunk of steps, in which the graph is traced, does not move a median.
+    """
     speeds = [value for path in _files(folder) for _, tag, value in _scalars(path) if tag == _SPEED]
     return statistics.median(speeds) if speeds else 0.0
 
@@ -76,7 +83,9 @@ def _points(path: str) -> dict[int, dict[str, float]]:
 
 
 def _scalars(path: str) -> Iterator[tuple[int, str, float]]:
-    """Step, tag and value of the file's scalars; a last event that was cut off by a sudden end is left out."""
+    """Step, tag and value of the file's scalars; a last event that was cut off by a sudden end is
+    left out.
+    """
     try:
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
             event = event_pb2.Event.FromString(record)

@@ -57,7 +57,8 @@ _RULES: Final = (
     _rule(
         "OpError IndexError RuntimeError", "not an sstable|checksum does not match|read less bytes|corrupted record", WorkFailed, _DAMAGED
     ),
-    # Steps are made by all workers together, so the loss of one ends in each of these at the others.
+    # Steps are made by all workers together, so the loss of one ends in each of these at the
+    # others.
     _rule("UnavailableError AbortedError DeadlineExceededError", "", PeerLost, _PEER),
     _rule(
         "InternalError UnknownError CancelledError FailedPreconditionError",

@@ -89,7 +89,9 @@ def scoring_batch(config: Any) -> int:
     return max(1, min(_MOST_SCORED, _SCORED_PIXELS // max(1, pixels)))
 
 
-_MOST_SCORED: Final = 64  # images; more are no faster with the smallest model (OD API, 96 pixels: 345 images/s at 16, 547 at 64)
+# Images; more are no faster with the smallest model (OD API, 96 pixels: 345 images/s at 16, 547 at
+# 64)
+_MOST_SCORED: Final = 64
 _SCORED_PIXELS: Final = 32 * 320 * 320
 
 

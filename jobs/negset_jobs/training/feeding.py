@@ -29,9 +29,11 @@ _READERS: Final = 16  # files of one kind that are read at the same time
 
 
 def batches(config: Any, model: Any, local: Mix, *, negative_percent: int, seed: int, context: Any = None) -> Any:
-    """A `tf.data.Dataset` of (features, labels), endless, as `object_detection.inputs.train_input` shapes them; `context` is the worker's `tf.distribute.InputContext`.
+    """A `tf.data.Dataset` of (features, labels), endless, as `object_detection.inputs.train_input`
+    shapes them; `context` is the worker's `tf.distribute.InputContext`.
 
-    The API's own reader draws each image from a file by chance; this one feeds the kinds in a fixed pattern (`mix.pattern`), so that every batch has its share.
+    The API's own reader draws each image from a file by chance; this one feeds the kinds in a fixed
+    pattern (`mix.pattern`), so that every batch has its share.
     """
     kinds = [files for files in (local.positives, local.negatives, local.hard) if files]
     order = pattern(negative_percent if local.negatives else 0, hard_percent=local.hard_percent if local.hard else 0)
@@ -43,7 +45,8 @@ def batches(config: Any, model: Any, local: Mix, *, negative_percent: int, seed:
         each = batch_size if input_context is None else input_context.get_per_replica_batch_size(batch_size)
         for function in (decoder_builder.build(reader).decode, transform_input_data_fn):
             stream = _mapped(stream, function)
-        # Copying images into a batch takes a core as well: at 640 pixels and 64 images it is 300 MB.
+        # Copying images into a batch takes a core as well: at 640 pixels and 64 images it is 300
+        # MB.
         stream = stream.batch(each, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return stream.prefetch(tf.data.AUTOTUNE).with_options(_bounded(_memory()))
 
@@ -59,7 +62,10 @@ def _bounded(memory: int) -> Any:
 
 
 def _memory() -> int:
-    """The bytes of memory that this container may use. By itself TensorFlow goes by those of the whole machine, and a pod is killed for it."""
+    """The bytes of memory that this container may use.
+
+    By itself TensorFlow goes by those of the whole machine, and a pod is killed for it.
+    """
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         with open("/sys/fs/cgroup/memory.max", encoding="ascii") as stream:
@@ -94,8 +100,9 @@ def record_check(config: Any) -> Check:
 def _mapped(stream: Any, function: Any) -> Any:
     """The stream with a function of the API applied to each element.
 
-    Converting the API's sources by AutoGraph takes longer than a short training, and next to nothing in them needs it: of the augmentations, `random_square_crop_by_scale` does, which asks a tensor
-    for its truth. So it is tried without at first.
+    Converting the API's sources by AutoGraph takes longer than a short training, and next to
+    nothing in them needs it: of the augmentations, `random_square_crop_by_scale` does, which asks a
+    tensor for its truth. So it is tried without at first.
     """
     try:
         return stream.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True)
@@ -117,7 +124,8 @@ def _reader(build: Any) -> Iterator[None]:
 def _records(files: Sequence[str], reader: Any, context: Any, seed: int) -> Any:
     """The serialised examples of one kind, shuffled again in each pass, for ever.
 
-    A worker reads its own files where there are enough for all; otherwise each reads all of them in an order of its own, since a worker without a file would wait for ever.
+    A worker reads its own files where there are enough for all; otherwise each reads all of them in
+    an order of its own, since a worker without a file would wait for ever.
     """
     if context is not None and context.num_input_pipelines > 1:
         seed += 1_000 * context.input_pipeline_id

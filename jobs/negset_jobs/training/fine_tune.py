@@ -35,7 +35,8 @@ _SAVED_VARIABLES: Final = "variables"
 _ARCHIVES: Final = (".tar.gz", ".tgz", ".tar")
 _SHARD: Final = re.compile(r"\.data-\d{5}-of-\d{5}$")
 _MEMBER: Final = re.compile(r"[\w.+-]+(\.index|\.data-\d{5}-of-\d{5})|checkpoint")
-_MOST_BYTES: Final = 8 << 30  # of an archive, unpacked; the largest of the model zoo has less than 2
+# Of an archive, unpacked; the largest of the model zoo has less than 2.
+_MOST_BYTES: Final = 8 << 30
 _EXPECTED: Final = "expected a checkpoint of TensorFlow 2 (its prefix, its folder, its .index file or a .tar.gz of it)"
 
 

@@ -15,7 +15,8 @@ from negset_jobs.training.measuring import Truth
 def images(
     store: Store, keys: Sequence[str], report: Report = warn, *, leave_out: Collection[str] = frozenset()
 ) -> Iterator[tuple[Truth, bytes]]:
-    """Each image of the files with these keys, in order: what is known of it, and its encoded bytes.
+    """Each image of the files with these keys, in order: what is known of it, and its encoded
+    bytes.
 
     What cannot be read goes to `report`. Images whose ids are in `leave_out` are left out.
     """

@@ -1,7 +1,8 @@
 """The training loop, made of the pieces of object_detection/model_lib_v2.py.
 
-Its own `train_loop` cannot report progress, stop in between, tell what it was fed, or save what comes after the last multiple of its checkpoint interval. What is trained
-here is the same: `eager_train_step` under a distribution strategy, losses divided by the number of replicas.
+Its own `train_loop` cannot report progress, stop in between, tell what it was fed, or save what
+comes after the last multiple of its checkpoint interval. What is trained here is the same:
+`eager_train_step` under a distribution strategy, losses divided by the number of replicas.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from negset_jobs.training.screening import Unreadable
 
 log = logging.getLogger(__name__)
 
-_CHUNKS: Final = 50  # points of the loss curve that a training gives at least, where it has as many steps
+# Points of the loss curve that a training gives at least, where it has as many steps.
+_CHUNKS: Final = 50
 _MOST_STEPS: Final = 100  # steps between two looks at the clock, the signals and the losses
 _CHUNK_SECONDS: Final = 2.0  # how long a request to stop waits at most, about
 _IMAGES_WITHOUT_BOXES: Final = "blanks"
@@ -40,9 +42,11 @@ _STOP: Final = "stop"
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a training begins: at `resume`, the local prefix of its own checkpoint after `step` steps; else with the weights of `weights`; else with random ones.
+    """Where a training begins: at `resume`, the local prefix of its own checkpoint after `step`
+    steps; else with the weights of `weights`; else with random ones.
 
-    `earlier_steps` were made in earlier rounds: the learning rate schedule goes on after them. Nothing else of an earlier round but the weights goes over.
+    `earlier_steps` were made in earlier rounds: the learning rate schedule goes on after them.
+    Nothing else of an earlier round but the weights goes over.
     """
 
     resume: str = ""
@@ -54,7 +58,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """What was fed to a training, over all its attempts: images, and those of them without any box. `unreadable` is what was passed over."""
+    """What was fed to a training, over all its attempts: images, and those of them without any box.
+
+    `unreadable` is what was passed over.
+    """
 
     images: int
     images_without_boxes: int
@@ -66,7 +73,9 @@ Save = Callable[[str, int, int, int], None]
 
 
 def strategy() -> Any:
-    """How the steps are spread: over the workers of `TF_CONFIG`, over this machine's GPUs, or not at all. Must be called before anything else of TensorFlow."""
+    """How the steps are spread: over the workers of `TF_CONFIG`, over this machine's GPUs, or not
+    at all. Must be called before anything else of TensorFlow.
+    """
     cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
     if sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")) > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -85,10 +94,15 @@ def train(
     save: Save,
     progress: Progress,
 ) -> Trained:
-    """Trains for the configuration's `num_steps`. `make_batches(model, context)` gives the `tf.data.Dataset` of a worker; `where` is the `strategy`.
+    """Trains for the configuration's `num_steps`.
 
-    Checkpoints go to `folder` and to `save`, at every multiple of `checkpoint_every` steps and at the end; event files to `folder`/train. Raises `Interrupted` after a SIGTERM or
-    SIGINT, having saved; `WorkFailed` where the loss is not finite; `InvalidInput` where the Object Detection API refuses the configuration.
+    `make_batches(model, context)` gives the `tf.data.Dataset` of a worker; `where` is the
+    `strategy`.
+
+    Checkpoints go to `folder` and to `save`, at every multiple of `checkpoint_every` steps and at
+    the end; event files to `folder`/train. Raises `Interrupted` after a SIGTERM or SIGINT, having
+    saved; `WorkFailed` where the loss is not finite; `InvalidInput` where the Object Detection API
+    refuses the configuration.
     """
     tf.keras.utils.set_random_seed(seed)
     steps, batch = config.train_config.num_steps, config.train_config.batch_size
@@ -99,7 +113,8 @@ def train(
         manager = tf.train.CheckpointManager(trainer.checkpoint, _own(where, folder), max_to_keep=KEPT)
     writer = tf.summary.create_file_writer(_own(where, os.path.join(folder, "train")))
     step, images, images_without_boxes = start.step, start.images, start.images_without_boxes
-    several = where.extended._in_multi_worker_mode()  # noqa: SLF001 (the public API has no such question)
+    # (the public API has no such question).
+    several = where.extended._in_multi_worker_mode()  # noqa: SLF001
     clock = _Clock(steps, several=several)
     with where.scope(), writer.as_default(), _asked_to_stop() as stop:
         progress.start("Training", steps, "steps", done=step)
@@ -118,7 +133,8 @@ def train(
                 images_without_boxes + round(sums.pop(_IMAGES_WITHOUT_BOXES)),
             )
             flagged = sums.pop(_STOP) > 0
-            halted = flagged if several else stop.is_set()  # several workers have to stop at the same step
+            # Several workers have to stop at the same step.
+            halted = flagged if several else stop.is_set()
             losses = {name: value / count for name, value in sums.items()}
             _require_finite(losses, step)
             events.write(step, losses, clock.steps_per_second, trainer.learning_rate())
@@ -145,11 +161,14 @@ class _Trainer:
         self.step = tf.Variable(
             0, trainable=False, dtype=tf.int64, name="global_step", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
-        # Where the schedule of the learning rate is. Like `step`, but it also counts the steps of earlier rounds, and it is no part of a checkpoint.
+        # Where the schedule of the learning rate is. Like `step`, but it also counts the steps of
+        # earlier rounds, and it is no part of a checkpoint.
         self._position = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         self._optimizer, (rate,) = optimizer_builder.build(self._train.optimizer, global_step=self._position)
-        # Otherwise the optimizer creates its slots while the step is traced, which is then traced once more.
-        self._optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001 (the public `build` is that of the newer optimizers)
+        # Otherwise the optimizer creates its slots while the step is traced, which is then traced
+        # once more.
+        # (the public `build` is that of the newer optimizers).
+        self._optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001
         self._optimizer = precision.optimizer(self._optimizer)
         self._rate = rate if callable(rate) else lambda: rate
         # The names are those of the API's own loop, so that its programs read the checkpoints.
@@ -170,7 +189,11 @@ class _Trainer:
         self._position.assign(self.step + start.earlier_steps)
 
     def run(self, batches: Any, count: int, *, stop: bool) -> dict[str, float]:
-        """Makes `count` steps. Returns sums over the steps: the losses, the images without a box, and how many replicas were asked to stop."""
+        """Makes `count` steps.
+
+        Returns sums over the steps: the losses, the images without a box, and how many replicas
+        were asked to stop.
+        """
         sums = self._compiled(batches, tf.constant(count), tf.constant(float(stop)))
         return {name: float(value) for name, value in sums.items()}
 
@@ -194,8 +217,10 @@ class _Trainer:
             labels,
             self._train.unpad_groundtruth_tensors,
             self._optimizer,
-            # The value, not the variable: the model keeps what it is given (object_detection/core/model.py, `_training_step`), so the variable would be saved with the weights
-            # and come back with them when the next round traces its first step (https://github.com/tensorflow/models/issues/10468).
+            # The value, not the variable: the model keeps what it is given
+            # (object_detection/core/model.py, `_training_step`), so the variable would be saved
+            # with the weights and come back with them when the next round traces its first step
+            # (https://github.com/tensorflow/models/issues/10468).
             training_step=self.step.read_value(),
             add_regularization_loss=self._train.add_regularization_loss,
             clip_gradients_value=self._train.gradient_clipping_by_norm or None,
@@ -227,14 +252,19 @@ class _Clock:
         self.steps_per_second = 0.0
 
     def took(self, count: int, seconds: float) -> None:
-        """The last chunk's steps and time. The very first includes the tracing of the graph, and so the second is short too."""
+        """The last chunk's steps and time.
+
+        The very first includes the tracing of the graph, and so the second is short too.
+        """
         self.steps_per_second = count / seconds
         if not self._fixed:
             self.chunk = max(1, min(self._most, math.ceil(_CHUNK_SECONDS * self.steps_per_second)))
 
 
 def _own(where: Any, folder: str) -> str:
-    """The chief's folder; another worker, which has to save too, gets one of its own that nobody reads."""
+    """The chief's folder; another worker, which has to save too, gets one of its own that nobody
+    reads.
+    """
     return folder if where.extended.should_checkpoint else os.path.join(folder, f"worker-{where.extended._task_id}")  # noqa: SLF001
 
 
@@ -248,7 +278,9 @@ def _require_finite(losses: dict[str, float], step: int) -> None:
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[threading.Event]:
-    """Set by SIGTERM or SIGINT while the block runs; handlers can be installed in the main thread only, elsewhere it stays unset."""
+    """Set by SIGTERM or SIGINT while the block runs; handlers can be installed in the main thread
+    only, elsewhere it stays unset.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

@@ -1,4 +1,6 @@
-"""What a model is worth on the images held out: false positives at a fixed recall, and COCO's average precision. Imports no TensorFlow."""
+"""What a model is worth on the images held out: false positives at a fixed recall, and COCO's
+average precision. Imports no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Truth(msgspec.Struct, frozen=True, kw_only=True):
-    """A held-out positive: its size in pixels and its objects. Crowd regions and difficult objects are there to be ignored."""
+    """A held-out positive: its size in pixels and its objects.
+
+    Crowd regions and difficult objects are there to be ignored.
+    """
 
     image_id: str
     width: int
@@ -33,7 +38,9 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(truths: Sequence[Truth], positives: Sequence[ScoredImage], negatives: Sequence[ScoredImage], *, recall: float) -> Measurement:
-    """Measures the detections on held-out positives, in the order of `truths`, and on held-out negatives, at the threshold that finds the share `recall` of the objects."""
+    """Measures the detections on held-out positives, in the order of `truths`, and on held-out
+    negatives, at the threshold that finds the share `recall` of the objects.
+    """
     objects = sum(len(truth.counted) for truth in truths)
     scores = [score for truth, scored in zip(truths, positives, strict=True) for score in matched_scores(truth, scored)]
     threshold, reached = threshold_at_recall(scores, objects, recall)
@@ -60,8 +67,10 @@ def matched_scores(truth: Truth, scored: ScoredImage) -> list[float]:
 def matches(truth: Truth, scored: ScoredImage) -> list[int]:
     """For each detection, which of the truth's counted objects it finds; -1 where it finds none.
 
-    As COCO matches (pycocotools/cocoeval.py, `evaluateImg`): the detections choose, best score first, the free object of their class that they overlap most, if by `IOU`
-    at least. A detection's match does not depend on weaker ones, so the matches above a threshold are those of the detections above it.
+    As COCO matches (pycocotools/cocoeval.py, `evaluateImg`): the detections choose, best score
+    first, the free object of their class that they overlap most, if by `IOU` at least. A
+    detection's match does not depend on weaker ones, so the matches above a threshold are those of
+    the detections above it.
     """
     objects = truth.counted
     found = [-1] * len(scored.detections)
@@ -88,10 +97,12 @@ def wanted_objects(objects: np.ndarray[Any, np.dtype[np.int64]], recall: float) 
 
 
 def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) -> tuple[float, float]:
-    """The highest score at which the share `recall` of the objects is found, and the share that is found there.
+    """The highest score at which the share `recall` of the objects is found, and the share that is
+    found there.
 
-    `scores` are those of the detections that found an object. Where the wanted share is out of reach, the threshold is the lowest of them, which gives the best there is; where
-    nothing was found at all it is 0, so that every detection on a negative counts.
+    `scores` are those of the detections that found an object. Where the wanted share is out of
+    reach, the threshold is the lowest of them, which gives the best there is; where nothing was
+    found at all it is 0, so that every detection on a negative counts.
     """
     if not scores or objects == 0:
         return 0.0, 0.0
@@ -101,7 +112,10 @@ def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) ->
 
 
 def false_positives_per_image(negatives: Sequence[ScoredImage], threshold: float) -> float:
-    """Detections with at least the score `threshold`, per image; 0 where there are no images. On a negative every detection is false."""
+    """Detections with at least the score `threshold`, per image; 0 where there are no images.
+
+    On a negative every detection is false.
+    """
     if not negatives:
         return 0.0
     return sum(detection.score >= threshold for scored in negatives for detection in scored.detections) / len(negatives)
@@ -113,7 +127,9 @@ def corners(boxes: Sequence[Box] | Sequence[Detection]) -> Array:
 
 
 def iou(first: Array, second: Array) -> Array:
-    """The overlap of each box of `first` (n, 4) with each of `second` (m, 4), as intersection over union in [0, 1], shape (n, m); 0 for empty boxes."""
+    """The overlap of each box of `first` (n, 4) with each of `second` (m, 4), as intersection over
+    union in [0, 1], shape (n, m); 0 for empty boxes.
+    """
     shared = intersection(first, second)
     area = np.prod(first[:, 2:] - first[:, :2], axis=-1)[:, None] + np.prod(second[:, 2:] - second[:, :2], axis=-1)[None, :]
     union = area - shared
@@ -129,7 +145,9 @@ def intersection(first: Array, second: Array) -> Array:
 
 
 def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> tuple[float, float]:
-    """COCO's AP over the IoU thresholds 0.50 to 0.95, and at 0.50, by pycocotools; both 0 where there is nothing to find or nothing was detected."""
+    """COCO's AP over the IoU thresholds 0.50 to 0.95, and at 0.50, by pycocotools; both 0 where
+    there is nothing to find or nothing was detected.
+    """
     evaluation = coco_evaluation(truths, scored)
     if evaluation is None:
         return 0.0, 0.0
@@ -141,7 +159,10 @@ def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) ->
 
 
 def coco_evaluation(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> Any:
-    """The COCOeval of pycocotools with every image matched, objects of all sizes together; None where there is nothing to find or nothing was detected. Its images are the positions in `truths`."""
+    """The COCOeval of pycocotools with every image matched, objects of all sizes together; None
+    where there is nothing to find or nothing was detected. Its images are the positions in
+    `truths`.
+    """
     if not any(truth.counted for truth in truths) or not any(image.detections for image in scored):
         return None
     from pycocotools.coco import COCO
@@ -156,14 +177,19 @@ def coco_evaluation(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> A
         annotated.dataset = _annotations(truths, ids)
         annotated.createIndex()
         evaluation = COCOeval(annotated, annotated.loadRes(_results(truths, scored, ids)), "bbox")
-        # Small, medium and large objects on their own are not reported; each would be matched again.
+        # Small, medium and large objects on their own are not reported; each would be matched
+        # again.
         evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], evaluation.params.areaRngLbl[:1]
         evaluation.evaluate()
     return evaluation
 
 
 def _annotations(truths: Sequence[Truth], ids: dict[str, int]) -> dict[str, Any]:
-    """The truth in COCO's instances format. A difficult object is given as a crowd region, which is how COCO says that it counts neither way."""
+    """The truth in COCO's instances format.
+
+    A difficult object is given as a crowd region, which is how COCO says that it counts neither
+    way.
+    """
     annotations: list[dict[str, Any]] = []
     for number, truth in enumerate(truths):
         for box in truth.objects:

@@ -1,4 +1,7 @@
-"""Which files go into a round, in which proportion, and where they lie on this machine. Imports no TensorFlow."""
+"""Which files go into a round, in which proportion, and where they lie on this machine.
+
+Imports no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,24 @@ from negset_jobs.training.config import InputFile
 _DOWNLOADS: Final = 8
 POSITIVE, NEGATIVE, HARD = 0, 1, 2
 MOST_HARD_PERCENT: Final = 50
-"""How much of the negatives' places the added ones have at most: the others keep the model from forgetting what it knows."""
+"""How much of the negatives' places the added ones have at most: the others keep the model from
+forgetting what it knows.
+"""
 
 _HARD_WEIGHT: Final = 8
-"""How many times as often as another negative an added one is fed at most. Were half of the places always theirs, a single hard negative among thousands would fill them."""
+"""How many times as often as another negative an added one is fed at most.
+
+Were half of the places always theirs, a single hard negative among thousands would fill them.
+"""
 
 
 class Mix(msgspec.Struct, frozen=True, kw_only=True):
-    """The files that a round trains on: keys in the store or paths. `negatives` and `hard` may be empty; `images` counts the different negatives in them.
+    """The files that a round trains on: keys in the store or paths.
 
-    `hard` is what was added after round 1: the hard negatives or, for the arm that compares, as many random ones. They have `hard_percent` of the negatives' places.
+    `negatives` and `hard` may be empty; `images` counts the different negatives in them.
+
+    `hard` is what was added after round 1: the hard negatives or, for the arm that compares, as
+    many random ones. They have `hard_percent` of the negatives' places.
     """
 
     positives: tuple[str, ...]
@@ -39,9 +50,11 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def choose(arm: str, positives: Positives, records: Records, mining: Mining | None) -> Mix:
-    """What a round of the arm trains on; `mining` is that after the round before, where there is one. Raises `InvalidInput` where a set is empty.
+    """What a round of the arm trains on; `mining` is that after the round before, where there is
+    one. Raises `InvalidInput` where a set is empty.
 
-    A file without records would stop the training for ever, so shards that stored nothing have no file, and an empty set is refused here.
+    A file without records would stop the training for ever, so shards that stored nothing have no
+    file, and an empty set is refused here.
     """
     objects = positives.files.get(names.TRAIN, ())
     if not objects:
@@ -64,15 +77,19 @@ def choose(arm: str, positives: Positives, records: Records, mining: Mining | No
 
 
 def hard_percent(others: int, added: int) -> int:
-    """The percentage of the negatives' places that the added ones have: each is fed `_HARD_WEIGHT` times as often as one of the others, up to `MOST_HARD_PERCENT` for all of them."""
+    """The percentage of the negatives' places that the added ones have: each is fed `_HARD_WEIGHT`
+    times as often as one of the others, up to `MOST_HARD_PERCENT` for all of them.
+    """
     return max(1, min(MOST_HARD_PERCENT, 100 * _HARD_WEIGHT * added // (_HARD_WEIGHT * added + others)))
 
 
 def pattern(negative_percent: int, *, hard_percent: int) -> tuple[int, ...]:
     """The kinds of the images in the order in which they are fed, to be repeated for ever.
 
-    The negatives are spread as evenly as whole images can be (slot j is a negative where the integer part of j * percent / 100 steps up), so a batch of n holds its share of n, rounded down or up.
-    Drawing each image by chance instead leaves, at 10 percent and batches of 8, 43 of 100 batches (0.9^8) without any negative. In the same way the added negatives are spread over the
+    The negatives are spread as evenly as whole images can be (slot j is a negative where the
+    integer part of j * percent / 100 steps up), so a batch of n holds its share of n, rounded down
+    or up. Drawing each image by chance instead leaves, at 10 percent and batches of 8, 43 of 100
+    batches (0.9^8) without any negative. In the same way the added negatives are spread over the
     negatives' places.
     """
     kinds, seen = [], 0
@@ -94,7 +111,9 @@ def _steps_up(index: int, percent: int) -> bool:
 
 
 def weighted(mix: Mix, negative_percent: int, store: Store) -> tuple[InputFile, ...]:
-    """The files with the weights that give the same shares on average in the Object Detection API's own reader."""
+    """The files with the weights that give the same shares on average in the Object Detection API's
+    own reader.
+    """
     share = negative_percent if mix.negatives else 0
     hard = share * mix.hard_percent / 100 if mix.hard else 0.0
     groups = ((mix.positives, 100.0 - share), (mix.negatives, share - hard), (mix.hard, hard))
@@ -102,7 +121,11 @@ def weighted(mix: Mix, negative_percent: int, store: Store) -> tuple[InputFile, 
 
 
 def materialise(store: Store, mix: Mix, folder: str) -> Mix:
-    """The same files as local paths. They are downloaded below `folder`, since TensorFlow reads few stores besides local files; those of a local store are used in place."""
+    """The same files as local paths.
+
+    They are downloaded below `folder`, since TensorFlow reads few stores besides local files; those
+    of a local store are used in place.
+    """
     return Mix(
         positives=_local(store, mix.positives, folder),
         negatives=_local(store, mix.negatives, folder),

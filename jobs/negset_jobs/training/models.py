@@ -18,14 +18,16 @@ _SIDE: Final = 256  # pixels of the first image, where the configuration leaves 
 def build(config: Any, *, training: bool) -> Any:
     """The configuration's model. Raises what the API raises where it refuses it.
 
-    The API creates variables when a model first sees an image, which is usually while a graph is traced. They are created here at once and outside any graph: then the
-    random seed alone decides their values, whatever data follow, and graphs are traced once instead of twice.
+    The API creates variables when a model first sees an image, which is usually while a graph is
+    traced. They are created here at once and outside any graph: then the random seed alone decides
+    their values, whatever data follow, and graphs are traced once instead of twice.
     """
     model = model_builder.build(config.model, is_training=training)
     precision.adapt(model)
     resizer = config_util.get_image_resizer_config(config.model)
     height, width = (side if side and side > 0 else _SIDE for side in config_util.get_spatial_image_size(resizer))
-    # As model_lib_v2._ensure_model_is_built does: no moving average is touched, and nothing needs objects.
+    # As model_lib_v2._ensure_model_is_built does: no moving average is touched, and nothing needs
+    # objects.
     model._is_training = False  # noqa: SLF001
     tf.keras.backend.set_learning_phase(False)
     model.predict(*model.preprocess(tf.zeros((1, height, width, 3))))
@@ -34,7 +36,9 @@ def build(config: Any, *, training: bool) -> Any:
 
 
 def losses(model: Any, train_config: Any, features: Any, labels: Any) -> tuple[dict[str, Any], Any]:
-    """The losses of a batch in training, without regularisation, and the predictions they are of, as `eager_train_step` has them."""
+    """The losses of a batch in training, without regularisation, and the predictions they are of,
+    as `eager_train_step` has them.
+    """
     model._is_training = True  # noqa: SLF001
     tf.keras.backend.set_learning_phase(True)
     unstacked = model_lib.unstack_batch(labels, unpad_groundtruth_tensors=train_config.unpad_groundtruth_tensors)

@@ -75,7 +75,8 @@ def adapt(model: Any) -> None:
     predict = model.predict
     model.predict = lambda *args, **keywords: _single(predict(*args, **keywords))
     if hasattr(model, "_crop_and_resize_fn"):
-        crop = model._crop_and_resize_fn  # noqa: SLF001 (the API takes it from its own configuration only)
+        # (the API takes it from its own configuration only).
+        crop = model._crop_and_resize_fn  # noqa: SLF001
         model._crop_and_resize_fn = lambda maps, *args, **keywords: crop(_single(maps), *args, **keywords)  # noqa: SLF001
 
 

@@ -18,7 +18,9 @@ from negset_jobs.training.config import parse
 
 
 class Scorer:
-    """A model restored from a checkpoint, whose graph is built at the first batch. Expensive to make: make one in a process, and score many images with it.
+    """A model restored from a checkpoint, whose graph is built at the first batch.
+
+    Expensive to make: make one in a process, and score many images with it.
 
     `classes` are in label-map order. Detections below the score `floor` are left out.
     """
@@ -32,12 +34,14 @@ class Scorer:
         tf.train.Checkpoint(model=self.model).restore(checkpoint_prefix).expect_partial().assert_existing_objects_matched()
         self._batch = families.scoring_batch(self.config)
         self._most = families.most_detections(self.config)
-        # The number of images is left open: where it is known, the API writes its post-processing into the graph once for each of them.
+        # The number of images is left open: where it is known, the API writes its post-processing
+        # into the graph once for each of them.
         self._detect = tf.function(self._graph, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
 
     @failures.translated()
     def score(self, batch: Sequence[tuple[str, bytes]]) -> list[ScoredImage]:
-        """The detections on each image, best first, in the order given; an image is an id and its encoded bytes (JPEG, PNG, BMP or GIF), of any size.
+        """The detections on each image, best first, in the order given; an image is an id and its
+        encoded bytes (JPEG, PNG, BMP or GIF), of any size.
 
         One that cannot be decoded comes back as `unreadable`, without detections.
         """

@@ -65,7 +65,8 @@ def screen_round(
     folder: str,
     max_failed_percent: int,
 ) -> tuple[Mix, Unreadable]:
-    """Looks at all that a round reads, before its first step: what it trains on, and the files `held_out`.
+    """Looks at all that a round reads, before its first step: what it trains on, and the files
+    `held_out`.
 
     Returns and raises as the two functions below, and warns once of all that is passed over.
     """
@@ -83,7 +84,8 @@ def screen_training(chosen: Mix, local: Mix, check: Check, folder: str, max_fail
 
     `chosen` has the files' keys, for messages.
 
-    Raises `WorkFailed` where more than `max_failed_percent` of the records are unreadable, or all of a kind.
+    Raises `WorkFailed` where more than `max_failed_percent` of the records are unreadable, or all
+    of a kind.
     """
     kept: dict[str, tuple[str, ...]] = {}
     total = Unreadable()

@@ -17,7 +17,9 @@ FOCAL: Final = "weighted_sigmoid_focal"
 HEATMAP: Final = "penalty_reduced_logistic_focal_loss"
 _MOST_ALPHA: Final = 0.99  # negatives then weigh a hundredth
 _MOST_GAMMA: Final = (
-    5.0  # the largest that the focal loss's paper tried (arXiv 1708.02002, table 1b); beyond it whatever is nearly right weighs nothing
+    # The largest that the focal loss's paper tried (arXiv 1708.02002, table 1b); beyond it whatever
+    # is nearly right weighs nothing.
+    5.0
 )
 
 

@@ -46,10 +46,13 @@ _CHIEF_SECONDS: Final = 6 * 3600
 
 @failures.translated()
 def train_round(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access, progress: Progress) -> Round:
-    """Trains and measures a round, and exports the model of the last one. Each round of an arm but its first goes on from the weights of the one before. Goes on from the newest complete checkpoint of an
-    interrupted attempt.
+    """Trains and measures a round, and exports the model of the last one.
 
-    Where `TF_CONFIG` names several workers, each calls this; the chief alone writes, and the others return when it has. Raises `InvalidInput`, `WorkFailed` or `Interrupted`.
+    Each round of an arm but its first goes on from the weights of the one before. Goes on from the
+    newest complete checkpoint of an interrupted attempt.
+
+    Where `TF_CONFIG` names several workers, each calls this; the chief alone writes, and the others
+    return when it has. Raises `InvalidInput`, `WorkFailed` or `Interrupted`.
     """
     task = prepare(store, dataset, step, access)
     from negset_jobs.training import loop
@@ -86,7 +89,8 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
         store.write(names.round_config(task.number, task.arm), config.render(task.config))
 
     def batches(model: Any, context: Any) -> Any:
-        # Where the data were is not in a checkpoint, so a resumed training draws on with another seed.
+        # Where the data were is not in a checkpoint, so a resumed training draws on with another
+        # seed.
         seed = task.training.seed + start.step
         return feeding.batches(running, model, local, negative_percent=task.negative_percent, seed=seed, context=context)
 
@@ -109,7 +113,9 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
 
 
 def _start(task: Task, store: Store, scratch: str) -> Any:
-    """The newest complete checkpoint of this round, or the last one of the round before, or nothing."""
+    """The newest complete checkpoint of this round, or the last one of the round before, or
+    nothing.
+    """
     from negset_jobs.training.loop import Start
 
     folder = os.path.join(scratch, "start")
@@ -136,7 +142,9 @@ def _fetch_events(task: Task, store: Store, scratch: str) -> None:
 
 
 def _local_config(task: Task, store: Store, access: Access, scratch: str, *, fresh: bool) -> Any:
-    """The configuration with what TensorFlow itself opens on this machine: the label map and, for a `fresh` start, the checkpoint to fine-tune."""
+    """The configuration with what TensorFlow itself opens on this machine: the label map and, for a
+    `fresh` start, the checkpoint to fine-tune.
+    """
     from negset_jobs.training import warm_start
 
     label_map = os.path.join(scratch, "label_map.pbtxt")
@@ -213,7 +221,8 @@ def _score(
 ) -> tuple[list[measuring.Truth], list[ScoredImage]]:
     truths: list[measuring.Truth] = []
     scored: list[ScoredImage] = []
-    stream = heldout.images(store, keys, log.debug, leave_out=leave_out)  # the round has warned of what it passes over
+    # The round has warned of what it passes over.
+    stream = heldout.images(store, keys, log.debug, leave_out=leave_out)
     while part := list(itertools.islice(stream, _BATCH)):
         images = scorer.score([(truth.image_id, encoded) for truth, encoded in part])
         # One that cannot be read is in no denominator.

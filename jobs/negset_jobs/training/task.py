@@ -48,12 +48,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def round_input_digest(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> str:
-    """The digest of everything that decides what a round gives. Raises as `train_round`; needs the values before it."""
+    """The digest of everything that decides what a round gives.
+
+    Raises as `train_round`; needs the values before it.
+    """
     return prepare(store, dataset, step, access).input_digest
 
 
 def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> Task:
-    """Reads the values before the round and makes its configuration. Raises `InvalidInput` where it cannot train."""
+    """Reads the values before the round and makes its configuration.
+
+    Raises `InvalidInput` where it cannot train.
+    """
     training = dataset.spec.training
     if training is None:
         raise InvalidInput("spec.training: expected a training to run, the manifest has none")
@@ -109,7 +115,10 @@ def _copies(store: Store) -> Copies:
 
 
 def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining | None, Round | None]:
-    """The mining and the round that a round goes on from. The arms share round 1, so that they differ in nothing but what was added after it."""
+    """The mining and the round that a round goes on from.
+
+    The arms share round 1, so that they differ in nothing but what was added after it.
+    """
     if step.round == 1 or step.arm == names.NO_NEGATIVES:
         return None, None
     own = step.round > stages.first_round(step.arm, training)
@@ -118,7 +127,10 @@ def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining
 
 
 def _deciding(training: Training, patched: Any, chosen: mix.Mix) -> list[Any]:
-    """What of the spec decides the result. Left out are where files lie, how many pods train, and how often is saved."""
+    """What of the spec decides the result.
+
+    Left out are where files lie, how many pods train, and how often is saved.
+    """
     classes = tuple(str(index) for index in range(families.model(patched).num_classes))
     portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))
     negatives = training.negative_percent if chosen.negatives else 0

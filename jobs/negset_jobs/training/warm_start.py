@@ -59,7 +59,8 @@ def read_shapes(prefix: str, url: str, field: str) -> Shapes:
         shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
         for name in shapes:
             reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, IndexError, RuntimeError, OSError) as error:  # the C++ side's errors arrive as any of these
+    # The C++ side's errors arrive as any of these.
+    except (tf.errors.OpError, ValueError, IndexError, RuntimeError, OSError) as error:
         raise InvalidInput(f"{field}: the checkpoint at {shown(url)} is damaged or cut short; upload it again") from error
     return shapes
 

@@ -18,25 +18,34 @@ _REMEMBERED_ENDS: Final = 4096
 
 
 class Cache(Generic[T]):
-    """Objects by (namespace, name), and by the group that `group_of` puts them in. Safe to use from several threads.
+    """Objects by (namespace, name), and by the group that `group_of` puts them in.
 
-    An older version never replaces a newer one: what a write answered may be put here before the watch delivers it, so that the next reconcile already sees what
-    this one did. Resource versions of one kind may be compared as numbers
-    (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions). What has been deleted does not come back: the answer to a write of ours that
-    ends an object (its last finalizer) may arrive after the news of its end.
+    Safe to use from several threads.
+
+    An older version never replaces a newer one: what a write answered may be put here before the
+    watch delivers it, so that the next reconcile already sees what this one did. Resource versions
+    of one kind may be compared as numbers
+    (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions). What has been
+    deleted does not come back: the answer to a write of ours that ends an object (its last
+    finalizer) may arrive after the news of its end.
     """
 
     def __init__(self, group_of: Callable[[T], Key], *, seen: Callable[[T | None, T], T] = lambda _, new: new) -> None:
-        """`seen` turns an object's new version, given the one before (None for the first), into what is kept of it."""
+        """`seen` turns an object's new version, given the one before (None for the first), into
+        what is kept of it.
+        """
         self._group_of, self._seen = group_of, seen
         self._lock = threading.Lock()
         self._items: dict[Key, T] = {}
         self._groups: dict[Key, set[Key]] = defaultdict(set)
-        self._ended: dict[str, int] = {}  # by uid, the version at which it was gone; the newest last
+        # By uid, the version at which it was gone; the newest last.
+        self._ended: dict[str, int] = {}
 
     def put(self, item: T, *, ours: bool = False) -> bool:
-        """Keeps the object, unless this version or a newer one is known. Returns whether it was news. With `ours`, what a write of ours has answered: it is kept as it is,
-        also in the place of the same version, which the watch may have brought before.
+        """Keeps the object, unless this version or a newer one is known.
+
+        Returns whether it was news. With `ours`, what a write of ours has answered: it is kept as
+        it is, also in the place of the same version, which the watch may have brought before.
         """
         key = _key(item)
         with self._lock:
@@ -57,13 +66,16 @@ class Cache(Generic[T]):
         with self._lock:
             self._end(item, _version(item))
             known = self._items.get(_key(item))
-            # Deleted and made again under the same name: the news of the first one's end must not hide the second.
+            # Deleted and made again under the same name: the news of the first one's end must not
+            # hide the second.
             if known is not None and known.metadata.uid == item.metadata.uid:
                 self._forget(known)
 
     def replace(self, items: Iterable[T], version: int, namespace: str = "") -> tuple[list[T], list[T]]:
-        """Makes this exactly the objects of a list of that resource version, and what is newer than the list: what a write of ours has answered since. Returns the ones
-        that are new or changed, and the ones that are gone. The list of one `namespace` says nothing about the objects of others.
+        """Makes this exactly the objects of a list of that resource version, and what is newer than
+        the list: what a write of ours has answered since. Returns the ones that are new or changed,
+        and the ones that are gone. The list of one `namespace` says nothing about the objects of
+        others.
         """
         listed = {_key(item): item for item in items}
         with self._lock:

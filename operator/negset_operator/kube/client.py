@@ -1,7 +1,9 @@
-"""Requests to the API server, over the official client's connections: its kubeconfig and in-cluster configuration, TLS, proxies and token refresh.
+"""Requests to the API server, over the official client's connections: its kubeconfig and in-cluster
+configuration, TLS, proxies and token refresh.
 
-Bodies are encoded and decoded by msgspec straight into the types of `kube.objects`. The client's generated models and its dynamic wrappers would build a
-Python object for every field of every pod: 1,000 watched datasets would cost several times the memory and the time.
+Bodies are encoded and decoded by msgspec straight into the types of `kube.objects`. The client's
+generated models and its dynamic wrappers would build a Python object for every field of every pod:
+1,000 watched datasets would cost several times the memory and the time.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ T = TypeVar("T")
 
 
 class ApiError(Exception):
-    """The API server answered with an error: HTTP status, machine-readable reason, and its own message. `seconds` is its Retry-After, if any."""
+    """The API server answered with an error: HTTP status, machine-readable reason, and its own
+    message. `seconds` is its Retry-After, if any.
+    """
 
     def __init__(self, status: int, reason: str, message: str, seconds: float = 0) -> None:
         super().__init__(message)
@@ -86,7 +90,9 @@ class Client:
         """`api` is the official client's `ApiClient`."""
         self._api = api
         self.requests: Counter[tuple[str, str]] = Counter()
-        """How many requests were answered, by method and by status code; "none" where no answer came."""
+        """How many requests were answered, by method and by status code; "none" where no answer
+        came.
+        """
         self._counting = threading.Lock()
         self._host: str = api.configuration.host
         self._pool = api.rest_client.pool_manager
@@ -104,7 +110,10 @@ class Client:
         return self._decoded("PUT", kind.path(body["metadata"]["namespace"], body["metadata"]["name"]), as_type, body=body)
 
     def apply(self, kind: Kind, body: Mapping[str, Any], as_type: type[T], *, subresource: str = "") -> T:
-        """Server-side apply. What others own of the object stays theirs; what they changed of ours is taken back."""
+        """Server-side apply.
+
+        What others own of the object stays theirs; what they changed of ours is taken back.
+        """
         path = kind.path(body["metadata"]["namespace"], body["metadata"]["name"], subresource)
         query = [("fieldManager", names.OPERATOR_FIELD_MANAGER), ("force", "true")]
         return self._decoded("PATCH", path, as_type, body=body, query=query, content_type=APPLY)
@@ -115,8 +124,11 @@ class Client:
         return self._decoded("PATCH", kind.path(namespace, name, subresource), as_type, body=patch, query=query, content_type=MERGE)
 
     def delete(self, kind: Kind, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
-        """Deletes the object with this uid and no other of the same name. It stays visible until everything it owns is gone; a pod, until its node says that it
-        has ended, or with `at_once` no longer (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced).
+        """Deletes the object with this uid and no other of the same name.
+
+        It stays visible until everything it owns is gone; a pod, until its node says that it has
+        ended, or with `at_once` no longer
+        (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced).
         """
         body: dict[str, Any] = {
             "apiVersion": "v1",
@@ -190,11 +202,14 @@ class Client:
     def prepared(
         self, method: str, path: str, query: list[tuple[str, str]], *, accept: str = JSON, content_type: str = JSON
     ) -> tuple[str, dict[str, str]]:
-        """The URL and the headers of a request, with a token that the official client refreshes when it is due. Raises `Unreachable` if that fails."""
+        """The URL and the headers of a request, with a token that the official client refreshes
+        when it is due. Raises `Unreachable` if that fails.
+        """
         from kubernetes.config import ConfigException
 
         headers, parameters = {"Accept": accept, "Content-Type": content_type, "User-Agent": names.OPERATOR_FIELD_MANAGER}, list(query)
-        # The client's own way to send a request copies every object twice; what matters of it is who we are and to whom we speak.
+        # The client's own way to send a request copies every object twice; what matters of it is
+        # who we are and to whom we speak.
         try:
             self._api.update_params_for_auth(headers, parameters, ["BearerToken"], path, method, None)
         except (ConfigException, OSError) as error:
@@ -234,7 +249,9 @@ def refusal(status: int, headers: Mapping[str, str], data: bytes) -> ApiError:
 
 
 def connect(kubeconfig: str | None = None, *, connections: int = 32) -> Client:
-    """A client from the given kubeconfig file, else from the pod's service account, else from `KUBECONFIG` or ~/.kube/config."""
+    """A client from the given kubeconfig file, else from the pod's service account, else from
+    `KUBECONFIG` or ~/.kube/config.
+    """
     from kubernetes import client, config
 
     configuration = client.Configuration()
@@ -246,7 +263,9 @@ def connect(kubeconfig: str | None = None, *, connections: int = 32) -> Client:
     except config.ConfigException as error:
         raise InvalidInput(f"--kubeconfig: {' '.join(str(error).split())}") from error
     configuration.connection_pool_maxsize = connections
-    configuration.retries = False  # the work queue retries, with backoff; the transport's immediate retries would only hide the outage
+    # The work queue retries, with backoff; the transport's immediate retries would only hide the
+    # outage.
+    configuration.retries = False
     return Client(client.ApiClient(configuration))
 
 

@@ -1,8 +1,10 @@
 """Leadership by a Lease (coordination.k8s.io/v1): of several replicas one works.
 
-The client's own `LeaderElection` (kubernetes 37) cannot be stopped, does not release the lease when its holder exits, ends its thread when the API server
-does not answer, and keeps no count of transitions; hence this module, which follows client-go's rules: a lease counts as expired when the holder has not renewed it
-for its duration *as seen by this replica's own clock*, and a leader that could not renew in time stops by itself before another may start.
+The client's own `LeaderElection` (kubernetes 37) cannot be stopped, does not release the lease when
+its holder exits, ends its thread when the API server does not answer, and keeps no count of
+transitions; hence this module, which follows client-go's rules: a lease counts as expired when the
+holder has not renewed it for its duration *as seen by this replica's own clock*, and a leader that
+could not renew in time stops by itself before another may start.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ DURATION: Final = 15
 """Seconds that a lease is good for: how long the others wait when its holder dies without a word."""
 RENEW: Final = 3.0
 DEADLINE: Final = 10.0
-"""Seconds without a renewal after which a leader ends, whatever its request is doing then. The rest of DURATION is for what it has in hand."""
+"""Seconds without a renewal after which a leader ends, whatever its request is doing then.
+
+The rest of DURATION is for what it has in hand.
+"""
 
 
 class LeaseSpec(Object, frozen=True, kw_only=True):
@@ -72,7 +77,8 @@ class Leadership:
         return False
 
     def hold(self) -> bool:
-        """Renews until `stop` (True), or until the lease is lost (False): then the process must end at once, because another may lead.
+        """Renews until `stop` (True), or until the lease is lost (False): then the process must end
+        at once, because another may lead.
 
         A thread of its own renews, so that a request that hangs cannot make this one late.
         """
@@ -86,7 +92,8 @@ class Leadership:
 
     def _renew(self) -> None:
         while not self._stopped.wait(min(RENEW, self._deadline / 3)):
-            # The moment before the request: the lease may have been written at once and its answer late.
+            # The moment before the request: the lease may have been written at once and its answer
+            # late.
             began = self._clock()
             if self._try() and not self._stopped.is_set():
                 self._renewed_at = began
@@ -102,7 +109,8 @@ class Leadership:
         try:
             lease = self._client.get(LEASE, self._namespace, self._name, Lease)
             if lease.spec.holder_identity == self._identity:
-                # One second, as client-go does: zero is refused, and a successor that overlooks the empty holder waits no longer than that.
+                # One second, as client-go does: zero is refused, and a successor that overlooks the
+                # empty holder waits no longer than that.
                 self._write(
                     lease, holder="", duration=1, acquired=lease.spec.acquire_time or _now(), transitions=lease.spec.lease_transitions or 0
                 )

@@ -1,6 +1,8 @@
-"""The objects that the operator watches, as frozen types with the fields that it reads and no others: what is not named here is not kept in memory.
+"""The objects that the operator watches, as frozen types with the fields that it reads and no
+others: what is not named here is not kept in memory.
 
-Field names are the API's own. Of `metadata.annotations` only negset's own are kept: `kubectl apply` keeps the whole manifest in another.
+Field names are the API's own. Of `metadata.annotations` only negset's own are kept: `kubectl apply`
+keeps the whole manifest in another.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ class OwnerReference(Object, frozen=True, kw_only=True):
 
 
 class Annotations(Object, frozen=True, kw_only=True):
-    """`applied` is the digest of what the operator applied last; `retry` is what a user writes to have a failed step tried again."""
+    """`applied` is the digest of what the operator applied last; `retry` is what a user writes to
+    have a failed step tried again.
+    """
 
     applied: str = field(default="", name=names.ANNOTATION_APPLIED)
     retry: str = field(default="", name=names.ANNOTATION_RETRY)
@@ -51,7 +55,8 @@ class ObjectMeta(Object, frozen=True, kw_only=True):
 class Dataset(Object, frozen=True, kw_only=True):
     """A NegativeDataset as it is stored; `spec` and `status` are not checked yet.
 
-    `news_at` is not stored: this process saw then that the jobs' progress had changed, by its own clock.
+    `news_at` is not stored: this process saw then that the jobs' progress had changed, by its own
+    clock.
     """
 
     metadata: ObjectMeta
@@ -161,8 +166,9 @@ class Pod(Object, frozen=True, kw_only=True):
 
 
 class AppliedObject(Object, frozen=True, kw_only=True):
-    """A ConfigMap, ServiceAccount, Role, RoleBinding, Service or NetworkPolicy, by its metadata alone: the operator never reads what is in it, but
-    compares the digest of what it applied last, and knows whether it was `edited` by somebody while this process looked on.
+    """A ConfigMap, ServiceAccount, Role, RoleBinding, Service or NetworkPolicy, by its metadata
+    alone: the operator never reads what is in it, but compares the digest of what it applied last,
+    and knows whether it was `edited` by somebody while this process looked on.
     """
 
     metadata: ObjectMeta

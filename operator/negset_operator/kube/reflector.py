@@ -1,9 +1,12 @@
 """Keeps a cache equal to what the API server has: list, then watch, for ever.
 
-The client's own `SharedInformer` (kubernetes 37) is not used, for what its source says and a trial showed: it takes `dict.items`, the method, for the
-items of a custom resource's list; with plain dicts its watch never learns the resource version and replays everything at each reconnect; after an answer such as
-403, or a refused connection, it tries again at once and without end; its watch has no read timeout, so a connection that died silently is waited on for ever;
-it asks for no bookmarks, so that quiet kinds expire; it keeps whole objects; and it takes a thread for each kind in each namespace.
+The client's own `SharedInformer` (kubernetes 37) is not used, for what its source says and a trial
+showed: it takes `dict.items`, the method, for the items of a custom resource's list; with plain
+dicts its watch never learns the resource version and replays everything at each reconnect; after an
+answer such as 403, or a refused connection, it tries again at once and without end; its watch has
+no read timeout, so a connection that died silently is waited on for ever; it asks for no bookmarks,
+so that quiet kinds expire; it keeps whole objects; and it takes a thread for each kind in each
+namespace.
 """
 
 from __future__ import annotations
@@ -31,7 +34,10 @@ PAGE: Final = 500
 WATCH_SECONDS: Final = 300
 """The server ends a watch after this time; with bookmarks a new one costs nothing."""
 SILENCE_SECONDS: Final = 100.0
-"""Bookmarks come about once a minute (https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks); a stream silent for longer is dead."""
+"""Bookmarks come about once a minute
+(https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks); a stream silent for
+longer is dead.
+"""
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 15.0
 LONGEST_RETRY_AFTER: Final = 120.0
@@ -106,7 +112,10 @@ class Reflector(Generic[T]):
         return self._source.kind
 
     async def run(self, api: Api, turns: asyncio.Semaphore) -> None:
-        """Lists and watches until it is cancelled. A list, and the opening of a watch, wait for their turn."""
+        """Lists and watches until it is cancelled.
+
+        A list, and the opening of a watch, wait for their turn.
+        """
         while True:
             self._healthy = False
             try:
@@ -115,13 +124,18 @@ class Reflector(Generic[T]):
                 await self._follow(await self._in_turn(turns, lambda: self._watch(api)))
                 self._pause = FIRST_PAUSE
             except (ApiError, Unreachable, msgspec.MsgspecError) as error:
-                # Only a watch that was worth opening ends the growing of the pause: that a list was answered says nothing about the next one.
+                # Only a watch that was worth opening ends the growing of the pause: that a list was
+                # answered says nothing about the next one.
                 if self._healthy:
                     self._pause = FIRST_PAUSE
                 await self._wait(error)
 
     async def _in_turn(self, turns: asyncio.Semaphore, ask: Callable[[], Coroutine[Any, Any, A]]) -> A:
-        """What the API server answers. Keeps its turn while it waits for a server that is away, since the others would ask in vain as well."""
+        """What the API server answers.
+
+        Keeps its turn while it waits for a server that is away, since the others would ask in vain
+        as well.
+        """
         async with turns:
             for _ in range(TRIES_IN_TURN - 1):
                 try:
@@ -138,8 +152,9 @@ class Reflector(Generic[T]):
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     def _note(self, error: Exception) -> None:
-        """Says what is wrong, and whether everything must be listed again: only where the server calls the version too old, or where what it sent was not
-        understood. Throttling, and rights that were taken away, make nothing wrong of what is known.
+        """Says what is wrong, and whether everything must be listed again: only where the server
+        calls the version too old, or where what it sent was not understood. Throttling, and rights
+        that were taken away, make nothing wrong of what is known.
         """
         gone = isinstance(error, ApiError) and error.status == GONE
         if gone or isinstance(error, msgspec.MsgspecError):
@@ -152,8 +167,9 @@ class Reflector(Generic[T]):
     async def _list(self, api: Api) -> str:
         """Takes everything into the cache and returns the version to watch from.
 
-        The API server's own cache answers, as it does client-go's reflectors: it costs etcd nothing, and what the answer may lack the watch brings. After "too
-        old" the store itself is asked, in pages, since that cache may be the one that is behind.
+        The API server's own cache answers, as it does client-go's reflectors: it costs etcd
+        nothing, and what the answer may lack the watch brings. After "too old" the store itself is
+        asked, in pages, since that cache may be the one that is behind.
         """
         source = self._source
         items: list[T] = []
@@ -183,7 +199,8 @@ class Reflector(Generic[T]):
             "resourceVersion": self._version,
             "labelSelector": source.selector,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(random.randint(WATCH_SECONDS, 2 * WATCH_SECONDS)),  # noqa: S311 - so that they do not all end at once
+            # So that they do not all end at once.
+            "timeoutSeconds": str(random.randint(WATCH_SECONDS, 2 * WATCH_SECONDS)),  # noqa: S311
         }
         return await api.watch(source.kind, source.namespace, query=query, metadata_only=source.metadata_only, silence=SILENCE_SECONDS)
 

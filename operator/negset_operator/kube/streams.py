@@ -91,7 +91,8 @@ class Streams:
     async def _get(self, path: str, query: list[tuple[str, str]], accept: str, read_seconds: float) -> aiohttp.ClientResponse:
         # A kubeconfig's credential plugin may run here and hold up the loop, once an hour or so.
         url, headers = self._client.prepared("GET", path, query, accept=accept)
-        headers["Accept-Encoding"] = "identity"  # a compressed list costs the API server more than its network
+        # A compressed list costs the API server more than its network.
+        headers["Accept-Encoding"] = "identity"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=read_seconds)
         code = "none"
         try:
@@ -185,6 +186,8 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _said(error: BaseException) -> str:
-    """In the system's words: aiohttp's contain the address of a Python object, and a timeout has none."""
+    """In the system's words: aiohttp's contain the address of a Python object, and a timeout has
+    none.
+    """
     cause = error.__cause__ if isinstance(error, aiohttp.ClientConnectorError) else None
     return str(cause or error) or type(error).__name__

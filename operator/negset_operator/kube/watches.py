@@ -57,7 +57,8 @@ class Watches:
     def stop(self) -> None:
         """Ends the thread, whatever the watches wait for."""
         if self._thread.ident is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the thread has ended by itself
+            # The loop is closed: the thread has ended by itself.
+            with contextlib.suppress(RuntimeError):
                 self._runner.get_loop().call_soon_threadsafe(self._asked_to_stop.set)
             self._thread.join(timeout=_STOP_SECONDS)
 
@@ -66,7 +67,8 @@ class Watches:
             with self._runner:
                 self._runner.run(self._reflect())
         except Exception:
-            # A bug in this program. Liveness fails from now on, so that Kubernetes restarts the pod.
+            # A bug in this program. Liveness fails from now on, so that Kubernetes restarts the
+            # pod.
             log.exception("the thread of the watches has ended")
 
     async def _reflect(self) -> None:

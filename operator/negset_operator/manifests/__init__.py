@@ -1,1 +1,4 @@
-"""Pure builders: a subject in, a new Kubernetes object out. They change nothing that they are given."""
+"""Pure builders: a subject in, a new Kubernetes object out.
+
+They change nothing that they are given.
+"""

@@ -1,4 +1,7 @@
-"""The NetworkPolicies of a dataset's pods. The jobs refuse the same addresses: this is the second fence."""
+"""The NetworkPolicies of a dataset's pods.
+
+The jobs refuse the same addresses: this is the second fence.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ def network_policy(subject: Subject) -> Object:
     """
     networks = subject.config.networks
     own = {"podSelector": {"matchLabels": _own(subject)}}
-    # A tenant can give a pod any label, but cannot make a namespace with this one: the API server sets it to the namespace's name.
+    # A tenant can give a pod any label, but cannot make a namespace with this one: the API server
+    # sets it to the namespace's name.
     where = [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": list(networks.kuberay_namespaces)}]
     kuberay = {"namespaceSelector": {"matchExpressions": where}, "podSelector": {"matchLabels": networks.kuberay_pod_labels}}
     ingress = [{"from": [own]}, {"from": [kuberay], "ports": _ports([DASHBOARD_PORT])}]
@@ -78,12 +82,15 @@ def _ports(numbers: Iterable[int], *protocols: str) -> list[Object]:
 def _within(public: str, networks: Iterable[str]) -> Object:
     """A block with exceptions. The API server refuses an exception that is not in the block."""
     block = ipaddress.ip_network(public)
-    excepted = [each for each in networks if ipaddress.ip_network(each).subnet_of(block)]  # type: ignore[arg-type] # one family
+    # # one family.
+    excepted = [each for each in networks if ipaddress.ip_network(each).subnet_of(block)]  # type: ignore[arg-type]
     return {"ipBlock": {"cidr": public, "except": excepted}}
 
 
 def _by_nat64(cidr: str) -> str:
-    """The IPv6 network that leads to an IPv4 network: a cluster without IPv4 reaches public servers so."""
+    """The IPv6 network that leads to an IPv4 network: a cluster without IPv4 reaches public servers
+    so.
+    """
     inner, outer = ipaddress.IPv4Network(cidr), ipaddress.IPv6Network(NAT64)
     return str(ipaddress.IPv6Network((int(outer[0]) + int(inner[0]), outer.prefixlen + inner.prefixlen)))
 

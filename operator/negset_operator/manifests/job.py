@@ -15,7 +15,8 @@ _INDEX: Final = "JOB_INDEX"
 
 
 def check(subject: Subject, child: str, step: stages.Step) -> Object:
-    """Builds the model before anything is downloaded, so that a wrong pipeline.config is told early.
+    """Builds the model before anything is downloaded, so that a wrong pipeline.config is told
+    early.
 
     It needs TensorFlow, hence the trainer's image, and no GPU.
     """
@@ -32,7 +33,9 @@ def check(subject: Subject, child: str, step: stages.Step) -> Object:
 
 
 def train(subject: Subject, child: str, step: stages.Step) -> Object:
-    """One training round: one pod, or as many as `training.workers`, which find each other by name (`supporting_objects.headless_service`)."""
+    """One training round: one pod, or as many as `training.workers`, which find each other by name
+    (`supporting_objects.headless_service`).
+    """
     training, config = subject.spec.training, subject.config
     assert training is not None
     container = pods.Container(
@@ -80,7 +83,8 @@ def _job(subject: Subject, child: str, role: str, template: Object, *, workers: 
             "parallelism": workers,
             # One worker's end ends the others, which count as well.
             "backoffLimit": subject.config.patience.retries * workers,
-            # Two pods must not write the same checkpoints: the next starts when the one before is gone.
+            # Two pods must not write the same checkpoints: the next starts when the one before is
+            # gone.
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {
                 "rules": [
@@ -99,7 +103,10 @@ def _job(subject: Subject, child: str, role: str, template: Object, *, workers: 
 
 
 def _cluster(child: str, workers: int) -> tuple[Object, ...]:
-    """TF_CONFIG (https://www.tensorflow.org/guide/distributed_training#TF_CONFIG). Kubernetes puts the pod's index into it."""
+    """TF_CONFIG (https://www.tensorflow.org/guide/distributed_training#TF_CONFIG).
+
+    Kubernetes puts the pod's index into it.
+    """
     hosts = [f"{child}-{index}.{child}:{TENSORFLOW_PORT}" for index in range(workers)]
     text = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": f"$({_INDEX})"}})
     return (

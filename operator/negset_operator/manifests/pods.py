@@ -1,4 +1,7 @@
-"""Pod templates that pass Pod Security "restricted" (https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted) with a read-only root."""
+"""Pod templates that pass Pod Security "restricted"
+(https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted) with a read-only
+root.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,8 @@ def _pod_spec(subject: Subject, container: Container, placement: Placement) -> O
 
 
 def _tolerations(placement: Placement, seconds: int) -> list[Object]:
-    """The administrator's, and for how long a pod stays on a node that does not answer, where these do not say it
+    """The administrator's, and for how long a pod stays on a node that does not answer, where these
+    do not say it
     (https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions).
     """
     given = [dict(toleration) for toleration in placement.tolerations]
@@ -140,7 +144,8 @@ def _volumes(subject: Subject, container: Container) -> list[Object]:
     if container.shared_memory:
         volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": container.shared_memory}})
     if container.pipeline and _own_pipeline(subject):
-        # The copy that goes with the run, and not the user's ConfigMap, which may change while the run goes on.
+        # The copy that goes with the run, and not the user's ConfigMap, which may change while the
+        # run goes on.
         items = [{"key": names.PIPELINE_CONFIG_KEY, "path": posixpath.basename(names.PIPELINE_CONFIG_FILE)}]
         volumes.append({"name": "pipeline", "configMap": {"name": naming.config_map(subject.name, subject.spec_hash), "items": items}})
     return volumes

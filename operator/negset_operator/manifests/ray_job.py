@@ -17,7 +17,8 @@ from negset_operator.manifests.subject import Object, Subject, child_metadata
 _WORKER: Final = "ray-worker"
 _AGENT_PORT: Final = 52365
 _READY: Final = {
-    # KubeRay's own waits 10 seconds and then asks every 5; a cluster of one worker was ready after 12.9 seconds instead of 18.
+    # KubeRay's own waits 10 seconds and then asks every 5; a cluster of one worker was ready after
+    # 12.9 seconds instead of 18.
     "httpGet": {"path": "/api/healthz", "port": _AGENT_PORT},
     "initialDelaySeconds": 1,
     "periodSeconds": 1,
@@ -55,7 +56,8 @@ def mine(subject: Subject, child: str, step: stages.Step) -> Object:
 def _ray_job(subject: Subject, child: str, step: stages.Step, *, worker: pods.Container, placement: Placement) -> Object:
     """The placement is the workers'; the head, which needs no GPU, goes to any node for jobs."""
     config, role = subject.config, step.role
-    # The head takes no tasks: with them it would need a worker's memory, and losing it would lose more than a worker's work.
+    # The head takes no tasks: with them it would need a worker's memory, and losing it would lose
+    # more than a worker's work.
     head = pods.Container(name="ray-head", image=worker.image, resources=config.pods.ray_head, token=True, readiness_probe=_READY)
     workers = subject.spec.ray.workers
     return {
@@ -69,15 +71,18 @@ def _ray_job(subject: Subject, child: str, step: stages.Step, *, worker: pods.Co
             # Kueue admits only RayJobs whose cluster ends with them, and refuses deletion rules.
             "shutdownAfterJobFinishes": True,
             "ttlSecondsAfterFinished": 0,
-            # The operator retries: KubeRay would do so at once, and also when the job says that its input is wrong.
+            # The operator retries: KubeRay would do so at once, and also when the job says that its
+            # input is wrong.
             "backoffLimit": 0,
             "preRunningDeadlineSeconds": config.patience.start_seconds,
             "rayClusterSpec": {
                 "rayVersion": config.ray_version,
-                # Whoever reaches a head without a token runs code with the tenant's Secret. KubeRay makes the token and gives it to these pods.
+                # Whoever reaches a head without a token runs code with the tenant's Secret. KubeRay
+                # makes the token and gives it to these pods.
                 "authOptions": {"mode": "token"},
                 "headGroupSpec": {
-                    # The number of workers is fixed, so nothing watches for a need of more: 60 MB less.
+                    # The number of workers is fixed, so nothing watches for a need of more: 60 MB
+                    # less.
                     "rayStartParams": {"num-cpus": "0", "no-monitor": "true"},
                     "template": pods.template(subject, child=child, role=role, container=head, placement=config.pods.placement),
                 },
@@ -87,8 +92,9 @@ def _ray_job(subject: Subject, child: str, step: stages.Step, *, worker: pods.Co
                         "replicas": workers,
                         "minReplicas": workers,
                         "maxReplicas": workers,
-                        # Ray would also count GPUs of the node that the pod did not ask for, and KubeRay tells it of
-                        # resources by two spellings only (`IsGPUResourceKey` in its controllers/ray/utils/resources.go, 1.6.2).
+                        # Ray would also count GPUs of the node that the pod did not ask for, and
+                        # KubeRay tells it of resources by two spellings only (`IsGPUResourceKey` in
+                        # its controllers/ray/utils/resources.go, 1.6.2).
                         "rayStartParams": {"num-cpus": "1", "num-gpus": str(worker.gpus)},
                         "template": pods.template(subject, child=child, role=role, container=worker, placement=placement),
                     }

@@ -18,10 +18,13 @@ Object = dict[str, Any]
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """The dataset that an object is made for, what is wanted of it, and the administrator's configuration.
+    """The dataset that an object is made for, what is wanted of it, and the administrator's
+    configuration.
 
-    `priority` is the name of a Kueue WorkloadPriorityClass, or empty. `manifest` is the spec as it is stored, with what this operator does not know of it. `digests` are the steps', by role.
-    `retry` is the label of the user's last wish for a retry, or empty. `pipeline` is what the ConfigMap holds that the spec names.
+    `priority` is the name of a Kueue WorkloadPriorityClass, or empty. `manifest` is the spec as it
+    is stored, with what this operator does not know of it. `digests` are the steps', by role.
+    `retry` is the label of the user's last wish for a retry, or empty. `pipeline` is what the
+    ConfigMap holds that the spec names.
     """
 
     namespace: str
@@ -41,7 +44,11 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def metadata(subject: Subject, name: str, role: str, *, per_run: bool = False) -> Object:
-    """Name, labels and owner. An owner that does not block: deleting the dataset in the foreground must not take the job that deletes its data."""
+    """Name, labels and owner.
+
+    An owner that does not block: deleting the dataset in the foreground must not take the job that
+    deletes its data.
+    """
     labels = naming.labels(subject.name, role)
     if per_run:
         labels |= {names.LABEL_SPEC_HASH: subject.spec_hash, names.LABEL_REVISION: subject.revision}
@@ -63,7 +70,10 @@ def metadata(subject: Subject, name: str, role: str, *, per_run: bool = False) -
 
 
 def child_metadata(subject: Subject, name: str, role: str, *, queued: bool = True) -> Object:
-    """The metadata of a RayJob or Job. Its labels say for which step of which spec it was made, and where it writes."""
+    """The metadata of a RayJob or Job.
+
+    Its labels say for which step of which spec it was made, and where it writes.
+    """
     meta, digest_of_step = metadata(subject, name, role, per_run=True), subject.digests.get(role)
     labels = {
         **meta["labels"],
@@ -79,7 +89,9 @@ def child_metadata(subject: Subject, name: str, role: str, *, queued: bool = Tru
 
 
 def sealed(child: Object) -> Object:
-    """A RayJob or Job with the digest of its spec as a label, by which a later reconcile sees whether it would be built differently."""
+    """A RayJob or Job with the digest of its spec as a label, by which a later reconcile sees
+    whether it would be built differently.
+    """
     meta = child["metadata"]
     return {**child, "metadata": {**meta, "labels": {**meta["labels"], names.LABEL_BUILT: digest(child["spec"])[:12]}}}
 
@@ -90,7 +102,9 @@ def seal_of(child: Object) -> str:
 
 
 def stamped(manifest: Object) -> Object:
-    """The object with the digest of itself as an annotation, by which a later reconcile sees whether it is up to date."""
+    """The object with the digest of itself as an annotation, by which a later reconcile sees
+    whether it is up to date.
+    """
     stamp = {names.ANNOTATION_APPLIED: digest(manifest)}
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": stamp}}
 

@@ -1,4 +1,6 @@
-"""What the jobs need beside them: the resolved manifest, an identity that may do one thing, and a fence."""
+"""What the jobs need beside them: the resolved manifest, an identity that may do one thing, and a
+fence.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,18 @@ def all_of(subject: Subject) -> tuple[Object, ...]:
 
 
 def before_pods(subject: Subject) -> tuple[Object, ...]:
-    """What must be there before the first pod: without the manifest it would wait, without the fence it would run unfenced. The service account stands last,
-    because no pod that names it is made without it.
+    """What must be there before the first pod: without the manifest it would wait, without the
+    fence it would run unfenced. The service account stands last, because no pod that names it is
+    made without it.
     """
     policies = (fence.network_policy(subject),) if subject.config.networks.policies else ()
     return tuple(stamped(each) for each in (config_map(subject), *policies, service_account(subject)))
 
 
 def before_reports(subject: Subject) -> tuple[Object, ...]:
-    """What a job needs only once it has progress to report, seconds after its pods were asked for: these may be made after it."""
+    """What a job needs only once it has progress to report, seconds after its pods were asked for:
+    these may be made after it.
+    """
     gates = (fence.reports_policy(subject),) if fence.has_reports_policy(subject.config.networks) else ()
     return tuple(stamped(each) for each in (role(subject), role_binding(subject), *gates))
 
@@ -46,10 +51,11 @@ def keys(subject: Subject) -> frozenset[tuple[str, str]]:
 
 
 def config_map(subject: Subject) -> Object:
-    """The resolved manifest, as JSON, which every YAML parser reads, and a copy of the user's pipeline.config.
+    """The resolved manifest, as JSON, which every YAML parser reads, and a copy of the user's
+    pipeline.config.
 
-    Immutable: every pod of a run sees the same bytes. A changed spec, or another pipeline.config, is
-    another run, with a ConfigMap of its own.
+    Immutable: every pod of a run sees the same bytes. A changed spec, or another pipeline.config,
+    is another run, with a ConfigMap of its own.
     """
     name = naming.config_map(subject.name, subject.spec_hash)
     document = {
@@ -59,7 +65,8 @@ def config_map(subject: Subject) -> Object:
             "name": subject.name,
             "namespace": subject.namespace,
             "uid": subject.uid,
-            # The jobs write where the operator says that they do, and report as the run that it says that they are, whatever their version would compute.
+            # The jobs write where the operator says that they do, and report as the run that it
+            # says that they are, whatever their version would compute.
             "annotations": {
                 names.LABEL_REVISION: subject.revision,
                 names.LABEL_SPEC_HASH: subject.spec_hash,
@@ -129,7 +136,10 @@ def role_binding(subject: Subject) -> Object:
 
 
 def headless_service(subject: Subject, child: str, role_name: str) -> Object:
-    """Names for the pods of one training job, so that its workers find each other. They resolve before the pods are ready."""
+    """Names for the pods of one training job, so that its workers find each other.
+
+    They resolve before the pods are ready.
+    """
     return stamped(
         {
             "apiVersion": "v1",

@@ -1,4 +1,6 @@
-"""What has to be made: the children that are due, and what they need beside them, in the order in which it is needed."""
+"""What has to be made: the children that are due, and what they need beside them, in the order in
+which it is needed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ BUILDERS: Final[dict[stages.Kind, Callable[[Subject, str, stages.Step], Object]]
 
 
 def creations(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) -> tuple[Creation, ...]:
-    """First the children that are due, with what their pods need; when they are there, the rest. Nothing, where no child works: what stands beside them may go with them.
+    """First the children that are due, with what their pods need; when they are there, the rest.
+
+    Nothing, where no child works: what stands beside them may go with them.
 
     If other datasets wait, the child is made first, and what its pods need at the next reconcile:
     of many datasets applied at once, each then has its child soon. No pod exists before the service
@@ -61,7 +65,9 @@ def needed(subject: Subject, progress: tuple[Progress, ...]) -> frozenset[tuple[
 
 
 def outdated(wanted: tuple[Object, ...], present: tuple[SupportingObject, ...]) -> tuple[Creation, ...]:
-    """The supporting_objects that are missing, and those that are ours and differ from what is wanted now: the administrator changed the configuration, or somebody the object."""
+    """The supporting_objects that are missing, and those that are ours and differ from what is
+    wanted now: the administrator changed the configuration, or somebody the object.
+    """
     known = {
         (supporting_object.kind, supporting_object.name): supporting_object
         for supporting_object in present

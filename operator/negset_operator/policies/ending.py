@@ -1,4 +1,6 @@
-"""Deleting a dataset: with `deletionPolicy: Delete` the data goes first, and a finalizer holds the object until it is gone."""
+"""Deleting a dataset: with `deletionPolicy: Delete` the data goes first, and a finalizer holds the
+object until it is gone.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ _WAY_OUT: Final = "To keep the data and let the object go, set spec.deletionPoli
 
 
 def finalizers(facts: Facts, *, wanted: bool) -> tuple[str, ...] | None:
-    """The finalizers that the object must have; None where it has them already. Other people's stay."""
+    """The finalizers that the object must have; None where it has them already.
+
+    Other people's stay.
+    """
     present = facts.dataset.metadata.finalizers
     if (names.FINALIZER in present) == wanted:
         return None
@@ -34,7 +39,10 @@ def finalizers(facts: Facts, *, wanted: bool) -> tuple[str, ...] | None:
 
 
 def let_go(facts: Facts, farewell: str = "") -> Decision:
-    """Nothing is left for us to do: Kubernetes collects the children. `farewell` says what stays behind."""
+    """Nothing is left for us to do: Kubernetes collects the children.
+
+    `farewell` says what stays behind.
+    """
     return Decision(desired_status=None, finalizers=finalizers(facts, wanted=False), farewell=farewell)
 
 
@@ -44,7 +52,9 @@ def abandon(facts: Facts) -> Decision:
 
 
 def writes(facts: Facts, roles: Iterable[str]) -> bool:
-    """Whether there may be data: a child that writes is there or is being made, or the status tells of one. An object that never ran goes without a pod."""
+    """Whether there may be data: a child that writes is there or is being made, or the status tells
+    of one. An object that never ran goes without a pod.
+    """
     stored = facts.dataset.status
     told = any(entry.get("type") == reasons.DATA_STORED and entry.get("status") == "True" for entry in stored.get("conditions") or ())
     held = names.FINALIZER in facts.dataset.metadata.finalizers
@@ -123,7 +133,8 @@ def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> D
         message = f"The data could not be deleted. {failure.message} {_WAY_OUT} {_bound(until)} {retry.advice(facts.dataset.metadata.name)}"
         return Decision(desired_status=verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE))
     folder = names.dataset_root(spec.output.url, facts.dataset.metadata.namespace, facts.dataset.metadata.name)
-    # Where the object is deleted in the foreground, Kubernetes collects supporting_objects at a moment of its own, also while the job needs them.
+    # Where the object is deleted in the foreground, Kubernetes collects supporting_objects at a
+    # moment of its own, also while the job needs them.
     beside = outdated(supporting_objects.before_pods(subject), facts.supporting_objects)
     if deleter is not None and deleter.obstacle is not None:
         message = f"{deleter.obstacle.message.rstrip('.')}. {_WAY_OUT} {_bound(until)}"

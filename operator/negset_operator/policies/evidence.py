@@ -30,24 +30,28 @@ def recorded(facts: Facts) -> frozenset[str]:
 def is_news(child: Child, facts: Facts) -> bool:
     """Whether the record lacks the step of a finished child.
 
-    After a change of the URL, the record is still that of the earlier place. A child that worked there
-    is in it, even if its step counts here as well. A child that worked here is not.
+    After a change of the URL, the record is still that of the earlier place. A child that worked
+    there is in it, even if its step counts here as well. A child that worked here is not.
     """
     record = _stored(facts.dataset)
     return child.role not in record.steps or (not _believed(record, facts) and relevance.here(child, facts))
 
 
 def pipeline(dataset: Dataset) -> str:
-    """The digest of the pipeline.config that the steps were done with; empty if nothing is recorded for this object."""
+    """The digest of the pipeline.config that the steps were done with; empty if nothing is recorded
+    for this object.
+    """
     record = _stored(dataset)
     return record.pipeline if record.uid == dataset.metadata.uid else ""
 
 
 def complete_without(pipeline: str, dataset: Dataset, spec: NegativeDatasetSpec) -> bool:
-    """Whether every step is recorded for a revision that does not depend on what the spec's ConfigMap holds.
+    """Whether every step is recorded for a revision that does not depend on what the spec's
+    ConfigMap holds.
 
-    So an upgrade from such a version does nothing again. Nothing is known of what the ConfigMap held
-    then: what it holds at the upgrade, the digest `pipeline`, is recorded and counts as the same.
+    So an upgrade from such a version does nothing again. Nothing is known of what the ConfigMap
+    held then: what it holds at the upgrade, the digest `pipeline`, is recorded and counts as the
+    same.
     """
     record, meta = _stored(dataset), dataset.metadata
     # Without a ConfigMap, no record would differ.
@@ -65,13 +69,18 @@ def revision(dataset: Dataset) -> str:
 
 
 def told_revision(facts: Facts) -> str:
-    """The revision that the jobs' numbers in the status are of. While a spec cannot be used, the status names none, and the record of what was done does."""
+    """The revision that the jobs' numbers in the status are of.
+
+    While a spec cannot be used, the status names none, and the record of what was done does.
+    """
     stored: str = facts.dataset.status.get("revision") or revision(facts.dataset) or facts.revision
     return stored
 
 
 def numbers(facts: Facts) -> dict[str, Any]:
-    """What the jobs measured in this revision: as they wrote it into the status or, if it is there no more, as it is recorded. Empty if neither is known."""
+    """What the jobs measured in this revision: as they wrote it into the status or, if it is there
+    no more, as it is recorded. Empty if neither is known.
+    """
     stored = facts.dataset.status
     told = {name: stored[name] for name in JOBS_NUMBERS if stored.get(name)}
     if "images" in told and told_revision(facts) == facts.revision:
@@ -82,9 +91,11 @@ def numbers(facts: Facts) -> dict[str, Any]:
 
 
 def record(facts: Facts, roles: tuple[str, ...], measured: dict[str, Any], *, trims: bool = False) -> dict[str, Any] | None:
-    """The record to write; None leaves the one that is there, of another URL perhaps, until something is done here.
+    """The record to write; None leaves the one that is there, of another URL perhaps, until
+    something is done here.
 
-    `trims`: a job is at work that removes earlier revisions when it is done. Then what the record says of one of them may soon be wrong.
+    `trims`: a job is at work that removes earlier revisions when it is done. Then what the record
+    says of one of them may soon be wrong.
     """
     if not roles and not trims:
         return None

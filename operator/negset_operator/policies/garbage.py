@@ -1,4 +1,6 @@
-"""What nobody needs any more: children of earlier specs, and finished children some time after the dataset is ready."""
+"""What nobody needs any more: children of earlier specs, and finished children some time after the
+dataset is ready.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ _LOST_AFTER: Final = timedelta(seconds=20)
 
 
 def superseded(facts: Facts, steps: tuple[Step, ...]) -> tuple[Child, ...]:
-    """Children that work for a spec that is no longer wanted. What was done for an earlier spec stays if it is done for this one, too."""
+    """Children that work for a spec that is no longer wanted.
+
+    What was done for an earlier spec stays if it is done for this one, too.
+    """
     by_role = {step.role: step for step in steps}
     return tuple(child for child in facts.children if child.ours and not _of_use(child, by_role, facts))
 
@@ -34,7 +39,10 @@ def _of_use(child: Child, steps: dict[str, Step], facts: Facts) -> bool:
 
 
 def followed(children: Iterable[Child]) -> tuple[Child, ...]:
-    """Attempts that failed by nobody's fault and that a later one follows. Those that failed by their own are counted, and stay."""
+    """Attempts that failed by nobody's fault and that a later one follows.
+
+    Those that failed by their own are counted, and stay.
+    """
     latest: dict[tuple[str, str], int] = {}
     failed = [child for child in children if child.ours and child.work is Work.FAILED]
     for child in failed:
@@ -47,7 +55,10 @@ def followed(children: Iterable[Child]) -> tuple[Child, ...]:
 
 
 def outlived(progress: tuple[Progress, ...], children: Iterable[Child], now: datetime, keep: timedelta) -> tuple[Child, ...]:
-    """Finished children of a dataset that has been ready for `keep`. The last step's child stays: an earlier version of the operator has no other evidence."""
+    """Finished children of a dataset that has been ready for `keep`.
+
+    The last step's child stays: an earlier version of the operator has no other evidence.
+    """
     ready = ready_since(progress)
     if ready is None or now - ready < keep:
         return ()
@@ -56,10 +67,13 @@ def outlived(progress: tuple[Progress, ...], children: Iterable[Child], now: dat
 
 
 def given_up(facts: Facts) -> tuple[Deletion, ...]:
-    """Pods of Ray clusters that a lost node holds for good. KubeRay makes no other in the place of one that is still on its way out.
+    """Pods of Ray clusters that a lost node holds for good.
 
-    A node that is only cut off may go on writing meanwhile; with shards that does no harm, since only one attempt's marker counts. A training pod stays: two of them
-    would write the same checkpoints.
+    KubeRay makes no other in the place of one that is still on its way out.
+
+    A node that is only cut off may go on writing meanwhile; with shards that does no harm, since
+    only one attempt's marker counts. A training pod stays: two of them would write the same
+    checkpoints.
     """
     return tuple(
         Deletion(kind="Pod", name=pod.name, uid=pod.uid, why=f"its node {pod.node} does not answer", at_once=True)

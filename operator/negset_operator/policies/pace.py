@@ -27,7 +27,10 @@ def has_news(child: Child, facts: Facts) -> bool:
 
 
 def silent_since(child: Child, progress: tuple[Progress, ...], facts: Facts) -> datetime | None:
-    """Since when a child that runs has made no progress, by this process's clock and Kubernetes'. None if nobody can tell."""
+    """Since when a child that runs has made no progress, by this process's clock and Kubernetes'.
+
+    None if nobody can tell.
+    """
     watched = (
         child.work is Work.RUNNING
         and not child.suspended
@@ -56,7 +59,10 @@ def stuck(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> t
 
 
 def next_look(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> datetime | None:
-    """When silence has to be told next, or ends a child. What the operator has just written itself is no news, so that it looks again at once."""
+    """When silence has to be told next, or ends a child.
+
+    What the operator has just written itself is no news, so that it looks again at once.
+    """
     if stuck(progress, facts, patience):
         return facts.now + timedelta(seconds=1)
     waits = (SAY_AFTER, timedelta(seconds=patience.stuck_seconds))
@@ -70,7 +76,9 @@ def moves(child: Child, progress: tuple[Progress, ...], facts: Facts) -> bool:
 
 
 def words(child: Child, progress: tuple[Progress, ...], facts: Facts) -> str:
-    """The sentence that says since when there is no progress; empty as long as that is nothing to speak of."""
+    """The sentence that says since when there is no progress; empty as long as that is nothing to
+    speak of.
+    """
     since = silent_since(child, progress, facts)
     if since is None or child.obstacle is not None or facts.now - since < SAY_AFTER:
         return ""

@@ -1,4 +1,7 @@
-"""The words of a failure whose pod is gone: the condition had them. For people only; nothing is decided by them."""
+"""The words of a failure whose pod is gone: the condition had them.
+
+For people only; nothing is decided by them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ _ADDED: Final = re.compile(
 
 
 def message(failure: Failure, child: Child, stored: Iterable[Mapping[str, Any]]) -> str:
-    """The failure's message; if its pod took the last words with it, those that a stored condition still has for this child."""
+    """The failure's message; if its pod took the last words with it, those that a stored condition
+    still has for this child.
+    """
     if not failure.silent:
         return failure.message
     told = (entry.get("message") for entry in stored)

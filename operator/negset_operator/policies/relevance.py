@@ -5,11 +5,11 @@ so, whatever any digest says), or if the edit changed nothing that its step read
 so). The name of a child and its label `run` are those of negset 0.1.0, which compared whole specs:
 so children survive an upgrade from 0.1.0 and a rollback to it.
 
-An edit of the ConfigMap with the pipeline.config does not change the object's generation. So a child
-has the label `pipeline`, the digest of the content that it was made with.
+An edit of the ConfigMap with the pipeline.config does not change the object's generation. So a
+child has the label `pipeline`, the digest of the content that it was made with.
 
-The operator that sees an edit writes the new generation on the children that it leaves alone. So
-an operator whose digests are computed differently leaves them alone as well.
+The operator that sees an edit writes the new generation on the children that it leaves alone. So an
+operator whose digests are computed differently leaves them alone as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from negset_operator.facts import Child, Facts
 
 
 def wanted(child: Child, digest: str, facts: Facts) -> bool:
-    """Whether a child that works does so for the spec as it is now. `digest` is the digest of its step; empty if the spec has no such step."""
+    """Whether a child that works does so for the spec as it is now.
+
+    `digest` is the digest of its step; empty if the spec has no such step.
+    """
     if child.obsolete:
         return False
     if child.spec_hash == facts.spec_hash or _unedited(child, facts):
@@ -42,15 +45,18 @@ def here(child: Child, facts: Facts) -> bool:
     """Whether a child writes where the spec says now."""
     if child.place:
         return child.place == naming.place(facts.url)
-    # Made by negset 0.1.0. Its revision does not say under which output.url it lies: the status did.
+    # Made by negset 0.1.0. Its revision does not say under which output.url it lies: the status
+    # did.
     told = facts.dataset.status.get("url") == facts.url
     return child.revision == facts.revision and (child.spec_hash == facts.spec_hash or told)
 
 
 def reporting(facts: Facts, digests: dict[str, str]) -> tuple[str, ...]:
-    """The runs whose jobs may write to the status: the present one, and those of children that are left alone. `digests` are the steps', by role.
+    """The runs whose jobs may write to the status: the present one, and those of children that are
+    left alone. `digests` are the steps', by role.
 
-    If this operator does not understand the spec, or cannot read the ConfigMap that it names, it leaves every child alone.
+    If this operator does not understand the spec, or cannot read the ConfigMap that it names, it
+    leaves every child alone.
     """
     working = (child for child in facts.children if child.ours and not child.work.finished)
     every = facts.spec is None or bool(facts.pipeline.problem)
@@ -59,7 +65,10 @@ def reporting(facts: Facts, digests: dict[str, str]) -> tuple[str, ...]:
 
 
 def adoptions(facts: Facts, digests: dict[str, str]) -> tuple[Adoption, ...]:
-    """The labels that children lack which work for the spec as it is now. `digests` are the steps', by role."""
+    """The labels that children lack which work for the spec as it is now.
+
+    `digests` are the steps', by role.
+    """
     wanting = (
         child for child in facts.children if child.ours and not child.terminating and wanted(child, digests.get(child.role, ""), facts)
     )

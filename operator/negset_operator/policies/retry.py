@@ -22,7 +22,9 @@ WHY: Final = "it is made anew"
 
 
 def advice(dataset: str) -> str:
-    """What the owner of a dataset can do about a failure, which needs no right but to edit the object."""
+    """What the owner of a dataset can do about a failure, which needs no right but to edit the
+    object.
+    """
     return f'To retry: kubectl annotate {names.SINGULAR} {dataset} {names.ANNOTATION_RETRY}="$(date)" --overwrite'
 
 
@@ -41,12 +43,17 @@ def _obsolete(child: Child, subject: Subject) -> bool:
 
 
 def _stuck(child: Child) -> bool:
-    """Whether something keeps a child from starting, and nothing of it works. Until a RayJob runs, the pods that it has are idle."""
+    """Whether something keeps a child from starting, and nothing of it works.
+
+    Until a RayJob runs, the pods that it has are idle.
+    """
     return child.work in {Work.NOT_PICKED_UP, Work.STARTING} and child.obstacle is not None and not child.busy
 
 
 def _built_now(child: Child, subject: Subject) -> str:
-    """What the label of a child of this name would be now; the child's own if the spec has no such step any more."""
+    """What the label of a child of this name would be now; the child's own if the spec has no such
+    step any more.
+    """
     if child.role == DELETE:
         return seal_of(build_deleter(subject, child.name))
     step = next((step for step in stages.steps(subject.spec) if step.role == child.role), None)

@@ -2,14 +2,16 @@
 
 Which steps a spec has, and in which order, is `negset_api.stages`' business.
 
-A step is done if a child that writes to this revision did it, if the status records it, or if a later step that needs it was started: that is how finished
-children can be deleted without doing their work again. Were the evidence lost altogether, the step would run again, for nothing but seconds: its stages find
-their commit markers.
+A step is done if a child that writes to this revision did it, if the status records it, or if a
+later step that needs it was started: that is how finished children can be deleted without doing
+their work again. Were the evidence lost altogether, the step would run again, for nothing but
+seconds: its stages find their commit markers.
 
-A child that is to be made anew (`policies.retry`) is out of date like one of an earlier spec; its name must be free before the next one is made.
+A child that is to be made anew (`policies.retry`) is out of date like one of an earlier spec; its
+name must be free before the next one is made.
 
-After an edit, a child of the earlier spec goes on if the edit changes nothing that its step reads. If it writes to another revision, a child of this revision
-follows and copies what it left.
+After an edit, a child of the earlier spec goes on if the edit changes nothing that its step reads.
+If it writes to another revision, a child of this revision follows and copies what it left.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ _LIMITED: Final[frozenset[stages.Kind]] = frozenset({"train", "mine"})
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One child's worth of work.
 
-    `kind` is the child's, `condition` tells how the step ended, `doing` is what people read until then. `digest` is of what the step reads of the spec.
+    `kind` is the child's, `condition` tells how the step ended, `doing` is what people read until
+    then. `digest` is of what the step reads of the spec.
     """
 
     work: stages.Step
@@ -65,7 +68,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan(spec: NegativeDatasetSpec, pipeline: str = "") -> tuple[Step, ...]:
-    """The steps in the order of a single runner; what does not need one another may run at the same time. `pipeline` is as in `revision.chosen`."""
+    """The steps in the order of a single runner; what does not need one another may run at the same
+    time. `pipeline` is as in `revision.chosen`.
+    """
     rounds = spec.training.hard_negative_mining.rounds if spec.training else 0
     digests = reads.digests(spec, pipeline)
     return tuple(
@@ -96,16 +101,22 @@ class Phase(enum.Enum):
     DONE = "done"
     BLOCKED = "blocked"  # something it needs is not done
     HELD = "held"  # suspended before it began
-    STOPPING = "stopping"  # a child of an earlier spec still works on the same files, or one that is to be made anew is still there
+    # A child of an earlier spec still works on the same files, or one that is to be made anew is
+    # still there.
+    STOPPING = "stopping"
     DUE = "due"  # make the child now
-    TURN = "turn"  # due, or to go on after a suspension, but spec.training.maxParallel steps run or come before it
+    # Due, or to go on after a suspension, but spec.training.maxParallel steps run or come before
+    # it.
+    TURN = "turn"
     WAITING = "waiting"  # a retry, later
     ACTIVE = "active"
     STALLED = "stalled"
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """A step and how far it is. `child` is the newest one; `attempt` the number of the next one to make, where the phase is DUE;
+    """A step and how far it is.
+
+    `child` is the newest one; `attempt` the number of the next one to make, where the phase is DUE;
     `failure` is the last attempt's, also while the next one works.
     """
 
@@ -136,7 +147,8 @@ def _ending(steps: tuple[Step, ...], facts: Facts) -> int:
 
 
 def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
-    """The same, with at most `limit` trainings and minings running, due, or about to go on after a suspension.
+    """The same, with at most `limit` trainings and minings running, due, or about to go on after a
+    suspension.
 
     A step that runs or is being stopped keeps its place until it ends, even beyond the limit. The
     remaining places go to suspended steps, then to the first steps in order. A step that waits for
@@ -161,21 +173,26 @@ def _done(steps: tuple[Step, ...], facts: Facts) -> frozenset[str]:
     done = {child.role for child in mine if child.work is Work.SUCCEEDED and counts(child, by_role.get(child.role), facts)}
     done |= evidence.recorded(facts)
     started = {child.role for child in mine if relevance.here(child, facts)}
-    for step in reversed(steps):  # what a later step needs comes before it, so that one pass from the end reaches everything
+    # What a later step needs comes before it, so that one pass from the end reaches everything.
+    for step in reversed(steps):
         if step.role in started | done:
             done.update(step.needs)
     return frozenset(done)
 
 
 def counts(child: Child, step: Step | None, facts: Facts) -> bool:
-    """Whether what a child has done is done for the spec as it is now: its files lie here, or its step leaves no files and read the same."""
+    """Whether what a child has done is done for the spec as it is now: its files lie here, or its
+    step leaves no files and read the same.
+    """
     if relevance.here(child, facts):
         return True
     return step is not None and not step.work.marker and child.digest == step.digest
 
 
 def stands(failed: Child, facts: Facts) -> bool:
-    """Whether a failure is one of the spec as it is now, and nothing has happened since that may mend it."""
+    """Whether a failure is one of the spec as it is now, and nothing has happened since that may
+    mend it.
+    """
     return not failed.obsolete and failed.spec_hash == facts.spec_hash and relevance.here(failed, facts)
 
 
@@ -200,7 +217,10 @@ def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeD
 
 
 def _current(child: Child, step: Step, facts: Facts) -> bool:
-    """Whether a child does its step for the spec as it is now. A failure counts until the spec changes: any edit has a failed step tried again."""
+    """Whether a child does its step for the spec as it is now.
+
+    A failure counts until the spec changes: any edit has a failed step tried again.
+    """
     return stands(child, facts) if child.work.finished else relevance.wanted(child, step.digest, facts)
 
 

@@ -3,7 +3,8 @@
 Replicas restart, and another may lead, so the API server keeps what was counted. A failed child is
 labelled before it is counted: an attempt counts at most once, and not at all if the child is gone
 before. A finished step counts with the write that adds it to the status' record
-(`policies.evidence`). If its child is gone by then, its duration is not known and it does not count.
+(`policies.evidence`). If its child is gone by then, its duration is not known and it does not
+count.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from negset_operator.policies.steps import Phase, Progress
 
 
 def failed(facts: Facts) -> tuple[Failed, ...]:
-    """The attempts that have failed and are not counted yet. A Job's restarts of its pods belong to one attempt."""
+    """The attempts that have failed and are not counted yet.
+
+    A Job's restarts of its pods belong to one attempt.
+    """
     return tuple(
         Failed(
             kind=child.kind,
@@ -34,7 +38,9 @@ def failed(facts: Facts) -> tuple[Failed, ...]:
 
 
 def finished(facts: Facts, progress: tuple[Progress, ...]) -> tuple[Finished, ...]:
-    """The steps that are done and not recorded yet, with the time from their child's start to its end. Earlier attempts are not part of it."""
+    """The steps that are done and not recorded yet, with the time from their child's start to its
+    end. Earlier attempts are not part of it.
+    """
     return tuple(
         Finished(step=each.step.work.kind, seconds=_seconds(each.child, facts.now))
         for each in progress

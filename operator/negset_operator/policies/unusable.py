@@ -1,4 +1,6 @@
-"""A spec that cannot be used, or that this operator does not understand: it is said once, and nothing new is made until that changes."""
+"""A spec that cannot be used, or that this operator does not understand: it is said once, and
+nothing new is made until that changes.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,9 @@ def desired_status(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Prog
 
 
 def _without_numbers(measured: dict[str, Any], spec: NegativeDatasetSpec) -> str:
-    """What to say if nobody has told all that was measured: a job waits for an API server that is away, but not for ever."""
+    """What to say if nobody has told all that was measured: a job waits for an API server that is
+    away, but not for ever.
+    """
     wanted = spec.training.hard_negative_mining.rounds if spec.training else 0
     told = bool(measured) and max((each.get("round", 0) for each in measured.get("rounds", ())), default=0) >= wanted
     return "" if told else " Not all of its numbers are in this status; the report has them."

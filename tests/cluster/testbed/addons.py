@@ -1,4 +1,6 @@
-"""What runs in the test cluster before ours: cluster DNS, KubeRay, Kueue where it is wanted, and GPUs that are not there."""
+"""What runs in the test cluster before ours: cluster DNS, KubeRay, Kueue where it is wanted, and
+GPUs that are not there.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ def install_kueue(kubeconfig: str) -> None:
     image = {"repository": repository, "tag": tag, "pullPolicy": "Never"}
     settings = [f"--set=controllerManager.manager.image.{name}={value}" for name, value in image.items()]
     helm(kubeconfig, "upgrade", "--install", "kueue", chart, "--namespace=kueue-system", "--create-namespace", *settings)
-    # The test cluster's API server has no identity that an aggregated one would know. As long as one kind cannot be listed, no namespace is ever gone.
+    # The test cluster's API server has no identity that an aggregated one would know. As long as
+    # one kind cannot be listed, no namespace is ever gone.
     kubectl(kubeconfig, "delete", "apiservice", "v1beta1.visibility.kueue.x-k8s.io", "v1beta2.visibility.kueue.x-k8s.io")
 
 
@@ -67,7 +70,8 @@ def _waiting_reasons(client: DynamicClient, namespace: str) -> str:
 
 
 def advertise_gpus(client: DynamicClient, node: str, count: int) -> None:
-    """Makes a node offer GPUs that it does not have: pods that ask for one are scheduled there, and compute on the CPU
+    """Makes a node offer GPUs that it does not have: pods that ask for one are scheduled there, and
+    compute on the CPU
     (https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/).
     """
     patch = [{"op": "add", "path": f"/status/capacity/{GPU.replace('/', '~1')}", "value": str(count)}]

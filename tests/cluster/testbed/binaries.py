@@ -1,7 +1,8 @@
 """The programs of a test cluster, built once from pinned Go modules into a cache outside the tree.
 
-What decides a program is part of its folder's name, so a changed pin builds beside the old one and nothing is ever stale:
-`$NEGSET_CACHE/bin/kubernetes-<digest>/`, `$NEGSET_CACHE/bin/helm-v3.21.3/`, ….
+What decides a program is part of its folder's name, so a changed pin builds beside the old one and
+nothing is ever stale: `$NEGSET_CACHE/bin/kubernetes-<digest>/`, `$NEGSET_CACHE/bin/helm-v3.21.3/`,
+….
 """
 
 from __future__ import annotations
@@ -28,12 +29,18 @@ _KUBERNETES_SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspat
 
 
 class Unavailable(Exception):
-    """A program of the test cluster is not here and cannot be made here. The message says what is missing."""
+    """A program of the test cluster is not here and cannot be made here.
+
+    The message says what is missing.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-    """A Go module at a version. `sum` is its digest as `go.sum` files spell it; its own `go.sum` pins what it depends on."""
+    """A Go module at a version.
+
+    `sum` is its digest as `go.sum` files spell it; its own `go.sum` pins what it depends on.
+    """
 
     path: str
     version: str
@@ -54,7 +61,8 @@ KUBERAY = Module("github.com/ray-project/kuberay/ray-operator", "v1.6.2", "h1:XU
 KUEUE = Module("sigs.k8s.io/kueue", "v0.19.1", "h1:5zAYwG/F8z19noTwCIHsTEckttrThAVJvaskWMT6pYg=")
 COREDNS = Module("github.com/coredns/coredns", "v1.14.7", "h1:UPDkn4QN+xyNfjz3U5ldgoLszDYpMZEJoy3+ze9au4Q=")
 HELM = Module("helm.sh/helm/v3", "v3.21.3", "h1:wkamdwI3liEkW6wI1l9aGqQZGxcTKyt8kx0qJLPcmCg=")
-PROMETHEUS = Module("github.com/prometheus/prometheus", "v0.313.0", "h1:DH5Rcybaem9nuKaFYtY+Kmogmp/NiNPpS9WBIRlSy6E=")  # 3.13
+# 3.13.
+PROMETHEUS = Module("github.com/prometheus/prometheus", "v0.313.0", "h1:DH5Rcybaem9nuKaFYtY+Kmogmp/NiNPpS9WBIRlSy6E=")
 
 PROGRAMS = {
     program.name: program
@@ -80,14 +88,18 @@ def cache_folder(*parts: str) -> str:
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Holds a lock that other processes see, so that two test sessions do not build the same thing at the same time."""
+    """Holds a lock that other processes see, so that two test sessions do not build the same thing
+    at the same time.
+    """
     with open(os.path.join(cache_folder("locks"), f"{name}.lock"), "w", encoding="utf-8") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
 def assets_folder() -> str | None:
-    """The folder of `KUBEBUILDER_ASSETS`, which holds etcd, kube-apiserver and kubectl, or None where the variable is not set."""
+    """The folder of `KUBEBUILDER_ASSETS`, which holds etcd, kube-apiserver and kubectl, or None
+    where the variable is not set.
+    """
     folder = os.environ.get("KUBEBUILDER_ASSETS")
     if not folder:
         return None
@@ -98,7 +110,9 @@ def assets_folder() -> str | None:
 
 
 def kubernetes_folder() -> str:
-    """The folder that holds every name in `KUBERNETES_PROGRAMS`, built first if it is missing (about 5 minutes on two cores)."""
+    """The folder that holds every name in `KUBERNETES_PROGRAMS`, built first if it is missing
+    (about 5 minutes on two cores).
+    """
     flags = ["-trimpath", "-ldflags", f"-s -w {_version_stamp()}"]
     decides = hashlib.sha256(" ".join(flags).encode())
     for name in ("go.mod", "go.sum", "main.go"):
@@ -121,7 +135,9 @@ def pause_program() -> str:
 
 
 def program(name: str) -> str:
-    """The path of a program of `PROGRAMS`, built first if it is missing (1 to 3 minutes on two cores)."""
+    """The path of a program of `PROGRAMS`, built first if it is missing (1 to 3 minutes on two
+    cores).
+    """
     wanted = PROGRAMS[name]
     path = os.path.join(cache_folder("bin", f"{name}-{wanted.module.version}"), name)
     if not os.path.exists(path):
@@ -132,8 +148,12 @@ def program(name: str) -> str:
 
 @functools.cache
 def module_folder(module: Module) -> str:
-    """The folder of a module's source in Go's module cache, downloaded first if it is missing. Its digest is checked against the pin."""
-    # `go install path@version` asks the proxy for the list of versions, which some modules' proxies refuse; a download by version does not.
+    """The folder of a module's source in Go's module cache, downloaded first if it is missing.
+
+    Its digest is checked against the pin.
+    """
+    # `go install path@version` asks the proxy for the list of versions, which some modules' proxies
+    # refuse; a download by version does not.
     answer = json.loads(_go(["mod", "download", "-json", f"{module.path}@{module.version}"], os.sep))
     if answer["Sum"] != module.sum:
         raise Unavailable(f"The module {module.path} {module.version} has the digest {answer['Sum']} and is pinned to {module.sum}.")
@@ -141,7 +161,10 @@ def module_folder(module: Module) -> str:
 
 
 def _version_stamp() -> str:
-    """Linker flags that tell the components their version. Without them the API server calls itself v0.0.0-master, and Kueue refuses to work with it."""
+    """Linker flags that tell the components their version.
+
+    Without them the API server calls itself v0.0.0-master, and Kueue refuses to work with it.
+    """
     major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
     values = {"gitVersion": KUBERNETES_VERSION, "gitMajor": major, "gitMinor": minor}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")

@@ -33,7 +33,10 @@ def layout(node_count: int = 0) -> Layout:
 
 
 class Cluster:
-    """The cluster of this machine. Faults are put into it by name of a program: `kube-apiserver`, `etcd`, `kubelet-node2`, `s3`, …."""
+    """The cluster of this machine.
+
+    Faults are put into it by name of a program: `kube-apiserver`, `etcd`, `kubelet-node2`, `s3`, ….
+    """
 
     def __init__(self, where: Layout) -> None:
         self.layout = where
@@ -44,7 +47,10 @@ class Cluster:
         return self._supervisor() is not None
 
     def up(self) -> None:
-        """Starts it and waits until every node is Ready. Its containers' images must have been loaded, or be loaded afterwards."""
+        """Starts it and waits until every node is Ready.
+
+        Its containers' images must have been loaded, or be loaded afterwards.
+        """
         if self.running:
             raise Unavailable(f"The test cluster is up already: export KUBECONFIG={self.kubeconfig}")
         kubernetes_folder()
@@ -65,7 +71,8 @@ class Cluster:
         """Ends it, and removes everything of it but the images in the cache."""
         process = self._supervisor()
         if process is not None:
-            os.kill(_first_child(process), signal.SIGKILL)  # the kernel reports its end after the end of every process in its namespace
+            # The kernel reports its end after the end of every process in its namespace.
+            os.kill(_first_child(process), signal.SIGKILL)
             while self._supervisor() is not None:
                 time.sleep(0.05)
         machine.remove_network()
@@ -98,11 +105,15 @@ class Cluster:
             os.remove(self.layout.held_down(program))
 
     def kill_processes(self, word: str) -> int:
-        """Ends by SIGKILL every process in the nodes' containers whose command line has `word`, and returns how many there were."""
+        """Ends by SIGKILL every process in the nodes' containers whose command line has `word`, and
+        returns how many there were.
+        """
         return sum(machine.kill_processes(node.cgroup, word) for node in self.layout.nodes)
 
     def lose_node(self, number: int) -> None:
-        """Ends everything that runs on a node, containers included, as when its power goes, until `return_node`."""
+        """Ends everything that runs on a node, containers included, as when its power goes, until
+        `return_node`.
+        """
         node = self._node(number)
         for program in (f"containerd-{node.name}", f"kubelet-{node.name}"):
             with open(self.layout.held_down(program), "w", encoding="ascii"):
@@ -146,7 +157,8 @@ class Cluster:
             )
         with open(self.layout.supervisor_pid, "w", encoding="ascii") as stream:
             stream.write(str(process.pid))
-        # While it turns from `nsenter` into `unshare` a process has no command line to be known by; once it has a child, it is what it stays.
+        # While it turns from `nsenter` into `unshare` a process has no command line to be known by;
+        # once it has a child, it is what it stays.
         objects.wait_for("the cluster's first process is there", lambda: process.poll() is not None or _children(process.pid), seconds=30)
 
     def wait_until_ready(self) -> None:
@@ -165,7 +177,8 @@ class Cluster:
             return False
         try:
             nodes = objects.get(self.dynamic(), "/api/v1/nodes")["items"]
-        except Exception as unreachable:  # noqa: BLE001 -- the client raises half a dozen kinds while the server starts; the deadline is the judge
+        # - the client raises half a dozen kinds while the server starts; the deadline is the judge.
+        except Exception as unreachable:  # noqa: BLE001
             log.debug("not yet: %s", unreachable)
             return False
         return len(nodes) == self.layout.node_count and all(objects.condition(node, "Ready") == "True" for node in nodes)

@@ -1,4 +1,6 @@
-"""Which commands make a control plane, and with which credentials its parts meet: everything but starting them."""
+"""Which commands make a control plane, and with which credentials its parts meet: everything but
+starting them.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,9 @@ _COMPONENTS = {
 class ControlPlane:
     """An etcd, an API server, a controller manager and a scheduler on one machine.
 
-    folder: holds the data, the credentials and the kubeconfigs.
-    programs: the folder with the programs.
-    address: the address that clients, and pods if there are any, reach the API server at. On a loopback address there can be no pods.
+    folder: holds the data, the credentials and the kubeconfigs. programs: the folder with the
+    programs. address: the address that clients, and pods if there are any, reach the API server at.
+    On a loopback address there can be no pods.
     """
 
     folder: str
@@ -53,11 +55,15 @@ class ControlPlane:
 
     @property
     def certificate(self) -> str:
-        """The file of the certificate that the API server makes for itself when it starts for the first time."""
+        """The file of the certificate that the API server makes for itself when it starts for the
+        first time.
+        """
         return os.path.join(self.folder, "apiserver.crt")
 
     def prepare(self, *nodes: str) -> None:
-        """Makes the credentials: the key of the service accounts' tokens, and one token for the admin, each component and each node's kubelet."""
+        """Makes the credentials: the key of the service accounts' tokens, and one token for the
+        admin, each component and each node's kubelet.
+        """
         os.makedirs(self.folder, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         private = key.private_bytes(
@@ -75,7 +81,10 @@ class ControlPlane:
             self._write(f"{name}.kubeconfig", yaml.safe_dump(self.kubeconfig(token)).encode())
 
     def kubeconfig(self, token: str) -> dict[str, Any]:
-        """A kubeconfig for whoever has `token`. It names the API server's certificate by its file, which exists once the API server has run."""
+        """A kubeconfig for whoever has `token`.
+
+        It names the API server's certificate by its file, which exists once the API server has run.
+        """
         return {
             "apiVersion": "v1",
             "kind": "Config",
@@ -123,7 +132,8 @@ class ControlPlane:
             "--kubelet-preferred-address-types=InternalIP",
         ]
         if ipaddress.ip_address(self.address).is_loopback:
-            command.append("--endpoint-reconciler-type=none")  # Kubernetes refuses a loopback address as an endpoint of its own service
+            # Kubernetes refuses a loopback address as an endpoint of its own service.
+            command.append("--endpoint-reconciler-type=none")
         return command
 
     @property

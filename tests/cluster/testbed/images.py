@@ -1,4 +1,6 @@
-"""The images that run on a test cluster: ours, from the recipes in images/, and those of the programs around them, from their own binaries."""
+"""The images that run on a test cluster: ours, from the recipes in images/, and those of the
+programs around them, from their own binaries.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ _BASE_LACKS = (
 )  # as in the "slim" image of that name
 _BASE = "docker.io/library/debian:bookworm-slim"  # what the recipes begin with
 
-# The storage mounts its folder on itself and leaves that behind; in a namespace of its own it goes when the program ends.
+# The storage mounts its folder on itself and leaves that behind; in a namespace of its own it goes
+# when the program ends.
 _OWN_MOUNTS = ("unshare", "--mount")
 
 
@@ -42,12 +45,16 @@ def default_tag() -> str:
 
 
 def image_name(recipe: str, tag: str) -> str:
-    """The full name of the image that a recipe makes, as containerd and the chart's `negset/<recipe>:<tag>` mean it."""
+    """The full name of the image that a recipe makes, as containerd and the chart's
+    `negset/<recipe>:<tag>` mean it.
+    """
     return f"docker.io/negset/{recipe}:{tag}"
 
 
 def make_program_images(*, kueue: bool) -> list[str]:
-    """Makes the images of the programs around ours that are not in the cache, and returns the names of all."""
+    """Makes the images of the programs around ours that are not in the cache, and returns the names
+    of all.
+    """
     wanted = [(COREDNS_IMAGE, "coredns", "/coredns"), (KUBERAY_IMAGE, "kuberay-operator", "/manager")]
     if kueue:
         wanted.append((KUEUE_IMAGE, "kueue", "/manager"))
@@ -60,9 +67,11 @@ def make_program_images(*, kueue: bool) -> list[str]:
 
 
 def build(recipe: str, tag: str, *arguments: str) -> str:
-    """Builds the image of a recipe (`operator`, `jobs`, `trainer`) by buildah, and returns its name.
+    """Builds the image of a recipe (`operator`, `jobs`, `trainer`) by buildah, and returns its
+    name.
 
-    Layers are kept, so a build repeats only from the first line that changed. `arguments` are the recipe's own, such as `ACCELERATOR=gpu`.
+    Layers are kept, so a build repeats only from the first line that changed. `arguments` are the
+    recipe's own, such as `ACCELERATOR=gpu`.
     """
     image = image_name(recipe, tag)
     started = time.monotonic()
@@ -92,7 +101,9 @@ def load(images: Sequence[str], sockets: Sequence[str]) -> None:
 
 
 def _make_base() -> None:
-    """Makes the recipes' base image by debootstrap from the machine's Debian mirror, under the name that the recipes say: no image registry is needed."""
+    """Makes the recipes' base image by debootstrap from the machine's Debian mirror, under the name
+    that the recipes say: no image registry is needed.
+    """
     if _buildah("images", "--quiet", "--filter", f"reference={_BASE}").strip():
         return
     folder = cache_folder("debian-bookworm")
@@ -110,7 +121,9 @@ def _make_base() -> None:
 
 
 def _store(image: str) -> None:
-    """Copies an image from buildah's storage into the layout. Layers stay uncompressed: their names are then known without making them, so one that is there
+    """Copies an image from buildah's storage into the layout.
+
+    Layers stay uncompressed: their names are then known without making them, so one that is there
     already is not made again (buildah's own `push` compresses them all, every time).
     """
     storage, run = _storage_folders()
@@ -128,7 +141,10 @@ def _store(image: str) -> None:
 
 
 def _buildah(*arguments: str) -> str:
-    """Runs buildah on a storage of its own in the cache. Raises Unavailable with what it printed when it fails."""
+    """Runs buildah on a storage of its own in the cache.
+
+    Raises Unavailable with what it printed when it fails.
+    """
     storage, run = _storage_folders()
     done = subprocess.run(
         [*_OWN_MOUNTS, "buildah", "--storage-driver=overlay", f"--root={storage}", f"--runroot={run}", *arguments],
@@ -143,5 +159,7 @@ def _buildah(*arguments: str) -> str:
 
 
 def _storage_folders() -> tuple[str, str]:
-    """Where buildah keeps layers, and what it needs while it runs: in the cache, apart from the machine's own images."""
+    """Where buildah keeps layers, and what it needs while it runs: in the cache, apart from the
+    machine's own images.
+    """
     return cache_folder("buildah", "storage"), cache_folder("buildah", "run")

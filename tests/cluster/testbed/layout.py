@@ -1,4 +1,7 @@
-"""Where everything of a test cluster lies, and at which addresses it answers. Nothing here does anything."""
+"""Where everything of a test cluster lies, and at which addresses it answers.
+
+Nothing here does anything.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ TENANT_ACCOUNTS = (Account("team-a", "team-a"), Account("team-b", "team-b"))
 
 @dataclasses.dataclass(frozen=True)
 class S3:
-    """A SeaweedFS that speaks S3, conditional writes included. Machine and pods reach it at `endpoint`."""
+    """A SeaweedFS that speaks S3, conditional writes included.
+
+    Machine and pods reach it at `endpoint`.
+    """
 
     folder: str
     program: str

@@ -1,4 +1,6 @@
-"""What a test cluster takes from the Linux machine it runs on, and gives back: programs, a network, control groups."""
+"""What a test cluster takes from the Linux machine it runs on, and gives back: programs, a network,
+control groups.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from testbed.binaries import Unavailable
 
 log = logging.getLogger(__name__)
 
-# The cluster has a network of its own, joined to the machine by one pair of virtual cables. Addresses of the form 10.200.0.N are the nodes'.
+# The cluster has a network of its own, joined to the machine by one pair of virtual cables.
+# Addresses of the form 10.200.0.N are the nodes'.
 NETWORK_NAMESPACE = "negset"
 MACHINE_LINK = "negset0"
 CLUSTER_LINK = "up0"
@@ -39,7 +42,10 @@ _DEBIAN_PACKAGES = {
 
 
 def run(*command: str, check: bool = True) -> str:
-    """Runs a command and returns its standard output. Raises Unavailable with its standard error when it fails, unless `check` is false."""
+    """Runs a command and returns its standard output.
+
+    Raises Unavailable with its standard error when it fails, unless `check` is false.
+    """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise Unavailable(f"`{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
@@ -75,13 +81,17 @@ def make_network() -> None:
 
 
 def remove_network() -> None:
-    """Removes the namespace, and with it the link, its route, and every bridge and iptables rule of the cluster."""
+    """Removes the namespace, and with it the link, its route, and every bridge and iptables rule of
+    the cluster.
+    """
     run("ip", "link", "delete", MACHINE_LINK, check=False)
     run("ip", "netns", "delete", NETWORK_NAMESPACE, check=False)
 
 
 def cgroups(name: str) -> list[str]:
-    """The folders of a control group: one for each controller under version 1, a single one under version 2."""
+    """The folders of a control group: one for each controller under version 1, a single one under
+    version 2.
+    """
     if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
         return [f"/sys/fs/cgroup/{name}"]
     return [
@@ -99,7 +109,9 @@ def make_cgroup(name: str, process: int | None = None) -> None:
             with contextlib.suppress(OSError), open(os.path.join(folder, "cgroup.procs"), "w", encoding="ascii") as stream:
                 stream.write(
                     str(process)
-                )  # a controller that wants to be configured first (cpuset) may refuse: the others hold the process
+                    # A controller that wants to be configured first (cpuset) may refuse: the others
+                    # hold the process.
+                )
 
 
 def kill_cgroup(name: str) -> None:
@@ -112,7 +124,9 @@ def kill_cgroup(name: str) -> None:
 
 
 def kill_processes(name: str, word: str) -> int:
-    """Kills the processes of a control group, and of those inside it, whose command line has `word`. Returns how many there were."""
+    """Kills the processes of a control group, and of those inside it, whose command line has
+    `word`. Returns how many there were.
+    """
     killed = 0
     for process in _processes(name):
         with contextlib.suppress(ProcessLookupError, FileNotFoundError), open(f"/proc/{process}/cmdline", "rb") as stream:

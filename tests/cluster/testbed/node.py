@@ -1,4 +1,6 @@
-"""One node: a containerd and a kubelet with sockets, folders, ports, a pod network and a control group of their own, so that several fit on one machine."""
+"""One node: a containerd and a kubelet with sockets, folders, ports, a pod network and a control
+group of their own, so that several fit on one machine.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,8 @@ class Node:
         self._write("containerd.toml", _toml(self._containerd()))
         self._write("cni/10-bridge.conflist", json.dumps(self._pod_network()))
         self._write("kubelet.yaml", yaml.safe_dump(self._kubelet()))
-        self._write("resolv.conf", "")  # pods that use the node's resolver ask nobody: the tests' cluster has no way out
+        # Pods that use the node's resolver ask nobody: the tests' cluster has no way out.
+        self._write("resolv.conf", "")
         machine.make_cgroup(self.cgroup)
 
     def daemons(self, plane: ControlPlane, logs: str) -> list[Daemon]:
@@ -73,7 +76,9 @@ class Node:
             "grpc": {"address": self.socket},
             cri: {
                 "sandbox_image": PAUSE_IMAGE,
-                "restrict_oom_score_adj": True,  # lowering it takes CAP_SYS_RESOURCE, which a root inside a container or a sandbox lacks
+                # Lowering it takes CAP_SYS_RESOURCE, which a root inside a container or a sandbox
+                # lacks.
+                "restrict_oom_score_adj": True,
                 "enable_unprivileged_ports": True,  # a CoreDNS that is not root listens on port 53
             },
             f"{cri}.cni": {"bin_dir": machine.CNI_PLUGINS, "conf_dir": self._path("cni")},
@@ -110,17 +115,23 @@ class Node:
             "failCgroupV1": False,
             "failSwapOn": False,
             "containerRuntimeEndpoint": f"unix://{self.socket}",
-            # Only the machine and its own pods reach the kubelet; who may use it is not what these tests are about.
+            # Only the machine and its own pods reach the kubelet; who may use it is not what these
+            # tests are about.
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
             "authorization": {"mode": "AlwaysAllow"},
             "clusterDNS": [CLUSTER_DNS],
             "clusterDomain": CLUSTER_DOMAIN,
-            "syncFrequency": "5s",  # a Secret that changes reaches its pods at once: Kueue waits for the certificate that it makes for itself
+            # A Secret that changes reaches its pods at once: Kueue waits for the certificate that
+            # it makes for itself.
+            "syncFrequency": "5s",
             "resolvConf": self._path("resolv.conf"),
-            "podLogsDir": self._path("logs"),  # a kubelet removes the logs of pods it does not know, so two nodes cannot share a folder
+            # A kubelet removes the logs of pods it does not know, so two nodes cannot share a
+            # folder.
+            "podLogsDir": self._path("logs"),
             "evictionHard": {"memory.available": "100Mi"},
             "imageGCHighThresholdPercent": 100,  # never: what is loaded stays loaded
-            "localStorageCapacityIsolation": False,  # the kubelet cannot measure the disk from inside the cluster's namespaces
+            # The kubelet cannot measure the disk from inside the cluster's namespaces.
+            "localStorageCapacityIsolation": False,
         }
 
     def _path(self, *parts: str) -> str:

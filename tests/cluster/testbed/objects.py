@@ -1,4 +1,6 @@
-"""Kubernetes objects from files and Helm charts' output into a cluster, and waiting for what becomes of them."""
+"""Kubernetes objects from files and Helm charts' output into a cluster, and waiting for what
+becomes of them.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,14 @@ def read_objects(*paths: str) -> Iterator[Object]:
     """The objects of YAML files, in order."""
     for path in paths:
         with open(path, encoding="utf-8") as stream:
-            yield from (item for item in yaml.load_all(stream, yaml.CSafeLoader) if item)  # KubeRay's take seconds without C
+            # KubeRay's take seconds without C.
+            yield from (item for item in yaml.load_all(stream, yaml.CSafeLoader) if item)
 
 
 def apply(client: DynamicClient, objects: Iterable[Object], *, field_manager: str = FIELD_MANAGER) -> None:
-    """Applies objects on the server's side, as `kubectl apply --server-side --force-conflicts` does."""
+    """Applies objects on the server's side, as `kubectl apply --server-side --force-conflicts`
+    does.
+    """
     for item in objects:
         kind = client.resources.get(api_version=item["apiVersion"], kind=item["kind"])
         namespace = item["metadata"].get("namespace")
@@ -51,7 +56,10 @@ def define(client: DynamicClient, definitions: Iterable[Object]) -> None:
 
 
 def _serves(client: DynamicClient, path: str, plural: str) -> bool:
-    """Whether a group's version lists a kind. Cheaper than its CustomResourceDefinition, which is a megabyte of schema."""
+    """Whether a group's version lists a kind.
+
+    Cheaper than its CustomResourceDefinition, which is a megabyte of schema.
+    """
     try:
         return any(item["name"] == plural for item in get(client, path)["resources"])
     except NotFoundError:
@@ -65,7 +73,9 @@ def get(client: DynamicClient, path: str) -> Object:
 
 
 def condition(item: Object, kind: str, field: str = "status") -> str | None:
-    """The status ("True", "False", "Unknown") of an object's condition, or another field of it; None where it has no such condition."""
+    """The status ("True", "False", "Unknown") of an object's condition, or another field of it;
+    None where it has no such condition.
+    """
     conditions = (item.get("status") or {}).get("conditions") or ()
     return next((entry[field] for entry in conditions if entry["type"] == kind), None)
 
@@ -80,7 +90,10 @@ def find(client: DynamicClient, api_version: str, kind: str, name: str, namespac
 
 
 def wait_for(what: str, probe: Callable[[], Any], *, seconds: float, between: float = 0.1) -> Any:
-    """Calls `probe` until it answers something true, and returns that. Raises Failed after `seconds`, with the probe's last answer."""
+    """Calls `probe` until it answers something true, and returns that.
+
+    Raises Failed after `seconds`, with the probe's last answer.
+    """
     deadline = time.monotonic() + seconds
     while not (answer := probe()):
         if time.monotonic() > deadline:

@@ -1,6 +1,9 @@
-"""ImageHost as files: an OCI image layout (https://github.com/opencontainers/image-spec/blob/main/image-layout.md) in the cache, and its way into a node.
+"""ImageHost as files: an OCI image layout
+(https://github.com/opencontainers/image-spec/blob/main/image-layout.md) in the cache, and its way
+into a node.
 
-A layer is stored once however many images share it, and only layers that a node lacks travel to it: a change of code costs seconds.
+A layer is stored once however many images share it, and only layers that a node lacks travel to it:
+a change of code costs seconds.
 """
 
 from __future__ import annotations
@@ -45,7 +48,9 @@ def find(image: str) -> Descriptor | None:
 
 
 def write_program(image: str, program: str, entrypoint: str) -> None:
-    """Writes an image that holds one statically linked program at the path `entrypoint`, and runs it as a user without rights."""
+    """Writes an image that holds one statically linked program at the path `entrypoint`, and runs
+    it as a user without rights.
+    """
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
         entry = archive.gettarinfo(program, arcname=entrypoint.lstrip("/"))
@@ -69,7 +74,9 @@ def write_program(image: str, program: str, entrypoint: str) -> None:
 
 
 def load(image: str, socket: str) -> int:
-    """Gives an image to the containerd that listens on `socket`, and returns how many bytes it lacked. Does nothing where it has that very image."""
+    """Gives an image to the containerd that listens on `socket`, and returns how many bytes it
+    lacked. Does nothing where it has that very image.
+    """
     described = find(image)
     if described is None:
         raise Unavailable(f"There is no image {image} in {layout_folder()}: build it first.")
@@ -100,7 +107,9 @@ def load(image: str, socket: str) -> int:
 
 
 def _blobs(described: Descriptor) -> Iterator[Descriptor]:
-    """The descriptors of everything that an image is made of: its layers, its configuration, its manifest."""
+    """The descriptors of everything that an image is made of: its layers, its configuration, its
+    manifest.
+    """
     with open(_blob_path(described["digest"]), "rb") as stream:
         manifest = json.load(stream)
     yield from manifest["layers"]

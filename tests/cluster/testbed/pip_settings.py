@@ -1,7 +1,9 @@
 """The machine's pip settings, made usable inside the build of an image.
 
-A recipe names no package index. Whoever builds has an index, a mirror, a proxy's certificate or a folder of wheels in pip's own configuration, as files or as
-variables (https://pip.pypa.io/en/stable/topics/configuration/), and a build sees none of it unless it is told.
+A recipe names no package index. Whoever builds has an index, a mirror, a proxy's certificate or a
+folder of wheels in pip's own configuration, as files or as variables
+(https://pip.pypa.io/en/stable/topics/configuration/), and a build sees none of it unless it is
+told.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ _LEFT_OUT = {"config-file", "require-virtualenv", "target", "user", "prefix", "r
 
 
 def read_settings(environment: Mapping[str, str], files: Sequence[str] = _FILES) -> dict[str, str]:
-    """pip's global settings by their long option names. Variables win over files, and later files over earlier ones."""
+    """pip's global settings by their long option names.
+
+    Variables win over files, and later files over earlier ones.
+    """
     parser = configparser.ConfigParser(interpolation=None)
     parser.read([os.path.expanduser(path) for path in (*files, environment.get("PIP_CONFIG_FILE", ""))])
     found = {
@@ -34,9 +39,11 @@ def read_settings(environment: Mapping[str, str], files: Sequence[str] = _FILES)
 
 
 def mounts(settings: Mapping[str, str], folder: str) -> list[tuple[str, str]]:
-    """Writes a pip.conf into `folder` and returns what to mount read-only into a build: pairs of a path here and its path there.
+    """Writes a pip.conf into `folder` and returns what to mount read-only into a build: pairs of a
+    path here and its path there.
 
-    Files and folders that a setting names (a certificate, folders of wheels) come along under paths of their own.
+    Files and folders that a setting names (a certificate, folders of wheels) come along under paths
+    of their own.
     """
     pairs: list[tuple[str, str]] = []
 

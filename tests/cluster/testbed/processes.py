@@ -10,11 +10,18 @@ from collections.abc import Callable, Sequence
 
 
 class Failed(Exception):
-    """A part of the test cluster did not come up, or went away. The message ends with what its log said last."""
+    """A part of the test cluster did not come up, or went away.
+
+    The message ends with what its log said last.
+    """
 
 
 class Daemon:
-    """One program in the background. It can be started again after it was stopped or killed, and ends with the process that started it."""
+    """One program in the background.
+
+    It can be started again after it was stopped or killed, and ends with the process that started
+    it.
+    """
 
     def __init__(self, name: str, command: Sequence[str], folder: str) -> None:
         self.name = name
@@ -56,7 +63,10 @@ class Daemon:
         self._process.wait()
 
     def wait_for(self, what: str, probe: Callable[[], bool], seconds: float) -> None:
-        """Waits until `probe` is true. Raises Failed as soon as the program has ended, or after `seconds`."""
+        """Waits until `probe` is true.
+
+        Raises Failed as soon as the program has ended, or after `seconds`.
+        """
         deadline = time.monotonic() + seconds
         while not probe():
             if not self.running:
@@ -73,6 +83,8 @@ def tail(path: str, lines: int = 15) -> str:
 
 
 def _ending_with_parent(command: Sequence[str]) -> list[str]:
-    """`command`, made to end when its parent ends, however that happens: an interrupted test session must leave no API server behind."""
+    """`command`, made to end when its parent ends, however that happens: an interrupted test
+    session must leave no API server behind.
+    """
     setpriv = shutil.which("setpriv")  # util-linux; not on macOS, where `stop` has to do
     return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else list(command)

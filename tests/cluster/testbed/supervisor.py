@@ -1,5 +1,8 @@
-"""The first process of the cluster's own process namespace. It starts the cluster's programs, starts again whichever ends, and lives until it is killed:
-then the kernel ends every process of the namespace, containers included, and nothing of the cluster can be left running.
+"""The first process of the cluster's own process namespace.
+
+It starts the cluster's programs, starts again whichever ends, and lives until it is killed: then
+the kernel ends every process of the namespace, containers included, and nothing of the cluster can
+be left running.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from testbed.processes import Daemon
 log = logging.getLogger(__name__)
 
 _ROUND_SECONDS = 0.5
-# Programs write here whatever they are told; each gets an empty folder of the cluster's in its place, so that the machine's own is untouched.
+# Programs write here whatever they are told; each gets an empty folder of the cluster's in its
+# place, so that the machine's own is untouched.
 _PRIVATE_FOLDERS = ("/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
 
 
@@ -39,7 +43,8 @@ def supervise(layout: Layout) -> None:
         Daemon("s3", layout.s3.command, layout.logs),
     ]
     node_daemons = [(node, daemon) for node in layout.nodes for daemon in node.daemons(plane, layout.logs)]
-    # The API server makes its certificate when it starts; the controller manager wants the file at once.
+    # The API server makes its certificate when it starts; the controller manager wants the file at
+    # once.
     _keep(etcd, layout)
     _keep(api_server, layout)
     api_server.wait_for("its certificate is made", lambda: os.path.exists(plane.certificate), 60)
@@ -50,13 +55,17 @@ def supervise(layout: Layout) -> None:
             _keep(daemon, layout)
         for node, daemon in node_daemons:
             if _keep(daemon, layout):
-                machine.make_cgroup(node.cgroup, daemon.pid)  # its children are born there, so that losing the node is one kill
+                # Its children are born there, so that losing the node is one kill.
+                machine.make_cgroup(node.cgroup, daemon.pid)
         _reap()
         time.sleep(_ROUND_SECONDS)
 
 
 def _keep(daemon: Daemon, layout: Layout) -> bool:
-    """Starts a program that does not run and is not held down by a test. Returns whether it was started."""
+    """Starts a program that does not run and is not held down by a test.
+
+    Returns whether it was started.
+    """
     if daemon.running or os.path.exists(layout.held_down(daemon.name)):
         return False
     daemon.start()
@@ -67,7 +76,9 @@ def _keep(daemon: Daemon, layout: Layout) -> bool:
 
 
 def _reap() -> None:
-    """Takes note of the end of orphans: a first process inherits them, and without this they stay as zombies."""
+    """Takes note of the end of orphans: a first process inherits them, and without this they stay
+    as zombies.
+    """
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -83,7 +94,10 @@ def _make_private(folder: str) -> None:
 
 
 def make_mount_points(layout: Layout) -> None:
-    """Makes the folders that `supervise` will cover, and notes the ones that were not there. Called outside the namespaces."""
+    """Makes the folders that `supervise` will cover, and notes the ones that were not there.
+
+    Called outside the namespaces.
+    """
     with open(layout.made_folders, "w", encoding="utf-8") as stream:
         for path in _PRIVATE_FOLDERS:
             if not os.path.exists(path):

@@ -1,6 +1,8 @@
-"""What the end-to-end tests need around them: a cluster, an S3 server, images, and an address of this machine that pods reach.
+"""What the end-to-end tests need around them: a cluster, an S3 server, images, and an address of
+this machine that pods reach.
 
-By default all of it is this project's own test cluster. On a cluster of your own, variables say where they are:
+By default all of it is this project's own test cluster. On a cluster of your own, variables say
+where they are:
 
     NEGSET_TEST_KUBECONFIG   the cluster. It has KubeRay, and your account may make namespaces and install the chart.
     NEGSET_TEST_IMAGES       where the images were pushed: `registry.example/team` for `registry.example/team/operator:TAG`, `…/jobs:TAG`, `…/trainer:TAG`
@@ -20,8 +22,10 @@ from testbed.binaries import Unavailable
 
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
-    """`networks` are the private networks (CIDR) in which the S3 server and the images lie. `outsider` are the credentials of another tenant, who may not read
-    `bucket`; None where there is no such tenant.
+    """`networks` are the private networks (CIDR) in which the S3 server and the images lie.
+
+    `outsider` are the credentials of another tenant, who may not read `bucket`; None where there is
+    no such tenant.
     """
 
     kubeconfig: str
@@ -43,7 +47,10 @@ class Surroundings:
 
 
 def find(environment: Mapping[str, str]) -> Surroundings:
-    """The surroundings that the variables name, or else those of the test cluster that is up. Raises Unavailable where there is neither."""
+    """The surroundings that the variables name, or else those of the test cluster that is up.
+
+    Raises Unavailable where there is neither.
+    """
     if "NEGSET_TEST_KUBECONFIG" in environment:
         return _foreign(environment)
     own = cluster.Cluster(cluster.layout())

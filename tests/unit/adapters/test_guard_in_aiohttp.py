@@ -1,4 +1,6 @@
-"""The guard as aiohttp uses it: with a resolver of our own, so that names resolve to what the test says."""
+"""The guard as aiohttp uses it: with a resolver of our own, so that names resolve to what the test
+says.
+"""
 
 import asyncio
 import socket

@@ -1,4 +1,6 @@
-"""What a job writes last must arrive; and a status is written onto the object that the job works for, while its run may report, and onto no other."""
+"""What a job writes last must arrive; and a status is written onto the object that the job works
+for, while its run may report, and onto no other.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ from negset_jobs.adapters.kubernetes_status import StatusWriter
 
 
 class Api:
-    """Plays the API server: one object with versions. It gives the `answers` first, one after the other, and counts what was asked."""
+    """Plays the API server: one object with versions.
+
+    It gives the `answers` first, one after the other, and counts what was asked.
+    """
 
     def __init__(self, *answers: Exception | None, uid: str = "1", runs: list[str] | None = None) -> None:
         self.answers, self.uid, self.runs, self.version = list(answers), uid, runs, 7

@@ -1,4 +1,6 @@
-"""What passes by itself is told apart from what somebody has to change: by what real back ends raise."""
+"""What passes by itself is told apart from what somebody has to change: by what real back ends
+raise.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,8 @@ def through(monkeypatch):
     def store(endpoint: str) -> Store:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "x")
-        # s3fs tries what it takes for passing five times more, with pauses; that is not what is tested.
+        # s3fs tries what it takes for passing five times more, with pauses; that is not what is
+        # tested.
         options = {"endpoint_url": endpoint, "retries": 1, "config_kwargs": {"connect_timeout": 2, "retries": {"max_attempts": 0}}}
         monkeypatch.setitem(
             fsspec.config.conf, "s3", {"client_kwargs": {"endpoint_url": endpoint}, "config_kwargs": options["config_kwargs"]}

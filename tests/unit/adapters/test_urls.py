@@ -13,7 +13,9 @@ from negset_jobs.adapters.urls import CACHE_SCHEMES, InvalidUrl, Link, UnknownSc
 
 
 def fsspec_sees(text: str) -> list[tuple[str, str]]:
-    """The schemes and texts of the links as `fsspec.core._un_chain` makes them, without its imports of back ends."""
+    """The schemes and texts of the links as `fsspec.core._un_chain` makes them, without its imports
+    of back ends.
+    """
     if "::" not in text:
         return [(split_protocol(text)[0] or "file", text)]
     bits = []

@@ -1,4 +1,6 @@
-"""A manifest of an object that the API server admitted, read by a negset that is older or newer than the CRD."""
+"""A manifest of an object that the API server admitted, read by a negset that is older or newer
+than the CRD.
+"""
 
 from __future__ import annotations
 

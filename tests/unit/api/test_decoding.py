@@ -1,4 +1,7 @@
-"""Types that several threads decode for the first time at once. A mistake here ends the process, so it happens in a process of its own."""
+"""Types that several threads decode for the first time at once.
+
+A mistake here ends the process, so it happens in a process of its own.
+"""
 
 from __future__ import annotations
 

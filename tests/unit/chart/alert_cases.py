@@ -12,7 +12,11 @@ RELEASE = {"namespace": "negset-system", "job": "negset-metrics"}
 
 @dataclasses.dataclass(frozen=True)
 class Ill:
-    """`name` is a sentence. `alert` does not fire at minute `not_yet` and fires at minute `at`, once for each of `fires`: labels, and the value as people read it."""
+    """`name` is a sentence.
+
+    `alert` does not fire at minute `not_yet` and fires at minute `at`, once for each of `fires`:
+    labels, and the value as people read it.
+    """
 
     alert: str
     name: str

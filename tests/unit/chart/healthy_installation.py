@@ -1,4 +1,6 @@
-"""Eight hours of a healthy installation as Prometheus sees them: two replicas, an update, and the weather that a cluster has."""
+"""Eight hours of a healthy installation as Prometheus sees them: two replicas, an update, and the
+weather that a cluster has.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ FAILED = {
 
 @dataclasses.dataclass(frozen=True)
 class Replica:
-    """A pod that is scraped from minute `born` until it is `gone`, and leads in between where `leads` says so."""
+    """A pod that is scraped from minute `born` until it is `gone`, and leads in between where
+    `leads` says so.
+    """
 
     pod: str
     born: float
@@ -103,7 +107,9 @@ def _reconciles_that_fail(minute: float) -> float:
 
 
 def _within(limit: float, minute: float) -> float:
-    """The reconciles of a minute that took no longer than `limit`: a hundredth of a second, and many for long after the API server was away."""
+    """The reconciles of a minute that took no longer than `limit`: a hundredth of a second, and
+    many for long after the API server was away.
+    """
     slow = 0.5 if within(minute, (API_SERVER_AWAY[0], API_SERVER_AWAY[1] + 3)) else 0.002
     share = 0 if limit < 0.1 else 1 - slow if limit < 30 else 1
     return share * _reconciles(minute)

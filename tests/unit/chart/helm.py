@@ -12,7 +12,8 @@ from tests.unit.chart import programs
 from tests.unit.chart.programs import ROOT
 
 CHART = ROOT / "charts" / "negset"
-# A helm that was built from its module without version stamps takes every cluster for Kubernetes 1.20.
+# A helm that was built from its module without version stamps takes every cluster for Kubernetes
+# 1.20.
 KUBERNETES = "1.36.0"
 
 Objects = list[dict[str, Any]]
@@ -24,7 +25,10 @@ def program() -> str:
 
 
 def run(*arguments: str, values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs helm with the values given as one object. Returns the finished process, whether it succeeded or not."""
+    """Runs helm with the values given as one object.
+
+    Returns the finished process, whether it succeeded or not.
+    """
     return subprocess.run(
         [program(), *arguments, "--kube-version", KUBERNETES, "--values", "-"],
         input=json.dumps(values or {}),

@@ -1,4 +1,6 @@
-"""The programs that tests of the chart need: one that is named or installed, or the one built for the test cluster."""
+"""The programs that tests of the chart need: one that is named or installed, or the one built for
+the test cluster.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ ROOT = Path(__file__).parents[3]
 
 @functools.cache
 def find(name: str, untested: str) -> str:
-    """The path of a program: the one in the variable of its name (HELM), on the PATH, or in the test cluster's cache.
+    """The path of a program: the one in the variable of its name (HELM), on the PATH, or in the
+    test cluster's cache.
 
     Where there is none the test is skipped, and says what is untested. Under continuous integration
     the program is built instead, which takes minutes once.

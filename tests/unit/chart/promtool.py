@@ -1,4 +1,6 @@
-"""A real promtool for tests: it checks the chart's rules and the operator's metrics, and evaluates the rules over series that a test makes up."""
+"""A real promtool for tests: it checks the chart's rules and the operator's metrics, and evaluates
+the rules over series that a test makes up.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def rules_file(folder: Path) -> Path:
 
 
 def evaluate(folder: Path, series: dict[str, str], **expected: Any) -> None:
-    """Evaluates the chart's rules over these series and fails with promtool's words unless everything is as expected."""
+    """Evaluates the chart's rules over these series and fails with promtool's words unless
+    everything is as expected.
+    """
     interval = f"{SCRAPE_SECONDS}s"
     given = [{"series": name, "values": values} for name, values in series.items()]
     test = {

@@ -54,7 +54,9 @@ def series(
 def buckets(
     fast_per_minute: float, slow_per_minute: float, minutes: float, *, slow: float = 10, pod: str = "negset-a"
 ) -> list[tuple[str, str]]:
-    """Reconciles of which some take 20 ms and others almost `slow` seconds, which must be a bucket's limit."""
+    """Reconciles of which some take 20 ms and others almost `slow` seconds, which must be a
+    bucket's limit.
+    """
     name, everything = "negset_reconcile_duration_seconds", fast_per_minute + slow_per_minute
     found = [series(f"{name}_count", rising(everything, minutes), pod=pod)]
     for limit in (0.01, 0.025, 2.5, 5.0, 10.0, 30.0, math.inf):

@@ -1,4 +1,6 @@
-"""Each alert fires when it should and says what it says, and is silent otherwise: Prometheus' own promtool evaluates the chart's rules."""
+"""Each alert fires when it should and says what it says, and is silent otherwise: Prometheus' own
+promtool evaluates the chart's rules.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def test_an_alert_is_silent_where_nothing_is_ill(tmp_path, case: Healthy):
 
 
 def test_nothing_fires_in_eight_hours_of_a_healthy_installation_of_two_replicas(tmp_path):
-    """It is updated, datasets stall for five minutes, a node is drained, the API server and then Prometheus are away: much is noticed, nobody is called."""
+    """It is updated, datasets stall for five minutes, a node is drained, the API server and then
+    Prometheus are away: much is noticed, nobody is called.
+    """
     everything, end = installation.everything(), f"{installation.MINUTES}m"
     spoken_of = {name for rule in promtool.alerts().values() for name in re.findall(r"\bnegset_\w+", rule["expr"])}
     assert spoken_of <= {name.partition("{")[0] for name in everything}

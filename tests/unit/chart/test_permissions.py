@@ -1,4 +1,6 @@
-"""Least privilege: what the operator may do is what its code does, where it is told to, and nothing else."""
+"""Least privilege: what the operator may do is what its code does, where it is told to, and nothing
+else.
+"""
 
 from __future__ import annotations
 

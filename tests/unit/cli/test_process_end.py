@@ -1,4 +1,6 @@
-"""A process whose work is done says so by its exit code, whatever the compiled libraries do as they are torn down."""
+"""A process whose work is done says so by its exit code, whatever the compiled libraries do as they
+are torn down.
+"""
 
 import subprocess
 import sys
@@ -7,7 +9,9 @@ import pytest
 from tests.conftest import ROOT
 
 ABORTING_DESTRUCTOR = "import ctypes; c = ctypes.CDLL(None); c.__cxa_atexit(c.abort, None, None)\n"
-"""What the C library runs as a process ends, before a crash that kills it by SIGABRT: here for certain, with Ray once in some hundreds."""
+"""What the C library runs as a process ends, before a crash that kills it by SIGABRT: here for
+certain, with Ray once in some hundreds.
+"""
 NEGSET = "import sys; sys.argv[0] = 'negset'; from negset_jobs.cli import process; process()"
 
 

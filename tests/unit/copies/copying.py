@@ -47,7 +47,9 @@ def cropped(image, share):
 
 
 def pasted(image, x, y):
-    """The image with something in front of it that is lighter or darker than what is there: a frame of a standing camera."""
+    """The image with something in front of it that is lighter or darker than what is there: a frame
+    of a standing camera.
+    """
     box = (x - 25, y - 40, x + 25, y + 40)
     behind = np.asarray(image.crop(box).convert("L")).mean()
     changed = image.copy()

@@ -1,4 +1,6 @@
-"""Which images are found to be copies, on real images, on the demo's, and on those that are hard to tell apart."""
+"""Which images are found to be copies, on real images, on the demo's, and on those that are hard to
+tell apart.
+"""
 
 import io
 import itertools

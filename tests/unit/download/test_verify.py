@@ -185,7 +185,9 @@ def test_decoding_reads_the_pixels():
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "L"}, {"subsampling": 0}, {"restart_marker_rows": 1}], ids=str)
 def test_a_damaged_jpeg_is_judged_as_if_it_were_shown(options):
-    """`decode` leaves out the arithmetic that makes pixels of coefficients, `transcode` does all of it."""
+    """`decode` leaves out the arithmetic that makes pixels of coefficients, `transcode` does all of
+    it.
+    """
     random = np.random.default_rng(1)
     whole = jpeg(1, size=(160, 120), **options)
     verdicts = set()

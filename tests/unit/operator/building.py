@@ -142,8 +142,10 @@ class Scene:
         ours: bool = True,
         terminating: bool = False,
     ) -> Self:
-        """A child of this role. `ended` and `started` are how long ago; what it was made for is this spec unless given. A child of another run was made for an earlier spec,
-        of which its step read something else.
+        """A child of this role.
+
+        `ended` and `started` are how long ago; what it was made for is this spec unless given. A
+        child of another run was made for an earlier spec, of which its step read something else.
         """
         if digest is None:
             digest = "1-0ther" if spec_hash else self.digests.get(role, "")

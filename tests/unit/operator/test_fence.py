@@ -32,7 +32,9 @@ def policies(networks: Networks) -> list[dict[str, Any]]:
 
 
 def lets_out(networks: Networks, pod: dict[str, str], address: str, port: int, protocol: str = "TCP") -> bool:
-    """Whether any policy of the dataset lets a pod with these labels send to this address outside the pod network."""
+    """Whether any policy of the dataset lets a pod with these labels send to this address outside
+    the pod network.
+    """
     return any(
         any(_covers(peer, address) for peer in rule["to"]) and _has_port(rule, port, protocol)
         for policy in policies(networks)

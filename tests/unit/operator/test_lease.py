@@ -1,4 +1,6 @@
-"""A leader that cannot renew its lease stops before another may start, whatever its requests are doing."""
+"""A leader that cannot renew its lease stops before another may start, whatever its requests are
+doing.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,8 @@ def test_a_request_that_hangs_does_not_keep_the_leader_beyond_its_deadline():
     server.hangs.set()
     began = time.monotonic()
     assert not one.hold()
-    assert time.monotonic() - began < 10 * DEADLINE_HERE  # the request itself would have hung for a minute
+    # The request itself would have hung for a minute.
+    assert time.monotonic() - began < 10 * DEADLINE_HERE
 
 
 def test_a_server_that_does_not_answer_ends_it_as_well():

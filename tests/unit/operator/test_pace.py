@@ -31,7 +31,9 @@ def stamp(minutes: float) -> str:
 
 
 def reporting(minutes: float, *, seen: float | None = None, began: float = 55, said: Any = None, **child: Any) -> Scene:
-    """A data job, made an hour ago, whose last progress was so many minutes ago by its own word, and by what the operator has seen."""
+    """A data job, made an hour ago, whose last progress was so many minutes ago by its own word,
+    and by what the operator has seen.
+    """
     scene = Scene(DATA_ONLY).with_child("data", child.pop("work", Work.RUNNING), began=ago(began), **child)
     status = {"progress": {"percent": 5, "updatedAt": said if said is not None else stamp(minutes)}}
     return scene.but(status=status, news_at=ago(minutes if seen is None else seen))

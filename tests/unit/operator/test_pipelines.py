@@ -1,4 +1,6 @@
-"""The ConfigMap with the user's pipeline.config: its content counts like the spec, and nobody is stopped because it cannot be read."""
+"""The ConfigMap with the user's pipeline.config: its content counts like the spec, and nobody is
+stopped because it cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def own(digest: str = NOW, problem: str = "", spec: dict[str, Any] = OWN) -> Sce
 
 
 def edited(role: str, work: Work = Work.RUNNING, **more: Any) -> Scene:
-    """A dataset whose ConfigMap was edited, and nothing else, while the child of this step was at work."""
+    """A dataset whose ConfigMap was edited, and nothing else, while the child of this step was at
+    work.
+    """
     before, scene = own(BEFORE), own()
     made = {
         "spec_hash": before.spec_hash,

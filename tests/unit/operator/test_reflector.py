@@ -31,7 +31,9 @@ def event(kind: str, item: Pod) -> bytes:
 
 
 class Server:
-    """Plays an API server: `listed` is what a list answers, `watches` what each watch does in turn; the last one repeats."""
+    """Plays an API server: `listed` is what a list answers, `watches` what each watch does in turn;
+    the last one repeats.
+    """
 
     def __init__(self, listed: list[Pod], *watches: Exception | list[bytes]) -> None:
         self.listed, self.watches = listed, list(watches)

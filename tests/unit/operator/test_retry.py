@@ -1,4 +1,6 @@
-"""What failed is tried again when its owner asks, or when the administrator's configuration changes; what runs is left alone."""
+"""What failed is tried again when its owner asks, or when the administrator's configuration
+changes; what runs is left alone.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ TWO_WORKERS = merged(TRAINING, {"training": {"workers": 2}})
 
 
 def seal(scene: Scene, role: str, config: Config | None = None, *, attempt: int = 1) -> str:
-    """The label of the digest on a child that was made under this configuration; under the scene's own if none is given."""
+    """The label of the digest on a child that was made under this configuration; under the scene's
+    own if none is given.
+    """
     facts = scene.facts()
     assert facts.spec is not None
     subject, name = subject_of(facts, facts.spec, config or scene.config), scene.child(role, attempt)

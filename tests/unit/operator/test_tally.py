@@ -151,7 +151,9 @@ def test_a_failure_counts_under_its_kind_and_fault_only():
 
 
 class Refusing:
-    """An API server whose admission webhook for jobs is away, or that has taken a right away; it does everything else."""
+    """An API server whose admission webhook for jobs is away, or that has taken a right away; it
+    does everything else.
+    """
 
     def __init__(self, status: int) -> None:
         self.status, self.deleted = status, []

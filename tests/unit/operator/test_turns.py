@@ -1,4 +1,6 @@
-"""Whatever happens to the trainings of a dataset: never are more of them started than may run, none waits for ever, and the dataset becomes ready."""
+"""Whatever happens to the trainings of a dataset: never are more of them started than may run, none
+waits for ever, and the dataset becomes ready.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ MOST_TICKS = 200
 
 
 class Cluster:
-    """Plays the API server and the controllers for one dataset. A child that is deleted is there for one more tick."""
+    """Plays the API server and the controllers for one dataset.
+
+    A child that is deleted is there for one more tick.
+    """
 
     def __init__(self, limit: int) -> None:
         self.scene = Scene(COMPARED).with_raw(training={"maxParallel": limit})

@@ -24,7 +24,10 @@ NAMESPACES = tuple(f"n{n}" for n in range(300))
 
 
 class Server:
-    """Plays an API server with a stream of its own for each kind in each namespace. Lists of the kinds in `hanging` are never answered."""
+    """Plays an API server with a stream of its own for each kind in each namespace.
+
+    Lists of the kinds in `hanging` are never answered.
+    """
 
     def __init__(self, *, hanging: tuple[Kind, ...] = (), refusal: Exception | None = None) -> None:
         self.hanging, self.refusal = hanging, refusal
@@ -140,7 +143,8 @@ def test_an_api_server_that_is_away_is_asked_by_few_and_when_it_is_back_all_go_o
     watches = watching(server, cache, *sources(POD))
     until(lambda: server.opened)
     time.sleep(2)
-    # 4 at a time, after 0.2 + 0.4 s of which at least half is waited. All 300 would ask 1,000 times.
+    # 4 at a time, after 0.2 + 0.4 s of which at least half is waited. All 300 would ask 1,000
+    # times.
     assert server.opened < 100
     server.refusal = None
     until(lambda: len(server.streams) == 300, seconds=5)

@@ -1,4 +1,6 @@
-"""A user's TFRecords from the first scan to what a round measures with: nothing may fail later than the scan."""
+"""A user's TFRecords from the first scan to what a round measures with: nothing may fail later than
+the scan.
+"""
 
 import io
 
@@ -62,7 +64,10 @@ def written(folder, change):
 
 
 def copied(folder, change):
-    """Scans and copies the file. Returns the store and the keys of what is held out, which is all of it."""
+    """Scans and copies the file.
+
+    Returns the store and the keys of what is held out, which is all of it.
+    """
     store = Store(str(folder / "store"))
     scanned = scan_file(written(folder, change), RULES)
     held_out = frozenset(record.key for record in scanned.records)
@@ -115,9 +120,11 @@ def test_without_an_id_and_a_name_the_id_is_the_digest_of_the_image(tmp_path):
 @pytest.mark.tensorflow
 def test_what_the_scan_accepts_is_read_by_the_api(tmp_path):
     """One reader for all the cases: its import takes longer than they do together."""
-    from negset_jobs.training import compat  # noqa: F401  isort: skip - the API does not decode anything without it
+    # Isort: skip - the API does not decode anything without it.
     import tensorflow as tf
     from object_detection.data_decoders.tf_example_decoder import TfExampleDecoder
+
+    from negset_jobs.training import compat  # noqa: F401
 
     decoder = TfExampleDecoder()
     for name, (change, _) in READ.items():

@@ -30,7 +30,8 @@ def test_pycocotools_loads_them_and_measures_the_same(held_out, tmp_path):
         annotated = COCO(str(tmp_path / "heldout.json"))
         found = annotated.loadRes(str(tmp_path / "detections.json"))
         evaluation = COCOeval(annotated, found, "bbox")
-        # False positives on negatives lower AP, so it is compared on the positives, which it was measured on.
+        # False positives on negatives lower AP, so it is compared on the positives, which it was
+        # measured on.
         evaluation.params.imgIds = [image["id"] for image in annotated.dataset["images"] if not image["negative"]]
         evaluation.evaluate()
         evaluation.accumulate()

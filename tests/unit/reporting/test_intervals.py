@@ -49,7 +49,8 @@ def test_where_the_recall_is_out_of_reach_the_lowest_match_that_was_drawn_is_the
 
 @pytest.mark.parametrize("rate", [0.03, 0.2, 1.0])
 def test_the_interval_holds_the_true_rate_about_as_often_as_it_says(rate):
-    # False detections are drawn with scores from 0.55 to 1, and the threshold that is true is that of very many positives.
+    # False detections are drawn with scores from 0.55 to 1, and the threshold that is true is that
+    # of very many positives.
     threshold = model(drawn(1, negatives=0, positives=4000)).threshold
     true = rate * (1 - threshold) / 0.45
     held = 0

@@ -1,4 +1,6 @@
-"""`deletionPolicy: Delete` removes what this object made, and nothing else that lies at the same place."""
+"""`deletionPolicy: Delete` removes what this object made, and nothing else that lies at the same
+place.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`output.revisionHistoryLimit` removes the oldest revisions that this object made, and nothing else."""
+"""`output.revisionHistoryLimit` removes the oldest revisions that this object made, and nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def place(url: str, name: str, of: str = "street") -> Store:
 
 
 def make(url: str, name: str, *owners: str, age: int = 0, of: str = "street") -> Store:
-    """A revision, made this many minutes ago; in a store whose clock is its own, a second after the one before."""
+    """A revision, made this many minutes ago; in a store whose clock is its own, a second after the
+    one before.
+    """
     store = place(url, name, of)
     for number in range(3):
         store.write(f"records/train-{number}.tfrecord", name.encode())

@@ -63,7 +63,9 @@ def spec(
     mining: HardNegativeMining = HardNegativeMining(rounds=1),  # noqa: B008 - it is frozen
     **selection: Any,
 ) -> NegativeDatasetSpec:
-    """A spec; with `held_out`, one that trains, in one round and so without a pool unless `mining` says otherwise."""
+    """A spec; with `held_out`, one that trains, in one round and so without a pool unless `mining`
+    says otherwise.
+    """
     preset = PipelineConfig(preset="ssd-mobilenet-v2-320")
     training = {
         "positives": Positives(coco=CocoPositives(annotations="positives.json")),

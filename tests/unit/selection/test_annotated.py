@@ -13,7 +13,9 @@ from negset_jobs.selection import annotated, stage
 
 
 def boxed(*bboxes):
-    """Two images of 640 x 480, the first with a dog for each box, the second with a cat without one."""
+    """Two images of 640 x 480, the first with a dog for each box, the second with a cat without
+    one.
+    """
     document = coco({1: ["dog"] * len(bboxes), 2: ["cat"]})
     for annotation, bbox in zip(document["annotations"], bboxes, strict=False):
         annotation["bbox"] = bbox

@@ -8,7 +8,9 @@ from negset_jobs.selection import ordering
 
 
 def test_the_hash_is_splitmix64():
-    """The first outputs of the generator seeded with 1234567, as published for it (https://rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64)."""
+    """The first outputs of the generator seeded with 1234567, as published for it
+    (https://rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64).
+    """
     states = [(1234567 + step * 0x9E3779B97F4A7C15) % 2**64 for step in (1, 2, 3, 4, 5)]
     assert ordering.mix(np.array(states, np.uint64)).tolist() == [
         6457827717110365317,
@@ -23,7 +25,8 @@ def test_distinct_ids_have_distinct_keys_and_purposes_and_seeds_are_independent(
     ids = np.arange(-5000, 5000, dtype=np.int64)
     found = [ordering.keys(ids, seed=seed, purpose=purpose) for seed, purpose in ((0, "draw"), (1, "draw"), (0, "held-out"))]
     assert all(len(set(keys.tolist())) == ids.size for keys in found)
-    # Half of the keys of one purpose are below the median; of those, half are below it for another purpose, too.
+    # Half of the keys of one purpose are below the median; of those, half are below it for another
+    # purpose, too.
     below = [keys < np.uint64(2**63) for keys in found]
     assert all(0.45 < (below[0] & other).sum() / below[0].sum() < 0.55 for other in below[1:])
 

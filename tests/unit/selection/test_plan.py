@@ -17,7 +17,9 @@ from negset_jobs.selection.text import describe
 
 
 def crowded(images: int = 2000, seed: int = 1):
-    """Many images: 'dog' in most, 'zebra' in few, some with an excluded class and some without any annotation."""
+    """Many images: 'dog' in most, 'zebra' in few, some with an excluded class and some without any
+    annotation.
+    """
     draw = random.Random(seed)
     weights = {"person": 0.3, "car": 0.2, "dog": 0.6, "cat": 0.2, "zebra": 0.01}
     return coco({number * 3 + 1: [name for name in CLASSES if draw.random() < weights[name]] for number in range(images)})

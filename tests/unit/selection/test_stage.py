@@ -1,4 +1,6 @@
-"""The stage on real files: formats, archives, guard files, and what a person reads when a file is not there."""
+"""The stage on real files: formats, archives, guard files, and what a person reads when a file is
+not there.
+"""
 
 from __future__ import annotations
 

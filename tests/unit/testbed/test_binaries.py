@@ -1,4 +1,6 @@
-"""Each program of the tests is built from its pinned module, with its own build tags, into a folder that its version names."""
+"""Each program of the tests is built from its pinned module, with its own build tags, into a folder
+that its version names.
+"""
 
 from __future__ import annotations
 

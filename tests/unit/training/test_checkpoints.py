@@ -1,4 +1,6 @@
-"""Checkpoints in the store: complete ones alone count, the newest three stay, and a failed upload is not swallowed."""
+"""Checkpoints in the store: complete ones alone count, the newest three stay, and a failed upload
+is not swallowed.
+"""
 
 import logging
 import re

@@ -28,7 +28,9 @@ DATA = configs.Data(
 
 
 def training(**fields):
-    """One round, so that the steps of a round are those of the whole schedule, unless `hard_negative_mining` says otherwise."""
+    """One round, so that the steps of a round are those of the whole schedule, unless
+    `hard_negative_mining` says otherwise.
+    """
     fields.setdefault("pipeline_config", PipelineConfig(preset="ssd-mobilenet-v2-tiny-96"))
     return Training(**{"steps": 100, "hard_negative_mining": HardNegativeMining(rounds=1), **fields})
 

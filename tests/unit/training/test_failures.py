@@ -1,4 +1,7 @@
-"""What a person is told when TensorFlow or the operating system ends a training. The errors themselves are raised for real in tests/local."""
+"""What a person is told when TensorFlow or the operating system ends a training.
+
+The errors themselves are raised for real in tests/local.
+"""
 
 import errno
 
