@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from negset_jobs.cli import end_without_destructors
+from negset_jobs.process_end import end_without_destructors
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -8,22 +8,23 @@ SIGTERM.
 from __future__ import annotations
 
 import argparse
-import atexit
-import contextlib
+import importlib
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
-from negset_api import names
+from negset_api import names, stages
 from negset_api.errors import NegsetError, Unavailable
 from negset_api.version import version
 from negset_jobs.adapters.quoting import of_bug
+from negset_jobs.process_end import end_without_destructors
 
 Command = Callable[[argparse.Namespace], int]
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no other name for it
 
 
 def process() -> NoReturn:
@@ -32,30 +33,6 @@ def process() -> NoReturn:
     end_without_destructors(lambda: returned[0] if returned else None)
     returned.append(main())
     sys.exit(returned[0])
-
-
-def end_without_destructors(code: Callable[[], int | None]) -> None:
-    """Lets this process end with what `code` returns, after Python's own end (threads, `atexit`)
-    and without that of the compiled libraries. Where it returns None, the process ends as it would.
-    To be called before the libraries are imported.
-
-    Ray's threads outlive `ray.shutdown`, the one that flushes its log among them. Now and then one
-    of them uses what the C++ library has destroyed already, and a process whose work is done ends
-    by a segmentation fault. Ray ends its own workers in this way
-    (https://github.com/ray-project/ray/pull/18899).
-    """
-
-    def leave() -> None:
-        number = code()
-        if number is None:
-            return
-        for stream in (sys.stdout, sys.stderr):
-            # The reader of our output has gone: nothing is left to say.
-            with contextlib.suppress(BrokenPipeError):
-                stream.flush()
-        os._exit(number)
-
-    atexit.register(leave)  # what is registered first runs last
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,32 +105,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"negset {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_run, _add_plan, _add_validate, _add_crd, _add_report, _add_demo, _add_job):
+        add(commands)
+    return parser
 
-    # Options that make sense behind every command as well as before it.
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--debug", action="store_true", help="show log messages and tracebacks")
-    reach = argparse.ArgumentParser(add_help=False)
-    reach.add_argument(
-        "--allow-address",
-        action="append",
-        default=[],
-        metavar="CIDR",
-        help="also fetch from this network although it is not public, such as 127.0.0.1/32; repeatable",
-    )
-    reach.add_argument(
-        "--cluster",
-        action="store_true",
-        help="run as a tenant's job on a cluster: local paths are refused, progress goes to the object's status",
-    )
 
-    def command(name: str, function: str, text: str, *parents: argparse.ArgumentParser, file: bool = True) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text, parents=[common, *parents])
-        if file:
-            sub.add_argument("file", metavar="FILE", help="the manifest; - reads standard input")
-        sub.set_defaults(command=_lazy(function))
-        return sub
-
-    run = command("run", "run", "Do everything the manifest asks for, here; prints the path of the report last.", reach)
+def _add_run(commands: _Commands) -> None:
+    run = _command(commands, "run", "laptop", "Do everything the manifest asks for, here; prints the path of the report last.")
+    _add_file(run)
+    _add_reach(run)
     run.add_argument(
         "--trainings",
         type=_at_least_one,
@@ -161,21 +121,38 @@ def _parser() -> argparse.ArgumentParser:
         help="train up to N models at the same time if none needs the result of another; each needs memory of its own "
         "(default: spec.training.maxParallel of the manifest)",
     )
-    plan = command(
-        "plan",
-        "plan",
-        "Say which images would be taken, from which scenes, under which licences, and about how many bytes. Downloads no image.",
-        reach,
-    )
+
+
+def _add_plan(commands: _Commands) -> None:
+    text = "Say which images would be taken, from which scenes, under which licences, and about how many bytes. Downloads no image."
+    plan = _command(commands, "plan", "show", text)
+    _add_file(plan)
+    _add_reach(plan)
     plan.add_argument("--json", action="store_true", help="print one JSON object")
-    command("validate", "validate", "Check a manifest as the API server would, without a cluster.")
-    command("crd", "crd", "Print the CustomResourceDefinition.", file=False)
-    report = command("report", "report", "Print the numbers of a finished run.", file=False)
+
+
+def _add_validate(commands: _Commands) -> None:
+    _add_file(_command(commands, "validate", "show", "Check a manifest as the API server would, without a cluster."))
+
+
+def _add_crd(commands: _Commands) -> None:
+    _command(commands, "crd", "show", "Print the CustomResourceDefinition.")
+
+
+def _add_report(commands: _Commands) -> None:
+    report = _command(commands, "report", "show", "Print the numbers of a finished run.")
     report.add_argument("url", metavar="URL", help="a revision's folder, its report/index.html or its report/report.json")
     report.add_argument("--json", action="store_true", help="print the report's JSON")
-    demo = command("demo", "demo", "Run the main job on a small dataset that is made on the spot and served on the loopback.", file=False)
+
+
+def _add_demo(commands: _Commands) -> None:
+    demo = _command(commands, "demo", "laptop", "Run the main job on a small dataset that is made on the spot and served on the loopback.")
     demo.add_argument("--output", default="negset-demo", metavar="FOLDER", help="where everything goes (default: %(default)s)")
-    job = command("job", "job", "Run one stage, as the operator's jobs do.", reach, file=False)
+
+
+def _add_job(commands: _Commands) -> None:
+    job = _command(commands, "job", "job", "Run one stage, as the operator's jobs do.")
+    _add_reach(job)
     job.add_argument(
         "--allow-store",
         action="append",
@@ -190,14 +167,40 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SCHEME",
         help="a URL scheme that may be used, instead of s3, http and https; repeatable; needs --cluster",
     )
-    job.add_argument("stage", choices=["check", "data", "train", "mine", "delete"])
+    job.add_argument("stage", choices=[*stages.KINDS, "delete"])
     job.add_argument("--file", required=True, metavar="FILE", help="the manifest")
     job.add_argument("--round", type=int, default=0, metavar="N", help="the training round, from 1")
     arms = [names.MINED, names.RANDOM_NEGATIVES, names.NO_NEGATIVES]
     job.add_argument(
         "--arm", choices=arms, default=names.MINED, help="which of the models that are compared is trained (default: %(default)s)"
     )
+
+
+def _command(commands: _Commands, name: str, module: str, text: str) -> argparse.ArgumentParser:
+    """A command, carried out by the function of its name in `commands.<module>`."""
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--debug", action="store_true", help="show log messages and tracebacks")
+    parser.set_defaults(command=_lazy(module, name))
     return parser
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the manifest; - reads standard input")
+
+
+def _add_reach(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow-address",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="also fetch from this network although it is not public, such as 127.0.0.1/32; repeatable",
+    )
+    parser.add_argument(
+        "--cluster",
+        action="store_true",
+        help="run as a tenant's job on a cluster: local paths are refused, progress goes to the object's status",
+    )
 
 
 def _at_least_one(text: str) -> int:
@@ -206,13 +209,11 @@ def _at_least_one(text: str) -> int:
     return number
 
 
-def _lazy(name: str) -> Command:
+def _lazy(module: str, name: str) -> Command:
     """The command of that name, whose imports are paid for only when it runs."""
 
     def call(options: argparse.Namespace) -> int:
-        from negset_jobs import commands
-
-        function: Command = getattr(commands, name)
+        function: Command = getattr(importlib.import_module(f"negset_jobs.commands.{module}"), name)
         return function(options)
 
     return call

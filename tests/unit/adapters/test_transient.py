@@ -131,6 +131,6 @@ def test_on_a_cluster_the_exit_code_says_so_and_by_hand_it_is_as_ever(monkeypatc
     def fail(_: object) -> int:
         raise InputUnavailable("spec.x: cannot read it")
 
-    monkeypatch.setattr("negset_jobs.commands.job", fail)
+    monkeypatch.setattr("negset_jobs.commands.job.job", fail)
     assert main(["job", "data", "--file", "x", "--cluster"]) == 69
     assert main(["job", "data", "--file", "x"]) == 2

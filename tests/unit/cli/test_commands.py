@@ -13,7 +13,8 @@ import pytest
 
 from negset_api import revision, validation
 from negset_api.version import version
-from negset_jobs import cli, commands
+from negset_jobs import cli, pipeline
+from negset_jobs.commands import job, laptop
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_of_several_training_pods_one_writes_report_and_status(monkeypatch: pyte
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if task is not None:
         monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:2222", "b:2222"]}, "task": task}))
-    assert commands._is_chief() is speaks
+    assert job._is_chief() is speaks
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -38,8 +39,9 @@ def test_an_interruption_inside_an_exec_ends_with_its_exit_code_too(number: sign
     """
     (tmp_path / "interrupted.py").write_text(f"""
 import signal, sys
-from negset_jobs import cli, commands
-commands.crd = lambda _: exec("signal.raise_signal({int(number)})", {{"signal": signal}})
+from negset_jobs import cli
+from negset_jobs.commands import show
+show.crd = lambda _: exec("signal.raise_signal({int(number)})", {{"signal": signal}})
 sys.exit(cli.main(["crd"]))
 """)
     ended = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -68,7 +70,7 @@ def manifest(tmp_path: pathlib.Path, **spec: object) -> str:
 
 def test_jobs_read_a_newer_manifest_and_write_where_the_operator_says(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(commands.pipeline, "check", seen.append)
+    monkeypatch.setattr(pipeline, "check", seen.append)
     assert cli.main(["job", "check", "--file", manifest(tmp_path, thumbnails=64)]) == 0
     assert [run.store.location("").rstrip("/") for run in seen] == [str(tmp_path / "out" / "team-a" / "street" / "0123456789ab")]
 
@@ -85,8 +87,8 @@ def test_jobs_compute_the_operators_revision_from(
     annotations = {"negset.dev/revision": told, **({"negset.dev/pipeline": digest} if digest else {})}
     path.write_text(json.dumps({**document, "metadata": {**document["metadata"], "annotations": annotations}}))
     seen: list[Any] = []
-    monkeypatch.setattr(commands.pipeline, "check", seen.append)
-    monkeypatch.setattr(commands.pipeline, "check_with_api", seen.append)
+    monkeypatch.setattr(pipeline, "check", seen.append)
+    monkeypatch.setattr(pipeline, "check_with_api", seen.append)
     assert cli.main(["job", "check", "--file", str(path)]) == 0
     assert seen[0].store.url.endswith(f"/{told}")
     assert caplog.messages == []
@@ -125,8 +127,8 @@ def test_a_laptop_trains(
     training |= {"comparisons": ["NoNegatives"], **fields}
     path = manifest(tmp_path, training=training, positives={"tfrecords": ["x"]})
     for name, answer in {"check": None, "data_missing": False, "trained": None, "report": None}.items():
-        monkeypatch.setattr(commands.pipeline, name, lambda *_, answer=answer: answer)
-    monkeypatch.setattr(commands, "_in_children", lambda _opened, steps, _options: seen.append([step.role for step in steps]))
+        monkeypatch.setattr(pipeline, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(laptop, "_in_children", lambda _opened, steps, _options: seen.append([step.role for step in steps]))
     assert cli.main(["run", path, *words]) == 0
     assert seen == trained
 

@@ -40,7 +40,7 @@ def test_the_exit_code_is_that_of_the_command_and_all_is_written(arguments, code
 def test_threads_and_exit_functions_of_python_have_their_turn():
     program = """
 import atexit, threading, time
-from negset_jobs.cli import end_without_destructors
+from negset_jobs.process_end import end_without_destructors
 end_without_destructors(lambda: 3)
 atexit.register(print, "an exit function")
 threading.Thread(target=lambda: (time.sleep(0.2), print("a thread"))).start()
@@ -50,7 +50,9 @@ threading.Thread(target=lambda: (time.sleep(0.2), print("a thread"))).start()
 
 
 def test_an_error_that_nobody_catches_keeps_its_traceback_and_code():
-    ended = run("from negset_jobs.cli import end_without_destructors\nend_without_destructors(lambda: None)\nraise ValueError('kept')")
+    ended = run(
+        "from negset_jobs.process_end import end_without_destructors\nend_without_destructors(lambda: None)\nraise ValueError('kept')"
+    )
     assert ended.returncode == 1
     assert ended.stderr.endswith("ValueError: kept\n")
 

@@ -16,9 +16,10 @@ from tests.s3_server import s3_server
 from negset_api import names, validation
 from negset_api.errors import Unavailable
 from negset_api.values import Labels, encode
-from negset_jobs import cli, commands, pipeline, revisions
+from negset_jobs import cli, pipeline, revisions
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
+from negset_jobs.commands import job, stages_on_ray
 from negset_jobs.download.shard_cache import ShardCache
 
 MINE, THEIRS = "1111", "2222"
@@ -251,15 +252,15 @@ def test_it_is_done_after_the_report_by(words, trims, tmp_path, monkeypatch):
     path.write_text(json.dumps(manifest("s3://a/b" if trims else str(tmp_path), 1)))
     order = []
     monkeypatch.setattr(
-        commands.pipeline,
+        pipeline,
         "prepare",
         lambda dataset, access, *_, **__: pipeline.Run(dataset=dataset, access=access, store=None, siblings=()),
     )
-    monkeypatch.setattr(commands.pipeline, "report", lambda *_: order.append("report"))
-    monkeypatch.setattr(commands.pipeline, "status", lambda _: {})
-    monkeypatch.setattr(commands, "_data", lambda *_: order.append("data"))
-    monkeypatch.setattr(commands, "_status_writer", lambda *_: None)
-    monkeypatch.setattr(commands.revisions, "trim", lambda _: order.append("trim") or "said")
+    monkeypatch.setattr(pipeline, "report", lambda *_: order.append("report"))
+    monkeypatch.setattr(pipeline, "status", lambda _: {})
+    monkeypatch.setattr(stages_on_ray, "data", lambda *_: order.append("data"))
+    monkeypatch.setattr(job, "_status_writer", lambda *_: None)
+    monkeypatch.setattr(revisions, "trim", lambda _: order.append("trim") or "said")
     assert cli.main([*words, "--file", str(path)]) == 0
     assert order == ["data", *(["report", "trim"] if trims else [])]
 

@@ -1,0 +1,88 @@
+"""The command that does one step, as the operator's jobs do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+
+from negset_api import stages, validation
+from negset_api.errors import InvalidInput
+from negset_api.spec import NegativeDataset
+from negset_jobs import pipeline, revisions
+from negset_jobs.adapters import address_guard, console
+from negset_jobs.adapters.kubernetes_status import StatusProgress, StatusWriter, tell_pod
+from negset_jobs.commands import manifest_file, output, reach, stages_on_ray
+
+
+def job(options: argparse.Namespace) -> int:
+    document, access = manifest_file.document(options.file), reach.access(options)
+    dataset = manifest_file.admitted(document)
+    with address_guard.enforced(access):
+        told, content = validation.told_revision(document), validation.told_pipeline(document)
+        _job(pipeline.prepare(dataset, access, told, pipeline=content), options, validation.told_spec_hash(document))
+    return 0
+
+
+def _job(opened: pipeline.Run, options: argparse.Namespace, run: str) -> None:
+    if options.stage == "delete":
+        _tell_left(revisions.delete(opened))
+        return
+    if options.stage == "check":  # has nothing to report, and its pod no token to report with
+        pipeline.check(opened)
+        pipeline.check_with_api(opened)
+        return
+    step = _step(opened, options)
+    writer = _status_writer(opened.dataset, options, run)
+    progress = console.for_stream() if writer is None else StatusProgress(writer.write, console.for_stream())
+    match step.kind:
+        case "data":
+            stages_on_ray.data(opened, progress)
+        case "train":
+            pipeline.train(opened, step, progress)
+        case "mine":
+            stages_on_ray.mine(opened, step.round, progress)
+    # On a laptop whoever runs the steps writes the report.
+    ends = options.cluster and step == opened.last and _is_chief()
+    if ends:
+        pipeline.report(opened, progress)
+    if writer is not None:
+        writer.write_last(pipeline.status(opened), final=ends)
+    if ends and (told := revisions.trim(opened)):
+        output.say(told)
+
+
+def _tell_left(left: Sequence[str]) -> None:
+    """Says what a deletion has left alone: to whoever reads the log, and to the operator by way of
+    the pod.
+    """
+    if left:
+        message = f"left alone, since it is not this object's own: {', '.join(left)}"
+        output.say(message)
+        tell_pod(message)
+
+
+def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:
+    """The step that the command line names.
+
+    Raises `InvalidInput` where the manifest does not ask for it.
+    """
+    wanted = (options.stage, options.round, options.arm if options.stage == "train" else "")
+    for step in opened.steps:
+        if (step.kind, step.round, step.arm) == wanted:
+            return step
+    known = ", ".join(f"`{' '.join(step.command)}`" for step in opened.steps)
+    raise InvalidInput(f"job: expected one of this dataset's steps ({known}), got {' '.join(map(str, filter(None, wanted)))}")
+
+
+def _status_writer(dataset: NegativeDataset, options: argparse.Namespace, run: str) -> StatusWriter | None:
+    """The way to the object's status, on a cluster. Of several training pods one tells."""
+    return StatusWriter(dataset.metadata, run) if options.cluster and _is_chief() else None
+
+
+def _is_chief() -> bool:
+    """Whether this process is the first of the training's workers, or the only one
+    (https://www.tensorflow.org/guide/distributed_training#TF_CONFIG).
+    """
+    return bool(json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index", 0) == 0)

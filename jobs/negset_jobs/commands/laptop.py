@@ -1,0 +1,97 @@
+"""Commands that do every step on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+
+import msgspec
+
+from negset_api import names, stages, validation
+from negset_api.errors import InvalidInput
+from negset_api.spec import NegativeDataset
+from negset_jobs import children, pipeline, revisions
+from negset_jobs.adapters import address_guard, console
+from negset_jobs.commands import manifest_file, output, reach, stages_on_ray
+
+
+def run(options: argparse.Namespace) -> int:
+    return _run(manifest_file.read(options.file), options)
+
+
+def demo(options: argparse.Namespace) -> int:
+    import yaml
+
+    from negset_jobs.demo import dataset, manifest, server
+
+    source = os.path.join(options.output, "source")
+    try:
+        os.makedirs(source, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"--output: cannot write {options.output!r}: {error.strerror}") from error
+    with server.serve(source, port=server.USUAL_PORT) as url:
+        truth = dataset.make(source, base_url=url)
+        document = manifest.manifest(url, output=os.path.join(options.output, "output"))
+        path = os.path.join(options.output, "demo.yaml")
+        with open(path, "w", encoding="utf-8") as stream:
+            yaml.safe_dump(document, stream, sort_keys=False)
+        output.say(f"made {len(truth.with_object)} images with a red disc and {len(truth.without_object)} without, served at {url}")
+        output.say(f"now, as anybody would: negset run {path} --allow-address {server.HOST}/32 --trainings {manifest.trainings()}")
+        reached = argparse.Namespace(
+            allow_address=[f"{server.HOST}/32"], cluster=False, trainings=manifest.trainings(), debug=options.debug
+        )
+        return _run(validation.parse(document), reached)
+
+
+def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
+    access = reach.access(options)
+    with address_guard.enforced(access):
+        return _every_step(pipeline.prepare(dataset, access), options)
+
+
+def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
+    progress = console.for_stream()
+    spec = opened.dataset.spec
+    for group in stages.groups(spec, options.trainings or stages.parallel(spec)):
+        step = group[0]
+        match step.kind:
+            case "check":
+                pipeline.check(opened)
+                if pipeline.data_missing(opened):
+                    _check_in_child(opened, step, options)
+            case "data" if pipeline.data_missing(opened):
+                stages_on_ray.data(opened, progress)
+            case "train":
+                _in_children(opened, [each for each in group if pipeline.trained(opened, each) is None], options)
+            case "mine":
+                stages_on_ray.mine(opened, step.round, progress)
+    pipeline.report(opened, progress)
+    if told := revisions.trim(opened):
+        output.say(told)
+    output.result(opened.store.location(names.REPORT_PAGE))
+    return 0
+
+
+def _check_in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespace) -> None:
+    """Tries what is the user's own with the Object Detection API, before the first download.
+
+    What comes with negset is tried by its tests.
+    """
+    if pipeline.needs_api_check(opened):
+        output.say("checking the configuration with the Object Detection API")
+        _in_children(opened, [step], options)
+
+
+def _in_children(opened: pipeline.Run, steps: Sequence[stages.Step], options: argparse.Namespace) -> None:
+    """Runs steps at the same time, each in a process of its own: TensorFlow gives its memory back
+    only by ending, and never shares a process with Ray's driver.
+    """
+    with tempfile.NamedTemporaryFile("wb", suffix=".json") as stream:
+        stream.write(msgspec.json.encode(validation.manifest(opened.dataset)))
+        stream.flush()
+        common = ["--file", stream.name, *(part for network in options.allow_address for part in ("--allow-address", network))]
+        common += ["--debug"] if options.debug else []
+        children.run({step.role: [sys.executable, "-m", "negset_jobs", "job", *step.command, *common] for step in steps})
