@@ -16,7 +16,7 @@ import msgspec
 
 from negset_api import names, stages
 from negset_api.errors import InvalidInput
-from negset_api.revision import revision
+from negset_api.revision import revision as revision_of
 from negset_api.spec import NegativeDataset
 from negset_api.status import ImagesStatus, RoundStatus, Status
 from negset_api.validation import manifest
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 V = TypeVar("V", bound=Value)
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class Revision(msgspec.Struct, frozen=True, kw_only=True):
     """One dataset at one revision: where it goes, where earlier revisions lie, and what it may
     reach.
     """
@@ -54,7 +54,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.steps[-1]
 
 
-def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipeline: str = "") -> Run:
+def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipeline: str = "") -> Revision:
     """Opens the output, without writing yet.
 
     Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`.
@@ -67,17 +67,17 @@ def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipelin
         raise InvalidInput("spec.output.url: expected the URL of a folder, got URLs joined by '::'; give the URL of the folder alone")
     metadata = dataset.metadata
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
-    mine = revision(dataset.spec, pipeline)
+    mine = revision_of(dataset.spec, pipeline)
     if told and told != mine:
         log.warning(
             "the operator says revision %s, negset %s computes %s: their versions differ, and the operator's is used", told, version(), mine
         )
         mine = told
     siblings = tuple(root.child(folder) for folder in root.folders() if folder != mine)
-    return Run(dataset=dataset, access=access, store=root.child(mine), siblings=siblings)
+    return Revision(dataset=dataset, access=access, store=root.child(mine), siblings=siblings)
 
 
-def plan(run: Run) -> Plan:
+def plan(revision: Revision) -> Plan:
     """Chooses the images.
 
     Nothing is written before that has succeeded, so a wrong class or file leaves no folder behind.
@@ -85,58 +85,58 @@ def plan(run: Run) -> Plan:
     from negset_jobs.selection import annotated
     from negset_jobs.selection.stage import plan_with_objects
 
-    existing = find(run.store, names.PLAN, Plan)
+    existing = find(revision.store, names.PLAN, Plan)
     if existing is not None:
         return existing
-    value, objects = plan_with_objects(run.dataset, run.access)
-    run.store.create(names.SPEC, msgspec.json.format(msgspec.json.encode(manifest(run.dataset)), indent=2) + b"\n")
+    value, objects = plan_with_objects(revision.dataset, revision.access)
+    revision.store.create(names.SPEC, msgspec.json.format(msgspec.json.encode(manifest(revision.dataset)), indent=2) + b"\n")
     if objects:
-        run.store.create(names.HELD_OUT_OBJECTS, annotated.encode(objects))
-    return commit(run.store, names.PLAN, value)
+        revision.store.create(names.HELD_OUT_OBJECTS, annotated.encode(objects))
+    return commit(revision.store, names.PLAN, value)
 
 
-def check(run: Run) -> None:
+def check(revision: Revision) -> None:
     """What can be known to be wrong before the first download, in a moment: a configuration that
     cannot train. Raises `InvalidInput`.
     """
-    if run.dataset.spec.training is not None:
+    if revision.dataset.spec.training is not None:
         from negset_jobs.training.config import check
 
-        check(run.dataset.spec, run.access)
+        check(revision.dataset.spec, revision.access)
 
 
-def needs_api_check(run: Run) -> bool:
+def needs_api_check(revision: Revision) -> bool:
     """Whether the configuration or the checkpoint to start from is the user's own, and so has to be
     tried with the Object Detection API.
     """
-    training = run.dataset.spec.training
+    training = revision.dataset.spec.training
     return training is not None and (training.pipeline_config.preset is None or bool(training.fine_tune_checkpoint))
 
 
-def check_with_api(run: Run) -> None:
+def check_with_api(revision: Revision) -> None:
     """Tries the configuration with the Object Detection API. Imports TensorFlow, so it wants a
     process of its own. Raises `InvalidInput`.
     """
-    if needs_api_check(run):
+    if needs_api_check(revision):
         from negset_jobs.training.check import check
 
-        spec = run.dataset.spec
+        spec = revision.dataset.spec
         assert spec.training is not None
-        check(spec.training, run.access, (spec.positives and spec.positives.classes) or spec.exclude_classes)
+        check(spec.training, revision.access, (spec.positives and spec.positives.classes) or spec.exclude_classes)
 
 
-def data_missing(run: Run) -> bool:
+def data_missing(revision: Revision) -> bool:
     """Whether any stage before training is still to be done."""
     wanted = {
         names.RECORDS: True,
-        names.POSITIVES: run.dataset.spec.positives is not None,
-        names.LABELS: _wants_labels(run.dataset),
-        names.COPIES: run.dataset.spec.training is not None,
+        names.POSITIVES: revision.dataset.spec.positives is not None,
+        names.LABELS: _wants_labels(revision.dataset),
+        names.COPIES: revision.dataset.spec.training is not None,
     }
-    return any(needed and not run.store.exists(marker) for marker, needed in wanted.items())
+    return any(needed and not revision.store.exists(marker) for marker, needed in wanted.items())
 
 
-def data(run: Run, progress: Progress) -> None:
+def data(revision: Revision, progress: Progress) -> None:
     """Everything before training: the positives where there are any, the negatives, their labels,
     and for a training the held-out images that are copies. Needs an open Ray session.
 
@@ -147,98 +147,98 @@ def data(run: Run, progress: Progress) -> None:
     from negset_jobs.labels.stage import labels_input_digest, labels_stage
     from negset_jobs.positives.stage import positives_stage
 
-    chosen = plan(run)
+    chosen = plan(revision)
     # Written again where it is there: it tells as well when this revision was last the present one
     # (`revisions.trim`).
-    run.store.write(names.owner(run.dataset.metadata.uid), b"")
-    if run.dataset.spec.positives is not None and find(run.store, names.POSITIVES, Positives) is None:
-        positives_stage(run.store, run.dataset, run.access, run.siblings, progress)
-    records = find(run.store, names.RECORDS, Records)
+    revision.store.write(names.owner(revision.dataset.metadata.uid), b"")
+    if revision.dataset.spec.positives is not None and find(revision.store, names.POSITIVES, Positives) is None:
+        positives_stage(revision.store, revision.dataset, revision.access, revision.siblings, progress)
+    records = find(revision.store, names.RECORDS, Records)
     if records is None:
-        records = record_stage(run.store, chosen, run.dataset, run.access, run.siblings, progress)
-    if _wants_labels(run.dataset) and find(run.store, names.LABELS, Labels) is None:
-        input_digest = labels_input_digest(run.dataset, chosen, records)
-        if _reuse(run, names.LABELS, (names.LABELS_FOLDER,), input_digest, Labels) is None:
-            labels_stage(run.store, run.dataset, chosen, records, progress)
-    if run.dataset.spec.training is not None:
-        _copies(run, records, progress)
+        records = record_stage(revision.store, chosen, revision.dataset, revision.access, revision.siblings, progress)
+    if _wants_labels(revision.dataset) and find(revision.store, names.LABELS, Labels) is None:
+        input_digest = labels_input_digest(revision.dataset, chosen, records)
+        if _reuse(revision, names.LABELS, (names.LABELS_FOLDER,), input_digest, Labels) is None:
+            labels_stage(revision.store, revision.dataset, chosen, records, progress)
+    if revision.dataset.spec.training is not None:
+        _copies(revision, records, progress)
 
 
-def _copies(run: Run, records: Records, progress: Progress) -> None:
+def _copies(revision: Revision, records: Records, progress: Progress) -> None:
     from negset_jobs.copies.stage import copies_input_digest, copies_stage
 
-    positives = find(run.store, names.POSITIVES, Positives)
-    if positives is None or find(run.store, names.COPIES, Copies) is not None:
+    positives = find(revision.store, names.POSITIVES, Positives)
+    if positives is None or find(revision.store, names.COPIES, Copies) is not None:
         return
-    if _reuse(run, names.COPIES, (names.COPIES_TABLE,), copies_input_digest(records, positives), Copies) is None:
-        copies_stage(run.store, run.dataset, records, positives, progress)
+    if _reuse(revision, names.COPIES, (names.COPIES_TABLE,), copies_input_digest(records, positives), Copies) is None:
+        copies_stage(revision.store, revision.dataset, records, positives, progress)
 
 
-def train(run: Run, step: stages.Step, progress: Progress) -> Round:
+def train(revision: Revision, step: stages.Step, progress: Progress) -> Round:
     """One training round. Imports TensorFlow, so it wants a process of its own."""
     from negset_jobs.training.stage import train_round
 
-    existing = trained(run, step)
-    return existing if existing is not None else train_round(run.store, run.dataset, step, run.access, progress)
+    existing = trained(revision, step)
+    return existing if existing is not None else train_round(revision.store, revision.dataset, step, revision.access, progress)
 
 
-def trained(run: Run, step: stages.Step) -> Round | None:
+def trained(revision: Revision, step: stages.Step) -> Round | None:
     """The round if it is done, here or, from the same inputs, in another revision.
 
     Imports no TensorFlow.
     """
     from negset_jobs.training.task import round_input_digest
 
-    existing = find(run.store, step.marker, Round)
-    if existing is not None or not run.siblings:
+    existing = find(revision.store, step.marker, Round)
+    if existing is not None or not revision.siblings:
         return existing
     folders = tuple(
         name(step.round, step.arm)
         for name in (names.round_config, names.round_checkpoints, names.round_events, names.round_saved_model, names.round_detections)
     )
-    training = run.dataset.spec.training
+    training = revision.dataset.spec.training
     exported = training is not None and stages.is_exported(step.round, step.arm, training)
-    input_digest = round_input_digest(run.store, run.dataset, step, run.access)
+    input_digest = round_input_digest(revision.store, revision.dataset, step, revision.access)
     # With fewer rounds, what was a round in between is the last one, and its model was not
     # exported.
-    return _reuse(run, step.marker, folders, input_digest, Round, usable=lambda found: bool(found.saved_model) or not exported)
+    return _reuse(revision, step.marker, folders, input_digest, Round, usable=lambda found: bool(found.saved_model) or not exported)
 
 
-def mine(run: Run, number: int, progress: Progress) -> Mining:
+def mine(revision: Revision, number: int, progress: Progress) -> Mining:
     """Scores the negatives with the model of a round. Needs an open Ray session."""
     from negset_jobs.mining.stage import mine_round
 
-    existing = mined(run, number)
-    return existing if existing is not None else mine_round(run.store, run.dataset, number, progress)
+    existing = mined(revision, number)
+    return existing if existing is not None else mine_round(revision.store, revision.dataset, number, progress)
 
 
-def mined(run: Run, number: int) -> Mining | None:
+def mined(revision: Revision, number: int) -> Mining | None:
     """The mining after a round if it is done, here or, from the same inputs, in another revision."""
     from negset_jobs.mining.stage import mining_input_digest
 
     marker = names.mining_marker(number)
-    existing = find(run.store, marker, Mining)
-    if existing is not None or not run.siblings:
+    existing = find(revision.store, marker, Mining)
+    if existing is not None or not revision.siblings:
         return existing
     folders = (names.mining_hard(number), names.mining_random(number), names.mining_negatives(number), names.mining_scores(number))
-    return _reuse(run, marker, folders, mining_input_digest(run.store, run.dataset, number), Mining)
+    return _reuse(revision, marker, folders, mining_input_digest(revision.store, revision.dataset, number), Mining)
 
 
-def report(run: Run, progress: Progress) -> Report:
+def report(revision: Revision, progress: Progress) -> Report:
     """The page and the numbers."""
     from negset_jobs.reporting.stage import report_stage
 
-    existing = find(run.store, names.REPORT, Report)
-    return existing if existing is not None else report_stage(run.store, run.dataset, progress)
+    existing = find(revision.store, names.REPORT, Report)
+    return existing if existing is not None else report_stage(revision.store, revision.dataset, progress)
 
 
-def status(run: Run) -> dict[str, Any]:
+def status(revision: Revision) -> dict[str, Any]:
     """What the finished stages add to the object's status: counters of the images, and what each
     round was worth, as far as they are known.
     """
-    records = find(run.store, names.RECORDS, Records)
-    mined = (step for step in run.steps if step.kind == "train" and step.arm == names.MINED)
-    rounds = [value for step in mined if (value := find(run.store, step.marker, Round)) is not None]
+    records = find(revision.store, names.RECORDS, Records)
+    mined = (step for step in revision.steps if step.kind == "train" and step.arm == names.MINED)
+    rounds = [value for step in mined if (value := find(revision.store, step.marker, Round)) is not None]
     images = None
     if records is not None:
         images = ImagesStatus(planned=records.planned, stored=records.stored, failed=records.planned - records.stored, bytes=records.bytes)
@@ -257,7 +257,13 @@ def status(run: Run) -> dict[str, Any]:
 
 
 def _reuse(
-    run: Run, marker: str, folders: Sequence[str], input_digest: str, kind: type[V], *, usable: Callable[[V], bool] = lambda _: True
+    revision: Revision,
+    marker: str,
+    folders: Sequence[str],
+    input_digest: str,
+    kind: type[V],
+    *,
+    usable: Callable[[V], bool] = lambda _: True,
 ) -> V | None:
     """Copies a stage of another revision that was made from the same inputs and is `usable`: every
     object of its folders, then the marker.
@@ -265,19 +271,19 @@ def _reuse(
     The other revision may be removed meanwhile (`revisions.trim`). Its markers go first, so all was
     there if its marker still is.
     """
-    for sibling in run.siblings:
+    for sibling in revision.siblings:
         value = find(sibling, marker, kind)
         if value is None or getattr(value, "input_digest", None) != input_digest or not usable(value):
             continue
         keys = [key for folder in folders for key in sibling.keys(folder)]
         with contextlib.suppress(MissingObject):
             for key in keys:
-                run.store.copy(sibling, key)
+                revision.store.copy(sibling, key)
         if find(sibling, marker, kind) is None:
             log.info("%s was removed while %s was copied from it", sibling.url, marker)
-            run.store.remove(keys)
+            revision.store.remove(keys)
             continue
-        commit(run.store, marker, value)
+        commit(revision.store, marker, value)
         log.info("copied %s of %s: it was made from the same inputs", marker, sibling.url)
         return value
     return None

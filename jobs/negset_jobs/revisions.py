@@ -17,19 +17,19 @@ from negset_api.errors import NegsetError
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.download.shard_cache import parallel
-from negset_jobs.pipeline import Run
+from negset_jobs.pipeline import Revision
 
 _FIELD: Final = "spec.output.revisionHistoryLimit"
 
 
-def delete(run: Run) -> tuple[str, ...]:
+def delete(revision: Revision) -> tuple[str, ...]:
     """Removes the revisions that this object made and no other one uses.
 
     Returns the places of those that stay, each with the reason.
     """
-    mine = names.owner(run.dataset.metadata.uid)
+    mine = names.owner(revision.dataset.metadata.uid)
     left = []
-    for store in (run.store, *run.siblings):
+    for store in (revision.store, *revision.siblings):
         why = _not_ours(store, mine)
         if not why:
             _remove_all(store, mine)
@@ -39,19 +39,19 @@ def delete(run: Run) -> tuple[str, ...]:
     return tuple(left)
 
 
-def trim(run: Run) -> str:
+def trim(revision: Revision) -> str:
     """Removes the earlier revisions of this object beyond `output.revisionHistoryLimit`.
 
     Returns the result in one line; empty if there is no limit. Errors are reported and not raised:
     the present revision is done, and the next one tries again.
     """
-    limit = run.dataset.spec.output.revision_history_limit
+    limit = revision.dataset.spec.output.revision_history_limit
     if limit is None:
         return ""
-    if not run.dataset.metadata.uid:
+    if not revision.dataset.metadata.uid:
         return f"{_FIELD}: nothing was removed: a run on a laptop has no uid, so it cannot tell which revisions are its own"
     try:
-        return _trim(run, limit)
+        return _trim(revision, limit)
     except NegsetError as error:
         return f"{_FIELD}: nothing was removed: {error}"
 
@@ -69,13 +69,13 @@ def beyond(limit: int, present: datetime, made: Mapping[str, datetime]) -> tuple
     return tuple(name for name, at in made.items() if at < oldest_kept)
 
 
-def _trim(run: Run, limit: int) -> str:
-    mine = names.owner(run.dataset.metadata.uid)
+def _trim(revision: Revision, limit: int) -> str:
+    mine = names.owner(revision.dataset.metadata.uid)
     try:
-        present = run.store.modified(mine)
+        present = revision.store.modified(mine)
     except MissingObject:
-        return f"{_FIELD}: nothing was removed: the marker of the present revision is missing ({run.store.location(mine)}), so its age is unknown"
-    stores = _earlier(run)
+        return f"{_FIELD}: nothing was removed: the marker of the present revision is missing ({revision.store.location(mine)}), so its age is unknown"
+    stores = _earlier(revision)
     made, left = _judged(stores, mine)
     wanted = beyond(limit, present, made)
     removed = []
@@ -90,16 +90,16 @@ def _trim(run: Run, limit: int) -> str:
     return "; ".join((f"{_FIELD} is {limit}: {counts}", *((f"removed: {', '.join(removed)}",) if removed else ()), *left))
 
 
-def _earlier(run: Run) -> dict[str, Store]:
+def _earlier(revision: Revision) -> dict[str, Store]:
     """The folders beside the present revision that have the name of one.
 
-    Listed now, and not taken from `run.siblings`: other revisions may have come during the
+    Listed now, and not taken from `revision.siblings`: other revisions may have come during the
     training.
     """
-    metadata = run.dataset.metadata
-    root = Store(names.dataset_root(run.dataset.spec.output.url, metadata.namespace, metadata.name))
+    metadata = revision.dataset.metadata
+    root = Store(names.dataset_root(revision.dataset.spec.output.url, metadata.namespace, metadata.name))
     found = {name: root.child(name) for name in root.folders() if patterns.REVISION.fullmatch(name)}
-    return {name: store for name, store in found.items() if store.url != run.store.url}
+    return {name: store for name, store in found.items() if store.url != revision.store.url}
 
 
 def _judged(stores: Mapping[str, Store], mine: str) -> tuple[dict[str, datetime], list[str]]:

@@ -60,8 +60,8 @@ class StatusWriter:
     writes.
     """
 
-    def __init__(self, metadata: Metadata, run: str = "", api: Any = None) -> None:
-        """`run` is the run of this job, as in `status.runs`; empty if the operator did not say.
+    def __init__(self, metadata: Metadata, spec_hash: str = "", api: Any = None) -> None:
+        """`spec_hash` is the hash that this job reports for, as in `status.runs`; empty if the operator did not say.
 
         `api` is a `CustomObjectsApi`, by default the pod's cluster.
         """
@@ -71,7 +71,7 @@ class StatusWriter:
             config.load_incluster_config()
             api = client.CustomObjectsApi()
         self._api = api
-        self._metadata, self._run = metadata, run
+        self._metadata, self._spec_hash = metadata, spec_hash
         self._version = ""
         """The resource version that this job saw last, while its run might report; empty if it must
         read again.
@@ -124,10 +124,10 @@ class StatusWriter:
                     log.debug("the object of this job is gone")
                     return True
                 runs = (found.get("status") or {}).get("runs")
-                if self._run and runs and self._run not in runs:
+                if self._spec_hash and runs and self._spec_hash not in runs:
                     # Either the operator has not listed this run yet, or another run has replaced
                     # it.
-                    log.debug("the run %s may not report: the status lists %s", self._run, runs)
+                    log.debug("the run %s may not report: the status lists %s", self._spec_hash, runs)
                     return False
                 self._version = found["metadata"]["resourceVersion"]
             if self._patch(status):

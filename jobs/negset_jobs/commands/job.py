@@ -25,31 +25,31 @@ def job(options: argparse.Namespace) -> int:
     return 0
 
 
-def _job(opened: pipeline.Run, options: argparse.Namespace, run: str) -> None:
+def _job(revision: pipeline.Revision, options: argparse.Namespace, spec_hash: str) -> None:
     if options.stage == "delete":
-        _tell_left(revisions.delete(opened))
+        _tell_left(revisions.delete(revision))
         return
     if options.stage == "check":  # has nothing to report, and its pod no token to report with
-        pipeline.check(opened)
-        pipeline.check_with_api(opened)
+        pipeline.check(revision)
+        pipeline.check_with_api(revision)
         return
-    step = _step(opened, options)
-    writer = _status_writer(opened.dataset, options, run)
+    step = _step(revision, options)
+    writer = _status_writer(revision.dataset, options, spec_hash)
     progress = console.for_stream() if writer is None else StatusProgress(writer.write, console.for_stream())
     match step.kind:
         case "data":
-            stages_on_ray.data(opened, progress)
+            stages_on_ray.data(revision, progress)
         case "train":
-            pipeline.train(opened, step, progress)
+            pipeline.train(revision, step, progress)
         case "mine":
-            stages_on_ray.mine(opened, step.round, progress)
+            stages_on_ray.mine(revision, step.round, progress)
     # On a laptop whoever runs the steps writes the report.
-    ends = options.cluster and step == opened.last and _is_chief()
+    ends = options.cluster and step == revision.last and _is_chief()
     if ends:
-        pipeline.report(opened, progress)
+        pipeline.report(revision, progress)
     if writer is not None:
-        writer.write_last(pipeline.status(opened), final=ends)
-    if ends and (told := revisions.trim(opened)):
+        writer.write_last(pipeline.status(revision), final=ends)
+    if ends and (told := revisions.trim(revision)):
         output.say(told)
 
 
@@ -63,22 +63,22 @@ def _tell_left(left: Sequence[str]) -> None:
         tell_pod(message)
 
 
-def _step(opened: pipeline.Run, options: argparse.Namespace) -> stages.Step:
+def _step(revision: pipeline.Revision, options: argparse.Namespace) -> stages.Step:
     """The step that the command line names.
 
     Raises `InvalidInput` where the manifest does not ask for it.
     """
     wanted = (options.stage, options.round, options.arm if options.stage == "train" else "")
-    for step in opened.steps:
+    for step in revision.steps:
         if (step.kind, step.round, step.arm) == wanted:
             return step
-    known = ", ".join(f"`{' '.join(step.command)}`" for step in opened.steps)
+    known = ", ".join(f"`{' '.join(step.command)}`" for step in revision.steps)
     raise InvalidInput(f"job: expected one of this dataset's steps ({known}), got {' '.join(map(str, filter(None, wanted)))}")
 
 
-def _status_writer(dataset: NegativeDataset, options: argparse.Namespace, run: str) -> StatusWriter | None:
+def _status_writer(dataset: NegativeDataset, options: argparse.Namespace, spec_hash: str) -> StatusWriter | None:
     """The way to the object's status, on a cluster. Of several training pods one tells."""
-    return StatusWriter(dataset.metadata, run) if options.cluster and _is_chief() else None
+    return StatusWriter(dataset.metadata, spec_hash) if options.cluster and _is_chief() else None
 
 
 def _is_chief() -> bool:

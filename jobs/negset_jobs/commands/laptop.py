@@ -52,45 +52,45 @@ def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
         return _every_step(pipeline.prepare(dataset, access), options)
 
 
-def _every_step(opened: pipeline.Run, options: argparse.Namespace) -> int:
+def _every_step(revision: pipeline.Revision, options: argparse.Namespace) -> int:
     progress = console.for_stream()
-    spec = opened.dataset.spec
+    spec = revision.dataset.spec
     for group in stages.groups(spec, options.trainings or stages.parallel(spec)):
         step = group[0]
         match step.kind:
             case "check":
-                pipeline.check(opened)
-                if pipeline.data_missing(opened):
-                    _check_in_child(opened, step, options)
-            case "data" if pipeline.data_missing(opened):
-                stages_on_ray.data(opened, progress)
+                pipeline.check(revision)
+                if pipeline.data_missing(revision):
+                    _check_in_child(revision, step, options)
+            case "data" if pipeline.data_missing(revision):
+                stages_on_ray.data(revision, progress)
             case "train":
-                _in_children(opened, [each for each in group if pipeline.trained(opened, each) is None], options)
+                _in_children(revision, [each for each in group if pipeline.trained(revision, each) is None], options)
             case "mine":
-                stages_on_ray.mine(opened, step.round, progress)
-    pipeline.report(opened, progress)
-    if told := revisions.trim(opened):
+                stages_on_ray.mine(revision, step.round, progress)
+    pipeline.report(revision, progress)
+    if told := revisions.trim(revision):
         output.say(told)
-    output.result(opened.store.location(names.REPORT_PAGE))
+    output.result(revision.store.location(names.REPORT_PAGE))
     return 0
 
 
-def _check_in_child(opened: pipeline.Run, step: stages.Step, options: argparse.Namespace) -> None:
+def _check_in_child(revision: pipeline.Revision, step: stages.Step, options: argparse.Namespace) -> None:
     """Tries what is the user's own with the Object Detection API, before the first download.
 
     What comes with negset is tried by its tests.
     """
-    if pipeline.needs_api_check(opened):
+    if pipeline.needs_api_check(revision):
         output.say("checking the configuration with the Object Detection API")
-        _in_children(opened, [step], options)
+        _in_children(revision, [step], options)
 
 
-def _in_children(opened: pipeline.Run, steps: Sequence[stages.Step], options: argparse.Namespace) -> None:
+def _in_children(revision: pipeline.Revision, steps: Sequence[stages.Step], options: argparse.Namespace) -> None:
     """Runs steps at the same time, each in a process of its own: TensorFlow gives its memory back
     only by ending, and never shares a process with Ray's driver.
     """
     with tempfile.NamedTemporaryFile("wb", suffix=".json") as stream:
-        stream.write(msgspec.json.encode(validation.manifest(opened.dataset)))
+        stream.write(msgspec.json.encode(validation.manifest(revision.dataset)))
         stream.flush()
         common = ["--file", stream.name, *(part for network in options.allow_address for part in ("--allow-address", network))]
         common += ["--debug"] if options.debug else []

@@ -7,13 +7,13 @@ from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.progress import Progress
 
 
-def data(opened: pipeline.Run, progress: Progress) -> None:
-    pipeline.plan(opened)  # before Ray starts: a wrong class name should not cost seconds
-    with ray_session.session(opened.dataset.spec.ray.workers):
-        pipeline.data(opened, progress)
+def data(revision: pipeline.Revision, progress: Progress) -> None:
+    pipeline.plan(revision)  # before Ray starts: a wrong class name should not cost seconds
+    with ray_session.session(revision.dataset.spec.ray.workers):
+        pipeline.data(revision, progress)
 
 
-def mine(opened: pipeline.Run, number: int, progress: Progress) -> None:
-    if pipeline.mined(opened, number) is None:
-        with ray_session.session(opened.dataset.spec.ray.workers):
-            pipeline.mine(opened, number, progress)
+def mine(revision: pipeline.Revision, number: int, progress: Progress) -> None:
+    if pipeline.mined(revision, number) is None:
+        with ray_session.session(revision.dataset.spec.ray.workers):
+            pipeline.mine(revision, number, progress)

@@ -58,7 +58,7 @@ def manifest(url: str, limit: int | None, uid: str = MINE) -> dict[str, Any]:
     }
 
 
-def opened(url: str, limit: int | None, uid: str = MINE) -> pipeline.Run:
+def opened(url: str, limit: int | None, uid: str = MINE) -> pipeline.Revision:
     return pipeline.prepare(validation.parse(manifest(url, limit, uid)), Access(), PRESENT)
 
 
@@ -254,7 +254,7 @@ def test_it_is_done_after_the_report_by(words, trims, tmp_path, monkeypatch):
     monkeypatch.setattr(
         pipeline,
         "prepare",
-        lambda dataset, access, *_, **__: pipeline.Run(dataset=dataset, access=access, store=None, siblings=()),
+        lambda dataset, access, *_, **__: pipeline.Revision(dataset=dataset, access=access, store=None, siblings=()),
     )
     monkeypatch.setattr(pipeline, "report", lambda *_: order.append("report"))
     monkeypatch.setattr(pipeline, "status", lambda _: {})
