@@ -1,0 +1,64 @@
+"""The `NegativeDataset` resource, as frozen types.
+
+The CRD is generated from them (`negset_api.schema`), so a description, a default or a rule is
+written here and nowhere else.
+
+Kubernetes API conventions: camelCase, no floats (percents are integers), enums in CamelCase, a
+bound on every list and string so that the API server can bound the cost of the CEL rules. A rule
+that one field's type can say is in its `Meta`; a rule that spans fields is CEL, with the message
+that the user reads.
+"""
+
+from negset_api.spec.data import CocoPositives, CocoSource, Download, Output, Positives, Selection, Source, VocPositives
+from negset_api.spec.dataset import NAME_RULE, SPEC_RULES, Metadata, NegativeDataset, NegativeDatasetSpec, Ray
+from negset_api.spec.fields import (
+    LONGEST_LABEL,
+    LONGEST_NAME,
+    MAX_ITEMS,
+    MAX_URL,
+    ClassName,
+    GpuResourceName,
+    ImageUrl,
+    ObjectName,
+    OptionalUrl,
+    Percent,
+    QueueName,
+    Spec,
+    Url,
+    rules,
+)
+from negset_api.spec.training import HardNegativeMining, PipelineConfig, Training
+
+__all__ = [
+    "LONGEST_LABEL",
+    "LONGEST_NAME",
+    "MAX_ITEMS",
+    "MAX_URL",
+    "NAME_RULE",
+    "SPEC_RULES",
+    "ClassName",
+    "CocoPositives",
+    "CocoSource",
+    "Download",
+    "GpuResourceName",
+    "HardNegativeMining",
+    "ImageUrl",
+    "Metadata",
+    "NegativeDataset",
+    "NegativeDatasetSpec",
+    "ObjectName",
+    "OptionalUrl",
+    "Output",
+    "Percent",
+    "PipelineConfig",
+    "Positives",
+    "QueueName",
+    "Ray",
+    "Selection",
+    "Source",
+    "Spec",
+    "Training",
+    "Url",
+    "VocPositives",
+    "rules",
+]

@@ -1,0 +1,82 @@
+"""The whole resource."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from negset_api import names, patterns
+from negset_api.spec.data import _POSITIVES_RULES, _SOURCE_RULES, Download, Output, Positives, Selection, Source
+from negset_api.spec.fields import LONGEST_LABEL, LONGEST_NAME, MAX_ITEMS, ClassName, QueueName, Spec, rules
+from negset_api.spec.training import _TRAINING_RULES, Training
+
+
+class Ray(Spec, frozen=True, kw_only=True):
+    workers: Annotated[int, Meta(ge=1, le=1000, description="Ray workers that download at the same time; on a laptop, processes.")] = 2
+
+
+class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
+    source: Annotated[Source, Meta(description="The annotated images to choose from.", extra_json_schema={"required": [], **_SOURCE_RULES})]
+    exclude_classes: Annotated[
+        tuple[ClassName, ...],
+        Meta(
+            min_length=1,
+            max_length=MAX_ITEMS,
+            description="The classes (or supercategories) that you train. An image with any annotation of any of them, crowd regions included, is not a negative.",
+            extra_json_schema={"x-kubernetes-list-type": "set"},
+        ),
+    ]
+    selection: Annotated[Selection, Meta(description="How many negatives, and which.")]
+    download: Annotated[Download, Meta(description="How the images are fetched and checked.")] = field(default_factory=Download)
+    output: Annotated[Output, Meta(description="Where the dataset goes, and in which formats.")]
+    positives: Annotated[
+        Positives | None,
+        Meta(description="Images with objects to train on: exactly one of coco, voc and tfrecords.", extra_json_schema=_POSITIVES_RULES),
+    ] = None
+    training: Annotated[
+        Training | None,
+        Meta(
+            description="Train a detector with the negatives and measure what they are worth. Absent, the dataset itself is the product.",
+            extra_json_schema=_TRAINING_RULES,
+        ),
+    ] = None
+    ray: Annotated[Ray, Meta(description="How much runs at the same time.")] = field(default_factory=Ray)
+    queue_name: Annotated[QueueName | None, Meta(description="The Kueue LocalQueue that admits every job of this dataset.")] = None
+    suspend: Annotated[bool, Meta(description="Stop everything at a safe point; false goes on without losing work.")] = False
+    deletion_policy: Annotated[
+        Literal["Retain", "Delete"], Meta(description="Whether the data in the output stays when this object is deleted.")
+    ] = "Retain"
+
+
+SPEC_RULES = rules(
+    (
+        "has(self.training) == has(self.positives)",
+        "training and positives must come together: a detector is not trained on negatives alone, and positives are for training",
+    ),
+)
+
+
+NAME_RULE = (
+    f"self.metadata.name.size() <= {LONGEST_LABEL} && self.metadata.name.matches('{patterns.LABEL}')",
+    f"must be a DNS label: lower case letters, digits and '-', starting and ending with a letter or digit, at most {LONGEST_LABEL} characters",
+)
+"""For new objects only: a name cannot be changed, and 0.1.0 admitted longer ones."""
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of Kubernetes' object metadata that negset reads; the rest belongs to the API
+    server.
+    """
+
+    name: Annotated[str, Meta(max_length=LONGEST_NAME, pattern=patterns.LABEL)]
+    namespace: Annotated[str, Meta(max_length=LONGEST_LABEL, pattern=patterns.LABEL)] = names.DEFAULT_NAMESPACE
+    uid: str = ""
+
+
+class NegativeDataset(msgspec.Struct, frozen=True, kw_only=True):
+    """One NegativeDataset as a user writes it."""
+
+    metadata: Metadata
+    spec: NegativeDatasetSpec

@@ -1,0 +1,241 @@
+"""Values of the data: what was planned, and what was stored."""
+
+from __future__ import annotations
+
+import enum
+
+from msgspec import field
+
+from negset_api.values.value import ImageId, Value
+
+
+class Box(Value, frozen=True, kw_only=True):
+    """One object.
+
+    Corners are normalised to [0, 1] of the image's height and width, as the Object Detection API
+    wants them.
+    """
+
+    ymin: float
+    xmin: float
+    ymax: float
+    xmax: float
+    class_name: str
+    crowd: bool = False
+    difficult: bool = False
+    truncated: bool = False
+
+
+class PlannedImage(Value, frozen=True, kw_only=True):
+    """One image to fetch.
+
+    `width` and `height` are what the annotations say, in pixels; 0 where they say nothing.
+
+    `scene` is the stratum it was drawn from, `reason` one sentence on why it was chosen, `page`
+    where the image was published (attribution). Negatives have no `objects`.
+    """
+
+    image_id: ImageId
+    url: str
+    file_name: str
+    width: int = 0
+    height: int = 0
+    license: int = 0
+    stratum: str = field(default="", name="scene")
+    reason: str = ""
+    page: str = ""
+    objects: tuple[Box, ...] = ()
+
+
+class ShardPlan(Value, frozen=True, kw_only=True):
+    """One unit of work: a run of images in plan order, written to one TFRecord file."""
+
+    name: str
+    split: str = field(name="subset")
+    images: tuple[PlannedImage, ...]
+
+
+class License(Value, frozen=True, kw_only=True):
+    """A licence as the annotations describe it, and how many of the planned images carry it."""
+
+    id: int
+    name: str
+    url: str = ""
+    images: int = 0
+
+
+class Plan(Value, frozen=True, kw_only=True):
+    """Which images, in which order, in which shards.
+
+    `image_ids` are in plan order; the same seed always gives the same order, and a larger count
+    only appends. `candidates` counts the images that were free of the excluded classes and passed
+    the filters, `rejected` counts the others by reason. `remaining_classes` counts, for each class
+    that is still annotated in the planned images, the images that show it. `bytes_estimate` is an
+    estimate in bytes.
+    """
+
+    input_digest: str = field(name="inputs")
+    excluded_classes: tuple[str, ...]
+    categories: dict[int, str]
+    candidates: int
+    planned: int
+    rejected: dict[str, int]
+    bytes_estimate: int
+    licenses: tuple[License, ...]
+    remaining_classes: dict[str, int]
+    image_ids: tuple[ImageId, ...]
+    shards: tuple[ShardPlan, ...]
+
+
+class Outcome(enum.StrEnum):
+    """How an image ended. Every planned image ends in exactly one of these."""
+
+    STORED = "stored"
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    CLIENT_ERROR = "client_error"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    BLOCKED_ADDRESS = "blocked_address"
+    OPTED_OUT = "opted_out"
+    TOO_LARGE = "too_large"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    UNDECODABLE = "undecodable"
+    SIZE_MISMATCH = "size_mismatch"
+    INVALID_BOX = "invalid_box"
+
+    @property
+    def transient(self) -> bool:
+        """Whether asking again later may end differently."""
+        return self in _TRANSIENT
+
+
+_TRANSIENT = frozenset({Outcome.RATE_LIMITED, Outcome.SERVER_ERROR, Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.TRUNCATED})
+
+
+class ImageResult(Value, frozen=True, kw_only=True):
+    """How one image ended, and where its record lies: `offset` and `length` in bytes within the
+    shard's file, framing included.
+
+    `sha256`, `bytes`, `width` and `height` describe the stored encoded image; they are empty or 0
+    where nothing was stored. `detail` says what went wrong, for a person. `rejected_boxes` counts
+    the annotations of a positive that could not be used. `input_digest` is the digest of what
+    decided the record's bytes, so that another shard or revision that wants the same record can
+    take it instead of downloading the image.
+    """
+
+    image_id: ImageId
+    outcome: Outcome
+    input_digest: str = field(default="", name="inputs")
+    sha256: str = ""
+    bytes: int = 0
+    width: int = 0
+    height: int = 0
+    offset: int = 0
+    length: int = 0
+    detail: str = ""
+    rejected_boxes: int = 0
+
+
+class ShardResult(Value, frozen=True, kw_only=True):
+    """The commit marker of a shard.
+
+    `file` is the key of its TFRecord file, empty where no image was stored: an input file without
+    records would hang the Object Detection API's weighted mix.
+    """
+
+    name: str
+    split: str = field(name="subset")
+    input_digest: str = field(name="inputs")
+    file: str
+    sha256: str
+    bytes: int
+    results: tuple[ImageResult, ...]
+
+
+class Records(Value, frozen=True, kw_only=True):
+    """The negatives as they were stored. `files` are keys by split; `outcomes` add up to `planned`."""
+
+    input_digest: str = field(name="inputs")
+    planned: int
+    stored: int
+    bytes: int
+    outcomes: dict[str, int]
+    files: dict[str, tuple[str, ...]]
+    images: dict[str, int]
+    manifest: str
+
+
+class Positives(Value, frozen=True, kw_only=True):
+    """The positives as they were stored.
+
+    `classes` are in label-map order (ids from 1); `boxes` and `images` count by split;
+    `rejected_boxes` by reason.
+
+    `most_boxes` counts the objects of the fullest image.
+    """
+
+    input_digest: str = field(name="inputs")
+    classes: tuple[str, ...]
+    label_map: str
+    files: dict[str, tuple[str, ...]]
+    images: dict[str, int]
+    boxes: dict[str, int]
+    outcomes: dict[str, int]
+    rejected_boxes: dict[str, int]
+    most_boxes: int = 0
+
+
+class Labels(Value, frozen=True, kw_only=True):
+    """The label datasets that were written: format → folder key."""
+
+    input_digest: str = field(name="inputs")
+    folders: dict[str, str]
+    images: int
+
+
+class CopyCounts(Value, frozen=True, kw_only=True):
+    """How many held-out images are copies of an image that trains, by their kind.
+
+    A copy is exact where the encoded bytes are the same, and near where the images are: saved
+    again, resized, mirrored, cut at the border or made brighter.
+    """
+
+    exact_negatives: int = 0
+    near_negatives: int = 0
+    exact_positives: int = 0
+    near_positives: int = 0
+
+    @property
+    def negatives(self) -> int:
+        return self.exact_negatives + self.near_negatives
+
+    @property
+    def positives(self) -> int:
+        return self.exact_positives + self.near_positives
+
+    @property
+    def total(self) -> int:
+        return self.negatives + self.positives
+
+
+class Copies(Value, frozen=True, kw_only=True):
+    """The held-out images that are copies of an image that trains or waits in the pool.
+
+    A model may know them, so they measure nothing: `negatives` and `positives` are their ids, and
+    every round leaves them out. `held_out` images were compared with `others`. `plain` counts
+    the images of both that show too little to be recognised, or cannot be decoded; these are
+    compared by their bytes alone. `table` is the key of a table with a row per pair.
+    """
+
+    input_digest: str = field(name="inputs")
+    negatives: tuple[str, ...] = ()
+    positives: tuple[str, ...] = ()
+    counts: CopyCounts = CopyCounts()
+    held_out: int = 0
+    others: int = 0
+    plain: int = 0
+    table: str = ""
