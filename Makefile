@@ -71,9 +71,9 @@ COMPILE := --universal --generate-hashes --python-version 3.11 --no-emit-index-u
 .PHONY: lock
 lock: ## Pin the dependencies again, and those of each image (needs uv)
 	$(UV) pip compile $(COMPILE) --all-extras pyproject.toml -o requirements.lock
-	$(UV) pip compile $(COMPILE) -c requirements.lock --extra operator pyproject.toml -o images/operator/requirements.lock
-	$(UV) pip compile $(COMPILE) -c requirements.lock --extra jobs pyproject.toml -o images/jobs/requirements.lock
-	$(UV) pip compile $(COMPILE) -c requirements.lock --extra training --no-emit-package tensorflow-cpu pyproject.toml -o images/trainer/requirements.lock
+	$(UV) pip compile $(COMPILE) -c requirements.lock --extra operator pyproject.toml -o images/operator.lock
+	$(UV) pip compile $(COMPILE) -c requirements.lock --extra jobs pyproject.toml -o images/jobs.lock
+	$(UV) pip compile $(COMPILE) -c requirements.lock --extra training --no-emit-package tensorflow-cpu pyproject.toml -o images/trainer.lock
 	echo hatchling | $(UV) pip compile $(COMPILE) -c requirements.lock - -o images/build.lock
-	echo tensorflow-cpu | $(UV) pip compile $(COMPILE) -c requirements.lock - -o images/trainer/cpu.lock
-	echo 'tensorflow[and-cuda]==2.15.1' | $(UV) pip compile $(COMPILE) -c requirements.lock --no-config --no-emit-package libclang - -o images/trainer/gpu.lock
+	echo tensorflow-cpu | $(UV) pip compile $(COMPILE) -c requirements.lock - -o images/trainer-cpu.lock
+	echo 'tensorflow[and-cuda]==2.15.1' | $(UV) pip compile $(COMPILE) -c requirements.lock --no-config --no-emit-package libclang - -o images/trainer-gpu.lock

@@ -74,13 +74,13 @@ def _test(options: argparse.Namespace) -> None:
         _pytest(options.pytest)
         return
     machine.install_programs()
-    for recipe in images.RECIPES:
-        images.build(recipe, images.default_tag())
+    for target in images.TARGETS:
+        images.build(target, images.default_tag())
     up_before = cluster.Cluster(cluster.layout()).running
     if not up_before:
         _up(options)
     try:
-        names = [images.image_name(recipe, images.default_tag()) for recipe in images.RECIPES]
+        names = [images.image_name(target, images.default_tag()) for target in images.TARGETS]
         images.load(names, [node.socket for node in cluster.layout().nodes])
         _pytest(options.pytest)
     finally:
@@ -102,8 +102,8 @@ def _supervise(options: argparse.Namespace) -> None:
 
 def _build_images(options: argparse.Namespace) -> None:
     machine.install_programs()
-    for recipe in options.recipes or images.RECIPES:
-        print(images.build(recipe, options.tag, *options.build_arg))
+    for target in options.targets or images.TARGETS:
+        print(images.build(target, options.tag, *options.build_arg))
 
 
 def _build_programs(_: argparse.Namespace) -> None:
@@ -115,7 +115,7 @@ def _build_programs(_: argparse.Namespace) -> None:
 
 def _load_images(options: argparse.Namespace) -> None:
     where = cluster.layout()
-    names = [images.image_name(recipe, options.tag) for recipe in options.recipes or images.RECIPES]
+    names = [images.image_name(target, options.tag) for target in options.targets or images.TARGETS]
     images.load(names, [node.socket for node in where.nodes])
 
 
@@ -126,8 +126,8 @@ def _options() -> argparse.Namespace:
     up.set_defaults(act=_up)
     down = actions.add_parser("down", help="end the cluster and leave no trace of it but the cache")
     down.set_defaults(act=_down)
-    build = actions.add_parser("build", help="build images from the recipes in images/ by buildah")
-    build.add_argument("--build-arg", action="append", default=[], help="an argument of the recipe, such as ACCELERATOR=gpu")
+    build = actions.add_parser("build", help="build the targets of images/Dockerfile by buildah")
+    build.add_argument("--build-arg", action="append", default=[], help="an argument of the build, such as ACCELERATOR=gpu")
     build.set_defaults(act=_build_images)
     programs = actions.add_parser("programs", help="build every program of the tests ahead, in a quarter of an hour, once")
     programs.set_defaults(act=_build_programs)
@@ -141,7 +141,7 @@ def _options() -> argparse.Namespace:
         starting.add_argument("--gpus", type=int, default=1, help="how many GPUs each node pretends to have (default: 1)")
         starting.add_argument("--kueue", action="store_true", help="install Kueue")
     for parser_of_images in (build, load):
-        parser_of_images.add_argument("recipes", nargs="*", metavar="recipe", help=f"which of {', '.join(images.RECIPES)} (default: all)")
+        parser_of_images.add_argument("targets", nargs="*", metavar="target", help=f"which of {', '.join(images.TARGETS)} (default: all)")
         parser_of_images.add_argument("--tag", default=images.default_tag(), help="the images' tag (default: the chart's appVersion)")
     supervise = actions.add_parser("supervise")
     supervise.add_argument("--nodes", type=int, required=True)

@@ -1,4 +1,4 @@
-"""The images that run on a test cluster: ours, from the recipes in images/, and those of the
+"""The images that run on a test cluster: ours, from images/Dockerfile, and those of the
 programs around them, from their own binaries.
 """
 
@@ -18,7 +18,7 @@ from testbed.node import PAUSE_IMAGE
 log = logging.getLogger(__name__)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-RECIPES = ("operator", "jobs", "trainer")
+TARGETS = ("operator", "jobs", "trainer")
 
 COREDNS_IMAGE = f"registry.k8s.io/coredns/coredns:{COREDNS.version}"
 KUBERAY_IMAGE = f"quay.io/kuberay/operator:{KUBERAY.version}"
@@ -31,7 +31,7 @@ _BASE_LACKS = (
     "usr/share/man",
     "usr/share/locale",
 )  # as in the "slim" image of that name
-_BASE = "docker.io/library/debian:bookworm-slim"  # what the recipes begin with
+_BASE = "docker.io/library/debian:bookworm-slim"  # what the recipe begins with
 
 # The storage mounts its folder on itself and leaves that behind; in a namespace of its own it goes
 # when the program ends.
@@ -44,11 +44,11 @@ def default_tag() -> str:
     return str(chart["appVersion"])
 
 
-def image_name(recipe: str, tag: str) -> str:
-    """The full name of the image that a recipe makes, as containerd and the chart's
-    `negset/<recipe>:<tag>` mean it.
+def image_name(target: str, tag: str) -> str:
+    """The full name of the image that a target makes, as containerd and the chart's
+    `negset/<target>:<tag>` mean it.
     """
-    return f"docker.io/negset/{recipe}:{tag}"
+    return f"docker.io/negset/{target}:{tag}"
 
 
 def make_program_images(*, kueue: bool) -> list[str]:
@@ -66,14 +66,14 @@ def make_program_images(*, kueue: bool) -> list[str]:
     return [PAUSE_IMAGE, *(image for image, _, _ in wanted)]
 
 
-def build(recipe: str, tag: str, *arguments: str) -> str:
-    """Builds the image of a recipe (`operator`, `jobs`, `trainer`) by buildah, and returns its
+def build(target: str, tag: str, *arguments: str) -> str:
+    """Builds the image of a target (`operator`, `jobs`, `trainer`) by buildah, and returns its
     name.
 
     Layers are kept, so a build repeats only from the first line that changed. `arguments` are the
-    recipe's own, such as `ACCELERATOR=gpu`.
+    build's own, such as `ACCELERATOR=gpu`.
     """
-    image = image_name(recipe, tag)
+    image = image_name(target, tag)
     started = time.monotonic()
     with locked("buildah"):
         _make_base()
@@ -82,8 +82,8 @@ def build(recipe: str, tag: str, *arguments: str) -> str:
         _buildah(
             *("build-using-dockerfile", "--layers", "--pull-never", "--format=oci", "--isolation=chroot", "--network=host"),
             *(f"--volume={here}:{there}:ro" for here, there in mounts),
-            *(f"--build-arg={argument}" for argument in arguments),
-            *(f"--tag={image}", f"--file={ROOT}/images/{recipe}/Dockerfile", ROOT),
+            *(f"--build-arg={argument}" for argument in (f"VERSION={default_tag()}", *arguments)),
+            *(f"--tag={image}", f"--target={target}", f"--file={ROOT}/images/Dockerfile", ROOT),
         )
         built = time.monotonic()
         _store(image)
@@ -101,8 +101,8 @@ def load(images: Sequence[str], sockets: Sequence[str]) -> None:
 
 
 def _make_base() -> None:
-    """Makes the recipes' base image by debootstrap from the machine's Debian mirror, under the name
-    that the recipes say: no image registry is needed.
+    """Makes the base image of images/Dockerfile by debootstrap from the machine's Debian mirror, under the name
+    that it says: no image registry is needed.
     """
     if _buildah("images", "--quiet", "--filter", f"reference={_BASE}").strip():
         return
