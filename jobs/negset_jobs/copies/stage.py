@@ -21,6 +21,7 @@ from negset_jobs.copies.find import Candidate, Hashed, Image, Pair, Seen, candid
 from negset_jobs.copies.fingerprint import VERSION, fingerprint
 from negset_jobs.copies.tables import decode_hashes, decode_ids, decode_seen, encode_fingerprints, encode_pairs
 from negset_jobs.download.shard_cache import parallel
+from negset_jobs.formats import od_keys
 from negset_jobs.formats.stored import commit
 from negset_jobs.formats.stored_images import image_id, read_images
 
@@ -138,7 +139,7 @@ def _fingerprint_file(task: _Task, _: ray_map.Report) -> None:
     store, file = Store(task.store_url), task.file
     with store.reading(file.records) as stream:
         images = [
-            (image_id(features), fingerprint(features["image/encoded"][0], mirrored=file.held_out))
+            (image_id(features), fingerprint(features[od_keys.ENCODED][0], mirrored=file.held_out))
             for _, features, _ in read_images(stream, file.records, log.debug)
         ]
     store.write(file.fingerprints, encode_fingerprints(images))

@@ -24,6 +24,7 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.fetcher import Fetcher
 from negset_jobs.download.verify import EncodedImage
+from negset_jobs.formats import od_keys
 from negset_jobs.formats.stored import commit, load
 from negset_jobs.formats.tf_example import decode_example, encode_example
 from negset_jobs.formats.tfrecord import OVERHEAD, frame, unframe
@@ -249,7 +250,7 @@ def _read_cached(cached: CachedRecord) -> bytes | None:
     """
     try:
         payload = unframe(Store(cached.store_url).read_range(cached.key, cached.result.offset, cached.result.length))
-        (encoded,) = decode_example(payload)["image/encoded"]
+        (encoded,) = decode_example(payload)[od_keys.ENCODED]
     except (WorkFailed, KeyError, ValueError):
         return None
     return payload if hashlib.sha256(encoded).hexdigest() == cached.result.sha256 else None

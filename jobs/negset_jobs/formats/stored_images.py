@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final
 
 from negset_api.errors import WorkFailed
+from negset_jobs.formats import od_keys
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import salvage_records
 
@@ -16,7 +17,7 @@ Features = dict[str, list[Any]]
 Report = Callable[[str], None]
 """Is told of each record that is passed over: where it is, and why."""
 
-_NEEDED: Final = ("image/encoded", "image/source_id")
+_NEEDED: Final = (od_keys.ENCODED, od_keys.SOURCE_ID)
 
 
 def warn(passed_over: str) -> None:
@@ -46,5 +47,5 @@ def read_images(stream: BinaryIO, name: str, report: Report = warn) -> Iterator[
 
 def image_id(features: Features) -> str:
     """The id of a record's image."""
-    value: bytes = features["image/source_id"][0]
+    value: bytes = features[od_keys.SOURCE_ID][0]
     return value.decode("utf-8", "replace")

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Box
+from negset_jobs.formats import od_keys
 
 # Tags of the wire format: field number << 3 | wire type. Length-delimited fields have type 2.
 _FIELD_1: Final = b"\x0a"
@@ -49,14 +50,14 @@ def encode_example(
     if unknown:
         raise InvalidInput(f"{file_name}: no id in the label map for class {', '.join(map(repr, unknown))}")
     parts = [  # in sorted order of the keys
-        *_entry("image/encoded", _bytes_list((encoded,))),
-        *_entry("image/filename", _bytes_list((file_name.encode(),))),
-        *_entry("image/format", _bytes_list((image_format.encode(),))),
-        *_entry("image/height", _int64_list((height,))),
-        *_entry("image/key/sha256", _bytes_list((sha256.encode(),))),
+        *_entry(od_keys.ENCODED, _bytes_list((encoded,))),
+        *_entry(od_keys.FILENAME, _bytes_list((file_name.encode(),))),
+        *_entry(od_keys.FORMAT, _bytes_list((image_format.encode(),))),
+        *_entry(od_keys.HEIGHT, _int64_list((height,))),
+        *_entry(od_keys.SHA256, _bytes_list((sha256.encode(),))),
         _objects(boxes, label_ids) if boxes else _NO_OBJECTS,
-        *_entry("image/source_id", _bytes_list((source_id.encode(),))),
-        *_entry("image/width", _int64_list((width,))),
+        *_entry(od_keys.SOURCE_ID, _bytes_list((source_id.encode(),))),
+        *_entry(od_keys.WIDTH, _int64_list((width,))),
     ]
     return b"".join((_FIELD_1, _varint(sum(map(len, parts))), *parts))
 
@@ -80,18 +81,18 @@ def decode_example(payload: bytes) -> dict[str, list[Any]]:
 def _objects(boxes: Sequence[Box], label_ids: Mapping[str, int]) -> bytes:
     """The entries of the keys below image/object/, in sorted order."""
     entries = (
-        _entry("image/object/bbox/xmax", _float_list([box.xmax for box in boxes])),
-        _entry("image/object/bbox/xmin", _float_list([box.xmin for box in boxes])),
-        _entry("image/object/bbox/ymax", _float_list([box.ymax for box in boxes])),
-        _entry("image/object/bbox/ymin", _float_list([box.ymin for box in boxes])),
-        _entry("image/object/class/label", _int64_list([label_ids[box.class_name] for box in boxes])),
-        _entry("image/object/class/text", _bytes_list([box.class_name.encode() for box in boxes])),
-        _entry("image/object/difficult", _int64_list([int(box.difficult) for box in boxes])),
-        _entry("image/object/is_crowd", _int64_list([int(box.crowd) for box in boxes])),
-        _entry("image/object/truncated", _int64_list([int(box.truncated) for box in boxes])),
+        _entry(od_keys.XMAX, _float_list([box.xmax for box in boxes])),
+        _entry(od_keys.XMIN, _float_list([box.xmin for box in boxes])),
+        _entry(od_keys.YMAX, _float_list([box.ymax for box in boxes])),
+        _entry(od_keys.YMIN, _float_list([box.ymin for box in boxes])),
+        _entry(od_keys.CLASS_LABEL, _int64_list([label_ids[box.class_name] for box in boxes])),
+        _entry(od_keys.CLASS_TEXT, _bytes_list([box.class_name.encode() for box in boxes])),
+        _entry(od_keys.DIFFICULT, _int64_list([int(box.difficult) for box in boxes])),
+        _entry(od_keys.IS_CROWD, _int64_list([int(box.crowd) for box in boxes])),
+        _entry(od_keys.TRUNCATED, _int64_list([int(box.truncated) for box in boxes])),
         # A crowd's box is no object to learn, and its ground is no background either: an anchor
         # matched to weight 0 carries no loss (core/target_assigner.py).
-        _entry("image/object/weight", _float_list([0.0 if box.crowd else 1.0 for box in boxes])),
+        _entry(od_keys.WEIGHT, _float_list([0.0 if box.crowd else 1.0 for box in boxes])),
     )
     return b"".join(part for entry in entries for part in entry)
 

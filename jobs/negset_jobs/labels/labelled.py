@@ -13,6 +13,7 @@ from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.values import PlannedImage
 from negset_jobs.adapters.store import Store
+from negset_jobs.formats import od_keys
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
 
@@ -71,7 +72,7 @@ def read_images(
     with store.reading(key) as stream:
         for _, payload in read_records(stream):
             features = decode_example(payload)
-            source_id = features["image/source_id"][0].decode()
+            source_id = features[od_keys.SOURCE_ID][0].decode()
             if source_id not in planned:
                 raise WorkFailed(f"{store.location(key)}: image {source_id!r} is not in the plan")
             image, stem = planned[source_id]
@@ -80,11 +81,11 @@ def read_images(
                     image=image,
                     split=SPLITS[split],
                     stem=stem,
-                    name=stem + _EXTENSIONS[features["image/format"][0]],
-                    width=features["image/width"][0],
-                    height=features["image/height"][0],
+                    name=stem + _EXTENSIONS[features[od_keys.FORMAT][0]],
+                    width=features[od_keys.WIDTH][0],
+                    height=features[od_keys.HEIGHT][0],
                 ),
-                features["image/encoded"][0],
+                features[od_keys.ENCODED][0],
             )
 
 

@@ -12,6 +12,7 @@ from msgspec import field
 
 from negset_api.values import Round, ScoredImage, Value
 from negset_jobs.adapters.store import Store
+from negset_jobs.formats import od_keys
 from negset_jobs.formats.stored_images import image_id, read_images, warn
 
 BATCH: Final = 64
@@ -57,7 +58,7 @@ class ShardScorer:
 
     def __call__(self, key: str) -> ShardScores:
         with self._store.reading(key) as stream:
-            encoded_images = ((image_id(features), features["image/encoded"][0]) for _, features, _ in read_images(stream, key))
+            encoded_images = ((image_id(features), features[od_keys.ENCODED][0]) for _, features, _ in read_images(stream, key))
             scored = [image for batch in _batches(encoded_images, BATCH) for image in self._model.score(batch)]
         for image in scored:
             if image.unreadable:

@@ -19,29 +19,30 @@ from negset_api.values import Box, Outcome
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
+from negset_jobs.formats import od_keys
 from negset_jobs.formats.label_map import Item
 from negset_jobs.formats.tf_example import decode_example, encode_example
 from negset_jobs.positives.annotated import RejectedBox, shown_classes
 from negset_jobs.positives.boxes import Corners, Reason, fit
 
 _CORNERS: Final = tuple(f"image/object/bbox/{corner}" for corner in Corners._fields)
-_LABEL: Final = "image/object/class/label"
-_TEXT: Final = "image/object/class/text"
-_FLAGS: Final = ("image/object/is_crowd", "image/object/difficult", "image/object/truncated")
-_DECISIVE: Final = ("image/encoded", "image/source_id", "image/height", "image/width", *_CORNERS, _LABEL, _TEXT)
+_LABEL: Final = od_keys.CLASS_LABEL
+_TEXT: Final = od_keys.CLASS_TEXT
+_FLAGS: Final = (od_keys.IS_CROWD, od_keys.DIFFICULT, od_keys.TRUNCATED)
+_DECISIVE: Final = (od_keys.ENCODED, od_keys.SOURCE_ID, od_keys.HEIGHT, od_keys.WIDTH, *_CORNERS, _LABEL, _TEXT)
 # What else the API reads of every record (data_decoders/tf_example_decoder.py, keys_to_features):
 # a value of another type, or another number of values, ends the training.
-_SINGLE: Final = ("image/format", "image/filename", "image/key/sha256")
+_SINGLE: Final = (od_keys.FORMAT, od_keys.FILENAME, od_keys.SHA256)
 _PER_OBJECT: Final = {
-    **dict.fromkeys((*_FLAGS, "image/object/group_of"), int),
-    **dict.fromkeys(("image/object/area", "image/object/weight"), float),
+    **dict.fromkeys((*_FLAGS, od_keys.GROUP_OF), int),
+    **dict.fromkeys((od_keys.AREA, od_keys.WEIGHT), float),
 }
 _PER_IMAGE: Final = {
-    "image/class/text": bytes,
-    "image/class/label": int,
-    "image/class/confidence": float,
-    "image/neg_category_ids": int,
-    "image/not_exhaustive_category_ids": int,
+    od_keys.IMAGE_CLASS_TEXT: bytes,
+    od_keys.IMAGE_CLASS_LABEL: int,
+    od_keys.IMAGE_CLASS_CONFIDENCE: float,
+    od_keys.NEG_CATEGORY_IDS: int,
+    od_keys.NOT_EXHAUSTIVE_CATEGORY_IDS: int,
 }
 _MEGA: Final = 1_000_000
 
@@ -121,7 +122,7 @@ def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]]
 
     Raises `InvalidInput`, naming `where`, where the record has no image at all.
     """
-    encoded, name = _first_bytes(features, "image/encoded"), _first_bytes(features, "image/filename").decode("utf-8", "replace")
+    encoded, name = _first_bytes(features, od_keys.ENCODED), _first_bytes(features, od_keys.FILENAME).decode("utf-8", "replace")
     if not encoded:
         raise InvalidInput(f"{where}: expected the image's bytes in image/encoded, found none")
     source_id = _source_id(features)
@@ -206,13 +207,13 @@ def _readable(features: Features) -> bool:
     typed = all(isinstance(value, (_PER_OBJECT | _PER_IMAGE)[key]) for key, values in lists.items() for value in values)
     complete = all(len(lists[key]) in (0, count) for key in _PER_OBJECT)
     # The decoder takes the bytes of a record in this format for the pixels themselves.
-    raw = _first_bytes(features, "image/format").lower() == b"raw"
+    raw = _first_bytes(features, od_keys.FORMAT).lower() == b"raw"
     return single and typed and complete and not raw
 
 
 def _source_id(features: Features) -> str:
     """The id that a record gives its image, numbers as text; empty where it gives none."""
-    values = features.get("image/source_id", ())
+    values = features.get(od_keys.SOURCE_ID, ())
     value = values[0] if values else b""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")

@@ -12,6 +12,7 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.copies.find import Image, Pair
 from negset_jobs.copies.tables import decode_pairs
 from negset_jobs.download.shard_cache import parallel
+from negset_jobs.formats import od_keys
 from negset_jobs.formats.stored_images import image_id, read_images
 from negset_jobs.reporting import wording
 from negset_jobs.reporting.blocks import Block, Card, Gallery, Note, Paragraph, Section, Table
@@ -50,7 +51,7 @@ def read_shown(store: Store, copies: Copies) -> tuple[CopiedPair, ...]:
 def _encoded(store: Store, image: Image) -> bytes:
     with store.reading(image.records) as stream:
         found = (
-            features["image/encoded"][0] for _, features, _ in read_images(stream, image.records) if image_id(features) == image.image_id
+            features[od_keys.ENCODED][0] for _, features, _ in read_images(stream, image.records) if image_id(features) == image.image_id
         )
         return next(found, b"")
 

@@ -31,6 +31,7 @@ from negset_api.values import (
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.download.shard_cache import parallel, read_committed
+from negset_jobs.formats import od_keys
 from negset_jobs.formats.stored import find, load
 from negset_jobs.formats.stored_images import Features, read_images
 from negset_jobs.formats.tf_example import decode_example
@@ -174,7 +175,7 @@ def _locate(plan: Plan, results: list[ShardResult], wanted: Collection[str]) -> 
 def _image(store: Store, located: _Located) -> Image:
     result = located.result
     record = unframe(store.read_range(located.file, result.offset, result.length))
-    return Image(decode_example(record)["image/encoded"][0], result.width, result.height)
+    return Image(decode_example(record)[od_keys.ENCODED][0], result.width, result.height)
 
 
 def _objects(store: Store, positives: Positives | None) -> tuple[Example, ...]:
@@ -190,15 +191,15 @@ def _objects(store: Store, positives: Positives | None) -> tuple[Example, ...]:
 
 def _example(features: Features) -> Example:
     sides = (features.get(f"image/object/bbox/{side}", []) for side in ("ymin", "xmin", "ymax", "xmax"))
-    classes = [name.decode(errors="replace") for name in features.get("image/object/class/text", [])]
-    crowd = features.get("image/object/is_crowd") or [0] * len(classes)
+    classes = [name.decode(errors="replace") for name in features.get(od_keys.CLASS_TEXT, [])]
+    crowd = features.get(od_keys.IS_CROWD) or [0] * len(classes)
     boxes = [
         Box(ymin=ymin, xmin=xmin, ymax=ymax, xmax=xmax, class_name=name)
         for ymin, xmin, ymax, xmax, name, region in zip(*sides, classes, crowd, strict=False)
         if not region
     ]
-    encoded_image = Image(features["image/encoded"][0], _first(features, "image/width"), _first(features, "image/height"))
-    return Example((features.get("image/source_id") or [b""])[0].decode(errors="replace"), encoded_image, tuple(boxes))
+    encoded_image = Image(features[od_keys.ENCODED][0], _first(features, od_keys.WIDTH), _first(features, od_keys.HEIGHT))
+    return Example((features.get(od_keys.SOURCE_ID) or [b""])[0].decode(errors="replace"), encoded_image, tuple(boxes))
 
 
 def _first(features: dict[str, list[int]], key: str) -> int:

@@ -8,6 +8,7 @@ import msgspec
 
 from negset_api.values import Box
 from negset_jobs.adapters.store import Store
+from negset_jobs.formats import od_keys
 from negset_jobs.formats.stored_images import Features, Report, image_id, read_images, warn
 from negset_jobs.training.measuring import Truth
 
@@ -28,7 +29,7 @@ def images(
                 if reason := why_not(features):
                     report(f"{where}: {reason}")
                 else:
-                    yield _truth(features), features["image/encoded"][0]
+                    yield _truth(features), features[od_keys.ENCODED][0]
 
 
 def why_not(features: Features) -> str:
@@ -42,14 +43,14 @@ def why_not(features: Features) -> str:
 
 def _truth(features: Features) -> Truth:
     corners = (features.get(f"image/object/bbox/{side}", []) for side in ("ymin", "xmin", "ymax", "xmax"))
-    classes = [name.decode() for name in features.get("image/object/class/text", [])]
+    classes = [name.decode() for name in features.get(od_keys.CLASS_TEXT, [])]
     boxes = list(zip(*corners, strict=True))
-    crowd = features.get("image/object/is_crowd") or [0] * len(boxes)
-    difficult = features.get("image/object/difficult") or [0] * len(boxes)
+    crowd = features.get(od_keys.IS_CROWD) or [0] * len(boxes)
+    difficult = features.get(od_keys.DIFFICULT) or [0] * len(boxes)
     return Truth(
         image_id=image_id(features),
-        width=features["image/width"][0],
-        height=features["image/height"][0],
+        width=features[od_keys.WIDTH][0],
+        height=features[od_keys.HEIGHT][0],
         objects=tuple(
             Box(ymin=box[0], xmin=box[1], ymax=box[2], xmax=box[3], class_name=name, crowd=bool(is_crowd), difficult=bool(is_difficult))
             for box, name, is_crowd, is_difficult in zip(boxes, classes, crowd, difficult, strict=True)

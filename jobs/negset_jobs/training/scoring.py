@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from negset_jobs.formats import od_keys
+
 from negset_jobs.training import compat  # noqa: F401  isort: skip
 import numpy as np
 import tensorflow as tf
@@ -112,7 +114,7 @@ def why_undecodable(encoded: bytes) -> str:
 
 def measured_check(_: bytes, features: Features) -> str:
     """Says why a held-out record cannot be measured with; empty where it can."""
-    return heldout.why_not(features) or why_undecodable(features["image/encoded"][0])
+    return heldout.why_not(features) or why_undecodable(features[od_keys.ENCODED][0])
 
 
 def _decoded(encoded: Any) -> Any:
