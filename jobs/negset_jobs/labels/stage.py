@@ -15,8 +15,8 @@ from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats.stored import commit
 from negset_jobs.labels.formats import Contents
+from negset_jobs.labels.label_task import FORMATS, LabelTask, write_shard
 from negset_jobs.labels.labelled import LabelledImage, unique_stems
-from negset_jobs.labels.shards import FORMATS, LabelTask, write_shard
 
 
 def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Records, progress: Progress) -> Labels:
