@@ -1,6 +1,13 @@
-"""Facts → decision, without any input or output.
+"""Facts → decision, without input or output.
 
-The checks stand in the order in which they are asked.
+`decide` asks in this order:
+
+1. Can the spec be used? If not: `policies.unusable`, or `ending.decide_unusable` if the object is
+   being deleted.
+2. Must a child be built again? `policies.retry` marks it as obsolete.
+3. Is the object being deleted? If so: `policies.ending`.
+4. How far is each step? `policies.steps` says so, and `_advance` asks one policy for each part of
+   the decision: status, finalizers, deletions, adoptions, suspension, limits, creations.
 """
 
 from __future__ import annotations
@@ -73,7 +80,7 @@ def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subje
 
 def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decision:
     patience = subject.config.patience
-    progress = follow(facts, spec, patience)
+    progress = follow(facts, spec, patience, subject.digests)
     keep = timedelta(seconds=patience.keep_finished_seconds)
     active = suspension.active(progress)
     # A pipeline.config that cannot be read must stop nothing: whether it has changed is not known.

@@ -17,12 +17,13 @@ If it writes to another revision, a child of this revision follows and copies wh
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
-from negset_api import names, reads, stages
+from negset_api import names, stages
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import reasons
 from negset_operator.config import Patience
@@ -67,12 +68,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return self.work.needs
 
 
-def plan(spec: NegativeDatasetSpec, pipeline: str = "") -> tuple[Step, ...]:
-    """The steps in the order of a single runner; what does not need one another may run at the same
-    time. `pipeline` is as in `revision.chosen`.
+def plan(spec: NegativeDatasetSpec, digests: Mapping[str, str]) -> tuple[Step, ...]:
+    """Return the steps in the order of a single runner.
+
+    Steps that do not need one another may run at the same time. `digests` are the steps', by role.
     """
     rounds = spec.training.hard_negative_mining.rounds if spec.training else 0
-    digests = reads.digests(spec, pipeline)
     return tuple(
         Step(work=work, kind=_CHILD[work.kind], condition=_CONDITION[work.kind], doing=_doing(work, rounds), digest=digests[work.role])
         for work in stages.steps(spec)
@@ -129,9 +130,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0
 
 
-def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> tuple[Progress, ...]:
-    """Each step of the plan with its progress, in order."""
-    steps = plan(spec, facts.pipeline.counts)
+def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience, digests: Mapping[str, str]) -> tuple[Progress, ...]:
+    """Return the progress of each step of the plan, in order.
+
+    `digests` are the steps', by role.
+    """
+    steps = plan(spec, digests)
     done = _done(steps, facts)
     each = tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
     if spec.suspend:  # then nothing begins

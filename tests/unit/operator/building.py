@@ -229,7 +229,7 @@ class Scene:
     def roles(self) -> tuple[str, ...]:
         spec = self.facts().spec
         assert spec is not None
-        return tuple(step.role for step in plan(spec))
+        return tuple(step.role for step in plan(spec, self.digests))
 
     def _dataset(self) -> Dataset:
         meta = ObjectMeta(
