@@ -54,20 +54,25 @@ def change(desired_status: DesiredStatus, stored: Stored, generation: int, now: 
 
 
 def leftover(stored: Stored, fields: Stored) -> bool:
-    """Whether an apply has left a field or condition of the operator that is not wanted.
+    """Return True if an apply has left a field or condition of the operator that is not wanted.
 
-    It stays if another field manager owns it as well, or if 0.1.0 wrote it by merge patch.
+    It stays if another field manager owns it as well, or if 0.1.0 wrote it by merge patch. That
+    holds for the fields inside `completed`, too.
     """
     return (
         any(stored.get(field) and field not in fields for field in _FIELDS)
+        or _has_more(stored.get("completed") or {}, fields.get("completed") or {})
         or not _by_type(stored, own=True).keys() <= _by_type(fields).keys()
     )
 
 
 def as_merge_patch(stored: Stored, fields: Stored) -> Stored:
-    """The same as an apply of `fields`, whoever has written what is stored."""
+    """Return the merge patch that has the effect of an apply of `fields` by every field manager."""
     others = [entry for kind, entry in _by_type(stored).items() if kind not in reasons.CONDITION_TYPES]
-    return {**dict.fromkeys(_FIELDS), **fields, "conditions": [*fields["conditions"], *others]}
+    patch = {**dict.fromkeys(_FIELDS), **fields, "conditions": [*fields["conditions"], *others]}
+    if fields.get("completed"):
+        patch["completed"] = _replacing(stored.get("completed") or {}, fields["completed"])
+    return patch
 
 
 def notes(desired_status: DesiredStatus, stored: Stored) -> tuple[Note, ...]:
@@ -141,6 +146,23 @@ def _clear(desired_status: DesiredStatus, stored: Stored) -> Stored | None:
 def _differs(stored: Stored, fields: Stored, field: str) -> bool:
     # An absent field and an empty one say the same.
     return (stored.get(field) or None) != fields.get(field)
+
+
+def _has_more(stored: Stored, wanted: Stored) -> bool:
+    """Return True if `stored` has a field, at any depth, that `wanted` lacks."""
+    return any(
+        name not in wanted or (isinstance(value, dict) and isinstance(wanted[name], dict) and _has_more(value, wanted[name]))
+        for name, value in stored.items()
+    )
+
+
+def _replacing(stored: Stored, wanted: Stored) -> Stored:
+    """Return the merge patch that makes `stored` equal to `wanted`: null removes a field."""
+    patch: Stored = dict.fromkeys(stored.keys() - wanted.keys())
+    for name, value in wanted.items():
+        before = stored.get(name)
+        patch[name] = _replacing(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return patch
 
 
 def _by_type(stored: Stored, *, own: bool = False) -> dict[str, Stored]:

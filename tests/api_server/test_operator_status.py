@@ -154,7 +154,8 @@ def test_a_condition_of_somebody_else_survives_every_stage_and_causes_no_write(a
 def test_what_0_1_0_has_written_by_merge_patch_goes_when_it_is_no_longer_so(api_server, hand):
     hand.create()
     conditions = [condition("Ready", "False"), condition("Reconciling"), condition("Mined", "False"), condition("Audited")]
-    patch(hand, {"status": {"stage": "Mining", "reportUrl": "s3://old", "conditions": conditions}}, names.OPERATOR_FIELD_MANAGER)
+    old = {"stage": "Mining", "reportUrl": "s3://old", "completed": {"uid": "1", "pipeline": "0123456789ab"}, "conditions": conditions}
+    patch(hand, {"status": old}, names.OPERATOR_FIELD_MANAGER)
     client = connect(api_server.kubeconfig)
     with running(api_server, hand.namespace, client=client, config=OFTEN) as operator:
         (data,) = eventually("a RayJob", hand.ray_jobs)
@@ -162,6 +163,7 @@ def test_what_0_1_0_has_written_by_merge_patch_goes_when_it_is_no_longer_so(api_
         eventually("starting", lambda: hand.reason() == "Starting")
         assert "Reconciling" in types(hand)
         assert_it_ends_with_the_strangers_condition(hand, operator, client, data)
+        assert "pipeline" not in status(hand)["completed"]
 
 
 def test_a_stranger_who_takes_a_condition_of_ours_gives_it_back(api_server, hand):

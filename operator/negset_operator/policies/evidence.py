@@ -99,12 +99,10 @@ def record(facts: Facts, roles: tuple[str, ...], measured: dict[str, Any], *, tr
     """
     if not roles and not trims:
         return None
-    used = facts.pipeline.digest
-    done = Completed(uid=facts.dataset.metadata.uid, revision=facts.revision, url=facts.url, steps=roles, pipeline=used)
+    uid, digest = facts.dataset.metadata.uid, facts.pipeline.digest
+    done = Completed(uid=uid, revision=facts.revision, url=facts.url, steps=roles, pipeline=digest)
     plain: dict[str, Any] = msgspec.to_builtins(done)
-    # A patch that leaves a field out would not remove it.
-    emptied = {"pipeline": ""} if not used and "pipeline" in (facts.dataset.status.get("completed") or {}) else {}
-    return plain | {"steps": list(roles)} | emptied | ({"numbers": measured} if measured else {})
+    return plain | {"steps": list(roles)} | ({"numbers": measured} if measured else {})
 
 
 def _stored(dataset: Dataset) -> Completed:

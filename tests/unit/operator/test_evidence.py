@@ -91,6 +91,12 @@ def test_a_spec_that_cannot_be_used_does_not_erase_the_record():
     assert fields["completed"] == scene.status["completed"]
 
 
+def test_the_record_has_no_field_that_is_not_known():
+    stored = recorded(("check",), pipeline="0123456789ab", numbers={"revision": "0" * 12})
+    completed = Scene(TRAINING).with_succeeded("check").but(status=stored).decide().desired_status.completed
+    assert completed == recorded(("check",))["completed"]
+
+
 def test_numbers_of_another_revision_go_also_after_a_spec_that_could_not_be_used():
     done = {**recorded(), "images": {"stored": 9}, "falsePositivesPerImage": "0.010"}
     wrong = Scene(merged(TRAINING, {"output": {"url": "/data"}})).but(status={**done, "revision": Scene(TRAINING).revision})

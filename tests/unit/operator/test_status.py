@@ -130,6 +130,28 @@ def test_a_merge_patch_says_the_same_as_the_apply_and_leaves_out_nothing_of_othe
     assert types(patch["conditions"]) == ["Ready", "Reconciling", "DataStored", "Reported", "Audited"]
 
 
+BEFORE = {"uid": "1", "steps": ["data"], "pipeline": "0123456789ab", "numbers": {"images": {"stored": 4, "failed": 1}, "rounds": []}}
+AFTER = {"uid": "1", "steps": ["data", "train-1"], "numbers": {"images": {"stored": 5}}}
+
+
+def test_a_merge_patch_removes_the_fields_that_are_gone_from_the_record():
+    fields = change(msgspec.structs.replace(desired_status(Work.RUNNING), completed=AFTER)).fields
+    removed = {"pipeline": None, "numbers": {"images": {"stored": 5, "failed": None}, "rounds": None}}
+    assert status.as_merge_patch({"completed": BEFORE}, fields)["completed"] == AFTER | removed
+    assert status.as_merge_patch({}, fields)["completed"] == AFTER
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"pipeline": "0123456789ab"}, {"numbers": {"images": {"stored": 5, "failed": 1}}}],
+    ids=["a field", "a field of its numbers"],
+)
+def test_a_field_of_the_record_that_outlives_an_apply_is_seen(more):
+    fields = change(msgspec.structs.replace(desired_status(Work.RUNNING), completed=AFTER)).fields
+    assert not status.leftover(fields, fields)
+    assert status.leftover({**fields, "completed": AFTER | more}, fields)
+
+
 def test_the_jobs_fields_are_cleared_only_if_they_are_another_revisions():
     told = {"images": {"stored": 4}, "progress": {"percent": 4}, "rounds": [{"round": 1}], "falsePositivesPerImage": "0.1"}
     assert cleared(desired_status(), told) is None
