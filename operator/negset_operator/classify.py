@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from negset_api import names
 from negset_api.errors import NO_FAULT, InvalidInput, Unavailable
-from negset_operator import obstacles
+from negset_operator import naming, obstacles
 from negset_operator.facts import OVERDUE, Child, Failure, Fault, Obstacle, Work
 from negset_operator.kube.objects import Condition, Job, Pod, RayJob, Terminated
 from negset_operator.obstacles import LONGEST_LINE, age, one_line
@@ -113,6 +113,7 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
     """Whose a child is, for what, and who suspended it: from its owner and its labels."""
     labels = item.metadata.labels
     generation, queue, place = (labels.get(name, "") for name in (names.LABEL_GENERATION, names.LABEL_QUEUE, names.LABEL_PLACE))
+    attempt = labels.get(names.LABEL_ATTEMPT, "")
     # negset 0.1.0 left no mark when it suspended a child, and no label of the place; under Kueue it
     # suspended none.
     unmarked = item.spec.suspend and not place and not queue
@@ -121,6 +122,8 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
         "revision": labels.get(names.LABEL_REVISION, ""),
         "spec_hash": labels.get(names.LABEL_SPEC_HASH, ""),
         "role": labels.get(names.LABEL_ROLE, ""),
+        # negset 0.1.0 told the attempt only in the child's name.
+        "attempt": int(attempt) if attempt.isdecimal() else naming.attempt_of(item.metadata.name),
         "generation": int(generation) if generation.isdecimal() else 0,
         "digest": labels.get(names.LABEL_DIGEST, ""),
         "place": place,

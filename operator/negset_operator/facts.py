@@ -121,6 +121,7 @@ class Child(Fact, frozen=True, kw_only=True):
     revision: str = ""
     spec_hash: str = ""
     role: str = ""
+    attempt: int = 1
     generation: int = 0
     digest: str = ""
     place: str = ""

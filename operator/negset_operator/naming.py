@@ -60,6 +60,15 @@ def child(dataset: str, spec_hash: str, role: str, attempt: int = 1) -> str:
     return _fit(dataset, f"-{spec_hash}-{role}" + (f"-a{attempt}" if attempt > 1 else ""))
 
 
+def attempt_of(child_name: str) -> int:
+    """Return the attempt that the name of a child ends with, 1 if there is none.
+
+    Only for children of negset 0.1.0: later ones have the label `negset.dev/attempt`.
+    """
+    _, marker, number = child_name.rpartition("-a")
+    return int(number) if marker and number.isdigit() else 1
+
+
 def config_map(dataset: str, spec_hash: str) -> str:
     """The name of the ConfigMap with a run's manifest."""
     return _fit(dataset, f"-{spec_hash}")

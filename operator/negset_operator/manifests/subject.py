@@ -88,12 +88,14 @@ def child_metadata(subject: Subject, name: str, role: str, *, queued: bool = Tru
     return {**meta, "labels": labels}
 
 
-def sealed(child: Object) -> Object:
-    """A RayJob or Job with the digest of its spec as a label, by which a later reconcile sees
-    whether it would be built differently.
+def sealed(child: Object, attempt: int) -> Object:
+    """Return a RayJob or Job with its attempt and the digest of its spec as labels.
+
+    A later reconcile compares the digest to see whether it would build the child differently.
     """
     meta = child["metadata"]
-    return {**child, "metadata": {**meta, "labels": {**meta["labels"], names.LABEL_BUILT: digest(child["spec"])[:12]}}}
+    labels = {names.LABEL_ATTEMPT: str(attempt), names.LABEL_BUILT: digest(child["spec"])[:12]}
+    return {**child, "metadata": {**meta, "labels": {**meta["labels"], **labels}}}
 
 
 def seal_of(child: Object) -> str:

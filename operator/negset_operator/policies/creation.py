@@ -48,14 +48,14 @@ def creations(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) ->
     return outdated((*needed_by_pods, *supporting_objects.before_reports(subject), *services), facts.supporting_objects)
 
 
-def build(subject: Subject, name: str, step: stages.Step) -> Object:
-    """The child of this name for a step."""
-    return sealed(BUILDERS[step.kind](subject, name, step))
+def build(subject: Subject, name: str, step: stages.Step, attempt: int) -> Object:
+    """Return the child of this name for an attempt at a step."""
+    return sealed(BUILDERS[step.kind](subject, name, step), attempt)
 
 
 def build_deleter(subject: Subject, name: str) -> Object:
     """The Job of this name that deletes the data."""
-    return sealed(job.delete(subject, name, DELETE))
+    return sealed(job.delete(subject, name, DELETE), attempt=1)
 
 
 def needed(subject: Subject, progress: tuple[Progress, ...]) -> frozenset[tuple[str, str]]:
@@ -87,7 +87,7 @@ def _child(progress: Progress, subject: Subject) -> tuple[Creation, ...]:
     """The child of a step that is due, after what it needs for itself."""
     step = progress.step
     name = naming.child(subject.name, subject.spec_hash, step.role, progress.attempt)
-    child = Creation(manifest=build(subject, name, step.work))
+    child = Creation(manifest=build(subject, name, step.work, progress.attempt))
     if _in_company(subject, step):
         return Creation(manifest=supporting_objects.headless_service(subject, name, step.role)), child
     return (child,)

@@ -12,7 +12,7 @@ from negset_operator import naming, reasons
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Facts, Fault, Work
 from negset_operator.policies import garbage, pace, recall, retry, suspension
-from negset_operator.policies.steps import Phase, Progress, attempt_of
+from negset_operator.policies.steps import Phase, Progress
 
 _STALLED_REASON: Final = {Fault.INPUT: reasons.INPUT_REFUSED, Fault.REFUSED: reasons.CHILD_REFUSED}
 
@@ -76,7 +76,7 @@ def _explain_failure(progress: Progress, context: Context) -> tuple[str, str]:
         return reasons.RETRYING, f"{said}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
     if failure.fault in _STALLED_REASON:
         return _STALLED_REASON[failure.fault], f"{said} {retry.advice(context.dataset)}"
-    attempts = attempt_of(child) if failure.fault in {Fault.UNAVAILABLE, Fault.INTERRUPTION} else progress.failures
+    attempts = child.attempt if failure.fault in {Fault.UNAVAILABLE, Fault.INTERRUPTION} else progress.failures
     tried = f" All {attempts} attempts have failed." if attempts > 1 else ""
     return reasons.ATTEMPTS_EXHAUSTED, f"{said}{tried} {retry.advice(context.dataset)}"
 

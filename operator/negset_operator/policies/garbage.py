@@ -11,7 +11,7 @@ from typing import Final
 from negset_operator.decision import Deletion
 from negset_operator.facts import Child, Facts, Fault, PodOnLostNode, SupportingObject, Work
 from negset_operator.policies import relevance
-from negset_operator.policies.steps import Phase, Progress, Step, attempt_of, counts, stands
+from negset_operator.policies.steps import Phase, Progress, Step, counts, stands
 
 _NOBODYS: Final = frozenset({Fault.UNAVAILABLE, Fault.INTERRUPTION})
 _LOST_AFTER: Final = timedelta(seconds=20)
@@ -46,11 +46,11 @@ def followed(children: Iterable[Child]) -> tuple[Child, ...]:
     latest: dict[tuple[str, str], int] = {}
     failed = [child for child in children if child.ours and child.work is Work.FAILED]
     for child in failed:
-        latest[child.role, child.spec_hash] = max(attempt_of(child), latest.get((child.role, child.spec_hash), 0))
+        latest[child.role, child.spec_hash] = max(child.attempt, latest.get((child.role, child.spec_hash), 0))
     return tuple(
         child
         for child in failed
-        if child.failure is not None and child.failure.fault in _NOBODYS and attempt_of(child) < latest[child.role, child.spec_hash]
+        if child.failure is not None and child.failure.fault in _NOBODYS and child.attempt < latest[child.role, child.spec_hash]
     )
 
 

@@ -57,4 +57,4 @@ def _built_now(child: Child, subject: Subject) -> str:
     if child.role == DELETE:
         return seal_of(build_deleter(subject, child.name))
     step = next((step for step in stages.steps(subject.spec) if step.role == child.role), None)
-    return seal_of(build(subject, child.name, step)) if step is not None else child.built
+    return seal_of(build(subject, child.name, step, child.attempt)) if step is not None else child.built

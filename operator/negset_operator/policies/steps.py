@@ -210,7 +210,7 @@ def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeD
     leaving = next((child for child in others if child.terminating or child.obsolete or not child.work.finished), None)
     if leaving is not None:
         return Progress(step=step, phase=Phase.STOPPING, child=leaving)
-    newest = max(current, key=lambda child: (not child.work.finished, attempt_of(child)), default=None)
+    newest = max(current, key=lambda child: (not child.work.finished, child.attempt), default=None)
     if newest is not None and newest.work is not Work.FAILED:
         return Progress(step=step, phase=Phase.ACTIVE, child=newest, failure=_before(current))
     if not set(step.needs) <= done:
@@ -231,7 +231,7 @@ def _current(child: Child, step: Step, facts: Facts) -> bool:
 def _before(tried: list[Child]) -> Failure | None:
     """Why the last attempt failed that has."""
     failed = [child for child in tried if child.work is Work.FAILED]
-    return max(failed, key=attempt_of).failure if failed else None
+    return max(failed, key=lambda child: child.attempt).failure if failed else None
 
 
 def _after_failure(step: Step, tried: list[Child], newest: Child, now: datetime, patience: Patience, *, suspended: bool) -> Progress:
@@ -239,13 +239,13 @@ def _after_failure(step: Step, tried: list[Child], newest: Child, now: datetime,
     failures = sum(1 for child in tried if child.failure is not None and child.failure.fault is Fault.WORK)
     # A Job restarts its own pods, with its own backoff: when it fails, that is used up.
     limit = patience.attempts if step.kind == "RayJob" else 1
-    attempt = attempt_of(newest) + 1
+    attempt = newest.attempt + 1
     used_up = (failure.fault is Fault.WORK and failures >= limit) or attempt > patience.most_attempts
     if failure.fault in {Fault.INPUT, Fault.REFUSED} or used_up:
         return Progress(step=step, phase=Phase.STALLED, child=newest, failure=failure, failures=failures)
     if suspended:
         return Progress(step=step, phase=Phase.HELD, child=newest)
-    retry_at = (newest.ended or newest.metadata.creation_timestamp or now) + backoff(attempt_of(newest), patience)
+    retry_at = (newest.ended or newest.metadata.creation_timestamp or now) + backoff(newest.attempt, patience)
     phase = Phase.WAITING if now < retry_at else Phase.DUE
     return Progress(step=step, phase=phase, child=newest, attempt=attempt, retry_at=retry_at, failure=failure, failures=failures)
 
@@ -254,9 +254,3 @@ def backoff(failed: int, patience: Patience) -> timedelta:
     """How long to wait after the `failed`-th attempt: doubling, up to the limit."""
     doublings = min(failed - 1, 16)  # 2^16 times any first pause is beyond every limit
     return timedelta(seconds=min(patience.retry_seconds * 2**doublings, patience.retry_limit_seconds))
-
-
-def attempt_of(child: Child) -> int:
-    """Which attempt a child is: the number at the end of its name, 1 where there is none."""
-    _, marker, number = child.name.rpartition("-a")
-    return int(number) if marker and number.isdigit() else 1

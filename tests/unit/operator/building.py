@@ -185,6 +185,7 @@ class Scene:
                 revision=revision_label or self.revision,
                 spec_hash=spec_hash,
                 role=role,
+                attempt=attempt,
                 digest=digest,
                 generation=generation,
                 place=place,

@@ -47,6 +47,23 @@ def condition(kind: str, reason: str = "", message: str = "") -> dict[str, Any]:
     return {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": "2026-03-01T11:30:00Z"}
 
 
+ATTEMPTS = {
+    "the label says it, whatever the name": ("renamed", {"negset.dev/attempt": "3"}, 3),
+    "the label wins over the name": ("street-3fa9c1d2-data-a2", {"negset.dev/attempt": "3"}, 3),
+    "a child of 0.1.0 has it in its name alone": ("street-3fa9c1d2-data-a2", {}, 2),
+    "the first child of 0.1.0 has it nowhere": ("street-3fa9c1d2-data", {}, 1),
+    "a label that is no number says nothing": ("street-3fa9c1d2-data-a2", {"negset.dev/attempt": "next"}, 2),
+}
+
+
+@pytest.mark.parametrize(("name", "labels", "attempt"), ATTEMPTS.values(), ids=ATTEMPTS.keys())
+@pytest.mark.parametrize("kind", [RayJob, Job])
+def test_the_attempt_of_a_child(kind, name, labels, attempt):
+    item = msgspec.convert({"metadata": META | {"name": name, "labels": labels}}, kind, strict=False)
+    child = classify.job(item, (), OWNER) if kind is Job else classify.ray_job(item, (), OWNER, NOW, timedelta(seconds=30))
+    assert child.attempt == attempt
+
+
 RAY: dict[str, tuple[dict[str, Any], bool, Work]] = {
     "nobody has touched it": ({}, False, Work.NOT_PICKED_UP),
     "KubeRay makes the cluster": ({"jobDeploymentStatus": "Initializing"}, False, Work.STARTING),

@@ -224,6 +224,13 @@ def test_next_child(scene, roles):
     assert jobs(built.decide()) == [f"street-{built.spec_hash}-{role}" for role in roles]
 
 
+def test_each_child_says_in_a_label_which_attempt_it_is():
+    first, third = nothing_but_data(), nothing_but_data().with_child("data", Work.FAILED, attempt=2, ended=timedelta(seconds=40))
+    deleting = nothing_but_data().with_raw(deletionPolicy="Delete").being_deleted()
+    said = [scene.decide().creations[-1].manifest["metadata"]["labels"][names.LABEL_ATTEMPT] for scene in (first, third, deleting)]
+    assert said == ["1", "3", "1"]
+
+
 # --- what is said -------------------------------------------------------------------------------------------------------------------------
 
 READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = {

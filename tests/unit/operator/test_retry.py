@@ -34,7 +34,7 @@ def seal(scene: Scene, role: str, config: Config | None = None, *, attempt: int 
     subject, name = subject_of(facts, facts.spec, config or scene.config), scene.child(role, attempt)
     if role == "delete":
         return seal_of(build_deleter(subject, name))
-    return seal_of(build(subject, name, next(step for step in stages.steps(facts.spec) if step.role == role)))
+    return seal_of(build(subject, name, next(step for step in stages.steps(facts.spec) if step.role == role), attempt))
 
 
 def anew(scene: Scene) -> list[str]:

@@ -85,6 +85,7 @@ class Cluster:
             spec_hash=labels[names.LABEL_SPEC_HASH],
             revision=labels[names.LABEL_REVISION],
             role=labels[names.LABEL_ROLE],
+            attempt=int(labels[names.LABEL_ATTEMPT]),
             generation=int(labels[names.LABEL_GENERATION]),
             digest=labels[names.LABEL_DIGEST],
             place=labels[names.LABEL_PLACE],
