@@ -1,6 +1,7 @@
-"""Decision → API server.
+"""Decision → writes to the API server.
 
-The only place that writes. Everything here may be done twice without harm.
+Together with events and the Lease, these are the operator's only writes. Each may be repeated
+without harm.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from negset_operator.facts import OVERDUE, Facts
 from negset_operator.kube import answers
 from negset_operator.kube.client import CONFLICT, DATASET, FORBIDDEN, KINDS, NOT_FOUND, RAY_JOB, UNPROCESSABLE, ApiError, Client, Kind
 from negset_operator.kube.objects import AppliedObject, Dataset, Job, RayJob
-from negset_operator.news import told_at
+from negset_operator.news import reported_at
 from negset_operator.world import World
 
 log = logging.getLogger(__name__)
@@ -26,9 +27,9 @@ _TYPES: Final[dict[str, Any]] = {"RayJob": RayJob, "Job": Job}
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was decided and could not be done.
+    """Why a decision could not be carried out.
 
-    `for_good`: it stays so until somebody acts.
+    `for_good`: retrying does not help until somebody acts.
     """
 
     reason: str
@@ -37,8 +38,10 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done, in words for the log; the kinds of the children that were made; and the first
-    refusal, after which nothing more was tried.
+    """What was done.
+
+    `actions` are sentences for the log. `children` are the kinds of the children that were created.
+    `refusal` is the first one; nothing was tried after it.
     """
 
     actions: tuple[str, ...]
@@ -53,20 +56,19 @@ class _Refused(Exception):
 
 
 class Writer:
-    """Carries decisions out.
+    """Carries out decisions.
 
-    What the API server answers goes into the caches at once, so that the next decision already sees
-    it.
+    The API server's answers go into the caches at once, so that the next decision is based on them.
     """
 
     def __init__(self, client: Client, world: World) -> None:
         self._client, self._world = client, world
 
     def carry_out(self, facts: Facts, decision: Decision) -> Done:
-        """Does what was decided, except the status.
+        """Carry out a decision, except the status.
 
-        Raises `Unreachable`, and `ApiError` for what says nothing about the dataset (throttling, a
-        server that is starting, rights taken from the operator).
+        Raise `Unreachable`, or `ApiError` for an error that has nothing to do with the dataset:
+        throttling, a server that is starting, rights taken from the operator.
         """
         actions: list[str] = []
         namespace = facts.dataset.metadata.namespace
@@ -78,9 +80,9 @@ class Writer:
             actions.append(f"deleted {deletion.kind} {deletion.name}: {deletion.why}")
         adopted = [each for each in decision.adoptions if self._adopt(namespace, each)]
         actions += [f"adopted {each.kind} {each.name}" for each in adopted]
-        for switch in decision.suspend_changes:
-            self._switch(namespace, switch)
-            actions.append(f"{'suspended' if switch.suspend else 'resumed'} {switch.kind} {switch.name}")
+        for change in decision.suspend_changes:
+            self._set_suspend(namespace, change)
+            actions.append(f"{'suspended' if change.suspend else 'resumed'} {change.kind} {change.name}")
         for limit in decision.limits:
             if self._limit(facts.dataset, limit):
                 actions.append(f"stopped {limit.kind} {limit.name}: {limit.why}")
@@ -88,21 +90,20 @@ class Writer:
         for creation in decision.creations:
             kind = creation.manifest["kind"]
             try:
-                verb = self._make(facts, creation)
+                verb = self._create_or_apply(facts, creation)
             except _Refused as refused:
                 return Done(actions=tuple(actions), children=tuple(children), refusal=refused.refusal)
             actions.append(f"{verb} {kind} {creation.manifest['metadata']['name']}")
-            if verb == "made" and kind in _TYPES:
+            if verb == "created" and kind in _TYPES:
                 children.append(kind)
         return Done(actions=tuple(actions), children=tuple(children))
 
     def mark(self, namespace: str, failed: Failed) -> bool:
-        """Marks a failed child as counted.
+        """Label a failed child as counted, and return True if this replica did it.
 
-        Return True if this replica did it: its resource version lets only one succeed.
-
-        A metric must not hold up the work: if the API server refuses, for example since an
-        admission webhook is away, the rest goes on.
+        The child's resource version lets only one replica succeed. A metric must not delay the
+        work: if the API server refuses, for example because an admission webhook is down, the
+        reconcile goes on.
         """
         labels = {names.LABEL_COUNTED: "true"}
         try:
@@ -110,18 +111,16 @@ class Writer:
                 namespace, failed.kind, failed.name, {"uid": failed.uid, "resourceVersion": failed.version, "labels": labels}
             )
         except ApiError as error:
-            log.info("%s %s/%s was not marked as counted: %s", failed.kind, namespace, failed.name, error)
+            log.info("failed to label %s %s/%s as counted: %s", failed.kind, namespace, failed.name, error)
             return False
 
     def write_status(self, dataset: Dataset, change: status.Change) -> Dataset:
-        """Writes the operator's fields of the status by server-side apply.
+        """Write the operator's fields of the status by server-side apply; return the stored object.
 
-        Return the stored object.
-
-        Fields and conditions of others stay. Each write names the resource version that it was
-        decided on. If a job has written since, or another object has the name, it is a conflict.
-        `metadata.uid` does not protect: the API server ignores it in a write to the status of a
-        custom resource.
+        Fields and conditions of others stay. Each write names the resource version that the
+        decision is based on. If a job has written since, or another object has the name, the API
+        server answers with a conflict. `metadata.uid` does not protect: the API server ignores it
+        in a write to the status of a custom resource.
         """
         if change.clear is not None:
             dataset = self._merge_status(dataset, change.clear)
@@ -142,9 +141,7 @@ class Writer:
         return written
 
     def remove_leftovers(self, written: Dataset, change: status.Change) -> None:
-        """Removes what an apply leaves: fields and conditions of the operator that others own as
-        well.
-        """
+        """Remove what an apply leaves: fields and conditions of the operator that others also own."""
         if status.leftover(written.status, change.fields):
             self._merge_status(written, status.as_merge_patch(written.status, change.fields))
 
@@ -157,8 +154,7 @@ class Writer:
 
     def _set_finalizers(self, dataset: Dataset, finalizers: tuple[str, ...]) -> None:
         meta = dataset.metadata
-        # With the resource version: a finalizer that somebody else has added in the meantime must
-        # not be lost.
+        # The resource version protects a finalizer that somebody else has added in the meantime.
         body = {"metadata": {"finalizers": list(finalizers), "resourceVersion": meta.resource_version}}
         try:
             changed = self._client.merge(DATASET, meta.namespace, meta.name, body, as_type=Dataset)
@@ -176,9 +172,9 @@ class Writer:
                 raise
 
     def _adopt(self, namespace: str, adoption: Adoption) -> bool:
-        """Sets a child's labels.
+        """Set a child's labels, and return True if it was done.
 
-        Return whether it was done: that an admission policy refuses it must not hold up the rest.
+        An admission policy that refuses it must not stop the reconcile.
         """
         return self._label(namespace, adoption.kind, adoption.name, {"uid": adoption.uid, "labels": adoption.labels})
 
@@ -188,30 +184,31 @@ class Writer:
         except ApiError as error:
             if error.status not in {NOT_FOUND, CONFLICT, FORBIDDEN, UNPROCESSABLE}:
                 raise
-            log.info("labels of %s %s/%s were not set: %s", kind, namespace, name, error)
+            log.info("failed to set labels of %s %s/%s: %s", kind, namespace, name, error)
             return False
         return True
 
-    def _switch(self, namespace: str, switch: SetSuspend) -> None:
-        kind = KINDS[switch.kind]
-        # The mark says that the operator suspended the child, and so may resume it.
-        body = {"metadata": {"labels": {names.LABEL_SUSPENDED: "true" if switch.suspend else None}}, "spec": {"suspend": switch.suspend}}
+    def _set_suspend(self, namespace: str, change: SetSuspend) -> None:
+        kind = KINDS[change.kind]
+        # The label says that the operator suspended the child, and so may resume it.
+        body = {"metadata": {"labels": {names.LABEL_SUSPENDED: "true" if change.suspend else None}}, "spec": {"suspend": change.suspend}}
         try:
-            self._remember(kind, self._client.merge(kind, namespace, switch.name, body, as_type=_TYPES[switch.kind]))
+            self._remember(kind, self._client.merge(kind, namespace, change.name, body, as_type=_TYPES[change.kind]))
         except ApiError as error:
             if error.status != NOT_FOUND:
                 raise
 
     def _limit(self, dataset: Dataset, limit: Limit) -> bool:
-        """Ends a child that makes no progress.
+        """End a child that makes no progress, and return True if it was done.
 
-        Return False if it does after all, and only the watch is late.
+        The status is read again first: the watch may be late, and the child may have reported
+        progress.
         """
         kind, namespace = KINDS[limit.kind], dataset.metadata.namespace
         body = {"metadata": {"uid": limit.uid}, "spec": {"activeDeadlineSeconds": OVERDUE}}
         try:
             found = self._client.get(DATASET, namespace, dataset.metadata.name, Dataset)
-            if told_at(found.status) != told_at(dataset.status):
+            if reported_at(found.status) != reported_at(dataset.status):
                 self._world.caches[DATASET].put(found)
                 return False
             self._remember(kind, self._client.merge(kind, namespace, limit.name, body, as_type=_TYPES[limit.kind]))
@@ -221,8 +218,8 @@ class Writer:
             return False
         return True
 
-    def _make(self, facts: Facts, creation: Creation) -> str:
-        """Makes or updates one object. Returns what it did, as a verb."""
+    def _create_or_apply(self, facts: Facts, creation: Creation) -> str:
+        """Create or update one object. Return what was done: "created", "updated" or "found"."""
         manifest = creation.manifest
         kind, as_type = KINDS[manifest["kind"]], _TYPES.get(manifest["kind"], AppliedObject)
         try:
@@ -231,52 +228,52 @@ class Writer:
             else:
                 self._remember(kind, self._client.create(kind, manifest, as_type))
         except ApiError as error:
-            self._why_not(facts, creation, error)
+            self._raise_refusal(facts, creation, error)
             return "found"
-        return "updated" if creation.update else "made"
+        return "updated" if creation.update else "created"
 
-    def _why_not(self, facts: Facts, creation: Creation, error: ApiError) -> None:
-        """Raises what an error says about the dataset, or the error where it says nothing.
+    def _raise_refusal(self, facts: Facts, creation: Creation, error: ApiError) -> None:
+        """Raise `_Refused` if an error is about the dataset, otherwise the error itself.
 
-        Nothing is wrong where the object is there and is ours, and only the watch is late.
+        If the object exists and is ours, nothing is raised: the watch is late.
         """
         manifest = creation.manifest
         kind, name = KINDS[manifest["kind"]], manifest["metadata"]["name"]
         if error.status == CONFLICT and error.reason == "AlreadyExists":
-            self._existing(facts, kind, manifest)
+            self._check_existing(facts, kind, manifest)
             return
         if kind == RAY_JOB and error.status == NOT_FOUND and not error.message.startswith("namespaces "):
-            message = (
-                "KubeRay is not installed: this cluster serves no ray.io/v1 RayJob. See https://docs.ray.io/en/latest/cluster/kubernetes/."
-            )
+            message = "KubeRay is not installed: this cluster serves no ray.io/v1 RayJob. Ask the administrator to install it: https://docs.ray.io/en/latest/cluster/kubernetes/."
             raise _Refused(reasons.KUBERAY_MISSING, message) from error
         if answers.namespace_ends(error):
-            message = f"{kind.kind} {name} cannot be made: the namespace {manifest['metadata']['namespace']} is being deleted."
+            message = f"{kind.kind} {name} cannot be created: namespace {manifest['metadata']['namespace']} is being deleted."
             raise _Refused(reasons.NAMESPACE_ENDING, message) from error
         if error.status == UNPROCESSABLE or answers.by_policy(error):
-            # Quota and admission may think otherwise tomorrow; an invalid object stays invalid
-            # until somebody changes what it is made of.
+            # Quota and admission may accept the object later. An invalid object stays invalid until
+            # somebody changes the spec or the configuration.
             invalid = error.status == UNPROCESSABLE
-            raise _Refused(reasons.CHILD_REFUSED, f"{kind.kind} {name} was refused: {error.message}", for_good=invalid) from error
+            raise _Refused(
+                reasons.CHILD_REFUSED, f"The API server refused {kind.kind} {name}: {error.message}", for_good=invalid
+            ) from error
         raise error
 
-    def _existing(self, facts: Facts, kind: Kind, manifest: Manifest) -> None:
-        """Raises where the object of that name is not ours, or is on its way out."""
+    def _check_existing(self, facts: Facts, kind: Kind, manifest: Manifest) -> None:
+        """Raise `_Refused` if the existing object of that name is not ours or is terminating."""
         meta = manifest["metadata"]
         try:
             found = self._client.get(kind, meta["namespace"], meta["name"], _TYPES.get(kind.kind, AppliedObject))
         except ApiError as error:
             if error.status == NOT_FOUND:
-                return  # gone again: the next reconcile makes it
+                return  # deleted meanwhile: the next reconcile creates it
             raise
         if found.metadata.owned_by(facts.dataset.metadata.uid):
             self._remember(kind, found)
             if found.metadata.deletion_timestamp is not None:
-                raise _Refused(reasons.REPLACING, f"Waiting for the {kind.kind} {meta['name']} of before to be gone.")
+                raise _Refused(reasons.REPLACING, f"Waiting for previous {kind.kind} {meta['name']} to be deleted.")
             return
         message = (
-            f"{kind.kind} {meta['name']} exists already and was not made for this object, so it is left alone. "
-            f"Delete or rename it, or give this {facts.dataset.metadata.namespace}/{facts.dataset.metadata.name} another name."
+            f"{kind.kind} {meta['name']} already exists and does not belong to this dataset, so the operator does not change it. "
+            f"Delete it, or create the dataset {facts.dataset.metadata.namespace}/{facts.dataset.metadata.name} under another name."
         )
         raise _Refused(reasons.FOREIGN_CHILD, message, for_good=True)
 

@@ -1,6 +1,6 @@
-"""RayJobs, Jobs and their pods → what their work has come to.
+"""RayJobs, Jobs and their pods → children with the state of their work.
 
-The only place that knows the states of other people's controllers.
+Only this module and `obstacles` know the states of other controllers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from negset_operator.facts import OVERDUE, Child, Failure, Fault, Obstacle, Work
 from negset_operator.kube.objects import Condition, Job, Pod, RayJob, Terminated
 from negset_operator.obstacles import LONGEST_LINE, age, one_line
 
-# Ray's own words, in ray/dashboard/modules/job/job_supervisor.py (2.60): "Job entrypoint command
+# The wording of ray/dashboard/modules/job/job_supervisor.py (2.60): "Job entrypoint command
 # failed with exit code 1, last available logs …:\n<log>".
 _RAY_EXIT = re.compile(r"failed with exit code (-?\d+)(?:, last available logs[^\n]*\n(?P<log>.*))?", re.DOTALL)
-# Kubernetes' own words for a matched pod failure policy, in
+# The wording of Kubernetes for a matched pod failure policy, in
 # pkg/controller/job/pod_failure_policy.go: "… failed with exit code 2 matching FailJob rule at
 # index 1".
 _JOB_EXIT = re.compile(r"failed with exit code (-?\d+) matching")
@@ -34,10 +34,9 @@ _RAY_FAILED: Final = frozenset({"Failed", "ValidationFailed"})
 
 
 def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, not_picked_up_after: timedelta) -> Child:
-    """A RayJob as a child.
+    """Return a RayJob as a child.
 
-    `not_picked_up_after` is how long its controller may leave it untouched before that is an
-    obstacle.
+    If KubeRay does not touch it for longer than `not_picked_up_after`, that is an obstacle.
     """
     status, pods = job.status, tuple(pods)
     work, failure = _ray_work(job, any_pods=bool(pods))
@@ -45,15 +44,15 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, not
     conditions = status.ray_cluster_status.conditions
     if work in {Work.NOT_PICKED_UP, Work.STARTING}:
         obstacle = obstacles.of_ray_cluster(conditions, job.metadata.name, now) or obstacles.of_pods(pods)
-    # KubeRay says so of a cluster that has lost its head, too.
+    # KubeRay reports Running also for a cluster that has lost its head.
     elif work is Work.RUNNING and not job.spec.suspend:
         obstacle = obstacles.of_running_cluster(pods, conditions, job.metadata.name, now)
-    # KubeRay resets its state, and not the start time, when a suspended job is resumed.
+    # When a suspended job resumes, KubeRay resets its state but not its start time.
     if work is Work.NOT_PICKED_UP and status.start_time is None and age(job.metadata, now) > not_picked_up_after:
         obstacle = Obstacle(
             reason="NotPickedUp",
-            message=f"RayJob {job.metadata.name} was made at {job.metadata.creation_timestamp:%H:%M:%S} UTC and no controller has touched it: "
-            "is KubeRay running, and watching this namespace?",
+            message=f"RayJob {job.metadata.name} was created at {job.metadata.creation_timestamp:%H:%M:%S} UTC, and no controller has started it. "
+            "Ask the administrator whether KubeRay runs and watches this namespace.",
         )
     if work in _NOT_BEGUN:
         obstacle = obstacles.of_multikueue(f"RayJob {job.metadata.name}", job.spec.managed_by) or obstacle
@@ -74,12 +73,15 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, not
 
 
 def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Child:
-    """A batch Job as a child. `warning` is the newest event that says why it has no pods, if any."""
+    """Return a batch Job as a child.
+
+    `warning` is the message of the newest event that says why it has no pods, or empty.
+    """
     pods = tuple(pods)
     conditions = {condition.type: condition for condition in job.status.conditions if condition.status == "True"}
-    ended, failure, obstacle, last_failure, said = job.status.completion_time, None, None, "", ""
+    ended, failure, obstacle, last_failure, message = job.status.completion_time, None, None, "", ""
     if "Complete" in conditions:
-        work, said = Work.SUCCEEDED, _said(pods)
+        work, message = Work.SUCCEEDED, _termination_message(pods)
     elif failed := conditions.get("Failed"):
         work, ended, failure = Work.FAILED, failed.last_transition_time, _job_failure(job, failed, pods)
     else:
@@ -87,7 +89,7 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
     if not work.finished:
         obstacle, last_failure = obstacles.of_pods(pods), _last_failure(pods)
         if obstacle is None and work is Work.STARTING and warning:
-            obstacle = Obstacle(reason="PodRefused", message=f"Job {job.metadata.name} cannot make its pods: {one_line(warning)}")
+            obstacle = Obstacle(reason="PodRefused", message=f"Job {job.metadata.name} cannot create its pods: {one_line(warning)}")
     if work in _NOT_BEGUN:
         obstacle = obstacles.of_multikueue(f"Job {job.metadata.name}", job.spec.managed_by) or obstacle
     return Child(
@@ -102,7 +104,7 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
         last_failure=last_failure,
         began=obstacles.began(pods),
         deadline=job.spec.active_deadline_seconds,
-        said=said,
+        termination_message=message,
         busy=any(pod.status.phase == "Running" for pod in pods),
         pods_on_lost_nodes=obstacles.pods_on_lost_nodes(pods),
         **_identity(job, owner_uid),
@@ -110,13 +112,12 @@ def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Chi
 
 
 def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
-    """Whose a child is, for what, and who suspended it: from its owner and its labels."""
+    """Return the fields of a child that come from its owner and its labels."""
     labels = item.metadata.labels
     generation, queue, place = (labels.get(name, "") for name in (names.LABEL_GENERATION, names.LABEL_QUEUE, names.LABEL_PLACE))
     attempt = labels.get(names.LABEL_ATTEMPT, "")
-    # negset 0.1.0 left no mark when it suspended a child, and no label of the place; under Kueue it
-    # suspended none.
-    unmarked = item.spec.suspend and not place and not queue
+    # negset 0.1.0 set neither the label `place` nor `suspended`. It suspended no child in a queue.
+    by_0_1_0 = item.spec.suspend and not place and not queue
     return {
         "ours": item.metadata.owned_by(owner_uid),
         "revision": labels.get(names.LABEL_REVISION, ""),
@@ -131,21 +132,21 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
         "retry": labels.get(names.LABEL_RETRY, ""),
         "pipeline": labels.get(names.LABEL_PIPELINE, ""),
         "queue": queue,
-        "suspended_by_us": names.LABEL_SUSPENDED in labels or unmarked,
+        "suspended_by_us": names.LABEL_SUSPENDED in labels or by_0_1_0,
         "counted": names.LABEL_COUNTED in labels,
     }
 
 
 def _unfinished_work(job: Job, conditions: Mapping[str, Condition], pods: tuple[Pod, ...]) -> Work:
     status = job.status
-    # Its pods decide: the Job controller counts one that still saves its checkpoint as terminating.
+    # A pod that still saves its checkpoint works. The Job controller counts it as terminating.
     if job.spec.suspend:
         alive = status.active or status.terminating or any(pod.status.phase not in _ENDED for pod in pods)
         return Work.RUNNING if alive else Work.SUSPENDED
-    # It is about to end, and waits for its last pods.
+    # The Job is ending and waits for its last pods.
     if "SuccessCriteriaMet" in conditions or "FailureTarget" in conditions:
         return Work.RUNNING
-    # The pods tell of success a moment before the Job does.
+    # The pods report success a moment before the Job does.
     succeeded = max(status.succeeded, sum(pod.status.phase == "Succeeded" for pod in pods))
     at_work = (status.active or succeeded) and status.ready + succeeded >= job.spec.parallelism
     return Work.RUNNING if at_work else Work.STARTING
@@ -156,11 +157,11 @@ def _ray_work(job: RayJob, *, any_pods: bool) -> tuple[Work, Failure | None]:
     deployment = status.job_deployment_status
     if deployment == "Complete" and status.job_status == "SUCCEEDED":
         return Work.SUCCEEDED, None
-    if deployment == "Complete":  # KubeRay calls a job that was stopped complete, too
+    if deployment == "Complete":  # KubeRay also reports a stopped job as complete
         return Work.FAILED, Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was stopped from outside.")
     if deployment in _RAY_FAILED:
         return Work.FAILED, _ray_failure(job)
-    # Its pods decide: KubeRay says "Suspended" before the last one is gone, or seconds after.
+    # Its pods decide: KubeRay reports "Suspended" before the last pod ends, or seconds after.
     if job.spec.suspend:
         return (Work.RUNNING if any_pods else Work.SUSPENDED), None
     if deployment == "Running":
@@ -171,16 +172,16 @@ def _ray_work(job: RayJob, *, any_pods: bool) -> tuple[Work, Failure | None]:
 def _ray_failure(job: RayJob) -> Failure:
     status = job.status
     if status.job_deployment_status == "ValidationFailed" or status.reason == "ValidationFailed":
-        return Failure(fault=Fault.REFUSED, message=f"KubeRay refuses RayJob {job.metadata.name}: {one_line(status.message)}")
+        return Failure(fault=Fault.REFUSED, message=f"KubeRay rejected RayJob {job.metadata.name}: {one_line(status.message)}")
     if status.reason == _DEADLINE:
         return _overdue(f"RayJob {job.metadata.name}", job.spec.active_deadline_seconds)
     if match := _RAY_EXIT.search(status.message):
         code, line = int(match[1]), _last_line(match["log"] or "")
         return _exit_failure(f"RayJob {job.metadata.name}", code, line)
-    # Without an exit code the entrypoint did not end by itself: its node, its head or its actor was
+    # Without an exit code, the entrypoint did not end by itself: its node, its head or its actor was
     # lost, or it never started.
-    said = _last_line(status.message) or status.reason or "no reason given"
-    return Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was interrupted: {said}")
+    cause = _last_line(status.message) or status.reason or "no reason given"
+    return Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was interrupted: {cause}")
 
 
 def _job_failure(job: Job, condition: Condition, pods: tuple[Pod, ...]) -> Failure:
@@ -196,8 +197,10 @@ def _job_failure(job: Job, condition: Condition, pods: tuple[Pod, ...]) -> Failu
 
 
 def _overdue(who: str, deadline: int | None) -> Failure:
-    """A deadline of the administrator's ended the child: its own one, or the one that the operator
-    gave it when it made no progress.
+    """Return the failure of a child that a deadline ended.
+
+    It is the deadline that the child was created with, or the one that the operator set because the
+    child made no progress.
     """
     how = "made no progress and was stopped" if deadline == OVERDUE else f"ran for more than {deadline} seconds and was stopped"
     return Failure(fault=Fault.INTERRUPTION, message=f"{who} {how}.")
@@ -209,11 +212,11 @@ def _last_failure(pods: tuple[Pod, ...]) -> str:
         return ""
     line = _last_line(last.message)
     how = "was stopped" if last.exit_code in NO_FAULT else f"failed with exit code {last.exit_code}"
-    return f"A pod before {how}" + (f": {line}" if line else ".")
+    return f"Previous pod {how}" + (f": {line}" if line else ".")
 
 
-def _said(pods: tuple[Pod, ...]) -> str:
-    """The termination message of a pod that succeeded."""
+def _termination_message(pods: tuple[Pod, ...]) -> str:
+    """Return the last line of the termination message of a pod that succeeded."""
     ended = (status.state.terminated for pod in pods for status in pod.status.container_statuses)
     return next((_last_line(state.message) for state in ended if state is not None and not state.exit_code and state.message), "")
 
@@ -225,7 +228,7 @@ def _last_terminated(pods: tuple[Pod, ...]) -> Terminated | None:
         for container in pod.status.container_statuses
         if container.state.terminated is not None and container.state.terminated.exit_code
     ]
-    # A pod that failed says more than its peers, which end after it.
+    # The pod that failed first is the cause. Its peers end after it, with a code of NO_FAULT.
     return max(
         ended,
         key=lambda state: (state.exit_code not in NO_FAULT, state.finished_at.timestamp() if state.finished_at else 0.0),
@@ -234,16 +237,16 @@ def _last_terminated(pods: tuple[Pod, ...]) -> Terminated | None:
 
 
 def _exit_failure(who: str, code: int, line: str) -> Failure:
-    said = f": {line}" if line else ", and left no message."
+    detail = f": {line}" if line else " and left no message."
     if code in NO_FAULT:
         fault, how = Fault.INTERRUPTION, "was stopped from outside"
     elif code == Unavailable.exit_code:
-        fault, how = Fault.UNAVAILABLE, "waits for what cannot be reached"
+        fault, how = Fault.UNAVAILABLE, "waits: a store or a server cannot be reached"
     elif code == InvalidInput.exit_code:
-        fault, how = Fault.INPUT, "says that its input is wrong"
+        fault, how = Fault.INPUT, "reports that its input is invalid"
     else:
         fault, how = Fault.WORK, f"failed with exit code {code}"
-    return Failure(fault=fault, message=f"{who} {how}{said}", silent=not line)
+    return Failure(fault=fault, message=f"{who} {how}{detail}", silent=not line)
 
 
 def _last_line(text: str) -> str:

@@ -41,16 +41,16 @@ def decide(facts: Facts, config: Config) -> Decision:
         decision = ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts, digests)
         return _reported(decision, facts, digests)
     spec, subject = facts.spec, subject_of(facts, facts.spec, config)
-    judged = retry.judged(facts, subject)
-    decision = ending.decide(judged, spec, subject) if deleting else _advance(judged, spec, subject)
-    return _reported(decision, judged, subject.digests)
+    marked = retry.with_obsolete_marked(facts, subject)
+    decision = ending.decide(marked, spec, subject) if deleting else _advance(marked, spec, subject)
+    return _reported(decision, marked, subject.digests)
 
 
 def _reported(decision: Decision, facts: Facts, digests: dict[str, str]) -> Decision:
     """Adds to a decision the runs whose jobs may write to the status."""
     if decision.desired_status is None:
         return decision
-    desired_status = msgspec.structs.replace(decision.desired_status, runs=relevance.reporting(facts, digests))
+    desired_status = msgspec.structs.replace(decision.desired_status, runs=relevance.reporting_runs(facts, digests))
     return msgspec.structs.replace(decision, desired_status=desired_status)
 
 
@@ -86,11 +86,11 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
     # A pipeline.config that cannot be read must stop nothing: whether it has changed is not known.
     superseded = garbage.superseded(facts, tuple(each.step for each in progress)) if not facts.pipeline.problem else ()
     leaving = (
-        (tuple(child for child in superseded if not child.obsolete), "the spec has changed"),
+        (tuple(child for child in superseded if not child.obsolete), "the spec changed"),
         (tuple(child for child in superseded if child.obsolete), retry.WHY),
         (suspension.to_delete(active, suspend=spec.suspend), "the dataset is suspended"),
-        (garbage.followed(facts.children), "a later attempt follows"),
-        (garbage.outlived(progress, facts.children, facts.now, keep), "it is done"),
+        (garbage.earlier_attempts(facts.children), "a later attempt exists"),
+        (garbage.expired(progress, facts.children, facts.now, keep), "the dataset is ready"),
     )
     roles = (*(child.role for child in facts.children if child.ours), *(each.step.role for each in progress if each.phase is Phase.DUE))
     unused = garbage.unused(facts.supporting_objects, creation.needed(subject, progress), facts.children)
@@ -100,7 +100,7 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         deletions=(
             *(deletion(child, why) for children, why in leaving for child in children if not child.terminating),
             *(_supporting_deletion(supporting_object) for supporting_object in unused if not supporting_object.terminating),
-            *garbage.given_up(facts),
+            *garbage.force_deletions(facts),
         ),
         adoptions=relevance.adoptions(facts, subject.digests),
         suspend_changes=tuple(
@@ -144,7 +144,7 @@ def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, p
     ready = garbage.ready_since(progress)
     if ready is not None and now < ready + keep:
         moments.append(ready + keep)
-    if (lost := garbage.next_given_up(facts)) is not None:
+    if (lost := garbage.next_force_deletion(facts)) is not None:
         moments.append(lost)
     if (silence := pace.next_look(progress, facts, patience)) is not None:
         moments.append(silence)
@@ -155,4 +155,4 @@ def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, p
 
 
 def _supporting_deletion(supporting_object: SupportingObject) -> Deletion:
-    return Deletion(kind=supporting_object.kind, name=supporting_object.name, uid=supporting_object.uid, why="nothing needs it")
+    return Deletion(kind=supporting_object.kind, name=supporting_object.name, uid=supporting_object.uid, why="no child needs it")

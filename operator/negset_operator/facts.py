@@ -1,6 +1,6 @@
-"""What a decision is made of: one frozen value with everything that was seen.
+"""Everything that a decision is based on, in one frozen value.
 
-No decision looks anywhere else.
+Decisions read nothing else, except the configuration.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from negset_api.spec import NegativeDatasetSpec
 from negset_operator.kube.objects import Dataset, ObjectMeta
 
 OVERDUE: Final = 1
-"""The deadline, in seconds, by which the operator ends a child as failed: whatever runs has passed
-it.
+"""The deadline, in seconds, that the operator sets to end a child as failed.
+
+Every running child is older than that.
 """
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of what is seen."""
+    """Base of the facts."""
 
 
 class Work(enum.Enum):
-    """What a child's work has come to, whatever kind of object it is."""
+    """The state of a child's work, for every kind of child."""
 
     NOT_PICKED_UP = "unseen"  # no controller has touched it yet
     SUSPENDED = "suspended"
@@ -41,22 +42,22 @@ class Work(enum.Enum):
 
 
 class Fault(enum.Enum):
-    """Whose fault a failure is: it decides whether the same work is tried again."""
+    """Whose fault a failure is. It decides whether the step is retried."""
 
-    INPUT = "input"  # the job says that its input is wrong (exit code 2): the user must act
-    WORK = "work"  # the job tried and failed: it may be tried again, a bounded number of times
-    # A store or a server was away: it is tried again for hours, with growing pauses, and counts as
-    # no attempt.
+    INPUT = "input"  # the job reports invalid input (exit code 2): the user must act
+    WORK = "work"  # the job failed: it is retried a limited number of times
+    # A store or a server cannot be reached (a transient error). The step is retried for hours, with
+    # growing pauses. It does not count as a failed attempt.
     UNAVAILABLE = "unavailable"
-    INTERRUPTION = "interruption"  # the job was stopped from outside: not a failure at all
-    REFUSED = "refused"  # a controller refuses the object: trying again is useless
+    INTERRUPTION = "interruption"  # the job was stopped from outside: no failure of its own
+    REFUSED = "refused"  # a controller rejects the object: a retry does not help
 
 
 class Failure(Fact, frozen=True, kw_only=True):
     """Why a child failed.
 
-    `message` is one line: the last one that the job wrote to standard error, where there is one.
-    `silent`: there is none, or its pod is gone with it.
+    `message` is one line, with the last line that the job wrote to standard error.
+    `silent`: the job wrote no line, or its pod was deleted before the line was read.
     """
 
     fault: Fault
@@ -65,8 +66,10 @@ class Failure(Fact, frozen=True, kw_only=True):
 
 
 class Obstacle(Fact, frozen=True, kw_only=True):
-    """Why a child does not start, or does not go on: a reason in CamelCase, and one line for people
-    that names the object. `since` is None if nobody can tell.
+    """Why a child does not start, or does not go on.
+
+    `reason` is in CamelCase. `message` is one line for people that names the object. `since` is
+    None if it is not known.
     """
 
     reason: str
@@ -75,9 +78,9 @@ class Obstacle(Fact, frozen=True, kw_only=True):
 
 
 class PodOnLostNode(Fact, frozen=True, kw_only=True):
-    """A pod that was told to leave a node that does not answer.
+    """A terminating pod on a node that does not answer.
 
-    `until` is when its time to end in peace is, or was, over.
+    `until` is the end of its grace period.
     """
 
     name: str
@@ -89,20 +92,29 @@ class PodOnLostNode(Fact, frozen=True, kw_only=True):
 class Child(Fact, frozen=True, kw_only=True):
     """A RayJob or Job with our labels.
 
-    `ended` is when it finished. `last_failure` is one line about a pod that failed and is being
-    replaced, `said` what a Job that succeeded had to tell. `began` is when the newest of the
-    containers that matter began to run, `deadline` its limit in seconds, if it has one.
+    From its status and its pods:
+    `started` is the start time that its controller reports; a Job starts anew after a suspension.
+    `ended` is when it finished.
+    `began` is when its newest running container started; of a RayJob, only the head counts.
+    `deadline` is its limit in seconds, if it has one.
+    `last_failure` is one line about a failed pod that is being replaced.
+    `termination_message` is the last line that a Job wrote before it succeeded.
+    `busy`: a pod of a Job runs, although the Job as a whole has not started.
+    `queue_says` is why Kueue does not admit it.
 
-    From its labels: `generation` is the dataset's when the child was made, `digest` its step's,
-    `place` where it writes, `queue` Kueue's. The first three are empty on a child that negset 0.1.0
-    made. `suspended_by_us`: the operator set `spec.suspend`, and may clear it. `queue_says` is why
-    Kueue does not admit it. `built` is the digest of the spec it was made with, `retry` that of the
-    dataset's annotation then, `pipeline` that of the pipeline.config in the ConfigMap that the spec
-    named. `obsolete`: it is to be made anew (`policies.retry`).
+    From its labels:
+    `attempt` counts from 1; the name has it on a child of negset 0.1.0.
+    `generation` is that of the dataset when the child was created.
+    `digest` is the digest of its step.
+    `place` says where it writes. These three are empty or 0 on a child of negset 0.1.0.
+    `queue` is Kueue's queue.
+    `suspended_by_us`: the operator set `spec.suspend`, and may clear it.
+    `built` is the digest of the spec that the child was created with.
+    `retry` is the digest of the dataset's annotation at that time.
+    `pipeline` is the digest of the pipeline.config at that time, if the spec names a ConfigMap.
+    `counted`: it failed, and the metrics have counted it.
 
-    `busy`: a pod of a Job runs, although the Job as a whole has not started. `started` is when its
-    controller says that it began: a Job again after each suspension. `counted`: it failed, and the
-    metrics have it.
+    `obsolete`: it must be built again (`policies.retry`).
     """
 
     kind: str
@@ -115,7 +127,7 @@ class Child(Fact, frozen=True, kw_only=True):
     last_failure: str = ""
     began: datetime | None = None
     deadline: int | None = None
-    said: str = ""
+    termination_message: str = ""
     pods_on_lost_nodes: tuple[PodOnLostNode, ...] = ()
     ours: bool = True
     revision: str = ""
@@ -138,7 +150,7 @@ class Child(Fact, frozen=True, kw_only=True):
 
     @property
     def overdue(self) -> bool:
-        """Whether the operator has set it a deadline that has passed."""
+        """Whether the operator has set a deadline to end it."""
         return self.deadline == OVERDUE
 
     @property
@@ -147,16 +159,16 @@ class Child(Fact, frozen=True, kw_only=True):
 
     @property
     def terminating(self) -> bool:
-        """Whether it was told to go away and has not gone yet."""
+        """Whether it is being deleted."""
         return self.metadata.deletion_timestamp is not None
 
 
 class Pipeline(Fact, frozen=True, kw_only=True):
     """The pipeline.config in the ConfigMap that the spec names; empty if it names none.
 
-    `problem` says why it cannot be read now. `digest` is then of the content that was used last, or
-    empty. `uncounted`: everything was done by a version that left the content out of the revision.
-    So does this one, until the content changes.
+    `problem` says why it cannot be read now. Then `digest` is of the content that was used last, or
+    empty. `uncounted`: a version that left the content out of the revision has completed the
+    dataset. This version leaves it out as well, until the content changes.
     """
 
     content: bytes = b""
@@ -166,15 +178,14 @@ class Pipeline(Fact, frozen=True, kw_only=True):
 
     @property
     def counts(self) -> str:
-        """The digest as part of the revision, the run and the steps' digests."""
+        """The digest that is part of the revision, the run and the steps' digests, or empty."""
         return "" if self.uncounted else self.digest
 
 
 class SupportingObject(Fact, frozen=True, kw_only=True):
-    """A ConfigMap, ServiceAccount, Role, …: what the children need beside them.
+    """An object that the children need: a ConfigMap, a ServiceAccount, a Role and others.
 
-    `applied` is the digest of what was applied last; `edited` says that somebody has changed it
-    since.
+    `applied` is the digest of what was applied last. `edited`: somebody has changed it since.
     """
 
     kind: str
@@ -188,12 +199,10 @@ class SupportingObject(Fact, frozen=True, kw_only=True):
 
 
 class Facts(Fact, frozen=True, kw_only=True):
-    """Everything that was seen of one dataset.
+    """Everything that is known about one dataset.
 
-    `spec` is None if this operator does not understand it; `problems` say why, or why it cannot be
-    used.
-
-    `url` is where the dataset goes. `backlog`: others wait for their turn.
+    `spec` is None if this operator cannot read it. `problems` say why, or why it cannot be used.
+    `url` is the folder of the revision. `backlog`: other datasets wait for their turn.
     """
 
     dataset: Dataset

@@ -1,4 +1,4 @@
-"""What the jobs say in the status about their progress: when they had news."""
+"""When the jobs last reported progress in the status."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import Any
 
 
-def told_at(status: Mapping[str, Any]) -> datetime | None:
-    """When the jobs had news last, by their own clock.
+def reported_at(status: Mapping[str, Any]) -> datetime | None:
+    """Return when the jobs last reported progress, by their own clock.
 
-    None if they have not said, or not in a way that can be read.
+    None if there is no report, or if its time cannot be read.
     """
     progress = status.get("progress")
     text = progress.get("updatedAt") if isinstance(progress, dict) else None
     try:
-        told = datetime.fromisoformat(text) if isinstance(text, str) else None
+        reported = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    return told if told is not None and told.tzinfo is not None else None
+    return reported if reported is not None and reported.tzinfo is not None else None

@@ -1,4 +1,4 @@
-"""Why something does not start, as Kubernetes and KubeRay tell it."""
+"""Why a child does not start or go on, as Kubernetes and KubeRay report it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from negset_operator.kube.objects import Condition, ObjectMeta, Pod
 
 LONGEST_LINE: Final = 1000
 
-# Reasons with which kubelet says that a container waits for something that does not come by itself.
+# The kubelet's reasons for a waiting container that usually needs somebody to act.
 _CANNOT_START: Final = frozenset(
     {
         "ImagePullBackOff",
@@ -31,13 +31,14 @@ _CANNOT_START: Final = frozenset(
 _NODE_TYPE: Final = "ray.io/node-type"
 _HEAD: Final = "head"
 _A_MOMENT: Final = timedelta(seconds=5)
-# kubelet goes back and forth between the two, which must not be news each time.
-_ONE_AND_THE_SAME: Final = {"ErrImagePull": "ImagePullBackOff"}
+# The kubelet alternates between the two. That must not be a new event each time.
+_SAME_REASON: Final = {"ErrImagePull": "ImagePullBackOff"}
 
 
 def stuck_pod(pods: Iterable[Pod], now: datetime, after: timedelta) -> Pod | None:
-    """A pod that has a node and whose containers have not begun for this long: a volume that is not
-    there, for instance, shows in events only.
+    """Return a pod that has a node and whose containers have not started within `after`.
+
+    Some causes, for example a missing volume, show only in events.
     """
     for pod in pods:
         scheduled = any(condition.type == "PodScheduled" and condition.status == "True" for condition in pod.status.conditions)
@@ -47,14 +48,14 @@ def stuck_pod(pods: Iterable[Pod], now: datetime, after: timedelta) -> Pod | Non
 
 
 def not_starting(pod: Pod, warning: str) -> Obstacle:
-    """What a stuck pod's newest warning says."""
+    """Return the obstacle that the newest warning event of a stuck pod describes."""
     return Obstacle(reason="PodNotStarting", message=f"Pod {pod.metadata.name} does not start: {one_line(warning)}")
 
 
 def pods_on_lost_nodes(pods: Iterable[Pod]) -> tuple[PodOnLostNode, ...]:
-    """The pods that Kubernetes wants to be gone because their node does not answer.
+    """Return the pods that Kubernetes deletes because their node does not answer.
 
-    They stay until that node, or whoever removes it, says that they are.
+    They stay until their node reports their end, or until the node is removed.
     """
     return tuple(
         PodOnLostNode(name=pod.metadata.name, uid=pod.metadata.uid, node=pod.spec.node_name, until=pod.metadata.deletion_timestamp)
@@ -69,7 +70,7 @@ def _by_taint(condition: Condition) -> bool:
 
 
 def of_pods(pods: Iterable[Pod]) -> Obstacle | None:
-    """Why one of the pods does not start, if one does not."""
+    """Return why the first pod that does not start does not; None if all start."""
     for pod in pods:
         if pod.metadata.deletion_timestamp is not None or pod.status.phase in {"Succeeded", "Failed"}:
             continue
@@ -81,29 +82,31 @@ def of_pods(pods: Iterable[Pod]) -> Obstacle | None:
         for container in (*pod.status.init_container_statuses, *pod.status.container_statuses):
             waiting = container.state.waiting
             if waiting is not None and waiting.reason in _CANNOT_START:
-                said = f": {one_line(waiting.message)}" if waiting.message else ""
-                message = f"Container {container.name} of pod {name} cannot start: {waiting.reason}{said}"
-                return Obstacle(reason=_ONE_AND_THE_SAME.get(waiting.reason, waiting.reason), message=message, since=_unready_since(pod))
+                detail = f": {one_line(waiting.message)}" if waiting.message else ""
+                message = f"Container {container.name} of pod {name} cannot start: {waiting.reason}{detail}"
+                return Obstacle(reason=_SAME_REASON.get(waiting.reason, waiting.reason), message=message, since=_unready_since(pod))
     return None
 
 
 def _unready_since(pod: Pod) -> datetime | None:
-    """Since when a pod is not ready.
+    """Return since when a pod is not ready, but not earlier than its creation.
 
-    Its node says so, whose clock may be slow: never since before the pod was made.
+    The time is by the clock of its node, which may be slow.
     """
-    said = (each.last_transition_time for each in pod.status.conditions if each.type == "Ready" and each.status == "False")
-    since, made = next(said, None), pod.metadata.creation_timestamp
-    return max(since, made) if since is not None and made is not None else since
+    times = (each.last_transition_time for each in pod.status.conditions if each.type == "Ready" and each.status == "False")
+    since, created = next(times, None), pod.metadata.creation_timestamp
+    return max(since, created) if since is not None and created is not None else since
 
 
 def of_running_cluster(pods: Iterable[Pod], conditions: Iterable[Condition], name: str, now: datetime) -> Obstacle | None:
-    """Why a Ray cluster whose job has begun does not go on: its head does not run, or none of its
-    workers does. One worker that is missing stops nothing.
+    """Return why a Ray cluster whose job has started does not go on.
+
+    That is so if its head does not run, or if none of its workers runs. One missing worker stops
+    nothing.
     """
-    there = tuple(pod for pod in pods if pod.metadata.deletion_timestamp is None)
-    heads = tuple(pod for pod in there if is_head(pod))
-    workers = tuple(pod for pod in there if not is_head(pod))
+    present = tuple(pod for pod in pods if pod.metadata.deletion_timestamp is None)
+    heads = tuple(pod for pod in present if is_head(pod))
+    workers = tuple(pod for pod in present if not is_head(pod))
     for group in (heads, workers):
         if any(pod.status.phase == "Running" and of_pods((pod,)) is None for pod in group):
             continue
@@ -113,13 +116,14 @@ def of_running_cluster(pods: Iterable[Pod], conditions: Iterable[Condition], nam
 
 
 def is_head(pod: Pod) -> bool:
-    """Whether a pod is the head of a Ray cluster, by KubeRay's label."""
+    """Return True if a pod is the head of a Ray cluster, by KubeRay's label."""
     return pod.metadata.labels.get(_NODE_TYPE) == _HEAD
 
 
 def began(pods: Iterable[Pod]) -> datetime | None:
-    """When the newest container that runs began to, and its pod was made: by the clock of its node,
-    or of the API server if that is later.
+    """Return when the newest running container started, but not earlier than its pod's creation.
+
+    The start is by the clock of the node, the creation by that of the API server.
     """
     found = [
         max(moment for moment in (container.state.running.started_at, pod.metadata.creation_timestamp) if moment is not None)
@@ -131,23 +135,24 @@ def began(pods: Iterable[Pod]) -> datetime | None:
 
 
 def of_ray_cluster(conditions: Iterable[Condition], name: str, now: datetime) -> Obstacle | None:
-    """What KubeRay says where it cannot make a cluster's pods: the RayJob itself says nothing.
+    """Return why KubeRay cannot create the pods of a cluster. The RayJob itself does not say it.
 
-    What it says for a moment only is no obstacle.
+    A refusal that lasts only for a moment is no obstacle.
     """
     for condition in conditions:
         refused_for = now - (condition.last_transition_time or datetime.min.replace(tzinfo=now.tzinfo))
         if condition.type == "ReplicaFailure" and condition.status == "True" and refused_for > _A_MOMENT:
-            # KubeRay says its reason twice.
-            said = one_line(condition.message).removeprefix(condition.reason).strip()
-            message = f"The Ray cluster of RayJob {name} cannot make its pods: {condition.reason}: {said}"
+            # KubeRay repeats the reason at the start of its message.
+            detail = one_line(condition.message).removeprefix(condition.reason).strip()
+            message = f"KubeRay cannot create the pods of RayJob {name}: {condition.reason}: {detail}"
             return Obstacle(reason="PodRefused", message=message, since=condition.last_transition_time)
     return None
 
 
 def of_multikueue(who: str, managed_by: str) -> Obstacle | None:
-    """Why a child that Kueue dispatches to another cluster does not start: Kueue copies the job,
-    and nothing else that it needs.
+    """Return why a child that Kueue dispatches to another cluster does not start.
+
+    Kueue copies the job alone, without the supporting objects that it needs.
     """
     if managed_by != names.MULTIKUEUE:
         return None
@@ -159,10 +164,10 @@ def of_multikueue(who: str, managed_by: str) -> Obstacle | None:
 
 
 def age(metadata: ObjectMeta, now: datetime) -> timedelta:
-    """How long ago an object was made."""
+    """Return the time since an object was created."""
     return now - (metadata.creation_timestamp or now)
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks, cut where it would fill a condition."""
+    """Return the text without line breaks, cut to `LONGEST_LINE` characters."""
     return " ".join(text.split())[:LONGEST_LINE]

@@ -1,6 +1,6 @@
 """Condition types and reasons.
 
-Users write alerts and health checks against them: they are part of the interface.
+They are part of the interface: users write alerts and health checks against them.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ REPORTED: Final = "Reported"
 CONDITION_TYPES: Final = (READY, RECONCILING, STALLED, CHECKED, DATA_STORED, TRAINED, MINED, REPORTED)
 """Every type that the operator writes, in the order in which people read them.
 
-Conditions of other types are other people's, and are left alone.
+The operator does not touch conditions of other types.
 """
 
-# --- Reasons: all is well ----------------------------------------------------------------------------------------------------------------
+# --- Reasons: as expected ----------------------------------------------------------------------------------------------------------------
 SUCCEEDED: Final = "Succeeded"
-PENDING: Final = "Pending"  # an earlier stage is not done, or others have their turn
+PENDING: Final = "Pending"  # an earlier step is not done, or spec.training.maxParallel others come first
 STARTING: Final = "Starting"
 RUNNING: Final = "Running"
 QUEUED: Final = "Queued"  # Kueue has not admitted it yet
 SUSPENDED: Final = "Suspended"
 SUSPENDING: Final = "Suspending"
-REPLACING: Final = "Replacing"  # a changed spec: what ran for the old one is being stopped
+REPLACING: Final = "Replacing"  # children of the previous spec are being stopped, or a child is built again
 DELETING_DATA: Final = "DeletingData"
-# Of an event: the object is gone and data of it, or beside it, is not.
+# Only of an event: the object was deleted, and data of it was left.
 DATA_LEFT: Final = "DataLeft"
 
-# --- Reasons: it goes on by itself, but somebody may want to know -------------------------------------------------------------------------
+# --- Reasons: the operator retries, but somebody may want to know -------------------------------------------------------------------------
 RETRYING: Final = "Retrying"
-NOT_APPLIED: Final = "NotApplied"  # the API server refused or could not be reached
-CHILD_REFUSED: Final = "ChildRefused"  # quota, admission or validation refused an object of ours
+NOT_APPLIED: Final = "NotApplied"  # a request to the API server failed
+CHILD_REFUSED: Final = "ChildRefused"  # quota, admission or validation refused an object of the operator
 KUBERAY_MISSING: Final = "KubeRayMissing"
-NAMESPACE_ENDING: Final = "NamespaceEnding"  # nothing can be made in it any more
+NAMESPACE_ENDING: Final = "NamespaceEnding"  # nothing can be created in it any more
 NODE_LOST: Final = "NodeLost"
 NO_PROGRESS: Final = "NoProgress"  # a child is being stopped for it
-# The ConfigMap that the spec names is missing, or not as it should be.
+# The ConfigMap that the spec names is missing or has no usable pipeline.config.
 PIPELINE_CONFIG_UNAVAILABLE: Final = "PipelineConfigUnavailable"
-# An obstacle of a child keeps the name that Kubernetes gave it: ImagePullBackOff, Unschedulable,
+# An obstacle of a child keeps the reason that Kubernetes gave it: ImagePullBackOff, Unschedulable,
 # PodRefused, NotPickedUp, MultiKueue, …
 
 # --- Reasons: somebody has to act ---------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ class Reconciler:
     ) -> None:
         """`backlog` returns whether other datasets wait for their turn."""
         self._client, self._world, self._config, self._now = client, world, config, now
-        self._crowded, self._meter = backlog, meter
+        self._backlog, self._meter = backlog, meter
         self._writer = Writer(client, world)
 
     def configure(self, config: Config) -> None:
@@ -94,7 +94,7 @@ class Reconciler:
             warning_of=lambda metadata: newest_warning(self._client, metadata),
             queue_says=lambda metadata: why_queued(self._client, metadata),
             pipeline_in=lambda namespace, name: pipelines.read(self._client, namespace, name),
-            backlog=self._crowded(),
+            backlog=self._backlog(),
         )
         decision = decide(facts, config)
         try:
@@ -161,7 +161,7 @@ class Reconciler:
         if decision.desired_status is None:
             return
         trouble = verdict.blocked(
-            decision.desired_status, reasons.NOT_APPLIED, f"The API server did not take what the operator wants: {error}", for_good=False
+            decision.desired_status, reasons.NOT_APPLIED, f"A request to the API server failed and is retried: {error}", for_good=False
         )
         with contextlib.suppress(ApiError, Unreachable):
             self._write(facts.dataset, trouble, decision.finished)
@@ -191,7 +191,7 @@ class Reconciler:
                 told = msgspec.structs.replace(note, message=f"{names.KIND} {meta.name}: {note.message}"[: status.LONGEST_NOTE])
                 self._client.create(EVENT, _event(told, involved, names.DEFAULT_NAMESPACE, self._now()), Object)
         except (ApiError, Unreachable) as error:
-            log.info("cannot tell the event %s about %s/%s: %s", note.reason, meta.namespace, meta.name, error)
+            log.info("failed to record event %s for %s/%s: %s", note.reason, meta.namespace, meta.name, error)
 
 
 def _event(note: status.Note, involved: dict[str, str], namespace: str, now: datetime) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from negset_operator.kube.client import (
     Kind,
 )
 from negset_operator.kube.objects import AppliedObject, Dataset
-from negset_operator.news import told_at
+from negset_operator.news import reported_at
 
 SUPPORTING_KINDS: Final = (CONFIG_MAP, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, NETWORK_POLICY, SERVICE)
 
@@ -65,7 +65,7 @@ def _edited(before: AppliedObject | None, now: AppliedObject) -> AppliedObject:
 
 
 def _with_news(before: Dataset | None, now: Dataset, clock: Callable[[], datetime]) -> Dataset:
-    told = told_at(now.status)
-    if before is not None and before.metadata.uid == now.metadata.uid and told_at(before.status) == told:
+    told = reported_at(now.status)
+    if before is not None and before.metadata.uid == now.metadata.uid and reported_at(before.status) == told:
         return msgspec.structs.replace(now, news_at=before.news_at)
     return msgspec.structs.replace(now, news_at=clock() if told is not None else None)

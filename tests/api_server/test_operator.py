@@ -95,7 +95,7 @@ def test_a_configuration_that_cannot_be_trained_stalls_before_anything_is_downlo
         eventually("stalled", lambda: hand.reason() == "InputRefused")
         condition = hand.condition("Checked")
         assert (condition["status"], condition["reason"]) == ("False", "InputRefused")
-        assert condition["message"] == f"Job {check} says that its input is wrong: {said}. {RETRY}"
+        assert condition["message"] == f"Job {check} reports that its input is invalid: {said}. {RETRY}"
         assert hand.condition("Stalled")["status"] == "True"
         assert (hand.ray_jobs(), hand.jobs()) == ([], [check])
 
@@ -203,7 +203,7 @@ def test_somebody_elses_object_of_that_name_is_left_alone_and_named(api_server, 
         hand.create()
         eventually("the condition", lambda: hand.reason() == "ForeignChild")
         assert hand.condition("Stalled")["message"].startswith(
-            f"{kind} {name} exists already and was not made for this object, so it is left alone."
+            f"{kind} {name} already exists and does not belong to this dataset, so the operator does not change it."
         )
     assert hand.find(api_version, kind, name)["metadata"]["resourceVersion"] == theirs["metadata"]["resourceVersion"]
 
@@ -292,7 +292,7 @@ def test_a_failed_data_job_is_tried_again_and_a_wrong_input_is_not(api_server, h
         hand.ray_status(f"{name}-a2", "Failed", "FAILED", reason="AppFailed", message=log.format(2, "unknown class cars"))
         eventually("stalled", lambda: hand.reason() == "InputRefused")
         assert hand.condition("Stalled")["message"] == (
-            f"RayJob {name}-a2 says that its input is wrong: negset: unknown class cars. {RETRY}"
+            f"RayJob {name}-a2 reports that its input is invalid: negset: unknown class cars. {RETRY}"
         )
         assert hand.ray_jobs() == [name, f"{name}-a2"]
 
@@ -415,7 +415,7 @@ def test_a_pod_that_admission_refuses_shows_its_reason(api_server, hand, control
         (job,) = eventually("the check", hand.jobs)
         eventually("the reason", lambda: hand.reason() == "PodRefused")
         message = hand.condition("Checked")["message"]
-        assert message.startswith(f"Job {job} cannot make its pods: ")
+        assert message.startswith(f"Job {job} cannot create its pods: ")
         assert "exceeded quota: none" in message
 
 

@@ -30,7 +30,7 @@ def test_a_namespace_that_is_being_deleted_is_not_held_and_an_event_says_where_t
         eventually("gone", lambda: hand.dataset() is None, seconds=20)
         (event,) = told(hand, "default", "DataLeft")
         assert event["involvedObject"]["kind"] == "Namespace"
-        assert event["message"].endswith(f"It lies at s3://team-a/negatives/{hand.namespace}/street.")
+        assert event["message"].endswith(f"The data is at s3://team-a/negatives/{hand.namespace}/street.")
 
 
 def test_an_object_that_never_ran_goes_at_once(api_server, hand):

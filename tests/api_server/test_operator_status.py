@@ -397,4 +397,4 @@ def test_ready_without_the_last_numbers_says_so(api_server, hand):
     with running(api_server, hand.namespace):
         hand.ray_succeeds(data_job(hand))
         eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
-        assert hand.condition("Ready")["message"].endswith("Not all of its numbers are in this status; the report has them.")
+        assert hand.condition("Ready")["message"].endswith("Some numbers are missing from this status. The report has all of them.")

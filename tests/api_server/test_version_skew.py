@@ -109,7 +109,7 @@ def test_a_value_that_the_operator_does_not_know_stops_nothing_and_is_said(api_s
             eventually("said", lambda: hand.reason() == "NotUnderstood")
             message = hand.condition("Stalled")["message"]
             assert 'spec.selection.strategy: Unsupported value: "Clustered"' in message
-            assert f"Left as they are: Job {job['metadata']['name']}." in message
+            assert f"Not stopped: Job {job['metadata']['name']}." in message
             assert "Upgrade the operator" in message
             assert untouched(hand, job)
             hand.change(suspend=True)

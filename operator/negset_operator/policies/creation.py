@@ -1,6 +1,4 @@
-"""What has to be made: the children that are due, and what they need beside them, in the order in
-which it is needed.
-"""
+"""Which objects to create: the children that are due and their supporting objects, in order."""
 
 from __future__ import annotations
 
@@ -25,13 +23,16 @@ BUILDERS: Final[dict[stages.Kind, Callable[[Subject, str, stages.Step], Object]]
 
 
 def creations(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) -> tuple[Creation, ...]:
-    """First the children that are due, with what their pods need; when they are there, the rest.
+    """Return the objects to create or update, in order.
 
-    Nothing, where no child works: what stands beside them may go with them.
+    If children are due, these are the children and what their pods need. Otherwise they are the
+    other supporting objects of the active children. If no child is active, nothing is returned:
+    supporting objects may be garbage-collected with their children.
 
-    If other datasets wait, the child is made first, and what its pods need at the next reconcile:
-    of many datasets applied at once, each then has its child soon. No pod exists before the service
-    account, which is made last: until then KubeRay and the Job controller are refused and retry.
+    If other datasets wait, only the child is created now, and what its pods need at the next
+    reconcile. So each of many datasets that are applied at once gets its child soon. No pod can
+    exist before its ServiceAccount, which is created last. Until then, the API server rejects the
+    pods, and KubeRay and the Job controller retry.
     """
     due = tuple(each for each in progress if each.phase is Phase.DUE)
     if due:
@@ -40,9 +41,9 @@ def creations(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) ->
     active = suspension.active(progress)
     if not active:
         return ()
-    together = {each.step.role for each in progress if _in_company(subject, each.step)}
-    services = tuple(supporting_objects.headless_service(subject, child.name, child.role) for child in active if child.role in together)
-    # A child that goes on after an edit has the manifest that it was made with.
+    distributed = {each.step.role for each in progress if _has_several_pods(subject, each.step)}
+    services = tuple(supporting_objects.headless_service(subject, child.name, child.role) for child in active if child.role in distributed)
+    # A child that goes on after an edit uses the ConfigMap that it was created with.
     own = any(child.spec_hash == subject.spec_hash for child in active)
     needed_by_pods = tuple(each for each in supporting_objects.before_pods(subject) if own or each["kind"] != "ConfigMap")
     return outdated((*needed_by_pods, *supporting_objects.before_reports(subject), *services), facts.supporting_objects)
@@ -54,19 +55,20 @@ def build(subject: Subject, name: str, step: stages.Step, attempt: int) -> Objec
 
 
 def build_deleter(subject: Subject, name: str) -> Object:
-    """The Job of this name that deletes the data."""
+    """Return the Job of this name that deletes the data."""
     return sealed(job.delete(subject, name, DELETE), attempt=1)
 
 
 def needed(subject: Subject, progress: tuple[Progress, ...]) -> frozenset[tuple[str, str]]:
-    """Kind and name of every supporting_object that must not be cleaned up."""
+    """Return kind and name of every supporting object that must not be deleted."""
     services = frozenset(("Service", child.name) for child in suspension.active(progress))
     return supporting_objects.keys(subject) | services
 
 
 def outdated(wanted: tuple[Object, ...], present: tuple[SupportingObject, ...]) -> tuple[Creation, ...]:
-    """The supporting_objects that are missing, and those that are ours and differ from what is
-    wanted now: the administrator changed the configuration, or somebody the object.
+    """Return the supporting objects to create, and those of ours to update.
+
+    An object is updated if the administrator changed the configuration, or somebody the object.
     """
     known = {
         (supporting_object.kind, supporting_object.name): supporting_object
@@ -84,16 +86,16 @@ def outdated(wanted: tuple[Object, ...], present: tuple[SupportingObject, ...]) 
 
 
 def _child(progress: Progress, subject: Subject) -> tuple[Creation, ...]:
-    """The child of a step that is due, after what it needs for itself."""
+    """Return the creation of a child that is due, after the Service that it needs alone."""
     step = progress.step
     name = naming.child(subject.name, subject.spec_hash, step.role, progress.attempt)
     child = Creation(manifest=build(subject, name, step.work, progress.attempt))
-    if _in_company(subject, step):
+    if _has_several_pods(subject, step):
         return Creation(manifest=supporting_objects.headless_service(subject, name, step.role)), child
     return (child,)
 
 
-def _in_company(subject: Subject, step: Step) -> bool:
-    """Whether several pods do the step together, and so must find each other."""
+def _has_several_pods(subject: Subject, step: Step) -> bool:
+    """Return True if several pods train together, and so need a Service to find each other."""
     training = subject.spec.training
     return step.work.kind == "train" and training is not None and training.workers > 1

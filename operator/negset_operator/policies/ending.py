@@ -1,5 +1,6 @@
-"""Deleting a dataset: with `deletionPolicy: Delete` the data goes first, and a finalizer holds the
-object until it is gone.
+"""Deleting a dataset.
+
+With `deletionPolicy: Delete`, a finalizer keeps the object until its data is deleted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from negset_api import names, stages
 from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Patience
-from negset_operator.decision import Creation, Decision, Deletion, deletion
+from negset_operator.decision import Creation, Decision, deletion
 from negset_operator.facts import Facts, Failure, Fault, Work
 from negset_operator.manifests import supporting_objects
 from negset_operator.manifests.subject import Subject
@@ -24,13 +25,13 @@ from negset_operator.policies.steps import DELETE
 
 STAGE: Final = "Deleting the data"
 _WRITES_NOTHING: Final = frozenset({stages.CHECK, DELETE})
-_WAY_OUT: Final = "To keep the data and let the object go, set spec.deletionPolicy to Retain."
+_WAY_OUT: Final = "To keep the data and delete the object now, set spec.deletionPolicy to Retain."
 
 
 def finalizers(facts: Facts, *, wanted: bool) -> tuple[str, ...] | None:
-    """The finalizers that the object must have; None where it has them already.
+    """Return the finalizers that the object must have, or None if it has them already.
 
-    Other people's stay.
+    The finalizers of others stay.
     """
     present = facts.dataset.metadata.finalizers
     if (names.FINALIZER in present) == wanted:
@@ -39,48 +40,56 @@ def finalizers(facts: Facts, *, wanted: bool) -> tuple[str, ...] | None:
 
 
 def let_go(facts: Facts, farewell: str = "") -> Decision:
-    """Nothing is left for us to do: Kubernetes collects the children.
+    """Remove the finalizer, so that Kubernetes deletes the object and its children.
 
-    `farewell` says what stays behind.
+    `farewell` is the message of the last event: it says which data stays.
     """
     return Decision(desired_status=None, finalizers=finalizers(facts, wanted=False), farewell=farewell)
 
 
 def abandon(facts: Facts) -> Decision:
-    """The namespace is going: no pod can be made in it that would delete the data."""
-    return let_go(facts, f"The namespace is being deleted and takes no new pod, so the data was not deleted. {_left(facts)}")
+    """Remove the finalizer without deleting the data: the terminating namespace accepts no pod."""
+    return let_go(facts, f"The namespace is being deleted and accepts no new pods, so the data was not deleted. {_left(facts)}")
 
 
 def writes(facts: Facts, roles: Iterable[str]) -> bool:
-    """Whether there may be data: a child that writes is there or is being made, or the status tells
-    of one. An object that never ran goes without a pod.
+    """Return True if there may be data in the bucket.
+
+    That is so if a child that writes exists or is being created, or if the status tells of data.
+    An object that never ran is deleted without a pod.
     """
     stored = facts.dataset.status
-    told = any(entry.get("type") == reasons.DATA_STORED and entry.get("status") == "True" for entry in stored.get("conditions") or ())
+    data_stored = any(
+        entry.get("type") == reasons.DATA_STORED and entry.get("status") == "True" for entry in stored.get("conditions") or ()
+    )
     held = names.FINALIZER in facts.dataset.metadata.finalizers
-    return held or told or bool(stored.get("images")) or any(role not in _WRITES_NOTHING for role in roles)
+    return held or data_stored or bool(stored.get("images")) or any(role not in _WRITES_NOTHING for role in roles)
 
 
 def decide(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decision:
-    """Stops what still writes, then deletes the data, then lets the object go."""
+    """Stop the children that write, then delete the data, then remove the finalizer."""
     if spec.deletion_policy == "Retain" or names.FINALIZER not in facts.dataset.metadata.finalizers:
         return let_go(facts)
     until = _deadline(facts, subject.config.patience)
     if facts.now >= until:
-        return let_go(facts, f"The data could not be deleted in {subject.config.patience.deletion_seconds} seconds. {_left(facts)}")
+        return let_go(facts, f"The data was not deleted within {subject.config.patience.deletion_seconds} seconds. {_left(facts)}")
     decision = _delete(facts, spec, subject)
     waits = (decision.wake_after, (until - facts.now).total_seconds())
     return msgspec.structs.replace(decision, wake_after=min(seconds for seconds in waits if seconds is not None))
 
 
 def decide_unusable(facts: Facts, patience: Patience) -> Decision:
-    """The spec cannot be used: if the data must be deleted, it does not say where the data is."""
+    """Delete a dataset whose spec cannot be used.
+
+    The spec does not say where the data is. If the data must be deleted, the object stays until the
+    deadline, so that somebody can correct the spec.
+    """
     if names.FINALIZER not in facts.dataset.metadata.finalizers or facts.dataset.spec.get("deletionPolicy") != "Delete":
         return let_go(facts)
     until, problem = _deadline(facts, patience), " ".join(f"{problem}." for problem in facts.problems)
     if facts.now >= until:
-        return let_go(facts, f"The data was not deleted, since the spec cannot be used: {problem} {_left(facts)}")
-    message = f"The data cannot be deleted, since the spec cannot be used: {problem} {_WAY_OUT} {_bound(until)}"
+        return let_go(facts, f"The data was not deleted, because the spec cannot be used: {problem} {_left(facts)}")
+    message = f"The data cannot be deleted, because the spec cannot be used: {problem} {_WAY_OUT} {_bound(until)}"
     desired_status = verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE)
     return Decision(desired_status=desired_status, wake_after=(until - facts.now).total_seconds())
 
@@ -91,29 +100,25 @@ def _deadline(facts: Facts, patience: Patience) -> datetime:
 
 
 def _bound(until: datetime) -> str:
-    return f"At {until:%H:%M} UTC the object goes in any case, and its data stays."
+    return f"At {until:%H:%M} UTC the object is deleted in any case, and the data is left in place."
 
 
 def _left(facts: Facts) -> str:
     meta, output = facts.dataset.metadata, facts.dataset.spec.get("output") or {}
     if not output.get("url"):
-        return "Its spec does not say where it lies."
-    return f"It lies at {names.dataset_root(output['url'], meta.namespace, meta.name)}."
+        return "The spec does not say where the data is."
+    return f"The data is at {names.dataset_root(output['url'], meta.namespace, meta.name)}."
 
 
 def _delete(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decision:
     writers = tuple(child for child in facts.children if child.ours and child.role != DELETE and not child.work.finished)
     if writers:
         message = f"Waiting for {', '.join(f'{child.kind} {child.name}' for child in writers)} to stop before the data is deleted."
-        going = tuple(
-            Deletion(kind=child.kind, name=child.name, uid=child.metadata.uid, why="the dataset is being deleted")
-            for child in writers
-            if not child.terminating
-        )
-        lost = garbage.next_given_up(facts)
+        deletions = tuple(deletion(child, "the dataset is being deleted") for child in writers if not child.terminating)
+        lost = garbage.next_force_deletion(facts)
         return Decision(
             desired_status=verdict.reconciling(reasons.DELETING_DATA, message, stage=STAGE),
-            deletions=(*going, *garbage.given_up(facts)),
+            deletions=(*deletions, *garbage.force_deletions(facts)),
             wake_after=(lost - facts.now).total_seconds() if lost is not None else None,
         )
     return _delete_data(facts, spec, subject)
@@ -124,7 +129,7 @@ def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> D
     deleter = next((child for child in facts.children if child.ours and child.name == name and not child.terminating), None)
     until = _deadline(facts, subject.config.patience)
     if deleter is not None and deleter.work is Work.SUCCEEDED:
-        return let_go(facts, deleter.said)
+        return let_go(facts, deleter.termination_message)
     if deleter is not None and deleter.obsolete:
         desired_status = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is being replaced.", stage=STAGE)
         return Decision(desired_status=desired_status, deletions=(deletion(deleter, retry.WHY),))
@@ -133,13 +138,13 @@ def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> D
         message = f"The data could not be deleted. {failure.message} {_WAY_OUT} {_bound(until)} {retry.advice(facts.dataset.metadata.name)}"
         return Decision(desired_status=verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE))
     folder = names.dataset_root(spec.output.url, facts.dataset.metadata.namespace, facts.dataset.metadata.name)
-    # Where the object is deleted in the foreground, Kubernetes collects supporting_objects at a
-    # moment of its own, also while the job needs them.
-    beside = outdated(supporting_objects.before_pods(subject), facts.supporting_objects)
+    # If the object is deleted in the foreground, Kubernetes may delete the supporting objects while
+    # the job still needs them.
+    missing = outdated(supporting_objects.before_pods(subject), facts.supporting_objects)
     if deleter is not None and deleter.obstacle is not None:
         message = f"{deleter.obstacle.message.rstrip('.')}. {_WAY_OUT} {_bound(until)}"
-        return Decision(desired_status=verdict.reconciling(deleter.obstacle.reason, message, stage=STAGE), creations=beside)
+        return Decision(desired_status=verdict.reconciling(deleter.obstacle.reason, message, stage=STAGE), creations=missing)
     desired_status = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is deleting {folder}.", stage=STAGE)
     if deleter is not None:
-        return Decision(desired_status=desired_status, creations=beside)
-    return Decision(desired_status=desired_status, creations=(*beside, Creation(manifest=build_deleter(subject, name))))
+        return Decision(desired_status=desired_status, creations=missing)
+    return Decision(desired_status=desired_status, creations=(*missing, Creation(manifest=build_deleter(subject, name))))

@@ -1,7 +1,7 @@
-"""What was done, as the status records it: the steps, for which object (uid), and where (url).
+"""The record of completed steps in the status: for which object (uid) and where (url).
 
-Children are evidence only while they exist, and anybody may delete them. The record stays. It is
-believed for this object and this URL alone: a moved output has nothing in it yet.
+Children prove that a step is done only while they exist, and anybody may delete them. The record
+stays. It is valid only for this object and this URL: a new output.url has no data yet.
 """
 
 from __future__ import annotations
@@ -22,39 +22,40 @@ JOBS_NUMBERS: Final = ("images", "rounds", "falsePositivesPerImage")
 
 
 def recorded(facts: Facts) -> frozenset[str]:
-    """The roles of the steps that the status says are done where the spec says now."""
+    """Return the roles of the steps that are recorded as done for the present revision and URL."""
     record = _stored(facts.dataset)
-    return frozenset(record.steps) if _believed(record, facts) else frozenset()
+    return frozenset(record.steps) if _is_valid(record, facts) else frozenset()
 
 
-def is_news(child: Child, facts: Facts) -> bool:
-    """Whether the record lacks the step of a finished child.
+def is_unrecorded(child: Child, facts: Facts) -> bool:
+    """Return True if the record lacks the step of a finished child.
 
-    After a change of the URL, the record is still that of the earlier place. A child that worked
-    there is in it, even if its step counts here as well. A child that worked here is not.
+    After a change of the URL, the record is still that of the previous URL. It contains a child
+    that wrote there, even if its step counts here as well. It does not contain a child that wrote
+    here.
     """
     record = _stored(facts.dataset)
-    return child.role not in record.steps or (not _believed(record, facts) and relevance.here(child, facts))
+    return child.role not in record.steps or (not _is_valid(record, facts) and relevance.writes_here(child, facts))
 
 
 def pipeline(dataset: Dataset) -> str:
-    """The digest of the pipeline.config that the steps were done with; empty if nothing is recorded
-    for this object.
+    """Return the recorded digest of the pipeline.config that the steps used.
+
+    It is empty if nothing is recorded for this object.
     """
     record = _stored(dataset)
     return record.pipeline if record.uid == dataset.metadata.uid else ""
 
 
 def complete_without(pipeline: str, dataset: Dataset, spec: NegativeDatasetSpec) -> bool:
-    """Whether every step is recorded for a revision that does not depend on what the spec's
-    ConfigMap holds.
+    """Return True if every step is recorded for a revision without the content of the ConfigMap.
 
-    So an upgrade from such a version does nothing again. Nothing is known of what the ConfigMap
-    held then: what it holds at the upgrade, the digest `pipeline`, is recorded and counts as the
-    same.
+    Earlier versions left the content of the spec's ConfigMap out of the revision. An upgrade from
+    such a version repeats no step. The content of that time is not known, so the content at the
+    upgrade, with the digest `pipeline`, is recorded and counts as the same.
     """
     record, meta = _stored(dataset), dataset.metadata
-    # Without a ConfigMap, no record would differ.
+    # Without a ConfigMap, the revision is the same in both versions.
     named = spec.training is not None and bool(spec.training.pipeline_config.config_map)
     if not named or record.uid != meta.uid or record.pipeline not in {"", pipeline}:
         return False
@@ -63,39 +64,42 @@ def complete_without(pipeline: str, dataset: Dataset, spec: NegativeDatasetSpec)
 
 
 def revision(dataset: Dataset) -> str:
-    """The revision that the steps made; empty if nothing is recorded for this object."""
+    """Return the recorded revision; empty if nothing is recorded for this object."""
     record = _stored(dataset)
     return record.revision if record.uid == dataset.metadata.uid else ""
 
 
-def told_revision(facts: Facts) -> str:
-    """The revision that the jobs' numbers in the status are of.
+def revision_of_numbers(facts: Facts) -> str:
+    """Return the revision that the jobs' numbers in the status belong to.
 
-    While a spec cannot be used, the status names none, and the record of what was done does.
+    While a spec cannot be used, the status has no revision, so the record's is returned.
     """
     stored: str = facts.dataset.status.get("revision") or revision(facts.dataset) or facts.revision
     return stored
 
 
 def numbers(facts: Facts) -> dict[str, Any]:
-    """What the jobs measured in this revision: as they wrote it into the status or, if it is there
-    no more, as it is recorded. Empty if neither is known.
+    """Return what the jobs measured in this revision.
+
+    The numbers are from the status, or from the record if the status no longer has them. They are
+    empty if neither has them.
     """
     stored = facts.dataset.status
-    told = {name: stored[name] for name in JOBS_NUMBERS if stored.get(name)}
-    if "images" in told and told_revision(facts) == facts.revision:
-        return {"revision": facts.revision, **told}
+    written = {name: stored[name] for name in JOBS_NUMBERS if stored.get(name)}
+    if "images" in written and revision_of_numbers(facts) == facts.revision:
+        return {"revision": facts.revision, **written}
     kept: dict[str, Any] = (stored.get("completed") or {}).get("numbers") or {}
-    mine = _stored(facts.dataset).uid == facts.dataset.metadata.uid
-    return kept if mine and kept.get("revision") == facts.revision else {}
+    same_object = _stored(facts.dataset).uid == facts.dataset.metadata.uid
+    return kept if same_object and kept.get("revision") == facts.revision else {}
 
 
 def record(facts: Facts, roles: tuple[str, ...], measured: dict[str, Any], *, trims: bool = False) -> dict[str, Any] | None:
-    """The record to write; None leaves the one that is there, of another URL perhaps, until
-    something is done here.
+    """Return the record to write, or None to leave the stored one.
 
-    `trims`: a job is at work that removes earlier revisions when it is done. Then what the record
-    says of one of them may soon be wrong.
+    The stored record may be of another URL. It stays until a step is done for the present one.
+
+    `trims`: a running job removes earlier revisions at its end. A stored record of one of them may
+    soon be wrong, so it is replaced now.
     """
     if not roles and not trims:
         return None
@@ -112,5 +116,5 @@ def _stored(dataset: Dataset) -> Completed:
         return Completed()
 
 
-def _believed(record: Completed, facts: Facts) -> bool:
+def _is_valid(record: Completed, facts: Facts) -> bool:
     return record.uid == facts.dataset.metadata.uid and record.url == facts.url

@@ -1,4 +1,4 @@
-"""Why a step is not done: a reason for machines and a sentence for people, with names and numbers."""
+"""Why a step is not done: a reason for programs, and a message with names and numbers for people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STALLED_REASON: Final = {Fault.INPUT: reasons.INPUT_REFUSED, Fault.REFUSED: rea
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sentences mention beside the step."""
+    """What the messages mention besides the step."""
 
     dataset: str
     spec_hash: str
@@ -29,7 +29,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(progress: Progress, context: Context) -> tuple[str, str]:
-    """The reason and the sentence for one step that is not done."""
+    """Return the reason and the message for one step that is not done."""
     step = progress.step
     match progress.phase:
         case Phase.STALLED | Phase.WAITING:
@@ -39,7 +39,7 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
         case Phase.STOPPING:
             return _explain_stopping(progress, context)
         case Phase.HELD:
-            return reasons.SUSPENDED, f"{step.doing} has not begun: the dataset is suspended."
+            return reasons.SUSPENDED, f"{step.doing} has not started: the dataset is suspended."
         case Phase.TURN | Phase.BLOCKED:
             return reasons.PENDING, _explain_pending(progress, context)
         case _:
@@ -49,8 +49,8 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
 
 def _explain_pending(progress: Progress, context: Context) -> str:
     if progress.phase is Phase.BLOCKED:
-        return f"{progress.step.doing} waits for earlier stages ({', '.join(progress.step.needs)})."
-    waits = f"{progress.step.doing} waits: spec.training.maxParallel is {stages.parallel(context.spec)}."
+        return f"{progress.step.doing} waits for earlier steps: {', '.join(progress.step.needs)}."
+    waits = f"{progress.step.doing} waits for other steps to end: spec.training.maxParallel is {stages.parallel(context.spec)}."
     return f"{waits} Previous attempt: {_sentence(progress.failure.message)}" if progress.failure else waits
 
 
@@ -60,7 +60,7 @@ def _explain_stopping(progress: Progress, context: Context) -> tuple[str, str]:
     if progress.child.obsolete:
         return reasons.REPLACING, f"{progress.step.doing}: {who} is being replaced."
     if progress.child.spec_hash != context.spec_hash:
-        return reasons.REPLACING, f"The spec has changed: {who}, which works for the one before, is being stopped."
+        return reasons.REPLACING, f"The spec changed. {who}, which was created for the previous spec, is being stopped."
     reason = reasons.SUSPENDING if context.spec.suspend else reasons.REPLACING
     return reason, f"{progress.step.doing}: {who} is being stopped."
 
@@ -69,16 +69,16 @@ def _explain_failure(progress: Progress, context: Context) -> tuple[str, str]:
     failure, child = progress.failure, progress.child
     assert failure is not None
     assert child is not None
-    said = _sentence(recall.message(failure, child, context.facts.dataset.status.get("conditions") or ()))
+    message = _sentence(recall.message(failure, child, context.facts.dataset.status.get("conditions") or ()))
     if progress.phase is Phase.WAITING:
         assert progress.retry_at is not None
         counted = f" {progress.failures} of {context.patience.attempts} attempts have failed." if progress.failures else ""
-        return reasons.RETRYING, f"{said}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
+        return reasons.RETRYING, f"{message}{counted} The next attempt is at {progress.retry_at:%Y-%m-%dT%H:%M:%SZ}."
     if failure.fault in _STALLED_REASON:
-        return _STALLED_REASON[failure.fault], f"{said} {retry.advice(context.dataset)}"
+        return _STALLED_REASON[failure.fault], f"{message} {retry.advice(context.dataset)}"
     attempts = child.attempt if failure.fault in {Fault.UNAVAILABLE, Fault.INTERRUPTION} else progress.failures
     tried = f" All {attempts} attempts have failed." if attempts > 1 else ""
-    return reasons.ATTEMPTS_EXHAUSTED, f"{said}{tried} {retry.advice(context.dataset)}"
+    return reasons.ATTEMPTS_EXHAUSTED, f"{message}{tried} {retry.advice(context.dataset)}"
 
 
 def _explain_active(progress: Progress, context: Context) -> tuple[str, str]:
@@ -89,17 +89,17 @@ def _explain_active(progress: Progress, context: Context) -> tuple[str, str]:
         if child.work is Work.SUSPENDED:
             return reasons.SUSPENDED, f"{who} is suspended."
         return reasons.SUSPENDING, f"{who} is being stopped."
-    if (trouble := _trouble(child, who)) is not None:
-        return trouble
+    if (problem := _problem(child, who)) is not None:
+        return problem
     if suspension.held(child):
         return _explain_held(child, who)
     reason, doing = (reasons.RUNNING, "running") if child.work is Work.RUNNING else (reasons.STARTING, "starting")
-    more = (pace.words(child, context.steps, context.facts), _last_failure(progress, child, context.facts))
-    return reason, " ".join((f"{who} is {doing}.", *(text for text in more if text)))
+    details = (pace.message(child, context.steps, context.facts), _last_failure(progress, child, context.facts))
+    return reason, " ".join((f"{who} is {doing}.", *(text for text in details if text)))
 
 
-def _trouble(child: Child, who: str) -> tuple[str, str] | None:
-    """What keeps a child from its work, if anything is known to."""
+def _problem(child: Child, who: str) -> tuple[str, str] | None:
+    """Return what is known to keep a child from its work, if anything."""
     if child.pods_on_lost_nodes:
         return reasons.NODE_LOST, _explain_lost_node(child)
     if child.overdue:
@@ -110,7 +110,7 @@ def _trouble(child: Child, who: str) -> tuple[str, str] | None:
 
 
 def _last_failure(progress: Progress, child: Child, facts: Facts) -> str:
-    """What went wrong before, until there is progress again."""
+    """Return why the previous pod or attempt failed, until there is progress again."""
     if child.last_failure:
         return child.last_failure
     if progress.failure is None or pace.has_news(child, facts):
@@ -121,23 +121,23 @@ def _last_failure(progress: Progress, child: Child, facts: Facts) -> str:
 def _explain_held(child: Child, who: str) -> tuple[str, str]:
     queue = f"the queue {child.queue}" if child.queue else "a queue"
     if child.work is Work.RUNNING:
-        return reasons.SUSPENDING, f"{who} is being stopped, to make room in {queue}."
+        return reasons.SUSPENDING, f"{who} is being stopped to make room in {queue}."
     if child.queue:
         return reasons.QUEUED, f"{who} waits for its turn in {queue}." + (
             f" Kueue says: {_sentence(child.queue_says)}" if child.queue_says else ""
         )
-    advice = "If Kueue manages jobs without a queue name here, set spec.queueName. Otherwise whoever suspended it can resume it."
-    return reasons.QUEUED, f"{who} was suspended, and not by this operator. {advice}"
+    advice = "If Kueue manages jobs without a queue name here, set spec.queueName. Otherwise, ask whoever suspended it to resume it."
+    return reasons.QUEUED, f"{who} was suspended, but not by this operator. {advice}"
 
 
 def _explain_lost_node(child: Child) -> str:
     pod = child.pods_on_lost_nodes[0]
-    said = f"Node {pod.node} does not answer, and pod {pod.name} of {child.kind} {child.name} was on it."
+    lost = f"Node {pod.node} does not answer. Pod {pod.name} of {child.kind} {child.name} is on it."
     if child.kind == "RayJob":
-        return f"{said} It is given up at {garbage.given_up_at(pod):%H:%M:%S} UTC, and another takes its place."
-    return f"{said} Another takes its place when the node is back or removed (kubectl delete node {pod.node}): two must not write the same checkpoints."
+        return f"{lost} The pod is deleted by force at {garbage.lost_at(pod):%H:%M:%S} UTC and replaced."
+    return f"{lost} A new pod starts when the node is back or is removed (kubectl delete node {pod.node}): two pods must not write the same checkpoints."
 
 
 def _sentence(text: str) -> str:
-    """The text with a full stop, where another sentence follows a line that somebody else wrote."""
+    """Return the text with a full stop at its end, so that another sentence can follow."""
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,5 +1,6 @@
-"""What nobody needs any more: children of earlier specs, and finished children some time after the
-dataset is ready.
+"""What is no longer needed: children of earlier specs, failed attempts, and finished children.
+
+Finished children are deleted some time after the dataset is ready.
 """
 
 from __future__ import annotations
@@ -11,37 +12,34 @@ from typing import Final
 from negset_operator.decision import Deletion
 from negset_operator.facts import Child, Facts, Fault, PodOnLostNode, SupportingObject, Work
 from negset_operator.policies import relevance
-from negset_operator.policies.steps import Phase, Progress, Step, counts, stands
+from negset_operator.policies.steps import Phase, Progress, Step, failure_counts, success_counts
 
-_NOBODYS: Final = frozenset({Fault.UNAVAILABLE, Fault.INTERRUPTION})
+_NO_FAULT_OF_THE_JOB: Final = frozenset({Fault.UNAVAILABLE, Fault.INTERRUPTION})
 _LOST_AFTER: Final = timedelta(seconds=20)
-"""A node that answers needs a moment to say that a pod has ended."""
+"""How long a node that answers may take to report the end of a pod."""
 
 
 def superseded(facts: Facts, steps: tuple[Step, ...]) -> tuple[Child, ...]:
-    """Children that work for a spec that is no longer wanted.
-
-    What was done for an earlier spec stays if it is done for this one, too.
-    """
+    """Return the children of earlier specs that are of no use for this one."""
     by_role = {step.role: step for step in steps}
-    return tuple(child for child in facts.children if child.ours and not _of_use(child, by_role, facts))
+    return tuple(child for child in facts.children if child.ours and not _is_useful(child, by_role, facts))
 
 
-def _of_use(child: Child, steps: dict[str, Step], facts: Facts) -> bool:
+def _is_useful(child: Child, steps: dict[str, Step], facts: Facts) -> bool:
     step = steps.get(child.role)
     match child.work:
         case Work.SUCCEEDED:
-            return counts(child, step, facts)
+            return success_counts(child, step, facts)
         case Work.FAILED:
-            return stands(child, facts)
+            return failure_counts(child, facts)
         case _:
             return relevance.wanted(child, step.digest if step else "", facts)
 
 
-def followed(children: Iterable[Child]) -> tuple[Child, ...]:
-    """Attempts that failed by nobody's fault and that a later one follows.
+def earlier_attempts(children: Iterable[Child]) -> tuple[Child, ...]:
+    """Return the failed attempts that a later one follows and that are no fault of the job.
 
-    Those that failed by their own are counted, and stay.
+    Attempts that failed by the job's own fault stay: their number is limited.
     """
     latest: dict[tuple[str, str], int] = {}
     failed = [child for child in children if child.ours and child.work is Work.FAILED]
@@ -50,14 +48,15 @@ def followed(children: Iterable[Child]) -> tuple[Child, ...]:
     return tuple(
         child
         for child in failed
-        if child.failure is not None and child.failure.fault in _NOBODYS and child.attempt < latest[child.role, child.spec_hash]
+        if child.failure is not None and child.failure.fault in _NO_FAULT_OF_THE_JOB and child.attempt < latest[child.role, child.spec_hash]
     )
 
 
-def outlived(progress: tuple[Progress, ...], children: Iterable[Child], now: datetime, keep: timedelta) -> tuple[Child, ...]:
-    """Finished children of a dataset that has been ready for `keep`.
+def expired(progress: tuple[Progress, ...], children: Iterable[Child], now: datetime, keep: timedelta) -> tuple[Child, ...]:
+    """Return the finished children of a dataset that has been ready for `keep`.
 
-    The last step's child stays: an earlier version of the operator has no other evidence.
+    The last step's child stays. An earlier version of the operator sees by it alone that the
+    dataset is done.
     """
     ready = ready_since(progress)
     if ready is None or now - ready < keep:
@@ -66,34 +65,33 @@ def outlived(progress: tuple[Progress, ...], children: Iterable[Child], now: dat
     return tuple(child for child in children if child.ours and child.work.finished and child is not last)
 
 
-def given_up(facts: Facts) -> tuple[Deletion, ...]:
-    """Pods of Ray clusters that a lost node holds for good.
+def force_deletions(facts: Facts) -> tuple[Deletion, ...]:
+    """Return the deletions of Ray pods whose node is lost.
 
-    KubeRay makes no other in the place of one that is still on its way out.
+    KubeRay does not replace a pod that is still terminating, so the pod is deleted by force.
 
-    A node that is only cut off may go on writing meanwhile; with shards that does no harm, since
-    only one attempt's marker counts. A training pod stays: two of them would write the same
-    checkpoints.
+    A node that is only cut off may go on writing. With shards that does no harm, because only one
+    attempt's marker counts. A training pod stays: two of them would write the same checkpoints.
     """
     return tuple(
         Deletion(kind="Pod", name=pod.name, uid=pod.uid, why=f"its node {pod.node} does not answer", at_once=True)
-        for pod in _stranded(facts)
-        if facts.now >= given_up_at(pod)
+        for pod in _ray_pods_on_lost_nodes(facts)
+        if facts.now >= lost_at(pod)
     )
 
 
-def next_given_up(facts: Facts) -> datetime | None:
-    """When the next such pod counts as lost, if one will."""
-    return min((at for pod in _stranded(facts) if (at := given_up_at(pod)) > facts.now), default=None)
+def next_force_deletion(facts: Facts) -> datetime | None:
+    """Return when the next pod on a lost node is deleted by force, if there is one."""
+    return min((at for pod in _ray_pods_on_lost_nodes(facts) if (at := lost_at(pod)) > facts.now), default=None)
 
 
-def given_up_at(pod: PodOnLostNode) -> datetime:
-    """When a pod counts as lost with its node."""
+def lost_at(pod: PodOnLostNode) -> datetime:
+    """Return when a pod counts as lost with its node."""
     return pod.until + _LOST_AFTER
 
 
 def ready_since(progress: tuple[Progress, ...]) -> datetime | None:
-    """When the last step ended whose child is still there; None while anything is left to do."""
+    """Return the end of the latest child that still exists; None if a step is not done."""
     if any(each.phase is not Phase.DONE for each in progress):
         return None
     return max((each.child.ended for each in progress if each.child is not None and each.child.ended is not None), default=None)
@@ -102,7 +100,7 @@ def ready_since(progress: tuple[Progress, ...]) -> datetime | None:
 def unused(
     supporting_objects: Iterable[SupportingObject], wanted: frozenset[tuple[str, str]], children: Iterable[Child]
 ) -> tuple[SupportingObject, ...]:
-    """Companions that neither this spec nor any child that still exists needs."""
+    """Return the supporting objects that neither this spec nor an existing child needs."""
     spec_hashes = {child.spec_hash for child in children if child.ours}
     return tuple(
         supporting_object
@@ -113,5 +111,5 @@ def unused(
     )
 
 
-def _stranded(facts: Facts) -> Iterable[PodOnLostNode]:
+def _ray_pods_on_lost_nodes(facts: Facts) -> Iterable[PodOnLostNode]:
     return (pod for child in facts.children if child.ours and child.kind == "RayJob" for pod in child.pods_on_lost_nodes)

@@ -1,4 +1,4 @@
-"""What the API server's schema cannot know: on a cluster, every input and output is a URL."""
+"""A rule that the CRD's schema cannot state: on a cluster, every input and output is a URL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from negset_api.spec import NegativeDatasetSpec
 
 
 def local_paths(spec: NegativeDatasetSpec) -> tuple[Problem, ...]:
-    """A problem for each field that names a file of somebody's laptop."""
+    """Return a problem for each field that names a local file."""
     return tuple(
         Problem(field, "local paths work on a laptop only; on a cluster this must be an http(s) or object storage URL", f'"{url}"')
         for field, url in _urls(spec)
@@ -19,7 +19,7 @@ def local_paths(spec: NegativeDatasetSpec) -> tuple[Problem, ...]:
 
 
 def _is_local(url: str) -> bool:
-    """Whether the last link of a (chained) URL, the one that says where the bytes are, is a path."""
+    """Return True if a URL is a local path. Of a chained URL, the last part says where the bytes are."""
     scheme, separator, _ = url.rpartition("::")[2].partition("://")
     return (scheme.lower() if separator else "") in names.LOCAL_SCHEMES
 
@@ -50,5 +50,5 @@ def _urls(spec: NegativeDatasetSpec) -> Iterator[tuple[str, str]]:
 
 
 def _template(field: str, template: str) -> Iterator[tuple[str, str]]:
-    if not template.startswith("{"):  # {coco_url} and its like are what the annotations say
+    if not template.startswith("{"):  # {coco_url} and similar placeholders: the annotations have the URL
         yield field, template

@@ -1,8 +1,8 @@
 """Whether a child that runs makes progress.
 
-Only the jobs know, and they tell it in the status. Of their word no more counts than that it has
-changed, and when this process saw that: a clock that is wrong on a node ends no job. A job that
-tells nothing (the API server is out of its reach, or it is of an earlier version) is never ended.
+Only the jobs know. They report it in the status. The operator uses two facts: that a report has
+changed, and when this process saw the change. So a wrong clock on a node ends no job. A job without
+reports is never ended: it cannot reach the API server, or an earlier version created it.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ from typing import Final
 
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Facts, Work
-from negset_operator.news import told_at
+from negset_operator.news import reported_at
 from negset_operator.policies import suspension
 from negset_operator.policies.steps import Progress
 
 SAY_AFTER: Final = timedelta(seconds=120)
-"""A graph is traced, and a model is measured, within minutes."""
+"""How long a child may be silent before the condition says so.
+
+Tracing a graph and measuring a model take up to two minutes.
+"""
 
 
 def has_news(child: Child, facts: Facts) -> bool:
-    """Whether the jobs' last news are of this child, and not of an earlier one."""
-    told, made = told_at(facts.dataset.status), child.metadata.creation_timestamp
-    return told is not None and made is not None and made <= told
+    """Return True if the jobs' last report is of this child, and not of an earlier one."""
+    reported, created = reported_at(facts.dataset.status), child.metadata.creation_timestamp
+    return reported is not None and created is not None and created <= reported
 
 
 def silent_since(child: Child, progress: tuple[Progress, ...], facts: Facts) -> datetime | None:
-    """Since when a child that runs has made no progress, by this process's clock and Kubernetes'.
+    """Return since when a running child has made no progress; None if that is not known.
 
-    None if nobody can tell.
+    The time is by the clocks of this process and of Kubernetes.
     """
     watched = (
         child.work is Work.RUNNING
@@ -40,28 +43,29 @@ def silent_since(child: Child, progress: tuple[Progress, ...], facts: Facts) -> 
     )
     if not watched or facts.spec is None or facts.spec.suspend:
         return None
-    told = told_at(facts.dataset.status)
-    seen = facts.dataset.news_at if told is not None and told <= facts.now and has_news(child, facts) else None
-    # An obstacle is seen from outside, whether the job tells anything or not.
+    reported = reported_at(facts.dataset.status)
+    seen_at = facts.dataset.news_at if reported is not None and reported <= facts.now and has_news(child, facts) else None
+    # An obstacle is seen from outside, even if the job reports nothing.
     since = child.obstacle.since if child.obstacle is not None else child.began
-    # Of several children that run at the same time, the status does not say whose news it has.
+    # If several children run at the same time, the status does not say which of them reported.
     alone = sum(each.work is Work.RUNNING for each in suspension.active(progress)) == 1
-    if since is None or (child.obstacle is None and (seen is None or not alone)):
+    if since is None or (child.obstacle is None and (seen_at is None or not alone)):
         return None
-    return max(since, seen) if seen is not None else since
+    return max(since, seen_at) if seen_at is not None else since
 
 
 def stuck(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> tuple[Child, ...]:
-    """The children that have made no progress for longer than the administrator allows."""
+    """Return the children without progress for longer than the administrator allows."""
     limit = timedelta(seconds=patience.stuck_seconds)
     silences = ((child, silent_since(child, progress, facts)) for child in suspension.active(progress))
     return tuple(child for child, since in silences if limit and since is not None and facts.now - since >= limit)
 
 
 def next_look(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> datetime | None:
-    """When silence has to be told next, or ends a child.
+    """Return when the next silence must be reported, or ends a child.
 
-    What the operator has just written itself is no news, so that it looks again at once.
+    If a child is stuck now, that is in one second. The deadline that the operator writes on it
+    causes no reconcile by itself, because the operator's own writes are no news.
     """
     if stuck(progress, facts, patience):
         return facts.now + timedelta(seconds=1)
@@ -71,19 +75,21 @@ def next_look(progress: tuple[Progress, ...], facts: Facts, patience: Patience) 
 
 
 def moves(child: Child, progress: tuple[Progress, ...], facts: Facts) -> bool:
-    """Whether a child is at work, for all that can be seen."""
-    return child.work is Work.RUNNING and child.obstacle is None and not words(child, progress, facts)
+    """Return True if a child runs and is neither blocked by an obstacle nor silent for too long."""
+    return child.work is Work.RUNNING and child.obstacle is None and not message(child, progress, facts)
 
 
-def words(child: Child, progress: tuple[Progress, ...], facts: Facts) -> str:
-    """The sentence that says since when there is no progress; empty as long as that is nothing to
-    speak of.
+def message(child: Child, progress: tuple[Progress, ...], facts: Facts) -> str:
+    """Return the sentence that says since when there is no progress.
+
+    It is empty if there is progress, or if the silence is shorter than `SAY_AFTER`.
     """
     since = silent_since(child, progress, facts)
     if since is None or child.obstacle is not None or facts.now - since < SAY_AFTER:
         return ""
-    # What the job says is older, and better, than what this process has seen since it began.
-    told = told_at(facts.dataset.status)
-    if told is not None and child.began is not None:
-        since = min(since, max(told, child.began))
+    # After a restart, this process saw the report later than the job wrote it. The job's own time
+    # is better.
+    reported = reported_at(facts.dataset.status)
+    if reported is not None and child.began is not None:
+        since = min(since, max(reported, child.began))
     return f"No progress since {since:%H:%M} UTC."

@@ -1,6 +1,6 @@
-"""The words of a failure whose pod is gone: the condition had them.
+"""The message of a failure whose pod is gone, from the condition that had it.
 
-For people only; nothing is decided by them.
+It is for people only. No decision depends on it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from negset_operator.facts import Child, Failure
 
-# What `explain` adds to a failure.
+# What `explain` appends to the message of a failure.
 _ADDED: Final = re.compile(
     r" (?:\d+ of \d+ attempts have failed\.|All \d+ attempts have failed\.|The next attempt is at |To retry: ).*$",
     re.DOTALL,
@@ -19,11 +19,12 @@ _ADDED: Final = re.compile(
 
 
 def message(failure: Failure, child: Child, stored: Iterable[Mapping[str, Any]]) -> str:
-    """The failure's message; if its pod took the last words with it, those that a stored condition
-    still has for this child.
+    """Return the failure's message.
+
+    If it is lost with its pod, return the message that a stored condition has for this child.
     """
     if not failure.silent:
         return failure.message
-    told = (entry.get("message") for entry in stored)
+    messages = (entry.get("message") for entry in stored)
     start = f"{child.kind} {child.name} "
-    return next((_ADDED.sub("", text) for text in told if isinstance(text, str) and text.startswith(start)), failure.message)
+    return next((_ADDED.sub("", text) for text in messages if isinstance(text, str) and text.startswith(start)), failure.message)

@@ -1,15 +1,17 @@
-"""Which children still matter after an edit, or after another version of the operator took over.
+"""Which children are still wanted after an edit, or after an upgrade of the operator.
 
-A child that works is left alone if nobody edited the spec since it was made (the generation says
-so, whatever any digest says), or if the edit changed nothing that its step reads (the digest says
-so). The name of a child and its label `run` are those of negset 0.1.0, which compared whole specs:
-so children survive an upgrade from 0.1.0 and a rollback to it.
+A child that works goes on in two cases. Nobody has edited the spec since it was created: the
+generation says so, and no digest is asked. Or the edit changed nothing that its step reads: the
+digest says so.
+
+The names of children and their label `run` are those of negset 0.1.0, which compared whole specs.
+So children survive an upgrade from 0.1.0 and a rollback to it.
 
 An edit of the ConfigMap with the pipeline.config does not change the object's generation. So a
-child has the label `pipeline`, the digest of the content that it was made with.
+child has the label `pipeline`, the digest of the content that it was created with.
 
-The operator that sees an edit writes the new generation on the children that it leaves alone. So an
-operator whose digests are computed differently leaves them alone as well.
+The operator that sees an edit writes the new generation on the children that go on. So an operator
+that computes digests differently lets them go on as well.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from negset_operator.facts import Child, Facts
 
 
 def wanted(child: Child, digest: str, facts: Facts) -> bool:
-    """Whether a child that works does so for the spec as it is now.
+    """Return True if a child that works is wanted by the present spec.
 
     `digest` is the digest of its step; empty if the spec has no such step.
     """
@@ -33,48 +35,46 @@ def wanted(child: Child, digest: str, facts: Facts) -> bool:
 
 
 def _unedited(child: Child, facts: Facts) -> bool:
-    """Whether nobody has edited the spec, or the ConfigMap that it names, since a child was made.
+    """Return True if the spec and its ConfigMap are unchanged since a child was created.
 
-    A child of an earlier version does not say what the ConfigMap held.
+    A child of an earlier version does not record the content of the ConfigMap.
     """
     same = not child.pipeline or child.pipeline == facts.pipeline.digest
     return child.generation == facts.dataset.metadata.generation and same
 
 
-def here(child: Child, facts: Facts) -> bool:
-    """Whether a child writes where the spec says now."""
+def writes_here(child: Child, facts: Facts) -> bool:
+    """Return True if a child writes to the revision and output.url of the present spec."""
     if child.place:
         return child.place == naming.place(facts.url)
-    # Made by negset 0.1.0. Its revision does not say under which output.url it lies: the status
-    # did.
-    told = facts.dataset.status.get("url") == facts.url
-    return child.revision == facts.revision and (child.spec_hash == facts.spec_hash or told)
+    # A child of negset 0.1.0 has no label for its output.url; the status of that time has the URL.
+    same_url = facts.dataset.status.get("url") == facts.url
+    return child.revision == facts.revision and (child.spec_hash == facts.spec_hash or same_url)
 
 
-def reporting(facts: Facts, digests: dict[str, str]) -> tuple[str, ...]:
-    """The runs whose jobs may write to the status: the present one, and those of children that are
-    left alone. `digests` are the steps', by role.
+def reporting_runs(facts: Facts, digests: dict[str, str]) -> tuple[str, ...]:
+    """Return the runs whose jobs may write to the status.
 
-    If this operator does not understand the spec, or cannot read the ConfigMap that it names, it
-    leaves every child alone.
+    These are the present run and the runs of children that go on. `digests` are the steps', by
+    role. If the operator cannot read the spec, or the ConfigMap that it names, every child goes on.
     """
     working = (child for child in facts.children if child.ours and not child.work.finished)
-    every = facts.spec is None or bool(facts.pipeline.problem)
-    kept = {child.spec_hash for child in working if every or wanted(child, digests.get(child.role, ""), facts)}
+    keep_all = facts.spec is None or bool(facts.pipeline.problem)
+    kept = {child.spec_hash for child in working if keep_all or wanted(child, digests.get(child.role, ""), facts)}
     return tuple(sorted(spec_hash for spec_hash in kept | {facts.spec_hash} if spec_hash))
 
 
 def adoptions(facts: Facts, digests: dict[str, str]) -> tuple[Adoption, ...]:
-    """The labels that children lack which work for the spec as it is now.
+    """Return the labels to set on children that the present spec wants and that lack them.
 
     `digests` are the steps', by role.
     """
-    wanting = (
+    candidates = (
         child for child in facts.children if child.ours and not child.terminating and wanted(child, digests.get(child.role, ""), facts)
     )
     return tuple(
         Adoption(kind=child.kind, name=child.name, uid=child.metadata.uid, labels=labels)
-        for child in wanting
+        for child in candidates
         if (labels := _missing(child, digests.get(child.role, ""), facts))
     )
 

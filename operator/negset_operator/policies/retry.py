@@ -1,9 +1,14 @@
-"""Which children are made anew, although nobody edited the spec.
+"""Which children are built again although nobody edited the spec.
 
-A failed one: the user asked for a retry (the annotation `negset.dev/retry` has a new value), or it
-would be built differently now (another configuration, or another version of the operator). One
-that cannot start: it would be built differently now. A child that runs or has succeeded is left
-alone. A child without the labels was made by an earlier version, which only the annotation retries.
+| child | it is built again if |
+|---|---|
+| failed | the user asked for a retry, or the operator would build it differently now |
+| cannot start | the operator would build it differently now |
+| runs or has succeeded | never |
+
+The user asks for a retry with a new value of the annotation `negset.dev/retry`. The operator builds
+a child differently after a change of its configuration or version. A child without the labels was
+created by an earlier version: only the annotation retries it.
 """
 
 from __future__ import annotations
@@ -18,18 +23,16 @@ from negset_operator.manifests.subject import Subject, seal_of
 from negset_operator.policies.creation import build, build_deleter
 from negset_operator.policies.steps import DELETE
 
-WHY: Final = "it is made anew"
+WHY: Final = "it is built again"
 
 
 def advice(dataset: str) -> str:
-    """What the owner of a dataset can do about a failure, which needs no right but to edit the
-    object.
-    """
+    """Return the command that retries a failed step. It needs only the right to edit the object."""
     return f'To retry: kubectl annotate {names.SINGULAR} {dataset} {names.ANNOTATION_RETRY}="$(date)" --overwrite'
 
 
-def judged(facts: Facts, subject: Subject) -> Facts:
-    """The facts, in which the children that are to be made anew are marked."""
+def with_obsolete_marked(facts: Facts, subject: Subject) -> Facts:
+    """Return the facts with `obsolete` set on each child that must be built again."""
     marked = tuple(msgspec.structs.replace(child, obsolete=True) if _obsolete(child, subject) else child for child in facts.children)
     return msgspec.structs.replace(facts, children=marked)
 
@@ -37,22 +40,23 @@ def judged(facts: Facts, subject: Subject) -> Facts:
 def _obsolete(child: Child, subject: Subject) -> bool:
     if not child.ours or not (child.work is Work.FAILED or _stuck(child)):
         return False
-    # Without the annotation nothing is asked for, whatever it was before.
-    asked = child.work is Work.FAILED and bool(subject.retry) and child.retry != subject.retry
-    return asked or (bool(child.built) and child.built != _built_now(child, subject))
+    # Removing the annotation is no request.
+    requested = child.work is Work.FAILED and bool(subject.retry) and child.retry != subject.retry
+    return requested or (bool(child.built) and child.built != _built_now(child, subject))
 
 
 def _stuck(child: Child) -> bool:
-    """Whether something keeps a child from starting, and nothing of it works.
+    """Return True if an obstacle keeps a child from starting and none of its pods works.
 
-    Until a RayJob runs, the pods that it has are idle.
+    The pods of a RayJob are idle until the RayJob runs.
     """
     return child.work in {Work.NOT_PICKED_UP, Work.STARTING} and child.obstacle is not None and not child.busy
 
 
 def _built_now(child: Child, subject: Subject) -> str:
-    """What the label of a child of this name would be now; the child's own if the spec has no such
-    step any more.
+    """Return the label `built` that a child of this name would get now.
+
+    If the spec no longer has the step, it is the child's own label.
     """
     if child.role == DELETE:
         return seal_of(build_deleter(subject, child.name))

@@ -1,17 +1,17 @@
-"""Steps → the children that do them, and children → how far each step is.
+"""Steps → the children that do them, and children → the progress of each step.
 
-Which steps a spec has, and in which order, is `negset_api.stages`' business.
+`negset_api.stages` defines which steps a spec has, and in which order.
 
-A step is done if a child that writes to this revision did it, if the status records it, or if a
-later step that needs it was started: that is how finished children can be deleted without doing
-their work again. Were the evidence lost altogether, the step would run again, for nothing but
-seconds: its stages find their commit markers.
+A step is done in three cases: a child that writes to this revision did it, the status records it,
+or a later step that needs it has started. So finished children can be deleted, and their work is
+not repeated. If all of this is lost, the step runs again, and ends within seconds: its stages find
+their commit markers.
 
-A child that is to be made anew (`policies.retry`) is out of date like one of an earlier spec; its
-name must be free before the next one is made.
+A child that must be built again (`policies.retry`) is treated like a child of an earlier spec. Its
+name must be free before the next child is created.
 
 After an edit, a child of the earlier spec goes on if the edit changes nothing that its step reads.
-If it writes to another revision, a child of this revision follows and copies what it left.
+If that child writes to another revision, a child of this revision follows and copies its files.
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ _CONDITION: Final[dict[stages.Kind, str]] = {
 }
 
 _LIMITED: Final[frozenset[stages.Kind]] = frozenset({"train", "mine"})
-"""The kinds of which `spec.training.maxParallel` may run at the same time."""
+"""The kinds of steps that `spec.training.maxParallel` limits."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One child's worth of work.
+    """The work of one child.
 
-    `kind` is the child's, `condition` tells how the step ended, `doing` is what people read until
-    then. `digest` is of what the step reads of the spec.
+    `kind` is the child's kind. `condition` is the type of the condition that is True when the step
+    is done. `doing` describes the step for people until then. `digest` is the digest of the fields
+    of the spec that the step reads.
     """
 
     work: stages.Step
@@ -59,7 +60,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def role(self) -> str:
-        """Names the step in labels and in the child's name."""
+        """The name of the step in labels and in the child's name."""
         return self.work.role
 
     @property
@@ -97,28 +98,28 @@ def _doing(work: stages.Step, rounds: int) -> str:
 
 
 class Phase(enum.Enum):
-    """How far a step is. This is computed anew from the children each time and stored nowhere."""
+    """The progress of a step. It is computed from the children at each reconcile and never stored."""
 
     DONE = "done"
-    BLOCKED = "blocked"  # something it needs is not done
-    HELD = "held"  # suspended before it began
-    # A child of an earlier spec still works on the same files, or one that is to be made anew is
-    # still there.
+    BLOCKED = "blocked"  # a step that it needs is not done
+    HELD = "held"  # suspended before it started
+    # A child of an earlier spec still writes the same files, or a child that must be built again
+    # still exists.
     STOPPING = "stopping"
-    DUE = "due"  # make the child now
-    # Due, or to go on after a suspension, but spec.training.maxParallel steps run or come before
-    # it.
+    DUE = "due"  # the child must be created now
+    # Due, or resumed, but spec.training.maxParallel other steps run or come first.
     TURN = "turn"
-    WAITING = "waiting"  # a retry, later
+    WAITING = "waiting"  # for the time of its next attempt
     ACTIVE = "active"
     STALLED = "stalled"
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """A step and how far it is.
+    """A step and its progress.
 
-    `child` is the newest one; `attempt` the number of the next one to make, where the phase is DUE;
-    `failure` is the last attempt's, also while the next one works.
+    `child` is the newest one. `attempt` is the number of the next child if the phase is DUE.
+    `failure` is that of the last failed attempt, also while the next attempt works. `failures` is
+    how many attempts failed by the job's own fault.
     """
 
     step: Step
@@ -144,19 +145,19 @@ def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience, digests:
 
 
 def _ending(steps: tuple[Step, ...], facts: Facts) -> int:
-    """How many trainings and minings are being stopped that the spec has no more."""
+    """Return how many trainings and minings still run that the spec no longer has."""
     roles = {step.role for step in steps}
     others = (child for child in facts.children if child.ours and child.role not in roles and not child.work.finished)
     return sum(stages.kind_of(child.role) in _LIMITED for child in others)
 
 
 def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
-    """The same, with at most `limit` trainings and minings running, due, or about to go on after a
-    suspension.
+    """Limit the trainings and minings that run, are due, or resume to `limit`.
 
     A step that runs or is being stopped keeps its place until it ends, even beyond the limit. The
     remaining places go to suspended steps, then to the first steps in order. A step that waits for
-    its next attempt keeps its place, so that the order stays; a stalled step takes none.
+    its next attempt keeps its place, so that the order stays. A stalled step has no place. Each
+    other step that is due or resumes gets the phase TURN.
     """
     limited = [each for each in progress if each.step.work.kind in _LIMITED]
     asleep = [each for each in limited if each.phase is Phase.ACTIVE and _asleep(each.child)]
@@ -167,52 +168,52 @@ def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]
 
 
 def _asleep(child: Child | None) -> bool:
-    """Whether the operator has suspended a child, and nothing of it runs any more."""
+    """Return True if the operator has suspended a child and none of its pods runs."""
     return child is not None and child.work is Work.SUSPENDED and child.suspended_by_us
 
 
 def _done(steps: tuple[Step, ...], facts: Facts) -> frozenset[str]:
     by_role = {step.role: step for step in steps}
     mine = [child for child in facts.children if child.ours]
-    done = {child.role for child in mine if child.work is Work.SUCCEEDED and counts(child, by_role.get(child.role), facts)}
+    done = {child.role for child in mine if child.work is Work.SUCCEEDED and success_counts(child, by_role.get(child.role), facts)}
     done |= evidence.recorded(facts)
-    started = {child.role for child in mine if relevance.here(child, facts)}
-    # What a later step needs comes before it, so that one pass from the end reaches everything.
+    started = {child.role for child in mine if relevance.writes_here(child, facts)}
+    # Each step comes after the steps that it needs, so one pass from the end is enough.
     for step in reversed(steps):
         if step.role in started | done:
             done.update(step.needs)
     return frozenset(done)
 
 
-def counts(child: Child, step: Step | None, facts: Facts) -> bool:
-    """Whether what a child has done is done for the spec as it is now: its files lie here, or its
-    step leaves no files and read the same.
+def success_counts(child: Child, step: Step | None, facts: Facts) -> bool:
+    """Return True if the work of a child that succeeded is done for the present spec.
+
+    That is so if the child wrote to the present revision. A step that leaves no files also counts
+    if it read the same fields of the spec.
     """
-    if relevance.here(child, facts):
+    if relevance.writes_here(child, facts):
         return True
     return step is not None and not step.work.marker and child.digest == step.digest
 
 
-def stands(failed: Child, facts: Facts) -> bool:
-    """Whether a failure is one of the spec as it is now, and nothing has happened since that may
-    mend it.
-    """
-    return not failed.obsolete and failed.spec_hash == facts.spec_hash and relevance.here(failed, facts)
+def failure_counts(failed: Child, facts: Facts) -> bool:
+    """Return True if a failure is of the present spec and the child need not be built again."""
+    return not failed.obsolete and failed.spec_hash == facts.spec_hash and relevance.writes_here(failed, facts)
 
 
 def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeDatasetSpec, patience: Patience) -> Progress:
     tried = [child for child in facts.children if child.ours and child.role == step.role]
     if step.role in done:
-        child = next((child for child in tried if child.work is Work.SUCCEEDED and counts(child, step, facts)), None)
+        child = next((child for child in tried if child.work is Work.SUCCEEDED and success_counts(child, step, facts)), None)
         return Progress(step=step, phase=Phase.DONE, child=child)
     current = [child for child in tried if not child.terminating and _current(child, step, facts)]
-    others = (child for child in tried if child not in current and relevance.here(child, facts))
+    others = (child for child in tried if child not in current and relevance.writes_here(child, facts))
     leaving = next((child for child in others if child.terminating or child.obsolete or not child.work.finished), None)
     if leaving is not None:
         return Progress(step=step, phase=Phase.STOPPING, child=leaving)
     newest = max(current, key=lambda child: (not child.work.finished, child.attempt), default=None)
     if newest is not None and newest.work is not Work.FAILED:
-        return Progress(step=step, phase=Phase.ACTIVE, child=newest, failure=_before(current))
+        return Progress(step=step, phase=Phase.ACTIVE, child=newest, failure=_last_failure(current))
     if not set(step.needs) <= done:
         return Progress(step=step, phase=Phase.BLOCKED)
     if newest is not None:
@@ -221,15 +222,15 @@ def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeD
 
 
 def _current(child: Child, step: Step, facts: Facts) -> bool:
-    """Whether a child does its step for the spec as it is now.
+    """Return True if a child does its step for the present spec.
 
-    A failure counts until the spec changes: any edit has a failed step tried again.
+    A failure counts until the spec changes: any edit retries a failed step.
     """
-    return stands(child, facts) if child.work.finished else relevance.wanted(child, step.digest, facts)
+    return failure_counts(child, facts) if child.work.finished else relevance.wanted(child, step.digest, facts)
 
 
-def _before(tried: list[Child]) -> Failure | None:
-    """Why the last attempt failed that has."""
+def _last_failure(tried: list[Child]) -> Failure | None:
+    """Return the failure of the last failed attempt."""
     failed = [child for child in tried if child.work is Work.FAILED]
     return max(failed, key=lambda child: child.attempt).failure if failed else None
 
@@ -237,7 +238,7 @@ def _before(tried: list[Child]) -> Failure | None:
 def _after_failure(step: Step, tried: list[Child], newest: Child, now: datetime, patience: Patience, *, suspended: bool) -> Progress:
     failure = newest.failure or Failure(fault=Fault.WORK, message=f"{newest.kind} {newest.name} failed.")
     failures = sum(1 for child in tried if child.failure is not None and child.failure.fault is Fault.WORK)
-    # A Job restarts its own pods, with its own backoff: when it fails, that is used up.
+    # A Job restarts its pods with its own backoff. When it fails, its retries are used up.
     limit = patience.attempts if step.kind == "RayJob" else 1
     attempt = newest.attempt + 1
     used_up = (failure.fault is Fault.WORK and failures >= limit) or attempt > patience.most_attempts
@@ -251,6 +252,6 @@ def _after_failure(step: Step, tried: list[Child], newest: Child, now: datetime,
 
 
 def backoff(failed: int, patience: Patience) -> timedelta:
-    """How long to wait after the `failed`-th attempt: doubling, up to the limit."""
-    doublings = min(failed - 1, 16)  # 2^16 times any first pause is beyond every limit
+    """Return the pause after failed attempt number `failed`. It doubles up to the limit."""
+    doublings = min(failed - 1, 16)  # 2^16 times any first pause exceeds every limit
     return timedelta(seconds=min(patience.retry_seconds * 2**doublings, patience.retry_limit_seconds))

@@ -1,11 +1,11 @@
-"""What stops, and goes on, when `spec.suspend` changes.
+"""Which children stop or go on when `spec.suspend` changes.
 
-Work is kept because it lies in the bucket: shards have markers, training has checkpoints, and a pod
-that is told to end saves one. So a suspended child may lose its pods, and even itself.
+Completed work is in the bucket: shards have markers, training has checkpoints, and a terminating
+training pod saves one. So a suspended child may lose its pods, and may even be deleted.
 
-`spec.suspend` of a child has several owners. Kueue sets it for every child with a queue label, and
-can be told to manage children without one. So the operator marks what it suspends, and resumes
-nothing else.
+`spec.suspend` of a child has several owners. Kueue sets it on every child with a queue label. It
+can be configured to manage children without one. So the operator labels the children that it
+suspends, and resumes no others.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from negset_operator.policies.steps import Phase, Progress
 
 
 def active(progress: tuple[Progress, ...]) -> tuple[Child, ...]:
-    """The children that are meant to work now, or would be if they were not suspended."""
+    """Return the children that work now, or would work if they were not suspended."""
     return tuple(each.child for each in progress if each.phase is Phase.ACTIVE and each.child is not None)
 
 
 def to_delete(children: Iterable[Child], *, suspend: bool) -> tuple[Child, ...]:
-    """In a queue, `spec.suspend` of a child is Kueue's own switch, which it would turn on again:
-    there a child is stopped by deleting it, which also gives its quota back. It is made again
-    afterwards.
+    """Return the children that must be deleted to suspend them: those in a Kueue queue.
+
+    `spec.suspend` of such a child belongs to Kueue, which would resume it. Deleting the child also
+    returns its quota. The child is created again when the dataset resumes.
     """
     return tuple(child for child in children if suspend and child.queue)
 
 
 def to_switch(children: Iterable[Child], *, suspend: bool) -> tuple[tuple[Child, bool], ...]:
-    """The children whose `spec.suspend` must change, with the value it must have.
+    """Return the children whose `spec.suspend` must be written, with its value.
 
-    One that is suspended without the mark gets the mark: negset 0.1.0 left none.
+    A suspended child without the label is included, to get the label: negset 0.1.0 set none.
     """
     if suspend:
         return tuple((child, True) for child in children if not child.queue and not (child.suspended and child.suspended_by_us))
@@ -40,5 +41,5 @@ def to_switch(children: Iterable[Child], *, suspend: bool) -> tuple[tuple[Child,
 
 
 def held(child: Child) -> bool:
-    """Whether somebody else, Kueue as a rule, keeps a child suspended."""
+    """Return True if somebody else, usually Kueue, keeps a child suspended."""
     return child.suspended and not child.suspended_by_us

@@ -1,9 +1,9 @@
 """What the metrics count: each failed attempt and each finished step once.
 
-Replicas restart, and another may lead, so the API server keeps what was counted. A failed child is
-labelled before it is counted: an attempt counts at most once, and not at all if the child is gone
-before. A finished step counts with the write that adds it to the status' record
-(`policies.evidence`). If its child is gone by then, its duration is not known and it does not
+Replicas restart, and the leader changes. So the API server stores what was counted. A failed child
+is labelled before it is counted: an attempt counts at most once, and never if the child is deleted
+first. A finished step counts with the write that adds it to the status' record
+(`policies.evidence`). If its child is deleted by then, its duration is unknown, and it does not
 count.
 """
 
@@ -19,9 +19,9 @@ from negset_operator.policies.steps import Phase, Progress
 
 
 def failed(facts: Facts) -> tuple[Failed, ...]:
-    """The attempts that have failed and are not counted yet.
+    """Return the failed attempts that are not counted yet.
 
-    A Job's restarts of its pods belong to one attempt.
+    Pods that a Job restarts belong to one attempt.
     """
     return tuple(
         Failed(
@@ -38,13 +38,14 @@ def failed(facts: Facts) -> tuple[Failed, ...]:
 
 
 def finished(facts: Facts, progress: tuple[Progress, ...]) -> tuple[Finished, ...]:
-    """The steps that are done and not recorded yet, with the time from their child's start to its
-    end. Earlier attempts are not part of it.
+    """Return the steps that are done and not recorded yet, with their duration.
+
+    The duration is from the start to the end of the child, without earlier attempts.
     """
     return tuple(
         Finished(step=each.step.work.kind, seconds=_seconds(each.child, facts.now))
         for each in progress
-        if each.phase is Phase.DONE and each.child is not None and evidence.is_news(each.child, facts)
+        if each.phase is Phase.DONE and each.child is not None and evidence.is_unrecorded(each.child, facts)
     )
 
 

@@ -1,4 +1,4 @@
-"""How far the steps are → the status that people and GitOps tools read."""
+"""The progress of the steps → the status that people and GitOps tools read."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from negset_operator.policies import evidence, pace, suspension
 from negset_operator.policies.explain import Context, explain
 from negset_operator.policies.steps import Phase, Progress
 
-# What people most need to know comes first.
+# The status shows the first of these phases that a step is in.
 _URGENCY: Final = (Phase.STALLED, Phase.ACTIVE, Phase.WAITING, Phase.STOPPING, Phase.DUE, Phase.TURN, Phase.HELD, Phase.BLOCKED, Phase.DONE)
 
 
 def desired_status(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, ...], patience: Patience) -> DesiredStatus:
-    """The status of a dataset that is being worked on or is done."""
+    """Return the status of a dataset that is in progress or done."""
     context = Context(
         dataset=facts.dataset.metadata.name, spec_hash=facts.spec_hash, spec=spec, patience=patience, facts=facts, steps=progress
     )
@@ -36,10 +36,10 @@ def desired_status(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Prog
         type=reasons.REPORTED,
         status=ready,
         reason=reasons.SUCCEEDED if ready else reasons.PENDING,
-        message=f"The report is at {report}." if ready else "The report is written last.",
+        message=f"The report is at {report}." if ready else "The report is written after the last step.",
     )
     measured = evidence.numbers(facts) if ready else {}
-    message = f"Everything is done. The report is at {report}.{_without_numbers(measured, spec)}"
+    message = f"All steps completed. The report is at {report}.{_without_numbers(measured, spec)}"
     done = Condition(type=reasons.READY, status=True, reason=reasons.SUCCEEDED, message=message)
     summary = (done,) if ready else _unfinished(worst, context, stopped=_stopped(spec, progress))
     return DesiredStatus(
@@ -55,32 +55,36 @@ def desired_status(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Prog
             trims=spec.output.revision_history_limit is not None and progress[-1].phase is Phase.ACTIVE,
         ),
         numbers={name: measured[name] for name in evidence.JOBS_NUMBERS if name in measured},
-        forget_progress=evidence.told_revision(facts) != facts.revision,
+        forget_progress=evidence.revision_of_numbers(facts) != facts.revision,
         moving=any(pace.moves(child, progress, facts) for child in suspension.active(progress)),
     )
 
 
 def _without_numbers(measured: dict[str, Any], spec: NegativeDatasetSpec) -> str:
-    """What to say if nobody has told all that was measured: a job waits for an API server that is
-    away, but not for ever.
+    """Return a sentence for the message if the status lacks numbers that the jobs measured.
+
+    A job waits only for a limited time until the API server accepts its numbers.
     """
     wanted = spec.training.hard_negative_mining.rounds if spec.training else 0
-    told = bool(measured) and max((each.get("round", 0) for each in measured.get("rounds", ())), default=0) >= wanted
-    return "" if told else " Not all of its numbers are in this status; the report has them."
+    complete = bool(measured) and max((each.get("round", 0) for each in measured.get("rounds", ())), default=0) >= wanted
+    return "" if complete else " Some numbers are missing from this status. The report has all of them."
 
 
 def stalled(reason: str, message: str, *, stage: str = "Stalled") -> DesiredStatus:
-    """The status of a dataset that nothing can be done for until somebody acts."""
+    """Return the status of a dataset that cannot go on until somebody acts."""
     return DesiredStatus(stage=stage, conditions=_stalled(reason, message))
 
 
 def reconciling(reason: str, message: str, *, stage: str) -> DesiredStatus:
-    """The status of a dataset that is on its way, told in one sentence."""
+    """Return the status of a dataset that is in progress, with one message."""
     return DesiredStatus(stage=stage, conditions=_reconciling(reason, message))
 
 
 def blocked(before: DesiredStatus, reason: str, message: str, *, for_good: bool) -> DesiredStatus:
-    """The status when what was decided could not be carried out."""
+    """Return the status when a decision could not be carried out.
+
+    `for_good`: retrying does not help; somebody must act.
+    """
     summary = _stalled(reason, message) if for_good else _reconciling(reason, message)
     rest = tuple(
         condition for condition in before.conditions if condition.type not in {reasons.READY, reasons.RECONCILING, reasons.STALLED}
@@ -94,7 +98,7 @@ def _unfinished(worst: Progress, context: Context, *, stopped: bool) -> tuple[Co
     if worst.phase is Phase.STALLED:
         return _stalled(reason, message)
     if stopped:
-        text = "The dataset is suspended; what is done so far is kept."
+        text = "The dataset is suspended. Completed work is kept."
         return (Condition(type=reasons.READY, status=False, reason=reasons.SUSPENDED, message=text),)
     return _reconciling(reason, message)
 
@@ -123,22 +127,22 @@ def _by_condition(progress: tuple[Progress, ...]) -> Iterable[tuple[str, tuple[P
 def _stage(kind: str, members: tuple[Progress, ...], url: str, context: Context) -> Condition:
     worst = min(members, key=_urgency)
     if worst.phase is Phase.DONE:
-        said = {
-            reasons.CHECKED: "The configuration was checked. It can be trained.",
+        messages = {
+            reasons.CHECKED: "The training configuration was checked and is valid.",
             reasons.DATA_STORED: f"The data is stored under {url}.",
             reasons.TRAINED: f"Training completed ({_count(len(members), 'round')}).",
             reasons.MINED: f"Hard negative mining completed ({_count(len(members), 'round')}).",
         }
-        return Condition(type=kind, status=True, reason=reasons.SUCCEEDED, message=said[kind])
+        return Condition(type=kind, status=True, reason=reasons.SUCCEEDED, message=messages[kind])
     reason, message = explain(worst, context)
     return Condition(type=kind, status=False, reason=reason, message=message)
 
 
 def _stopped(spec: NegativeDatasetSpec, progress: tuple[Progress, ...]) -> bool:
-    """Whether the dataset is suspended and nothing of it works any more."""
-    restless = (Phase.STOPPING, Phase.DUE, Phase.STALLED)
+    """Return True if the dataset is suspended and none of its children works any more."""
+    unsettled = (Phase.STOPPING, Phase.DUE, Phase.STALLED)
     return spec.suspend and all(
-        each.phase not in restless and (each.phase is not Phase.ACTIVE or (each.child is not None and each.child.work is Work.SUSPENDED))
+        each.phase not in unsettled and (each.phase is not Phase.ACTIVE or (each.child is not None and each.child.work is Work.SUSPENDED))
         for each in progress
     )
 

@@ -98,7 +98,7 @@ RAY_FAILURES: dict[str, tuple[dict[str, Any], Failure]] = {
     ),
     "the input is wrong": (
         {"reason": "AppFailed", "message": LOGS.format(2, "negset: excludeClasses: unknown class cars")},
-        Failure(fault=Fault.INPUT, message="RayJob child says that its input is wrong: negset: excludeClasses: unknown class cars"),
+        Failure(fault=Fault.INPUT, message="RayJob child reports that its input is invalid: negset: excludeClasses: unknown class cars"),
     ),
     "the job was killed, out of memory perhaps": (
         {"reason": "AppFailed", "message": LOGS.format(-9, "downloading")},
@@ -106,7 +106,7 @@ RAY_FAILURES: dict[str, tuple[dict[str, Any], Failure]] = {
     ),
     "the job failed without a word": (
         {"reason": "AppFailed", "message": "Job entrypoint command failed with exit code 1. No logs available."},
-        Failure(fault=Fault.WORK, message="RayJob child failed with exit code 1, and left no message.", silent=True),
+        Failure(fault=Fault.WORK, message="RayJob child failed with exit code 1 and left no message.", silent=True),
     ),
     "the head was lost": (
         {"reason": "AppFailed", "message": "Job supervisor actor could not be scheduled:\nThe actor died because its node has died."},
@@ -118,7 +118,7 @@ RAY_FAILURES: dict[str, tuple[dict[str, Any], Failure]] = {
     ),
     "KubeRay refuses it": (
         {"jobDeploymentStatus": "ValidationFailed", "reason": "ValidationFailed", "message": "The RayJob spec is invalid: no"},
-        Failure(fault=Fault.REFUSED, message="KubeRay refuses RayJob child: The RayJob spec is invalid: no"),
+        Failure(fault=Fault.REFUSED, message="KubeRay rejected RayJob child: The RayJob spec is invalid: no"),
     ),
     "it was stopped": (
         {"jobDeploymentStatus": "Complete", "jobStatus": "STOPPED"},
@@ -204,14 +204,14 @@ def test_a_ray_cluster_whose_pods_are_refused():
     }
     assert ray_job(status).obstacle == Obstacle(
         reason="PodRefused",
-        message='The Ray cluster of RayJob child cannot make its pods: FailedCreateHeadPod: pods "h" is forbidden: violates PodSecurity',
+        message='KubeRay cannot create the pods of RayJob child: FailedCreateHeadPod: pods "h" is forbidden: violates PodSecurity',
         since=datetime(2026, 3, 1, 11, 30, tzinfo=UTC),
     )
 
 
 def test_a_job_whose_pods_are_refused():
     assert job({}, warning='Error creating: pods "x" is forbidden: exceeded quota').obstacle == Obstacle(
-        reason="PodRefused", message='Job child cannot make its pods: Error creating: pods "x" is forbidden: exceeded quota'
+        reason="PodRefused", message='Job child cannot create its pods: Error creating: pods "x" is forbidden: exceeded quota'
     )
 
 
@@ -220,7 +220,7 @@ def test_a_ray_job_that_nobody_picks_up():
     later = ray_job({}, now=NOW + timedelta(seconds=30))
     assert later.obstacle == Obstacle(
         reason="NotPickedUp",
-        message="RayJob child was made at 11:59:50 UTC and no controller has touched it: is KubeRay running, and watching this namespace?",
+        message="RayJob child was created at 11:59:50 UTC, and no controller has started it. Ask the administrator whether KubeRay runs and watches this namespace.",
     )
     assert ray_job({}, suspend=True, now=NOW + timedelta(days=1)).obstacle is None
     resumed = {"startTime": "2026-03-01T11:59:55Z", "jobDeploymentStatus": ""}
@@ -303,18 +303,19 @@ JOB_FAILURES: dict[str, tuple[dict[str, Any], tuple[Pod, ...], Failure]] = {
         condition("Failed", "PodFailurePolicy", POLICY.replace("code 2", "code 69")),
         (terminated(69, "negset: cannot write s3://b/x: nothing answers"),),
         Failure(
-            fault=Fault.UNAVAILABLE, message="Job child waits for what cannot be reached: negset: cannot write s3://b/x: nothing answers"
+            fault=Fault.UNAVAILABLE,
+            message="Job child waits: a store or a server cannot be reached: negset: cannot write s3://b/x: nothing answers",
         ),
     ),
     "the input is wrong": (
         condition("Failed", "PodFailurePolicy", POLICY),
         (terminated(2, "negset: pipelineConfig: focal loss with a miner"),),
-        Failure(fault=Fault.INPUT, message="Job child says that its input is wrong: negset: pipelineConfig: focal loss with a miner"),
+        Failure(fault=Fault.INPUT, message="Job child reports that its input is invalid: negset: pipelineConfig: focal loss with a miner"),
     ),
     "the input is wrong, and the pod is gone already": (
         condition("Failed", "PodFailurePolicy", POLICY),
         (),
-        Failure(fault=Fault.INPUT, message="Job child says that its input is wrong, and left no message.", silent=True),
+        Failure(fault=Fault.INPUT, message="Job child reports that its input is invalid and left no message.", silent=True),
     ),
     "the pods are gone": (
         condition("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"),
@@ -333,7 +334,7 @@ def test_why_a_job_failed(failed, pods, failure):
 
 def test_a_pod_that_failed_and_is_replaced_is_a_setback():
     assert job({"active": 1}, pods=(terminated(1, "negset: the bucket is gone"),)).last_failure == (
-        "A pod before failed with exit code 1: negset: the bucket is gone"
+        "Previous pod failed with exit code 1: negset: the bucket is gone"
     )
     assert job({"active": 1}, pods=(waiting("ContainerCreating"),)).last_failure == ""
 
@@ -341,7 +342,7 @@ def test_a_pod_that_failed_and_is_replaced_is_a_setback():
 @pytest.mark.parametrize("code", [75, 143])
 def test_a_pod_that_was_stopped_did_not_fail(code):
     assert job({"active": 1}, pods=(terminated(code, "negset: stopped after step 116 of 400"),)).last_failure == (
-        "A pod before was stopped: negset: stopped after step 116 of 400"
+        "Previous pod was stopped: negset: stopped after step 116 of 400"
     )
 
 
@@ -353,7 +354,8 @@ def test_a_ray_job_whose_driver_was_stopped_did_not_fail_either(code):
 
 def test_what_a_job_that_succeeded_had_to_say_is_kept():
     assert (
-        job({"conditions": [condition("Complete", "", "")]}, pods=(terminated(0, "left alone: s3://b/x"),)).said == "left alone: s3://b/x"
+        job({"conditions": [condition("Complete", "", "")]}, pods=(terminated(0, "left alone: s3://b/x"),)).termination_message
+        == "left alone: s3://b/x"
     )
 
 

@@ -19,16 +19,16 @@ from negset_operator.facts import Fault, Obstacle, PodOnLostNode, SupportingObje
 COMPARED = merged(TRAINING, {"training": {"comparisons": ["NoNegatives", "RandomNegatives"]}})
 QUEUED = merged(TRAINING, {"queueName": "team-a-gpu"})
 NOT_UNDERSTOOD = (
-    f"Operator version {version()} does not understand this spec, which the API server admitted: {{}} Nothing new is started. "
+    f"Operator version {version()} cannot read this spec, which the API server accepted: {{}} No new job is started. "
     "Upgrade the operator to the version of the CRD, or correct the spec."
 )
 HELD = (
-    "Storing the data: RayJob {data} was suspended, and not by this operator. If Kueue manages jobs without a queue name here, "
-    "set spec.queueName. Otherwise whoever suspended it can resume it."
+    "Storing the data: RayJob {data} was suspended, but not by this operator. If Kueue manages jobs without a queue name here, "
+    "set spec.queueName. Otherwise, ask whoever suspended it to resume it."
 )
 RETRY = 'To retry: kubectl annotate negativedataset street negset.dev/retry="$(date)" --overwrite'
 DATA_URL = "s3://team-a/negatives/team-a/street"
-WITHOUT_NUMBERS = "Not all of its numbers are in this status; the report has them."
+WITHOUT_NUMBERS = "Some numbers are missing from this status. The report has all of them."
 STORED = {"images": {"planned": 100, "stored": 100, "failed": 0}}
 
 
@@ -242,7 +242,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
     ),
     "everything done": (
         lambda: nothing_but_data().with_succeeded("data").but(status=STORED),
-        (True, "Succeeded", f"Everything is done. The report is at {DATA_URL}/{{revision}}/report/index.html."),
+        (True, "Succeeded", f"All steps completed. The report is at {DATA_URL}/{{revision}}/report/index.html."),
         "Ready",
     ),
     "everything done, and the job could not say how many images": (
@@ -250,7 +250,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         (
             True,
             "Succeeded",
-            f"Everything is done. The report is at {DATA_URL}/{{revision}}/report/index.html. {WITHOUT_NUMBERS}",
+            f"All steps completed. The report is at {DATA_URL}/{{revision}}/report/index.html. {WITHOUT_NUMBERS}",
         ),
         "Ready",
     ),
@@ -266,12 +266,15 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
     ),
     "a configuration that cannot be trained": (
         lambda: training().with_child(
-            "check", Work.FAILED, fault=Fault.INPUT, message="Job c says that its input is wrong: negset: spec.training.pipelineConfig: no"
+            "check",
+            Work.FAILED,
+            fault=Fault.INPUT,
+            message="Job c reports that its input is invalid: negset: spec.training.pipelineConfig: no",
         ),
         (
             False,
             "InputRefused",
-            "Job c says that its input is wrong: negset: spec.training.pipelineConfig: no. {retry}",
+            "Job c reports that its input is invalid: negset: spec.training.pipelineConfig: no. {retry}",
         ),
         "Stalled",
     ),
@@ -311,7 +314,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
     ),
     "a queue that takes back what it gave": (
         lambda: Scene(QUEUED).with_succeeded("check").with_child("data", Work.RUNNING, suspended=True),
-        (False, "Suspending", "Storing the data: RayJob {data} is being stopped, to make room in the queue team-a-gpu."),
+        (False, "Suspending", "Storing the data: RayJob {data} is being stopped to make room in the queue team-a-gpu."),
         "Storing the data",
     ),
     "why Kueue does not admit it, in Kueue's words": (
@@ -381,14 +384,14 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
     ),
     "an input that is wrong": (
         lambda: nothing_but_data().with_child(
-            "data", Work.FAILED, fault=Fault.INPUT, message="RayJob d says that its input is wrong: cars?"
+            "data", Work.FAILED, fault=Fault.INPUT, message="RayJob d reports that its input is invalid: cars?"
         ),
-        (False, "InputRefused", "RayJob d says that its input is wrong: cars? {retry}"),
+        (False, "InputRefused", "RayJob d reports that its input is invalid: cars? {retry}"),
         "Stalled",
     ),
     "a job that its controller refuses": (
-        lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.REFUSED, message="KubeRay refuses RayJob d: too long"),
-        (False, "ChildRefused", "KubeRay refuses RayJob d: too long. {retry}"),
+        lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.REFUSED, message="KubeRay rejected RayJob d: too long"),
+        (False, "ChildRefused", "KubeRay rejected RayJob d: too long. {retry}"),
         "Stalled",
     ),
     "a changed spec": (
@@ -396,7 +399,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         (
             False,
             "Replacing",
-            "The spec has changed: RayJob street-0ldc0ffe-data, which works for the one before, is being stopped.",
+            "The spec changed. RayJob street-0ldc0ffe-data, which was created for the previous spec, is being stopped.",
         ),
         "Storing the data",
     ),
@@ -407,7 +410,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
     ),
     "suspended before it began": (
         lambda: Scene(merged(DATA_ONLY, {"suspend": True})),
-        (False, "Suspended", "The dataset is suspended; what is done so far is kept."),
+        (False, "Suspended", "The dataset is suspended. Completed work is kept."),
         "Suspended",
     ),
     "suspended, with a job that is still stopping": (
@@ -417,12 +420,12 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
     ),
     "suspended, with a job that has stopped": (
         lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.SUSPENDED),
-        (False, "Suspended", "The dataset is suspended; what is done so far is kept."),
+        (False, "Suspended", "The dataset is suspended. Completed work is kept."),
         "Suspended",
     ),
     "a suspended dataset that is done is done": (
         lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_succeeded("data").but(status=STORED),
-        (True, "Succeeded", f"Everything is done. The report is at {DATA_URL}/{{revision}}/report/index.html."),
+        (True, "Succeeded", f"All steps completed. The report is at {DATA_URL}/{{revision}}/report/index.html."),
         "Ready",
     ),
     "an unusable spec": (
@@ -450,7 +453,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
 def test_a_status_that_lacks_the_last_round_says_so(rounds, says_so):
     scene = training().with_succeeded("check", "data", "train-1", "mine-1", "train-2")
     scene.but(status={**STORED, "rounds": [{"round": number} for number in rounds]})
-    assert ("Not all of its numbers" in told(scene.decide(), reasons.READY)[2]) is says_so
+    assert ("Some numbers are missing" in told(scene.decide(), reasons.READY)[2]) is says_so
 
 
 @pytest.mark.parametrize(("scene", "says", "stage"), READY_SAYS.values(), ids=READY_SAYS.keys())
@@ -494,12 +497,12 @@ def test_reconciling_and_stalled_are_present_only_while_true(scene, present):
 def test_each_stage_has_a_condition_in_the_past_tense():
     scene = training().with_succeeded("check", "data", "train-1")
     decision = scene.decide()
-    assert told(decision, reasons.CHECKED) == (True, "Succeeded", "The configuration was checked. It can be trained.")
+    assert told(decision, reasons.CHECKED) == (True, "Succeeded", "The training configuration was checked and is valid.")
     url = f"{DATA_URL}/{scene.revision}"
     assert told(decision, reasons.DATA_STORED) == (True, "Succeeded", f"The data is stored under {url}.")
-    assert told(decision, reasons.TRAINED) == (False, "Pending", "Training round 2 of 2 waits for earlier stages (mine-1).")
+    assert told(decision, reasons.TRAINED) == (False, "Pending", "Training round 2 of 2 waits for earlier steps: mine-1.")
     assert told(decision, reasons.MINED) == (False, "Starting", f"Mining after round 1 of 2: RayJob {scene.child('mine-1')} is starting.")
-    assert told(decision, reasons.REPORTED) == (False, "Pending", "The report is written last.")
+    assert told(decision, reasons.REPORTED) == (False, "Pending", "The report is written after the last step.")
     assert decision.desired_status.url == url
     assert decision.desired_status.report_url == ""
 
@@ -509,7 +512,7 @@ def test_a_model_that_waits_for_its_turn_says_so():
     assert told(scene.decide(), reasons.TRAINED) == (
         False,
         "Pending",
-        "Training without negatives waits: spec.training.maxParallel is 1.",
+        "Training without negatives waits for other steps to end: spec.training.maxParallel is 1.",
     )
     assert told(scene.decide(), reasons.READY)[1] == "Running"
 
@@ -518,7 +521,7 @@ def test_an_attempt_that_waits_for_its_turn_says_why_the_one_before_failed():
     scene = compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING)
     failed = {"fault": Fault.INTERRUPTION, "message": "The node is gone", "ended": timedelta(hours=2)}
     scene.with_child("train-none", Work.FAILED, **failed)
-    said = "Training without negatives waits: spec.training.maxParallel is 1. Previous attempt: The node is gone."
+    said = "Training without negatives waits for other steps to end: spec.training.maxParallel is 1. Previous attempt: The node is gone."
     assert told(scene.decide(), reasons.TRAINED) == (False, "Pending", said)
 
 
@@ -710,12 +713,12 @@ def test_suspending_changes_neither_the_revision_nor_the_names():
 def test_a_changed_spec_stops_the_children_of_the_one_before():
     scene = nothing_but_data().with_child("data", Work.RUNNING, spec_hash="0ldc0ffe", revision_label="0" * 12)
     (deletion,) = scene.decide().deletions
-    assert (deletion.name, deletion.uid, deletion.why) == ("street-0ldc0ffe-data", "uid-of-street-0ldc0ffe-data", "the spec has changed")
+    assert (deletion.name, deletion.uid, deletion.why) == ("street-0ldc0ffe-data", "uid-of-street-0ldc0ffe-data", "the spec changed")
 
 
 def test_a_wrong_spec_stops_what_runs_for_an_earlier_one():
     scene = nothing_but_data().with_raw(output={"url": "/tmp/x"}).with_child("data", Work.RUNNING, spec_hash="0ldc0ffe")
-    assert [deletion.why for deletion in scene.decide().deletions] == ["the spec has changed"]
+    assert [deletion.why for deletion in scene.decide().deletions] == ["the spec changed"]
 
 
 def test_a_spec_that_became_wrong_without_an_edit_stops_nothing():
@@ -826,7 +829,7 @@ def test_when_the_data_is_gone_the_object_goes():
 
 def test_what_the_deleting_job_left_alone_is_told_before_the_object_goes():
     scene = Scene(DELETE).being_deleted().with_child("delete", Work.SUCCEEDED)
-    scene.children[-1] = msgspec.structs.replace(scene.children[-1], said="left alone: s3://b/x")
+    scene.children[-1] = msgspec.structs.replace(scene.children[-1], termination_message="left alone: s3://b/x")
     assert scene.decide().farewell == "left alone: s3://b/x"
 
 
@@ -857,7 +860,7 @@ def test_a_deletion_ends_whatever_its_job_comes_to_and_says_where_the_data_lies(
         scene.with_child("delete", work)
     decision = scene.decide()
     assert decision.finalizers == ()
-    assert decision.farewell == "The data could not be deleted in 3600 seconds. It lies at s3://team-a/negatives/team-a/street."
+    assert decision.farewell == "The data was not deleted within 3600 seconds. The data is at s3://team-a/negatives/team-a/street."
 
 
 def test_a_deletion_that_waits_looks_again_when_its_time_is_over():
@@ -868,8 +871,8 @@ def test_a_deletion_whose_pod_cannot_start_says_what_can_be_done():
     obstacle = Obstacle(reason="CreateContainerConfigError", message='Container delete of pod p cannot start: secret "s3" not found')
     decision = Scene(DELETE).being_deleted().with_child("delete", Work.STARTING, obstacle=obstacle).decide()
     assert told(decision, reasons.READY)[2] == (
-        'Container delete of pod p cannot start: secret "s3" not found. To keep the data and let the object go, set spec.deletionPolicy to Retain. '
-        "At 13:00 UTC the object goes in any case, and its data stays."
+        'Container delete of pod p cannot start: secret "s3" not found. To keep the data and delete the object now, set spec.deletionPolicy to Retain. '
+        "At 13:00 UTC the object is deleted in any case, and the data is left in place."
     )
 
 
@@ -878,8 +881,8 @@ def test_data_that_cannot_be_deleted_holds_the_object_and_says_why():
     decision = scene.decide()
     assert decision.finalizers is None
     message = (
-        "The data could not be deleted. Job d failed with exit code 1: access denied. To keep the data and let the object go, "
-        f"set spec.deletionPolicy to Retain. At 13:00 UTC the object goes in any case, and its data stays. {RETRY}"
+        "The data could not be deleted. Job d failed with exit code 1: access denied. To keep the data and delete the object now, "
+        f"set spec.deletionPolicy to Retain. At 13:00 UTC the object is deleted in any case, and the data is left in place. {RETRY}"
     )
     assert told(decision, reasons.STALLED) == (True, "DeletionFailed", message)
 
@@ -893,7 +896,7 @@ def test_a_spec_that_cannot_be_used_does_not_lose_the_data_silently():
 def test_nor_does_it_hold_the_object_for_ever():
     decision = Scene(DELETE).being_deleted().with_raw(output={"url": "/tmp/x"}).but(now=LATE).decide()
     assert decision.finalizers == ()
-    assert "was not deleted, since the spec cannot be used" in decision.farewell
+    assert "was not deleted, because the spec cannot be used" in decision.farewell
 
 
 def unavailable(attempts: int, *, role: str = "data", ended: timedelta = timedelta()) -> Scene:
@@ -963,8 +966,8 @@ def test_a_node_has_a_moment_to_answer_and_the_condition_says_for_what_one_waits
     assert decision.wake_after == pytest.approx(15)
     status, reason, message = told(decision, reasons.READY)
     assert (status, reason) == (False, "NodeLost")
-    assert message.startswith("Node node-7 does not answer, and pod pod-1 of RayJob ")
-    assert message.endswith("It is given up at 12:00:15 UTC, and another takes its place.")
+    assert message.startswith("Node node-7 does not answer. Pod pod-1 of RayJob ")
+    assert message.endswith("The pod is deleted by force at 12:00:15 UTC and replaced.")
 
 
 def test_a_training_pod_is_never_given_up_since_two_would_write_the_same_checkpoints():

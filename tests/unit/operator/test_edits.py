@@ -67,7 +67,7 @@ def edited(role: str, change: dict[str, Any], work: Work = Work.RUNNING, **more:
 @pytest.mark.parametrize(("change", "stopped"), EDITS.values(), ids=EDITS.keys())
 def test_an_edit_stops_only_what_it_changes(change, stopped, role):
     decision = edited(role, change).decide()
-    assert [deletion.why for deletion in decision.deletions if deletion.kind != "ConfigMap"] == ["the spec has changed"] * (role in stopped)
+    assert [deletion.why for deletion in decision.deletions if deletion.kind != "ConfigMap"] == ["the spec changed"] * (role in stopped)
     child = [name for name in jobs(decision) if name.endswith(f"-{role}")]
     assert role in stopped or not child, "what goes on is not made a second time"
 
@@ -103,7 +103,7 @@ def test_a_child_of_another_versions_digests_goes_on_until_somebody_edits():
     assert [deletion for deletion in left.deletions if deletion.kind == "Job"] == []
     assert left.desired_status.condition(reasons.TRAINED).reason == "Running"
     edited_since = Scene(TRAINING).with_child("train-1", Work.RUNNING, **elsewhere, generation=2).decide()
-    assert [deletion.why for deletion in edited_since.deletions] == ["the spec has changed"]
+    assert [deletion.why for deletion in edited_since.deletions] == ["the spec changed"]
 
 
 @pytest.mark.parametrize("work", [Work.SUCCEEDED, Work.FAILED])

@@ -146,7 +146,7 @@ def test_numbers_of_another_object_or_revision_are_nobodys(change):
     scene = Scene(TRAINING).with_succeeded(*ALL).but(status={"completed": record})
     decision = scene.decide()
     assert (dict(decision.desired_status.numbers), decision.desired_status.completed.get("numbers")) == ({}, None)
-    assert "Not all of its numbers" in told(decision, reasons.READY)[2]
+    assert "Some numbers are missing" in told(decision, reasons.READY)[2]
 
 
 @pytest.mark.parametrize("limit", [None, 0, 1])

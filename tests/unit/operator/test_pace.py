@@ -210,7 +210,7 @@ def test_a_failure_whose_pod_is_gone_keeps_its_words(failure):
     before = training().with_child("train-1", Work.FAILED, message=words, **failure).decide()
     stored = [{"type": each.type, "message": each.message} for each in before.desired_status.conditions]
     lost = training().but(status={"conditions": stored})
-    lost.with_child("train-1", Work.FAILED, silent=True, message="Job x failed, and left no message.", **failure)
+    lost.with_child("train-1", Work.FAILED, silent=True, message="Job x failed and left no message.", **failure)
     assert told(lost.decide(), reasons.READY) == told(before, reasons.READY)
     assert "negset: pipelineConfig: no. It is wrong." in told(lost.decide(), reasons.READY)[2]
 
@@ -222,7 +222,7 @@ def test_a_failure_whose_pod_is_gone_keeps_its_words(failure):
 )
 def test_where_no_condition_has_them_it_says_that_there_are_none(stored):
     scene = Scene(DATA_ONLY).but(status={"conditions": stored})
-    scene.with_child("data", Work.FAILED, silent=True, message="RayJob d failed with exit code 1, and left no message.")
+    scene.with_child("data", Work.FAILED, silent=True, message="RayJob d failed with exit code 1 and left no message.")
     assert "left no message" in told(scene.decide(), reasons.READY)[2]
 
 

@@ -55,7 +55,7 @@ EDITS = {"check": True, "data": False, "train-1": True, "mine-1": True, "train-2
 @pytest.mark.parametrize(("role", "stopped"), EDITS.items())
 def test_other_content_stops_the_steps_that_it_changes_and_no_download(role, stopped):
     decision = edited(role).decide()
-    assert [deletion.why for deletion in decision.deletions] == ["the spec has changed"] * stopped
+    assert [deletion.why for deletion in decision.deletions] == ["the spec changed"] * stopped
 
 
 def test_after_an_edit_everything_that_read_it_is_made_anew_in_another_revision():

@@ -38,7 +38,7 @@ def seal(scene: Scene, role: str, config: Config | None = None, *, attempt: int 
 
 
 def anew(scene: Scene) -> list[str]:
-    return [each.name for each in scene.decide().deletions if each.why == "it is made anew"]
+    return [each.name for each in scene.decide().deletions if each.why == "it is built again"]
 
 
 # --- the annotation ------------------------------------------------------------------------------------------------------------------------
