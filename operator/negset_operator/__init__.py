@@ -1,4 +1,4 @@
 """The Kubernetes operator: observe → decide (pure) → apply.
 
-Imports neither Ray nor TensorFlow, nor anything of the jobs.
+It imports neither Ray nor TensorFlow nor negset_jobs.
 """

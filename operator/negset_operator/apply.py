@@ -98,7 +98,7 @@ class Writer:
                 children.append(kind)
         return Done(actions=tuple(actions), children=tuple(children))
 
-    def mark(self, namespace: str, failed: Failed) -> bool:
+    def mark_counted(self, namespace: str, failed: Failed) -> bool:
         """Label a failed child as counted, and return True if this replica did it.
 
         The child's resource version lets only one replica succeed. A metric must not delay the
@@ -141,7 +141,7 @@ class Writer:
         return written
 
     def remove_leftovers(self, written: Dataset, change: status.Change) -> None:
-        """Remove what an apply leaves: fields and conditions of the operator that others also own."""
+        """Remove the operator's fields and conditions that an apply leaves: others own them too."""
         if status.leftover(written.status, change.fields):
             self._merge_status(written, status.as_merge_patch(written.status, change.fields))
 

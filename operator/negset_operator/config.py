@@ -1,4 +1,4 @@
-"""What the administrator decides: images, resources, networks.
+"""The administrator's configuration: images, resources, networks and timeouts.
 
 It comes from the chart, never from a tenant's object.
 """
@@ -22,20 +22,20 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Scheme = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+.-]*$")]
 RayVersion = Annotated[str, Meta(pattern=r"^[1-9][0-9]*\.[0-9]+\.[0-9]+")]
 Cidr = str
-"""A network such as 10.96.0.0/12; `read` checks it."""
+"""A network such as 10.96.0.0/12. `read` checks it."""
 
 OLDEST_RAY: Final = (2, 53)
-"""KubeRay wants 2.52 for token authentication, and probes `/api/healthz` from 2.53 on."""
+"""KubeRay needs Ray 2.52 for token authentication, and probes `/api/healthz` from 2.53 on."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """Base of the configuration's types: immutable, camelCase, and unknown fields are mistakes."""
+    """Base of the configuration's types: immutable, camelCase, and unknown fields are errors."""
 
 
 class Resources(Setting, frozen=True, kw_only=True):
     """A container's requests and limits, as Kubernetes quantities.
 
-    Both are set on everything, so that quotas can count it.
+    Every container has both, so that quotas can count it.
     """
 
     requests: dict[str, str]
@@ -43,7 +43,7 @@ class Resources(Setting, frozen=True, kw_only=True):
 
 
 class Images(Setting, frozen=True, kw_only=True):
-    """`jobs` has everything but TensorFlow; `trainer` has that too."""
+    """Container images. `jobs` has everything except TensorFlow, `trainer` has TensorFlow as well."""
 
     jobs: str = "negset/jobs:0.1.0"
     trainer: str = "negset/trainer:0.1.0"
@@ -52,7 +52,7 @@ class Images(Setting, frozen=True, kw_only=True):
 
 
 class Placement(Setting, frozen=True, kw_only=True):
-    """Where the pods of a kind may run, in Kubernetes' own words."""
+    """The nodes that pods may run on, with the fields of a Kubernetes PodSpec."""
 
     node_selector: dict[str, str] = field(default_factory=dict)
     tolerations: tuple[dict[str, Any], ...] = ()
@@ -63,11 +63,11 @@ def _resources(cpu: str, memory: str, *, cpu_limit: str, memory_limit: str) -> R
 
 
 class Pods(Setting, frozen=True, kw_only=True):
-    """Resources and placement by what a pod does.
+    """Resources and placement, by the role of a pod.
 
-    A Ray head keeps Ray's own books and runs the job's driver, but none of its tasks.
+    A Ray head runs Ray's own services and the job's driver, but no tasks.
     `trainer_shared_memory` is the size of a training pod's /dev/shm, which NCCL uses between the
-    GPUs of one pod. What is used of it counts towards the pod's memory limit.
+    GPUs of one pod. Its used part counts towards the pod's memory limit.
     """
 
     ray_head: Resources = _resources("500m", "2Gi", cpu_limit="2", memory_limit="4Gi")
@@ -92,16 +92,16 @@ _DNS: Final[tuple[dict[str, Any], ...]] = (
 
 
 class Networks(Setting, frozen=True, kw_only=True):
-    """What jobs may reach beside public addresses, and who may reach them.
+    """What jobs may reach besides public addresses, and who may reach them.
 
     `images`: CIDRs that the URL of an image or an input may lead to.
     `stores`: CIDRs of object stores, which the URL of an image may not lead to.
     `schemes`: the URL schemes that a manifest may use.
     `dns`: NetworkPolicyPeers of the cluster's DNS. OpenShift's pods listen on port 5353.
-    `api_server`: CIDRs of the API server, which jobs tell their progress. Empty: the operator
-    finds them (`kube.api_server`).
-    Whoever reaches the head of a Ray cluster may try to run code in it, so only pods with
-    KubeRay's labels in KubeRay's namespaces may.
+    `api_server`: CIDRs of the API server, to which jobs report progress. If it is empty, the
+    operator finds them (`kube.api_server`).
+    `kuberay_namespaces`, `kuberay_pod_labels`: the pods that may reach the head of a Ray cluster.
+    Others may not, because they could try to run code in it.
     """
 
     policies: bool = True
@@ -117,21 +117,26 @@ class Networks(Setting, frozen=True, kw_only=True):
 
 
 class Patience(Setting, frozen=True, kw_only=True):
-    """How long the operator waits, and how often it tries.
+    """How long the operator waits, and how often it retries.
 
-    `attempts` is how often a Ray job may fail by its own fault before the dataset stalls,
-    `most_attempts` how often anything is tried at all (a store that is away and jobs that are
-    interrupted count as well; at the longest pauses 60 are nine hours); `retries` how often
-    Kubernetes restarts a training pod. A Ray job that failed is tried again after `retry_seconds`,
-    then twice that, and so on up to `retry_limit_seconds`. `unseen_seconds` is how long KubeRay may
-    leave a RayJob untouched before the condition says so, `start_seconds` how long a Ray cluster
-    may take to start before it is made anew, `lost_node_seconds` how long a pod waits for its node
-    to answer again before it is replaced (Kubernetes' own default is 300), and
-    `keep_finished_seconds` how long finished children stay for `kubectl logs` and `kubectl
-    describe` once the dataset is ready. `deletion_seconds` is how long an object that is being
-    deleted waits for its data to be gone; then it goes without, and says where the data lies. A job
-    that runs and makes no progress for `stuck_seconds` is stopped and tried again, as after an
-    interruption; 0 leaves it. `check_seconds` is how long checking the configuration may take.
+    `attempts`: how often a Ray job may fail by its own fault before the dataset stalls.
+    `most_attempts`: the limit for all attempts at a step. Transient errors and interruptions count
+    as well. With the longest pauses, 60 attempts take nine hours.
+    `retries`: how often Kubernetes restarts a training pod.
+    `retry_seconds`: the pause before a failed step is retried. It doubles for each further retry.
+    `retry_limit_seconds`: the longest of these pauses.
+    `unseen_seconds`: how long KubeRay may leave a RayJob untouched before the condition says so.
+    `start_seconds`: how long a Ray cluster may take to start before it is created again.
+    `lost_node_seconds`: how long a pod waits for its node to answer before it is replaced.
+    Kubernetes' default is 300.
+    `keep_finished_seconds`: how long finished children stay for `kubectl logs` and `kubectl
+    describe` after the dataset is ready.
+    `training_grace_seconds`: how long a terminating training pod may take to save a checkpoint.
+    `deletion_seconds`: how long an object that is being deleted waits for the deletion of its data.
+    After that, the object is deleted, and an event says where the data is.
+    `stuck_seconds`: a running job that makes no progress for this time is stopped and retried, as
+    after an interruption; 0 disables that.
+    `check_seconds`: how long checking the configuration may take.
     """
 
     attempts: Count = 3
@@ -150,7 +155,7 @@ class Patience(Setting, frozen=True, kw_only=True):
 
 
 class Config(Setting, frozen=True, kw_only=True):
-    """The whole configuration. `namespaces` empty means all of them."""
+    """The whole configuration. If `namespaces` is empty, all namespaces are watched."""
 
     images: Images = field(default_factory=Images)
     pods: Pods = field(default_factory=Pods)
@@ -166,9 +171,9 @@ DEFAULT: Final = Config()
 
 
 def read(path: str) -> Config:
-    """The configuration in a YAML file; what it leaves out keeps its default.
+    """Return the configuration in a YAML file. Missing fields have their defaults.
 
-    Raises `InvalidInput` that names the file and the field.
+    Raise `InvalidInput` that names the file and the field.
     """
     import yaml
 
@@ -189,17 +194,17 @@ def read(path: str) -> Config:
 
 
 def _check_moved(document: Any) -> None:
-    """Raises ValueError for a setting of an earlier version."""
+    """Raise ValueError for a setting of an earlier version."""
     networks = document.get("networks") if isinstance(document, dict) else None
     if isinstance(networks, dict) and "allowed" in networks:
         raise ValueError(
             "networks.allowed: expected networks.images (networks of images and annotations) and networks.stores "
-            "(networks of object stores), which took its place, got networks.allowed; move each network to one of them"
+            "(networks of object stores), which replace it, got networks.allowed; move each network to one of them"
         )
 
 
 def _check(config: Config) -> None:
-    """Raises ValueError, which names the setting, for what the types do not say."""
+    """Raise ValueError that names the setting, for rules that the types do not state."""
     networks = config.networks
     for setting, cidrs in (("images", networks.images), ("stores", networks.stores), ("apiServer", networks.api_server)):
         for cidr in cidrs:
@@ -208,8 +213,8 @@ def _check(config: Config) -> None:
             except ValueError as error:
                 raise ValueError(f"networks.{setting}: expected a network such as 10.96.0.0/12: {error}") from error
     if tuple(map(int, config.ray_version.split(".")[:2])) < OLDEST_RAY:
-        wanted = ".".join(map(str, OLDEST_RAY))
+        oldest = ".".join(map(str, OLDEST_RAY))
         raise ValueError(
-            f"rayVersion: expected {wanted} or later, which has token authentication and one health check, "
-            f'got "{config.ray_version}"; give jobs and trainer images with a later Ray'
+            f"rayVersion: expected {oldest} or later, which has token authentication and one health check, "
+            f'got "{config.ray_version}"; set images.jobs and images.trainer to images with a later Ray'
         )

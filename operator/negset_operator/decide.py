@@ -28,26 +28,27 @@ from negset_operator.policies import creation, ending, garbage, pace, relevance,
 from negset_operator.policies.steps import Phase, Progress, follow
 
 LOOK_AGAIN: Final = 10.0
-"""Seconds after which a child that has not started is looked at again: why a Job has no pods is
-told by events only, which nobody watches.
+"""Seconds until a child that has not started is looked at again.
+
+Only events say why a Job has no pods, and events are not watched.
 """
 
 
 def decide(facts: Facts, config: Config) -> Decision:
-    """What has to be done for one dataset, given everything that was seen of it."""
+    """Return what must be done for one dataset, given everything that is known about it."""
     deleting = facts.dataset.metadata.deletion_timestamp is not None
     if facts.spec is None or facts.problems:
         digests = reads.digests(facts.spec, facts.pipeline.counts) if facts.spec else {}
         decision = ending.decide_unusable(facts, config.patience) if deleting else unusable.decide(facts, digests)
-        return _reported(decision, facts, digests)
+        return _with_runs(decision, facts, digests)
     spec, subject = facts.spec, subject_of(facts, facts.spec, config)
     marked = retry.with_obsolete_marked(facts, subject)
     decision = ending.decide(marked, spec, subject) if deleting else _advance(marked, spec, subject)
-    return _reported(decision, marked, subject.digests)
+    return _with_runs(decision, marked, subject.digests)
 
 
-def _reported(decision: Decision, facts: Facts, digests: dict[str, str]) -> Decision:
-    """Adds to a decision the runs whose jobs may write to the status."""
+def _with_runs(decision: Decision, facts: Facts, digests: dict[str, str]) -> Decision:
+    """Return the decision with the runs whose jobs may write to the status."""
     if decision.desired_status is None:
         return decision
     desired_status = msgspec.structs.replace(decision.desired_status, runs=relevance.reporting_runs(facts, digests))
@@ -55,9 +56,10 @@ def _reported(decision: Decision, facts: Facts, digests: dict[str, str]) -> Deci
 
 
 def subject_of(facts: Facts, spec: NegativeDatasetSpec, config: Config) -> Subject:
-    """What the builders need.
+    """Return what the builders need to know about a dataset.
 
-    The manifest leaves out what may change while a run goes on: its ConfigMap cannot.
+    The run's ConfigMap is immutable, so the manifest leaves out the fields that may change during a
+    run.
     """
     meta = facts.dataset.metadata
     return Subject(
@@ -83,9 +85,9 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
     progress = follow(facts, spec, patience, subject.digests)
     keep = timedelta(seconds=patience.keep_finished_seconds)
     active = suspension.active(progress)
-    # A pipeline.config that cannot be read must stop nothing: whether it has changed is not known.
+    # If the pipeline.config cannot be read, it is not known whether it changed, so nothing stops.
     superseded = garbage.superseded(facts, tuple(each.step for each in progress)) if not facts.pipeline.problem else ()
-    leaving = (
+    to_delete = (
         (tuple(child for child in superseded if not child.obsolete), "the spec changed"),
         (tuple(child for child in superseded if child.obsolete), retry.WHY),
         (suspension.to_delete(active, suspend=spec.suspend), "the dataset is suspended"),
@@ -98,7 +100,7 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         desired_status=verdict.desired_status(facts, spec, progress, patience),
         finalizers=ending.finalizers(facts, wanted=spec.deletion_policy == "Delete" and ending.writes(facts, roles)),
         deletions=(
-            *(deletion(child, why) for children, why in leaving for child in children if not child.terminating),
+            *(deletion(child, why) for children, why in to_delete for child in children if not child.terminating),
             *(_supporting_deletion(supporting_object) for supporting_object in unused if not supporting_object.terminating),
             *garbage.force_deletions(facts),
         ),
@@ -116,11 +118,11 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         failed=tally.failed(facts),
         finished=tally.finished(facts, progress),
     )
-    return _withheld(decision, facts) if facts.pipeline.problem else decision
+    return _without_creations(decision, facts) if facts.pipeline.problem else decision
 
 
-def _withheld(decision: Decision, facts: Facts) -> Decision:
-    """The decision while the pipeline.config cannot be read: no new child is made.
+def _without_creations(decision: Decision, facts: Facts) -> Decision:
+    """Return the decision while the pipeline.config cannot be read: it creates nothing.
 
     The status says why, unless the dataset is done or the user has suspended it.
     """
@@ -129,28 +131,30 @@ def _withheld(decision: Decision, facts: Facts) -> Decision:
     if desired_status is None or ready is None or ready.status or ready.reason == reasons.SUSPENDED:
         return msgspec.structs.replace(decision, creations=())
     desired_status = verdict.blocked(desired_status, reasons.PIPELINE_CONFIG_UNAVAILABLE, f"{facts.pipeline.problem}.", for_good=False)
-    if not facts.pipeline.digest:  # then nobody knows the revision either
+    if not facts.pipeline.digest:  # then the revision is not known either
         desired_status = msgspec.structs.replace(desired_status, revision="", url="")
     wake_after = min(decision.wake_after if decision.wake_after is not None else LOOK_AGAIN, LOOK_AGAIN)
     return msgspec.structs.replace(decision, desired_status=desired_status, creations=(), wake_after=wake_after)
 
 
 def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, patience: Patience) -> float | None:
-    """Seconds until something changes without news: a retry is due, a silent child is looked at
-    again, finished children are cleaned up, a pod is given up, silence is told.
+    """Return the seconds until the next reconcile if no watch reports a change before.
+
+    It is the time of the first of these: a retry, the deletion of finished children, the forced
+    deletion of a pod, the report of a silent child, another look at a child that has not started.
     """
     now = facts.now
     moments = [each.retry_at for each in progress if each.phase is Phase.WAITING and each.retry_at is not None]
     ready = garbage.ready_since(progress)
     if ready is not None and now < ready + keep:
         moments.append(ready + keep)
-    if (lost := garbage.next_force_deletion(facts)) is not None:
-        moments.append(lost)
+    if (forced := garbage.next_force_deletion(facts)) is not None:
+        moments.append(forced)
     if (silence := pace.next_look(progress, facts, patience)) is not None:
         moments.append(silence)
-    # Nor does a watch tell what Kueue says about a child in its queue.
-    silent = any(child.work in {Work.NOT_PICKED_UP, Work.STARTING} or suspension.held(child) for child in suspension.active(progress))
-    waits = [max((moment - now).total_seconds(), 0.0) for moment in moments] + ([LOOK_AGAIN] if silent else [])
+    # Kueue's Workloads are not watched either.
+    unwatched = any(child.work in {Work.NOT_PICKED_UP, Work.STARTING} or suspension.held(child) for child in suspension.active(progress))
+    waits = [max((moment - now).total_seconds(), 0.0) for moment in moments] + ([LOOK_AGAIN] if unwatched else [])
     return min(waits, default=None)
 
 

@@ -1,4 +1,4 @@
-"""What is to be done: one frozen value that `apply` carries out."""
+"""What must be done: one frozen value that `apply` carries out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from negset_api import stages
 from negset_operator.facts import Child, Fault
 
 Manifest = Mapping[str, Any]
-"""A Kubernetes object as it goes over the wire. Nobody changes one after it was built."""
+"""A Kubernetes object as it is sent. It is never changed after it was built."""
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """A condition as decided: the time of its last transition is found when it is compared with
-    what is stored.
-    """
+    """A condition without its last transition time, which depends on the stored condition."""
 
     type: str
     status: bool
@@ -28,11 +26,10 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 class DesiredStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's part of the status.
 
-    Empty strings are absent fields. `completed` None leaves the record of what was done as it is.
-
-    `numbers` are the jobs' fields that the status must have. `moving`: whether a job makes progress
-    now, so that its estimate holds; None if that is not known. `runs` are those whose jobs may
-    report.
+    Empty strings are absent fields. `completed` None leaves the stored record as it is. `numbers`
+    are the jobs' fields that the status must have. `forget_progress` removes the jobs' other
+    fields. `moving`: a job makes progress now, so that its estimate is valid; None if that is not
+    known. `runs` are the runs whose jobs may write to the status.
     """
 
     stage: str
@@ -51,7 +48,7 @@ class DesiredStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deletion(msgspec.Struct, frozen=True, kw_only=True):
-    """`at_once` does not wait for the node to say that the pod has ended."""
+    """Deletes an object. `at_once` does not wait until the node reports the end of the pod."""
 
     kind: str
     name: str
@@ -61,7 +58,7 @@ class Deletion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def deletion(child: Child, why: str) -> Deletion:
-    """The deletion of a child."""
+    """Return the deletion of a child."""
     return Deletion(kind=child.kind, name=child.name, uid=child.metadata.uid, why=why)
 
 
@@ -74,8 +71,9 @@ class SetSuspend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """Gives a child a deadline that has passed: its controller ends it as failed, so that it counts
-    as an attempt.
+    """Sets a deadline in the past on a child.
+
+    Its controller ends the child as failed, so that it counts as an attempt.
     """
 
     kind: str
@@ -85,9 +83,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):
-    """Sets labels of a child that goes on after an edit, or that an earlier version of the operator
-    made.
-    """
+    """Sets labels on a child that goes on after an edit or an upgrade of the operator."""
 
     kind: str
     name: str
@@ -96,10 +92,10 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Creation(msgspec.Struct, frozen=True, kw_only=True):
-    """An object to be made.
+    """An object to create.
 
-    `update` says that it exists, is ours, and is brought up to date; else it is created, and an
-    object of that name that is there already is left alone.
+    `update`: it exists and is ours, so it is applied. Otherwise it is created, and an existing
+    object of that name is not changed.
     """
 
     manifest: Manifest
@@ -107,7 +103,7 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt at a step that failed and that the metrics do not have yet.
+    """A failed attempt at a step that the metrics have not counted yet.
 
     `version` is the child's resource version.
     """
@@ -121,20 +117,20 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that the status does not record as done yet, and how long it took."""
+    """A step that is done and that the status does not record yet, with its duration."""
 
     step: stages.Kind
     seconds: float
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done, in this order: finalizers, deletions, adoptions, suspend_changes, limits,
-    creations, and last the status.
+    """What must be done.
 
-    `failed` is counted before anything else, and `finished` with the status.
+    The order is: `failed` is counted, then finalizers, deletions, adoptions, suspend_changes,
+    limits, creations, and last the status. `finished` is counted with the status.
 
-    `wake_after` is in seconds; None waits for news. `farewell` is told as an event before the
-    object is let go: there is no status afterwards.
+    `wake_after` is in seconds; None waits for the next change. `farewell` is the message of an
+    event. It is recorded before the finalizer is removed, because there is no status afterwards.
     """
 
     desired_status: DesiredStatus | None

@@ -1,4 +1,4 @@
-"""Logs as one JSON object a line, on standard error."""
+"""Logs on standard error: one JSON object in each line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 
 class JsonFormatter(logging.Formatter):
-    """Time (UTC), level, logger, message, and the fields that the caller gave as `extra={"fields":
-    …}`.
+    """Formats the time (UTC), level, logger and message of a record, and the caller's fields.
+
+    The caller gives fields as `extra={"fields": …}`.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -1,4 +1,4 @@
-"""The loop: watches fill caches and the queue, threads empty the queue."""
+"""The loop: watches fill the caches and the queue, and worker threads empty the queue."""
 
 from __future__ import annotations
 
@@ -27,43 +27,44 @@ from negset_operator.world import SUPPORTING_KINDS, World, key_of_dataset
 
 log = logging.getLogger(__name__)
 
-_PATIENT_PART: Final = 4
-"""One worker in so many may be at what comes after a child was made (its supporting_objects, the
-status) while others wait for theirs.
+_LOW_PRIORITY_PART: Final = 4
+"""One worker in this many may process keys of low priority while other datasets wait for a child.
+
+Low priority is what follows the creation of a child: supporting objects and the status.
 """
 
 _STALE_SECONDS: Final = 60.0
-"""For how long a kind may go without a watch before the replica is not ready."""
+"""How long a kind may be without a watch before the replica is not ready."""
 _STOP_SECONDS: Final = 8.0
-"""For how long reconciles in hand may finish: less than what is left of a Lease that is no longer
-renewed.
+"""How long running reconciles may take to finish when the operator stops.
+
+It is less than the rest of a Lease that is no longer renewed.
 """
 _LONGEST_PAUSE: Final = 30.0
-"""Seconds between two questions for the API server's addresses, while it does not answer."""
+"""Seconds between two requests for the API server's addresses while it does not answer."""
 
 _LONGEST_CONFLICT: Final = 10.0
-"""Seconds.
+"""Conflicts are logged if the pause before the retry has at least this many seconds.
 
-Conflicts are logged once the pause between them is this long, from the sixth in a row. Before, the
-watch brings what somebody else wrote.
+That is from the sixth conflict in a row. Usually the watch delivers the other write earlier.
 """
 
 _INCOMPLETE_PAUSE: Final = 2.0
-"""Seconds until a dataset is looked at again whose namespace has not been listed yet."""
+"""Seconds until a dataset is reconciled again if its namespace has not been listed yet."""
 
 _CHILDREN: Final[dict[Any, Any]] = {RAY_JOB: RayJob, JOB: Job, POD: Pod}
 
 
 class Operator:
-    """Everything that runs.
+    """The watches and workers of one replica.
 
-    `watch` may begin before this replica leads, so that it takes over within moments; `work` begins
-    when it does.
+    `watch` may start before this replica is the leader, so that it takes over within moments.
+    `work` starts when it is.
     """
 
     def __init__(self, client: Client, config: Config) -> None:
         self._client, self._config = client, config
-        self._queue: WorkQueue[Key] = WorkQueue(patient_at_once=max(config.workers // _PATIENT_PART, 1))
+        self._queue: WorkQueue[Key] = WorkQueue(low_priority_at_once=max(config.workers // _LOW_PRIORITY_PART, 1))
         self._world = World()
         self._watches = Watches(partial(Streams.connected, client))
         self._by_namespace: dict[str, tuple[Reflector[Any], ...]] = {
@@ -78,36 +79,35 @@ class Operator:
         self.leading = False
         self.metrics = Metrics(
             datasets=self._world.caches[DATASET].all,
-            # A replica that stands by fills its queue and leaves it to the day it leads: nothing
-            # waits for it there.
+            # A replica that does not lead fills its queue as well, but no dataset waits for it.
             depth=lambda: len(self._queue) if self.leading else 0,
             leading=lambda: self.leading,
             requests=client.requests,
             watches=self._watched,
         )
-        self._reconciler = Reconciler(client, self._world, config, self.metrics, backlog=lambda: self._queue.urgent > 0)
+        self._reconciler = Reconciler(client, self._world, config, self.metrics, backlog=lambda: self._queue.normal_priority > 0)
 
     @property
     def synced(self) -> bool:
-        """Whether everything has been listed once."""
+        """Whether everything has been listed at least once."""
         return all(map(_complete, self._by_namespace.values()))
 
     def problems(self) -> tuple[str, ...]:
-        """What cannot be watched at present, one sentence each."""
+        """Return what cannot be watched now, one sentence each."""
         return tuple(dict.fromkeys(reflector.problem for reflector in self._reflectors if reflector.problem))
 
     def not_ready(self) -> tuple[str, ...]:
-        """Why this replica could not do its work now, none where it could: it does not know
-        everything yet, or what it knows has grown old.
+        """Return why this replica is not ready, none if it is.
 
-        If it can work in one namespace, it is ready: another may be gone, and the rights in it with
-        it.
+        Either the caches are not complete, or they are out of date. The replica is ready if it can
+        work in one namespace: another may have been deleted, together with the operator's rights
+        in it.
         """
-        troubles = [_troubles(reflectors) for reflectors in self._by_namespace.values()]
-        return tuple(dict.fromkeys(trouble for found in troubles for trouble in found)) if all(troubles) else ()
+        problems = [_problems(reflectors) for reflectors in self._by_namespace.values()]
+        return tuple(dict.fromkeys(problem for found in problems for problem in found)) if all(problems) else ()
 
     def _watched(self) -> dict[str, Watched]:
-        """How each kind is watched, by its plural: in all namespaces together."""
+        """Return how each kind is watched in all namespaces together, by its plural."""
         found: dict[str, Watched] = {}
         for reflector in self._reflectors:
             before = found.get(reflector.kind.plural, Watched())
@@ -116,7 +116,7 @@ class Operator:
         return found
 
     def dead(self) -> tuple[str, ...]:
-        """The threads that have ended although nobody stopped them: only a new process helps."""
+        """Return the threads that ended without being asked to. Then only a restart helps."""
         ended = [thread.name for thread in self._threads if not thread.is_alive()]
         ended += ["watches"] if self._watches.ended else []
         return () if self._stopped.is_set() else tuple(f"The thread {name!r} has ended." for name in ended)
@@ -125,8 +125,9 @@ class Operator:
         self._watches.start()
 
     def work(self) -> None:
-        """Starts the workers as soon as the caches are complete; before, a child that exists would
-        look missing. Returns at once.
+        """Start the workers, which wait until the caches are complete. Return at once.
+
+        With incomplete caches, an existing child would look missing.
         """
         self.leading = True
         self._threads = [threading.Thread(target=self._worker, name=f"worker {n}", daemon=True) for n in range(self._config.workers)]
@@ -135,7 +136,7 @@ class Operator:
             thread.start()
 
     def stop(self) -> None:
-        """Lets the reconciles in hand finish, and ends every thread."""
+        """Wait for running reconciles, and end every thread."""
         self._stopped.set()
         self.leading = False
         self._queue.close()
@@ -149,21 +150,21 @@ class Operator:
         return self._located.is_set() and listed and any(map(_complete, self._by_namespace.values()))
 
     def _worker(self) -> None:
-        # One asks, the others wait for it: there may be thousands of watches to ask about.
+        # Only one worker checks the watches, because there may be thousands of them.
         with self._gate:
             while not self._ready_to_work():
                 if self._stopped.wait(0.02):
                     return
         while (key := self._queue.get()) is not None:
             try:
-                self._one(key)
+                self._reconcile(key)
             finally:
                 self._queue.done(key)
 
-    def _one(self, key: Key) -> None:
+    def _reconcile(self, key: Key) -> None:
         if not _complete(self._by_namespace.get(key[0]) or self._by_namespace.get("", ())):
-            # One namespace that cannot be listed holds up no other. In it, a child that exists
-            # would look missing.
+            # A namespace that cannot be listed delays no other. In it, an existing child would look
+            # missing.
             self._queue.add_after(key, _INCOMPLETE_PAUSE)
             return
         try:
@@ -172,15 +173,14 @@ class Operator:
         except (ApiError, Unreachable) as error:
             pause = self._queue.failed(key, at_least=getattr(error, "seconds", 0.0))
             if conflict(error) and pause < _LONGEST_CONFLICT:
-                log.debug("somebody else wrote %s/%s, trying again in %.1f seconds", *key, pause)
+                log.debug("%s/%s was changed by another writer, retrying in %.1f seconds", *key, pause)
             else:
                 self.metrics.errors.inc()
-                log.warning("cannot reconcile %s/%s, trying again in %.1f seconds: %s", *key, pause, error)
+                log.warning("failed to reconcile %s/%s, retrying in %.1f seconds: %s", *key, pause, error)
         except Exception:
-            # A mistake in this program must cost one dataset some time, not every dataset its
-            # operator.
+            # A bug in this program must delay one dataset only, and not stop the operator.
             self.metrics.errors.inc()
-            log.exception("reconciling %s/%s failed, trying again in %.1f seconds", *key, self._queue.failed(key))
+            log.exception("bug: reconciling %s/%s raised an exception, retrying in %.1f seconds", *key, self._queue.failed(key))
         else:
             self._queue.forget(key)
             for kind in done.children:
@@ -191,8 +191,9 @@ class Operator:
                 self._queue.add_after(key, wake_after)
 
     def _resync(self) -> None:
-        """Looks at everything again from time to time, whatever the watches say: no mistake lasts
-        longer than that.
+        """Reconcile every dataset at intervals, even without a change.
+
+        So a missed change has an effect for one interval at most.
         """
         pause = 1.0
         while not self._locate_api_server():
@@ -200,12 +201,12 @@ class Operator:
                 return
             pause = min(2 * pause, _LONGEST_PAUSE)
         while not self._stopped.wait(self._config.resync_seconds):
-            self._locate_api_server()  # a managed control plane moves
+            self._locate_api_server()  # a managed control plane may change its addresses
             for dataset in self._world.caches[DATASET].all():
                 self._queue.add(key_of_dataset(dataset))
 
     def _locate_api_server(self) -> bool:
-        """Tells the reconciler where the API server is. Return False if it does not say so now."""
+        """Give the API server's addresses to the reconciler. Return False if they are not known now."""
         try:
             networks = api_server.locate(self._client, self._config.networks)
         except (ApiError, Unreachable) as error:
@@ -217,18 +218,18 @@ class Operator:
 
 
 def _complete(reflectors: tuple[Reflector[Any], ...]) -> bool:
-    """Whether everything that is watched in a namespace has been listed once.
+    """Return True if everything that is watched in a namespace has been listed once.
 
-    KubeRay's kind may be missing, and a cluster without it must still get its statuses: a RayJob
-    that exists and is not known is found by its name when it is to be made.
+    RayJobs are an exception: a cluster without KubeRay must still get its statuses. A RayJob that
+    exists and is not in the cache is found by its name when it is created.
     """
     return all(reflector.synced or (reflector.kind == RAY_JOB and bool(reflector.problem)) for reflector in reflectors)
 
 
-def _troubles(reflectors: tuple[Reflector[Any], ...]) -> tuple[str, ...]:
-    """Why nothing could be done in a namespace now."""
+def _problems(reflectors: tuple[Reflector[Any], ...]) -> tuple[str, ...]:
+    """Return why the operator cannot work in a namespace now."""
     if not _complete(reflectors):
-        return tuple(reflector.problem for reflector in reflectors if reflector.problem) or ("The caches are being filled.",)
+        return tuple(reflector.problem for reflector in reflectors if reflector.problem) or ("The caches are not complete yet.",)
     return tuple(
         f"{reflector.kind.plural} have not been watched for {reflector.stale_seconds:.0f} seconds. {reflector.problem}".strip()
         for reflector in reflectors

@@ -1,4 +1,4 @@
-"""`negset-operator`: flags, leadership, signals."""
+"""The command `negset-operator`: options, leadership, signals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAST_PORT: Final = 65535
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs until SIGTERM. Exit codes: 0 asked to stop, 1 leadership lost, 2 the input is wrong."""
+    """Run until SIGTERM. Exit codes: 0 asked to stop, 1 leadership lost, 2 invalid input."""
     options = _parser().parse_args(arguments)
     logs.configure(options.log_level)
     try:
@@ -46,10 +46,10 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", default=given, help=f"{help_text} (environment: {variable}; default: {default or 'none'})", **more)
 
     option("config", "file with images, resources and networks, as YAML")
-    option("namespaces", "namespaces to watch, separated by commas; all where empty")
-    option("kubeconfig", "how to reach the API server; in a pod, its service account")
-    option("listen", "address for health and metrics", "0.0.0.0:8080")
-    option("lease", "namespace/name of the Lease by which replicas agree on one that works; empty works without")
+    option("namespaces", "namespaces to watch, separated by commas; empty means all")
+    option("kubeconfig", "kubeconfig file; a pod uses its service account by default")
+    option("listen", "address of the health and metrics endpoints", "0.0.0.0:8080")
+    option("lease", "namespace/name of the Lease for leader election; empty disables leader election")
     option("log-level", "debug, info, warning or error", "info", choices=["debug", "info", "warning", "error"])
     return parser
 
@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace, config: Config) -> int:
         elif leadership.acquire():
             operator.work()
             if not leadership.hold():
-                return 1  # at once, with whatever is in hand: another may lead already
+                return 1  # at once, without waiting for running reconciles: another may be the leader already
         operator.stop()
         if leadership is not None:
             leadership.release()
@@ -100,7 +100,10 @@ def _run(options: argparse.Namespace, config: Config) -> int:
 
 
 def _allow_open_files() -> None:
-    """Raises the soft limit to the hard one: a watch is a connection, and many runtimes give 1,024."""
+    """Raise the soft limit of open files to the hard one.
+
+    Each watch is a connection, and the soft limit is often 1,024.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

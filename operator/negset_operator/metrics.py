@@ -1,4 +1,4 @@
-"""What Prometheus sees.
+"""The operator's metrics for Prometheus.
 
 The names are part of the interface: the chart's dashboard and alerts use them.
 """
@@ -24,12 +24,13 @@ from negset_operator.kube.objects import Dataset
 
 _SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG: Final = (10, 30, *(60 * minutes for minutes in (1, 5, 10, 30)), *(3600 * hours for hours in (1, 2, 4, 8, 24, 48, 96, 192)))
-"""Of a step: from a check of seconds to a training of days."""
+"""Seconds of a step: from a check of seconds to a training of days."""
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
-    """How often watching a kind has failed, and the longest time that one of its namespaces has
-    been without a watch.
+    """How often watching a kind has failed, and for how long it is not watched.
+
+    The latter is the longest time among its namespaces.
     """
 
     restarts: int = 0
@@ -37,10 +38,10 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metrics:
-    """The operator's metrics in a registry of their own.
+    """The operator's metrics, in a registry of their own.
 
-    What is read when it is asked for comes from the functions given: `requests` are counts of
-    requests to the API server by method and status code, `watches` by the plural of their kind.
+    Values that are read at each scrape come from the arguments. `requests` are counts of requests
+    to the API server by method and status code. `watches` are by the plural of their kind.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Metrics:
         watches: Callable[[], Mapping[str, Watched]],
     ) -> None:
         self.registry = CollectorRegistry()
-        self.reconciles = Histogram("negset_reconcile_duration_seconds", "Time of one reconcile.", buckets=_SECONDS, registry=self.registry)
-        self.errors = PrometheusCounter("negset_reconcile_errors", "Reconciles that failed and are tried again.", registry=self.registry)
-        self.children = PrometheusCounter("negset_children_created", "Children made.", ["kind"], registry=self.registry)
+        self.reconciles = Histogram(
+            "negset_reconcile_duration_seconds", "Duration of one reconcile.", buckets=_SECONDS, registry=self.registry
+        )
+        self.errors = PrometheusCounter("negset_reconcile_errors", "Reconciles that failed and are retried.", registry=self.registry)
+        self.children = PrometheusCounter("negset_children_created", "Children created, by kind.", ["kind"], registry=self.registry)
         self._warnings = PrometheusCounter(
             "negset_warnings", "Warning events about datasets, by reason.", ["reason"], registry=self.registry
         )
@@ -68,26 +71,26 @@ class Metrics:
             ["kind", "fault"],
             registry=self.registry,
         )
-        # `increase` does not see the first event of a series that begins at 1, so each begins at 0.
+        # `increase` misses the first event of a series that starts at 1, so each starts at 0.
         for kind in stages.KINDS:
             self._steps.labels(kind=kind)
             for fault in Fault:
                 self._failures.labels(kind=kind, fault=fault.value)
-        build = Info("negset_build", "What runs here.", registry=self.registry)
+        build = Info("negset_build", "Version of the operator and of Python.", registry=self.registry)
         build.info({"version": version(), "python": platform.python_version()})
         self.registry.register(_Gauges(datasets, depth, leading))
         self.registry.register(_Requests(requests, watches))
 
     def warned(self, reason: str) -> None:
-        """Counts a warning event about a dataset."""
+        """Count a warning event about a dataset."""
         self._warnings.labels(reason=reason).inc()
 
     def failed(self, step: str, fault: str) -> None:
-        """Counts a failed attempt at a step."""
+        """Count a failed attempt at a step."""
         self._failures.labels(kind=step, fault=fault).inc()
 
     def finished(self, step: str, seconds: float) -> None:
-        """Counts a completed step."""
+        """Count a completed step."""
         self._steps.labels(kind=step).observe(seconds)
 
 
@@ -96,15 +99,15 @@ class _Gauges(Collector):
         self._datasets, self._depth, self._leading = datasets, depth, leading
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("negset_queue_depth", "Datasets that wait for the replica that leads.", value=self._depth())
-        yield GaugeMetricFamily("negset_leader", "1 where this replica leads.", value=float(self._leading()))
+        yield GaugeMetricFamily("negset_queue_depth", "Datasets that wait in the leader's queue.", value=self._depth())
+        yield GaugeMetricFamily("negset_leader", "1 if this replica is the leader, otherwise 0.", value=float(self._leading()))
         states: dict[str, Counter[str]] = {}
         totals = Counter[str]()
         for dataset in self._datasets():
             states.setdefault(dataset.metadata.namespace, Counter())[state(dataset)] += 1
             images = dataset.status.get("images") or {}
             totals.update({outcome: images.get(outcome, 0) for outcome in ("planned", "stored", "failed")})
-        # Not "namespace": Prometheus gives every metric that label itself, with the operator's own.
+        # Not "namespace": Prometheus adds that label itself, with the operator's own namespace.
         by_state = GaugeMetricFamily(
             "negset_datasets", "Datasets by their namespace and their state.", labels=["dataset_namespace", "state"]
         )
@@ -123,13 +126,13 @@ class _Requests(Collector):
         self._requests, self._watches = requests, watches
 
     def collect(self) -> Iterator[Metric]:
-        asked = CounterMetricFamily("negset_api_requests", "Requests to the API server by method and status.", labels=["method", "code"])
+        counts = CounterMetricFamily("negset_api_requests", "Requests to the API server by method and status.", labels=["method", "code"])
         for (method, code), count in sorted(dict(self._requests).items()):
-            asked.add_metric([method, code], count)
-        yield asked
+            counts.add_metric([method, code], count)
+        yield counts
         restarts = CounterMetricFamily("negset_watch_restarts", "Lists and watches that failed, by kind.", labels=["kind"])
         stale = GaugeMetricFamily(
-            "negset_watch_stale_seconds", "Seconds without a watch of the kind. What the operator knows may be that old.", labels=["kind"]
+            "negset_watch_stale_seconds", "Seconds without a watch of the kind. The operator's data may be that old.", labels=["kind"]
         )
         for kind, watched in sorted(self._watches().items()):
             restarts.add_metric([kind], watched.restarts)
@@ -142,7 +145,7 @@ STATES: Final = ("ready", "reconciling", "suspended", "stalled", "new")
 
 
 def state(dataset: Dataset) -> str:
-    """One word for how a dataset is."""
+    """Return the state of a dataset, one of `STATES`."""
     conditions = {entry.get("type"): entry.get("status") for entry in dataset.status.get("conditions") or ()}
     if not conditions:
         return "new"

@@ -1,10 +1,10 @@
-"""The names and labels of everything the operator makes.
+"""The names and labels of all objects that the operator creates.
 
-They are functions of the dataset and what is wanted of it, so making a thing twice is harmless.
+They depend only on the dataset and its spec, so creating an object twice is harmless.
 
-A run is one resolved spec: its digest is part of the names, so that a changed spec gets children of
-its own while the ones before are stopped. Several runs may work on one revision (a run with more
-Ray workers goes on where the one before stopped).
+A run is one resolved spec. Its digest, the spec hash, is part of the names. So a changed spec gets
+its own children while the previous ones are stopped. Several runs may work on one revision: a run
+with more Ray workers goes on where the previous one stopped.
 """
 
 from __future__ import annotations
@@ -19,43 +19,41 @@ from negset_api.spec import NegativeDatasetSpec
 from negset_api.values import digest
 
 LONGEST_NAME: Final = 47
-"""KubeRay refuses longer RayJob names, since it appends to them to name clusters, services and pods
-within 63 characters.
+"""KubeRay refuses longer names of RayJobs.
+
+It appends to them to name clusters, services and pods, which have at most 63 characters.
 """
 
 LONGEST_LABEL: Final = 63
 _NAME_DIGEST: Final = 6
 
 INDIFFERENT: Final = frozenset({"suspend", "deletionPolicy"})
-"""Fields of the spec that stop or clean up what runs, and change nothing in what it does."""
+"""Fields of the spec that stop or clean up a run and do not change its work."""
 
 
 def spec_hash(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
-    """8 hexadecimal digits that are the same for two specs if and only if they ask for the same
-    work, done in the same way.
+    """Return 8 hexadecimal digits that identify the work that a spec asks for, and how it is done.
 
-    `pipeline` is as in `revision.chosen`.
+    Two specs have the same digits if and only if both are the same. `pipeline` is as in
+    `revision.chosen`.
     """
     return digest(chosen(spec, but=INDIFFERENT, pipeline=pipeline))[:8]
 
 
 def place(url: str) -> str:
-    """The value of the label that says where a child writes: 12 hexadecimal digits for the URL of a
-    revision.
-    """
+    """Return the value of the label `place`: 12 hexadecimal digits of the URL of a revision."""
     return digest(url)[:12]
 
 
-def retry(wish: str) -> str:
-    """The value of the label that says which wish for a retry a child was made under: 12
-    hexadecimal digits, or nothing for none.
-    """
-    return digest(wish)[:12] if wish else ""
+def retry(annotation: str) -> str:
+    """Return the value of the label `retry`: 12 hexadecimal digits of the annotation, or nothing."""
+    return digest(annotation)[:12] if annotation else ""
 
 
 def child(dataset: str, spec_hash: str, role: str, attempt: int = 1) -> str:
-    """The name of a RayJob or Job: `street-background-3fa9c1d2-train-1`, and `…-a2` for the second
-    attempt.
+    """Return the name of a RayJob or Job, for example `street-background-3fa9c1d2-train-1`.
+
+    A second attempt has the suffix `-a2`.
     """
     return _fit(dataset, f"-{spec_hash}-{role}" + (f"-a{attempt}" if attempt > 1 else ""))
 
@@ -70,27 +68,25 @@ def attempt_of(child_name: str) -> int:
 
 
 def config_map(dataset: str, spec_hash: str) -> str:
-    """The name of the ConfigMap with a run's manifest."""
+    """Return the name of the ConfigMap with a run's manifest."""
     return _fit(dataset, f"-{spec_hash}")
 
 
 def account(dataset: str) -> str:
-    """The name of the ServiceAccount, the Role, its binding and the NetworkPolicy of a dataset's
-    jobs.
-    """
+    """Return the name of the ServiceAccount, Role, RoleBinding and NetworkPolicy of the jobs."""
     return _fit(dataset, "-negset")
 
 
 def label(dataset: str) -> str:
-    """The value of the label that says whose a thing is.
+    """Return the value of the label that names the dataset of an object.
 
-    A label's value is at most 63 characters long, a name may be longer.
+    A label's value has at most 63 characters; a name may be longer.
     """
     return _shorten(dataset, LONGEST_LABEL)
 
 
 def labels(dataset: str, role: str) -> dict[str, str]:
-    """The labels on everything that is made for a dataset."""
+    """Return the labels of every object that is created for a dataset."""
     return {
         "app.kubernetes.io/name": "negset",
         "app.kubernetes.io/component": role.partition("-")[0],
@@ -104,7 +100,7 @@ def labels(dataset: str, role: str) -> dict[str, str]:
 def _fit(dataset: str, suffix: str) -> str:
     name = dataset if re.match("[a-z]", dataset) else f"n{dataset}"
     room = LONGEST_NAME - len(suffix)
-    # A name that had to be changed carries its digest, so that it cannot meet another dataset's.
+    # A shortened or changed name has a digest, so that it differs from that of another dataset.
     return (dataset if name == dataset and len(name) <= room else _cut(name, dataset, room)) + suffix
 
 

@@ -1,7 +1,7 @@
 """Caches → facts.
 
-Reads what the watches brought, and asks the API server only why a job has no pods, or a pod no
-containers.
+Reads the caches. Asks the API server only why a Job has no pods, why a pod has no containers, why
+Kueue does not admit a child, and for the user's pipeline.config.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ from negset_operator.kube.objects import AppliedObject, Condition, Dataset, Job,
 from negset_operator.world import SUPPORTING_KINDS, World, key_of_dataset
 
 _PODLESS_AFTER: Final = timedelta(seconds=5)
-"""A Job's pods are made within a second or two; later, an event says why not."""
+"""A Job's pods are created within two seconds. After that, an event says why they are not."""
 _STUCK_AFTER: Final = timedelta(seconds=20)
-"""A container begins within seconds of its pod's scheduling, once its image is there; later, an
-event may say what is missing.
+"""A container starts within seconds once its pod is scheduled and its image is on the node.
+
+After that, an event may say what is missing.
 """
 
 
@@ -55,10 +56,10 @@ def observe(
     pipeline_in: Callable[[str, str], Pipeline],
     backlog: bool = False,
 ) -> Facts:
-    """Everything that is known of one dataset.
+    """Return everything that is known about one dataset.
 
     `warning_of` returns the newest warning about an object, `queue_says` why Kueue does not admit
-    it, and `pipeline_in` the pipeline.config in a ConfigMap.
+    it, and `pipeline_in` the pipeline.config in a ConfigMap of a namespace and a name.
     """
     spec, problems = read_spec(dataset)
     meta = dataset.metadata
@@ -89,12 +90,13 @@ def observe(
 
 
 def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Problem, ...]]:
-    """The spec, and every reason why it cannot be used; None and the reasons if this operator does
-    not understand it.
+    """Return the spec and every reason why it cannot be used.
 
-    The API server has checked the schema and filled in the defaults, so a plain conversion is
-    enough. Unknown fields are skipped. If the conversion fails, the CRD that admitted the object is
-    not this operator's, and the slow and thorough check says what differs.
+    If this operator cannot read the spec, return None and the reasons.
+
+    The API server has checked the schema and filled in the defaults, so a conversion is enough.
+    Unknown fields are skipped. If the conversion fails, the CRD in the cluster is of another
+    version than this operator. Then the slow, complete check says what differs.
     """
     from negset_operator.policies.local_paths import local_paths
 
@@ -116,8 +118,7 @@ def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Probl
 
 def _job(job: Job, pods: list[Pod], uid: str, now: datetime, warning_of: Callable[[ObjectMeta], str]) -> Child:
     podless = not pods and not job.spec.suspend and not job.status.conditions
-    waited = now - (job.metadata.creation_timestamp or now)
-    return classify.job(job, pods, uid, warning_of(job.metadata) if podless and waited > _PODLESS_AFTER else "")
+    return classify.job(job, pods, uid, warning_of(job.metadata) if podless and obstacles.age(job.metadata, now) > _PODLESS_AFTER else "")
 
 
 def _with_stuck_pod(child: Child, pods: list[Pod], now: datetime, warning_of: Callable[[ObjectMeta], str]) -> Child:
@@ -129,8 +130,8 @@ def _with_stuck_pod(child: Child, pods: list[Pod], now: datetime, warning_of: Ca
 
 
 def _with_queue(child: Child, queue_says: Callable[[ObjectMeta], str]) -> Child:
-    waits = child.queue and child.suspended and child.work is Work.SUSPENDED
-    return msgspec.structs.replace(child, queue_says=queue_says(child.metadata)) if waits else child
+    queued = child.queue and child.suspended and child.work is Work.SUSPENDED
+    return msgspec.structs.replace(child, queue_says=queue_says(child.metadata)) if queued else child
 
 
 def _supporting_object(kind: Kind, item: AppliedObject, uid: str) -> SupportingObject:
@@ -155,7 +156,7 @@ class _Workload(Object, frozen=True, kw_only=True):
 
 
 def why_queued(client: Client, metadata: ObjectMeta) -> str:
-    """Why Kueue does not admit a child, in Kueue's words; empty if it does not tell."""
+    """Return Kueue's message why it does not admit a child, or nothing if there is none."""
     query = {"labelSelector": f"{names.LABEL_WORKLOAD_OF}={metadata.uid}", "limit": "10"}
     for kind in WORKLOADS:
         try:
@@ -166,8 +167,8 @@ def why_queued(client: Client, metadata: ObjectMeta) -> str:
             return ""
         except Unreachable:
             return ""
-        said = (condition for each in workloads for condition in each.status.conditions if condition.type == "QuotaReserved")
-        return next((obstacles.one_line(condition.message) for condition in said if condition.status == "False"), "")
+        reserved = (condition for each in workloads for condition in each.status.conditions if condition.type == "QuotaReserved")
+        return next((obstacles.one_line(condition.message) for condition in reserved if condition.status == "False"), "")
     return ""
 
 
@@ -179,8 +180,9 @@ class _Event(Object, frozen=True, kw_only=True):
 
 
 def newest_warning(client: Client, metadata: ObjectMeta) -> str:
-    """The message of the newest warning event about an object; empty where there is none or the API
-    server does not tell.
+    """Return the message of the newest warning event about an object.
+
+    It is empty if there is none, or if the request fails.
     """
     query = {"fieldSelector": f"involvedObject.uid={metadata.uid},type=Warning", "limit": "50"}
     try:

@@ -1,6 +1,6 @@
 """The user's own pipeline.config: the content of the ConfigMap that the spec names.
 
-It is read at each reconcile. Users' ConfigMaps are not watched: the operator needs almost none of
+It is read at each reconcile. Users' ConfigMaps are not watched: the operator needs very few of
 them.
 """
 
@@ -23,9 +23,9 @@ from negset_operator.kube.objects import Dataset, Object
 from negset_operator.policies import evidence
 
 LONGEST: Final = 256 * 1024
-"""Bytes of a pipeline.config. Those that come with the Object Detection API have up to 10 KiB.
+"""The most bytes of a pipeline.config. Those of the Object Detection API have up to 10 KiB.
 
-The copy shares a ConfigMap, which holds 1 MiB, with the manifest.
+The copy shares a ConfigMap with the manifest. A ConfigMap holds at most 1 MiB.
 """
 
 _FIELD: Final = "spec.training.pipelineConfig.configMap"
@@ -37,12 +37,12 @@ class _ConfigMap(Object, frozen=True, kw_only=True):
 
 
 def read(client: Client, namespace: str, name: str) -> Pipeline:
-    """What a ConfigMap holds now.
+    """Return the pipeline.config that a ConfigMap holds now, or the problem with it.
 
-    Raises `ApiError` or `Unreachable` if the API server does not answer.
+    Raise `ApiError` or `Unreachable` if the API server does not answer.
     """
-    # An older CRD admitted any text. With `../` the path would reach other objects, with the
-    # operator's rights.
+    # An older CRD accepted any text. With `../`, the path would lead to other objects, which the
+    # operator may be allowed to read.
     if not patterns.search(patterns.SUBDOMAIN, name):
         return Pipeline(
             problem=f"{_FIELD}: expected the name of a ConfigMap (lower case letters, digits, '-' and '.'), got something else; correct the spec"
@@ -67,17 +67,17 @@ def _of(found: _ConfigMap, name: str) -> Pipeline:
         return Pipeline(problem=f"{_FIELD}: expected the key {key} in the ConfigMap {name}, found no such key; add it")
     content = found.data[key].encode() if key in found.data else base64.b64decode(found.binary_data[key])
     if not 0 < len(content) <= LONGEST:
-        wanted = f"expected 1 to {LONGEST} bytes under the key {key} of the ConfigMap {name}"
-        return Pipeline(problem=f"{_FIELD}: {wanted}, got {len(content)}; put your configuration there")
+        expected = f"expected 1 to {LONGEST} bytes under the key {key} of the ConfigMap {name}"
+        return Pipeline(problem=f"{_FIELD}: {expected}, got {len(content)}; put your configuration there")
     return Pipeline(content=content, digest=pipeline_digest(content))
 
 
 def of(
     dataset: Dataset, spec: NegativeDatasetSpec | None, children: tuple[Child, ...], read_now: Callable[[str, str], Pipeline]
 ) -> Pipeline:
-    """The pipeline.config of a dataset.
+    """Return the pipeline.config of a dataset.
 
-    A dataset that is being deleted does not read it and keeps its last digest.
+    For a dataset that is being deleted, it is not read: the last digest is kept.
     """
     found = _found(dataset, spec, children, read_now)
     uncounted = spec is not None and evidence.complete_without(found.digest, dataset, spec)
@@ -97,7 +97,7 @@ def _found(
 
 
 def _last(dataset: Dataset, children: tuple[Child, ...]) -> str:
-    """The digest of what was used last: by the newest child, or by what is recorded as done."""
+    """Return the digest that was used last: by the newest child, or by the recorded steps."""
     ours = [child for child in children if child.ours and child.pipeline]
     newest = max(ours, key=lambda child: child.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC), default=None)
     return newest.pipeline if newest is not None else evidence.pipeline(dataset)

@@ -1,6 +1,6 @@
-"""One reconcile: observe, decide, apply, and tell.
+"""One reconcile: observe, decide, apply, then write the status and record events.
 
-It starts from nothing each time and may be cut off anywhere.
+It keeps no state between reconciles, and may be interrupted anywhere.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ from negset_operator.world import World
 log = logging.getLogger(__name__)
 
 REFUSED_AGAIN_AFTER: Final = 30.0
-"""Seconds until what quota, admission or somebody else's object prevented is tried again: no watch
-tells when that has changed.
+"""Seconds until an object is tried again that the API server refused.
+
+The cause is a quota, an admission policy or an object of somebody else. No watch reports when that
+changes.
 """
 
 
@@ -45,7 +47,7 @@ def _now() -> datetime:
 class Meter(Protocol):
     """Counts events for Prometheus.
 
-    Each is counted once, whichever replica leads (`policies.tally`).
+    Each event is counted once, even if the leader changes (`policies.tally`).
     """
 
     def warned(self, reason: str) -> None: ...
@@ -66,21 +68,20 @@ class Reconciler:
         backlog: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`backlog` returns whether other datasets wait for their turn."""
+        """`backlog` returns True if other datasets wait for their turn."""
         self._client, self._world, self._config, self._now = client, world, config, now
         self._backlog, self._meter = backlog, meter
         self._writer = Writer(client, world)
 
     def configure(self, config: Config) -> None:
-        """Takes this configuration from the next reconcile on."""
+        """Use this configuration from the next reconcile on."""
         self._config = config
 
     def reconcile(self, key: Key) -> tuple[float | None, Done]:
-        """Brings one dataset a step further.
+        """Reconcile one dataset once.
 
-        Returns after how many seconds to look again (None: when there is news), and what was done.
-        Raises `ApiError` or `Unreachable` where the API server did not let it, and the same should
-        be tried again later.
+        Return the seconds until the next reconcile (None: at the next change), and what was done.
+        Raise `ApiError` or `Unreachable` if a request failed; the caller retries.
         """
         started, config = time.monotonic(), self._config
         dataset = self._world.dataset(key)
@@ -104,11 +105,10 @@ class Reconciler:
                 done = self._carry_out(facts, decision)
         except (ApiError, Unreachable) as error:
             if not conflict(error):
-                self._tell_trouble(facts, decision, error)
+                self._report_failure(facts, decision, error)
             raise
         if done.children and done.refusal is None:
-            # Work first, words later: what it has come to is told by the next reconcile, after
-            # every other dataset that waits for a child has had its turn.
+            # The next reconcile writes the status, after every other dataset that waits for a child.
             _log_line(facts, done, decision.desired_status, written=False, seconds=time.monotonic() - started)
             return 0.0, done
         desired_status, wake_after = decision.desired_status, decision.wake_after
@@ -120,18 +120,19 @@ class Reconciler:
         return wake_after, done
 
     def _carry_out(self, facts: Facts, decision: Decision) -> Done:
-        if decision.farewell:  # before the object is gone
+        if decision.farewell:  # before the object is deleted
             log.warning("%s/%s: %s", facts.dataset.metadata.namespace, facts.dataset.metadata.name, decision.farewell)
-            self._tell(facts.dataset, status.Note(warning=True, reason=reasons.DATA_LEFT, message=decision.farewell[: status.LONGEST_NOTE]))
-        for each in decision.failed:  # before it is deleted
-            if self._writer.mark(facts.dataset.metadata.namespace, each):
+            self._record(
+                facts.dataset, status.Note(warning=True, reason=reasons.DATA_LEFT, message=decision.farewell[: status.LONGEST_NOTE])
+            )
+        for each in decision.failed:  # before the child is deleted
+            if self._writer.mark_counted(facts.dataset.metadata.namespace, each):
                 self._meter.failed(each.step, each.fault.value)
         return self._writer.carry_out(facts, decision)
 
     def _write(self, dataset: Dataset, desired_status: DesiredStatus, finished: tuple[Finished, ...]) -> bool:
         meta = dataset.metadata
-        # Writing its finalizers may just have changed the resource version: the cache has the
-        # newest one.
+        # The finalizers may have been written just now. The cache has the newest resource version.
         current = self._world.caches[DATASET].get(meta.namespace, meta.name)
         if current is None or current.metadata.uid != meta.uid:
             return False
@@ -141,7 +142,7 @@ class Reconciler:
         try:
             written = self._writer.write_status(current, change)
         except ApiError as error:
-            if error.status == NOT_FOUND:  # deleted in the meantime
+            if error.status == NOT_FOUND:  # deleted meanwhile
                 return False
             raise
         for each in finished:
@@ -149,27 +150,27 @@ class Reconciler:
         for note in status.notes(desired_status, current.status):
             if note.warning:
                 self._meter.warned(note.reason)
-            self._tell(dataset, note)
+            self._record(dataset, note)
         self._writer.remove_leftovers(written, change)
         return True
 
-    def _tell_trouble(self, facts: Facts, decision: Decision, error: ApiError | Unreachable) -> None:
-        """Says in the status why nothing goes on, where the API server still takes that.
+    def _report_failure(self, facts: Facts, decision: Decision, error: ApiError | Unreachable) -> None:
+        """Write the failure of a request into the status, if the API server accepts that.
 
-        The error itself is raised by the caller and tried again.
+        The caller raises the error.
         """
         if decision.desired_status is None:
             return
-        trouble = verdict.blocked(
+        desired_status = verdict.blocked(
             decision.desired_status, reasons.NOT_APPLIED, f"A request to the API server failed and is retried: {error}", for_good=False
         )
         with contextlib.suppress(ApiError, Unreachable):
-            self._write(facts.dataset, trouble, decision.finished)
+            self._write(facts.dataset, desired_status, decision.finished)
 
-    def _tell(self, dataset: Dataset, note: status.Note) -> None:
-        """An event is a courtesy: whether it arrives changes nothing.
+    def _record(self, dataset: Dataset, note: status.Note) -> None:
+        """Record an event. A failure is only logged.
 
-        A namespace that is going takes none: then it is told about the namespace itself.
+        A terminating namespace accepts no events. Then the event is about the namespace itself.
         """
         meta = dataset.metadata
         involved = {
@@ -186,10 +187,10 @@ class Reconciler:
             except ApiError as error:
                 if not namespace_ends(error):
                     raise
-                # Where events about objects without a namespace belong (client-go's tools/record).
+                # Events about cluster-scoped objects are in this namespace (client-go's tools/record).
                 involved = {"apiVersion": "v1", "kind": "Namespace", "name": meta.namespace}
-                told = msgspec.structs.replace(note, message=f"{names.KIND} {meta.name}: {note.message}"[: status.LONGEST_NOTE])
-                self._client.create(EVENT, _event(told, involved, names.DEFAULT_NAMESPACE, self._now()), Object)
+                note = msgspec.structs.replace(note, message=f"{names.KIND} {meta.name}: {note.message}"[: status.LONGEST_NOTE])
+                self._client.create(EVENT, _event(note, involved, names.DEFAULT_NAMESPACE, self._now()), Object)
         except (ApiError, Unreachable) as error:
             log.info("failed to record event %s for %s/%s: %s", note.reason, meta.namespace, meta.name, error)
 
@@ -214,18 +215,18 @@ def _event(note: status.Note, involved: dict[str, str], namespace: str, now: dat
 def _log_line(facts: Facts, done: Done, desired_status: DesiredStatus | None, *, written: bool, seconds: float) -> None:
     meta = facts.dataset.metadata
     ready = desired_status.condition(reasons.READY) if desired_status else None
-    seen = [f"{child.kind} {child.name} {'going' if child.terminating else child.work.value}" for child in facts.children]
+    children = [f"{child.kind} {child.name} {'terminating' if child.terminating else child.work.value}" for child in facts.children]
     fields = {
         "namespace": meta.namespace,
         "name": meta.name,
         "generation": meta.generation,
         "revision": facts.revision,
-        "seen": seen,
+        "seen": children,
         "decided": {"stage": desired_status.stage, "reason": ready.reason if ready else "", "message": ready.message if ready else ""}
         if desired_status
         else None,
         "done": [*done.actions, *(["wrote status"] if written else [])],
         "seconds": round(seconds, 4),
     }
-    # A reconcile that found nothing to do is worth a line only to somebody who looks for it.
+    # A reconcile that found nothing to do is logged for debugging only.
     log.log(logging.INFO if fields["done"] or done.refusal else logging.DEBUG, "reconciled", extra={"fields": fields})

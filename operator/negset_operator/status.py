@@ -1,6 +1,6 @@
-"""DesiredStatus and stored status → what to write, and the events to tell.
+"""Desired status and stored status → the write and the events.
 
-Pure; the stored status is read only to see what has changed.
+This is pure. The stored status is only read to find what has changed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ LONGEST_MESSAGE: Final = 32768  # metav1.Condition
 LONGEST_NOTE: Final = 1024  # events
 
 _FIELDS: Final = ("observedGeneration", "stage", "revision", "url", "reportUrl", "completed", "runs")
-"""The operator's fields, beside its conditions."""
+"""The operator's fields, besides its conditions."""
 _JOBS_FIELDS: Final = ("images", "progress", "rounds", "falsePositivesPerImage")
 
 Stored = dict[str, Any]
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """A Kubernetes event to be told."""
+    """A Kubernetes event to record."""
 
     warning: bool
     reason: str
@@ -32,9 +32,9 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What to write. `fields` are all of the operator's fields, for server-side apply.
+    """A write to the status. `fields` are all of the operator's fields, for server-side apply.
 
-    `clear` is a merge patch of the jobs' fields, to be written before; None if they stay.
+    `clear` is a merge patch of the jobs' fields, to be written first; None if they stay.
     """
 
     fields: Stored
@@ -42,10 +42,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def change(desired_status: DesiredStatus, stored: Stored, generation: int, now: datetime) -> Change | None:
-    """What to write, or None if the status says so already.
+    """Return the write, or None if the stored status is the same.
 
-    The jobs' fields are cleared only if they describe something else. Conditions of other types are
-    not compared.
+    The jobs' fields are cleared only if they are of another revision or stage. Conditions of other
+    types are not compared.
     """
     fields = _fields(desired_status, stored, generation, now)
     clear = _clear(desired_status, stored)
@@ -76,23 +76,24 @@ def as_merge_patch(stored: Stored, fields: Stored) -> Stored:
 
 
 def notes(desired_status: DesiredStatus, stored: Stored) -> tuple[Note, ...]:
-    """One note for each change that a person may want to find later: a stage done, a new reason not
-    to be ready, and readiness itself.
+    """Return one event for each important change.
+
+    These are a completed stage, a new reason for not being ready, and readiness itself.
     """
-    told = []
+    found = []
     for condition in desired_status.conditions:
         before = _find(stored, condition.type)
         same = before.get("status") == _status(condition) and (condition.status or before.get("reason") == condition.reason)
         if condition.type in {reasons.RECONCILING, reasons.STALLED} or same:
             continue
         if condition.type == reasons.READY or condition.status:
-            warning = desired_status.condition(reasons.STALLED) is not None or condition.reason not in _CALM
+            warning = desired_status.condition(reasons.STALLED) is not None or condition.reason not in _EXPECTED
             reason = condition.reason if condition.type == reasons.READY else condition.type
-            told.append(Note(warning=warning and condition.type == reasons.READY, reason=reason, message=condition.message[:LONGEST_NOTE]))
-    return tuple(told)
+            found.append(Note(warning=warning and condition.type == reasons.READY, reason=reason, message=condition.message[:LONGEST_NOTE]))
+    return tuple(found)
 
 
-_CALM: Final = frozenset(
+_EXPECTED: Final = frozenset(
     {
         reasons.SUCCEEDED,
         reasons.PENDING,
@@ -123,12 +124,10 @@ def _fields(desired_status: DesiredStatus, stored: Stored, generation: int, now:
 
 
 def _clear(desired_status: DesiredStatus, stored: Stored) -> Stored | None:
-    """A merge patch of jobs' fields.
+    """Return a merge patch of the jobs' fields, or None if nothing changes.
 
-    It clears those of another revision, of a stage that is over, and the estimate of a job that
-    makes no progress.
-
-    It writes those that the record has and the status lacks.
+    It clears the fields of another revision, the progress of a stage that is over, and the estimate
+    of a job that makes no progress. It writes the fields that the record has and the status lacks.
     """
     present = [field for field in _JOBS_FIELDS if stored.get(field)]
     gone = present if desired_status.forget_progress else []
@@ -138,13 +137,13 @@ def _clear(desired_status: DesiredStatus, stored: Stored) -> Stored | None:
     if (stored.get("stage") or desired_status.stage) != desired_status.stage and "progress" in present:
         return {"progress": None}  # the next stage's job writes its own
     if desired_status.moving is False and (stored.get("progress") or {}).get("secondsLeft") is not None:
-        # Nobody knows while nothing moves; how much is done stays.
+        # Without progress there is no estimate. The completed share stays.
         return {"progress": {"secondsLeft": None}}
     return None
 
 
 def _differs(stored: Stored, fields: Stored, field: str) -> bool:
-    # An absent field and an empty one say the same.
+    # An absent field and an empty one are equal.
     return (stored.get(field) or None) != fields.get(field)
 
 

@@ -14,9 +14,10 @@ log = logging.getLogger(__name__)
 
 
 class Web:
-    """Serves in a thread of its own while the context lasts.
+    """A server in a thread of its own, while the context lasts.
 
-    `ready` gives the reasons why not, none where all is well; `alive` likewise.
+    `ready` returns the reasons why the replica is not ready, none if it is. `alive` returns the
+    reasons why it must be restarted.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Web:
                     case _:
                         self._answer(404, "text/plain", b"not found; there are /healthz, /readyz and /metrics\n")
 
-            # The library's own name.
+            # The parameter has the name that http.server gives it.
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 log.debug(format, *args)
 
@@ -60,7 +61,7 @@ class Web:
 
     @property
     def port(self) -> int:
-        """The port it listens on, also where 0 was asked for."""
+        """The port that it listens on, also if port 0 was given."""
         return int(self._server.server_address[1])
 
     def __enter__(self) -> Self:

@@ -1,6 +1,4 @@
-"""What the watches brought: every object that the operator knows of, by the dataset that it belongs
-to.
-"""
+"""The objects that the operator watches, by the dataset that they belong to."""
 
 from __future__ import annotations
 
@@ -33,10 +31,10 @@ SUPPORTING_KINDS: Final = (CONFIG_MAP, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, NETW
 
 
 class World:
-    """Everything the operator watches, one cache for each kind."""
+    """One cache for each kind that the operator watches."""
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """`clock` tells when the news of jobs were seen."""
+        """`clock` gives the time at which a new report of a job was seen."""
         self.caches: Mapping[Kind, Cache[Any]] = {
             DATASET: Cache(key_of_dataset, seen=lambda before, now: _with_news(before, now, clock)),
             **{kind: Cache(_labelled) for kind in (RAY_JOB, JOB, POD)},
@@ -60,12 +58,12 @@ def _labelled(item: Any) -> Key:
 
 
 def _edited(before: AppliedObject | None, now: AppliedObject) -> AppliedObject:
-    # What we write ourselves comes into the cache by its answer, and not by the watch.
+    # The operator's own writes enter the cache through their answers, not through the watch.
     return msgspec.structs.replace(now, edited=before is not None and before.metadata.uid == now.metadata.uid)
 
 
 def _with_news(before: Dataset | None, now: Dataset, clock: Callable[[], datetime]) -> Dataset:
-    told = reported_at(now.status)
-    if before is not None and before.metadata.uid == now.metadata.uid and reported_at(before.status) == told:
+    reported = reported_at(now.status)
+    if before is not None and before.metadata.uid == now.metadata.uid and reported_at(before.status) == reported:
         return msgspec.structs.replace(now, news_at=before.news_at)
-    return msgspec.structs.replace(now, news_at=clock() if told is not None else None)
+    return msgspec.structs.replace(now, news_at=clock() if reported is not None else None)

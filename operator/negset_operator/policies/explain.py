@@ -1,4 +1,4 @@
-"""Why a step is not done: a reason for programs, and a message with names and numbers for people."""
+"""Why a step is not done: a reason for programs and a message for people, with names and numbers."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def local_paths(spec: NegativeDatasetSpec) -> tuple[Problem, ...]:
 
 
 def _is_local(url: str) -> bool:
-    """Return True if a URL is a local path. Of a chained URL, the last part says where the bytes are."""
+    """Return True if a URL is a local path. Of a chained URL, the last part decides."""
     scheme, separator, _ = url.rpartition("::")[2].partition("://")
     return (scheme.lower() if separator else "") in names.LOCAL_SCHEMES
 

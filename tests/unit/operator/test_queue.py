@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from negset_operator.queue import FIRST_PAUSE, LONGEST_PAUSE, PATIENT_SHARE, WorkQueue
+from negset_operator.queue import FIRST_PAUSE, LONGEST_PAUSE, LOW_PRIORITY_SHARE, WorkQueue
 
 
 class Clock:
@@ -118,7 +118,7 @@ def test_a_key_that_is_added_both_ways_while_it_is_worked_on_is_urgent(queue):
 def test_a_flood_of_news_does_not_hold_up_a_patient_key_for_ever(queue):
     queue.add("low_priority", low_priority=True)
     taken = []
-    for number in range(PATIENT_SHARE):
+    for number in range(LOW_PRIORITY_SHARE):
         queue.add(f"news-{number}")
         taken.append(queue.get())
     assert taken.count("low_priority") == 1
