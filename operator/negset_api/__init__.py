@@ -1,6 +1,6 @@
-"""The contract between the operator, the jobs and their users: names, the resource's types, and the
-values that stages hand on.
+"""The contract between the operator, the jobs and their users.
 
-This package imports neither of the others, and nothing heavy: `negset --help` and the operator both
-load it.
+It consists of names, the types of the resource, and the values that one stage writes for the next.
+This package imports neither of the other packages and nothing slow, because `negset --help` and the
+operator both load it.
 """

@@ -1,9 +1,9 @@
 """Decoding from any thread.
 
-msgspec (0.21) collects what it knows about a type when the type is decoded first, partly in Python,
-where another thread may take over. A second thread that decodes the same type meanwhile finds it
-half collected, and the process ends with a segmentation fault. So a type is made known here, under
-one lock, before it is used.
+msgspec (0.21) collects the information about a type when the type is first decoded. A part of that
+runs in Python, where another thread may take over. If that thread decodes the same type, it finds
+incomplete information, and the process ends with a segmentation fault. So each type is first
+prepared here, under one lock.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
 def from_json(data: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """The value of type `kind` in a JSON document.
+    """Return the value of type `kind` in a JSON document.
 
-    Raises `msgspec.ValidationError`, or `msgspec.DecodeError` where it is not JSON.
+    Raise `msgspec.ValidationError`, or `msgspec.DecodeError` if it is not JSON.
     """
     value: T = decoder(kind).decode(data)
     return value
 
 
 def convert(value: Any, kind: type[T]) -> T:
-    """The value of type `kind` from plain dicts, lists and scalars.
+    """Return the value of type `kind` from plain dicts, lists and scalars.
 
-    Raises `msgspec.ValidationError`.
+    Raise `msgspec.ValidationError`.
     """
     decoder(kind)
     return msgspec.convert(value, kind)
 
 
 def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    """The one decoder of a type."""
+    """Return the only decoder of a type."""
     known = _decoders.get(kind)
     if known is None:
         with _collecting:

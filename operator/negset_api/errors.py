@@ -1,12 +1,12 @@
-"""What can go wrong, sorted by who has to act.
+"""The errors, by who must act.
 
 NegsetError
-├── InvalidInput     the user has to change something; retrying is useless
-│   └── InvalidSpec  the manifest itself, with one problem per field
-├── WorkFailed       the input was fine and the work did not succeed; running again may help
-│   ├── PeerLost     another worker of the same training is gone
-│   └── Unavailable  a store or a server is away, or asks for a pause: it passes by itself
-└── Interrupted      asked to stop; everything committed so far stays
+├── InvalidInput     the user must change something; a retry does not help
+│   └── InvalidSpec  the manifest is invalid, with one problem for each field
+├── WorkFailed       the input is valid and the work failed; a retry may help
+│   ├── PeerLost     another worker of the same training was lost
+│   └── Unavailable  a transient error: a store or a server cannot be reached or asks for a pause
+└── Interrupted      the process was asked to stop; committed work stays
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ import msgspec
 class NegsetError(Exception):
     """Base of every error that is reported to the user as one line.
 
-    `exit_code` is what the process ends with.
+    `exit_code` is the exit code of the process.
     """
 
     exit_code = 1
 
 
 class InvalidInput(NegsetError):
-    """The input is wrong: a field, a file's content, a class name.
+    """The input is invalid: a field, the content of a file, a class name.
 
-    The message says what was expected and what was given.
+    The message has the expected and the given value.
     """
 
     exit_code = 2
 
 
 class WorkFailed(NegsetError):
-    """The input is fine, but the work did not succeed: a budget of failures is exhausted, a server
-    is gone, an output cannot be written.
+    """The input is valid, but the work failed.
+
+    For example, too many images failed, or an output cannot be written.
     """
 
     exit_code = 1
@@ -46,11 +47,12 @@ PEER_LOST: Final = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class PeerLost(WorkFailed):
-    """Another worker is gone, and the step that all of them made together with it: no fault of this
-    one. All go on from the last checkpoint.
+    """Another worker of the same training was lost, and with it the step that all do together.
 
-    `steps` are those that they had made together since this process began. Workers that never meet
-    are a failure like any other, or they would be replaced for ever.
+    It is no fault of this worker. All workers go on from the last checkpoint.
+
+    `steps` is how many steps the workers have done together since this process started. If it is 0,
+    the workers never met. That is an ordinary failure, or they would be replaced for ever.
     """
 
     def __init__(self, message: str, steps: int = 0) -> None:
@@ -61,11 +63,12 @@ class PeerLost(WorkFailed):
 
 
 class Unavailable(WorkFailed):
-    """A store or server cannot be reached, is overloaded, or has a name that does not resolve now:
-    nobody's fault, and over some time.
+    """A transient error: a store or a server cannot be reached, or is overloaded.
 
-    `exit_code_by_hand` is what a command of a person's ends with, who sees what is away and tries
-    again.
+    Its name may not resolve at present. It is nobody's fault, and a later retry helps.
+
+    `exit_code_by_hand` is the exit code of a command that a person runs. That person reads the
+    message and retries.
     """
 
     exit_code = 69  # EX_UNAVAILABLE of sysexits.h
@@ -73,32 +76,33 @@ class Unavailable(WorkFailed):
 
 
 class InputUnavailable(Unavailable):
-    """The same of an input, whose URL may be misspelt."""
+    """The same for an input, whose URL may be misspelt."""
 
     exit_code_by_hand = 2
 
 
 class Interrupted(NegsetError):
-    """The training was asked to stop, as a pod is that has to leave its node.
+    """The training was asked to stop, for example because its pod must leave its node.
 
-    Its checkpoint is saved, and the next run goes on from there.
+    The checkpoint is saved, and the next run goes on from it.
     """
 
     exit_code = 143  # 128 + SIGTERM
 
 
 NO_FAULT: Final = frozenset({Interrupted.exit_code, PEER_LOST})
-"""Exit codes of a process that was stopped from outside: to be replaced, and not to be counted
-among the failures.
+"""Exit codes of a process that was stopped from outside.
+
+It is replaced, and does not count as a failure.
 """
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing wrong with a manifest.
+    """One problem of a manifest.
 
-    `path` is the field as kubectl names it (`spec.selection.count`); `given` is the offending value
-    as JSON, or None where the field is absent or unknown; `message` says what was expected; `kind`
-    is what the API server calls such a mistake.
+    `path` is the field as kubectl names it (`spec.selection.count`). `given` is the invalid value
+    as JSON, or None if the field is absent or unknown. `message` says what is expected. `kind` is
+    the API server's name for such an error.
     """
 
     path: str
@@ -107,15 +111,16 @@ class Problem(msgspec.Struct, frozen=True):
     kind: str = "Invalid value"
 
     def __str__(self) -> str:
-        """The problem in the API server's form: `spec.selection.count: Invalid value: 0: should be
-        greater than or equal to 1`.
+        """Return the problem in the API server's form.
+
+        For example: `spec.selection.count: Invalid value: 0: should be greater than or equal to 1`.
         """
         kind = self.kind if self.given is not None or not self.message else ""
         return ": ".join(part for part in (self.path, kind, self.given, self.message) if part)
 
 
 class InvalidSpec(InvalidInput):
-    """A manifest that the API server would refuse, with the reasons, in the order of the schema."""
+    """The API server would refuse the manifest. `problems` are in the order of the schema."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems

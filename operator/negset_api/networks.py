@@ -1,12 +1,11 @@
-"""Which addresses are not public, as data: the jobs refuse them, and the NetworkPolicies do not
-open them.
+"""The addresses that are not public: jobs refuse them, and NetworkPolicies do not allow them.
 
 The rows are IANA's special-purpose registries
 (https://www.iana.org/assignments/iana-ipv4-special-registry,
-https://www.iana.org/assignments/iana-ipv6-special-registry), multicast, and what clouds use for
-their own. A Python release knows the registries as they were when it was made, so the list is here.
-Rows that IANA calls globally reachable are listed where no file can be served from them (relays,
-DNS sinks), or where they embed an IPv4 address that would have to be judged as well.
+https://www.iana.org/assignments/iana-ipv6-special-registry), multicast, and addresses that clouds
+use themselves. The list is here because a Python release knows the registries only as of its date.
+Some rows are globally reachable according to IANA. They are listed if no file can be served from
+them (relays, DNS sinks), or if they embed an IPv4 address that would need a check as well.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from types import MappingProxyType
 from typing import Final
 
 PUBLIC_V4: Final = "0.0.0.0/0"
-"""Of these addresses, all but `NOT_PUBLIC_V4` are public."""
+"""All of these addresses are public, except `NOT_PUBLIC_V4`."""
 
 PUBLIC_V6: Final = "2000::/3"
-"""Global unicast, all that IANA allocates from (RFC 4291). All but `NOT_PUBLIC_V6` is public."""
+"""Global unicast, from which IANA allocates (RFC 4291): public, except `NOT_PUBLIC_V6`."""
 
 NAT64: Final = "64:ff9b::/96"
-"""Leads to the IPv4 address in the last 32 bits, and is as public as that (RFC 6052)."""
+"""Leads to the IPv4 address in the last 32 bits (RFC 6052). It is public if that address is."""
 
 NOT_PUBLIC_V4: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -1,13 +1,14 @@
-"""Which parts of the spec each step reads, and the digest of them: an edit stops only the steps
-that it changes.
+"""Which fields of the spec each step reads, and their digest: an edit stops only changed steps.
 
-A step's digest covers what the step reads itself, and of what the steps before it read the parts
-that decide bytes, since these change its inputs. Fields that hold their default are left out. So a
-negset with more fields computes for an older spec the digest that was computed before.
+A step's digest covers the fields that the step reads itself. It also covers the fields that earlier
+steps read and that are part of the revision, because these change the step's inputs. Fields with
+their default value are left out. So a negset with more fields computes the same digest for an older
+spec.
 
-The digest begins with the version of this formula. A negset that changes the formula raises the
-version. It stops nothing by that: the operator that sees an edit judges the children by digest and
-writes the new generation on those that it keeps; until the next edit, the generation decides.
+The digest starts with the version of this formula. A negset with another formula has a higher
+version. Such an upgrade stops no child, because the digests are compared only after an edit of the
+spec. The operator that sees the edit compares them, and writes the new generation on the children
+that go on. Until the next edit, the generation decides.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ VERSION: Final = "1"
 
 _EVERY_STEP: Final = frozenset({"output.url", "output.secretName", "queueName"})
 
-# Paths of fields, or of groups with everything in them. A new field of a group is read by each
-# step that reads the group until this table says otherwise: that restarts too much, not too little.
+# Paths of fields, or of groups with all their fields. A new field of a group belongs to each step
+# that reads the group, unless this table says otherwise. So an edit of it restarts too many steps
+# rather than too few.
 _READS: Final[dict[stages.Kind, frozenset[str]]] = {
     "check": frozenset({"excludeClasses", "positives.classes", "training"}),
     "data": frozenset(
@@ -50,7 +52,7 @@ _READS: Final[dict[stages.Kind, frozenset[str]]] = {
 }
 
 STOP_NOTHING: Final = frozenset({"training.maxParallel", "output.revisionHistoryLimit"})
-"""Fields that no step reads. An edit of them stops nothing."""
+"""Fields that no step reads. An edit of them stops no step."""
 
 _MINING_ONLY: Final = frozenset(
     {
@@ -76,24 +78,26 @@ _BUT_NOT: Final[dict[stages.Kind, frozenset[str]]] = {
 
 
 def reads(kind: stages.Kind, path: str) -> bool:
-    """Whether a step of this kind reads the field at this path."""
+    """Return True if a step of this kind reads the field at this path."""
     wanted = _EVERY_STEP | _READS[kind]
     return _under(path, wanted) and not _under(path, STOP_NOTHING | _BUT_NOT.get(kind, frozenset()))
 
 
 def digests(spec: NegativeDatasetSpec, pipeline: str = "") -> dict[str, str]:
-    """The digest of each step of a spec, by the step's role: the formula's version, a hyphen and 12
-    hexadecimal digits. `pipeline` is as in `revision.chosen`.
+    """Return the digest of each step of a spec, by the step's role.
+
+    A digest is the formula's version, a hyphen and 12 hexadecimal digits. `pipeline` is as in
+    `revision.chosen`.
     """
     fields = dict(_leaves(chosen(spec, but=frozenset(), pipeline=pipeline), ""))
     steps = {step.role: step for step in stages.steps(spec)}
 
-    @functools.cache  # most rounds read the same
+    @functools.cache  # most rounds read the same fields
     def of(kind: stages.Kind, before: frozenset[stages.Kind]) -> str:
         used = {path: value for path, value in fields.items() if _uses(kind, before, path)}
         return f"{VERSION}-{digest(spec.training is not None, used)[:12]}"
 
-    # The kinds of the steps whose files reach a step.
+    # The kinds of the earlier steps whose files are inputs of a step.
     before: dict[str, frozenset[stages.Kind]] = {}
     for role, step in steps.items():
         needs = [steps[need] for need in step.needs]

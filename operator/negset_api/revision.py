@@ -1,4 +1,4 @@
-"""Spec → revision: the name of the folder that a spec's bytes go to."""
+"""Spec → revision: the name of the folder with a spec's files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from msgspec.structs import FieldInfo
 from negset_api.spec import NegativeDatasetSpec
 from negset_api.values import digest
 
-# Where, how fast and how patiently: these change nothing in the files, so changing them goes on in
-# the same revision.
+# These fields say where, how fast and with how many retries. They do not change the files, so an
+# edit of them continues the same revision.
 _INDIFFERENT: Final = frozenset(
     {
         "ray",
@@ -38,36 +38,38 @@ _INDIFFERENT: Final = frozenset(
 )
 
 _PIPELINE_CONTENT: Final = "content"
-"""Beside `training.pipelineConfig.configMap`, and no field of the spec: the digest of what that
-ConfigMap holds.
+"""The key of the digest of the ConfigMap's content, beside `training.pipelineConfig.configMap`.
+
+It is no field of the spec.
 """
 
 
 def revision(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
-    """12 hexadecimal digits that are the same for two specs if and only if the same files are
-    wanted of them.
+    """Return 12 hexadecimal digits that identify the files that a spec asks for.
 
-    A field that holds its default counts like one that is absent, so a later negset with more
-    fields gives an old spec its old revision. `pipeline` is as in `chosen`.
+    Two specs have the same digits if and only if they ask for the same files. A field with its
+    default value counts as absent. So a later negset with more fields gives an old spec the same
+    revision. `pipeline` is as in `chosen`.
     """
     return digest(chosen(spec, but=_INDIFFERENT, pipeline=pipeline))[:12]
 
 
 def pipeline_digest(content: bytes) -> str:
-    """12 hexadecimal digits of the SHA-256 of a pipeline.config."""
+    """Return the first 12 hexadecimal digits of the SHA-256 of a pipeline.config."""
     return hashlib.sha256(content).hexdigest()[:12]
 
 
 def decides_bytes(path: str) -> bool:
-    """Whether the field at this path is part of the revision."""
+    """Return True if the field at this path is part of the revision."""
     return not any(path == group or path.startswith(f"{group}.") for group in _INDIFFERENT)
 
 
 def chosen(spec: NegativeDatasetSpec, *, but: frozenset[str], pipeline: str = "") -> dict[str, Any]:
-    """What a spec says beyond the defaults, as plain data, without the fields at these paths.
+    """Return the fields of a spec that differ from their defaults, as plain data.
 
-    `pipeline` is the digest of the pipeline.config in the ConfigMap that the spec names. It counts
-    like a field beside the name; it is ignored if the spec names none.
+    Fields at the paths in `but` are left out. `pipeline` is the digest of the pipeline.config in
+    the ConfigMap that the spec names. It counts like a field beside the name. It is ignored if the
+    spec names no ConfigMap.
     """
     fields: dict[str, Any] = _chosen(spec, "", but)
     if pipeline and spec.training is not None and spec.training.pipeline_config.config_map:
@@ -80,19 +82,21 @@ def _chosen(value: Any, path: str, but: frozenset[str]) -> Any:
         return value
     result = {}
     for field in _fields(type(value)):
-        where = f"{path}{field.encode_name}"
-        if where in but:
+        field_path = f"{path}{field.encode_name}"
+        if field_path in but:
             continue
-        content = _chosen(getattr(value, field.name), f"{where}.", but)
-        if content != _chosen(_default(field), f"{where}.", but):
+        content = _chosen(getattr(value, field.name), f"{field_path}.", but)
+        if content != _chosen(_default(field), f"{field_path}.", but):
             result[field.encode_name] = content
     return result
 
 
 @functools.cache
 def _fields(kind: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
-    """The fields of a type. msgspec evaluates every annotation to tell them, which takes a hundred
-    times as long as the rest of this module.
+    """Return the fields of a type.
+
+    It is cached, because msgspec evaluates every annotation for it. That takes a hundred times as
+    long as the rest of this module.
     """
     return msgspec.structs.fields(kind)
 

@@ -1,7 +1,7 @@
 """Types → the CustomResourceDefinition.
 
-A CRD's schema is "structural": no `$ref`, no `anyOf` with null, no titles. msgspec derives JSON
-Schema from the types; this module only restates it in that dialect
+A CRD's schema is "structural": it has no `$ref`, no `anyOf` with null and no titles. msgspec
+derives JSON Schema from the types, and this module converts it
 (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema).
 """
 
@@ -45,7 +45,7 @@ _WIDE_COLUMNS = (
 
 
 def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
-    """`node` with references inlined and optional fields stated as what they are when present."""
+    """Return `node` with references inlined and without `anyOf` for optional fields."""
     node = dict(node)
     if reference := node.pop("$ref", None):
         node = {**copy.deepcopy(definitions[reference.removeprefix("#/$defs/")]), **node}
@@ -54,8 +54,7 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
         node = {**_structural(present, definitions), **node}
     node.pop("title", None)
     node.pop("additionalProperties", None)
-    # msgspec copies the docstring of a type that a field left undescribed; only what is written for
-    # the user belongs in `kubectl explain`.
+    # msgspec gives an optional field the default null, which a structural schema leaves out.
     if node.get("default", ...) is None:
         del node["default"]
     if "enum" in node:
@@ -75,16 +74,15 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def _integer_format(node: Schema) -> str:
-    """The format that holds every value within the bounds, so that it refuses nothing more than
-    they do.
-    """
+    """Return the format that holds every value within the bounds, so that it refuses no other."""
     bounded = "minimum" in node and "maximum" in node
     return "int32" if bounded and node["minimum"] >= _INT32.start and node["maximum"] < _INT32.stop else "int64"
 
 
 def _defaulted(child: Schema, required: bool) -> Schema:
-    """An object whose fields all have defaults gets the default `{}`, so that the API server fills
-    them in and `kubectl get -o yaml` shows them.
+    """Return the schema of a field, with the default `{}` if all fields inside have defaults.
+
+    So the API server fills them in, and `kubectl get -o yaml` shows them.
     """
     optional_group = not required and child.get("type") == "object" and "required" not in child and "x-kubernetes-validations" not in child
     if optional_group and any("default" in grandchild for grandchild in child["properties"].values()):
@@ -98,7 +96,7 @@ def _of(kind: type) -> Schema:
 
 
 def _without_defaults(node: Schema) -> Schema:
-    """A status says what is known: a counter that nobody has written is absent, not 0."""
+    """Return the schema without defaults: an unknown counter of a status is absent, not 0."""
     bare = {key: value for key, value in node.items() if key != "default"}
     if "properties" in bare:
         bare["properties"] = {name: _without_defaults(child) for name, child in bare["properties"].items()}
@@ -109,7 +107,7 @@ def _without_defaults(node: Schema) -> Schema:
 
 @functools.cache
 def resource_schema() -> Schema:
-    """The openAPIV3Schema of the whole object. Do not change the result: it is shared."""
+    """Return the openAPIV3Schema of the whole object. Do not change the result: it is shared."""
     spec = {**_of(NegativeDatasetSpec), "description": "What is wanted.", **SPEC_RULES}
     status = {**_without_defaults(_of(Status)), "description": "What is."}
     return {
@@ -119,7 +117,7 @@ def resource_schema() -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": "The version of this schema."},
             "kind": {"type": "string", "description": f"Always {names.KIND}."},
-            # A CRD may restrict nothing of the metadata but name and generateName.
+            # A CRD may restrict only name and generateName of the metadata.
             "metadata": {"type": "object", "properties": {"name": _NAME}},
             "spec": spec,
             "status": status,
@@ -129,16 +127,16 @@ def resource_schema() -> Schema:
 
 
 def _name_rule() -> Schema:
-    """The rule for the name. The API server applies it only when an object is created."""
+    """Return the rule for the name. The API server applies it only when an object is created."""
     rule, message = NAME_RULE
     for_new = {"rule": f"oldSelf.hasValue() || ({rule})", "optionalOldSelf": True}
     return {"x-kubernetes-validations": [{**for_new, "message": message, "fieldPath": ".metadata.name"}]}
 
 
 def custom_resource_definition() -> Schema:
-    """The CRD as one Kubernetes object.
+    """Return the CRD as one Kubernetes object.
 
-    `charts/negset/files/crd.yaml` holds it as YAML; a test fails when that file is stale.
+    `charts/negset/files/crd.yaml` has it as YAML. A test fails if that file is stale.
     """
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

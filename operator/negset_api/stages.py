@@ -1,7 +1,6 @@
-"""Which steps a spec has, and in which order.
+"""The steps of a spec, in order.
 
-The laptop's pipeline and the operator both read it here, so that neither can forget a step of the
-other's.
+The laptop's pipeline and the operator both use this module, so both have the same steps.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ DATA: Final = "data"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One job's worth of work.
+    """The work of one job.
 
-    `role` names the step; `needs` are the roles of the steps that must be done before.
+    `role` is the name of the step. `needs` are the roles of the steps that must be done first.
 
-    `arm` and `round` say which model is trained, and `round` with the model of which round of the
-    arm `Mined` negatives are scored; they are empty and 0 for other kinds.
+    Of a training step, `arm` and `round` say which model is trained. Of a mining step, `round` is
+    the round of the arm `Mined` whose model scores the negatives. Other steps have "" and 0.
     """
 
     role: str
@@ -37,15 +36,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def command(self) -> tuple[str, ...]:
-        """The words after `negset job` that run the step."""
+        """The arguments of `negset job` that run the step."""
         number = ("--round", str(self.round)) if self.round else ()
         return (self.kind, *number, *(("--arm", self.arm) if self.kind == "train" else ()))
 
     @property
     def marker(self) -> str:
-        """The key of the value that says that the step is done; empty for a step that leaves
-        nothing.
-        """
+        """The key of the step's commit marker; empty for a step that writes no files."""
         match self.kind:
             case "train":
                 return names.round_marker(self.round, self.arm)
@@ -58,75 +55,76 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def steps(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
-    """The steps in an order in which one runner can do them.
+    """Return the steps in an order in which a single runner can do them.
 
-    The last one is also the last that is done: whoever does it writes the report.
+    The last step needs all others, directly or not. Its job writes the report.
     """
     if spec.training is None:
         return (Step(role=DATA, kind="data"),)
-    before = (Step(role=CHECK, kind="check"), Step(role=DATA, kind="data", needs=(CHECK,)))
+    first = (Step(role=CHECK, kind="check"), Step(role=DATA, kind="data", needs=(CHECK,)))
     compared = tuple(step for arm in spec.training.comparisons for step in _arm(arm, spec.training))
     mined = _mined(spec.training)
     last = msgspec.structs.replace(mined[-1], needs=(*mined[-1].needs, *_ends(compared)))
-    return (*before, *_interleaved(mined[:-1], compared), last)
+    return (*first, *_interleaved(mined[:-1], compared), last)
 
 
 def kind_of(role: str) -> Kind | None:
-    """The kind of the step that a role names; None if it names no step."""
+    """Return the kind of the step with this role; None if no step has it."""
     return next((kind for kind in KINDS if kind == role.partition("-")[0]), None)
 
 
 def training_steps(spec: NegativeDatasetSpec) -> tuple[Step, ...]:
-    """The steps that train, in order."""
+    """Return the training steps, in order."""
     return tuple(step for step in steps(spec) if step.kind == "train")
 
 
 def parallel(spec: NegativeDatasetSpec) -> int:
-    """How many steps that train or mine may run at the same time."""
+    """Return how many training and mining steps may run at the same time."""
     return spec.training.max_parallel if spec.training else 1
 
 
 def groups(spec: NegativeDatasetSpec, trainings: int) -> tuple[tuple[Step, ...], ...]:
-    """The steps in the order of one machine, in groups of which each comes after the one before.
+    """Return the steps in groups that one machine does one after the other.
 
-    A group is one step, or up to `trainings` steps that train and do not need one another.
+    A group is one step, or up to `trainings` training steps that do not need one another.
     """
     found: list[tuple[Step, ...]] = []
     for step in steps(spec):
         last = found[-1] if found else ()
-        if last and len(last) < trainings and step.kind == last[0].kind == "train" and not any(_goes_on_from(step, each) for each in last):
+        if last and len(last) < trainings and step.kind == last[0].kind == "train" and not any(_starts_from(step, each) for each in last):
             found[-1] = (*last, step)
         else:
             found.append((step,))
     return tuple(found)
 
 
-def _goes_on_from(step: Step, other: Step) -> bool:
-    """Whether a training step starts from the weights of another.
+def _starts_from(step: Step, other: Step) -> bool:
+    """Return True if a training step starts from the weights of another.
 
-    The last step needs the other arms as well, but only since whoever does it writes the report.
+    The last step also needs the other arms, but only because its job writes the report.
     """
     return other.role in step.needs and (step.arm == other.arm or step.arm != names.MINED)
 
 
 def first_round(arm: str, training: Training) -> int:
-    """The first round that an arm has of its own.
+    """Return the first round that an arm trains itself.
 
-    Random negatives go on from round 1 of the arm `Mined`, which is theirs too; training without
-    negatives is one run of all the steps.
+    `RandomNegatives` starts from round 1 of the arm `Mined`, which both share. `NoNegatives` trains
+    all steps in one round, the last.
     """
     return {names.MINED: 1, names.RANDOM_NEGATIVES: 2}.get(arm, training.hard_negative_mining.rounds)
 
 
 def total_steps(number: int, training: Training) -> int:
-    """The training steps that a model of round `number` has behind it, whatever its arm."""
+    """Return how many training steps a model of round `number` has had, the same for every arm."""
     return number * training.steps
 
 
 def is_exported(number: int, arm: str, training: Training) -> bool:
-    """Whether a round's model is exported for serving: that of the last round of the arm `Mined`.
+    """Return True if a round's model is exported for serving.
 
-    The other models only lead to it or are compared with it. All of them keep their checkpoints.
+    Only the model of the last round of the arm `Mined` is. The other models lead to it or are
+    compared with it. All of them keep their checkpoints.
     """
     return arm == names.MINED and number == training.hard_negative_mining.rounds
 
@@ -142,10 +140,10 @@ def _mined(training: Training) -> tuple[Step, ...]:
 
 
 def _arm(arm: str, training: Training) -> tuple[Step, ...]:
-    """The steps of a comparison.
+    """Return the steps of an arm of the comparison.
 
-    Each round of random negatives needs the mining that says how many were mined, and the round
-    before.
+    A round with random negatives needs the mining that says how many were mined, and the previous
+    round of its arm.
     """
     if arm == names.NO_NEGATIVES:
         return (_train(arm, training.hard_negative_mining.rounds, needs=(DATA,)),)
@@ -157,13 +155,13 @@ def _arm(arm: str, training: Training) -> tuple[Step, ...]:
 
 
 def _interleaved(mined: tuple[Step, ...], compared: tuple[Step, ...]) -> tuple[Step, ...]:
-    """What needs only the data comes first, the rest after the minings that it needs."""
+    """Return the steps that need only the data first, the others after the minings they need."""
     early = tuple(step for step in compared if step.needs == (DATA,))
     return (*early, *mined, *(step for step in compared if step not in early))
 
 
 def _ends(compared: tuple[Step, ...]) -> tuple[str, ...]:
-    """The roles of the last step of each comparison."""
+    """Return the role of the last step of each arm of the comparison."""
     return tuple({step.arm: step.role for step in compared}.values())
 
 

@@ -1,9 +1,9 @@
 """The status of a `NegativeDataset`: counters, URLs and conditions.
 
-Lists of images live in the bucket, never in etcd.
+Lists of images are in the bucket, never in etcd.
 
-Kubernetes statuses may be absent at any time, so every field has a default. Only `completed` is
-ever an input to a decision, and that `progress.updatedAt` changes.
+A Kubernetes status may be absent at any time, so every field has a default. Decisions use only
+`completed`, and the fact that `progress.updatedAt` has changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class StatusType(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     """
 
 
-# A decimal number, as text: the API conventions know no floats.
+# A decimal number as text: the API conventions forbid floats.
 Decimal = Annotated[str, Meta(max_length=64)]
 Revision = Annotated[str, Meta(max_length=64)]
 OutputUrl = Annotated[str, Meta(max_length=4096)]
@@ -66,7 +66,7 @@ class RoundStatus(StatusType, frozen=True, kw_only=True):
 
 
 class Numbers(StatusType, frozen=True, kw_only=True):
-    """Field for field what `Status` has of the jobs' once they are done."""
+    """The jobs' fields of `Status`, as they are at the end of their work."""
 
     revision: Annotated[Revision, Meta(description="The revision that they are of.")] = ""
     images: Annotated[ImagesStatus | None, Meta(description="As in the status.")] = None

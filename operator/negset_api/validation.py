@@ -1,7 +1,7 @@
-"""A manifest → a `NegativeDataset`, or every reason why not.
+"""A manifest → a `NegativeDataset`, or all problems of the manifest.
 
-The check runs the CRD's own schema and CEL rules, so a laptop and an API server refuse the same
-manifests with the same messages.
+The check uses the schema and the CEL rules of the CRD. So a laptop and an API server refuse the
+same manifests with the same messages.
 """
 
 from __future__ import annotations
@@ -26,48 +26,49 @@ _RUN = re.compile(r"[0-9a-z]{1,63}")
 
 
 def parse(manifest: Any) -> NegativeDataset:
-    """The manifest (as a person wrote it) with defaults filled in.
+    """Return the dataset of a manifest that a person wrote, with defaults filled in.
 
-    Raises `InvalidSpec` with every problem found, unknown fields among them.
+    Raise `InvalidSpec` with all problems. Unknown fields are problems.
     """
     return _parse(manifest, admitted=False)
 
 
 def parse_admitted(manifest: Any) -> NegativeDataset:
-    """The manifest of an object that the API server admitted.
+    """Return the dataset of an object that the API server has accepted.
 
-    Unknown fields are skipped: the CRD may be newer than this negset.
-
-    It may also be older, and have admitted names that are refused in a new object today: those are
-    read as they were. Raises `InvalidSpec` if this negset does not understand the rest.
+    The CRD may be newer than this negset, so unknown fields are skipped. It may also be older, and
+    may have accepted names that are refused in a new object now. Such names are accepted here as
+    well. Raise `InvalidSpec` if this negset cannot read the rest.
     """
     return _parse(manifest, admitted=True)
 
 
 def told_revision(manifest: Any) -> str:
-    """The revision that the operator wrote into a manifest; empty if there is none."""
-    return _told(manifest, names.LABEL_REVISION, patterns.REVISION)
+    """Return the revision that the operator wrote into a manifest; empty if there is none."""
+    return _annotation(manifest, names.LABEL_REVISION, patterns.REVISION)
 
 
 def told_spec_hash(manifest: Any) -> str:
-    """The run that the operator wrote into a manifest, as `status.runs` lists it; empty if there is
-    none.
+    """Return the run that the operator wrote into a manifest, as in `status.runs`.
+
+    It is empty if there is none.
     """
-    return _told(manifest, names.LABEL_SPEC_HASH, _RUN)
+    return _annotation(manifest, names.LABEL_SPEC_HASH, _RUN)
 
 
 def told_pipeline(manifest: Any) -> str:
-    """The digest of the pipeline.config in a ConfigMap that the operator wrote into a manifest;
-    empty if there is none.
+    """Return the digest of the ConfigMap's pipeline.config that the operator wrote into a manifest.
+
+    It is empty if there is none.
     """
-    return _told(manifest, names.LABEL_PIPELINE, patterns.REVISION)
+    return _annotation(manifest, names.LABEL_PIPELINE, patterns.REVISION)
 
 
-def _told(manifest: Any, annotation: str, form: re.Pattern[str]) -> str:
+def _annotation(manifest: Any, name: str, pattern: re.Pattern[str]) -> str:
     metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    told = str(annotations.get(annotation, "")) if isinstance(annotations, dict) else ""
-    return told if form.fullmatch(told) else ""
+    value = str(annotations.get(name, "")) if isinstance(annotations, dict) else ""
+    return value if pattern.fullmatch(value) else ""
 
 
 def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:
@@ -80,7 +81,7 @@ def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:
         raise InvalidSpec((Problem("spec", kind=_REQUIRED),))
     schema = _as_stored(schema) if admitted else _strict(schema)
     problems = (*_metadata_problems(document, admitted=admitted), *_schema_problems(spec, schema, "spec"))
-    # As in the API server, rules are evaluated only on what has the right shape.
+    # As in the API server, rules are evaluated only if the schema has no problems.
     problems = problems or _rule_problems(spec, schema, "spec")
     if problems:
         raise InvalidSpec(problems)
@@ -90,15 +91,16 @@ def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:
 def _converted(spec: Any) -> NegativeDatasetSpec:
     try:
         return decoding.convert(spec, NegativeDatasetSpec)
-    # A newer CRD admitted what `_as_stored` does not check.
+    # A newer CRD may accept values that `_as_stored` does not check.
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        raise InvalidSpec((Problem(f"spec{where.removesuffix('`')}", message),)) from error
+        message, _, path = str(error).partition(" - at `$")
+        raise InvalidSpec((Problem(f"spec{path.removesuffix('`')}", message),)) from error
 
 
 def manifest(dataset: NegativeDataset) -> dict[str, Any]:
-    """The manifest of a dataset with every default spelt out; `parse` gives the dataset back,
-    without the uid, which is an object's and no wish.
+    """Return the manifest of a dataset with all defaults.
+
+    `parse` returns the same dataset, but without the uid, which belongs to a stored object.
     """
     document = msgspec.to_builtins(dataset)
     del document["metadata"]["uid"]
@@ -108,12 +110,12 @@ def manifest(dataset: NegativeDataset) -> dict[str, Any]:
 def _identity_problems(manifest: Any) -> tuple[Problem, ...]:
     if not isinstance(manifest, dict):
         return (Problem("(root)", f"must be one {names.KIND} object", _json(manifest)),)
-    wanted = {"apiVersion": names.API_VERSION, "kind": names.KIND}
+    required = {"apiVersion": names.API_VERSION, "kind": names.KIND}
     return tuple(
         Problem(key, f"must be {json.dumps(expected)}", _json(manifest[key]))
         if key in manifest
         else Problem(key, f"{_REQUIRED}: must be {json.dumps(expected)}")
-        for key, expected in wanted.items()
+        for key, expected in required.items()
         if manifest.get(key) != expected
     )
 
@@ -134,7 +136,7 @@ def _metadata_problems(document: dict[str, Any], *, admitted: bool) -> tuple[Pro
     )
     if problems:
         return problems
-    # A stored object has the name that an earlier CRD admitted.
+    # An earlier CRD may have accepted the name of a stored object.
     valid = {"name": _is_stored_name if admitted else _is_name, "namespace": _is_namespace}
     return tuple(Problem(f"metadata.{key}", NAME_RULE[1], _json(value)) for key, value in given.items() if not valid[key](value))
 
@@ -148,7 +150,7 @@ def _is_namespace(text: str) -> bool:
 
 
 def _is_name(text: str) -> bool:
-    """What the rules for the whole object say of the name of a new one."""
+    """Return True if the rules for the whole object accept the name of a new object."""
     import cel
 
     rules = resource_schema()["x-kubernetes-validations"]
@@ -157,13 +159,14 @@ def _is_name(text: str) -> bool:
 
 
 def _with_defaults(value: Any, schema: Schema) -> Any:
-    """Fills in the schema's defaults as the API server does: an absent field gets its default, and
-    defaults inside a defaulted object apply too.
+    """Fill in the schema's defaults as the API server does, and return the value.
+
+    An absent field gets its default, and so do the fields inside it.
     """
     if schema["type"] == "object" and isinstance(value, dict):
         for name, child in schema.get("properties", {}).items():
             if value.get(name, ...) is None:
-                # The API server prunes a null that the schema does not ask for, before it fills in
+                # The API server removes a null that the schema does not allow before it fills in
                 # defaults.
                 del value[name]
             if name not in value and "default" in child:
@@ -181,7 +184,7 @@ def _schema_problems(spec: Any, schema: Schema, path: str) -> tuple[Problem, ...
 
 @functools.cache
 def _validator() -> Any:
-    import jsonschema  # only where a manifest is read: it costs a tenth of a second
+    import jsonschema  # imported only to read a manifest: it takes a tenth of a second
 
     def pattern(_: Any, expected: str, text: Any, __: Schema) -> Iterator[Any]:
         if isinstance(text, str) and not patterns.search(expected, text):
@@ -191,9 +194,7 @@ def _validator() -> Any:
 
 
 def _strict(schema: Schema) -> Schema:
-    """The schema with unknown fields refused, as `kubectl apply` refuses them (strict field
-    validation).
-    """
+    """Return the schema that refuses unknown fields, like `kubectl apply` (strict validation)."""
     strict = dict(schema)
     if "properties" in strict:
         strict["properties"] = {name: _strict(child) for name, child in strict["properties"].items()}
@@ -204,8 +205,9 @@ def _strict(schema: Schema) -> Schema:
 
 
 def _as_stored(schema: Schema) -> Schema:
-    """The schema for an object that an earlier CRD admitted: strings may be empty or of any form,
-    and lists may name one twice.
+    """Return the schema for an object that an earlier CRD accepted.
+
+    Strings may be empty or of any form, and lists may have duplicates.
     """
     stored = {key: value for key, value in schema.items() if key not in {"pattern", "minLength", "x-kubernetes-list-type"}}
     if "properties" in stored:
@@ -216,7 +218,7 @@ def _as_stored(schema: Schema) -> Schema:
 
 
 def _as_problems(error: Any, root: str) -> list[Problem]:
-    """The API server's wording for a JSON Schema error."""
+    """Return the problems of a JSON Schema error, in the API server's wording."""
     path = root + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
     given, limit = _json(error.instance), error.validator_value
     match error.validator:
@@ -232,9 +234,9 @@ def _as_problems(error: Any, root: str) -> list[Problem]:
         case "enum":
             return [Problem(path, f"supported values: {', '.join(map(json.dumps, limit))}", given, kind="Unsupported value")]
         case "type":
-            # The API server names the format, but where a string or a list was given.
-            named = limit if isinstance(error.instance, str | list) else error.schema.get("format", limit)
-            message = f"must be of type {named}"
+            # The API server names the format, except if a string or a list was given.
+            type_name = limit if isinstance(error.instance, str | list) else error.schema.get("format", limit)
+            message = f"must be of type {type_name}"
         case "pattern":
             message = f"should match '{limit}'"
         case "minimum":
@@ -256,7 +258,7 @@ def _things(validator: str, limit: int) -> str:
 
 
 def _rule_problems(value: Any, schema: Schema, path: str) -> tuple[Problem, ...]:
-    """The CEL rules of `schema` and everything below it, evaluated on `value`."""
+    """Evaluate the CEL rules of `schema`, and of all schemas below it, on `value`."""
     problems: list[Problem] = []
     rules = schema.get("x-kubernetes-validations", ())
     if rules:
@@ -282,6 +284,6 @@ def _rule_problems(value: Any, schema: Schema, path: str) -> tuple[Problem, ...]
 
 
 def _json(value: Any) -> str:
-    """The value as the user wrote it, short enough for one line."""
+    """Return the value as JSON, cut to fit into one line."""
     text = json.dumps(value, default=str)
     return text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 3]}..."

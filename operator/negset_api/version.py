@@ -1,4 +1,4 @@
-"""Which negset this is."""
+"""The version of negset."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import importlib.metadata
 
 @functools.cache
 def version() -> str:
-    """The version of the installed distribution, for messages; `unknown` where it runs from a
-    source tree alone.
+    """Return the version of the installed distribution, for messages.
+
+    It is `unknown` if negset runs from a source tree without an installation.
     """
     try:
         return importlib.metadata.version("negset")

@@ -245,7 +245,7 @@ class Writer:
         if kind == RAY_JOB and error.status == NOT_FOUND and not error.message.startswith("namespaces "):
             message = "KubeRay is not installed: this cluster serves no ray.io/v1 RayJob. Ask the administrator to install it: https://docs.ray.io/en/latest/cluster/kubernetes/."
             raise _Refused(reasons.KUBERAY_MISSING, message) from error
-        if answers.namespace_ends(error):
+        if answers.namespace_terminating(error):
             message = f"{kind.kind} {name} cannot be created: namespace {manifest['metadata']['namespace']} is being deleted."
             raise _Refused(reasons.NAMESPACE_ENDING, message) from error
         if error.status == UNPROCESSABLE or answers.by_policy(error):

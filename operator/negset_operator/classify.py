@@ -178,8 +178,8 @@ def _ray_failure(job: RayJob) -> Failure:
     if match := _RAY_EXIT.search(status.message):
         code, line = int(match[1]), _last_line(match["log"] or "")
         return _exit_failure(f"RayJob {job.metadata.name}", code, line)
-    # Without an exit code, the entrypoint did not end by itself: its node, its head or its actor was
-    # lost, or it never started.
+    # Without an exit code, the entrypoint did not end by itself: its node, its head or its actor
+    # was lost, or it never started.
     cause = _last_line(status.message) or status.reason or "no reason given"
     return Failure(fault=Fault.INTERRUPTION, message=f"RayJob {job.metadata.name} was interrupted: {cause}")
 

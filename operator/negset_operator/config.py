@@ -43,7 +43,7 @@ class Resources(Setting, frozen=True, kw_only=True):
 
 
 class Images(Setting, frozen=True, kw_only=True):
-    """Container images. `jobs` has everything except TensorFlow, `trainer` has TensorFlow as well."""
+    """Container images. `jobs` has everything except TensorFlow. `trainer` has TensorFlow, too."""
 
     jobs: str = "negset/jobs:0.1.0"
     trainer: str = "negset/trainer:0.1.0"

@@ -115,7 +115,7 @@ class Operator:
             found[reflector.kind.plural] = Watched(restarts=before.restarts + reflector.restarts, stale_seconds=stale)
         return found
 
-    def dead(self) -> tuple[str, ...]:
+    def ended_threads(self) -> tuple[str, ...]:
         """Return the threads that ended without being asked to. Then only a restart helps."""
         ended = [thread.name for thread in self._threads if not thread.is_alive()]
         ended += ["watches"] if self._watches.ended else []
@@ -206,7 +206,7 @@ class Operator:
                 self._queue.add(key_of_dataset(dataset))
 
     def _locate_api_server(self) -> bool:
-        """Give the API server's addresses to the reconciler. Return False if they are not known now."""
+        """Give the API server's addresses to the reconciler. Return False if they are unknown."""
         try:
             networks = api_server.locate(self._client, self._config.networks)
         except (ApiError, Unreachable) as error:

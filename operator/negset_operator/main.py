@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace, config: Config) -> int:
 
     address, port = _address(options.listen)
     try:
-        web = Web(address, port, operator.metrics.registry, ready=operator.not_ready, alive=operator.dead)
+        web = Web(address, port, operator.metrics.registry, ready=operator.not_ready, alive=operator.ended_threads)
     except OSError as error:
         raise InvalidInput(f"--listen: cannot listen on {options.listen}: {error.strerror}") from error
     with web:

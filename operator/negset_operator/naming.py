@@ -32,7 +32,7 @@ INDIFFERENT: Final = frozenset({"suspend", "deletionPolicy"})
 
 
 def spec_hash(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
-    """Return 8 hexadecimal digits that identify the work that a spec asks for, and how it is done.
+    """Return 8 hexadecimal digits that identify the work of a spec and how it is done.
 
     Two specs have the same digits if and only if both are the same. `pipeline` is as in
     `revision.chosen`.

@@ -70,8 +70,8 @@ def observe(
     not_picked_up_after = timedelta(seconds=config.patience.unseen_seconds)
     ray_jobs = (classify.ray_job(each, pods[each.metadata.name], uid, now, not_picked_up_after) for each in world.of(RAY_JOB, key))
     jobs = (_job(each, pods[each.metadata.name], uid, now, warning_of) for each in world.of(JOB, key))
-    seen = (_with_stuck_pod(child, pods[child.name], now, warning_of) for child in (*ray_jobs, *jobs))
-    children = tuple(_with_queue(child, queue_says) for child in seen)
+    with_obstacles = (_with_stuck_pod(child, pods[child.name], now, warning_of) for child in (*ray_jobs, *jobs))
+    children = tuple(_with_queue(child, queue_says) for child in with_obstacles)
     pipeline = pipelines.of(dataset, spec, children, pipeline_in)
     folder = revision(spec, pipeline.counts) if spec else ""
     return Facts(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# --- Condition types ---------------------------------------------------------------------------------------------------------------------
+# --- Condition types -----------------------------------------------------------------------------
 READY: Final = "Ready"
 RECONCILING: Final = "Reconciling"
 STALLED: Final = "Stalled"
@@ -23,7 +23,7 @@ CONDITION_TYPES: Final = (READY, RECONCILING, STALLED, CHECKED, DATA_STORED, TRA
 The operator does not touch conditions of other types.
 """
 
-# --- Reasons: as expected ----------------------------------------------------------------------------------------------------------------
+# --- Reasons: as expected ------------------------------------------------------------------------
 SUCCEEDED: Final = "Succeeded"
 PENDING: Final = "Pending"  # an earlier step is not done, or spec.training.maxParallel others come first
 STARTING: Final = "Starting"
@@ -36,7 +36,7 @@ DELETING_DATA: Final = "DeletingData"
 # Only of an event: the object was deleted, and data of it was left.
 DATA_LEFT: Final = "DataLeft"
 
-# --- Reasons: the operator retries, but somebody may want to know -------------------------------------------------------------------------
+# --- Reasons: the operator retries, but somebody may want to know --------------------------------
 RETRYING: Final = "Retrying"
 NOT_APPLIED: Final = "NotApplied"  # a request to the API server failed
 CHILD_REFUSED: Final = "ChildRefused"  # quota, admission or validation refused an object of the operator
@@ -49,7 +49,7 @@ PIPELINE_CONFIG_UNAVAILABLE: Final = "PipelineConfigUnavailable"
 # An obstacle of a child keeps the reason that Kubernetes gave it: ImagePullBackOff, Unschedulable,
 # PodRefused, NotPickedUp, MultiKueue, …
 
-# --- Reasons: somebody has to act ---------------------------------------------------------------------------------------------------------
+# --- Reasons: somebody has to act ----------------------------------------------------------------
 INVALID_SPEC: Final = "InvalidSpec"
 NOT_UNDERSTOOD: Final = "NotUnderstood"  # the CRD and the operator are of different versions
 INPUT_REFUSED: Final = "InputRefused"

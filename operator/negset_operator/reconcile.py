@@ -22,7 +22,7 @@ from negset_operator.config import Config
 from negset_operator.decide import decide
 from negset_operator.decision import Decision, DesiredStatus, Finished
 from negset_operator.facts import Facts
-from negset_operator.kube.answers import conflict, namespace_ends
+from negset_operator.kube.answers import conflict, namespace_terminating
 from negset_operator.kube.cache import Key
 from negset_operator.kube.client import DATASET, EVENT, NOT_FOUND, ApiError, Client, Unreachable
 from negset_operator.kube.objects import Dataset, Object
@@ -108,7 +108,7 @@ class Reconciler:
                 self._report_failure(facts, decision, error)
             raise
         if done.children and done.refusal is None:
-            # The next reconcile writes the status, after every other dataset that waits for a child.
+            # The next reconcile writes the status. Datasets that wait for a child go first.
             _log_line(facts, done, decision.desired_status, written=False, seconds=time.monotonic() - started)
             return 0.0, done
         desired_status, wake_after = decision.desired_status, decision.wake_after
@@ -185,9 +185,9 @@ class Reconciler:
             try:
                 self._client.create(EVENT, _event(note, involved, meta.namespace, self._now()), Object)
             except ApiError as error:
-                if not namespace_ends(error):
+                if not namespace_terminating(error):
                     raise
-                # Events about cluster-scoped objects are in this namespace (client-go's tools/record).
+                # The namespace of events about cluster-scoped objects (client-go's tools/record).
                 involved = {"apiVersion": "v1", "kind": "Namespace", "name": meta.namespace}
                 note = msgspec.structs.replace(note, message=f"{names.KIND} {meta.name}: {note.message}"[: status.LONGEST_NOTE])
                 self._client.create(EVENT, _event(note, involved, names.DEFAULT_NAMESPACE, self._now()), Object)

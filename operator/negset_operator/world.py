@@ -36,9 +36,9 @@ class World:
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """`clock` gives the time at which a new report of a job was seen."""
         self.caches: Mapping[Kind, Cache[Any]] = {
-            DATASET: Cache(key_of_dataset, seen=lambda before, now: _with_news(before, now, clock)),
+            DATASET: Cache(key_of_dataset, keep=lambda before, now: _with_news(before, now, clock)),
             **{kind: Cache(_labelled) for kind in (RAY_JOB, JOB, POD)},
-            **{kind: Cache(_labelled, seen=_edited) for kind in SUPPORTING_KINDS},
+            **{kind: Cache(_labelled, keep=_edited) for kind in SUPPORTING_KINDS},
         }
 
     def dataset(self, key: Key) -> Dataset | None:

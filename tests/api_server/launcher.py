@@ -67,7 +67,7 @@ class ApiServer:
         self.client.close()
         self._close()
 
-    # --- taking it down and bringing it back ------------------------------------------------------------------------------------------
+    # --- taking it down and bringing it back -----------------------------------------------------
 
     def start(self) -> None:
         """Starts etcd and the API server where they do not run, on the ports they always had, and
@@ -121,7 +121,7 @@ class ApiServer:
         """Whether the API server answers that it is ready."""
         return _answers(f"{self._plane.url}/readyz", self._plane.certificate)
 
-    # --- the controllers --------------------------------------------------------------------------------------------------------------
+    # --- the controllers -------------------------------------------------------------------------
 
     @contextmanager
     def controllers(self, *names: str) -> Iterator[None]:
@@ -148,7 +148,7 @@ class ApiServer:
         finally:
             self._manager.stop()
 
-    # --- what tests put into it -------------------------------------------------------------------------------------------------------
+    # --- what tests put into it ------------------------------------------------------------------
 
     def namespace(self, name: str = "", *, restricted: bool = False) -> str:
         """Makes a namespace, with a name of its own unless one is given, and returns its name.

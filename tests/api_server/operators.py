@@ -66,7 +66,7 @@ class Hand:
         self.dynamic: DynamicClient = server.dynamic
         self.client: ApiClient = server.client
 
-    # --- the user ---------------------------------------------------------------------------------------------------------------------
+    # --- the user --------------------------------------------------------------------------------
 
     def create(self, name: str = "street", **spec: Any) -> dict[str, Any]:
         body = {
@@ -97,7 +97,7 @@ class Hand:
     def reason(self, name: str = "street") -> str | None:
         return self.condition("Ready", name).get("reason")
 
-    # --- the controllers --------------------------------------------------------------------------------------------------------------
+    # --- the controllers -------------------------------------------------------------------------
 
     def ray_status(self, name: str, deployment: str, job: str = "", **more: Any) -> None:
         self.merge("ray.io/v1", "RayJob", name, {"status": {"jobDeploymentStatus": deployment, "jobStatus": job, **more}}, "status")
@@ -156,7 +156,7 @@ class Hand:
         status["uncountedTerminatedPods"] = {}
         self.merge("batch/v1", "Job", name, {"status": status}, "status")
 
-    # --- both -------------------------------------------------------------------------------------------------------------------------
+    # --- both ------------------------------------------------------------------------------------
 
     def kind(self, api_version: str, kind: str) -> Any:
         return self.dynamic.resources.get(api_version=api_version, kind=kind)

@@ -118,7 +118,7 @@ def test_in_a_namespace_of_which_a_part_is_unknown_nothing_is_made(api_server, h
 def test_the_metrics_tell_what_was_asked_of_the_api_server_and_whose_datasets_stall(api_server, hand):
     with (
         running(api_server, hand.namespace) as operator,
-        Web("127.0.0.1", 0, operator.metrics.registry, ready=operator.not_ready, alive=operator.dead) as web,
+        Web("127.0.0.1", 0, operator.metrics.registry, ready=operator.not_ready, alive=operator.ended_threads) as web,
     ):
         hand.create()
         (name,) = eventually("a child", hand.ray_jobs)

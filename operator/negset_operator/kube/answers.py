@@ -1,6 +1,6 @@
 """What an error of the API server means.
 
-Where the status code does not say it, its message is searched.
+If the status code is not enough, the message is searched.
 """
 
 from __future__ import annotations
@@ -10,44 +10,46 @@ from typing import Final
 from negset_operator.kube.client import CONFLICT, FORBIDDEN, NOT_FOUND, UNPROCESSABLE, ApiError, Unreachable
 
 # apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go
-_NAMESPACE_ENDS: Final = "because it is being terminated"
-# structured-merge-diff/typed/validate.go. In a merge patch, such a field is skipped.
+_NAMESPACE_TERMINATING: Final = "because it is being terminated"
+# structured-merge-diff/typed/validate.go. A merge patch skips such a field.
 _UNKNOWN_FIELD: Final = "field not declared in schema"
 
 
 def conflict(error: ApiError | Unreachable) -> bool:
-    """Whether somebody else has written the object since it was read.
+    """Return True if somebody else has written the object since it was read.
 
-    What they wrote is read, and the same is tried again.
+    The caller reads the object again and retries.
     """
     return isinstance(error, ApiError) and error.status == CONFLICT
 
 
 def gone(error: ApiError) -> bool:
-    """Whether an object is gone, or another has its name now: another uid is a conflict in a
-    deletion, and invalid in a patch.
+    """Return True if an object was deleted, even if another has its name now.
+
+    Another uid is a conflict in a deletion, and invalid in a patch.
     """
-    another = error.status == UNPROCESSABLE and "metadata.uid: Invalid value" in error.message
-    return another or error.status in {NOT_FOUND, CONFLICT}
+    other_uid = error.status == UNPROCESSABLE and "metadata.uid: Invalid value" in error.message
+    return other_uid or error.status in {NOT_FOUND, CONFLICT}
 
 
 def needs_merge_patch(error: ApiError) -> bool:
-    """Whether an apply of a status is refused that a merge patch can write.
+    """Return True if an apply of a status is refused that a merge patch can write.
 
-    The CRD is older and lacks a field, or the apply would leave half of a condition that a merge
+    The CRD is older and lacks a field, or the apply would leave a part of a condition that a merge
     patch wrote.
     """
     return error.status == UNPROCESSABLE or _UNKNOWN_FIELD in error.message
 
 
-def namespace_ends(error: ApiError) -> bool:
-    """Whether something cannot be made because its namespace is being deleted."""
-    return error.status == FORBIDDEN and _NAMESPACE_ENDS in error.message
+def namespace_terminating(error: ApiError) -> bool:
+    """Return True if an object cannot be created because its namespace is being deleted."""
+    return error.status == FORBIDDEN and _NAMESPACE_TERMINATING in error.message
 
 
 def by_policy(error: ApiError) -> bool:
-    """Whether a 403 comes from quota or admission, not from the operator's own missing rights
-    (those read: User "…" cannot create resource …).
+    """Return True if a 403 is from quota or admission, not from missing rights of the operator.
+
+    The message about missing rights is: User "…" cannot create resource ….
     """
     message = error.message
     policy = "cannot" not in message or "exceeded quota" in message or "admission" in message or "violates" in message

@@ -1,9 +1,9 @@
-"""Where the API server is, for the NetworkPolicy of the pods that report progress to it.
+"""The addresses of the API server, for the NetworkPolicy of the pods that report progress.
 
-A pod asks for the Service `default/kubernetes`. Some network plugins judge a packet by the
-Service's address, others by that of an endpoint, after the translation: the policy needs both.
-The Service's address is in every pod's environment. The API server itself keeps its endpoints in
-the EndpointSlice `default/kubernetes`, under the same name in every cluster
+A pod connects to the Service `default/kubernetes`. Some network plugins check a packet by the
+Service's address, others by the endpoint's, after the translation. The policy needs both. The
+Service's address is in every pod's environment. The API server keeps its endpoints in the
+EndpointSlice `default/kubernetes`, which has this name in every cluster
 (https://kubernetes.io/docs/reference/networking/virtual-ips/).
 """
 
@@ -37,14 +37,14 @@ class EndpointPort(Object, frozen=True, kw_only=True):
 
 
 class EndpointSlice(Object, frozen=True, kw_only=True):
-    """Both lists are null rather than empty where there is nothing."""
+    """The addresses of a Service. Both lists are null, not empty, if there are none."""
 
     endpoints: tuple[Endpoint, ...] | None = None
     ports: tuple[EndpointPort, ...] | None = None
 
 
 def located(networks: Networks, environment: Mapping[str, str], found: EndpointSlice) -> Networks:
-    """The networks with what is known of the API server. What the administrator names wins."""
+    """Return the networks with the API server's addresses, unless the administrator names them."""
     if networks.api_server:
         return networks
     service = environment.get("KUBERNETES_SERVICE_HOST", "")
@@ -58,9 +58,10 @@ def located(networks: Networks, environment: Mapping[str, str], found: EndpointS
 
 
 def locate(client: Client, networks: Networks) -> Networks:
-    """Asks the API server where it is, unless the administrator says it or nobody wants to know.
+    """Return the networks with the API server's addresses.
 
-    Raises `Unreachable`, and `ApiError` for what may pass.
+    The API server is asked, unless the administrator names the addresses or there are no policies.
+    Raise `Unreachable`, or `ApiError` for a transient error.
     """
     if networks.api_server or not networks.policies:
         return networks
@@ -88,7 +89,7 @@ def _single(address: str) -> str:
 def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
-    except ValueError:  # empty, or a host name, which no NetworkPolicy can name
+    except ValueError:  # empty, or a host name, which a NetworkPolicy cannot have
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""What a reflector knows: the objects of one kind, found by key or by the dataset they belong to."""
+"""The objects of one kind that a reflector has read, by key and by dataset."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ Key = tuple[str, str]
 
 
 _REMEMBERED_ENDS: Final = 4096
-"""Far more than objects of one kind can end while one answer is under way."""
+"""Far more objects than can be deleted while one answer of the API server is in flight."""
 
 
 class Cache(Generic[T]):
-    """Objects by (namespace, name), and by the group that `group_of` puts them in.
+    """Objects by (namespace, name), and by the group that `group_of` returns for them.
 
     Safe to use from several threads.
 
-    An older version never replaces a newer one: what a write answered may be put here before the
-    watch delivers it, so that the next reconcile already sees what this one did. Resource versions
-    of one kind may be compared as numbers
-    (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions). What has been
-    deleted does not come back: the answer to a write of ours that ends an object (its last
-    finalizer) may arrive after the news of its end.
+    An older version never replaces a newer one. The answer to a write may be put here before the
+    watch delivers it, so that the next reconcile is based on it. Resource versions of one kind can
+    be compared as numbers
+    (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+
+    A deleted object does not come back. If the operator removes the last finalizer, the answer to
+    that write may arrive after the watch has reported the deletion.
     """
 
-    def __init__(self, group_of: Callable[[T], Key], *, seen: Callable[[T | None, T], T] = lambda _, new: new) -> None:
-        """`seen` turns an object's new version, given the one before (None for the first), into
-        what is kept of it.
+    def __init__(self, group_of: Callable[[T], Key], *, keep: Callable[[T | None, T], T] = lambda _, new: new) -> None:
+        """`keep` gets the previous version of an object (None at first) and the new one.
+
+        It returns what is kept.
         """
-        self._group_of, self._seen = group_of, seen
+        self._group_of, self._keep = group_of, keep
         self._lock = threading.Lock()
         self._items: dict[Key, T] = {}
         self._groups: dict[Key, set[Key]] = defaultdict(set)
-        # By uid, the version at which it was gone; the newest last.
+        # The version at which an object was deleted, by uid; the newest is last.
         self._ended: dict[str, int] = {}
 
     def put(self, item: T, *, ours: bool = False) -> bool:
-        """Keeps the object, unless this version or a newer one is known.
+        """Keep the object, unless this version or a newer one is known.
 
-        Returns whether it was news. With `ours`, what a write of ours has answered: it is kept as
-        it is, also in the place of the same version, which the watch may have brought before.
+        Return True if the cache changed. `ours`: the object is the answer to a write of the
+        operator. It is kept unchanged, and replaces the same version if the watch was faster.
         """
         key = _key(item)
         with self._lock:
-            # By version, since an object that comes back within the selector is the same one.
+            # Compare versions: an object that matches the selector again has the same uid.
             if _version(item) <= self._ended.get(item.metadata.uid, -1):
                 return False
             known = self._items.get(key)
@@ -57,7 +59,7 @@ class Cache(Generic[T]):
                 if _version(known) >= _version(item) + ours:
                     return False
                 self._forget(known)
-            item = item if ours else self._seen(known, item)
+            item = item if ours else self._keep(known, item)
             self._items[key] = item
             self._groups[self._group_of(item)].add(key)
             return True
@@ -66,16 +68,17 @@ class Cache(Generic[T]):
         with self._lock:
             self._end(item, _version(item))
             known = self._items.get(_key(item))
-            # Deleted and made again under the same name: the news of the first one's end must not
-            # hide the second.
+            # An object may have been deleted and created again under the same name. The deletion of
+            # the first must not remove the second.
             if known is not None and known.metadata.uid == item.metadata.uid:
                 self._forget(known)
 
     def replace(self, items: Iterable[T], version: int, namespace: str = "") -> tuple[list[T], list[T]]:
-        """Makes this exactly the objects of a list of that resource version, and what is newer than
-        the list: what a write of ours has answered since. Returns the ones that are new or changed,
-        and the ones that are gone. The list of one `namespace` says nothing about the objects of
-        others.
+        """Replace the objects by those of a list with this resource version.
+
+        Objects that are newer than the list stay: they are answers to writes of the operator. If
+        the list is of one `namespace`, objects of others stay. Return the objects that are new or
+        changed, and those that were deleted.
         """
         listed = {_key(item): item for item in items}
         with self._lock:
@@ -91,7 +94,7 @@ class Cache(Generic[T]):
             return self._items.get((namespace, name))
 
     def group(self, key: Key) -> tuple[T, ...]:
-        """The objects of one group, in the order of their names."""
+        """Return the objects of one group, in the order of their names."""
         with self._lock:
             return tuple(self._items[member] for member in sorted(self._groups.get(key, ())))
 

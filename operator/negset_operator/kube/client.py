@@ -1,9 +1,8 @@
-"""Requests to the API server, over the official client's connections: its kubeconfig and in-cluster
-configuration, TLS, proxies and token refresh.
+"""Requests to the API server, over the connections of the official client.
 
-Bodies are encoded and decoded by msgspec straight into the types of `kube.objects`. The client's
-generated models and its dynamic wrappers would build a Python object for every field of every pod:
-1,000 watched datasets would cost several times the memory and the time.
+The official client reads the kubeconfig or the in-cluster configuration, and does TLS, proxies and
+token refresh. msgspec encodes and decodes bodies as the types of `kube.objects`: the client's own
+models take several times the memory and the time (operator/README.md).
 """
 
 from __future__ import annotations
@@ -29,8 +28,10 @@ T = TypeVar("T")
 
 
 class ApiError(Exception):
-    """The API server answered with an error: HTTP status, machine-readable reason, and its own
-    message. `seconds` is its Retry-After, if any.
+    """The API server answered with an error.
+
+    `status` is the HTTP status, `reason` is for programs, `message` is the API server's own.
+    `seconds` is its Retry-After, or 0.
     """
 
     def __init__(self, status: int, reason: str, message: str, seconds: float = 0) -> None:
@@ -39,11 +40,11 @@ class ApiError(Exception):
 
 
 class Unreachable(Exception):
-    """No answer came: connection refused or broken, a timeout, or a server that is shutting down."""
+    """The API server did not answer: a connection refused or broken, a timeout, or a shutdown."""
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of object and where the API server serves it."""
+    """A kind of object and its path at the API server."""
 
     api_version: str
     kind: str
@@ -67,7 +68,7 @@ ROLE_BINDING: Final = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "roleb
 NETWORK_POLICY: Final = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 EVENT: Final = Kind("v1", "Event", "events")
 WORKLOADS: Final = tuple(Kind(f"kueue.x-k8s.io/{version}", "Workload", "workloads") for version in ("v1beta2", "v1beta1"))
-"""Kueue 0.19 serves both, earlier ones the second only."""
+"""Kueue 0.19 serves both versions, earlier releases only the second."""
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 KINDS: Final = {
@@ -90,14 +91,12 @@ class Client:
         """`api` is the official client's `ApiClient`."""
         self._api = api
         self.requests: Counter[tuple[str, str]] = Counter()
-        """How many requests were answered, by method and by status code; "none" where no answer
-        came.
-        """
+        """The number of requests by method and status code, or "none" without an answer."""
         self._counting = threading.Lock()
         self._host: str = api.configuration.host
         self._pool = api.rest_client.pool_manager
 
-    # --- single objects: the answer is decoded as `as_type` -----------------------------------------------------------------------------
+    # --- single objects: the answer is decoded as `as_type` --------------------------------------
 
     def get(self, kind: Kind, namespace: str, name: str, as_type: type[T]) -> T:
         return self._decoded("GET", kind.path(namespace, name), as_type)
@@ -110,24 +109,24 @@ class Client:
         return self._decoded("PUT", kind.path(body["metadata"]["namespace"], body["metadata"]["name"]), as_type, body=body)
 
     def apply(self, kind: Kind, body: Mapping[str, Any], as_type: type[T], *, subresource: str = "") -> T:
-        """Server-side apply.
+        """Apply an object by server-side apply.
 
-        What others own of the object stays theirs; what they changed of ours is taken back.
+        Fields of other managers stay. Fields of the operator that others changed are set again.
         """
         path = kind.path(body["metadata"]["namespace"], body["metadata"]["name"], subresource)
         query = [("fieldManager", names.OPERATOR_FIELD_MANAGER), ("force", "true")]
         return self._decoded("PATCH", path, as_type, body=body, query=query, content_type=APPLY)
 
     def merge(self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any], *, as_type: type[T], subresource: str = "") -> T:
-        """A JSON merge patch: lists are replaced whole, null removes."""
+        """Apply a JSON merge patch: it replaces lists as a whole, and null removes a field."""
         query = [("fieldManager", names.OPERATOR_FIELD_MANAGER)]
         return self._decoded("PATCH", kind.path(namespace, name, subresource), as_type, body=patch, query=query, content_type=MERGE)
 
     def delete(self, kind: Kind, namespace: str, name: str, uid: str, *, at_once: bool = False) -> None:
-        """Deletes the object with this uid and no other of the same name.
+        """Delete the object with this uid, and no other of the same name.
 
-        It stays visible until everything it owns is gone; a pod, until its node says that it has
-        ended, or with `at_once` no longer
+        The object stays until everything that it owns is deleted. A pod stays until its node
+        reports its end; with `at_once`, it is deleted immediately
         (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-forced).
         """
         body: dict[str, Any] = {
@@ -140,14 +139,14 @@ class Client:
             body["gracePeriodSeconds"] = 0
         self._call("DELETE", kind.path(namespace, name), body=body)
 
-    # --- many objects -------------------------------------------------------------------------------------------------------------------
+    # --- many objects ----------------------------------------------------------------------------
 
     def list_page(self, kind: Kind, namespace: str, as_type: type[T], *, query: Mapping[str, str]) -> list[T]:
-        """The items of one page of a list."""
+        """Return the items of the first page of a list."""
         data = self._call("GET", kind.path(namespace), query=list(query.items()))
         return decoding.from_json(data, _Page[as_type]).items or []  # type: ignore[valid-type]
 
-    # --- transport ----------------------------------------------------------------------------------------------------------------------
+    # --- transport -------------------------------------------------------------------------------
 
     def _decoded(self, method: str, path: str, as_type: type[T], **options: Any) -> T:
         return decoding.from_json(self._call(method, path, **options), as_type)
@@ -192,7 +191,7 @@ class Client:
             self.count(method, code)
         return response
 
-    # --- what other transports share with this one: `kube.streams` ----------------------------------------------------------------------
+    # --- shared with `kube.streams` --------------------------------------------------------------
 
     @property
     def configuration(self) -> Any:
@@ -202,14 +201,15 @@ class Client:
     def prepared(
         self, method: str, path: str, query: list[tuple[str, str]], *, accept: str = JSON, content_type: str = JSON
     ) -> tuple[str, dict[str, str]]:
-        """The URL and the headers of a request, with a token that the official client refreshes
-        when it is due. Raises `Unreachable` if that fails.
+        """Return the URL and the headers of a request.
+
+        The official client refreshes the token in time. Raise `Unreachable` if that fails.
         """
         from kubernetes.config import ConfigException
 
         headers, parameters = {"Accept": accept, "Content-Type": content_type, "User-Agent": names.OPERATOR_FIELD_MANAGER}, list(query)
-        # The client's own way to send a request copies every object twice; what matters of it is
-        # who we are and to whom we speak.
+        # The official client would copy every object twice to send a request. Only its credentials
+        # and its address are used.
         try:
             self._api.update_params_for_auth(headers, parameters, ["BearerToken"], path, method, None)
         except (ConfigException, OSError) as error:
@@ -217,7 +217,7 @@ class Client:
         return f"{self._host}{path}" + (f"?{urllib.parse.urlencode(parameters)}" if parameters else ""), headers
 
     def count(self, method: str, code: str) -> None:
-        """Notes a request for the metrics."""
+        """Count a request for the metrics."""
         with self._counting:
             self.requests[method, code] += 1
 
@@ -236,7 +236,7 @@ class _Page(msgspec.Struct, Generic[T]):
 
 
 def refusal(status: int, headers: Mapping[str, str], data: bytes) -> ApiError:
-    """The error in an answer."""
+    """Return the error in an answer."""
     try:
         answer = decoding.from_json(data, _Status)
     except msgspec.DecodeError:
@@ -249,8 +249,9 @@ def refusal(status: int, headers: Mapping[str, str], data: bytes) -> ApiError:
 
 
 def connect(kubeconfig: str | None = None, *, connections: int = 32) -> Client:
-    """A client from the given kubeconfig file, else from the pod's service account, else from
-    `KUBECONFIG` or ~/.kube/config.
+    """Return a client, configured from the first of these that exists.
+
+    The given kubeconfig file, the file in `KUBECONFIG`, the pod's service account, ~/.kube/config.
     """
     from kubernetes import client, config
 
@@ -263,8 +264,7 @@ def connect(kubeconfig: str | None = None, *, connections: int = 32) -> Client:
     except config.ConfigException as error:
         raise InvalidInput(f"--kubeconfig: {' '.join(str(error).split())}") from error
     configuration.connection_pool_maxsize = connections
-    # The work queue retries, with backoff; the transport's immediate retries would only hide the
-    # outage.
+    # The work queue retries with backoff. Immediate retries of the transport would hide an outage.
     configuration.retries = False
     return Client(client.ApiClient(configuration))
 

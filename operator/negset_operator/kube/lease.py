@@ -1,10 +1,8 @@
-"""Leadership by a Lease (coordination.k8s.io/v1): of several replicas one works.
+"""Leader election by a Lease (coordination.k8s.io/v1): one of several replicas works.
 
-The client's own `LeaderElection` (kubernetes 37) cannot be stopped, does not release the lease when
-its holder exits, ends its thread when the API server does not answer, and keeps no count of
-transitions; hence this module, which follows client-go's rules: a lease counts as expired when the
-holder has not renewed it for its duration *as seen by this replica's own clock*, and a leader that
-could not renew in time stops by itself before another may start.
+It follows client-go's rules. A lease is expired if its holder has not renewed it for its duration,
+by the clock of the replica that looks. A leader that cannot renew in time stops before another
+replica may start. The official client's `LeaderElection` does not suffice: see operator/README.md.
 """
 
 from __future__ import annotations
@@ -22,12 +20,13 @@ from negset_operator.kube.objects import Object, ObjectMeta
 log = logging.getLogger(__name__)
 
 DURATION: Final = 15
-"""Seconds that a lease is good for: how long the others wait when its holder dies without a word."""
+"""Seconds that a lease is valid: how long other replicas wait after its holder has crashed."""
 RENEW: Final = 3.0
+"""Seconds between two renewals, and between two attempts to acquire the lease."""
 DEADLINE: Final = 10.0
-"""Seconds without a renewal after which a leader ends, whatever its request is doing then.
+"""Seconds without a renewal after which a leader ends, even during a request.
 
-The rest of DURATION is for what it has in hand.
+The rest of DURATION is for its running reconciles.
 """
 
 
@@ -45,7 +44,7 @@ class Lease(Object, frozen=True, kw_only=True):
 
 
 class Leadership:
-    """One replica's part in it. `identity` must differ between replicas."""
+    """One replica's part in the election. Each replica needs a different `identity`."""
 
     def __init__(
         self,
@@ -66,34 +65,33 @@ class Leadership:
         self._stopped = threading.Event()
 
     def acquire(self) -> bool:
-        """Waits until this replica leads. False where `stop` came first."""
+        """Wait until this replica is the leader. Return False if `stop` was called first."""
         while not self._stopped.is_set():
             began = self._clock()
             if self._try():
-                log.info("%s leads", self._identity)
+                log.info("%s is the leader", self._identity)
                 self._renewed_at = began
                 return True
             self._stopped.wait(RENEW)
         return False
 
     def hold(self) -> bool:
-        """Renews until `stop` (True), or until the lease is lost (False): then the process must end
-        at once, because another may lead.
+        """Renew the lease. Return True after `stop`, or False if the lease is lost.
 
-        A thread of its own renews, so that a request that hangs cannot make this one late.
+        After False, the process must end at once, because another replica may be the leader. A
+        separate thread renews, so that a request that hangs does not delay this one.
         """
         threading.Thread(target=self._renew, name="lease", daemon=True).start()
         while not self._stopped.wait(min(RENEW, self._deadline) / 10):
             if self._lost.is_set() or self._clock() - self._renewed_at > self._deadline:
-                log.error("%s no longer leads", self._identity)
-                self.stop()  # and does not renew any more
+                log.error("%s has lost the lease and is no longer the leader", self._identity)
+                self.stop()  # so that the thread does not renew any more
                 return False
         return True
 
     def _renew(self) -> None:
         while not self._stopped.wait(min(RENEW, self._deadline / 3)):
-            # The moment before the request: the lease may have been written at once and its answer
-            # late.
+            # The time before the request: the API server may write at once and answer late.
             began = self._clock()
             if self._try() and not self._stopped.is_set():
                 self._renewed_at = began
@@ -105,27 +103,27 @@ class Leadership:
         self._stopped.set()
 
     def release(self) -> None:
-        """Gives the lease back, so that another replica need not wait for its end."""
+        """Release the lease, so that another replica need not wait until it expires."""
         try:
             lease = self._client.get(LEASE, self._namespace, self._name, Lease)
             if lease.spec.holder_identity == self._identity:
-                # One second, as client-go does: zero is refused, and a successor that overlooks the
-                # empty holder waits no longer than that.
+                # One second, as in client-go: the API server refuses zero. A successor that ignores
+                # the empty holder waits no longer than that.
                 self._write(
                     lease, holder="", duration=1, acquired=lease.spec.acquire_time or _now(), transitions=lease.spec.lease_transitions or 0
                 )
-                log.info("%s has released the lease", self._identity)
+                log.info("%s released the lease", self._identity)
         except (ApiError, Unreachable) as error:
-            log.warning("cannot release the lease, it ends in %d seconds: %s", DURATION, error)
+            log.warning("failed to release the lease, it expires in %d seconds: %s", DURATION, error)
 
     def _try(self) -> bool:
-        """Takes or renews the lease. Whether this replica holds it now."""
+        """Acquire or renew the lease. Return True if this replica holds it now."""
         try:
             lease = self._client.get(LEASE, self._namespace, self._name, Lease)
         except ApiError as error:
             return error.status == NOT_FOUND and self._create()
         except Unreachable as error:
-            log.warning("cannot read the lease: %s", error)
+            log.warning("failed to read the lease: %s", error)
             return False
         if lease.spec != self._seen:
             self._seen, self._seen_at = lease.spec, self._clock()
@@ -144,7 +142,7 @@ class Leadership:
 
     def _write(self, lease: Lease, *, holder: str, acquired: str, transitions: int, duration: int = DURATION) -> Lease:
         body = self._body(holder=holder, duration=duration, acquired=acquired, renewed=_now(), transitions=transitions)
-        # With the resource version: of two that try at the same time one is refused.
+        # With the resource version, only one of two simultaneous writes succeeds.
         body["metadata"]["resourceVersion"] = lease.metadata.resource_version
         return self._client.replace(LEASE, body, Lease)
 
@@ -153,10 +151,10 @@ class Leadership:
             self._seen, self._seen_at = write().spec, self._clock()
         except ApiError as error:
             if error.status != CONFLICT:
-                log.warning("cannot take the lease: %s", error)
+                log.warning("failed to acquire the lease: %s", error)
             return False
         except Unreachable as error:
-            log.warning("cannot take the lease: %s", error)
+            log.warning("failed to acquire the lease: %s", error)
             return False
         return True
 
@@ -176,5 +174,5 @@ class Leadership:
 
 
 def _now() -> str:
-    """The time as MicroTime, the format that Leases use."""
+    """Return the time as MicroTime, the format of Leases."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,8 +1,7 @@
-"""The objects that the operator watches, as frozen types with the fields that it reads and no
-others: what is not named here is not kept in memory.
+"""The objects that the operator watches, as frozen types with only the fields that it reads.
 
-Field names are the API's own. Of `metadata.annotations` only negset's own are kept: `kubectl apply`
-keeps the whole manifest in another.
+Other fields are not kept in memory. Field names are those of the API. Of `metadata.annotations`,
+only negset's are kept: `kubectl apply` stores the whole manifest in another one.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from negset_api import names
 
 
 class Object(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Base: immutable, camelCase, and unknown fields are skipped while decoding."""
+    """Base of the types: immutable, camelCase, and decoding skips unknown fields."""
 
 
 class OwnerReference(Object, frozen=True, kw_only=True):
@@ -27,8 +26,10 @@ class OwnerReference(Object, frozen=True, kw_only=True):
 
 
 class Annotations(Object, frozen=True, kw_only=True):
-    """`applied` is the digest of what the operator applied last; `retry` is what a user writes to
-    have a failed step tried again.
+    """The annotations of negset.
+
+    `applied` is the digest of what the operator applied last. A user writes a new value into
+    `retry` to retry failed steps.
     """
 
     applied: str = field(default="", name=names.ANNOTATION_APPLIED)
@@ -53,10 +54,10 @@ class ObjectMeta(Object, frozen=True, kw_only=True):
 
 
 class Dataset(Object, frozen=True, kw_only=True):
-    """A NegativeDataset as it is stored; `spec` and `status` are not checked yet.
+    """A NegativeDataset as it is stored. `spec` and `status` are not checked yet.
 
-    `news_at` is not stored: this process saw then that the jobs' progress had changed, by its own
-    clock.
+    `news_at` is not stored. It is when this process saw that the jobs' progress had changed, by its
+    own clock.
     """
 
     metadata: ObjectMeta
@@ -166,9 +167,10 @@ class Pod(Object, frozen=True, kw_only=True):
 
 
 class AppliedObject(Object, frozen=True, kw_only=True):
-    """A ConfigMap, ServiceAccount, Role, RoleBinding, Service or NetworkPolicy, by its metadata
-    alone: the operator never reads what is in it, but compares the digest of what it applied last,
-    and knows whether it was `edited` by somebody while this process looked on.
+    """The metadata of a ConfigMap, ServiceAccount, Role, RoleBinding, Service or NetworkPolicy.
+
+    The operator does not read the content. It compares the digest of what it applied last.
+    `edited`: somebody changed the object while this process watched it.
     """
 
     metadata: ObjectMeta

@@ -1,12 +1,6 @@
-"""Keeps a cache equal to what the API server has: list, then watch, for ever.
+"""Keeps a cache equal to the objects at the API server: list, then watch, without end.
 
-The client's own `SharedInformer` (kubernetes 37) is not used, for what its source says and a trial
-showed: it takes `dict.items`, the method, for the items of a custom resource's list; with plain
-dicts its watch never learns the resource version and replays everything at each reconnect; after an
-answer such as 403, or a refused connection, it tries again at once and without end; its watch has
-no read timeout, so a connection that died silently is waited on for ever; it asks for no bookmarks,
-so that quiet kinds expire; it keeps whole objects; and it takes a thread for each kind in each
-namespace.
+The official client's `SharedInformer` does not suffice: see operator/README.md.
 """
 
 from __future__ import annotations
@@ -32,25 +26,24 @@ A = TypeVar("A")
 
 PAGE: Final = 500
 WATCH_SECONDS: Final = 300
-"""The server ends a watch after this time; with bookmarks a new one costs nothing."""
+"""The server ends a watch after this time, up to twice that. Bookmarks make a new one cheap."""
 SILENCE_SECONDS: Final = 100.0
-"""Bookmarks come about once a minute
-(https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks); a stream silent for
-longer is dead.
+"""A stream that is silent for longer is broken: bookmarks come about once a minute
+(https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks).
 """
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 15.0
 LONGEST_RETRY_AFTER: Final = 120.0
-"""What is honoured of a server's Retry-After, in seconds."""
+"""The longest Retry-After of a server that is respected, in seconds."""
 HEALTHY_SECONDS: Final = 5.0
-"""A watch that was open for so long was worth opening, even if nothing happened in it."""
+"""A watch that was open for this time was healthy, even without an event."""
 
 TRIES_IN_TURN: Final = 3
-"""Attempts before others have their turn: the server may be away for this one only."""
+"""Attempts before other reflectors have their turn: only this request may fail."""
 
 
 class Source(msgspec.Struct, frozen=True):
-    """What to keep: a kind, in a namespace ("" means all of them), with these labels, as this type."""
+    """What to watch: a kind in a namespace ("" means all), with these labels, as this type."""
 
     kind: Kind
     as_type: Any
@@ -79,9 +72,9 @@ class _Event(msgspec.Struct):
 
 
 class Reflector(Generic[T]):
-    """Fills `cache` from `source`, and tells `changed` the group of every object that changed.
+    """Fills `cache` from `source`, and calls `changed` with the group of each changed object.
 
-    `run` is a coroutine. The rest may be read from any thread.
+    `run` is a coroutine. The attributes may be read from any thread.
     """
 
     def __init__(
@@ -98,13 +91,13 @@ class Reflector(Generic[T]):
         self.synced = False
         """Whether the cache has been complete at least once."""
         self.problem = ""
-        """Why the kind cannot be listed or watched now; empty while it can."""
+        """Why the kind cannot be listed or watched now; empty if it can."""
         self.restarts = 0
         """How often listing or watching has failed."""
 
     @property
     def stale_seconds(self) -> float:
-        """For how long no watch has been open: what is known may be that old."""
+        """For how long no watch has been open. The cache may be that old."""
         return 0.0 if self._open else self._clock() - self._current_at
 
     @property
@@ -112,9 +105,9 @@ class Reflector(Generic[T]):
         return self._source.kind
 
     async def run(self, api: Api, turns: asyncio.Semaphore) -> None:
-        """Lists and watches until it is cancelled.
+        """List and watch until cancelled.
 
-        A list, and the opening of a watch, wait for their turn.
+        Lists and openings of watches wait for their turn.
         """
         while True:
             self._healthy = False
@@ -124,17 +117,16 @@ class Reflector(Generic[T]):
                 await self._follow(await self._in_turn(turns, lambda: self._watch(api)))
                 self._pause = FIRST_PAUSE
             except (ApiError, Unreachable, msgspec.MsgspecError) as error:
-                # Only a watch that was worth opening ends the growing of the pause: that a list was
-                # answered says nothing about the next one.
+                # Only a healthy watch resets the pause: a list that succeeds does not mean that the
+                # next one does.
                 if self._healthy:
                     self._pause = FIRST_PAUSE
                 await self._wait(error)
 
     async def _in_turn(self, turns: asyncio.Semaphore, ask: Callable[[], Coroutine[Any, Any, A]]) -> A:
-        """What the API server answers.
+        """Return the API server's answer.
 
-        Keeps its turn while it waits for a server that is away, since the others would ask in vain
-        as well.
+        While the server cannot be reached, the turn is kept: other requests would fail as well.
         """
         async with turns:
             for _ in range(TRIES_IN_TURN - 1):
@@ -145,31 +137,32 @@ class Reflector(Generic[T]):
             return await ask()
 
     async def _wait(self, error: Exception) -> None:
-        """Notes a failure and waits before the next try, twice as long as before."""
+        """Note a failure and wait before the next attempt, twice as long each time."""
         self._note(error)
         asked = min(getattr(error, "seconds", 0.0), LONGEST_RETRY_AFTER)
         await asyncio.sleep(max(asked, self._pause * random.uniform(0.5, 1)))  # noqa: S311 - jitter
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     def _note(self, error: Exception) -> None:
-        """Says what is wrong, and whether everything must be listed again: only where the server
-        calls the version too old, or where what it sent was not understood. Throttling, and rights
-        that were taken away, make nothing wrong of what is known.
+        """Set `problem`, and decide whether everything must be listed again.
+
+        That is so only if the server calls the version too old, or if its answer cannot be decoded.
+        After throttling or missing rights, the cache is still right.
         """
         gone = isinstance(error, ApiError) and error.status == GONE
         if gone or isinstance(error, msgspec.MsgspecError):
             self._version, self._consistent = "", gone
         self.restarts += 1
-        said, self.problem = self.problem, _describe(self._source.kind, error)
-        # Once, and not at each attempt: hundreds of namespaces fail together.
-        log.log(logging.DEBUG if said == self.problem else logging.WARNING, "%s", self.problem)
+        before, self.problem = self.problem, _describe(self._source.kind, error)
+        # A problem is logged once, not at each attempt: hundreds of namespaces fail together.
+        log.log(logging.DEBUG if before == self.problem else logging.WARNING, "%s", self.problem)
 
     async def _list(self, api: Api) -> str:
-        """Takes everything into the cache and returns the version to watch from.
+        """Replace the content of the cache, and return the version to watch from.
 
-        The API server's own cache answers, as it does client-go's reflectors: it costs etcd
-        nothing, and what the answer may lack the watch brings. After "too old" the store itself is
-        asked, in pages, since that cache may be the one that is behind.
+        The API server answers from its own cache, as for client-go's reflectors. That costs etcd
+        nothing, and the watch delivers what the answer lacks. After "too old", the list is read
+        from etcd in pages, because the API server's cache may be behind.
         """
         source = self._source
         items: list[T] = []
@@ -184,7 +177,7 @@ class Reflector(Generic[T]):
                 break
             query = {"labelSelector": source.selector, "limit": str(PAGE), "continue": token}
         if not version.isdecimal():
-            raise Unreachable("a list came without its version, so not from the API server")
+            raise Unreachable("the list has no resource version, so it is not from the API server")
         changed, gone = self._cache.replace(items, int(version), source.namespace)
         self._consistent = False
         self.synced = True
@@ -193,24 +186,24 @@ class Reflector(Generic[T]):
         return version
 
     async def _watch(self, api: Api) -> Lines:
-        """Opens a watch of the changes after the known version."""
+        """Open a watch of the changes after the known version."""
         source = self._source
         query = {
             "resourceVersion": self._version,
             "labelSelector": source.selector,
             "allowWatchBookmarks": "true",
-            # So that they do not all end at once.
+            # Random, so that the watches do not all end at once.
             "timeoutSeconds": str(random.randint(WATCH_SECONDS, 2 * WATCH_SECONDS)),  # noqa: S311
         }
         return await api.watch(source.kind, source.namespace, query=query, metadata_only=source.metadata_only, silence=SILENCE_SECONDS)
 
     async def _follow(self, lines: Lines) -> None:
-        """Takes what comes into the cache until the server ends the stream."""
+        """Put all events into the cache until the server ends the stream."""
         opened, self.problem = self._clock(), ""
         self._open = True
         try:
-            while came := await lines.read():
-                for line in came:
+            while batch := await lines.read():
+                for line in batch:
                     self._version = self._handle(decoding.from_json(line, _Event)) or self._version
                     self._healthy = True
         finally:
@@ -219,10 +212,10 @@ class Reflector(Generic[T]):
             self._open = False
             lines.close()
         if not self._healthy:
-            raise Unreachable("the watch ended as soon as it was open")
+            raise Unreachable("the watch ended as soon as it was opened")
 
     def _handle(self, event: _Event) -> str:
-        """Takes one event into the cache. Returns its resource version."""
+        """Put one event into the cache, and return its resource version."""
         if event.type == "ERROR":
             failure = decoding.from_json(event.object, _Failure)
             raise ApiError(failure.code, failure.reason, failure.message)
@@ -232,7 +225,7 @@ class Reflector(Generic[T]):
         if event.type == "DELETED":
             self._cache.remove(item)
             self._changed(self._cache.group_of(item))
-        elif self._cache.put(item):  # the echo of our own write is no news
+        elif self._cache.put(item):  # False for the echo of an own write
             self._changed(self._cache.group_of(item))
         return str(item.metadata.resource_version)
 
@@ -242,4 +235,4 @@ def _describe(kind: Kind, error: Exception) -> str:
         return f"The watch of {kind.plural} has expired; listing them again."
     if isinstance(error, ApiError) and error.status == FORBIDDEN:
         return f"The operator may not watch {kind.plural}: {error.message}"
-    return f"Cannot watch {kind.plural}: {error}"
+    return f"Failed to watch {kind.plural}: {error}"

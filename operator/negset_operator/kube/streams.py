@@ -1,8 +1,7 @@
 """Lists and watches over aiohttp: thousands of them in one event loop.
 
-Why not `kubernetes.aio`, which is aiohttp too: it reads its own configuration, so there would be
-two identities and two token refreshes in one process, and its request path costs half as much CPU
-again (6.1 s against 3.8 s for 3,000 lists and watches). Who we are comes from `kube.client`.
+The address and the credentials come from `kube.client`. `kubernetes.aio` would have its own, and
+needs more CPU (operator/README.md).
 """
 
 from __future__ import annotations
@@ -24,37 +23,37 @@ from negset_operator.kube.client import ERRORS_FROM, JSON, READ_SECONDS, Client,
 T = TypeVar("T")
 
 _CONNECT_SECONDS: Final = 10.0
-"""For a connection and its TLS handshake."""
+"""Timeout of a connection and its TLS handshake."""
 _METADATA_ONLY: Final = "application/json;as={kind};g=meta.k8s.io;v=v1"
 _BATCH: Final = 200
-"""Objects of a list that are decoded before others have their turn: a few milliseconds."""
+"""Objects of a list that are decoded before other coroutines run: that takes a few milliseconds."""
 _TLS_BUFFER: Final = 4096
-"""asyncio keeps a buffer of 256 KiB for each TLS connection, which is 768 MB for 3,000 watches."""
+"""asyncio's default is a buffer of 256 KiB for each connection: 768 MB for 3,000 watches."""
 
 
 class Lines(Protocol):
     """An open watch."""
 
     async def read(self) -> list[bytes]:
-        """The lines that came, at least one; none at the end. Raises `Unreachable`."""
+        """Return the next lines, at least one; none at the end. Raise `Unreachable`."""
 
     def close(self) -> None: ...
 
 
 class Api(Protocol):
-    """What a reflector asks of the API server. Both raise `ApiError` and `Unreachable`."""
+    """The requests of a reflector. Both methods raise `ApiError` and `Unreachable`."""
 
     async def list_page(
         self, kind: Kind, namespace: str, as_type: type[T], *, query: Mapping[str, str], metadata_only: bool
     ) -> tuple[list[T], str, str]:
-        """One page: items, the list's resource version, and the next page's token ("" for none)."""
+        """Return a page: items, the list's resource version, and the next page's token or ""."""
 
     async def watch(self, kind: Kind, namespace: str, *, query: Mapping[str, str], metadata_only: bool, silence: float) -> Lines:
-        """Opens a watch. It ends as unreachable if nothing comes for `silence` seconds."""
+        """Open a watch. Its lines raise `Unreachable` after `silence` seconds without data."""
 
 
 class Streams:
-    """One API server, for the coroutines of one event loop."""
+    """Lists and watches of one API server, for the coroutines of one event loop."""
 
     def __init__(self, client: Client, session: aiohttp.ClientSession) -> None:
         self._client, self._session = client, session
@@ -64,7 +63,10 @@ class Streams:
     @classmethod
     @asynccontextmanager
     async def connected(cls, client: Client) -> AsyncIterator[Self]:
-        """Sets asyncio's TLS buffer of the whole process: nothing else here uses asyncio."""
+        """Return streams while the context lasts.
+
+        This sets asyncio's TLS buffer for the whole process: nothing else in it uses asyncio.
+        """
         sslproto.SSLProtocol.max_size = _TLS_BUFFER
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
@@ -89,9 +91,9 @@ class Streams:
         return _Lines(await self._get(kind.path(namespace), [*query.items(), ("watch", "true")], accept, silence))
 
     async def _get(self, path: str, query: list[tuple[str, str]], accept: str, read_seconds: float) -> aiohttp.ClientResponse:
-        # A kubeconfig's credential plugin may run here and hold up the loop, once an hour or so.
+        # A credential plugin of the kubeconfig may run here and block the loop, about once an hour.
         url, headers = self._client.prepared("GET", path, query, accept=accept)
-        # A compressed list costs the API server more than its network.
+        # Compressing a list costs the API server more than sending it uncompressed.
         headers["Accept-Encoding"] = "identity"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=read_seconds)
         code = "none"
@@ -101,7 +103,7 @@ class Streams:
             )
             code = str(response.status)
         except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-            raise Unreachable(f"GET {path}: {_said(error)}") from error
+            raise Unreachable(f"GET {path}: {_message(error)}") from error
         finally:
             self._client.count("GET", code)
         if response.status >= ERRORS_FROM:
@@ -117,7 +119,7 @@ class _PageMeta(msgspec.Struct, rename="camel"):
 class _Page(msgspec.Struct):
     metadata: _PageMeta
     items: list[msgspec.Raw] | None = None
-    """None: an empty list of metadata comes as null."""
+    """None is an empty list: of metadata, it is sent as null."""
 
 
 class _Lines:
@@ -132,7 +134,7 @@ class _Lines:
                 if whole := [line for line in lines if line]:
                     return whole
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"watch: {_said(error)}") from error
+            raise Unreachable(f"watch: {_message(error)}") from error
         return []
 
     def close(self) -> None:
@@ -140,7 +142,7 @@ class _Lines:
 
 
 class _Certificates:
-    """The TLS context, made anew when a file that it was made of has changed: certificates rotate."""
+    """The TLS context. It is created again if one of its files has changed: certificates rotate."""
 
     def __init__(self, configuration: Any) -> None:
         self._configuration = configuration
@@ -148,7 +150,7 @@ class _Certificates:
         self._context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Raises `Unreachable` if the files cannot be read now."""
+        """Return the context. Raise `Unreachable` if the files cannot be read now."""
         use = self._configuration
         try:
             files = tuple((path, os.stat(path).st_mtime_ns) for path in (use.ssl_ca_cert, use.cert_file, use.key_file) if path)
@@ -169,7 +171,7 @@ def _context(use: Any) -> ssl.SSLContext:
 
 
 def _route(use: Any) -> dict[str, Any]:
-    """The proxy, and the name that the server's certificate has, where they are configured."""
+    """Return the options for the proxy and the server name, if they are configured."""
     from kubernetes.client.rest import should_bypass_proxies
 
     options: dict[str, Any] = {"server_hostname": use.tls_server_name} if use.tls_server_name else {}
@@ -182,12 +184,14 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     try:
         return await response.read()
     except (aiohttp.ClientError, OSError) as error:
-        raise Unreachable(f"GET {response.url.path}: {_said(error)}") from error
+        raise Unreachable(f"GET {response.url.path}: {_message(error)}") from error
 
 
-def _said(error: BaseException) -> str:
-    """In the system's words: aiohttp's contain the address of a Python object, and a timeout has
-    none.
+def _message(error: BaseException) -> str:
+    """Return the operating system's message of an error.
+
+    aiohttp's message has the address of a Python object, and a timeout has no message: then it is
+    the name of the error.
     """
     cause = error.__cause__ if isinstance(error, aiohttp.ClientConnectorError) else None
     return str(cause or error) or type(error).__name__

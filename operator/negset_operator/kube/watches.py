@@ -21,15 +21,16 @@ from negset_operator.kube.streams import Api
 log = logging.getLogger(__name__)
 
 TURNS: Final = 4
-"""Lists and openings of watches at a time, for each kind. The API server's priority and fairness
-counts these, and not the watches that are open. Each kind has its own turns, so that one whose
-answers hang holds up no other.
+"""How many lists and openings of watches of each kind may run at a time.
+
+The API server's priority and fairness counts these, and not the open watches. Each kind has its own
+turns, so that a kind whose answers hang delays no other.
 """
 _STOP_SECONDS: Final = 5.0
 
 
 class Watches:
-    """Runs reflectors while `api` is connected, which happens in the thread's event loop."""
+    """Runs reflectors while `api` is connected. It connects in the thread's event loop."""
 
     def __init__(self, api: Callable[[], AbstractAsyncContextManager[Api]]) -> None:
         self._api = api
@@ -41,13 +42,13 @@ class Watches:
     def add(
         self, source: Source, cache: Cache[Any], changed: Callable[[Key], None], clock: Callable[[], float] = time.monotonic
     ) -> Reflector[Any]:
-        """Watches one more source, from `start` on."""
+        """Add a source that is watched from `start` on."""
         self._reflectors.append(Reflector(source, cache, changed, clock))
         return self._reflectors[-1]
 
     @property
     def ended(self) -> bool:
-        """Whether it was started and its thread is gone."""
+        """Whether the thread was started and has ended."""
         return self._thread.ident is not None and not self._thread.is_alive()
 
     def start(self) -> None:
@@ -55,9 +56,9 @@ class Watches:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread, whatever the watches wait for."""
+        """End the thread, even if watches wait for data."""
         if self._thread.ident is not None:
-            # The loop is closed: the thread has ended by itself.
+            # If the thread has ended by itself, the loop is closed.
             with contextlib.suppress(RuntimeError):
                 self._runner.get_loop().call_soon_threadsafe(self._asked_to_stop.set)
             self._thread.join(timeout=_STOP_SECONDS)
@@ -67,9 +68,8 @@ class Watches:
             with self._runner:
                 self._runner.run(self._reflect())
         except Exception:
-            # A bug in this program. Liveness fails from now on, so that Kubernetes restarts the
-            # pod.
-            log.exception("the thread of the watches has ended")
+            # From now on the liveness probe fails, so that Kubernetes restarts the pod.
+            log.exception("bug: the thread of the watches ended by an exception")
 
     async def _reflect(self) -> None:
         turns: dict[Kind, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(TURNS))
@@ -88,6 +88,6 @@ class Watches:
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    # Names are resolved in a thread beside the loop's; one is enough for one API server.
+    # Names are resolved in another thread. One thread is enough for one API server.
     loop.set_default_executor(ThreadPoolExecutor(1, thread_name_prefix="resolver"))
     return loop

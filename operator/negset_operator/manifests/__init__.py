@@ -1,4 +1,4 @@
-"""Pure builders: a subject in, a new Kubernetes object out.
+"""Pure builders: each takes a subject and returns a new Kubernetes object.
 
-They change nothing that they are given.
+They do not change their arguments.
 """

@@ -1,6 +1,6 @@
 """The NetworkPolicies of a dataset's pods.
 
-The jobs refuse the same addresses: this is the second fence.
+The jobs refuse the same addresses in their own code. The policies are a second protection.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from negset_operator.manifests.subject import Object, Subject, metadata
 
 _COMPONENT: Final = "jobs"
 DASHBOARD_PORT: Final = 8265
-"""Where KubeRay submits a job to the head (HTTPMode) and asks how it is."""
+"""The head's port on which KubeRay submits a job (HTTPMode) and reads its state."""
 
 
 def network_policy(subject: Subject) -> Object:
-    """In: the dataset's own pods, and KubeRay.
+    """Return the policy of all pods of a dataset.
 
-    Out: the own pods, DNS, public addresses, and the networks that the administrator allows.
+    Ingress: from the dataset's pods, and from KubeRay.
+    Egress: to the dataset's pods, DNS, public addresses, and the networks that the administrator
+    allows.
     """
     networks = subject.config.networks
     own = {"podSelector": {"matchLabels": _own(subject)}}
-    # A tenant can give a pod any label, but cannot make a namespace with this one: the API server
-    # sets it to the namespace's name.
-    where = [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": list(networks.kuberay_namespaces)}]
-    kuberay = {"namespaceSelector": {"matchExpressions": where}, "podSelector": {"matchLabels": networks.kuberay_pod_labels}}
+    # A tenant can set any label on a pod. A tenant cannot set this label on a namespace: the API
+    # server sets it to the namespace's name.
+    expressions = [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": list(networks.kuberay_namespaces)}]
+    kuberay = {"namespaceSelector": {"matchExpressions": expressions}, "podSelector": {"matchLabels": networks.kuberay_pod_labels}}
     ingress = [{"from": [own]}, {"from": [kuberay], "ports": _ports([DASHBOARD_PORT])}]
     egress: list[Object] = [{"to": [own, *_PUBLIC, *_blocks(dict.fromkeys((*networks.images, *networks.stores)))]}]
     if networks.dns:
@@ -48,7 +50,7 @@ def reports_name(subject: Subject) -> str:
 
 
 def reports_policy(subject: Subject) -> Object:
-    """Lets the pods that report progress, and no others, reach the API server."""
+    """Return the policy that lets only the pods that report progress reach the API server."""
     networks = subject.config.networks
     spec = {
         "podSelector": {"matchLabels": {**_own(subject), names.LABEL_REPORTS: "true"}},
@@ -80,16 +82,20 @@ def _ports(numbers: Iterable[int], *protocols: str) -> list[Object]:
 
 
 def _within(public: str, networks: Iterable[str]) -> Object:
-    """A block with exceptions. The API server refuses an exception that is not in the block."""
+    """Return a block with those of the networks as exceptions that are in it.
+
+    The API server refuses an exception outside the block.
+    """
     block = ipaddress.ip_network(public)
-    # # one family.
+    # mypy does not know that both networks are of one family.
     excepted = [each for each in networks if ipaddress.ip_network(each).subnet_of(block)]  # type: ignore[arg-type]
     return {"ipBlock": {"cidr": public, "except": excepted}}
 
 
 def _by_nat64(cidr: str) -> str:
-    """The IPv6 network that leads to an IPv4 network: a cluster without IPv4 reaches public servers
-    so.
+    """Return the IPv6 network that leads to an IPv4 network by NAT64.
+
+    A cluster without IPv4 reaches public IPv4 servers this way.
     """
     inner, outer = ipaddress.IPv4Network(cidr), ipaddress.IPv6Network(NAT64)
     return str(ipaddress.IPv6Network((int(outer[0]) + int(inner[0]), outer.prefixlen + inner.prefixlen)))

@@ -15,10 +15,10 @@ _INDEX: Final = "JOB_INDEX"
 
 
 def check(subject: Subject, child: str, step: stages.Step) -> Object:
-    """Builds the model before anything is downloaded, so that a wrong pipeline.config is told
-    early.
+    """Return the Job that builds the model before anything is downloaded.
 
-    It needs TensorFlow, hence the trainer's image, and no GPU.
+    So an invalid pipeline.config is reported early. The Job needs TensorFlow, which only the
+    trainer's image has, and no GPU.
     """
     config = subject.config
     container = pods.Container(
@@ -33,8 +33,9 @@ def check(subject: Subject, child: str, step: stages.Step) -> Object:
 
 
 def train(subject: Subject, child: str, step: stages.Step) -> Object:
-    """One training round: one pod, or as many as `training.workers`, which find each other by name
-    (`supporting_objects.headless_service`).
+    """Return the Job of one training round, with one pod for each of `training.workers`.
+
+    The pods find each other by name (`supporting_objects.headless_service`).
     """
     training, config = subject.spec.training, subject.config
     assert training is not None
@@ -51,7 +52,7 @@ def train(subject: Subject, child: str, step: stages.Step) -> Object:
         pipeline=True,
     )
     extra = {
-        # A pod that is told to end saves a checkpoint first.
+        # A terminating pod saves a checkpoint first.
         "terminationGracePeriodSeconds": config.patience.training_grace_seconds,
         **({"subdomain": child} if training.workers > 1 else {}),
     }
@@ -62,12 +63,12 @@ def train(subject: Subject, child: str, step: stages.Step) -> Object:
 
 
 def delete(subject: Subject, child: str, role: str) -> Object:
-    """Deletes everything under the dataset's folder."""
+    """Return the Job that deletes everything under the dataset's folder."""
     container = pods.Container(
         name="delete", image=subject.config.images.jobs, resources=subject.config.pods.delete, command=pods.command(subject, "delete")
     )
     template = pods.template(subject, child=child, role=role, container=container, placement=subject.config.pods.placement)
-    # Not queued: giving space back must not wait for a GPU.
+    # It is not queued: deleting data must not wait for a GPU.
     return _job(subject, child, role, template, workers=1, queued=False)
 
 
@@ -81,10 +82,9 @@ def _job(subject: Subject, child: str, role: str, template: Object, *, workers: 
             "completionMode": "Indexed",
             "completions": workers,
             "parallelism": workers,
-            # One worker's end ends the others, which count as well.
+            # When one worker fails, the others fail as well, and each counts.
             "backoffLimit": subject.config.patience.retries * workers,
-            # Two pods must not write the same checkpoints: the next starts when the one before is
-            # gone.
+            # Two pods must not write the same checkpoints: a pod is replaced after it has ended.
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {
                 "rules": [
@@ -93,7 +93,7 @@ def _job(subject: Subject, child: str, role: str, template: Object, *, workers: 
                         "onExitCodes": {"operator": "In", "values": sorted((InvalidInput.exit_code, Unavailable.exit_code))},
                     },
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                    # The peers of a pod that was evicted: they lose a step, and no attempt.
+                    # The peers of an evicted pod: they repeat a step, and it is no failed attempt.
                     {"action": "Ignore", "onExitCodes": {"operator": "In", "values": sorted(NO_FAULT)}},
                 ]
             },
@@ -103,9 +103,9 @@ def _job(subject: Subject, child: str, role: str, template: Object, *, workers: 
 
 
 def _cluster(child: str, workers: int) -> tuple[Object, ...]:
-    """TF_CONFIG (https://www.tensorflow.org/guide/distributed_training#TF_CONFIG).
+    """Return the environment variable TF_CONFIG, into which Kubernetes puts the pod's index.
 
-    Kubernetes puts the pod's index into it.
+    https://www.tensorflow.org/guide/distributed_training#TF_CONFIG
     """
     hosts = [f"{child}-{index}.{child}:{TENSORFLOW_PORT}" for index in range(workers)]
     text = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": f"$({_INDEX})"}})

@@ -1,6 +1,6 @@
-"""Pod templates that pass Pod Security "restricted"
-(https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted) with a read-only
-root.
+"""Pod templates that pass Pod Security "restricted" and have a read-only root file system.
+
+https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _LOST_NODE: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreach
 class Container(msgspec.Struct, frozen=True, kw_only=True):
     """The one container of a pod.
 
-    `token`: whether it may speak to the API server, to report progress.
-    `command` empty: somebody else fills it in.
+    `command`: if it is empty, KubeRay sets it.
+    `token`: whether it gets a token, to report progress to the API server.
     `gpus`: how many of the resource `gpu_resource`.
-    `shared_memory`: the size of /dev/shm, a quantity; empty keeps the container runtime's 64 MiB.
-    `readiness_probe`: empty leaves it to whoever makes the pod.
-    `pipeline`: whether it reads the user's pipeline.config, where the spec names a ConfigMap.
+    `shared_memory`: the size of /dev/shm, a quantity. Empty keeps the container runtime's 64 MiB.
+    `readiness_probe`: if it is empty, KubeRay sets it.
+    `pipeline`: whether it reads the user's pipeline.config, if the spec names a ConfigMap.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def template(subject: Subject, *, child: str, role: str, container: Container, placement: Placement, extra: Object | None = None) -> Object:
-    """A pod template; `extra` are further fields of the pod's spec."""
+    """Return a pod template. `extra` are further fields of the pod's spec."""
     labels = naming.labels(subject.name, role)
     labels |= {names.LABEL_SPEC_HASH: subject.spec_hash, names.LABEL_REVISION: subject.revision, names.LABEL_CHILD: child}
     if container.token:
@@ -55,7 +55,7 @@ def template(subject: Subject, *, child: str, role: str, container: Container, p
 
 
 def command(subject: Subject, *words: str) -> tuple[str, ...]:
-    """The command line of one of negset's jobs, with what the administrator lets it reach."""
+    """Return the command of a job, with the networks and schemes that the administrator allows."""
     networks = subject.config.networks
     given = (("--allow-address", networks.images), ("--allow-store", networks.stores), ("--allow-scheme", networks.schemes))
     options = (part for option, values in given for value in values for part in (option, value))
@@ -87,8 +87,9 @@ def _pod_spec(subject: Subject, container: Container, placement: Placement) -> O
 
 
 def _tolerations(placement: Placement, seconds: int) -> list[Object]:
-    """The administrator's, and for how long a pod stays on a node that does not answer, where these
-    do not say it
+    """Return the administrator's tolerations, and those for a node that does not answer.
+
+    The latter limit how long a pod stays on such a node, unless the administrator's do
     (https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions).
     """
     given = [dict(toleration) for toleration in placement.tolerations]
@@ -144,8 +145,7 @@ def _volumes(subject: Subject, container: Container) -> list[Object]:
     if container.shared_memory:
         volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": container.shared_memory}})
     if container.pipeline and _own_pipeline(subject):
-        # The copy that goes with the run, and not the user's ConfigMap, which may change while the
-        # run goes on.
+        # The run's copy is mounted: the user's ConfigMap may change during the run.
         items = [{"key": names.PIPELINE_CONFIG_KEY, "path": posixpath.basename(names.PIPELINE_CONFIG_FILE)}]
         volumes.append({"name": "pipeline", "configMap": {"name": naming.config_map(subject.name, subject.spec_hash), "items": items}})
     return volumes

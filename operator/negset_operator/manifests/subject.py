@@ -1,4 +1,4 @@
-"""What every builder needs to know, and the metadata that every object has."""
+"""The input of every builder, and the metadata of every object."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ Object = dict[str, Any]
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """The dataset that an object is made for, what is wanted of it, and the administrator's
-    configuration.
+    """A dataset with its spec, and the administrator's configuration.
 
-    `priority` is the name of a Kueue WorkloadPriorityClass, or empty. `manifest` is the spec as it
-    is stored, with what this operator does not know of it. `digests` are the steps', by role.
-    `retry` is the label of the user's last wish for a retry, or empty. `pipeline` is what the
-    ConfigMap holds that the spec names.
+    `manifest` is the spec as it is stored, with fields that this operator does not know.
+    `place` is the value of the label that says where a child writes.
+    `digests` are the digests of the steps, by role.
+    `priority` is the name of a Kueue WorkloadPriorityClass, or empty.
+    `retry` is the value of the label for the user's last request for a retry, or empty.
+    `pipeline` is the pipeline.config in the ConfigMap that the spec names.
     """
 
     namespace: str
@@ -44,9 +45,9 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def metadata(subject: Subject, name: str, role: str, *, per_run: bool = False) -> Object:
-    """Name, labels and owner.
+    """Return the metadata of an object: name, labels and owner.
 
-    An owner that does not block: deleting the dataset in the foreground must not take the job that
+    `blockOwnerDeletion` is false: a foreground deletion of the dataset must not delete the job that
     deletes its data.
     """
     labels = naming.labels(subject.name, role)
@@ -70,9 +71,9 @@ def metadata(subject: Subject, name: str, role: str, *, per_run: bool = False) -
 
 
 def child_metadata(subject: Subject, name: str, role: str, *, queued: bool = True) -> Object:
-    """The metadata of a RayJob or Job.
+    """Return the metadata of a RayJob or Job.
 
-    Its labels say for which step of which spec it was made, and where it writes.
+    Its labels name the step and the spec that it is created for, and where it writes.
     """
     meta, digest_of_step = metadata(subject, name, role, per_run=True), subject.digests.get(role)
     labels = {
@@ -104,8 +105,9 @@ def seal_of(child: Object) -> str:
 
 
 def stamped(manifest: Object) -> Object:
-    """The object with the digest of itself as an annotation, by which a later reconcile sees
-    whether it is up to date.
+    """Return the object with its own digest as an annotation.
+
+    A later reconcile compares the digest to see whether the object is up to date.
     """
     stamp = {names.ANNOTATION_APPLIED: digest(manifest)}
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": stamp}}

@@ -1,6 +1,4 @@
-"""What the jobs need beside them: the resolved manifest, an identity that may do one thing, and a
-fence.
-"""
+"""The objects that the jobs need: the resolved manifest, an identity, and NetworkPolicies."""
 
 from __future__ import annotations
 
@@ -17,29 +15,31 @@ _COMPONENT: Final = "jobs"
 
 
 def all_of(subject: Subject) -> tuple[Object, ...]:
-    """The supporting_objects of every job."""
+    """Return the supporting objects of every job."""
     return (*before_pods(subject), *before_reports(subject))
 
 
 def before_pods(subject: Subject) -> tuple[Object, ...]:
-    """What must be there before the first pod: without the manifest it would wait, without the
-    fence it would run unfenced. The service account stands last, because no pod that names it is
-    made without it.
+    """Return the objects that must exist before the first pod, in order.
+
+    Without the manifest, a pod would wait. Without the policies, it would run unprotected. The
+    ServiceAccount is last, because no pod can be created without it.
     """
     policies = (fence.network_policy(subject),) if subject.config.networks.policies else ()
     return tuple(stamped(each) for each in (config_map(subject), *policies, service_account(subject)))
 
 
 def before_reports(subject: Subject) -> tuple[Object, ...]:
-    """What a job needs only once it has progress to report, seconds after its pods were asked for:
-    these may be made after it.
+    """Return the objects that a job needs only to report progress.
+
+    That is seconds after the creation of its pods, so these may be created after it.
     """
-    gates = (fence.reports_policy(subject),) if fence.has_reports_policy(subject.config.networks) else ()
-    return tuple(stamped(each) for each in (role(subject), role_binding(subject), *gates))
+    policies = (fence.reports_policy(subject),) if fence.has_reports_policy(subject.config.networks) else ()
+    return tuple(stamped(each) for each in (role(subject), role_binding(subject), *policies))
 
 
 def keys(subject: Subject) -> frozenset[tuple[str, str]]:
-    """Kind and name of each, without the cost of building them."""
+    """Return kind and name of each supporting object, without the cost of building them."""
     account, networks = naming.account(subject.name), subject.config.networks
     found = [("ConfigMap", naming.config_map(subject.name, subject.spec_hash))]
     found += [(kind, account) for kind in ("ServiceAccount", "Role", "RoleBinding")]
@@ -51,11 +51,11 @@ def keys(subject: Subject) -> frozenset[tuple[str, str]]:
 
 
 def config_map(subject: Subject) -> Object:
-    """The resolved manifest, as JSON, which every YAML parser reads, and a copy of the user's
-    pipeline.config.
+    """Return the ConfigMap with the resolved manifest and a copy of the user's pipeline.config.
 
-    Immutable: every pod of a run sees the same bytes. A changed spec, or another pipeline.config,
-    is another run, with a ConfigMap of its own.
+    The manifest is JSON, which every YAML parser reads. The ConfigMap is immutable: every pod of a
+    run reads the same bytes. A changed spec or pipeline.config is another run, with another
+    ConfigMap.
     """
     name = naming.config_map(subject.name, subject.spec_hash)
     document = {
@@ -65,8 +65,7 @@ def config_map(subject: Subject) -> Object:
             "name": subject.name,
             "namespace": subject.namespace,
             "uid": subject.uid,
-            # The jobs write where the operator says that they do, and report as the run that it
-            # says that they are, whatever their version would compute.
+            # The jobs use this revision and spec hash, even if their version would compute others.
             "annotations": {
                 names.LABEL_REVISION: subject.revision,
                 names.LABEL_SPEC_HASH: subject.spec_hash,
@@ -85,9 +84,9 @@ def config_map(subject: Subject) -> Object:
 
 
 def _data(texts: dict[str, str], pipeline: bytes) -> Object:
-    """The data of a ConfigMap with these texts and, where there is one, a pipeline.config.
+    """Return the data of a ConfigMap with these texts and a pipeline.config, unless it is empty.
 
-    It goes in as binary data if it is no text; that this is wrong, the jobs say.
+    A pipeline.config that is not UTF-8 is stored as binary data. The jobs report the error.
     """
     if not pipeline:
         return {"data": texts}
@@ -98,7 +97,7 @@ def _data(texts: dict[str, str], pipeline: bytes) -> Object:
 
 
 def service_account(subject: Subject) -> Object:
-    """The jobs' identity. Its token is mounted only where a driver reports progress."""
+    """Return the jobs' identity. Only pods that report progress mount its token."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
@@ -108,7 +107,7 @@ def service_account(subject: Subject) -> Object:
 
 
 def role(subject: Subject) -> Object:
-    """Reading and patching the status of this one object, and nothing else."""
+    """Return a role that only allows to read and patch the status of this one object."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
@@ -136,9 +135,9 @@ def role_binding(subject: Subject) -> Object:
 
 
 def headless_service(subject: Subject, child: str, role_name: str) -> Object:
-    """Names for the pods of one training job, so that its workers find each other.
+    """Return the Service that gives DNS names to the pods of one training job.
 
-    They resolve before the pods are ready.
+    Its workers find each other by these names, which resolve before the pods are ready.
     """
     return stamped(
         {

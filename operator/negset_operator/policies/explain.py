@@ -1,4 +1,4 @@
-"""Why a step is not done: a reason for programs and a message for people, with names and numbers."""
+"""Why a step is not done: a reason for programs, and a message for people."""
 
 from __future__ import annotations
 

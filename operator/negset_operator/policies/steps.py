@@ -98,7 +98,7 @@ def _doing(work: stages.Step, rounds: int) -> str:
 
 
 class Phase(enum.Enum):
-    """The progress of a step. It is computed from the children at each reconcile and never stored."""
+    """The progress of a step. It is computed at each reconcile, and never stored."""
 
     DONE = "done"
     BLOCKED = "blocked"  # a step that it needs is not done

@@ -102,7 +102,7 @@ def test_what_our_write_answered_takes_the_place_of_the_same_version_that_the_wa
 def test_a_new_version_is_kept_as_it_is_seen_and_our_own_as_it_is():
     cache = Cache(
         lambda _: ("n", "g"),
-        seen=lambda before, now: pod("a", int(now.metadata.resource_version), uid=f"after {before.metadata.uid}") if before else now,
+        keep=lambda before, now: pod("a", int(now.metadata.resource_version), uid=f"after {before.metadata.uid}") if before else now,
     )
     cache.put(pod("a", 1, uid="first"))
     cache.put(pod("a", 2))

@@ -249,7 +249,7 @@ def test_jobs(status, suspend, work):
     assert job(status, suspend=suspend).work is work
 
 
-# --- pods tell of their end before their Job does ------------------------------------------------------------------------------------------
+# --- pods tell of their end before their Job does -----------------------------------------------
 ENDS: dict[str, tuple[dict[str, Any], bool, tuple[Pod, ...], Work]] = {
     "a pod that has succeeded does not start again": ({"active": 1}, False, (pod(phase="Succeeded"),), Work.RUNNING),
     "one of two that has succeeded is not both": ({"active": 1, "parallelism": 2}, False, (pod(phase="Succeeded"),), Work.STARTING),
@@ -382,7 +382,7 @@ def unschedulable(node_type: str) -> Pod:
 MOMENT = "2026-03-01T11:20:00Z"
 UNMADE = {"rayClusterStatus": {"conditions": [condition("ReplicaFailure", "FailedCreateHeadPod", "exceeded quota")]}}
 
-# --- what stops a RayJob that says Running: the pods, the rest of its status, and the reason and the pod that are told -------------------
+# --- what stops a RayJob that says Running: the pods, the rest of its status, and the reason and the pod that are told ---
 STOPPED: dict[str, tuple[tuple[Pod, ...], dict[str, Any], tuple[str, str] | None]] = {
     "nothing": ((running("head"), running("worker")), {}, None),
     "a head that crashes again and again": ((crashing("head"), running("worker")), {}, ("CrashLoopBackOff", "head-1")),

@@ -44,7 +44,7 @@ def compared(limit: int = 2, **fields: Any) -> Scene:
     return Scene(merged(COMPARED, {"training": {"maxParallel": limit}, **fields}))
 
 
-# --- which child is made next ------------------------------------------------------------------------------------------------------------
+# --- which child is made next -------------------------------------------------------------------
 
 NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
     "a new dataset gets its data job": (nothing_but_data, ["data"]),
@@ -231,7 +231,7 @@ def test_each_child_says_in_a_label_which_attempt_it_is():
     assert said == ["1", "3", "1"]
 
 
-# --- what is said -------------------------------------------------------------------------------------------------------------------------
+# --- what is said -------------------------------------------------------------------------------
 
 READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = {
     "a new dataset starts": (nothing_but_data, (False, "Starting", "Storing the data: RayJob {data} is starting."), "Storing the data"),
@@ -550,7 +550,7 @@ def test_without_training_there_is_no_configuration_to_check():
     assert told(nothing_but_data().decide(), reasons.CHECKED) is None
 
 
-# --- what stands beside the children ------------------------------------------------------------------------------------------------------
+# --- what stands beside the children ------------------------------------------------------------
 
 
 def companions_of(scene: Scene) -> list[SupportingObject]:
@@ -648,7 +648,7 @@ def test_the_check_is_one_pod_and_needs_no_service():
     assert made(scene.with_child("check", Work.RUNNING).decide(), "Service") == []
 
 
-# --- stopping, going on, cleaning up --------------------------------------------------------------------------------------------------------
+# --- stopping, going on, cleaning up ------------------------------------------------------------
 
 
 def test_suspending_without_a_queue_sets_the_childs_own_switch():
@@ -769,7 +769,7 @@ def test_counters_of_another_revision_are_forgotten():
     assert not nothing_but_data().but(status={"revision": scene.revision}).decide().desired_status.forget_progress
 
 
-# --- deletion ------------------------------------------------------------------------------------------------------------------------------
+# --- deletion -----------------------------------------------------------------------------------
 
 KEEP = DATA_ONLY
 DELETE = merged(DATA_ONLY, {"deletionPolicy": "Delete"})
@@ -946,7 +946,7 @@ def test_the_clock_is_an_argument():
     assert jobs(scene.but(now=NOW + timedelta(minutes=1)).decide()) == [scene.child("data", 2)]
 
 
-# --- a node that does not answer ----------------------------------------------------------------------------------------------------------
+# --- a node that does not answer ----------------------------------------------------------------
 
 
 def on_a_lost_node(role: str, work: Work, *, seconds_over: float, scene: Scene | None = None) -> Scene:

@@ -111,7 +111,7 @@ def test_ended(scene, roles):
     assert ended(scene()) == roles
 
 
-# --- what is said ------------------------------------------------------------------------------------------------------------------------
+# --- what is said -------------------------------------------------------------------------------
 
 SAYS: dict[str, tuple[Callable[[], Scene], tuple[str, str]]] = {
     "nothing while there is progress": (lambda: reporting(1.9), ("Running", "Storing the data: RayJob {data} is running.")),
@@ -170,7 +170,7 @@ def test_the_check_which_tells_no_progress_has_a_deadline_of_its_own_and_nothing
     assert "activeDeadlineSeconds" not in manifests(after.with_succeeded("data").decide())["Job"]["spec"]
 
 
-# --- why the attempt before failed is said until there is progress ------------------------------------------------------------------------
+# --- why the attempt before failed is said until there is progress ------------------------------
 
 
 def second_attempt(work: Work, status: dict[str, Any] | None = None) -> Scene:
@@ -191,7 +191,7 @@ def test_until_it_makes_progress():
     assert message.endswith("is running.")
 
 
-# --- a failure whose pod is gone keeps its words --------------------------------------------------------------------------------------------
+# --- a failure whose pod is gone keeps its words ------------------------------------------------
 
 FAILURES: dict[str, dict[str, Any]] = {
     "a retry": {"fault": Fault.UNAVAILABLE, "ended": timedelta(seconds=1)},
@@ -226,7 +226,7 @@ def test_where_no_condition_has_them_it_says_that_there_are_none(stored):
     assert "left no message" in told(scene.decide(), reasons.READY)[2]
 
 
-# --- when news were seen --------------------------------------------------------------------------------------------------------------------
+# --- when news were seen ------------------------------------------------------------------------
 
 
 def stored(version: int, updated_at: str | None, *, uid: str = "u", **progress: Any) -> Dataset:
@@ -261,7 +261,7 @@ def test_a_process_that_has_just_begun_counts_from_its_beginning():
     assert world.dataset(("team-a", "street")).news_at == NOW
 
 
-# --- before a job is ended, the API server is asked ------------------------------------------------------------------------------------------
+# --- before a job is ended, the API server is asked ---------------------------------------------
 
 
 class Server:

@@ -47,7 +47,7 @@ def recorded(scene: Scene, digest: str) -> dict[str, Any]:
     return {"completed": {"uid": UID, "revision": scene.revision, "url": scene.url(), "steps": list(ALL), "pipeline": digest}}
 
 
-# --- an edit of the ConfigMap --------------------------------------------------------------------------------------------------------------
+# --- an edit of the ConfigMap -------------------------------------------------------------------
 
 EDITS = {"check": True, "data": False, "train-1": True, "mine-1": True, "train-2": True}
 
@@ -91,7 +91,7 @@ def test_a_check_that_a_wrong_spec_leaves_alone_may_still_report():
     assert set(decision.desired_status.runs) == {before.spec_hash, scene.spec_hash}
 
 
-# --- a ConfigMap that cannot be read -------------------------------------------------------------------------------------------------------
+# --- a ConfigMap that cannot be read ------------------------------------------------------------
 
 
 def test_before_anything_is_made_the_condition_names_the_field_and_it_is_looked_at_again():
@@ -164,7 +164,7 @@ def test_a_record_loses_the_digest_with_the_config_map():
     assert "pipeline" not in scene.decide().desired_status.completed
 
 
-# --- what counts ---------------------------------------------------------------------------------------------------------------------------
+# --- what counts --------------------------------------------------------------------------------
 
 
 def counted(scene: Scene, found: Pipeline) -> Pipeline:
@@ -203,7 +203,7 @@ def test_what_counts_is(scene, found, counts):
     assert counted(scene, found) == counts
 
 
-# --- an upgrade from a version that left the content out of the revision -------------------------------------------------------------------
+# --- an upgrade from a version that left the content out of the revision ------------------------
 
 
 def before_upgrade(**changes: Any) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def test_a_training_that_an_earlier_version_began_goes_on_after_the_upgrade_and_
     assert jobs(ended.decide()) == [ended.child("train-1")]
 
 
-# --- reading it ----------------------------------------------------------------------------------------------------------------------------
+# --- reading it ---------------------------------------------------------------------------------
 
 
 class Answering:

@@ -162,6 +162,6 @@ def test_what_is_known_grows_old_while_no_watch_is_open_and_is_fresh_when_one_is
     until(lambda: reflector.problem)
     now[0] = 190.0
     assert reflector.stale_seconds == 90
-    assert reflector.problem == "Cannot watch pods: slow down"
+    assert reflector.problem == "Failed to watch pods: slow down"
     server.watches[:] = [[]]
     until(lambda: not reflector.problem and not reflector.stale_seconds)

@@ -41,7 +41,7 @@ def anew(scene: Scene) -> list[str]:
     return [each.name for each in scene.decide().deletions if each.why == "it is built again"]
 
 
-# --- the annotation ------------------------------------------------------------------------------------------------------------------------
+# --- the annotation -----------------------------------------------------------------------------
 
 
 def failed(role: str, *faults: Fault, spec: dict[str, Any] = DATA_ONLY, retry: str = "") -> Scene:
@@ -123,7 +123,7 @@ def test_a_deletion_that_failed_is_tried_again_as_well():
     assert jobs(scene.decide()) == [scene.child("delete")]
 
 
-# --- the administrator's configuration ---------------------------------------------------------------------------------------------------
+# --- the administrator's configuration ----------------------------------------------------------
 
 MENDED: dict[str, tuple[dict[str, Any], str, dict[str, Any], bool]] = {
     "a job whose image cannot be had": (DATA_ONLY, "data", {"work": Work.STARTING, "obstacle": NO_IMAGE}, True),

@@ -36,7 +36,7 @@ def failed(scene: Scene) -> list[tuple[str, str, str]]:
     return [(each.step, each.fault.value, each.name) for each in scene.decide().failed]
 
 
-# --- steps that are done -----------------------------------------------------------------------------------------------------------------
+# --- steps that are done ------------------------------------------------------------------------
 
 
 def test_a_step_counts_with_the_time_from_its_start_to_its_end():
@@ -85,7 +85,7 @@ def test_a_step_whose_child_is_gone_does_not_count():
     assert finished(Scene(TRAINING).with_child("train-1", Work.RUNNING)) == []
 
 
-# --- attempts that failed ----------------------------------------------------------------------------------------------------------------
+# --- attempts that failed -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", Fault, ids=[fault.value for fault in Fault])
@@ -116,7 +116,7 @@ def test_what_did_not_fail_and_what_is_somebody_elses_does_not_count():
     assert failed(scene.with_child("data", Work.FAILED, attempt=2, ours=False)) == []
 
 
-# --- the series --------------------------------------------------------------------------------------------------------------------------
+# --- the series ---------------------------------------------------------------------------------
 
 
 def shown() -> tuple[Metrics, Any]:
