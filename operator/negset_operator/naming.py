@@ -46,7 +46,7 @@ def place(url: str) -> str:
 
 
 def retry(annotation: str) -> str:
-    """Return the value of the label `retry`: 12 hexadecimal digits of the annotation, or nothing."""
+    """Return the value of the label `retry`: 12 hexadecimal digits of the annotation, or ""."""
     return digest(annotation)[:12] if annotation else ""
 
 

@@ -1,8 +1,7 @@
 """Fixtures with a real API server.
 
-They skip, and say why, where its programs are neither given (`KUBEBUILDER_ASSETS`) nor can be built
-(Go); under continuous integration (`CI=true`) that is a failure: there, nothing is skipped
-silently.
+The tests are skipped with a reason if its programs are not given (`KUBEBUILDER_ASSETS`) and cannot
+be built (Go). In continuous integration (`CI=true`) that is a failure: nothing is skipped silently.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from negset_api import schema  # noqa: E402
 
 @pytest.fixture(scope="session")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """One API server for all tests, which serves NegativeDatasets and KubeRay's kinds.
+    """One API server for all tests, with the kinds of negset and KubeRay.
 
-    Tests keep apart by namespaces.
+    Each test has its own namespace.
     """
     try:
         server = ApiServer(str(tmp_path_factory.mktemp("api-server")))
@@ -54,7 +53,7 @@ def restricted_namespace(api_server: ApiServer) -> str:
 
 @pytest.fixture(scope="session")
 def kueue(api_server: ApiServer) -> str:
-    """Kueue's Workloads are served; returns the newest API version."""
+    """The API server serves Kueue's Workloads. The value is the newest API version."""
     definitions = kueue_definitions()
     objects.define(api_server.dynamic, definitions)
     return f"kueue.x-k8s.io/{definitions[0]['spec']['versions'][-1]['name']}"
@@ -62,8 +61,9 @@ def kueue(api_server: ApiServer) -> str:
 
 @pytest.fixture
 def controllers(api_server: ApiServer) -> Iterator[None]:
-    """Kubernetes' own controllers run during the test: owners' children are collected, Jobs make
-    pods, namespaces end.
+    """Kubernetes' own controllers run during the test.
+
+    They delete the children of deleted owners, create the pods of Jobs, and end namespaces.
     """
     with api_server.controllers():
         yield

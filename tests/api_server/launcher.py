@@ -1,6 +1,4 @@
-"""A real etcd and API server on loopback, without nodes: what the operator's integration tests talk
-to.
-"""
+"""A real etcd and API server on loopback, without nodes, for the operator's integration tests."""
 
 from __future__ import annotations
 
@@ -29,11 +27,12 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.
 
 
 class ApiServer:
-    """A running API server with its etcd, and a controller manager where a test asks for one.
+    """A running API server with its etcd, and a controller manager if a test asks for one.
 
-    Every part can be stopped, killed and started again.
+    Each part can be stopped, killed and started again.
 
-    kubeconfig: the path of the admin's kubeconfig. client, dynamic: the admin's clients.
+    `kubeconfig` is the path of the admin's kubeconfig. `client` and `dynamic` are the admin's
+    clients.
     """
 
     def __init__(self, folder: str) -> None:
@@ -70,21 +69,20 @@ class ApiServer:
     # --- taking it down and bringing it back -----------------------------------------------------
 
     def start(self) -> None:
-        """Starts etcd and the API server where they do not run, on the ports they always had, and
-        waits until both answer.
+        """Start etcd and the API server if they do not run, and wait until both answer.
+
+        They keep their ports.
         """
         self.start_etcd()
         self._server.start()
         self._server.wait_for("the API server is ready", self.ready, 60)
 
     def stop(self) -> None:
-        """Stops the API server as an upgrade would: watches are closed, then connections are
-        refused.
-        """
+        """Stop the API server as an upgrade does: watches end, then connections are refused."""
         self._server.stop()
 
     def kill(self) -> None:
-        """Ends the API server as a lost machine would."""
+        """Kill the API server, as the loss of its machine would."""
         self._server.kill()
 
     def restart(self) -> None:
@@ -96,15 +94,16 @@ class ApiServer:
         self._etcd.wait_for("etcd is healthy", lambda: _answers(f"{self._plane.etcd_url}/health"), 30)
 
     def kill_etcd(self) -> None:
-        """Ends etcd by SIGKILL. The API server goes on, and answers errors until `start_etcd`.
+        """Kill etcd. The API server goes on, and answers with errors until `start_etcd`.
 
-        Committed data is kept.
+        Committed data stays.
         """
         self._etcd.kill()
 
     def expire_watches(self) -> None:
-        """Forgets the history of every object and restarts: a watch that goes on from a resource
-        version of before is answered 410 Gone.
+        """Compact the history of all objects and restart.
+
+        A watch that goes on from an earlier resource version gets 410 Gone.
         """
         CoreV1Api(self.client).create_namespace(
             {"metadata": {"name": f"later-{secrets.token_hex(4)}"}}
@@ -114,21 +113,22 @@ class ApiServer:
         self.restart()
 
     def pids(self) -> dict[str, int]:
-        """The processes, by name: for what a benchmark wants to know about them."""
+        """The processes by name, for benchmarks."""
         return {"API server": self._server.pid, "etcd": self._etcd.pid}
 
     def ready(self) -> bool:
-        """Whether the API server answers that it is ready."""
+        """Return True if the API server answers that it is ready."""
         return _answers(f"{self._plane.url}/readyz", self._plane.certificate)
 
     # --- the controllers -------------------------------------------------------------------------
 
     @contextmanager
     def controllers(self, *names: str) -> Iterator[None]:
-        """Runs Kubernetes' controller manager meanwhile: by default all its controllers (garbage
-        collection, Jobs, namespaces, service accounts, …), or only the named ones
-        (`garbage-collector-controller`, `job-controller`, …). There are no nodes, so pods are
-        created and never run.
+        """Run Kubernetes' controller manager while the context lasts.
+
+        By default it runs all controllers (garbage collection, Jobs, namespaces, service accounts,
+        …), or only the named ones (`garbage-collector-controller`, `job-controller`, …). There are
+        no nodes, so pods are created and never run.
         """
         folder = self._plane.programs
         # Not part of KUBEBUILDER_ASSETS.
@@ -151,7 +151,7 @@ class ApiServer:
     # --- what tests put into it ------------------------------------------------------------------
 
     def namespace(self, name: str = "", *, restricted: bool = False) -> str:
-        """Makes a namespace, with a name of its own unless one is given, and returns its name.
+        """Create a namespace and return its name, which is unique if none is given.
 
         `restricted`: it enforces that Pod Security level.
         """
@@ -160,8 +160,9 @@ class ApiServer:
         return name
 
     def kubeconfig_of(self, namespace: str, service_account: str) -> str:
-        """The path of a kubeconfig with which a client is that service account and has its rights
-        only. Makes the account where it is missing.
+        """Return the path of a kubeconfig with the rights of this service account only.
+
+        The account is created if it does not exist.
         """
         token = objects.service_account_token(self.client, namespace, service_account)
         path = os.path.join(self._plane.folder, f"{namespace}.{service_account}.kubeconfig")
@@ -170,7 +171,7 @@ class ApiServer:
         return path
 
     def _etcd_call(self, method: str, body: dict[str, object]) -> bytes:
-        """A call of etcd's JSON gateway (https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/)."""
+        """Call etcd's JSON gateway (https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/)."""
         request = urllib.request.Request(
             f"{self._plane.etcd_url}/v3/kv/{method}", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
@@ -184,17 +185,16 @@ class ApiServer:
 
 
 def kuberay_definitions() -> Sequence[objects.Object]:
-    """The CustomResourceDefinitions of KubeRay's kinds that negset meets, from its module at the
-    version that is supported.
+    """Return the CRDs of the kinds of KubeRay that negset uses.
+
+    They are from KubeRay's Go module in the supported version.
     """
     folder = os.path.join(binaries.module_folder(binaries.KUBERAY), "config", "crd", "bases")
     return list(objects.read_objects(*(os.path.join(folder, f"ray.io_{plural}.yaml") for plural in ("rayclusters", "rayjobs"))))
 
 
 def kueue_definitions() -> Sequence[objects.Object]:
-    """The CustomResourceDefinition of Kueue's Workload, without the webhook that converts it: no
-    Kueue runs here.
-    """
+    """Return the CRD of Kueue's Workload without its webhook: Kueue does not run here."""
     folder = os.path.join(binaries.module_folder(binaries.KUEUE), "config", "components", "crd", "bases")
     (definition,) = objects.read_objects(os.path.join(folder, "kueue.x-k8s.io_workloads.yaml"))
     definition["spec"].pop("conversion", None)
@@ -203,9 +203,9 @@ def kueue_definitions() -> Sequence[objects.Object]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now.
+    """Return free ports.
 
-    They are held together while they are chosen, so that they differ.
+    All are held while they are chosen, so that they differ.
     """
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
@@ -215,7 +215,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _answers(url: str, certificate: str | None = None, *, check_certificate: bool = True) -> bool:
-    """Whether a server answers 200 within two seconds."""
+    """Return True if a server answers 200 within two seconds."""
     try:
         context = None
         if url.startswith("https:"):

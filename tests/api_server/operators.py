@@ -1,5 +1,6 @@
-"""An operator in this process against a real API server, and a hand that plays the controllers
-which are not there.
+"""An operator in this process against a real API server, and a stand-in for the controllers.
+
+The stand-in plays the user and the controllers that do not run here.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ AT_ONCE: dict[str, Any] = {**COMPARED, "training": {**COMPARED["training"], "max
 def running(
     server: ApiServer, *namespaces: str, kubeconfig: str = "", client: Client | None = None, config: Config | None = None
 ) -> Iterator[Operator]:
-    """An operator that works in these namespaces."""
+    """Run an operator that works in these namespaces."""
     chosen = msgspec.structs.replace(config or Config(patience=QUICK, workers=4), namespaces=namespaces)
     operator = Operator(client or connect(kubeconfig or server.kubeconfig), chosen)
     operator.watch()
@@ -59,7 +60,7 @@ def running(
 
 
 class Hand:
-    """What a user, and the controllers of Ray and of Jobs, do in one namespace."""
+    """The user, and the controllers of Ray and of Jobs, in one namespace."""
 
     def __init__(self, server: ApiServer, namespace: str) -> None:
         self.namespace = namespace
@@ -81,7 +82,7 @@ class Hand:
         self.merge(names.API_VERSION, names.KIND, name, {"spec": spec})
 
     def annotate(self, key: str, value: str, name: str = "street") -> None:
-        """A change that makes the operator look, and is none of the spec."""
+        """Change an annotation, so that the operator reconciles although the spec is the same."""
         self.merge(names.API_VERSION, names.KIND, name, {"metadata": {"annotations": {f"example.org/{key}": value}}})
 
     def delete(self, name: str = "street", policy: str = "Background") -> None:
@@ -106,7 +107,7 @@ class Hand:
         self.ray_status(name, "Complete", "SUCCEEDED", endTime=_now())
 
     def pod_of(self, role: str, child: str) -> None:
-        """A pod such as KubeRay makes from a child's template, with the child's name."""
+        """Create a pod from a child's template as KubeRay does, with the child's name."""
         labels = {
             "app.kubernetes.io/managed-by": names.OPERATOR_FIELD_MANAGER,
             names.LABEL_DATASET: "street",
@@ -131,12 +132,13 @@ class Hand:
         self.kind("v1", "Pod").create(body=body, namespace=self.namespace)
 
     def job_runs(self, name: str) -> None:
-        """As the Job controller tells that the one pod of a Job runs."""
+        """Report the one pod of a Job as running, as the Job controller does."""
         self.merge("batch/v1", "Job", name, {"status": {"startTime": _now(), "active": 1, "ready": 1}}, "status")
 
     def job_succeeds(self, name: str) -> None:
-        """As the Job controller ends a Job: the API server checks that the condition has its
-        forerunner, and the times are there.
+        """End a Job as the Job controller does.
+
+        The API server requires the preceding condition and the times.
         """
         now = _now()
         conditions = [
@@ -186,9 +188,9 @@ class Hand:
 
 
 def pods_of_job_end(hand: Hand, job: str, *, code: int = 0, said: str = "") -> None:
-    """The job's pods end with this exit code, as a kubelet would report it.
+    """End the job's pods with this exit code, as a kubelet reports it.
 
-    `said` is the end of what they wrote to standard error.
+    `said` is the end of their standard error.
     """
     pods = eventually("a pod", lambda: [pod for pod in hand.all("v1", "Pod") if pod["metadata"]["labels"].get(names.LABEL_CHILD) == job])
     for pod in pods:
@@ -200,12 +202,10 @@ def pods_of_job_end(hand: Hand, job: str, *, code: int = 0, said: str = "") -> N
 
 
 class Process:
-    """`negset-operator` in a process of its own."""
+    """`negset-operator` in its own process."""
 
     def __init__(self, kubeconfig: str, *arguments: str, open_files: int = 1024) -> None:
-        """`open_files` is the soft limit that it is started with, which many container runtimes set
-        to 1,024.
-        """
+        """`open_files` is its soft limit of open files. Many container runtimes set it to 1,024."""
         command = [sys.executable, "-m", "negset_operator.main", "--kubeconfig", kubeconfig, "--listen", "127.0.0.1:0", *arguments]
         command = ["sh", "-c", f'ulimit -Sn {open_files}; exec "$@"', "sh", *command]
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
@@ -225,7 +225,7 @@ class Process:
             return error.code, error.read().decode()
 
     def kernel(self, field: str) -> int:
-        """A number of /proc/PID/status: `Threads`, or `VmRSS` in kB."""
+        """Return a number of /proc/PID/status: `Threads`, or `VmRSS` in kB."""
         with open(f"/proc/{self._process.pid}/status", encoding="utf-8") as stream:
             found = re.search(rf"{field}:\s+(\d+)", stream.read())
         assert found
@@ -248,7 +248,7 @@ def processes(*started: Process) -> Iterator[None]:
 
 
 def eventually(what: str, probe: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """The first true answer of `probe`; fails with its last answer after `seconds`."""
+    """Return the first true result of `probe`; fail with its last result after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := probe()):
         assert time.monotonic() < deadline, f"{what}: still {answer!r} after {seconds} seconds"

@@ -1,5 +1,6 @@
-"""The chart's ValidatingAdmissionPolicies on a real API server, which takes a moment to see that
-one came or went.
+"""The chart's ValidatingAdmissionPolicies on a real API server.
+
+The API server needs a moment to see that a policy was created or deleted.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _GROUP = "admissionregistration.k8s.io/v1"
 
 
 def refusal(server: ApiServer, namespace: str, spec: dict[str, Any], name: str = "probe") -> str:
-    """What the API server says against a NegativeDataset with this spec; empty if it would take it."""
+    """Return why the API server refuses a NegativeDataset with this spec; empty if it does not."""
     body = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
     try:
         server.dynamic.resources.get(api_version=names.API_VERSION, kind=names.KIND).create(body=body, namespace=namespace, dry_run="All")
@@ -32,18 +33,16 @@ def refusal(server: ApiServer, namespace: str, spec: dict[str, Any], name: str =
 
 
 def install(server: ApiServer, values: dict[str, Any], home: str, namespace: str) -> None:
-    """Installs the chart in `home`, and waits until its policy for URLs judges what is made in
-    `namespace`.
-    """
+    """Install the chart in `home`, and wait until its policy for URLs is active in `namespace`."""
     objects.apply(server.dynamic, helm.render(values, home))
     eventually("a local path is refused", lambda: "denied request" in refusal(server, namespace, _local()))
 
 
 @contextlib.contextmanager
 def installed(server: ApiServer) -> Iterator[str]:
-    """The chart with its policies, meanwhile.
+    """Install the chart with its policies while the context lasts.
 
-    Yields the namespace, which is also the operator's account.
+    The value is the namespace, which is also the operator's account.
     """
     home = server.namespace(f"negset-{secrets.token_hex(4)}")
     install(server, {"fullnameOverride": home, "crds": {"install": False}}, home, home)
@@ -52,7 +51,7 @@ def installed(server: ApiServer) -> Iterator[str]:
 
 
 def remove(server: ApiServer, namespace: str) -> None:
-    """Removes every policy, so that it does not judge other tests' objects."""
+    """Delete all policies, so that they do not affect other tests."""
     for kind in _KINDS:
         resource = server.dynamic.resources.get(api_version=_GROUP, kind=kind)
         for item in resource.get().to_dict()["items"]:

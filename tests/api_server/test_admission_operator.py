@@ -1,5 +1,6 @@
-"""The chart's policy for the operator's own account on a real API server: it may write what is its
-own, and nothing else.
+"""The chart's policy for the operator's account on a real API server.
+
+The account may write its own objects, and nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def home(api_server) -> Iterator[str]:
 
 
 class Account:
-    """The operator's own account, with the rights that the chart gives."""
+    """The operator's account, with the rights that the chart gives."""
 
     def __init__(self, server: Any, home: str, namespace: str) -> None:
         self.namespace = namespace
@@ -43,7 +44,7 @@ class Account:
         return manifest["metadata"].get("namespace", self.namespace)
 
     def apply(self, manifest: dict[str, Any]) -> str:
-        """What the API server says against it; empty if it was applied."""
+        """Return why the API server refuses it; empty if it was applied."""
         return _said(
             lambda: self.kind(manifest).server_side_apply(
                 body=manifest, namespace=self.namespace_of(manifest), field_manager="negset-operator", force_conflicts=True
@@ -116,7 +117,7 @@ def test_a_child_that_lost_its_label_is_still_the_operators(api_server, account)
 
 
 def changed(manifest: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """A copy with another value at the path, whose numbers are places in lists."""
+    """Return a copy with another value at the path; numbers in the path are indexes of lists."""
     copied = copy.deepcopy(manifest)
     *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]
     place = copied

@@ -1,6 +1,4 @@
-"""The chart's policy for URLs on a real API server: which specs it takes, and which field it names
-in those that it refuses.
-"""
+"""The chart's policy for URLs on a real API server: which specs it refuses, for which field."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ def home(api_server) -> Iterator[str]:
 
 
 def with_url(field: str, url: str) -> dict[str, Any]:
-    """The full spec with this URL in the field, a path such as `positives.coco.annotations`."""
+    """Return the full spec with this URL in a field, such as `positives.coco.annotations`."""
     spec = copy.deepcopy(FULL)
     if field.startswith(("positives.coco", "positives.voc")):
         kind = field.split(".")[1]

@@ -1,7 +1,8 @@
-"""The chart in front of a real API server: what it renders is accepted, its pods are admitted under
-"restricted", and its roles allow what they should.
+"""The chart and a real API server.
 
-Kubernetes' authorizer and admission answer, not a reading of the templates.
+The API server accepts what the chart renders, admits its pods under "restricted", and its roles
+grant the right permissions. Kubernetes' authorizer and admission decide, not a reading of the
+templates.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ def _no_policy_stays(api_server) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def installed(api_server) -> str:
-    """The namespace that the chart is installed in, cluster-wide; the namespace enforces
-    "restricted".
+    """The namespace that the chart is installed in, cluster-wide.
+
+    It enforces "restricted".
     """
     namespace = api_server.namespace(f"negset-{secrets.token_hex(4)}", restricted=True)
     objects.apply(api_server.dynamic, helm.render({}, namespace))
@@ -45,8 +47,9 @@ def installed(api_server) -> str:
 
 
 def may(api_server, user: str, what: str, namespace: str, name: str = "") -> bool:
-    """Whether the API server would let a user do something: `what` is a verb and a resource, as in
-    "patch negativedatasets.negset.dev/status".
+    """Return True if a user may do something.
+
+    `what` is a verb and a resource, as in "patch negativedatasets.negset.dev/status".
     """
     verb, resource = what.split()
     resource, _, subresource = resource.partition("/")
@@ -57,9 +60,7 @@ def may(api_server, user: str, what: str, namespace: str, name: str = "") -> boo
 
 
 def test_the_chart_is_accepted_twice_without_a_change(api_server, installed):
-    """As a second apply by a GitOps tool: nothing that the API server stores is different
-    afterwards.
-    """
+    """Apply again, as a GitOps tool does, and assert that the stored objects are the same."""
 
     def versions() -> list[Any]:
         found = (
@@ -199,7 +200,7 @@ def test_the_operator_does_all_its_work_with_the_rights_that_the_chart_gives(api
     assert refused == []
 
 
-def test_data_sets_outlive_the_release_and_meet_the_next_one(api_server, namespace):
+def test_datasets_outlive_the_release_and_meet_the_next_one(api_server, namespace):
     home = api_server.namespace(f"negset-{secrets.token_hex(4)}")
 
     def run_helm(verb: str, *arguments: str) -> None:
@@ -215,7 +216,7 @@ def test_data_sets_outlive_the_release_and_meet_the_next_one(api_server, namespa
         return deployment and deployment["spec"]["replicas"]
 
     chosen = ("--set", f"fullnameOverride={home}")
-    # The definition is there already, and no release's.
+    # The CRD exists already, and belongs to no Helm release.
     run_helm("install", str(helm.CHART), *chosen, "--take-ownership")
     assert definition()["metadata"]["annotations"]["meta.helm.sh/release-namespace"] == home
     uid = Hand(api_server, namespace).create()["metadata"]["uid"]
@@ -245,8 +246,9 @@ PEOPLE = {
 
 @pytest.fixture(scope="module")
 def people(api_server, installed) -> str:
-    """A namespace in which the users view, edit and admin have Kubernetes' roles of that name,
-    after those have taken in the chart's.
+    """A namespace whose users view, edit and admin have Kubernetes' roles of that name.
+
+    These roles aggregate the chart's.
     """
     namespace = api_server.namespace()
     rbac = RbacAuthorizationV1Api(api_server.client)
@@ -259,7 +261,7 @@ def people(api_server, installed) -> str:
                 "subjects": [{"kind": "User", "name": role, "apiGroup": "rbac.authorization.k8s.io"}],
             },
         )
-    # The roles take one another in, so what was taken in by one of them has not reached all.
+    # The roles aggregate one another, so a rule does not reach all of them at once.
     given = [(user, what) for user, what, allowed in PEOPLE.values() if allowed]
     with api_server.controllers("clusterrole-aggregation-controller"):
         objects.wait_for(

@@ -1,6 +1,4 @@
-"""What GitOps tools say of a dataset that a real operator works on, and that a second apply of the
-same manifest changes nothing.
-"""
+"""What GitOps tools report about a dataset, and that a second apply changes nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +15,12 @@ def hand(api_server, namespace) -> Hand:
 
 
 def verdicts(hand: Hand) -> tuple[str, str]:
-    """Argo CD's and Flux's word for the dataset as it is now."""
+    """Return the states that Argo CD and Flux report for the dataset now."""
     dataset = hand.dataset()
     return argo_health(dataset)[0], flux_status(dataset)
 
 
-def test_a_data_set_that_no_operator_has_seen_is_waited_for(hand):
+def test_a_dataset_that_no_operator_has_seen_is_waited_for(hand):
     hand.create()
     assert verdicts(hand) == ("Progressing", "InProgress")
 
@@ -52,7 +50,7 @@ def test_a_spec_that_cannot_work_is_degraded_with_the_reason(api_server, hand):
         assert "spec.output.url" in argo_health(hand.dataset())[1]
 
 
-def test_a_data_set_that_waits_for_its_data_to_be_deleted_is_progressing(api_server, hand):
+def test_a_dataset_that_waits_for_its_data_to_be_deleted_is_progressing(api_server, hand):
     with running(api_server, hand.namespace):
         hand.create(deletionPolicy="Delete")
         eventually("a RayJob", hand.ray_jobs)
@@ -62,8 +60,9 @@ def test_a_data_set_that_waits_for_its_data_to_be_deleted_is_progressing(api_ser
 
 
 def test_a_second_apply_by_another_manager_changes_nothing(api_server, hand):
-    """Server-side apply as Argo CD and Flux do it, before and after the operator has written its
-    status and finalizer.
+    """Server-side apply as Argo CD and Flux do it.
+
+    It runs before and after the operator has written its status and finalizer.
     """
     body = {
         "apiVersion": names.API_VERSION,

@@ -1,4 +1,4 @@
-"""The API server that the operator's tests stand on can do what they rely on."""
+"""The API server of the operator's tests has the features that they need."""
 
 from __future__ import annotations
 

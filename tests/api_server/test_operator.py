@@ -1,6 +1,6 @@
 """The operator's loop against a real API server.
 
-Ray's and the Jobs' controllers are played by hand where a test needs them.
+The tests play the controllers of Ray and of Jobs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def first_ray_job(hand: Hand) -> str:
     return eventually("a RayJob", hand.ray_jobs)[0]
 
 
-def test_a_data_set_gets_its_children_and_says_so(api_server, hand):
+def test_a_dataset_gets_its_children_and_says_so(api_server, hand):
     with running(api_server, hand.namespace):
         hand.create()
         name = first_ray_job(hand)
@@ -177,7 +177,7 @@ def test_deleted_children_are_made_again(api_server, hand):
             assert before["metadata"]["uid"] != after["metadata"]["uid"]
 
 
-def test_companions_edited_by_hand_are_put_right_while_work_goes_on(api_server, hand):
+def test_supporting_objects_edited_by_hand_are_put_right_while_work_goes_on(api_server, hand):
     rbac = "rbac.authorization.k8s.io/v1"
     with running(api_server, hand.namespace):
         hand.create()
@@ -491,8 +491,9 @@ def test_only_the_pods_that_report_are_let_out_to_the_api_server_where_its_endpo
 
 
 def _api_server_is_at(api_server, address: str) -> None:
-    """As the API server says it of itself; the one of these tests is on loopback, which it leaves
-    out.
+    """The API server's own EndpointSlice.
+
+    The API server of these tests is on loopback, which it leaves out.
     """
     endpoints = {
         "apiVersion": "discovery.k8s.io/v1",
@@ -506,6 +507,6 @@ def _api_server_is_at(api_server, address: str) -> None:
 
 
 def _let_out(hand: Hand) -> set[str]:
-    """The networks that the pods that report may reach beside the others."""
+    """Return the networks that only the pods that report may reach."""
     policy = hand.find("networking.k8s.io/v1", "NetworkPolicy", "street-negset-reports")
     return {each["ipBlock"]["cidr"] for rule in policy["spec"]["egress"] for each in rule["to"]}

@@ -1,4 +1,4 @@
-"""Deletion ends, and what it leaves behind is told."""
+"""Deletion ends, and an event says what it leaves."""
 
 from __future__ import annotations
 

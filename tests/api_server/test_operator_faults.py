@@ -1,6 +1,4 @@
-"""What the operator does when the world around it breaks: it converges, makes nothing twice, and
-says what is wrong.
-"""
+"""The operator under faults: it converges, creates nothing twice, and reports what is wrong."""
 
 from __future__ import annotations
 
@@ -142,9 +140,7 @@ def test_of_two_replicas_one_works_and_the_other_takes_over(api_server, hand):
 
 
 class WithoutKubeRay(Client):
-    """Asks for KubeRay's kinds in a group that this API server does not serve, until they are
-    installed.
-    """
+    """Request KubeRay's kinds in a group that is not served, until they are installed."""
 
     installed = False
 
@@ -165,7 +161,7 @@ def test_a_cluster_without_kuberay_says_so_and_goes_on_when_it_comes(api_server,
 
 
 def grant(hand: Hand, account: str | None) -> None:
-    """The rights, and where an account is given the binding to it."""
+    """The permissions, and the binding if an account is given."""
     api_version = "rbac.authorization.k8s.io/v1"
     role = {"apiVersion": api_version, "kind": "Role", "metadata": {"name": "operator"}, "rules": RULES}
     hand.kind(api_version, "Role").create(body=role, namespace=hand.namespace)

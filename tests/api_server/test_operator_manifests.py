@@ -1,5 +1,6 @@
-"""What the builders make, judged by the API server itself: its schemas, KubeRay's, and Pod Security
-"restricted".
+"""The objects of the builders, checked by the API server.
+
+It checks its own schemas, those of KubeRay, and Pod Security "restricted".
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def subject(namespace: str, name: str = "street") -> Subject:
 
 
 def jobs_of(built: Subject) -> dict[str, Object]:
-    """The job of each step, and the one that deletes the data, by role."""
+    """Return the job of each step, and the job that deletes the data, by role."""
     steps = {step.role: BUILDERS[step.kind](built, f"street-{step.role}", step) for step in stages.steps(built.spec)}
     return {**steps, "delete": job.delete(built, "street-delete", "delete")}
 
@@ -99,14 +100,14 @@ def test_jobs_have_no_field_that_their_schema_does_not_know(api_server, namespac
     accepted_strictly(Hand(api_server, namespace), jobs_of(subject(namespace))[role])
 
 
-def test_companions_have_no_field_that_their_schema_does_not_know(api_server, namespace):
+def test_supporting_objects_have_no_field_that_their_schema_does_not_know(api_server, namespace):
     hand, built = Hand(api_server, namespace), subject(namespace)
     for manifest in (*supporting_objects.all_of(built), supporting_objects.headless_service(built, "street-train-1", "train-1")):
         accepted_strictly(hand, manifest)
 
 
 def accepted_strictly(hand: Hand, manifest: Object) -> None:
-    """Creates it without keeping it; unknown fields and everything that validation refuses fail."""
+    """Create it by a dry run, which fails for unknown fields and for invalid values."""
     resource: Any = hand.kind(manifest["apiVersion"], manifest["kind"])
     path = f"{resource.path(namespace=hand.namespace)}?fieldValidation=Strict&dryRun=All"
     hand.dynamic.request("post", path, body=manifest)

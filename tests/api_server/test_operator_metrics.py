@@ -1,6 +1,4 @@
-"""Steps and failed attempts are counted once against a real API server, however often the operator
-starts again.
-"""
+"""Steps and failed attempts are counted once, even if the operator restarts."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ def failures(operator: Operator, kind: str) -> dict[str, float]:
 
 
 def look(operator: Operator, hand: Hand, value: str) -> None:
-    """The operator has reconciled the dataset again, after a change that is none of the spec."""
+    """Change something outside the spec, and wait for the reconcile."""
 
     def reconciles() -> float:
         return operator.metrics.registry.get_sample_value("negset_reconcile_duration_seconds_count")

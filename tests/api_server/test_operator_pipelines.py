@@ -1,5 +1,6 @@
-"""A ConfigMap with the user's pipeline.config that is edited, missing or deleted, against a real
-API server.
+"""A ConfigMap with the user's pipeline.config that is edited, missing or deleted.
+
+The API server is real.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def give(hand: Hand, data: dict[str, str]) -> None:
 
 
 def live(hand: Hand) -> dict[str, dict[str, Any]]:
-    """The jobs that are not on their way out, by role."""
+    """Return the jobs that are not terminating, by role."""
     found = [item for version, kind in (("batch/v1", "Job"), ("ray.io/v1", "RayJob")) for item in hand.all(version, kind)]
     return {item["metadata"]["labels"][names.LABEL_ROLE]: item for item in found if not item["metadata"].get("deletionTimestamp")}
 
@@ -44,7 +45,7 @@ def child(hand: Hand, role: str, *, other_than: str = "") -> dict[str, Any]:
 
 
 def mounted(hand: Hand, job: dict[str, Any]) -> dict[str, Any]:
-    """The ConfigMap that the pods of a job have their pipeline.config from."""
+    """Return the ConfigMap from which the pods of a job get their pipeline.config."""
     volumes = {volume["name"]: volume for volume in job["spec"]["template"]["spec"]["volumes"]}
     (item,) = volumes["pipeline"]["configMap"]["items"]
     assert item == {"key": "pipeline.config", "path": "pipeline.config"}
@@ -135,7 +136,7 @@ def test_deleted_it_stops_nothing_and_undoes_nothing_and_other_content_is_seen_b
 
 @pytest.fixture
 def earlier_version(monkeypatch):
-    """An operator that leaves what the ConfigMap holds out of everything, while this is open."""
+    """An operator that ignores the content of the ConfigMap, while the context lasts."""
 
     @contextlib.contextmanager
     def open_() -> Iterator[None]:

@@ -1,4 +1,7 @@
-"""Jobs that run and make no progress, and failures whose pods are gone, against a real API server."""
+"""Jobs that run without progress, and failures whose pods are deleted.
+
+The API server is real.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def hand(api_server, namespace) -> Hand:
 
 
 def report(hand: Hand, **progress: Any) -> None:
-    """Progress as a job writes it, with its own field manager."""
+    """Write progress as a job does, with the field manager of jobs."""
     body = {"status": {"progress": {**progress, "updatedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}}}
     hand.kind(names.API_VERSION, names.KIND).subresources["status"].patch(
         name="street",
@@ -33,7 +36,7 @@ def report(hand: Hand, **progress: Any) -> None:
 
 
 def pod_runs(hand: Hand, name: str) -> None:
-    """As a kubelet tells that a pod's container has begun."""
+    """Report the container of a pod as running, as a kubelet does."""
     (container,) = hand.find("v1", "Pod", name)["spec"]["containers"]
     began = {"startedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
     state = {"name": container["name"], "image": "", "imageID": "", "ready": True, "restartCount": 0, "state": {"running": began}}

@@ -1,5 +1,6 @@
-"""A failed job that its owner has retried, and a mistake of the administrator's that is mended,
-against a real API server.
+"""A failed job that its owner retries, and a configuration that the administrator corrects.
+
+The API server is real.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ def hand(api_server, namespace) -> Hand:
 
 
 def ask(hand: Hand, wish: str) -> None:
-    """As `kubectl annotate negativedataset street negset.dev/retry=… --overwrite` does."""
+    """Annotate as `kubectl annotate negativedataset street negset.dev/retry=… --overwrite`."""
     hand.merge("negset.dev/v1alpha1", "NegativeDataset", "street", {"metadata": {"annotations": {"negset.dev/retry": wish}}})
 
 
 def uids(hand: Hand, api_version: str, kind: str) -> dict[str, str]:
-    """The uids of the children of a kind that are not on their way out, by name."""
+    """Return the uids of the children of a kind that are not terminating, by name."""
     found = (item["metadata"] for item in hand.all(api_version, kind))
     return {meta["name"]: meta["uid"] for meta in found if not meta.get("deletionTimestamp")}
 
 
 def another(hand: Hand, api_version: str, kind: str, seen: list[str]) -> list[str]:
-    """The uids of children that were not there before, as soon as there are some."""
+    """Return the uids of new children as soon as there are some."""
     return eventually(f"another {kind}", lambda: [uid for uid in uids(hand, api_version, kind).values() if uid not in seen])
 
 
@@ -44,7 +45,7 @@ def image(hand: Hand, name: str) -> str:
 
 
 def cannot_start(hand: Hand, child: str) -> None:
-    """As KubeRay and a kubelet tell that a child's image cannot be pulled."""
+    """Report that a child's image cannot be pulled, as KubeRay and a kubelet do."""
     hand.ray_status(child, "Initializing")
     hand.pod_of("data", child)
     waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}

@@ -1,4 +1,4 @@
-"""What one operator does to an API server that it shares, and what it remembers of what is gone."""
+"""The load that one operator puts on an API server, and its memory of deleted objects."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_nothing_is_remembered_of_objects_whose_last_finalizer_the_operator_took
             hand.delete(f"street-{number}")
             hand.change(f"street-{number}", deletionPolicy="Retain")
         eventually("gone", lambda: not hand.all("negset.dev/v1alpha1", "NegativeDataset"), seconds=60)
-        # Before, the answer to the patch came after the news of the end and brought 23 of 40 back.
+        # An earlier version restored 23 of 40: the answer to the patch came after the deletion.
         eventually("forgotten", lambda: not operator._world.caches[DATASET].all(), seconds=5)
         time.sleep(0.5)
         assert operator._world.caches[DATASET].all() == ()
 
 
 class Throttled(Client):
-    """Refuses every watch as an overloaded API server does, while `throttling`."""
+    """Refuse every watch, as an overloaded API server does, while `throttling`."""
 
     throttling = True
 
@@ -79,8 +79,9 @@ def test_a_replica_whose_watches_have_ended_is_not_ready_and_says_why(api_server
 
 
 class Shut(Client):
-    """Has no rights below one path, as after the deletion of a namespace with the RoleBinding in
-    it.
+    """Refuse all requests below one path.
+
+    That is so after the deletion of a namespace with its RoleBinding.
     """
 
     def __init__(self, server, path: str) -> None:
@@ -152,12 +153,12 @@ def test_sixty_namespaces_cost_connections_and_neither_threads_nor_much_memory(a
     process = Process(api_server.kubeconfig, "--namespaces", ",".join(namespaces), open_files=256)
     with processes(process):
         eventually("ready", lambda: process.get("/readyz") == (200, "ok\n"))
-        # Before, each of the 600 watches had a thread of its own.
+        # In an earlier version, each of the 600 watches had its own thread.
         assert process.kernel("Threads") < 20
-        # 120 MB; with asyncio's own buffer of 256 KiB for each connection it would be 270 MB.
+        # 120 MB. With asyncio's default buffer of 256 KiB for each connection it would be 270 MB.
         assert process.kernel("VmRSS") < 180_000
         late.create()
         eventually("a child of what is new in the last namespace", late.ray_jobs, seconds=5)
-        # Before, the list of each namespace emptied the cache of the namespaces listed before it.
+        # In an earlier version, the list of each namespace removed the objects of others.
         eventually("a child of what was there in the first namespace", early.ray_jobs, seconds=5)
         assert process.end(signal.SIGTERM) == 0

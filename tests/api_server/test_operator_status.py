@@ -1,5 +1,6 @@
-"""Several writers of one status, against a real API server: the operator, its jobs, and somebody
-else.
+"""Several writers of one status: the operator, its jobs, and somebody else.
+
+The API server is real.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Counted:
 
 
 def job(hand: Hand, run: str, client: Any = None) -> StatusWriter:
-    """What a job of this run writes with."""
+    """The writer of a job of this run."""
     uid = hand.dataset()["metadata"]["uid"]
     return StatusWriter(Metadata(name="street", namespace=hand.namespace, uid=uid), run, Counted(client or hand.client))
 
@@ -105,7 +106,7 @@ def errors(operator: Any) -> float:
 
 
 def told(caplog: Any) -> list[str]:
-    """What the operator's loop and the jobs warn of. Where the API server is does not matter here."""
+    """Return the warnings of the operator's loop and of the jobs."""
     records = (record for record in caplog.records if record.levelno >= logging.WARNING)
     return [record.getMessage() for record in records if record.name in {"negset_operator.loop", "negset_jobs.adapters.kubernetes_status"}]
 
@@ -122,7 +123,7 @@ def run_of(hand: Hand, child: str) -> str:
 
 
 def assert_quiet(hand: Hand, operator: Any, client: Client) -> None:
-    """Nothing is written while the operator goes on looking."""
+    """Assert that nothing is written while the operator goes on reconciling."""
     time.sleep(0.5)  # an event follows the status that it tells of
     version, written, looked = hand.dataset()["metadata"]["resourceVersion"], writes(client), reconciles(operator)
     time.sleep(QUIET_SECONDS)
@@ -259,7 +260,7 @@ def test_a_job_that_goes_on_after_an_edit_still_reports(api_server, hand):
 
 
 class Interrupted(Client):
-    """Does something just before writes of the operator to a dataset: somebody else is quicker."""
+    """Does something just before a write of the operator to a dataset, like a faster writer."""
 
     def __init__(self, api: Any) -> None:
         super().__init__(api)

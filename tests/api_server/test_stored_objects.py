@@ -1,5 +1,6 @@
-"""What an earlier CRD admitted, and this one refuses in a new object, can still be changed,
-reported about and deleted.
+"""Objects that an earlier CRD accepted and that this one refuses if they are new.
+
+They can still be changed, get a status, and be deleted.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def as_earlier(schema: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def earlier(dynamic: Any) -> Iterator[None]:
-    """The API server serves the CRD of an earlier release meanwhile."""
+    """The API server serves the CRD of an earlier release while the context lasts."""
     definition = custom_resource_definition()
     version = definition["spec"]["versions"][0]["schema"]
     root = as_earlier(version["openAPIV3Schema"])
@@ -67,7 +68,10 @@ def earlier(dynamic: Any) -> Iterator[None]:
 
 
 def is_put(api_server: Any, namespace: str, name: str, spec: dict[str, Any], *, dry_run: bool = False) -> bool:
-    """Whether the API server takes the object. It serves a changed CRD a moment after it has it."""
+    """Return True if the API server accepts the object.
+
+    It serves a changed CRD a moment after it has stored it.
+    """
     body = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
     api, more = CustomObjectsApi(api_server.client), {"dry_run": "All"} if dry_run else {}
     try:
@@ -81,7 +85,7 @@ def is_put(api_server: Any, namespace: str, name: str, spec: dict[str, Any], *, 
 
 @pytest.fixture(scope="module")
 def stored(api_server: Any) -> dict[str, Hand]:
-    """By case a namespace with the object in it, and this CRD since."""
+    """A namespace for each case, with the object in it. The CRD is the present one."""
     workers = {case: Hand(api_server, api_server.namespace()) for case in STORED}
     with earlier(api_server.dynamic):
         for case, (name, spec) in STORED.items():
@@ -106,7 +110,7 @@ def test_it_can_be_changed_reported_about_and_deleted(case, stored):
 
 
 def applied(hand: Hand, manager: str, *formats: str) -> list[str]:
-    """The formats after a server-side apply, which takes nothing by force."""
+    """Return the formats after a server-side apply without force."""
     document = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,

@@ -1,5 +1,6 @@
-"""The CRD, the operator and the jobs are of different versions for a while in every upgrade and
-rollback. Nothing that runs may notice.
+"""In every upgrade and rollback, the CRD, the operator and the jobs differ for a while.
+
+Running jobs must go on.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def hand(api_server, namespace) -> Hand:
 
 @contextlib.contextmanager
 def definition(hand: Hand, change: Change) -> Iterator[None]:
-    """The API server serves a changed CRD meanwhile; `change` gets the fields of the whole object's
-    schema.
+    """The API server serves a changed CRD while the context lasts.
+
+    `change` gets the fields of the schema of the whole object.
     """
     changed = custom_resource_definition()
     change(changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"])
@@ -60,7 +62,7 @@ def one_source_ahead(fields: dict[str, Any]) -> None:
 
 
 def a_field_behind(fields: dict[str, Any]) -> None:
-    """As an earlier release: it knows neither this field of the spec nor these of the status."""
+    """Remove this field of the spec and these of the status, as in an earlier release."""
     del fields["spec"]["properties"]["download"]["properties"]["contact"]
     del fields["status"]["properties"]["reportUrl"]
     del fields["status"]["properties"]["completed"]
@@ -213,7 +215,7 @@ def thumbnails(hand: Hand) -> int | None:
 
 
 def taken(hand: Hand, **spec: Any) -> bool:
-    """Whether the API server serves the changed CRD already."""
+    """Return True if the API server serves the changed CRD."""
     try:
         hand.change(**spec)
     except ApiException:
@@ -230,7 +232,7 @@ def labels(hand: Hand, job: dict[str, Any]) -> dict[str, str]:
 
 
 def training_that_runs(hand: Hand) -> dict[str, Any]:
-    """A dataset whose first training round runs; returns its Job."""
+    """Create a dataset whose first training round runs, and return its Job."""
     hand.create(**TRAINING)
     (check,) = eventually("the check", hand.jobs)
     hand.job_succeeds(check)
@@ -249,7 +251,7 @@ def untouched(hand: Hand, job: dict[str, Any]) -> bool:
 
 
 def looked_again(operator: Any) -> None:
-    """Waits until an operator has looked at the dataset once more."""
+    """Wait until an operator has reconciled the dataset once more."""
 
     def count() -> float:
         return operator.metrics.registry.get_sample_value("negset_reconcile_duration_seconds_count")

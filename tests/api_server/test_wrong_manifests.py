@@ -1,6 +1,6 @@
-"""Every mistake that `negset validate` finds is refused by a real API server at apply, for the same
-field and, but for the few that `OTHER_WORDS` names, in the same words. What the one takes, the
-other takes.
+"""A real API server refuses every invalid manifest that `negset validate` refuses, and no other.
+
+It names the same field in the same words, except for those in `OTHER_WORDS`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tests.unit.api.test_validation import RIGHT, WRONG
 from negset_api import names, validation
 from negset_api.errors import InvalidSpec, Problem
 
-# What lies outside the schema is the API machinery's business: it does not even look up a kind that
-# is not there, nor read a name that is no string. The namespace is the test's own.
+# The API machinery itself checks what is outside the schema: it does not look up an unknown kind,
+# and does not read a name that is not a string. The namespace belongs to the test.
 ELSEWHERE = ("(root)", "apiVersion", "kind", "metadata.namespace")
 NO_NAME = "YAML read the name as a number"
-# Go's own words for an unknown field, for lengths, and for an object without a name.
+# Go has other messages for an unknown field, for lengths, and for an object without a name.
 OTHER_WORDS = ("unknown field", "should have at", "Required value: name is required")
 
 

@@ -1,4 +1,4 @@
-"""Manifests that read as sentences."""
+"""Manifests for tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRAINED: dict[str, Any] = {
 
 
 def with_field(manifest: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """A copy of the manifest with one field set; `...` removes it. Missing parents are made."""
+    """Return a copy with one field set, or removed by `...`. Missing parents are created."""
     changed = copy.deepcopy(manifest)
     *parents, last = path.split(".")
     node = changed

@@ -1,4 +1,4 @@
-"""The fields of a schema by path, for tests that hold for each of them."""
+"""The fields of a schema by path, for tests of every field."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Schema = dict[str, Any]
 
 
 def fields(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
-    """Every field below the schema and every item of a list, by path."""
+    """Yield every field below the schema and every item of a list, by path."""
     for name, child in schema.get("properties", {}).items():
         yield f"{path}.{name}", child
         yield from fields(child, f"{path}.{name}")

@@ -1,6 +1,4 @@
-"""A manifest of an object that the API server admitted, read by a negset that is older or newer
-than the CRD.
-"""
+"""Stored objects, read by a negset that is older or newer than the CRD."""
 
 from __future__ import annotations
 
@@ -62,7 +60,7 @@ def test_a_kind_of_source_that_is_not_known_is_said_by_its_field() -> None:
         validation.parse_admitted(with_field(TRAINED, "spec.source", {"lvis": {"annotations": "s3://x"}}))
 
 
-# What an earlier CRD admitted, and this one refuses in a new object.
+# Values that an earlier CRD accepted, and that this one refuses in a new object.
 STORED: dict[str, tuple[str, Any]] = {
     "a name with more than 63 characters": ("metadata.name", "a" * 64),
     "an empty queue": ("spec.queueName", ""),

@@ -1,6 +1,6 @@
 """Types that several threads decode for the first time at once.
 
-A mistake here ends the process, so it happens in a process of its own.
+A failure ends the process, so the test runs in its own process.
 """
 
 from __future__ import annotations

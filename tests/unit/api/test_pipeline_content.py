@@ -1,4 +1,4 @@
-"""What a pipeline ConfigMap holds is part of what is wanted, as if the spec said it."""
+"""The content of the ConfigMap with the pipeline.config counts like a field of the spec."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_other_content_changes_the_steps_that_read_it_and_those_after_them_and_n
     assert {role for role in before if before[role] != after[role]} == {"check", "train-1", "mine-1", "train-2"}
 
 
-# Computed before the content counted: with another value, an upgrade would make everything anew.
+# Computed before the content counted. With another value, an upgrade would repeat all work.
 PRESENT = {
     "a dataset without training": (DATA_ONLY, "20459d6dea20", {"data": "1-22b0dc04b810"}),
     "a preset": (

@@ -1,4 +1,4 @@
-"""Which changes of a spec are a new revision."""
+"""Which edits of a spec give a new revision."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ IN_THIS_ORDER = {
     "spec.training.hardNegativeMining.confirmedNegatives": ["139", "7"],
     "spec.training.gpusPerWorker": 2,
 }
-# Revision, and the digests of some steps, as release 0.1.0 computed them. A list whose order means
-# nothing is digested in its order all the same, or these would be others.
+# The revision and the digests of some steps, as release 0.1.0 computed them. Lists are digested in
+# their order even if it has no meaning, or these values would change.
 RELEASED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
     "data alone": (DATA_ONLY, "20459d6dea20", {"data": "1-22b0dc04b810"}),
     "training": (TRAINED, "cfd6d492e349", {"check": "1-9893e8730523", "data": "1-59746f366a5a", "mine-1": "1-888c684f5d74"}),

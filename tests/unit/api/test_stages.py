@@ -1,4 +1,4 @@
-"""The order of the steps, for the laptop and for the operator alike."""
+"""The order of the steps, which is the same on a laptop and in the operator."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""What a wrong manifest says: the field, what was expected, what was given."""
+"""The messages for an invalid manifest: the field, the expected and the given value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builders that read as sentences: a dataset, its children, and everything that was seen of them."""
+"""Builders of facts: a dataset, its children and its supporting objects."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TRAINING: dict[str, Any] = {
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """A deep copy of `base` in which the fields of `changes` are set."""
+    """Return a deep copy of `base` with the fields of `changes`."""
     result = copy.deepcopy(base)
     for name, value in changes.items():
         result[name] = merged(result.get(name, {}), value) if isinstance(value, dict) else value
@@ -49,7 +49,7 @@ def manifest(spec: dict[str, Any], name: str = "street", namespace: str = "team-
 
 
 class Scene:
-    """A NegativeDataset called street in team-a, and what is there for it."""
+    """A NegativeDataset named street in team-a, with everything that exists for it."""
 
     def __init__(self, spec: dict[str, Any], name: str = "street") -> None:
         self.name = name
@@ -103,7 +103,7 @@ class Scene:
         return reads.digests(spec, self.pipeline.counts) if spec else {}
 
     def url(self, folder: str | None = None) -> str:
-        """Where this revision, or another one, lies."""
+        """Return the URL of this or another revision."""
         spec, _ = read_spec(self._dataset())
         return names.revision_root(spec.output.url, "team-a", self.name, folder or self.revision) if spec else ""
 
@@ -142,10 +142,11 @@ class Scene:
         ours: bool = True,
         terminating: bool = False,
     ) -> Self:
-        """A child of this role.
+        """Add a child of this role.
 
-        `ended` and `started` are how long ago; what it was made for is this spec unless given. A
-        child of another run was made for an earlier spec, of which its step read something else.
+        `ended` and `started` are how long ago. By default, the child was created for the scene's
+        spec. A child with another `spec_hash` was created for an earlier spec, of which its step
+        read other fields.
         """
         if digest is None:
             digest = "1-0ther" if spec_hash else self.digests.get(role, "")
@@ -248,7 +249,7 @@ class Scene:
 
 
 def made(decision: Decision, *kinds: str) -> list[str]:
-    """The names of what is to be made; of these kinds only, where some are given."""
+    """Return the names of the objects to create, of these kinds if some are given."""
     return [creation.manifest["metadata"]["name"] for creation in decision.creations if not kinds or creation.manifest["kind"] in kinds]
 
 
@@ -257,12 +258,12 @@ def jobs(decision: Decision) -> list[str]:
 
 
 def manifests(decision: Decision) -> dict[str, dict[str, Any]]:
-    """What is to be made, by kind; the last one where there are several."""
+    """Return the objects to create by kind, the last one of each kind."""
     return {creation.manifest["kind"]: dict(creation.manifest) for creation in decision.creations}
 
 
 def told(decision: Decision, kind: str) -> tuple[bool, str, str] | None:
-    """Status, reason and message of a condition."""
+    """Return status, reason and message of a condition."""
     assert decision.desired_status is not None
     condition = decision.desired_status.condition(kind)
     return condition and (condition.status, condition.reason, condition.message)

@@ -1,4 +1,4 @@
-"""Puts the builders of this folder on the path: tests are not a package."""
+"""Adds this folder to the path for the builders: tests are not a package."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Where the API server is, as the operator finds it for the jobs' NetworkPolicy."""
+"""The addresses of the API server, as the operator finds them for the jobs' NetworkPolicy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_api_server_is(environment, text, networks, addresses, ports):
 
 
 class Server:
-    """Answers the one question, or raises."""
+    """Answers the one request, or raises an error."""
 
     def __init__(self, answer: EndpointSlice | Exception) -> None:
         self.answer, self.asked = answer, 0
@@ -78,6 +78,6 @@ def test_an_operator_that_may_not_read_it_says_what_to_do_and_works_on(monkeypat
 
 
 @pytest.mark.parametrize("trouble", [ApiError(503, "", "starting"), Unreachable("refused")], ids=["starting", "away"])
-def test_weather_is_raised_so_that_it_is_asked_again(trouble):
+def test_a_transient_error_is_raised_so_that_the_request_is_retried(trouble):
     with pytest.raises(type(trouble)):
         api_server.locate(Server(trouble), Networks())

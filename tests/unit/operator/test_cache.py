@@ -1,4 +1,4 @@
-"""What a reflector knows, and in which order it may learn it."""
+"""The cache of a reflector, and the order of the changes that it gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other people's states, as they were seen on real clusters, → what a child's work has come to."""
+"""The states of other controllers, as seen on real clusters, → the state of a child's work."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def test_jobs(status, suspend, work):
     assert job(status, suspend=suspend).work is work
 
 
-# --- pods tell of their end before their Job does -----------------------------------------------
+# --- pods report their end before their Job does ------------------------------------------------
 ENDS: dict[str, tuple[dict[str, Any], bool, tuple[Pod, ...], Work]] = {
     "a pod that has succeeded does not start again": ({"active": 1}, False, (pod(phase="Succeeded"),), Work.RUNNING),
     "one of two that has succeeded is not both": ({"active": 1, "parallelism": 2}, False, (pod(phase="Succeeded"),), Work.STARTING),
@@ -272,7 +272,7 @@ def test_a_deadline_that_has_passed_is_an_interruption(seconds, how):
     spec = {"activeDeadlineSeconds": seconds}
     status = {"conditions": [condition("Failed", "DeadlineExceeded", "Job was active longer than specified deadline")]}
     item = msgspec.convert({"metadata": META, "spec": spec, "status": status}, Job, strict=False)
-    # Its pods were killed, which says nothing about why.
+    # Its pods were killed, so their exit codes do not say why.
     assert classify.job(item, (terminated(137),), OWNER).failure == Failure(fault=Fault.INTERRUPTION, message=f"Job child {how}")
     status = {"jobDeploymentStatus": "Failed", "jobStatus": "RUNNING", "reason": "DeadlineExceeded", "message": "The RayJob has passed it"}
     item = msgspec.convert({"metadata": META, "spec": spec, "status": status}, RayJob, strict=False)
@@ -382,7 +382,7 @@ def unschedulable(node_type: str) -> Pod:
 MOMENT = "2026-03-01T11:20:00Z"
 UNMADE = {"rayClusterStatus": {"conditions": [condition("ReplicaFailure", "FailedCreateHeadPod", "exceeded quota")]}}
 
-# --- what stops a RayJob that says Running: the pods, the rest of its status, and the reason and the pod that are told ---
+# --- obstacles of a RayJob that runs: pods, status → the reported reason and pod ---
 STOPPED: dict[str, tuple[tuple[Pod, ...], dict[str, Any], tuple[str, str] | None]] = {
     "nothing": ((running("head"), running("worker")), {}, None),
     "a head that crashes again and again": ((crashing("head"), running("worker")), {}, ("CrashLoopBackOff", "head-1")),
@@ -483,7 +483,7 @@ def test_a_child_is_ours_by_its_owners_uid():
         pytest.param(True, {"type": "Ready", "reason": ""}, None, id="somebody deleted it"),
     ],
 )
-def test_a_pod_is_stranded_when_kubernetes_wants_it_gone_because(deleted, condition, node):
+def test_a_pod_is_on_a_lost_node_if_kubernetes_deletes_it_because(deleted, condition, node):
     meta = {"name": "pod-1", "uid": "u", **({"deletionTimestamp": "2026-03-01T12:00:30Z"} if deleted else {})}
     status = {"phase": "Running", "conditions": [condition | {"status": "True"}]}
     pod = msgspec.convert({"metadata": meta, "spec": {"nodeName": "node-7"}, "status": status}, Pod, strict=False)

@@ -1,4 +1,4 @@
-"""What is done and said, for everything that can be seen."""
+"""The decision and the messages for all kinds of facts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def compared(limit: int = 2, **fields: Any) -> Scene:
     return Scene(merged(COMPARED, {"training": {"maxParallel": limit}, **fields}))
 
 
-# --- which child is made next -------------------------------------------------------------------
+# --- which child is created next ----------------------------------------------------------------
 
 NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
     "a new dataset gets its data job": (nothing_but_data, ["data"]),
@@ -231,7 +231,7 @@ def test_each_child_says_in_a_label_which_attempt_it_is():
     assert said == ["1", "3", "1"]
 
 
-# --- what is said -------------------------------------------------------------------------------
+# --- conditions ---------------------------------------------------------------------------------
 
 READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = {
     "a new dataset starts": (nothing_but_data, (False, "Starting", "Storing the data: RayJob {data} is starting."), "Storing the data"),
@@ -550,17 +550,17 @@ def test_without_training_there_is_no_configuration_to_check():
     assert told(nothing_but_data().decide(), reasons.CHECKED) is None
 
 
-# --- what stands beside the children ------------------------------------------------------------
+# --- supporting objects -------------------------------------------------------------------------
 
 
-def companions_of(scene: Scene) -> list[SupportingObject]:
-    """Everything that the scene's decision would make beside its jobs, as if it had been made."""
+def supporting_objects_of(scene: Scene) -> list[SupportingObject]:
+    """Return the supporting objects of the scene's decision, as if they had been created."""
     return [as_made(creation) for creation in scene.decide().creations if creation.manifest["kind"] not in {"RayJob", "Job"}]
 
 
-def all_companions() -> list[SupportingObject]:
-    """Everything that stands beside a running data job."""
-    return companions_of(nothing_but_data().with_child("data", Work.RUNNING))
+def all_supporting_objects() -> list[SupportingObject]:
+    """Return all supporting objects of a running data job."""
+    return supporting_objects_of(nothing_but_data().with_child("data", Work.RUNNING))
 
 
 def as_made(creation: Creation) -> SupportingObject:
@@ -579,7 +579,7 @@ def test_what_pods_need_is_made_before_the_job_and_what_reports_need_follows():
     scene = nothing_but_data()
     kinds = [creation.manifest["kind"] for creation in scene.decide().creations]
     assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "RayJob"]
-    scene.supporting_objects = companions_of(scene)
+    scene.supporting_objects = supporting_objects_of(scene)
     scene.with_child("data", Work.NOT_PICKED_UP)
     assert [creation.manifest["kind"] for creation in scene.decide().creations] == ["Role", "RoleBinding"]
 
@@ -593,25 +593,25 @@ def test_where_others_wait_the_first_child_comes_first_and_the_account_without_w
     assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "Role", "RoleBinding"]
 
 
-def test_companions_that_are_there_are_left_alone():
+def test_supporting_objects_that_are_there_are_left_alone():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
-    scene.supporting_objects = all_companions()
+    scene.supporting_objects = all_supporting_objects()
     assert made(scene.decide()) == []
 
 
-def test_a_companion_that_somebody_deleted_is_made_again_while_work_goes_on():
+def test_a_supporting_object_that_somebody_deleted_is_made_again_while_work_goes_on():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
-    scene.supporting_objects = [supporting_object for supporting_object in all_companions() if supporting_object.kind != "Role"]
+    scene.supporting_objects = [supporting_object for supporting_object in all_supporting_objects() if supporting_object.kind != "Role"]
     assert [creation.manifest["kind"] for creation in scene.decide().creations] == ["Role"]
 
 
-def test_companions_of_a_finished_data_set_are_not_made_again():
+def test_supporting_objects_of_a_finished_dataset_are_not_made_again():
     assert made(nothing_but_data().with_succeeded("data").decide()) == []
 
 
-def test_a_companion_that_the_administrator_changed_is_updated():
+def test_a_supporting_object_that_the_administrator_changed_is_updated():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
-    scene.supporting_objects = all_companions()
+    scene.supporting_objects = all_supporting_objects()
     networks = type(scene.config.networks)(stores=("10.0.0.0/8",))
     (creation,) = scene.configured(networks=networks).decide().creations
     assert (creation.manifest["kind"], creation.update) == ("NetworkPolicy", True)
@@ -620,13 +620,13 @@ def test_a_companion_that_the_administrator_changed_is_updated():
 def test_the_manifest_of_an_earlier_run_goes_when_no_child_needs_it():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
     old = SupportingObject(kind="ConfigMap", name="street-0ldc0ffe", uid="old", applied="", ours=True, spec_hash="0ldc0ffe")
-    scene.supporting_objects = [*all_companions(), old]
+    scene.supporting_objects = [*all_supporting_objects(), old]
     assert [deletion.name for deletion in scene.decide().deletions] == ["street-0ldc0ffe"]
     scene.with_child("train-9", Work.SUCCEEDED, spec_hash="0ldc0ffe", terminating=True)
     assert [deletion.name for deletion in scene.decide().deletions] == []
 
 
-def test_somebody_elses_companion_is_never_deleted():
+def test_somebody_elses_supporting_object_is_never_deleted():
     scene = nothing_but_data()
     scene.supporting_objects = [
         SupportingObject(kind="ConfigMap", name="street-0ldc0ffe", uid="x", applied="", ours=False, spec_hash="0ldc0ffe")
@@ -648,7 +648,7 @@ def test_the_check_is_one_pod_and_needs_no_service():
     assert made(scene.with_child("check", Work.RUNNING).decide(), "Service") == []
 
 
-# --- stopping, going on, cleaning up ------------------------------------------------------------
+# --- suspension, deletion of children -----------------------------------------------------------
 
 
 def test_suspending_without_a_queue_sets_the_childs_own_switch():
@@ -693,7 +693,7 @@ def test_the_priority_class_of_the_dataset_is_that_of_its_children():
     assert manifests(scene.decide())["RayJob"]["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "urgent"
 
 
-def test_under_kueue_a_suspended_data_set_deletes_its_unfinished_child():
+def test_under_kueue_a_suspended_dataset_deletes_its_unfinished_child():
     scene = Scene(merged(QUEUED, {"suspend": True})).with_succeeded("data").with_child("train-1", Work.RUNNING)
     decision = scene.decide()
     assert [deletion.name for deletion in decision.deletions] == [scene.child("train-1")]
@@ -727,7 +727,7 @@ def test_a_spec_that_became_wrong_without_an_edit_stops_nothing():
     assert scene.decide().deletions == ()
 
 
-def test_finished_children_go_a_day_after_the_data_set_is_ready_but_for_the_last():
+def test_finished_children_go_a_day_after_the_dataset_is_ready_but_for_the_last():
     scene = training().with_succeeded("check", "data", "train-1", "mine-1", "train-2", ended=timedelta(hours=23))
     assert scene.decide().deletions == ()
     assert scene.decide().wake_after == pytest.approx(3600)
@@ -817,7 +817,7 @@ def test_the_deleting_job_has_its_manifest_and_identity_even_where_they_were_col
     assert [creation.manifest["kind"] for creation in decision.creations][:3] == ["ConfigMap", "NetworkPolicy", "ServiceAccount"]
 
 
-def test_companions_that_are_collected_while_the_deleting_job_needs_them_are_made_again():
+def test_supporting_objects_that_are_collected_while_the_deleting_job_needs_them_are_made_again():
     decision = Scene(DELETE).being_deleted().with_child("delete", Work.STARTING).decide()
     assert [creation.manifest["kind"] for creation in decision.creations] == ["ConfigMap", "NetworkPolicy", "ServiceAccount"]
 
@@ -950,7 +950,7 @@ def test_the_clock_is_an_argument():
 
 
 def on_a_lost_node(role: str, work: Work, *, seconds_over: float, scene: Scene | None = None) -> Scene:
-    """A child whose pod should have ended so many seconds ago."""
+    """Return a scene with a child whose pod should have ended this many seconds ago."""
     pod = PodOnLostNode(name="pod-1", uid="uid-of-pod-1", node="node-7", until=NOW - timedelta(seconds=seconds_over))
     return (scene or nothing_but_data()).with_child(role, work, pods_on_lost_nodes=(pod,))
 
@@ -984,8 +984,8 @@ def test_a_pod_on_a_lost_node_does_not_hold_up_the_deletion_of_the_data():
     assert [deletion.kind for deletion in scene.but(now=NOW + timedelta(seconds=15)).decide().deletions] == ["RayJob", "Pod"]
 
 
-def test_a_companion_that_somebody_changed_is_put_right_while_work_goes_on():
+def test_a_supporting_object_that_somebody_changed_is_put_right_while_work_goes_on():
     scene = nothing_but_data().with_child("data", Work.RUNNING)
     changed = {"Role", "ConfigMap"}  # the ConfigMap is immutable
-    scene.supporting_objects = [msgspec.structs.replace(each, edited=each.kind in changed) for each in all_companions()]
+    scene.supporting_objects = [msgspec.structs.replace(each, edited=each.kind in changed) for each in all_supporting_objects()]
     assert [(creation.manifest["kind"], creation.update) for creation in scene.decide().creations] == [("Role", True)]

@@ -1,4 +1,4 @@
-"""An edit while a step runs: the step's child goes on, or another takes its place."""
+"""An edit while a step runs: the step's child goes on, or is replaced."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
 
 
 def edited(role: str, change: dict[str, Any], work: Work = Work.RUNNING, **more: Any) -> Scene:
-    """A dataset that was edited while the child of this step was at work."""
+    """A dataset that was edited while the child of this step was running."""
     before, scene = Scene(COMPARED), Scene(merged(COMPARED, change))
     made = {
         "spec_hash": before.spec_hash,

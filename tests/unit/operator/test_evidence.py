@@ -1,4 +1,4 @@
-"""Ready rests on what was done here: on children while they exist, and on the record in the status."""
+"""Ready depends on existing children and on the record in the status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOVED = merged(TRAINING, {"output": {"url": "s3://team-b/negatives"}})
 
 
 def recorded(steps: tuple[str, ...] = ALL, *, of: Scene | None = None, **changes: Any) -> dict[str, Any]:
-    """A status with the record of these steps, done for the scene's spec."""
+    """Return a status with the record of these steps, done for the scene's spec."""
     scene = of or Scene(TRAINING)
     return {"completed": {"uid": UID, "revision": scene.revision, "url": scene.url(), "steps": list(steps), **changes}}
 
@@ -113,7 +113,7 @@ WORTH = {
 
 
 def written(scene: Scene) -> dict[str, Any]:
-    """The status after the operator's write."""
+    """Return the status after the operator's write."""
     change = status.change(scene.decide().desired_status, scene.status, 3, scene.now)
     if change is None:
         return scene.status

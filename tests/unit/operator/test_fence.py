@@ -1,4 +1,4 @@
-"""What the NetworkPolicies of a dataset let through, judged as a network plugin judges a packet."""
+"""The packets that the NetworkPolicies of a dataset allow, by the rules of a network plugin."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def policies(networks: Networks) -> list[dict[str, Any]]:
 
 
 def lets_out(networks: Networks, pod: dict[str, str], address: str, port: int, protocol: str = "TCP") -> bool:
-    """Whether any policy of the dataset lets a pod with these labels send to this address outside
-    the pod network.
-    """
+    """Return True if a policy lets a pod with these labels send to an external address."""
     return any(
         any(_covers(peer, address) for peer in rule["to"]) and _has_port(rule, port, protocol)
         for policy in policies(networks)

@@ -1,6 +1,4 @@
-"""A leader that cannot renew its lease stops before another may start, whatever its requests are
-doing.
-"""
+"""A leader that cannot renew its lease stops before another may start, even during a request."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ DEADLINE_HERE = 0.3
 
 
 class Server:
-    """Keeps one lease, until it hangs or refuses."""
+    """An API server with one lease, until it hangs or refuses."""
 
     def __init__(self) -> None:
         self.lease = Lease(metadata=ObjectMeta(name="l", resource_version="1"))
@@ -45,7 +43,7 @@ class Server:
         return self.lease
 
     def after(self, times: int, act: Callable[[], None]) -> None:
-        """Calls `act` when the lease has been written so often from now."""
+        """Call `act` after this many further writes of the lease."""
         self._after = (self.written + times - 1, act)
 
 

@@ -1,4 +1,4 @@
-"""The operator's command line: mistakes are one line each."""
+"""The operator's command line: each error is one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ current-context: x
 
 @pytest.fixture(autouse=True)
 def _logging_as_before():
-    """`main` sets up logging for a process of its own."""
+    """`main` configures logging for its own process."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     yield

@@ -1,4 +1,4 @@
-"""What the builders put into objects, and what they leave out."""
+"""The fields that the builders set, and those that they leave out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def containers(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def jobs_of(spec: dict[str, Any], config: Config | None = None) -> dict[str, dict[str, Any]]:
-    """The job of each step of the spec, and the one that deletes the data, by role."""
+    """Return the job of each step, and the job that deletes the data, by role."""
     built = subject(spec, config)
     steps = {step.role: BUILDERS[step.kind](built, "c", step) for step in stages.steps(built.spec)}
     return {**steps, "delete": job.delete(built, "c", "delete")}
@@ -108,7 +108,7 @@ ON_GPU_NODES = Config(pods=Pods(placement=Placement(node_selector={"pool": "cpu"
 
 
 def gpus_of(manifest: dict[str, Any], resource: str = "nvidia.com/gpu") -> list[tuple[str | None, str | None]]:
-    """What each container of a job requests, and its limit."""
+    """Return the requests and limits of each container of a job."""
     found = [container["resources"] for container in containers(manifest)]
     return [(each["requests"].get(resource), each["limits"].get(resource)) for each in found]
 
@@ -145,7 +145,7 @@ def test_ray_is_told_of_the_gpus_that_score_and_their_pods_go_where_gpus_are(gpu
 
 @pytest.mark.parametrize("resource", ["amd.com/gpu", "nvidia.com/mig-1g.10gb", "nvidia.com/gpu.shared", "gpu.intel.com/i915"])
 def test_training_and_mining_ask_for_gpus_by_the_name_that_the_cluster_gives_them(resource):
-    """KubeRay knows the first two for GPUs and not the others, so that Ray must be told by us."""
+    """KubeRay sets the number of GPUs only for the first two, so that the operator must set it."""
     training = {"gpuResourceName": resource, "gpusPerWorker": 2, "hardNegativeMining": {"gpusPerWorker": 1}}
     built = jobs_of(merged(TRAINING, {"training": training}))
     assert gpus_of(built["train-1"], resource) == [("2", "2")]
@@ -253,7 +253,7 @@ def test_the_jobs_may_patch_the_status_of_their_object_and_nothing_else():
     }
 
 
-def test_everything_belongs_to_its_data_set_without_blocking_its_deletion():
+def test_everything_belongs_to_its_dataset_without_blocking_its_deletion():
     built = subject(TRAINING)
     for manifest in (*supporting_objects.all_of(built), supporting_objects.headless_service(built, "c", "train-1"), *all_jobs(TRAINING)):
         (owner,) = manifest["metadata"]["ownerReferences"]

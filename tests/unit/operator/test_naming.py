@@ -1,4 +1,4 @@
-"""Names that KubeRay and Kubernetes accept, whatever the dataset is called."""
+"""The names are valid for KubeRay and Kubernetes for every name of a dataset."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_dns_label_makes_a_name_that_kuberay_accepts(name):
 
 
 def test_a_dot_is_the_one_thing_in_an_objects_name_that_a_rayjobs_name_cannot_have():
-    """So the CRD refuses it (`NAME_RULE` in negset_api/spec.py)."""
+    """So the CRD refuses it (`NAME_RULE` in negset_api/spec)."""
     assert not DNS_1035.fullmatch(naming.child("street.v2", RUN, "data"))
 
 
@@ -55,7 +55,7 @@ def test_every_name_is_one_that_kuberay_accepts(dataset, role, attempt):
 
 
 @given(st.sets(dataset_names, min_size=2, max_size=2))
-def test_two_data_sets_never_share_a_name(pair):
+def test_two_datasets_never_share_a_name(pair):
     one, other = pair
     assert naming.child(one, RUN, "data") != naming.child(other, RUN, "data")
     assert naming.account(one) != naming.account(other)

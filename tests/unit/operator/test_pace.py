@@ -1,4 +1,4 @@
-"""A job that runs and makes no progress: when it is told, and when it ends."""
+"""A running job without progress: when that is reported, and when the job ends."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def stamp(minutes: float) -> str:
 
 
 def reporting(minutes: float, *, seen: float | None = None, began: float = 55, said: Any = None, **child: Any) -> Scene:
-    """A data job, made an hour ago, whose last progress was so many minutes ago by its own word,
-    and by what the operator has seen.
+    """A data job, created an hour ago, whose last progress was `minutes` ago by its own clock.
+
+    The operator has seen it `seen` minutes ago.
     """
     scene = Scene(DATA_ONLY).with_child("data", child.pop("work", Work.RUNNING), began=ago(began), **child)
     status = {"progress": {"percent": 5, "updatedAt": said if said is not None else stamp(minutes)}}
@@ -111,7 +112,7 @@ def test_ended(scene, roles):
     assert ended(scene()) == roles
 
 
-# --- what is said -------------------------------------------------------------------------------
+# --- messages -----------------------------------------------------------------------------------
 
 SAYS: dict[str, tuple[Callable[[], Scene], tuple[str, str]]] = {
     "nothing while there is progress": (lambda: reporting(1.9), ("Running", "Storing the data: RayJob {data} is running.")),
@@ -170,7 +171,7 @@ def test_the_check_which_tells_no_progress_has_a_deadline_of_its_own_and_nothing
     assert "activeDeadlineSeconds" not in manifests(after.with_succeeded("data").decide())["Job"]["spec"]
 
 
-# --- why the attempt before failed is said until there is progress ------------------------------
+# --- the message about the previous attempt, until there is progress ----------------------------
 
 
 def second_attempt(work: Work, status: dict[str, Any] | None = None) -> Scene:
@@ -191,7 +192,7 @@ def test_until_it_makes_progress():
     assert message.endswith("is running.")
 
 
-# --- a failure whose pod is gone keeps its words ------------------------------------------------
+# --- a failure whose pod is deleted keeps its message -------------------------------------------
 
 FAILURES: dict[str, dict[str, Any]] = {
     "a retry": {"fault": Fault.UNAVAILABLE, "ended": timedelta(seconds=1)},
@@ -226,7 +227,7 @@ def test_where_no_condition_has_them_it_says_that_there_are_none(stored):
     assert "left no message" in told(scene.decide(), reasons.READY)[2]
 
 
-# --- when news were seen ------------------------------------------------------------------------
+# --- when a report was seen ---------------------------------------------------------------------
 
 
 def stored(version: int, updated_at: str | None, *, uid: str = "u", **progress: Any) -> Dataset:
@@ -247,7 +248,7 @@ def test_news_are_what_has_changed_since_this_process_looked_first():
         return found.news_at
 
     assert seen(stored(1, None)) is None
-    assert seen(stored(2, stamp(90), percent=1)) == clock[0]  # whatever the job's own clock says
+    assert seen(stored(2, stamp(90), percent=1)) == clock[0]  # by any clock of the job
     assert seen(stored(3, stamp(90), percent=1)) == clock[0]  # somebody else has written
     assert seen(stored(4, stamp(89), percent=2)) == clock[1]
     assert seen(stored(5, None)) is None  # the next stage
@@ -265,7 +266,7 @@ def test_a_process_that_has_just_begun_counts_from_its_beginning():
 
 
 class Server:
-    """An API server that has this dataset, and remembers what was changed."""
+    """An API server with this dataset, which records changes."""
 
     def __init__(self, now: Dataset) -> None:
         self.now, self.changed = now, []

@@ -1,5 +1,6 @@
-"""The ConfigMap with the user's pipeline.config: its content counts like the spec, and nobody is
-stopped because it cannot be read.
+"""The ConfigMap with the user's pipeline.config: its content counts like the spec.
+
+A child is not stopped because the ConfigMap cannot be read.
 """
 
 from __future__ import annotations
@@ -29,9 +30,7 @@ def own(digest: str = NOW, problem: str = "", spec: dict[str, Any] = OWN) -> Sce
 
 
 def edited(role: str, work: Work = Work.RUNNING, **more: Any) -> Scene:
-    """A dataset whose ConfigMap was edited, and nothing else, while the child of this step was at
-    work.
-    """
+    """A dataset whose ConfigMap alone was edited while the child of this step was running."""
     before, scene = own(BEFORE), own()
     made = {
         "spec_hash": before.spec_hash,
@@ -58,7 +57,7 @@ def test_other_content_stops_the_steps_that_it_changes_and_no_download(role, sto
     assert [deletion.why for deletion in decision.deletions] == ["the spec changed"] * stopped
 
 
-def test_after_an_edit_everything_that_read_it_is_made_anew_in_another_revision():
+def test_after_an_edit_everything_that_read_it_is_built_again_in_another_revision():
     scene = own().but(status=recorded(own(BEFORE), BEFORE))
     decision = scene.decide()
     assert jobs(decision) == [scene.child("check")]
@@ -207,7 +206,7 @@ def test_what_counts_is(scene, found, counts):
 
 
 def before_upgrade(**changes: Any) -> dict[str, Any]:
-    """The status of a dataset that such a version has completed."""
+    """Return the status of a dataset that such a version has completed."""
     completed = {name: value for name, value in recorded(own(digest=""), "")["completed"].items() if name != "pipeline"}
     return {"completed": completed | changes}
 

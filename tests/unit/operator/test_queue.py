@@ -1,4 +1,4 @@
-"""The work queue, with a clock of the test's own."""
+"""The work queue, with a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_of_two_times_for_a_key_the_earlier_counts_and_the_other_is_forgotten(qu
     assert len(queue) == 0
 
 
-def test_the_pause_after_a_failure_doubles_up_to_a_limit_and_starts_anew_after_success(queue):
+def test_the_pause_after_a_failure_doubles_up_to_a_limit_and_starts_again_after_success(queue):
     pauses = [queue.failed("a") for _ in range(12)]
     assert pauses[:3] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
     assert pauses[-1] == LONGEST_PAUSE
@@ -90,14 +90,14 @@ def test_closing_wakes_everybody_who_waits(queue):
     assert taken == [None, None, None]
 
 
-def test_a_patient_key_lets_the_others_go_first(queue):
+def test_a_key_of_low_priority_lets_the_others_go_first(queue):
     queue.add("low_priority", low_priority=True)
     queue.add("a")
     queue.add("b")
     assert [queue.get() for _ in range(3)] == ["a", "b", "low_priority"]
 
 
-def test_news_about_a_patient_key_ends_its_patience(queue):
+def test_a_change_gives_a_key_of_low_priority_normal_priority(queue):
     queue.add("low_priority", low_priority=True)
     queue.add("a")
     queue.add("low_priority")
@@ -115,7 +115,7 @@ def test_a_key_that_is_added_both_ways_while_it_is_worked_on_is_urgent(queue):
     assert queue.get() == "a"
 
 
-def test_a_flood_of_news_does_not_hold_up_a_patient_key_for_ever(queue):
+def test_a_flood_of_changes_does_not_delay_a_key_of_low_priority_for_ever(queue):
     queue.add("low_priority", low_priority=True)
     taken = []
     for number in range(LOW_PRIORITY_SHARE):
@@ -124,7 +124,7 @@ def test_a_flood_of_news_does_not_hold_up_a_patient_key_for_ever(queue):
     assert taken.count("low_priority") == 1
 
 
-def test_patient_keys_leave_a_hand_free(queue):
+def test_keys_of_low_priority_leave_a_worker_free(queue):
     queue.add("low_priority 1", low_priority=True)
     queue.add("low_priority 2", low_priority=True)
     assert queue.get() == "low_priority 1"

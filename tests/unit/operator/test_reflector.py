@@ -1,4 +1,4 @@
-"""How often the API server is asked when something is wrong, and what is known meanwhile."""
+"""How often a reflector retries under errors, and what its cache has meanwhile."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ def event(kind: str, item: Pod) -> bytes:
 
 
 class Server:
-    """Plays an API server: `listed` is what a list answers, `watches` what each watch does in turn;
-    the last one repeats.
+    """An API server.
+
+    `listed` is the answer to a list. `watches` are the answers to the watches; the last one
+    repeats.
     """
 
     def __init__(self, listed: list[Pod], *watches: Exception | list[bytes]) -> None:
@@ -102,7 +104,8 @@ def test_a_throttled_watch_is_asked_for_with_growing_pauses_and_nothing_is_liste
     server = Server([pod("a", 3)], THROTTLED)
     watched(server)
     time.sleep(1)
-    # 0.02 + 0.04 + … + 0.32 s and then 0.32 s each, of which at least half is waited: without growing pauses there would be 50 and more.
+    # The pauses are 0.02 + 0.04 + … + 0.32 s, then 0.32 s each, or half of that. Without growing
+    # pauses there would be 50 attempts or more.
     assert 1 <= len(server.asked_from) <= 12
     assert len(server.lists) == 1
 

@@ -1,5 +1,6 @@
-"""What failed is tried again when its owner asks, or when the administrator's configuration
-changes; what runs is left alone.
+"""Failed steps are retried if the owner asks, or after a change of the configuration.
+
+Running children go on.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ TWO_WORKERS = merged(TRAINING, {"training": {"workers": 2}})
 
 
 def seal(scene: Scene, role: str, config: Config | None = None, *, attempt: int = 1) -> str:
-    """The label of the digest on a child that was made under this configuration; under the scene's
-    own if none is given.
+    """Return the label `built` of a child that was created with this configuration.
+
+    By default, it is the scene's.
     """
     facts = scene.facts()
     assert facts.spec is not None
@@ -37,7 +39,7 @@ def seal(scene: Scene, role: str, config: Config | None = None, *, attempt: int 
     return seal_of(build(subject, name, next(step for step in stages.steps(facts.spec) if step.role == role), attempt))
 
 
-def anew(scene: Scene) -> list[str]:
+def built_again(scene: Scene) -> list[str]:
     return [each.name for each in scene.decide().deletions if each.why == "it is built again"]
 
 
@@ -66,7 +68,7 @@ FAILED: dict[str, tuple[str, Callable[[], Scene]]] = {
 def test_the_annotation_has_every_failure_tried_again_from_the_first_attempt(role, scene):
     asked = scene().but(retry="today")
     everything = [child.name for child in asked.children]
-    assert sorted(anew(asked)) == sorted(everything)
+    assert sorted(built_again(asked)) == sorted(everything)
     assert jobs(asked.decide()) == [], "the name is not free yet"
     ready = told(asked.decide(), reasons.READY)
     assert ready is not None
@@ -82,12 +84,12 @@ def test_what_is_made_after_it_knows_which_wish_it_was_made_under_and_fails_once
     assert len(labels[names.LABEL_RETRY]) == 12
     assert names.LABEL_RETRY not in Scene(DATA_ONLY).decide().creations[-1].manifest["metadata"]["labels"]
     scene.with_child("data", Work.FAILED, fault=Fault.INPUT, retry="today")
-    assert (anew(scene), jobs(scene.decide())) == ([], [])
+    assert (built_again(scene), jobs(scene.decide())) == ([], [])
     assert told(scene.decide(), reasons.STALLED)[1] == "InputRefused"
 
 
 def test_taking_the_annotation_away_asks_for_nothing():
-    assert anew(failed("data", Fault.INPUT, retry="today")) == []
+    assert built_again(failed("data", Fault.INPUT, retry="today")) == []
 
 
 @pytest.mark.parametrize("work", [Work.NOT_PICKED_UP, Work.STARTING, Work.RUNNING, Work.SUSPENDED, Work.SUCCEEDED])
@@ -98,26 +100,26 @@ def test_the_annotation_leaves_alone_what_has_not_failed(work):
 
 def test_a_retry_keeps_what_earlier_steps_have_done():
     scene = Scene(TRAINING).with_succeeded("check", "data").with_child("train-1", Work.FAILED).but(retry="today")
-    assert anew(scene) == [scene.child("train-1")]
+    assert built_again(scene) == [scene.child("train-1")]
     scene.children.pop()
     assert jobs(scene.decide()) == [scene.child("train-1")]
 
 
 def test_a_suspended_dataset_gives_up_its_failure_and_begins_nothing():
     scene = failed("data", Fault.INPUT, spec=merged(DATA_ONLY, {"suspend": True})).but(retry="today")
-    assert anew(scene) == [scene.child("data")]
+    assert built_again(scene) == [scene.child("data")]
     scene.children.clear()
     assert jobs(scene.decide()) == []
     assert told(scene.decide(), reasons.READY)[1] == "Suspended"
 
 
 def test_somebody_elses_job_is_left_alone():
-    assert anew(Scene(DATA_ONLY).with_child("data", Work.FAILED, ours=False).but(retry="today")) == []
+    assert built_again(Scene(DATA_ONLY).with_child("data", Work.FAILED, ours=False).but(retry="today")) == []
 
 
 def test_a_deletion_that_failed_is_tried_again_as_well():
     scene = Scene(DELETE).being_deleted().with_child("delete", Work.FAILED, message="Job d failed: access denied.").but(retry="today")
-    assert anew(scene) == [scene.child("delete")]
+    assert built_again(scene) == [scene.child("delete")]
     assert scene.decide().finalizers is None
     scene.children.clear()
     assert jobs(scene.decide()) == [scene.child("delete")]
@@ -147,17 +149,17 @@ def made_under(config: Config | None, spec: dict[str, Any], role: str, child: di
 
 
 @pytest.mark.parametrize(("spec", "role", "child", "again"), MENDED.values(), ids=MENDED.keys())
-def test_another_configuration_makes_anew_what_failed_or_cannot_start(spec, role, child, again):
+def test_another_configuration_builds_again_what_failed_or_cannot_start(spec, role, child, again):
     scene = made_under(TYPO, spec, role, child)
-    assert anew(scene) == ([scene.child(role)] if again else [])
+    assert built_again(scene) == ([scene.child(role)] if again else [])
     if again:
         scene.children.pop()
         assert jobs(scene.decide()) == [scene.child(role)]
 
 
 @pytest.mark.parametrize(("spec", "role", "child", "again"), MENDED.values(), ids=MENDED.keys())
-def test_the_same_configuration_makes_nothing_anew(spec, role, child, again):
-    assert anew(made_under(None, spec, role, child)) == []
+def test_the_same_configuration_builds_nothing_again(spec, role, child, again):
+    assert built_again(made_under(None, spec, role, child)) == []
 
 
 BIGGER = Resources(requests={"cpu": "4", "memory": "8Gi"}, limits={"cpu": "4", "memory": "8Gi"})
@@ -176,39 +178,39 @@ SETTINGS: dict[str, tuple[Config, bool]] = {
 @pytest.mark.parametrize(("config", "again"), SETTINGS.values(), ids=SETTINGS.keys())
 def test_what_of_the_configuration_has_a_failed_data_job_tried_again(config, again):
     scene = made_under(None, DATA_ONLY, "data", {"work": Work.FAILED, "fault": Fault.INPUT})
-    assert bool(anew(scene.but(config=config))) == again
+    assert bool(built_again(scene.but(config=config))) == again
 
 
 @pytest.mark.parametrize("change", [{"labels": {names.LABEL_PRIORITY: "urgent"}}, {"raw": {"deletionPolicy": "Delete"}}], ids=str)
 def test_what_changes_no_child_has_nothing_tried_again(change):
     scene = made_under(None, DATA_ONLY, "data", {"work": Work.FAILED, "fault": Fault.INPUT})
     scene.with_raw(**change["raw"]) if "raw" in change else scene.but(**change)
-    assert anew(scene) == []
+    assert built_again(scene) == []
 
 
 def test_every_attempt_is_compared_with_one_of_its_own_number():
     scene = Scene(DATA_ONLY)
     for attempt in (1, 2, 3):
         scene.with_child("data", Work.FAILED, attempt=attempt, built=seal(scene, "data", attempt=attempt))
-    assert anew(scene) == []
+    assert built_again(scene) == []
     assert told(scene.decide(), reasons.READY)[1] == "AttemptsExhausted"
 
 
 @pytest.mark.parametrize("work", [Work.FAILED, Work.STARTING])
 def test_the_child_of_an_earlier_version_of_the_operator_is_left_alone(work):
-    assert anew(Scene(DATA_ONLY).with_child("data", work, fault=Fault.INPUT, obstacle=NO_IMAGE)) == []
+    assert built_again(Scene(DATA_ONLY).with_child("data", work, fault=Fault.INPUT, obstacle=NO_IMAGE)) == []
 
 
-def test_a_child_that_goes_on_after_an_edit_and_cannot_start_is_made_anew_too():
+def test_a_child_that_goes_on_after_an_edit_and_cannot_start_is_built_again_too():
     scene = Scene(DATA_ONLY)
     scene.with_child("data", Work.STARTING, spec_hash="0ldc0ffe", digest=scene.digests["data"], obstacle=NO_IMAGE, built="0f-the-typo")
-    assert anew(scene) == ["street-0ldc0ffe-data"]
+    assert built_again(scene) == ["street-0ldc0ffe-data"]
 
 
 @pytest.mark.parametrize("child", [{"work": Work.STARTING, "obstacle": NO_IMAGE}, {"work": Work.FAILED}], ids=["cannot start", "failed"])
 def test_a_deletion_goes_on_with_another_configuration(child):
     scene = Scene(DELETE).being_deleted()
     scene.with_child("delete", built=seal(scene, "delete", TYPO), **child)
-    assert anew(scene) == [scene.child("delete")]
+    assert built_again(scene) == [scene.child("delete")]
     scene.children[0] = msgspec.structs.replace(scene.children[0], built=seal(scene, "delete"))
-    assert anew(scene) == []
+    assert built_again(scene) == []

@@ -1,4 +1,4 @@
-"""What is written into the status, and what is told as events."""
+"""The writes to the status, and the events."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def cleared(look, before):
 
 
 def written(look, before=None, generation=3, now=NOW):
-    """What the API server stores, if only applies of the operator have written its fields."""
+    """Return the stored status if only applies of the operator wrote its fields."""
     found = change(look, before, generation, now)
     if found is None:
         return before
@@ -51,7 +51,7 @@ def types(conditions):
     return [entry["type"] for entry in conditions]
 
 
-def test_the_same_outlook_is_not_written_twice():
+def test_the_same_desired_status_is_not_written_twice():
     first = written(desired_status())
     assert change(desired_status(), first, now=NOW + timedelta(hours=1)) is None
 

@@ -1,4 +1,4 @@
-"""Lists and watches over HTTP: what a server says, and what a server that breaks leads to."""
+"""Lists and watches over HTTP, with a server that answers and one that breaks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def page(count: int) -> bytes:
 
 
 class Server:
-    """Answers each request with the next of `answers`; the last one repeats. `None` keeps silent."""
+    """Answers each request with the next of `answers`; the last repeats. `None` is silence."""
 
     def __init__(self, *answers: bytes | None) -> None:
         self.answers = list(answers)
@@ -62,7 +62,7 @@ class Server:
             writer.close()
 
     def talk(self, use: Callable[[Streams, Client], Awaitable[Any]], **configuration: Any) -> Any:
-        """What `use` returns of streams that are connected to this server."""
+        """Return the result of `use` with streams that are connected to this server."""
 
         async def conversation() -> Any:
             listening = await asyncio.start_server(self._serve, "127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""What the metrics count is counted once, whatever happens to the operator and to the children."""
+"""Each event is counted once, even if the operator restarts or children are deleted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOVED = merged(TRAINING, {"output": {"url": "s3://team-b/negatives"}})
 
 
 def record(*steps: str, of: Scene | None = None, **changes: Any) -> dict[str, Any]:
-    """A status that records these steps as done, at the place of this scene."""
+    """Return a status that records these steps as done at the scene's URL."""
     scene = of or Scene(TRAINING)
     return {"completed": {"uid": UID, "revision": scene.revision, "url": scene.url(), "steps": list(steps), **changes}}
 
@@ -101,7 +101,7 @@ def test_an_attempt_that_has_its_mark_does_not_count_again():
 
 STILL_COUNT: dict[str, dict[str, Any]] = {
     "an earlier spec": {"spec_hash": "0ddba11e"},
-    "a child that is to be made anew": {"built": "0ther"},
+    "a child that must be built again": {"built": "0ther"},
     "a child that is being deleted": {"terminating": True},
 }
 
@@ -151,8 +151,9 @@ def test_a_failure_counts_under_its_kind_and_fault_only():
 
 
 class Refusing:
-    """An API server whose admission webhook for jobs is away, or that has taken a right away; it
-    does everything else.
+    """An API server whose admission webhook for jobs is down, or that has revoked a right.
+
+    Everything else works.
     """
 
     def __init__(self, status: int) -> None:

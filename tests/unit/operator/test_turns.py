@@ -1,5 +1,6 @@
-"""Whatever happens to the trainings of a dataset: never are more of them started than may run, none
-waits for ever, and the dataset becomes ready.
+"""For any sequence of events: no more trainings start than may run, none waits for ever.
+
+In the end, the dataset is ready.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ MOST_TICKS = 200
 
 
 class Cluster:
-    """Plays the API server and the controllers for one dataset.
+    """The API server and the controllers, for one dataset.
 
-    A child that is deleted is there for one more tick.
+    A deleted child exists for one more tick.
     """
 
     def __init__(self, limit: int) -> None:
@@ -34,7 +35,7 @@ class Cluster:
         self.made = 0
 
     def tick(self) -> Decision:
-        """Decides, checks, and does what was decided."""
+        """Decide, check the decision, and carry it out."""
         scene = self.scene
         decision = scene.decide()
         children = {child.name: child for child in scene.children if not child.terminating}
@@ -93,7 +94,7 @@ class Cluster:
         )
 
     def ends(self, number: int, fault: Fault | None) -> None:
-        """One of the children that work ends: well, or by this fault."""
+        """End one of the running children, with this fault or with success."""
         at_work = [index for index, child in enumerate(self.scene.children) if child.work in {Work.STARTING, Work.RUNNING}]
         if at_work:
             index = at_work[number % len(at_work)]
@@ -120,7 +121,7 @@ def limited(child: Child) -> bool:
 
 
 def awake(child: Child) -> bool:
-    """Whether a training or mining is there that has its GPUs."""
+    """Return True for a training or mining that may hold GPUs."""
     return limited(child) and not child.work.finished and child.work is not Work.SUSPENDED
 
 

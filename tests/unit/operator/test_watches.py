@@ -1,4 +1,4 @@
-"""Many watches in one thread: none holds up the others, and the API server is not overrun."""
+"""Many watches in one thread: none delays the others, and the API server is not overloaded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMESPACES = tuple(f"n{n}" for n in range(300))
 
 
 class Server:
-    """Plays an API server with a stream of its own for each kind in each namespace.
+    """An API server with one stream for each kind in each namespace.
 
     Lists of the kinds in `hanging` are never answered.
     """
@@ -143,8 +143,7 @@ def test_an_api_server_that_is_away_is_asked_by_few_and_when_it_is_back_all_go_o
     watches = watching(server, cache, *sources(POD))
     until(lambda: server.opened)
     time.sleep(2)
-    # 4 at a time, after 0.2 + 0.4 s of which at least half is waited. All 300 would ask 1,000
-    # times.
+    # 4 at a time, with pauses of 0.2 + 0.4 s or half of that. All 300 would send 1,000 requests.
     assert server.opened < 100
     server.refusal = None
     until(lambda: len(server.streams) == 300, seconds=5)
