@@ -1,0 +1,94 @@
+"""The conditions besides Ready: Reconciling, Stalled, and one for each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from building import DATA_ONLY, TRAINING, Scene, merged, told
+from scenes import DATA_URL, compared, nothing_but_data, training
+
+from negset_operator import reasons
+from negset_operator.facts import Fault, Work
+
+KSTATUS: dict[str, tuple[Callable[[], Scene], set[str]]] = {
+    "while work goes on it reconciles": (nothing_but_data, {reasons.RECONCILING}),
+    "while a retry is due later it reconciles": (lambda: nothing_but_data().with_child("data", Work.FAILED), {reasons.RECONCILING}),
+    "when it is ready, neither": (lambda: nothing_but_data().with_succeeded("data"), set()),
+    "when it is suspended, neither": (lambda: Scene(merged(DATA_ONLY, {"suspend": True})), set()),
+    "while it is being suspended it reconciles": (
+        lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING),
+        {reasons.RECONCILING},
+    ),
+    "when somebody has to act it is stalled": (
+        lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.INPUT),
+        {reasons.STALLED},
+    ),
+    "a wrong spec is stalled": (lambda: nothing_but_data().with_raw(output={"url": "x"}), {reasons.STALLED}),
+}
+
+
+@pytest.mark.parametrize(("scene", "present"), KSTATUS.values(), ids=KSTATUS.keys())
+def test_reconciling_and_stalled_are_present_only_while_true(scene, present):
+    desired_status = scene().decide().desired_status
+    assert {
+        condition.type for condition in desired_status.conditions if condition.type in {reasons.RECONCILING, reasons.STALLED}
+    } == present
+    assert all(condition.status for condition in desired_status.conditions if condition.type in present)
+
+
+def test_each_stage_has_a_condition_in_the_past_tense():
+    scene = training().with_succeeded("check", "data", "train-1")
+    decision = scene.decide()
+    assert told(decision, reasons.CHECKED) == (True, "Succeeded", "The training configuration was checked and is valid.")
+    url = f"{DATA_URL}/{scene.revision}"
+    assert told(decision, reasons.DATA_STORED) == (True, "Succeeded", f"The data is stored under {url}.")
+    assert told(decision, reasons.TRAINED) == (False, "Pending", "Training round 2 of 2 waits for earlier steps: mine-1.")
+    assert told(decision, reasons.MINED) == (False, "Starting", f"Mining after round 1 of 2: RayJob {scene.child('mine-1')} is starting.")
+    assert told(decision, reasons.REPORTED) == (False, "Pending", "The report is written after the last step.")
+    assert decision.desired_status.url == url
+    assert decision.desired_status.report_url == ""
+
+
+def test_a_model_that_waits_for_its_turn_says_so():
+    scene = compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING)
+    assert told(scene.decide(), reasons.TRAINED) == (
+        False,
+        "Pending",
+        "Training without negatives waits for other steps to end: spec.training.maxParallel is 1.",
+    )
+    assert told(scene.decide(), reasons.READY)[1] == "Running"
+
+
+def test_an_attempt_that_waits_for_its_turn_says_why_the_one_before_failed():
+    scene = compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING)
+    failed = {"fault": Fault.INTERRUPTION, "message": "The node is gone", "ended": timedelta(hours=2)}
+    scene.with_child("train-none", Work.FAILED, **failed)
+    said = "Training without negatives waits for other steps to end: spec.training.maxParallel is 1. Previous attempt: The node is gone."
+    assert told(scene.decide(), reasons.TRAINED) == (False, "Pending", said)
+
+
+def test_all_conditions_are_true_in_the_end():
+    scene = compared()
+    decision = scene.with_succeeded(*scene.roles()).decide()
+    assert [(condition.type, condition.status) for condition in decision.desired_status.conditions] == [
+        ("Ready", True),
+        ("Checked", True),
+        ("DataStored", True),
+        ("Trained", True),
+        ("Mined", True),
+        ("Reported", True),
+    ]
+    assert told(decision, reasons.TRAINED) == (True, "Succeeded", "Training completed (4 rounds).")
+    assert told(decision, reasons.MINED) == (True, "Succeeded", "Hard negative mining completed (1 round).")
+    assert decision.desired_status.report_url == f"{DATA_URL}/{scene.revision}/report/index.html"
+
+
+def test_a_single_round_has_nothing_to_mine():
+    decision = Scene(merged(TRAINING, {"training": {"hardNegativeMining": {"rounds": 1}}})).decide()
+    assert told(decision, reasons.MINED) is None
+
+
+def test_without_training_there_is_no_configuration_to_check():
+    assert told(nothing_but_data().decide(), reasons.CHECKED) is None
