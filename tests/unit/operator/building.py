@@ -14,7 +14,7 @@ from negset_operator import naming
 from negset_operator.config import Config
 from negset_operator.decide import decide
 from negset_operator.decision import Decision
-from negset_operator.facts import Child, Facts, Failure, Fault, Obstacle, Pipeline, PodOnLostNode, SupportingObject, Work
+from negset_operator.facts import Child, Facts, Failure, Fault, Pipeline, SupportingObject, Work
 from negset_operator.kube.objects import Annotations, Dataset, ObjectMeta, OwnerReference
 from negset_operator.observe import read_spec
 from negset_operator.policies.steps import plan
@@ -116,91 +116,52 @@ class Scene:
         work: Work,
         *,
         attempt: int = 1,
-        spec_hash: str | None = None,
-        revision_label: str | None = None,
+        spec_hash: str = "",
+        revision_label: str = "",
         ended: timedelta = timedelta(),
-        fault: Fault | None = None,
-        message: str = "",
-        obstacle: Obstacle | None = None,
-        pods_on_lost_nodes: tuple[PodOnLostNode, ...] = (),
-        silent: bool = False,
-        began: datetime | None = None,
-        deadline: int | None = None,
-        suspended: bool = False,
-        suspended_by_us: bool | None = None,
-        queue: str | None = None,
-        queue_says: str = "",
-        digest: str | None = None,
-        generation: int | None = None,
-        place: str | None = None,
-        built: str = "",
-        retry: str = "",
-        busy: bool = False,
-        pipeline: str | None = None,
         started: timedelta | None = None,
-        counted: bool = False,
+        fault: Fault = Fault.WORK,
+        message: str = "",
+        silent: bool = False,
+        retry: str = "",
         ours: bool = True,
         terminating: bool = False,
+        **fields: Any,
     ) -> Self:
         """Add a child of this role.
 
         `ended` and `started` are how long ago. By default, the child was created for the scene's
         spec. A child with another `spec_hash` was created for an earlier spec, of which its step
-        read other fields.
+        read other fields. `fields` are further fields of the child.
         """
-        if digest is None:
-            digest = "1-0ther" if spec_hash else self.digests.get(role, "")
-        suspended = suspended or work is Work.SUSPENDED
-        if queue is None:
-            queue = self.raw.get("queueName", "")
-        if suspended_by_us is None:
-            suspended_by_us = suspended and not queue
-        if generation is None:
-            generation = 2 if spec_hash else 3
-        if place is None:
-            place = naming.place(self.url(revision_label))
-        spec_hash = spec_hash or self.spec_hash
-        name = naming.child(self.name, spec_hash, role, attempt)
-        meta = ObjectMeta(
-            name=name,
-            namespace="team-a",
-            uid=f"uid-of-{name}",
-            creation_timestamp=NOW - timedelta(hours=1),
-            deletion_timestamp=NOW if terminating else None,
-            owner_references=(OwnerReference(uid=UID if ours else "somebody-else"),),
+        name = naming.child(self.name, spec_hash or self.spec_hash, role, attempt)
+        suspended = fields.get("suspended", False) or work is Work.SUSPENDED
+        queue = fields.get("queue", self.raw.get("queueName", ""))
+        defaults = {
+            "digest": "1-0ther" if spec_hash else self.digests.get(role, ""),
+            "generation": 2 if spec_hash else 3,
+            "place": naming.place(self.url(revision_label)),
+            "queue": queue,
+            "suspended_by_us": suspended and not queue,
+            "pipeline": self.pipeline.digest,
+            "ended": self.now - ended if work.finished else None,
+            "started": None if started is None else self.now - started,
+        }
+        if work is Work.FAILED:
+            defaults["failure"] = Failure(fault=fault, message=message or f"{name} failed.", silent=silent)
+        child = Child(
+            kind="RayJob" if role.startswith(("data", "mine")) else "Job",
+            metadata=_child_metadata(name, ours=ours, terminating=terminating),
+            work=work,
+            role=role,
+            attempt=attempt,
+            ours=ours,
+            spec_hash=spec_hash or self.spec_hash,
+            revision=revision_label or self.revision,
+            retry=naming.retry(retry),
+            **{**defaults, **fields, "suspended": suspended},
         )
-        failure = Failure(fault=fault or Fault.WORK, message=message or f"{name} failed.", silent=silent) if work is Work.FAILED else None
-        self.children.append(
-            Child(
-                kind="RayJob" if role.startswith(("data", "mine")) else "Job",
-                metadata=meta,
-                work=work,
-                suspended=suspended,
-                ended=self.now - ended if work.finished else None,
-                failure=failure,
-                obstacle=obstacle,
-                pods_on_lost_nodes=pods_on_lost_nodes,
-                began=began,
-                deadline=deadline,
-                ours=ours,
-                revision=revision_label or self.revision,
-                spec_hash=spec_hash,
-                role=role,
-                attempt=attempt,
-                digest=digest,
-                generation=generation,
-                place=place,
-                queue=queue,
-                queue_says=queue_says,
-                suspended_by_us=suspended_by_us,
-                built=built,
-                retry=naming.retry(retry),
-                busy=busy,
-                pipeline=self.pipeline.digest if pipeline is None else pipeline,
-                started=None if started is None else self.now - started,
-                counted=counted,
-            )
-        )
+        self.children.append(child)
         return self
 
     def with_succeeded(self, *roles: str, ended: timedelta = timedelta()) -> Self:
@@ -246,6 +207,17 @@ class Scene:
             deletion_timestamp=self.deleted_at,
         )
         return Dataset(metadata=meta, spec=self.raw, status=self.status, news_at=self.news_at)
+
+
+def _child_metadata(name: str, *, ours: bool, terminating: bool) -> ObjectMeta:
+    return ObjectMeta(
+        name=name,
+        namespace="team-a",
+        uid=f"uid-of-{name}",
+        creation_timestamp=NOW - timedelta(hours=1),
+        deletion_timestamp=NOW if terminating else None,
+        owner_references=(OwnerReference(uid=UID if ours else "somebody-else"),),
+    )
 
 
 def made(decision: Decision, *kinds: str) -> list[str]:
