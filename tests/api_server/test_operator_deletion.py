@@ -1,9 +1,9 @@
-"""Deletion ends, and an event says what it leaves."""
+"""The deletion of a dataset and of a namespace ends, and an event says what it leaves."""
 
 from __future__ import annotations
 
 import pytest
-from operators import Hand, eventually, running
+from operators import Hand, eventually, pods_of_job_end, running
 
 from negset_api import names
 
@@ -11,6 +11,10 @@ from negset_api import names
 @pytest.fixture
 def hand(api_server, namespace) -> Hand:
     return Hand(api_server, namespace)
+
+
+def first_ray_job(hand: Hand) -> str:
+    return eventually("a RayJob", hand.ray_jobs)[0]
 
 
 def told(hand: Hand, namespace: str, reason: str) -> list[dict]:
@@ -40,3 +44,22 @@ def test_an_object_that_never_ran_goes_at_once(api_server, hand):
         hand.delete()
         eventually("gone", lambda: hand.dataset() is None, seconds=5)
         assert hand.jobs() == []
+
+
+@pytest.mark.parametrize("policy", ["Background", "Foreground"])
+def test_with_delete_the_data_goes_before_the_object(api_server, hand, controllers, policy):
+    with running(api_server, hand.namespace):
+        hand.create(deletionPolicy="Delete")
+        name = first_ray_job(hand)
+        hand.delete(policy=policy)
+        eventually("the writer gone", lambda: hand.ray_jobs() == [])
+        deleter = name.replace("data", "delete")
+        eventually("the deleting job", lambda: hand.jobs() == [deleter])
+        eventually("said", lambda: hand.reason() == "DeletingData")
+        eventually(
+            "its supporting_objects",
+            lambda: hand.find("v1", "ServiceAccount", "street-negset") and hand.find("v1", "ConfigMap", name.removesuffix("-data")),
+        )
+        pods_of_job_end(hand, deleter)
+        eventually("the object gone", lambda: hand.dataset() is None)
+        eventually("everything gone", lambda: not hand.jobs() and hand.find("v1", "ServiceAccount", "street-negset") is None)
