@@ -258,3 +258,7 @@ def eventually(what: str, probe: Callable[[], Any], seconds: float = 60.0) -> An
 
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def first_ray_job(hand: Hand) -> str:
+    return eventually("a RayJob", hand.ray_jobs)[0]

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from operators import AT_ONCE, QUICK, TRAINING, Hand, eventually, pods_of_job_end, running
+from operators import AT_ONCE, QUICK, TRAINING, Hand, eventually, first_ray_job, pods_of_job_end, running
 
 from negset_operator.config import Config
 
@@ -19,10 +19,6 @@ RETRY = 'To retry: kubectl annotate negativedataset street negset.dev/retry="$(d
 @pytest.fixture
 def hand(api_server, namespace) -> Hand:
     return Hand(api_server, namespace)
-
-
-def first_ray_job(hand: Hand) -> str:
-    return eventually("a RayJob", hand.ray_jobs)[0]
 
 
 def test_a_dataset_gets_its_children_and_says_so(api_server, hand):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from operators import Hand, eventually, pods_of_job_end, running
+from operators import Hand, eventually, first_ray_job, pods_of_job_end, running
 
 from negset_api import names
 
@@ -11,10 +11,6 @@ from negset_api import names
 @pytest.fixture
 def hand(api_server, namespace) -> Hand:
     return Hand(api_server, namespace)
-
-
-def first_ray_job(hand: Hand) -> str:
-    return eventually("a RayJob", hand.ray_jobs)[0]
 
 
 def told(hand: Hand, namespace: str, reason: str) -> list[dict]:
@@ -57,7 +53,7 @@ def test_with_delete_the_data_goes_before_the_object(api_server, hand, controlle
         eventually("the deleting job", lambda: hand.jobs() == [deleter])
         eventually("said", lambda: hand.reason() == "DeletingData")
         eventually(
-            "its supporting_objects",
+            "its supporting objects",
             lambda: hand.find("v1", "ServiceAccount", "street-negset") and hand.find("v1", "ConfigMap", name.removesuffix("-data")),
         )
         pods_of_job_end(hand, deleter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from operators import QUICK, Hand, eventually, running
+from operators import QUICK, Hand, eventually, first_ray_job, running
 from testbed import objects
 
 from negset_operator.config import Config, Networks
@@ -12,10 +12,6 @@ from negset_operator.config import Config, Networks
 @pytest.fixture
 def hand(api_server, namespace) -> Hand:
     return Hand(api_server, namespace)
-
-
-def first_ray_job(hand: Hand) -> str:
-    return eventually("a RayJob", hand.ray_jobs)[0]
 
 
 def test_networks_of_the_administrator_reach_the_command_and_the_fence(api_server, hand):

@@ -5,16 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
-from operators import Hand, eventually, running
+from operators import Hand, eventually, first_ray_job, running
 
 
 @pytest.fixture
 def hand(api_server, namespace) -> Hand:
     return Hand(api_server, namespace)
-
-
-def first_ray_job(hand: Hand) -> str:
-    return eventually("a RayJob", hand.ray_jobs)[0]
 
 
 def test_suspend_and_resume(api_server, hand):
