@@ -5,7 +5,8 @@ The rows are IANA's special-purpose registries
 https://www.iana.org/assignments/iana-ipv6-special-registry), multicast, and addresses that clouds
 use themselves. The list is here because a Python release knows the registries only as of its date.
 Some rows are globally reachable according to IANA. They are listed if no file can be served from
-them (relays, DNS sinks), or if they embed an IPv4 address that would need a check as well.
+them (relays, DNS sinks). They are also listed if they embed an IPv4 address that would need a check
+of its own.
 """
 
 from __future__ import annotations

@@ -140,8 +140,8 @@ def _without_creations(decision: Decision, facts: Facts) -> Decision:
 def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, patience: Patience) -> float | None:
     """Return the seconds until the next reconcile if no watch reports a change before.
 
-    It is the time of the first of these: a retry, the deletion of finished children, the forced
-    deletion of a pod, the report of a silent child, another look at a child that has not started.
+    The first of these decides: a retry, the deletion of finished children, the forced deletion of a
+    pod, the report of a silent child. A child that has not started is looked at again as well.
     """
     now = facts.now
     moments = [each.retry_at for each in progress if each.phase is Phase.WAITING and each.retry_at is not None]

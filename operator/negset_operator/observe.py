@@ -1,7 +1,7 @@
 """Caches → facts.
 
-Reads the caches. Asks the API server only why a Job has no pods, why a pod has no containers, why
-Kueue does not admit a child, and for the user's pipeline.config.
+Reads the caches. Asks the API server only why a Job has no pods, why a pod has no containers, and
+why Kueue does not admit a child. Also reads the user's pipeline.config there.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def observe(
 ) -> Facts:
     """Return everything that is known about one dataset.
 
-    `warning_of` returns the newest warning about an object, `queue_says` why Kueue does not admit
-    it, and `pipeline_in` the pipeline.config in a ConfigMap of a namespace and a name.
+    `warning_of` returns the newest warning about an object. `queue_says` returns why Kueue does not
+    admit it. `pipeline_in` returns the pipeline.config in a ConfigMap of a namespace and a name.
     """
     spec, problems = read_spec(dataset)
     meta = dataset.metadata

@@ -28,7 +28,7 @@ class WorkQueue(Generic[K]):
 
     A key that is added while a worker has it is processed again afterwards. `clock` is in seconds
     and monotonic. At most `low_priority_at_once` keys of low priority are at workers at the same
-    time, so that a worker is free for the next key of normal priority.
+    time. So a worker is free for the next key of normal priority.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, low_priority_at_once: int = 1) -> None:

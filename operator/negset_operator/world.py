@@ -36,7 +36,7 @@ class World:
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """`clock` gives the time at which a new report of a job was seen."""
         self.caches: Mapping[Kind, Cache[Any]] = {
-            DATASET: Cache(key_of_dataset, keep=lambda before, now: _with_news(before, now, clock)),
+            DATASET: Cache(key_of_dataset, keep=lambda before, now: _with_progress_seen_at(before, now, clock)),
             **{kind: Cache(_labelled) for kind in (RAY_JOB, JOB, POD)},
             **{kind: Cache(_labelled, keep=_edited) for kind in SUPPORTING_KINDS},
         }
@@ -62,8 +62,8 @@ def _edited(before: AppliedObject | None, now: AppliedObject) -> AppliedObject:
     return msgspec.structs.replace(now, edited=before is not None and before.metadata.uid == now.metadata.uid)
 
 
-def _with_news(before: Dataset | None, now: Dataset, clock: Callable[[], datetime]) -> Dataset:
+def _with_progress_seen_at(before: Dataset | None, now: Dataset, clock: Callable[[], datetime]) -> Dataset:
     reported = reported_at(now.status)
     if before is not None and before.metadata.uid == now.metadata.uid and reported_at(before.status) == reported:
-        return msgspec.structs.replace(now, news_at=before.news_at)
-    return msgspec.structs.replace(now, news_at=clock() if reported is not None else None)
+        return msgspec.structs.replace(now, progress_seen_at=before.progress_seen_at)
+    return msgspec.structs.replace(now, progress_seen_at=clock() if reported is not None else None)

@@ -56,14 +56,14 @@ class ObjectMeta(Object, frozen=True, kw_only=True):
 class Dataset(Object, frozen=True, kw_only=True):
     """A NegativeDataset as it is stored. `spec` and `status` are not checked yet.
 
-    `news_at` is not stored. It is when this process saw that the jobs' progress had changed, by its
+    `progress_seen_at` is not stored. It is when this process saw that the jobs' progress had changed, by its
     own clock.
     """
 
     metadata: ObjectMeta
     spec: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
-    news_at: datetime | None = None
+    progress_seen_at: datetime | None = None
 
 
 class Condition(Object, frozen=True, kw_only=True):

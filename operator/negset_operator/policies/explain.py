@@ -113,7 +113,7 @@ def _last_failure(progress: Progress, child: Child, facts: Facts) -> str:
     """Return why the previous pod or attempt failed, until there is progress again."""
     if child.last_failure:
         return child.last_failure
-    if progress.failure is None or pace.has_news(child, facts):
+    if progress.failure is None or pace.has_reported(child, facts):
         return ""
     return f"Previous attempt: {_sentence(progress.failure.message)}"
 

@@ -23,7 +23,7 @@ Tracing a graph and measuring a model take up to two minutes.
 """
 
 
-def has_news(child: Child, facts: Facts) -> bool:
+def has_reported(child: Child, facts: Facts) -> bool:
     """Return True if the jobs' last report is of this child, and not of an earlier one."""
     reported, created = reported_at(facts.dataset.status), child.metadata.creation_timestamp
     return reported is not None and created is not None and created <= reported
@@ -44,7 +44,7 @@ def silent_since(child: Child, progress: tuple[Progress, ...], facts: Facts) -> 
     if not watched or facts.spec is None or facts.spec.suspend:
         return None
     reported = reported_at(facts.dataset.status)
-    seen_at = facts.dataset.news_at if reported is not None and reported <= facts.now and has_news(child, facts) else None
+    seen_at = facts.dataset.progress_seen_at if reported is not None and reported <= facts.now and has_reported(child, facts) else None
     # An obstacle is seen from outside, even if the job reports nothing.
     since = child.obstacle.since if child.obstacle is not None else child.began
     # If several children run at the same time, the status does not say which of them reported.

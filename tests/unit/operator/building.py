@@ -65,7 +65,7 @@ class Scene:
         self.config = Config()
         self.now = NOW
         self.backlog = False
-        self.news_at: datetime | None = None
+        self.progress_seen_at: datetime | None = None
         self.pipeline = Pipeline()
         self.generation = 3
 
@@ -206,7 +206,7 @@ class Scene:
             finalizers=self.finalizers,
             deletion_timestamp=self.deleted_at,
         )
-        return Dataset(metadata=meta, spec=self.raw, status=self.status, news_at=self.news_at)
+        return Dataset(metadata=meta, spec=self.raw, status=self.status, progress_seen_at=self.progress_seen_at)
 
 
 def _child_metadata(name: str, *, ours: bool, terminating: bool) -> ObjectMeta:

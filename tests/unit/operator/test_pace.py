@@ -37,7 +37,7 @@ def reporting(minutes: float, *, seen: float | None = None, began: float = 55, s
     """
     scene = Scene(DATA_ONLY).with_child("data", child.pop("work", Work.RUNNING), began=ago(began), **child)
     status = {"progress": {"percent": 5, "updatedAt": said if said is not None else stamp(minutes)}}
-    return scene.but(status=status, news_at=ago(minutes if seen is None else seen))
+    return scene.but(status=status, progress_seen_at=ago(minutes if seen is None else seen))
 
 
 def ended(scene: Scene) -> list[str]:
@@ -57,7 +57,7 @@ ENDED: dict[str, tuple[Callable[[], Scene], list[str]]] = {
     "not one whose time is before it was made": (lambda: reporting(50, said="1970-01-01T00:00:00Z"), []),
     "not one whose clock is an hour slow and whose news go on": (lambda: reporting(50, seen=0.1), []),
     "not one whose progress is no object": (lambda: reporting(50).but(status={"progress": [1]}), []),
-    "not one that nobody has seen": (lambda: reporting(50).but(news_at=None), []),
+    "not one that nobody has seen": (lambda: reporting(50).but(progress_seen_at=None), []),
     "not one that starts": (lambda: reporting(50, work=Work.STARTING), []),
     "not one that Kueue stops": (lambda: reporting(50, suspended=True, queue="q"), []),
     "not one that was told already": (lambda: reporting(50, deadline=1), []),
@@ -69,7 +69,7 @@ ENDED: dict[str, tuple[Callable[[], Scene], list[str]]] = {
         lambda: (
             Scene(TRAINING)
             .with_child("check", Work.RUNNING, began=ago(50), deadline=1800)
-            .but(status={"progress": {"updatedAt": stamp(50)}}, news_at=ago(50))
+            .but(status={"progress": {"updatedAt": stamp(50)}}, progress_seen_at=ago(50))
         ),
         [],
     ),
@@ -79,7 +79,7 @@ ENDED: dict[str, tuple[Callable[[], Scene], list[str]]] = {
             .with_succeeded("check", "data")
             .with_child("train-none", Work.RUNNING, began=ago(50))
             .with_child("train-1", Work.RUNNING, began=ago(50))
-            .but(status={"progress": {"updatedAt": stamp(40)}}, news_at=ago(40))
+            .but(status={"progress": {"updatedAt": stamp(40)}}, progress_seen_at=ago(40))
         ),
         [],
     ),
@@ -89,7 +89,7 @@ ENDED: dict[str, tuple[Callable[[], Scene], list[str]]] = {
             .with_succeeded("check", "data")
             .with_child("train-none", Work.STARTING)
             .with_child("train-1", Work.RUNNING, began=ago(50))
-            .but(status={"progress": {"updatedAt": stamp(40)}}, news_at=ago(40))
+            .but(status={"progress": {"updatedAt": stamp(40)}}, progress_seen_at=ago(40))
         ),
         ["1"],
     ),
@@ -177,7 +177,7 @@ def test_the_check_which_tells_no_progress_has_a_deadline_of_its_own_and_nothing
 def second_attempt(work: Work, status: dict[str, Any] | None = None) -> Scene:
     scene = Scene(DATA_ONLY).with_child("data", Work.FAILED, message="RayJob d failed with exit code 1: the bucket is gone")
     scene.with_child("data", work, attempt=2, began=ago(1))
-    return scene.but(status=status or {}, news_at=ago(0.5))
+    return scene.but(status=status or {}, progress_seen_at=ago(0.5))
 
 
 @pytest.mark.parametrize("work", [Work.NOT_PICKED_UP, Work.STARTING, Work.RUNNING])
@@ -245,7 +245,7 @@ def test_news_are_what_has_changed_since_this_process_looked_first():
         world.caches[DATASET].put(dataset)
         found = world.dataset(("team-a", "street"))
         assert found is not None
-        return found.news_at
+        return found.progress_seen_at
 
     assert seen(stored(1, None)) is None
     assert seen(stored(2, stamp(90), percent=1)) == clock[0]  # by any clock of the job
@@ -259,7 +259,7 @@ def test_news_are_what_has_changed_since_this_process_looked_first():
 def test_a_process_that_has_just_begun_counts_from_its_beginning():
     world = World(clock=lambda: NOW)
     world.caches[DATASET].replace([stored(1, stamp(90))], 1)
-    assert world.dataset(("team-a", "street")).news_at == NOW
+    assert world.dataset(("team-a", "street")).progress_seen_at == NOW
 
 
 # --- before a job is ended, the API server is asked ---------------------------------------------
@@ -287,4 +287,4 @@ def test_before_it_ends_a_job_the_operator_asks_whether(late):
     Writer(server, world).carry_out(scene.facts(), Decision(desired_status=None, limits=scene.decide().limits))
     assert server.changed == ([] if late else [("RayJob", scene.child("data"), {"activeDeadlineSeconds": 1})])
     known = world.dataset(("team-a", "street"))
-    assert (known.news_at if known else None) == (NOW if late else None)
+    assert (known.progress_seen_at if known else None) == (NOW if late else None)

@@ -180,7 +180,7 @@ def test_an_estimate_goes_when_its_job_makes_no_progress():
     told = (NOW - timedelta(minutes=5)).isoformat()
     progress = {"percent": 30, "secondsLeft": 40, "updatedAt": told}
     silent = Scene(DATA_ONLY).with_child("data", Work.RUNNING, began=NOW - timedelta(minutes=50))
-    silent.but(status={"progress": progress}, news_at=NOW - timedelta(minutes=5))
+    silent.but(status={"progress": progress}, progress_seen_at=NOW - timedelta(minutes=5))
     stored = {"stage": "Storing the data", "progress": progress}
     assert cleared(silent.decide().desired_status, stored) == {"progress": {"secondsLeft": None}}
 
