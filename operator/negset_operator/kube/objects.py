@@ -56,8 +56,8 @@ class ObjectMeta(Object, frozen=True, kw_only=True):
 class Dataset(Object, frozen=True, kw_only=True):
     """A NegativeDataset as it is stored. `spec` and `status` are not checked yet.
 
-    `progress_seen_at` is not stored. It is when this process saw that the jobs' progress had changed, by its
-    own clock.
+    `progress_seen_at` is not stored. It is when this process saw that the jobs' progress had
+    changed, by its own clock.
     """
 
     metadata: ObjectMeta

@@ -19,7 +19,7 @@ from negset_operator.policies.steps import Progress
 SAY_AFTER: Final = timedelta(seconds=120)
 """How long a child may be silent before the condition says so.
 
-Tracing a graph and measuring a model take up to two minutes.
+Tracing a graph and measuring a model take minutes, and a job reports nothing meanwhile.
 """
 
 
@@ -64,8 +64,8 @@ def stuck(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> t
 def next_look(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> datetime | None:
     """Return when the next silence must be reported, or ends a child.
 
-    If a child is stuck now, that is in one second. The deadline that the operator writes on it
-    causes no reconcile by itself, because the operator's own writes are no news.
+    If a child is stuck now, that is in one second: the operator writes a deadline on it, and its
+    own writes cause no reconcile.
     """
     if stuck(progress, facts, patience):
         return facts.now + timedelta(seconds=1)
