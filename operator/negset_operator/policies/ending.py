@@ -135,7 +135,7 @@ def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> D
         return Decision(desired_status=desired_status, deletions=(deletion(deleter, retry.WHY),))
     if deleter is not None and deleter.work is Work.FAILED:
         failure = deleter.failure or Failure(fault=Fault.WORK, message=f"Job {name} failed.")
-        message = f"The data could not be deleted. {failure.message} {_WAY_OUT} {_bound(until)} {retry.advice(facts.dataset.metadata.name)}"
+        message = f"The data could not be deleted. {failure.message.rstrip('.')}. {_WAY_OUT} {_bound(until)} {retry.advice(facts.dataset.metadata.name)}"
         return Decision(desired_status=verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE))
     folder = names.dataset_root(spec.output.url, facts.dataset.metadata.namespace, facts.dataset.metadata.name)
     # If the object is deleted in the foreground, Kubernetes may delete the supporting objects while
