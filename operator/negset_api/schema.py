@@ -28,19 +28,19 @@ _COLUMNS = (
         "Ready",
         "string",
         '.status.conditions[?(@.type=="Ready")].status',
-        "Whether the dataset is complete, with its model if training is requested.",
+        "Whether the dataset, and the model where one was asked for, is done.",
     ),
-    ("Stage", "string", ".status.stage", "The current stage."),
-    ("Progress", "integer", ".status.progress.percent", "Completed share of the current stage, in percent."),
+    ("Stage", "string", ".status.stage", "What is being done now."),
+    ("Progress", "integer", ".status.progress.percent", "The share of that which is done, in percent."),
     ("Images", "integer", ".status.images.stored", "Images stored."),
-    ("Failed", "integer", ".status.images.failed", "Images that were not stored."),
-    ("FP/Image", "string", ".status.falsePositivesPerImage", "False positives per held-out negative image, after the last round."),
+    ("Failed", "integer", ".status.images.failed", "Images that could not be stored."),
+    ("FP/Image", "string", ".status.falsePositivesPerImage", "False positives per held-out negative, after the last round."),
     ("Age", "date", ".metadata.creationTimestamp", ""),
 )
 _WIDE_COLUMNS = (
-    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "The reason of the condition Ready."),
-    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', "The message of the condition Ready."),
-    ("URL", "string", ".status.url", "The folder of the revision."),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why it is, or is not, ready."),
+    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', "The same in words."),
+    ("URL", "string", ".status.url", "Where the data lies."),
 )
 
 
@@ -108,11 +108,11 @@ def _without_defaults(node: Schema) -> Schema:
 @functools.cache
 def resource_schema() -> Schema:
     """Return the openAPIV3Schema of the whole object. Do not change the result: it is shared."""
-    spec = {**_of(NegativeDatasetSpec), "description": "The desired dataset.", **SPEC_RULES}
-    status = {**_without_defaults(_of(Status)), "description": "The observed state."}
+    spec = {**_of(NegativeDatasetSpec), "description": "What is wanted.", **SPEC_RULES}
+    status = {**_without_defaults(_of(Status)), "description": "What is."}
     return {
         "type": "object",
-        "description": "A set of images that show none of the given classes according to their annotations and, if training is requested, a detector trained with them.",
+        "description": "A set of images that provably show none of the given classes and, where training is asked for, a detector trained with them.",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": "The version of this schema."},
