@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from datasets import EXAMPLE, apply_and_hold, data_only, example
-from images import ImageHost
+from image_host import ImageHost
 from kubernetes.client import CoreV1Api, V1Eviction, V1ObjectMeta
 from tenant import Tenant, Timed
 from testbed import addons, cluster, objects
@@ -37,9 +37,9 @@ def own(around: Surroundings) -> cluster.Cluster:
 
 
 @pytest.fixture
-def small(tenant: Tenant, around: Surroundings, images: ImageHost) -> Object:
+def small(tenant: Tenant, around: Surroundings, image_host: ImageHost) -> Object:
     """24 images, no training."""
-    return data_only(tenant.namespace, around.bucket, images)
+    return data_only(tenant.namespace, around.bucket, image_host)
 
 
 def test_killing_the_operator_and_the_api_server_again_and_again_makes_nothing_twice(
@@ -85,9 +85,9 @@ def test_suspending_and_resuming_at_every_stage_loses_nothing(
 
 
 @pytest.fixture
-def one_round(tenant: Tenant, around: Surroundings, images: ImageHost) -> Object:
+def one_round(tenant: Tenant, around: Surroundings, image_host: ImageHost) -> Object:
     """The example with one round that takes some minutes."""
-    wanted = example(tenant.namespace, around.bucket, images)
+    wanted = example(tenant.namespace, around.bucket, image_host)
     training = wanted["spec"]["training"]
     mining = {**training["hardNegativeMining"], "rounds": 1}
     training = {**training, "steps": 1500, "checkpointEverySteps": 100, "comparisons": [], "hardNegativeMining": mining}
