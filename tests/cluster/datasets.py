@@ -19,8 +19,9 @@ EXAMPLE = "quick-start"
 
 
 def example(namespace: str, bucket: str, image_host: ImageHost) -> Object:
-    """The shipped example, with the inputs and the bucket that are here in place of COCO's and the
-    user's. It asks for a GPU for each training and scoring pod.
+    """Return the shipped example with the tests' inputs and bucket.
+
+    It requests a GPU for each training and scoring pod.
     """
     (manifest,) = objects.read_objects(os.path.join(ROOT, "charts", "negset", "examples", f"{EXAMPLE}.yaml"))
     annotations = {"annotations": image_host.annotations}
@@ -33,7 +34,7 @@ def example(namespace: str, bucket: str, image_host: ImageHost) -> Object:
             **spec,
             "source": {"coco": annotations},
             "excludeClasses": [demo.OBJECT],
-            # A few of the demo's links are dead, as everywhere.
+            # The demo has a few dead links on purpose.
             "download": {"maxFailedPercent": 20},
             "output": {**spec["output"], "url": f"s3://{bucket}/negatives"},
             "positives": {"coco": annotations},
@@ -43,7 +44,7 @@ def example(namespace: str, bucket: str, image_host: ImageHost) -> Object:
 
 
 def data_only(namespace: str, bucket: str, image_host: ImageHost, *, name: str = "small", count: int = 24, **spec: Any) -> Object:
-    """The smallest dataset: one worker, no training."""
+    """Return the smallest dataset: one worker, no training."""
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
@@ -61,11 +62,10 @@ def data_only(namespace: str, bucket: str, image_host: ImageHost, *, name: str =
 
 
 def apply_and_hold(tenant: Tenant, manifest: Object, image_host: ImageHost, timed: Timed) -> list[int]:
-    """Applies a dataset of several shards, and waits until its download is held in the second one.
+    """Apply a dataset of several shards, and wait until its download is paused in the second one.
 
-    Returns the images of the first, which are stored by then.
-
-    One that trains has its configuration checked before, which loads TensorFlow.
+    Return the images of the first shard, which are stored by then. With `training`, the
+    configuration is checked first, which loads TensorFlow.
     """
     image_host.hold_after(IMAGES_PER_SHARD + 20)
     tenant.apply(manifest)
