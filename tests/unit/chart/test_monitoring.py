@@ -1,4 +1,4 @@
-"""Alerts and dashboard speak of metrics that the operator has, and of no others."""
+"""Alerts and dashboard use the metrics that the operator exports, and no others."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from negset_operator.kube.objects import Dataset, ObjectMeta
 from negset_operator.metrics import STATES, Metrics, Watched
 
 TARGET_LABELS = {"namespace", "job", "pod"}
-"""What a ServiceMonitor adds to each series, of what the rules and the dashboard use."""
+"""The labels that a ServiceMonitor adds and that the rules and the dashboard use."""
 
 
 def shown() -> str:
-    """What a running operator answers under /metrics."""
+    """Return the answer of a running operator under /metrics."""
     dataset = Dataset(metadata=ObjectMeta(name="one", namespace="team-a"))
     metrics = Metrics(
         datasets=lambda: [dataset],
@@ -38,7 +38,7 @@ def shown() -> str:
 
 
 def exported() -> dict[str, set[str]]:
-    """Name → label names of every series that a running operator exports."""
+    """Return the label names of every series that a running operator exports, by series."""
     families = text_string_to_metric_families(shown())
     found: dict[str, set[str]] = {}
     for family in families:

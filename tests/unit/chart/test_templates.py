@@ -1,4 +1,4 @@
-"""What the chart renders, for the values that a platform team would try."""
+"""The objects that the chart renders, for typical values."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_the_ports_that_are_named_elsewhere_are_the_containers(values):
     assert all(port["targetPort"] in ports for o in found if o["kind"] == "Service" for port in o["spec"]["ports"])
 
 
-# --- the configuration ---------------------------------------------------------------------------------------------------------------------
+# --- the configuration ----------------------------------------------------------------------------
 
 
 def configuration(tmp_path, values):
@@ -206,7 +206,7 @@ def test_the_operator_understands_its_arguments():
     assert options.log_level == "debug"
 
 
-# --- the image -----------------------------------------------------------------------------------------------------------------------------
+# --- the image ------------------------------------------------------------------------------------
 
 IMAGES = {
     "without a tag it is the chart's version": ({}, "negset/operator:0.1.0"),
@@ -220,7 +220,7 @@ def test_the_operators_image(image, expected):
     assert operator_of(one({"image": image}, "Deployment"))["image"] == expected
 
 
-# --- the CRD -------------------------------------------------------------------------------------------------------------------------------
+# --- the CRD --------------------------------------------------------------------------------------
 
 
 def test_the_crd_is_rendered_unchanged_and_outlives_the_release():
@@ -239,7 +239,7 @@ def test_crds_install_false_leaves_the_crd_to_others():
     assert "CustomResourceDefinition" not in {o["kind"] for o in render({"crds": {"install": False}})}
 
 
-# --- what is rendered when -----------------------------------------------------------------------------------------------------------------
+# --- what is rendered when ------------------------------------------------------------------------
 
 PRESENCE = {
     "a budget with two replicas": ({}, "PodDisruptionBudget", True),
