@@ -13,9 +13,9 @@ from typing import Any
 
 import fsspec
 import pytest
-from datasets import EXAMPLE, apply_and_hold, data_only, example
+from datasets import EXAMPLE, data_only, example
 from image_host import ImageHost
-from kubernetes.client import ApiException, AuthorizationV1Api, CoreV1Api
+from kubernetes.client import AuthorizationV1Api, CoreV1Api
 from prometheus import SECONDS_BETWEEN_SCRAPES, Prometheus
 from pyarrow import parquet
 from tenant import Tenant, Timed
@@ -33,7 +33,6 @@ MINUTES = 60
 
 RAY_JOB = ("ray.io/v1", "RayJob")
 JOB = ("batch/v1", "Job")
-POD = ("v1", "Pod")
 
 
 @pytest.fixture(scope="module")
@@ -195,20 +194,6 @@ def test_another_tenant_may_not_look_at_the_dataset_or_its_secret(
             tenant.kubectl("get", resource, f"--as={user}")
 
 
-def test_a_ray_head_answers_nobody_without_its_token(
-    around: Surroundings, make_tenant: Callable[[str], Tenant], release: str, many_images: ImageHost, timed: Timed
-) -> None:
-    tenant = make_tenant("team-a")
-    apply_and_hold(tenant, data_only(tenant.namespace, around.bucket, many_images, count=300), many_images, timed)
-    (head,) = (pod for pod in tenant.children(POD) if pod["metadata"]["labels"].get("ray.io/node-type") == "head")
-    core, address = CoreV1Api(tenant.client.client), f"{head['metadata']['name']}:8265"
-    with pytest.raises(ApiException) as refused:
-        core.connect_get_namespaced_pod_proxy_with_path(address, tenant.namespace, "api/jobs/")
-    assert refused.value.status == 401
-    many_images.release()
-    tenant.wait_for_ready("small", 10 * MINUTES, timed)
-
-
 def test_the_jobs_account_may_touch_its_own_dataset_and_nothing_else(tenant: Tenant, finished: Object) -> None:
     (account,) = tenant.children(("v1", "ServiceAccount"))
     user = f"system:serviceaccount:{tenant.namespace}:{account['metadata']['name']}"
@@ -230,29 +215,6 @@ def test_the_jobs_account_may_touch_its_own_dataset_and_nothing_else(tenant: Ten
     assert not may("patch", names.PLURAL, "another", names.GROUP, "status")
     assert not may("get", "secrets")
     assert not may("create", "pods")
-
-
-def test_credentials_of_another_bucket_end_in_a_condition_that_says_so(
-    make_tenant: Callable[[str], Tenant], around: Surroundings, image_host: ImageHost, release: str, timed: Timed
-) -> None:
-    if around.outsider is None:
-        pytest.skip("NOT TESTED: this test knows no second tenant of the S3 server in NEGSET_TEST_S3")
-    thief = make_tenant("team-b")
-    variables = {
-        **around.s3_variables,
-        "AWS_ACCESS_KEY_ID": around.outsider.access_key,
-        "AWS_SECRET_ACCESS_KEY": around.outsider.secret_key,
-    }
-    thief.write_secret("s3-credentials", variables)
-    wanted = example(thief.namespace, around.bucket, image_host)
-    thief.apply({**wanted, "spec": {key: value for key, value in wanted["spec"].items() if key not in ("training", "positives")}})
-
-    def refusal() -> str:
-        conditions = (thief.dataset(EXAMPLE).get("status") or {}).get("conditions") or ()
-        return next((entry["message"] for entry in conditions if entry["type"] == "Ready" and "enied" in entry["message"]), "")
-
-    with timed("another tenant's bucket is refused"):
-        assert around.bucket in objects.wait_for("the condition says that access is denied", refusal, seconds=4 * MINUTES, between=1)
 
 
 @pytest.mark.usefixtures("release")

@@ -1,4 +1,4 @@
-"""Alerts and dashboard use the metrics that the operator exports, and no others."""
+"""Alerts and dashboard speak of metrics that the operator has, and of no others."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from negset_operator.kube.objects import Dataset, ObjectMeta
 from negset_operator.metrics import STATES, Metrics, Watched
 
 TARGET_LABELS = {"namespace", "job", "pod"}
-"""The labels that a ServiceMonitor adds and that the rules and the dashboard use."""
+"""What a ServiceMonitor adds to each series, of what the rules and the dashboard use."""
 
 
 def shown() -> str:
-    """Return the answer of a running operator under /metrics."""
+    """What a running operator answers under /metrics."""
     dataset = Dataset(metadata=ObjectMeta(name="one", namespace="team-a"))
     metrics = Metrics(
         datasets=lambda: [dataset],
@@ -38,7 +38,7 @@ def shown() -> str:
 
 
 def exported() -> dict[str, set[str]]:
-    """Return the label names of every series that a running operator exports, by series."""
+    """Name → label names of every series that a running operator exports."""
     families = text_string_to_metric_families(shown())
     found: dict[str, set[str]] = {}
     for family in families:
