@@ -1,4 +1,4 @@
-"""The page of the kind: the parts that are made from the code, and the tables that tests compare.
+"""The page of the kind: the parts that are made from the code, and the lists that tests compare.
 
 `python -m tests.contract.kind_page` writes the generated parts. Each stands between two comments
 that name it. The rest is written by hand, and `test_kind_page.py` compares it with the code.
@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.unit.api.schema_fields import Schema
-from tests.unit.chart.exported import families
+from tests.unit.chart.exported import Family, families
 
 from negset_api import patterns
 from negset_api.schema import custom_resource_definition, resource_schema
@@ -22,14 +22,23 @@ from negset_api.schema import custom_resource_definition, resource_schema
 PAGE = Path(__file__).parents[2] / "charts" / "negset" / "README-negativedataset.md"
 
 WIDTH = 100
-"""Columns of prose. A row of a table is one line, however long."""
+"""Columns of prose."""
 
-_BLOCK = re.compile(r"(<!-- begin: (?P<name>[\w.]+)[^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
-_NO_DEFAULT = "none"
+_PART = re.compile(r"(<!-- begin: (?P<name>[\w.]+)[^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
+_ITEM = re.compile(r"^- (.*(?:\n  .*)*)", re.MULTILINE)
+_CODE = re.compile(r"`[^`]+`")
 _PATTERNS = {
-    patterns.SUBDOMAIN: "a DNS subdomain (lower case letters, digits, `-` and `.`)",
+    patterns.SUBDOMAIN: "a DNS subdomain",
     patterns.EXTENDED_RESOURCE: "a domain, `/` and a name",
 }
+
+
+class Entry(NamedTuple):
+    """An item of a list: its name, what stands in brackets or behind a comma, and its text."""
+
+    name: str
+    remark: str
+    text: str
 
 
 def parts() -> dict[str, str]:
@@ -37,13 +46,12 @@ def parts() -> dict[str, str]:
     version = custom_resource_definition()["spec"]["versions"][0]
     properties = resource_schema()["properties"]
     spec, status = properties["spec"], properties["status"]
-    found = {f"spec.{name}": _field_table("spec", name, spec) for name in spec["properties"]}
     return {
-        **found,
-        "spec.rules": "".join(map(_bullet, _messages(spec))),
-        "columns": _table(("column", "value", "meaning"), map(_column, version["additionalPrinterColumns"])),
-        "status": _table(("field", "type", "meaning"), _status_rows(status)),
-        "metrics": _table(("metric", "type", "meaning"), map(_metric, families())),
+        **{f"spec.{name}": _listed(_spec_items(spec, "spec.", {name})) for name in spec["properties"]},
+        "spec.rules": _listed(_rule(message) for message in _messages(spec)),
+        "columns": _listed(map(_column, version["additionalPrinterColumns"])),
+        "status": _listed(_status_items(status)),
+        "metrics": _listed(map(_metric, families())),
     }
 
 
@@ -54,63 +62,65 @@ def rendered(page: str) -> str:
     def part(match: re.Match[str]) -> str:
         return f"{match[1]}{made.get(match['name'], '')}{match[3]}"
 
-    return _BLOCK.sub(part, page)
+    return _PART.sub(part, page)
 
 
 def part_names(page: str) -> list[str]:
     """The names of the generated parts that the page has."""
-    return [match["name"] for match in _BLOCK.finditer(page)]
+    return [match["name"] for match in _PART.finditer(page)]
 
 
-def rows(page: str, heading: str) -> list[list[str]]:
-    """The cells of every table under a heading, up to the next heading, without the head rows."""
-    section = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", page, re.DOTALL | re.MULTILINE)
-    assert section is not None, f"the page has no heading {heading!r}"
-    found = []
-    for table in re.findall(r"(?:^\|.*\n)+", section[1], re.MULTILINE):
-        lines = table.splitlines()[2:]
-        found += [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-    return found
+def entries(page: str, heading: str) -> list[Entry]:
+    """The items of every list under a heading, also under the smaller headings below it."""
+    found = re.search(rf"^(#+) {re.escape(heading)}\n", page, re.MULTILINE)
+    assert found is not None, f"the page has no heading {heading!r}"
+    rest = page[found.end() :]
+    end = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
+    return [_entry(" ".join(item[1].split())) for item in _ITEM.finditer(rest[: end.start()] if end else rest)]
 
 
-def code(cell: str) -> list[str]:
-    """What stands in backticks in a cell."""
-    return re.findall(r"`([^`]+)`", cell)
+def code(text: str) -> list[str]:
+    """What stands in backticks in a text."""
+    return [span.strip("`") for span in _CODE.findall(text)]
 
 
-def _table(head: tuple[str, ...], lines: Any) -> str:
-    body = [head, ("---",) * len(head), *lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in body)
+def _entry(item: str) -> Entry:
+    name, _, text = item.partition(": ")
+    first, _, remark = name.partition(" ")
+    return Entry(first.strip("`,"), remark.strip("()"), text)
 
 
-def _field_table(prefix: str, name: str, parent: Schema) -> str:
-    one = {"properties": {name: parent["properties"][name]}, "required": parent.get("required", [])}
-    return _table(("field", "type and rule", "default", "meaning"), _spec_rows(one, f"{prefix}."))
+def _listed(items: Iterable[str]) -> str:
+    """The items as a list. No line is broken within a name or a command."""
+
+    def filled(item: str) -> str:
+        whole = _CODE.sub(lambda span: span[0].replace(" ", "\0"), item)
+        lines = textwrap.fill(whole, WIDTH, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        return lines.replace("\0", " ")
+
+    return "".join(f"{filled(item)}\n" for item in items)
 
 
-def _spec_rows(parent: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
-    for name, field in parent["properties"].items():
-        path = f"{prefix}{name}"
+def _spec_items(parent: Schema, prefix: str, wanted: Iterable[str]) -> Iterator[str]:
+    for name in wanted:
+        field, path = parent["properties"][name], f"{prefix}{name}"
+        remarks = [_type(field)]
         if name in parent.get("required", ()):
-            default = "required"
-        elif "default" in field and field["default"] != {}:
-            default = _default(field["default"])
-        else:
-            default = _NO_DEFAULT
-        yield f"`{path}`", "; ".join((_type(field), *map(_text, _messages(field)))), default, _text(field["description"])
-        if "properties" in field:
-            yield from _spec_rows(field, f"{path}.")
+            remarks.append("required")
+        if "default" in field and field["default"] != {}:
+            remarks.append(f"default {_default(field['default'])}")
+        yield f"`{path}` ({'; '.join(remarks)}): {' '.join((_text(field['description']), *map(_rule, _messages(field))))}"
+        yield from _spec_items(field, f"{path}.", field.get("properties", ()))
 
 
-def _status_rows(parent: Schema, prefix: str = "") -> Iterator[tuple[str, ...]]:
+def _status_items(parent: Schema, prefix: str = "") -> Iterator[str]:
     for name, field in parent["properties"].items():
         path = f"{prefix}{name}"
-        yield f"`{path}`", _type(field), _text(field["description"])
-        items = field.get("items", {})
+        yield f"`{path}` ({_type(field)}): {_text(field['description'])}"
         if "properties" in field:
-            yield from _status_rows(field, f"{path}.")
-        elif "properties" in items:
-            yield from _status_rows(items, f"{path}[].")
+            yield from _status_items(field, f"{path}.")
+        elif "properties" in field.get("items", ()):
+            yield from _status_items(field["items"], f"{path}[].")
 
 
 def _default(value: Any) -> str:
@@ -121,17 +131,17 @@ def _default(value: Any) -> str:
 def _type(field: Schema) -> str:
     """The type of a field in words, with its bounds."""
     if field["type"] == "array":
-        kind = {"set": "set of ", "atomic": "list of ", "map": "list of "}[field["x-kubernetes-list-type"]]
-        return f"{kind}{_range(field, 'minItems', 'maxItems')} items: {_type(field['items'])}"
+        kind = {"set": "set", "atomic": "list", "map": "list"}[field["x-kubernetes-list-type"]]
+        return f"{kind} of {_range(field, 'minItems', 'maxItems')} items, each {_type(field['items'])}"
     if "enum" in field:
         return "one of " + ", ".join(f"`{value}`" for value in field["enum"])
     if field.get("format") == "date-time":
         return "date and time"
-    text = {"integer": ("minimum", "maximum"), "string": ("minLength", "maxLength")}.get(field["type"])
-    bounds = _range(field, *text) if text else ""
-    unit = " characters" if bounds and field["type"] == "string" else ""
+    bounds = {"integer": ("minimum", "maximum"), "string": ("minLength", "maxLength")}.get(field["type"])
+    found = _range(field, *bounds) if bounds else ""
+    unit = " characters" if found and field["type"] == "string" else ""
     pattern = f", {_PATTERNS[field['pattern']]}" if "pattern" in field else ""
-    return f"{field['type']}{', ' if bounds else ''}{bounds}{unit}{pattern}"
+    return f"{field['type']}{', ' if found else ''}{found}{unit}{pattern}"
 
 
 def _range(field: Schema, least: str, most: str) -> str:
@@ -142,28 +152,28 @@ def _range(field: Schema, least: str, most: str) -> str:
     return f"{field[least]:,} or more" if least in field else ""
 
 
-def _bullet(text: str) -> str:
-    return textwrap.fill(f"{_text(text)}.", WIDTH, initial_indent="- ", subsequent_indent="  ") + "\n"
-
-
 def _messages(field: Schema) -> list[str]:
     return [rule["message"] for rule in field.get("x-kubernetes-validations", ())]
 
 
-def _column(column: dict[str, Any]) -> tuple[str, ...]:
-    wide = " (with `-o wide`)" if column.get("priority") else ""
-    return f"`{column['name'].upper()}`{wide}", f"`{column['jsonPath']}`", _text(column.get("description", "Age of the object."))
+def _rule(message: str) -> str:
+    return f"Rule: {_text(message)}."
 
 
-def _metric(family: Any) -> tuple[str, ...]:
+def _column(column: dict[str, Any]) -> str:
+    wide = " (with `--output wide`)" if column.get("priority") else ""
+    return f"`{column['name'].upper()}`{wide}: {_text(column.get('description', 'Age of the object.'))} `{column['jsonPath']}`"
+
+
+def _metric(family: Family) -> str:
     labels = f"{{{','.join(family.labels)}}}" if family.labels else ""
-    return f"`{family.name}{labels}`", family.type, _text(family.description)
+    return f"`{family.name}{labels}` ({family.type}): {_text(family.description)}"
 
 
 def _text(text: str) -> str:
     """The text with what Markdown would take for its own escaped."""
-    parts_ = re.split(r"(`[^`]*`)", text)
-    return "".join(part if part.startswith("`") else re.sub(r"([<>|*])", r"\\\1", part) for part in parts_)
+    pieces = re.split(r"(`[^`]*`)", text)
+    return "".join(piece if piece.startswith("`") else re.sub(r"([<>*])", r"\\\1", piece) for piece in pieces)
 
 
 def main() -> None:

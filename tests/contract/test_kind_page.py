@@ -1,7 +1,7 @@
 """The page of the kind names all that users meet, and nothing that does not exist.
 
-A table that is made from the code is compared as it is. In the others the first column is compared
-with the code in both directions, so neither a forgotten entry nor a stale one passes.
+A list that is made from the code is compared as it is. Of the others, the names are compared with
+the code in both directions, so neither a forgotten entry nor a stale one passes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.contract import kind_page
-from tests.contract.kind_page import PAGE, code, rows
+from tests.contract.kind_page import PAGE, code, entries
 from tests.contract.test_command_lines import BOTH, CONFIG, DATA, facts, succeeded, training
 
 import negset_operator
@@ -30,20 +30,10 @@ from negset_operator.facts import Child
 
 TEXT = PAGE.read_text()
 
-TABLES = {
-    "Conditions",
-    "Reasons",
-    "Events",
-    "Labels and annotations",
-    "Exit codes",
-    "Files of a revision",
-}
-"""The headings of the tables that are written by hand and compared with the code."""
 
-
-def first(heading: str) -> list[str]:
-    """What the first cells of the tables under a heading name."""
-    return [name for row in rows(TEXT, heading) for name in code(row[0])]
+def named_under(heading: str) -> list[str]:
+    """The names of the entries under a heading."""
+    return [entry.name for entry in entries(TEXT, heading)]
 
 
 def assert_same(named: list[str], known: set[str]) -> None:
@@ -52,7 +42,7 @@ def assert_same(named: list[str], known: set[str]) -> None:
 
 
 def test_the_generated_parts_are_current():
-    """Where they are not: make crd."""
+    """If they are not: make crd."""
     assert kind_page.rendered(TEXT) == TEXT
 
 
@@ -69,12 +59,13 @@ def test_every_field_of_the_spec_has_a_part():
 
 
 def test_the_page_names_every_condition():
-    assert_same(first("Conditions"), set(reasons.CONDITION_TYPES))
+    assert_same(named_under("Types"), set(reasons.CONDITION_TYPES))
 
 
 def test_a_condition_that_is_there_only_while_it_is_true_has_a_negative_polarity():
-    polarity = {code(row[0])[0]: row[1] for row in rows(TEXT, "Conditions")}
-    assert {kind for kind, said in polarity.items() if said == "negative"} == {reasons.RECONCILING, reasons.STALLED}
+    negative = {entry.name for entry in entries(TEXT, "Types") if entry.remark == "negative, present while `True`"}
+    assert negative == {reasons.RECONCILING, reasons.STALLED}
+    assert all(entry.remark.startswith("positive, ") for entry in entries(TEXT, "Types") if entry.name not in negative)
 
 
 def constants(module: Any) -> dict[str, str]:
@@ -101,7 +92,7 @@ def known_reasons() -> set[str]:
 
 
 def test_the_page_names_every_reason():
-    assert_same(first("Reasons"), known_reasons())
+    assert_same(named_under("Reasons"), known_reasons())
 
 
 def test_only_an_obstacle_has_a_reason_that_is_not_a_constant():
@@ -109,27 +100,30 @@ def test_only_an_obstacle_has_a_reason_that_is_not_a_constant():
 
 
 def test_the_page_says_which_reasons_are_warnings():
-    events = {code(row[0])[0]: row[2] for row in rows(TEXT, "Reasons")}
+    events = {entry.name: entry.remark.rpartition(", ")[2] for entry in entries(TEXT, "Reasons")}
     assert {reason for reason, kind in events.items() if kind == "Normal"} == status._CALM
     assert set(events.values()) == {"Normal", "Warning"}
 
 
-def test_each_reason_stands_with_a_condition_that_exists_and_somebody_or_nobody_acts():
-    for reason, beside, _, meaning, who in rows(TEXT, "Reasons"):
-        assert beside in {"none", f"`{reasons.RECONCILING}`", f"`{reasons.STALLED}`"}, reason
-        assert meaning.endswith("."), reason
-        assert re.match("The owner|The administrator|Nobody", who), reason
+def test_each_reason_says_which_condition_stands_beside_ready():
+    beside = {entry.remark.rpartition(", ")[0] for entry in entries(TEXT, "Reasons")}
+    assert beside == {"none", reasons.RECONCILING, reasons.STALLED, f"{reasons.RECONCILING} or {reasons.STALLED}"}
 
 
-def test_where_somebody_must_act_nobody_waits():
-    stalled = [row for row in rows(TEXT, "Reasons") if row[1] == f"`{reasons.STALLED}`"]
-    assert stalled
-    assert [row[0] for row in stalled if "Nobody" in row[4]] == []
+def test_each_reason_says_who_acts_and_a_stalled_one_never_nobody():
+    silent = [entry.name for entry in entries(TEXT, "Reasons") if not re.search("Nobody acts|[Tt]he (owner|administrator)", entry.text)]
+    assert silent == []
+    assert [entry.name for entry in entries(TEXT, "Somebody must act") if "Nobody" in entry.text] == []
+
+
+def test_every_reason_of_a_stalled_dataset_stands_under_its_heading():
+    stalled = {entry.name for entry in entries(TEXT, "Reasons") if entry.remark.startswith(reasons.STALLED)}
+    assert stalled == set(named_under("Somebody must act"))
 
 
 def test_the_page_names_every_event_that_is_not_a_reason():
     stages = set(reasons.CONDITION_TYPES) - {reasons.READY, reasons.RECONCILING, reasons.STALLED}
-    assert_same(first("Events"), stages | {reasons.DATA_LEFT})
+    assert_same(named_under("Events"), stages | {reasons.DATA_LEFT})
 
 
 # --- Labels, annotations and finalizers
@@ -166,22 +160,15 @@ def named(prefix: str) -> set[str]:
     return {value for name, value in constants(names).items() if name.startswith(prefix) and re.match(r"[\w-]+\.[\w.-]+/", value)}
 
 
-def keys_in_the_table(head: str) -> list[str]:
-    """The first cells of the table that begins with this cell."""
-    table = re.search(rf"^\| {head} \|.*\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
-    assert table is not None
-    return [code(line.split("|")[1])[0] for line in table[1].splitlines()[1:]]
-
-
 def test_the_page_names_every_label():
     made = {key for manifest in manifests() for key in keys_of(manifest, "labels")}
     assert len(made) > 10
-    assert_same(keys_in_the_table("label"), named("LABEL_") | made)
+    assert_same(named_under("Labels"), named("LABEL_") | made)
 
 
 def test_the_page_names_every_annotation_and_finalizer():
     made = {key for manifest in manifests() for key in keys_of(manifest, "annotations")}
-    assert_same(keys_in_the_table("annotation or finalizer"), named("ANNOTATION_") | named("FINALIZER") | made)
+    assert_same(named_under("Annotations and finalizers"), named("ANNOTATION_") | named("FINALIZER") | made)
 
 
 # --- Exit codes
@@ -196,11 +183,11 @@ def error_classes() -> dict[str, int]:
 def test_the_page_names_every_exit_code():
     interrupted = {128 + signal.SIGINT, 128 + signal.SIGTERM}
     known = {0, *error_classes().values(), *interrupted}
-    assert_same(first("Exit codes"), set(map(str, known)))
+    assert_same(named_under("Exit codes"), {*map(str, known), "Other"})
 
 
 def test_the_page_says_which_error_has_which_exit_code():
-    said = {kind: int(code(row[0])[0]) for row in rows(TEXT, "Exit codes") for kind in code(row[1])}
+    said = {kind: int(entry.name) for entry in entries(TEXT, "Exit codes") for kind in code(entry.remark)}
     assert said == error_classes()
 
 
@@ -230,7 +217,7 @@ def keys_of_a_revision() -> set[str]:
 
 
 def test_the_page_names_every_file_of_a_revision():
-    assert_same(first("Files of a revision"), keys_of_a_revision())
+    assert_same(named_under("Files of a revision"), keys_of_a_revision())
 
 
 # --- The rest
@@ -241,14 +228,14 @@ def test_the_example_is_valid():
     assert validation.parse(yaml.safe_load(example)).spec.training is not None
 
 
-def test_prose_is_at_most_100_columns_wide():
-    assert [line for line in TEXT.splitlines() if len(line) > kind_page.WIDTH and not line.startswith("|")] == []
+def test_the_page_is_at_most_100_columns_wide():
+    assert [line for line in TEXT.splitlines() if len(line) > kind_page.WIDTH] == []
 
 
-@pytest.mark.parametrize("heading", TABLES)
-def test_no_cell_of_a_table_is_forgotten(heading):
-    widths = {len(row) for row in rows(TEXT, heading)}
-    assert len(widths - {0}) == 1
+@pytest.mark.parametrize("heading", ["Types", "Reasons", "Events", "Labels and annotations", "Exit codes", "Files of a revision"])
+def test_every_entry_has_a_text_of_whole_sentences(heading):
+    assert entries(TEXT, heading)
+    assert [entry.name for entry in entries(TEXT, heading) if not entry.text.endswith(".")] == []
 
 
 def test_every_link_leads_to_a_file():
