@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+from tests.contract.kind_states import WIDTH, states
 from tests.unit.api.schema_fields import Schema
 from tests.unit.chart.exported import Family, families
 
@@ -20,9 +22,6 @@ from negset_api import patterns
 from negset_api.schema import custom_resource_definition, resource_schema
 
 PAGE = Path(__file__).parents[2] / "charts" / "negset" / "README-negativedataset.md"
-
-WIDTH = 100
-"""Columns of prose."""
 
 _PART = re.compile(r"(<!-- begin: (?P<name>[\w.]+)[^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
 _ITEM = re.compile(r"^- (.*(?:\n  .*)*)", re.MULTILINE)
@@ -41,8 +40,8 @@ class Entry(NamedTuple):
     text: str
 
 
-def parts() -> dict[str, str]:
-    """The generated parts by name, as Markdown."""
+def parts(manifest: dict[str, Any]) -> dict[str, str]:
+    """The generated parts by name, as Markdown. `manifest` is the page's example."""
     version = custom_resource_definition()["spec"]["versions"][0]
     properties = resource_schema()["properties"]
     spec, status = properties["spec"], properties["status"]
@@ -51,18 +50,27 @@ def parts() -> dict[str, str]:
         "spec.rules": _listed(_rule(message) for message in _messages(spec)),
         "columns": _listed(map(_column, version["additionalPrinterColumns"])),
         "status": _listed(_status_items(status)),
+        **{f"state.{name}": f"```yaml\n{text}```\n" for name, text in states(manifest).items()},
         "metrics": _listed(map(_metric, families())),
     }
 
 
 def rendered(page: str) -> str:
     """The page with its generated parts as the code has them now."""
-    made = parts()
+    made = parts(example(page))
 
     def part(match: re.Match[str]) -> str:
         return f"{match[1]}{made.get(match['name'], '')}{match[3]}"
 
     return _PART.sub(part, page)
+
+
+def example(page: str) -> dict[str, Any]:
+    """The manifest that the page begins with."""
+    found = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert found is not None, "the page has no example"
+    manifest: dict[str, Any] = yaml.safe_load(found[1])
+    return manifest
 
 
 def part_names(page: str) -> list[str]:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from tests.contract import kind_page
 from tests.contract.kind_page import PAGE, code, entries
+from tests.contract.kind_states import WIDTH
 from tests.contract.test_command_lines import BOTH, CONFIG, DATA, facts, succeeded, training
 
 import negset_operator
@@ -47,7 +48,7 @@ def test_the_generated_parts_are_current():
 
 
 def test_no_generated_part_is_missing_and_none_is_empty():
-    assert_same(kind_page.part_names(TEXT), set(kind_page.parts()))
+    assert_same(kind_page.part_names(TEXT), set(kind_page.parts(kind_page.example(TEXT))))
 
 
 def test_every_field_of_the_spec_has_a_part():
@@ -224,12 +225,21 @@ def test_the_page_names_every_file_of_a_revision():
 
 
 def test_the_example_is_valid():
-    (example,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
-    assert validation.parse(yaml.safe_load(example)).spec.training is not None
+    assert validation.parse(kind_page.example(TEXT)).spec.training is not None
+
+
+def test_the_states_that_are_shown_are_those_that_people_see():
+    shown = [yaml.safe_load(block)["status"] for block in re.findall(r"```yaml\n(status:.*?)```", TEXT, re.DOTALL)]
+    kinds = [[(each["type"], each["status"]) for each in state["conditions"]] for state in shown]
+    assert kinds == [
+        [(reasons.READY, "False"), (reasons.RECONCILING, "True")],
+        [(reasons.READY, "False"), (reasons.STALLED, "True")],
+        [(reasons.READY, "True")],
+    ]
 
 
 def test_the_page_is_at_most_100_columns_wide():
-    assert [line for line in TEXT.splitlines() if len(line) > kind_page.WIDTH] == []
+    assert [line for line in TEXT.splitlines() if len(line) > WIDTH] == []
 
 
 @pytest.mark.parametrize("heading", ["Types", "Reasons", "Events", "Labels and annotations", "Exit codes", "Files of a revision"])
