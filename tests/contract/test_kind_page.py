@@ -131,7 +131,7 @@ def test_the_page_names_every_event_that_is_not_a_reason():
 
 
 def manifests() -> Iterator[dict[str, Any]]:
-    """Every object that the operator makes for a dataset with all features, and for its deletion."""
+    """Every object that is made for a dataset with all features, and for its deletion."""
     config = Config(networks=Networks(api_server=("10.0.0.1/32",)))
     spec = training(comparisons=BOTH, workers=2, hardNegativeMining={"rounds": 2}) | {"queueName": "gpus"}
     done: dict[str, Child] = {}
