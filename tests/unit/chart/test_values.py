@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import msgspec
 import pytest
@@ -94,3 +95,10 @@ def test_every_value_has_a_comment():
     """One comment may explain several values. An empty line ends the group."""
     blocks = (CHART / "values.yaml").read_text().split("\n\n")
     assert [block.partition(":")[0] for block in blocks if not block.startswith("#")] == []
+
+
+def test_comments_are_at_most_100_columns_wide():
+    files = [CHART / "values.yaml", *(CHART / "templates").iterdir()]
+    comment = re.compile(r"^ *#.*|{{-? ?/\*[\s\S]*?\*/ ?-?}}", re.MULTILINE)
+    wide = [line for path in files for match in comment.finditer(path.read_text()) for line in match[0].splitlines() if len(line) > 100]
+    assert wide == []
