@@ -1,5 +1,5 @@
-# Everything starts here: `make demo` and `make test` need nothing but make and Python 3.11 (or uv).
-# .github/CONTRIBUTING.md says how long each target takes and what it needs.
+# `make demo` and `make test` set everything up. They need make, and Python 3.11 or uv.
+# .github/CONTRIBUTING.md says how long each target takes and what else it needs.
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV := $(shell command -v uv)
@@ -62,24 +62,25 @@ version: ## Set the version of the distribution, the chart and its images (V=1.2
 	@rm pyproject.toml.before charts/negset/Chart.yaml.before
 	$(MAKE) setup
 
-# The cluster's harness is told how by variables: `make cluster NODES=2 KUEUE=1`, `make test-cluster PYTEST="-k kueue"`.
+# Variables say what cluster it is and which tests run:
+# `make cluster NODES=2 KUEUE=1`, `make test-cluster PYTEST="-k kueue"`.
 NODES ?= 1
 HELM ?= helm
 CLUSTER := $(BIN)/python tests/cluster/cluster.py
 
 .PHONY: cluster
-cluster: setup ## Start a real Kubernetes on this machine (root, Go and Debian; NODES=2, KUEUE=1) and print its kubeconfig
+cluster: setup ## Start a real Kubernetes here and print its kubeconfig (root, Go, Debian; NODES=2, KUEUE=1)
 	$(CLUSTER) up --nodes $(NODES) $(if $(KUEUE),--kueue)
 
 .PHONY: cluster-down
-cluster-down: setup ## End it, and leave no trace
+cluster-down: setup ## End that cluster; only the cache of programs and images stays
 	$(CLUSTER) down
 
 .PHONY: images
 images: setup ## Build the operator's, the jobs' and the trainer's image (TAG=…)
 	$(CLUSTER) build $(if $(TAG),--tag $(TAG))
 
-# A node to lose is part of the tests.
+# Two nodes: one of the tests loses a node.
 .PHONY: test-cluster
 test-cluster: NODES = 2
 test-cluster: setup ## From helm install and kubectl apply to Ready, on that cluster or on yours (NEGSET_TEST_KUBECONFIG)
