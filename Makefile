@@ -49,10 +49,11 @@ hooks: setup ## Check the changed files before each commit
 	$(BIN)/pre-commit install
 
 .PHONY: crd
-crd: setup ## Write the chart's CRD from the types of the spec
+crd: setup ## Write the chart's CRD, and the generated parts of its page of the kind
 	@mkdir -p dist
 	$(BIN)/python -m negset_jobs crd > dist/crd.yaml
 	mv dist/crd.yaml charts/negset/files/crd.yaml
+	$(BIN)/python -m tests.contract.kind_page
 
 .PHONY: version
 version: ## Set the version of the distribution, the chart and its images (V=1.2.3)

@@ -180,7 +180,7 @@ def test_an_operator_that_computes_its_digests_differently_and_its_rollback_leav
         eventually("kept and marked", lambda: labels(hand, job)[names.LABEL_GENERATION] == "2")
     with monkeypatch.context() as another_version:
         another_version.setattr(reads, "VERSION", "2")
-        another_version.setattr(naming, "run_of", lambda spec, *_: "f" + revision.revision(spec)[:7])
+        another_version.setattr(naming, "spec_hash", lambda spec, *_: "f" + revision.revision(spec)[:7])
         another_version.setattr(observe, "revision", lambda spec, *_: "e" + revision.revision(spec)[:11])
         with running(api_server, hand.namespace) as operator:
             looked_again(operator)
