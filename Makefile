@@ -1,4 +1,5 @@
-# Everything starts here: `make demo` and `make test` need nothing but make and Python 3.11 (or uv).
+# `make demo` and `make test` set everything up. They need make, and Python 3.11 or uv.
+# .github/CONTRIBUTING.md says how long each target takes and what else it needs.
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV := $(shell command -v uv)
@@ -35,32 +36,52 @@ check: setup ## Lint, types, import rules
 	$(BIN)/lint-imports
 
 .PHONY: test
-test: check ## Everything that needs no cluster
-	$(BIN)/pytest
+test: check ## Everything that needs no cluster (PYTEST="-k stalled" for some)
+	$(BIN)/pytest $(PYTEST)
+
+.PHONY: coverage
+coverage: setup ## Which lines and branches these tests reach: dist/coverage/index.html (PYTEST=…)
+	@mkdir -p dist
+	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-report=html:dist/coverage $(PYTEST)
+
+.PHONY: hooks
+hooks: setup ## Check the changed files before each commit
+	$(BIN)/pre-commit install
 
 .PHONY: crd
 crd: setup ## Write the chart's CRD, and the generated parts of its page of the kind
-	$(BIN)/negset crd > charts/negset/files/crd.yaml
+	@mkdir -p dist
+	$(BIN)/python -m negset_jobs crd > dist/crd.yaml
+	mv dist/crd.yaml charts/negset/files/crd.yaml
 	$(BIN)/python -m tests.contract.kind_page
 
-# The cluster's harness is told how by variables: `make cluster NODES=2 KUEUE=1`, `make test-cluster PYTEST="-k kueue"`.
+.PHONY: version
+version: ## Set the version of the distribution, the chart and its images (V=1.2.3)
+	@echo '$(V)' | grep -qE '^[0-9]+\.[0-9]+\.[0-9]+$$' || { echo 'make version: expected V=1.2.3, got V=$(V)' >&2; exit 2; }
+	sed -i.before -E 's/^version = ".*"/version = "$(V)"/' pyproject.toml
+	sed -i.before -E 's/^(version|appVersion): .*/\1: $(V)/; s|(image: negset/[a-z]+:).*|\1$(V)|' charts/negset/Chart.yaml
+	@rm pyproject.toml.before charts/negset/Chart.yaml.before
+	$(MAKE) setup
+
+# Variables say what cluster it is and which tests run:
+# `make cluster NODES=2 KUEUE=1`, `make test-cluster PYTEST="-k kueue"`.
 NODES ?= 1
 HELM ?= helm
 CLUSTER := $(BIN)/python tests/cluster/cluster.py
 
 .PHONY: cluster
-cluster: setup ## Start a real Kubernetes on this machine (root, Go and Debian; NODES=2, KUEUE=1) and print its kubeconfig
+cluster: setup ## Start a real Kubernetes here and print its kubeconfig (root, Go, Debian; NODES=2, KUEUE=1)
 	$(CLUSTER) up --nodes $(NODES) $(if $(KUEUE),--kueue)
 
 .PHONY: cluster-down
-cluster-down: setup ## End it, and leave no trace
+cluster-down: setup ## End that cluster; only the cache of programs and images stays
 	$(CLUSTER) down
 
 .PHONY: images
 images: setup ## Build the operator's, the jobs' and the trainer's image (TAG=…)
 	$(CLUSTER) build $(if $(TAG),--tag $(TAG))
 
-# A node to lose is part of the tests.
+# Two nodes: one of the tests loses a node.
 .PHONY: test-cluster
 test-cluster: NODES = 2
 test-cluster: setup ## From helm install and kubectl apply to Ready, on that cluster or on yours (NEGSET_TEST_KUBECONFIG)

@@ -13,6 +13,7 @@ from msgspec import Meta, field
 
 from negset_api import decoding
 from negset_api.errors import InvalidInput
+from negset_api.version import version
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=1)]
@@ -45,8 +46,8 @@ class Resources(Setting, frozen=True, kw_only=True):
 class Images(Setting, frozen=True, kw_only=True):
     """Container images. `jobs` has everything except TensorFlow. `trainer` has TensorFlow, too."""
 
-    jobs: str = "negset/jobs:0.1.0"
-    trainer: str = "negset/trainer:0.1.0"
+    jobs: str = f"negset/jobs:{version()}"
+    trainer: str = f"negset/trainer:{version()}"
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
 

@@ -45,6 +45,7 @@ def answering(status: int, code: str = "") -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
+        server.server_close()
 
 
 @contextmanager

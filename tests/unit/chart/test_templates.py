@@ -6,6 +6,7 @@ import pytest
 from tests.unit.chart.helm import CHART, one, render, run
 
 from negset_api.schema import custom_resource_definition
+from negset_api.version import version
 from negset_operator import config, main
 
 # Everything that can be switched on, at once.
@@ -144,7 +145,7 @@ def test_the_operator_understands_its_arguments():
 # --- the image ------------------------------------------------------------------------------------
 
 IMAGES = {
-    "without a tag it is the chart's version": ({}, "negset/operator:0.1.0"),
+    "without a tag it is the chart's version": ({}, f"negset/operator:{version()}"),
     "a tag is taken as it is": ({"tag": "edge"}, "negset/operator:edge"),
     "a digest wins over a tag": ({"tag": "edge", "digest": DIGEST}, f"negset/operator@{DIGEST}"),
 }
