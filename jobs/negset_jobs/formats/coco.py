@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.urls import shown
-from negset_jobs.formats.json_arrays import BLOCK, BrokenJson, WrongShape, read_arrays
+from negset_jobs.formats.json_arrays import BLOCK, read_arrays
+from negset_jobs.formats.json_window import BrokenJson, WrongShape
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negset_jobs.formats.json_arrays import BrokenJson, WrongShape, read_arrays
+from negset_jobs.formats.json_arrays import read_arrays
+from negset_jobs.formats.json_window import BrokenJson, WrongShape
 
 BLOCK = 32  # far below one element, so that every element meets a block's edge
 
