@@ -34,12 +34,15 @@ V = TypeVar("V", bound=Value)
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
-    """One dataset at one revision: where it goes, where earlier revisions lie, and what it may
-    reach.
+    """One dataset at one revision: its spec, its folders, and what it may reach.
+
+    `root` is the dataset's folder, `store` this revision's folder in it. `siblings` are the other
+    folders in `root` at the start; other revisions may appear later.
     """
 
     dataset: NegativeDataset
     access: Access
+    root: Store
     store: Store
     siblings: tuple[Store, ...]
 
@@ -74,7 +77,7 @@ def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipelin
         )
         mine = told
     siblings = tuple(root.child(folder) for folder in root.folders() if folder != mine)
-    return Revision(dataset=dataset, access=access, store=root.child(mine), siblings=siblings)
+    return Revision(dataset=dataset, access=access, root=root, store=root.child(mine), siblings=siblings)
 
 
 def plan(revision: Revision) -> Plan:

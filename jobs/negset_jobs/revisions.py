@@ -96,8 +96,7 @@ def _earlier(revision: Revision) -> dict[str, Store]:
     Listed now, and not taken from `revision.siblings`: other revisions may have come during the
     training.
     """
-    metadata = revision.dataset.metadata
-    root = Store(names.dataset_root(revision.dataset.spec.output.url, metadata.namespace, metadata.name))
+    root = revision.root
     found = {name: root.child(name) for name in root.folders() if patterns.REVISION.fullmatch(name)}
     return {name: store for name, store in found.items() if store.url != revision.store.url}
 

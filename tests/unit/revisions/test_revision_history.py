@@ -254,7 +254,7 @@ def test_it_is_done_after_the_report_by(words, trims, tmp_path, monkeypatch):
     monkeypatch.setattr(
         pipeline,
         "prepare",
-        lambda dataset, access, *_, **__: pipeline.Revision(dataset=dataset, access=access, store=None, siblings=()),
+        lambda dataset, access, *_, **__: pipeline.Revision(dataset=dataset, access=access, root=None, store=None, siblings=()),
     )
     monkeypatch.setattr(pipeline, "report", lambda *_: order.append("report"))
     monkeypatch.setattr(pipeline, "status", lambda _: {})
