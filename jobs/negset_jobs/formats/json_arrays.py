@@ -1,11 +1,12 @@
-"""Arrays of objects out of a JSON document that should not be in memory as a whole.
+"""Read arrays of objects from a JSON document that is too large to hold in memory.
 
-The document is read in blocks. Within an array the text is cut at a comma between two elements, and
-what lies before the cut is decoded as an array of its own by msgspec, in place. Where to cut is
-first guessed (`},{` near the end of the block) and the decoder judges the guess: text that starts
-at an element of an array and parses as a complete array once its last comma is replaced by `]` can
-only have been cut between two elements of that array, because one bracket closes neither an open
-string nor two levels. Only where the guesses fail are the brackets counted.
+The document is read in blocks. Within an array, the text is cut at a comma between two elements.
+msgspec decodes the part before the cut in place, as an array of its own.
+
+The cut is first guessed: `},{` near the end of the block. The decoder verifies the guess. The text
+starts at an element of the array, and its last comma is replaced by `]`. If it then parses as a
+complete array, the cut was between two elements of that array: one bracket closes neither an open
+string nor two levels. Brackets are counted only if the guesses fail.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import msgspec
 from negset_jobs.formats.json_window import STRING, BrokenJson, Window, WrongShape, kind_of
 
 BLOCK: Final = 512 << 10
-"""Bytes read at a time: what is read is decoded while the processor still has it in its cache; 4
-MiB take 40 % longer.
+"""Bytes read at a time: a block is decoded while it is in the processor's cache.
+
+4 MiB take 40 % longer.
 """
 
 _GUESSES: Final = 4
@@ -34,13 +36,13 @@ _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]"]', re.DOTALL)
 
 
 def read_arrays(stream: BinaryIO, kinds: Mapping[str, Any], *, block: int = BLOCK) -> Iterator[tuple[str, list[Any]]]:
-    """The elements of the arrays under the top-level keys in `kinds`, as `(key, elements)`, in the
-    order of the document.
+    """Yield `(key, elements)` for the arrays under the top-level keys in `kinds`.
 
-    `kinds` maps a key to the type of one element (anything msgspec decodes). A long array comes in
-    several runs; an empty one comes once, as an empty list, so that its key is seen. Everything
-    else is checked to be JSON and dropped. Memory: a few blocks, unless one single element or one
-    unwanted top-level object is larger. Raises `BrokenJson` and `WrongShape`.
+    They come in the order of the document. `kinds` maps a key to the type of one element (anything
+    msgspec decodes). A long array is yielded in several parts. An empty array is yielded once, as
+    an empty list, so that the caller sees its key. Everything else is checked to be JSON and
+    dropped. Memory: a few blocks, unless one element or one unwanted top-level object is larger.
+    Raises `BrokenJson` and `WrongShape`.
     """
     decoders = {key: msgspec.json.Decoder(list[kind]) for key, kind in kinds.items()}  # type: ignore[valid-type]
     unwanted = msgspec.json.Decoder(list[msgspec.Raw])
@@ -74,10 +76,10 @@ def read_arrays(stream: BinaryIO, kinds: Mapping[str, Any], *, block: int = BLOC
 
 
 def _elements(window: Window, key: str, decoder: msgspec.json.Decoder[Any]) -> Iterator[list[Any]]:
-    """The elements of the array that starts at `window.start`, in runs; consumes it.
+    """Yield the elements of the array that starts at `window.start`, in parts, and consume it.
 
-    Throughout, `window.start` is at the `[`, or at the comma before the next element, which becomes
-    a `[`.
+    `window.start` is always at the `[`, or at the comma before the next element, which becomes a
+    `[`.
     """
     done = 0
     while True:
@@ -103,7 +105,7 @@ def _elements(window: Window, key: str, decoder: msgspec.json.Decoder[Any]) -> I
 
 
 def _guesses(window: Window) -> Iterator[int]:
-    """Where commas between two objects seem to be, the last first."""
+    """Yield the probable positions of commas between two objects, the last first."""
     brace = window.end
     for _ in range(_GUESSES):
         brace = window.buffer.rfind(b"{", window.start, brace)
@@ -116,9 +118,9 @@ def _guesses(window: Window) -> Iterator[int]:
 
 
 def _guessed(window: Window, decoder: msgspec.json.Decoder[Any], cut: int, key: str, done: int) -> list[Any] | None:
-    """The run up to a guessed cut, or None where the guess was wrong.
+    """Return the elements up to a guessed cut, or None if the guess was wrong.
 
-    An element of the wrong type is an error even so: its text was complete.
+    An element of the wrong type is an error all the same: its text was complete.
     """
     try:
         return _run(window, decoder, cut, key, done)
@@ -128,7 +130,10 @@ def _guessed(window: Window, decoder: msgspec.json.Decoder[Any], cut: int, key: 
 
 
 def _run(window: Window, decoder: msgspec.json.Decoder[Any], cut: int, key: str, done: int) -> list[Any]:
-    """The elements between `window.start` and `cut`, whose bytes become the brackets of an array."""
+    """Return the elements between `window.start` and `cut`.
+
+    The bytes at these two positions become the brackets of an array.
+    """
     window.buffer[window.start] = ord("[")
     window.buffer[cut] = ord("]")
     elements: list[Any] = window.decode(decoder, window.start, cut + 1, key, done)
@@ -136,8 +141,9 @@ def _run(window: Window, decoder: msgspec.json.Decoder[Any], cut: int, key: str,
 
 
 def _boundary(window: Window) -> tuple[int, bool]:
-    """Where the array in the window can be cut, by counting brackets: `(its closing bracket,
-    True)`, `(the last comma between elements, False)` or `(-1, False)`.
+    """Find where the array in the window can be cut, by counting brackets.
+
+    Return `(closing bracket, True)`, `(last comma between elements, False)` or `(-1, False)`.
     """
     depth, comma, outside = 0, -1, window.start + 1
     for token in _TOKEN.finditer(window.buffer, window.start + 1, window.end):
@@ -160,8 +166,9 @@ def _boundary(window: Window) -> tuple[int, bool]:
 
 
 def _truncated(window: Window, decoder: msgspec.json.Decoder[Any], key: str, done: int) -> Exception:
-    """Why the array that starts at `window.start` has no end: what the decoder stumbles over first,
-    or that the file ends.
+    """Return why the array that starts at `window.start` has no end.
+
+    That is the decoder's first error, or else that the file ends within the array.
     """
     window.buffer[window.start] = ord("[")
     try:
@@ -175,7 +182,7 @@ def _truncated(window: Window, decoder: msgspec.json.Decoder[Any], key: str, don
 
 
 def _skip(window: Window) -> None:
-    """Consumes the value, not an array, that starts at `window.start`."""
+    """Consume the value that starts at `window.start`. It is not an array."""
     while (end := _end_of_value(window)) < 0:
         if not window.more():
             raise window.ends_within("a value")
@@ -184,7 +191,7 @@ def _skip(window: Window) -> None:
 
 
 def _end_of_value(window: Window) -> int:
-    """The end of the value at `window.start`, or -1 where it lies beyond the window."""
+    """Return the end of the value at `window.start`, or -1 if it lies beyond the window."""
     first = window.peek()
     if first != b"{":
         match = (STRING if first == b'"' else _SCALAR).match(window.buffer, window.start, window.end)

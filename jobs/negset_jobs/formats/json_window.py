@@ -1,4 +1,4 @@
-"""The part of a JSON document that is in memory, and the errors that say where the document is wrong."""
+"""A window onto a JSON document: the part that is in memory, and errors with their position."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KINDS: Final = {b"{": "an object", b"[": "an array", b'"': "a string", b"t": "t
 
 
 class BrokenJson(ValueError):
-    """The text is not JSON. `offset` is the byte, counted from 0, at which that shows."""
+    """The text is not JSON. `offset` is the first wrong byte, counted from 0."""
 
     def __init__(self, problem: str, offset: int) -> None:
         super().__init__(f"{problem} at byte {offset}")
@@ -23,8 +23,9 @@ class BrokenJson(ValueError):
 
 
 class WrongShape(ValueError):
-    """The text is JSON of another shape; the message says where, what was expected and what was
-    found.
+    """The text is JSON of another shape.
+
+    The message says where, what was expected and what was found.
     """
 
 
@@ -39,23 +40,24 @@ class Window:
 
     @property
     def offset(self) -> int:
-        """Where `start` is in the stream."""
+        """The position of `start` in the stream."""
         return self._dropped + self.start
 
     def more(self) -> bool:
-        """Drops what is consumed and fills the buffer up, making it larger where less than half of
-        it is free. False at the end of the stream.
+        """Drop the consumed bytes and fill the buffer. Return False at the end of the stream.
+
+        The buffer grows if less than half of it is free.
         """
         kept = self.end - self.start
         if kept > len(self.buffer) // 2:
-            # A new buffer, because one that something still looks into cannot be resized.
+            # A new buffer: a bytearray with an open memoryview cannot be resized.
             self.buffer = self.buffer[self.start : self.end] + bytes(2 * len(self.buffer) - kept)
         else:
             self.buffer[:kept] = self.buffer[self.start : self.end]
         self._dropped += self.start
         self.start, self.end = 0, kept
         with memoryview(self.buffer) as view:
-            # readinto is what every stream has: files, gzip, zip members, fsspec's buffered files.
+            # Every stream has readinto: files, gzip, zip members, fsspec's buffered files.
             while self.end < len(view) and (count := self._stream.readinto(view[self.end :])):  # type: ignore[attr-defined]
                 self.end += count
         return self.end > kept
@@ -66,7 +68,10 @@ class Window:
             self.start = 3
 
     def peek(self) -> bytes:
-        """The next byte that is not white space, not consumed; empty at the end of the stream."""
+        """Return the next byte that is not white space; empty at the end of the stream.
+
+        White space is consumed, the byte is not.
+        """
         while True:
             match = _SPACES.match(self.buffer, self.start, self.end)
             self.start = match.end() if match else self.start
@@ -91,9 +96,9 @@ class Window:
         return key
 
     def decode(self, decoder: msgspec.json.Decoder[Any], start: int, end: int, where: str, first: int = 0) -> Any:
-        """What `buffer[start:end]` says.
+        """Return the decoded `buffer[start:end]`.
 
-        `first` is the index of its first element, for the error's sake.
+        `first` is the index of its first element in the whole array, for error messages.
         """
         try:
             return decoder.decode(memoryview(self.buffer)[start:end])
@@ -116,8 +121,9 @@ _ANY_STRING: Final = msgspec.json.Decoder(str)
 
 
 def _say_where(problem: str, key: str, first: int) -> str:
-    """The decoder's message with the element's place in the whole array: "annotations[12].image_id:
-    expected `int`, got `str`".
+    """Return the decoder's message with the element's index in the whole array.
+
+    For example "annotations[12].image_id: expected `int`, got `str`".
     """
     match = _ELEMENT.match(problem)
     if not match:
@@ -126,7 +132,7 @@ def _say_where(problem: str, key: str, first: int) -> str:
 
 
 def kind_of(first: bytes) -> str:
-    """What begins with this byte, without the byte."""
+    """Return the kind of value that begins with this byte, without quoting the byte."""
     if not first:
         return "the end of the file"
     return _KINDS.get(first, "a number" if first in {bytes((byte,)) for byte in b"-0123456789"} else "something else")
