@@ -111,15 +111,17 @@ def test_an_excluded_class_makes_no_stratum():
 @pytest.mark.parametrize(
     ("selection", "reason"),
     [
-        pytest.param({}, "shows no person; drawn for 'dog' (rank 1 of 1)", id="stratified"),
+        pytest.param({}, "shows no person; drawn for the class 'dog' (rank 1 of 1)", id="stratified"),
         pytest.param({"strategy": "Random"}, "shows no person; drawn at random (rank 1 of 1)", id="random"),
-        pytest.param({"exclude": ["person", "car"]}, "shows no person or car; drawn for 'dog' (rank 1 of 1)", id="two classes"),
+        pytest.param({"exclude": ["person", "car"]}, "shows no person or car; drawn for the class 'dog' (rank 1 of 1)", id="two classes"),
         pytest.param(
-            {"exclude": ["person", "car", "cat"]}, "shows no person, car or cat; drawn for 'dog' (rank 1 of 1)", id="three classes"
+            {"exclude": ["person", "car", "cat"]},
+            "shows no person, car or cat; drawn for the class 'dog' (rank 1 of 1)",
+            id="three classes",
         ),
         pytest.param(
             {"exclude": ["person", "car", "cat", "zebra"]},
-            "shows none of the 4 excluded classes; drawn for 'dog' (rank 1 of 1)",
+            "shows none of the 4 excluded classes; drawn for the class 'dog' (rank 1 of 1)",
             id="many classes",
         ),
     ],
@@ -131,7 +133,7 @@ def test_each_image_says_why_it_was_chosen(selection, reason):
 
 def test_a_image_without_annotations_says_so():
     (image,) = plan(coco({1: []}), spec()).shards[0].images
-    assert image.reason == "shows no person, nor any other annotated object; drawn for the images without annotations (rank 1 of 1)"
+    assert image.reason == "shows no person and no other annotated object; drawn from the images without annotations (rank 1 of 1)"
 
 
 def test_a_planned_image_carries_what_the_file_says():
@@ -216,7 +218,7 @@ def test_a_image_counts_under_the_first_reason_only():
             coco({1: ["person"], 2: ["dog"], 3: []}),
             spec(count=5, unannotated="Exclude"),
             "spec.selection.count: expected at most the number of candidates, got 5: of the 3 images in the annotations 1 are candidates, "
-            "1 show an excluded class, 1 have no annotation at all; set spec.selection.allowFewer to take what there is",
+            "1 show an excluded class, 1 have no annotation at all; set spec.selection.allowFewer to select all candidates",
             id="fewer candidates than asked for",
         ),
         pytest.param(
@@ -235,14 +237,14 @@ def test_a_image_counts_under_the_first_reason_only():
         pytest.param(
             coco({1: [], 2: []}),
             spec(count=1, held_out=20),
-            "spec.selection.count: expected at least 2 images with training, one to train on and one held out to measure; got 1",
+            "spec.selection.count: expected at least 2 images for training, one to train on and one held out; got 1",
             id="training with one image",
         ),
         pytest.param(
             coco({1: [], 2: []}, coco_url=None),
             spec(),
             "spec.source.coco.imageUrl: '{coco_url}' needs coco_url, which 2 of the 2 candidates do not have (the first is image 1); "
-            "set imageUrl to where the images are, such as s3://bucket/folder/{file_name}",
+            "set imageUrl to the location of the images, such as s3://bucket/folder/{file_name}",
             id="images without the address that the template needs",
         ),
         pytest.param(
@@ -387,14 +389,14 @@ def test_strays_beside_dense_ids_are_passed_over():
 def test_the_text_for_a_person_names_numbers_classes_and_licences():
     document = {**coco({1: ["person"], 2: ["dog"], 3: ["dog"]}, license=1), "licenses": [{"id": 1, "name": "By", "url": "http://by.test/"}]}
     assert describe(plan(document, spec(count=2, held_out=50))) == (
-        "2 images planned of 2 candidates (1 for round 1, 1 held out to measure), in 2 shards, about 368.6 kB.\n"
+        "2 images planned of 2 candidates (1 for round 1, 1 held out for evaluation), in 2 shards, about 368.6 kB.\n"
         "\n"
-        "Free of person. Of the other images in the annotations:\n"
+        "Excluded classes: person. Rejected images:\n"
         "  1  show an excluded class\n"
         "\n"
-        "What the planned images show instead:\n"
+        "Classes that the planned images show:\n"
         "  2  dog\n"
         "\n"
-        "Licences:\n"
+        "Licences of the planned images:\n"
         "  2  By http://by.test/"
     )
