@@ -197,7 +197,7 @@ def test_a_run_that_is_interrupted_says_what_is_safe_and_goes_on(
         child.kill()
         server.answering.set()
     assert child.returncode == 128 + number, err
-    assert err.splitlines()[-1] == "negset: interrupted; everything committed so far is safe, and the same command goes on from there"
+    assert err.splitlines()[-1] == "negset: interrupted; all committed work is kept, and the same command continues from there"
     assert out == ""
     revision_of(negset("run", document, tmp_path))
 

@@ -65,4 +65,4 @@ def test_with_a_limit_of_1_the_present_revision_and_the_one_before_stay(tmp_path
         assert set(web.requests.values()) == {1}, "what an earlier revision had is copied, also from one that goes afterwards"
     said = [line for line in capsys.readouterr().err.splitlines() if "revisionHistoryLimit" in line]
     assert len(said) == 4
-    assert "removed 1 earlier revisions, kept 1, left 1 alone" in said[-1]
+    assert "removed 1 earlier revisions, kept 1, skipped 1" in said[-1]

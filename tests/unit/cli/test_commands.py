@@ -46,7 +46,7 @@ sys.exit(cli.main(["crd"]))
 """)
     ended = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == exit_code, ended.stderr
-    assert ended.stderr == "negset: interrupted; everything committed so far is safe, and the same command goes on from there\n"
+    assert ended.stderr == "negset: interrupted; all committed work is kept, and the same command continues from there\n"
 
 
 def manifest(tmp_path: pathlib.Path, **spec: object) -> str:
@@ -102,7 +102,7 @@ def test_jobs_that_do_not_understand_a_manifest_say_so_in_one_line(tmp_path: pat
     assert line == (
         'negset: spec.selection.strategy: Unsupported value: "Clustered": supported values: "Random", "Stratified"; '
         "spec.ray.workers: Invalid value: 0: should be greater than or equal to 1 "
-        f"(negset {version()} does not understand this manifest; use jobs of the CRD's version)"
+        f"(negset {version()} cannot read this manifest; use a jobs image of the CRD's version)"
     )
 
 

@@ -108,7 +108,7 @@ def test_the_present_revision_and_the_newest_earlier_one_stay_and_what_is_not_ou
     assert [content(store) for store in strangers] == before
     assert told == "; ".join(
         [
-            "spec.output.revisionHistoryLimit is 1: removed 2 earlier revisions, kept 1, left 3 alone",
+            "spec.output.revisionHistoryLimit is 1: removed 2 earlier revisions, kept 1, skipped 3",
             f"removed: {OLDEST}, {OLDER}",
             f"{place(url, '0123456789ab').location('').rstrip('/')} (not made by this object)",
             f"{place(url, 'eeeeeeeeeeee').location('').rstrip('/')} (also made by {THEIRS})",
@@ -131,10 +131,10 @@ def test_a_revision_that_becomes_the_present_one_again_is_the_newest(url, monkey
 
 LIMITS = {
     "without a limit nothing goes": (None, 4, ""),
-    "0 keeps the present one alone": (0, 1, "removed 3 earlier revisions, kept 0, left 0 alone"),
-    "2 of 3 earlier ones stay": (2, 3, "removed 1 earlier revisions, kept 2, left 0 alone"),
-    "3 of 3 stay": (3, 4, "removed 0 earlier revisions, kept 3, left 0 alone"),
-    "more than there are stay": (9, 4, "removed 0 earlier revisions, kept 3, left 0 alone"),
+    "0 keeps the present one alone": (0, 1, "removed 3 earlier revisions, kept 0, skipped 0"),
+    "2 of 3 earlier ones stay": (2, 3, "removed 1 earlier revisions, kept 2, skipped 0"),
+    "3 of 3 stay": (3, 4, "removed 0 earlier revisions, kept 3, skipped 0"),
+    "more than there are stay": (9, 4, "removed 0 earlier revisions, kept 3, skipped 0"),
 }
 
 
@@ -151,7 +151,7 @@ def test_what_was_removed_is_not_spoken_of_again(folder):
     four(folder)
     revisions.trim(opened(folder, 1))
     again = revisions.trim(opened(folder, 1))
-    assert again == "spec.output.revisionHistoryLimit is 1: removed 0 earlier revisions, kept 1, left 0 alone"
+    assert again == "spec.output.revisionHistoryLimit is 1: removed 0 earlier revisions, kept 1, skipped 0"
 
 
 def test_a_revision_that_a_later_edit_has_begun_is_not_an_earlier_one(folder):
@@ -177,9 +177,9 @@ def test_without_a_marker_of_the_present_revision_nothing_goes(folder):
 
 
 FAILURES = {
-    "listing": ("keys", "left 3 alone"),
+    "listing": ("keys", "skipped 3"),
     "asking when": ("modified", "nothing was removed: cannot reach it"),
-    "removing": ("remove", "removed 0 earlier revisions, kept 0, left 3 alone"),
+    "removing": ("remove", "removed 0 earlier revisions, kept 0, skipped 3"),
 }
 
 
