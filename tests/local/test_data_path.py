@@ -241,7 +241,7 @@ def test_positives_carry_their_boxes_and_refuse_another_size(server, tmp_path, r
         label_ids={"cat": 7}, siblings=(), progress=Silent(),
     )  # fmt: skip
     assert [image.outcome for image in result.results] == [Outcome.STORED, Outcome.SIZE_MISMATCH]
-    assert result.results[1].detail == "the annotations are for 64x49 pixels, the image has 64x48"
+    assert result.results[1].detail == "expected 64x49 pixels as in the annotations, got 64x48"
     assert result.file.startswith("positives/train-00000-of-00001.")
     (record,) = [decode_example(payload) for _, payload in read_records(io.BytesIO(Store(str(tmp_path)).read(result.file)))]
     assert (record["image/object/class/text"], record["image/object/class/label"]) == ([b"cat"], [7])
