@@ -239,7 +239,7 @@ def test_sockets_that_do_not_leave_the_machine_work(tmp_path: Any) -> None:
 def test_an_output_on_a_web_server_is_guarded(private: Counting) -> None:
     with address_guard.enforced(STRICT):
         store = Store(f"{private.url}/out")
-        with pytest.raises(InvalidInput, match=r"^cannot write http://127.*: 127\.0\.0\.1 may not be reached: .*--allow-address$"):
+        with pytest.raises(InvalidInput, match=r"^cannot write http://127.*: 127\.0\.0\.1 is not allowed: .*--allow-address$"):
             store.write("x", b"1")
         with pytest.raises(InvalidInput):
             store.folders()
@@ -248,7 +248,7 @@ def test_an_output_on_a_web_server_is_guarded(private: Counting) -> None:
 
 def test_an_input_on_a_web_server_is_guarded(private: Counting) -> None:
     for url in (f"{private.url}/a", f"simplecache::{private.url}/x?]", f"zip://a::{private.url}/x.zip"):
-        with pytest.raises(InvalidInput, match=r"^spec\.x: .*127\.0\.0\.1 may not be reached") as caught:
+        with pytest.raises(InvalidInput, match=r"^spec\.x: .*127\.0\.0\.1 is not allowed") as caught:
             read_input(url, STRICT, "spec.x")
         assert "hunter2" not in str(caught.value)
     assert private.connections == 0
@@ -265,12 +265,12 @@ def test_a_bracket_behind_two_colons_hides_nothing(url: str, private: Counting) 
 
 
 def test_webhdfs_is_guarded_and_so_are_its_redirects(private: Counting) -> None:
-    with pytest.raises(InvalidInput, match=r"^spec\.x: .*127\.0\.0\.1 may not be reached: .*--allow-store$"):
+    with pytest.raises(InvalidInput, match=r"^spec\.x: .*127\.0\.0\.1 is not allowed: .*--allow-store$"):
         list_input(f"webhdfs://127.0.0.1:{private.port}/a", STRICT, "spec.x")
     one_host = Access(local_files=False, schemes=SCHEMES, store_networks=("127.0.0.2/32",))
     with Counting("127.0.0.2", location=f"{private.url}/secret").running() as name_node:
         url = f"webhdfs://127.0.0.2:{name_node.port}/a"
-        with pytest.raises(InvalidInput, match=r"127\.0\.0\.1 may not be reached"):
+        with pytest.raises(InvalidInput, match=r"127\.0\.0\.1 is not allowed"):
             read_input(url, one_host, "spec.x")
         assert name_node.requests
         assert private.connections == 0
@@ -292,12 +292,12 @@ def test_an_endpoint_from_the_environment_is_guarded(variable: str, private: Cou
     with address_guard.enforced(STRICT):
         store = Store("s3://bucket/out")
         for act in (lambda: store.write("x", b"1"), lambda: store.read("x"), store.keys, lambda: store.create("y", b"1")):
-            with pytest.raises(InvalidInput, match=r"^cannot \w+ s3://bucket/out.*: 127\.0\.0\.1 may not be reached: .*--allow-store$"):
+            with pytest.raises(InvalidInput, match=r"^cannot \w+ s3://bucket/out.*: 127\.0\.0\.1 is not allowed: .*--allow-store$"):
                 act()
-    with pytest.raises(InvalidInput, match=r"^spec\.x: cannot read 's3://bucket/k': 127\.0\.0\.1 may not be reached"):
+    with pytest.raises(InvalidInput, match=r"^spec\.x: cannot read 's3://bucket/k': 127\.0\.0\.1 is not allowed"):
         read_input("s3://bucket/k", STRICT, "spec.x")
     assert get("s3://bucket/k", STRICT) is Outcome.BLOCKED_ADDRESS
-    with pytest.raises(InvalidInput, match="may not be reached"):
+    with pytest.raises(InvalidInput, match="is not allowed"):
         read_input("s3://bucket/k", WEB, "spec.x")
     assert private.connections == 0, "what is open to images is not open to stores"
     assert read_input("s3://bucket/k", STORES, "spec.x") == SECRET
@@ -306,7 +306,7 @@ def test_an_endpoint_from_the_environment_is_guarded(variable: str, private: Cou
 
 def test_what_is_open_to_stores_is_not_open_to_web_pages(private: Counting) -> None:
     assert get(f"{private.url}/x.jpg", STORES) is Outcome.BLOCKED_ADDRESS
-    with pytest.raises(InvalidInput, match="may not be reached"):
+    with pytest.raises(InvalidInput, match="is not allowed"):
         read_input(f"{private.url}/x", STORES, "spec.x")
     assert private.connections == 0
     assert read_input(f"{private.url}/x", WEB, "spec.x") == SECRET
@@ -335,7 +335,7 @@ def test_a_name_that_resolves_to_a_private_address_is_refused(private: Counting,
     url = f"//rebind.example:{private.port}/x"
     assert get(f"http:{url}", STRICT) is Outcome.BLOCKED_ADDRESS
     for scheme in ("http", "webhdfs"):
-        with pytest.raises(InvalidInput, match=r"127\.0\.0\.1 may not be reached"):
+        with pytest.raises(InvalidInput, match=r"127\.0\.0\.1 is not allowed"):
             read_input(f"{scheme}:{url}", STRICT, "spec.x")
     assert private.connections == 0
     assert read_input(f"http:{url}", WEB, "spec.x") == SECRET
@@ -400,7 +400,7 @@ def test_a_job_reaches_no_endpoint_of_a_secret(
     monkeypatch.setenv("AWS_ENDPOINT_URL", private.url)
     path = manifest(tmp_path, output={"url": "s3://bucket/out"})
     line = told(capsys, stage, "--file", path)
-    assert "127.0.0.1 may not be reached" in line
+    assert "127.0.0.1 is not allowed" in line
     told(capsys, stage, "--file", path, "--allow-address", "127.0.0.0/8")
     assert private.connections == 0
     main(["job", stage, "--file", path, "--cluster", "--allow-store", "127.0.0.0/8"])
@@ -503,7 +503,7 @@ def test_a_store_that_came_to_a_worker_with_its_task_is_guarded(private: Countin
     with (
         address_guard.enforced(STRICT),
         ray_session.session(1),
-        pytest.raises(InvalidInput, match=r"127\.0\.0\.1 may not be reached"),
+        pytest.raises(InvalidInput, match=r"127\.0\.0\.1 is not allowed"),
     ):
         list(ray_map.map_unordered(read, [store], workers=1))
     assert private.connections == 0

@@ -30,7 +30,7 @@ def test_what_an_earlier_process_has_done_is_counted() -> None:
     lines.advance(100)
     lines.finish()
     assert written == [
-        "Training: 400 steps, 116 of them done before",
+        "Training: 400 steps, 116 of them already done",
         "Training: 117 of 400 steps",
         "Training: 217 of 400 steps, 18 s left",
         "Training: done, 217 of 400 steps in 75 s",

@@ -105,7 +105,7 @@ def test_the_longest_wait_is_a_quarter_of_an_hour(waited, caplog):
     api = Api(None, *[ApiException(status=503)] * 50)
     writer(api).write_last({}, final=True)
     assert sum(waited) == 901
-    assert caplog.messages[-1] == "the status lacks what was measured last; it is in the output"
+    assert caplog.messages[-1] == "failed to write the last results to the status; they are in the output"
 
 
 @pytest.mark.parametrize("api", [Api(ApiException(status=404)), Api(uid="2")], ids=["none of its name", "another of its name"])
