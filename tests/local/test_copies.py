@@ -105,7 +105,7 @@ def test_a_resized_copy_and_a_mirrored_one_are_named_and_measure_nothing(
     found = decode((revision / names.COPIES).read_bytes(), Copies)
     assert (found.negatives, found.positives) == ((negative,), (positive,))
     assert found.counts == CopyCounts(near_negatives=1, near_positives=1)
-    assert "1 held-out negatives and 1 held-out positives are copies of images that train" in finished.stderr
+    assert "1 held-out negatives and 1 held-out positives are copies of training images" in finished.stderr
     rows = pyarrow.parquet.read_table(revision / names.COPIES_TABLE).to_pylist()
     assert [
         tuple(row[name] for name in ("held_out_id", "held_out_kind", "other_id", "other_kind", "copy"))
