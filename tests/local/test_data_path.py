@@ -1,5 +1,6 @@
-"""The data path as a whole on embedded Ray: from a plan to records, a manifest and markers;
-stopped, resumed, repaired, grown.
+"""The whole data path on embedded Ray: from a plan to records, a manifest and markers.
+
+It is stopped, resumed, repaired and extended.
 """
 
 from __future__ import annotations
@@ -47,9 +48,7 @@ def s3():
 
 @pytest.fixture(scope="module")
 def running_ray(s3):
-    """One Ray for all tests here; its workers have the S3 server's credentials in their
-    environment.
-    """
+    """One Ray for all tests here, whose workers have the S3 server's credentials."""
     with ray_session.session(2):
         yield
 
@@ -253,11 +252,11 @@ def test_an_output_that_cannot_be_written_is_one_line(server, tmp_path, running_
         stage(Store(f"{tmp_path}/file/x"), plan_of(serve(server, 2), shards=1))
 
 
-# --- Killed ------------------------------------------------------------------------------------------------------------------------------
+# --- Killed ---------------------------------------------------------------------------------------
 
 
 def test_killed_in_the_middle_and_run_again_gives_the_same_files(server, tmp_path):
-    """The process is killed as `kill -9` does, Ray and all; then the same command runs again."""
+    """Kill the process and Ray as `kill -9` does, then run the same command again."""
     urls = serve(server, 60)
     urls[50] = f"{server.url}/missing.jpg"
     slow = {path: server.handlers[path] for path in ("/20.jpg", "/45.jpg")}
@@ -300,7 +299,7 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_files(server, tmp_pat
     assert len(read_committed(Store(f"{tmp_path}/disturbed"), "records")) == 6
 
 
-# --- Ray ---------------------------------------------------------------------------------------------------------------------------------
+# --- Ray ------------------------------------------------------------------------------------------
 
 
 def double(task, report):
@@ -358,7 +357,7 @@ def test_actors_keep_the_order_whichever_of_them_are_there(running_ray, workers)
     assert len({process for process, _ in results}) <= workers
 
 
-def test_a_full_disk_is_told_before_ray_starts(monkeypatch):
+def test_a_full_disk_is_reported_before_ray_starts(monkeypatch):
     full = shutil.disk_usage("/")._replace(free=3 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(WorkFailed, match=r"expected at least 16 MB free in .*, got 3;"), ray_session._private_folder():

@@ -1,5 +1,6 @@
-"""Every kind of bad answer, from a real server: one outcome per image, sums that add up, and each
-good image exactly once.
+"""Every kind of bad response from a real server.
+
+Each image has one outcome, the sums are correct, and each good image is stored exactly once.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def records(tmp_path, result: ShardResult) -> list[dict]:
     return [decode_example(payload) for _, payload in read_records(io.BytesIO(Store(str(tmp_path)).read(result.file)))]
 
 
-# --- The answers -----------------------------------------------------------------------------------------------------------------------------
+# --- The responses --------------------------------------------------------------------------------
 
 
 def status(code: int, reason: str | None = None, **headers: str):
@@ -61,7 +62,7 @@ def status(code: int, reason: str | None = None, **headers: str):
 
 
 def then_good(*first):
-    """The first answers in turn, then an image."""
+    """Give the first responses in turn, then an image."""
     waiting = list(first)
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -139,9 +140,9 @@ def gzipped_bomb() -> bytes:
 
 HTML = b"<!DOCTYPE html><title>Not found</title>"
 
-# What the server answers, how the image must end, and how often it must have been asked for.
+# The response of the server, the outcome of the image, and the number of requests.
 FAULTS = {
-    "a missing image is not asked for again": (status(404), Outcome.NOT_FOUND, 1),
+    "a missing image is not retried": (status(404), Outcome.NOT_FOUND, 1),
     "an image that is gone for good": (status(410), Outcome.NOT_FOUND, 1),
     "a forbidden image": (status(403), Outcome.FORBIDDEN, 1),
     "an image behind a login": (status(401), Outcome.FORBIDDEN, 1),
@@ -152,8 +153,8 @@ FAULTS = {
     "a server that is down": (status(503), Outcome.SERVER_ERROR, ATTEMPTS),
     "a server that fails": (status(500), Outcome.SERVER_ERROR, ATTEMPTS),
     "a server that recovers": (then_good(status(503), status(502)), Outcome.STORED, 3),
-    "a server that is asked again after the time it named": (then_good(status(429, **{"Retry-After": "1"})), Outcome.STORED, 2),
-    # aiohttp itself repeats a request once on a connection that broke before the answer.
+    "a retry after the time that the server named": (then_good(status(429, **{"Retry-After": "1"})), Outcome.STORED, 2),
+    # aiohttp itself repeats a request once on a connection that broke before the response.
     "a connection that is reset before the answer": (reset, Outcome.UNREACHABLE, 2 * ATTEMPTS),
     "a connection that is reset within the body": (reset_in_the_body, Outcome.TRUNCATED, ATTEMPTS),
     "a body shorter than its Content-Length": (shorter_than_its_length, Outcome.TRUNCATED, ATTEMPTS),
@@ -180,7 +181,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=list(FAULTS))
-def test_each_bad_answer_is_one_outcome_among_good_images(fault, server, tmp_path):
+def test_each_bad_response_is_one_outcome_among_good_images(fault, server, tmp_path):
     answer, outcome, requests = FAULTS[fault]
     good = [server.serve(f"/good-{index}.jpg", jpeg(100 + index)) for index in range(4)]
     bad = server.answer("/bad.jpg", answer)
@@ -236,7 +237,7 @@ def test_a_host_that_nobody_answers_is_unreachable(tmp_path):
         "http://0.0.0.0:9/x.jpg",
     ],
 )
-def test_addresses_that_are_not_public_are_refused_and_not_asked_again(url, tmp_path):
+def test_addresses_that_are_not_public_are_refused_and_not_retried(url, tmp_path):
     (image,) = run(tmp_path, [url], access=Access(), download=Download(attempts=1, timeout_seconds=5)).results
     assert image.outcome is Outcome.BLOCKED_ADDRESS, image.detail
 
@@ -280,9 +281,7 @@ def test_the_limit_per_host_holds(server, tmp_path):
 
 
 def test_a_slow_first_image_does_not_stall_the_others_nor_let_them_pile_up(server, tmp_path):
-    """The window is two images per connection: beyond it nothing is asked for until the first is
-    written.
-    """
+    """Two images per connection are requested; no more until the first is written."""
     asked_meanwhile = []
 
     async def slow(_: web.Request) -> web.StreamResponse:
@@ -316,7 +315,7 @@ def test_a_shard_with_nothing_to_store_has_no_file(server, tmp_path):
 
 
 def test_the_attempt_that_commits_second_takes_over_the_first_ones_result(server, tmp_path):
-    """Both run while the other has not committed, and see different images under one URL."""
+    """Both run before the other has committed, and get different images from one URL."""
     url = server.serve("/0.jpg", jpeg(1))
     winner = None
 
@@ -336,7 +335,7 @@ def test_the_attempt_that_commits_second_takes_over_the_first_ones_result(server
 def test_decoding_finds_what_structure_does_not(server, tmp_path):
     whole = jpeg(3, size=(200, 200))
     table = whole.index(b"\xff\xc4") + 5
-    # More Huffman codes than there can be.
+    # More Huffman codes than possible.
     impossible = whole[:table] + b"\xff" * 16 + whole[table + 16 :]
     url = server.serve("/impossible.jpg", impossible)
     assert run(tmp_path / "a", [url], download=Download(verify="Structure")).results[0].outcome is Outcome.STORED

@@ -1,5 +1,6 @@
-"""Every socket is guarded, whichever library opens it: by effect, with real servers on the loopback
-that count who connects.
+"""Every socket is guarded, whichever library opens it.
+
+Real servers on the loopback count the connections.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ WEB = Access(local_files=False, schemes=SCHEMES, allowed_networks=("127.0.0.0/8"
 class Counting:
     """A web server that counts connections and requests.
 
-    It answers everything with a secret, or sends on to `location`.
+    It responds to everything with a secret, or redirects to `location`.
     """
 
     def __init__(self, host: str = "127.0.0.1", location: str = "") -> None:
@@ -93,7 +94,10 @@ def private() -> Iterator[Counting]:
 
 @pytest.fixture(autouse=True)
 def fresh_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cached file systems of other tests keep connections open, and read the environment of then."""
+    """Clear fsspec's cached file systems.
+
+    Those of other tests keep connections open, and have read an older environment.
+    """
     for scheme in ("s3", "webhdfs", "http"):
         fsspec.get_filesystem_class(scheme).clear_instance_cache()
     monkeypatch.setitem(fsspec.config.conf, "s3", {})
@@ -102,7 +106,7 @@ def fresh_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    # botocore asks again whatever went wrong, for seconds.
+    # botocore retries every error, for seconds.
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
 
@@ -212,7 +216,7 @@ def test_a_private_address_is_not_reached_by(client: Any, private: Counting) -> 
     assert address_guard.blocked_address(caught.value) is not None
     assert private.connections == 0
     with address_guard.enforced(STRICT), address_guard.exempt():
-        if client is not thread:  # which has no context of its maker
+        if client is not thread:  # it does not inherit the context
             client(private.port)
 
 
@@ -233,7 +237,7 @@ def test_sockets_that_do_not_leave_the_machine_work(tmp_path: Any) -> None:
         second.close()
 
 
-# --- The back ends ------------------------------------------------------------------------------------------------------------------------
+# --- The back ends --------------------------------------------------------------------------------
 
 
 def test_an_output_on_a_web_server_is_guarded(private: Counting) -> None:
@@ -278,7 +282,7 @@ def test_webhdfs_is_guarded_and_so_are_its_redirects(private: Counting) -> None:
         assert private.connections == 0
 
 
-def test_a_redirect_of_a_image_is_guarded(private: Counting) -> None:
+def test_a_redirect_of_an_image_is_guarded(private: Counting) -> None:
     one_host = Access(local_files=False, schemes=SCHEMES, allowed_networks=("127.0.0.2/32",))
     with Counting("127.0.0.2", location=f"{private.url}/secret").running() as first:
         assert get(f"{first.url}/x.jpg", one_host) is Outcome.BLOCKED_ADDRESS
@@ -363,7 +367,7 @@ def test_a_laptops_store_may_be_anywhere_and_its_images_may_not(private: Countin
     assert private.connections == asked
 
 
-# --- The command line -------------------------------------------------------------------------------------------------------------------
+# --- The command line -----------------------------------------------------------------------------
 
 
 def manifest(folder: pathlib.Path, **spec: Any) -> str:
@@ -443,9 +447,7 @@ def test_a_jobs_schemes_are_the_administrators(tmp_path: pathlib.Path, capsys: p
 
 
 def test_the_environment_is_not_read_by_a_label_map(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that the process may read, behind a chain that the guard once took for one web
-    address.
-    """
+    """A file that the process may read, behind a chain that the guard once took for one web URL."""
     monkeypatch.setenv("SECRET_TOKEN", "hunter2")
     for url in (
         "simplecache:///proc/self/environ::file://x::http://b]",
@@ -459,7 +461,7 @@ def test_the_environment_is_not_read_by_a_label_map(monkeypatch: pytest.MonkeyPa
         assert get(url, STRICT) is Outcome.BLOCKED_ADDRESS
 
 
-# --- Other processes ----------------------------------------------------------------------------------------------------------------------
+# --- Other processes ------------------------------------------------------------------------------
 
 
 def test_rays_workers_are_guarded_like_the_process_they_work_for(private: Counting) -> None:
@@ -499,7 +501,7 @@ def test_a_store_that_came_to_a_worker_with_its_task_is_guarded(private: Countin
     def read(store: Store, _: Any) -> bytes:
         return store.read("x")
 
-    store = Store("s3://bucket/out")  # before there is a rule
+    store = Store("s3://bucket/out")  # before the guard is enforced
     with (
         address_guard.enforced(STRICT),
         ray_session.session(1),

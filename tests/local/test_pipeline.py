@@ -1,5 +1,6 @@
-"""The main job on real images, as a user runs it: from a manifest to a report, and what a second
-run and a changed manifest cost.
+"""The main job on real images, as a user runs it: from a manifest to a report.
+
+Then a second run, and a changed manifest, and the work that they repeat.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""A dataset that is edited again and again, on a real S3 server: what its data job leaves of the
-earlier revisions.
-"""
+"""A dataset is edited several times, on a real S3 server, and its data job trims old revisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command does depends on where it runs, and its exit code says how it ended."""
+"""A command depends on where it runs, and its exit code says how it ended."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def test_of_several_training_pods_one_writes_report_and_status(monkeypatch: pyte
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_inside_an_exec_ends_with_its_exit_code_too(number: signal.Signals, exit_code: int, tmp_path: pathlib.Path) -> None:
-    """CPython ends a `python -m` by SIGINT whatever it returned once a KeyboardInterrupt itself has
-    left an `exec` of source text, as imports are full of.
+    """CPython ends `python -m` by SIGINT if a KeyboardInterrupt has left an `exec` of source text.
+
+    It ignores the returned exit code then. Imports run many such `exec` calls.
     """
     (tmp_path / "interrupted.py").write_text(f"""
 import signal, sys

@@ -1,4 +1,4 @@
-"""What a new revision finds in the other revisions of its dataset."""
+"""A new revision reuses shards and records of the other revisions of its dataset."""
 
 from __future__ import annotations
 

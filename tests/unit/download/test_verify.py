@@ -28,7 +28,7 @@ def segment(marker: int, content: bytes) -> bytes:
 
 
 def with_frame(data: bytes, marker: int = 0xC0, precision: int = 8) -> bytes:
-    """The JPEG with another frame marker or sample precision."""
+    """Return the JPEG with another frame marker or sample precision."""
     at = data.index(b"\xff\xc0")
     return data[: at + 1] + bytes((marker,)) + data[at + 2 : at + 4] + bytes((precision,)) + data[at + 5 :]
 
@@ -152,7 +152,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_image_is_told_apart(name):
+def test_each_kind_of_bad_file_has_its_outcome(name):
     data, outcome, detail = BAD[name]
     with pytest.raises(Failed) as raised:
         inspect(data, PIXELS)
@@ -172,7 +172,7 @@ def test_rare_jpegs_are_not_stored_as_they_came(data):
     assert not inspect(data, PIXELS).ready
 
 
-def test_a_jpeg_that_no_decoder_takes_is_undecodable_and_not_asked_for_again():
+def test_a_jpeg_that_no_decoder_takes_is_undecodable_and_not_retried():
     with pytest.raises(Failed) as raised:
         transcode(inspect(with_frame(JPEG, 0xC1, precision=12), PIXELS))
     assert (raised.value.outcome, raised.value.again) == (Outcome.UNDECODABLE, False)
@@ -189,9 +189,7 @@ def test_decoding_reads_the_pixels():
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "L"}, {"subsampling": 0}, {"restart_marker_rows": 1}], ids=str)
 def test_a_damaged_jpeg_is_judged_as_if_it_were_shown(options):
-    """`decode` leaves out the arithmetic that makes pixels of coefficients, `transcode` does all of
-    it.
-    """
+    """`decode` skips the conversion of coefficients to pixels, `transcode` does all of it."""
     random = np.random.default_rng(1)
     whole = jpeg(1, size=(160, 120), **options)
     verdicts = set()

@@ -26,7 +26,7 @@ FIELDS = {"file_name": "a b/ü#1%.jpg", "coco_url": "http://images.test/x%20y.jp
         ),
     ],
 )
-def test_a_template_becomes_the_address_of_a_image(template, url):
+def test_a_template_becomes_the_address_of_an_image(template, url):
     assert image_url(template, FIELDS) == url
 
 

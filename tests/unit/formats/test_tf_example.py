@@ -86,7 +86,7 @@ def delimited(tag: int, content: bytes) -> bytes:
 
 
 def foreign(feature: bytes) -> bytes:
-    """An example as another writer may make it, with the one feature "f"."""
+    """Return an example with the one feature "f", as another writer may encode it."""
     return delimited(0x0A, delimited(0x0A, delimited(0x0A, b"f") + delimited(0x12, feature)))
 
 

@@ -1,6 +1,4 @@
-"""`output.revisionHistoryLimit` removes the oldest revisions that this object made, and nothing
-else.
-"""
+"""`output.revisionHistoryLimit` removes the oldest revisions of this object, and nothing else."""
 
 from __future__ import annotations
 
@@ -67,8 +65,9 @@ def place(url: str, name: str, of: str = "street") -> Store:
 
 
 def make(url: str, name: str, *owners: str, age: int = 0, of: str = "street") -> Store:
-    """A revision, made this many minutes ago; in a store whose clock is its own, a second after the
-    one before.
+    """Make a revision of this age in minutes.
+
+    If the store has its own clock, the revision is made a second after the previous one.
     """
     store = place(url, name, of)
     for number in range(3):
@@ -119,7 +118,7 @@ def test_the_present_revision_and_the_newest_earlier_one_stay_and_what_is_not_ou
 
 def test_a_revision_that_becomes_the_present_one_again_is_the_newest(url, monkeypatch):
     oldest, older, newer, present = four(url)
-    # As the data step does when the spec is what it was once.
+    # As the data step does when the spec is changed back.
     monkeypatch.setattr(pipeline, "plan", lambda _run: None)
     monkeypatch.setattr(pipeline, "find", lambda *_: object())
     time.sleep(1.1)
@@ -147,7 +146,7 @@ def test_the_limit_counts_earlier_revisions(limit, stay, said, folder):
     assert [bool(content(store)) for store in stores] == [False] * (4 - stay) + [True] * stay
 
 
-def test_what_was_removed_is_not_spoken_of_again(folder):
+def test_a_removed_revision_is_not_mentioned_again(folder):
     four(folder)
     revisions.trim(opened(folder, 1))
     again = revisions.trim(opened(folder, 1))
@@ -184,7 +183,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("verb", "said"), FAILURES.values(), ids=FAILURES)
-def test_a_store_that_is_away_is_told_and_fails_nothing(verb, said, folder, monkeypatch):
+def test_an_unavailable_store_is_reported_and_fails_nothing(verb, said, folder, monkeypatch):
     four(folder)
     run = opened(folder, 0)
 
@@ -266,7 +265,7 @@ def test_it_is_done_after_the_report_by(words, trims, tmp_path, monkeypatch):
 
 
 def cached(url: str) -> tuple[Store, str, tuple[str, ...]]:
-    """An earlier revision with a stage that the present one can copy: its marker and its folders."""
+    """Make an earlier revision with a reusable stage. Return its store, marker and folders."""
     earlier = make(url, OLDER, MINE)
     for name in ("a", "b", "c"):
         earlier.write(f"labels/{name}.txt", b"")

@@ -28,7 +28,7 @@ CLASSES = ("person", "car", "dog", "cat", "zebra")
 
 
 def coco(shows: Mapping[int, Sequence[str]], *, classes: Sequence[str] = CLASSES, **image_fields: Any) -> dict[str, Any]:
-    """A file whose images show, by id, the classes given."""
+    """Return a file whose images, by id, show the given classes."""
     number = {name: index + 1 for index, name in enumerate(classes)}
     return {
         "images": [
@@ -63,8 +63,9 @@ def spec(
     mining: HardNegativeMining = HardNegativeMining(rounds=1),  # noqa: B008 - it is frozen
     **selection: Any,
 ) -> NegativeDatasetSpec:
-    """A spec; with `held_out`, one that trains, in one round and so without a pool unless `mining`
-    says otherwise.
+    """Return a spec; with `held_out`, one with training.
+
+    It has one round, and so no pool, unless `mining` is given.
     """
     preset = PipelineConfig(preset="ssd-mobilenet-v2-320")
     training = {

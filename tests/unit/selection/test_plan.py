@@ -17,9 +17,7 @@ from negset_jobs.selection.text import describe
 
 
 def crowded(images: int = 2000, seed: int = 1):
-    """Many images: 'dog' in most, 'zebra' in few, some with an excluded class and some without any
-    annotation.
-    """
+    """Many images: 'dog' in most, 'zebra' in few, some with an excluded class, some unannotated."""
     draw = random.Random(seed)
     weights = {"person": 0.3, "car": 0.2, "dog": 0.6, "cat": 0.2, "zebra": 0.01}
     return coco({number * 3 + 1: [name for name in CLASSES if draw.random() < weights[name]] for number in range(images)})
@@ -66,7 +64,7 @@ def test_the_order_of_the_file_does_not_matter(strategy):
 
 
 def test_the_drawing_is_the_same_everywhere_and_for_ever():
-    """A change of these numbers would give every user another dataset from the same manifest."""
+    """If these numbers change, every user gets another dataset from the same manifest."""
     document = coco({number: [CLASSES[2 + number % 3]] for number in range(100, 130)})
     assert plan(document, spec(count=6, seed=17)).image_ids == RECORDED["Stratified"]
     assert plan(document, spec(count=6, seed=17, strategy="Random")).image_ids == RECORDED["Random"]
@@ -131,7 +129,7 @@ def test_each_image_says_why_it_was_chosen(selection, reason):
     assert value.shards[0].images[0].reason == reason
 
 
-def test_a_image_without_annotations_says_so():
+def test_an_image_without_annotations_says_so():
     (image,) = plan(coco({1: []}), spec()).shards[0].images
     assert image.reason == "shows no person and no other annotated object; drawn from the images without annotations (rank 1 of 1)"
 
@@ -151,7 +149,7 @@ def test_a_planned_image_carries_what_the_file_says():
     assert value.bytes_estimate == 640 * 480 * 6 // 10
 
 
-def test_a_image_of_unknown_size_is_taken_for_an_average_one():
+def test_an_image_of_unknown_size_counts_as_an_average_one():
     assert plan(coco({1: []}, width=None), spec()).bytes_estimate == BYTES_PER_IMAGE
 
 
@@ -189,14 +187,14 @@ def test_filters(selection, image, reasons):
     assert rejected(document, spec(allow_fewer=True, count=2, **selection)) == reasons
 
 
-def test_a_image_of_the_validation_set_is_not_used_by_id_or_by_file_name():
+def test_an_image_of_the_validation_set_is_not_used_by_id_or_by_file_name():
     document = coco({1: [], 2: [], 3: []})
     value = plan(document, spec(), Guarded(frozenset({1}), frozenset({"2.jpg"})))
     assert value.image_ids == (3,)
     assert value.rejected == {"exclude_images_of": 2}
 
 
-def test_a_image_listed_under_two_ids_is_no_negative_where_either_shows_the_class():
+def test_an_image_listed_under_two_ids_is_no_negative_where_either_shows_the_class():
     document = coco({1: [], 2: ["person"], 3: [], 4: []})
     document["images"][0]["coco_url"] = document["images"][1]["coco_url"]
     document["images"][3]["coco_url"] = document["images"][2]["coco_url"]
@@ -205,7 +203,7 @@ def test_a_image_listed_under_two_ids_is_no_negative_where_either_shows_the_clas
     assert value.rejected == {"excluded_class": 1, "same_image": 2}
 
 
-def test_a_image_counts_under_the_first_reason_only():
+def test_an_image_counts_under_the_first_reason_only():
     document = coco({1: ["person"], 2: []}, license=1)
     value = plan(document, spec(count=2, allow_fewer=True, licenses=(1,)), Guarded(frozenset({1}), frozenset()))
     assert (value.candidates, value.rejected) == (1, {"excluded_class": 1})
@@ -219,7 +217,7 @@ def test_a_image_counts_under_the_first_reason_only():
             spec(count=5, unannotated="Exclude"),
             "spec.selection.count: expected at most the number of candidates, got 5: of the 3 images in the annotations 1 are candidates, "
             "1 show an excluded class, 1 have no annotation at all; set spec.selection.allowFewer to select all candidates",
-            id="fewer candidates than asked for",
+            id="fewer candidates than requested",
         ),
         pytest.param(
             coco({1: ["person"]}),
@@ -283,7 +281,7 @@ def test_with_training_a_share_is_held_out_and_every_image_is_on_one_side():
     assert 340 < len(sides["heldout"]) < 460  # 400 expected, standard deviation 18
 
 
-def test_a_image_stays_on_its_side_and_in_its_shard_when_the_set_grows():
+def test_an_image_stays_on_its_side_and_in_its_shard_when_the_set_grows():
     document = crowded(4000)
     small, large = (plan(document, spec(count=count, held_out=20)) for count in (700, 1900))
     for split in ("train", "heldout"):
@@ -293,7 +291,7 @@ def test_a_image_stays_on_its_side_and_in_its_shard_when_the_set_grows():
         assert before[-1] == after[len(before) - 1][: len(before[-1])]
 
 
-def test_a_image_stays_on_its_side_when_the_filters_change():
+def test_an_image_stays_on_its_side_when_the_filters_change():
     document = crowded(3000)
     first = splits(plan(document, spec(count=800, held_out=30)))
     second = splits(plan(document, spec(["person", "car"], count=700, held_out=30)))
@@ -365,7 +363,7 @@ def test_a_plan_survives_its_file():
 
 
 def test_sparse_ids_are_located_like_dense_ones():
-    """Ids far apart take another way to the positions."""
+    """Sparse ids are looked up by another method."""
     document = crowded(200)
     factor = 10**12
     sparse = {
@@ -379,7 +377,7 @@ def test_sparse_ids_are_located_like_dense_ones():
     assert sparse_plan.remaining_classes == dense_plan.remaining_classes
 
 
-def test_strays_beside_dense_ids_are_passed_over():
+def test_unknown_ids_beside_dense_ids_are_ignored():
     document = coco({10: ["dog"], 11: []})
     document["annotations"] += [{"image_id": number, "category_id": 1} for number in (-(2**63), -1, 0, 9, 12, 2**63 - 1)]
     assert read(document).image_ids.size == 7
