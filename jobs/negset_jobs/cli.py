@@ -43,11 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     # The number is kept here as well, because Ray replaces the handler's exception by a
     # KeyboardInterrupt of its own.
-    asked: list[int] = []
+    received: list[int] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-        asked.append(number)
-        raise _Asked
+        received.append(number)
+        raise _Interruption
 
     signal.signal(signal.SIGTERM, interrupt)
     # If the program was started with SIGINT ignored, it stays ignored.
@@ -60,11 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NegsetError as error:
         if options.debug:
             raise
-        _complain(str(error), pod=on_cluster)
+        _report_error(str(error), pod=on_cluster)
         return error.exit_code_by_hand if isinstance(error, Unavailable) and not on_cluster else error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted; all committed work is kept, and the same command continues from there", pod=on_cluster)
-        return 128 + (asked[0] if asked else signal.SIGINT)
+        _report_error("interrupted; all committed work is kept, and the same command continues from there", pod=on_cluster)
+        return 128 + (received[0] if received else signal.SIGINT)
     except BrokenPipeError:
         # The reader of standard output is gone. Python must not fail again when it flushes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -72,24 +72,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        _complain(f"internal error: {of_bug(error)} (run with --debug for the traceback)", pod=on_cluster)
+        _report_error(f"internal error: {of_bug(error)} (run with --debug for the traceback)", pod=on_cluster)
         return 1
 
 
-def _complain(text: str, *, pod: bool) -> None:
+def _report_error(text: str, *, pod: bool) -> None:
     """Write an error to standard error and, on a cluster (`pod`), to the pod's status.
 
     In the log it may not be the last line: libraries write there while they shut down.
     """
-    from negset_jobs.adapters.kubernetes_status import tell_pod
+    from negset_jobs.adapters.kubernetes_status import write_termination_message
 
     for line in text.splitlines():
         sys.stderr.write(f"negset: {line}\n")
     if pod:
-        tell_pod(f"negset: {' '.join(text.split())}")
+        write_termination_message(f"negset: {' '.join(text.split())}")
 
 
-class _Asked(KeyboardInterrupt):
+class _Interruption(KeyboardInterrupt):
     """SIGINT or SIGTERM was received. Both end the work in the same way.
 
     KeyboardInterrupt itself cannot be used. CPython notes if one leaves an `exec` of source text,

@@ -57,12 +57,13 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         return self.steps[-1]
 
 
-def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipeline: str = "") -> Revision:
+def prepare(dataset: NegativeDataset, access: Access, operator_revision: str = "", *, pipeline: str = "") -> Revision:
     """Open the output, without writing to it.
 
-    `told` is the revision that the operator computed, if there is one. It decides the folder: jobs
-    of another version of negset must write where the operator expects it. `pipeline` is the digest
-    of the pipeline.config in a ConfigMap, which the operator included in the revision.
+    `operator_revision` is the revision that the operator computed, if there is one. It decides the
+    folder: jobs of another version of negset must write where the operator expects it. `pipeline`
+    is the digest of the pipeline.config in a ConfigMap, which the operator included in the
+    revision.
 
     Raises `InvalidInput`, or `WorkFailed` if the output cannot be reached.
     """
@@ -70,17 +71,17 @@ def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipelin
         raise InvalidInput("spec.output.url: expected the URL of a folder, got URLs joined by '::'; give the URL of the folder alone")
     metadata = dataset.metadata
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
-    mine = revision_of(dataset.spec, pipeline)
-    if told and told != mine:
+    folder = revision_of(dataset.spec, pipeline)
+    if operator_revision and operator_revision != folder:
         log.warning(
             "the operator computed revision %s, negset %s computed %s: their versions differ; using the operator's revision",
-            told,
+            operator_revision,
             version(),
-            mine,
+            folder,
         )
-        mine = told
-    siblings = tuple(root.child(folder) for folder in root.folders() if folder != mine)
-    return Revision(dataset=dataset, access=access, root=root, store=root.child(mine), siblings=siblings)
+        folder = operator_revision
+    siblings = tuple(root.child(other) for other in root.folders() if other != folder)
+    return Revision(dataset=dataset, access=access, root=root, store=root.child(folder), siblings=siblings)
 
 
 def plan(revision: Revision) -> Plan:

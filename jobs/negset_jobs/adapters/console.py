@@ -73,7 +73,7 @@ class Lines:
         self._stage, self._total, self._unit = stage, total, unit
         self._done, self._failed = done, 0
         self._note = ""
-        self._began = self._spoke = self._clock()
+        self._started_at = self._last_line_at = self._clock()
         self._pace = Pace(total)
         self._write(f"{stage}: {total} {unit}" + (f", {done} of them already done" if done else ""))
 
@@ -83,13 +83,13 @@ class Lines:
         self._note = note or self._note
         now = self._clock()
         left = self._pace.seconds_left(self._done, now)
-        if now - self._spoke >= SECONDS_BETWEEN_LINES:
-            self._spoke = now
+        if now - self._last_line_at >= SECONDS_BETWEEN_LINES:
+            self._last_line_at = now
             self._write(self._line(left))
 
     def finish(self) -> None:
         if self._stage:
-            self._write(f"{self._stage}: done, {self._counts()} in {self._clock() - self._began:.0f} s")
+            self._write(f"{self._stage}: done, {self._counts()} in {self._clock() - self._started_at:.0f} s")
             self._stage = ""
 
     def _counts(self) -> str:

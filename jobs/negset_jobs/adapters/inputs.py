@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters import backends, urls
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store_errors import READ_AHEAD, Translated, buffered, clear_input_errors
+from negset_jobs.adapters.store_errors import READ_AHEAD, Translated, buffered, translate_input_errors
 from negset_jobs.adapters.urls import Url, shown
 
 
@@ -27,7 +27,7 @@ def open_input(url: str | Url, access: Access, field: str) -> Iterator[BinaryIO]
     also happen while it is read.
     """
     source = access.check_url(url, field)
-    translated = functools.partial(clear_input_errors, source, field, access)
+    translated = functools.partial(translate_input_errors, source, field, access)
     with contextlib.ExitStack() as stack:
         with translated():
             fs, path = backends.opened(source)
@@ -57,7 +57,7 @@ def expand(url: str, access: Access, field: str) -> list[str]:
     source = access.check_url(url, field)
     if not any(character in source.leaf.path for character in "*?["):
         return [url]
-    with clear_input_errors(source, field, access):
+    with translate_input_errors(source, field, access):
         fs, path = backends.opened(source)
         matches = sorted(map(str, fs.glob(path)))
     if not matches:
@@ -74,6 +74,6 @@ def list_input(url: str | Url, access: Access, field: str) -> list[str]:
     Raises `MissingInput` if the folder does not exist, and `InvalidInput` if it cannot be read.
     """
     source = access.check_url(url, field)
-    with clear_input_errors(source, field, access):
+    with translate_input_errors(source, field, access):
         fs, path = backends.opened(source)
         return sorted(posixpath.basename(str(entry).rstrip("/")) for entry in fs.ls(path, detail=False))

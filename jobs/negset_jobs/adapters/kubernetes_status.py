@@ -39,7 +39,7 @@ SECONDS_BETWEEN_WRITES: Final = 5.0
 """
 
 
-def tell_pod(text: str) -> None:
+def write_termination_message(text: str) -> None:
     """Write the text to the pod's status, where the operator reads it. Do nothing outside a pod.
 
     Kubernetes would otherwise show the last lines of the log there.
@@ -183,7 +183,7 @@ class StatusProgress:
         self._loss = ""
         self._pace = Pace(total)
         self._left: float | None = None
-        self._news = self._today()
+        self._advanced_at = self._today()
         self._write(self._clock())
 
     def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
@@ -191,7 +191,7 @@ class StatusProgress:
         self._done += done
         self._failed += failed
         if done:
-            self._news = self._today()
+            self._advanced_at = self._today()
         if note.startswith(LOSS):
             self._loss = note.removeprefix(LOSS)
         now = self._clock()
@@ -202,7 +202,7 @@ class StatusProgress:
     def finish(self) -> None:
         self._shown.finish()
         self._left = 0
-        self._news = self._today()
+        self._advanced_at = self._today()
         self._write(self._clock())
 
     def _write(self, now: float) -> None:
@@ -212,7 +212,7 @@ class StatusProgress:
             "secondsLeft": None if self._left is None else round(self._left),
             "step": self._done if self._unit == "steps" else None,
             "loss": self._loss or None,
-            "updatedAt": self._news.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "updatedAt": self._advanced_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         status: dict[str, Any] = {"progress": progress}
         if self._stage == DOWNLOADING_NEGATIVES:

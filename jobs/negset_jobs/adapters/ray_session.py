@@ -83,7 +83,7 @@ def _start(**options: Any) -> None:
 
     for left in reversed(range(_STARTS)):
         try:
-            with _patience(), _no_signal_lost(), _no_handlers_of_ray(), address_guard.exempt():
+            with _longer_start(), _no_signal_lost(), _no_handlers_of_ray(), address_guard.exempt():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:
             ray.shutdown()
@@ -96,7 +96,7 @@ def _start(**options: Any) -> None:
 
 
 @contextlib.contextmanager
-def _patience() -> Iterator[None]:
+def _longer_start() -> Iterator[None]:
     """Make Ray wait longer for its processes to start.
 
     Ray starts about eight processes, with 16 CPU seconds of imports, and gives up after 30 seconds.
@@ -108,7 +108,7 @@ def _patience() -> Iterator[None]:
     services: Any = ray._private.services  # noqa: SLF001
     get_node = services.get_node
 
-    def get_node_patiently(*arguments: Any, **keywords: Any) -> Any:
+    def get_node_when_ready(*arguments: Any, **keywords: Any) -> Any:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
@@ -118,7 +118,7 @@ def _patience() -> Iterator[None]:
                     raise
             time.sleep(_START_POLL_SECONDS)
 
-    with _replaced(services, "get_node", get_node_patiently):
+    with _replaced(services, "get_node", get_node_when_ready):
         yield
 
 

@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters import address_guard, backends, local_files, urls
-from negset_jobs.adapters.store_errors import Translated, buffered, clear_errors
+from negset_jobs.adapters.store_errors import Translated, buffered, translate_errors
 from negset_jobs.adapters.urls import Url, shown
 
 log = logging.getLogger(__name__)
@@ -216,7 +216,7 @@ class Store:
     def _acting(self, verb: str, key: str = "") -> contextlib.AbstractContextManager[None]:
         """Limit connections and translate errors while this store acts on an object."""
         # The reach is looked up now: a store may be unpickled before the access is enforced.
-        return clear_errors(self.location(key) if key else self.url, verb, address_guard.reach_of(self._folder))
+        return translate_errors(self.location(key) if key else self.url, verb, address_guard.reach_of(self._folder))
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"

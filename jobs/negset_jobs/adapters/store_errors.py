@@ -66,7 +66,7 @@ def buffered(raw: io.RawIOBase) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def clear_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
+def translate_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
     try:
         with address_guard.reaching(reach):
             yield
@@ -88,7 +88,7 @@ def clear_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def clear_input_errors(url: Url, field: str, access: Access) -> Iterator[None]:
+def translate_input_errors(url: Url, field: str, access: Access) -> Iterator[None]:
     reach = access.reach(url)
     try:
         with address_guard.reaching(reach):

@@ -12,7 +12,7 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
 from negset_jobs import pipeline, revisions
 from negset_jobs.adapters import address_guard, console
-from negset_jobs.adapters.kubernetes_status import StatusProgress, StatusWriter, tell_pod
+from negset_jobs.adapters.kubernetes_status import StatusProgress, StatusWriter, write_termination_message
 from negset_jobs.commands import manifest_file, output, reach, stages_on_ray
 
 
@@ -20,8 +20,8 @@ def job(options: argparse.Namespace) -> int:
     document, access = manifest_file.document(options.file), reach.access(options)
     dataset = manifest_file.admitted(document)
     with address_guard.enforced(access):
-        told, content = validation.told_revision(document), validation.told_pipeline(document)
-        _job(pipeline.prepare(dataset, access, told, pipeline=content), options, validation.told_spec_hash(document))
+        operator_revision, digest = validation.told_revision(document), validation.told_pipeline(document)
+        _job(pipeline.prepare(dataset, access, operator_revision, pipeline=digest), options, validation.told_spec_hash(document))
     return 0
 
 
@@ -49,8 +49,8 @@ def _job(revision: pipeline.Revision, options: argparse.Namespace, spec_hash: st
         pipeline.report(revision, progress)
     if writer is not None:
         writer.write_last(pipeline.status(revision), final=ends)
-    if ends and (told := revisions.trim(revision)):
-        output.say(told)
+    if ends and (summary := revisions.trim(revision)):
+        output.say(summary)
 
 
 def _report_kept(kept: Sequence[str]) -> None:
@@ -58,7 +58,7 @@ def _report_kept(kept: Sequence[str]) -> None:
     if kept:
         message = f"kept these revisions, which this object does not own alone: {', '.join(kept)}"
         output.say(message)
-        tell_pod(message)
+        write_termination_message(message)
 
 
 def _step(revision: pipeline.Revision, options: argparse.Namespace) -> stages.Step:

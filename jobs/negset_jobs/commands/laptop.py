@@ -69,8 +69,8 @@ def _every_step(revision: pipeline.Revision, options: argparse.Namespace) -> int
             case "mine":
                 stages_on_ray.mine(revision, step.round, progress)
     pipeline.report(revision, progress)
-    if told := revisions.trim(revision):
-        output.say(told)
+    if summary := revisions.trim(revision):
+        output.say(summary)
     output.result(revision.store.location(names.REPORT_PAGE))
     return 0
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from negset_api.values import CopyCounts
-from negset_jobs.copies import look, search
+from negset_jobs.copies import pixels, search
 
 MOST_COPIES: Final = 4
 """Copies listed for one held-out image. One is enough to leave it out."""
@@ -66,7 +66,7 @@ class Seen(msgspec.Struct, frozen=True):
     """An image whose pixels are compared: its id, and its pixels if it has hashes."""
 
     image_id: str
-    grey: look.Pixels | None
+    grey: pixels.Pixels | None
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +115,7 @@ def _same(candidate: Candidate, held_out: Mapping[int, Seen], others: Mapping[in
     first, second = held_out[candidate.held_out].grey, others[candidate.other].grey
     if first is None or second is None:
         return False
-    return look.same(first[:, ::-1] if candidate.mirrored else first, second)
+    return pixels.same(first[:, ::-1] if candidate.mirrored else first, second)
 
 
 def copied(pairs: Iterable[Pair], *, positive: bool) -> tuple[str, ...]:

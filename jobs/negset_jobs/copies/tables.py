@@ -10,7 +10,7 @@ import numpy as np
 
 from negset_jobs.copies.find import Hashed, Image, Pair, Seen
 from negset_jobs.copies.fingerprint import HASH_BYTES, SIDE, Fingerprint
-from negset_jobs.copies.look import Pixels
+from negset_jobs.copies.pixels import Pixels
 
 _KINDS: Final = {False: "negative", True: "positive"}
 _EXACT: Final = {False: "near", True: "exact"}

@@ -18,7 +18,7 @@ from negset_jobs.adapters.quoting import of_backend
 from negset_jobs.adapters.urls import Url, shown
 from negset_jobs.download.failure import Failed, blocked
 from negset_jobs.download.http import WebImages
-from negset_jobs.download.patience import wait_seconds
+from negset_jobs.download.retry_pause import wait_seconds
 from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.quoting import of_backend, status_line
 from negset_jobs.download.failure import Failed, blocked
-from negset_jobs.download.patience import retry_after
+from negset_jobs.download.retry_pause import retry_after
 
 _OPT_OUTS: Final = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 _OUTCOMES: Final[dict[int, Outcome]] = {

@@ -79,7 +79,7 @@ def run_shards(
     """
     committed = read_committed(store, folder)
     earlier = {shard.name: committed[shard.name] for shard in shards if shard.name in committed}
-    run = _Run(store, folder, spec=spec, access=access, label_ids=dict(label_ids), progress=progress)
+    maker = _ShardMaker(store, folder, spec=spec, access=access, label_ids=dict(label_ids), progress=progress)
     progress.start(_TITLES.get(folder, "Downloading"), sum(len(shard.images) for shard in shards), "images")
     for _, result in earlier.values():
         progress.advance(len(result.results), failed=failures(result))
@@ -88,18 +88,20 @@ def run_shards(
     missing = [shard for shard in shards if shard.name not in results]
     if missing:
         cache = ShardCache.of(siblings, folder)
-        input_digests = {shard.name: run.input_digests(shard) for shard in missing}
-        copied = run.copy(
+        input_digests = {shard.name: maker.input_digests(shard) for shard in missing}
+        copied = maker.copy(
             [(shard, identical) for shard in missing if (identical := cache.identical_shard(input_digests[shard.name])) is not None]
         )
         results |= copied
-        results |= run.make(
-            [run.task(shard, cache.cached_records(input_digests[shard.name])) for shard in missing if shard.name not in copied]
+        results |= maker.make(
+            [maker.task(shard, cache.cached_records(input_digests[shard.name])) for shard in missing if shard.name not in copied]
         )
     outcomes = count_outcomes(results.values())
     if _exceeds(outcomes.total() - outcomes[Outcome.STORED], outcomes.total(), spec):
         again = [shard for shard in shards if shard.name in earlier and failures(earlier[shard.name][1])]
-        results |= run.make([run.task(shard, own_records(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again])
+        results |= maker.make(
+            [maker.task(shard, own_records(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again]
+        )
     progress.finish()
     return [results[shard.name] for shard in shards]
 
@@ -156,7 +158,7 @@ def _by_split(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     return {split: tuple(values) for split, values in grouped.items()}
 
 
-class _Run:
+class _ShardMaker:
     """The settings that all shards of one run share, and its progress."""
 
     def __init__(
