@@ -60,12 +60,10 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(dataset: NegativeDataset, access: Access, operator_revision: str = "", *, pipeline: str = "") -> Revision:
     """Open the output, without writing to it.
 
-    `operator_revision` is the revision that the operator computed, if there is one. It decides the
-    folder: jobs of another version of negset must write where the operator expects it. `pipeline`
-    is the digest of the pipeline.config in a ConfigMap, which the operator included in the
-    revision.
-
-    Raises `InvalidInput`, or `WorkFailed` if the output cannot be reached.
+    `operator_revision` is the revision that the operator computed, if any. It decides the folder,
+    because jobs of another version must write where the operator expects it. `pipeline` is the
+    digest of the ConfigMap's pipeline.config. Raises `InvalidInput`, or `WorkFailed` if the output
+    cannot be reached.
     """
     if len(access.check_url(dataset.spec.output.url, "spec.output.url").links) > 1:
         raise InvalidInput("spec.output.url: expected the URL of a folder, got URLs joined by '::'; give the URL of the folder alone")
@@ -73,12 +71,8 @@ def prepare(dataset: NegativeDataset, access: Access, operator_revision: str = "
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
     folder = revision_of(dataset.spec, pipeline)
     if operator_revision and operator_revision != folder:
-        log.warning(
-            "the operator computed revision %s, negset %s computed %s: their versions differ; using the operator's revision",
-            operator_revision,
-            version(),
-            folder,
-        )
+        message = "the operator computed revision %s, negset %s computed %s: their versions differ; using the operator's revision"
+        log.warning(message, operator_revision, version(), folder)
         folder = operator_revision
     siblings = tuple(root.child(other) for other in root.folders() if other != folder)
     return Revision(dataset=dataset, access=access, root=root, store=root.child(folder), siblings=siblings)
