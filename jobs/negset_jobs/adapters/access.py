@@ -80,7 +80,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
             parsed = urls.parse(str(url))
         except UnknownScheme as error:
             raise InvalidInput(
-                f"{field}: unknown URL scheme {error.scheme[:20]!r} in {shown(url)}; known are {', '.join(self._usable())}"
+                f"{field}: expected a URL with a known scheme ({', '.join(self._usable())}), got {error.scheme[:20]!r} in {shown(url)}"
             ) from error
         except InvalidUrl as error:
             raise InvalidInput(f"{field}: cannot use the URL {shown(url)}: {error}") from error

@@ -49,7 +49,7 @@ def encode_example(
     """
     unknown = sorted({box.class_name for box in boxes} - label_ids.keys())
     if unknown:
-        raise InvalidInput(f"{file_name}: no id in the label map for class {', '.join(map(repr, unknown))}")
+        raise InvalidInput(f"{file_name}: expected an id in the label map for every class, found none for {', '.join(map(repr, unknown))}")
     parts = [  # in sorted order of the keys
         *_entry(od_keys.ENCODED, _bytes_list((encoded,))),
         *_entry(od_keys.FILENAME, _bytes_list((file_name.encode(),))),
@@ -76,7 +76,7 @@ def decode_example(payload: bytes) -> dict[str, list[Any]]:
             for entry in _fields(features, 1)
         }
     except (IndexError, struct.error, ValueError) as error:
-        raise WorkFailed("a record is not a tf.train.Example, or a damaged one") from error
+        raise WorkFailed("a record is not a tf.train.Example, or is damaged") from error
 
 
 def _objects(boxes: Sequence[Box], label_ids: Mapping[str, int]) -> bytes:

@@ -107,7 +107,7 @@ def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str
         others = ", ".join(f"{count} {REJECTIONS[reason]}" for reason, count in rejected.items())
         advice = "; set spec.selection.allowFewer to select all candidates" if candidates else ""
         found = f"of the {total} images in the annotations {candidates} are candidates" + (f", {others}" if others else "")
-        raise InvalidInput(f"spec.selection.count: expected at most the number of candidates, got {wanted}: {found}{advice}")
+        raise InvalidInput(f"spec.selection.count: expected at most {candidates} (the number of candidates), got {wanted}: {found}{advice}")
     if spec.training is not None and min(wanted, candidates) < _FEWEST_TO_SPLIT:
         raise InvalidInput(
             f"spec.selection.count: expected at least {_FEWEST_TO_SPLIT} images for training, one to train on and one held out; got {min(wanted, candidates)}"

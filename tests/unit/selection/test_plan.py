@@ -215,21 +215,21 @@ def test_an_image_counts_under_the_first_reason_only():
         pytest.param(
             coco({1: ["person"], 2: ["dog"], 3: []}),
             spec(count=5, unannotated="Exclude"),
-            "spec.selection.count: expected at most the number of candidates, got 5: of the 3 images in the annotations 1 are candidates, "
+            "spec.selection.count: expected at most 1 (the number of candidates), got 5: of the 3 images in the annotations 1 are candidates, "
             "1 show an excluded class, 1 have no annotation at all; set spec.selection.allowFewer to select all candidates",
             id="fewer candidates than requested",
         ),
         pytest.param(
             coco({1: ["person"]}),
             spec(count=5, allow_fewer=True),
-            "spec.selection.count: expected at most the number of candidates, got 5: of the 1 images in the annotations 0 are candidates, "
+            "spec.selection.count: expected at most 0 (the number of candidates), got 5: of the 1 images in the annotations 0 are candidates, "
             "1 show an excluded class",
             id="no candidate at all, even where fewer are allowed",
         ),
         pytest.param(
             coco({}),
             spec(),
-            "spec.selection.count: expected at most the number of candidates, got 1: of the 0 images in the annotations 0 are candidates",
+            "spec.selection.count: expected at most 0 (the number of candidates), got 1: of the 0 images in the annotations 0 are candidates",
             id="a file without images",
         ),
         pytest.param(
