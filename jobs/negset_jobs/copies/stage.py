@@ -194,7 +194,7 @@ def _image(side: _Side, row: int, seen: dict[int, Seen]) -> Image:
 def _warn(value: Copies) -> None:
     if value.negatives or value.positives:
         log.warning(
-            "%d held-out negatives and %d held-out positives are copies of training images (%d of them byte for byte); they are left out of the measurement; %s lists them",
+            "%d held-out negatives and %d held-out positives are copies of training images (%d of them exact) and are excluded from the measurement; %s lists them",
             value.counts.negatives,
             value.counts.positives,
             value.counts.exact_negatives + value.counts.exact_positives,
