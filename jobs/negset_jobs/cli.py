@@ -102,7 +102,7 @@ class _Interruption(KeyboardInterrupt):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="negset",
-        description="Negative images and hard negative mining for object detectors. FILE is a NegativeDataset manifest (YAML), the same that `kubectl apply` takes.",
+        description="Negative images and hard negative mining for object detectors. FILE is a NegativeDataset manifest (YAML), the same file as for `kubectl apply`.",
     )
     parser.add_argument("--version", action="version", version=f"negset {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

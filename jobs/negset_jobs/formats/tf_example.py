@@ -1,7 +1,7 @@
 """Encode and decode tf.train.Example with the Object Detection API's keys, without TensorFlow.
 
-An own encoder, because it is fast and needs no generated code: 12 µs an image, where protobuf takes
-486 µs. The message is small and frozen (tensorflow/core/example/{example,feature}.proto).
+This encoder of our own is fast: 12 µs an image, where protobuf takes 486 µs. It needs no generated
+code. The message is small and frozen (tensorflow/core/example/{example,feature}.proto).
 
 A shard that is made again must have the same bytes. So the keys are written in sorted order, as
 protobuf's `SerializeToString(deterministic=True)` does. The keys are those of
