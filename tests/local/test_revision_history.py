@@ -10,8 +10,9 @@ from tests.s3_server import s3_server
 
 from negset_api import names, validation
 from negset_api.revision import revision
-from negset_jobs import cli, commands
+from negset_jobs import cli
 from negset_jobs.adapters.store import Store
+from negset_jobs.commands import job
 
 IMAGES = 8
 
@@ -42,7 +43,7 @@ def annotations(urls: list[str]) -> bytes:
 
 
 def test_with_a_limit_of_1_the_present_revision_and_the_one_before_stay(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "_status_writer", lambda *_: None)
+    monkeypatch.setattr(job, "_status_writer", lambda *_: None)
     with s3_server() as s3, image_server() as web:
         bucket = Store(f"s3://{s3.bucket}")
         bucket.write("instances.json", annotations([web.serve(f"/{n}.jpg", jpeg(n)) for n in range(IMAGES)]))
