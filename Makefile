@@ -38,6 +38,11 @@ check: setup ## Lint, types, import rules
 test: check ## Everything that needs no cluster
 	$(BIN)/pytest
 
+.PHONY: crd
+crd: setup ## Write the chart's CRD, and the generated parts of its page of the kind
+	$(BIN)/negset crd > charts/negset/files/crd.yaml
+	$(BIN)/python -m tests.contract.kind_page
+
 # The cluster's harness is told how by variables: `make cluster NODES=2 KUEUE=1`, `make test-cluster PYTEST="-k kueue"`.
 NODES ?= 1
 HELM ?= helm

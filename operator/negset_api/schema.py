@@ -28,19 +28,19 @@ _COLUMNS = (
         "Ready",
         "string",
         '.status.conditions[?(@.type=="Ready")].status',
-        "Whether the dataset, and the model where one was asked for, is done.",
+        "Whether every step is done and the report is written.",
     ),
     ("Stage", "string", ".status.stage", "What is being done now."),
-    ("Progress", "integer", ".status.progress.percent", "The share of that which is done, in percent."),
-    ("Images", "integer", ".status.images.stored", "Images stored."),
-    ("Failed", "integer", ".status.images.failed", "Images that could not be stored."),
-    ("FP/Image", "string", ".status.falsePositivesPerImage", "False positives per held-out negative, after the last round."),
+    ("Progress", "integer", ".status.progress.percent", "Percentage of the current stage that is done."),
+    ("Images", "integer", ".status.images.stored", "Number of stored images."),
+    ("Failed", "integer", ".status.images.failed", "Number of images that could not be stored."),
+    ("FP/Image", "string", ".status.falsePositivesPerImage", "False positives per held-out negative after the last completed round."),
     ("Age", "date", ".metadata.creationTimestamp", ""),
 )
 _WIDE_COLUMNS = (
-    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why it is, or is not, ready."),
-    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', "The same in words."),
-    ("URL", "string", ".status.url", "Where the data lies."),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why the dataset is ready or not, as one word."),
+    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', "Why the dataset is ready or not, in words."),
+    ("URL", "string", ".status.url", "URL of the data."),
 )
 
 
@@ -110,14 +110,14 @@ def _without_defaults(node: Schema) -> Schema:
 @functools.cache
 def resource_schema() -> Schema:
     """The openAPIV3Schema of the whole object. Do not change the result: it is shared."""
-    spec = {**_of(NegativeDatasetSpec), "description": "What is wanted.", **SPEC_RULES}
-    status = {**_without_defaults(_of(Status)), "description": "What is."}
+    spec = {**_of(NegativeDatasetSpec), "description": "The desired state.", **SPEC_RULES}
+    status = {**_without_defaults(_of(Status)), "description": "The observed state."}
     return {
         "type": "object",
-        "description": "A set of images that provably show none of the given classes and, where training is asked for, a detector trained with them.",
+        "description": "A set of images that provably show none of the given classes and, with `training`, a detector that is trained with them.",
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string", "description": "The version of this schema."},
+            "apiVersion": {"type": "string", "description": "Version of this schema."},
             "kind": {"type": "string", "description": f"Always {names.KIND}."},
             # A CRD may restrict nothing of the metadata but name and generateName.
             "metadata": {"type": "object", "properties": {"name": _NAME}},

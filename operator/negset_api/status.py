@@ -30,27 +30,27 @@ OutputUrl = Annotated[str, Meta(max_length=4096)]
 class Condition(StatusType, frozen=True, kw_only=True):
     """A Kubernetes condition (meta/v1 Condition)."""
 
-    type: Annotated[str, Meta(max_length=316, description="The type of the condition, such as Ready, Stalled or DataStored.")]
+    type: Annotated[str, Meta(max_length=316, description="Type of the condition, such as Ready, Stalled or DataStored.")]
     status: Annotated[Literal["True", "False", "Unknown"], Meta(description="Whether the condition holds: True, False or Unknown.")]
     reason: Annotated[str, Meta(max_length=1024, description="Why, as one word for programs.")]
     message: Annotated[str, Meta(max_length=32768, description="Why, for people, and what to do if somebody must act.")]
     last_transition_time: Annotated[
-        str, Meta(description="When the condition's status last changed.", extra_json_schema={"format": "date-time"})
+        str, Meta(description="When the status of the condition last changed.", extra_json_schema={"format": "date-time"})
     ]
-    observed_generation: Annotated[int, Meta(ge=0, description="The generation of the spec that the condition describes.")] = 0
+    observed_generation: Annotated[int, Meta(ge=0, description="Generation of the spec that the condition describes.")] = 0
 
 
 class ImagesStatus(StatusType, frozen=True, kw_only=True):
-    planned: Annotated[int, Meta(description="Images in the plan.")] = 0
-    stored: Annotated[int, Meta(description="Images whose record is written.")] = 0
-    failed: Annotated[int, Meta(description="Images that ended in any other outcome.")] = 0
-    bytes: Annotated[int, Meta(description="Bytes of the stored images.")] = 0
+    planned: Annotated[int, Meta(description="Number of images in the plan.")] = 0
+    stored: Annotated[int, Meta(description="Number of images whose record is written.")] = 0
+    failed: Annotated[int, Meta(description="Number of images that ended in any other outcome.")] = 0
+    bytes: Annotated[int, Meta(description="Size of the stored images in bytes.")] = 0
 
 
 class ProgressStatus(StatusType, frozen=True, kw_only=True):
-    percent: Annotated[int, Meta(description="Share of the current stage that is done.")] = 0
-    seconds_left: Annotated[int, Meta(description="Estimate for the current stage.")] = 0
-    step: Annotated[int, Meta(description="Training step.")] = 0
+    percent: Annotated[int, Meta(description="Percentage of the current stage that is done.")] = 0
+    seconds_left: Annotated[int, Meta(description="Estimated seconds until the current stage is done.")] = 0
+    step: Annotated[int, Meta(description="Training step that was done last.")] = 0
     loss: Annotated[Decimal, Meta(description="Training loss at that step, as a decimal number.")] = ""
     updated_at: Annotated[
         str,
@@ -59,77 +59,82 @@ class ProgressStatus(StatusType, frozen=True, kw_only=True):
 
 
 class RoundStatus(StatusType, frozen=True, kw_only=True):
-    round: Annotated[int, Meta(description="The round's number, from 1.")]
-    false_positives_per_image: Annotated[Decimal, Meta(description="On held-out negatives, as a decimal number.")] = ""
-    recall: Annotated[Decimal, Meta(description="On held-out positives, as a decimal number.")] = ""
-    average_precision: Annotated[Decimal, Meta(description="COCO AP on held-out positives, as a decimal number.")] = ""
+    round: Annotated[int, Meta(description="Number of the round, from 1.")]
+    false_positives_per_image: Annotated[Decimal, Meta(description="False positives per held-out negative, as a decimal number.")] = ""
+    recall: Annotated[Decimal, Meta(description="Recall on held-out positives, as a decimal number.")] = ""
+    average_precision: Annotated[Decimal, Meta(description="COCO's average precision on held-out positives, as a decimal number.")] = ""
 
 
 class Numbers(StatusType, frozen=True, kw_only=True):
     """Field for field what `Status` has of the jobs' once they are done."""
 
-    revision: Annotated[Revision, Meta(description="The revision that they are of.")] = ""
-    images: Annotated[ImagesStatus | None, Meta(description="As in the status.")] = None
+    revision: Annotated[Revision, Meta(description="Revision that the numbers are of.")] = ""
+    images: Annotated[ImagesStatus | None, Meta(description="As `status.images`.")] = None
     rounds: Annotated[
         tuple[RoundStatus, ...],
-        Meta(max_length=16, description="As in the status.", extra_json_schema={"x-kubernetes-list-type": "atomic"}),
+        Meta(max_length=16, description="As `status.rounds`.", extra_json_schema={"x-kubernetes-list-type": "atomic"}),
     ] = ()
-    false_positives_per_image: Annotated[Decimal, Meta(description="As in the status.")] = ""
+    false_positives_per_image: Annotated[Decimal, Meta(description="As `status.falsePositivesPerImage`.")] = ""
 
 
 class Completed(StatusType, frozen=True, kw_only=True):
     uid: Annotated[str, Meta(max_length=64, description="The uid of the object that the steps were done for.")] = ""
-    revision: Annotated[Revision, Meta(description="The revision that they made.")] = ""
-    url: Annotated[OutputUrl, Meta(description="Where it lies.")] = ""
+    revision: Annotated[Revision, Meta(description="Revision that the steps made.")] = ""
+    url: Annotated[OutputUrl, Meta(description="URL of that revision.")] = ""
     steps: Annotated[
         tuple[Annotated[str, Meta(max_length=63)], ...],
-        Meta(max_length=64, description="The steps, by role.", extra_json_schema={"x-kubernetes-list-type": "atomic"}),
+        Meta(max_length=64, description="Steps that are done, by role.", extra_json_schema={"x-kubernetes-list-type": "atomic"}),
     ] = ()
     pipeline: Annotated[
-        str, Meta(max_length=64, description="The digest of the pipeline.config that the steps used, if the spec names a ConfigMap.")
+        str, Meta(max_length=64, description="Digest of the pipeline.config that the steps used, if the spec names a ConfigMap.")
     ] = ""
     numbers: Annotated[
         Numbers | None,
-        Meta(description="What was measured, once all steps are done. An edit that is taken back has them in the status again."),
+        Meta(
+            description="What was measured, once all steps are done. If an edit is taken back, the operator writes it into the status again."
+        ),
     ] = None
 
 
 class Status(StatusType, frozen=True, kw_only=True):
-    observed_generation: Annotated[int, Meta(description="The generation of the spec that this status describes.")] = 0
+    observed_generation: Annotated[int, Meta(description="Generation of the spec that this status describes.")] = 0
     stage: Annotated[str, Meta(max_length=1024, description="What is being done now, for people.")] = ""
-    revision: Annotated[Revision, Meta(description="The revision of the dataset that the spec describes.")] = ""
-    url: Annotated[OutputUrl, Meta(description="Where that revision lies.")] = ""
-    report_url: Annotated[OutputUrl, Meta(description="The report, once there is one.")] = ""
+    revision: Annotated[Revision, Meta(description="Revision of the dataset that the spec describes.")] = ""
+    url: Annotated[OutputUrl, Meta(description="URL of that revision.")] = ""
+    report_url: Annotated[OutputUrl, Meta(description="URL of the report, once it is written.")] = ""
     completed: Annotated[
         Completed | None,
         Meta(
-            description="The steps that are done. Their jobs may be deleted: a step is not done again while it is recorded for this uid and url."
+            description="Steps that are done. Their jobs may be deleted: a step is not done again while it is recorded for this uid and url."
         ),
     ] = None
     runs: Annotated[
         tuple[Annotated[str, Meta(max_length=63)], ...],
         Meta(
             max_length=64,
-            description="The runs whose jobs may write to this status, as in their label negset.dev/run: the run of the present spec, and earlier runs that an edit did not stop. Jobs of other runs drop their writes.",
+            description="Runs whose jobs may write to this status, as in their label negset.dev/run: the run of the present spec, and earlier runs that an edit did not stop. "
+            "Jobs of other runs drop their writes.",
             extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),
     ] = ()
-    images: Annotated[ImagesStatus | None, Meta(description="Counters of the download.")] = None
-    progress: Annotated[ProgressStatus | None, Meta(description="How far the current stage is.")] = None
+    images: Annotated[ImagesStatus | None, Meta(description="Counts of the download of the negatives.")] = None
+    progress: Annotated[ProgressStatus | None, Meta(description="Progress of the current stage.")] = None
     rounds: Annotated[
         tuple[RoundStatus, ...],
         Meta(
             max_length=16,
-            description="What each training round was worth.",
+            description="What was measured after each training round.",
             extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),
     ] = ()
-    false_positives_per_image: Annotated[Decimal, Meta(description="The last round's, on held-out negatives, as a decimal number.")] = ""
+    false_positives_per_image: Annotated[
+        Decimal, Meta(description="False positives per held-out negative after the last completed round, as a decimal number.")
+    ] = ""
     conditions: Annotated[
         tuple[Condition, ...],
         Meta(
             max_length=32,
-            description="Ready is the summary; Reconciling and Stalled are present only while true.",
+            description="Ready is the summary. Reconciling and Stalled are present only while they are true.",
             extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = ()

@@ -1,15 +1,17 @@
-"""Download and TFRecord against img2dataset 1.47, from the same nginx on the same machine.
+"""Compare download and TFRecords with img2dataset 1.47, from the same nginx on the same machine.
 
     .venv/bin/python tests/benchmarks/download.py [--count N] [--environment FOLDER]
 
-Both sides: two processes, 64 connections or threads each, one image after another as they come,
-TFRecords, no resizing. img2dataset re-encodes nothing either (`resize_mode=no`, `encode_quality`
-unused), but decodes each image to learn its size; `Structure` does without, and `Decode` reads
-every coefficient of it. img2dataset's dependencies differ from ours: it is installed from PyPI into
-an environment of its own, kept in the folder given. Images per second leave out the start of the
-processes on our side and include it on img2dataset's, as it reports no other number; the count is
-large enough for that not to matter. CPU is that of all processes. The exit code says whether the
-goals are met.
+Both sides use two processes with 64 connections or threads each. They write images to TFRecords in
+the order in which they arrive, and do not resize. img2dataset does not re-encode either
+(`resize_mode=no`, `encode_quality` unused), but decodes each image to learn its size. `Structure`
+does not decode. `Decode` reads every coefficient.
+
+img2dataset's dependencies differ from negset's, so it is installed from PyPI into its own virtual
+environment, which is kept in FOLDER. Images per second exclude the start of negset's processes, and
+include the start of img2dataset's, which reports no other number. The count is large enough that
+this does not matter. CPU is the sum over all processes. The exit code is 0 if the goals are met,
+otherwise 1.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ REQUIREMENTS = (
 
 
 def install(folder: pathlib.Path) -> pathlib.Path:
-    """img2dataset's executable."""
+    """Return the path of img2dataset. Install it if missing."""
     if not (folder / "bin" / "img2dataset").exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         subprocess.run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
@@ -48,7 +50,7 @@ def install(folder: pathlib.Path) -> pathlib.Path:
 
 
 def img2dataset(executable: pathlib.Path, base: str, count: int, folder: str) -> float:
-    """Images per second."""
+    """Run img2dataset. Return its images per second."""
     pathlib.Path(folder, "urls.txt").write_text("".join(f"{base}/{number}.jpg\n" for number in range(count)))
     shutil.rmtree(f"{folder}/other", ignore_errors=True)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

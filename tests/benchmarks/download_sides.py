@@ -1,12 +1,17 @@
-"""The sides that the download benchmarks compare, each in a process of its own: `python
-download_sides.py SIDE BASE COUNT VERIFY FOLDER` prints one line of JSON.
+"""The sides that the download benchmarks compare. Each runs in its own process.
 
-`negset` runs shards on Ray, `processes` the same shards in bare processes, `loop` one shard in one
-process, and `bare` is the limit: one asyncio loop that fetches the same images with aiohttp and
-writes them in the same framing, without looking at them; `bare-records` writes the very same
-records, digest and keys included, and checks nothing. Images per second leave out what starts
-before the first image (Ray, imports) and ends after the last; `start` is the former in seconds. CPU
-seconds are those of the processes that fetch; `rss` is the largest of their peaks, in bytes.
+`python download_sides.py SIDE BASE COUNT VERIFY FOLDER` prints one line of JSON. The sides are:
+
+`negset`: shards on Ray.
+`processes`: the same shards in bare processes.
+`loop`: the same shards in one process, one after the other.
+`bare`: the limit. One asyncio loop fetches the same images with aiohttp, and writes them in the
+same framing without checking them.
+`bare-records`: like `bare`, but it writes the same records as negset, digest and keys included.
+
+`seconds` excludes what happens before the first image (Ray, imports) and after the last. `start` is
+the time before the first image, in seconds. `cpu` is the CPU seconds of the processes that fetch.
+`rss` is the largest of their peaks, in bytes.
 """
 
 from __future__ import annotations
@@ -63,10 +68,10 @@ def measured(task: ShardTask, report) -> dict[str, float]:
 
 
 def warm(_task: int, _report) -> int:
-    """Loads what a worker needs, so that it is not counted, and takes long enough for each worker
-    to get one.
-    """
+    """Load a worker's imports before the measurement.
 
+    The sleep makes each worker get one task.
+    """
     time.sleep(1)
     return os.getpid()
 
@@ -154,7 +159,7 @@ def main() -> None:
     done, ended = [], started
     for part in running:
         done.append(part)
-        # What a side does after its last image, as Ray does, is not counted.
+        # Work after the last image, such as Ray's shutdown, is not counted.
         ended = time.perf_counter()
     stored = sum(part["stored"] for part in done)
     print(

@@ -1,4 +1,4 @@
-"""nginx on the loopback with images of real size, for the download benchmarks."""
+"""nginx on loopback with real images, for the download benchmarks."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @contextlib.contextmanager
 def image_host(count: int) -> Iterator[tuple[str, str]]:
-    """Serves `count` images as /0.jpg, /1.jpg, ...; yields the base URL and a scratch folder.
+    """Serve `count` images as /0.jpg, /1.jpg, …. Yield the base URL and a scratch folder.
 
-    The images are the real ones of NEGSET_TEST_DATA, over and over.
+    The images are the real ones of NEGSET_TEST_DATA, repeated.
     """
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
-        raise SystemExit("this benchmark needs nginx in the PATH: the server must not be what is measured")
+        raise SystemExit("this benchmark needs nginx on the PATH, because a slower server would be measured instead")
     originals = sorted(
         (pathlib.Path(os.environ.get("NEGSET_TEST_DATA", ROOT.parent / "shared" / "data")) / "coco-mini" / "train2017").glob("*.jpg")
     )
     if not originals:
-        raise SystemExit("this benchmark needs real images: set NEGSET_TEST_DATA to the folder that holds coco-mini")
+        raise SystemExit("this benchmark needs real images: set NEGSET_TEST_DATA to the folder that contains coco-mini")
     with tempfile.TemporaryDirectory(prefix="negset-benchmark-") as folder:
         os.chmod(folder, 0o755)
         os.makedirs(f"{folder}/images")
@@ -61,4 +61,4 @@ def _wait_for(port: int) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.1)
-    raise SystemExit("nginx did not start")
+    raise SystemExit("nginx did not answer within 10 seconds")

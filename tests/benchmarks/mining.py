@@ -1,12 +1,15 @@
-"""What mined negatives are worth: false positives per held-out negative with mined negatives, with
-as many random ones, and with none, at equal total steps and equal recall.
+"""Measure what mined negatives are worth.
 
-    python -m tests.benchmarks.mining [--seeds 0 1 2] [--images 4000] [--steps 400] [--first 10] [--hard 5] [--output FOLDER]
+    python -m tests.benchmarks.mining [--seeds 0 1 2] [--images 4000] [--steps 400] [--first 10]
+        [--hard 5] [--output FOLDER]
 
-Each seed draws a dataset of its own, in which look-alikes are rare, and runs the main job on it.
-The goals: mined at most 0.6 of random for each seed and 0.5 on average; none at least twice mined.
-It takes some ten minutes a seed on two cores. Numbers belong to a machine: what it printed last
-stands in a commit.
+It compares false positives per held-out negative with mined negatives, with as many random ones,
+and without negatives, at equal total steps and equal recall. Each seed draws its own dataset, in
+which look-alikes are rare, and runs the main job on it.
+
+The goals: mined / random is at most 0.6 for each seed, and 0.5 on average. None / mined is at least
+2. A seed takes about ten minutes on two cores. Results depend on the machine. The latest ones are
+in a commit message.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ GOAL_EACH, GOAL_AVERAGE, GOAL_NONE = 0.6, 0.5, 2.0
 
 
 def run(seed: int, options: argparse.Namespace, folder: str) -> dict[str, dict]:
-    """The report's comparisons by name."""
+    """Run the main job. Return the report's comparisons by name."""
     source = os.path.join(folder, "source")
     os.makedirs(source, exist_ok=True)
     with server.serve(source) as url:
@@ -52,7 +55,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400, help="steps of each of the two rounds")
     parser.add_argument("--first", type=int, default=10, help="firstRoundPercent")
     parser.add_argument("--hard", type=int, default=5, help="hardPercent")
-    parser.add_argument("--output", help="where everything goes and stays (default: a temporary folder)")
+    parser.add_argument("--output", help="where all files are written and kept (default: a temporary folder)")
     options = parser.parse_args()
     ratios, without = [], []
     for seed in options.seeds:
@@ -62,8 +65,8 @@ def main() -> None:
         mined, random, none = (rates[name] for name in (names.MINED, names.RANDOM_NEGATIVES, names.NO_NEGATIVES))
         for name, each in found.items():
             low, high = each["falsePositivesPerImageInterval"]
-            told = f"{each['falsePositivesPerImage']:.4f} [{low:.4f}, {high:.4f}]"
-            print(f"seed {seed}  {name:16} {told}  recall {each['recall']:.2f}  AP {each['averagePrecision']:.3f}", flush=True)
+            interval = f"{each['falsePositivesPerImage']:.4f} [{low:.4f}, {high:.4f}]"
+            print(f"seed {seed}  {name:16} {interval}  recall {each['recall']:.2f}  AP {each['averagePrecision']:.3f}", flush=True)
         ratios.append(mined / random if random else float("inf"))
         without.append(none / mined if mined else float("inf"))
         print(

@@ -1,14 +1,17 @@
-"""How quickly the operator answers, and how much memory it takes, against a real API server.
+"""Measure how fast the operator reacts and how much memory it uses, with a real API server.
 
     .venv/bin/python tests/benchmarks/operator.py [--burst 200] [--objects 1000] [--training]
 
-Starts etcd and an API server on loopback (as the tests do; `KUBEBUILDER_ASSETS` or Go must be
-there) and `negset-operator` as a process of its own. Creates `--burst` NegativeDatasets at once,
-from several connections, and takes for each the time from the API server's answer to the create
-until its first child (a RayJob; with `--training` the Job that checks the configuration) is seen by
-a watch; then goes up to `--objects` datasets and reads the operator's resident memory from /proc.
-All of them share this machine's cores: what a create costs the API server is printed beside, since
-nothing can be faster than that.
+It starts etcd and an API server on loopback, as the tests do, so it needs `KUBEBUILDER_ASSETS` or
+Go. `negset-operator` runs in its own process.
+
+It creates `--burst` NegativeDatasets at once, from several connections. For each it measures the
+time from the API server's answer to the create until a watch sees the first child. The first child
+is a RayJob; with `--training` it is the Job that checks the configuration. Then it creates datasets
+up to `--objects`, and reads the operator's resident memory from /proc.
+
+All programs share this machine's cores. So it also prints the time of a create at the API server
+alone, which is a lower limit.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--burst", type=int, default=200)
     parser.add_argument("--objects", type=int, default=1000)
-    parser.add_argument("--training", action="store_true", help="the datasets train: a Job, and not a RayJob, is the first child")
+    parser.add_argument("--training", action="store_true", help="the datasets train: the first child is a Job, not a RayJob")
     options = parser.parse_args()
     spec = {**SPEC, **TRAINING} if options.training else SPEC
     with tempfile.TemporaryDirectory() as folder, ApiServer(folder) as server:
@@ -57,7 +60,9 @@ def main() -> None:
         namespace = server.namespace()
         client = connect(server.kubeconfig)
         kind = JOB if options.training else RAY_JOB
-        print(f"one {kind.kind} create costs the API server alone {1000 * cost_of_a_child(client, server.namespace(), spec, kind):.1f} ms")
+        print(
+            f"creating one {kind.kind} takes the API server alone {1000 * cost_of_a_child(client, server.namespace(), spec, kind):.1f} ms"
+        )
         seen = Seen(client, namespace, kind)
         operator = start_operator(server.kubeconfig)
         try:
@@ -70,7 +75,7 @@ def main() -> None:
             seen.wait(5 + options.burst)
             spent = [f"{name} {1000 * (cpu(pid) - before[name]) / options.burst:.1f} ms" for name, pid in processes.items()]
             report(sorted(seen.first[name] - moment for name, moment in answered.items()))
-            print(f"CPU for each dataset, until the last child was there: {', '.join(spent)}")
+            print(f"CPU per dataset, until the last child existed: {', '.join(spent)}")
             print(f"operator, {5 + options.burst} datasets: {resident(operator.pid):.0f} MB")
             create(client, namespace, spec, "more", options.objects - options.burst - 5)
             seen.wait(options.objects)
@@ -85,7 +90,7 @@ def main() -> None:
 
 
 class Seen:
-    """When the first child of each dataset was first seen by a watch of our own."""
+    """Records when a watch first saw a child of each dataset."""
 
     def __init__(self, client: Client, namespace: str, kind: Kind) -> None:
         self.first: dict[str, float] = {}
@@ -109,10 +114,7 @@ class Seen:
 
 
 def create(client: Client, namespace: str, spec: dict[str, Any], prefix: str, count: int) -> dict[str, float]:
-    """Creates datasets as quickly as the API server takes them.
-
-    Returns when each create was answered.
-    """
+    """Create datasets as fast as the API server accepts them. Return when each was answered."""
 
     def one(number: int) -> tuple[str, float]:
         name = f"{prefix}-{number}"
@@ -128,9 +130,7 @@ def create(client: Client, namespace: str, spec: dict[str, Any], prefix: str, co
 
 
 def cost_of_a_child(client: Client, namespace: str, fields: dict[str, Any], kind: Kind) -> float:
-    """Seconds that a create of a first child like ours takes when nothing else happens: the median
-    of 30.
-    """
+    """Return the seconds that creating a first child takes on an idle API server: median of 30."""
     from negset_api import stages, validation
     from negset_api.revision import revision
     from negset_operator import naming
@@ -176,14 +176,14 @@ def start_operator(kubeconfig: str) -> subprocess.Popen[str]:
 
 
 def cpu(pid: int) -> float:
-    """CPU seconds that a process has used so far."""
+    """Return the CPU seconds that a process has used so far."""
     with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
         user, system = stream.read().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int, field: str = "VmRSS") -> float:
-    """Megabytes (10^6 bytes)."""
+    """Return a memory field of a process in megabytes (10^6 bytes)."""
     with open(f"/proc/{pid}/status", encoding="utf-8") as stream:
         found = re.search(rf"{field}:\s+(\d+) kB", stream.read())
     assert found
@@ -194,7 +194,9 @@ def report(seconds: list[float]) -> None:
     def quantile(share: float) -> float:
         return seconds[min(int(share * len(seconds)), len(seconds) - 1)]
 
-    print(f"from create to child, {len(seconds)} at once: p50 {quantile(0.5):.2f} s, p99 {quantile(0.99):.2f} s, most {seconds[-1]:.2f} s")
+    print(
+        f"from create to child, {len(seconds)} at once: p50 {quantile(0.5):.2f} s, p99 {quantile(0.99):.2f} s, maximum {seconds[-1]:.2f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""Selection against pycocotools on a file of train2017's size: 118,287 images, a million
-annotations with their polygons, 565 MB.
+"""Compare selection with pycocotools on a file of train2017's size.
 
     .venv/bin/python tests/benchmarks/selection.py [--repeat N]
 
-The file is generated once, into a folder below the system's temporary directory. Each side runs in
-a fresh process, reads the file from the page cache, and reports its CPU time (both sides use one
-core, and unlike the time on the clock it can be compared on a busy machine), that of its imports,
-its peak resident memory, and a digest of the ids of all images without a person and without a car.
+The file has 118,287 images, a million annotations with their polygons, and 565 MB. It is generated
+once, into a folder below the system's temporary directory.
+
+Each side runs in a fresh process, and reads the file from the page cache. It reports its CPU time,
+the CPU time of its imports, its peak resident memory, and a digest of the ids of all images without
+a person and without a car. Both sides use one core. Unlike wall-clock time, CPU time can be
+compared on a busy machine.
+
 pycocotools' side is what its users write: `COCO(file)` and the union of `getImgIds(catIds=[c])`.
-negset's is the whole plan stage, drawing included, for as many images as there are. The exit code
-says whether the goals are met.
+negset's side is the whole plan stage, drawing included, for all images. The exit code is 0 if the
+ids are equal and the goals are met, otherwise 1.
 """
 
 from __future__ import annotations
@@ -39,9 +42,9 @@ GOALS = {"cpu": 15.0, "bytes": 5.0}
 
 
 def generate(path: pathlib.Path) -> None:
-    """Writes the file in COCO's own order of keys and spacing.
+    """Write the file with COCO's own order of keys and spacing.
 
-    A class's share falls off as 1/rank, as it roughly does in COCO.
+    A class's share is proportional to 1/rank, roughly as in COCO.
     """
     draw = random.Random(17)
     shapes = [_shape(draw) for _ in range(POLYGONS)]
@@ -68,7 +71,7 @@ def _image(number: int) -> str:
 
 
 def _annotation(index: int, draw: random.Random, category: int, shapes: list[str]) -> str:
-    # To the fourth power, so that some images carry many annotations, and some none.
+    # To the fourth power, so that some images have many annotations, and some none.
     image = int(draw.random() ** 4 * IMAGES) * 4 + 9
     return f'{{{shapes[index % POLYGONS]}, "image_id": {image}, "bbox": [473.07, 395.93, 38.65, 28.67], "category_id": {category}, "id": {index + 1}}}'
 
@@ -116,8 +119,10 @@ MODULES = {"pycocotools": "pycocotools.coco", "negset": "negset_jobs.selection.s
 
 
 def measure(side: str, path: str) -> dict[str, object]:
-    """One side in this process: CPU seconds of the work and of its imports, the peak of resident
-    memory in bytes (Linux counts it in KiB), and the digest of the ids.
+    """Run one side in this process, and return its numbers.
+
+    They are the CPU seconds of the work and of its imports, the peak of resident memory in bytes
+    (Linux reports KiB), and the number and digest of the ids.
     """
     importlib.import_module(MODULES[side])
     imports = time.process_time()
@@ -150,7 +155,7 @@ def main() -> int:
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         generate(path)
-    with path.open("rb") as stream:  # into the page cache: the disk is not what is measured
+    with path.open("rb") as stream:  # into the page cache, so that the disk is not measured
         while stream.read(1 << 20):
             pass
     print(f"{path}: {path.stat().st_size / 1e6:.0f} MB, {IMAGES:,} images, {ANNOTATIONS:,} annotations")

@@ -1,14 +1,16 @@
-"""Steps per second of negset's loop against the Object Detection API's own
-`model_lib_v2.train_loop`, which `model_main_tf2` runs; same configuration, same files. And batches
-per second of the bare input pipelines, which an accelerator must not be faster than: read, decode,
-augment and batch, without a step.
+"""Compare the speed of negset's training loop with the Object Detection API's own.
 
-    python -m tests.benchmarks.training [--steps 300] [--pairs 3] [--preset ssd-mobilenet-v2-tiny-96]
+    python -m tests.benchmarks.training [--steps 300] [--pairs 3] [--preset PRESET]
 
-The two run in turn, in one process, and each run's speed is the median of what it wrote into its
-own event files, first chunk (tracing) left out. On an otherwise idle machine; the goal is a ratio
-of at least 0.97. What it printed last is in docs or a commit, not here: numbers belong to a
-machine.
+The API's loop is `model_lib_v2.train_loop`, which `model_main_tf2` runs. Both loops use the same
+configuration and the same files. They run in turn, in one process. The speed of a run is the median
+of the steps per second in its own event files, without the first chunk, which includes tracing. Run
+it on an otherwise idle machine. The goal is a ratio of at least 0.97.
+
+It also measures batches per second of the bare input pipelines: read, decode, augment and batch,
+without a step. An accelerator that is faster than its pipeline waits for it.
+
+Results depend on the machine. The latest ones are in a commit message.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ def theirs(task, folder):
 
 
 def pipeline(stream):
-    """The median of the batches per second over chunks of `PER_ITERATION`, the first left out."""
+    """Return the median of batches per second over chunks of `PER_ITERATION`, without the first."""
     batches, speeds = iter(stream), []
     for _ in range(CHUNKS + 1):
         began = time.perf_counter()
@@ -89,7 +91,7 @@ def their_pipeline(task, model):
 
 
 def speed(folder):
-    """The median of the written speeds, without the first."""
+    """Return the median of the speeds in the event files, without the first."""
     import tensorflow as tf
     from tensorflow.core.util import event_pb2
 

@@ -1,10 +1,10 @@
-"""Two processes train one round together (TF_CONFIG, MultiWorkerMirroredStrategy), as the pods of
-an Indexed Job do; says whether both end with the chief's round.
+"""Check that two processes train one round together, and both end with the chief's round.
 
     python -m tests.benchmarks.two_workers [--steps 20]
 
-It is no test of the suite because it takes minutes: each process builds the whole graph. Collective
-operations have ports that cannot be chosen by TensorFlow itself, so two free ones are taken.
+They use TF_CONFIG and MultiWorkerMirroredStrategy, as the pods of an Indexed Job do. This is not a
+test of the suite, because it takes minutes: each process builds the whole graph. TensorFlow cannot
+choose the ports of collective operations itself, so the program reserves two free ones.
 """
 
 from __future__ import annotations

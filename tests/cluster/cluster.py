@@ -1,4 +1,4 @@
-"""A real Kubernetes on this one Linux machine, for tests: `cluster.py up`, `cluster.py down`.
+"""Start and stop a real Kubernetes on this Linux machine, for tests.
 
 See README.md beside this file.
 """
@@ -27,7 +27,7 @@ def main() -> int:
     try:
         options.act(options)
     except (Unavailable, Failed) as problem:
-        # - the message is for the user; a traceback would bury it.
+        # The message is for the user. A traceback would hide it.
         log.error("%s", problem)  # noqa: TRY400
         return 1
     log.info("%s took %.1f s", options.action, time.monotonic() - started)
@@ -41,7 +41,7 @@ def _up(options: argparse.Namespace) -> None:
     one.up()
     images.load(around, [node.socket for node in one.layout.nodes])
     client = one.dynamic()
-    # What everything else stands on runs on the first node, so that a test may lose the other.
+    # The add-ons run on the first node, so that a test may lose the other one.
     _cordon(one, "cordon")
     addons.install_dns(client)
     addons.install_kuberay(one.kubeconfig)
@@ -67,8 +67,9 @@ def _down(_: argparse.Namespace) -> None:
 
 
 def _test(options: argparse.Namespace) -> None:
-    """ImageHost, cluster, images into the cluster, tests, and down again where it was not up
-    before. On a foreign cluster only the tests.
+    """Build the images, start the cluster, load the images, run the tests, stop the cluster.
+
+    A cluster that was up before stays up. With NEGSET_TEST_KUBECONFIG, only run the tests.
     """
     if "NEGSET_TEST_KUBECONFIG" in os.environ:
         _pytest(options.pytest)
@@ -89,11 +90,11 @@ def _test(options: argparse.Namespace) -> None:
 
 
 def _pytest(arguments: Sequence[str]) -> None:
-    # With a process of its own: pytest brings its own logging, and prints its summary to the end
-    # even when a test fails.
+    # In its own process: pytest has its own logging, and prints its whole summary even if a test
+    # fails.
     code = subprocess.run([sys.executable, "-m", "pytest", os.path.dirname(os.path.abspath(__file__)), *arguments], check=False).returncode
     if code:
-        raise Failed(f"The tests on the cluster ended with {code}.")
+        raise Failed(f"pytest ended with exit code {code}.")
 
 
 def _supervise(options: argparse.Namespace) -> None:
@@ -114,9 +115,9 @@ def _build_programs(_: argparse.Namespace) -> None:
 
 
 def _load_images(options: argparse.Namespace) -> None:
-    where = cluster.layout()
+    layout = cluster.layout()
     names = [images.image_name(target, options.tag) for target in options.targets or images.TARGETS]
-    images.load(names, [node.socket for node in where.nodes])
+    images.load(names, [node.socket for node in layout.nodes])
 
 
 def _options() -> argparse.Namespace:
@@ -124,21 +125,21 @@ def _options() -> argparse.Namespace:
     actions = parser.add_subparsers(dest="action", required=True)
     up = actions.add_parser("up", help="start the cluster and print how to reach it")
     up.set_defaults(act=_up)
-    down = actions.add_parser("down", help="end the cluster and leave no trace of it but the cache")
+    down = actions.add_parser("down", help="stop the cluster and delete everything but the cache")
     down.set_defaults(act=_down)
     build = actions.add_parser("build", help="build the targets of images/Dockerfile by buildah")
     build.add_argument("--build-arg", action="append", default=[], help="an argument of the build, such as ACCELERATOR=gpu")
     build.set_defaults(act=_build_images)
-    programs = actions.add_parser("programs", help="build every program of the tests ahead, in a quarter of an hour, once")
+    programs = actions.add_parser("programs", help="build every program of the tests ahead, once; takes about 15 minutes")
     programs.set_defaults(act=_build_programs)
-    load = actions.add_parser("load", help="give built images to every node")
+    load = actions.add_parser("load", help="load built images into every node")
     load.set_defaults(act=_load_images)
-    test = actions.add_parser("test", help="bring up what is missing, run the tests of this folder, and take down what was brought up")
+    test = actions.add_parser("test", help="build the images, run the tests of this folder, and start and stop the cluster if it is not up")
     test.add_argument("pytest", nargs="*", help="pytest's own arguments, after `--`")
     test.set_defaults(act=_test)
     for starting in (up, test):
         starting.add_argument("--nodes", type=int, choices=(1, 2), default=1, help="how many nodes (default: 1)")
-        starting.add_argument("--gpus", type=int, default=1, help="how many GPUs each node pretends to have (default: 1)")
+        starting.add_argument("--gpus", type=int, default=1, help="how many GPUs each node advertises without having them (default: 1)")
         starting.add_argument("--kueue", action="store_true", help="install Kueue")
     for parser_of_images in (build, load):
         parser_of_images.add_argument("targets", nargs="*", metavar="target", help=f"which of {', '.join(images.TARGETS)} (default: all)")

@@ -1,8 +1,7 @@
-"""Fixtures for tests on a real cluster: the project's own (`make cluster`) or yours
-(testbed/surroundings.py says how).
+"""Fixtures for the tests on a real cluster.
 
-Asked for by name and not part of the usual run, these tests fail where there is no cluster: they
-never skip.
+The cluster is the project's own (`make cluster`) or yours (see testbed/surroundings.py). These
+tests are not part of the usual run. Without a cluster they fail: they are not skipped.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ from testbed.surroundings import Surroundings
 
 RELEASE_NAMESPACE = "negset-system"
 
-# Requests small enough for everything at once on two cores. Limits are what counts for memory; CPU
-# is shared.
+# The requests are small, so that all pods fit on two cores at once. The limits bound memory. CPU is
+# shared.
 _SMALL_PODS = {
     "rayHead": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "4Gi"}},
     "dataWorker": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}},
@@ -57,7 +56,7 @@ def _timed(what: str) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints where the time went."""
+    """Print how long each named span took."""
     if _timeline:
         terminalreporter.section("where the time went")
         for what, seconds in _timeline:
@@ -79,14 +78,15 @@ def around() -> Surroundings:
 
 @pytest.fixture(scope="session")
 def client(around: Surroundings) -> DynamicClient:
-    """The admin's client."""
+    """Return a client with the admin's rights."""
     return DynamicClient(new_client_from_config(around.kubeconfig))
 
 
 def _networks(around: Surroundings) -> dict[str, Any]:
-    """The images are on this machine alone.
+    """Return the chart's `config.networks`.
 
-    The project's own cluster runs KubeRay in a namespace that the chart does not trust by itself.
+    Only this machine serves images. The project's own cluster runs KubeRay in a namespace that the
+    chart does not allow by default.
     """
     kuberay = {"kuberayNamespaces": [addons.KUBERAY_NAMESPACE]} if around.own else {}
     return {"images": [f"{around.address}/32"], "stores": list(around.networks), **kuberay}
@@ -94,13 +94,10 @@ def _networks(around: Surroundings) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def release(around: Surroundings, client: DynamicClient, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The chart, installed in a namespace of its own that enforces "restricted".
-
-    Returns the namespace.
-    """
+    """Install the chart in its own namespace, which enforces "restricted". Return the namespace."""
     values = {
         "image": {"repository": f"{around.images}/operator", "tag": around.tag},
-        # New pods: the image behind the same tag may be another.
+        # Force new pods: the image behind the same tag may have changed.
         "podAnnotations": {"tests.negset.dev/session": secrets.token_hex(4)},
         "jobs": {"image": {"repository": f"{around.images}/jobs", "tag": around.tag}},
         "trainer": {"image": {"repository": f"{around.images}/trainer", "tag": around.tag}},
@@ -132,22 +129,24 @@ def release(around: Surroundings, client: DynamicClient, tmp_path_factory: pytes
 
 @pytest.fixture(scope="session")
 def image_host(around: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageHost]:
-    """A small dataset: 100 images."""
+    """Serve a small dataset of 100 images."""
     with serve(around.address, str(tmp_path_factory.mktemp("images")), with_object=40, without_object=60) as served:
         yield served
 
 
 @pytest.fixture
 def many_images(around: Surroundings, tmp_path: pathlib.Path) -> Iterator[ImageHost]:
-    """A dataset of three shards, whose download can be held in its middle."""
+    """Serve a dataset of three shards, whose download a test can pause."""
     with serve(around.address, str(tmp_path), with_object=40, without_object=300) as served:
         yield served
 
 
 @pytest.fixture(scope="session")
 def make_tenant(around: Surroundings, client: DynamicClient) -> Iterator[Callable[[str], Tenant]]:
-    """Makes tenants: each a namespace of its own that enforces "restricted", with the credentials
-    of the bucket in a Secret. All are removed at the end.
+    """Return a function that creates a tenant. All tenants are deleted at the end.
+
+    Each has its own namespace, which enforces "restricted", and a Secret with the credentials of
+    the bucket.
     """
     made: list[Tenant] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from images import ImageHost
+from image_host import ImageHost
 from tenant import Tenant, Timed
 from testbed import objects
 from testbed.images import ROOT
@@ -18,12 +18,13 @@ from negset_jobs.selection.sharding import IMAGES_PER_SHARD
 EXAMPLE = "quick-start"
 
 
-def example(namespace: str, bucket: str, images: ImageHost) -> Object:
-    """The shipped example, with the inputs and the bucket that are here in place of COCO's and the
-    user's. It asks for a GPU for each training and scoring pod.
+def example(namespace: str, bucket: str, image_host: ImageHost) -> Object:
+    """Return the shipped example with the tests' inputs and bucket.
+
+    It requests a GPU for each training and scoring pod.
     """
     (manifest,) = objects.read_objects(os.path.join(ROOT, "charts", "negset", "examples", f"{EXAMPLE}.yaml"))
-    annotations = {"annotations": images.annotations}
+    annotations = {"annotations": image_host.annotations}
     spec, training = manifest["spec"], manifest["spec"]["training"]
     mining = {**training["hardNegativeMining"], "gpusPerWorker": 1}
     return {
@@ -33,7 +34,7 @@ def example(namespace: str, bucket: str, images: ImageHost) -> Object:
             **spec,
             "source": {"coco": annotations},
             "excludeClasses": [demo.OBJECT],
-            # A few of the demo's links are dead, as everywhere.
+            # The demo has a few dead links on purpose.
             "download": {"maxFailedPercent": 20},
             "output": {**spec["output"], "url": f"s3://{bucket}/negatives"},
             "positives": {"coco": annotations},
@@ -42,14 +43,14 @@ def example(namespace: str, bucket: str, images: ImageHost) -> Object:
     }
 
 
-def data_only(namespace: str, bucket: str, images: ImageHost, *, name: str = "small", count: int = 24, **spec: Any) -> Object:
-    """The smallest dataset: one worker, no training."""
+def data_only(namespace: str, bucket: str, image_host: ImageHost, *, name: str = "small", count: int = 24, **spec: Any) -> Object:
+    """Return the smallest dataset: one worker, no training."""
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
-            "source": {"coco": {"annotations": images.annotations}},
+            "source": {"coco": {"annotations": image_host.annotations}},
             "excludeClasses": [demo.OBJECT],
             "selection": {"count": count, "allowFewer": True},
             "download": {"maxFailedPercent": 50},
@@ -60,15 +61,14 @@ def data_only(namespace: str, bucket: str, images: ImageHost, *, name: str = "sm
     }
 
 
-def apply_and_hold(tenant: Tenant, manifest: Object, images: ImageHost, timed: Timed) -> list[int]:
-    """Applies a dataset of several shards, and waits until its download is held in the second one.
+def apply_and_hold(tenant: Tenant, manifest: Object, image_host: ImageHost, timed: Timed) -> list[int]:
+    """Apply a dataset of several shards, and wait until its download is paused in the second one.
 
-    Returns the images of the first, which are stored by then.
-
-    One that trains has its configuration checked before, which loads TensorFlow.
+    Return the images of the first shard, which are stored by then. With `training`, the
+    configuration is checked first, which loads TensorFlow.
     """
-    images.hold_after(IMAGES_PER_SHARD + 20)
+    image_host.hold_after(IMAGES_PER_SHARD + 20)
     tenant.apply(manifest)
     with timed(f"{manifest['metadata']['name']}: until the second shard is being downloaded"):
-        images.wait_until_held(300)
-    return list(images.asked)[:IMAGES_PER_SHARD]
+        image_host.wait_until_held(300)
+    return list(image_host.asked)[:IMAGES_PER_SHARD]

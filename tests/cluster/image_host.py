@@ -1,4 +1,4 @@
-"""ImageHost with known truth, served by this machine to the pods."""
+"""Images with known truth, which this machine serves to the pods."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ _LONGEST_HOLD = 120.0
 
 
 class ImageHost:
-    """`url` is the server's, `truth` what is in the images, and `asked` counts the requests for
-    each image without an object by its id, in the order of the first.
+    """A running server of images.
+
+    `truth`: which images show an object.
+    `asked`: requests for each image without an object, by image id, in the order of the first
+    request.
     """
 
     def __init__(self, url: str, truth: demo.Truth) -> None:
@@ -30,25 +33,23 @@ class ImageHost:
         return f"{self.url}/{demo.ANNOTATIONS}"
 
     def hold_after(self, count: int) -> None:
-        """Answers so many requests for images without an object from now on, and lets the others
-        wait.
-        """
+        """Answer `count` more requests for images without an object, and let the others wait."""
         with self._changed:
             self._answers = count
 
     def wait_until_held(self, seconds: float) -> None:
-        """Waits until a request has to wait: the download is in its middle."""
+        """Wait until all allowed requests are answered. The download is then paused."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._answers == 0, seconds), f"only {self.asked.total()} images were asked for"
 
     def release(self) -> None:
-        """Answers everything again."""
+        """Answer all requests again."""
         with self._changed:
             self._answers = None
             self._changed.notify_all()
 
     def ask(self, image: int) -> None:
-        """Takes note of one request, and returns when it may be answered."""
+        """Count a request, and return when it may be answered."""
         if image not in self._counted:
             return
         with self._changed:
@@ -60,7 +61,7 @@ class ImageHost:
 
 @contextlib.contextmanager
 def serve(address: str, folder: str, *, with_object: int, without_object: int) -> Iterator[ImageHost]:
-    """Makes a dataset in `folder` and serves it at `address`, on a free port."""
+    """Make a dataset in `folder` and serve it at `address`, on a free port."""
     served: list[ImageHost] = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -70,7 +71,7 @@ def serve(address: str, folder: str, *, with_object: int, without_object: int) -
         def do_GET(self) -> None:
             if self.path.startswith(f"/{demo.IMAGES}/"):
                 served[0].ask(int(self.path.rpartition("/")[2].partition(".")[0]))
-            with contextlib.suppress(ConnectionError):  # who asked may have been killed meanwhile
+            with contextlib.suppress(ConnectionError):  # the client may have been killed
                 super().do_GET()
 
         def log_message(self, *_: object) -> None:

@@ -1,9 +1,7 @@
-"""A real Prometheus beside the cluster, with the chart's own alerts, as the Prometheus operator
-would set it up.
+"""Run a real Prometheus with the chart's alerts, as the Prometheus operator would set it up.
 
-It finds the operator's replicas through the chart's Service and gives their metrics the labels that
-a ServiceMonitor gives them. It reaches the pods through the API server, so it needs no route to
-them.
+It finds the operator's replicas through the chart's Service, and adds the labels that a
+ServiceMonitor adds. It reaches the pods through the API server, so it needs no route to them.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ _RULES: Final = "templates/prometheusrule.yaml"
 
 
 class Prometheus:
-    """Scrapes one release of the chart and evaluates its alerts, from `start` to `stop`."""
+    """A Prometheus that scrapes one release of the chart and evaluates its alerts."""
 
     def __init__(self, kubeconfig: str, namespace: str, folder: pathlib.Path) -> None:
         with socket.socket() as free:
@@ -49,7 +47,7 @@ class Prometheus:
         self._daemon = Daemon("prometheus", command, str(folder))
 
     def start(self) -> None:
-        """Starts it and waits until it has scraped two replicas. What counts begins then."""
+        """Start it, and wait until it has scraped two replicas. `so_far` counts from then."""
         self._daemon.start()
         self._daemon.wait_for("two replicas were scraped", self._two_scraped, seconds=60)
         self.began = time.time()
@@ -59,18 +57,16 @@ class Prometheus:
 
     @property
     def so_far(self) -> str:
-        """The time since the start, as a range of PromQL."""
+        """Return the time since the start, as a range of PromQL."""
         return f"[{int(time.time() - self.began)}s]"
 
     def raised(self) -> set[tuple[str, str]]:
-        """Name and state, pending or firing, of each alert that there was at any time since the
-        start.
-        """
+        """Return name and state (pending or firing) of each alert raised since the start."""
         found = self.query(f"count by (alertname, alertstate) (last_over_time(ALERTS{self.so_far}))")
         return {(labels["alertname"], labels["alertstate"]) for labels, _ in found}
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """The labels and the value of each series of an instant query, as of now."""
+        """Run an instant query. Return the labels and the value of each series."""
         url = f"http://{self._address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             result = json.load(answer)["data"]["result"]
@@ -84,7 +80,7 @@ class Prometheus:
 
 
 def _rules(kubeconfig: str, namespace: str) -> dict[str, Any]:
-    """The groups of the chart's PrometheusRule."""
+    """Return the groups of the chart's PrometheusRule."""
     chart = os.path.join(ROOT, "charts", "negset")
     options = (
         f"--namespace={namespace}",
@@ -117,7 +113,7 @@ def _configuration(kubeconfig: str, namespace: str) -> dict[str, Any]:
 
 
 def _identity(api: Configuration) -> dict[str, Any]:
-    """How to prove to the API server who asks."""
+    """Return the credentials for the API server."""
     files = {"ca_file": api.ssl_ca_cert, "cert_file": api.cert_file, "key_file": api.key_file}
     scheme, _, token = (api.get_api_key_with_prefix("BearerToken") or "").partition(" ")
     return {
@@ -127,9 +123,7 @@ def _identity(api: Configuration) -> dict[str, Any]:
 
 
 def _relabelling(host: str) -> list[dict[str, Any]]:
-    """The labels that the Prometheus operator gives, and the way to each pod through the API
-    server.
-    """
+    """Return rules that add the Prometheus operator's labels and route through the API server."""
     service, port, pod = (f"__meta_kubernetes_{name}" for name in ("service_name", "endpointslice_port_name", "pod_name"))
     namespace = "__meta_kubernetes_namespace"
     return [

@@ -1,6 +1,4 @@
-"""A team that uses negset: its namespace, its datasets, and what it would look at when something
-goes wrong.
-"""
+"""A team that uses negset: its namespace, its datasets, and the output it needs after a failure."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from testbed.surroundings import Surroundings
 from negset_api import names
 
 Timed = Callable[[str], AbstractContextManager[None]]
-"""Names a span of time that the summary will show."""
+"""Times a named span for the summary."""
 
 # https://kubernetes.io/docs/concepts/security/pod-security-admission/
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"}
@@ -44,7 +42,7 @@ CHILD_KINDS = (
 
 
 class Tenant:
-    """One namespace and what is done in it."""
+    """One namespace, and the actions in it."""
 
     def __init__(self, around: Surroundings, client: DynamicClient, namespace: str) -> None:
         self.namespace = namespace
@@ -60,27 +58,26 @@ class Tenant:
         objects.apply(self.client, [{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}])
 
     def kubectl(self, *arguments: str) -> str:
-        """Runs kubectl in the tenant's namespace, and returns what it prints."""
+        """Run kubectl in the tenant's namespace, and return its output."""
         return addons.kubectl(self._around.kubeconfig, f"--namespace={self.namespace}", *arguments)
 
     def apply(self, manifest: Object) -> None:
-        """`kubectl apply -f`, as a user does it."""
+        """Run `kubectl apply -f`, as a user does."""
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as stream:
             yaml.safe_dump(manifest, stream)
             stream.flush()
             self.kubectl("apply", "-f", stream.name)
 
     def dataset(self, name: str) -> Object:
-        """A NegativeDataset as it is now."""
+        """Return the current state of a NegativeDataset."""
         found = objects.find(self.client, names.API_VERSION, names.KIND, name, self.namespace)
         assert found is not None, f"there is no NegativeDataset {name} in {self.namespace}"
         return found
 
     def wait_for_ready(self, name: str, seconds: int, timed: Timed) -> Object:
-        """`kubectl wait --for=condition=Ready`.
+        """Run `kubectl wait --for=condition=Ready`, and time each stage.
 
-        Notes how long each stage took. When the dataset stalls or the time is up, prints everything
-        and fails.
+        If the dataset stalls or the time is up, print everything and fail.
         """
         command = [
             os.path.join(binaries.kubernetes_folder(), "kubectl"),
@@ -100,15 +97,16 @@ class Tenant:
                 if self._stalled(name):
                     waiting.terminate()
             assert waiting.stdout is not None
-            said = waiting.stdout.read()
+            output = waiting.stdout.read()
         if waiting.returncode:
             self.explain()
-            raise AssertionError(f"{name} did not become Ready: {said}\n{yaml.safe_dump(self.dataset(name).get('status'))}")
+            raise AssertionError(f"{name} did not become Ready: {output}\n{yaml.safe_dump(self.dataset(name).get('status'))}")
         return self.dataset(name)
 
     def children(self, *kinds: tuple[str, str]) -> Iterator[Object]:
-        """Everything in the namespace that Kubernetes does not put into every namespace itself, or
-        what is of the given kinds.
+        """Return the objects of the given kinds, by default of all kinds of children.
+
+        Leave out the objects that Kubernetes itself creates in every namespace.
         """
         for api_version, name in kinds or CHILD_KINDS:
             found = self.client.get(self.client.resources.get(api_version=api_version, kind=name), namespace=self.namespace).to_dict()
@@ -117,7 +115,7 @@ class Tenant:
                     yield {"apiVersion": api_version, "kind": name, **item}
 
     def explain(self) -> None:
-        """Prints what a person would ask for: objects, events, and the ends of the pods' logs."""
+        """Print objects, events, and the last lines of the pods' logs."""
         print(f"--- {self.namespace}", file=sys.stderr)
         for arguments in (
             ("get", "negativedatasets,rayjobs,rayclusters,jobs,pods", "--output=wide"),
@@ -139,7 +137,7 @@ class Tenant:
 
 @contextmanager
 def _tolerant() -> Iterator[None]:
-    """A pod may have gone, or not have started: the rest is worth printing all the same."""
+    """Print a failure and continue: a pod may be gone, or may not have started."""
     try:
         yield
     except binaries.Unavailable as problem:

@@ -1,6 +1,4 @@
-"""A cluster is an unfriendly place: whatever ends, stops or is refused, a dataset gets Ready or
-says why not, and nothing is made twice.
-"""
+"""A dataset becomes Ready, or says why not, whatever fails; and no work is done twice."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from datasets import EXAMPLE, apply_and_hold, data_only, example
-from images import ImageHost
+from image_host import ImageHost
 from kubernetes.client import CoreV1Api, V1Eviction, V1ObjectMeta
 from tenant import Tenant, Timed
 from testbed import addons, cluster, objects
@@ -32,14 +30,14 @@ def tenant(make_tenant: Callable[[str], Tenant], release: str) -> Tenant:
 @pytest.fixture
 def own(around: Surroundings) -> cluster.Cluster:
     if around.own is None:
-        pytest.skip("NOT TESTED: faults are put into the project's own cluster only, and this one is yours")
+        pytest.skip("NOT TESTED: faults are injected into the project's own cluster only, and this one is yours")
     return around.own
 
 
 @pytest.fixture
-def small(tenant: Tenant, around: Surroundings, images: ImageHost) -> Object:
-    """24 images, no training."""
-    return data_only(tenant.namespace, around.bucket, images)
+def small(tenant: Tenant, around: Surroundings, image_host: ImageHost) -> Object:
+    """Return a dataset of 24 images, without training."""
+    return data_only(tenant.namespace, around.bucket, image_host)
 
 
 def test_killing_the_operator_and_the_api_server_again_and_again_makes_nothing_twice(
@@ -85,9 +83,9 @@ def test_suspending_and_resuming_at_every_stage_loses_nothing(
 
 
 @pytest.fixture
-def one_round(tenant: Tenant, around: Surroundings, images: ImageHost) -> Object:
-    """The example with one round that takes some minutes."""
-    wanted = example(tenant.namespace, around.bucket, images)
+def one_round(tenant: Tenant, around: Surroundings, image_host: ImageHost) -> Object:
+    """Return the example with one round, which takes some minutes."""
+    wanted = example(tenant.namespace, around.bucket, image_host)
     training = wanted["spec"]["training"]
     mining = {**training["hardNegativeMining"], "rounds": 1}
     training = {**training, "steps": 1500, "checkpointEverySteps": 100, "comparisons": [], "hardNegativeMining": mining}
@@ -159,19 +157,19 @@ def test_a_deleted_child_is_made_again(tenant: Tenant, small: Object, timed: Tim
 
 @pytest.fixture
 def large(tenant: Tenant, around: Surroundings, many_images: ImageHost) -> Object:
-    """300 images in three shards, no training."""
+    """Return a dataset of 300 images in three shards, without training."""
     return data_only(tenant.namespace, around.bucket, many_images, count=300)
 
 
 class Nodes:
-    """Two nodes: one that stays, with everything around negset, and one that a test may lose."""
+    """Two nodes: one stays and runs the add-ons, the other may be lost by a test."""
 
     def __init__(self, own: cluster.Cluster) -> None:
         self.stays, self.may_go = (node.name for node in own.layout.nodes)
         self._own = own
 
     def use_only(self, name: str) -> None:
-        """New pods come to this node."""
+        """Schedule new pods on this node only."""
         for node in (self.stays, self.may_go):
             addons.kubectl(self._own.kubeconfig, "uncordon" if node == name else "cordon", node)
 
@@ -188,7 +186,7 @@ class Nodes:
 @pytest.fixture
 def nodes(own: cluster.Cluster) -> Iterator[Nodes]:
     if own.layout.node_count < 2:
-        pytest.skip("NOT TESTED, for want of a second node: run `make test-cluster NODES=2`")
+        pytest.skip("NOT TESTED, because the cluster has no second node: run `make test-cluster NODES=2`")
     both = Nodes(own)
     yield both
     both.restore()
@@ -228,7 +226,7 @@ def test_a_node_lost_with_the_whole_ray_cluster_in_the_middle_of_the_download_co
 
 
 def _suspend(tenant: Tenant, manifest: Object, timed: Timed) -> None:
-    """Suspends a dataset, and waits until none of its pods works any more."""
+    """Suspend a dataset, and wait until none of its pods is running."""
     name = manifest["metadata"]["name"]
     tenant.apply({**manifest, "spec": {**manifest["spec"], "suspend": True}})
     with timed(f"{name}: suspended, until no pod works"):
@@ -242,7 +240,7 @@ def _works(pod: Object) -> bool:
 
 
 def _step(tenant: Tenant, least: int) -> int:
-    """The training step that the status tells, 0 while that is less than `least`."""
+    """Return the training step in the status, or 0 while it is below `least`."""
     step = int(((tenant.dataset(EXAMPLE).get("status") or {}).get("progress") or {}).get("step") or 0)
     return step if step >= least else 0
 
@@ -254,14 +252,14 @@ def _doing(tenant: Tenant) -> str:
 
 
 def _said(tenant: Tenant, words: str) -> str:
-    """The message of the condition that says these words."""
+    """Return the message of the condition that contains these words."""
     conditions = (tenant.dataset("small").get("status") or {}).get("conditions") or ()
     return next((entry["message"] for entry in conditions if words in entry["message"]), "")
 
 
 @contextlib.contextmanager
 def _meanwhile(act: Callable[[], object], *, seconds: float) -> Iterator[None]:
-    """Acts every so many seconds until the block ends."""
+    """Call `act` every `seconds` until the block ends."""
     done = threading.Event()
 
     def again() -> None:

@@ -1,6 +1,6 @@
 """With `queueName`, a real Kueue decides when a dataset runs.
 
-Needs a cluster with Kueue: `make test-cluster KUEUE=1`.
+The tests need a cluster with Kueue: `make test-cluster` installs it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ def tenant(make_tenant: Callable[[str], Tenant], release: str) -> Tenant:
 
 @pytest.fixture
 def queue(client: DynamicClient, tenant: Tenant) -> Iterator[str]:
-    """A queue that has room for one dataset's Ray cluster of a head and one worker, and not for
-    two. Returns its name.
+    """Create a queue with quota for one dataset's Ray cluster, not for two. Return its name.
+
+    A Ray cluster is here a head and one worker.
     """
     try:
         client.resources.get(api_version=KUEUE, kind="ClusterQueue")
     except ResourceNotFoundError:
-        pytest.skip("NOT TESTED, for want of Kueue in this cluster: run `make test-cluster KUEUE=1`")
+        pytest.skip("NOT TESTED, because this cluster has no Kueue: run `make cluster KUEUE=1`")
     name = tenant.namespace
     quota = [{"name": "cpu", "nominalQuota": "300m"}, {"name": "memory", "nominalQuota": "64Gi"}]
     objects.apply(
@@ -65,7 +66,7 @@ def queue(client: DynamicClient, tenant: Tenant) -> Iterator[str]:
     tenant.kubectl("delete", f"clusterqueue/{name}", f"resourceflavor/{name}", f"workloadpriorityclass/{name}", "--timeout=60s")
 
 
-def test_two_data_sets_in_a_queue_for_one_run_one_after_the_other(
+def test_two_datasets_in_a_queue_for_one_run_one_after_the_other(
     tenant: Tenant, queue: str, around: Surroundings, image_host: ImageHost, timed: Timed
 ) -> None:
     for name in ("first", "second"):
@@ -81,7 +82,7 @@ def test_two_data_sets_in_a_queue_for_one_run_one_after_the_other(
     assert together == 1
 
 
-def test_a_data_set_that_has_to_make_room_goes_on_afterwards_with_what_it_had_stored(
+def test_a_preempted_dataset_continues_afterwards_with_its_stored_images(
     tenant: Tenant, queue: str, around: Surroundings, many_images: ImageHost, timed: Timed
 ) -> None:
     manifest = data_only(tenant.namespace, around.bucket, many_images, count=300, queueName=queue)
@@ -100,7 +101,7 @@ def test_a_data_set_that_has_to_make_room_goes_on_afterwards_with_what_it_had_st
 
 
 def _urgent(namespace: str, queue: str, image: str) -> Object:
-    """A Job of somebody else's, of a higher priority, that needs what the dataset has."""
+    """Return a Job of another owner with a higher priority, which needs the dataset's quota."""
     labels = {"kueue.x-k8s.io/queue-name": queue, "kueue.x-k8s.io/priority-class": namespace}
     restricted = {
         "allowPrivilegeEscalation": False,
@@ -129,5 +130,5 @@ def _ready(tenant: Tenant, name: str) -> bool:
 
 
 def _running(tenant: Tenant) -> int:
-    """How many RayJobs Kueue lets run now."""
+    """Return how many RayJobs Kueue currently lets run."""
     return sum(not job["spec"].get("suspend") and not job["status"].get("endTime") for job in tenant.children(RAY_JOB) if job.get("status"))

@@ -58,6 +58,22 @@ def test_every_field_is_described_and_bounded_and_has_a_format_or_a_list_type(pa
     assert wrong(resource_schema()["properties"][part]) == {}
 
 
+WORDS = 25
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text; a clause after a colon or a semicolon counts as one."""
+    return re.split(r"(?<=[.:;]) ", text)
+
+
+@pytest.mark.parametrize("part", ["spec", "status"])
+def test_every_description_is_whole_sentences_and_every_sentence_is_short(part):
+    described = {path: field["description"] for path, field in fields(resource_schema()["properties"][part]) if "description" in field}
+    assert len(described) > 20
+    assert [path for path, text in described.items() if not text.endswith(".")] == []
+    assert [path for path, text in described.items() if any(len(each.split()) > WORDS for each in sentences(text))] == []
+
+
 BAD: dict[str, tuple[Schema, str]] = {
     "an integer": ({"type": "integer", "description": "x"}, "an integer without a format"),
     "a list": ({"type": "array", "maxItems": 2, "items": {"type": "boolean"}, "description": "x"}, "a list without a list type"),

@@ -12,7 +12,7 @@ FILE = Path(__file__).parents[2] / "charts" / "negset" / "files" / "crd.yaml"
 
 
 def test_the_charts_crd_is_current():
-    """Where it is not: .venv/bin/negset crd > charts/negset/files/crd.yaml."""
+    """If it is not: make crd."""
     assert yaml.safe_load(FILE.read_text()) == custom_resource_definition()
 
 

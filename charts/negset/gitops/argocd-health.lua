@@ -1,6 +1,7 @@
 -- The health of a NegativeDataset in Argo CD, read from its kstatus conditions.
--- Installed under resource.customizations.health.negset.dev_NegativeDataset in the ConfigMap argocd-cm; README.md beside this file says how.
--- Argo CD's Lua has the base and table libraries and no string library.
+-- README.md beside this file says how to install it: in the ConfigMap argocd-cm, under the key
+-- resource.customizations.health.negset.dev_NegativeDataset.
+-- Argo CD's Lua has the base and table libraries, but no string library.
 
 local status = obj.status or {}
 

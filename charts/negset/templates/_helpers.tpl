@@ -3,7 +3,10 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The name of every object: the release's, with the chart's where the release does not already say it. 50 characters leave room for suffixes. */}}
+{{/*
+The name of every object: the release's name, with the chart's name if the release's does not
+contain it. 50 characters leave room for suffixes.
+*/}}
 {{- define "negset.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
@@ -36,7 +39,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* An image reference from {repository, tag, digest}; the argument is a list of that and the root. */}}
+{{/* An image reference. The argument is a list of {repository, tag, digest} and the root. */}}
 {{- define "negset.image" -}}
 {{- $image := index . 0 -}}
 {{- $root := index . 1 -}}
@@ -47,7 +50,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* The operator's configuration file: what `config` says, and what other values decide. */}}
+{{/* The operator's configuration file: the value `config`, and what other values decide. */}}
 {{- define "negset.config" -}}
 {{- if hasKey .Values.config.networks "allowed" -}}
 {{- fail "config.networks.allowed: expected config.networks.images (networks of images and annotations) and config.networks.stores (networks of object stores), which took its place, got config.networks.allowed; move each network to one of them" -}}
@@ -63,9 +66,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{/*
-What the operator may do to what it watches. It reads its children and writes them by server-side apply (create and patch); it never sees a Secret: the jobs
-name theirs, and only the kubelet reads it. It may write the status of a NegativeDataset because it lets each job write that of its own object, and
-Kubernetes lets nobody grant what they do not have.
+What the operator may do to what it watches. It reads its children and writes them by server-side
+apply (create and patch). It never reads a Secret: the jobs name theirs, and only the kubelet reads
+it. It may write the status of a NegativeDataset because it grants each job the right to write that
+of its own object, and Kubernetes lets nobody grant a right that they do not have.
 */}}
 {{- define "negset.rules" -}}
 - apiGroups: [negset.dev]
@@ -74,7 +78,7 @@ Kubernetes lets nobody grant what they do not have.
 - apiGroups: [negset.dev]
   resources: [negativedatasets/status]
   verbs: [get, patch]
-# So that children may block the deletion of their owner where the cluster enforces who may say so.
+# So that children may block the deletion of their owner, if the cluster enforces who may.
 - apiGroups: [negset.dev]
   resources: [negativedatasets/finalizers]
   verbs: [update]
@@ -93,14 +97,15 @@ Kubernetes lets nobody grant what they do not have.
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
-# Why a child does not start: its pods say it, or an event does. A pod of a Ray cluster whose node is lost is given up, since KubeRay waits for it for ever.
+# Pods and events say why a child does not start. A pod of a Ray cluster on a lost node is deleted,
+# since KubeRay would wait for it for ever.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [list, create]
-# Why Kueue does not admit a child is told by Kueue's Workload alone.
+# Only Kueue's Workload says why Kueue does not admit a child.
 - apiGroups: [kueue.x-k8s.io]
   resources: [workloads]
   verbs: [list]

@@ -14,39 +14,64 @@ from negset_api.spec.training import _TRAINING_RULES, Training
 
 
 class Ray(Spec, frozen=True, kw_only=True):
-    workers: Annotated[int, Meta(ge=1, le=1000, description="Ray workers that download at the same time; on a laptop, processes.")] = 2
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Number of Ray workers that download images, or score negatives, at the same time. On a laptop they are processes.",
+        ),
+    ] = 2
 
 
 class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
-    source: Annotated[Source, Meta(description="The annotated images to choose from.", extra_json_schema={"required": [], **_SOURCE_RULES})]
+    source: Annotated[
+        Source,
+        Meta(
+            description="The annotated images to select negatives from. Exactly one kind of source.",
+            extra_json_schema={"required": [], **_SOURCE_RULES},
+        ),
+    ]
     exclude_classes: Annotated[
         tuple[ClassName, ...],
         Meta(
             min_length=1,
             max_length=MAX_ITEMS,
-            description="The classes (or supercategories) that you train. An image with any annotation of any of them, crowd regions included, is not a negative.",
+            description="The classes, or supercategories, that you train. "
+            "An image with any annotation of any of them, crowd regions included, is not a negative.",
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ]
-    selection: Annotated[Selection, Meta(description="How many negatives, and which.")]
-    download: Annotated[Download, Meta(description="How the images are fetched and checked.")] = field(default_factory=Download)
-    output: Annotated[Output, Meta(description="Where the dataset goes, and in which formats.")]
+    selection: Annotated[Selection, Meta(description="How many negatives to select, and which.")]
+    download: Annotated[Download, Meta(description="How images are downloaded and checked.")] = field(default_factory=Download)
+    output: Annotated[Output, Meta(description="Where the dataset is stored, and in which formats.")]
     positives: Annotated[
         Positives | None,
-        Meta(description="Images with objects to train on: exactly one of coco, voc and tfrecords.", extra_json_schema=_POSITIVES_RULES),
+        Meta(description="Images with objects to train on. Exactly one of coco, voc and tfrecords.", extra_json_schema=_POSITIVES_RULES),
     ] = None
     training: Annotated[
         Training | None,
         Meta(
-            description="Train a detector with the negatives and measure what they are worth. Absent, the dataset itself is the product.",
+            description="Train a detector with the negatives, and measure what they are worth. If absent, only the dataset is made.",
             extra_json_schema=_TRAINING_RULES,
         ),
     ] = None
-    ray: Annotated[Ray, Meta(description="How much runs at the same time.")] = field(default_factory=Ray)
-    queue_name: Annotated[QueueName | None, Meta(description="The Kueue LocalQueue that admits every job of this dataset.")] = None
-    suspend: Annotated[bool, Meta(description="Stop everything at a safe point; false goes on without losing work.")] = False
+    ray: Annotated[Ray, Meta(description="The size of the Ray clusters that download and mine.")] = field(default_factory=Ray)
+    queue_name: Annotated[
+        QueueName | None,
+        Meta(
+            description="Name of the Kueue LocalQueue that admits the jobs of this dataset. Only the job that deletes the data is not queued."
+        ),
+    ] = None
+    suspend: Annotated[
+        bool, Meta(description="If true, all jobs stop at a safe point. If set to false again, they go on without losing work.")
+    ] = False
     deletion_policy: Annotated[
-        Literal["Retain", "Delete"], Meta(description="Whether the data in the output stays when this object is deleted.")
+        Literal["Retain", "Delete"],
+        Meta(
+            description="What happens to the data in the output when this object is deleted. Retain keeps it; "
+            "Delete deletes what this object alone made."
+        ),
     ] = "Retain"
 
 

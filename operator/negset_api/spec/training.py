@@ -26,14 +26,15 @@ class PipelineConfig(Spec, frozen=True, kw_only=True):
     url: Annotated[
         OptionalUrl | None,
         Meta(
-            description="Your own pipeline.config: any fsspec URL or, on a laptop, a path. Changed content needs a new name: what is done with the old one stays."
+            description="URL of your own pipeline.config: any fsspec URL or, on a laptop, a path. "
+            "If its content changes, change its name: completed steps do not notice the change."
         ),
     ] = None
     config_map: Annotated[
         ObjectName | None,
         Meta(
-            description="A ConfigMap in the same namespace whose key pipeline.config holds your own configuration, at most 256 KiB. If its content changes, "
-            "the dataset gets another revision, as after a change of the spec."
+            description="Name of a ConfigMap in the same namespace. Its key pipeline.config holds your own configuration, at most 256 KiB. "
+            "If the content changes, the dataset gets another revision, as after an edit of the spec."
         ),
     ] = None
 
@@ -50,19 +51,28 @@ class HardNegativeMining(Spec, frozen=True, kw_only=True):
     mode: Annotated[
         Literal["Auto", "Miner", "LossFocus", "Off"],
         Meta(
-            description="How the loss dwells on the negatives that fool the model. Auto picks what works for the model: the Object Detection API's hard example miner for SSD with softmax or sigmoid "
-            "loss, the loss's own focus for focal models and Faster R-CNN's sampler. Off leaves the configuration's loss as it is."
+            description="How the loss concentrates on negatives that the model gets wrong. Auto picks what works for the model. "
+            "For SSD with softmax or sigmoid loss, that is the Object Detection API's hard example miner. "
+            "For focal models it is the loss itself, for Faster R-CNN its sampler. "
+            "Miner and LossFocus are refused for a model that they do not work with. "
+            "Off leaves the loss of the configuration as it is."
         ),
     ] = "Auto"
     negatives_per_positive: Annotated[
-        int, Meta(ge=1, le=1000, description="Negative anchors that the miner keeps per matched anchor (max_negatives_per_positive).")
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Maximum number of negative anchors that the miner keeps per matched anchor (max_negatives_per_positive).",
+        ),
     ] = 3
     min_negatives_per_image: Annotated[
         int,
         Meta(
             ge=1,
             le=10_000,
-            description="Negative anchors that the miner keeps at least in each image (min_negatives_per_image). With 0 an image without objects would carry no loss at all.",
+            description="Minimum number of negative anchors that the miner keeps in each image (min_negatives_per_image). "
+            "With 0, an image without objects would contribute no loss.",
         ),
     ] = 8
     rounds: Annotated[
@@ -70,111 +80,127 @@ class HardNegativeMining(Spec, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=10,
-            description="Training rounds. After each round but the last, the negatives in the pool are scored with the model of the round. The hardest are added to what the next round trains on.",
+            description="Number of training rounds. "
+            "After each round but the last, the negatives in the pool are scored with the model of the round. "
+            "The hardest are added to what the next round trains on.",
         ),
     ] = 2
     first_round_percent: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
         Meta(
-            description="Percentage of the training negatives that round 1 trains on, drawn by `selection.seed`. The rest is the pool: negatives that the model has not seen, where mining looks for "
-            "hard ones. 100 leaves no pool; mining then looks at the negatives trained on. With one round all of them are trained on."
+            description="Percentage of the training negatives that round 1 trains on, drawn by `selection.seed`. "
+            "The rest is the pool: negatives that the model has not seen, where mining looks for hard ones. "
+            "100 leaves no pool; mining then looks at the negatives trained on. With one round, all of them are trained on."
         ),
     ] = 50
     hard_percent: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
         Meta(
-            description="Percentage of the pool that one mining adds, at most: the negatives with the highest scores. They stay in all later rounds."
+            description="Maximum percentage of the pool that one mining adds: the negatives with the highest scores. "
+            "They stay in all later rounds."
         ),
     ] = 20
     review_above_percent: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
         Meta(
-            description="A negative that the model was trained on and that still scores at least this (in percent) may well show the object: it is listed for review and not trained on again. "
-            "100 suspend_changes the review off."
+            description="Score, in percent, from which a negative that was trained on may well show the object. "
+            "It is listed for review and not trained on again. 100 turns the review off."
         ),
     ] = 90
     confirmed_negatives: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...],
         Meta(
             max_length=4096,
-            description="Ids of images that a person has looked at after a review and found to be true negatives, as report.json lists them under `review`. They are trained on and never listed again.",
+            description="Ids of images that a person has reviewed and found to be true negatives, as report.json lists them under `review`. "
+            "They are trained on and never listed again.",
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ] = ()
     gpus_per_worker: Annotated[
-        int, Meta(ge=0, le=64, description="GPUs (`training.gpuResourceName`) of each pod that scores negatives; 0 scores on the CPU.")
+        int,
+        Meta(
+            ge=0, le=64, description="Number of GPUs (`training.gpuResourceName`) of each pod that scores negatives. 0 scores on the CPU."
+        ),
     ] = 0
 
 
 class Training(Spec, frozen=True, kw_only=True):
     pipeline_config: Annotated[
-        PipelineConfig, Meta(description="The model: exactly one of preset, url and configMap.", extra_json_schema=_PIPELINE_RULES)
+        PipelineConfig, Meta(description="The model. Exactly one of preset, url and configMap.", extra_json_schema=_PIPELINE_RULES)
     ]
     steps: Annotated[
         int,
-        Meta(ge=1, le=10_000_000, description="Training steps of each round. One learning rate schedule spans the steps of all rounds."),
+        Meta(
+            ge=1,
+            le=10_000_000,
+            description="Number of training steps of each round. One learning rate schedule spans the steps of all rounds.",
+        ),
     ]
     batch_size: Annotated[
         Annotated[int, Meta(ge=1, le=4096)] | None,
         Meta(
-            description="Images per step, over all workers. If absent, the configuration's. The learning rate is scaled with it: linearly, "
-            "or by the square root for Adam and RMSProp."
+            description="Images per step, over all workers. If absent, that of the configuration. "
+            "The learning rate is scaled with it: linearly, or by the square root for Adam and RMSProp."
         ),
     ] = None
-    seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="Seeds the weights and the shuffling.")] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="Seed of the weights and of the shuffling.")] = 0
     negative_percent: Annotated[
-        Annotated[int, Meta(ge=1, le=90)], Meta(description="Percentage of each batch, on average, that is negative images.")
+        Annotated[int, Meta(ge=1, le=90)], Meta(description="Percentage of negative images in each batch, on average.")
     ] = 10
     hard_negative_mining: Annotated[
-        HardNegativeMining, Meta(description="How the model is made to dwell on the negatives that fool it.")
+        HardNegativeMining, Meta(description="How training concentrates on the negatives that the model gets wrong.")
     ] = field(default_factory=HardNegativeMining)
     comparisons: Annotated[
         tuple[Literal["NoNegatives", "RandomNegatives"], ...],
         Meta(
             max_length=2,
-            description="Further models to train with the same total steps, schedule and seed, for the report to compare with: NoNegatives without any negative, RandomNegatives with as many "
-            "negatives as were mined, drawn from the pool at random.",
+            description="Further models that the report compares with, trained with the same total steps, schedule and seed. "
+            "NoNegatives trains without any negative. "
+            "RandomNegatives trains with as many negatives as were mined, drawn from the pool at random.",
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ] = ()
     held_out_percent: Annotated[
         Annotated[int, Meta(ge=1, le=90)],
-        Meta(description="Percentage of the negatives that is never trained on and measures false positives."),
+        Meta(description="Percentage of the negatives that is never trained on. False positives are measured on them."),
     ] = 20
     recall_percent: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
         Meta(
-            description="The recall on held-out positives, in percent, at which false positives are counted, so that models are compared at the same sensitivity."
+            description="Recall on held-out positives, in percent, at which false positives are counted. "
+            "So all models are compared at the same sensitivity."
         ),
     ] = 80
     checkpoint_every_steps: Annotated[
-        int, Meta(ge=1, le=10_000_000, description="Steps between two checkpoints; what a lost pod loses at most.")
+        int, Meta(ge=1, le=10_000_000, description="Save a checkpoint every N steps. A lost pod repeats at most this many steps.")
     ] = 1000
     fine_tune_checkpoint: Annotated[
         OptionalUrl | None,
         Meta(
-            description="A checkpoint to start from: the URL of its prefix (…/checkpoint/ckpt-0), of its folder, of its .index file, or of a .tar.gz archive as the model zoo has them. "
-            "What kind of checkpoint it is, is read from the checkpoint. With another number of classes the heads of the model start anew."
+            description="URL of a checkpoint to start from: its prefix (…/checkpoint/ckpt-0), its folder, its .index file, or a .tar.gz archive as in the model zoo. "
+            "The kind of checkpoint is read from the checkpoint. If the number of classes differs, the heads of the model start anew."
         ),
     ] = None
     gpus_per_worker: Annotated[
-        int, Meta(ge=0, le=64, description="GPUs (`gpuResourceName`) of each training pod; 0 trains on the CPU.")
+        int, Meta(ge=0, le=64, description="Number of GPUs (`gpuResourceName`) of each training pod. 0 trains on the CPU.")
     ] = 0
     gpu_resource_name: Annotated[
         GpuResourceName,
         Meta(
-            description="The Kubernetes resource that pods for training and mining request as GPUs: an extended resource such as nvidia.com/gpu, amd.com/gpu or "
-            "nvidia.com/mig-1g.10gb. The trainer image must support it."
+            description="Extended resource that pods for training and mining request as GPUs, such as nvidia.com/gpu, amd.com/gpu or nvidia.com/mig-1g.10gb. "
+            "The trainer image must support it."
         ),
     ] = "nvidia.com/gpu"
     mixed_precision: Annotated[
         bool,
         Meta(
-            description="Compute in 16 bits and keep the weights in 32: float16 with loss scaling on GPUs (compute capability 7.0 or more), "
-            "bfloat16 on CPUs. Faster and smaller on such GPUs."
+            description="Compute in 16 bits and keep the weights in 32: float16 with loss scaling on GPUs (compute capability 7.0 or more), bfloat16 on CPUs. "
+            "It is faster and takes less memory on such GPUs."
         ),
     ] = False
-    workers: Annotated[int, Meta(ge=1, le=64, description="Training pods. More than one train together (MultiWorkerMirroredStrategy).")] = 1
+    workers: Annotated[
+        int, Meta(ge=1, le=64, description="Number of training pods. Several pods train one model together (MultiWorkerMirroredStrategy).")
+    ] = 1
     max_parallel: Annotated[
         int,
         Meta(

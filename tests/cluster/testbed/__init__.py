@@ -1,3 +1,1 @@
-"""A real Kubernetes for the tests: an API server on loopback in seconds, or a whole cluster with
-nodes on one Linux machine.
-"""
+"""A real Kubernetes for the tests: an API server on loopback, or a whole cluster on one machine."""

@@ -1,6 +1,4 @@
-"""What runs in the test cluster before ours: cluster DNS, KubeRay, Kueue where it is wanted, and
-GPUs that are not there.
-"""
+"""Add-ons of the test cluster: cluster DNS, KubeRay, Kueue on request, and advertised GPUs."""
 
 from __future__ import annotations
 
@@ -17,35 +15,35 @@ log = logging.getLogger(__name__)
 
 GPU = "nvidia.com/gpu"
 KUBERAY_NAMESPACE = "default"
-"""Where KubeRay's own kustomization puts its operator."""
+"""The namespace in which KubeRay's own kustomization installs its operator."""
 _MANIFESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "manifests")
 
 
 def install_dns(client: DynamicClient) -> None:
-    """Starts CoreDNS."""
+    """Start CoreDNS."""
     objects.apply(client, objects.read_objects(os.path.join(_MANIFESTS, "coredns.yaml")))
 
 
 def install_kuberay(kubeconfig: str) -> None:
-    """Applies KubeRay as its module ships it: CustomResourceDefinitions, rights, and the operator."""
+    """Apply KubeRay as its module ships it: CustomResourceDefinitions, rights, and the operator."""
     folder = os.path.join(binaries.module_folder(binaries.KUBERAY), "config", "default")
     kubectl(kubeconfig, "apply", "--server-side", "--kustomize", folder)
 
 
 def install_kueue(kubeconfig: str) -> None:
-    """Installs Kueue by its own chart, with the kinds of jobs that negset makes."""
+    """Install Kueue by its own chart. Its defaults include the kinds of jobs of negset."""
     chart = os.path.join(binaries.module_folder(binaries.KUEUE), "charts", "kueue")
     repository, tag = KUEUE_IMAGE.rsplit(":", 1)
     image = {"repository": repository, "tag": tag, "pullPolicy": "Never"}
     settings = [f"--set=controllerManager.manager.image.{name}={value}" for name, value in image.items()]
     helm(kubeconfig, "upgrade", "--install", "kueue", chart, "--namespace=kueue-system", "--create-namespace", *settings)
-    # The test cluster's API server has no identity that an aggregated one would know. As long as
-    # one kind cannot be listed, no namespace is ever gone.
+    # The test cluster's API server has no identity that an aggregated API server accepts. While one
+    # kind cannot be listed, no namespace can be deleted.
     kubectl(kubeconfig, "delete", "apiservice", "v1beta1.visibility.kueue.x-k8s.io", "v1beta2.visibility.kueue.x-k8s.io")
 
 
 def wait_for_deployment(client: DynamicClient, name: str, namespace: str, seconds: float = 120) -> None:
-    """Waits until a Deployment has all its replicas available."""
+    """Wait until a Deployment is available."""
 
     def available() -> bool:
         found = objects.find(client, "apps/v1", "Deployment", name, namespace)
@@ -58,7 +56,7 @@ def wait_for_deployment(client: DynamicClient, name: str, namespace: str, second
 
 
 def _waiting_reasons(client: DynamicClient, namespace: str) -> str:
-    """Why the containers of a namespace do not run, in Kubernetes' words."""
+    """Return Kubernetes' reasons why containers of a namespace wait."""
     pods = objects.get(client, f"/api/v1/namespaces/{namespace}/pods")["items"]
     waiting = [
         (pod["metadata"]["name"], container["state"]["waiting"])
@@ -70,8 +68,9 @@ def _waiting_reasons(client: DynamicClient, namespace: str) -> str:
 
 
 def advertise_gpus(client: DynamicClient, node: str, count: int) -> None:
-    """Makes a node offer GPUs that it does not have: pods that ask for one are scheduled there, and
-    compute on the CPU
+    """Make a node advertise GPUs that it does not have.
+
+    Pods that request one are scheduled there, and compute on the CPU
     (https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/).
     """
     patch = [{"op": "add", "path": f"/status/capacity/{GPU.replace('/', '~1')}", "value": str(count)}]
@@ -79,10 +78,10 @@ def advertise_gpus(client: DynamicClient, node: str, count: int) -> None:
 
 
 def kubectl(kubeconfig: str, *arguments: str) -> str:
-    """Runs kubectl, and returns what it prints."""
+    """Run kubectl, and return its standard output."""
     return machine.run(os.path.join(binaries.kubernetes_folder(), "kubectl"), f"--kubeconfig={kubeconfig}", *arguments)
 
 
 def helm(kubeconfig: str, *arguments: str) -> str:
-    """Runs Helm, and returns what it prints."""
+    """Run Helm, and return its standard output."""
     return machine.run(binaries.program("helm"), f"--kubeconfig={kubeconfig}", *arguments)

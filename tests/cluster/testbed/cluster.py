@@ -1,4 +1,4 @@
-"""The test cluster's life: up, faults, down."""
+"""Start the test cluster, inject faults into it, and stop it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def layout(node_count: int = 0) -> Layout:
-    """The layout of a cluster of `node_count` nodes; with 0, of the cluster that is up."""
+    """Return the layout of a cluster of `node_count` nodes; with 0, of the running cluster."""
     folder = cache_folder("cluster")
     if not node_count:
         node_count = sum(name.startswith("node") for name in os.listdir(folder))
@@ -35,7 +35,7 @@ def layout(node_count: int = 0) -> Layout:
 class Cluster:
     """The cluster of this machine.
 
-    Faults are put into it by name of a program: `kube-apiserver`, `etcd`, `kubelet-node2`, `s3`, ….
+    A fault names a program: `kube-apiserver`, `etcd`, `kubelet-node2`, `s3`, ….
     """
 
     def __init__(self, where: Layout) -> None:
@@ -47,12 +47,12 @@ class Cluster:
         return self._supervisor() is not None
 
     def up(self) -> None:
-        """Starts it and waits until every node is Ready.
+        """Start the cluster, and wait until every node is Ready.
 
-        Its containers' images must have been loaded, or be loaded afterwards.
+        Load the containers' images before or afterwards.
         """
         if self.running:
-            raise Unavailable(f"The test cluster is up already: export KUBECONFIG={self.kubeconfig}")
+            raise Unavailable(f"The test cluster is already up. To use it: export KUBECONFIG={self.kubeconfig}")
         kubernetes_folder()
         self.down()
         where = self.layout
@@ -68,10 +68,10 @@ class Cluster:
         self.wait_until_ready()
 
     def down(self) -> None:
-        """Ends it, and removes everything of it but the images in the cache."""
+        """Stop the cluster, and delete everything but the programs and images in the cache."""
         process = self._supervisor()
         if process is not None:
-            # The kernel reports its end after the end of every process in its namespace.
+            # The kernel reports its end only after every process in its namespace has ended.
             os.kill(_first_child(process), signal.SIGKILL)
             while self._supervisor() is not None:
                 time.sleep(0.05)
@@ -83,36 +83,38 @@ class Cluster:
         shutil.rmtree(self.layout.folder)
 
     def dynamic(self) -> DynamicClient:
-        """A client with the admin's rights."""
+        """Return a client with the admin's rights."""
         return DynamicClient(new_client_from_config(self.kubeconfig))
 
-    # --- faults -----------------------------------------------------------------------------------------------------------------------
+    # --- faults ---
 
     def kill(self, program: str) -> None:
-        """Ends a program by SIGKILL. It is started again at once, as a node's own supervisor would."""
+        """End a program by SIGKILL. The supervisor restarts it at once."""
         with open(self.layout.pid_file(program), encoding="ascii") as stream:
             self.enter("--pid", "--mount", command=("kill", "-KILL", stream.read()))
 
     def hold_down(self, program: str) -> None:
-        """Ends a program by SIGKILL and keeps it from being started again until `release`."""
+        """End a program by SIGKILL. It is not restarted until `release`."""
         with open(self.layout.held_down(program), "w", encoding="ascii"):
             pass
         self.kill(program)
 
     def release(self, program: str) -> None:
-        """Lets a program start that was held down."""
+        """Allow a held down program to start."""
         with contextlib.suppress(FileNotFoundError):
             os.remove(self.layout.held_down(program))
 
     def kill_processes(self, word: str) -> int:
-        """Ends by SIGKILL every process in the nodes' containers whose command line has `word`, and
-        returns how many there were.
+        """Kill every process in the nodes' containers whose command line contains `word`.
+
+        Return how many there were.
         """
         return sum(machine.kill_processes(node.cgroup, word) for node in self.layout.nodes)
 
     def lose_node(self, number: int) -> None:
-        """Ends everything that runs on a node, containers included, as when its power goes, until
-        `return_node`.
+        """Kill every process of a node, containers included, as if its power failed.
+
+        The node stays down until `return_node`.
         """
         node = self._node(number)
         for program in (f"containerd-{node.name}", f"kubelet-{node.name}"):
@@ -121,14 +123,14 @@ class Cluster:
         machine.kill_cgroup(node.cgroup)
 
     def return_node(self, number: int) -> None:
-        """Starts a lost node again, as after a reboot."""
+        """Allow a lost node to start, as after a reboot."""
         for program in ("containerd", "kubelet"):
             self.release(f"{program}-{self._node(number).name}")
 
-    # --- parts ------------------------------------------------------------------------------------------------------------------------
+    # --- parts ---
 
     def enter(self, *namespaces: str, command: tuple[str, ...]) -> str:
-        """Runs a command inside namespaces of the cluster, and returns what it prints."""
+        """Run a command inside namespaces of the cluster, and return its standard output."""
         process = self._supervisor()
         if process is None:
             raise Unavailable("The test cluster is not up.")
@@ -151,18 +153,18 @@ class Cluster:
         ]
         inside = [sys.executable, script, "supervise", f"--nodes={self.layout.node_count}"]
         with open(os.path.join(self.layout.logs, "supervisor.log"), "ab") as stream:
-            # Not `ip netns exec`: it mounts /sys anew, and the control groups are lost.
+            # Not `ip netns exec`: it remounts /sys without the control groups.
             process = subprocess.Popen(
                 [*namespaces, *inside], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
             )
         with open(self.layout.supervisor_pid, "w", encoding="ascii") as stream:
             stream.write(str(process.pid))
-        # While it turns from `nsenter` into `unshare` a process has no command line to be known by;
-        # once it has a child, it is what it stays.
+        # While the process changes from `nsenter` to `unshare`, `_supervisor` cannot recognise its
+        # command line. Once it has a child, its command line is final.
         objects.wait_for("the cluster's first process is there", lambda: process.poll() is not None or _children(process.pid), seconds=30)
 
     def wait_until_ready(self) -> None:
-        """Waits until the API server answers and every node is Ready."""
+        """Wait until the API server answers and every node is Ready."""
         deadline = time.monotonic() + 120
         while not self._nodes_ready():
             if not self.running:
@@ -177,14 +179,14 @@ class Cluster:
             return False
         try:
             nodes = objects.get(self.dynamic(), "/api/v1/nodes")["items"]
-        # - the client raises half a dozen kinds while the server starts; the deadline is the judge.
+        # The client raises many kinds of errors while the server starts. The caller has a deadline.
         except Exception as unreachable:  # noqa: BLE001
-            log.debug("not yet: %s", unreachable)
+            log.debug("the API server does not answer yet: %s", unreachable)
             return False
         return len(nodes) == self.layout.node_count and all(objects.condition(node, "Ready") == "True" for node in nodes)
 
     def _supervisor(self) -> int | None:
-        """The process that holds the cluster, or None when there is none."""
+        """Return the process id of the supervisor, or None if the cluster is not up."""
         try:
             with open(self.layout.supervisor_pid, encoding="ascii") as stream:
                 process = int(stream.read())

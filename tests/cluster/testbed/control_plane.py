@@ -1,6 +1,4 @@
-"""Which commands make a control plane, and with which credentials its parts meet: everything but
-starting them.
-"""
+"""The commands and credentials of a control plane. Nothing is started here."""
 
 from __future__ import annotations
 
@@ -31,9 +29,10 @@ _COMPONENTS = {
 class ControlPlane:
     """An etcd, an API server, a controller manager and a scheduler on one machine.
 
-    folder: holds the data, the credentials and the kubeconfigs. programs: the folder with the
-    programs. address: the address that clients, and pods if there are any, reach the API server at.
-    On a loopback address there can be no pods.
+    folder: the data, the credentials and the kubeconfigs.
+    programs: the folder with the programs.
+    address: where clients and pods reach the API server. With a loopback address there can be no
+    pods.
     """
 
     folder: str
@@ -55,14 +54,14 @@ class ControlPlane:
 
     @property
     def certificate(self) -> str:
-        """The file of the certificate that the API server makes for itself when it starts for the
-        first time.
-        """
+        """Return the path of the certificate that the API server generates at its first start."""
         return os.path.join(self.folder, "apiserver.crt")
 
     def prepare(self, *nodes: str) -> None:
-        """Makes the credentials: the key of the service accounts' tokens, and one token for the
-        admin, each component and each node's kubelet.
+        """Write the credentials.
+
+        They are the key of the service accounts' tokens, and one token each for the admin, the
+        components and the nodes' kubelets.
         """
         os.makedirs(self.folder, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
@@ -81,9 +80,9 @@ class ControlPlane:
             self._write(f"{name}.kubeconfig", yaml.safe_dump(self.kubeconfig(token)).encode())
 
     def kubeconfig(self, token: str) -> dict[str, Any]:
-        """A kubeconfig for whoever has `token`.
+        """Return a kubeconfig with `token`.
 
-        It names the API server's certificate by its file, which exists once the API server has run.
+        It names the file of the API server's certificate, which exists once the API server has run.
         """
         return {
             "apiVersion": "v1",
@@ -95,7 +94,7 @@ class ControlPlane:
         }
 
     def kubeconfig_file(self, name: str = ADMIN) -> str:
-        """The kubeconfig file of the admin, a component or a node."""
+        """Return the path of the kubeconfig of the admin, a component or a node."""
         return os.path.join(self.folder, f"{name}.kubeconfig")
 
     @property
@@ -132,7 +131,7 @@ class ControlPlane:
             "--kubelet-preferred-address-types=InternalIP",
         ]
         if ipaddress.ip_address(self.address).is_loopback:
-            # Kubernetes refuses a loopback address as an endpoint of its own service.
+            # Kubernetes refuses a loopback address as an endpoint of the Service kubernetes.
             command.append("--endpoint-reconciler-type=none")
         return command
 
@@ -161,14 +160,14 @@ class ControlPlane:
 
     @property
     def proxy(self) -> list[str]:
-        """The one kube-proxy of all nodes: they share one network."""
+        """Return the command of the one kube-proxy. All nodes share one network."""
         return [
             self._program("kube-proxy"),
             f"--kubeconfig={self.kubeconfig_file('kube-proxy')}",
             "--hostname-override=node1",
             "--proxy-mode=iptables",
             f"--cluster-cidr={POD_NETWORK}",
-            "--conntrack-max-per-core=0",  # these limits are the machine's to set
+            "--conntrack-max-per-core=0",  # 0 leaves the machine's limits alone
             "--conntrack-tcp-timeout-established=0",
             "--conntrack-tcp-timeout-close-wait=0",
         ]
@@ -177,6 +176,6 @@ class ControlPlane:
         return os.path.join(self.programs, name)
 
     def _write(self, name: str, content: bytes) -> None:
-        """Writes a file that only its owner can read."""
+        """Write a file that only its owner can read."""
         with open(os.open(os.path.join(self.folder, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
             stream.write(content)

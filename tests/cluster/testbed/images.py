@@ -1,5 +1,6 @@
-"""The images that run on a test cluster: ours, from images/Dockerfile, and those of the
-programs around them, from their own binaries.
+"""The images of a test cluster.
+
+negset's are built from images/Dockerfile, those of the add-ons from the programs' binaries.
 """
 
 from __future__ import annotations
@@ -30,31 +31,27 @@ _BASE_LACKS = (
     "usr/share/doc",
     "usr/share/man",
     "usr/share/locale",
-)  # as in the "slim" image of that name
-_BASE = "docker.io/library/debian:bookworm-slim"  # what the recipe begins with
+)  # as in Debian's own "slim" image
+_BASE = "docker.io/library/debian:bookworm-slim"  # the BASE of images/Dockerfile
 
-# The storage mounts its folder on itself and leaves that behind; in a namespace of its own it goes
-# when the program ends.
+# The storage mounts its folder on itself, and does not unmount it. In its own mount namespace, the
+# mount ends with the program.
 _OWN_MOUNTS = ("unshare", "--mount")
 
 
 def default_tag() -> str:
-    """The tag that the chart uses unless it is told another: its appVersion."""
+    """Return the chart's default tag: its appVersion."""
     (chart,) = objects.read_objects(os.path.join(ROOT, "charts", "negset", "Chart.yaml"))
     return str(chart["appVersion"])
 
 
 def image_name(target: str, tag: str) -> str:
-    """The full name of the image that a target makes, as containerd and the chart's
-    `negset/<target>:<tag>` mean it.
-    """
+    """Return the full name of a target's image: the chart's `negset/<target>:<tag>` in full."""
     return f"docker.io/negset/{target}:{tag}"
 
 
 def make_program_images(*, kueue: bool) -> list[str]:
-    """Makes the images of the programs around ours that are not in the cache, and returns the names
-    of all.
-    """
+    """Build the add-ons' images that are not in the cache. Return the names of all of them."""
     wanted = [(COREDNS_IMAGE, "coredns", "/coredns"), (KUBERAY_IMAGE, "kuberay-operator", "/manager")]
     if kueue:
         wanted.append((KUEUE_IMAGE, "kueue", "/manager"))
@@ -67,11 +64,10 @@ def make_program_images(*, kueue: bool) -> list[str]:
 
 
 def build(target: str, tag: str, *arguments: str) -> str:
-    """Builds the image of a target (`operator`, `jobs`, `trainer`) by buildah, and returns its
-    name.
+    """Build the image of a target (`operator`, `jobs`, `trainer`) by buildah. Return its name.
 
-    Layers are kept, so a build repeats only from the first line that changed. `arguments` are the
-    build's own, such as `ACCELERATOR=gpu`.
+    Layers are kept, so a build starts at the first line that changed. `arguments` are build
+    arguments, such as `ACCELERATOR=gpu`.
     """
     image = image_name(target, tag)
     started = time.monotonic()
@@ -92,7 +88,7 @@ def build(target: str, tag: str, *arguments: str) -> str:
 
 
 def load(images: Sequence[str], sockets: Sequence[str]) -> None:
-    """Gives images to nodes, by the sockets of their containerds."""
+    """Load images into nodes, by the sockets of their containerds."""
     for image in images:
         for socket in sockets:
             started = time.monotonic()
@@ -101,14 +97,16 @@ def load(images: Sequence[str], sockets: Sequence[str]) -> None:
 
 
 def _make_base() -> None:
-    """Makes the base image of images/Dockerfile by debootstrap from the machine's Debian mirror, under the name
-    that it says: no image registry is needed.
+    """Build the base image of images/Dockerfile by debootstrap, so that no registry is needed.
+
+    The packages come from the machine's Debian mirror. The image gets the name that the Dockerfile
+    uses.
     """
     if _buildah("images", "--quiet", "--filter", f"reference={_BASE}").strip():
         return
     folder = cache_folder("debian-bookworm")
     shutil.rmtree(folder)
-    log.info("making %s by debootstrap", _BASE)
+    log.info("building %s by debootstrap", _BASE)
     machine.run("debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", folder)
     for path in _BASE_LACKS:
         shutil.rmtree(os.path.join(folder, path))
@@ -121,10 +119,10 @@ def _make_base() -> None:
 
 
 def _store(image: str) -> None:
-    """Copies an image from buildah's storage into the layout.
+    """Copy an image from buildah's storage into the layout.
 
-    Layers stay uncompressed: their names are then known without making them, so one that is there
-    already is not made again (buildah's own `push` compresses them all, every time).
+    Layers stay uncompressed. So their digests are known beforehand, and layers that the layout
+    has are not written again. buildah's own `push` compresses all of them each time.
     """
     storage, run = _storage_folders()
     source = f"containers-storage:[overlay@{storage}+{run}]{image}"
@@ -141,10 +139,7 @@ def _store(image: str) -> None:
 
 
 def _buildah(*arguments: str) -> str:
-    """Runs buildah on a storage of its own in the cache.
-
-    Raises Unavailable with what it printed when it fails.
-    """
+    """Run buildah on its own storage in the cache. Raise Unavailable with its output on failure."""
     storage, run = _storage_folders()
     done = subprocess.run(
         [*_OWN_MOUNTS, "buildah", "--storage-driver=overlay", f"--root={storage}", f"--runroot={run}", *arguments],
@@ -153,13 +148,11 @@ def _buildah(*arguments: str) -> str:
         check=False,
     )
     if done.returncode:
-        said = f"{done.stdout}\n{done.stderr}".strip()[-4000:]
-        raise Unavailable(f"`buildah {' '.join(arguments)}` ended with {done.returncode}:\n{said}")
+        output = f"{done.stdout}\n{done.stderr}".strip()[-4000:]
+        raise Unavailable(f"`buildah {' '.join(arguments)}` ended with {done.returncode}:\n{output}")
     return done.stdout
 
 
 def _storage_folders() -> tuple[str, str]:
-    """Where buildah keeps layers, and what it needs while it runs: in the cache, apart from the
-    machine's own images.
-    """
+    """Return buildah's folders for layers and run state, apart from the machine's own."""
     return cache_folder("buildah", "storage"), cache_folder("buildah", "run")

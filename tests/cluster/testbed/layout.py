@@ -1,7 +1,4 @@
-"""Where everything of a test cluster lies, and at which addresses it answers.
-
-Nothing here does anything.
-"""
+"""The paths and addresses of a test cluster. Nothing is started here."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ ADDRESS = "10.200.0.1"  # the control plane's and node1's
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """Who may use which bucket of the S3 server. `bucket` is empty for the admin, who may use all."""
+    """An account of the S3 server and its bucket. The admin has no bucket and may use all."""
 
     name: str
     bucket: str
@@ -29,7 +26,7 @@ class Account:
 
     @property
     def secret_key(self) -> str:
-        return f"{self.name}-secret"  # of a server that nobody but the tests can reach
+        return f"{self.name}-secret"  # only the tests can reach the server
 
 
 ADMIN_ACCOUNT = Account("admin", "")
@@ -38,9 +35,9 @@ TENANT_ACCOUNTS = (Account("team-a", "team-a"), Account("team-b", "team-b"))
 
 @dataclasses.dataclass(frozen=True)
 class S3:
-    """A SeaweedFS that speaks S3, conditional writes included.
+    """A SeaweedFS with its S3 API, conditional writes included.
 
-    Machine and pods reach it at `endpoint`.
+    The machine and pods reach it at `endpoint`.
     """
 
     folder: str
@@ -67,7 +64,7 @@ class S3:
         ]
 
     def prepare(self) -> None:
-        """Writes who may do what."""
+        """Write the accounts and their rights."""
         os.makedirs(self.folder, exist_ok=True)
         actions = ("Read", "Write", "List", "Tagging")
         identities = [
@@ -86,7 +83,7 @@ class S3:
 class Layout:
     """The one test cluster of this machine.
 
-    folder: what ends with the cluster.
+    folder: what is deleted with the cluster.
     weed: the path of SeaweedFS' program.
     """
 
@@ -133,9 +130,9 @@ class Layout:
         return os.path.join(self.folder, "supervisor.pid")
 
     def pid_file(self, name: str) -> str:
-        """Holds the process id of a program, as the cluster's process namespace counts."""
+        """Return the path of a program's process id, as in the cluster's process namespace."""
         return os.path.join(self.folder, "programs", f"{name}.pid")
 
     def held_down(self, name: str) -> str:
-        """A program is not started again while this file exists."""
+        """Return a path. While this file exists, the program is not restarted."""
         return os.path.join(self.folder, "programs", f"{name}.held-down")

@@ -1,6 +1,4 @@
-"""What a test cluster takes from the Linux machine it runs on, and gives back: programs, a network,
-control groups.
-"""
+"""What a test cluster uses of its Linux machine: packages, a network, control groups."""
 
 from __future__ import annotations
 
@@ -17,8 +15,8 @@ from testbed.binaries import Unavailable
 
 log = logging.getLogger(__name__)
 
-# The cluster has a network of its own, joined to the machine by one pair of virtual cables.
-# Addresses of the form 10.200.0.N are the nodes'.
+# The cluster has its own network namespace. One veth pair connects it to the machine. Node N has
+# the address 10.200.0.N.
 NETWORK_NAMESPACE = "negset"
 MACHINE_LINK = "negset0"
 CLUSTER_LINK = "up0"
@@ -42,9 +40,9 @@ _DEBIAN_PACKAGES = {
 
 
 def run(*command: str, check: bool = True) -> str:
-    """Runs a command and returns its standard output.
+    """Run a command and return its standard output.
 
-    Raises Unavailable with its standard error when it fails, unless `check` is false.
+    Raise Unavailable with its standard error if it fails, unless `check` is false.
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if check and done.returncode:
@@ -53,12 +51,12 @@ def run(*command: str, check: bool = True) -> str:
 
 
 def install_programs() -> None:
-    """Installs the Debian packages of the programs that are missing."""
+    """Install the Debian packages of the missing programs."""
     missing = sorted(package for program, package in _DEBIAN_PACKAGES.items() if not shutil.which(program))
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Unavailable(f"A test cluster needs root and these packages of Debian or the like: {', '.join(missing)}.")
+        raise Unavailable(f"A test cluster needs root, and these Debian packages: {', '.join(missing)}.")
     log.info("installing %s", ", ".join(missing))
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
     run("apt-get", "update")
@@ -66,9 +64,9 @@ def install_programs() -> None:
 
 
 def make_network() -> None:
-    """Makes the cluster's network namespace and its link to the machine."""
+    """Create the cluster's network namespace and its link to the machine."""
     if MACHINE_LINK in run("ip", "-brief", "link", "show"):
-        raise Unavailable(f"The network link {MACHINE_LINK} exists: a test cluster is up already, or ended badly. Take it down first.")
+        raise Unavailable(f"The network link {MACHINE_LINK} exists: a test cluster is up, or ended badly. Run `make cluster-down` first.")
     run("ip", "netns", "add", NETWORK_NAMESPACE)
     run("ip", "link", "add", MACHINE_LINK, "type", "veth", "peer", "name", CLUSTER_LINK, "netns", NETWORK_NAMESPACE)
     run("ip", "address", "add", f"{MACHINE_ADDRESS}/24", "dev", MACHINE_LINK)
@@ -81,17 +79,13 @@ def make_network() -> None:
 
 
 def remove_network() -> None:
-    """Removes the namespace, and with it the link, its route, and every bridge and iptables rule of
-    the cluster.
-    """
+    """Delete the namespace, and with it the link, its route, the bridges and the iptables rules."""
     run("ip", "link", "delete", MACHINE_LINK, check=False)
     run("ip", "netns", "delete", NETWORK_NAMESPACE, check=False)
 
 
 def cgroups(name: str) -> list[str]:
-    """The folders of a control group: one for each controller under version 1, a single one under
-    version 2.
-    """
+    """Return the folders of a control group: one per controller in version 1, one in version 2."""
     if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
         return [f"/sys/fs/cgroup/{name}"]
     return [
@@ -102,20 +96,17 @@ def cgroups(name: str) -> list[str]:
 
 
 def make_cgroup(name: str, process: int | None = None) -> None:
-    """Makes a control group under every controller, and puts a process into it."""
+    """Create a control group under every controller, and move a process into it."""
     for folder in cgroups(name):
         os.makedirs(folder, exist_ok=True)
         if process is not None:
             with contextlib.suppress(OSError), open(os.path.join(folder, "cgroup.procs"), "w", encoding="ascii") as stream:
-                stream.write(
-                    str(process)
-                    # A controller that wants to be configured first (cpuset) may refuse: the others
-                    # hold the process.
-                )
+                # A controller that must be configured first (cpuset) may refuse. Others suffice.
+                stream.write(str(process))
 
 
 def kill_cgroup(name: str) -> None:
-    """Kills every process of a control group and of those inside it, however fast they fork."""
+    """Kill every process of a control group and its subgroups, also if they fork fast."""
     while processes := _processes(name):
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
@@ -124,8 +115,9 @@ def kill_cgroup(name: str) -> None:
 
 
 def kill_processes(name: str, word: str) -> int:
-    """Kills the processes of a control group, and of those inside it, whose command line has
-    `word`. Returns how many there were.
+    """Kill the processes of a control group and its subgroups whose command line contains `word`.
+
+    Return how many there were.
     """
     killed = 0
     for process in _processes(name):
@@ -137,7 +129,7 @@ def kill_processes(name: str, word: str) -> int:
 
 
 def remove_cgroup(name: str) -> None:
-    """Removes an empty control group with those inside it."""
+    """Delete an empty control group with its subgroups."""
     for top in cgroups(name):
         for folder, _, _ in os.walk(top, topdown=False):
             with contextlib.suppress(OSError):

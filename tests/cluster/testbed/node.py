@@ -1,5 +1,7 @@
-"""One node: a containerd and a kubelet with sockets, folders, ports, a pod network and a control
-group of their own, so that several fit on one machine.
+"""One node: a containerd and a kubelet.
+
+Each node has its own sockets, folders, ports, pod network and control group, so that several nodes
+fit on one machine.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ PAUSE_IMAGE = "negset.test/pause:1"
 class Node:
     """Node number `number`, counted from 1.
 
-    folder: what ends with the cluster.
-    images: what is kept between clusters: containerd's content, so that an image is loaded once.
+    folder: what is deleted with the cluster.
+    images: containerd's content. It is kept between clusters, so that an image is loaded once.
     """
 
     number: int
@@ -46,18 +48,18 @@ class Node:
         return os.path.join(self.folder, "containerd.sock")
 
     def prepare(self) -> None:
-        """Writes the configurations of containerd, of the pod network and of the kubelet."""
+        """Write the configurations of containerd, of the pod network and of the kubelet."""
         for folder in (self.folder, self.images, self._path("cni"), self._path("logs")):
             os.makedirs(folder, exist_ok=True)
         self._write("containerd.toml", _toml(self._containerd()))
         self._write("cni/10-bridge.conflist", json.dumps(self._pod_network()))
         self._write("kubelet.yaml", yaml.safe_dump(self._kubelet()))
-        # Pods that use the node's resolver ask nobody: the tests' cluster has no way out.
+        # Pods that use the node's resolver have no name server: the cluster has no route out.
         self._write("resolv.conf", "")
         machine.make_cgroup(self.cgroup)
 
     def daemons(self, plane: ControlPlane, logs: str) -> list[Daemon]:
-        """The two programs of the node, in the order of their start."""
+        """Return the two programs of the node, in the order of their start."""
         kubelet = [
             os.path.join(plane.programs, "kubelet"),
             f"--config={self._path('kubelet.yaml')}",
@@ -76,10 +78,10 @@ class Node:
             "grpc": {"address": self.socket},
             cri: {
                 "sandbox_image": PAUSE_IMAGE,
-                # Lowering it takes CAP_SYS_RESOURCE, which a root inside a container or a sandbox
-                # lacks.
+                # Lowering the score needs CAP_SYS_RESOURCE. A root inside a container or a sandbox
+                # lacks it.
                 "restrict_oom_score_adj": True,
-                "enable_unprivileged_ports": True,  # a CoreDNS that is not root listens on port 53
+                "enable_unprivileged_ports": True,  # CoreDNS is not root and listens on port 53
             },
             f"{cri}.cni": {"bin_dir": machine.CNI_PLUGINS, "conf_dir": self._path("cni")},
             f"{cri}.containerd": {"default_runtime_name": "runc"},
@@ -115,21 +117,20 @@ class Node:
             "failCgroupV1": False,
             "failSwapOn": False,
             "containerRuntimeEndpoint": f"unix://{self.socket}",
-            # Only the machine and its own pods reach the kubelet; who may use it is not what these
-            # tests are about.
+            # Only the machine and its own pods reach the kubelet. Its authorization is not tested.
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
             "authorization": {"mode": "AlwaysAllow"},
             "clusterDNS": [CLUSTER_DNS],
             "clusterDomain": CLUSTER_DOMAIN,
-            # A Secret that changes reaches its pods at once: Kueue waits for the certificate that
-            # it makes for itself.
+            # A changed Secret reaches its pods within seconds: Kueue waits for the certificate that
+            # it generates for itself.
             "syncFrequency": "5s",
             "resolvConf": self._path("resolv.conf"),
-            # A kubelet removes the logs of pods it does not know, so two nodes cannot share a
+            # A kubelet deletes the logs of pods that it does not know. So each node has its own
             # folder.
             "podLogsDir": self._path("logs"),
             "evictionHard": {"memory.available": "100Mi"},
-            "imageGCHighThresholdPercent": 100,  # never: what is loaded stays loaded
+            "imageGCHighThresholdPercent": 100,  # never: loaded images stay loaded
             # The kubelet cannot measure the disk from inside the cluster's namespaces.
             "localStorageCapacityIsolation": False,
         }
@@ -143,7 +144,7 @@ class Node:
 
 
 def _toml(tables: dict[str, dict[str, object]]) -> str:
-    """TOML from tables of strings, numbers and truth values, all of which JSON spells the same."""
+    """Return tables of strings, numbers and booleans as TOML. JSON writes these values alike."""
     blocks = []
     for header, values in tables.items():
         lines = [f"[{header}]"] if header else []

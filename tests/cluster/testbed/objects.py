@@ -1,6 +1,4 @@
-"""Kubernetes objects from files and Helm charts' output into a cluster, and waiting for what
-becomes of them.
-"""
+"""Read Kubernetes objects from files, apply them, find them, and wait for their state."""
 
 from __future__ import annotations
 
@@ -25,17 +23,15 @@ FIELD_MANAGER = "negset-tests"
 
 
 def read_objects(*paths: str) -> Iterator[Object]:
-    """The objects of YAML files, in order."""
+    """Return the objects of YAML files, in order."""
     for path in paths:
         with open(path, encoding="utf-8") as stream:
-            # KubeRay's take seconds without C.
+            # The C loader: KubeRay's files take seconds with the other one.
             yield from (item for item in yaml.load_all(stream, yaml.CSafeLoader) if item)
 
 
 def apply(client: DynamicClient, objects: Iterable[Object], *, field_manager: str = FIELD_MANAGER) -> None:
-    """Applies objects on the server's side, as `kubectl apply --server-side --force-conflicts`
-    does.
-    """
+    """Apply objects as `kubectl apply --server-side --force-conflicts` does."""
     for item in objects:
         kind = client.resources.get(api_version=item["apiVersion"], kind=item["kind"])
         namespace = item["metadata"].get("namespace")
@@ -43,7 +39,7 @@ def apply(client: DynamicClient, objects: Iterable[Object], *, field_manager: st
 
 
 def define(client: DynamicClient, definitions: Iterable[Object]) -> None:
-    """Applies CustomResourceDefinitions and waits until the API server serves every one of them."""
+    """Apply CustomResourceDefinitions, and wait until the API server serves all of them."""
     definitions = list(definitions)
     apply(client, definitions)
     for item in definitions:
@@ -56,9 +52,9 @@ def define(client: DynamicClient, definitions: Iterable[Object]) -> None:
 
 
 def _serves(client: DynamicClient, path: str, plural: str) -> bool:
-    """Whether a group's version lists a kind.
+    """Return whether a group's version lists a kind.
 
-    Cheaper than its CustomResourceDefinition, which is a megabyte of schema.
+    This is cheaper than reading the CustomResourceDefinition, whose schema is a megabyte.
     """
     try:
         return any(item["name"] == plural for item in get(client, path)["resources"])
@@ -67,21 +63,22 @@ def _serves(client: DynamicClient, path: str, plural: str) -> bool:
 
 
 def get(client: DynamicClient, path: str) -> Object:
-    """What the API server answers to GET `path`, decoded and nothing more."""
+    """Return the decoded answer of the API server to GET `path`."""
     answer: Object = client.request("get", path, serializer=lambda _, content: content)
     return answer
 
 
 def condition(item: Object, kind: str, field: str = "status") -> str | None:
-    """The status ("True", "False", "Unknown") of an object's condition, or another field of it;
-    None where it has no such condition.
+    """Return a field of an object's condition, by default its status ("True", "False", "Unknown").
+
+    Return None if the object has no such condition.
     """
     conditions = (item.get("status") or {}).get("conditions") or ()
     return next((entry[field] for entry in conditions if entry["type"] == kind), None)
 
 
 def find(client: DynamicClient, api_version: str, kind: str, name: str, namespace: str | None = None) -> Object | None:
-    """An object as it is now, or None where there is none."""
+    """Return the current object, or None if it does not exist."""
     try:
         found: Object = client.resources.get(api_version=api_version, kind=kind).get(name=name, namespace=namespace).to_dict()
     except NotFoundError:
@@ -90,20 +87,20 @@ def find(client: DynamicClient, api_version: str, kind: str, name: str, namespac
 
 
 def wait_for(what: str, probe: Callable[[], Any], *, seconds: float, between: float = 0.1) -> Any:
-    """Calls `probe` until it answers something true, and returns that.
+    """Call `probe` until its answer is true, and return the answer.
 
-    Raises Failed after `seconds`, with the probe's last answer.
+    Raise Failed after `seconds`, with the last answer.
     """
     deadline = time.monotonic() + seconds
     while not (answer := probe()):
         if time.monotonic() > deadline:
-            raise Failed(f"Waited {seconds:.0f} s in vain until {what}; the last answer was {answer!r}.")
+            raise Failed(f"Timed out after {seconds:.0f} s: expected that {what}, the last answer was {answer!r}.")
         time.sleep(between)
     return answer
 
 
 def service_account_token(client: ApiClient, namespace: str, name: str) -> str:
-    """A token of a service account, as a pod would have it. Makes the account where it is missing."""
+    """Return a token of a service account, as a pod would have it. Create a missing account."""
     from kubernetes.client import AuthenticationV1TokenRequest, CoreV1Api, V1ObjectMeta, V1ServiceAccount, V1TokenRequestSpec
 
     core = CoreV1Api(client)

@@ -1,9 +1,7 @@
-"""ImageHost as files: an OCI image layout
-(https://github.com/opencontainers/image-spec/blob/main/image-layout.md) in the cache, and its way
-into a node.
+"""Images as files: an OCI image layout in the cache, and loading from it into a node.
 
-A layer is stored once however many images share it, and only layers that a node lacks travel to it:
-a change of code costs seconds.
+The format is https://github.com/opencontainers/image-spec/blob/main/image-layout.md. Images share
+stored layers, and only the layers that a node lacks are loaded. So a change of code takes seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ Descriptor = dict[str, Any]
 
 
 def layout_folder() -> str:
-    """The folder of the layout, with the two files that every layout has."""
+    """Return the folder of the layout. Create the two files that every layout has."""
     folder = cache_folder("images")
     os.makedirs(os.path.join(folder, "blobs", "sha256"), exist_ok=True)
     for name, content in (("oci-layout", {"imageLayoutVersion": "1.0.0"}), ("index.json", {"schemaVersion": 2, "manifests": []})):
@@ -43,13 +41,14 @@ def layout_folder() -> str:
 
 
 def find(image: str) -> Descriptor | None:
-    """The descriptor of an image's manifest, or None where the layout has no such image."""
+    """Return the descriptor of an image's manifest, or None if the layout has no such image."""
     return next((entry for entry in _index()["manifests"] if entry.get("annotations", {}).get(_NAME) == image), None)
 
 
 def write_program(image: str, program: str, entrypoint: str) -> None:
-    """Writes an image that holds one statically linked program at the path `entrypoint`, and runs
-    it as a user without rights.
+    """Write an image with one statically linked program at the path `entrypoint`.
+
+    The image runs the program as a user without privileges.
     """
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
@@ -74,12 +73,13 @@ def write_program(image: str, program: str, entrypoint: str) -> None:
 
 
 def load(image: str, socket: str) -> int:
-    """Gives an image to the containerd that listens on `socket`, and returns how many bytes it
-    lacked. Does nothing where it has that very image.
+    """Load an image into the containerd that listens on `socket`. Return the bytes that it lacked.
+
+    Do nothing if it has an image of this name and digest.
     """
     described = find(image)
     if described is None:
-        raise Unavailable(f"There is no image {image} in {layout_folder()}: build it first.")
+        raise Unavailable(f"There is no image {image} in {layout_folder()}. Build it first, with `make images`.")
     ctr = ("ctr", "--address", socket, "--namespace", "k8s.io")
     listed = [line.split() for line in machine.run(*ctr, "images", "list").splitlines()[1:]]
     if any((columns[0], columns[2]) == (image, described["digest"]) for columns in listed):
@@ -99,17 +99,15 @@ def load(image: str, socket: str) -> int:
                     archive.add(_blob_path(blob["digest"]), arcname=f"blobs/sha256/{blob['digest'].removeprefix('sha256:')}")
                 _add(archive, "index.json", _json(index))
         except BrokenPipeError:
-            pass  # it says why below
+            pass  # standard error says why
         problem = importer.stderr.read().decode()
     if importer.returncode:
-        raise Unavailable(f"containerd at {socket} did not take {image}: {problem.strip()}")
+        raise Unavailable(f"containerd at {socket} failed to import {image}: {problem.strip()}")
     return sum(int(blob["size"]) for blob in missing)
 
 
 def _blobs(described: Descriptor) -> Iterator[Descriptor]:
-    """The descriptors of everything that an image is made of: its layers, its configuration, its
-    manifest.
-    """
+    """Return the descriptors of an image's layers, configuration and manifest."""
     with open(_blob_path(described["digest"]), "rb") as stream:
         manifest = json.load(stream)
     yield from manifest["layers"]

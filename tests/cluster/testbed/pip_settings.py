@@ -1,9 +1,8 @@
-"""The machine's pip settings, made usable inside the build of an image.
+"""Pass the machine's pip settings into the build of an image.
 
-A recipe names no package index. Whoever builds has an index, a mirror, a proxy's certificate or a
-folder of wheels in pip's own configuration, as files or as variables
-(https://pip.pypa.io/en/stable/topics/configuration/), and a build sees none of it unless it is
-told.
+images/Dockerfile names no package index. The machine may have an index, a mirror, a proxy's
+certificate or a folder of wheels in pip's configuration, as files or as variables
+(https://pip.pypa.io/en/stable/topics/configuration/). A build does not see them by itself.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from collections.abc import Mapping, Sequence
 
 _FILES = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf")
 _INSIDE = "/run/negset-build"
-# Settings of this machine that mean nothing, or harm, in a build.
+# Settings that have no meaning in a build, or break it.
 _LEFT_OUT = {"config-file", "require-virtualenv", "target", "user", "prefix", "root", "cache-dir", "no-cache-dir", "log"}
 
 
 def read_settings(environment: Mapping[str, str], files: Sequence[str] = _FILES) -> dict[str, str]:
-    """pip's global settings by their long option names.
+    """Return pip's global settings by their long option names.
 
-    Variables win over files, and later files over earlier ones.
+    Variables override files, and later files override earlier ones.
     """
     parser = configparser.ConfigParser(interpolation=None)
     parser.read([os.path.expanduser(path) for path in (*files, environment.get("PIP_CONFIG_FILE", ""))])
@@ -39,11 +38,10 @@ def read_settings(environment: Mapping[str, str], files: Sequence[str] = _FILES)
 
 
 def mounts(settings: Mapping[str, str], folder: str) -> list[tuple[str, str]]:
-    """Writes a pip.conf into `folder` and returns what to mount read-only into a build: pairs of a
-    path here and its path there.
+    """Write a pip.conf into `folder`, and return what to mount read-only into a build.
 
-    Files and folders that a setting names (a certificate, folders of wheels) come along under paths
-    of their own.
+    Each pair is a path on the machine and its path in the build. Files and folders that a setting
+    names (a certificate, folders of wheels) are mounted under their own paths.
     """
     pairs: list[tuple[str, str]] = []
 

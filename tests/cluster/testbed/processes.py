@@ -1,4 +1,4 @@
-"""Programs that run in the background, each with its log."""
+"""Programs in the background, each with its log."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ from collections.abc import Callable, Sequence
 
 
 class Failed(Exception):
-    """A part of the test cluster did not come up, or went away.
-
-    The message ends with what its log said last.
-    """
+    """A part of the test cluster did not start, or ended. The message has the end of its log."""
 
 
 class Daemon:
     """One program in the background.
 
-    It can be started again after it was stopped or killed, and ends with the process that started
-    it.
+    It can be restarted after it was stopped or killed. It ends with the process that started it.
     """
 
     def __init__(self, name: str, command: Sequence[str], folder: str) -> None:
@@ -46,7 +42,7 @@ class Daemon:
             self._process = subprocess.Popen(self._command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
 
     def stop(self) -> None:
-        """Asks the program to end and waits for it; kills it after ten seconds."""
+        """Send SIGTERM, and wait. After ten seconds, kill the program."""
         if self._process is None:
             return
         self._process.terminate()
@@ -56,16 +52,16 @@ class Daemon:
             self.kill()
 
     def kill(self) -> None:
-        """Ends the program as a lost machine would: by SIGKILL."""
+        """End the program by SIGKILL, as a lost machine would."""
         if self._process is None:
             return
         self._process.kill()
         self._process.wait()
 
     def wait_for(self, what: str, probe: Callable[[], bool], seconds: float) -> None:
-        """Waits until `probe` is true.
+        """Wait until `probe` is true.
 
-        Raises Failed as soon as the program has ended, or after `seconds`.
+        Raise Failed as soon as the program has ended, or after `seconds`.
         """
         deadline = time.monotonic() + seconds
         while not probe():
@@ -77,14 +73,15 @@ class Daemon:
 
 
 def tail(path: str, lines: int = 15) -> str:
-    """The last lines of a log."""
+    """Return the last lines of a log."""
     with open(path, encoding="utf-8", errors="replace") as stream:
         return "".join(stream.readlines()[-lines:])
 
 
 def _ending_with_parent(command: Sequence[str]) -> list[str]:
-    """`command`, made to end when its parent ends, however that happens: an interrupted test
-    session must leave no API server behind.
+    """Return `command` in a form that ends when its parent ends, for whatever reason.
+
+    So an interrupted test session leaves no API server behind.
     """
-    setpriv = shutil.which("setpriv")  # util-linux; not on macOS, where `stop` has to do
+    setpriv = shutil.which("setpriv")  # of util-linux; macOS has none, and relies on `stop`
     return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else list(command)

@@ -1,8 +1,8 @@
 """The first process of the cluster's own process namespace.
 
-It starts the cluster's programs, starts again whichever ends, and lives until it is killed: then
-the kernel ends every process of the namespace, containers included, and nothing of the cluster can
-be left running.
+It starts the cluster's programs, and restarts each one that ends. When the supervisor is killed,
+the kernel ends every process of the namespace, containers included. So nothing of the cluster is
+left running.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from testbed.processes import Daemon
 log = logging.getLogger(__name__)
 
 _ROUND_SECONDS = 0.5
-# Programs write here whatever they are told; each gets an empty folder of the cluster's in its
-# place, so that the machine's own is untouched.
+# Programs write to these paths, whatever their settings. An empty folder of the cluster is mounted
+# over each path, so that the machine's own folder is untouched.
 _PRIVATE_FOLDERS = ("/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
 
 
 def supervise(layout: Layout) -> None:
-    """Runs the cluster. Does not return."""
+    """Run the cluster. Does not return."""
     _make_private(layout.private)
     for node in layout.nodes:
-        machine.run(
-            "ip", "address", "add", f"{node.address}/32", "dev", "lo"
-        )  # Kubernetes takes no loopback address, but takes this one on `lo`
+        # Kubernetes refuses a loopback address, but accepts this one on `lo`.
+        machine.run("ip", "address", "add", f"{node.address}/32", "dev", "lo")
     plane = layout.plane
     etcd, api_server = Daemon("etcd", plane.etcd, layout.logs), Daemon("kube-apiserver", plane.api_server, layout.logs)
     control = [
@@ -43,11 +42,11 @@ def supervise(layout: Layout) -> None:
         Daemon("s3", layout.s3.command, layout.logs),
     ]
     node_daemons = [(node, daemon) for node in layout.nodes for daemon in node.daemons(plane, layout.logs)]
-    # The API server makes its certificate when it starts; the controller manager wants the file at
-    # once.
+    # The API server generates its certificate when it starts. The controller manager reads the file
+    # at its start.
     _keep(etcd, layout)
     _keep(api_server, layout)
-    api_server.wait_for("its certificate is made", lambda: os.path.exists(plane.certificate), 60)
+    api_server.wait_for("its certificate exists", lambda: os.path.exists(plane.certificate), 60)
     for node in layout.nodes:
         node.prepare()
     while True:
@@ -55,17 +54,14 @@ def supervise(layout: Layout) -> None:
             _keep(daemon, layout)
         for node, daemon in node_daemons:
             if _keep(daemon, layout):
-                # Its children are born there, so that losing the node is one kill.
+                # Its children start in the same control group, so one kill ends the node.
                 machine.make_cgroup(node.cgroup, daemon.pid)
         _reap()
         time.sleep(_ROUND_SECONDS)
 
 
 def _keep(daemon: Daemon, layout: Layout) -> bool:
-    """Starts a program that does not run and is not held down by a test.
-
-    Returns whether it was started.
-    """
+    """Start a program unless it runs or a test holds it down. Return whether it was started."""
     if daemon.running or os.path.exists(layout.held_down(daemon.name)):
         return False
     daemon.start()
@@ -76,9 +72,7 @@ def _keep(daemon: Daemon, layout: Layout) -> bool:
 
 
 def _reap() -> None:
-    """Takes note of the end of orphans: a first process inherits them, and without this they stay
-    as zombies.
-    """
+    """Reap orphans. The first process inherits them, and unreaped they stay as zombies."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -94,9 +88,9 @@ def _make_private(folder: str) -> None:
 
 
 def make_mount_points(layout: Layout) -> None:
-    """Makes the folders that `supervise` will cover, and notes the ones that were not there.
+    """Create the folders that `supervise` mounts over, and record which ones were missing.
 
-    Called outside the namespaces.
+    Call it outside the namespaces.
     """
     with open(layout.made_folders, "w", encoding="utf-8") as stream:
         for path in _PRIVATE_FOLDERS:
@@ -106,7 +100,7 @@ def make_mount_points(layout: Layout) -> None:
 
 
 def remove_mount_points(layout: Layout) -> None:
-    """Removes the folders that `make_mount_points` made."""
+    """Delete the folders that `make_mount_points` created."""
     with contextlib.suppress(FileNotFoundError), open(layout.made_folders, encoding="utf-8") as stream:
         for path in stream.read().split():
             with contextlib.suppress(OSError):

@@ -1,14 +1,16 @@
-"""What the end-to-end tests need around them: a cluster, an S3 server, images, and an address of
-this machine that pods reach.
+"""What the end-to-end tests use: a cluster, an S3 server, images, and an address of this machine.
 
-By default all of it is this project's own test cluster. On a cluster of your own, variables say
-where they are:
+By default, this is the project's own test cluster. For your own cluster, set these variables:
 
-    NEGSET_TEST_KUBECONFIG   the cluster. It has KubeRay, and your account may make namespaces and install the chart.
-    NEGSET_TEST_IMAGES       where the images were pushed: `registry.example/team` for `registry.example/team/operator:TAG`, `…/jobs:TAG`, `…/trainer:TAG`
-    NEGSET_TEST_TAG          their tag
-    NEGSET_TEST_S3           the S3 server's URL. AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY may write to the bucket NEGSET_TEST_BUCKET.
-    NEGSET_TEST_ADDRESS      this machine's address as pods see it: the tests serve their images there
+    NEGSET_TEST_KUBECONFIG   the cluster. It has KubeRay, and your account may create namespaces
+                             and install the chart.
+    NEGSET_TEST_IMAGES       the repository of the images: `registry.example/team` for
+                             `registry.example/team/operator:TAG`, `…/jobs:TAG`, `…/trainer:TAG`
+    NEGSET_TEST_TAG          the tag of the images
+    NEGSET_TEST_S3           the S3 server's URL
+    NEGSET_TEST_BUCKET       a bucket. AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY may write to it.
+    NEGSET_TEST_ADDRESS      this machine's address, as pods reach it. The tests serve images there.
+    NEGSET_TEST_NETWORKS     private networks (CIDR) of the S3 server, separated by spaces; optional
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ from testbed.binaries import Unavailable
 
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
-    """`networks` are the private networks (CIDR) in which the S3 server and the images lie.
+    """What the end-to-end tests use.
 
-    `outsider` are the credentials of another tenant, who may not read `bucket`; None where there is
-    no such tenant.
+    `address`: this machine, as pods reach it.
+    `networks`: the private networks (CIDR) of the S3 server and the images.
+    `outsider`: the credentials of another tenant, who may not read `bucket`; None without one.
+    `own`: the project's own test cluster; None on a cluster of yours.
     """
 
     kubeconfig: str
@@ -42,20 +46,20 @@ class Surroundings:
 
     @property
     def s3_variables(self) -> dict[str, str]:
-        """The content of a tenant's Secret."""
+        """Return the content of a tenant's Secret."""
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key, "AWS_ENDPOINT_URL": self.s3}
 
 
 def find(environment: Mapping[str, str]) -> Surroundings:
-    """The surroundings that the variables name, or else those of the test cluster that is up.
+    """Return the surroundings in the variables, or those of the running test cluster.
 
-    Raises Unavailable where there is neither.
+    Raise Unavailable if there is neither.
     """
     if "NEGSET_TEST_KUBECONFIG" in environment:
         return _foreign(environment)
     own = cluster.Cluster(cluster.layout())
     if not own.running:
-        raise Unavailable("No test cluster is up, and NEGSET_TEST_KUBECONFIG names no other: run `make cluster` first.")
+        raise Unavailable("No test cluster is up, and NEGSET_TEST_KUBECONFIG is not set. Run `make cluster` first.")
     tenant, outsider = layout.TENANT_ACCOUNTS
     return Surroundings(
         kubeconfig=own.kubeconfig,
@@ -76,7 +80,7 @@ def _foreign(environment: Mapping[str, str]) -> Surroundings:
     names = ("IMAGES", "TAG", "S3", "BUCKET", "ADDRESS")
     wanted = [f"NEGSET_TEST_{name}" for name in names] + ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
     if missing := [name for name in wanted if not environment.get(name)]:
-        raise Unavailable(f"NEGSET_TEST_KUBECONFIG is set, and the tests on your own cluster also need {', '.join(missing)}.")
+        raise Unavailable(f"NEGSET_TEST_KUBECONFIG is set. The tests on your own cluster also need {', '.join(missing)}.")
     address = environment["NEGSET_TEST_ADDRESS"]
     return Surroundings(
         kubeconfig=environment["NEGSET_TEST_KUBECONFIG"],

@@ -1,4 +1,4 @@
-"""Series on which an alert must fire, and series that look like them on which it must not."""
+"""Series on which an alert must fire, and similar series on which it must not."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ RELEASE = {"namespace": "negset-system", "job": "negset-metrics"}
 
 @dataclasses.dataclass(frozen=True)
 class Ill:
-    """`name` is a sentence.
+    """Series on which `alert` fires.
 
-    `alert` does not fire at minute `not_yet` and fires at minute `at`, once for each of `fires`:
-    labels, and the value as people read it.
+    It does not fire at minute `not_yet`. It fires at minute `at`, once for each of `fires`: labels,
+    and the value as in the annotation. `name` is a sentence.
     """
 
     alert: str
@@ -28,7 +28,7 @@ class Ill:
 
 @dataclasses.dataclass(frozen=True)
 class Healthy:
-    """`alert` never fires on these series."""
+    """Series on which `alert` never fires."""
 
     alert: str
     name: str

@@ -1,5 +1,6 @@
-"""Eight hours of a healthy installation as Prometheus sees them: two replicas, an update, and the
-weather that a cluster has.
+"""Eight hours of a healthy installation, as Prometheus sees them.
+
+There are two replicas, an update of the operator, and the usual transient errors of a cluster.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ KINDS = ("check", "data", "train", "mine")
 WATCHED = ("negativedatasets", "rayjobs", "jobs", "pods", "configmaps", "roles")
 BUCKETS = (0.001, 0.01, 0.1, 1.0, 5.0, 10.0, 30.0, math.inf)
 
-# When a step was done or an attempt failed, in minutes, by kind.
+# The minutes at which a step completed or an attempt failed, by kind.
 DONE = {"check": range(4, MINUTES, 10), "data": range(9, MINUTES, 10), "train": range(40, MINUTES, 45), "mine": range(44, MINUTES, 45)}
 FAILED = {
     ("data", "unavailable"): (60, 62, 66),
@@ -34,9 +35,7 @@ FAILED = {
 
 @dataclasses.dataclass(frozen=True)
 class Replica:
-    """A pod that is scraped from minute `born` until it is `gone`, and leads in between where
-    `leads` says so.
-    """
+    """A pod that is scraped from minute `born` to minute `gone`, and leads during `leads`."""
 
     pod: str
     born: float
@@ -72,7 +71,7 @@ def _of(replica: Replica) -> Iterator[tuple[str, str]]:
         return series(name, _scraped(replica, _sum_since(replica.born, per_minute)), pod=replica.pod, **labels)
 
     def led(per_minute: Callable[[float], float]) -> Callable[[float], float]:
-        """What only the replica that leads does."""
+        """Return `per_minute` while this replica leads, otherwise 0."""
         return lambda minute: per_minute(minute) if replica.leading(minute) else 0
 
     yield gauge("negset_leader", replica.leading)
@@ -107,8 +106,10 @@ def _reconciles_that_fail(minute: float) -> float:
 
 
 def _within(limit: float, minute: float) -> float:
-    """The reconciles of a minute that took no longer than `limit`: a hundredth of a second, and
-    many for long after the API server was away.
+    """Return the reconciles of a minute that took at most `limit` seconds.
+
+    Most take less than 0.1 s. While the API server is away, and for three minutes after, half take
+    10 to 30 s.
     """
     slow = 0.5 if within(minute, (API_SERVER_AWAY[0], API_SERVER_AWAY[1] + 3)) else 0.002
     share = 0 if limit < 0.1 else 1 - slow if limit < 30 else 1
@@ -116,7 +117,7 @@ def _within(limit: float, minute: float) -> float:
 
 
 def _events(moments: tuple[int, ...] | range) -> Callable[[float], float]:
-    """As many a minute as makes one for each of these moments."""
+    """Return a rate per minute that adds one event at each of these minutes."""
     return lambda minute: sum(moment == minute for moment in moments) * PER_MINUTE
 
 
@@ -133,7 +134,7 @@ def _sum_since(born: float, per_minute: Callable[[float], float]) -> Callable[[f
 
 
 def _scraped(replica: Replica, value: Callable[[float], float]) -> Samples:
-    """What is seen of a series, scrape by scrape. The value goes on while nobody looks."""
+    """Return the samples of a series. Its value also changes between scrapes that fail."""
     samples: Samples = []
     for number in range(MINUTES * PER_MINUTE):
         minute = number / PER_MINUTE

@@ -1,6 +1,4 @@
-"""The programs that tests of the chart need: one that is named or installed, or the one built for
-the test cluster.
-"""
+"""Find the programs that tests of the chart need."""
 
 from __future__ import annotations
 
@@ -17,11 +15,11 @@ ROOT = Path(__file__).parents[3]
 
 @functools.cache
 def find(name: str, untested: str) -> str:
-    """The path of a program: the one in the variable of its name (HELM), on the PATH, or in the
-    test cluster's cache.
+    """Return the path of a program.
 
-    Where there is none the test is skipped, and says what is untested. Under continuous integration
-    the program is built instead, which takes minutes once.
+    It is the one in the variable with its name (HELM), on the PATH, or in the test cluster's cache.
+    If there is none, the test is skipped, and says what is untested. With the variable CI set, the
+    program is built instead, which takes minutes once.
     """
     cache = Path(os.environ.get("NEGSET_CACHE") or Path.home() / ".cache" / "negset")
     built = sorted(cache.glob(f"bin/{name}-*/{name}"))
@@ -32,5 +30,7 @@ def find(name: str, untested: str) -> str:
 
         return binaries.program(name)
     if found is None:
-        pytest.skip(f"NOT TESTED, for want of {name} (in {name.upper()}, on the PATH, or in the test cluster's cache): {untested}")
+        pytest.skip(
+            f"NOT TESTED, because {name} was not found (in {name.upper()}, on the PATH, or in the test cluster's cache): {untested}"
+        )
     return found

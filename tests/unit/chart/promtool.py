@@ -1,5 +1,6 @@
-"""A real promtool for tests: it checks the chart's rules and the operator's metrics, and evaluates
-the rules over series that a test makes up.
+"""A real promtool for tests.
+
+It checks the chart's rules and the operator's metrics, and evaluates the rules over given series.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tests.unit.chart.helm import one
 
 RULES_ON = {"metrics": {"rules": {"enabled": True}, "dashboard": {"enabled": True}, "serviceMonitor": {"enabled": True}}}
 SCRAPE_SECONDS = 30
-"""As the chart's ServiceMonitor and most installations have it; rules are evaluated as often."""
+"""As in the chart's ServiceMonitor and most installations. Rules are evaluated as often."""
 
 
 def run(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -23,27 +24,25 @@ def run(*arguments: str, given: str | None = None) -> subprocess.CompletedProces
 
 
 def groups() -> list[dict[str, Any]]:
-    """The groups of rules that the chart renders."""
+    """Return the groups of rules that the chart renders."""
     found: list[dict[str, Any]] = one(RULES_ON, "PrometheusRule")["spec"]["groups"]
     return found
 
 
 def alerts() -> dict[str, dict[str, Any]]:
-    """The chart's alerts by name."""
+    """Return the chart's alerts by name."""
     return {rule["alert"]: rule for group in groups() for rule in group["rules"]}
 
 
 def rules_file(folder: Path) -> Path:
-    """The chart's rules as Prometheus reads them. JSON is YAML as well."""
+    """Write the chart's rules to a file for Prometheus. JSON is valid YAML."""
     path = folder / "rules.json"
     path.write_text(json.dumps({"groups": groups()}))
     return path
 
 
 def evaluate(folder: Path, series: dict[str, str], **expected: Any) -> None:
-    """Evaluates the chart's rules over these series and fails with promtool's words unless
-    everything is as expected.
-    """
+    """Evaluate the chart's rules over these series. Fail with promtool's output on a difference."""
     interval = f"{SCRAPE_SECONDS}s"
     given = [{"series": name, "values": values} for name, values in series.items()]
     test = {

@@ -1,4 +1,4 @@
-"""How the series of a metric goes, sample by sample, in the words of promtool."""
+"""Build the samples of a series in promtool's notation."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from tests.unit.chart.promtool import SCRAPE_SECONDS
 
 PER_MINUTE = 60 // SCRAPE_SECONDS
 NOTHING = "_"
-"""A scrape that did not happen."""
+"""A missing scrape."""
 STALE = "stale"
-"""What Prometheus writes when a target is gone."""
+"""Prometheus' marker for a target that is gone."""
 
 Samples = list[float | str]
 
 
 def flat(value: float, minutes: float) -> Samples:
-    """A gauge that keeps its value."""
+    """Return a gauge with a constant value."""
     return [value] * round(minutes * PER_MINUTE)
 
 
 def rising(per_minute: float, minutes: float, start: float = 0) -> Samples:
-    """A counter that starts at `start`."""
+    """Return a counter that starts at `start` and rises evenly."""
     return [start + per_minute * number / PER_MINUTE for number in range(round(minutes * PER_MINUTE))]
 
 
 def gap(minutes: float) -> Samples:
-    """No scrape at all."""
+    """Return missing scrapes."""
     return [NOTHING] * round(minutes * PER_MINUTE)
 
 
 def steps(total_minutes: float, at: Iterable[float], each: float = 1) -> Samples:
-    """A counter that grows by `each` at these minutes."""
+    """Return a counter that rises by `each` at these minutes."""
     moments = sorted(at)
     return [each * sum(moment <= number / PER_MINUTE for moment in moments) for number in range(round(total_minutes * PER_MINUTE))]
 
 
 def part(value: Samples, *more: Samples) -> Samples:
-    """One after the other."""
+    """Return the samples one after the other."""
     return [sample for samples in (value, *more) for sample in samples]
 
 
 def series(
     name: str, samples: Sequence[float | str], *, pod: str = "negset-a", job: str = "negset-metrics", **labels: str
 ) -> tuple[str, str]:
-    """A series with the labels that the chart's ServiceMonitor gives it."""
+    """Return a series with the labels that the chart's ServiceMonitor adds."""
     target = {"namespace": "negset-system", "job": job, "service": job, "endpoint": "metrics", "pod": pod, "instance": f"{pod}:8080"}
     text = ",".join(f'{label}="{value}"' for label, value in {**target, **labels}.items())
     return f"{name}{{{text}}}", " ".join(str(sample) for sample in samples)
@@ -54,8 +54,9 @@ def series(
 def buckets(
     fast_per_minute: float, slow_per_minute: float, minutes: float, *, slow: float = 10, pod: str = "negset-a"
 ) -> list[tuple[str, str]]:
-    """Reconciles of which some take 20 ms and others almost `slow` seconds, which must be a
-    bucket's limit.
+    """Return a histogram of reconciles: some take 20 ms, others almost `slow` seconds.
+
+    `slow` must be the limit of a bucket.
     """
     name, everything = "negset_reconcile_duration_seconds", fast_per_minute + slow_per_minute
     found = [series(f"{name}_count", rising(everything, minutes), pod=pod)]

@@ -1,5 +1,6 @@
-"""Each alert fires when it should and says what it says, and is silent otherwise: Prometheus' own
-promtool evaluates the chart's rules.
+"""Each alert fires with the right text when it should, and is silent otherwise.
+
+Prometheus' own promtool evaluates the chart's rules.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def ids(cases):
 
 
 def rendered(text: str, labels: dict[str, str], value: str) -> str:
-    """An annotation as Prometheus renders it."""
+    """Return an annotation as Prometheus renders it."""
     text = re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda match: labels[match[1]], text)
     return re.sub(r"\{\{ \$value[^}]*\}\}", value, text)
 
@@ -59,8 +60,10 @@ def test_an_alert_is_silent_where_nothing_is_ill(tmp_path, case: Healthy):
 
 
 def test_nothing_fires_in_eight_hours_of_a_healthy_installation_of_two_replicas(tmp_path):
-    """It is updated, datasets stall for five minutes, a node is drained, the API server and then
-    Prometheus are away: much is noticed, nobody is called.
+    """Some alerts are pending, but none fires.
+
+    The operator is updated, datasets stall for five minutes, a node is drained, and the API server
+    and then Prometheus are away.
     """
     everything, end = installation.everything(), f"{installation.MINUTES}m"
     spoken_of = {name for rule in promtool.alerts().values() for name in re.findall(r"\bnegset_\w+", rule["expr"])}

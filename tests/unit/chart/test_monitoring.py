@@ -6,45 +6,16 @@ import json
 import re
 
 import pytest
-from prometheus_client import generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.chart import promtool
+from tests.unit.chart.exported import families, series, shown
 from tests.unit.chart.helm import CHART, one
 from tests.unit.chart.promtool import RULES_ON, alerts
 
 from negset_operator.facts import Fault
-from negset_operator.kube.objects import Dataset, ObjectMeta
-from negset_operator.metrics import STATES, Metrics, Watched
+from negset_operator.metrics import STATES
 
 TARGET_LABELS = {"namespace", "job", "pod"}
 """What a ServiceMonitor adds to each series, of what the rules and the dashboard use."""
-
-
-def shown() -> str:
-    """What a running operator answers under /metrics."""
-    dataset = Dataset(metadata=ObjectMeta(name="one", namespace="team-a"))
-    metrics = Metrics(
-        datasets=lambda: [dataset],
-        depth=lambda: 1,
-        leading=lambda: True,
-        requests={("GET", "200"): 1},
-        watches=lambda: {"pods": Watched(restarts=1)},
-    )
-    metrics.children.labels(kind="Job").inc()
-    metrics.warned("InvalidSpec")
-    metrics.failed("data", "work")
-    metrics.finished("data", 60)
-    return generate_latest(metrics.registry).decode()
-
-
-def exported() -> dict[str, set[str]]:
-    """Name → label names of every series that a running operator exports."""
-    families = text_string_to_metric_families(shown())
-    found: dict[str, set[str]] = {}
-    for family in families:
-        for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
-    return found
 
 
 def dashboard():
@@ -60,7 +31,7 @@ def expressions():
 def test_every_metric_that_is_spoken_of_is_exported():
     spoken_of = {name for expression in expressions() for name in re.findall(r"\bnegset_[a-z_]+", expression)}
     assert len(spoken_of) > 5
-    assert spoken_of <= exported().keys()
+    assert spoken_of <= series().keys()
 
 
 def test_rules_and_dashboard_speak_of_no_metric_but_the_operators():
@@ -70,7 +41,7 @@ def test_rules_and_dashboard_speak_of_no_metric_but_the_operators():
 
 
 def test_every_label_that_is_spoken_of_is_there():
-    known = TARGET_LABELS.union(*exported().values())
+    known = TARGET_LABELS.union(*series().values())
     for expression in expressions():
         grouped = {label for labels in re.findall(r"\bby \(([^)]*)\)", expression) for label in re.findall(r"\w+", labels)}
         matched = {label for selector in re.findall(r"\{([^}]*)\}", expression) for label in re.findall(r"(\w+)\s*(?:=|!)", selector)}
@@ -95,7 +66,7 @@ def test_every_metric_that_is_exported_is_on_the_dashboard():
     spoken_of = {
         name for panel in dashboard()["panels"] for target in panel["targets"] for name in re.findall(r"\bnegset_[a-z_]+", target["expr"])
     }
-    unseen = {name for name in exported() if not name.endswith(("_created", "_sum"))} - spoken_of
+    unseen = {name for name in series() if not name.endswith(("_created", "_sum"))} - spoken_of
     assert unseen == set()
 
 
@@ -141,6 +112,5 @@ def test_no_two_panels_overlap():
 
 def test_the_readme_explains_each_metric_and_each_alert():
     explained = (CHART / "README.md").read_text()
-    families = {family.name + ("_total" if family.type == "counter" else "") for family in text_string_to_metric_families(shown())}
-    named = {name for name in families if not name.endswith("_created")} | alerts().keys()
+    named = {family.name for family in families()} | alerts().keys()
     assert {name for name in named if not re.search(rf"`{name}[`{{]", explained)} == set()

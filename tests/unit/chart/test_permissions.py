@@ -1,6 +1,4 @@
-"""Least privilege: what the operator may do is what its code does, where it is told to, and nothing
-else.
-"""
+"""Least privilege: the operator's rights are those that its code uses, where it uses them."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ def roles_of(objects):
 
 
 def granted(role):
-    """{(group, resource): verbs} of a role."""
+    """Return {(group, resource): verbs} of a role."""
     found: dict[tuple[str, str], set[str]] = {}
     for rule in role["rules"]:
         for group in rule["apiGroups"]:
@@ -152,7 +150,7 @@ def test_the_operator_may_do_nothing_to_kinds_that_its_code_does_not_name():
     assert {(group, resource.partition("/")[0]) for group, resource in allowed} <= known
 
 
-def test_the_operator_never_makes_or_deletes_a_data_set():
+def test_the_operator_never_creates_or_deletes_a_dataset():
     assert not granted(one({}, "ClusterRole", "negset"))["negset.dev", "negativedatasets"] & {"create", "delete", "deletecollection"}
 
 
@@ -171,7 +169,7 @@ AGGREGATED = {
 
 
 @pytest.mark.parametrize(("role", "verbs"), AGGREGATED.values(), ids=AGGREGATED.keys())
-def test_kubernetes_own_roles_reach_data_sets(role, verbs):
+def test_kubernetes_own_roles_include_datasets(role, verbs):
     found = one({}, "ClusterRole", f"negset-{role}")
     assert found["metadata"]["labels"][f"rbac.authorization.k8s.io/aggregate-to-{role}"] == "true"
     assert granted(found)["negset.dev", "negativedatasets"] == verbs

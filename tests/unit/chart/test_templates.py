@@ -1,4 +1,4 @@
-"""What the chart renders, for the values that a platform team would try."""
+"""The objects that the chart renders, for typical values."""
 
 from __future__ import annotations
 
@@ -129,72 +129,7 @@ def test_the_ports_that_are_named_elsewhere_are_the_containers(values):
     assert all(port["targetPort"] in ports for o in found if o["kind"] == "Service" for port in o["spec"]["ports"])
 
 
-# --- the configuration ---------------------------------------------------------------------------------------------------------------------
-
-
-def configuration(tmp_path, values):
-    """The configuration as the operator reads it."""
-    path = tmp_path / "config.yaml"
-    path.write_text(one(values, "ConfigMap", "negset")["data"]["config.yaml"])
-    return config.read(str(path))
-
-
-def test_the_charts_defaults_are_the_operators(tmp_path):
-    assert configuration(tmp_path, {}) == config.DEFAULT
-
-
-SETTINGS = {
-    "the images of jobs and trainer": (
-        {
-            "jobs": {"image": {"repository": "example.org/jobs", "tag": "2"}},
-            "trainer": {"image": {"repository": "trainer", "digest": DIGEST}},
-        },
-        lambda c: (c.images.jobs, c.images.trainer),
-        ("example.org/jobs:2", f"trainer@{DIGEST}"),
-    ),
-    "how the jobs' images are pulled": (
-        {"jobs": {"imagePullPolicy": "Never", "imagePullSecrets": ["registry"]}},
-        lambda c: (c.images.pull_policy, c.images.pull_secrets),
-        ("Never", ("registry",)),
-    ),
-    "the watched namespaces": ({"watchNamespaces": ["team-a"]}, lambda c: c.namespaces, ("team-a",)),
-    "the networks of images": ({"config": {"networks": {"images": ["10.96.0.0/12"]}}}, lambda c: c.networks.images, ("10.96.0.0/12",)),
-    "the networks of stores": ({"config": {"networks": {"stores": ["10.96.0.0/12"]}}}, lambda c: c.networks.stores, ("10.96.0.0/12",)),
-    "the schemes": ({"config": {"networks": {"schemes": ["gs"]}}}, lambda c: c.networks.schemes, ("gs",)),
-    "the cluster's DNS": (
-        {"config": {"networks": {"dns": [{"ipBlock": {"cidr": "10.0.0.10/32"}}], "dnsPorts": [53]}}},
-        lambda c: (c.networks.dns, c.networks.dns_ports),
-        (({"ipBlock": {"cidr": "10.0.0.10/32"}},), (53,)),
-    ),
-    "a trainer's requests, without touching its limits": (
-        {"config": {"pods": {"trainer": {"requests": {"cpu": "7"}}}}},
-        lambda c: (c.pods.trainer.requests["cpu"], c.pods.trainer.limits),
-        ("7", config.DEFAULT.pods.trainer.limits),
-    ),
-    "the resources of the check and a training pod's shared memory": (
-        {"config": {"pods": {"check": {"limits": {"memory": "9Gi"}}, "trainerSharedMemory": "8Gi"}}},
-        lambda c: (c.pods.check.limits["memory"], c.pods.trainer_shared_memory),
-        ("9Gi", "8Gi"),
-    ),
-    "a number of seconds that is large": (
-        {"config": {"patience": {"keepFinishedSeconds": 31_536_000}}},
-        lambda c: c.patience.keep_finished_seconds,
-        31_536_000,
-    ),
-}
-
-
-@pytest.mark.parametrize(("values", "read", "expected"), SETTINGS.values(), ids=SETTINGS.keys())
-def test_the_configuration_carries(tmp_path, values, read, expected):
-    assert read(configuration(tmp_path, values)) == expected
-
-
-def test_a_changed_configuration_restarts_the_operator_and_an_unchanged_one_does_not():
-    def checksum(values):
-        return one(values, "Deployment")["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
-
-    assert checksum({}) == checksum({"replicaCount": 3})
-    assert checksum({}) != checksum({"config": {"workers": 9}})
+# --- the arguments --------------------------------------------------------------------------------
 
 
 def test_the_operator_understands_its_arguments():
@@ -206,7 +141,7 @@ def test_the_operator_understands_its_arguments():
     assert options.log_level == "debug"
 
 
-# --- the image -----------------------------------------------------------------------------------------------------------------------------
+# --- the image ------------------------------------------------------------------------------------
 
 IMAGES = {
     "without a tag it is the chart's version": ({}, "negset/operator:0.1.0"),
@@ -220,7 +155,7 @@ def test_the_operators_image(image, expected):
     assert operator_of(one({"image": image}, "Deployment"))["image"] == expected
 
 
-# --- the CRD -------------------------------------------------------------------------------------------------------------------------------
+# --- the CRD --------------------------------------------------------------------------------------
 
 
 def test_the_crd_is_rendered_unchanged_and_outlives_the_release():
@@ -239,7 +174,7 @@ def test_crds_install_false_leaves_the_crd_to_others():
     assert "CustomResourceDefinition" not in {o["kind"] for o in render({"crds": {"install": False}})}
 
 
-# --- what is rendered when -----------------------------------------------------------------------------------------------------------------
+# --- what is rendered when ------------------------------------------------------------------------
 
 PRESENCE = {
     "a budget with two replicas": ({}, "PodDisruptionBudget", True),

@@ -1,8 +1,9 @@
-"""A value that means nothing is refused before anything is installed, with a message that names it."""
+"""A wrong value is refused before anything is installed, with a message that names it."""
 
 from __future__ import annotations
 
 import json
+import re
 
 import msgspec
 import pytest
@@ -56,7 +57,7 @@ def schema():
 
 
 def objects_in(node, path=""):
-    """Every object schema that lists its properties, with its path."""
+    """Return every object schema that lists its properties, with its path."""
     if isinstance(node, dict):
         if "properties" in node and node.get("type") == "object":
             yield path, node
@@ -70,7 +71,7 @@ def test_no_object_of_the_schema_takes_unknown_properties():
 
 
 def test_every_value_is_in_the_schema_and_every_property_of_the_schema_has_a_value():
-    """Free-form maps (labels, quantities, selectors) aside; `global` is Helm's own."""
+    """Free-form maps (labels, quantities, selectors) are left out. `global` is Helm's own."""
     found = schema()
 
     def compare(values, node, path):
@@ -85,12 +86,19 @@ def test_every_value_is_in_the_schema_and_every_property_of_the_schema_has_a_val
 
 
 def test_every_setting_of_the_operator_can_be_made_in_the_chart():
-    """Images and namespaces come from values of their own."""
+    """Images and namespaces have their own values."""
     settings = {field.encode_name for field in msgspec.structs.fields(Config)} - {"images", "namespaces"}
     assert set(schema()["properties"]["config"]["properties"]) == settings
 
 
 def test_every_value_has_a_comment():
-    """Values that belong together stand together under one comment; an empty line ends the group."""
+    """One comment may explain several values. An empty line ends the group."""
     blocks = (CHART / "values.yaml").read_text().split("\n\n")
     assert [block.partition(":")[0] for block in blocks if not block.startswith("#")] == []
+
+
+def test_comments_are_at_most_100_columns_wide():
+    files = [CHART / "values.yaml", *(CHART / "templates").iterdir()]
+    comment = re.compile(r"^ *#.*|{{-? ?/\*[\s\S]*?\*/ ?-?}}", re.MULTILINE)
+    wide = [line for path in files for match in comment.finditer(path.read_text()) for line in match[0].splitlines() if len(line) > 100]
+    assert wide == []

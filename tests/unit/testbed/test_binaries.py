@@ -1,6 +1,4 @@
-"""Each program of the tests is built from its pinned module, with its own build tags, into a folder
-that its version names.
-"""
+"""Each program is built from its pinned module, with its tags, into a folder with its version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine's pip settings reach the build of an image, whatever form they have."""
+"""The machine's pip settings reach the build of an image, from files and from variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// The process that holds a pod's namespaces open: it sleeps until it is told to end.
+// The process that holds a pod's namespaces open. It sleeps until SIGINT or SIGTERM.
 package main
 
 import (
