@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +20,8 @@ from negset_jobs.commands import job, stages_on_ray
 from negset_jobs.download.shard_cache import ShardCache
 
 MINE, THEIRS = "1111", "2222"
+
+
 OLDEST, OLDER, NEWER, PRESENT = (f"{letter}" * 12 for letter in "abcd")
 
 
@@ -215,28 +216,6 @@ def test_a_removal_that_was_cut_off_leaves_nothing_to_copy_from_and_is_finished_
     assert sorted(content(oldest)) == [names.owner(MINE), *(f"records/train-{number}.tfrecord" for number in range(3))]
     revisions.trim(opened(folder, 2))
     assert content(oldest) == {}
-
-
-MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-def at(*minutes: int) -> dict[str, datetime]:
-    return {str(minute): MOMENT + timedelta(minutes=minute) for minute in minutes}
-
-
-BEYOND = {
-    "the oldest go": (1, at(1, 2, 3), ("1", "2")),
-    "what was made at the same moment as one that is kept stays": (1, at(1, 2) | {"too": MOMENT + timedelta(minutes=2)}, ("1",)),
-    "what was made at the moment of the present one stays": (0, at(1, 9), ("1",)),
-    "what was made after it stays": (0, at(1, 10), ("1",)),
-    "and does not count": (1, at(1, 10), ()),
-    "none, of none": (0, {}, ()),
-}
-
-
-@pytest.mark.parametrize(("limit", "made", "gone"), BEYOND.values(), ids=BEYOND)
-def test_beyond_the_limit(limit, made, gone):
-    assert revisions.beyond(limit, MOMENT + timedelta(minutes=9), made) == gone
 
 
 ENDS = {

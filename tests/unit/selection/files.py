@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -83,3 +84,17 @@ def spec(
 
 def plan(document: Any, wanted: NegativeDatasetSpec, guarded: Guarded | None = None) -> Plan:
     return make_plan(wanted, read(document), guarded or Guarded())
+
+
+def crowded(images: int = 2000, seed: int = 1):
+    """Many images: 'dog' in most, 'zebra' in few, some with an excluded class, some unannotated."""
+    draw = random.Random(seed)
+    weights = {"person": 0.3, "car": 0.2, "dog": 0.6, "cat": 0.2, "zebra": 0.01}
+    return coco({number * 3 + 1: [name for name in CLASSES if draw.random() < weights[name]] for number in range(images)})
+
+
+def splits(value: Plan) -> dict[str, list]:
+    found: dict[str, list] = {}
+    for shard in value.shards:
+        found.setdefault(shard.split, []).extend(image.image_id for image in shard.images)
+    return found
