@@ -107,7 +107,7 @@ def translate_input_errors(url: Url, field: str, access: Access) -> Iterator[Non
 def _blocked(address: str, reach: Reach) -> str:
     return (
         f"{address} is not allowed: the address is private, loopback, link-local or otherwise not public; "
-        f"the administrator of negset can allow its network with {reach.option}"
+        f"the user of a laptop, or the administrator of a cluster, can allow its network with {reach.option}"
     )
 
 
