@@ -15,19 +15,19 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Tests start Ray in this process, and it ends as `negset` does: with its own exit code,
-    whatever the threads that Ray leaves behind do meanwhile.
+    """End the test process with its own exit code, as `negset` does.
+
+    Tests start Ray in this process, and Ray leaves threads behind.
     """
     end_without_destructors(lambda: int(session.exitstatus))
 
 
 @pytest.fixture(scope="session")
 def coco_mini() -> pathlib.Path:
-    """A folder with 80 real images of COCO train2017 (`train2017/`) and their annotations
-    (`annotations/instances_train2017.json`).
+    """A folder with 80 real images of COCO train2017 and their annotations.
 
-    Their licences do not allow us to ship them: NEGSET_TEST_DATA names the folder that holds
-    `coco-mini`.
+    They are in `train2017/` and `annotations/instances_train2017.json`. Their licences do not allow
+    us to ship them: NEGSET_TEST_DATA names the folder that contains `coco-mini`.
     """
     folder = pathlib.Path(os.environ.get("NEGSET_TEST_DATA", ROOT.parent / "shared" / "data")) / "coco-mini"
     if not folder.is_dir():
@@ -37,9 +37,10 @@ def coco_mini() -> pathlib.Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_reaches_children() -> Iterator[None]:
-    """A shell without job control starts what it puts into the background with SIGINT ignored, and
-    that is inherited down to the programs under test, where nothing could interrupt them. A signal
-    that has a handler here has its default there.
+    """Reset SIGINT to its default, so that programs under test can be interrupted.
+
+    A shell without job control starts background processes with SIGINT ignored, and programs under
+    test inherit that. A signal that has a handler here has its default there.
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -48,8 +49,9 @@ def _ctrl_c_reaches_children() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _signals_as_they_were() -> Iterator[None]:
-    """A program's `main` that a test calls owns the process as far as it knows, and leaves its
-    handlers behind.
+    """Restore the signal handlers after a test that calls a program's `main`.
+
+    `main` installs handlers as if it owned the process.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
@@ -59,7 +61,7 @@ def _signals_as_they_were() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
-    """In CI a skip is a failure: there everything that a test needs has to be there."""
+    """In CI a skip is a failure: everything that a test needs must be present there."""
     report = yield
     if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"

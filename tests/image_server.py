@@ -1,4 +1,4 @@
-"""A real web server on the loopback that serves images, and every kind of answer that is not one."""
+"""A real web server on the loopback for images and for every kind of bad response."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def jpeg(seed: int = 0, *, size: tuple[int, int] = (64, 48), mode: str = "RGB", **options: object) -> bytes:
-    """A JPEG with content that depends on the seed, so that no two are the same file."""
+    """A JPEG whose content depends on the seed, so that no two are the same file."""
     return encoded(drawn_image(seed, size=size, mode=mode), "JPEG", quality=90, **options)
 
 
@@ -32,8 +32,9 @@ def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
 
 
 class ImageServer:
-    """`handlers` answer by path; `requests` counts what was asked for, and `headers` keeps the last
-    request's.
+    """A server with handlers by path.
+
+    `requests` counts the requests by path. `headers` has the headers of the last request.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class ImageServer:
         self.most_at_once = self._at_once = 0
 
     def serve(self, path: str, body: bytes, **options: object) -> str:
-        """Serves a body; returns its URL."""
+        """Serve a body and return its URL."""
 
         async def answer(_: web.Request) -> web.StreamResponse:
             return web.Response(body=body, **options)
@@ -69,7 +70,7 @@ class ImageServer:
 
 @contextlib.contextmanager
 def image_server() -> Iterator[ImageServer]:
-    """A running server on a free port of 127.0.0.1, in a thread of its own."""
+    """Run a server on a free port of 127.0.0.1, in its own thread."""
     server = ImageServer()
     loop = asyncio.new_event_loop()
     ready = threading.Event()

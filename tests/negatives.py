@@ -1,6 +1,4 @@
-"""A small set of images without any of the excluded classes, stored as the pipeline stores it, for
-what is made from the records.
-"""
+"""A small set of negatives, stored as the pipeline stores them, for the later stages."""
 
 from __future__ import annotations
 
@@ -30,16 +28,16 @@ IMAGES = {
     "a b&c.JPG": ("RGB", "JPEG"),
     "gone.jpg": None,
 }
-"""File name → colour mode and format; the last is in the annotations and not there."""
+"""File name → colour mode and format. The last one is annotated but does not exist."""
 
 STORED = len(IMAGES) - 1
 SIDES = (48, 64)
 
 
 def dataset(folder: pathlib.Path, *, formats: tuple[str, ...], held_out: bool = True) -> NegativeDataset:
-    """Makes the images and their annotations in `folder`; the dataset that takes all of them.
+    """Make the images and their annotations in `folder`. Return a dataset that selects all of them.
 
-    Some are held out where it is for training.
+    With `held_out`, it has a training, and some images are held out.
     """
     random = np.random.default_rng(7)
     images = []
@@ -74,7 +72,7 @@ def dataset(folder: pathlib.Path, *, formats: tuple[str, ...], held_out: bool = 
 
 
 def stored(dataset: NegativeDataset, url: str) -> tuple[Store, Plan, Records]:
-    """The dataset's plan and records in the store at `url`. Needs an open Ray session to be quick."""
+    """Return the dataset's store, plan and records. Fast only with an open Ray session."""
     store = Store(url)
     plan = plan_stage(dataset, Access())
     store.create(names.PLAN, encode(plan))

@@ -1,4 +1,4 @@
-"""Records read back, for tests."""
+"""Read records back, for tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from negset_jobs.formats.tf_example import decode_example
 
 
 def as_image(payload: bytes) -> tuple[str, bytes]:
-    """A record's id and encoded image."""
+    """Return a record's id and encoded image."""
     features = decode_example(payload)
     return features["image/source_id"][0].decode(), features["image/encoded"][0]

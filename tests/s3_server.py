@@ -24,9 +24,9 @@ _PORTS = ("master", "volume", "filer")
 
 @dataclass(frozen=True)
 class S3Server:
-    """`environment` is what a process needs to reach the server; this one has it already.
+    """A running server with an existing bucket.
 
-    `bucket` exists.
+    `environment` has the variables that a process needs to connect. This process has them already.
     """
 
     endpoint: str
@@ -36,8 +36,9 @@ class S3Server:
 
 @contextlib.contextmanager
 def s3_server(bucket: str = "tests") -> Iterator[S3Server]:
-    """Starts the server, with data in a temporary folder, and sets AWS_* and FSSPEC_S3_ENDPOINT_URL
-    in this process; removes all of it at the end.
+    """Start the server, with data in a temporary folder, and remove everything at the end.
+
+    AWS_* and FSSPEC_S3_ENDPOINT_URL are set in this process.
     """
     folder = tempfile.mkdtemp(prefix="negset-s3-")
     ports = _free_ports()
@@ -61,15 +62,16 @@ def s3_server(bucket: str = "tests") -> Iterator[S3Server]:
         with mock.patch.dict(os.environ, environment), _fsspec_configured(endpoint):
             yield S3Server(endpoint, bucket, environment)
     finally:
-        process.kill()  # its data go anyway, and an orderly shutdown takes ten seconds
+        process.kill()  # its data are deleted anyway, and an orderly shutdown takes ten seconds
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _fsspec_configured(endpoint: str) -> Iterator[None]:
-    """fsspec reads its environment variables when it is imported, which may have been before, and
-    keeps file systems that it has made.
+    """Make fsspec read its environment variables again, and forget its file systems.
+
+    It reads them when it is imported, which may have been earlier.
     """
     import fsspec
     import s3fs
@@ -85,8 +87,9 @@ def _weed() -> str:
 
 
 def _free_ports() -> dict[str, int]:
-    """Ports that are free now; each server's gRPC port is chosen too, since its default may be
-    taken.
+    """Return ports that are free now.
+
+    Each server's gRPC port is chosen too, since its default may be taken.
     """
     names = [
         *(f"{name}.port{suffix}" for name in _PORTS for suffix in ("", ".grpc")),
@@ -106,7 +109,7 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: pathlib.Path) -> None
         try:
             urllib.request.urlopen(url, timeout=2)
         except urllib.error.HTTPError as error:
-            if error.code == 403:  # the bucket is there, and closed to strangers
+            if error.code == 403:  # the bucket exists, and refuses anonymous requests
                 return
         except OSError:
             pass

@@ -1,4 +1,4 @@
-"""The work itself: select, fetch, record, label, train, mine, report.
+"""The jobs: select, download, record, label, train, mine, report.
 
-Runs under the operator's jobs and, with the same code, on a laptop.
+The same code runs in the operator's jobs and on a laptop.
 """

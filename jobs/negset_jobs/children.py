@@ -1,4 +1,4 @@
-"""Processes that do a step each, alone or beside one another."""
+"""Run steps in child processes, one or several at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOOK_SECONDS: Final = 0.1
 
 
 class ChildFailed(NegsetError):
-    """A process failed, and has said why on the same standard error."""
+    """A child process failed. It has already written why to standard error."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__("")
@@ -24,14 +24,14 @@ class ChildFailed(NegsetError):
 
 
 def run(commands: Mapping[str, Sequence[str]]) -> None:
-    """Runs the commands at the same time, and returns when all of them have succeeded.
+    """Run the commands at the same time. Return when all of them have succeeded.
 
-    One command has the terminal to itself. What several write to standard error comes line by line,
-    each with the name of its command before it. When one fails, the others are asked to stop.
-    Raises `ChildFailed`, with the exit code of the one that failed first.
+    A single command writes to the terminal directly. If there are several, each line that they
+    write to standard error is prefixed with the name of its command. If one fails, the others are
+    terminated. Raises `ChildFailed`, with the exit code of the first that failed.
     """
     named = len(commands) > 1
-    # Our own module.
+    # The commands are our own module.
     children = {name: subprocess.Popen(command, stderr=subprocess.PIPE if named else None) for name, command in commands.items()}  # noqa: S603
     with _copied(children), _stopped(children.values()):
         while True:
@@ -45,10 +45,10 @@ def run(commands: Mapping[str, Sequence[str]]) -> None:
 
 @contextmanager
 def _stopped(children: Collection[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Leaves no child behind: asks those that still run to stop, and waits for them.
+    """At the end, terminate the children that still run and wait for them.
 
-    A terminal has sent Ctrl-C to the children as well; a SIGTERM reached only this process. Either
-    way a training saves a checkpoint first.
+    A terminal sends Ctrl-C to the children too. SIGTERM reaches only this process. In both cases a
+    training saves a checkpoint first.
     """
     try:
         yield
@@ -62,7 +62,7 @@ def _stopped(children: Collection[subprocess.Popen[bytes]]) -> Iterator[None]:
 
 @contextmanager
 def _copied(children: Mapping[str, subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Copies what the children write to pipes to standard error, until they have ended."""
+    """Copy the children's output from their pipes to standard error, until they have ended."""
     threads = [
         threading.Thread(target=_copy, args=(name, child.stderr), daemon=True)
         for name, child in children.items()

@@ -1,8 +1,8 @@
-"""The command line. Standard output carries results only; progress and errors go to standard error.
+"""The command line. Standard output has results only; progress and errors go to standard error.
 
-Exit codes: 0 done, 1 the work failed, 2 the input is wrong, 69 on a cluster what is needed cannot
-be reached now, 75 another worker of the same training is gone, 130 and 143 interrupted by Ctrl-C or
-SIGTERM.
+Exit codes: 0 success; 1 the work failed; 2 the input is wrong; 69 (on a cluster) a store or server
+is unavailable; 75 another worker of the same training was lost; 130 and 143 interrupted by Ctrl-C
+or SIGTERM.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # 
 
 
 def process() -> NoReturn:
-    """`negset` as a process: ends with what `main` returns."""
+    """Run `negset` as a process, which exits with the code that `main` returns."""
     returned: list[int] = []
     end_without_destructors(lambda: returned[0] if returned else None)
     returned.append(main())
@@ -36,21 +36,21 @@ def process() -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The whole program: returns what the process ends with."""
+    """Run the program. Return the exit code of the process."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    # Beside the exception, because Ray raises a KeyboardInterrupt of its own in place of what a
-    # handler raised.
-    asked: list[int] = []
+    # The number is kept here as well, because Ray replaces the handler's exception by a
+    # KeyboardInterrupt of its own.
+    received: list[int] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-        asked.append(number)
-        raise _Asked
+        received.append(number)
+        raise _Interruption
 
     signal.signal(signal.SIGTERM, interrupt)
-    # A program started with SIGINT ignored goes on ignoring it.
+    # If the program was started with SIGINT ignored, it stays ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
     command: Command = options.command
@@ -60,48 +60,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NegsetError as error:
         if options.debug:
             raise
-        _complain(str(error), pod=on_cluster)
+        _report_error(str(error), pod=on_cluster)
         return error.exit_code_by_hand if isinstance(error, Unavailable) and not on_cluster else error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted; everything committed so far is safe, and the same command goes on from there", pod=on_cluster)
-        return 128 + (asked[0] if asked else signal.SIGINT)
+        _report_error("interrupted; all committed work is kept, and the same command continues from there", pod=on_cluster)
+        return 128 + (received[0] if received else signal.SIGINT)
     except BrokenPipeError:
-        # The reader of our output has gone: nothing is left to say.
+        # The reader of standard output is gone. Python must not fail again when it flushes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
         if options.debug:
             raise
-        _complain(f"internal error: {of_bug(error)} (run with --debug for the traceback)", pod=on_cluster)
+        _report_error(f"internal error: {of_bug(error)} (run with --debug for the traceback)", pod=on_cluster)
         return 1
 
 
-def _complain(text: str, *, pod: bool) -> None:
-    """On a cluster (`pod`) also into the pod's status: what libraries write as they end would hide
-    it in the log.
+def _report_error(text: str, *, pod: bool) -> None:
+    """Write an error to standard error and, on a cluster (`pod`), to the pod's status.
+
+    In the log it may not be the last line: libraries write there while they shut down.
     """
-    from negset_jobs.adapters.kubernetes_status import tell_pod
+    from negset_jobs.adapters.kubernetes_status import write_termination_message
 
     for line in text.splitlines():
         sys.stderr.write(f"negset: {line}\n")
     if pod:
-        tell_pod(f"negset: {' '.join(text.split())}")
+        write_termination_message(f"negset: {' '.join(text.split())}")
 
 
-class _Asked(KeyboardInterrupt):
-    """SIGINT or SIGTERM asks for an end, and both end the work alike.
+class _Interruption(KeyboardInterrupt):
+    """SIGINT or SIGTERM was received. Both end the work in the same way.
 
-    Not KeyboardInterrupt itself: CPython remembers where one leaves an `exec` of source text (a
-    dataclass is made by one, so importing Ray is full of them), and then ends the process by SIGINT
-    whatever exit code was returned (`_PyRuntime.unhandled_keyboard_interrupt` in
-    Python/pythonrun.c).
+    KeyboardInterrupt itself cannot be used. CPython notes if one leaves an `exec` of source text,
+    and then ends the process by SIGINT, whatever exit code was returned
+    (`_PyRuntime.unhandled_keyboard_interrupt` in Python/pythonrun.c). Dataclasses are made by
+    `exec`, so the import of Ray runs many.
     """
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="negset",
-        description="Negative images and hard negative mining for object detectors. FILE is a NegativeDataset manifest (YAML), the same that `kubectl apply` takes.",
+        description="Negative images and hard negative mining for object detectors. FILE is a NegativeDataset manifest (YAML), the same file as for `kubectl apply`.",
     )
     parser.add_argument("--version", action="version", version=f"negset {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -111,20 +112,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run(commands: _Commands) -> None:
-    run = _command(commands, "run", "laptop", "Do everything the manifest asks for, here; prints the path of the report last.")
+    run = _command(commands, "run", "laptop", "Run every step of the manifest on this machine. The last line is the path of the report.")
     _add_file(run)
     _add_reach(run)
     run.add_argument(
         "--trainings",
         type=_at_least_one,
         metavar="N",
-        help="train up to N models at the same time if none needs the result of another; each needs memory of its own "
+        help="train up to N models at the same time if none needs the result of another; each needs its own memory "
         "(default: spec.training.maxParallel of the manifest)",
     )
 
 
 def _add_plan(commands: _Commands) -> None:
-    text = "Say which images would be taken, from which scenes, under which licences, and about how many bytes. Downloads no image."
+    text = "Show how many images would be selected, their classes, their licences and about how many bytes they have. Downloads no image."
     plan = _command(commands, "plan", "show", text)
     _add_file(plan)
     _add_reach(plan)
@@ -140,44 +141,44 @@ def _add_crd(commands: _Commands) -> None:
 
 
 def _add_report(commands: _Commands) -> None:
-    report = _command(commands, "report", "show", "Print the numbers of a finished run.")
+    report = _command(commands, "report", "show", "Print the results of a finished revision.")
     report.add_argument("url", metavar="URL", help="a revision's folder, its report/index.html or its report/report.json")
     report.add_argument("--json", action="store_true", help="print the report's JSON")
 
 
 def _add_demo(commands: _Commands) -> None:
-    demo = _command(commands, "demo", "laptop", "Run the main job on a small dataset that is made on the spot and served on the loopback.")
-    demo.add_argument("--output", default="negset-demo", metavar="FOLDER", help="where everything goes (default: %(default)s)")
+    demo = _command(commands, "demo", "laptop", "Run every step on a small generated dataset, which is served on the loopback address.")
+    demo.add_argument(
+        "--output", default="negset-demo", metavar="FOLDER", help="the folder for the dataset and all output (default: %(default)s)"
+    )
 
 
 def _add_job(commands: _Commands) -> None:
-    job = _command(commands, "job", "job", "Run one stage, as the operator's jobs do.")
+    job = _command(commands, "job", "job", "Run one step, as the operator's jobs do.")
     _add_reach(job)
     job.add_argument(
         "--allow-store",
         action="append",
         default=[],
         metavar="CIDR",
-        help="also reach object stores in this network although it is not public; repeatable",
+        help="allow object stores in this network, even if it is not public; repeatable",
     )
     job.add_argument(
         "--allow-scheme",
         action="append",
         default=[],
         metavar="SCHEME",
-        help="a URL scheme that may be used, instead of s3, http and https; repeatable; needs --cluster",
+        help="allow this URL scheme, instead of the default s3, http and https; repeatable; needs --cluster",
     )
     job.add_argument("stage", choices=[*stages.KINDS, "delete"])
     job.add_argument("--file", required=True, metavar="FILE", help="the manifest")
     job.add_argument("--round", type=int, default=0, metavar="N", help="the training round, from 1")
     arms = [names.MINED, names.RANDOM_NEGATIVES, names.NO_NEGATIVES]
-    job.add_argument(
-        "--arm", choices=arms, default=names.MINED, help="which of the models that are compared is trained (default: %(default)s)"
-    )
+    job.add_argument("--arm", choices=arms, default=names.MINED, help="which of the compared models to train (default: %(default)s)")
 
 
 def _command(commands: _Commands, name: str, module: str, text: str) -> argparse.ArgumentParser:
-    """A command, carried out by the function of its name in `commands.<module>`."""
+    """Add a command that the function of the same name in `commands.<module>` runs."""
     parser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("--debug", action="store_true", help="show log messages and tracebacks")
     parser.set_defaults(command=_lazy(module, name))
@@ -194,12 +195,12 @@ def _add_reach(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="CIDR",
-        help="also fetch from this network although it is not public, such as 127.0.0.1/32; repeatable",
+        help="allow http(s) URLs in this network, even if it is not public, such as 127.0.0.1/32; repeatable",
     )
     parser.add_argument(
         "--cluster",
         action="store_true",
-        help="run as a tenant's job on a cluster: local paths are refused, progress goes to the object's status",
+        help="run as a job on a cluster: refuse local paths, and write progress to the object's status",
     )
 
 
@@ -210,7 +211,7 @@ def _at_least_one(text: str) -> int:
 
 
 def _lazy(module: str, name: str) -> Command:
-    """The command of that name, whose imports are paid for only when it runs."""
+    """Return the command of that name. Its module is imported only when it runs."""
 
     def call(options: argparse.Namespace) -> int:
         function: Command = getattr(importlib.import_module(f"negset_jobs.commands.{module}"), name)

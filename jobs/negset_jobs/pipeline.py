@@ -1,8 +1,8 @@
 """The order of the stages: `Spec → Plan → Shards → Records → Training → Mining → Report`.
 
-A stage is done if and only if its marker exists, so each function here first looks for it: running
-anything again is free. Where the marker is missing but an earlier revision of the same dataset has
-made the same stage from the same inputs, its files are copied on the store's side.
+A stage is done if and only if its marker exists. Each function here looks for the marker first, so
+running a finished stage again costs nothing. If the marker is missing, but another revision of the
+dataset has made the stage from the same inputs, its files are copied on the store's side.
 """
 
 from __future__ import annotations
@@ -34,12 +34,15 @@ V = TypeVar("V", bound=Value)
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
-    """One dataset at one revision: where it goes, where earlier revisions lie, and what it may
-    reach.
+    """One dataset at one revision: its spec, its folders, and what it may reach.
+
+    `root` is the dataset's folder, `store` this revision's folder in it. `siblings` are the other
+    folders in `root` at the start; other revisions may appear later.
     """
 
     dataset: NegativeDataset
     access: Access
+    root: Store
     store: Store
     siblings: tuple[Store, ...]
 
@@ -50,37 +53,35 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def last(self) -> stages.Step:
-        """The step after which everything is done but the report."""
+        """The last step before the report."""
         return self.steps[-1]
 
 
-def prepare(dataset: NegativeDataset, access: Access, told: str = "", *, pipeline: str = "") -> Revision:
-    """Opens the output, without writing yet.
+def prepare(dataset: NegativeDataset, access: Access, operator_revision: str = "", *, pipeline: str = "") -> Revision:
+    """Open the output, without writing to it.
 
-    Raises `InvalidInput` or, where the output cannot be reached, `WorkFailed`.
-
-    `told` is the revision that the operator computed, where there is one. It decides the folder, so
-    that jobs of another version of negset write where the operator says that they do. `pipeline` is
-    the digest that it computed with, of the pipeline.config in a ConfigMap.
+    `operator_revision` is the revision that the operator computed, if any. It decides the folder,
+    because jobs of another version must write where the operator expects it. `pipeline` is the
+    digest of the ConfigMap's pipeline.config. Raises `InvalidInput`, or `WorkFailed` if the output
+    cannot be reached.
     """
     if len(access.check_url(dataset.spec.output.url, "spec.output.url").links) > 1:
         raise InvalidInput("spec.output.url: expected the URL of a folder, got URLs joined by '::'; give the URL of the folder alone")
     metadata = dataset.metadata
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
-    mine = revision_of(dataset.spec, pipeline)
-    if told and told != mine:
-        log.warning(
-            "the operator says revision %s, negset %s computes %s: their versions differ, and the operator's is used", told, version(), mine
-        )
-        mine = told
-    siblings = tuple(root.child(folder) for folder in root.folders() if folder != mine)
-    return Revision(dataset=dataset, access=access, store=root.child(mine), siblings=siblings)
+    folder = revision_of(dataset.spec, pipeline)
+    if operator_revision and operator_revision != folder:
+        message = "the operator computed revision %s, negset %s computed %s: their versions differ; using the operator's revision"
+        log.warning(message, operator_revision, version(), folder)
+        folder = operator_revision
+    siblings = tuple(root.child(other) for other in root.folders() if other != folder)
+    return Revision(dataset=dataset, access=access, root=root, store=root.child(folder), siblings=siblings)
 
 
 def plan(revision: Revision) -> Plan:
-    """Chooses the images.
+    """Select the images.
 
-    Nothing is written before that has succeeded, so a wrong class or file leaves no folder behind.
+    Nothing is written before the selection succeeds, so a wrong class or file creates no folder.
     """
     from negset_jobs.selection import annotated
     from negset_jobs.selection.stage import plan_with_objects
@@ -96,8 +97,9 @@ def plan(revision: Revision) -> Plan:
 
 
 def check(revision: Revision) -> None:
-    """What can be known to be wrong before the first download, in a moment: a configuration that
-    cannot train. Raises `InvalidInput`.
+    """Check that the configuration can train, before the first download. Takes a moment.
+
+    Raises `InvalidInput`.
     """
     if revision.dataset.spec.training is not None:
         from negset_jobs.training.config import check
@@ -106,16 +108,18 @@ def check(revision: Revision) -> None:
 
 
 def needs_api_check(revision: Revision) -> bool:
-    """Whether the configuration or the checkpoint to start from is the user's own, and so has to be
-    tried with the Object Detection API.
+    """Return True if the configuration or the initial checkpoint is the user's own.
+
+    Such a configuration must be checked with the Object Detection API.
     """
     training = revision.dataset.spec.training
     return training is not None and (training.pipeline_config.preset is None or bool(training.fine_tune_checkpoint))
 
 
 def check_with_api(revision: Revision) -> None:
-    """Tries the configuration with the Object Detection API. Imports TensorFlow, so it wants a
-    process of its own. Raises `InvalidInput`.
+    """Check the configuration with the Object Detection API. Raises `InvalidInput`.
+
+    Imports TensorFlow, so it needs a process of its own.
     """
     if needs_api_check(revision):
         from negset_jobs.training.check import check
@@ -126,7 +130,7 @@ def check_with_api(revision: Revision) -> None:
 
 
 def data_missing(revision: Revision) -> bool:
-    """Whether any stage before training is still to be done."""
+    """Return True if any stage before training is not done."""
     wanted = {
         names.RECORDS: True,
         names.POSITIVES: revision.dataset.spec.positives is not None,
@@ -137,18 +141,18 @@ def data_missing(revision: Revision) -> bool:
 
 
 def data(revision: Revision, progress: Progress) -> None:
-    """Everything before training: the positives where there are any, the negatives, their labels,
-    and for a training the held-out images that are copies. Needs an open Ray session.
+    """Run all stages before training. Needs an open Ray session.
 
-    The positives come first: they are what users get wrong most often, and better found wrong
-    before a long download than after it.
+    They are the positives (if there are any), the negatives, their labels and, with training, the
+    search for held-out images that are copies. The positives come first: they have the most user
+    errors, which should show before the long download and not after it.
     """
     from negset_jobs.download.stage import record_stage
     from negset_jobs.labels.stage import labels_input_digest, labels_stage
     from negset_jobs.positives.stage import positives_stage
 
     chosen = plan(revision)
-    # Written again where it is there: it tells as well when this revision was last the present one
+    # Written even if it exists: its time says when this revision was last the present one
     # (`revisions.trim`).
     revision.store.write(names.owner(revision.dataset.metadata.uid), b"")
     if revision.dataset.spec.positives is not None and find(revision.store, names.POSITIVES, Positives) is None:
@@ -175,7 +179,7 @@ def _copies(revision: Revision, records: Records, progress: Progress) -> None:
 
 
 def train(revision: Revision, step: stages.Step, progress: Progress) -> Round:
-    """One training round. Imports TensorFlow, so it wants a process of its own."""
+    """Run one training round. Imports TensorFlow, so it needs a process of its own."""
     from negset_jobs.training.stage import train_round
 
     existing = trained(revision, step)
@@ -183,9 +187,9 @@ def train(revision: Revision, step: stages.Step, progress: Progress) -> Round:
 
 
 def trained(revision: Revision, step: stages.Step) -> Round | None:
-    """The round if it is done, here or, from the same inputs, in another revision.
+    """Return the round if it is done, here or, from the same inputs, in another revision.
 
-    Imports no TensorFlow.
+    Does not import TensorFlow.
     """
     from negset_jobs.training.task import round_input_digest
 
@@ -199,13 +203,13 @@ def trained(revision: Revision, step: stages.Step) -> Round | None:
     training = revision.dataset.spec.training
     exported = training is not None and stages.is_exported(step.round, step.arm, training)
     input_digest = round_input_digest(revision.store, revision.dataset, step, revision.access)
-    # With fewer rounds, what was a round in between is the last one, and its model was not
-    # exported.
+    # With fewer rounds, a former intermediate round is now the last one. Its model was not exported
+    # then.
     return _reuse(revision, step.marker, folders, input_digest, Round, usable=lambda found: bool(found.saved_model) or not exported)
 
 
 def mine(revision: Revision, number: int, progress: Progress) -> Mining:
-    """Scores the negatives with the model of a round. Needs an open Ray session."""
+    """Score the negatives with the model of a round. Needs an open Ray session."""
     from negset_jobs.mining.stage import mine_round
 
     existing = mined(revision, number)
@@ -213,7 +217,10 @@ def mine(revision: Revision, number: int, progress: Progress) -> Mining:
 
 
 def mined(revision: Revision, number: int) -> Mining | None:
-    """The mining after a round if it is done, here or, from the same inputs, in another revision."""
+    """Return the mining after a round if it is done, here or in another revision.
+
+    The other revision must have made it from the same inputs.
+    """
     from negset_jobs.mining.stage import mining_input_digest
 
     marker = names.mining_marker(number)
@@ -225,7 +232,7 @@ def mined(revision: Revision, number: int) -> Mining | None:
 
 
 def report(revision: Revision, progress: Progress) -> Report:
-    """The page and the numbers."""
+    """Write the report: the page and the numbers."""
     from negset_jobs.reporting.stage import report_stage
 
     existing = find(revision.store, names.REPORT, Report)
@@ -233,9 +240,7 @@ def report(revision: Revision, progress: Progress) -> Report:
 
 
 def status(revision: Revision) -> dict[str, Any]:
-    """What the finished stages add to the object's status: counters of the images, and what each
-    round was worth, as far as they are known.
-    """
+    """Return the status fields of the finished stages: image counts and each round's results."""
     records = find(revision.store, names.RECORDS, Records)
     mined = (step for step in revision.steps if step.kind == "train" and step.arm == names.MINED)
     rounds = [value for step in mined if (value := find(revision.store, step.marker, Round)) is not None]
@@ -265,11 +270,11 @@ def _reuse(
     *,
     usable: Callable[[V], bool] = lambda _: True,
 ) -> V | None:
-    """Copies a stage of another revision that was made from the same inputs and is `usable`: every
-    object of its folders, then the marker.
+    """Copy a stage of another revision that was made from the same inputs and is `usable`.
 
-    The other revision may be removed meanwhile (`revisions.trim`). Its markers go first, so all was
-    there if its marker still is.
+    Every object of its folders is copied, then the marker. The other revision may be removed during
+    the copy (`revisions.trim`). Its markers are removed first: if its marker still exists after the
+    copy, the copy is complete.
     """
     for sibling in revision.siblings:
         value = find(sibling, marker, kind)
@@ -280,11 +285,11 @@ def _reuse(
             for key in keys:
                 revision.store.copy(sibling, key)
         if find(sibling, marker, kind) is None:
-            log.info("%s was removed while %s was copied from it", sibling.url, marker)
+            log.info("%s was removed while %s was copied from it; dropped the copy", sibling.url, marker)
             revision.store.remove(keys)
             continue
         commit(revision.store, marker, value)
-        log.info("copied %s of %s: it was made from the same inputs", marker, sibling.url)
+        log.info("copied %s from %s: it was made from the same inputs", marker, sibling.url)
         return value
     return None
 

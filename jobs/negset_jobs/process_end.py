@@ -1,4 +1,4 @@
-"""How a process ends that has used Ray or TensorFlow."""
+"""End a process that has used Ray or TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 
 def end_without_destructors(code: Callable[[], int | None]) -> None:
-    """Lets this process end with what `code` returns, after Python's own end (threads, `atexit`)
-    and without that of the compiled libraries. Where it returns None, the process ends as it would.
-    To be called before the libraries are imported.
+    """End this process with the exit code that `code` returns, without C++ destructors.
 
-    Ray's threads outlive `ray.shutdown`, the one that flushes its log among them. Now and then one
-    of them uses what the C++ library has destroyed already, and a process whose work is done ends
-    by a segmentation fault. Ray ends its own workers in this way
+    Python's own shutdown (threads, `atexit`) still runs. If `code` returns None, the process ends
+    in the usual way. Call this before the libraries are imported.
+
+    Ray's threads outlive `ray.shutdown`, among them the one that flushes its log. Sometimes one of
+    them uses an object that the C++ library has already destroyed. Then a process whose work is
+    done ends with a segmentation fault. Ray ends its own workers in the same way
     (https://github.com/ray-project/ray/pull/18899).
     """
 
@@ -25,9 +26,9 @@ def end_without_destructors(code: Callable[[], int | None]) -> None:
         if number is None:
             return
         for stream in (sys.stdout, sys.stderr):
-            # The reader of our output has gone: nothing is left to say.
+            # The reader of the stream may be gone.
             with contextlib.suppress(BrokenPipeError):
                 stream.flush()
         os._exit(number)
 
-    atexit.register(leave)  # what is registered first runs last
+    atexit.register(leave)  # the first registered function runs last

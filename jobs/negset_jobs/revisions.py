@@ -1,4 +1,4 @@
-"""Who owns a revision, and the removal of revisions: all of an object's, or the oldest of them.
+"""Ownership of revisions, and the removal of all or the oldest revisions of an object.
 
 An object owns a revision if its marker (`owners/<uid>`) is the only one in it. The marker is
 removed last: if a removal is interrupted, the next one finishes it.
@@ -23,33 +23,33 @@ _FIELD: Final = "spec.output.revisionHistoryLimit"
 
 
 def delete(revision: Revision) -> tuple[str, ...]:
-    """Removes the revisions that this object made and no other one uses.
+    """Remove the revisions that this object made and no other object uses.
 
-    Returns the places of those that stay, each with the reason.
+    Return the locations of the revisions that are kept, each with the reason.
     """
     mine = names.owner(revision.dataset.metadata.uid)
-    left = []
+    kept = []
     for store in (revision.store, *revision.siblings):
         why = _not_ours(store, mine)
         if not why:
             _remove_all(store, mine)
         elif store.keys():
-            left.append(_left(store, why))
+            kept.append(_kept(store, why))
         store.remove([mine])
-    return tuple(left)
+    return tuple(kept)
 
 
 def trim(revision: Revision) -> str:
-    """Removes the earlier revisions of this object beyond `output.revisionHistoryLimit`.
+    """Remove the earlier revisions of this object beyond `output.revisionHistoryLimit`.
 
-    Returns the result in one line; empty if there is no limit. Errors are reported and not raised:
+    Return the result in one line; empty if there is no limit. Errors are reported and not raised:
     the present revision is done, and the next one tries again.
     """
     limit = revision.dataset.spec.output.revision_history_limit
     if limit is None:
         return ""
     if not revision.dataset.metadata.uid:
-        return f"{_FIELD}: nothing was removed: a run on a laptop has no uid, so it cannot tell which revisions are its own"
+        return f"{_FIELD}: nothing was removed: a run on a laptop has no uid, so its own revisions are unknown"
     try:
         return _trim(revision, limit)
     except NegsetError as error:
@@ -57,8 +57,7 @@ def trim(revision: Revision) -> str:
 
 
 def beyond(limit: int, present: datetime, made: Mapping[str, datetime]) -> tuple[str, ...]:
-    """The revisions to remove: all that are older than the present one, but for the `limit` newest
-    of them.
+    """Return the revisions to remove: those older than the present one, except the `limit` newest.
 
     Revisions made at the same moment are kept or removed together.
     """
@@ -76,7 +75,7 @@ def _trim(revision: Revision, limit: int) -> str:
     except MissingObject:
         return f"{_FIELD}: nothing was removed: the marker of the present revision is missing ({revision.store.location(mine)}), so its age is unknown"
     stores = _earlier(revision)
-    made, left = _judged(stores, mine)
+    made, skipped = _classified(stores, mine)
     wanted = beyond(limit, present, made)
     removed = []
     for name in wanted:
@@ -85,41 +84,38 @@ def _trim(revision: Revision, limit: int) -> str:
             stores[name].remove([mine])
             removed.append(name)
         except NegsetError as error:
-            left.append(_left(stores[name], str(error)))
-    counts = f"removed {len(removed)} earlier revisions, kept {len(made) - len(wanted)}, left {len(left)} alone"
-    return "; ".join((f"{_FIELD} is {limit}: {counts}", *((f"removed: {', '.join(removed)}",) if removed else ()), *left))
+            skipped.append(_kept(stores[name], str(error)))
+    counts = f"removed {len(removed)} earlier revisions, kept {len(made) - len(wanted)}, skipped {len(skipped)}"
+    return "; ".join((f"{_FIELD} is {limit}: {counts}", *((f"removed: {', '.join(removed)}",) if removed else ()), *skipped))
 
 
 def _earlier(revision: Revision) -> dict[str, Store]:
-    """The folders beside the present revision that have the name of one.
+    """Return the other folders of the dataset whose name is a revision's.
 
-    Listed now, and not taken from `revision.siblings`: other revisions may have come during the
-    training.
+    They are listed again, because `revision.siblings` may be old: other revisions may have been
+    added during the training.
     """
-    metadata = revision.dataset.metadata
-    root = Store(names.dataset_root(revision.dataset.spec.output.url, metadata.namespace, metadata.name))
+    root = revision.root
     found = {name: root.child(name) for name in root.folders() if patterns.REVISION.fullmatch(name)}
     return {name: store for name, store in found.items() if store.url != revision.store.url}
 
 
-def _judged(stores: Mapping[str, Store], mine: str) -> tuple[dict[str, datetime], list[str]]:
-    """When each revision was made that only this object owns; and why each of the others is left
-    alone.
-    """
-    made, left = {}, []
+def _classified(stores: Mapping[str, Store], mine: str) -> tuple[dict[str, datetime], list[str]]:
+    """Return when each revision of this object was made, and why each other one is skipped."""
+    made, skipped = {}, []
     for name, store in stores.items():
         try:
             if not (why := _not_ours(store, mine)):
                 made[name] = store.modified(mine)
-            elif store.keys():  # where folders are real, a removal leaves an empty one
-                left.append(_left(store, why))
+            elif store.keys():  # on a file system, a removed revision leaves an empty folder
+                skipped.append(_kept(store, why))
         except NegsetError as error:
-            left.append(_left(store, str(error)))
-    return made, left
+            skipped.append(_kept(store, str(error)))
+    return made, skipped
 
 
 def _not_ours(store: Store, mine: str) -> str:
-    """Why others than this object own a revision; empty if it is the only owner."""
+    """Return why this object is not the only owner of a revision; empty if it is."""
     owners = store.keys(names.OWNERS_FOLDER)
     others = [posixpath.basename(key) for key in owners if key != mine]
     if others:
@@ -128,9 +124,9 @@ def _not_ours(store: Store, mine: str) -> str:
 
 
 def _remove_all(store: Store, mine: str) -> None:
-    """Removes everything but the owner's marker.
+    """Remove everything but the owner's marker.
 
-    The stages' markers go first, so that nobody copies from a half-removed stage.
+    The stages' markers are removed first, so that nobody copies a half-removed stage.
     """
     keys = [key for key in store.keys() if key != mine]  # noqa: SIM118 - a store is no dict
     markers = [key for key in keys if key.endswith(".json")]
@@ -142,5 +138,5 @@ def _remove(store: Store, key: str) -> None:
     store.remove([key])
 
 
-def _left(store: Store, why: str) -> str:
+def _kept(store: Store, why: str) -> str:
     return f"{store.location('').rstrip('/')} ({why})"

@@ -1,5 +1,6 @@
-"""Plans and manifests for the data path's tests; as a program, one run of the recording stage:
-`python -m tests.local.data_path_run PLAN OUTPUT`.
+"""Plans and manifests for the tests of the data path.
+
+As a program, one run of the recording stage: `python -m tests.local.data_path_run PLAN OUTPUT`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def dataset(**download: object) -> NegativeDataset:
 
 
 def plan_of(urls: list[str], *, shards: int, held_out_shards: int = 0) -> Plan:
-    """The images in order, in runs of equal length but the last."""
+    """The images in order, in shards of equal length except the last."""
     images = [
         PlannedImage(
             image_id=index, url=url, file_name=f"{index}.jpg", license=3, stratum="kitchen", reason="because", page=f"page/{index}"

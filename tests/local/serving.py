@@ -1,4 +1,4 @@
-"""A web server for tests that remembers what it was asked for."""
+"""A web server for tests that records the requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def answering(server: http.server.HTTPServer) -> Iterator[None]:
-    """Lets a server answer while the block lasts, and closes it."""
+    """Run a server for the block, and close it."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -24,10 +24,10 @@ def answering(server: http.server.HTTPServer) -> Iterator[None]:
 
 
 class CountingServer:
-    """Serves a folder on the loopback.
+    """Serve a folder on the loopback.
 
-    `images` are the names of the .jpg files that were asked for, in order; those in `missing`
-    answer 404, and all wait while `answering` is cleared.
+    `images` are the names of the requested .jpg files, in order. Those in `missing` respond with
+    404. All requests wait while `answering` is cleared.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:

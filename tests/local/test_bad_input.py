@@ -1,6 +1,4 @@
-"""What a user who gave something wrong sees: one clear line, the right exit code, and no file that
-looks like a result.
-"""
+"""Wrong input gives one clear line, the right exit code, and no file that looks like a result."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ Change = Callable[[dict[str, Any], pathlib.Path], None]
 
 
 def coco(content: bytes | None) -> Change:
-    """The annotation file holds something else; None removes it."""
+    """Replace the content of the annotation file, or remove it if None."""
 
     def change(_: dict[str, Any], folder: pathlib.Path) -> None:
         path = folder / "instances.json"

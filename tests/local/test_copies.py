@@ -1,6 +1,4 @@
-"""Copies of what trains among the held-out images: found in the stored records, named, and left out
-of what is measured.
-"""
+"""Held-out copies of training images are found in the records, listed and not measured."""
 
 from __future__ import annotations
 
@@ -56,7 +54,7 @@ def asked(server: CountingServer, folder: pathlib.Path) -> dict[str, Any]:
 
 @pytest.fixture
 def source(coco_mini: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[tuple[CountingServer, pathlib.Path]]:
-    """Real images, in a folder whose images a test may change."""
+    """Real images, in a folder that a test may change."""
     shutil.copytree(coco_mini, tmp_path / "source")
     with CountingServer(tmp_path / "source").running() as running:
         yield running, tmp_path / "source" / "train2017"
@@ -72,7 +70,7 @@ def stored(store: Store, value: Records | Positives, split: str) -> dict[str, by
 
 
 def put_copy(path: pathlib.Path, encoded: bytes, *, quality: int, mirrored: bool) -> None:
-    """In place of an image a copy of another, in the size that the annotations say."""
+    """Replace an image by a copy of another, in the size of its annotations."""
     with Image.open(path) as before, Image.open(io.BytesIO(encoded)) as original:
         copy = ImageOps.mirror(original) if mirrored else original
         copy.convert("RGB").resize(before.size, Image.Resampling.LANCZOS).save(path, "JPEG", quality=quality)
@@ -105,7 +103,7 @@ def test_a_resized_copy_and_a_mirrored_one_are_named_and_measure_nothing(
     found = decode((revision / names.COPIES).read_bytes(), Copies)
     assert (found.negatives, found.positives) == ((negative,), (positive,))
     assert found.counts == CopyCounts(near_negatives=1, near_positives=1)
-    assert "1 held-out negatives and 1 held-out positives are copies of images that train" in finished.stderr
+    assert "1 held-out negatives and 1 held-out positives are copies of training images" in finished.stderr
     rows = pyarrow.parquet.read_table(revision / names.COPIES_TABLE).to_pylist()
     assert [
         tuple(row[name] for name in ("held_out_id", "held_out_kind", "other_id", "other_kind", "copy"))
@@ -135,9 +133,9 @@ def test_a_resized_copy_and_a_mirrored_one_are_named_and_measure_nothing(
 
 
 def a_revision(store: Store, *, copied: tuple[int, ...] = ()) -> tuple[Records, Positives]:
-    """Two files of negatives and one of positives to train on, and one of each held out.
+    """Two files of training negatives and one of training positives, and one of each held out.
 
-    The held-out negatives in these places are images of the first positives that train.
+    The held-out negatives in these places are images of the first training positives.
     """
     files: dict[str, dict[str, tuple[str, ...]]] = {}
     for seed, (folder, positive) in enumerate(((names.RECORDS_FOLDER, False), (names.POSITIVES_FOLDER, True))):
@@ -168,7 +166,7 @@ def ray() -> Iterator[None]:
 
 
 class Counting(Silent):
-    """How many files were done before, and then one by one."""
+    """The progress: how many files were done before, and then one by one."""
 
     def __init__(self) -> None:
         self.advances: list[int] = []

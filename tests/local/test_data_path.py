@@ -1,15 +1,14 @@
-"""The data path as a whole on embedded Ray: from a plan to records, a manifest and markers;
-stopped, resumed, repaired, grown.
+"""The whole data path on embedded Ray: from a plan to records, a manifest and markers.
+
+It is stopped, resumed, repaired and extended.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from tests.s3_server import s3_server
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Box, Outcome, Plan, PlannedImage, Records, ShardPlan, decode
-from negset_jobs.adapters import ray_map, ray_session
+from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
@@ -47,9 +46,7 @@ def s3():
 
 @pytest.fixture(scope="module")
 def running_ray(s3):
-    """One Ray for all tests here; its workers have the S3 server's credentials in their
-    environment.
-    """
+    """One Ray for all tests here, whose workers have the S3 server's credentials."""
     with ray_session.session(2):
         yield
 
@@ -129,7 +126,7 @@ def test_a_plan_becomes_records_a_manifest_and_a_marker(kind, server, tmp_path, 
     assert records.bytes == sum(len(store.read(file)) for files in records.files.values() for file in files)
 
 
-def test_subsets_have_files_of_their_own(server, tmp_path, running_ray):
+def test_splits_have_files_of_their_own(server, tmp_path, running_ray):
     plan = plan_of(serve(server, 10), shards=4, held_out_shards=1)
     records = stage(Store(str(tmp_path)), plan)
     assert {split: len(files) for split, files in records.files.items()} == {"train": 3, "heldout": 1}
@@ -213,7 +210,7 @@ def test_other_checks_are_other_inputs(server, tmp_path, running_ray):
     assert len(server.requests) == 4
 
 
-def test_a_damaged_or_missing_donor_is_downloaded_again(server, tmp_path, running_ray):
+def test_a_damaged_or_missing_cached_record_is_downloaded_again(server, tmp_path, running_ray):
     urls = serve(server, 8)
     first, second = Store(f"{tmp_path}/1"), Store(f"{tmp_path}/2")
     made = stage(first, plan_of(urls, shards=2))
@@ -241,7 +238,7 @@ def test_positives_carry_their_boxes_and_refuse_another_size(server, tmp_path, r
         label_ids={"cat": 7}, siblings=(), progress=Silent(),
     )  # fmt: skip
     assert [image.outcome for image in result.results] == [Outcome.STORED, Outcome.SIZE_MISMATCH]
-    assert result.results[1].detail == "the annotations are for 64x49 pixels, the image has 64x48"
+    assert result.results[1].detail == "expected 64x49 pixels as in the annotations, got 64x48"
     assert result.file.startswith("positives/train-00000-of-00001.")
     (record,) = [decode_example(payload) for _, payload in read_records(io.BytesIO(Store(str(tmp_path)).read(result.file)))]
     assert (record["image/object/class/text"], record["image/object/class/label"]) == ([b"cat"], [7])
@@ -253,11 +250,8 @@ def test_an_output_that_cannot_be_written_is_one_line(server, tmp_path, running_
         stage(Store(f"{tmp_path}/file/x"), plan_of(serve(server, 2), shards=1))
 
 
-# --- Killed ------------------------------------------------------------------------------------------------------------------------------
-
-
 def test_killed_in_the_middle_and_run_again_gives_the_same_files(server, tmp_path):
-    """The process is killed as `kill -9` does, Ray and all; then the same command runs again."""
+    """Kill the process and Ray as `kill -9` does, then run the same command again."""
     urls = serve(server, 60)
     urls[50] = f"{server.url}/missing.jpg"
     slow = {path: server.handlers[path] for path in ("/20.jpg", "/45.jpg")}
@@ -298,74 +292,3 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_files(server, tmp_pat
     ]
     assert files[0] == files[1]
     assert len(read_committed(Store(f"{tmp_path}/disturbed"), "records")) == 6
-
-
-# --- Ray ---------------------------------------------------------------------------------------------------------------------------------
-
-
-def double(task, report):
-    report(task, 0)
-    return task * 2
-
-
-def fail(task, report):
-    raise InvalidInput(f"task {task}: wrong")
-
-
-def crash(task, report):
-    raise ZeroDivisionError("by\nzero")
-
-
-def die_once(task, report):
-    if not os.path.exists(task):
-        with open(task, "w"):
-            pass
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "alive"
-
-
-class Adder:
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def __call__(self, batch):
-        self.calls += 1
-        return os.getpid(), sum(batch)
-
-
-def test_tasks_come_back_with_their_index(running_ray):
-    assert sorted(ray_map.map_unordered(double, [5, 6, 7], workers=2)) == [(0, 10), (1, 12), (2, 14)]
-
-
-def test_an_error_of_ours_arrives_as_it_was_raised(running_ray):
-    with pytest.raises(InvalidInput, match=r"^task 1: wrong$"):
-        list(ray_map.map_unordered(fail, [1], workers=1))
-
-
-def test_any_other_error_is_one_line(running_ray):
-    with pytest.raises(WorkFailed, match=r"^a worker failed: ZeroDivisionError \(run with --debug for the traceback\)$"):
-        list(ray_map.map_unordered(crash, [1], workers=1))
-
-
-def test_a_killed_worker_is_replaced(running_ray, tmp_path):
-    assert list(ray_map.map_unordered(die_once, [f"{tmp_path}/died"], workers=1)) == [(0, "alive")]
-
-
-@pytest.mark.parametrize("workers", [1, 2, 5], ids=["one", "as many as there is room for", "more than there is room for"])
-def test_actors_keep_the_order_whichever_of_them_are_there(running_ray, workers):
-    results = list(ray_map.map_with_actors(Adder, ([number, 1] for number in range(9)), workers=workers))
-    assert [total for _, total in results] == [number + 1 for number in range(9)]
-    assert len({process for process, _ in results}) <= workers
-
-
-def test_a_full_disk_is_told_before_ray_starts(monkeypatch):
-    full = shutil.disk_usage("/")._replace(free=3 << 20)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    with pytest.raises(WorkFailed, match="has 3 MB free, expected at least 16"), ray_session._private_folder():
-        pass
-
-
-def test_ctrl_c_that_compiled_code_swallows_comes_again():
-    with pytest.raises(KeyboardInterrupt), ray_session._no_signal_lost(), contextlib.suppress(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -1,5 +1,6 @@
-"""Every kind of bad answer, from a real server: one outcome per image, sums that add up, and each
-good image exactly once.
+"""Every kind of bad response from a real server.
+
+Each image has one outcome, the sums are correct, and each good image is stored exactly once.
 """
 
 from __future__ import annotations
@@ -7,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import email.utils
-import gzip
 import hashlib
 import io
 import json
@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 from tests.image_server import drawn_image, encoded, image_server, jpeg
+from tests.local.bad_responses import ATTEMPTS, FAULTS, body, never_ends, redirect, status, then_good
 
 from negset_api.spec import Download
 from negset_api.values import Outcome, PlannedImage, ShardPlan, ShardResult
@@ -27,7 +28,8 @@ from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
 
 LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
-ATTEMPTS = 3
+
+
 QUICK = Download(attempts=ATTEMPTS, timeout_seconds=2, connections=8, connections_per_host=8, max_image_mebibytes=1, max_image_megapixels=1)
 
 
@@ -50,137 +52,8 @@ def records(tmp_path, result: ShardResult) -> list[dict]:
     return [decode_example(payload) for _, payload in read_records(io.BytesIO(Store(str(tmp_path)).read(result.file)))]
 
 
-# --- The answers -----------------------------------------------------------------------------------------------------------------------------
-
-
-def status(code: int, reason: str | None = None, **headers: str):
-    async def answer(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=code, reason=reason, headers=headers)
-
-    return answer
-
-
-def then_good(*first):
-    """The first answers in turn, then an image."""
-    waiting = list(first)
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        return await waiting.pop(0)(request) if waiting else web.Response(body=jpeg(1))
-
-    return answer
-
-
-async def reset(request: web.Request) -> web.StreamResponse:
-    request.transport.abort()
-    return web.Response()
-
-
-async def reset_in_the_body(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Length": "100000"})
-    await response.prepare(request)
-    await response.write(jpeg(2)[:500])
-    request.transport.abort()
-    return response
-
-
-async def shorter_than_its_length(request: web.Request) -> web.StreamResponse:
-    body = jpeg(3)
-    response = web.StreamResponse(headers={"Content-Length": str(len(body))})
-    response.force_close()
-    await response.prepare(request)
-    await response.write(body[:-50])
-    request.transport.close()
-    return response
-
-
-async def chunks_that_stop(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse()
-    response.enable_chunked_encoding()
-    await response.prepare(request)
-    await response.write(jpeg(4)[:400])
-    request.transport.close()
-    return response
-
-
-async def never_ends(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse()
-    await response.prepare(request)
-    for byte in jpeg(5)[:100]:
-        await response.write(bytes((byte,)))
-        await asyncio.sleep(0.5)
-    return response
-
-
-async def endless(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse()
-    await response.prepare(request)
-    while not request.transport.is_closing():
-        await response.write(b"\xff" * 65536)
-    return response
-
-
-def redirect(target: str):
-    async def answer(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=302, headers={"Location": target})
-
-    return answer
-
-
-def body(data: bytes, **headers: str):
-    async def answer(_: web.Request) -> web.StreamResponse:
-        return web.Response(body=data, headers=headers)
-
-    return answer
-
-
-def gzipped_bomb() -> bytes:
-    return gzip.compress(b"\xff\xd8\xff" + bytes(8 << 20))
-
-
-HTML = b"<!DOCTYPE html><title>Not found</title>"
-
-# What the server answers, how the image must end, and how often it must have been asked for.
-FAULTS = {
-    "a missing image is not asked for again": (status(404), Outcome.NOT_FOUND, 1),
-    "an image that is gone for good": (status(410), Outcome.NOT_FOUND, 1),
-    "a forbidden image": (status(403), Outcome.FORBIDDEN, 1),
-    "an image behind a login": (status(401), Outcome.FORBIDDEN, 1),
-    "a request the server does not like": (status(400), Outcome.CLIENT_ERROR, 1),
-    "a server that asks for patience for ever": (status(429), Outcome.RATE_LIMITED, ATTEMPTS),
-    "a server that asks for more patience than there is": (status(429, **{"Retry-After": "3600"}), Outcome.RATE_LIMITED, 1),
-    "S3's way to ask for patience": (status(503, "Slow Down"), Outcome.RATE_LIMITED, ATTEMPTS),
-    "a server that is down": (status(503), Outcome.SERVER_ERROR, ATTEMPTS),
-    "a server that fails": (status(500), Outcome.SERVER_ERROR, ATTEMPTS),
-    "a server that recovers": (then_good(status(503), status(502)), Outcome.STORED, 3),
-    "a server that is asked again after the time it named": (then_good(status(429, **{"Retry-After": "1"})), Outcome.STORED, 2),
-    # aiohttp itself repeats a request once on a connection that broke before the answer.
-    "a connection that is reset before the answer": (reset, Outcome.UNREACHABLE, 2 * ATTEMPTS),
-    "a connection that is reset within the body": (reset_in_the_body, Outcome.TRUNCATED, ATTEMPTS),
-    "a body shorter than its Content-Length": (shorter_than_its_length, Outcome.TRUNCATED, ATTEMPTS),
-    "a chunked body that stops": (chunks_that_stop, Outcome.TRUNCATED, ATTEMPTS),
-    "a file that lacks its end": (body(jpeg(6)[:-60]), Outcome.TRUNCATED, ATTEMPTS),
-    "a page of HTML with status 200": (body(HTML), Outcome.NOT_AN_IMAGE, 1),
-    "no bytes with status 200": (body(b""), Outcome.NOT_AN_IMAGE, 1),
-    "random bytes": (body(hashlib.sha256(b"x").digest() * 50), Outcome.NOT_AN_IMAGE, 1),
-    "an image that says it is too large": (body(bytes(2 << 20)), Outcome.TOO_LARGE, 1),
-    "a body without end": (endless, Outcome.TOO_LARGE, 1),
-    "a compressed bomb": (body(gzipped_bomb(), **{"Content-Encoding": "gzip"}), Outcome.TOO_LARGE, 1),
-    "more pixels than allowed": (body(jpeg(7, size=(1200, 1000))), Outcome.TOO_LARGE, 1),
-    "a redirect to another loopback address": (redirect("http://127.0.0.2:9/x.jpg"), Outcome.BLOCKED_ADDRESS, 1),
-    "a redirect to the metadata service": (redirect("http://169.254.169.254/latest/meta-data/"), Outcome.BLOCKED_ADDRESS, 1),
-    "a redirect to a name of a blocked address": (redirect("http://0x7f.2/x.jpg"), Outcome.BLOCKED_ADDRESS, 1),
-    "a redirect to a file": (redirect("file:///etc/passwd"), Outcome.BLOCKED_ADDRESS, 1),
-    "a robot that is sent away": (body(jpeg(8), **{"X-Robots-Tag": "noai, noimageai"}), Outcome.OPTED_OUT, 1),
-    "another robot that is sent away": (body(jpeg(9), **{"X-Robots-Tag": "otherbot: noai"}), Outcome.STORED, 1),
-    "an image in CMYK": (body(jpeg(10, mode="CMYK")), Outcome.STORED, 1),
-    "an image in WebP": (body(encoded(drawn_image(11), "WEBP")), Outcome.STORED, 1),
-    "a grey PNG": (body(encoded(drawn_image(12, mode="L"), "PNG")), Outcome.STORED, 1),
-    "an image served compressed although nobody asked": (body(gzip.compress(jpeg(13)), **{"Content-Encoding": "gzip"}), Outcome.STORED, 1),
-}
-
-
 @pytest.mark.parametrize("fault", FAULTS, ids=list(FAULTS))
-def test_each_bad_answer_is_one_outcome_among_good_images(fault, server, tmp_path):
+def test_each_bad_response_is_one_outcome_among_good_images(fault, server, tmp_path):
     answer, outcome, requests = FAULTS[fault]
     good = [server.serve(f"/good-{index}.jpg", jpeg(100 + index)) for index in range(4)]
     bad = server.answer("/bad.jpg", answer)
@@ -236,7 +109,7 @@ def test_a_host_that_nobody_answers_is_unreachable(tmp_path):
         "http://0.0.0.0:9/x.jpg",
     ],
 )
-def test_addresses_that_are_not_public_are_refused_and_not_asked_again(url, tmp_path):
+def test_addresses_that_are_not_public_are_refused_and_not_retried(url, tmp_path):
     (image,) = run(tmp_path, [url], access=Access(), download=Download(attempts=1, timeout_seconds=5)).results
     assert image.outcome is Outcome.BLOCKED_ADDRESS, image.detail
 
@@ -280,9 +153,7 @@ def test_the_limit_per_host_holds(server, tmp_path):
 
 
 def test_a_slow_first_image_does_not_stall_the_others_nor_let_them_pile_up(server, tmp_path):
-    """The window is two images per connection: beyond it nothing is asked for until the first is
-    written.
-    """
+    """Two images per connection are requested; no more until the first is written."""
     asked_meanwhile = []
 
     async def slow(_: web.Request) -> web.StreamResponse:
@@ -316,7 +187,7 @@ def test_a_shard_with_nothing_to_store_has_no_file(server, tmp_path):
 
 
 def test_the_attempt_that_commits_second_takes_over_the_first_ones_result(server, tmp_path):
-    """Both run while the other has not committed, and see different images under one URL."""
+    """Both run before the other has committed, and get different images from one URL."""
     url = server.serve("/0.jpg", jpeg(1))
     winner = None
 
@@ -336,7 +207,7 @@ def test_the_attempt_that_commits_second_takes_over_the_first_ones_result(server
 def test_decoding_finds_what_structure_does_not(server, tmp_path):
     whole = jpeg(3, size=(200, 200))
     table = whole.index(b"\xff\xc4") + 5
-    # More Huffman codes than there can be.
+    # More Huffman codes than possible.
     impossible = whole[:table] + b"\xff" * 16 + whole[table + 16 :]
     url = server.serve("/impossible.jpg", impossible)
     assert run(tmp_path / "a", [url], download=Download(verify="Structure")).results[0].outcome is Outcome.STORED

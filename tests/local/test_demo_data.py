@@ -1,4 +1,4 @@
-"""The demo's images come over HTTP as a dataset's host would deliver them."""
+"""The demo's images are served over HTTP as a dataset's host would serve them."""
 
 import http.client
 import json

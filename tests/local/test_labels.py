@@ -30,8 +30,9 @@ def s3():
 
 @pytest.fixture(scope="module", autouse=True)
 def ray(s3):
-    """Started after the S3 server: workers have the environment, and so the credentials, that the
-    process had when Ray started.
+    """Ray, started after the S3 server.
+
+    Workers have the environment, and so the credentials, that the process had when Ray started.
     """
     with ray_session.session(2):
         yield
@@ -90,14 +91,14 @@ def test_another_run_writes_the_same_bytes(made, tmp_path):
     labels_stage(again, wanted, plan, records, Silent())
     keys = store.keys("labels")
     assert again.keys("labels") == keys
-    # Only the files that say where an image came from differ: it was made in another folder.
+    # Only the files with an image's source differ: it was made in another folder.
     for key in (key for key in keys if not key.endswith((".json", ".xml"))):
         assert again.read(key) == store.read(key)
     repeated = labels_stage(again, wanted, plan, records, Silent())
     assert repeated == decode(again.read(names.LABELS), Labels)
 
 
-def test_only_the_formats_that_are_asked_for_are_written(tmp_path):
+def test_only_the_requested_formats_are_written(tmp_path):
     wanted = dataset(tmp_path, formats=("TFRecord", "COCO"), held_out=False)
     store, plan, records = stored(wanted, f"{tmp_path}/revision")
     labels = labels_stage(store, wanted, plan, records, Silent())

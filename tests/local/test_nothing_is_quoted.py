@@ -1,5 +1,6 @@
-"""A URL of a manifest may lead to any file or server that the job can read: no message shows what
-is there.
+"""No message quotes the content of a file or a server.
+
+A URL of a manifest may lead to any file or server that the job can read.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def test_a_manifest_is_not_shown(content: bytes, tmp_path: pathlib.Path, capsys:
     assert TOKEN not in capsys.readouterr().err
 
 
-# --- Servers ------------------------------------------------------------------------------------------------------------------------------
+# --- Servers --------------------------------------------------------------------------------------
 
 ANSWERS = {
     "something that is not HTTP": SECRET.encode(),
@@ -191,7 +192,7 @@ ANSWERS = {
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Iterator[int]:
-    """The port of a server that says one thing, whatever it is asked."""
+    """The port of a server that gives the same response to every request."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

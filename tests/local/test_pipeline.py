@@ -1,5 +1,6 @@
-"""The main job on real images, as a user runs it: from a manifest to a report, and what a second
-run and a changed manifest cost.
+"""The main job on real images, as a user runs it: from a manifest to a report.
+
+Then a second run, and a changed manifest, and the work that they repeat.
 """
 
 from __future__ import annotations
@@ -197,7 +198,7 @@ def test_a_run_that_is_interrupted_says_what_is_safe_and_goes_on(
         child.kill()
         server.answering.set()
     assert child.returncode == 128 + number, err
-    assert err.splitlines()[-1] == "negset: interrupted; everything committed so far is safe, and the same command goes on from there"
+    assert err.splitlines()[-1] == "negset: interrupted; all committed work is kept, and the same command continues from there"
     assert out == ""
     revision_of(negset("run", document, tmp_path))
 

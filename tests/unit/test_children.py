@@ -1,4 +1,4 @@
-"""Several processes at once: one reader can tell them apart, and none is left behind."""
+"""Several child processes: their output has names, and none is left running."""
 
 from __future__ import annotations
 

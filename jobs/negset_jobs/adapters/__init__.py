@@ -1,1 +1,1 @@
-"""What touches the world outside: stores, Ray, Kubernetes, addresses, the console."""
+"""Everything outside the process: stores, Ray, Kubernetes, addresses, the console."""

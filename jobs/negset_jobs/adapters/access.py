@@ -1,7 +1,7 @@
-"""What a job may reach.
+"""The addresses, schemes and files that a job may reach.
 
-The manifest comes from a tenant; this comes from whoever runs the job: the person at the laptop or
-the operator's administrator.
+The manifest comes from a tenant. These rules come from the user of the laptop, or from the
+operator's administrator.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from negset_jobs.adapters import addresses, urls
 from negset_jobs.adapters.urls import InvalidUrl, UnknownScheme, Url, shown
 
 DEFAULT_SCHEMES: Final = ("s3", "http", "https")
-"""The schemes that a cluster's jobs may use where the administrator names none: what the images
-have back ends for.
+"""The schemes that jobs on a cluster may use if the administrator names none.
+
+The container images have back ends for these.
 """
 _ALIASES: Final = {"s3a": "s3"}
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """How far a connection may go: to public addresses and to `networks`, or `everywhere`.
+    """The addresses that a connection may reach: public ones and `networks`, or `everywhere`.
 
-    `option` is what adds to them.
+    `option` is the command line option that adds networks.
     """
 
     networks: tuple[str, ...] = ()
@@ -35,7 +36,7 @@ class Reach(msgspec.Struct, frozen=True):
     everywhere: bool = False
 
     def permits(self, address: str) -> bool:
-        """Whether a connection to this IP address may be opened."""
+        """Return True if a connection to this IP address is allowed."""
         return self.everywhere or addresses.permitted(address, self.networks)
 
 
@@ -43,11 +44,11 @@ EVERYWHERE: Final = Reach(everywhere=True)
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be reached beside public addresses.
+    """The rules of a process: what it may reach besides public addresses.
 
-    `allowed_networks` are CIDRs for http(s) URLs, and `store_networks` for object stores.
-    `schemes` are the schemes that may be used at all; none stands for every one that is known.
-    `local_files` is True on a laptop only, where stores are the person's own, at any address.
+    `allowed_networks` are CIDRs for http(s) URLs, `store_networks` are CIDRs for object stores.
+    `schemes` are the allowed schemes; if empty, all known ones. `local_files` is True on a laptop
+    only. There, stores at any address are allowed.
     """
 
     allowed_networks: tuple[str, ...] = ()
@@ -57,31 +58,29 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def web(self) -> Reach:
-        """How far http(s) URLs may go, and everything that has no rule of its own."""
+        """The reach of http(s) URLs, and of everything that has no rule of its own."""
         return Reach(self.allowed_networks)
 
     @property
     def stores(self) -> Reach:
-        """How far object stores may go."""
+        """The reach of object stores."""
         return EVERYWHERE if self.local_files else Reach(self.store_networks, "--allow-store")
 
     def reach(self, url: Url) -> Reach:
-        """How far the connections for a URL may go."""
+        """Return the reach of the connections for a URL."""
         return self.stores if url.target.scheme in urls.STORE_SCHEMES else self.web
 
     def permits(self, address: str) -> bool:
-        """Whether an http(s) URL may lead to this IP address."""
+        """Return True if an http(s) URL may lead to this IP address."""
         return self.web.permits(address)
 
     def check_url(self, url: str | Url, field: str) -> Url:
-        """The parsed URL. Raises `InvalidInput`, naming `field`, where it is none or is not allowed
-        here.
-        """
+        """Return the parsed URL. Raises `InvalidInput`, naming `field`, if it cannot be used."""
         try:
             parsed = urls.parse(str(url))
         except UnknownScheme as error:
             raise InvalidInput(
-                f"{field}: unknown URL scheme {error.scheme[:20]!r} in {shown(url)}; known are {', '.join(self._usable())}"
+                f"{field}: expected a URL with a known scheme ({', '.join(self._usable())}), got {error.scheme[:20]!r} in {shown(url)}"
             ) from error
         except InvalidUrl as error:
             raise InvalidInput(f"{field}: cannot use the URL {shown(url)}: {error}") from error
@@ -97,9 +96,9 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
         return parsed
 
     def check_images(self, found: Iterable[str], field: str) -> None:
-        """Raises `InvalidInput`, naming `field`, where none of the images' URLs may be used.
+        """Raise `InvalidInput`, naming `field`, if none of the images' URLs is allowed.
 
-        One that may not, among others, is that image's outcome.
+        If only some are not allowed, these images fail with an outcome of their own.
         """
         first: InvalidInput | None = None
         for url in found:
@@ -122,7 +121,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_networks(texts: Iterable[str], option: str) -> tuple[str, ...]:
-    """The CIDRs, normalised. Raises `InvalidInput`, naming `option`."""
+    """Return the CIDRs, normalised. Raises `InvalidInput`, naming `option`."""
     try:
         return tuple(str(ipaddress.ip_network(text, strict=False)) for text in texts)
     except ValueError as error:
@@ -130,9 +129,9 @@ def parse_networks(texts: Iterable[str], option: str) -> tuple[str, ...]:
 
 
 def parse_schemes(texts: Iterable[str], option: str) -> tuple[str, ...]:
-    """The schemes that an administrator allows.
+    """Return the schemes that an administrator allows.
 
-    Raises `InvalidInput`, naming `option`, for one that negset does not know.
+    Raises `InvalidInput`, naming `option`, for a scheme that negset does not know.
     """
     schemes = tuple(dict.fromkeys(_ALIASES.get(text.lower(), text.lower()) for text in texts))
     known = urls.WEB_SCHEMES | urls.STORE_SCHEMES

@@ -1,16 +1,17 @@
-"""The address guard: every connection of this process is checked where it is opened, below every
-library, with the very address that is connected to.
+"""The address guard: check the address of every connection of this process when it is opened.
 
-A check of a URL, or of a name's addresses, can be passed by: a redirect leads elsewhere, a name
-answers differently the second time (DNS rebinding), an endpoint comes from the environment. Python
-raises an audit event for every connect of every socket, whoever opened it (aiohttp, urllib3,
-http.client, botocore, paramiko), after names were resolved and before anything is sent; what a
-hook raises ends the call (PEP 578). Sockets of C++ code (Ray's and TensorFlow's gRPC, libhdfs)
-raise none. To replace the methods of `socket.socket` would cost less than the 0.2 us that a hook
-adds to every audit event, but would miss the C type below it, `sendto` and `sendmsg`.
+A check of a URL, or of a name's addresses, can be bypassed: a redirect leads elsewhere, a name
+resolves differently the second time (DNS rebinding), an endpoint comes from the environment. So the
+guard checks below every library. Python raises an audit event for every connect of every socket,
+whichever library opened it (aiohttp, urllib3, http.client, botocore, paramiko). At that time names
+are resolved and nothing is sent yet. If the hook raises, the call fails (PEP 578). Sockets of C++
+code (Ray's and TensorFlow's gRPC, libhdfs) raise no events.
 
-What may be reached depends on what a connection is for. That is a context variable, which asyncio,
-`asyncio.to_thread` and fsspec's own thread carry along; without one the rule of the process holds.
+Replacing the methods of `socket.socket` would be cheaper than the 0.2 us that a hook adds to every
+audit event. But it would miss the C type below them, `sendto` and `sendmsg`.
+
+The allowed addresses depend on the purpose of a connection. This is a context variable, which
+asyncio, `asyncio.to_thread` and fsspec's own thread inherit. Without it, the process's rule holds.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ _NO_ADDRESSES: Final = (socket.AF_UNIX, socket.AF_NETLINK)  # they do not leave 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
 
-class _Going:
-    """How far connections go in one context, and one that was refused."""
+class _Context:
+    """The reach of the connections in one context, and the last refusal."""
 
     __slots__ = ("reach", "refused")
 
@@ -44,11 +45,11 @@ class _Going:
         self.refused: BlockedAddress | None = None
 
 
-_here: ContextVar[_Going | None] = ContextVar("going", default=None)
+_here: ContextVar[_Context | None] = ContextVar("context", default=None)
 
 
 class _Process:
-    """What holds for the whole process."""
+    """The state of the whole process."""
 
     access: Access | None = None
     hooked = False
@@ -56,12 +57,10 @@ class _Process:
 
 
 class BlockedAddress(PermissionError):
-    """The address may not be reached from here.
+    """A connection to this address is not allowed.
 
-    An `OSError`, so that clients go on to the name's next address.
-
-    The text is the same for every address: aiohttp keeps the type of an error only where all
-    addresses failed with the same text.
+    It is an `OSError`, so that clients try the name's next address. Its text is the same for every
+    address: aiohttp keeps the type of an error only if all addresses failed with the same text.
     """
 
     def __init__(self, address: str, option: str) -> None:
@@ -70,8 +69,9 @@ class BlockedAddress(PermissionError):
 
 
 def enforce(access: Access) -> None:
-    """From now on connections of this process reach what `access` lets http(s) URLs reach, except
-    where `reaching` or `exempt` says otherwise.
+    """From now on, limit connections of this process to what `access` allows for http(s) URLs.
+
+    `reaching` and `exempt` change the limit for a block.
     """
     _hook()
     _Process.access = access
@@ -79,7 +79,7 @@ def enforce(access: Access) -> None:
 
 @contextlib.contextmanager
 def enforced(access: Access) -> Iterator[None]:
-    """`enforce` for the block."""
+    """Call `enforce` for the block only."""
     before = _Process.access
     enforce(access)
     try:
@@ -89,17 +89,17 @@ def enforced(access: Access) -> Iterator[None]:
 
 
 def access_of_process() -> Access | None:
-    """What is enforced, for a process that works for this one."""
+    """Return the enforced access, to enforce it in worker processes too."""
     return _Process.access
 
 
 def reaching(reach: Reach) -> contextlib.AbstractContextManager[None]:
-    """Within the block, and in what it starts, connections reach this much.
+    """Limit the connections of the block, and of the tasks it starts, to `reach`.
 
-    Never to be held over a `yield` to other code.
+    Never `yield` to other code within the block.
 
-    Raises `BlockedAddress` where a file is said to be missing because a connection was refused:
-    fsspec asks whether it exists, and takes any error for a no.
+    Raises `BlockedAddress` if fsspec reports a missing file because a connection was refused: its
+    existence check treats any error as a missing file.
     """
     return _Reaching(reach)
 
@@ -107,34 +107,34 @@ def reaching(reach: Reach) -> contextlib.AbstractContextManager[None]:
 class _Reaching(contextlib.AbstractContextManager[None]):
     """A class, because it is entered for every image: a generator costs four times as much."""
 
-    __slots__ = ("_going", "_token")
+    __slots__ = ("_context", "_token")
 
     def __init__(self, reach: Reach) -> None:
-        self._going = _Going(reach)
+        self._context = _Context(reach)
 
     def __enter__(self) -> None:
         if not _Process.hooked:
             _hook()
-        self._token = _here.set(self._going)
+        self._token = _here.set(self._context)
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         _here.reset(self._token)
-        if self._going.refused is not None and isinstance(error, FileNotFoundError):
-            raise self._going.refused from error
+        if self._context.refused is not None and isinstance(error, FileNotFoundError):
+            raise self._context.refused from error
 
 
 def exempt() -> contextlib.AbstractContextManager[None]:
-    """For connections that no tenant has a say in: Ray's own, and the API server's."""
+    """Allow all connections in the block: Ray's own and the API server's, not a tenant's."""
     return reaching(EVERYWHERE)
 
 
 def reach_of(url: Url) -> Reach:
-    """How far this process may go for a URL."""
+    """Return the reach of this process for a URL."""
     return EVERYWHERE if _Process.access is None else _Process.access.reach(url)
 
 
 def blocked_address(error: BaseException) -> str | None:
-    """The address that the guard refused, where that is why something failed."""
+    """Return the address that the guard refused, if that caused the error."""
     return next((cause.address for cause in causes.of(error) if isinstance(cause, BlockedAddress)), None)
 
 
@@ -155,14 +155,14 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _check(opened: socket.socket, address: Any) -> None:
-    going = _here.get()
-    reach = _reach_of_process() if going is None else going.reach
+    context = _here.get()
+    reach = _reach_of_process() if context is None else context.reach
     if reach.everywhere or address is None or opened.family in _NO_ADDRESSES:
         return
-    # A name is refused: what it resolves to would be looked up again, behind the check.
+    # A name is refused, because it would be resolved again after this check.
     host = address[0] if opened.family in _INTERNET and isinstance(address, tuple) else None
     if not isinstance(host, str) or not reach.permits(host):
         refusal = BlockedAddress(str(host), reach.option)
-        if going is not None:
-            going.refused = refusal
+        if context is not None:
+            context.refused = refusal
         raise refusal

@@ -1,6 +1,7 @@
-"""Which IP addresses are public, by the lists of `negset_api.networks`. Pure.
+"""Decide which IP addresses are public, by the lists of `negset_api.networks`. Pure.
 
-Python's `ipaddress` has lists of its own, which change with its version and lack some of these.
+Python's `ipaddress` has its own lists. They change with its version and lack some of these
+networks.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ _NAT64: Final = ipaddress.IPv6Network(networks.NAT64)
 _IPV4_BITS: Final = 0xFFFFFFFF
 
 # ISATAP (RFC 5214): 0000:5efe or 0200:5efe and an IPv4 address behind any prefix. The mask leaves
-# out the two bits that say whether an interface's identifier is universal, and a group's.
+# out the universal/local bit and the group bit of the interface identifier.
 _ISATAP: Final = 0x5EFE
 _ISATAP_MASK: Final = 0xFCFFFFFF
 
 
 def parse(text: str) -> Address | None:
-    """The address that a text spells in its usual form, without its zone.
+    """Return the address of a text in standard form, without its zone.
 
     None for a name, and for forms that only a resolver understands (`127.1`, `0x7f000001`).
     """
@@ -39,8 +40,9 @@ def parse(text: str) -> Address | None:
 
 
 def is_public(address: Address) -> bool:
-    """Whether it is a public unicast address. An IPv6 address that leads to an IPv4 address is
-    judged as that.
+    """Return True for a public unicast address.
+
+    An IPv6 address that leads to an IPv4 address is treated as that IPv4 address.
     """
     address = leads_to(address)
     if any(address in network for network in _SPECIAL):
@@ -51,7 +53,7 @@ def is_public(address: Address) -> bool:
 
 
 def leads_to(address: Address) -> Address:
-    """The IPv4 address that a mapped or NAT64 address leads to; any other address itself."""
+    """Return the IPv4 address of a mapped or NAT64 address; any other address unchanged."""
     if isinstance(address, ipaddress.IPv6Address) and (address in _MAPPED or address in _NAT64):
         return ipaddress.IPv4Address(int(address) & _IPV4_BITS)
     return address
@@ -59,9 +61,7 @@ def leads_to(address: Address) -> Address:
 
 @functools.lru_cache(maxsize=4096)
 def permitted(text: str, allowed: tuple[str, ...]) -> bool:
-    """Whether a connection to this address may be opened: to public addresses, and to those in
-    `allowed` (CIDRs). Never to a name.
-    """
+    """Return True for a public address and for one in `allowed` (CIDRs); False for a name."""
     address = parse(text)
     if address is None:
         return False

@@ -1,6 +1,6 @@
-"""What an error came of.
+"""The causes of an error. Pure.
 
-Libraries wrap the errors of others, in each other, in attributes and among their arguments. Pure.
+Libraries wrap the errors of other libraries as causes, in attributes and in arguments.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def of(error: BaseException) -> Iterator[BaseException]:
-    """The error, and each that it came of once, in no order to rely on."""
+    """Yield the error and each of its causes once, in no particular order."""
     seen: set[int] = set()
     waiting: list[Any] = [error]
     while waiting:

@@ -1,6 +1,6 @@
-"""Progress for a person: one moving bar on a terminal, a plain line now and then everywhere else.
+"""Progress for a person: a bar on a terminal, plain lines elsewhere.
 
-Always on standard error; standard output is for results.
+It goes to standard error. Standard output is for results.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ SECONDS_BETWEEN_LINES: Final = 10.0
 
 
 def for_stream(stream: TextIO | None = None) -> Progress:
-    """A bar where `stream` (standard error) is a terminal, lines where it is a file or a pipe."""
+    """Return a bar if `stream` (default: standard error) is a terminal, else lines."""
     target = sys.stderr if stream is None else stream
     return Bar() if target.isatty() else Lines(lambda line: print(line, file=target, flush=True))
 
 
 class Bar:
-    """One bar per stage, with a rate and the time left."""
+    """One bar per stage, with the elapsed time and the time left."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -62,7 +62,7 @@ class Bar:
 
 
 class Lines:
-    """A line when a stage begins, at most one every ten seconds, and one when it ends."""
+    """A line when a stage starts, at most one every ten seconds, and one when it ends."""
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._write = write
@@ -73,9 +73,9 @@ class Lines:
         self._stage, self._total, self._unit = stage, total, unit
         self._done, self._failed = done, 0
         self._note = ""
-        self._began = self._spoke = self._clock()
+        self._started_at = self._last_line_at = self._clock()
         self._pace = Pace(total)
-        self._write(f"{stage}: {total} {unit}" + (f", {done} of them done before" if done else ""))
+        self._write(f"{stage}: {total} {unit}" + (f", {done} of them already done" if done else ""))
 
     def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
         self._done += done
@@ -83,13 +83,13 @@ class Lines:
         self._note = note or self._note
         now = self._clock()
         left = self._pace.seconds_left(self._done, now)
-        if now - self._spoke >= SECONDS_BETWEEN_LINES:
-            self._spoke = now
+        if now - self._last_line_at >= SECONDS_BETWEEN_LINES:
+            self._last_line_at = now
             self._write(self._line(left))
 
     def finish(self) -> None:
         if self._stage:
-            self._write(f"{self._stage}: done, {self._counts()} in {self._clock() - self._began:.0f} s")
+            self._write(f"{self._stage}: done, {self._counts()} in {self._clock() - self._started_at:.0f} s")
             self._stage = ""
 
     def _counts(self) -> str:

@@ -1,4 +1,4 @@
-"""Many small input files, read by URL at the same time inside one event loop."""
+"""Read many small input files by URL, concurrently, inside one event loop."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from negset_jobs.adapters.urls import Url
 
 
 class InputFiles:
-    """Reads many small files by URL from inside one event loop.
+    """Reads many small files by URL inside one event loop.
 
-    File systems with an asynchronous implementation (S3, Google Cloud Storage, Azure) are used in
-    this very loop; the others, local files among them, in threads.
+    File systems with an asynchronous implementation (S3, Google Cloud Storage, Azure) run in this
+    event loop. The others, such as local files, run in threads.
     """
 
     def __init__(self, access: Access, connections: int) -> None:
@@ -27,9 +27,9 @@ class InputFiles:
         self._sessions: list[Any] = []
 
     async def read(self, url: Url, limit: int) -> bytes:
-        """The file's bytes; of a file larger than `limit` the first `limit` + 1.
+        """Return the file's bytes; of a file larger than `limit`, the first `limit` + 1.
 
-        Raises what the backend raises (`FileNotFoundError`, `PermissionError`, `OSError`, ...).
+        Raises the errors of the back end (`FileNotFoundError`, `PermissionError`, `OSError`, ...).
         """
         with address_guard.reaching(self._access.reach(url)):
             return await self._read(url, limit)
@@ -43,8 +43,7 @@ class InputFiles:
             # The names with an underscore are fsspec's public asynchronous interface.
             return cast(bytes, await fs._cat_file(path, start=0, end=limit + 1))  # noqa: SLF001
         except OSError as error:
-            # There is no range of bytes in a file without bytes: S3 answers 416, which is not a
-            # fault of the file's owner.
+            # An empty file has no range of bytes: S3 responds with 416, which is no error here.
             if "range" in str(error).lower() and (await fs._info(path))["size"] == 0:  # noqa: SLF001
                 return b""
             raise
@@ -55,7 +54,7 @@ class InputFiles:
             await session.close()
 
     async def _file_system(self, url: Url) -> Any:
-        """One file system for all URLs that differ only in the path of the file."""
+        """Return one file system for all URLs that differ only in the path of the file."""
         key = backends.place(url)
         async with self._opening:
             if key not in self._opened:

@@ -13,21 +13,21 @@ from typing import Any, BinaryIO
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters import backends, urls
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store_errors import READ_AHEAD, Translated, buffered, clear_input_errors
+from negset_jobs.adapters.store_errors import READ_AHEAD, Translated, buffered, translate_input_errors
 from negset_jobs.adapters.urls import Url, shown
 
 
 @contextlib.contextmanager
 def open_input(url: str | Url, access: Access, field: str) -> Iterator[BinaryIO]:
-    """An input as a stream of its (decompressed) bytes.
+    """Open an input as a stream of its (decompressed) bytes.
 
-    Raises `InvalidInput`, naming `field`, where it is missing, unreadable or not allowed, also
-    while it is read.
+    gzip is recognised by its first bytes, not by the name.
 
-    `.gz` is decompressed by its first bytes, not by its name.
+    Raises `InvalidInput`, naming `field`, if it is missing, unreadable or not allowed. This may
+    also happen while it is read.
     """
     source = access.check_url(url, field)
-    translated = functools.partial(clear_input_errors, source, field, access)
+    translated = functools.partial(translate_input_errors, source, field, access)
     with contextlib.ExitStack() as stack:
         with translated():
             fs, path = backends.opened(source)
@@ -44,20 +44,20 @@ def open_input(url: str | Url, access: Access, field: str) -> Iterator[BinaryIO]
 
 
 def read_input(url: str | Url, access: Access, field: str) -> bytes:
-    """The whole input. Errors as in `open_input`."""
+    """Return the whole input. Raises as `open_input` does."""
     with open_input(url, access, field) as stream:
         return stream.read()
 
 
 def expand(url: str, access: Access, field: str) -> list[str]:
-    """The URLs that match a URL with a glob, sorted; the URL itself where it has none.
+    """Return the URLs that match a glob, sorted; a URL without a glob is returned unchanged.
 
-    Raises `InvalidInput` where nothing matches.
+    Raises `InvalidInput` if nothing matches.
     """
     source = access.check_url(url, field)
     if not any(character in source.leaf.path for character in "*?["):
         return [url]
-    with clear_input_errors(source, field, access):
+    with translate_input_errors(source, field, access):
         fs, path = backends.opened(source)
         matches = sorted(map(str, fs.glob(path)))
     if not matches:
@@ -65,15 +65,15 @@ def expand(url: str, access: Access, field: str) -> list[str]:
     try:
         return [str(backends.named(source, match)) for match in matches]
     except urls.InvalidUrl as error:
-        raise InvalidInput(f"{field}: {shown(source)} matches a file whose name cannot stand in a URL; rename it") from error
+        raise InvalidInput(f"{field}: {shown(source)} matches a file whose name cannot be part of a URL; rename the file") from error
 
 
 def list_input(url: str | Url, access: Access, field: str) -> list[str]:
-    """The names of what lies in the folder `url`, sorted.
+    """Return the names of the entries of the folder `url`, sorted.
 
-    Raises `MissingInput` where nothing is there, and `InvalidInput` where it cannot be read.
+    Raises `MissingInput` if the folder does not exist, and `InvalidInput` if it cannot be read.
     """
     source = access.check_url(url, field)
-    with clear_input_errors(source, field, access):
+    with translate_input_errors(source, field, access):
         fs, path = backends.opened(source)
         return sorted(posixpath.basename(str(entry).rstrip("/")) for entry in fs.ls(path, detail=False))

@@ -1,9 +1,8 @@
-"""Progress into the status of the object that a job works for.
+"""Write progress to the status of the job's NegativeDataset.
 
-The job's ServiceAccount may patch this one object's status and nothing else.
-
-The operator owns the conditions; what is written here are the counters that only the job knows. It
-is a courtesy: where the API server cannot be reached the work goes on.
+The job's ServiceAccount may patch this one object's status and nothing else. The operator owns the
+conditions. The job writes counters that only the job knows. If the API server is unavailable, the
+work continues.
 """
 
 from __future__ import annotations
@@ -23,27 +22,27 @@ from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, LOSS, Pace, Pro
 
 _PAUSES: Final = (1, 2, 4, 8, 16, 30)  # seconds
 _FINAL_PAUSES: Final = (30,) * 28
-"""Together with those a quarter of an hour: an operator, or an API server, is upgraded or restarted
-meanwhile.
-"""
+"""15 minutes together with `_PAUSES`: time to upgrade or restart an operator or an API server."""
 _CONFLICTS: Final = 5
-"""How many writes one attempt makes at most: after a conflict it reads again and writes again."""
+"""Maximum writes per attempt. After a conflict, the object is read and written again."""
 _REQUEST_SECONDS: Final = 5
 _FOR_GOOD: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY})
-"""The object is gone, or its CRD is of another version and refuses what this one writes."""
+"""The object was deleted, or its CRD has another version and rejects these fields."""
 _LONGEST_MESSAGE: Final = 1000  # characters; Kubernetes keeps 4,096 bytes
 
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_WRITES: Final = 5.0
-"""Often enough for a person who watches; 1,000 datasets that work at the same time cost the API
-server 200 small writes a second.
+"""Often enough for a person who watches.
+
+1,000 active datasets cause 200 small writes a second on the API server.
 """
 
 
-def tell_pod(text: str) -> None:
-    """Puts the text into the pod's status, where the operator reads it, in place of the log's last
-    line. Nothing where there is no pod.
+def write_termination_message(text: str) -> None:
+    """Write the text to the pod's status, where the operator reads it. Do nothing outside a pod.
+
+    Kubernetes would otherwise show the last lines of the log there.
     """
     with contextlib.suppress(OSError), open(names.TERMINATION_LOG, "r+", encoding="utf-8") as stream:
         stream.write(text[:_LONGEST_MESSAGE])
@@ -52,18 +51,19 @@ def tell_pod(text: str) -> None:
 class StatusWriter:
     """Writes fields of one object's status.
 
-    Never raises: a job whose work succeeds has succeeded, whatever its status says.
+    Never raises: a failed write must not fail a job whose work succeeded.
 
     Each write names the resource version that this job saw last. So it cannot change another object
-    of the same name, nor the status of a dataset whose `status.runs` no longer lists this run: it
-    is dropped. The answer brings the next version, so a write is one request while nobody else
-    writes.
+    of the same name, nor a dataset whose `status.runs` no longer lists this run's spec hash: such a
+    write is dropped. The response has the next version, so a write is one request as long as nobody
+    else writes.
     """
 
     def __init__(self, metadata: Metadata, spec_hash: str = "", api: Any = None) -> None:
-        """`spec_hash` is the hash that this job reports for, as in `status.runs`; empty if the operator did not say.
+        """Connect to the pod's cluster, or use `api`, a `CustomObjectsApi`.
 
-        `api` is a `CustomObjectsApi`, by default the pod's cluster.
+        `spec_hash` is the spec hash in `status.runs` that this job reports for; empty if the
+        operator did not set it.
         """
         if api is None:
             from kubernetes import client, config
@@ -73,28 +73,26 @@ class StatusWriter:
         self._api = api
         self._metadata, self._spec_hash = metadata, spec_hash
         self._version = ""
-        """The resource version that this job saw last, while its run might report; empty if it must
-        read again.
-        """
+        """The resource version that this job saw last; empty if it must read the object again."""
         self._answered = False
-        """Whether the API server has ever answered. If it never has, this pod cannot reach it."""
+        """True if the API server has ever responded. If not, this pod cannot reach it."""
 
     def write(self, status: Mapping[str, Any]) -> None:
-        """Writes once: what comes later says more."""
+        """Try one write. If it fails, a later write has newer numbers."""
         self._attempt(status)
 
     def write_last(self, status: Mapping[str, Any], *, final: bool = False) -> None:
-        """Writes what this job has to say last, and tries for about a minute.
+        """Write this job's last status, and retry for about a minute.
 
-        `final`: no later step says it either. Then it tries for a quarter of an hour. A run that
-        the operator has replaced does not wait so long: its job is deleted.
+        With `final`, no later step writes it, so retry for a quarter of an hour. If the operator
+        has replaced the run meanwhile, it deletes the job, which ends the retries.
         """
         for pause in self._pauses(final=final):
             if self._attempt(status):
                 return
             time.sleep(pause)
         if not self._attempt(status) and final:
-            log.warning("the status lacks what was measured last; it is in the output")
+            log.warning("failed to write the last results to the status; they are in the output")
 
     def _pauses(self, *, final: bool) -> Iterator[int]:
         yield from _PAUSES
@@ -104,35 +102,33 @@ class StatusWriter:
             yield pause
 
     def _attempt(self, status: Mapping[str, Any]) -> bool:
-        """Whether there is no point in trying again: it is written, or never will be."""
+        """Return True if a retry is pointless: it is written, or can never be written."""
         try:
             with address_guard.exempt():
                 return self._written(status)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the work
+        except Exception as error:  # noqa: BLE001 - no error here may stop the work
             code = getattr(error, "status", None)
-            log.warning("cannot write to the status: %s", f"HTTP {code}" if code else type(error).__name__)
+            log.warning("failed to write the status: %s", f"HTTP {code}" if code else type(error).__name__)
             return code in _FOR_GOOD
 
     def _written(self, status: Mapping[str, Any]) -> bool:
-        """Return True if it is written, or if the object is gone; False if a later attempt may
-        succeed.
-        """
+        """Return True if it is written or the object was deleted; False if a retry may succeed."""
         for _ in range(_CONFLICTS):
             if not self._version:
                 found = self._get()
                 if self._metadata.uid not in {"", found["metadata"]["uid"]}:
-                    log.debug("the object of this job is gone")
+                    log.debug("the object of this job was deleted")
                     return True
                 runs = (found.get("status") or {}).get("runs")
                 if self._spec_hash and runs and self._spec_hash not in runs:
                     # Either the operator has not listed this run yet, or another run has replaced
                     # it.
-                    log.debug("the run %s may not report: the status lists %s", self._spec_hash, runs)
+                    log.debug("the spec hash %s is not in status.runs: %s", self._spec_hash, runs)
                     return False
                 self._version = found["metadata"]["resourceVersion"]
             if self._patch(status):
                 return True
-        log.debug("others write to the object all the time")
+        log.debug("gave up after %d conflicts with other writers of the object", _CONFLICTS)
         return False
 
     def _get(self) -> dict[str, Any]:
@@ -141,7 +137,7 @@ class StatusWriter:
         return found
 
     def _patch(self, status: Mapping[str, Any]) -> bool:
-        """Return False if somebody else has written the object since."""
+        """Write once. Return False if another writer has changed the object since."""
         version, self._version = self._version, ""
         try:
             written = self._api.patch_namespaced_custom_object_status(
@@ -163,9 +159,9 @@ class StatusWriter:
 
 
 class StatusProgress:
-    """Shows progress on `shown`, and writes it into the object's status now and then.
+    """Shows progress on `shown`, and writes it to the object's status periodically.
 
-    `clock` measures the pace; `today` is the time that people read.
+    `clock` measures the pace. `today` returns the time that is written to the status.
     """
 
     def __init__(
@@ -187,7 +183,7 @@ class StatusProgress:
         self._loss = ""
         self._pace = Pace(total)
         self._left: float | None = None
-        self._news = self._today()
+        self._advanced_at = self._today()
         self._write(self._clock())
 
     def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
@@ -195,7 +191,7 @@ class StatusProgress:
         self._done += done
         self._failed += failed
         if done:
-            self._news = self._today()
+            self._advanced_at = self._today()
         if note.startswith(LOSS):
             self._loss = note.removeprefix(LOSS)
         now = self._clock()
@@ -206,7 +202,7 @@ class StatusProgress:
     def finish(self) -> None:
         self._shown.finish()
         self._left = 0
-        self._news = self._today()
+        self._advanced_at = self._today()
         self._write(self._clock())
 
     def _write(self, now: float) -> None:
@@ -216,7 +212,7 @@ class StatusProgress:
             "secondsLeft": None if self._left is None else round(self._left),
             "step": self._done if self._unit == "steps" else None,
             "loss": self._loss or None,
-            "updatedAt": self._news.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "updatedAt": self._advanced_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         status: dict[str, Any] = {"progress": progress}
         if self._stage == DOWNLOADING_NEGATIVES:

@@ -1,6 +1,4 @@
-"""Whole files on a local file system: a reader sees the complete file or none, whenever the writer
-dies.
-"""
+"""Atomic files on a local file system: a reader sees the complete file or none."""
 
 from __future__ import annotations
 
@@ -14,14 +12,14 @@ from collections.abc import Iterator
 from typing import Final
 
 PARTIAL: Final = ".part"
-"""How the names of files end that are still being written."""
+"""The suffix of files that are still being written."""
 
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 @contextlib.contextmanager
 def partial(folder: str) -> Iterator[str]:
-    """The path of a new file in `folder`, removed at the end if it is still there."""
+    """Yield the path of a new file in `folder`, which is removed at the end if it still exists."""
     path = f"{folder}/.{secrets.token_hex(8)}{PARTIAL}"
     try:
         yield path
@@ -32,7 +30,7 @@ def partial(folder: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def replaced(path: str) -> Iterator[str]:
-    """A temporary path beside the target that becomes the target when the block ends well."""
+    """Yield a temporary path, which replaces `path` if the block succeeds."""
     folder = posixpath.dirname(path)
     os.makedirs(folder, exist_ok=True)
     with partial(folder) as temporary:
@@ -41,11 +39,10 @@ def replaced(path: str) -> Iterator[str]:
 
 
 def create(path: str, data: bytes) -> bool:
-    """Creates a file if there is none, and says whether it did: of several writers exactly one gets
-    True.
+    """Create a file if there is none. Return True if it did: of several writers, exactly one does.
 
-    By a link: opening with "x" would leave an empty file, taken for a marker, where the process
-    dies before it writes.
+    It links a complete temporary file to `path`. If the file were opened with "x" and the process
+    died before writing, an empty file would remain, which looks like a marker.
     """
     folder = posixpath.dirname(path)
     os.makedirs(folder, exist_ok=True)
@@ -65,13 +62,13 @@ def _link(temporary: str, path: str, data: bytes) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # A file system without links (FAT, some network mounts): exclusive, though a reader may see
-        # the file while it is written.
+        # The file system has no links (FAT, some network mounts). The creation is still exclusive,
+        # but a reader may see an incomplete file.
         with open(path, "xb") as stream:
             stream.write(data)
 
 
 def sweep(folder: str) -> None:
-    """Removes what killed processes left of files they were writing to `folder`."""
+    """Remove the incomplete files that killed processes left in `folder`."""
     for path in glob.glob(f"{glob.escape(folder)}/.*{PARTIAL}"):
         os.remove(path)

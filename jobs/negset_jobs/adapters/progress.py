@@ -1,5 +1,6 @@
-"""How far long work is: stages report, and whoever runs them shows it (a bar on a terminal, plain
-lines in a log, the status of the resource).
+"""The progress of long work: stages report it, and their caller shows it.
+
+It is shown as a bar on a terminal, as lines in a log, or in the status of the object.
 """
 
 from __future__ import annotations
@@ -7,35 +8,39 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 DOWNLOADING_NEGATIVES: Final = "Downloading negatives"
-"""The stage whose counters are the dataset's own, and not only a bar's."""
+"""The stage whose counters are also written to `status.images`."""
 
 LOSS: Final = "loss "
-"""How the note of a training step begins; the number follows."""
+"""The prefix of a training step's note; the number follows."""
 
 
 class Progress(Protocol):
-    """Receives what a stage has done.
+    """Receives the progress of stages.
 
-    Stages follow one another; `advance` adds to the stage that was started last.
+    Stages follow one another. `advance` adds to the stage that was started last.
     """
 
     def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None:
-        """A stage begins: its name in the present participle ("Downloading"), how much there is to
-        do, of what ("images", "steps"), and how much of it an earlier process has done.
+        """Start a stage of `total` units, of which an earlier process has done `done`.
+
+        `stage` is a present participle ("Downloading"), `unit` a plural ("images", "steps").
         """
 
     def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
-        """`done` more units are finished, `failed` of them without success; `note` is a short text
-        for now ("loss 1.23").
+        """Add `done` finished units, of which `failed` failed.
+
+        `note` is a short text that replaces the last one ("loss 1.23").
         """
 
     def finish(self) -> None:
-        """The stage that was started last is complete."""
+        """Complete the stage that was started last."""
 
 
 class Pace:
-    """How long the rest takes, by the pace since the first news: what comes before it (a graph is
-    traced, connections are opened) comes once.
+    """Estimates the time left from the pace since the first advance.
+
+    The time before it is not counted: the tracing of a graph or the opening of connections occurs
+    once.
     """
 
     def __init__(self, total: int) -> None:
@@ -43,7 +48,7 @@ class Pace:
         self._first: tuple[int, float] | None = None
 
     def seconds_left(self, done: int, now: float) -> float | None:
-        """Told how much is done and what the clock says. None until there were news twice."""
+        """Return the estimate for `done` units at the time `now`; None on the first call."""
         if self._first is None:
             self._first = done, now
         before, since = self._first
@@ -51,7 +56,7 @@ class Pace:
 
 
 class Silent:
-    """Progress that nobody watches."""
+    """Progress that is not shown."""
 
     def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None: ...
 

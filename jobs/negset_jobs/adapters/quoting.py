@@ -1,12 +1,13 @@
-"""What a message says of what was read: where something is wrong in it and what was expected, never
-what it says. Pure.
+"""Describe errors in foreign content without quoting it. Pure.
 
-A URL of the manifest may lead anywhere its job can read, and messages end up in conditions that
-more people see. So no bytes of a file, and no words of a server, get into a message. The one
-exception are names (of classes, images, licences) that stand in their field of a document which was
-read as what it should be: whoever mends the document needs them. They go through `quoted`, which
-keeps them short and on one line. What a library says of its input goes through the functions below
-it.
+A message says where the content is wrong and what was expected.
+
+A URL of the manifest may lead to anything that its job can read, and messages end up in conditions
+that more people can read. So a message contains no bytes of a file and no text of a server.
+
+The only exception are names (of classes, images, licences) from their field in a document of the
+expected format: the user needs them to correct the document. They go through `quoted`, which keeps
+them short and on one line. Error texts of libraries go through the other functions here.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ _PLACE: Final = re.compile(r'File "[^"]*/(negset_jobs/[\w/]+\.py)", line (\d+)')
 
 
 def quoted(name: object) -> str:
-    """A name out of a document: in quotes, on one line, and cut where it is longer than names are."""
+    """Return a name from a document in quotes, on one line, and cut if it is too long."""
     text = str(name)
     return repr(text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…")
 
 
 def of_text_format(error: Exception) -> str:
-    """What protobuf's `text_format.ParseError` says. Its own text quotes the line."""
+    """Describe protobuf's `text_format.ParseError`, whose own text quotes the line."""
     text_error: Any = error
     line, column = text_error.GetLine(), text_error.GetColumn()
     fitting = ((words, match) for pattern, words in _TEXT_FORMAT if (match := pattern.search(str(error))))
@@ -41,7 +42,7 @@ def of_text_format(error: Exception) -> str:
 
 
 def _near(text: str) -> str:
-    """The field of a message that a wrong one was meant to be: the schema's word, not the file's."""
+    """Return a hint with the field of the schema that is similar to an unknown one; or nothing."""
     from google.protobuf import descriptor_pool
 
     match = re.search(r'Message type "([\w.]+)" has no field named "(\w+)"', text)
@@ -57,7 +58,7 @@ def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-_TEXT_FORMAT: Final = (  # the first that fits; the names that are captured are the schema's
+_TEXT_FORMAT: Final = (  # the first match counts; the captured names are the schema's
     (re.compile(r'Message type "([\w.]+)" has no field named "'), "{} has no such field"),
     (re.compile(r'Enum type "([\w.]+)" has no value '), "expected a value of {}"),
     (re.compile(r'should not have multiple "(\w+)" fields'), "expected {} once"),
@@ -72,7 +73,7 @@ _TEXT_FORMAT: Final = (  # the first that fits; the names that are captured are 
 
 
 def of_xml(error: Exception) -> str:
-    """What an XML parser says: `xml.etree`'s `ParseError`, or defusedxml's own errors."""
+    """Describe the error of an XML parser: `xml.etree`'s `ParseError`, or defusedxml's errors."""
     from xml.parsers.expat import ErrorString
 
     code, position = getattr(error, "code", None), getattr(error, "position", None)
@@ -82,38 +83,40 @@ def of_xml(error: Exception) -> str:
 
 
 def of_yaml(error: Exception) -> str:
-    """Where a `yaml.YAMLError` is."""
+    """Return the position of a `yaml.YAMLError`."""
     mark = getattr(error, "problem_mark", None)
     return f"line {mark.line + 1}, column {mark.column + 1}" if mark is not None else "not text"
 
 
 def of_backend(error: BaseException) -> str:
-    """What a back end of fsspec says: botocore, aiohttp, requests, the operating system,
-    decompressors.
+    """Describe the error of a back end of fsspec.
+
+    Back ends are botocore, aiohttp, requests, the operating system and decompressors.
     """
     causes = list(_causes(error))
     for cause in causes:
-        for tell in (_of_s3, _of_http):
-            if (said := tell(cause)) is not None:
-                return said
+        for describe in (_of_s3, _of_http):
+            if (text := describe(cause)) is not None:
+                return text
     for cause in causes:
-        if (said := _of_connection(cause)) is not None:
-            return said
-    said = next((words for kinds, words in _KINDS if _named(error) & kinds), "")
-    return said or f"{type(error).__name__} (--debug shows more)"
+        if (text := _of_connection(cause)) is not None:
+            return text
+    text = next((words for kinds, words in _KINDS if _named(error) & kinds), "")
+    return text or f"{type(error).__name__} (--debug shows more)"
 
 
 def of_bug(error: BaseException, trace: str = "") -> str:
-    """An error that nobody expected: its kind and where it was raised. Its text may be anybody's.
+    """Describe an unexpected error by its class and where it was raised.
 
-    `trace` is the traceback, where the error has lost it on its way from another process.
+    Its text may contain foreign content. `trace` is the traceback, if the error lost it on the way
+    from another process.
     """
     places = _PLACE.findall(trace or "".join(traceback.format_tb(error.__traceback__)))
     return f"{type(error).__name__}{' at {}:{}'.format(*places[-1]) if places else ''}"
 
 
 def status_line(status: int) -> str:
-    """An HTTP status with its standard words, whatever the server's are."""
+    """Return an HTTP status with its standard phrase, not the server's."""
     try:
         return f"HTTP {status} {http.HTTPStatus(status).phrase}"
     except ValueError:
@@ -121,7 +124,7 @@ def status_line(status: int) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what led to it, the outermost first."""
+    """Yield the error and its causes, the outermost first."""
     at: BaseException | None = error
     for _ in range(20):
         if at is None:
@@ -144,13 +147,13 @@ def _of_http(error: BaseException) -> str | None:
 
 
 def _of_connection(error: BaseException) -> str | None:
-    """Text that the operating system or botocore's own formats make."""
+    """Return a text of the operating system or of botocore's own formats."""
     form = getattr(error, "fmt", None)
     if isinstance(form, str) and "{error}" not in form:
         return " ".join(str(error).split())
     inner = getattr(error, "os_error", error)
     if isinstance(inner, OSError) and inner.errno is not None:
-        # A resolver's numbers are its own, and negative.
+        # A resolver's error numbers are negative, and not the system's.
         words = os.strerror(inner.errno) if inner.errno > 0 else "the name does not resolve"
         host = getattr(error, "host", None)
         return f"cannot connect to {quoted(host)}: {words}" if isinstance(host, str) else words
@@ -163,14 +166,14 @@ def _named(error: BaseException) -> set[str]:
     return {kind.__name__ for kind in type(error).__mro__}
 
 
-_KINDS: Final = (  # the first that fits
-    ({"BadZipFile"}, "not a zip archive, or one that is damaged or cut short"),
+_KINDS: Final = (  # the first match counts
+    ({"BadZipFile"}, "not a zip archive, or damaged or truncated"),
     ({"BadGzipFile"}, "damaged gzip data"),
     ({"EOFError"}, "the file ends early"),
     ({"error"}, "damaged compressed data"),  # zlib's and lzma's
-    ({"TarError"}, "not a tar archive, or one that is damaged or cut short"),
+    ({"TarError"}, "not a tar archive, or damaged or truncated"),
     ({"PermissionError"}, "access is denied"),
-    ({"TimeoutError", "Timeout"}, "no complete answer in time"),
+    ({"TimeoutError", "Timeout"}, "no complete response before the timeout"),
     ({"ServerDisconnectedError", "ClientPayloadError"}, "the server closed the connection early"),
     ({"ConnectionError"}, "cannot connect"),
 )

@@ -1,4 +1,7 @@
-"""Work spread over processes and machines by Ray. With `ray_session` the only importer of ray."""
+"""Distribute work over processes and machines with Ray.
+
+Only this module and `ray_session` import ray.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ Result = TypeVar("Result")
 Report = Callable[[int, int], None]
 
 RETRIES: Final = 3
-"""How often work is started again whose worker was lost.
+"""Retries of work whose worker was lost.
 
-An error that the work itself raises is not retried: it would only be raised again.
+An error that the work itself raises is not retried: it would be raised again.
 """
 
 
@@ -37,12 +40,13 @@ def map_unordered(
     workers: int,
     report: Callable[[int, int, int], None] = lambda _index, _done, _failed: None,
 ) -> Iterator[tuple[int, Result]]:
-    """`function(task, report)` of every task, at most `workers` at the same time; yields the task's
-    index and the result as they come.
+    """Call `function(task, report)` for every task, at most `workers` at the same time.
 
-    What the function reports (done, failed) arrives here about twice a second, as `report(index,
-    done, failed)` with sums since the task began; after a lost worker they begin again. `function`
-    and tasks must be picklable. Raises the first error: the function's own where it is a
+    Yield the index and the result of each finished task, in any order.
+
+    If the function reports progress, `report(index, done, failed)` is called about twice a second,
+    with sums since the task started. After a lost worker, the sums start at zero again. `function`
+    and tasks must be picklable. Raises the first error: the function's own if it is a
     `NegsetError`, else `WorkFailed`.
     """
     waiting = collections.deque(enumerate(tasks))
@@ -61,7 +65,7 @@ def map_unordered(
                     try:
                         kind, value = _next_item(stream)
                     except NegsetError:
-                        del running[stream]  # it is over; only what still runs is cancelled
+                        del running[stream]  # it has ended, and must not be cancelled
                         raise
                     if kind == "counts":
                         report(running[stream], *value)
@@ -75,17 +79,16 @@ def map_unordered(
 def map_with_actors(
     make_worker: Callable[[], Callable[[Batch], Result]], batches: Iterable[Batch], *, workers: int, gpus: int = 0
 ) -> Iterator[Result]:
-    """The results of the batches, in order.
+    """Yield the results of the batches, in order. For work with a costly start.
 
-    Each of up to `workers` processes calls `make_worker` once, and what it returns with every
-    batch: for work with a costly start.
+    Up to `workers` processes call `make_worker` once each, and then its result with every batch.
 
-    `gpus` are for each process, where the work runs on a cluster; on a laptop each sees what the
-    machine has.
+    `gpus` is the number for each process on a cluster. On a laptop, each process sees all GPUs of
+    the machine.
 
-    Batches are taken from the iterable as they are needed and go to whichever process is free, so
-    one that starts late, or never because the cluster has no room for it, holds up nothing while
-    another runs. Errors as in `map_unordered`.
+    Batches are taken from the iterable when needed and go to any free process. So a process that
+    starts late, or never because the cluster has no room, does not block the others. Raises as
+    `map_unordered` does.
     """
     with session(workers):
         import ray
@@ -101,7 +104,7 @@ def map_with_actors(
 
 
 def _spread(actors: Sequence[Any], batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-    """The number and the result of every batch, as they come."""
+    """Yield the number and the result of every batch, in any order."""
     import ray
 
     starting = {handle.started.remote(): handle for handle in actors}
@@ -120,7 +123,7 @@ def _spread(actors: Sequence[Any], batches: Iterable[Any]) -> Iterator[tuple[int
             (ref,), _ = ray.wait([*starting, *working], num_returns=1)
             if ref in starting:
                 _get(ref)
-                # Room for two batches each: the next one lies ready when one is done.
+                # Each process has two batches, so that the next one is ready when one is done.
                 free += 2 * [starting.pop(ref)]
             else:
                 handle, number = working.pop(ref)
@@ -129,7 +132,7 @@ def _spread(actors: Sequence[Any], batches: Iterable[Any]) -> Iterator[tuple[int
 
 
 def _in_order(numbered: Iterable[tuple[int, Result]]) -> Iterator[Result]:
-    """The results by their numbers 0, 1, 2, …, each as soon as those before it are there."""
+    """Yield the results in the order of their numbers 0, 1, 2, …, as early as possible."""
     early: dict[int, Result] = {}
     following = 0
     for number, result in numbered:
@@ -145,11 +148,11 @@ class _Actor:
         self._worker: Callable[[Any], Any] | None = None
 
     def started(self) -> None:
-        """Answers once the process is there."""
+        """Return when the process runs."""
 
     def work(self, batch: Any) -> Any:
-        # Made here and not in the constructor, whose errors Ray reports as a lost worker: the
-        # reason would be buried in a traceback.
+        # Not in the constructor: Ray reports its errors as a lost worker, with the reason deep in a
+        # traceback.
         if self._worker is None:
             self._worker = self._make_worker()
         return self._worker(batch)
@@ -163,10 +166,10 @@ def _packed(work: Any) -> bytes:
 
 
 def _unpacked(access: Access | None, pickled: bytes) -> Any:
-    """What a worker is to do, unpickled behind the guard.
+    """Enforce the address guard and unpickle a worker's task.
 
-    All work comes in by `_with_progress` and `_Actor`, and reaches what the process that gave it
-    reaches.
+    `_with_progress` and `_Actor` are the only entries of work. A worker may reach what the process
+    that submitted the work may reach.
     """
     import ray
 
@@ -176,8 +179,9 @@ def _unpacked(access: Access | None, pickled: bytes) -> Any:
 
 
 def _with_progress(access: Access | None, work: bytes) -> Iterator[tuple[str, Any]]:
-    """Runs in the worker: what the function has reported so far, whenever that has changed, and at
-    last its result. `work` is the function and its task.
+    """Run in the worker: yield the sums of reported progress when they change, then the result.
+
+    `work` is the function and its task.
     """
     function, task = _unpacked(access, work)
     done = failed = 0
@@ -186,13 +190,13 @@ def _with_progress(access: Access | None, work: bytes) -> Iterator[tuple[str, An
         nonlocal done, failed
         done, failed = done + more, failed + failures
 
-    told = (0, 0)
+    sent = (0, 0)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         future = pool.submit(function, task, report)
         while not concurrent.futures.wait([future], _PROGRESS_SECONDS).done:
-            if (done, failed) != told:
-                told = (done, failed)
-                yield "counts", told
+            if (done, failed) != sent:
+                sent = (done, failed)
+                yield "counts", sent
         yield "result", future.result()
 
 

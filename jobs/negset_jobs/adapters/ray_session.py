@@ -1,5 +1,6 @@
-"""A running Ray: the cluster of a RayJob, or on a laptop a small one of our own for as long as the
-work takes. With `ray_map` the only importer of ray.
+"""A Ray session: the cluster of a RayJob, or on a laptop a small temporary cluster.
+
+Only this module and `ray_map` import ray.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ log = logging.getLogger(__name__)
 _STARTS: Final = 3
 _START_SECONDS: Final = 60
 _START_POLL_SECONDS: Final = 0.1
-_SETTINGS: Final = {  # Ray's own settings, where the user has none
+_SETTINGS: Final = {  # Ray's settings, unless the user has set them
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Work that claims no GPU may use what it sees: a laptop's Ray claims none.
+    # Work that claims no GPU may use all visible ones. On a laptop, no work claims a GPU.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{_START_SECONDS}",
     "RAY_agent_register_timeout_ms": f"{_START_SECONDS * 1000}",
@@ -35,19 +36,19 @@ _SETTINGS: Final = {  # Ray's own settings, where the user has none
 }
 _FOLDER: Final = "negset-ray-"
 _LOCK: Final = "in-use"
-# Tasks and results are small; Ray's default is a third of the machine's memory.
+# Tasks and results are small. Ray's default is a third of the machine's memory.
 _OBJECT_STORE_BYTES: Final = 128 << 20
 _LEAST_ROOM: Final = 16 << 20
-# Ray puts sockets below its folder, and a socket's path may have 107 characters.
+# Ray creates sockets in its folder, and the path of a socket has at most 107 characters.
 _LONGEST_SOCKET_FOLDER: Final = 30
 
 
 @contextlib.contextmanager
 def session(workers: int) -> Iterator[None]:
-    """A running Ray: the cluster that `RAY_ADDRESS` names, else one on this machine with `workers`
-    CPUs, shut down at the end. Sessions can be nested.
+    """Connect to the cluster in `RAY_ADDRESS`, or start Ray on this machine with `workers` CPUs.
 
-    Raises `WorkFailed` where Ray cannot be started or reached.
+    It is shut down at the end. Sessions can be nested. Raises `WorkFailed` if Ray cannot be started
+    or reached.
     """
     for name, value in _SETTINGS.items():  # before the import, which reads some of them
         os.environ.setdefault(name, value)
@@ -68,43 +69,46 @@ def session(workers: int) -> Iterator[None]:
                 "object_store_memory": _OBJECT_STORE_BYTES,
                 "_temp_dir": stack.enter_context(_private_folder()),
             }
-        stack.callback(ray.shutdown)  # before the folder goes
+        stack.callback(ray.shutdown)  # before the folder is removed
         _start(**where)
         yield
 
 
 def _start(**options: Any) -> None:
-    """Starts Ray, again where that failed: a process that lost a race for a port or came up too
-    late is reason enough to Ray to give up.
+    """Start Ray, and retry if that failed.
+
+    Ray gives up if one of its processes loses a race for a port or starts too late.
     """
     import ray
 
     for left in reversed(range(_STARTS)):
         try:
-            with _patience(), _no_signal_lost(), _no_handlers_of_ray(), address_guard.exempt():
+            with _longer_start(), _no_signal_lost(), _no_handlers_of_ray(), address_guard.exempt():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:
             ray.shutdown()
             reason = " ".join(str(error).split())
             if not left:
                 raise WorkFailed(f"cannot start Ray: {reason}") from error
-            log.warning("Ray did not start, trying again: %s", reason)
+            log.warning("failed to start Ray, retrying: %s", reason)
         else:
             return
 
 
 @contextlib.contextmanager
-def _patience() -> Iterator[None]:
-    """Ray starts some eight processes, about 16 CPU seconds of imports, and gives up after 30
-    seconds on the clock, which a busy laptop or CI machine exceeds. The number is fixed in
-    ray/_private/node.py (raylet_start_wait_time_s), so what it waits for is made to wait longer.
+def _longer_start() -> Iterator[None]:
+    """Make Ray wait longer for its processes to start.
+
+    Ray starts about eight processes, with 16 CPU seconds of imports, and gives up after 30 seconds.
+    A busy laptop or CI machine needs longer. The limit is fixed in ray/_private/node.py
+    (raylet_start_wait_time_s), so the function that it calls is made to wait.
     """
     import ray
 
     services: Any = ray._private.services  # noqa: SLF001
     get_node = services.get_node
 
-    def get_node_patiently(*arguments: Any, **keywords: Any) -> Any:
+    def get_node_when_ready(*arguments: Any, **keywords: Any) -> Any:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
@@ -114,17 +118,18 @@ def _patience() -> Iterator[None]:
                     raise
             time.sleep(_START_POLL_SECONDS)
 
-    with _replaced(services, "get_node", get_node_patiently):
+    with _replaced(services, "get_node", get_node_when_ready):
         yield
 
 
 @contextlib.contextmanager
 def _no_signal_lost() -> Iterator[None]:
-    """What came by SIGINT or SIGTERM comes again at the end of the block: compiled code, which Ray
-    is full of while it is imported and started, swallows what a handler raises or makes another
-    error of it.
+    """Repeat a SIGINT or SIGTERM at the end of the block.
+
+    While Ray is imported and started, its compiled code swallows the exception of a handler, or
+    turns it into another error.
     """
-    if threading.current_thread() is not threading.main_thread():  # where no handler is called
+    if threading.current_thread() is not threading.main_thread():  # handlers run there only
         yield
         return
     came: list[int] = []
@@ -147,8 +152,9 @@ def _no_signal_lost() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_handlers_of_ray() -> Iterator[None]:
-    """Ray puts handlers of its own in place for SIGTERM, by which the process would end without a
-    word and with an exit code that says that the work failed.
+    """Keep Ray from installing its own handler for SIGTERM.
+
+    With it, the process would end without a message, and with the exit code of failed work.
     """
     import ray
 
@@ -168,14 +174,14 @@ def _replaced(module: Any, name: str, function: Callable[..., Any]) -> Iterator[
 
 @contextlib.contextmanager
 def _private_folder() -> Iterator[str]:
-    """Where Ray keeps sockets and logs, gone at the end.
+    """Yield a folder for Ray's sockets and logs, and remove it at the end.
 
-    What is left of sessions whose process was killed goes too: a folder is in use as long as
-    somebody holds its lock, which the kernel lets go with the process. A process id would say
-    nothing where containers share the folder above. Raises `WorkFailed` where the disk is full,
-    which Ray would only tell by not coming up.
+    Folders of killed processes are removed too. A folder is in use as long as a process holds its
+    lock, which the kernel releases when the process ends. A process id would not work if containers
+    share the parent folder. Raises `WorkFailed` if the disk is full: Ray would not start, without
+    this reason.
     """
-    # Mkdtemp makes it private.
+    # mkdtemp creates a folder that only this user can read.
     parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108
     for left in glob.glob(f"{glob.escape(parent)}/{_FOLDER}*"):
         with contextlib.suppress(OSError), open(f"{left}/{_LOCK}", "rb") as lock:
@@ -184,7 +190,7 @@ def _private_folder() -> Iterator[str]:
     room = shutil.disk_usage(parent).free
     if room < _LEAST_ROOM:
         raise WorkFailed(
-            f"cannot start Ray: {parent} has {room >> 20} MB free, expected at least {_LEAST_ROOM >> 20}; make room or set TMPDIR to another folder"
+            f"cannot start Ray: expected at least {_LEAST_ROOM >> 20} MB free in {parent}, got {room >> 20}; free some space or set TMPDIR to another folder"
         )
     folder = tempfile.mkdtemp(prefix=_FOLDER, dir=parent)
     try:

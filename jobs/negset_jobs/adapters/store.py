@@ -1,13 +1,8 @@
-"""Object storage and input files, behind one small port. The only module that imports fsspec.
+"""The store: one folder of an object store or file system, behind a small port.
 
-`Store` is one folder: keys are relative, values are whole objects, and an object is there
-completely or not at all. Mix (annotations, pipeline configs, positives) are opened by URL;
-`InputFiles` reads many small ones at the same time.
-
-Every backend raises its own kinds of errors (botocore, google-auth, aiohttp, OSError). What the
-store itself does is translated into `negset_api.errors`, with the place in the message; what a
-caller does inside `with store.reading(...)` or `with open_input(...)` is the caller's, and passes
-unchanged.
+Keys are relative, values are whole objects, and an object is visible completely or not at all.
+Errors of the back ends are translated (`store_errors`). Input files are not objects of a store:
+`inputs` opens them by URL, and `input_files` reads many small ones concurrently.
 """
 
 from __future__ import annotations
@@ -26,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters import address_guard, backends, local_files, urls
-from negset_jobs.adapters.store_errors import Translated, buffered, clear_errors
+from negset_jobs.adapters.store_errors import Translated, buffered, translate_errors
 from negset_jobs.adapters.urls import Url, shown
 
 log = logging.getLogger(__name__)
@@ -35,7 +30,7 @@ log = logging.getLogger(__name__)
 class Store:
     """One folder of an object store or file system.
 
-    Cheap to make; make it where it is used, also in another process.
+    Creating one is cheap, and it can be pickled for another process.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,12 +41,12 @@ class Store:
         self._local = isinstance(self._fs, LocalFileSystem)
 
     def location(self, key: str) -> str:
-        """The URL, or on a laptop the absolute path, of the object under `key`."""
+        """Return the URL of the object under `key`, or its absolute path if the store is local."""
         return f"{self._root}/{key}" if self._local else f"{self.url}/{key}"
 
     @property
     def local_root(self) -> str | None:
-        """The folder's path where it lies on this machine's file system; None elsewhere."""
+        """The folder's path if it is on this machine's file system, else None."""
         return self._root if self._local else None
 
     def exists(self, key: str) -> bool:
@@ -59,27 +54,27 @@ class Store:
             return bool(self._fs.exists(self._path(key)))
 
     def modified(self, key: str) -> datetime:
-        """When the object was written, by the store's clock.
+        """Return when the object was written, by the store's clock.
 
-        Raises `MissingObject`, and `WorkFailed` where the store does not tell.
+        Raises `MissingObject`, and `WorkFailed` if the store does not know the time.
         """
         with self._acting("look up", key):
             self._fs.invalidate_cache()
             return cast(datetime, self._fs.modified(self._path(key)))
 
     def read(self, key: str) -> bytes:
-        """The whole object. Raises `MissingObject`."""
+        """Return the whole object. Raises `MissingObject`."""
         with self._acting("read", key):
             return cast(bytes, self._fs.cat_file(self._path(key)))
 
     def read_range(self, key: str, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`. Raises `MissingObject`."""
+        """Return `length` bytes from `offset`. Raises `MissingObject`."""
         with self._acting("read", key):
             return cast(bytes, self._fs.cat_file(self._path(key), start=offset, end=offset + length))
 
     @contextlib.contextmanager
     def reading(self, key: str) -> Iterator[BinaryIO]:
-        """The object as a stream, read ahead in large blocks. Raises `MissingObject`."""
+        """Open the object as a stream, read ahead in large blocks. Raises `MissingObject`."""
         translated = functools.partial(self._acting, "read", key)
         with translated():
             stream = self._fs.open(self._path(key), "rb")
@@ -87,7 +82,7 @@ class Store:
             yield buffered(Translated(stream, translated))
 
     def write(self, key: str, data: bytes) -> None:
-        """Writes or replaces the whole object; a reader sees the old one or the new one."""
+        """Write or replace the whole object. A reader sees the old one or the new one."""
         with self._acting("write", key):
             if self._local:
                 with local_files.replaced(self._path(key)) as path, open(path, "wb") as stream:
@@ -96,8 +91,9 @@ class Store:
                 self._fs.pipe_file(self._path(key), data)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Writes the object if there is none, and says whether it did: of several writers exactly
-        one gets True.
+        """Write the object if there is none. Return True if it did.
+
+        Of several writers, exactly one gets True.
         """
         path = self._path(key)
         with self._acting("create", key):
@@ -109,14 +105,14 @@ class Store:
             except FileExistsError:
                 return False
             except OSError:
-                # Of two writers at the same moment S3 may tell the loser "409 Conflict" instead of
-                # "412 Precondition Failed".
+                # If two writers collide, S3 may respond to one with "409 Conflict" instead of "412
+                # Precondition Failed".
                 if self._fs.exists(path):
                     return False
                 raise
             except (NotImplementedError, ValueError):
                 log.warning(
-                    "%s cannot create an object exclusively; two attempts of one shard at the same time could both commit",
+                    "%s cannot create objects exclusively; two concurrent attempts of one shard may both commit",
                     self._fs.protocol,
                 )
                 if self._fs.exists(path):
@@ -125,7 +121,7 @@ class Store:
             return True
 
     def put(self, source: str, key: str) -> None:
-        """Uploads a local file."""
+        """Upload a local file."""
         with self._acting("write", key):
             if self._local:
                 with local_files.replaced(self._path(key)) as path:
@@ -135,8 +131,9 @@ class Store:
 
     @contextlib.contextmanager
     def spool(self, folder: str) -> Iterator[str]:
-        """A local path to write a file to whose key is not known yet; `adopt` turns it into an
-        object. In a local store it lies in `folder`, so that adopting is a rename.
+        """Yield a local path for a file whose key is not known yet. `adopt` makes it an object.
+
+        In a local store, the path is in `folder`, so that `adopt` is a rename.
         """
         directory = f"{self._root}/{folder}" if self._local else tempfile.gettempdir()
         with self._acting("write", folder):
@@ -145,7 +142,7 @@ class Store:
             yield path
 
     def adopt(self, spooled: str, key: str) -> None:
-        """Turns a spooled file into the object under `key`."""
+        """Make a spooled file the object under `key`."""
         with self._acting("write", key):
             if self._local:
                 os.makedirs(posixpath.dirname(self._path(key)), exist_ok=True)
@@ -154,22 +151,23 @@ class Store:
                 self._fs.put_file(spooled, self._path(key))
 
     def get(self, key: str, target: str) -> None:
-        """Downloads an object to a local file. Raises `MissingObject`."""
+        """Download an object to a local file. Raises `MissingObject`."""
         with self._acting("read", key):
             self._fs.get_file(self._path(key), target)
 
     def sweep(self, folder: str) -> None:
-        """Removes what killed processes left of files they were writing to `folder`.
+        """Remove the incomplete files that killed processes left in `folder`.
 
-        Only when nobody writes there any more.
+        Call it only when no process writes there.
         """
         if self._local:
             with self._acting("clean up", folder):
                 local_files.sweep(self._path(folder))
 
     def copy(self, source: Store, key: str, source_key: str | None = None) -> None:
-        """Copies an object of another folder of the same store, on the store's side where it can;
-        `source_key` is its key there, where it is another.
+        """Copy an object from another folder of the same store, on the store's side if possible.
+
+        `source_key` is its key there, if it differs.
         """
         origin = source._path(source_key or key)
         with self._acting("copy", key):
@@ -180,26 +178,26 @@ class Store:
                 self._fs.copy(origin, self._path(key))
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Removes objects; one that is gone already is fine."""
+        """Remove objects. A missing object is no error."""
         for key in keys:
             with self._acting("remove", key), contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(self._path(key))
 
     def keys(self, prefix: str = "") -> list[str]:
-        """The keys of every object below the folder `prefix`, sorted."""
+        """Return the keys of all objects below the folder `prefix`, sorted."""
         with self._acting("list", prefix):
             self._fs.invalidate_cache()
             try:
                 found = self._fs.find(self._path(prefix) if prefix else self._root)
             except FileNotFoundError:
                 return []
-        # An S3 store may list a folder itself, which is no object of ours: with a slash at its end
-        # or, if it is empty and was asked for, without.
+        # An S3 store may list a folder itself, which is not an object: with a slash at its end or,
+        # if the empty folder is `prefix`, without.
         start, folder = len(self._root) + 1, f"{self._path(prefix) if prefix else self._root}/"
         return sorted(path[start:] for path in found if path.startswith(folder) and not path.endswith((local_files.PARTIAL, "/")))
 
     def folders(self) -> list[str]:
-        """The names of the folders directly below, sorted."""
+        """Return the names of the folders directly below, sorted."""
         with self._acting("list"):
             self._fs.invalidate_cache()
             try:
@@ -209,24 +207,23 @@ class Store:
         return sorted(posixpath.basename(entry["name"].rstrip("/")) for entry in entries if entry["type"] == "directory")
 
     def child(self, path: str) -> Store:
-        """The folder `path` below this one."""
+        """Return the folder `path` below this one."""
         return Store(f"{self.url}/{path}")
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self.url,)
 
     def _acting(self, verb: str, key: str = "") -> contextlib.AbstractContextManager[None]:
-        """Connections and errors of this store, while it does something with an object."""
-        # What the process reaches is asked for now: a store that came from another process may be
-        # older than its rule.
-        return clear_errors(self.location(key) if key else self.url, verb, address_guard.reach_of(self._folder))
+        """Limit connections and translate errors while this store acts on an object."""
+        # The reach is looked up now: a store may be unpickled before the access is enforced.
+        return translate_errors(self.location(key) if key else self.url, verb, address_guard.reach_of(self._folder))
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
 
 
 def _folder(url: str) -> Url:
-    """The URL of an output. Raises `InvalidInput`."""
+    """Parse the URL of an output. Raises `InvalidInput`."""
     try:
         folder = urls.parse(url)
     except urls.InvalidUrl as error:

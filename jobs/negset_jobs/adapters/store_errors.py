@@ -1,8 +1,8 @@
-"""What a backend raises, in the words of `negset_api.errors`.
+"""Translate the errors of back ends to `negset_api.errors`, with the location in the message.
 
-Every backend raises its own kinds of errors (botocore, google-auth, aiohttp, OSError). What the
-store itself does is translated, with the place in the message; what a caller does inside `with
-store.reading(...)` or `with open_input(...)` is the caller's, and passes unchanged.
+Every back end raises its own kinds of errors (botocore, google-auth, aiohttp, OSError). Only the
+errors of the store or the input itself are translated. An error of the caller inside `with
+store.reading(...)` or `with open_input(...)` is raised unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ READ_AHEAD: Final = 1 << 20
 
 
 class MissingInput(InvalidInput):
-    """An input that is not there, which is not the same as one that cannot be read."""
+    """An input does not exist. An input that exists but cannot be read is `InvalidInput`."""
 
 
 class MissingObject(WorkFailed):
@@ -31,7 +31,7 @@ class MissingObject(WorkFailed):
 
 
 class Translated(io.RawIOBase):
-    """A stream whose own errors are translated, and nobody else's."""
+    """A stream that translates its own errors only, and not those of its reader."""
 
     def __init__(self, stream: Any, translated: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
         self._stream = stream
@@ -66,7 +66,7 @@ def buffered(raw: io.RawIOBase) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def clear_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
+def translate_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
     try:
         with address_guard.reaching(reach):
             yield
@@ -81,14 +81,14 @@ def clear_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
             raise InvalidInput(f"cannot {verb} {location}: {_blocked(address, reach)}") from error
         if transient.is_refusal(error):
             raise InvalidInput(
-                f"cannot {verb} {location}: {of_backend(error)}; check the credentials (on a cluster those in spec.output.secretName) and what they may do"
+                f"cannot {verb} {location}: {of_backend(error)}; check the credentials (on a cluster those in spec.output.secretName) and their permissions"
             ) from error
         kind = Unavailable if transient.passes(error) else WorkFailed
         raise kind(f"cannot {verb} {location}: {of_backend(error)}") from error
 
 
 @contextlib.contextmanager
-def clear_input_errors(url: Url, field: str, access: Access) -> Iterator[None]:
+def translate_input_errors(url: Url, field: str, access: Access) -> Iterator[None]:
     reach = access.reach(url)
     try:
         with address_guard.reaching(reach):
@@ -106,14 +106,15 @@ def clear_input_errors(url: Url, field: str, access: Access) -> Iterator[None]:
 
 def _blocked(address: str, reach: Reach) -> str:
     return (
-        f"{address} may not be reached: the address is private, loopback, link-local or otherwise not public; "
-        f"whoever runs negset can allow its network with {reach.option}"
+        f"{address} is not allowed: the address is private, loopback, link-local or otherwise not public; "
+        f"the user of a laptop, or the administrator of a cluster, can allow its network with {reach.option}"
     )
 
 
 def _hidden_reason(error: FileNotFoundError) -> str | None:
-    """Why a file could not be looked for: fsspec calls a file on a web server missing, too, where
-    the server cannot be reached or answers with an error.
+    """Return the real reason of a `FileNotFoundError` of fsspec, or None if the file is missing.
+
+    fsspec also raises it if a web server cannot be reached or responds with an error.
     """
     cause = error.__cause__
     if cause is None or not type(cause).__module__.startswith("aiohttp"):

@@ -1,10 +1,12 @@
-"""Which errors of stores and servers pass by themselves: they are away, overloaded, or their name
-does not resolve for a while. Pure.
+"""Classify the errors of stores and servers: transient or permanent. Pure.
 
-Every library has errors of its own, and wraps those of others. They are told by what they have in
-common, so that none of the libraries is imported: the class of Python that they are, the number
-that the system gave, the status that a server answered, and names of classes where nothing else is
-left. Wrong keys, certificates and addresses that may not be reached never pass.
+Transient errors end without any action: a store is unavailable or overloaded, or its name does not
+resolve for some time. Wrong keys, wrong certificates and addresses that are not allowed are never
+transient.
+
+Every library has its own errors, and wraps those of other libraries. To import none of them, errors
+are classified by common properties: the Python class, the system's error number, the HTTP status
+and, if there is nothing else, the name of the class.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _NUMBERS: Final = frozenset(
         errno.EHOSTDOWN,
         errno.ENETUNREACH,
         errno.ENETDOWN,
-        # What s3fs makes of SlowDown and ServiceUnavailable, and of InternalError (s3fs/errors.py).
+        # s3fs's numbers for SlowDown and ServiceUnavailable, and for InternalError (s3fs/errors.py)
         errno.EBUSY,
         errno.EREMOTEIO,
     }
@@ -55,7 +57,7 @@ _NEVER: Final = frozenset({"SSLError", "ClientSSLError", "ClientConnectorCertifi
 
 
 def passes(error: BaseException) -> bool:
-    """Whether the same may succeed later, without anybody doing anything."""
+    """Return True if a retry may succeed without any change."""
     chain = tuple(causes.of(error))
     if any(isinstance(each, PermissionError) or _names(each) & _NEVER for each in chain):
         return False
@@ -63,9 +65,9 @@ def passes(error: BaseException) -> bool:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether a store says that these credentials, or none, may not do this.
+    """Return True if a store refuses these credentials, or if there are none.
 
-    The same question has the same answer.
+    A retry would be refused too.
     """
     return any(isinstance(each, PermissionError) or _names(each) & _NO_CREDENTIALS for each in causes.of(error))
 
@@ -80,7 +82,7 @@ def _passes(error: BaseException) -> bool:
 
 
 def _status(error: Any) -> int:
-    """The status of a server's answer; 0 where there was none."""
+    """Return the status of a server's response; 0 if there was none."""
     if isinstance(response := getattr(error, "response", None), dict):  # botocore
         return int((response.get("ResponseMetadata") or {}).get("HTTPStatusCode") or 0)
     for holder in (error, response):  # aiohttp; requests

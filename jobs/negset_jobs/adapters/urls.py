@@ -1,8 +1,7 @@
-"""One URL, parsed once: plain paths, URLs, and chains (`zip://member::s3://bucket/archive.zip`).
+"""Parse a URL once: plain paths, URLs, and chains (`zip://member::s3://bucket/archive.zip`).
 
-Chains are fsspec's, and are split as fsspec splits them: at every `::`, wherever it stands. What
-fsspec would read differently from what is written here is refused. Whatever looks at a URL looks
-at this value, and the value, not the text, is what back ends are opened with.
+Chains are split as fsspec splits them: at every `::`. A text that fsspec would read differently is
+refused. All code uses the parsed value. Back ends are opened from it, not from the text.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _SEPARATOR: Final = "::"
 _MOST_LINKS: Final = 4
 _WITHOUT_AUTHORITY: Final = frozenset({"hdfs", "memory"})  # hdfs:///path is the default name node's
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*")
-# Control characters, line separators and lone surrogates: no name of a file needs them.
+# Control characters, line separators and lone surrogates: file names do not need them.
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]@:/?#\\%<>\"^`{|}]+)(?::(\d{1,5}))?")
 _HIGHEST_PORT: Final = 0xFFFF
@@ -37,7 +36,7 @@ _QUERY: Final = re.compile(r"\?[^?]*=.*?(?=::|$)", re.DOTALL)  # a "?" without "
 
 
 class InvalidUrl(ValueError):
-    """The text is no URL that negset opens. The message says why, and does not quote it."""
+    """The text is not a URL that negset can open. The message says why, without quoting it."""
 
 
 class UnknownScheme(InvalidUrl):
@@ -49,8 +48,10 @@ class UnknownScheme(InvalidUrl):
 
 
 class Link(msgspec.Struct, frozen=True, gc=False):
-    """One link of a chain. `scheme` is in lower case and empty for a plain path; `path` is what
-    stands behind `://`, or the plain path; a cache has none.
+    """One link of a chain.
+
+    `scheme` is in lower case, and empty for a plain path. `path` is the text after `://`, or the
+    plain path. It is empty for a cache.
     """
 
     scheme: str
@@ -63,8 +64,10 @@ class Link(msgspec.Struct, frozen=True, gc=False):
 
 
 class Url(msgspec.Struct, frozen=True):
-    """A URL as its links. The last one is what is reached, by its path or over a network; those
-    before it are archives, with the member that is meant, and caches.
+    """A URL as a chain of links.
+
+    The last link is opened, by its path or over a network. The links before it are archives with a
+    member, or caches.
     """
 
     links: tuple[Link, ...]
@@ -74,7 +77,7 @@ class Url(msgspec.Struct, frozen=True):
 
     @property
     def target(self) -> Link:
-        """The link that is reached."""
+        """The link that is opened."""
         return self.links[-1]
 
     @property
@@ -89,21 +92,21 @@ class Url(msgspec.Struct, frozen=True):
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a file of this machine, or within one."""
+        """True for a file on this machine, or a member of one."""
         return self.target.scheme in names.LOCAL_SCHEMES
 
     @property
     def is_web(self) -> bool:
-        """Whether it is reached over http or https."""
+        """True if it is opened over http or https."""
         return self.target.scheme in WEB_SCHEMES
 
     def with_path(self, path: str) -> Url:
-        """Another file in the same place. Raises `InvalidUrl` where that is no URL."""
+        """Return the URL of another file in the same place. Raises `InvalidUrl`."""
         at = self._leaf
         changed = Link(self.links[at].scheme, path)
         url = Url((*self.links[:at], changed, *self.links[at + 1 :]))
         if parse(str(url)) != url:
-            raise InvalidUrl("expected a path that can stand in a URL")
+            raise InvalidUrl("expected a path that can be part of a URL")
         return url
 
     @property
@@ -112,7 +115,7 @@ class Url(msgspec.Struct, frozen=True):
 
 
 def parse(text: str) -> Url:
-    """The URL, of which the text differs at most by the case of a scheme. Raises `InvalidUrl`."""
+    """Parse a URL. Raises `InvalidUrl`. Only the case of schemes is changed."""
     if not text or text != text.strip():
         raise InvalidUrl("expected a URL without spaces around it" if text.strip() else "expected a URL, got none")
     if _FORBIDDEN.search(text):
@@ -124,35 +127,36 @@ def parse(text: str) -> Url:
 
 
 def scheme_of(text: str) -> str:
-    """The scheme in front of a text that need not be a whole URL, such as a template, in lower
-    case; empty where there is none.
+    """Return the scheme of a text in lower case; empty if there is none.
+
+    The text may be a template, which is not a valid URL.
     """
     scheme, separator, _ = text.partition("://")
     return scheme.lower() if separator and _SCHEME.fullmatch(scheme) else ""
 
 
 def shown(url: Url | str) -> str:
-    """A URL for a message: quoted, on one line, without credentials and signatures."""
+    """Return a URL for a message: quoted, on one line, without credentials and signatures."""
     text = _QUERY.sub("?…", _CREDENTIALS.sub("…@", str(url)))
     return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
 
 
 def _wrapper(text: str) -> Link:
-    """A link that has another behind it."""
+    """Parse a link that is followed by another one."""
     if text.lower() in CACHE_SCHEMES:
         return Link(text.lower(), "")
     scheme, separator, path = text.partition("://")
     if separator and scheme.lower() in ARCHIVE_SCHEMES:
         return Link(scheme.lower(), path)
     if separator and scheme.lower() in CACHE_SCHEMES:
-        raise InvalidUrl(f"expected nothing between {scheme.lower()!r} and '::'; a cache has no path of its own")
+        raise InvalidUrl(f"expected nothing between {scheme.lower()!r} and '::'; a cache has no path")
     if "[" in text:
         raise InvalidUrl("expected an IPv6 address without '::', which joins URLs; write all of its parts, as in [2001:db8:0:0:0:0:0:1]")
     raise InvalidUrl("expected zip://MEMBER, tar://MEMBER, simplecache, filecache or blockcache before '::', which joins URLs")
 
 
 def _target(text: str, *, chained: bool) -> Link:
-    """The last link."""
+    """Parse the last link."""
     scheme, separator, path = text.partition("://")
     if not separator:
         return _plain_path(text, chained=chained)
@@ -164,16 +168,16 @@ def _target(text: str, *, chained: bool) -> Link:
     elif scheme in STORE_SCHEMES:
         _check_bucket(scheme, path)
     elif scheme not in TARGET_SCHEMES:
-        raise InvalidUrl(f"expected {scheme}://MEMBER::URL, with the URL that {scheme} is to read")
+        raise InvalidUrl(f"expected {scheme}://MEMBER::URL, with the URL of the {scheme} archive")
     return Link(scheme, path)
 
 
 def _plain_path(text: str, *, chained: bool) -> Link:
-    # fsspec takes such words for schemes: "data:" always, and a bare word in a chain.
+    # fsspec reads these as schemes: "data:" always, and a bare word in a chain.
     if text[:5].lower() == "data:":
         raise UnknownScheme("data")
     if chained and "/" not in text and "." not in text:
-        raise InvalidUrl("expected a URL or a path behind the last '::'")
+        raise InvalidUrl("expected a URL or a path after the last '::'")
     return Link("", text)
 
 
@@ -183,7 +187,7 @@ def _check_host(path: str) -> None:
         raise InvalidUrl("expected a URL without a user name or password")
     match = _HOST.fullmatch(authority)
     if match is None or int(match[2] or 0) > _HIGHEST_PORT:
-        raise InvalidUrl("expected a host, or a host and a port, behind '://'")
+        raise InvalidUrl("expected a host, or a host and a port, after '://'")
     if match[1].startswith("["):
         try:
             ipaddress.IPv6Address(match[1][1:-1])
@@ -194,7 +198,7 @@ def _check_host(path: str) -> None:
 def _check_bucket(scheme: str, path: str) -> None:
     authority = path.partition("/")[0]
     if not authority and scheme not in _WITHOUT_AUTHORITY:
-        raise InvalidUrl(f"expected a bucket, container or host behind '{scheme}://'")
+        raise InvalidUrl(f"expected a bucket, container or host after '{scheme}://'")
     user, separator, _ = authority.rpartition("@")
     if separator and ":" in user:
         raise InvalidUrl("expected a URL without a password")

@@ -1,4 +1,4 @@
-"""The command that does one step, as the operator's jobs do."""
+"""The command that runs one step, as the operator's jobs do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
 from negset_jobs import pipeline, revisions
 from negset_jobs.adapters import address_guard, console
-from negset_jobs.adapters.kubernetes_status import StatusProgress, StatusWriter, tell_pod
+from negset_jobs.adapters.kubernetes_status import StatusProgress, StatusWriter, write_termination_message
 from negset_jobs.commands import manifest_file, output, reach, stages_on_ray
 
 
@@ -20,16 +20,16 @@ def job(options: argparse.Namespace) -> int:
     document, access = manifest_file.document(options.file), reach.access(options)
     dataset = manifest_file.admitted(document)
     with address_guard.enforced(access):
-        told, content = validation.told_revision(document), validation.told_pipeline(document)
-        _job(pipeline.prepare(dataset, access, told, pipeline=content), options, validation.told_spec_hash(document))
+        operator_revision, digest = validation.told_revision(document), validation.told_pipeline(document)
+        _job(pipeline.prepare(dataset, access, operator_revision, pipeline=digest), options, validation.told_spec_hash(document))
     return 0
 
 
 def _job(revision: pipeline.Revision, options: argparse.Namespace, spec_hash: str) -> None:
     if options.stage == "delete":
-        _tell_left(revisions.delete(revision))
+        _report_kept(revisions.delete(revision))
         return
-    if options.stage == "check":  # has nothing to report, and its pod no token to report with
+    if options.stage == "check":  # writes no status: its pod has no token
         pipeline.check(revision)
         pipeline.check_with_api(revision)
         return
@@ -43,30 +43,28 @@ def _job(revision: pipeline.Revision, options: argparse.Namespace, spec_hash: st
             pipeline.train(revision, step, progress)
         case "mine":
             stages_on_ray.mine(revision, step.round, progress)
-    # On a laptop whoever runs the steps writes the report.
+    # On a laptop, `negset run` writes the report after its last child process.
     ends = options.cluster and step == revision.last and _is_chief()
     if ends:
         pipeline.report(revision, progress)
     if writer is not None:
         writer.write_last(pipeline.status(revision), final=ends)
-    if ends and (told := revisions.trim(revision)):
-        output.say(told)
+    if ends and (summary := revisions.trim(revision)):
+        output.say(summary)
 
 
-def _tell_left(left: Sequence[str]) -> None:
-    """Says what a deletion has left alone: to whoever reads the log, and to the operator by way of
-    the pod.
-    """
-    if left:
-        message = f"left alone, since it is not this object's own: {', '.join(left)}"
+def _report_kept(kept: Sequence[str]) -> None:
+    """Write what a deletion has kept to the log and, for the operator, to the pod's status."""
+    if kept:
+        message = f"kept these revisions, which this object does not own alone: {', '.join(kept)}"
         output.say(message)
-        tell_pod(message)
+        write_termination_message(message)
 
 
 def _step(revision: pipeline.Revision, options: argparse.Namespace) -> stages.Step:
-    """The step that the command line names.
+    """Return the step that the command line names.
 
-    Raises `InvalidInput` where the manifest does not ask for it.
+    Raises `InvalidInput` if the manifest does not have this step.
     """
     wanted = (options.stage, options.round, options.arm if options.stage == "train" else "")
     for step in revision.steps:
@@ -77,12 +75,16 @@ def _step(revision: pipeline.Revision, options: argparse.Namespace) -> stages.St
 
 
 def _status_writer(dataset: NegativeDataset, options: argparse.Namespace, spec_hash: str) -> StatusWriter | None:
-    """The way to the object's status, on a cluster. Of several training pods one tells."""
+    """Return the writer of the object's status on a cluster.
+
+    If there are several training pods, one of them writes it.
+    """
     return StatusWriter(dataset.metadata, spec_hash) if options.cluster and _is_chief() else None
 
 
 def _is_chief() -> bool:
-    """Whether this process is the first of the training's workers, or the only one
-    (https://www.tensorflow.org/guide/distributed_training#TF_CONFIG).
+    """Return True if this process is the first of the training's workers, or the only one.
+
+    See https://www.tensorflow.org/guide/distributed_training#TF_CONFIG.
     """
     return bool(json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index", 0) == 0)

@@ -1,4 +1,4 @@
-"""Commands that do every step on this machine."""
+"""Commands that run every step on this machine."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def demo(options: argparse.Namespace) -> int:
         path = os.path.join(options.output, "demo.yaml")
         with open(path, "w", encoding="utf-8") as stream:
             yaml.safe_dump(document, stream, sort_keys=False)
-        output.say(f"made {len(truth.with_object)} images with a red disc and {len(truth.without_object)} without, served at {url}")
-        output.say(f"now, as anybody would: negset run {path} --allow-address {server.HOST}/32 --trainings {manifest.trainings()}")
+        output.say(f"generated {len(truth.with_object)} images with a red disc and {len(truth.without_object)} without, served at {url}")
+        output.say(f"running: negset run {path} --allow-address {server.HOST}/32 --trainings {manifest.trainings()}")
         reached = argparse.Namespace(
             allow_address=[f"{server.HOST}/32"], cluster=False, trainings=manifest.trainings(), debug=options.debug
         )
@@ -69,16 +69,16 @@ def _every_step(revision: pipeline.Revision, options: argparse.Namespace) -> int
             case "mine":
                 stages_on_ray.mine(revision, step.round, progress)
     pipeline.report(revision, progress)
-    if told := revisions.trim(revision):
-        output.say(told)
+    if summary := revisions.trim(revision):
+        output.say(summary)
     output.result(revision.store.location(names.REPORT_PAGE))
     return 0
 
 
 def _check_in_child(revision: pipeline.Revision, step: stages.Step, options: argparse.Namespace) -> None:
-    """Tries what is the user's own with the Object Detection API, before the first download.
+    """Check the user's own configuration with the Object Detection API, before the first download.
 
-    What comes with negset is tried by its tests.
+    negset's own presets need no check: its tests check them.
     """
     if pipeline.needs_api_check(revision):
         output.say("checking the configuration with the Object Detection API")
@@ -86,8 +86,10 @@ def _check_in_child(revision: pipeline.Revision, step: stages.Step, options: arg
 
 
 def _in_children(revision: pipeline.Revision, steps: Sequence[stages.Step], options: argparse.Namespace) -> None:
-    """Runs steps at the same time, each in a process of its own: TensorFlow gives its memory back
-    only by ending, and never shares a process with Ray's driver.
+    """Run steps at the same time, each in a process of its own.
+
+    TensorFlow frees its memory only when its process ends. It must not share a process with Ray's
+    driver.
     """
     with tempfile.NamedTemporaryFile("wb", suffix=".json") as stream:
         stream.write(msgspec.json.encode(validation.manifest(revision.dataset)))

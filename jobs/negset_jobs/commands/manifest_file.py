@@ -1,4 +1,4 @@
-"""The manifest that a command works on."""
+"""Read the manifest of a command."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from negset_jobs.adapters.quoting import of_yaml
 
 
 def read(path: str) -> NegativeDataset:
-    """The dataset of a manifest that a person wrote: a field that is unknown is a mistake."""
+    """Return the dataset of a manifest that a person wrote. An unknown field is an error."""
     return validation.parse(document(path))
 
 
 def admitted(document: Any) -> NegativeDataset:
-    """The dataset of a manifest that the operator wrote.
+    """Return the dataset of a manifest that the operator wrote. Unknown fields are ignored.
 
-    It may be newer than these jobs: a field that is unknown is skipped.
+    The operator may be newer than these jobs.
     """
     try:
         return validation.parse_admitted(document)
     except InvalidSpec as error:
         problems = "; ".join(map(str, error.problems))
-        raise InvalidInput(f"{problems} (negset {version()} does not understand this manifest; use jobs of the CRD's version)") from error
+        raise InvalidInput(f"{problems} (negset {version()} cannot read this manifest; use a jobs image of the CRD's version)") from error
 
 
 def document(path: str) -> Any:
@@ -43,11 +43,11 @@ def document(path: str) -> Any:
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:
-        raise InvalidInput(f"FILE: expected YAML in {path!r}, found something else at {of_yaml(error)}") from error
+        raise InvalidInput(f"FILE: expected YAML in {path!r}, which is not valid: {of_yaml(error)}") from error
     if len(documents) != 1:
         raise InvalidInput(f"FILE: expected one {names.KIND} in {path!r}, got {len(documents)} documents")
     if not isinstance(documents[0], dict):
         raise InvalidInput(
-            f"FILE: expected one {names.KIND} in {path!r}, with the keys apiVersion, kind, metadata and spec; found something else"
+            f"FILE: expected one {names.KIND} in {path!r} with the keys apiVersion, kind, metadata and spec; got a document that is not a mapping"
         )
     return documents[0]

@@ -1,4 +1,4 @@
-"""What a command says: results on standard output, and the rest on standard error."""
+"""Output of commands: results go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 

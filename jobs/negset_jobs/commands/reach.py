@@ -1,4 +1,4 @@
-"""What a command may reach."""
+"""The addresses, schemes and files that a command may reach."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from negset_jobs.adapters.access import DEFAULT_SCHEMES, Access, parse_networks,
 
 
 def access(options: argparse.Namespace) -> Access:
-    """What the command may reach.
+    """Return what the command may reach.
 
-    A laptop's stores and schemes are the person's own business; on a cluster nothing is reached
-    that nobody allowed.
+    On a laptop, all stores and schemes are allowed. On a cluster, only those that the administrator
+    allowed.
     """
     networks = parse_networks(options.allow_address, "--allow-address")
     stores = parse_networks(getattr(options, "allow_store", ()), "--allow-store")

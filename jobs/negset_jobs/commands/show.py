@@ -1,4 +1,4 @@
-"""Commands that change nothing: they check, plan and print."""
+"""Commands that write nothing: they check, plan and print."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def report(options: argparse.Namespace) -> int:
 
 
 def _plan_as_json(value: Plan) -> dict[str, Any]:
-    """What `negset plan --json` promises, and nothing that it does not."""
+    """Return the documented fields of `negset plan --json`."""
     return {
         "imageIds": list(value.image_ids),
         "candidates": value.candidates,

@@ -1,4 +1,4 @@
-"""The stages that need Ray, each with a session of its own."""
+"""The stages that need Ray, each in its own session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from negset_jobs.adapters.progress import Progress
 
 
 def data(revision: pipeline.Revision, progress: Progress) -> None:
-    pipeline.plan(revision)  # before Ray starts: a wrong class name should not cost seconds
+    pipeline.plan(revision)  # before Ray starts, so that a wrong class name fails at once
     with ray_session.session(revision.dataset.spec.ray.workers):
         pipeline.data(revision, progress)
 

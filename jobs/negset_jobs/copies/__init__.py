@@ -1,1 +1,1 @@
-"""Finds held-out images that are copies of images that train."""
+"""Find held-out images that are copies of training images."""

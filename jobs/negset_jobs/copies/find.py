@@ -1,7 +1,4 @@
-"""Fingerprints of the held-out images and of the others → which may be copies.
-
-Pure; so is what the copies mean for the round.
-"""
+"""Find the images that may be copies, from fingerprints of held-out and other images. Pure."""
 
 from __future__ import annotations
 
@@ -14,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from negset_api.values import CopyCounts
-from negset_jobs.copies import look, search
+from negset_jobs.copies import pixels, search
 
 MOST_COPIES: Final = 4
-"""Copies that are named of one held-out image. One is reason enough to leave it out."""
+"""Copies listed for one held-out image. One is enough to leave it out."""
 
-_MOST_NEAR: Final = 8  # neighbours of each hash that get a second look
+_MOST_NEAR: Final = 8  # neighbours of each hash whose pixels are compared
 
 
 class Hashed(msgspec.Struct, frozen=True):
-    """The fingerprints of several images: a digest for each.
+    """The fingerprints of several images.
 
-    `hashes` has a row for each image that has any, with its hashes in the order of `Fingerprint`;
-    `rows` says which images these are.
+    `sha256` has a digest for each image. `hashes` has a row for each image with hashes, in the
+    order of `Fingerprint`. `rows` has the indices of these images.
     """
 
     sha256: list[bytes]
@@ -35,7 +32,7 @@ class Hashed(msgspec.Struct, frozen=True):
 
     @classmethod
     def joined(cls, parts: Iterable[Hashed]) -> Hashed:
-        """The images of all the parts, one after the other."""
+        """Return the images of all parts, one part after another."""
         digests: list[bytes] = []
         rows, hashes = [np.empty(0, np.int32)], []
         for part in parts:
@@ -47,15 +44,15 @@ class Hashed(msgspec.Struct, frozen=True):
 
     @property
     def plain(self) -> int:
-        """How many have no hash."""
+        """The number of images without a hash."""
         return len(self.sha256) - len(self.rows)
 
 
 class Candidate(NamedTuple):
-    """A held-out image and another, both as rows, that may be copies.
+    """Two images that may be copies: a held-out one and another, both as rows.
 
-    Without a distance their bytes are the same. `mirrored` says that the held-out one's mirror
-    image is like the other.
+    `exact` is True if their bytes are the same. `mirrored` is True if the other image resembles the
+    mirrored held-out image.
     """
 
     held_out: int
@@ -66,10 +63,10 @@ class Candidate(NamedTuple):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """An image for a second look: its id, and its pixels where it has hashes."""
+    """An image whose pixels are compared: its id, and its pixels if it has hashes."""
 
     image_id: str
-    grey: look.Pixels | None
+    grey: pixels.Pixels | None
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,9 +87,9 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def candidates(held_out: Hashed, others: Hashed) -> Iterator[tuple[int, list[Candidate]]]:
-    """What may be copies of each held-out image: the exact ones first, then the nearest.
+    """Yield the possible copies of each held-out image: exact ones first, then the nearest.
 
-    Images without any are left out.
+    Images without possible copies are left out.
     """
     found: dict[int, list[Candidate]] = collections.defaultdict(list)
     for candidate in (*_exact(held_out, others), *_near(held_out, others)):
@@ -101,10 +98,9 @@ def candidates(held_out: Hashed, others: Hashed) -> Iterator[tuple[int, list[Can
 
 
 def confirmed(found: Sequence[Candidate], held_out: Mapping[int, Seen], others: Mapping[int, Seen]) -> list[Candidate]:
-    """The first few of one image's candidates that are copies.
+    """Return the first few of one image's candidates that are copies.
 
-    Those with the same bytes are, and those that a second look at their pixels, by row, finds to
-    be the same.
+    A candidate is a copy if its bytes are the same, or if a comparison of the pixels says so.
     """
     kept: dict[int, Candidate] = {}
     for candidate in found:
@@ -119,16 +115,16 @@ def _same(candidate: Candidate, held_out: Mapping[int, Seen], others: Mapping[in
     first, second = held_out[candidate.held_out].grey, others[candidate.other].grey
     if first is None or second is None:
         return False
-    return look.same(first[:, ::-1] if candidate.mirrored else first, second)
+    return pixels.same(first[:, ::-1] if candidate.mirrored else first, second)
 
 
 def copied(pairs: Iterable[Pair], *, positive: bool) -> tuple[str, ...]:
-    """The ids of the held-out images of a kind that have a copy."""
+    """Return the ids of the held-out positives, or negatives, that have a copy."""
     return tuple(sorted({pair.held_out.image_id for pair in pairs if pair.held_out.positive == positive}))
 
 
 def counts(pairs: Sequence[Pair]) -> CopyCounts:
-    """How many held-out images have an exact copy, and how many only near ones."""
+    """Count the held-out images that have an exact copy, and those that have only near ones."""
     exact = [pair for pair in pairs if pair.exact]
     (negatives, positives), (exact_negatives, exact_positives) = (
         tuple(len(copied(some, positive=positive)) for positive in (False, True)) for some in (pairs, exact)
@@ -153,9 +149,9 @@ def _exact(held_out: Hashed, others: Hashed) -> Iterator[Candidate]:
 
 
 def _near(held_out: Hashed, others: Hashed) -> list[Candidate]:
-    """The nearest first.
+    """Return the pairs with near hashes, the nearest first.
 
-    Each pair once as it is and once mirrored: an image can be like its own mirror image.
+    A pair may occur twice, unchanged and mirrored: an image can resemble its own mirror image.
     """
     asked, known = (side.hashes.reshape(-1, 4) for side in (held_out, others))
     each_asked, each_known = held_out.hashes.shape[1], others.hashes.shape[1]

@@ -1,13 +1,13 @@
-"""Hashes that differ in few bits, among many. Pure.
+"""Find pairs of hashes that differ in few bits. Pure.
 
-A hash of 256 bits is 16 bands of 16 bits. Where two hashes differ in 31 bits or fewer, they
-differ in at most one bit in some band: two in every band would be 32. So a hash is compared with
-those alone that have one of its 16 bands as it is or with one bit flipped: of 65,536 random ones
-272.
+A hash of 256 bits is 16 bands of 16 bits. If two hashes differ in 31 bits or fewer, they differ in
+at most one bit in some band: two bits in every band would be 32. So a hash is only compared with
+hashes that share one of its 16 bands, unchanged or with one bit flipped. Of 65,536 random hashes,
+these are 272.
 
-Measured on random hashes, on one core: 100,000 against 1,000,000 take 13 s and 0.2 GB. A hundred
-thousand held-out images have four hashes each and a million others two, which takes 115 s and
-0.6 GB; to make their hashes takes an hour.
+Measured on random hashes, on one core: 100,000 against 1,000,000 take 13 s and 0.2 GB. 100,000
+held-out images have four hashes each, and 1,000,000 others have two each. They take 115 s and 0.6
+GB. The computation of these hashes takes an hour.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ Rows = npt.NDArray[np.int32]
 Places = npt.NDArray[np.int64]
 
 MOST_DISTANCE: Final = 31
-"""Bits in which two hashes may differ; those of `fingerprint` differ in an even number, so 30.
+"""The maximum number of bits in which the hashes of copies differ.
 
-Measured on 80 images of COCO and, in brackets, on the demo's. Saved again at quality 30 to 95,
-resized to 25 to 200 %, as PNG, grey, 10 % brighter or with 20 % more contrast, they differ in at
-most 10 bits (22); cut by 1 to 3 % a side in 24 (16); mirrored ones in no more. The smallest
-distance of two different images is 96 in 3,160 pairs (54 in 2,736,630).
+Hashes of `fingerprint` differ in an even number of bits, so the effective maximum is 30.
+
+Measured on 80 images of COCO and, in brackets, on the demo's. Copies that were saved again at
+quality 30 to 95, resized to 25 to 200 %, saved as PNG, made grey, made 10 % brighter or given 20 %
+more contrast differ in at most 10 bits (22). Copies cut by 1 to 3 % a side differ in at most 24
+bits (16). Mirrored copies differ in no more bits. The smallest distance of two different images is
+96 in 3,160 pairs (54 in 2,736,630).
 """
 
 BANDS: Final = 16
 _KEYS: Final = 1 << 16
 _FLIPS: Final = np.array([0, *(1 << bit for bit in range(16))], np.uint16)
 _AT_ONCE: Final = 1 << 19
-"""Pairs compared at a time: their words fit the processor's cache."""
+"""Pairs compared at a time: their words fit in the processor's cache."""
 _HELD: Final = 1 << 22
-"""Pairs found before they are thinned out."""
+"""Pairs collected before only the nearest are kept."""
 _PAIR: Final = np.dtype([("wanted", np.int32), ("known", np.int32), ("distance", np.int16)])
 
 Pairs = npt.NDArray[np.void]
@@ -46,11 +49,11 @@ Pairs = npt.NDArray[np.void]
 
 
 def pairs(wanted: Hashes, known: Hashes, *, most: int, distance: int = MOST_DISTANCE) -> Pairs:
-    """The `most` nearest hashes of `known` for each of `wanted`, of those within `distance`.
+    """Return the `most` nearest hashes of `known` within `distance` for each of `wanted`.
 
-    In order of `wanted`, then of the distance. A hash that has found as many is not sought in
-    further bands, so that a mass of similar images is compared once and not 16 times; these may not
-    be the very nearest.
+    They are in order of `wanted`, then of the distance. Once a hash has `most` neighbours, further
+    bands are not searched for it. So many similar images are compared once and not 16 times, but
+    the neighbours may not be the very nearest.
     """
     if not 0 <= distance <= MOST_DISTANCE:
         raise ValueError(f"distance: expected 0 to {MOST_DISTANCE}, got {distance}")
@@ -71,7 +74,7 @@ def pairs(wanted: Hashes, known: Hashes, *, most: int, distance: int = MOST_DIST
 
 
 def _nearest(parts: list[Pairs], most: int) -> Pairs:
-    """Each pair once, and of each wanted hash the nearest few."""
+    """Return each pair once, and only the `most` nearest pairs of each wanted hash."""
     found = np.concatenate(parts)
     found = found[np.lexsort((found["known"], found["distance"], found["wanted"]))]
     same = np.zeros(len(found), bool)
@@ -85,8 +88,9 @@ def _nearest(parts: list[Pairs], most: int) -> Pairs:
 class _Sorted(NamedTuple):
     """Hashes in the order of one band.
 
-    `rows` are their rows, `columns` their words, one array a word: what is compared together lies
-    together. Those whose band is `key` lie from `starts[key]` to `starts[key + 1]`.
+    `rows` are their rows, `columns` their words. Each word has its own array, so that words that
+    are compared together are contiguous. Hashes whose band is `key` are from `starts[key]` to
+    `starts[key + 1]`.
     """
 
     rows: Rows
@@ -102,7 +106,7 @@ class _Sorted(NamedTuple):
 
 
 def _band(wanted: Hashes, asking: Rows, known: _Sorted, band: int, distance: int) -> Iterator[Pairs]:
-    """The near pairs that agree in a band but for one bit, `_AT_ONCE` compared at a time."""
+    """Yield the near pairs that differ in at most one bit of a band, `_AT_ONCE` at a time."""
     probes = (_keys(wanted, band)[asking, None] ^ _FLIPS).reshape(-1)
     by_key = np.argsort(probes, kind="stable")
     probes, asking = probes[by_key], asking[by_key // len(_FLIPS)]
@@ -123,9 +127,9 @@ def _band(wanted: Hashes, asking: Rows, known: _Sorted, band: int, distance: int
 
 
 def _compared(words: Hashes, known: _Sorted, left: Rows, right: Places, distance: int) -> Pairs:
-    """The pairs of these that are near.
+    """Return the near pairs.
 
-    Half of the bits refuse nearly all others: of 128 random bits at most 31 differ once in 10^8.
+    Half of the bits reject nearly all others: at most 31 of 128 random bits differ once in 10^8.
     """
     half = _differing(words, known.columns, left, right, (0, 1))
     kept = np.flatnonzero(half <= distance)
@@ -138,9 +142,10 @@ def _compared(words: Hashes, known: _Sorted, left: Rows, right: Places, distance
 
 
 def _differing(words: Hashes, columns: Hashes, left: Rows, right: Places, chosen: tuple[int, int]) -> Places:
-    """The number of bits that differ in two words.
+    """Return the number of bits that differ in two words.
 
-    Counted in parallel: by pairs of bits, by four, by eight, then added up by a multiplication.
+    They are counted in parallel: in groups of two, four and eight bits, then added by a
+    multiplication.
     """
     total = np.zeros(len(left), np.uint64)
     for word in chosen:
@@ -158,5 +163,5 @@ _PAIRS, _FOURS, _EIGHTS, _ONES = (np.uint64(byte * 0x0101010101010101) for byte 
 
 
 def _keys(hashes: Hashes, band: int) -> npt.NDArray[np.uint16]:
-    """The band of each hash."""
+    """Return the band of each hash."""
     return np.ascontiguousarray(hashes.view(np.uint16)[:, band])

@@ -1,4 +1,4 @@
-"""Records and positives → which held-out images are copies of what trains."""
+"""Find the held-out images that are copies of training images."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from negset_jobs.formats.stored_images import image_id, read_images
 log = logging.getLogger(__name__)
 
 _LOOKED_AT: Final = 256
-"""Held-out images that get a second look at a time.
+"""Held-out images whose pixels are compared at a time.
 
-Each has 36 candidates of 16 KiB as numbers at most: 150 MB where all have as many.
+Each has at most 36 candidates of 16 KiB in memory: 150 MB if all have as many.
 """
 
 
 class _File(msgspec.Struct, frozen=True):
-    """A records file: its key, what it holds, and the key of its fingerprints."""
+    """A records file: its key, its kind and split, and the key of its fingerprints."""
 
     records: str
     positive: bool
@@ -44,16 +44,16 @@ class _File(msgspec.Struct, frozen=True):
 
 
 class _Task(msgspec.Struct, frozen=True):
-    """A file to make the fingerprints of."""
+    """A file whose fingerprints are to be made."""
 
     store_url: str
     file: _File
 
 
 class _Side(msgspec.Struct, frozen=True):
-    """The held-out images or the others, and what they are recognised by.
+    """The held-out images or the others, with their fingerprints.
 
-    The images of `files[i]` begin in row `starts[i]`.
+    The images of `files[i]` start in row `starts[i]`.
     """
 
     files: tuple[_File, ...]
@@ -65,11 +65,12 @@ class _Side(msgspec.Struct, frozen=True):
 
 
 def copies_stage(store: Store, dataset: NegativeDataset, records: Records, positives: Positives, progress: Progress) -> Copies:
-    """Finds the held-out images that a model may know from its training.
+    """Find the held-out images that a model may know from its training.
 
-    Negatives are compared with positives too. Files: `copies.parquet`; the marker last. An
-    interrupted run goes on with the files whose images have no fingerprints yet. Raises
-    `InvalidInput` where every held-out image of a kind is a copy: nothing would be left to measure.
+    Negatives are compared with positives too. Writes `copies.parquet` and, last, the marker. After
+    an interruption, the next run continues with the files that have no fingerprints yet. Raises
+    `InvalidInput` if all held-out negatives, or all held-out positives, are copies: there would be
+    nothing to measure.
     """
     input_digest = copies_input_digest(records, positives)
     files = _files(records, positives, input_digest)
@@ -90,23 +91,23 @@ def copies_stage(store: Store, dataset: NegativeDataset, records: Records, posit
     _require_measurable(store, held_out, found)
     value = commit(store, names.COPIES, found)
     store.remove(store.keys(names.FINGERPRINTS_FOLDER))
-    _tell(value)
+    _warn(value)
     return value
 
 
 def copies_input_digest(records: Records, positives: Positives) -> str:
-    """The digest of what decides which copies are found."""
+    """Return the digest of all inputs of the search for copies."""
     return digest(VERSION, records.files, positives.files)
 
 
 def _require_measurable(store: Store, held_out: _Side, found: Copies) -> None:
-    """Raises `InvalidInput` where all held-out images of a kind are left out."""
+    """Raise `InvalidInput` if all held-out negatives, or all held-out positives, are copies."""
     for positive, kind, copies in ((False, "negatives", found.negatives), (True, "positives", found.positives)):
         tables = [file.fingerprints for file in held_out.files if file.positive == positive]
         ids = [image_id for table in parallel(lambda key: decode_ids(store.read(key)), tables) for image_id in table]
         if ids and frozenset(copies).issuperset(ids):
             raise InvalidInput(
-                f"spec.training: expected held-out {kind} to measure with, but all {len(ids):,} are copies of images that train; remove the copies that "
+                f"spec.training: expected held-out {kind} to measure with, but all {len(ids):,} are copies of training images; remove the copies that "
                 f"{store.location(names.COPIES_TABLE)} lists from the sources, or raise heldOutPercent"
             )
 
@@ -121,9 +122,9 @@ def _files(records: Records, positives: Positives, input_digest: str) -> tuple[_
 
 
 def _make_fingerprints(store: Store, dataset: NegativeDataset, files: Sequence[_File], progress: Progress) -> None:
-    """Leaves the fingerprints of every file in the store.
+    """Write the fingerprints of every file to the store.
 
-    Their keys have the digest of the input_digest, so what an earlier run left is taken as it is.
+    Their keys contain the input digest, so fingerprints of an earlier run are reused.
     """
     made = frozenset(store.keys(names.FINGERPRINTS_FOLDER))
     missing = [file for file in files if file.fingerprints not in made]
@@ -135,7 +136,7 @@ def _make_fingerprints(store: Store, dataset: NegativeDataset, files: Sequence[_
 
 
 def _fingerprint_file(task: _Task, _: ray_map.Report) -> None:
-    """Runs in a worker. What cannot be read is told of by the round that would read it."""
+    """Run in a worker. The round that reads an unreadable record reports it; here it is logged."""
     store, file = Store(task.store_url), task.file
     with store.reading(file.records) as stream:
         images = [
@@ -152,7 +153,7 @@ def _side(store: Store, files: Sequence[_File]) -> _Side:
 
 
 def _pairs(store: Store, held_out: _Side, others: _Side) -> Iterator[Pair]:
-    """Every pair that stands up to a second look, in the order of the held-out images."""
+    """Yield every pair that is confirmed by its pixels, in the order of the held-out images."""
     log.info("comparing %d held-out images with %d others", len(held_out.hashed.sha256), len(others.hashed.sha256))
     for batch in _batches(candidates(held_out.hashed, others.hashed)):
         found = [candidate for _, each in batch for candidate in each]
@@ -174,7 +175,7 @@ def _batches(found: Iterator[tuple[int, list[Candidate]]]) -> Iterator[list[tupl
 
 
 def _seen(store: Store, side: _Side, rows: Sequence[int]) -> dict[int, Seen]:
-    """The images in these rows. Each file is read once."""
+    """Return the images in these rows. Each file is read once."""
     by_file = {number: list(members) for number, members in itertools.groupby(sorted(set(rows)), side.file_of)}
 
     def read(item: tuple[int, list[int]]) -> list[Seen]:
@@ -190,10 +191,10 @@ def _image(side: _Side, row: int, seen: dict[int, Seen]) -> Image:
     return Image(image_id=seen[row].image_id, positive=file.positive, records=file.records)
 
 
-def _tell(value: Copies) -> None:
+def _warn(value: Copies) -> None:
     if value.negatives or value.positives:
         log.warning(
-            "%d held-out negatives and %d held-out positives are copies of images that train (%d of them byte for byte); they are left out of what is measured, and %s lists them",
+            "%d held-out negatives and %d held-out positives are copies of training images (%d of them exact) and are excluded from the measurement; %s lists them",
             value.counts.negatives,
             value.counts.positives,
             value.counts.exact_negatives + value.counts.exact_positives,

@@ -1,4 +1,4 @@
-"""What the images are recognised by, and the pairs that were found, as Parquet tables."""
+"""Fingerprints and pairs of copies as Parquet tables."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from negset_jobs.copies.find import Hashed, Image, Pair, Seen
 from negset_jobs.copies.fingerprint import HASH_BYTES, SIDE, Fingerprint
-from negset_jobs.copies.look import Pixels
+from negset_jobs.copies.pixels import Pixels
 
 _KINDS: Final = {False: "negative", True: "positive"}
 _EXACT: Final = {False: "near", True: "exact"}
 
 
 def encode_fingerprints(images: Sequence[tuple[str, Fingerprint]]) -> bytes:
-    """A row per image of a records file, in its order."""
+    """Return a table with a row per image of a records file, in its order."""
     import pyarrow as pa
 
     ids, found = [image_id for image_id, _ in images], [each for _, each in images]
@@ -32,7 +32,7 @@ def encode_fingerprints(images: Sequence[tuple[str, Fingerprint]]) -> bytes:
 
 
 def decode_hashes(data: bytes) -> Hashed:
-    """The digests and hashes of such a table."""
+    """Return the digests and hashes of such a table."""
     table = _decoded(data, ["sha256", "hashes"])
     hashes = table["hashes"].to_pylist()
     rows = [row for row, each in enumerate(hashes) if each]
@@ -45,13 +45,13 @@ def decode_hashes(data: bytes) -> Hashed:
 
 
 def decode_ids(data: bytes) -> list[str]:
-    """The ids of the images of such a table."""
+    """Return the ids of the images of such a table."""
     ids: list[str] = _decoded(data, ["image_id"])["image_id"].to_pylist()
     return ids
 
 
 def decode_seen(data: bytes, rows: Sequence[int]) -> list[Seen]:
-    """The images in these rows of such a table."""
+    """Return the images in these rows of such a table."""
     table = _decoded(data, ["image_id", "grey"]).take(list(rows))
     return [
         Seen(image_id, _pixels(grey) if grey else None)
@@ -60,7 +60,7 @@ def decode_seen(data: bytes, rows: Sequence[int]) -> list[Seen]:
 
 
 def encode_pairs(pairs: Sequence[Pair]) -> bytes:
-    """`copies.parquet`: a row per pair of a held-out image and its copy.
+    """Return `copies.parquet`: a row per pair of a held-out image and its copy.
 
     Columns: `held_out_id`, `held_out_kind` (`negative` or `positive`), `other_id`, `other_kind`,
     `copy` (`exact` or `near`), `distance` (of 256 bits), and `held_out_records` and
@@ -83,7 +83,7 @@ def encode_pairs(pairs: Sequence[Pair]) -> bytes:
 
 
 def decode_pairs(data: bytes) -> list[Pair]:
-    """The inverse of `encode_pairs`."""
+    """Return the pairs of such a table."""
     return [
         Pair(
             held_out=Image(image_id=row["held_out_id"], positive=row["held_out_kind"] == _KINDS[True], records=row["held_out_records"]),

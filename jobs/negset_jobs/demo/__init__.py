@@ -1,3 +1,1 @@
-"""The demo's own world: a small dataset with known truth, a web server for it, and the manifest
-that runs the main job on it.
-"""
+"""The demo: a small dataset with known truth, a web server for it, and its manifest."""

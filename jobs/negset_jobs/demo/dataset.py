@@ -1,11 +1,11 @@
-"""Makes the demo's dataset: images of shapes, and annotations in COCO's instances format whose
-truth is known.
+"""Generate the demo's dataset: images of shapes, and annotations in COCO's instances format.
 
-The object is a red disc. Red squares, red triangles and blue discs look like it, and a detector
-that never saw them without a disc beside them fires on them. Discs of other warm colours look most
-like it and are rare, so few of them are among negatives drawn at random: mining has to find them.
-As in datasets from the web, a few discs were never annotated, a few links are dead, and a few lead
-to a page instead of an image; `Truth` says which.
+The truth of every image is known. The object is a red disc. Red squares, red triangles and blue
+discs look like it. A detector that never saw them without a disc beside them detects them as discs.
+Discs of other warm colours look most like it. They are rare, so few of them are among negatives
+drawn at random, and mining has to find them. As in datasets from the web, a few discs are not
+annotated, a few links are dead, and a few links return a page instead of an image. `Truth` says
+which.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ _LICENSES: Final = (
     {"id": 2, "name": "Attribution 4.0 International", "url": "https://creativecommons.org/licenses/by/4.0/"},
     {"id": 3, "name": "Attribution-ShareAlike 4.0 International", "url": "https://creativecommons.org/licenses/by-sa/4.0/"},
 )
-_NOT_A_IMAGE: Final = b"<!doctype html><title>Moved</title><p>This image has moved.</p>\n"
+_NOT_AN_IMAGE: Final = b"<!doctype html><title>Moved</title><p>This image has moved.</p>\n"
 
-# How often each kind occurs, per thousand images of its half of the dataset. Each kind with a
-# number above 0 occurs at least once.
+# Images of each kind, per thousand images of its half of the dataset (with or without an object).
+# Each kind with a number above 0 occurs at least once.
 _CROWDS = 20  # images with an object whose only annotation of it is a crowd region
-# Images with an object and distractors: the more of them, the more a detector learns from positives
+# Images with an object and distractors. With more of them, a detector learns more from positives
 # alone.
 _MIXED = 40
 _PLAIN = 80  # images without any shape
-_LOOK_ALIKES = 40  # images with what looks most like the object
-_FORGOTTEN = 2  # images with an object that nobody annotated
+_LOOK_ALIKES = 40  # images with the shapes most similar to the object
+_FORGOTTEN = 2  # images with an object that is not annotated
 _DEAD = 3  # images that the server does not have
-_MOVED = 2  # images in whose place the server has a page
+_MOVED = 2  # images for which the server returns a page
 
 
 class Truth(msgspec.Struct, frozen=True, kw_only=True):
-    """What `make` made. Ids are COCO's. `annotations` is the path of the annotation file.
+    """The truth about a generated dataset. Ids are COCO's.
 
-    `with_object` and `without_object` divide all images by what their annotations say; the images
-    under `forgotten` show an object although their annotations do not say so. `dead` and `moved`
-    are images without an object that the server cannot deliver.
+    `annotations` is the path of the annotation file. `with_object` and `without_object` divide all
+    images by their annotations. The images in `forgotten` show an object that is not annotated.
+    `dead` and `moved` are images without an object that the server cannot deliver.
     """
 
     annotations: str
@@ -67,10 +67,10 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
     moved: tuple[int, ...]
 
 
-class _Scene(msgspec.Struct, frozen=True):
-    """What one image shows, and which of its shapes are annotated one by one.
+class _Composition(msgspec.Struct, frozen=True):
+    """The shapes of one image, and those that are annotated one by one.
 
-    The others of a crowd are one region; the rest is not annotated at all.
+    In a crowd, one region covers all shapes. Shapes that are in neither are not annotated.
     """
 
     image_id: int
@@ -82,25 +82,26 @@ class _Scene(msgspec.Struct, frozen=True):
 
 
 def make(folder: str, *, seed: int = 0, base_url: str = USUAL_URL, with_object: int = 350, without_object: int = 2000) -> Truth:
-    """Writes the images and one annotation file below `folder`, which a web server at `base_url`
-    serves. The same arguments give the same bytes.
+    """Write the images and one annotation file to `folder`, which is served at `base_url`.
+
+    The same arguments give the same bytes.
     """
     kinds = _kinds(with_object, without_object)
     order = np.random.default_rng([seed, 0]).permutation(len(kinds))
     os.makedirs(os.path.join(folder, IMAGES), exist_ok=True)
-    scenes = []
+    compositions = []
     ids: dict[str, list[int]] = {}
     for index, position in enumerate(order):
         kind, image_id = kinds[position], 1001 + index
         random = np.random.default_rng([seed, image_id])
-        scene = _compose(kind, image_id, random)
-        scenes.append(scene)
+        composition = _compose(kind, image_id, random)
+        compositions.append(composition)
         ids.setdefault(kind, []).append(image_id)
-        _write_image(os.path.join(folder, IMAGES, _file_name(image_id)), kind, scene, random)
+        _write_image(os.path.join(folder, IMAGES, _file_name(image_id)), kind, composition, random)
     annotations = os.path.join(folder, ANNOTATIONS)
     os.makedirs(os.path.dirname(annotations), exist_ok=True)
     with open(annotations, "wb") as stream:
-        stream.write(msgspec.json.encode(_coco(scenes, base_url, seed)))
+        stream.write(msgspec.json.encode(_coco(compositions, base_url, seed)))
     return Truth(
         annotations=annotations,
         with_object=_ids(ids, "discs", "mixed", "crowd"),
@@ -118,7 +119,7 @@ def _ids(by_kind: dict[str, list[int]], *kinds: str) -> tuple[int, ...]:
 
 
 def _kinds(with_object: int, without_object: int) -> list[str]:
-    """One kind per image, those with an object first."""
+    """Return one kind per image, those with an object first."""
 
     def share(total: int, per_thousand: int) -> int:
         return math.ceil(total * per_thousand / 1000)
@@ -136,12 +137,12 @@ def _kinds(with_object: int, without_object: int) -> list[str]:
     return [kind for counts in (positives, negatives) for kind, count in counts.items() for _ in range(count)]
 
 
-def _compose(kind: str, image_id: int, random: np.random.Generator) -> _Scene:
+def _compose(kind: str, image_id: int, random: np.random.Generator) -> _Composition:
     width, height = _SIZES[random.integers(len(_SIZES))]
     few = int(random.integers(1, 4))
     if kind == "crowd":
         shapes = _scatter([OBJECT] * 9, width, height, random, smallest=0.05, largest=0.07)
-        return _Scene(image_id, width, height, shapes, (), crowd=True)
+        return _Composition(image_id, width, height, shapes, (), crowd=True)
     match kind:
         case "discs":
             wanted = [OBJECT] * few
@@ -157,14 +158,16 @@ def _compose(kind: str, image_id: int, random: np.random.Generator) -> _Scene:
             wanted = random.choice(DISTRACTORS, few).tolist()
     shapes = _scatter(wanted, width, height, random, smallest=0.10, largest=0.21)
     annotated = tuple(shape for shape in shapes if not (kind == "forgotten" and shape.class_name == OBJECT))
-    return _Scene(image_id, width, height, shapes, annotated)
+    return _Composition(image_id, width, height, shapes, annotated)
 
 
 def _scatter(
     classes: list[str], width: int, height: int, random: np.random.Generator, *, smallest: float, largest: float
 ) -> tuple[Shape, ...]:
-    """Shapes that lie wholly in the image and do not touch; `smallest` and `largest` bound the
-    radius as shares of the shorter side. One that finds no place is left out, but never the first.
+    """Place shapes that lie wholly in the image and do not touch.
+
+    `smallest` and `largest` bound the radius, as shares of the shorter side. A shape without room
+    is left out, but never the first.
     """
     placed: list[Shape] = []
     for name in classes:
@@ -184,21 +187,21 @@ def _scatter(
 
 
 def _turn(name: str, random: np.random.Generator) -> float:
-    """Squares stand nearly upright: on one corner, 96 pixels wide, a small model sees a disc.
+    """Return a random turn in radians. Squares stay nearly upright.
 
-    Anything else may be turned as it likes.
+    On an image 96 pixels wide, a small model takes a square that stands on a corner for a disc.
     """
     return math.pi / 4 + random.uniform(-0.15, 0.15) if name == "square" else random.uniform(0, 2 * math.pi)
 
 
-def _write_image(path: str, kind: str, scene: _Scene, random: np.random.Generator) -> None:
+def _write_image(path: str, kind: str, composition: _Composition, random: np.random.Generator) -> None:
     if kind == "dead":
         return
     if kind == "moved":
         with open(path, "wb") as stream:
-            stream.write(_NOT_A_IMAGE)
+            stream.write(_NOT_AN_IMAGE)
         return
-    image = draw(scene.width, scene.height, scene.shapes, random)
+    image = draw(composition.width, composition.height, composition.shapes, random)
     image.save(path, "JPEG", quality=90, subsampling=0)
 
 
@@ -206,40 +209,40 @@ def _file_name(image_id: int) -> str:
     return f"{image_id:012d}.jpg"
 
 
-def _coco(scenes: list[_Scene], base_url: str, seed: int) -> dict[str, Any]:
-    annotations = [annotation for scene in scenes for annotation in _annotations(scene)]
+def _coco(compositions: list[_Composition], base_url: str, seed: int) -> dict[str, Any]:
+    annotations = [annotation for composition in compositions for annotation in _annotations(composition)]
     return {
         "info": {"description": f"negset demo: shapes on textured ground, seed {seed}", "version": "1.0", "year": 2025},
         "licenses": list(_LICENSES),
         "categories": [{"id": number, "name": name, "supercategory": "shape"} for name, number in _CATEGORY_IDS.items()],
-        "images": [_image(scene, base_url) for scene in scenes],
+        "images": [_image(composition, base_url) for composition in compositions],
         "annotations": [{"id": number, **annotation} for number, annotation in enumerate(annotations, start=1)],
     }
 
 
-def _image(scene: _Scene, base_url: str) -> dict[str, Any]:
-    url = f"{base_url}/{IMAGES}/{_file_name(scene.image_id)}"
+def _image(composition: _Composition, base_url: str) -> dict[str, Any]:
+    url = f"{base_url}/{IMAGES}/{_file_name(composition.image_id)}"
     return {
-        "id": scene.image_id,
-        "file_name": _file_name(scene.image_id),
-        "width": scene.width,
-        "height": scene.height,
+        "id": composition.image_id,
+        "file_name": _file_name(composition.image_id),
+        "width": composition.width,
+        "height": composition.height,
         # Half of the images carry the first licence, as a large share of COCO's carries one.
-        "license": (1, 2, 1, 3)[scene.image_id % 4],
+        "license": (1, 2, 1, 3)[composition.image_id % 4],
         "coco_url": url,
         "flickr_url": url,
         "date_captured": "2025-01-01 00:00:00",
     }
 
 
-def _annotations(scene: _Scene) -> Iterator[dict[str, Any]]:
-    if scene.crowd:
-        yield _crowd(scene)
-    for shape in scene.annotated:
+def _annotations(composition: _Composition) -> Iterator[dict[str, Any]]:
+    if composition.crowd:
+        yield _crowd(composition)
+    for shape in composition.annotated:
         outline = shape.outline()
         left, top, right, bottom = _bounds(outline)
         yield {
-            "image_id": scene.image_id,
+            "image_id": composition.image_id,
             "category_id": _CATEGORY_IDS[shape.class_name],
             "bbox": [_tidy(left), _tidy(top), _tidy(right - left), _tidy(bottom - top)],
             "area": _tidy(_polygon_area(outline)),
@@ -248,20 +251,25 @@ def _annotations(scene: _Scene) -> Iterator[dict[str, Any]]:
         }
 
 
-def _crowd(scene: _Scene) -> dict[str, Any]:
-    """One region around all shapes, as COCO annotates a crowd: a mask in run lengths, column by
-    column.
+def _crowd(composition: _Composition) -> dict[str, Any]:
+    """Return one region around all shapes, as COCO annotates a crowd.
+
+    Its mask is given in run lengths, column by column.
     """
-    left, top, right, bottom = _bounds([corner for shape in scene.shapes for corner in shape.outline()])
+    left, top, right, bottom = _bounds([corner for shape in composition.shapes for corner in shape.outline()])
     x, y, width, height = math.floor(left), math.floor(top), math.ceil(right) - math.floor(left), math.ceil(bottom) - math.floor(top)
-    column = [height, scene.height - height]
-    counts = [x * scene.height + y, *(column * width)[:-1], scene.height - y - height + (scene.width - x - width) * scene.height]
+    column = [height, composition.height - height]
+    counts = [
+        x * composition.height + y,
+        *(column * width)[:-1],
+        composition.height - y - height + (composition.width - x - width) * composition.height,
+    ]
     return {
-        "image_id": scene.image_id,
+        "image_id": composition.image_id,
         "category_id": _CATEGORY_IDS[OBJECT],
         "bbox": [x, y, width, height],
         "area": width * height,
-        "segmentation": {"size": [scene.height, scene.width], "counts": counts},
+        "segmentation": {"size": [composition.height, composition.width], "counts": counts},
         "iscrowd": 1,
     }
 
@@ -272,7 +280,7 @@ def _bounds(corners: list[tuple[float, float]]) -> tuple[float, float, float, fl
 
 
 def _polygon_area(corners: list[tuple[float, float]]) -> float:
-    """The shoelace formula."""
+    """Return the area by the shoelace formula."""
     following = [*corners[1:], corners[0]]
     return abs(sum(x * next_y - next_x * y for (x, y), (next_x, next_y) in zip(corners, following, strict=True))) / 2
 

@@ -1,4 +1,4 @@
-"""Small images of coloured shapes on textured ground.
+"""Draw small images of coloured shapes on a textured background.
 
 Coordinates are pixels, x to the right and y down, as in COCO.
 """
@@ -15,24 +15,25 @@ from PIL import Image, ImageDraw, ImageFilter
 
 Pixels = np.ndarray[Any, np.dtype[np.float32]]
 
-# Edges are drawn this many times larger and averaged down, which makes them smooth.
+# Shapes are drawn this many times larger and averaged down, so that their edges are smooth.
 _OVERSAMPLING = 4
 _DISC_CORNERS = 32
 
 _RED = (206, 52, 44)
 _BLUE = (48, 92, 196)
-# Near the red, but apart from it by more than its own spread.
+# Similar to the red, but different from it by more than its random spread.
 _ORANGE = (218, 96, 40)
 _MAROON = (146, 34, 28)
 _PINK = (200, 52, 100)
-# None of the grounds is near the shapes' colours: the task is the shape and its colour, not
+# No background is similar to the shapes' colours: the task is the shape and its colour, not
 # camouflage.
 _GROUNDS = ((188, 178, 152), (132, 158, 112), (150, 160, 168), (214, 206, 190), (116, 122, 110), (170, 196, 190))
 
 
 class Look(msgspec.Struct, frozen=True):
-    """How a class is drawn: a regular polygon with that many corners, in about that colour (RGB, 0
-    to 255).
+    """The shape of a class: a regular polygon with `corners` corners, in about this colour.
+
+    `colour` is RGB, 0 to 255.
     """
 
     corners: int
@@ -51,8 +52,10 @@ LOOKS = {
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """One shape of a class of `LOOKS`, by its centre, the radius of its circumscribed circle
-    (pixels) and its turn (radians).
+    """One shape of a class of `LOOKS`.
+
+    `x` and `y` are its centre and `radius` that of its circumscribed circle, in pixels. `turn` is
+    in radians.
     """
 
     class_name: str
@@ -62,19 +65,21 @@ class Shape(msgspec.Struct, frozen=True):
     turn: float = 0.0
 
     def outline(self) -> list[tuple[float, float]]:
-        """The corners, clockwise from the turn."""
+        """Return the corners, clockwise from the turn."""
         corners = LOOKS[self.class_name].corners
         angles = (self.turn + 2 * math.pi * corner / corners for corner in range(corners))
         return [(self.x + self.radius * math.cos(angle), self.y + self.radius * math.sin(angle)) for angle in angles]
 
     def overlaps(self, other: Shape, margin: float = 2.0) -> bool:
-        """Whether the circumscribed circles come nearer than `margin` pixels."""
+        """Return True if the circumscribed circles are less than `margin` pixels apart."""
         return math.hypot(self.x - other.x, self.y - other.y) < self.radius + other.radius + margin
 
 
 def draw(width: int, height: int, shapes: Sequence[Shape], random: np.random.Generator) -> Image.Image:
-    """The image in RGB. `random` decides the ground, the light and the exact colours, and nothing
-    about the shapes' geometry.
+    """Return the image in RGB.
+
+    `random` decides the background, the light and the exact colours, but not the geometry of the
+    shapes.
     """
     pixels = _ground(width, height, random)
     for shape in shapes:
@@ -84,7 +89,7 @@ def draw(width: int, height: int, shapes: Sequence[Shape], random: np.random.Gen
 
 
 def _ground(width: int, height: int, random: np.random.Generator) -> Pixels:
-    """A colour, lit from one side, with patches of two sizes."""
+    """Return a background of one colour, lit from one side, with patches of two sizes."""
     colour = np.array(_GROUNDS[random.integers(len(_GROUNDS))], np.float32) + random.normal(0, 8, 3).astype(np.float32)
     angle = random.uniform(0, 2 * math.pi)
     across, down = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32))
@@ -100,7 +105,7 @@ def _clouds(cells: int, width: int, height: int, random: np.random.Generator) ->
 
 
 def _paint(pixels: Pixels, shape: Shape, random: np.random.Generator) -> None:
-    """Puts one shape with its soft shadow on the image."""
+    """Draw one shape and its soft shadow on the image."""
     height, width, _ = pixels.shape
     reach = math.ceil(shape.radius) + 6
     left, top = max(0, int(shape.x) - reach), max(0, int(shape.y) - reach)
@@ -119,7 +124,7 @@ def _paint(pixels: Pixels, shape: Shape, random: np.random.Generator) -> None:
 
 
 def _coverage(shape: Shape, left: int, top: int, width: int, height: int) -> Image.Image:
-    """How much of each pixel of the window the shape covers, 0 to 255."""
+    """Return how much of each pixel of the window the shape covers, 0 to 255."""
     large = Image.new("L", (width * _OVERSAMPLING, height * _OVERSAMPLING))
     corners = [((x - left) * _OVERSAMPLING, (y - top) * _OVERSAMPLING) for x, y in shape.outline()]
     ImageDraw.Draw(large).polygon(corners, fill=255)

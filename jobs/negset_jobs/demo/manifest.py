@@ -1,4 +1,4 @@
-"""The manifest that the demo runs: the same kind of file that a user writes."""
+"""The demo's manifest, of the same kind as a user's."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from negset_api import names
 from negset_jobs.demo.dataset import ANNOTATIONS, IMAGES, OBJECT
 
 NAME: Final = "demo"
-_TRAINING_BYTES: Final = 3 << 30  # a training takes half of it; the rest is for what else runs
+_TRAINING_BYTES: Final = 3 << 30  # a training uses half of it; the rest is for other processes
 
 
 def trainings() -> int:
-    """How many models the demo trains at the same time: two, where this machine has the processors
-    and the memory for them.
+    """Return how many models the demo trains at the same time.
+
+    Two, if this machine has enough processors and memory; else one.
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(2, os.cpu_count() or 1, max(1, memory // _TRAINING_BYTES))
 
 
 def manifest(base_url: str, output: str, *, count: int = 1900, steps: int = 400, seed: int = 0) -> dict[str, Any]:
-    """A NegativeDataset over the dataset that is served at `base_url`, as YAML would give it.
+    """Return the manifest for the dataset that is served at `base_url`, as parsed YAML.
 
     Look-alikes are rare, so round 1 sees few of them and mining finds them in the pool. The
-    held-out shares are large, because what measures has to show rare look-alikes too.
+    held-out shares are large, because the held-out images must contain rare look-alikes too.
     """
     source = {"annotations": f"{base_url}/{ANNOTATIONS}", "imageUrl": f"{base_url}/{IMAGES}/{{file_name}}"}
     return {

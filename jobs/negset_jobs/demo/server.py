@@ -1,4 +1,4 @@
-"""Serves a folder over HTTP on the loopback, as the host of a dataset would."""
+"""Serve a folder over HTTP on the loopback address, like the host of a dataset."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any, Final
 log = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
-# A free port would do, but images' addresses are part of a dataset: with the same port each time, a
-# second demo goes on where the first one was.
+# The images' URLs are part of the dataset. With the same port each time, a second demo continues
+# where the first one stopped.
 USUAL_PORT: Final = 18951
 USUAL_URL: Final = f"http://{HOST}:{USUAL_PORT}"
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # keeps connections open
-    # Headers and body are two writes; with Nagle's algorithm the second waits for the
-    # acknowledgement of the first, 40 ms on Linux.
+    # Headers and body are two writes. With Nagle's algorithm, the second waits 40 ms on Linux for
+    # the acknowledgement of the first.
     disable_nagle_algorithm = True
 
-    # (the name is the base class').
+    # The parameter's name is the base class'.
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         log.debug("%s %s", self.address_string(), format % args)
 
@@ -37,8 +37,9 @@ class _Server(http.server.ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def serve(folder: str, *, port: int = 0) -> Iterator[str]:
-    """Yields the base URL (without a slash at the end) of a server that is there until the block
-    ends. Where `port` is taken, a free one is used.
+    """Yield the base URL, without a slash at the end, of a server that runs until the block ends.
+
+    If `port` is taken, a free one is used.
     """
     handler = functools.partial(_Handler, directory=folder)
     try:

@@ -1,1 +1,1 @@
-"""Fetches images and records them in shards."""
+"""Download images and record them in shards."""

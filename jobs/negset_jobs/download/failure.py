@@ -1,6 +1,4 @@
-"""How the fetching of one image fails: an outcome, a detail for a person, and whether asking again
-may help.
-"""
+"""The failure of one image's download: outcome, detail, and whether a retry may help."""
 
 from __future__ import annotations
 
@@ -8,10 +6,9 @@ from negset_api.values import Outcome
 
 
 class Failed(Exception):
-    """One image could not be had.
+    """An attempt to download an image failed.
 
-    `again` says whether another request may end differently; `wait_seconds` is how long the server
-    asked to be left alone.
+    `again` is True if a retry may succeed. `wait_seconds` is the pause that the server asked for.
     """
 
     def __init__(self, outcome: Outcome, detail: str, *, again: bool | None = None, wait_seconds: float | None = None) -> None:
@@ -23,5 +20,7 @@ class Failed(Exception):
 
 
 def blocked(address: str) -> Failed:
-    """What it means for an image that the guard refused an address."""
-    return Failed(Outcome.BLOCKED_ADDRESS, f"{address} may not be reached: private, loopback, link-local or otherwise not public")
+    """Return the failure of an image whose address the guard refused."""
+    return Failed(
+        Outcome.BLOCKED_ADDRESS, f"{address} is not allowed: the address is private, loopback, link-local or otherwise not public"
+    )

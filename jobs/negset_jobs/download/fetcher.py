@@ -1,6 +1,4 @@
-"""One image from wherever it is: asked for until it is there, cannot be, or patience ends; then
-checked.
-"""
+"""Download one image, retry transient errors, and check it."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from negset_jobs.adapters.quoting import of_backend
 from negset_jobs.adapters.urls import Url, shown
 from negset_jobs.download.failure import Failed, blocked
 from negset_jobs.download.http import WebImages
-from negset_jobs.download.patience import wait_seconds
+from negset_jobs.download.retry_pause import wait_seconds
 from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
 
 log = logging.getLogger(__name__)
@@ -29,7 +27,7 @@ _MEGA = 1_000_000
 
 
 class Fetcher:
-    """Fetches and checks images from inside one event loop; an asynchronous context manager."""
+    """Download and check images inside one event loop; an asynchronous context manager."""
 
     def __init__(self, download: Download, access: Access) -> None:
         self._download = download
@@ -37,8 +35,8 @@ class Fetcher:
         self._web = WebImages(download, access)
         self._files = InputFiles(access, download.connections)
         self._max_bytes = download.max_image_mebibytes << 20
-        # Pixels are decoded one image at a time: that bounds memory, and the loop goes on serving
-        # its connections meanwhile.
+        # One image is decoded at a time, in a thread: this bounds memory, and the event loop keeps
+        # serving its connections.
         self._decoder = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="decode")
 
     async def __aenter__(self) -> Self:
@@ -50,11 +48,11 @@ class Fetcher:
         await self._files.close()
 
     async def image(self, url: str) -> EncodedImage:
-        """The image, ready to be stored. Raises `Failed`.
+        """Return the image, ready to be stored. Raises `Failed`.
 
-        A passing fault is asked again with growing pauses, up to `attempts` requests and, pauses
-        included, `attempts` times `timeoutSeconds`: a server that asks to be left alone for longer
-        than that has said no.
+        Transient errors are retried with growing pauses. The limits are `attempts` requests and,
+        pauses included, `attempts` times `timeoutSeconds`. If a server asks for a pause beyond that
+        time, the image has failed.
         """
         try:
             source = self._access.check_url(url, "url")
@@ -67,11 +65,11 @@ class Fetcher:
             try:
                 return await self._checked(await self._get(source))
             except Failed as failure:
-                # Jitter, not a secret.
+                # The jitter is not a secret.
                 pause = wait_seconds(attempt, random.random(), failure.wait_seconds)  # noqa: S311
                 if not failure.again or attempt >= self._download.attempts or loop.time() + pause > deadline:
                     raise
-                log.debug("%s: %s (%s), asking again in %.1f s", url, failure.outcome, failure.detail, pause)
+                log.debug("%s: %s (%s), retrying in %.1f s", url, failure.outcome, failure.detail, pause)
             await asyncio.sleep(pause)
             attempt += 1
 
@@ -85,11 +83,11 @@ class Fetcher:
             async with asyncio.timeout(self._download.timeout_seconds):
                 data = await self._files.read(url, self._max_bytes)
         except (AttributeError, TypeError, AssertionError):
-            raise  # a mistake of ours, not the server's
-        except Exception as error:  # every backend has its own kinds
+            raise  # a bug of negset, not an error of the server
+        except Exception as error:  # every back end has its own kinds of errors
             raise _as_failed(error, url) from error
         if len(data) > self._max_bytes:
-            raise Failed(Outcome.TOO_LARGE, f"more than {self._max_bytes} bytes")
+            raise Failed(Outcome.TOO_LARGE, f"expected at most {self._max_bytes} bytes, got more")
         return data
 
     async def _checked(self, data: bytes) -> EncodedImage:
@@ -103,15 +101,15 @@ class Fetcher:
 
 
 def _as_failed(error: Exception, url: Url) -> Failed:
-    """What an error of a back end means for an image."""
+    """Return the failure of an image for an error of a back end."""
     if (address := address_guard.blocked_address(error)) is not None:
         return blocked(address)
     outcome = next(outcome for kinds, outcome in _OUTCOMES if isinstance(error, kinds))
     match outcome:
         case Outcome.NOT_FOUND:
-            return Failed(outcome, f"there is no {shown(url)}")
+            return Failed(outcome, f"{shown(url)} does not exist")
         case Outcome.TIMEOUT:
-            return Failed(outcome, "no complete answer in time")
+            return Failed(outcome, "no complete response before the timeout")
     return Failed(outcome, str(error) if isinstance(error, InvalidInput) else of_backend(error))
 
 

@@ -1,4 +1,4 @@
-"""Images from web servers: one request, its body or `Failed`."""
+"""Download images from web servers: one request returns the body or raises `Failed`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.quoting import of_backend, status_line
 from negset_jobs.download.failure import Failed, blocked
-from negset_jobs.download.patience import retry_after
+from negset_jobs.download.retry_pause import retry_after
 
 _OPT_OUTS: Final = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 _OUTCOMES: Final[dict[int, Outcome]] = {
@@ -35,16 +35,15 @@ _VALUED: Final = frozenset(
     {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 )  # directives that take a value after a colon
 _MIB: Final = 1 << 20
-# Bytes that one connection buffers before it stops reading: most images in one piece.
+# Bytes that one connection buffers before it stops reading. Most images fit.
 _READ_AHEAD: Final = 1 << 18
 
 
 class WebImages:
-    """Fetches images over http and https from inside one event loop; an asynchronous context
-    manager.
+    """Download images over http(s) inside one event loop; an asynchronous context manager.
 
-    No cookies, no proxy from the environment (it would connect in our place, past the address
-    guard), no transfer encoding asked for: images are compressed already.
+    It keeps no cookies. It uses no proxy from the environment: the proxy would open the connections
+    and bypass the address guard. It requests no content encoding: images are already compressed.
     """
 
     def __init__(self, download: Download, access: Access) -> None:
@@ -67,9 +66,8 @@ class WebImages:
         await self._session.close()
 
     async def get(self, url: str) -> bytes:
-        """The body of one answer. Raises `Failed`."""
-        # The wait for a slot comes before the request, whose timeout would otherwise run while it
-        # queues.
+        """Return the body of one response. Raises `Failed`."""
+        # Wait for a slot before the request. Otherwise its timeout would run while it is queued.
         async with self._slots[_host(url)]:
             try:
                 with address_guard.reaching(self._reach):
@@ -84,10 +82,10 @@ class WebImages:
         if failure is not None:
             raise failure
         if self._honour_robots and opted_out(response.headers.getall("X-Robots-Tag", [])):
-            raise Failed(Outcome.OPTED_OUT, "the X-Robots-Tag header keeps the image from being used")
+            raise Failed(Outcome.OPTED_OUT, "the X-Robots-Tag header forbids the use of the image")
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        """The body, given up as soon as it is known to be too large."""
+        """Return the body. Stop as soon as it is known to be too large."""
         if (response.content_length or 0) > self._max_bytes:
             raise self._too_large(f"{response.content_length} bytes")
         parts, size = [], 0
@@ -99,20 +97,20 @@ class WebImages:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _too_large(self, size: str) -> Failed:
-        return Failed(Outcome.TOO_LARGE, f"{size}, of at most {self._max_bytes}")
+        return Failed(Outcome.TOO_LARGE, f"expected at most {self._max_bytes} bytes, got {size}")
 
 
 def user_agent(contact: str) -> str:
-    """Who asks, honestly, and where to complain."""
+    """Return the User-Agent header: negset, its version and the contact of its user."""
     product = f"negset/{version()}"
     return f"{product} (+{contact})" if contact else product
 
 
 def failure_of_status(status: int, reason: str, retry_after_header: str | None) -> Failed | None:
-    """What an HTTP status means for an image; None where it is there."""
+    """Return the failure for an HTTP status; None if the response has the image."""
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return None
-    # S3, and so COCO's own host, says 503 "Slow Down" where others say 429.
+    # S3, and so COCO's own host, uses 503 "Slow Down" instead of 429.
     if status == HTTPStatus.SERVICE_UNAVAILABLE and reason.lower() == "slow down":
         outcome = Outcome.RATE_LIMITED
     else:
@@ -122,9 +120,10 @@ def failure_of_status(status: int, reason: str, retry_after_header: str | None) 
 
 
 def opted_out(values: list[str]) -> bool:
-    """Whether `X-Robots-Tag` headers keep the image from being used.
+    """Return True if `X-Robots-Tag` headers forbid the use of the image.
 
-    A header may be addressed to one robot ("otherbot: noai"); those for others do not count.
+    A header may be addressed to one robot ("otherbot: noai"). Headers for other robots do not
+    count.
     """
     for value in values:
         robot, separator, rest = (part.strip().lower() for part in value.partition(":"))
@@ -138,7 +137,7 @@ def opted_out(values: list[str]) -> bool:
 
 
 def _as_failed(error: Exception) -> Failed:
-    """What an error of aiohttp means for an image."""
+    """Return the failure of an image for an error of aiohttp."""
     if (address := address_guard.blocked_address(error)) is not None:
         return blocked(address)
     outcome, detail = next((outcome, detail) for kinds, outcome, detail in _ERRORS if isinstance(error, kinds))
@@ -146,12 +145,12 @@ def _as_failed(error: Exception) -> Failed:
 
 
 _ERRORS: Final = (  # the first that fits
-    (aiohttp.NonHttpUrlRedirectClientError, Outcome.BLOCKED_ADDRESS, "redirected to what is not http or https"),
+    (aiohttp.NonHttpUrlRedirectClientError, Outcome.BLOCKED_ADDRESS, "redirected to a URL that is not http or https"),
     (aiohttp.TooManyRedirects, Outcome.CLIENT_ERROR, "redirected in a circle, or too often"),
-    ((aiohttp.InvalidURL, ValueError), Outcome.CLIENT_ERROR, "not a URL"),
-    (TimeoutError, Outcome.TIMEOUT, "no complete answer in time"),
-    (aiohttp.ClientPayloadError, Outcome.TRUNCATED, "the answer ended early"),
-    (aiohttp.ClientResponseError, Outcome.SERVER_ERROR, "not an HTTP answer"),
+    ((aiohttp.InvalidURL, ValueError), Outcome.CLIENT_ERROR, "not a valid URL"),
+    (TimeoutError, Outcome.TIMEOUT, "no complete response before the timeout"),
+    (aiohttp.ClientPayloadError, Outcome.TRUNCATED, "the response ended early"),
+    (aiohttp.ClientResponseError, Outcome.SERVER_ERROR, "not a valid HTTP response"),
     (Exception, Outcome.UNREACHABLE, ""),
 )
 

@@ -1,4 +1,4 @@
-"""manifest.parquet: how every planned image ended, for people and their tools."""
+"""manifest.parquet: the outcome of every planned image, for people and their tools."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, Sha
 
 
 def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> bytes:
-    """manifest.parquet: one row per planned image, in plan order. The same rows are the same bytes."""
+    """Return manifest.parquet: one row per planned image, in plan order.
+
+    The same rows give the same bytes. The columns `subset` and `scene` are the split and the
+    stratum: readers of earlier versions use these names.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

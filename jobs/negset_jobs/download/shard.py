@@ -1,8 +1,7 @@
-"""One shard: its images, fetched at the same time, become one TFRecord file in plan order, and a
-marker commits it.
+"""Make one shard: download its images concurrently and write one TFRecord file in plan order.
 
-The file's bytes depend on the plan and the images alone, not on timing: whoever runs a shard again
-gets the same file. Memory is bounded by the images in the window, not by the shard.
+A marker commits the shard. The file's bytes depend on the plan and the images only, not on timing:
+a repeated run makes the same file. Memory is bounded by the images in the window, not by the shard.
 """
 
 from __future__ import annotations
@@ -32,21 +31,23 @@ from negset_jobs.formats.tfrecord import OVERHEAD, frame, unframe
 log = logging.getLogger(__name__)
 
 Report = Callable[[int, int], None]
-"""Called with how many more images are finished, and how many of these failed."""
+"""Called with the number of newly finished images, and how many of these failed."""
 
 RECORD_FORMAT: Final = 1
-"""Counts the changes of what a record holds; part of every digest, so that records of an older form
-are not reused.
+"""The version of a record's content.
+
+It is part of every digest, so that records of an older version are not reused.
 """
 
 WINDOW: Final = 2
-"""Images in memory per connection: one being fetched, and one that waits for a slower one before it
-in the plan. Without the second a single slow image would stall every connection.
+"""Images in memory per connection: one in download, and one that waits for a slower image.
+
+Images are written in plan order. Without the second, one slow image would stall every connection.
 """
 
 
 class CachedRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record that another shard holds and that has the same inputs."""
+    """A record of another shard that was made from the same inputs."""
 
     store_url: str
     key: str
@@ -54,9 +55,9 @@ class CachedRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a worker needs to make a shard.
+    """The input of a worker that makes a shard.
 
-    `cached_records` are by the position of the image in the shard.
+    The keys of `cached_records` are the positions of images in the shard.
     """
 
     store_url: str
@@ -70,9 +71,9 @@ class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def image_input_digest(image: PlannedImage, download: Download, label_ids: Mapping[str, int]) -> str:
-    """The digest of what decides an image's record, or that there is none.
+    """Return the digest of all inputs of an image's record.
 
-    How often and how fast it is asked for is not part of it.
+    The number and the pace of attempts are not part of it.
     """
     checks = (download.verify, download.max_image_mebibytes, download.max_image_megapixels, download.robots_tag)
     objects = (image.width, image.height, [(box, label_ids.get(box.class_name)) for box in image.objects]) if image.objects else None
@@ -80,17 +81,16 @@ def image_input_digest(image: PlannedImage, download: Download, label_ids: Mappi
 
 
 def shard_input_digest(images: Iterable[str]) -> str:
-    """The digest of what decides a shard's file, from its images' `image_input_digest` in order."""
+    """Return the digest of a shard's inputs, from its images' `image_input_digest` in order."""
     return digest(list(images))
 
 
 def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> ShardResult:
-    """Makes the shard and commits it.
+    """Make the shard and commit it.
 
-    Where another attempt has committed it before, or does so meanwhile, returns what that one made.
+    If another process has committed the same attempt, before or meanwhile, return its result.
 
-    Raises `WorkFailed` where the store cannot be written; what goes wrong with single images is in
-    the result.
+    Raises `WorkFailed` if the store cannot be written. Failures of single images are in the result.
     """
     store = Store(task.store_url)
     marker = names.shard_marker(task.folder, task.shard.name, task.attempt)
@@ -119,10 +119,10 @@ def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> 
 
 
 def commit_shard(store: Store, marker: str, result: ShardResult) -> ShardResult:
-    """Commits a shard whose file is in place.
+    """Commit a shard whose file is already stored.
 
-    Of several attempts the first marker counts: the others' files go, and all return the same
-    result.
+    If several processes make the shard, the first marker counts: the files of the others are
+    removed, and all of them return the same result.
     """
     winner = commit(store, marker, result)
     if result.file and result.file != winner.file:
@@ -131,7 +131,7 @@ def commit_shard(store: Store, marker: str, result: ShardResult) -> ShardResult:
 
 
 class RecordWriter:
-    """Writes records to a stream, and knows the digest and size in bytes of all it has written."""
+    """Writes records to a stream, and keeps the digest and size in bytes of its content."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -143,7 +143,7 @@ class RecordWriter:
         return self._digest.hexdigest()
 
     def append(self, payload: bytes) -> tuple[int, int]:
-        """Writes one record. Returns its offset and its length in bytes, framing included."""
+        """Write one record. Return its offset and its length in bytes, framing included."""
         header, footer = frame(payload)
         offset = self.size
         for part in (header, payload, footer):
@@ -154,14 +154,14 @@ class RecordWriter:
 
 
 class _Record(msgspec.Struct, frozen=True, gc=False):
-    """An image that is ready to be written, or what became of it where there is nothing to write."""
+    """A finished image: its payload, empty if it failed, and its result."""
 
     payload: bytes
     result: ImageResult
 
 
 async def _fill(task: ShardTask, writer: RecordWriter, report: Report) -> list[ImageResult]:
-    """Fetches the shard's images and writes them in plan order."""
+    """Download the shard's images and write them in plan order."""
     images = enumerate(task.shard.images)
     ready: dict[int, _Record] = {}
     results: list[ImageResult] = []
@@ -169,8 +169,7 @@ async def _fill(task: ShardTask, writer: RecordWriter, report: Report) -> list[I
 
     async def connection(fetcher: Fetcher) -> None:
         for index, image in images:
-            # The window is entered in plan order, so the image that the writing waits for is always
-            # in it.
+            # Images enter the window in plan order, so it always contains the next image to write.
             await window.acquire()
             record = await _record(task, index, image, fetcher)
             report(1, int(record.result.outcome is not Outcome.STORED))
@@ -183,7 +182,7 @@ async def _fill(task: ShardTask, writer: RecordWriter, report: Report) -> list[I
         async with Fetcher(task.download, task.access) as fetcher, asyncio.TaskGroup() as group:
             for _ in range(min(task.download.connections, len(task.shard.images))):
                 group.create_task(connection(fetcher))
-    # The group is the task group's own; what is in it goes on.
+    # The task group wraps errors in a group of its own. The first of them is raised.
     except* Exception as errors:  # noqa: BLE001
         raise errors.exceptions[0] from None
     return results
@@ -233,20 +232,23 @@ async def _record(task: ShardTask, index: int, image: PlannedImage, fetcher: Fet
 
 
 def _check_size(image: PlannedImage, fetched: EncodedImage) -> None:
-    """Boxes are fractions of the size in the annotations: on an image of another size they would
-    lie elsewhere. A negative has none, and keeps its real size.
+    """Raise `Failed` if a positive has another size than its annotations say.
+
+    Boxes are fractions of the size in the annotations: on an image of another size they would be
+    wrong. A negative has no boxes, and is stored with its real size.
     """
     if not image.width or (fetched.width, fetched.height) == (image.width, image.height):
         return
-    detail = f"the annotations are for {image.width}x{image.height} pixels, the image has {fetched.width}x{fetched.height}"
+    detail = f"expected {image.width}x{image.height} pixels as in the annotations, got {fetched.width}x{fetched.height}"
     if image.objects:
         raise Failed(Outcome.SIZE_MISMATCH, detail)
     log.debug("%s: %s", image.url, detail)
 
 
 def _read_cached(cached: CachedRecord) -> bytes | None:
-    """The cached's record, proved by its checksum and by the image's digest; None where it is gone
-    or damaged, and the image has to be fetched after all.
+    """Return the cached record after checking its checksum and the image's digest.
+
+    None if it was removed or is damaged. Then the image must be downloaded.
     """
     try:
         payload = unframe(Store(cached.store_url).read_range(cached.key, cached.result.offset, cached.result.length))

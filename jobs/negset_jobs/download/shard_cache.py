@@ -1,6 +1,4 @@
-"""What has been made before: the committed shards of a revision, and what a new one can take from
-it and from its siblings.
-"""
+"""Committed shards and records that a revision can reuse, its own and its siblings'."""
 
 from __future__ import annotations
 
@@ -16,13 +14,13 @@ from negset_jobs.download.shard import CachedRecord, shard_input_digest
 from negset_jobs.formats.stored import load
 
 _STAGE_MARKERS: Final = {names.RECORDS_FOLDER: names.RECORDS, names.POSITIVES_FOLDER: names.POSITIVES}
-_THREADS: Final = 16  # small requests to the store at the same time
+_THREADS: Final = 16  # concurrent small requests to the store
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResult]]:
-    """Every committed shard of a folder by name: the highest attempt and its result."""
+    """Return every committed shard of a folder by name: the last attempt and its result."""
     latest: dict[str, int] = {}
     for key in store.keys(f"{names.SHARDS_FOLDER}/{folder}"):
         name, attempt = names.shard_of_marker(key)
@@ -35,22 +33,21 @@ def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResul
 
 
 def failures(result: ShardResult) -> int:
-    """How many images of a shard were not stored."""
+    """Return how many images of a shard were not stored."""
     return sum(image.outcome is not Outcome.STORED for image in result.results)
 
 
 def parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """The function of every item, in order, several at a time: for requests to the store, which
-    mostly wait.
+    """Call the function for every item in threads. Return the results in order.
+
+    For requests to the store, which mostly wait.
     """
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(function, items))
 
 
 class ShardCache:
-    """What other revisions of the same dataset hold: whole shards by their inputs, and single
-    records by theirs.
-    """
+    """Shards and single records of other revisions of the dataset, by their input digests."""
 
     def __init__(self) -> None:
         self._shards: dict[str, tuple[Store, ShardResult]] = {}
@@ -58,37 +55,37 @@ class ShardCache:
 
     @classmethod
     def of(cls, siblings: Sequence[Store], folder: str) -> ShardCache:
-        """Reads the markers of every sibling."""
-        library = cls()
+        """Read the markers of every sibling."""
+        cache = cls()
         for sibling in siblings:
             accepted = sibling.exists(_STAGE_MARKERS[folder])
             try:
                 found = read_committed(sibling, folder)
-            # It is being removed (`revisions.trim`): what it had is made again.
+            # The sibling is being removed (`revisions.trim`). Its shards are made again.
             except MissingObject:
                 continue
             for _, result in found.values():
-                # The failures of a dataset that was accepted are accepted too; those of one that
-                # was not are asked for again.
+                # If the sibling's dataset was accepted, its failures are accepted too. Otherwise
+                # the failed images are attempted again.
                 if accepted or not failures(result):
-                    library._shards.setdefault(result.input_digest, (sibling, result))
+                    cache._shards.setdefault(result.input_digest, (sibling, result))
                 for image in result.results:
                     if image.outcome is Outcome.STORED:
-                        library._records.setdefault(image.input_digest, CachedRecord(sibling.url, result.file, image))
-        return library
+                        cache._records.setdefault(image.input_digest, CachedRecord(sibling.url, result.file, image))
+        return cache
 
     def identical_shard(self, inputs: Sequence[str]) -> tuple[Store, ShardResult] | None:
-        """A shard of another revision that was made of the same records' inputs."""
+        """Return a shard of another revision that was made from the same inputs, or None."""
         return self._shards.get(shard_input_digest(inputs))
 
     def cached_records(self, inputs: Sequence[str]) -> dict[int, CachedRecord]:
-        """The records of other revisions that a shard can take, by their position in it."""
+        """Return the records of other revisions that a shard can reuse, by position in it."""
         found = ((index, self._records.get(wanted)) for index, wanted in enumerate(inputs))
         return {index: cached for index, cached in found if cached is not None}
 
 
 def own_records(store: Store, result: ShardResult) -> dict[int, CachedRecord]:
-    """What a shard's earlier attempt has stored."""
+    """Return the records that a shard's earlier attempt has stored, by position in it."""
     return {
         index: CachedRecord(store.url, result.file, image) for index, image in enumerate(result.results) if image.outcome is Outcome.STORED
     }

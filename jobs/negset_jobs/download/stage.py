@@ -1,6 +1,4 @@
-"""Plan → records: every planned image ends as a record in a TFRecord file or as a named failure,
-and the sums add up.
-"""
+"""Make the records of a plan: each image becomes a record or a failure with a reason."""
 
 from __future__ import annotations
 
@@ -33,11 +31,11 @@ _TITLES: Final = {names.RECORDS_FOLDER: DOWNLOADING_NEGATIVES, names.POSITIVES_F
 def record_stage(  # noqa: PLR0917 - the signature that all stages share
     store: Store, plan: Plan, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress
 ) -> Records:
-    """Downloads the planned negatives and writes records/, manifest.parquet and, last, the marker.
+    """Download the planned negatives. Write records/, manifest.parquet and, last, the marker.
 
-    Raises as `check_budget` where more than `maxFailedPercent` failed: then manifest.parquet is
-    written, to see what happened, and the marker is not. What is stored stays; the next run asks
-    again for what failed.
+    If more than `maxFailedPercent` failed, raise as `check_budget` does. Then manifest.parquet is
+    written, so that users see the failures, and the marker is not. Stored records are kept. The
+    next run attempts the failed images again.
     """
     spec = dataset.spec
     results = run_shards(
@@ -71,16 +69,17 @@ def run_shards(
     siblings: Sequence[Store],
     progress: Progress,
 ) -> list[ShardResult]:
-    """The results of the shards, in plan order: those committed before, those that another revision
-    has, and the others made now.
+    """Return the results of the shards, in plan order.
 
-    Where more images failed than `maxFailedPercent` allows, and some of them in an earlier run,
-    these are asked for once more, permanent outcomes too: whoever runs this again may have put the
-    missing file in place. The shard's earlier file gives what it holds.
+    Committed shards are kept, shards of other revisions are copied, and the rest is made now.
+
+    If more images failed than `maxFailedPercent` allows, the images that failed in an earlier run
+    are attempted once more. This includes permanent failures: the user may have added the missing
+    file since. Records of the shard's earlier file are reused.
     """
     committed = read_committed(store, folder)
     earlier = {shard.name: committed[shard.name] for shard in shards if shard.name in committed}
-    run = _Run(store, folder, spec=spec, access=access, label_ids=dict(label_ids), progress=progress)
+    maker = _ShardMaker(store, folder, spec=spec, access=access, label_ids=dict(label_ids), progress=progress)
     progress.start(_TITLES.get(folder, "Downloading"), sum(len(shard.images) for shard in shards), "images")
     for _, result in earlier.values():
         progress.advance(len(result.results), failed=failures(result))
@@ -88,26 +87,29 @@ def run_shards(
 
     missing = [shard for shard in shards if shard.name not in results]
     if missing:
-        library = ShardCache.of(siblings, folder)
-        input_digests = {shard.name: run.input_digests(shard) for shard in missing}
-        copied = run.copy(
-            [(shard, identical) for shard in missing if (identical := library.identical_shard(input_digests[shard.name])) is not None]
+        cache = ShardCache.of(siblings, folder)
+        input_digests = {shard.name: maker.input_digests(shard) for shard in missing}
+        copied = maker.copy(
+            [(shard, identical) for shard in missing if (identical := cache.identical_shard(input_digests[shard.name])) is not None]
         )
         results |= copied
-        results |= run.make(
-            [run.task(shard, library.cached_records(input_digests[shard.name])) for shard in missing if shard.name not in copied]
+        results |= maker.make(
+            [maker.task(shard, cache.cached_records(input_digests[shard.name])) for shard in missing if shard.name not in copied]
         )
     outcomes = count_outcomes(results.values())
     if _exceeds(outcomes.total() - outcomes[Outcome.STORED], outcomes.total(), spec):
         again = [shard for shard in shards if shard.name in earlier and failures(earlier[shard.name][1])]
-        results |= run.make([run.task(shard, own_records(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again])
+        results |= maker.make(
+            [maker.task(shard, own_records(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again]
+        )
     progress.finish()
     return [results[shard.name] for shard in shards]
 
 
 def tidy(store: Store, folder: str, results: Iterable[ShardResult]) -> None:
-    """Removes what no marker names: files of attempts that lost a race, were superseded or were
-    killed. Only when every shard of the folder is committed.
+    """Remove the files that no marker names. Call it only when every shard is committed.
+
+    They are files of attempts that lost a race, were superseded or were killed.
     """
     wanted = {result.file for result in results}
     store.remove([key for key in store.keys(folder) if key.endswith(".tfrecord") and key not in wanted])
@@ -119,16 +121,17 @@ def count_outcomes(results: Iterable[ShardResult]) -> Counter[Outcome]:
 
 
 def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, field: str) -> None:
-    """Raises an error with the counts and the three commonest reasons where more images failed than
-    `maxFailedPercent` allows, or all of them: `InvalidInput` where asking again could not change
-    that, since too many failures are no passing ones, else `WorkFailed`.
+    """Raise if more images failed than `maxFailedPercent` allows, or all of them.
+
+    Raises `InvalidInput` if permanent failures alone exceed the budget; `WorkFailed` if a retry may
+    help. The message has the counts and the three most common reasons.
     """
     outcomes = count_outcomes(results)
     planned, stored = outcomes.total(), outcomes[Outcome.STORED]
     if stored and not _exceeds(planned - stored, planned, spec):
         return
-    passing = sum(count for outcome, count in outcomes.items() if outcome.transient)
-    hopeless = stored + passing == 0 or _exceeds(planned - stored - passing, planned, spec)
+    transient = sum(count for outcome, count in outcomes.items() if outcome.transient)
+    permanent = stored + transient == 0 or _exceeds(planned - stored - transient, planned, spec)
     del outcomes[Outcome.STORED]
     examples = {image.outcome: image for result in reversed(results) for image in reversed(result.results)}
     reasons = "; ".join(
@@ -136,7 +139,7 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
     )
     share = "none of the" if not stored else f"{planned - stored} of the"
     verb = "could be stored" if not stored else "could not be stored"
-    error = InvalidInput if hopeless else WorkFailed
+    error = InvalidInput if permanent else WorkFailed
     raise error(f"{share} {planned} planned images {verb}, {field} allows {spec.download.max_failed_percent}%: {reasons}")
 
 
@@ -155,10 +158,8 @@ def _by_split(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     return {split: tuple(values) for split, values in grouped.items()}
 
 
-class _Run:
-    """What every shard of one run has in common, and how many images of each it has told the
-    progress.
-    """
+class _ShardMaker:
+    """The settings that all shards of one run share, and its progress."""
 
     def __init__(
         self, store: Store, folder: str, *, spec: NegativeDatasetSpec, access: Access, label_ids: dict[str, int], progress: Progress
@@ -182,21 +183,21 @@ class _Run:
         return [image_input_digest(image, self.spec.download, self.label_ids) for image in shard.images]
 
     def make(self, tasks: list[ShardTask]) -> dict[str, ShardResult]:
-        """Runs the tasks on Ray.
+        """Run the tasks on Ray.
 
-        Progress counts the images of first attempts; those asked for again were counted before.
+        Progress counts the images of first attempts only: later attempts repeat counted images.
         """
         if not tasks:
             return {}
         results = {}
-        told = [(0, 0)] * len(tasks)
+        reported = [(0, 0)] * len(tasks)
 
         def report(index: int, done: int, failed: int) -> None:
-            # After a lost worker the sums begin again; they count when they pass what was told
-            # before.
-            before = told[index]
+            # After a lost worker, the sums start at zero again. They count once they exceed the
+            # sums that were reported before.
+            before = reported[index]
             if tasks[index].attempt == 1 and done > before[0]:
-                told[index] = (done, max(failed, before[1]))
+                reported[index] = (done, max(failed, before[1]))
                 self._progress.advance(done - before[0], failed=max(failed - before[1], 0))
 
         for index, result in ray_map.map_unordered(run_shard, tasks, workers=self.spec.ray.workers, report=report):
@@ -205,9 +206,7 @@ class _Run:
         return results
 
     def copy(self, pairs: list[tuple[ShardPlan, tuple[Store, ShardResult]]]) -> dict[str, ShardResult]:
-        """Copies shards of other revisions on the store's side: the file, then a marker that names
-        it.
-        """
+        """Copy shards of other revisions on the store's side: the file, then a marker for it."""
 
         def copy(pair: tuple[ShardPlan, tuple[Store, ShardResult]]) -> ShardResult | None:
             shard, (source, identical) = pair

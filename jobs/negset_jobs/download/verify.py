@@ -1,12 +1,11 @@
-"""What the bytes of an image are: its format and size, whether it is whole, and whether the Object
-Detection API's decoder takes it as it is.
+"""Check the bytes of an image: format, size, completeness, and whether TensorFlow can decode it.
 
-Pure: bytes in, a verdict or `Failed` out. `inspect` reads headers and markers only; `decode` reads
-everything; `transcode` makes a JPEG or PNG of what `tf.image.decode_image`, which the Object
-Detection API uses, would refuse or distort.
+Pure: bytes in, a result or `Failed` out. `inspect` reads headers and markers only. `decode` reads
+everything. The Object Detection API uses `tf.image.decode_image`: `transcode` makes a JPEG or PNG
+of an image that it would refuse or distort.
 
-EXIF orientation is left alone, here and by TensorFlow: annotations are drawn on the pixels as
-stored, and turning an image would move it away from its boxes.
+EXIF orientation is ignored, here and by TensorFlow. Annotations are drawn on the pixels as stored:
+if the image were turned, its boxes would be wrong.
 """
 
 from __future__ import annotations
@@ -24,18 +23,19 @@ from negset_jobs.download.failure import Failed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_BITS: Final = 8  # per channel, at most, in what TensorFlow is given
+_BITS: Final = 8  # the maximum per channel in a stored image
 TRANSCODED_QUALITY: Final = 95
-"""The JPEG quality of what came in another lossy format, with full chroma resolution: above it
-files grow much faster than they gain.
+"""The JPEG quality of images from another lossy format, with full chroma resolution.
+
+Above it, files grow much faster than they gain quality.
 """
 
 
 class EncodedImage(msgspec.Struct, frozen=True, gc=False):
     """An encoded image.
 
-    `format` is `jpeg`, `png` or, before transcoding, another; `ready` says whether it can be stored
-    as it is; sizes are in pixels.
+    `format` is `jpeg`, `png` or, before transcoding, another. `ready` is True if it can be stored
+    unchanged. Sizes are in pixels.
     """
 
     encoded: bytes
@@ -46,7 +46,7 @@ class EncodedImage(msgspec.Struct, frozen=True, gc=False):
 
 
 def inspect(data: bytes, max_pixels: int) -> EncodedImage:
-    """What the bytes are, from headers and markers alone.
+    """Return format and size of the image, from headers and markers alone.
 
     Raises `Failed` with the outcome not_an_image, truncated, undecodable or too_large.
     """
@@ -57,27 +57,24 @@ def inspect(data: bytes, max_pixels: int) -> EncodedImage:
     else:
         encoded_image = _inspect_other(data)
     if encoded_image.width * encoded_image.height > max_pixels:
-        raise Failed(Outcome.TOO_LARGE, f"{encoded_image.width}x{encoded_image.height} pixels, of at most {max_pixels}")
+        raise Failed(Outcome.TOO_LARGE, f"expected at most {max_pixels} pixels, got {encoded_image.width}x{encoded_image.height}")
     return encoded_image
 
 
 def decode(encoded_image: EncodedImage) -> None:
-    """Reads the whole image as whoever shows it does.
+    """Decode the whole image. Raises `Failed` with the outcome truncated or undecodable.
 
-    Raises `Failed` with the outcome truncated or undecodable.
-
-    Of a JPEG every coefficient is decoded, which is where one can be broken; the arithmetic that
-    makes colours of them cannot fail and is left out as far as libjpeg allows (grey, at an eighth
-    of the size).
+    Every coefficient of a JPEG is decoded, because any of them can be damaged. The conversion to
+    colours cannot fail. It is skipped as far as libjpeg allows (grey, at an eighth of the size).
     """
     _load(encoded_image, coarse=True)
 
 
 def transcode(encoded_image: EncodedImage) -> EncodedImage:
-    """The image as a JPEG or PNG with 8 bits in 1 or 3 channels: PNG where the source is lossless,
-    else JPEG. Transparency becomes white. Raises `Failed` as `decode`.
+    """Return the image as a JPEG or PNG with 8 bits in 1 or 3 channels.
 
-    Where the codec's version is the same, the same image becomes the same bytes.
+    It is a PNG if the source is lossless, else a JPEG. Transparency becomes white. Raises `Failed`
+    as `decode` does. With the same version of the codec, the same image gives the same bytes.
     """
     image = _opaque(_load(encoded_image))
     output = io.BytesIO()
@@ -89,21 +86,21 @@ def transcode(encoded_image: EncodedImage) -> EncodedImage:
     return EncodedImage(output.getvalue(), "png" if lossless else "jpeg", image.width, image.height)
 
 
-# --- JPEG: ITU-T T.81, annex B ------------------------------------------------------------------------------------------------------------
+# --- JPEG: ITU-T T.81, annex B --------------------------------------------------------------------
 
 _SOS, _EOI, _TEM, _FILL = 0xDA, 0xD9, 0x01, 0xFF
 _ALONE: Final = frozenset({_TEM, *range(0xD0, 0xD8)})
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# Baseline, extended and progressive, with Huffman coding: what every decoder has.
+# Baseline, extended and progressive, with Huffman coding: every decoder supports these.
 _COMMON_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _FRAME: Final = struct.Struct(">BHHB")
 
 
 def _inspect_jpeg(data: bytes) -> EncodedImage:
-    """Walks the segments up to the first scan.
+    """Read the segments up to the first scan.
 
-    Within a scan 0xFF is always followed by a stuffed zero, so what ends the image is found from
-    the back; what lies behind it (padding, a second image) is left alone.
+    Within a scan, 0xFF is always followed by a stuffed zero. So the end-of-image marker is searched
+    from the back. Bytes after it (padding, a second image) are kept.
     """
     frame: tuple[int, tuple[int, int, int, int]] | None = None
     at, size = 2, len(data)
@@ -117,7 +114,7 @@ def _inspect_jpeg(data: bytes) -> EncodedImage:
         elif marker == 0 or marker in _ALONE:
             at += 2
         elif marker == _EOI:
-            raise Failed(Outcome.UNDECODABLE, "a JPEG without a scan")
+            raise Failed(Outcome.UNDECODABLE, "a JPEG without image data")
         elif marker == _SOS:
             return _whole_jpeg(data, at, frame)
         else:
@@ -139,7 +136,7 @@ def _whole_jpeg(data: bytes, scan: int, frame: tuple[int, tuple[int, int, int, i
     return EncodedImage(data, "jpeg", width, height, ready)
 
 
-# --- PNG: W3C Portable Network Graphics (third edition), section 5 ------------------------------------------------------------------------
+# --- PNG: W3C Portable Network Graphics (third edition), section 5 --------------------------------
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _CHUNK: Final = struct.Struct(">I4s")
@@ -148,10 +145,10 @@ _GREY, _RGB, _PALETTE = 0, 2, 3
 
 
 def _inspect_png(data: bytes) -> EncodedImage:
-    """Walks the chunks and their checksums.
+    """Read the chunks and verify their checksums.
 
-    Sixteen bits per channel and transparency are for `transcode`: TensorFlow drops the alpha
-    channel and shows whatever colour was left below.
+    Images with sixteen bits per channel or transparency need `transcode`: TensorFlow drops the
+    alpha channel and shows the arbitrary colour below it.
     """
     header: tuple[int, ...] | None = None
     transparent = pixels = False
@@ -183,16 +180,16 @@ def _whole_png(data: bytes, header: tuple[int, ...], *, pixels: bool, transparen
     return EncodedImage(data, "png", width, height, ready)
 
 
-# --- Other formats, and the pixels of all, by Pillow --------------------------------------------------------------------------------------
+# --- Other formats, and the pixels of all formats, with Pillow ------------------------------------
 
 _LOSSLESS: Final = frozenset({"png", "gif", "bmp", "tiff"})
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO")
-"""What Pillow may try: its rarer plugins are attack surface without a use here."""
+"""The formats that Pillow may try. Its other plugins would only be attack surface."""
 
 
 def _inspect_other(data: bytes) -> EncodedImage:
     if not data:
-        raise Failed(Outcome.NOT_AN_IMAGE, "no bytes")
+        raise Failed(Outcome.NOT_AN_IMAGE, "an empty file")
     if data.lstrip()[:1] in (b"<", b"{"):
         raise Failed(Outcome.NOT_AN_IMAGE, "a text document (HTML, XML or JSON) instead of an image")
     image = _open(data, Outcome.NOT_AN_IMAGE)
@@ -202,8 +199,8 @@ def _inspect_other(data: bytes) -> EncodedImage:
 def _open(data: bytes, outcome: Outcome) -> Image:
     from PIL import Image, UnidentifiedImageError
 
-    # Pillow's own limit is global and warns where ours decides; `inspect` has compared the size
-    # with the limit of the manifest before any pixel is decoded.
+    # Pillow's own limit is global, and only warns. `inspect` compares the size with the limit of
+    # the manifest before any pixel is decoded.
     Image.MAX_IMAGE_PIXELS = None
     Image.init()
     try:
@@ -215,7 +212,7 @@ def _open(data: bytes, outcome: Outcome) -> Image:
 
 
 def _load(encoded_image: EncodedImage, *, coarse: bool = False) -> Image:
-    """The pixels, or with `coarse` as few of them as need all the bytes read."""
+    """Return the decoded image. With `coarse`, decode all bytes but as few pixels as possible."""
     image = _open(encoded_image.encoded, Outcome.UNDECODABLE)
     try:
         if coarse:
@@ -228,13 +225,13 @@ def _load(encoded_image: EncodedImage, *, coarse: bool = False) -> Image:
 
 
 def _opaque(image: Image) -> Image:
-    """The image in 8-bit grey or RGB, transparency over white, without metadata."""
+    """Return the image in 8-bit grey or RGB, on white if transparent, without metadata."""
     from PIL import Image
 
     if image.mode.startswith(("I", "F")):
         import numpy as np
 
-        # Pillow's own conversion clips at 255 instead of scaling 16 bits to 8.
+        # Pillow's own conversion clips at 255. It does not scale 16 bits to 8.
         return Image.fromarray((np.asarray(image).clip(0, 0xFFFF).astype(np.uint32) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         layered = Image.new("RGBA", image.size, "white")

@@ -1,9 +1,8 @@
-"""COCO's instances annotations (https://cocodataset.org/#format-data), as far as a choice of images
-needs them.
+"""Read COCO's instances annotations (https://cocodataset.org/#format-data) to select images.
 
-Of each annotation only two numbers are kept, in arrays, and its box where that is asked for;
-polygons and masks are passed over while reading. So train2017's 565 MB cost little more than its
-list of images.
+Of each annotation, two numbers are kept in arrays, and its box if the caller wants boxes. Polygons
+and masks are skipped while reading. So train2017's 565 MB need little more memory than its list of
+images.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ import numpy.typing as npt
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.urls import shown
-from negset_jobs.formats.json_arrays import BLOCK, BrokenJson, WrongShape, read_arrays
+from negset_jobs.formats.json_arrays import BLOCK, read_arrays
+from negset_jobs.formats.json_window import BrokenJson, WrongShape
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +32,14 @@ Boxes = npt.NDArray[np.float32]
 
 _EXAMPLES: Final = 5
 _SIDES: Final = 4
-# Pixels; larger numbers are no places in an image, and some are too large for a float.
+# Pixels. Larger numbers are not positions in an image, and some are too large for a float.
 _FURTHEST: Final = 1e9
 
 
 class Image(msgspec.Struct, frozen=True, gc=False):
     """One entry of `images`.
 
-    Sides are in pixels; what the file leaves out or has as null is 0 or empty by `number` and
-    `text`.
+    Sides are in pixels. A field that is missing or null in the file is None.
     """
 
     id: int
@@ -53,7 +52,7 @@ class Image(msgspec.Struct, frozen=True, gc=False):
 
 
 class Category(msgspec.Struct, frozen=True, gc=False):
-    """One class. Several classes can share a supercategory, which can be excluded as a whole."""
+    """One class. Several classes can share a supercategory, which users can exclude as a whole."""
 
     id: int
     name: str
@@ -69,9 +68,9 @@ class FileLicense(msgspec.Struct, frozen=True, gc=False):
 
 
 class Annotation(msgspec.Struct, gc=False):
-    """What is kept of one annotation.
+    """The fields of an annotation that are kept.
 
-    A crowd region is an annotation like any other: the class is in the image.
+    A crowd region counts like any other annotation: the class is in the image.
     """
 
     image_id: int
@@ -79,8 +78,9 @@ class Annotation(msgspec.Struct, gc=False):
 
 
 class BoxedAnnotation(msgspec.Struct, gc=False):
-    """The same with the box, [x, y, width, height] in pixels, which may be anything an annotator's
-    tool has left there: it decides nothing.
+    """An annotation with its box: [x, y, width, height] in pixels.
+
+    The box may be anything that an annotation tool wrote there: no decision depends on it.
     """
 
     image_id: int
@@ -94,13 +94,12 @@ _REQUIRED: Final = ("images", "annotations", "categories")
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """A checked file: image ids and category ids are unique, and every annotation's category is
-    known.
+    """A checked file: unique image ids and category ids, and only known categories.
 
-    `image_ids` and `category_ids` have one entry per annotation, in the order of the file; an image
-    id there may name an image that is not in `images`. `boxes` has as many rows, x, y, width and
-    height in pixels, all nan where there are no four numbers; it has no rows where boxes were not
-    asked for.
+    `image_ids` and `category_ids` have one entry per annotation, in the order of the file. An image
+    id there may be missing from `images`. `boxes` has one row per annotation: x, y, width and
+    height in pixels, all nan if the file does not have four numbers. It has no rows if the caller
+    did not want boxes.
     """
 
     images: tuple[Image, ...]
@@ -112,8 +111,9 @@ class Annotations:
 
     @cached_property
     def digest(self) -> str:
-        """16 hexadecimal digits of everything above but the boxes: two files with the same digest
-        give the same plan, however they are formatted.
+        """A digest of all fields but the boxes, as 16 hexadecimal digits.
+
+        Two files with the same digest give the same plan, whatever their formatting.
         """
         state = blake2b(digest_size=8)
         for part in (self.images, self.categories, self.licenses):
@@ -124,8 +124,9 @@ class Annotations:
 
 
 def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLOCK, boxes: bool = False) -> Annotations:
-    """The annotations in a stream of JSON. Raises `InvalidInput`, naming `field` and `url`, where
-    they are not COCO's instances.
+    """Return the annotations in a stream of JSON.
+
+    Raises `InvalidInput`, naming `field` and `url`, if they are not in COCO's instances format.
     """
     kinds = {**KINDS, "annotations": BoxedAnnotation} if boxes else KINDS
     found = _read(stream, kinds, _REQUIRED, field=field, url=url, block=block)
@@ -148,7 +149,7 @@ def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLO
 
 
 def read_images(stream: BinaryIO, *, field: str, url: str) -> tuple[Image, ...]:
-    """The images that a file lists; it needs no annotations.
+    """Return the images that a file lists. The file needs no annotations.
 
     Raises `InvalidInput`, naming `field` and `url`.
     """
@@ -158,7 +159,7 @@ def read_images(stream: BinaryIO, *, field: str, url: str) -> tuple[Image, ...]:
 def _read(
     stream: BinaryIO, kinds: Mapping[str, Any], required: tuple[str, ...], *, field: str, url: str, block: int
 ) -> dict[str, list[Any]]:
-    """What the file has of the wanted arrays; annotations become pairs of arrays as they come."""
+    """Return the wanted arrays of the file. Annotations become numpy arrays while they are read."""
     found: dict[str, list[Any]] = {}
     try:
         for key, elements in read_arrays(stream, kinds, block=block):
@@ -205,7 +206,7 @@ def _four(value: Any) -> list[float]:
 
 
 def _check(annotations: Annotations) -> None:
-    """Raises `WrongShape` for what would make a choice unsafe."""
+    """Raise `WrongShape` for anything that makes a selection unsafe."""
     _check_unique("images", (image.id for image in annotations.images))
     _check_unique("categories", (category.id for category in annotations.categories))
     try:
@@ -214,11 +215,11 @@ def _check(annotations: Annotations) -> None:
         raise WrongShape("expected ids of at most 64 bits") from error
     unknown = np.setdiff1d(annotations.category_ids, categories)
     if unknown.size:
-        # It might be an excluded class: an image that shows it cannot be proved free of them.
+        # An unknown category may be an excluded class, so its images may not be negatives.
         raise WrongShape(f"expected every category_id of the annotations in 'categories', found {_some(unknown)}")
     stray = np.setdiff1d(annotations.image_ids, images)
     if stray.size:
-        log.warning("%d image ids of the annotations are not in 'images' (%s); they cannot be chosen", stray.size, _some(stray))
+        log.warning("%d image ids of the annotations are not in 'images' (%s); they cannot be selected", stray.size, _some(stray))
 
 
 def _check_unique(key: str, ids: Iterable[int]) -> None:

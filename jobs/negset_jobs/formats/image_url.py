@@ -1,5 +1,6 @@
-"""Where an image is: a template over the fields of its annotation entry → a URL. Pure but for the
-working directory, which relative paths are relative to.
+"""The URL of an image: a template over the fields of its annotation entry.
+
+Pure, except that relative paths depend on the working directory.
 """
 
 from __future__ import annotations
@@ -17,23 +18,22 @@ from negset_jobs.adapters.urls import WEB_SCHEMES, scheme_of
 FIELD: Final = "spec.source.coco.imageUrl"
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
-# What may stand in a path (RFC 3986, section 3.3) besides what quote() never touches.
+# Characters that a path may contain (RFC 3986, section 3.3), besides those that quote() keeps.
 _PATH_CHARACTERS: Final = "/!$&'()*+,;=:@"
 _FLICKR_PHOTO: Final = re.compile(r"^https?://(?:farm\d+|live)\.static\.?flickr\.com/(?:[^/]+/)+(\d+)_")
 
 
 def placeholders(template: str) -> tuple[str, ...]:
-    """The names in braces, in order."""
+    """Return the names in braces, in order."""
     return tuple(_PLACEHOLDER.findall(template))
 
 
 def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -> str:
-    """The template with each `{name}` replaced by `fields[name]`.
+    """Return the template with each `{name}` replaced by `fields[name]`.
 
-    A field whose name ends in `_url` is a URL and stays as it is. Any other is a relative file
-    name: it is percent-encoded where the result is an http(s) URL, and may not lead out of the
-    template's folder where it is a path or a key. A relative path becomes absolute. Raises
-    `InvalidInput`, naming `field`.
+    A field whose name ends in `_url` is a URL and stays as it is. Any other field is a relative
+    file name. In an http(s) URL it is percent-encoded. In a path or a key it may not lead out of
+    the template's folder. A relative path becomes absolute. Raises `InvalidInput`, naming `field`.
 
     Only the template may chain URLs: two colons in a name make a URL that `urls.parse` refuses.
     """
@@ -47,14 +47,14 @@ def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -
             )
         value = fields[name]
         if not value:
-            raise InvalidInput(f"{field}: {template!r} needs {name}, which an image entry ({_entry(fields)}) leaves empty")
+            raise InvalidInput(f"{field}: {template!r} needs {name}, which is empty in an image entry ({_entry(fields)})")
         if name.endswith("_url") or match.span() == (0, len(template)):
             return value
         if scheme in WEB_SCHEMES:
-            # Two colons would join two URLs; to a server both spellings are one.
+            # Two colons would join two URLs. A server treats both spellings alike.
             return quote(value, safe=_PATH_CHARACTERS).replace("::", "%3A%3A")
         if value.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", value):
-            raise InvalidInput(f"{field}: expected file names that stay below {template!r}, got {name} {quoted(value)}")
+            raise InvalidInput(f"{field}: expected file names inside the folder of {template!r}, got {name} {quoted(value)}")
         return value
 
     url = _PLACEHOLDER.sub(replace, template)
@@ -62,11 +62,10 @@ def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -
 
 
 def photo_page(flickr_url: str) -> str:
-    """The page of a photo on Flickr, where its author and licence are named, from the address of
-    its file; other addresses stay as they are.
+    """Return the Flickr page of a photo, which names its author and licence, from its file's URL.
 
-    Flickr's file names start with the photo's id
-    (https://www.flickr.com/services/api/misc.urls.html), and photo.gne leads from an id to the
+    Other URLs are returned unchanged. Flickr's file names start with the photo's id
+    (https://www.flickr.com/services/api/misc.urls.html), and photo.gne redirects from an id to the
     page.
     """
     match = _FLICKR_PHOTO.match(flickr_url)

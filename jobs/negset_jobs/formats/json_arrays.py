@@ -1,11 +1,12 @@
-"""Arrays of objects out of a JSON document that should not be in memory as a whole.
+"""Read arrays of objects from a JSON document that is too large to hold in memory.
 
-The document is read in blocks. Within an array the text is cut at a comma between two elements, and
-what lies before the cut is decoded as an array of its own by msgspec, in place. Where to cut is
-first guessed (`},{` near the end of the block) and the decoder judges the guess: text that starts
-at an element of an array and parses as a complete array once its last comma is replaced by `]` can
-only have been cut between two elements of that array, because one bracket closes neither an open
-string nor two levels. Only where the guesses fail are the brackets counted.
+The document is read in blocks. Within an array, the text is cut at a comma between two elements.
+msgspec decodes the part before the cut in place, as an array of its own.
+
+The cut is first guessed: `},{` near the end of the block. The decoder verifies the guess. The text
+starts at an element of the array, and its last comma is replaced by `]`. If it then parses as a
+complete array, the cut was between two elements of that array: one bracket closes neither an open
+string nor two levels. Brackets are counted only if the guesses fail.
 """
 
 from __future__ import annotations
@@ -16,54 +17,39 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
+from negset_jobs.formats.json_window import STRING, BrokenJson, Window, WrongShape, kind_of
+
 BLOCK: Final = 512 << 10
-"""Bytes read at a time: what is read is decoded while the processor still has it in its cache; 4
-MiB take 40 % longer.
+"""Bytes read at a time: a block is decoded while it is in the processor's cache.
+
+4 MiB take 40 % longer.
 """
 
 _GUESSES: Final = 4
 _WIDEST_GAP: Final = 256
 
 _SPACE: Final = b" \t\r\n"
-_SPACES: Final = re.compile(rb"[ \t\r\n]*+")
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SCALAR: Final = re.compile(rb'[^ \t\r\n,:"{}\[\]]++')
+_ANYTHING: Final = msgspec.json.Decoder(msgspec.Raw)
 # A string, a bracket, or the quote of a string that has not ended yet.
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]"]', re.DOTALL)
-_BYTE: Final = re.compile(r"^(?:JSON is malformed: )?(.*) \(byte (\d+)\)$")
-_ELEMENT: Final = re.compile(r"^(.*) - at `\$\[(\d+)\](.*)`$")
-_KINDS: Final = {b"{": "an object", b"[": "an array", b'"': "a string", b"t": "true", b"f": "false", b"n": "null"}
-
-
-class BrokenJson(ValueError):
-    """The text is not JSON. `offset` is the byte, counted from 0, at which that shows."""
-
-    def __init__(self, problem: str, offset: int) -> None:
-        super().__init__(f"{problem} at byte {offset}")
-        self.offset = offset
-
-
-class WrongShape(ValueError):
-    """The text is JSON of another shape; the message says where, what was expected and what was
-    found.
-    """
 
 
 def read_arrays(stream: BinaryIO, kinds: Mapping[str, Any], *, block: int = BLOCK) -> Iterator[tuple[str, list[Any]]]:
-    """The elements of the arrays under the top-level keys in `kinds`, as `(key, elements)`, in the
-    order of the document.
+    """Yield `(key, elements)` for the arrays under the top-level keys in `kinds`.
 
-    `kinds` maps a key to the type of one element (anything msgspec decodes). A long array comes in
-    several runs; an empty one comes once, as an empty list, so that its key is seen. Everything
-    else is checked to be JSON and dropped. Memory: a few blocks, unless one single element or one
-    unwanted top-level object is larger. Raises `BrokenJson` and `WrongShape`.
+    They come in the order of the document. `kinds` maps a key to the type of one element (anything
+    msgspec decodes). A long array is yielded in several parts. An empty array is yielded once, as
+    an empty list, so that the caller sees its key. Everything else is checked to be JSON and
+    dropped. Memory: a few blocks, unless one element or one unwanted top-level object is larger.
+    Raises `BrokenJson` and `WrongShape`.
     """
     decoders = {key: msgspec.json.Decoder(list[kind]) for key, kind in kinds.items()}  # type: ignore[valid-type]
     unwanted = msgspec.json.Decoder(list[msgspec.Raw])
-    window = _Window(stream, block)
+    window = Window(stream, block)
     window.skip_byte_order_mark()
     if (first := window.peek()) != b"{":
-        raise WrongShape(f"expected a JSON object at the top, found {_kind(first)}") if first else BrokenJson("the file is empty", 0)
+        raise WrongShape(f"expected a JSON object at the top, found {kind_of(first)}") if first else BrokenJson("the file is empty", 0)
     window.take(b"{")
     seen: set[str] = set()
     more = window.peek() != b"}"
@@ -78,7 +64,7 @@ def read_arrays(stream: BinaryIO, kinds: Mapping[str, Any], *, block: int = BLOC
                 if key in decoders:
                     yield key, elements
         elif key in decoders and window.peek():
-            raise WrongShape(f"{key}: expected an array, found {_kind(window.peek())}")
+            raise WrongShape(f"{key}: expected an array, found {kind_of(window.peek())}")
         else:
             _skip(window)
         more = window.peek() == b","
@@ -89,99 +75,11 @@ def read_arrays(stream: BinaryIO, kinds: Mapping[str, Any], *, block: int = BLOC
         raise BrokenJson("expected the end of the file after the closing '}'", window.offset)
 
 
-class _Window:
-    """The part of the stream that is in memory: `buffer[start:end]` is not consumed yet."""
+def _elements(window: Window, key: str, decoder: msgspec.json.Decoder[Any]) -> Iterator[list[Any]]:
+    """Yield the elements of the array that starts at `window.start`, in parts, and consume it.
 
-    def __init__(self, stream: BinaryIO, block: int) -> None:
-        self.buffer = bytearray(block)
-        self.start = self.end = 0
-        self._stream = stream
-        self._dropped = 0
-
-    @property
-    def offset(self) -> int:
-        """Where `start` is in the stream."""
-        return self._dropped + self.start
-
-    def more(self) -> bool:
-        """Drops what is consumed and fills the buffer up, making it larger where less than half of
-        it is free. False at the end of the stream.
-        """
-        kept = self.end - self.start
-        if kept > len(self.buffer) // 2:
-            # A new buffer, because one that something still looks into cannot be resized.
-            self.buffer = self.buffer[self.start : self.end] + bytes(2 * len(self.buffer) - kept)
-        else:
-            self.buffer[:kept] = self.buffer[self.start : self.end]
-        self._dropped += self.start
-        self.start, self.end = 0, kept
-        with memoryview(self.buffer) as view:
-            # readinto is what every stream has: files, gzip, zip members, fsspec's buffered files.
-            while self.end < len(view) and (count := self._stream.readinto(view[self.end :])):  # type: ignore[attr-defined]
-                self.end += count
-        return self.end > kept
-
-    def skip_byte_order_mark(self) -> None:
-        self.more()
-        if self.buffer.startswith(b"\xef\xbb\xbf", 0, self.end):
-            self.start = 3
-
-    def peek(self) -> bytes:
-        """The next byte that is not white space, not consumed; empty at the end of the stream."""
-        while True:
-            match = _SPACES.match(self.buffer, self.start, self.end)
-            self.start = match.end() if match else self.start
-            if self.start < self.end:
-                return bytes(self.buffer[self.start : self.start + 1])
-            if not self.more():
-                return b""
-
-    def take(self, byte: bytes) -> None:
-        if (found := self.peek()) != byte:
-            raise BrokenJson(f"expected {byte.decode()!r}, found {_kind(found)}", self.offset)
-        self.start += 1
-
-    def key(self) -> str:
-        if (found := self.peek()) != b'"':
-            raise BrokenJson(f"expected a key in double quotes, found {_kind(found)}", self.offset)
-        while not (match := _STRING.match(self.buffer, self.start, self.end)):
-            if not self.more():
-                raise BrokenJson("the file ends within a key", self._dropped + self.end)
-        key: str = self.decode(_ANY_STRING, self.start, match.end(), "")
-        self.start = match.end()
-        return key
-
-    def decode(self, decoder: msgspec.json.Decoder[Any], start: int, end: int, where: str, first: int = 0) -> Any:
-        """What `buffer[start:end]` says.
-
-        `first` is the index of its first element, for the error's sake.
-        """
-        try:
-            return decoder.decode(memoryview(self.buffer)[start:end])
-        except msgspec.ValidationError as error:
-            raise WrongShape(_say_where(str(error), where, first)) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self._broken(error, start, end) from error
-
-    def _broken(self, error: Exception, start: int, end: int) -> BrokenJson:
-        match = _BYTE.match(str(error))
-        if not match:
-            return BrokenJson(str(error) if isinstance(error, RecursionError) else "the text is incomplete", self._dropped + end)
-        return BrokenJson(match[1], self._dropped + start + int(match[2]))
-
-    def ends_within(self, what: str) -> BrokenJson:
-        return BrokenJson(f"the file ends within {what}", self._dropped + self.end)
-
-
-_ANY_STRING: Final = msgspec.json.Decoder(str)
-_ANYTHING: Final = msgspec.json.Decoder(msgspec.Raw)
-
-
-def _elements(window: _Window, key: str, decoder: msgspec.json.Decoder[Any]) -> Iterator[list[Any]]:
-    """The elements of the array that starts at `window.start`, in runs; consumes it.
-
-    Throughout, `window.start` is at the `[`, or at the comma before the next element, which becomes
-    a `[`.
+    `window.start` is always at the `[`, or at the comma before the next element, which becomes a
+    `[`.
     """
     done = 0
     while True:
@@ -206,8 +104,8 @@ def _elements(window: _Window, key: str, decoder: msgspec.json.Decoder[Any]) -> 
         window.more()
 
 
-def _guesses(window: _Window) -> Iterator[int]:
-    """Where commas between two objects seem to be, the last first."""
+def _guesses(window: Window) -> Iterator[int]:
+    """Yield the probable positions of commas between two objects, the last first."""
     brace = window.end
     for _ in range(_GUESSES):
         brace = window.buffer.rfind(b"{", window.start, brace)
@@ -219,10 +117,10 @@ def _guesses(window: _Window) -> Iterator[int]:
             yield lowest + len(gap) - 1
 
 
-def _guessed(window: _Window, decoder: msgspec.json.Decoder[Any], cut: int, key: str, done: int) -> list[Any] | None:
-    """The run up to a guessed cut, or None where the guess was wrong.
+def _guessed(window: Window, decoder: msgspec.json.Decoder[Any], cut: int, key: str, done: int) -> list[Any] | None:
+    """Return the elements up to a guessed cut, or None if the guess was wrong.
 
-    An element of the wrong type is an error even so: its text was complete.
+    An element of the wrong type is an error all the same: its text was complete.
     """
     try:
         return _run(window, decoder, cut, key, done)
@@ -231,17 +129,21 @@ def _guessed(window: _Window, decoder: msgspec.json.Decoder[Any], cut: int, key:
         return None
 
 
-def _run(window: _Window, decoder: msgspec.json.Decoder[Any], cut: int, key: str, done: int) -> list[Any]:
-    """The elements between `window.start` and `cut`, whose bytes become the brackets of an array."""
+def _run(window: Window, decoder: msgspec.json.Decoder[Any], cut: int, key: str, done: int) -> list[Any]:
+    """Return the elements between `window.start` and `cut`.
+
+    The bytes at these two positions become the brackets of an array.
+    """
     window.buffer[window.start] = ord("[")
     window.buffer[cut] = ord("]")
     elements: list[Any] = window.decode(decoder, window.start, cut + 1, key, done)
     return elements
 
 
-def _boundary(window: _Window) -> tuple[int, bool]:
-    """Where the array in the window can be cut, by counting brackets: `(its closing bracket,
-    True)`, `(the last comma between elements, False)` or `(-1, False)`.
+def _boundary(window: Window) -> tuple[int, bool]:
+    """Find where the array in the window can be cut, by counting brackets.
+
+    Return `(closing bracket, True)`, `(last comma between elements, False)` or `(-1, False)`.
     """
     depth, comma, outside = 0, -1, window.start + 1
     for token in _TOKEN.finditer(window.buffer, window.start + 1, window.end):
@@ -263,9 +165,10 @@ def _boundary(window: _Window) -> tuple[int, bool]:
     return comma, False
 
 
-def _truncated(window: _Window, decoder: msgspec.json.Decoder[Any], key: str, done: int) -> Exception:
-    """Why the array that starts at `window.start` has no end: what the decoder stumbles over first,
-    or that the file ends.
+def _truncated(window: Window, decoder: msgspec.json.Decoder[Any], key: str, done: int) -> Exception:
+    """Return why the array that starts at `window.start` has no end.
+
+    That is the decoder's first error, or else that the file ends within the array.
     """
     window.buffer[window.start] = ord("[")
     try:
@@ -278,8 +181,8 @@ def _truncated(window: _Window, decoder: msgspec.json.Decoder[Any], key: str, do
     return window.ends_within(f"the array {key!r}" if decoder.type != list[msgspec.Raw] else "an array")
 
 
-def _skip(window: _Window) -> None:
-    """Consumes the value, not an array, that starts at `window.start`."""
+def _skip(window: Window) -> None:
+    """Consume the value that starts at `window.start`. It is not an array."""
     while (end := _end_of_value(window)) < 0:
         if not window.more():
             raise window.ends_within("a value")
@@ -287,11 +190,11 @@ def _skip(window: _Window) -> None:
     window.start = end
 
 
-def _end_of_value(window: _Window) -> int:
-    """The end of the value at `window.start`, or -1 where it lies beyond the window."""
+def _end_of_value(window: Window) -> int:
+    """Return the end of the value at `window.start`, or -1 if it lies beyond the window."""
     first = window.peek()
     if first != b"{":
-        match = (_STRING if first == b'"' else _SCALAR).match(window.buffer, window.start, window.end)
+        match = (STRING if first == b'"' else _SCALAR).match(window.buffer, window.start, window.end)
         return match.end() if match and match.end() < window.end else -1
     depth = 0
     for token in _TOKEN.finditer(window.buffer, window.start, window.end):
@@ -301,20 +204,3 @@ def _end_of_value(window: _Window) -> int:
         if depth == 0:
             return token.end()
     return -1
-
-
-def _say_where(problem: str, key: str, first: int) -> str:
-    """The decoder's message with the element's place in the whole array: "annotations[12].image_id:
-    expected `int`, got `str`".
-    """
-    match = _ELEMENT.match(problem)
-    if not match:
-        return f"{key}: {problem}"
-    return f"{key}[{first + int(match[2])}]{match[3]}: {match[1][:1].lower()}{match[1][1:]}"
-
-
-def _kind(first: bytes) -> str:
-    """What begins with this byte, without the byte."""
-    if not first:
-        return "the end of the file"
-    return _KINDS.get(first, "a number" if first in {bytes((byte,)) for byte in b"-0123456789"} else "something else")

@@ -1,9 +1,8 @@
-"""Label maps: the text form of the Object Detection API's `StringIntLabelMap`
-(object_detection/protos/string_int_label_map.proto).
+"""Label maps: the text form of the Object Detection API's `StringIntLabelMap`.
 
-The message is described here again, by the three fields that matter, so that reading one needs
-neither the Object Detection API nor TensorFlow. Its other fields (keypoints, hierarchy, LVIS
-frequency) are skipped.
+The message (object_detection/protos/string_int_label_map.proto) is described here again, with the
+three fields that matter. So reading one needs neither the Object Detection API nor TensorFlow. Its
+other fields (keypoints, hierarchy, LVIS frequency) are skipped.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from negset_jobs.adapters.quoting import of_text_format, quoted
 class Item(NamedTuple):
     """One class of a label map.
 
-    `display_name` is empty where it has none; the Object Detection API takes either name for the
+    `display_name` is empty if it has none. The Object Detection API accepts either name for the
     class.
     """
 
@@ -30,8 +29,9 @@ class Item(NamedTuple):
 
 
 def write_label_map(classes: Sequence[str]) -> bytes:
-    """The label map that gives the classes the ids 1, 2, … in their order; 0 is the API's
-    background.
+    """Return the label map that gives the classes the ids 1, 2, … in their order.
+
+    0 is the API's background.
     """
     from google.protobuf import text_format
 
@@ -42,10 +42,10 @@ def write_label_map(classes: Sequence[str]) -> bytes:
 
 
 def read_label_map(data: bytes, where: str) -> tuple[Item, ...]:
-    """The items of a label map, by id.
+    """Return the items of a label map, by id.
 
-    Raises `InvalidInput`, naming `where`, where it is not one, an item has no name or no id above
-    0, or one occurs twice.
+    Raises `InvalidInput`, naming `where`, if it is not a label map, if an item has no name or no id
+    above 0, or if a name or an id occurs twice.
     """
     from google.protobuf import text_format
 
@@ -55,14 +55,15 @@ def read_label_map(data: bytes, where: str) -> tuple[Item, ...]:
         reason = f"byte {error.start} is not UTF-8" if isinstance(error, UnicodeDecodeError) else of_text_format(error)
         raise InvalidInput(f"{where}: expected a label map such as `item {{ id: 1 name: 'person' }}`: {reason}") from error
     named = (Item(item.id, item.name or item.display_name, item.display_name) for item in message.item)
-    items = sorted(item for item in named if item[:2] != (0, "background"))  # which no box has
+    items = sorted(item for item in named if item[:2] != (0, "background"))  # no box has this class
     _check(items, where)
     return tuple(items)
 
 
 def called(item: Item, wanted: Collection[str]) -> Item:
-    """The item with the name first that the manifest knows it by: `name` may be an identifier such
-    as /m/01g317 while `display_name` is "person".
+    """Return the item with the name that the manifest uses in front.
+
+    `name` may be an identifier such as /m/01g317, while `display_name` is "person".
     """
     first, second = item.name, item.display_name
     if second and first not in wanted:
@@ -76,11 +77,11 @@ def _check(items: Sequence[Item], where: str) -> None:
     for item in items:
         if item.id < 1 or not item.name:
             raise InvalidInput(
-                f"{where}: expected every item with a name and an id of 1 or more, got id {item.id} and name {quoted(item.name)}"
+                f"{where}: expected a name and an id of at least 1 in every item, got id {item.id} and name {quoted(item.name)}"
             )
     for what, values in (("id", (item.id for item in items)), ("name", (item.name for item in items))):
         if twice := _repeated(values):
-            raise InvalidInput(f"{where}: expected every {what} once, got {', '.join(map(_shown, twice))} more than once")
+            raise InvalidInput(f"{where}: expected unique {what}s, got {', '.join(map(_shown, twice))} more than once")
 
 
 def _repeated(values: Iterable[Any]) -> list[Any]:
@@ -97,8 +98,9 @@ def _message() -> Any:
 
 @functools.cache
 def _message_class() -> Any:
-    """The message, in a descriptor pool of its own: the Object Detection API registers the original
-    in the default one.
+    """Return the message's class, in a descriptor pool of its own.
+
+    The Object Detection API registers the original message in the default pool.
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -110,8 +112,8 @@ def _message_class() -> Any:
             field(name="name", number=1, type=field.TYPE_STRING, label=optional),
             field(name="id", number=2, type=field.TYPE_INT32, label=optional),
             field(name="display_name", number=3, type=field.TYPE_STRING, label=optional),
-            # Not used; but protobuf cannot skip an unknown field that is written as a list, as in
-            # `ancestor_ids: [1, 2]`.
+            # Unused, but declared: protobuf cannot skip an unknown field that is written as a list,
+            # as in `ancestor_ids: [1, 2]`.
             field(name="ancestor_ids", number=5, type=field.TYPE_INT32, label=repeated),
             field(name="descendant_ids", number=6, type=field.TYPE_INT32, label=repeated),
         ],

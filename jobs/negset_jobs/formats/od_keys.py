@@ -1,7 +1,7 @@
 """The keys of the Object Detection API's TFRecords.
 
-As in object_detection/core/standard_fields.py (`TfExampleFields`), and as `TfExampleDecoder` reads
-them.
+The source is object_detection/core/standard_fields.py (`TfExampleFields`), as `TfExampleDecoder`
+reads them.
 """
 
 from typing import Final

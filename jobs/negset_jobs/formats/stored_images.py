@@ -1,4 +1,4 @@
-"""The records of a file that hold an image; the others are named and passed over."""
+"""Read the records of a file that hold an image; report and skip the others."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ log = logging.getLogger(__name__)
 
 Features = dict[str, list[Any]]
 Report = Callable[[str], None]
-"""Is told of each record that is passed over: where it is, and why."""
+"""Receives each skipped record: its position, and why it was skipped."""
 
 _NEEDED: Final = (od_keys.ENCODED, od_keys.SOURCE_ID)
 
 
-def warn(passed_over: str) -> None:
-    """The usual `Report`: one warning in the log."""
-    log.warning("a record cannot be read and is passed over: %s", passed_over)
+def warn(skipped: str) -> None:
+    """Log one warning: the default `Report`."""
+    log.warning("skipped a record that cannot be read: %s", skipped)
 
 
 def read_images(stream: BinaryIO, name: str, report: Report = warn) -> Iterator[tuple[bytes, Features, str]]:
-    """The records of the file `name`: payload, features, and where it is, for messages.
+    """Yield the records of the file `name`: payload, features, and position for messages.
 
     A damaged record, or one without an image or an id, goes to `report`.
     """
@@ -46,6 +46,6 @@ def read_images(stream: BinaryIO, name: str, report: Report = warn) -> Iterator[
 
 
 def image_id(features: Features) -> str:
-    """The id of a record's image."""
+    """Return the id of a record's image."""
     value: bytes = features[od_keys.SOURCE_ID][0]
     return value.decode("utf-8", "replace")

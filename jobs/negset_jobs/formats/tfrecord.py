@@ -1,8 +1,8 @@
-"""The TFRecord container: how records lie one after another in a file.
+"""The TFRecord container: a file of records, one after another.
 
 A record is, all little-endian: the payload's length (uint64), the masked CRC32C of those 8 bytes
-(uint32), the payload, the masked CRC32C of the payload (uint32). The mask keeps a CRC that is
-stored among the data it protects from being an ordinary CRC of it. Source: the comment in
+(uint32), the payload, the masked CRC32C of the payload (uint32). The mask is needed because the CRC
+of data that contains CRCs is unreliable. Source: the comment in
 tensorflow/core/lib/io/record_writer.h and `Mask` in tensorflow/core/lib/hash/crc32c.h.
 """
 
@@ -17,7 +17,7 @@ import google_crc32c
 from negset_api.errors import WorkFailed
 
 OVERHEAD: Final = 16
-"""Bytes that framing adds to a payload."""
+"""Bytes that a record needs besides its payload: 8 + 4 before it and 4 after it."""
 
 _HEADER: Final = struct.Struct("<QI")
 _FOOTER: Final = struct.Struct("<I")
@@ -28,13 +28,13 @@ _SEARCHED: Final = 1 << 20  # bytes that are searched for a header at a time
 
 
 def frame(payload: bytes) -> tuple[bytes, bytes]:
-    """What comes before and after the payload in the file."""
+    """Return the bytes before and after the payload in the file."""
     length = _LENGTH.pack(len(payload))
     return length + _FOOTER.pack(_masked_crc(length)), _FOOTER.pack(_masked_crc(payload))
 
 
 def write_record(stream: BinaryIO, payload: bytes) -> int:
-    """Appends one record. Returns the number of bytes written: the payload's and `OVERHEAD`."""
+    """Append one record. Return the number of bytes written: the payload's and `OVERHEAD`."""
     header, footer = frame(payload)
     stream.write(header)
     stream.write(payload)
@@ -43,9 +43,9 @@ def write_record(stream: BinaryIO, payload: bytes) -> int:
 
 
 def read_records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The records of a file from its start, in order: offset of the record in bytes, and payload.
+    """Yield the records of a file in order: offset of the record in bytes, and payload.
 
-    Raises `WorkFailed` on a file that is torn or damaged.
+    Raises `WorkFailed` if the file is truncated or damaged.
     """
     for offset, record in salvage_records(stream):
         if isinstance(record, WorkFailed):
@@ -54,8 +54,9 @@ def read_records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def salvage_records(stream: BinaryIO) -> Iterator[tuple[int, bytes | WorkFailed]]:
-    """As `read_records`, with what is wrong in place of a damaged record's payload; the records
-    after it are found again and follow.
+    """Yield records as `read_records` does, with the error in place of a damaged record's payload.
+
+    The records after a damaged one are found again and follow.
     """
     source = _Source(stream)
     while header := source.read(_HEADER.size):
@@ -79,7 +80,10 @@ def salvage_records(stream: BinaryIO) -> Iterator[tuple[int, bytes | WorkFailed]
 
 
 def unframe(record: bytes) -> bytes:
-    """The payload of exactly one framed record. Raises `WorkFailed` where the bytes are not one."""
+    """Return the payload of exactly one framed record.
+
+    Raises `WorkFailed` if the bytes are not one record.
+    """
     length = _checked_length(record[: _HEADER.size], 0)
     rest = record[_HEADER.size :]
     if len(rest) != length + _FOOTER.size:
@@ -92,7 +96,7 @@ def _checked_length(header: bytes, offset: int) -> int:
         raise WorkFailed(f"TFRecord file ends within the record at byte {offset}")
     length, crc = _HEADER.unpack(header)
     if crc != _masked_crc(header[: _LENGTH.size]):
-        raise WorkFailed(f"not a TFRecord file, or a damaged one: the length at byte {offset} does not match its checksum")
+        raise WorkFailed(f"not a TFRecord file, or damaged: the length at byte {offset} does not match its checksum")
     return int(length)
 
 
@@ -110,7 +114,7 @@ def _masked_crc(data: bytes) -> int:
 
 
 class _Source:
-    """A stream with its offset, from which a damaged stretch can be skipped."""
+    """A stream that knows its offset and can skip damaged bytes."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -118,8 +122,9 @@ class _Source:
         self.offset = 0
 
     def read(self, size: int) -> bytes:
-        """`size` bytes, fewer only at the end of the stream: a raw or remote stream may hand over
-        less than asked for.
+        """Return `size` bytes, fewer only at the end of the stream.
+
+        One read of a raw or remote stream may return fewer.
         """
         data, self._ahead = self._ahead[:size], self._ahead[size:]
         if not data:
@@ -135,8 +140,9 @@ class _Source:
         return data
 
     def find_header(self) -> bool:
-        """Skip to the next 12 bytes that are a length with its checksum: by chance that is one
-        offset in 2**32. False at the end of the stream.
+        """Skip to the next 12 bytes that are a length and its checksum.
+
+        Random bytes match at one offset in 2**32. Return False at the end of the stream.
         """
         window = self._ahead
         while True:
@@ -153,7 +159,7 @@ class _Source:
 
 
 def _header_in(data: bytes) -> int | None:
-    """Where the first header in `data` begins."""
+    """Return where the first header in `data` begins, or None."""
     at = data.find(_SHORT, _LENGTH.size // 2)
     while at != -1:
         start = at - _LENGTH.size // 2

@@ -1,5 +1,6 @@
-"""COCO's instances format (https://cocodataset.org/#format-data): images, the source's licences and
-categories, and no annotation.
+"""Write COCO's instances format (https://cocodataset.org/#format-data), without annotations.
+
+It contains the images, and the licences and categories of the source.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ def image_files(labelled: LabelledImage, encoded: bytes) -> Iterator[File]:
 
 
 def index_files(labelled_images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:
-    """`annotations/instances_<split>.json` for each split that has images.
+    """Yield `annotations/instances_<split>.json` for each split that has images.
 
-    COCO's readers want integer ids: where the source has others, they are numbered from 1.
+    Readers of COCO need integer ids. If the source has others, images are numbered from 1.
     """
     numbered = any(not isinstance(labelled.image.image_id, int) for labelled in labelled_images)
     entries: dict[str, list[dict[str, Any]]] = {}

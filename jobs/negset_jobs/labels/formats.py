@@ -1,4 +1,4 @@
-"""What a label format is: the files of one image, and the files that list them all."""
+"""The interface of a label format: the files of one image, and the files of the dataset."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from negset_jobs.labels.labelled import LabelledImage
 
 
 class File(NamedTuple):
-    """One object of a label dataset; `key` is relative to the dataset's folder."""
+    """One file of a label dataset. `key` is relative to the dataset's folder."""
 
     key: str
     data: bytes
 
 
 class Contents(NamedTuple):
-    """What a dataset says about itself.
+    """The description of a dataset.
 
-    `classes` are those that its images are free of; `categories` all that the source knows, by id.
+    `classes` are the excluded classes. `categories` are all categories of the source, by id.
     """
 
     title: str
@@ -32,7 +32,7 @@ class LabelFormat(Protocol):
     """A module that writes one format. The same images always give the same bytes."""
 
     def image_files(self, image: LabelledImage, encoded: bytes) -> Iterator[File]:
-        """The image itself and, where the format has one, its label file."""
+        """Yield the image and, if the format has one, its label file."""
 
     def index_files(self, images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:
-        """The files that describe the dataset, written when all images are known, in plan order."""
+        """Yield the files that describe the dataset. `images` are all images, in plan order."""

@@ -1,6 +1,4 @@
-"""The images and label files of one shard, in every format; one unit of work, so that many workers
-can share them.
-"""
+"""Write the images and label files of one shard, in every format. One task for a worker."""
 
 from __future__ import annotations
 
@@ -22,16 +20,14 @@ FORMATS: Final[Mapping[str, LabelFormat]] = {"YOLO": yolo, "COCO": coco, "VOC": 
 """The label formats by their names in the manifest."""
 
 _WRITERS: Final = 32
-"""Objects written at the same time: they are small, so a remote store's answer time is what counts.
+"""Objects written concurrently. They are small, so a remote store's response time dominates.
 
-With the images they hold, at most 64 are in memory.
+At most 64 are in memory, with their images.
 """
 
 
 class LabelTask(msgspec.Struct, frozen=True, kw_only=True):
-    """One shard to write: its TFRecord file, and by source id the planned images in it with their
-    stems.
-    """
+    """One shard to write: its TFRecord file, and its planned images with stems, by source id."""
 
     store_url: str
     key: str
@@ -41,9 +37,7 @@ class LabelTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_shard(task: LabelTask) -> list[LabelledImage]:
-    """Writes the files of every stored image of a shard, and returns the images in the shard's
-    order.
-    """
+    """Write the files of every stored image of a shard. Return the images in the shard's order."""
     store = Store(task.store_url)
     images: list[LabelledImage] = []
 
@@ -59,9 +53,7 @@ def write_shard(task: LabelTask) -> list[LabelledImage]:
 
 
 def _write_all(store: Store, objects: Iterable[tuple[str, bytes]]) -> None:
-    """Writes objects concurrently, with a bounded number waiting: the source is read no faster than
-    the store takes them.
-    """
+    """Write objects concurrently. The queue is bounded: reading is not faster than writing."""
     remaining = iter(objects)
     with concurrent.futures.ThreadPoolExecutor(_WRITERS) as writers:
         waiting: collections.deque[concurrent.futures.Future[None]] = collections.deque()

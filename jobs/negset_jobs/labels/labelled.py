@@ -1,5 +1,6 @@
-"""The stored negatives as the label formats see them, read back from the TFRecords: what was stored
-is what is listed.
+"""Read the stored negatives from the TFRecords for the label formats.
+
+So exactly the stored images are listed.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
 
 SPLITS: Final = {names.TRAIN: "train", names.POOL: "train", names.HELD_OUT: "val"}
-"""negset's splits → what every label format calls them."""
+"""negset's splits → their names in every label format."""
 
 _EXTENSIONS: Final = {b"jpeg": ".jpg", b"png": ".png"}
 _UNSAFE: Final = re.compile(r"[^\w.-]+", re.ASCII)
-_LONGEST_STEM: Final = 200  # file systems take 255 bytes; a number and an extension come after it
+_LONGEST_STEM: Final = 200  # a file name has at most 255 bytes, with a number and an extension
 
 
 class LabelledImage(NamedTuple):
     """One stored image in a label dataset.
 
-    `name` is its file name there, `stem` that without extension; sizes are those of the stored
-    image, in pixels.
+    `name` is its file name there, `stem` the same without extension. `width` and `height` are those
+    of the stored image, in pixels.
     """
 
     image: PlannedImage
@@ -41,9 +42,9 @@ class LabelledImage(NamedTuple):
 
 
 def unique_stems(images: Iterable[PlannedImage]) -> list[str]:
-    """A file name without extension for each image: letters, digits, `.`, `_` and `-` only, and
-    unique even where a file system ignores case.
+    """Return a unique file name without extension for each image.
 
+    It has only letters, digits, `.`, `_` and `-`, and is unique even if a file system ignores case.
     A name depends only on the images before it, so that a larger dataset keeps the names of the
     smaller one.
     """
@@ -63,11 +64,10 @@ def unique_stems(images: Iterable[PlannedImage]) -> list[str]:
 def read_images(
     store: Store, key: str, split: str, planned: Mapping[str, tuple[PlannedImage, str]]
 ) -> Iterator[tuple[LabelledImage, bytes]]:
-    """The images of one TFRecord file in its order, each with its encoded bytes.
+    """Yield the images of one TFRecord file in its order, each with its encoded bytes.
 
-    `planned` gives the planned image and its stem by source id.
-
-    Raises `WorkFailed` where the file is damaged or holds an image that was not planned.
+    `planned` has the planned image and its stem by source id. Raises `WorkFailed` if the file is
+    damaged or contains an image that was not planned.
     """
     with store.reading(key) as stream:
         for _, payload in read_records(stream):
@@ -90,8 +90,9 @@ def read_images(
 
 
 def depth(encoded: bytes) -> int:
-    """The number of colour channels of an encoded image, as Pascal VOC gives it: 1 for grey, else
-    3. Reads the header only.
+    """Return the number of colour channels for Pascal VOC: 1 for grey, else 3.
+
+    Only the header of the image is read.
     """
     from PIL import Image
 

@@ -1,5 +1,6 @@
-"""The label datasets, from the stored records: nothing is downloaded again, and what was not stored
-is in no list.
+"""Make the label datasets from the stored records, without another download.
+
+An image that was not stored is in no list.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from negset_jobs.labels.labelled import LabelledImage, unique_stems
 
 
 def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Records, progress: Progress) -> Labels:
-    """Writes the dataset of every format but TFRecord that the manifest asks for.
+    """Write a dataset in every format of the manifest except TFRecord.
 
-    Raises `WorkFailed` where a record cannot be read or an object not written.
+    Raises `WorkFailed` if a record cannot be read or an object cannot be written.
     """
     formats = _formats(dataset)
     progress.start("Writing labels", records.stored, "images")
@@ -45,8 +46,9 @@ def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Re
 
 
 def labels_input_digest(dataset: NegativeDataset, plan: Plan, records: Records) -> str:
-    """The digest of what decides every byte of the label datasets: the stored files, what the plan
-    knows about their images, the formats and the title.
+    """Return the digest of all inputs of the label datasets.
+
+    They are the stored files, the plan, the formats and the title.
     """
     return digest(records.files, plan.input_digest, _formats(dataset), _contents(dataset, plan).title)
 
@@ -60,14 +62,14 @@ def _write(task: LabelTask, _: ray_map.Report) -> list[LabelledImage]:
 
 
 def label_tasks(store_url: str, plan: Plan, records: Records, formats: Sequence[str]) -> Iterator[LabelTask]:
-    """One task for each stored shard, in plan order."""
+    """Yield one task for each stored shard, in plan order."""
     images = {image.image_id: image for shard in plan.shards for image in shard.images}
     stems = dict(zip(plan.image_ids, unique_stems(images[image_id] for image_id in plan.image_ids), strict=True))
     members = {shard.name: shard.images for shard in plan.shards}
     for split, keys in records.files.items():
         for key in keys:
-            # The shard's name comes before the digest:
-            # records/train-00003-of-00010.0123abcd.tfrecord
+            # In records/train-00003-of-00010.0123abcd.tfrecord, the shard's name is before the
+            # digest.
             shard = posixpath.basename(key).split(".")[0]
             planned = {str(image.image_id): (image, stems[image.image_id]) for image in members[shard]}
             yield LabelTask(store_url=store_url, key=key, split=split, formats=tuple(formats), planned=planned)

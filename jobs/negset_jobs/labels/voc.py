@@ -1,5 +1,6 @@
-"""The Pascal VOC format (The PASCAL Visual Object Classes Challenge 2012 Development Kit): one .xml
-file without <object> for each image.
+"""Write the Pascal VOC format: one .xml file without <object> for each image.
+
+Source: The PASCAL Visual Object Classes Challenge 2012 Development Kit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from negset_jobs.labels.formats import Contents, File
 from negset_jobs.labels.labelled import LabelledImage, depth
 
 _UNPRINTABLE: Final = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 (section 2.2) has no way to write."""
+"""Characters that XML 1.0 (section 2.2) cannot represent."""
 
 
 def image_files(labelled: LabelledImage, encoded: bytes) -> Iterator[File]:
@@ -21,13 +22,12 @@ def image_files(labelled: LabelledImage, encoded: bytes) -> Iterator[File]:
     yield File(f"Annotations/{labelled.stem}.xml", _annotation(labelled, depth(encoded)))
 
 
-# # VOC has no place for classes or licences.
+# VOC has no place for the classes and licences of `contents`.
 def index_files(images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:  # noqa: ARG001
-    """`ImageSets/Main/train.txt` and, where images are held out, `val.txt`: names without
-    extension, one a line.
+    """Yield `ImageSets/Main/train.txt` and, if images are held out, `val.txt`.
 
-    There is no `trainval.txt`: readers such as Datumaro take every list there as a split, and would
-    count each image twice.
+    They have one name without extension per line. There is no `trainval.txt`: readers such as
+    Datumaro treat every list there as a split, and would count each image twice.
     """
     for split in ("train", "val"):
         members = [labelled.stem for labelled in images if labelled.split == split]

@@ -1,5 +1,6 @@
-"""The YOLO format as Ultralytics reads it (https://docs.ultralytics.com/datasets/detect/): an image
-without objects has an empty label file.
+"""Write the YOLO format for Ultralytics (https://docs.ultralytics.com/datasets/detect/).
+
+An image without objects has an empty label file.
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ def image_files(image: LabelledImage, encoded: bytes) -> Iterator[File]:
 
 
 def index_files(images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:
-    """`data.yaml`.
+    """Yield `data.yaml`.
 
-    It has no `path`: paths then start at its own folder, so that the dataset can be moved.
-
-    `val` is always there, since Ultralytics refuses a file without the key; it is null where
-    nothing is held out.
+    It has no `path`: then paths are relative to its own folder, and the dataset can be moved. `val`
+    is always present, because Ultralytics refuses a file without it. It is null if no image is held
+    out.
     """
     splits = {image.split for image in images}
     listing = {

@@ -27,7 +27,8 @@ from negset_jobs.adapters.quoting import quoted
 from negset_jobs.adapters.urls import shown
 from negset_jobs.formats.coco import Category, Image
 from negset_jobs.formats.image_url import image_url, photo_page
-from negset_jobs.formats.json_arrays import BrokenJson, WrongShape, read_arrays
+from negset_jobs.formats.json_arrays import read_arrays
+from negset_jobs.formats.json_window import BrokenJson, WrongShape
 from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, shown_classes, usable_boxes
 from negset_jobs.positives.boxes import Corners
 

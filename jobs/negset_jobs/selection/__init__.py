@@ -1,1 +1,1 @@
-"""Which images: COCO annotations → a plan. Everything here but `stage` is pure."""
+"""Select images: from COCO annotations to a plan. Only `stage` does I/O."""

@@ -1,6 +1,7 @@
-"""What else is annotated on some of the chosen images, as a small file.
+"""The other annotated objects on the held-out negatives, as a small file.
 
-From it the report says what false positives lie on, without reading the annotations again.
+The report uses it to say which objects false positives lie on, without reading the annotations
+again.
 """
 
 from __future__ import annotations
@@ -15,17 +16,16 @@ from negset_api.values import Box, ImageId
 from negset_jobs.formats.coco import Annotations
 
 Objects = dict[str, tuple[Box, ...]]
-"""The annotated boxes by image id as text, normalised.
+"""The normalised annotated boxes by image id, which is text.
 
-Every image is there, also one without boxes.
+Images without boxes are included.
 """
 
 
 def objects_on(wanted: Sequence[ImageId], annotations: Annotations) -> Objects:
-    """The boxes on the wanted images.
+    """Return the boxes on the wanted images; empty if the file has no boxes at all.
 
-    A box without an area, or on an image of unknown size, is left out: nothing lies on it.
-    Empty where the file has no boxes at all.
+    A box without an area, or on an image of unknown size, is left out: nothing can lie on it.
     """
     found: dict[ImageId, list[Box]] = {number: [] for number in wanted}
     if not found or np.isnan(annotations.boxes).all():
@@ -45,7 +45,7 @@ def objects_on(wanted: Sequence[ImageId], annotations: Annotations) -> Objects:
 
 
 def encode(objects: Objects) -> bytes:
-    """A row per image as Parquet. Boxes are flattened to ymin, xmin, ymax, xmax for each."""
+    """Return a Parquet table with a row per image. Boxes are flattened: ymin, xmin, ymax, xmax."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -64,7 +64,7 @@ def encode(objects: Objects) -> bytes:
 
 
 def decode(data: bytes) -> Objects:
-    """The inverse of `encode`, corners to float32's precision."""
+    """Return the objects of such a table, with corners in float32 precision."""
     from pyarrow import parquet
 
     found: Objects = {}

@@ -1,4 +1,4 @@
-"""The class names in a manifest → category ids of the annotations. Pure."""
+"""Resolve the class names of a manifest to category ids of the annotations. Pure."""
 
 from __future__ import annotations
 
@@ -51,18 +51,19 @@ SYNONYMS: Final = {
     "tvmonitor": "tv",
     "woman": "person",
 }
-"""What COCO calls the things that other datasets (Pascal VOC, Cityscapes, Open Images) and people
-name otherwise.
+"""COCO's names for classes that have other names in other datasets and in everyday speech.
+
+The datasets are Pascal VOC, Cityscapes and Open Images.
 """
 
 
 def resolve(wanted: Sequence[str], categories: Iterable[Category]) -> frozenset[int]:
-    """The ids of the categories named by `wanted`: by a class's exact name, else every class of a
-    supercategory of that name.
+    """Return the ids of the categories that `wanted` names.
 
-    Raises `InvalidInput` that lists every name that is neither, with the names that were probably
-    meant. A near miss is never taken for the name: the wrong guess would put images of the class
-    among the negatives.
+    A name is the exact name of a class, or else of a supercategory, which stands for all its
+    classes. Raises `InvalidInput` with every name that is neither, and similar names as hints.
+    A similar name is never used instead: a wrong guess would put images of the class among the
+    negatives.
     """
     known = tuple(categories)
     chosen: set[int] = set()
@@ -82,7 +83,7 @@ def resolve(wanted: Sequence[str], categories: Iterable[Category]) -> frozenset[
 
 
 def _explain(unknown: Sequence[str], known: Sequence[Category]) -> str:
-    """One line on every unknown name."""
+    """Return one line that explains every unknown name."""
     names = list(
         dict.fromkeys([*(category.name for category in known), *(category.supercategory for category in known if category.supercategory)])
     )
@@ -99,14 +100,14 @@ def _explain(unknown: Sequence[str], known: Sequence[Category]) -> str:
 def _hint(name: str, names: Sequence[str]) -> str:
     plain = {_plain(known): known for known in reversed(names)}
     if _plain(name) in plain:
-        return f" (spelt {quoted(plain[_plain(name)])} there)"
+        return f" (the annotations spell it {quoted(plain[_plain(name)])})"
     for synonym, meant in SYNONYMS.items():
         if _plain(synonym) in {_plain(name), _plain(name).removesuffix("s")} and meant in names:
-            return f" (called {meant!r} there: exclude {meant!r})"
+            return f" (the annotations call it {meant!r}: exclude {meant!r})"
     near = dict.fromkeys(plain[match] for match in difflib.get_close_matches(_plain(name), plain, n=3, cutoff=_CLOSE))
     return f" (did you mean {' or '.join(quoted(match) for match in near)}?)" if near else ""
 
 
 def _plain(name: str) -> str:
-    """A name without what is easily mistyped: case, spaces, hyphens and underscores."""
+    """Return a name in lower case, without spaces, hyphens and underscores, to compare it."""
     return "".join(character for character in name.casefold() if character.isalnum())

@@ -1,4 +1,4 @@
-"""Which images may be used as negatives, and why the others may not. Pure."""
+"""Decide which images may be used as negatives, and why the others may not. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from negset_jobs.adapters.quoting import quoted
 from negset_jobs.formats.coco import Annotations, Ids, Image
 
 _DENSE: Final = 64
-"""Up to this many times as many possible as actual ids are looked up in a table, which takes an
-eighth of the time of a search. COCO's ids are 5 times as many.
+"""Ids are looked up in a table if their range is at most this many times their number.
+
+A table takes an eighth of the time of a search. The range of COCO's ids is 5 times their number.
 """
 
 Mask = npt.NDArray[np.bool_]
@@ -29,14 +30,16 @@ REJECTIONS: Final = {
     "license": "have a licence that is not accepted",
     "min_side": "are smaller than minSide or of unknown size",
 }
-"""Why an image is no candidate, in the order in which it is asked; an image counts under the first
-that applies. The texts complete "12 images …".
+"""Reasons for which an image is not a candidate, in the order in which they are checked.
+
+An image counts under the first reason that applies. The texts complete "12 images …".
 """
 
 
 class Guarded(NamedTuple):
-    """The images of the files in `excludeImagesOf`: one that shares its id or its file name with
-    any of them is not used.
+    """The images of the files in `excludeImagesOf`.
+
+    An image with the same id or the same file name as any of them is not used.
     """
 
     ids: frozenset[int] = frozenset()
@@ -52,8 +55,9 @@ class Guarded(NamedTuple):
 
 
 class Located(NamedTuple):
-    """The annotations whose image is listed, by the image's position in `Annotations.images`: one
-    entry per annotation in each array.
+    """The annotations whose image is listed: one entry per annotation in each array.
+
+    `positions` are the positions of their images in `Annotations.images`.
     """
 
     positions: npt.NDArray[np.intp]
@@ -64,7 +68,7 @@ class Located(NamedTuple):
 
 
 def locate(annotations: Annotations) -> Located:
-    """Finds each annotation's image."""
+    """Find each annotation's image."""
     ids = np.array([image.id for image in annotations.images], np.int64)
     positions = positions_of(annotations.image_ids, ids)
     listed = positions >= 0
@@ -72,7 +76,7 @@ def locate(annotations: Annotations) -> Located:
 
 
 def positions_of(wanted: Ids, ids: Ids) -> npt.NDArray[np.intp]:
-    """For each wanted id, where it is among the (unique) ids; -1 where it is not."""
+    """Return the position of each wanted id among the (unique) ids; -1 if it is missing."""
     if not ids.size:
         return np.full(wanted.size, -1, np.intp)
     lowest, highest = int(ids.min()), int(ids.max())
@@ -95,11 +99,11 @@ def rejections(
     guarded: Guarded,
     identity: tuple[str, ...],
 ) -> dict[str, Mask]:
-    """For each reason, the images (by position) that it alone keeps out, in the order of
-    `REJECTIONS`; an image is in at most one.
+    """Return the images that each reason rejects, by position, in the order of `REJECTIONS`.
 
-    `identity` names the fields of an image entry that its URL is made of: two entries with the same
-    are one image, and what is annotated under one id is in the image under the other as well.
+    An image is in the mask of one reason at most. `identity` names the fields of an image entry
+    that its URL is made of. Two entries with the same fields are one image: an object annotated
+    under one id is also in the image under the other id.
     """
     images = annotations.images
     shows = np.zeros(len(images), bool)
@@ -123,8 +127,9 @@ def rejections(
 
 
 def _same_image(images: tuple[Image, ...], shows: Mask, identity: tuple[str, ...]) -> Mask:
-    """The images that are listed under another id too: all of them where any of the ids shows an
-    excluded class, all but the first elsewhere.
+    """Return the images that are listed under another id too.
+
+    All of them if any of the ids shows an excluded class, else all but the first.
     """
     identities = [tuple(map(attrgetter(name), images)) for name in identity]
     if not identities or any(len(set(values)) == len(values) for values in identities):
@@ -140,8 +145,10 @@ def _same_image(images: tuple[Image, ...], shows: Mask, identity: tuple[str, ...
 
 
 def _other_license(annotations: Annotations, accepted: tuple[int, ...]) -> Mask:
-    """Raises `InvalidInput` where the file knows none of an accepted id: it is a slip, and would
-    silently accept nothing.
+    """Return the images whose licence is not accepted.
+
+    Raises `InvalidInput` if the file does not have an accepted id: a mistyped id would silently
+    accept nothing.
     """
     images = annotations.images
     if not accepted:

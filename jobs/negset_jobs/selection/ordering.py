@@ -1,6 +1,6 @@
 """The order in which candidates are drawn.
 
-It never depends on how many are wanted, so a larger set begins with the smaller one.
+The order does not depend on the count, so a larger set begins with the smaller one.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from negset_jobs.formats.coco import Ids
 Keys = npt.NDArray[np.uint64]
 
 UNANNOTATED: Final = -1
-"""The stratum of the images that show none of the classes; category ids are in its place otherwise."""
+"""The stratum of the images without annotations. Other strata are category ids."""
 
 
 def keys(image_ids: Ids, *, seed: int, purpose: str) -> Keys:
-    """A pseudo-random number in [0, 2**64) for each image id; distinct ids have distinct numbers.
+    """Return a pseudo-random number in [0, 2**64) for each image id, distinct for distinct ids.
 
     It is `mix` of the id plus an offset: the first 8 bytes, little-endian, of the BLAKE2b digest of
-    "<purpose>:<seed>". The same on every machine.
+    "<purpose>:<seed>". It is the same on every machine.
     """
     offset = int.from_bytes(blake2b(f"{purpose}:{seed}".encode(), digest_size=8).digest(), "little")
     return mix(image_ids.astype(np.uint64) + np.uint64(offset))
 
 
 def mix(z: Keys) -> Keys:
-    """The finaliser of SplitMix64, a bijection of 64-bit numbers (Steele, Lea, Flood: "Fast
-    splittable pseudorandom number generators", OOPSLA 2014; the constants are those of
-    https://prng.di.unimi.it/splitmix64.c).
+    """Apply the finaliser of SplitMix64, a bijection of 64-bit numbers.
+
+    Source: Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014. The
+    constants are those of https://prng.di.unimi.it/splitmix64.c.
     """
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -40,8 +41,10 @@ def mix(z: Keys) -> Keys:
 
 
 class Drawn(NamedTuple):
-    """Positions of candidates in the order they are drawn, and for each position (not: place in the
-    order) its rank within its stratum, from 0.
+    """The order in which candidates are drawn, and their ranks.
+
+    `order` has positions of candidates. `ranks` has the rank of each candidate within its stratum,
+    from 0, indexed by position and not by place in the order.
     """
 
     order: npt.NDArray[np.intp]
@@ -49,14 +52,15 @@ class Drawn(NamedTuple):
 
 
 def at_random(hashes: Keys) -> Drawn:
-    """By hash alone: every candidate has the same chance."""
+    """Order by hash alone: every candidate has the same chance."""
     order = np.argsort(hashes, kind="stable")
     return Drawn(order, _inverse(order))
 
 
 def stratified(hashes: Keys, strata: Ids) -> Drawn:
-    """First one image of every stratum, then a second of every stratum that has one, and so on; by
-    hash within a stratum and within a turn.
+    """Draw one image of every stratum, then a second of every stratum that has one, and so on.
+
+    Images are ordered by hash within a stratum and within a turn.
     """
     grouped = np.lexsort((hashes, strata))
     sorted_strata = strata[grouped]
@@ -68,9 +72,11 @@ def stratified(hashes: Keys, strata: Ids) -> Drawn:
 
 
 def rarest_classes(count: int, positions: npt.NDArray[np.intp], category_ids: Ids) -> Ids:
-    """The stratum of each of `count` candidates: of the classes it shows, the one that the fewest
-    candidates show (of equals, the smallest id); `UNANNOTATED` where it shows none. `positions` and
-    `category_ids` are what is annotated, one entry each per annotation.
+    """Return the stratum of each of `count` candidates.
+
+    It is the class that the fewest candidates show, among the classes that the image shows (of
+    equals, the smallest id); `UNANNOTATED` if it shows none. `positions` and `category_ids` have
+    one entry per annotation.
     """
     strata = np.full(count, UNANNOTATED, np.int64)
     if not positions.size:

@@ -1,4 +1,4 @@
-"""Spec and annotations → plan: which images, in which order, in which shards. Pure."""
+"""Make the plan from spec and annotations: which images, in which order and shards. Pure."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from negset_jobs.selection.filters import REJECTIONS, Guarded, Located, Mask, lo
 from negset_jobs.selection.sharding import shards
 
 BYTES_PER_IMAGE: Final = 18 * 2**30 // 118_287
-"""COCO train2017 is "118K/18GB" (https://cocodataset.org/#download) of 118,287 images: 163 kB each."""
+"""163 kB. COCO train2017 is "118K/18GB" (https://cocodataset.org/#download), 118,287 images."""
 
 BYTES_PER_10_PIXELS: Final = 6
-"""The same at COCO's 0.275 megapixels an image: 0.6 bytes a pixel."""
+"""0.6 bytes a pixel: `BYTES_PER_IMAGE` at COCO's 0.275 megapixels an image."""
 
 _MOST_NAMES: Final = 3
-_UNANNOTATED_SCENE: Final = "unannotated"
+_UNANNOTATED_NAME: Final = "unannotated"
 _FEWEST_TO_SPLIT: Final = 2
 _FEWEST_TO_POOL: Final = 8
-"""Negatives that round 1 and the pool need each; with fewer, mining looks at the negatives trained
-on, as it does without a pool.
+"""Negatives that round 1 and the pool need each.
+
+With fewer there is no pool, and mining scores the negatives that round 1 trained on.
 """
 
 
 def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> Plan:
-    """The plan.
+    """Return the plan.
 
     Raises `InvalidInput` for an unknown class or licence, for too few candidates, and for images
     without the fields that their URL is made of.
@@ -71,14 +72,14 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
 class _Candidates(NamedTuple):
     """The images that may be drawn.
 
-    All arrays have one entry per candidate, in the order of the file; `scenes` names each stratum
-    and counts it.
+    All arrays have one entry per candidate, in the order of the file. `sizes` has the name of each
+    stratum and the number of its candidates.
     """
 
     positions: npt.NDArray[np.intp]
     ids: Ids
     strata: Ids
-    scenes: dict[int, tuple[str, int]]
+    sizes: dict[int, tuple[str, int]]
     drawn: ordering.Drawn
 
 
@@ -89,13 +90,13 @@ def _candidates(spec: NegativeDatasetSpec, annotations: Annotations, located: Lo
     shown = located.only(free[located.positions])
     strata = ordering.rarest_classes(positions.size, places[shown.positions], shown.category_ids)
     names_by_id = {category.id: category.name for category in annotations.categories}
-    scenes = {
-        stratum: (names_by_id.get(stratum, _UNANNOTATED_SCENE), count)
+    sizes = {
+        stratum: (names_by_id.get(stratum, _UNANNOTATED_NAME), count)
         for stratum, count in zip(*(values.tolist() for values in np.unique(strata, return_counts=True)), strict=True)
     }
     hashes = ordering.keys(ids, seed=spec.selection.seed, purpose="draw")
     drawn = ordering.stratified(hashes, strata) if spec.selection.strategy == "Stratified" else ordering.at_random(hashes)
-    return _Candidates(positions, ids, strata, scenes, drawn)
+    return _Candidates(positions, ids, strata, sizes, drawn)
 
 
 def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str, int]) -> None:
@@ -104,38 +105,40 @@ def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str
     if short or not candidates:
         total = candidates + sum(rejected.values())
         others = ", ".join(f"{count} {REJECTIONS[reason]}" for reason, count in rejected.items())
-        advice = "; set spec.selection.allowFewer to take what there is" if candidates else ""
+        advice = "; set spec.selection.allowFewer to select all candidates" if candidates else ""
         found = f"of the {total} images in the annotations {candidates} are candidates" + (f", {others}" if others else "")
-        raise InvalidInput(f"spec.selection.count: expected at most the number of candidates, got {wanted}: {found}{advice}")
+        raise InvalidInput(f"spec.selection.count: expected at most {candidates} (the number of candidates), got {wanted}: {found}{advice}")
     if spec.training is not None and min(wanted, candidates) < _FEWEST_TO_SPLIT:
         raise InvalidInput(
-            f"spec.selection.count: expected at least {_FEWEST_TO_SPLIT} images with training, one to train on and one held out to measure; got {min(wanted, candidates)}"
+            f"spec.selection.count: expected at least {_FEWEST_TO_SPLIT} images for training, one to train on and one held out; got {min(wanted, candidates)}"
         )
 
 
 def _check_fields(template: str, identity: tuple[str, ...], candidates: Sequence[Image]) -> None:
-    """All candidates are looked at, so that the same file does not work for one count and fail for
-    a larger one.
+    """Raise `InvalidInput` if any candidate lacks a field of the template.
+
+    All candidates are checked. Otherwise a file could work for one count and fail for a larger one.
     """
     for name in identity:
         lacking = [image.id for image in candidates if not getattr(image, name)]
         if lacking:
             raise InvalidInput(
                 f"{image_url.FIELD}: {template!r} needs {name}, which {len(lacking)} of the {len(candidates)} candidates do not have (the first is image {lacking[0]}); "
-                "set imageUrl to where the images are, such as s3://bucket/folder/{file_name}"
+                "set imageUrl to the location of the images, such as s3://bucket/folder/{file_name}"
             )
 
 
 def _planned(
     spec: NegativeDatasetSpec, entries: Sequence[Image], candidates: _Candidates, chosen: npt.NDArray[np.intp]
 ) -> list[PlannedImage]:
-    """What the plan says of each chosen image: `entries` and `chosen` (places among the candidates)
-    are in plan order.
+    """Return the planned images. `entries` and `chosen` are in plan order.
+
+    `chosen` has positions among the candidates.
     """
     template, reasons = spec.source.coco.image_url, _Reasons(spec, len(candidates.positions))
     planned = []
     for image, stratum, rank in zip(entries, candidates.strata[chosen].tolist(), candidates.drawn.ranks[chosen].tolist(), strict=True):
-        scene, size = candidates.scenes[stratum]
+        name, size = candidates.sizes[stratum]
         fields = {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
         planned.append(
             PlannedImage(
@@ -145,8 +148,8 @@ def _planned(
                 width=int(image.width or 0),
                 height=int(image.height or 0),
                 license=image.license or 0,
-                stratum=scene,
-                reason=reasons.sentence(stratum, scene, rank + 1, size),
+                stratum=name,
+                reason=reasons.sentence(stratum, name, rank + 1, size),
                 page=image_url.photo_page(fields["flickr_url"]),
             )
         )
@@ -154,7 +157,7 @@ def _planned(
 
 
 class _Reasons:
-    """Why images are chosen, each as one sentence without a full stop."""
+    """The reasons for which images are chosen, each as one sentence without a full stop."""
 
     def __init__(self, spec: NegativeDatasetSpec, candidates: int) -> None:
         classes = spec.exclude_classes
@@ -165,23 +168,22 @@ class _Reasons:
         self._random = spec.selection.strategy == "Random"
         self._candidates = candidates
 
-    def sentence(self, stratum: int, scene: str, rank: int, size: int) -> str:
+    def sentence(self, stratum: int, name: str, rank: int, size: int) -> str:
         if self._random:
             return f"{self._free}; drawn at random (rank {rank} of {self._candidates})"
         if stratum == ordering.UNANNOTATED:
-            return f"{self._free}, nor any other annotated object; drawn for the images without annotations (rank {rank} of {size})"
-        return f"{self._free}; drawn for {scene!r} (rank {rank} of {size})"
+            return f"{self._free} and no other annotated object; drawn from the images without annotations (rank {rank} of {size})"
+        return f"{self._free}; drawn for the class {name!r} (rank {rank} of {size})"
 
 
 def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids) -> tuple[ShardPlan, ...]:
-    """The images in shards.
+    """Return the images in shards.
 
-    With training, a hash of its id says whether an image is held out, and whether round 1 trains on
-    it or it waits in the pool. So an image stays in its split when the dataset grows or the filters
-    change.
+    With training, a hash of the image's id decides whether it is held out, in round 1 or in the
+    pool. So an image stays in its split when the dataset grows or the filters change.
 
-    The first two in plan order are the exception: one is trained on and one held out, whatever
-    their hashes, so that neither split is ever empty.
+    The first two images in plan order are the exception: the first is trained on and the second is
+    held out, whatever their hashes. So neither split is ever empty.
     """
     if spec.training is None:
         return shards(names.TRAIN, images)
@@ -197,7 +199,7 @@ def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids)
 
 
 def _pool(spec: NegativeDatasetSpec, training: Training, ids: Ids, held_out: Mask) -> Mask:
-    """Which images wait in the pool; none where there is one round, or too few images for both."""
+    """Return which images are in the pool; none if there is one round or too few images."""
     mining = training.hard_negative_mining
     if mining.rounds == 1:
         return np.zeros(ids.size, bool)
@@ -208,20 +210,19 @@ def _pool(spec: NegativeDatasetSpec, training: Training, ids: Ids, held_out: Mas
 
 
 def _drawn(spec: NegativeDatasetSpec, ids: Ids, purpose: str, percent: int) -> Mask:
-    """Which images a seeded hash of the id draws, `percent` of 100 on average."""
-    # The others are those below the bound: 100 percent draws all, and the bound never leaves 64
-    # bits.
+    """Return which images a seeded hash of the id draws: `percent` of 100 on average."""
+    # Images below the bound are not drawn. So 100 percent draws all, and the bound fits in 64 bits.
     drawn: Mask = ordering.keys(ids, seed=spec.selection.seed, purpose=purpose) >= np.uint64((100 - percent) * 2**64 // 100)
     return drawn
 
 
 def _estimate(image: PlannedImage) -> int:
-    """About how many bytes an image is as a JPEG, by its pixels."""
+    """Estimate the bytes of an image as a JPEG from its pixels."""
     return image.width * image.height * BYTES_PER_10_PIXELS // 10 or BYTES_PER_IMAGE
 
 
 def _licenses(entries: Iterable[Image], annotations: Annotations) -> tuple[License, ...]:
-    """The licences that the chosen images carry, by id; 0 stands for none stated."""
+    """Return the licences of the chosen images, by id. The id 0 means that none is stated."""
     carried: dict[int, int] = {}
     for image in entries:
         carried[image.license or 0] = carried.get(image.license or 0, 0) + 1
@@ -238,12 +239,11 @@ def _licenses(entries: Iterable[Image], annotations: Annotations) -> tuple[Licen
 
 
 def _remaining(annotations: Annotations, located: Located, chosen: npt.NDArray[np.intp]) -> dict[str, int]:
-    """For each class that the chosen images show, how many do, the most frequent first."""
+    """Count the chosen images that show each class, the most frequent class first."""
     mask = np.zeros(len(annotations.images), bool)
     mask[chosen] = True
     shown = located.only(mask[located.positions])
-    # A name stands for every category that has it, and an image counts once however many
-    # annotations it has.
+    # Categories with the same name count as one, and an image counts once per class.
     class_names = sorted({category.name for category in annotations.categories})
     numbers = {name: number for number, name in enumerate(class_names)}
     by_category = np.array([numbers[category.name] for category in annotations.categories], np.intp)

@@ -1,4 +1,4 @@
-"""Images in plan order → shards."""
+"""Divide the images into shards, in plan order."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from negset_api import names
 from negset_api.values import PlannedImage, ShardPlan
 
 IMAGES_PER_SHARD: Final = 128
-"""Fixed, so that shard i always covers the ranks [128 i, 128 (i + 1)) and growing a set changes at
-most the last shard of each split.
+"""Fixed, so that shard i always covers the ranks [128 i, 128 (i + 1)).
 
-At COCO's 152 kB an image a shard is 20 MB. 1,000 images are 8 shards, enough for 8 workers; with 64
-the start of a task (an event loop, a session, 32 connections: about 10 ms) would cost a fifth of
-the 50 ms that 64 images take at the 1,300 images/s of one core, with 128 a tenth. More would leave
-workers idle on small sets and fetch more images again when a set grows, which is at most 127 for
-each split now.
+So a larger count changes at most the last shard of each split. At COCO's 152 kB an image, a shard
+is 20 MB. 1,000 images are 8 shards, enough for 8 workers.
+
+The start of a task (an event loop, a session, 32 connections) takes about 10 ms. One core fetches
+1,300 images/s: 64 images take 50 ms, of which the start would be a fifth, and with 128 images it is
+a tenth. Larger shards would leave workers idle on small sets. They would also fetch more images
+again when a set grows: now at most 127 for each split.
 """
 
 
 def shards(split: str, images: Sequence[PlannedImage]) -> tuple[ShardPlan, ...]:
-    """The images of one split, in order, as shards of `IMAGES_PER_SHARD`; the last may be smaller."""
+    """Return the images of one split, in order, in shards of `IMAGES_PER_SHARD`.
+
+    The last shard may be smaller.
+    """
     starts = range(0, len(images), IMAGES_PER_SHARD)
     return tuple(
         ShardPlan(name=names.shard(split, index, len(starts)), split=split, images=tuple(images[start : start + IMAGES_PER_SHARD]))

@@ -1,6 +1,6 @@
-"""The first stage: opens the annotations and makes the plan.
+"""The first stage: open the annotations and make the plan.
 
-It writes nothing, because `negset plan` wants the plan and no dataset.
+It writes nothing, because `negset plan` needs the plan without a dataset.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ ANNOTATIONS: Final = "spec.source.coco.annotations"
 
 
 def plan_stage(dataset: NegativeDataset, access: Access) -> Plan:
-    """The plan of a dataset.
+    """Return the plan of a dataset.
 
-    Raises `InvalidInput`, naming the field, for whatever in the manifest or in the files it
-    names cannot be used.
+    Raises `InvalidInput`, naming the field, if the manifest or a file that it names is wrong.
     """
     return _plan(dataset, access, boxes=False)[0]
 
 
 def plan_with_objects(dataset: NegativeDataset, access: Access) -> tuple[Plan, Objects]:
-    """The plan, and what else is annotated on the held-out negatives.
+    """Return the plan, and the other annotated objects on the held-out negatives.
 
-    The report says what false positives lie on. Without training nothing is held out.
+    The report says which objects false positives lie on. Without training nothing is held out.
     """
     plan, annotations = _plan(dataset, access, boxes=dataset.spec.training is not None)
     held_out = [image.image_id for shard in plan.shards if shard.split == names.HELD_OUT for image in shard.images]

@@ -1,4 +1,4 @@
-"""A plan as text for a person: what `negset plan` shows. Pure."""
+"""The plan as text: the output of `negset plan`. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _MOST_CLASSES: Final = 10
 
 
 def describe(plan: Plan) -> str:
-    """A few paragraphs without a trailing line break."""
-    uses = {names.TRAIN: "for round 1", names.POOL: "in the pool for mining", names.HELD_OUT: "held out to measure"}
+    """Return a few paragraphs without a trailing line break."""
+    uses = {names.TRAIN: "for round 1", names.POOL: "in the pool for mining", names.HELD_OUT: "held out for evaluation"}
     counts = {split: sum(len(shard.images) for shard in plan.shards if shard.split == split) for split in uses}
     splits = f" ({', '.join(f'{counts[split]:,} {use}' for split, use in uses.items() if counts[split])})" if counts[names.HELD_OUT] else ""
     shown = list(plan.remaining_classes.items())
@@ -22,18 +22,18 @@ def describe(plan: Plan) -> str:
     lines = [
         f"{_many(plan.planned, 'image')} planned of {_many(plan.candidates, 'candidate')}{splits}, in {_many(len(plan.shards), 'shard')}, about {_size(plan.bytes_estimate)}.",
         *_table(
-            f"Free of {', '.join(plan.excluded_classes)}. Of the other images in the annotations",
+            f"Excluded classes: {', '.join(plan.excluded_classes)}. Rejected images",
             ((f"{count:,}", REJECTIONS[reason]) for reason, count in plan.rejected.items()),
         ),
-        *_table("What the planned images show instead", ((f"{count:,}", name) for name, count in shown[:_MOST_CLASSES])),
+        *_table("Classes that the planned images show", ((f"{count:,}", name) for name, count in shown[:_MOST_CLASSES])),
         *([f"  and {_many(others, 'more class', 'more classes')}"] if others > 0 else []),
-        *_table("Licences", ((f"{item.images:,}", f"{item.name} {item.url}".strip()) for item in plan.licenses)),
+        *_table("Licences of the planned images", ((f"{item.images:,}", f"{item.name} {item.url}".strip()) for item in plan.licenses)),
     ]
     return "\n".join(lines)
 
 
 def _table(title: str, rows: Iterable[tuple[str, str]]) -> list[str]:
-    """A title with its rows below it, numbers aligned to the right."""
+    """Return a title with its rows below it, numbers aligned to the right."""
     listed = list(rows)
     width = max((len(number) for number, _ in listed), default=0)
     return ["", f"{title}:" if listed else f"{title}: none.", *(f"  {number:>{width}}  {text}" for number, text in listed)]
@@ -44,7 +44,7 @@ def _many(count: int, thing: str, things: str = "") -> str:
 
 
 def _size(count: float) -> str:
-    """Bytes in decimal units, as disks and stores count them."""
+    """Return bytes in decimal units, which disks and stores use."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:  # noqa: PLR2004
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"

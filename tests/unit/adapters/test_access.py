@@ -40,7 +40,7 @@ def test_remote_urls_are_for_a_cluster_too(url):
 
 @pytest.mark.parametrize("url", ["ftp://h/x", "gopher://h", "python://x", "zip://a::ssh://h/x"])
 def test_unknown_schemes_are_named(url):
-    with pytest.raises(InvalidInput, match=r"spec\.x: unknown URL scheme '\w+' in"):
+    with pytest.raises(InvalidInput, match=r"spec\.x: expected a URL with a known scheme \(.*\), got '\w+' in"):
         Access().check_url(url, "spec.x")
 
 

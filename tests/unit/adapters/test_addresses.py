@@ -13,7 +13,7 @@ PUBLIC = """
 2600:9000::1 2620:fe::fe 2800:3f0::1 2a05:d014::1 2c0f:fb50::1 2001:db7:ffff::1 2001:db9::1 3fff:1000::1 ::ffff:8.8.8.8 ::ffff:808:808 64:ff9b::808:808 64:ff9b::8.8.8.8 2606:4700::5efe:808:809:0
 """
 
-# By the reason why. Both ends of a block, and what lies in its middle.
+# By reason. Both ends of a block, and an address in its middle.
 BLOCKED = {
     "relays and sinks, reachable, but no place of files": "192.0.0.9 192.0.0.10 192.31.196.1 192.52.193.1 192.175.48.1 2620:4f:8000::1 2001:1::1 2001:1::2 2001:1::3 2001:3::1 2001:4:112::1 2001:20::1 2001:30::1",
     "this network": "0.0.0.0 0.0.0.1 0.1.2.3 0.255.255.255",

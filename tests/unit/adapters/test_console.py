@@ -15,7 +15,7 @@ def test_lines_say_how_far_it_is_and_how_long_it_will_take() -> None:
     lines.finish()
     assert written == [
         "Downloading: 100 images",
-        # By the pace between the two: the 10 that came first may have waited for what comes once.
+        # By the pace between the two: the first 10 may include work that occurs once.
         "Downloading: 50 of 100 images, 2 failed, 24 s left",
         "Downloading: done, 50 of 100 images, 2 failed in 40 s",
     ]
@@ -30,7 +30,7 @@ def test_what_an_earlier_process_has_done_is_counted() -> None:
     lines.advance(100)
     lines.finish()
     assert written == [
-        "Training: 400 steps, 116 of them done before",
+        "Training: 400 steps, 116 of them already done",
         "Training: 117 of 400 steps",
         "Training: 217 of 400 steps, 18 s left",
         "Training: done, 217 of 400 steps in 75 s",

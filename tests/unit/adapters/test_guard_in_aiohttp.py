@@ -1,6 +1,4 @@
-"""The guard as aiohttp uses it: with a resolver of our own, so that names resolve to what the test
-says.
-"""
+"""The guard in aiohttp, with a resolver that returns the addresses of the test."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Progress into the status of the object."""
+"""Progress in the status of the object."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def watch(stage: str, total: int, unit: str, times: list[float], done: int = 0) -> tuple[StatusProgress, list[Mapping[str, Any]]]:
-    """The progress of a stage that began, and what is written; `times` are what the clock says,
-    from the beginning of the stage.
+    """Return the progress of a started stage, and the written statuses.
+
+    `times` are the readings of the clock, from the start of the stage.
     """
     written: list[Mapping[str, Any]] = []
     progress = StatusProgress(written.append, Silent(), clock=iter(times).__next__, today=lambda: NOON)

@@ -1,6 +1,4 @@
-"""What a job writes last must arrive; and a status is written onto the object that the job works
-for, while its run may report, and onto no other.
-"""
+"""The last write of a job must arrive, only in its own object and while its run may report."""
 
 from __future__ import annotations
 
@@ -16,9 +14,9 @@ from negset_jobs.adapters.kubernetes_status import StatusWriter
 
 
 class Api:
-    """Plays the API server: one object with versions.
+    """A fake API server: one object with versions.
 
-    It gives the `answers` first, one after the other, and counts what was asked.
+    It gives the `answers` first, one after another, and counts the requests.
     """
 
     def __init__(self, *answers: Exception | None, uid: str = "1", runs: list[str] | None = None) -> None:
@@ -78,7 +76,7 @@ def test_what_no_later_step_says_again_arrives_after_an_absence_of_minutes(monke
     api = Api(runs=["abc"])
     one = writer(api)
     one.write({"n": 1})
-    if away == "the operator":  # it has made this run's job, and not yet said so
+    if away == "the operator":  # it has created this run's job, but not yet listed it
         api.runs, api.version = ["def"], api.version + 1
     else:
         api.answers = [ApiException(status=503)] * 15
@@ -105,11 +103,11 @@ def test_the_longest_wait_is_a_quarter_of_an_hour(waited, caplog):
     api = Api(None, *[ApiException(status=503)] * 50)
     writer(api).write_last({}, final=True)
     assert sum(waited) == 901
-    assert caplog.messages[-1] == "the status lacks what was measured last; it is in the output"
+    assert caplog.messages[-1] == "failed to write the last results to the status; they are in the output"
 
 
 @pytest.mark.parametrize("api", [Api(ApiException(status=404)), Api(uid="2")], ids=["none of its name", "another of its name"])
-def test_an_object_that_is_gone_is_told_nothing_more(waited, api):
+def test_a_deleted_object_is_not_written(waited, api):
     writer(api).write_last({}, final=True)
     assert (api.asked, api.stored, waited) == (["GET"], [], [])
 

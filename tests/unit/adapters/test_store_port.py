@@ -1,4 +1,4 @@
-"""What every store must do, on a local folder, in memory and on a real S3 server."""
+"""The contract of a store, on a local folder, in memory and on a real S3 server."""
 
 import concurrent.futures
 import os
@@ -191,7 +191,7 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
     assert "\n" not in str(raised.value)
 
 
-# --- Mix ------------------------------------------------------------------------------------------------------------------------------
+# --- Inputs ---------------------------------------------------------------------------------------
 
 
 def test_inputs_are_decompressed_by_their_content(store, tmp_path):

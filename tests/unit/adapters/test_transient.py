@@ -1,6 +1,4 @@
-"""What passes by itself is told apart from what somebody has to change: by what real back ends
-raise.
-"""
+"""Transient errors are distinguished from permanent ones, by the errors of real back ends."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ LOCAL = Access(allowed_networks=("127.0.0.0/8",))
 
 @contextmanager
 def answering(status: int, code: str = "") -> Iterator[str]:
-    """A server that always answers the same: an S3 error where there is a `code`."""
+    """A server with one fixed response, which is an S3 error if there is a `code`."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -67,8 +65,7 @@ def through(monkeypatch):
     def store(endpoint: str) -> Store:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "x")
-        # s3fs tries what it takes for passing five times more, with pauses; that is not what is
-        # tested.
+        # s3fs retries errors that it considers transient five times, with pauses. They are off.
         options = {"endpoint_url": endpoint, "retries": 1, "config_kwargs": {"connect_timeout": 2, "retries": {"max_attempts": 0}}}
         monkeypatch.setitem(
             fsspec.config.conf, "s3", {"client_kwargs": {"endpoint_url": endpoint}, "config_kwargs": options["config_kwargs"]}

@@ -1,4 +1,4 @@
-"""One parser: what it accepts, fsspec splits alike; what fsspec would read differently is refused."""
+"""One parser: it splits as fsspec does, and refuses texts that fsspec would read differently."""
 
 import contextlib
 import re
@@ -13,9 +13,7 @@ from negset_jobs.adapters.urls import CACHE_SCHEMES, InvalidUrl, Link, UnknownSc
 
 
 def fsspec_sees(text: str) -> list[tuple[str, str]]:
-    """The schemes and texts of the links as `fsspec.core._un_chain` makes them, without its imports
-    of back ends.
-    """
+    """Return schemes and texts of the links as `fsspec.core._un_chain` does, without back ends."""
     if "::" not in text:
         return [(split_protocol(text)[0] or "file", text)]
     bits = []

@@ -1,4 +1,4 @@
-"""What a command does depends on where it runs, and its exit code says how it ended."""
+"""A command depends on where it runs, and its exit code says how it ended."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def test_of_several_training_pods_one_writes_report_and_status(monkeypatch: pyte
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_inside_an_exec_ends_with_its_exit_code_too(number: signal.Signals, exit_code: int, tmp_path: pathlib.Path) -> None:
-    """CPython ends a `python -m` by SIGINT whatever it returned once a KeyboardInterrupt itself has
-    left an `exec` of source text, as imports are full of.
+    """CPython ends `python -m` by SIGINT if a KeyboardInterrupt has left an `exec` of source text.
+
+    It ignores the returned exit code then. Imports run many such `exec` calls.
     """
     (tmp_path / "interrupted.py").write_text(f"""
 import signal, sys
@@ -46,7 +47,7 @@ sys.exit(cli.main(["crd"]))
 """)
     ended = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == exit_code, ended.stderr
-    assert ended.stderr == "negset: interrupted; everything committed so far is safe, and the same command goes on from there\n"
+    assert ended.stderr == "negset: interrupted; all committed work is kept, and the same command continues from there\n"
 
 
 def manifest(tmp_path: pathlib.Path, **spec: object) -> str:
@@ -102,7 +103,7 @@ def test_jobs_that_do_not_understand_a_manifest_say_so_in_one_line(tmp_path: pat
     assert line == (
         'negset: spec.selection.strategy: Unsupported value: "Clustered": supported values: "Random", "Stratified"; '
         "spec.ray.workers: Invalid value: 0: should be greater than or equal to 1 "
-        f"(negset {version()} does not understand this manifest; use jobs of the CRD's version)"
+        f"(negset {version()} cannot read this manifest; use a jobs image of the CRD's version)"
     )
 
 

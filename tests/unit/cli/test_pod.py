@@ -1,4 +1,4 @@
-"""On a cluster the last word of a job is in its pod's status, whatever libraries write after it."""
+"""On a cluster, a job's error is in its pod's status, whatever libraries write after it."""
 
 import pytest
 
@@ -14,12 +14,12 @@ def told(tmp_path, monkeypatch):
     return path
 
 
-def test_an_error_is_told_to_the_pod(told):
+def test_an_error_is_written_to_the_status_of_the_pod(told):
     assert main(["job", "data", "--file", "/none.yaml", "--cluster"]) == 2
     assert told.read_text() == "negset: FILE: cannot read '/none.yaml': No such file or directory"
 
 
-def test_on_a_laptop_there_is_none_to_tell(told):
+def test_on_a_laptop_nothing_is_written(told):
     assert main(["job", "data", "--file", "/none.yaml"]) == 2
     assert told.read_text() == ""
 

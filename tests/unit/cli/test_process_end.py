@@ -1,6 +1,4 @@
-"""A process whose work is done says so by its exit code, whatever the compiled libraries do as they
-are torn down.
-"""
+"""The exit code of a process is its own, even if the shutdown of compiled libraries crashes."""
 
 import subprocess
 import sys
@@ -9,9 +7,7 @@ import pytest
 from tests.conftest import ROOT
 
 ABORTING_DESTRUCTOR = "import ctypes; c = ctypes.CDLL(None); c.__cxa_atexit(c.abort, None, None)\n"
-"""What the C library runs as a process ends, before a crash that kills it by SIGABRT: here for
-certain, with Ray once in some hundreds.
-"""
+"""A C destructor that kills the process by SIGABRT, always. Ray does so once in some hundreds."""
 NEGSET = "import sys; sys.argv[0] = 'negset'; from negset_jobs.cli import process; process()"
 
 
@@ -59,7 +55,7 @@ def test_an_error_that_nobody_catches_keeps_its_traceback_and_code():
 
 @pytest.mark.parametrize(("named", "code"), [("test_good", 0), ("test_bad", 1), ("test_none", 5)])
 def test_the_tests_themselves_end_so(named, code, tmp_path):
-    """Ray runs in their process too."""
+    """Ray runs in the process of the tests too."""
     (tmp_path / "test_some.py").write_text(ABORTING_DESTRUCTOR + "def test_good(): pass\ndef test_bad(): assert False\n")
     plugins = ["-p", "tests.conftest", "-p", "no:cacheprovider"]
     ended = run("import sys, pytest; sys.exit(pytest.main())", *plugins, str(tmp_path / "test_some.py"), "-k", named, cwd=ROOT)

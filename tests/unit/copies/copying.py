@@ -1,4 +1,4 @@
-"""Copies of an image as people make them, and who is found to be whose copy."""
+"""Make copies of an image as people make them, and find them again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from negset_jobs.copies.fingerprint import fingerprint
 
 
 def copies_among(wanted, known):
-    """For each encoded image of `wanted`, the positions of its copies in `known`."""
+    """Return the positions in `known` of the copies of each encoded image of `wanted`."""
     sides = [
         tables.encode_fingerprints([(str(index), fingerprint(encoded, mirrored=mirrored)) for index, encoded in enumerate(images)])
         for images, mirrored in ((wanted, True), (known, False))
@@ -47,9 +47,7 @@ def cropped(image, share):
 
 
 def pasted(image, x, y):
-    """The image with something in front of it that is lighter or darker than what is there: a frame
-    of a standing camera.
-    """
+    """Return the image with a lighter or darker object in front: a frame of a fixed camera."""
     box = (x - 25, y - 40, x + 25, y + 40)
     behind = np.asarray(image.crop(box).convert("L")).mean()
     changed = image.copy()

@@ -1,6 +1,4 @@
-"""Which images are found to be copies, on real images, on the demo's, and on those that are hard to
-tell apart.
-"""
+"""Copies are found among real images, the demo's images, and images that look alike."""
 
 import io
 import itertools
@@ -21,7 +19,7 @@ def photos(coco_mini):
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """The demo's images: shapes on textured ground, all alike and all different."""
+    """The demo's images: shapes on a textured background, all similar and all different."""
     folder = tmp_path_factory.mktemp("drawn")
     truth = dataset.make(str(folder), with_object=60, without_object=340)
     files = sorted((folder / dataset.IMAGES).iterdir())
@@ -40,12 +38,12 @@ def test_a_copy_is_found_and_is_the_copy_of_no_other_image(photos, drawn, make):
 
 
 def test_different_photos_are_not_copies(photos):
-    """3,160 pairs, mirrored ones too."""
+    """3,160 pairs, also mirrored."""
     assert copies_among(photos, photos) == [{index} for index in range(len(photos))]
 
 
 def test_drawings_that_look_alike_are_not_copies(drawn):
-    """78,606 pairs, mirrored ones too; none of the 2,736,630 of the whole demo is found either."""
+    """78,606 pairs, also mirrored. None of the whole demo's 2,736,630 pairs is found either."""
     assert len(drawn) == 397
     assert copies_among(drawn, drawn) == [{index} for index in range(len(drawn))]
 
@@ -81,7 +79,7 @@ def test_plain_images_are_copies_only_byte_for_byte(make, save):
 
 
 def test_another_object_before_one_background_is_another_image(photos):
-    """Frames of a standing camera: their hashes are near, and the second look tells them apart."""
+    """Frames of a fixed camera: their hashes are near, and their pixels differ."""
     for background in map(opened, photos[:8]):
         places = itertools.product((0.2, 0.5, 0.8), (0.3, 0.6))
         frames = [jpeg(pasted(background, int(x * background.width), int(y * background.height)), 88) for x, y in places]

@@ -1,4 +1,4 @@
-"""The search, against comparing every pair."""
+"""The search, compared with a comparison of every pair."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def flipped(hashed, bits):
 
 
 def every_pair(wanted, known, distance):
-    """By brute force."""
+    """Compare every pair."""
     left, right = (np.unpackbits(each.view(np.uint8), axis=1).astype(bool) for each in (wanted, known))
     distances = (left[:, None] != right[None]).sum(axis=2)
     return {(int(row), int(other), int(distances[row, other])) for row, other in np.argwhere(distances <= distance)}

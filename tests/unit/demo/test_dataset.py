@@ -1,4 +1,4 @@
-"""The demo's dataset is what it claims to be; pycocotools and Pillow are the judges."""
+"""The demo's dataset is as documented; pycocotools and Pillow check it."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ BASE_URL = "http://127.0.0.1:1234"
 
 
 def _digest(folder):
-    """One digest over every file below the folder."""
+    """Return one digest of all files in the folder."""
     digest = hashlib.sha256()
     for path, _, names in sorted(os.walk(folder)):
         for name in sorted(names):

@@ -1,4 +1,4 @@
-"""The demo's manifest is one that the API server would take."""
+"""The API server would accept the demo's manifest."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""When too many images have failed, and whether asking again could help."""
+"""Too many failed images: InvalidInput if a retry cannot help, else WorkFailed."""
 
 from __future__ import annotations
 
@@ -37,10 +37,13 @@ def allowing(percent: int) -> NegativeDatasetSpec:
             [(Outcome.STORED, 90), (Outcome.NOT_FOUND, 5), (Outcome.TIMEOUT, 5)],
             5,
             WorkFailed,
-            id="without the passing faults it would be enough",
+            id="without the transient errors it would be enough",
         ),
         pytest.param(
-            [(Outcome.STORED, 90), (Outcome.NOT_FOUND, 6), (Outcome.TIMEOUT, 4)], 5, InvalidInput, id="the lasting ones alone are too many"
+            [(Outcome.STORED, 90), (Outcome.NOT_FOUND, 6), (Outcome.TIMEOUT, 4)],
+            5,
+            InvalidInput,
+            id="the permanent ones alone are too many",
         ),
         pytest.param([(Outcome.NOT_FOUND, 3)], 100, InvalidInput, id="nothing at all, for good"),
         pytest.param([(Outcome.NOT_FOUND, 3), (Outcome.SERVER_ERROR, 1)], 100, WorkFailed, id="nothing at all, perhaps not for good"),

@@ -30,7 +30,7 @@ def test_success_is_no_failure(status):
     assert failure_of_status(status, "OK", None) is None
 
 
-def test_only_passing_faults_wait():
+def test_only_transient_errors_have_a_pause():
     assert failure_of_status(503, "Service Unavailable", "7").wait_seconds == 7
     assert failure_of_status(404, "Not Found", "7").wait_seconds is None
     assert failure_of_status(304, "Not Modified", None).outcome == "client_error"

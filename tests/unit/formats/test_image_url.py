@@ -26,7 +26,7 @@ FIELDS = {"file_name": "a b/ü#1%.jpg", "coco_url": "http://images.test/x%20y.jp
         ),
     ],
 )
-def test_a_template_becomes_the_address_of_a_image(template, url):
+def test_a_template_becomes_the_address_of_an_image(template, url):
     assert image_url(template, FIELDS) == url
 
 
@@ -47,7 +47,7 @@ def test_a_file_name_that_is_a_web_address_stays_as_it_is():
 def test_a_file_name_does_not_lead_out_of_its_folder(template, name):
     with pytest.raises(InvalidInput) as caught:
         image_url(template, {"file_name": name})
-    assert str(caught.value) == f"spec.source.coco.imageUrl: expected file names that stay below {template!r}, got file_name {name!r}"
+    assert str(caught.value) == f"spec.source.coco.imageUrl: expected file names inside the folder of {template!r}, got file_name {name!r}"
 
 
 def test_two_dots_within_a_name_are_no_way_out():
@@ -62,7 +62,7 @@ def test_an_unknown_placeholder_is_named():
 
 def test_an_empty_field_is_named_with_its_image():
     with pytest.raises(
-        InvalidInput, match=r"'\{flickr_url\}' needs flickr_url, which an image entry \(file_name 'a b/ü#1%.jpg', .*\) leaves empty"
+        InvalidInput, match=r"'\{flickr_url\}' needs flickr_url, which is empty in an image entry \(file_name 'a b/ü#1%.jpg', .*\)"
     ):
         image_url("{flickr_url}", FIELDS)
 

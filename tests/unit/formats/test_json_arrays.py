@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from negset_jobs.formats.json_arrays import BrokenJson, WrongShape, read_arrays
+from negset_jobs.formats.json_arrays import read_arrays
+from negset_jobs.formats.json_window import BrokenJson, WrongShape
 
-BLOCK = 32  # far below one element, so that every element meets a block's edge
+BLOCK = 32  # far smaller than an element, so that every element crosses the edge of a block
 
 
 class Item(msgspec.Struct):
@@ -24,7 +25,7 @@ def arrays(text: bytes, *, kinds=None, block: int = BLOCK) -> dict[str, list]:
     return found
 
 
-# Text made to mislead whoever looks for braces, brackets, quotes and commas instead of parsing.
+# Text that misleads a search for braces, brackets, quotes and commas without parsing.
 misleading = st.text(alphabet='{}[],":\\ \nab\u00e9\U0001f600', max_size=8)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | misleading,
@@ -68,7 +69,7 @@ def test_a_file_with_one_wrong_character_is_read_or_refused_but_never_misread(do
         found = arrays(bytes(text), block=block)
     except (BrokenJson, WrongShape):
         return
-    # What is accepted is what the standard library sees, save for keys that occur twice.
+    # The standard library accepts the same texts, except for keys that occur twice.
     assert [item.id for item in found.get("items", [])] == [item["id"] for item in json.loads(text).get("items", [])]
 
 

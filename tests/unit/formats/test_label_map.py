@@ -45,10 +45,10 @@ BROKEN = {
     ),
     "XML": (b"<annotation/>", "here: expected a label map such as"),
     "not text": (b"\xff\xfe\x00", "here: expected a label map such as"),
-    "an id twice": (b"item { id: 1 name: 'a' } item { id: 1 name: 'b' }", "here: expected every id once, got 1 more than once"),
-    "a name twice": (b"item { id: 1 name: 'a' } item { id: 2 name: 'a' }", "here: expected every name once, got 'a' more than once"),
-    "no id": (b"item { name: 'a' }", "here: expected every item with a name and an id of 1 or more, got id 0 and name 'a'"),
-    "no name": (b"item { id: 4 }", "here: expected every item with a name and an id of 1 or more, got id 4 and name ''"),
+    "an id twice": (b"item { id: 1 name: 'a' } item { id: 1 name: 'b' }", "here: expected unique ids, got 1 more than once"),
+    "a name twice": (b"item { id: 1 name: 'a' } item { id: 2 name: 'a' }", "here: expected unique names, got 'a' more than once"),
+    "no id": (b"item { name: 'a' }", "here: expected a name and an id of at least 1 in every item, got id 0 and name 'a'"),
+    "no name": (b"item { id: 4 }", "here: expected a name and an id of at least 1 in every item, got id 4 and name ''"),
 }
 
 

@@ -65,7 +65,7 @@ def test_a_positive_keeps_its_boxes_in_order():
 
 
 def test_a_box_without_an_id_for_its_class_is_refused():
-    with pytest.raises(InvalidInput, match=r"straße\.jpg: no id in the label map for class 'dog'"):
+    with pytest.raises(InvalidInput, match=r"straße\.jpg: expected an id in the label map for every class, found none for 'dog'"):
         example(boxes=(box(), box(class_name="dog")), label_ids={"cat": 1})
 
 
@@ -86,7 +86,7 @@ def delimited(tag: int, content: bytes) -> bytes:
 
 
 def foreign(feature: bytes) -> bytes:
-    """An example as another writer may make it, with the one feature "f"."""
+    """Return an example with the one feature "f", as another writer may encode it."""
     return delimited(0x0A, delimited(0x0A, delimited(0x0A, b"f") + delimited(0x12, feature)))
 
 

@@ -26,7 +26,7 @@ def test_what_is_written_is_read_again_with_its_offsets(payloads):
     assert lengths == [len(payload) + OVERHEAD for payload in payloads]
 
 
-def test_a_stream_may_hand_over_less_than_asked_for():
+def test_a_stream_may_return_less_than_requested():
     class Trickle(io.BytesIO):
         def read(self, size=-1):
             return super().read(min(size, 3))

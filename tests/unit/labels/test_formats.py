@@ -1,4 +1,4 @@
-"""What each label format writes for an image, and to list them."""
+"""The files of each label format, for an image and for the dataset."""
 
 import io
 import json
@@ -47,7 +47,7 @@ FILES = {
 
 
 @pytest.mark.parametrize(("form", "keys"), FILES.values(), ids=FILES)
-def test_a_image_is_stored_as_it_is_beside_its_label_file(form, keys):
+def test_an_image_is_stored_as_it_is_beside_its_label_file(form, keys):
     data = encoded(kind="PNG")
     files = list(form.image_files(labelled_image(split="val", extension=".png"), data))
     assert [file.key for file in files] == keys
@@ -118,7 +118,7 @@ def test_voc_describes_the_image_and_has_no_object(mode, kind, expected):
     assert root.find("object") is None
 
 
-def test_voc_stays_xml_whatever_the_annotations_said_about_a_image():
+def test_voc_stays_xml_whatever_the_annotations_said_about_an_image():
     _, annotation = voc.image_files(
         labelled_image()._replace(image=PlannedImage(image_id=1, url="", file_name="a", page="<&\x00\x0b>")), encoded()
     )

@@ -1,6 +1,4 @@
-"""`deletionPolicy: Delete` removes what this object made, and nothing else that lies at the same
-place.
-"""
+"""`deletionPolicy: Delete` removes what this object made, and nothing else in the same place."""
 
 from __future__ import annotations
 

@@ -1,13 +1,10 @@
-"""`output.revisionHistoryLimit` removes the oldest revisions that this object made, and nothing
-else.
-"""
+"""`output.revisionHistoryLimit` removes the oldest revisions of this object, and nothing else."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +20,8 @@ from negset_jobs.commands import job, stages_on_ray
 from negset_jobs.download.shard_cache import ShardCache
 
 MINE, THEIRS = "1111", "2222"
+
+
 OLDEST, OLDER, NEWER, PRESENT = (f"{letter}" * 12 for letter in "abcd")
 
 
@@ -67,8 +66,9 @@ def place(url: str, name: str, of: str = "street") -> Store:
 
 
 def make(url: str, name: str, *owners: str, age: int = 0, of: str = "street") -> Store:
-    """A revision, made this many minutes ago; in a store whose clock is its own, a second after the
-    one before.
+    """Make a revision of this age in minutes.
+
+    If the store has its own clock, the revision is made a second after the previous one.
     """
     store = place(url, name, of)
     for number in range(3):
@@ -108,7 +108,7 @@ def test_the_present_revision_and_the_newest_earlier_one_stay_and_what_is_not_ou
     assert [content(store) for store in strangers] == before
     assert told == "; ".join(
         [
-            "spec.output.revisionHistoryLimit is 1: removed 2 earlier revisions, kept 1, left 3 alone",
+            "spec.output.revisionHistoryLimit is 1: removed 2 earlier revisions, kept 1, skipped 3",
             f"removed: {OLDEST}, {OLDER}",
             f"{place(url, '0123456789ab').location('').rstrip('/')} (not made by this object)",
             f"{place(url, 'eeeeeeeeeeee').location('').rstrip('/')} (also made by {THEIRS})",
@@ -119,7 +119,7 @@ def test_the_present_revision_and_the_newest_earlier_one_stay_and_what_is_not_ou
 
 def test_a_revision_that_becomes_the_present_one_again_is_the_newest(url, monkeypatch):
     oldest, older, newer, present = four(url)
-    # As the data step does when the spec is what it was once.
+    # As the data step does when the spec is changed back.
     monkeypatch.setattr(pipeline, "plan", lambda _run: None)
     monkeypatch.setattr(pipeline, "find", lambda *_: object())
     time.sleep(1.1)
@@ -131,10 +131,10 @@ def test_a_revision_that_becomes_the_present_one_again_is_the_newest(url, monkey
 
 LIMITS = {
     "without a limit nothing goes": (None, 4, ""),
-    "0 keeps the present one alone": (0, 1, "removed 3 earlier revisions, kept 0, left 0 alone"),
-    "2 of 3 earlier ones stay": (2, 3, "removed 1 earlier revisions, kept 2, left 0 alone"),
-    "3 of 3 stay": (3, 4, "removed 0 earlier revisions, kept 3, left 0 alone"),
-    "more than there are stay": (9, 4, "removed 0 earlier revisions, kept 3, left 0 alone"),
+    "0 keeps the present one alone": (0, 1, "removed 3 earlier revisions, kept 0, skipped 0"),
+    "2 of 3 earlier ones stay": (2, 3, "removed 1 earlier revisions, kept 2, skipped 0"),
+    "3 of 3 stay": (3, 4, "removed 0 earlier revisions, kept 3, skipped 0"),
+    "more than there are stay": (9, 4, "removed 0 earlier revisions, kept 3, skipped 0"),
 }
 
 
@@ -147,11 +147,11 @@ def test_the_limit_counts_earlier_revisions(limit, stay, said, folder):
     assert [bool(content(store)) for store in stores] == [False] * (4 - stay) + [True] * stay
 
 
-def test_what_was_removed_is_not_spoken_of_again(folder):
+def test_a_removed_revision_is_not_mentioned_again(folder):
     four(folder)
     revisions.trim(opened(folder, 1))
     again = revisions.trim(opened(folder, 1))
-    assert again == "spec.output.revisionHistoryLimit is 1: removed 0 earlier revisions, kept 1, left 0 alone"
+    assert again == "spec.output.revisionHistoryLimit is 1: removed 0 earlier revisions, kept 1, skipped 0"
 
 
 def test_a_revision_that_a_later_edit_has_begun_is_not_an_earlier_one(folder):
@@ -177,14 +177,14 @@ def test_without_a_marker_of_the_present_revision_nothing_goes(folder):
 
 
 FAILURES = {
-    "listing": ("keys", "left 3 alone"),
+    "listing": ("keys", "skipped 3"),
     "asking when": ("modified", "nothing was removed: cannot reach it"),
-    "removing": ("remove", "removed 0 earlier revisions, kept 0, left 3 alone"),
+    "removing": ("remove", "removed 0 earlier revisions, kept 0, skipped 3"),
 }
 
 
 @pytest.mark.parametrize(("verb", "said"), FAILURES.values(), ids=FAILURES)
-def test_a_store_that_is_away_is_told_and_fails_nothing(verb, said, folder, monkeypatch):
+def test_an_unavailable_store_is_reported_and_fails_nothing(verb, said, folder, monkeypatch):
     four(folder)
     run = opened(folder, 0)
 
@@ -218,28 +218,6 @@ def test_a_removal_that_was_cut_off_leaves_nothing_to_copy_from_and_is_finished_
     assert content(oldest) == {}
 
 
-MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-def at(*minutes: int) -> dict[str, datetime]:
-    return {str(minute): MOMENT + timedelta(minutes=minute) for minute in minutes}
-
-
-BEYOND = {
-    "the oldest go": (1, at(1, 2, 3), ("1", "2")),
-    "what was made at the same moment as one that is kept stays": (1, at(1, 2) | {"too": MOMENT + timedelta(minutes=2)}, ("1",)),
-    "what was made at the moment of the present one stays": (0, at(1, 9), ("1",)),
-    "what was made after it stays": (0, at(1, 10), ("1",)),
-    "and does not count": (1, at(1, 10), ()),
-    "none, of none": (0, {}, ()),
-}
-
-
-@pytest.mark.parametrize(("limit", "made", "gone"), BEYOND.values(), ids=BEYOND)
-def test_beyond_the_limit(limit, made, gone):
-    assert revisions.beyond(limit, MOMENT + timedelta(minutes=9), made) == gone
-
-
 ENDS = {
     "the last step on a cluster": (["job", "data", "--cluster"], True),
     "a step of a laptop, whose report is not written yet": (["job", "data"], False),
@@ -254,7 +232,7 @@ def test_it_is_done_after_the_report_by(words, trims, tmp_path, monkeypatch):
     monkeypatch.setattr(
         pipeline,
         "prepare",
-        lambda dataset, access, *_, **__: pipeline.Revision(dataset=dataset, access=access, store=None, siblings=()),
+        lambda dataset, access, *_, **__: pipeline.Revision(dataset=dataset, access=access, root=None, store=None, siblings=()),
     )
     monkeypatch.setattr(pipeline, "report", lambda *_: order.append("report"))
     monkeypatch.setattr(pipeline, "status", lambda _: {})
@@ -266,7 +244,7 @@ def test_it_is_done_after_the_report_by(words, trims, tmp_path, monkeypatch):
 
 
 def cached(url: str) -> tuple[Store, str, tuple[str, ...]]:
-    """An earlier revision with a stage that the present one can copy: its marker and its folders."""
+    """Make an earlier revision with a reusable stage. Return its store, marker and folders."""
     earlier = make(url, OLDER, MINE)
     for name in ("a", "b", "c"):
         earlier.write(f"labels/{name}.txt", b"")

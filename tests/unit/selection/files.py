@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ CLASSES = ("person", "car", "dog", "cat", "zebra")
 
 
 def coco(shows: Mapping[int, Sequence[str]], *, classes: Sequence[str] = CLASSES, **image_fields: Any) -> dict[str, Any]:
-    """A file whose images show, by id, the classes given."""
+    """Return a file whose images, by id, show the given classes."""
     number = {name: index + 1 for index, name in enumerate(classes)}
     return {
         "images": [
@@ -63,8 +64,9 @@ def spec(
     mining: HardNegativeMining = HardNegativeMining(rounds=1),  # noqa: B008 - it is frozen
     **selection: Any,
 ) -> NegativeDatasetSpec:
-    """A spec; with `held_out`, one that trains, in one round and so without a pool unless `mining`
-    says otherwise.
+    """Return a spec; with `held_out`, one with training.
+
+    It has one round, and so no pool, unless `mining` is given.
     """
     preset = PipelineConfig(preset="ssd-mobilenet-v2-320")
     training = {
@@ -82,3 +84,17 @@ def spec(
 
 def plan(document: Any, wanted: NegativeDatasetSpec, guarded: Guarded | None = None) -> Plan:
     return make_plan(wanted, read(document), guarded or Guarded())
+
+
+def crowded(images: int = 2000, seed: int = 1):
+    """Many images: 'dog' in most, 'zebra' in few, some with an excluded class, some unannotated."""
+    draw = random.Random(seed)
+    weights = {"person": 0.3, "car": 0.2, "dog": 0.6, "cat": 0.2, "zebra": 0.01}
+    return coco({number * 3 + 1: [name for name in CLASSES if draw.random() < weights[name]] for number in range(images)})
+
+
+def splits(value: Plan) -> dict[str, list]:
+    found: dict[str, list] = {}
+    for shard in value.shards:
+        found.setdefault(shard.split, []).extend(image.image_id for image in shard.images)
+    return found

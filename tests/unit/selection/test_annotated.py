@@ -1,4 +1,4 @@
-"""What else is annotated on the held-out negatives."""
+"""The other annotated objects on the held-out negatives."""
 
 import json
 
@@ -13,9 +13,7 @@ from negset_jobs.selection import annotated, stage
 
 
 def boxed(*bboxes):
-    """Two images of 640 x 480, the first with a dog for each box, the second with a cat without
-    one.
-    """
+    """Two images of 640 x 480: one with a dog for each box, one with a cat without box."""
     document = coco({1: ["dog"] * len(bboxes), 2: ["cat"]})
     for annotation, bbox in zip(document["annotations"], bboxes, strict=False):
         annotation["bbox"] = bbox

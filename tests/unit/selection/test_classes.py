@@ -45,12 +45,12 @@ def test_a_class_goes_before_a_supercategory_of_other_classes_with_a_warning(cap
         pytest.param("cars", "'cars' (did you mean 'car'?)", id="a plural"),
         pytest.param("bycicle", "'bycicle' (did you mean 'bicycle'?)", id="a slip of the pen"),
         pytest.param("vehicles", "'vehicles' (did you mean 'vehicle'?)", id="a plural of a supercategory"),
-        pytest.param("Person", "'Person' (spelt 'person' there)", id="another case"),
-        pytest.param("traffic_light", "'traffic_light' (spelt 'traffic light' there)", id="an underscore for a space"),
-        pytest.param("pedestrian", "'pedestrian' (called 'person' there: exclude 'person')", id="a synonym"),
-        pytest.param("Pedestrians", "'Pedestrians' (called 'person' there: exclude 'person')", id="a synonym in the plural"),
-        pytest.param("automobile", "'automobile' (called 'car' there: exclude 'car')", id="another synonym"),
-        pytest.param("sofa", "'sofa' (called 'couch' there: exclude 'couch')", id="a name of Pascal VOC"),
+        pytest.param("Person", "'Person' (the annotations spell it 'person')", id="another case"),
+        pytest.param("traffic_light", "'traffic_light' (the annotations spell it 'traffic light')", id="an underscore for a space"),
+        pytest.param("pedestrian", "'pedestrian' (the annotations call it 'person': exclude 'person')", id="a synonym"),
+        pytest.param("Pedestrians", "'Pedestrians' (the annotations call it 'person': exclude 'person')", id="a synonym in the plural"),
+        pytest.param("automobile", "'automobile' (the annotations call it 'car': exclude 'car')", id="another synonym"),
+        pytest.param("sofa", "'sofa' (the annotations call it 'couch': exclude 'couch')", id="a name of Pascal VOC"),
     ],
 )
 def test_an_unknown_name_is_refused_with_what_was_probably_meant(name, hint):

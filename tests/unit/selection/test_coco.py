@@ -44,7 +44,9 @@ def test_the_digest_looks_at_the_content_and_not_at_the_layout():
 def test_annotations_of_unknown_images_are_counted_in_a_warning(caplog):
     document = changed(annotations=[{"image_id": number, "category_id": 1} for number in range(90, 97)])
     assert len(read(document).image_ids) == 7
-    assert caplog.messages == ["7 image ids of the annotations are not in 'images' (90, 91, 92, 93, 94 and 2 more); they cannot be chosen"]
+    assert caplog.messages == [
+        "7 image ids of the annotations are not in 'images' (90, 91, 92, 93, 94 and 2 more); they cannot be selected"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from negset_jobs.selection import ordering
 
 
 def test_the_hash_is_splitmix64():
-    """The first outputs of the generator seeded with 1234567, as published for it
-    (https://rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64).
+    """The first outputs of the generator for the seed 1234567, as published.
+
+    Source: https://rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64.
     """
     states = [(1234567 + step * 0x9E3779B97F4A7C15) % 2**64 for step in (1, 2, 3, 4, 5)]
     assert ordering.mix(np.array(states, np.uint64)).tolist() == [

@@ -1,7 +1,7 @@
-"""A second look at two images whose hashes are near: do they show the same? Pure.
+"""Compare the pixels of two images whose hashes are near. Pure.
 
-A hash sees the coarse pattern. Two frames of one standing camera with another object in each, or
-two products of one shape on white, have near hashes and are different images.
+A hash contains the coarse pattern only. Two frames of a fixed camera with different objects, or two
+products of the same shape on white, have near hashes but are different images.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ Pixels = npt.NDArray[np.float32]
 
 LEAST_CORRELATION: Final = 0.97
 MOST_DIFFERENCE: Final = 28.0
-"""Grey levels by which two images of the same may differ anywhere.
+"""The maximum difference of two copies at any point, in grey levels.
 
-Measured on 80 images of COCO: copies saved again at quality 30, resized to 25 to 200 %, mirrored,
-10 % brighter, with 20 % more contrast or cut by 1 to 4 % a side differ by at most 23 and correlate
-by at least 0.997. Of 1,200 pairs of one image with a rectangle of random colour, size and place on
-it, 30 to 70 pixels high, 898 have near hashes and 25 pass: rectangles in the colour
-of what is behind them.
+Measured on 80 images of COCO. Copies were saved again at quality 30, resized to 25 to 200 %,
+mirrored, made 10 % brighter, given 20 % more contrast or cut by 1 to 4 % a side. They differ by at
+most 23, and their correlation is at least 0.997.
+
+1,200 pairs were an image and the same image with a rectangle of random colour, size and place, 30
+to 70 pixels high. 898 of them have near hashes, and 25 pass as copies: their rectangles have the
+colour of the background.
 """
 
 _BORDERS: Final = (0.0, 0.01, 0.02, 0.03, 0.04)
-"""What one of the two may lack at each border, as shares of its side."""
+"""The border that one of the two images may lack, as shares of its side."""
 
-_CELLS: Final = 32  # a side; what one of them alone shows may be an edge that has moved
+_CELLS: Final = 32  # cells a side. Single pixels would differ if an edge has moved
 
 
 def same(first: Pixels, second: Pixels) -> bool:
-    """Whether two grey images show the same, apart from brightness, contrast and a border."""
+    """Return True if two grey images are copies, apart from brightness, contrast and a border."""
     whole, other_whole = (_VIEWS[0] @ image @ _VIEWS[0].T for image in (first, second))
     return (
         _alike(whole, other_whole)
@@ -43,7 +45,7 @@ def same(first: Pixels, second: Pixels) -> bool:
 
 
 def _alike(first: Pixels, second: Pixels) -> bool:
-    """Whether they are, once the one with less contrast is fitted to the other."""
+    """Return True if they agree after the one with less contrast is fitted to the other."""
     one, other = first - first.mean(), second - second.mean()
     if np.vdot(one, one) < np.vdot(other, other):
         one, other = other, one
@@ -53,10 +55,10 @@ def _alike(first: Pixels, second: Pixels) -> bool:
 
 
 def _view(border: float) -> Pixels:
-    """The matrix that takes a column of pixels to cells of the image without its borders.
+    """Return the matrix that maps a column of pixels to cells of the image without its borders.
 
-    Each new pixel lies between two. Cells are averages of pixels, and neighbours are averaged
-    once more: half a pixel's shift is no difference.
+    Each new pixel is interpolated between two. Cells are averages of pixels, and neighbouring cells
+    are averaged once more, so that a shift by half a pixel makes no difference.
     """
     places = ((np.arange(SIDE) + 0.5) * (1 - 2 * border) + border * SIDE - 0.5).clip(0, SIDE - 1)
     below = np.minimum(places.astype(np.int64), SIDE - 2)

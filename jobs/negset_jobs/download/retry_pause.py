@@ -1,6 +1,6 @@
-"""When to ask again: exponential backoff with full jitter, and what `Retry-After` says.
+"""The pause before a retry: exponential backoff with full jitter, and `Retry-After`.
 
-Full jitter (a uniform draw between nothing and the backoff) spreads the clients of an overloaded
+Full jitter is a uniform draw between zero and the backoff. It spreads the clients of an overloaded
 server best: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
 """
 
@@ -15,18 +15,20 @@ LONGEST_BACKOFF_SECONDS: Final = 30.0
 
 
 def wait_seconds(attempt: int, jitter: float, asked: float | None) -> float:
-    """Seconds to wait after the failed attempt number `attempt` (from 1).
+    """Return the seconds to wait after the failed attempt number `attempt` (from 1).
 
-    `jitter` is a uniform draw from [0, 1); `asked` is what the server asked for, which is then the
-    least: the jitter comes on top, so that all who were told the same time do not return at once.
+    `jitter` is a uniform draw from [0, 1). `asked` is the pause that the server asked for, which is
+    then the minimum. The jitter is added, so that clients with the same pause do not return at the
+    same time.
     """
     backoff = jitter * min(FIRST_BACKOFF_SECONDS * 2.0 ** (attempt - 1), LONGEST_BACKOFF_SECONDS)
     return backoff if asked is None else asked + backoff
 
 
 def retry_after(value: str | None, now: dt.datetime) -> float | None:
-    """Seconds that a `Retry-After` header asks to wait: a number of seconds or an HTTP date (RFC
-    9110, section 10.2.3). None where there is none or it is neither.
+    """Return the seconds that a `Retry-After` header asks to wait; None if it is absent or invalid.
+
+    It is a number of seconds or an HTTP date (RFC 9110, section 10.2.3).
     """
     if value is None:
         return None

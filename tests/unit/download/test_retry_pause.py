@@ -2,7 +2,7 @@ import datetime as dt
 
 import pytest
 
-from negset_jobs.download.patience import LONGEST_BACKOFF_SECONDS, retry_after, wait_seconds
+from negset_jobs.download.retry_pause import LONGEST_BACKOFF_SECONDS, retry_after, wait_seconds
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, 0, tzinfo=dt.UTC)
 

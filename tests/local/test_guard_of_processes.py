@@ -1,0 +1,87 @@
+"""Ray's workers are guarded like their driver, and the API server is exempt."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.local.guarding import SECRET, STORES, STRICT, WEB, Counting, fresh_file_systems
+
+from negset_api.errors import InvalidInput
+from negset_jobs.adapters import address_guard, ray_map, ray_session
+from negset_jobs.adapters.store import Store
+
+
+@pytest.fixture
+def private() -> Iterator[Counting]:
+    with Counting().running() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh_file_systems(monkeypatch)
+
+
+def test_rays_workers_are_guarded_like_the_process_they_work_for(private: Counting) -> None:
+
+    port = private.port
+
+    def reach(_: int, __: Any) -> str:
+
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError as error:
+            return type(error).__name__
+        return "reached"
+
+    def make() -> Any:
+        return lambda batch: reach(batch, None)
+
+    with address_guard.enforced(STRICT), ray_session.session(1):
+        assert [ended for _, ended in ray_map.map_unordered(reach, [1], workers=1)] == ["BlockedAddress"]
+        assert list(ray_map.map_with_actors(make, [1], workers=1)) == ["BlockedAddress"]
+        assert private.connections == 0
+        with address_guard.enforced(WEB):
+            assert [ended for _, ended in ray_map.map_unordered(reach, [1], workers=1)] == ["reached"]
+
+
+def test_a_store_that_came_to_a_worker_with_its_task_is_guarded(private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    for name, value in {
+        "AWS_ENDPOINT_URL": private.url,
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def read(store: Store, _: Any) -> bytes:
+        return store.read("x")
+
+    store = Store("s3://bucket/out")  # before the guard is enforced
+    with (
+        address_guard.enforced(STRICT),
+        ray_session.session(1),
+        pytest.raises(InvalidInput, match=r"127\.0\.0\.1 is not allowed"),
+    ):
+        list(ray_map.map_unordered(read, [store], workers=1))
+    assert private.connections == 0
+    with address_guard.enforced(STORES), ray_session.session(1):
+        assert [data for _, data in ray_map.map_unordered(read, [store], workers=1)] == [SECRET]
+
+
+def test_the_status_reaches_an_api_server_with_a_private_address(private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kubernetes import client, config
+
+    from negset_api.spec import Metadata
+    from negset_jobs.adapters.kubernetes_status import StatusWriter
+
+    monkeypatch.setattr(config, "load_incluster_config", lambda: None)
+    monkeypatch.setattr(client.Configuration, "get_default_copy", classmethod(lambda _: client.Configuration(host=private.url)))
+    with address_guard.enforced(STRICT):
+        StatusWriter(Metadata(name="a", namespace="n")).write({"x": 1})
+    (asked,) = private.requests
+    assert asked == "/apis/negset.dev/v1alpha1/namespaces/n/negativedatasets/a/status"
