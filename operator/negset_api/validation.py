@@ -43,12 +43,12 @@ def parse_admitted(manifest: Any) -> NegativeDataset:
     return _parse(manifest, admitted=True)
 
 
-def told_revision(manifest: Any) -> str:
+def annotated_revision(manifest: Any) -> str:
     """Return the revision that the operator wrote into a manifest; empty if there is none."""
     return _annotation(manifest, names.LABEL_REVISION, patterns.REVISION)
 
 
-def told_spec_hash(manifest: Any) -> str:
+def annotated_spec_hash(manifest: Any) -> str:
     """Return the run that the operator wrote into a manifest, as in `status.runs`.
 
     It is empty if there is none.
@@ -56,7 +56,7 @@ def told_spec_hash(manifest: Any) -> str:
     return _annotation(manifest, names.LABEL_SPEC_HASH, _RUN)
 
 
-def told_pipeline(manifest: Any) -> str:
+def annotated_pipeline(manifest: Any) -> str:
     """Return the digest of the ConfigMap's pipeline.config that the operator wrote into a manifest.
 
     It is empty if there is none.

@@ -51,7 +51,7 @@ SPECS = {
 
 
 def facts(spec: dict[str, Any], children: tuple[Child, ...], *, deleted: bool = False) -> Facts:
-    """What is seen of a dataset that has these children. The API server has filled in the defaults."""
+    """What is seen of a dataset with these children. The API server filled in the defaults."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
     meta = ObjectMeta(
         name="street",

@@ -76,7 +76,7 @@ for _ in range(5):
 done = trained(where)
 print(json.dumps({
     "replicas": where.num_replicas_in_sync, "shapes": sorted(shapes), "seen": len(seen), "different": len(set(seen)),
-    "blanks": images_without_boxes, "images": done.images, "fed_blanks": done.images_without_boxes,
+    "without_boxes": images_without_boxes, "images": done.images, "fed_without_boxes": done.images_without_boxes,
 }))
 """
 
@@ -94,9 +94,9 @@ def test_two_devices_share_each_batch_and_its_negatives(revision):
     assert found["shapes"] == [[BATCH // 2]], "each device has half of the batch"
     assert found["seen"] == found["different"] == 5 * BATCH, "no image is fed to both"
     # Of four images 30 percent are one or two.
-    assert set(found["blanks"]) <= {1, 2}
-    assert sum(found["blanks"]) == 12
-    assert (found["images"], found["fed_blanks"]) == (STEPS * BATCH, STEPS * BATCH * 3 // 10)
+    assert set(found["without_boxes"]) <= {1, 2}
+    assert sum(found["without_boxes"]) == 12
+    assert (found["images"], found["fed_without_boxes"]) == (STEPS * BATCH, STEPS * BATCH * 3 // 10)
 
 
 PRECISIONS = """

@@ -20,8 +20,8 @@ def job(options: argparse.Namespace) -> int:
     document, access = manifest_file.document(options.file), reach.access(options)
     dataset = manifest_file.admitted(document)
     with address_guard.enforced(access):
-        operator_revision, digest = validation.told_revision(document), validation.told_pipeline(document)
-        _job(pipeline.prepare(dataset, access, operator_revision, pipeline=digest), options, validation.told_spec_hash(document))
+        operator_revision, digest = validation.annotated_revision(document), validation.annotated_pipeline(document)
+        _job(pipeline.prepare(dataset, access, operator_revision, pipeline=digest), options, validation.annotated_spec_hash(document))
     return 0
 
 

@@ -157,7 +157,10 @@ class ShardResult(Value, frozen=True, kw_only=True):
 
 
 class Records(Value, frozen=True, kw_only=True):
-    """The negatives as they were stored. `files` are keys by split; `outcomes` add up to `planned`."""
+    """The negatives as they were stored.
+
+    `files` are keys by split. `outcomes` add up to `planned`.
+    """
 
     input_digest: str = field(name="inputs")
     planned: int

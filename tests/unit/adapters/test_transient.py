@@ -88,7 +88,7 @@ def through(monkeypatch):
         pytest.param(nameless, id="its name does not resolve"),
     ],
 )
-def test_a_store_that_is_away_is_weather(where, through):
+def test_a_store_that_is_away_is_a_transient_error(where, through):
     with where() as endpoint, pytest.raises(Unavailable):
         through(endpoint).write("key", b"data")
 
@@ -113,7 +113,7 @@ def test_what_is_missing_is_neither(through):
         pytest.param(nameless, id="its name does not resolve"),
     ],
 )
-def test_an_input_whose_server_is_away_is_weather(where):
+def test_an_input_whose_server_is_away_is_a_transient_error(where):
     with where() as url, pytest.raises(InputUnavailable, match=r"spec.x: cannot read 'http"):
         read_input(f"{url}/a.json", LOCAL, "spec.x")
 

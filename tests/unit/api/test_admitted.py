@@ -97,7 +97,7 @@ def test_a_person_may_not_write_it_any_more(case: str) -> None:
     ],
 )
 def test_the_revision_that_a_manifest_tells(annotations: dict[str, str] | None, told: str) -> None:
-    assert validation.told_revision({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == told
+    assert validation.annotated_revision({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == told
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,4 @@ def test_the_revision_that_a_manifest_tells(annotations: dict[str, str] | None, 
     ],
 )
 def test_the_run_that_a_manifest_tells(annotations: dict[str, str], told: str) -> None:
-    assert validation.told_spec_hash({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == told
+    assert validation.annotated_spec_hash({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == told

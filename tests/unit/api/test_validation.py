@@ -194,7 +194,7 @@ WRONG = {
         'spec.training.pipelineConfig.preset: Unsupported value: "yolo": supported values: "centernet-resnet50-v1-fpn-512"',
     ),
     "no steps": (with_field(TRAINED, "spec.training.steps", ...), "spec.training.steps: Required value"),
-    "blanks that would carry no loss": (
+    "negatives that would carry no loss": (
         with_field(TRAINED, "spec.training.hardNegativeMining.minNegativesPerImage", 0),
         "spec.training.hardNegativeMining.minNegativesPerImage: Invalid value: 0: should be greater than or equal to 1",
     ),

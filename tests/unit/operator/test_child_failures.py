@@ -132,7 +132,7 @@ def test_why_a_job_failed(failed, pods, failure):
     assert child.ended == datetime(2026, 3, 1, 11, 30, tzinfo=UTC)
 
 
-def test_a_pod_that_failed_and_is_replaced_is_a_setback():
+def test_a_pod_that_failed_and_is_replaced_is_the_last_failure():
     assert job({"active": 1}, pods=(terminated(1, "negset: the bucket is gone"),)).last_failure == (
         "Previous pod failed with exit code 1: negset: the bucket is gone"
     )

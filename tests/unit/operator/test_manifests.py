@@ -227,7 +227,7 @@ def test_what_is_no_text_is_copied_byte_for_byte():
 def test_the_jobs_are_told_which_pipeline_config_the_revision_was_computed_with():
     built = with_own_pipeline()
     document = json.loads(supporting_objects.config_map(built)["data"]["dataset.yaml"])
-    assert revision(validation.parse(document).spec, validation.told_pipeline(document)) == validation.told_revision(document)
+    assert revision(validation.parse(document).spec, validation.annotated_pipeline(document)) == validation.annotated_revision(document)
 
 
 def test_the_mounted_manifest_is_what_was_asked_for():

@@ -62,7 +62,7 @@ ENDED: dict[str, tuple[Callable[[], Scene], list[str]]] = {
     "not one that Kueue stops": (lambda: reporting(50, suspended=True, queue="q"), []),
     "not one that was told already": (lambda: reporting(50, deadline=1), []),
     "not one that the user suspends": (lambda: reporting(50).with_raw(suspend=True), []),
-    "not one that is going": (lambda: reporting(50, terminating=True), []),
+    "not one that is terminating": (lambda: reporting(50, terminating=True), []),
     "not if the administrator wants none ended": (lambda: reporting(50).configured(patience=Patience(stuck_seconds=0)), []),
     "later if the administrator says so": (lambda: reporting(50).configured(patience=Patience(stuck_seconds=3600)), []),
     "not a check, which tells nothing and has a deadline of its own": (
