@@ -36,7 +36,7 @@ def batches(config: Any, model: Any, local: Mix, *, negative_percent: int, seed:
     pattern (`mix.pattern`), so that every batch has its share.
     """
     kinds = [files for files in (local.positives, local.negatives, local.hard) if files]
-    order = pattern(negative_percent if local.negatives else 0, hard_percent=local.hard_percent if local.hard else 0)
+    order = pattern(local.negative_percent(negative_percent), hard_percent=local.hard_percent if local.hard else 0)
 
     def build(reader: Any, *, transform_input_data_fn: Any, batch_size: int, input_context: Any = None, **_: Any) -> Any:
         sources = [_records(files, reader, input_context, seed + index) for index, files in enumerate(kinds)]

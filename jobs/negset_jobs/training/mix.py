@@ -48,6 +48,10 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     hard_percent: int = 0
     images: int = 0
 
+    def negative_percent(self, wanted: int) -> int:
+        """Return the percentage of negatives among the images fed: `wanted`, or 0 without negatives."""
+        return wanted if self.negatives else 0
+
 
 def choose(arm: str, positives: Positives, records: Records, mining: Mining | None) -> Mix:
     """What a round of the arm trains on; `mining` is that after the round before, where there is
@@ -114,7 +118,7 @@ def weighted(mix: Mix, negative_percent: int, store: Store) -> tuple[InputFile, 
     """The files with the weights that give the same shares on average in the Object Detection API's
     own reader.
     """
-    share = negative_percent if mix.negatives else 0
+    share = mix.negative_percent(negative_percent)
     hard = share * mix.hard_percent / 100 if mix.hard else 0.0
     groups = ((mix.positives, 100.0 - share), (mix.negatives, share - hard), (mix.hard, hard))
     return tuple(InputFile(path=store.location(key), weight=weight / len(keys)) for keys, weight in groups for key in keys)

@@ -36,7 +36,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def negative_percent(self) -> int:
-        return self.training.negative_percent if self.chosen.negatives else 0
+        return self.chosen.negative_percent(self.training.negative_percent)
 
     @property
     def earlier_steps(self) -> int:
@@ -133,6 +133,6 @@ def _deciding(training: Training, patched: Any, chosen: mix.Mix) -> list[Any]:
     """
     classes = tuple(str(index) for index in range(families.model(patched).num_classes))
     portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))
-    negatives = training.negative_percent if chosen.negatives else 0
+    negatives = chosen.negative_percent(training.negative_percent)
     mixed = ["mixedPrecision"] if training.mixed_precision else []
     return [config.render(portable).decode(), training.seed, negatives, training.recall_percent, training.fine_tune_checkpoint, *mixed]
