@@ -39,16 +39,16 @@ class Watched(Silent):
     """Counts what is reported; `after` is called with the number of steps done."""
 
     def __init__(self, after=lambda _: None):
-        self.stages, self.begun, self.done, self.notes, self._after = [], [], 0, [], after
+        self.stages, self.begun, self.done, self.losses, self._after = [], [], 0, [], after
 
     def start(self, stage, total, unit, *, done=0):
         self.stages.append((stage, total, unit))
         self.begun.append(done)
         self.done = 0
 
-    def advance(self, done=1, *, note="", **_):
+    def advance(self, done=1, *, loss=None, **_):
         self.done += done
-        self.notes.append(note)
+        self.losses.append(loss)
         self._after(self.done)
 
 
@@ -104,7 +104,7 @@ def test_the_loss_falls_and_every_part_of_it_is_in_the_curve(trained):
 def test_progress_counts_every_step_and_image(trained):
     assert trained.progress.stages == [("Training", STEPS, "steps"), ("Measuring", 2 * HELD_OUT, "images")]
     assert trained.progress.done == 2 * HELD_OUT
-    assert trained.progress.notes[0].startswith("loss ")
+    assert trained.progress.losses[0] > 0
 
 
 def test_the_configuration_beside_it_is_whole_and_readable_by_the_api(trained):

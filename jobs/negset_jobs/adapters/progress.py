@@ -9,9 +9,6 @@ from typing import Final, Protocol
 DOWNLOADING_NEGATIVES: Final = "Downloading negatives"
 """The stage whose counters are the dataset's own, and not only a bar's."""
 
-LOSS: Final = "loss "
-"""How the note of a training step begins; the number follows."""
-
 
 class Progress(Protocol):
     """Receives what a stage has done.
@@ -24,9 +21,9 @@ class Progress(Protocol):
         do, of what ("images", "steps"), and how much of it an earlier process has done.
         """
 
-    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
-        """`done` more units are finished, `failed` of them without success; `note` is a short text
-        for now ("loss 1.23").
+    def advance(self, done: int = 1, *, failed: int = 0, loss: float | None = None) -> None:
+        """`done` more units are finished, `failed` of them without success; `loss` is that of the
+        latest training step.
         """
 
     def finish(self) -> None:
@@ -55,6 +52,6 @@ class Silent:
 
     def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None: ...
 
-    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None: ...
+    def advance(self, done: int = 1, *, failed: int = 0, loss: float | None = None) -> None: ...
 
     def finish(self) -> None: ...

@@ -143,7 +143,7 @@ def train(
                 path = manager.save(checkpoint_number=step)
                 if where.extended.should_checkpoint:
                     save(path, step, images, images_without_boxes)
-            progress.advance(count, note=f"loss {losses[events.TOTAL]:.3f}")
+            progress.advance(count, loss=losses[events.TOTAL])
             if halted and step < steps:
                 raise Interrupted(
                     f"stopped after step {step} of {steps}, as asked; its checkpoint is saved, and the next run goes on from there"
