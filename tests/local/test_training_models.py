@@ -113,16 +113,16 @@ def test_every_preset_learns_from_images_without_objects_and_then_scores(preset,
     import tensorflow as tf
 
     from negset_jobs.training import events, feeding
-    from negset_jobs.training.loop import _Trainer
     from negset_jobs.training.mix import Mix
     from negset_jobs.training.scoring import Scorer
+    from negset_jobs.training.trainer import Trainer
 
     positives, negatives, label_map = files
     side = SIDES.get(preset, SIDE)
     config = shrink(prepared(preset), side)
     config.train_input_reader.label_map_path = label_map
     tf.keras.utils.set_random_seed(1)
-    trainer = _Trainer(config, tf.distribute.get_strategy())
+    trainer = Trainer(config, tf.distribute.get_strategy())
 
     scores, gradient = blank_loss(config, trainer.model)
     assert all(score > 1e-4 for score in scores)
@@ -238,11 +238,11 @@ def test_the_seed_alone_decides_the_first_weights():
     import numpy as np
     import tensorflow as tf
 
-    from negset_jobs.training.loop import _Trainer
+    from negset_jobs.training.trainer import Trainer
 
     def weights(seed):
         tf.keras.utils.set_random_seed(seed)
-        trainer = _Trainer(prepared(), tf.distribute.get_strategy())
+        trainer = Trainer(prepared(), tf.distribute.get_strategy())
         return [variable.numpy() for variable in trainer.model.variables]
 
     first, again, other = weights(3), weights(3), weights(4)

@@ -57,24 +57,24 @@ def train_round(store: Store, dataset: NegativeDataset, step: stages.Step, acces
     task = prepare(store, dataset, step, access)
     from negset_jobs.training import loop
 
-    where = loop.strategy()
+    strategy = loop.distribution_strategy()
     with tempfile.TemporaryDirectory(prefix="negset-") as scratch:
-        trained = _train(task, store, access, progress, where=where, scratch=scratch)
-        if not where.extended.should_checkpoint:
+        trained = _train(task, store, access, progress, strategy=strategy, scratch=scratch)
+        if not strategy.extended.should_checkpoint:
             return _wait_for_chief(store, step)
         value = _finish(task, store, scratch, trained, progress)
     # Of two attempts that both came this far, one counts.
     return commit(store, step.marker, value)
 
 
-def _train(task: Task, store: Store, access: Access, progress: Progress, *, where: Any, scratch: str) -> Any:
+def _train(task: Task, store: Store, access: Access, progress: Progress, *, strategy: Any, scratch: str) -> Any:
     from negset_jobs.training import feeding, loop, precision, scoring
 
     policy = precision.policy(precision.capabilities(), mixed=task.training.mixed_precision)
     start = _start(task, store, scratch)
     running = _local_config(task, store, access, scratch, fresh=not (start.resume or start.weights))
     local = mix.materialise(store, task.chosen, os.path.join(scratch, "records"))
-    chief = where.extended.should_checkpoint
+    chief = strategy.extended.should_checkpoint
     local, unreadable = screening.screen_round(
         store,
         task.chosen,
@@ -102,7 +102,7 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
             running,
             batches,
             start,
-            where=where,
+            strategy=strategy,
             seed=task.training.seed,
             folder=scratch,
             checkpoint_every=task.training.checkpoint_every_steps,
@@ -116,7 +116,7 @@ def _start(task: Task, store: Store, scratch: str) -> Any:
     """The newest complete checkpoint of this round, or the last one of the round before, or
     nothing.
     """
-    from negset_jobs.training.loop import Start
+    from negset_jobs.training.trainer import Start
 
     folder = os.path.join(scratch, "start")
     if found := checkpoints.newest(store, names.round_checkpoints(task.number, task.arm), task.input_digest, folder):

@@ -56,9 +56,9 @@ def round_input_digest(store: Store, dataset: NegativeDataset, step: stages.Step
 
 
 def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> Task:
-    """Reads the values before the round and makes its configuration.
+    """Read the values before the round, and make its configuration.
 
-    Raises `InvalidInput` where it cannot train.
+    Raises `InvalidInput` if the round cannot train.
     """
     training = dataset.spec.training
     if training is None:
@@ -67,20 +67,9 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
     copies = _copies(store)
     mining, before = _before(store, step, training)
     chosen = mix.choose(step.arm, positives, records, mining)
-    data = config.Data(
-        classes=positives.classes,
-        label_map=store.location(positives.label_map),
-        train=mix.weighted(chosen, training.negative_percent, store),
-        held_out=tuple(store.location(key) for key in positives.files.get(names.HELD_OUT, ())),
-        most_boxes=positives.most_boxes,
-    )
-    if not data.held_out or not records.files.get(names.HELD_OUT):
-        raise InvalidInput(
-            "spec.training.heldOutPercent: expected images held out to measure with, found no positives or no negatives; raise heldOutPercent of training or "
-            "of positives, or selection.count"
-        )
+    _require_held_out(positives, records)
     own_steps = stages.total_steps(step.round, training) - (before.total_steps if before else 0)
-    patched = config.patch_steps(config.patch_data(config.prepare(training, access), data), own_steps)
+    patched = config.patch_steps(config.patch_data(config.prepare(training, access), _data(store, positives, chosen, training)), own_steps)
     parts = _deciding(training, patched, chosen)
     return Task(
         number=step.round,
@@ -102,6 +91,25 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
             before.input_digest if before else "",
         ),
         max_failed_percent=dataset.spec.download.max_failed_percent,
+    )
+
+
+def _require_held_out(positives: Positives, records: Records) -> None:
+    if not positives.files.get(names.HELD_OUT) or not records.files.get(names.HELD_OUT):
+        raise InvalidInput(
+            "spec.training.heldOutPercent: expected images held out to measure with, found no positives or no negatives; raise heldOutPercent of training or "
+            "of positives, or selection.count"
+        )
+
+
+def _data(store: Store, positives: Positives, chosen: mix.Mix, training: Training) -> config.Data:
+    """The files of the round, as its configuration names them."""
+    return config.Data(
+        classes=positives.classes,
+        label_map=store.location(positives.label_map),
+        train=mix.weighted(chosen, training.negative_percent, store),
+        held_out=tuple(store.location(key) for key in positives.files.get(names.HELD_OUT, ())),
+        most_boxes=positives.most_boxes,
     )
 
 
