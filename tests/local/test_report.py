@@ -178,7 +178,7 @@ def test_rounds_arms_minings_and_galleries_come_from_what_the_stages_wrote(run):
     ]
     assert report.review == (trained_on[0],)
     page = run.store.read(names.REPORT_PAGE).decode()
-    assert "Mined negatives cut false positives from" in page
+    assert "Mined negatives cut false positives per held-out negative from" in page
     # 24 chosen, the worst: 12 and 1, 3 hard, 1 for review, 6 objects
     assert page.count("data:image/jpeg") == 47
     first = run.store.read(names.REPORT_PAGE), run.store.read(names.REPORT)

@@ -20,7 +20,7 @@ _CONFIDENT: Final = "95\N{NO-BREAK SPACE}%"
 
 Measured = Comparison | ReportRound
 
-_ASK: Final = "set training.comparisons: [NoNegatives, RandomNegatives] to see what the negatives are worth"
+_ASK: Final = "set spec.training.comparisons: [NoNegatives, RandomNegatives] to measure the effect of the negatives"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ def finding(report: Report) -> Finding | None:
         first, last = report.rounds[0], report.rounds[-1]
         pairs = [_Pair(last, first, wording.model_name(names.MINED, last.round), wording.model_name(names.MINED, first.round))]
         steps = f"{first.total_steps:,} and {last.total_steps:,}"
-        notes.append(f"The two rounds differ in steps as well ({steps}), so this does not show what mining is worth; {_ASK}.")
+        notes.append(f"The two rounds also differ in training steps ({steps}), so this does not measure the effect of mining; {_ASK}.")
     if not pairs:
         return _alone(ours, subject(report), notes)
     headline, mood = _sentence(pairs[0])
@@ -103,12 +103,12 @@ def _sentence(pair: _Pair) -> tuple[str, str]:
         return _fell(pair), "bad"
     ends = pair.other.difference_interval
     if ends is None or ends[0] <= 0 <= ends[1]:
-        return f"No difference is shown between {pair.our_name} and {pair.other_name}: {_rates(pair)}", "neutral"
+        return f"No significant difference between {pair.our_name} and {pair.other_name}: {_rates(pair)}", "neutral"
     falls = ends[1] < 0
     verb = "cut" if falls else "raised"
     before, after = pair.other.false_positives_per_image, pair.ours.false_positives_per_image
     text = (
-        f"{wording.capital(pair.our_name)} {verb} false positives from {wording.rate(before)} to {wording.rate(after)} per held-out negative{_change(pair)} against {pair.other_name}, "
+        f"{wording.capital(pair.our_name)} {verb} false positives per held-out negative from {wording.rate(before)} to {wording.rate(after)}{_change(pair)} compared with {pair.other_name}, "
         f"at recall {pair.ours.wanted_recall:.2f}"
     )
     return text, "good" if falls else "bad"
@@ -127,7 +127,7 @@ def _about(pair: _Pair) -> list[str]:
 
 def _alone(ours: Comparison, name: str, notes: list[str]) -> Finding:
     rate = f"{wording.rate(ours.false_positives_per_image)} false positives per held-out negative ({_CONFIDENT} interval {wording.interval(ours.false_positives_per_image_interval, wording.rate)})"
-    details = (f"There is nothing to compare with; {_ASK}.", *notes)
+    details = (f"There is no comparison; {_ASK}.", *notes)
     if not ours.recall_reached:
         return Finding(_not_reached(ours.wanted_recall, [(ours, name)]), (f"At that recall there are {rate}.", *details), "bad")
     return Finding(f"{rate} at recall {ours.wanted_recall:.2f}", details, "neutral")
@@ -139,7 +139,8 @@ def _unreached(pair: _Pair) -> list[tuple[Measured, str]]:
 
 def _not_reached(wanted: float, unreached: list[tuple[Measured, str]]) -> str:
     best = wording.listing([f"{each.recall:.2f} ({name})" for each, name in unreached])
-    return f"The wanted recall of {wanted:.2f} was not reached, so false positives do not compare at equal recall: the best is {best}"
+    which = "the best recall is" if len(unreached) == 1 else "the best recalls are"
+    return f"The wanted recall of {wanted:.2f} was not reached, so false positives cannot be compared at equal recall; {which} {best}"
 
 
 def _precision_fell(pair: _Pair) -> bool:
@@ -150,7 +151,7 @@ def _precision_fell(pair: _Pair) -> bool:
 def _fell(pair: _Pair) -> str:
     before, after = pair.other.average_precision, pair.ours.average_precision
     return (
-        f"Average precision fell by more than chance, from {wording.precision(before)} ({pair.other_name}) to {wording.precision(after)} ({pair.our_name})"
+        f"Average precision fell significantly, from {wording.precision(before)} ({pair.other_name}) to {wording.precision(after)} ({pair.our_name})"
         f"{_difference(pair.other.average_precision_difference_interval)}"
     )
 

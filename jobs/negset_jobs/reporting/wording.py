@@ -14,19 +14,19 @@ MEANINGS: Final[dict[str, str]] = {
     Outcome.STORED: "Fetched, checked and written.",
     Outcome.NOT_FOUND: "The server has no such image.",
     Outcome.FORBIDDEN: "The server refused access.",
-    Outcome.CLIENT_ERROR: "The server called the request wrong.",
-    Outcome.RATE_LIMITED: "The server asked to slow down until no attempt was left.",
-    Outcome.SERVER_ERROR: "The server failed until no attempt was left.",
-    Outcome.TIMEOUT: "No complete answer came in time.",
+    Outcome.CLIENT_ERROR: "The server rejected the request (another 4xx status).",
+    Outcome.RATE_LIMITED: "The server still asked to slow down at the last attempt.",
+    Outcome.SERVER_ERROR: "The server still failed at the last attempt.",
+    Outcome.TIMEOUT: "No complete response arrived in time.",
     Outcome.UNREACHABLE: "No connection could be made.",
-    Outcome.BLOCKED_ADDRESS: "The URL or its address may not be used.",
+    Outcome.BLOCKED_ADDRESS: "The URL or its address is not allowed.",
     Outcome.OPTED_OUT: "The publisher asks not to use the image for machine learning.",
     Outcome.TOO_LARGE: "The image is larger than the limits allow.",
-    Outcome.NOT_AN_IMAGE: "What came is not an image.",
-    Outcome.TRUNCATED: "The image's end is missing.",
+    Outcome.NOT_AN_IMAGE: "The response is not an image.",
+    Outcome.TRUNCATED: "The end of the image is missing.",
     Outcome.UNDECODABLE: "The image cannot be decoded.",
-    Outcome.SIZE_MISMATCH: "The image is not as large as the annotations say.",
-    Outcome.INVALID_BOX: "No box of the image could be used.",
+    Outcome.SIZE_MISMATCH: "The size of the image differs from the annotations.",
+    Outcome.INVALID_BOX: "No box of the image is usable.",
 }
 
 ARMS: Final = {names.MINED: "mined negatives", names.RANDOM_NEGATIVES: "random negatives", names.NO_NEGATIVES: "no negatives"}
@@ -150,12 +150,15 @@ def without_secrets(text: str) -> str:
 
 def mined(mining: ReportMining) -> str:
     """What a mining did, in a sentence or two."""
-    added = f"{count(mining.added, 'hard negative')} added from a score of {mining.floor:.2f}, {mining.hard_negatives:,} so far, {mining.review:,} for review"
+    added = (
+        f"{mining.fooled:,} with false positives. Added {count(mining.added, 'hard negative')} with a score of at least {mining.floor:.2f} "
+        f"({mining.hard_negatives:,} in total); {mining.review:,} for review."
+    )
     if mining.pool:
-        return f"Mining after round {mining.after_round}: {count(mining.pool, 'negative')} of the pool scored, {mining.fooled:,} fool the model; {added}."
+        return f"Mining after round {mining.after_round}: scored {count(mining.pool, 'negative')} of the pool, {added}"
     return (
-        f"Mining after round {mining.after_round}: no pool, since the selection was too small or firstRoundPercent is 100. "
-        f"{count(mining.trained_on, 'negative')} trained on scored, {mining.fooled:,} fool the model; {added}."
+        f"Mining after round {mining.after_round}: no pool (the selection was too small, or firstRoundPercent is 100). "
+        f"Scored {count(mining.trained_on, 'training negative')}, {added}"
     )
 
 

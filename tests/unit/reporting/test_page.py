@@ -128,7 +128,7 @@ def test_every_section_of_a_trained_dataset_is_there(facts):
 @pytest.mark.parametrize(
     "text",
     [
-        "Mined negatives cut false positives from 1.02 to 0.006 per held-out negative (\u221299 %, 95 % interval",
+        "Mined negatives cut false positives per held-out negative from 1.02 to 0.006 (\u221299 %, 95 % interval",
         "Measured on 160 held-out negatives and 140 held-out positives",
         "With no negatives, ",
         "lie on square",
@@ -136,10 +136,10 @@ def test_every_section_of_a_trained_dataset_is_there(facts):
         'confirmedNegatives: ["57", "58", "59", "60"]',
         "report/detections-RandomNegatives.json",
         "show no disc, drawn at random with seed 0",
-        "Of 850 images, 500 are and pass every filter; 400 of them were planned and 395 stored",
+        "Of 850 images, 500 are negative and pass every filter. Of these, 400 were planned and 395 stored",
         "5 of 400 planned images (1.2 %) were not stored",
         "CC0 1.0 Universal",
-        "4 negatives may show an object that the annotations do not have",
+        "4 negatives may show an object that is not annotated",
         "revision a1b2c3d4e5f6",
         "ssd-mobilenet-v2-tiny-96",
         "404 Not Found",
@@ -278,16 +278,16 @@ def test_copies_that_were_left_out_are_counted_at_the_top_and_shown_beside_what_
     shown = (CopiedPair(near, images["1"], images["2"]), CopiedPair(exact, images["3"], images["3"]))
     changed = msgspec.structs.replace(facts, copies=copies, copied=shown)
     outline = outlined(changed)
-    assert "2 held-out negatives are copies of images that train: 1 byte for byte and 1 nearly" in " ".join(composed(changed).details)
+    assert "2 held-out negatives are copies of training images: 1 exact and 1 near" in " ".join(composed(changed).details)
     assert (
-        "300 held-out images were compared with the 1,234 images that train or wait in the pool. 2 images of both show too little"
+        "300 held-out images were compared with 1,234 images of the training set and the pool. 2 images have too little detail"
         in outline.text
     )
     assert "Held-out negatives 1 1 Held-out positives 0 0" in outline.text
-    pairs = [image for image in outline.named("img") if "which trains" in image["alt"]]
+    pairs = [image for image in outline.named("img") if "next to its copy" in image["alt"]]
     assert [image["alt"] for image in pairs] == [
-        "Held-out negative 1 beside positive 7, which trains",
-        "Held-out negative 2 beside negative 8, which trains",
+        "Held-out negative 1 next to its copy, positive 7",
+        "Held-out negative 2 next to its copy, negative 8",
     ]
     assert (pairs[0]["width"], pairs[0]["height"]) == ("288", "128"), "two images of 144 by 128 pixels"
     assert "4 of 256 bits of their hashes differ" in outline.text
@@ -295,7 +295,7 @@ def test_copies_that_were_left_out_are_counted_at_the_top_and_shown_beside_what_
 
 def test_where_no_held_out_image_is_a_copy_that_is_said(facts):
     changed = msgspec.structs.replace(facts, copies=Copies(input_digest="", held_out=300, others=1234, table="copies.parquet"))
-    assert "None is a copy, so none was left out." in outlined(changed).text
+    assert "None is a copy, so none was excluded." in outlined(changed).text
     assert "Held-out copies" not in outlined(facts).text, "nothing was compared"
 
 
@@ -333,7 +333,7 @@ def test_a_learning_rate_of_nothing_is_noticed(facts):
     )
     assert "The learning rate was 0 at every logged step" not in outlined(facts).text
     text = outlined(msgspec.structs.replace(facts, trained=(facts.trained[0], still))).text
-    assert "The learning rate was 0 at every logged step of: Round 2. Nothing was learned there." in text
+    assert "The learning rate was 0 at every logged step of Round 2, so nothing was learned." in text
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_what_a_person_has_confirmed_is_said(facts):
     rules = msgspec.structs.replace(spec.training.hard_negative_mining, confirmed_negatives=("7", "8"))
     spec = msgspec.structs.replace(spec, training=msgspec.structs.replace(spec.training, hard_negative_mining=rules))
     text = outlined(msgspec.structs.replace(facts, dataset=msgspec.structs.replace(facts.dataset, spec=spec))).text
-    assert "The manifest confirms 2 images as true negatives. They train again and are not listed here." in text
+    assert "The manifest confirms 2 images as true negatives. They are used for training and are not listed here." in text
     assert "The manifest confirms" not in outlined(facts).text
 
 
@@ -365,7 +365,7 @@ def test_without_boxes_what_false_positives_lie_on_is_not_known(facts):
 def test_a_declined_review_is_explained(facts):
     mining = msgspec.structs.replace(facts.mined[0], review=(), review_declined=80)
     changed = msgspec.structs.replace(facts, mined=(mining,))
-    assert "sure of an object in 80 of the 120 negatives" in outlined(changed).text
+    assert "finds an object with a high score in 80 of the 120 negatives" in outlined(changed).text
 
 
 def test_one_image_for_review_is_spoken_of_as_one_and_an_unknown_speed_as_unknown(facts):
@@ -373,7 +373,7 @@ def test_one_image_for_review_is_spoken_of_as_one_and_an_unknown_speed_as_unknow
     slow = msgspec.structs.replace(facts.trained[0], steps_per_second=0.0)
     text = outlined(msgspec.structs.replace(facts, mined=(mining,), trained=(slow, facts.trained[1]))).text
     assert "1 negative may show an object" in text
-    assert "It is left out of the next round" in text
+    assert "It is excluded from the next round" in text
     assert "No negative in the pool scores 0.05 or more with the model of round 1, so none was added." in text
     assert "Round 1 500 500 unknown unknown" in text
 
