@@ -187,9 +187,7 @@ def negset(folder, *arguments):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        pytest.param(
-            "model { ssd { feature_extractor { type: 'ssd_mobilenet_v1' } } }", "is one of TensorFlow 1", id="by the static rules"
-        ),
+        pytest.param("model { ssd { feature_extractor { type: 'ssd_mobilenet_v1' } } }", "is for TensorFlow 1", id="by the static rules"),
         pytest.param(
             "model { ssd { box_predictor { rfcn_box_predictor { } } } }", "model: the Object Detection API refuses it", id="by the API"
         ),

@@ -338,7 +338,7 @@ def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_
         pytest.param(
             "ssd_mobilenet_v2_keras",
             "ssd_mobilenet_v9_keras",
-            "ssd_mobilenet_v9_keras.* is not known to the Object Detection API",
+            "ssd_mobilenet_v9_keras.* is unknown to the Object Detection API",
             id="an unknown network",
         ),
         pytest.param(

@@ -1,9 +1,9 @@
-"""A round's checkpoints in the store: uploaded while the training goes on, found again after it was
-lost. Imports no TensorFlow.
+"""A round's checkpoints in the store: uploaded during training, found again after an interruption.
 
-A checkpoint is several files, so it is complete if and only if its small index exists, which is
-uploaded last and removed first. The index has the size and the digest of each file: one that was
-cut or changed since is noticed when it is fetched, and the one before it is gone on from.
+A checkpoint is several files. It is complete if and only if its small index exists. The index is
+uploaded last and removed first. It holds the size and the digest of each file. A file that was cut
+or changed is noticed when it is fetched, and training resumes from the checkpoint before it.
+Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 _LOOK_SECONDS: Final = 0.2
 _PATIENCE: Final = 3600.0
-"""Seconds for which a training that has made its last step waits for the store.
+"""A training that has made its last step waits at most this many seconds for the store.
 
-Then its process ends, and the next makes the steps since the last upload again.
+Then its process ends, and the next process repeats the steps since the last upload.
 """
 _INDEX: Final = ".json"
 
 
 class File(Value, frozen=True, kw_only=True):
-    """One file of a checkpoint: its name, its size in bytes and the SHA-256 of its content."""
+    """One file of a checkpoint: its name, its size in bytes, and the SHA-256 of its content."""
 
     name: str
     bytes: int
@@ -50,11 +50,10 @@ class File(Value, frozen=True, kw_only=True):
 
 
 class Checkpoint(Value, frozen=True, kw_only=True):
-    """The index of a checkpoint: the prefix of its files (`…/ckpt-500`), the files, and what had
-    been fed up to then.
+    """The index of a checkpoint: the prefix of its files (`…/ckpt-500`), the files, and counts.
 
-    `input_digest` is the round's digest: a checkpoint of other inputs is not gone on from. `images`
-    counts those fed, `images_without_boxes` those of them without any box.
+    `input_digest` is the digest of the round: a checkpoint of other inputs is not resumed. `images`
+    counts the images fed until then, `images_without_boxes` those of them without any box.
     """
 
     input_digest: str = field(name="inputs")
@@ -66,16 +65,16 @@ class Checkpoint(Value, frozen=True, kw_only=True):
 
     @property
     def keys(self) -> list[str]:
-        """All its objects in the store, the index first."""
+        """The keys of all its objects in the store, the index first."""
         return [f"{self.prefix}{_INDEX}", *(f"{os.path.dirname(self.prefix)}/{file.name}" for file in self.files)]
 
 
 class DamagedCheckpoint(WorkFailed):
-    """A checkpoint's files are not those that were saved."""
+    """The files of a checkpoint are not the files that were saved."""
 
 
 def complete(store: Store, folder: str, input_digest: str) -> list[Checkpoint]:
-    """The complete checkpoints below `folder` that were made from `input_digest`, oldest first."""
+    """The complete checkpoints below `folder` with this `input_digest`, oldest first."""
     found = (_index(store, key) for key in store.keys(folder) if key.endswith(_INDEX))
     return sorted(
         (checkpoint for checkpoint in found if checkpoint and checkpoint.input_digest == input_digest),
@@ -84,26 +83,26 @@ def complete(store: Store, folder: str, input_digest: str) -> list[Checkpoint]:
 
 
 def newest(store: Store, folder: str, input_digest: str, target: str) -> tuple[Checkpoint, str] | None:
-    """The newest sound checkpoint below `folder` that was made from `input_digest`, and its local
-    prefix in `target`.
+    """The newest intact checkpoint below `folder` with this `input_digest`, and its local prefix.
 
-    A damaged one is told of and removed: it would be in the way of every later attempt, and would
-    count among those that are kept. Other failures of the store are raised, since a retry helps.
+    It is fetched into `target`. A damaged checkpoint is logged and removed: it would block every
+    later attempt, and count among the checkpoints that are kept. Other failures of the store are
+    raised, because a retry helps.
     """
     for checkpoint in reversed(complete(store, folder, input_digest)):
         try:
             return checkpoint, download(store, checkpoint.prefix, target)
         except DamagedCheckpoint as error:
-            log.warning("the checkpoint after step %d is passed over and removed: %s", checkpoint.step, error)
+            log.warning("removed the damaged checkpoint after step %d: %s", checkpoint.step, error)
             store.remove(checkpoint.keys)
     return None
 
 
 def download(store: Store, prefix: str, folder: str) -> str:
-    """Fetch the checkpoint whose keys start with `prefix` (as `Round.checkpoint` has it) into the
-    local `folder`. Returns the local prefix.
+    """Fetch the checkpoint with this key prefix (`Round.checkpoint`) into the local `folder`.
 
-    Raises `DamagedCheckpoint` where a file is missing, or is not the one that was saved.
+    Returns the local prefix. Raises `DamagedCheckpoint` if a file is missing, or is not the file
+    that was saved.
     """
     checkpoint = _index(store, f"{prefix}{_INDEX}")
     if checkpoint is None:
@@ -123,24 +122,27 @@ def download(store: Store, prefix: str, folder: str) -> str:
 def of_round(store: Store, trained: Round, folder: str) -> str:
     """Fetch the checkpoint of a finished round. Returns the local prefix.
 
-    Raises `InvalidInput` where it is damaged: no retry mends it.
+    Raises `InvalidInput` if it is damaged, because no retry repairs it.
     """
     try:
         return download(store, trained.checkpoint, folder)
     except DamagedCheckpoint as error:
         place = store.location(names.round_folder(trained.number, trained.arm))
-        raise InvalidInput(f"round {trained.number} cannot be gone on from: {error}; remove {place} to train it again") from error
+        raise InvalidInput(
+            f"the checkpoint of round {trained.number} is damaged: {error}; remove {place} to train the round again"
+        ) from error
 
 
 def _download_unverified(store: Store, prefix: str, folder: str) -> str:
-    """As `download`, for a checkpoint that a round has named and whose index was lost since:
-    TensorFlow may read it all the same.
+    """Fetch a checkpoint that a round names but whose index was lost.
+
+    TensorFlow may still be able to read it.
     """
     parent, name = prefix.rsplit("/", 1)
     keys = [key for key in store.keys(parent) if key.startswith(f"{prefix}.") and not key.endswith(_INDEX)]
     if not keys:
         raise DamagedCheckpoint(f"expected a checkpoint at {store.location(prefix)}, found none")
-    log.warning("%s%s is missing or damaged; the checkpoint is used without being verified", store.location(prefix), _INDEX)
+    log.warning("%s%s is missing or damaged; using the checkpoint without verification", store.location(prefix), _INDEX)
     os.makedirs(folder, exist_ok=True)
     for key in keys:
         store.get(key, os.path.join(folder, key.rsplit("/", 1)[1]))
@@ -148,13 +150,13 @@ def _download_unverified(store: Store, prefix: str, folder: str) -> str:
 
 
 def _index(store: Store, key: str) -> Checkpoint | None:
-    """The index under `key`; None where there is none or it is cut."""
+    """The index under `key`; None if it is missing or damaged."""
     try:
         return decode(store.read(key), Checkpoint)
     except MissingObject:
         return None
     except msgspec.MsgspecError as error:
-        log.warning("%s is not a checkpoint's index and is ignored: %s", store.location(key), error)
+        log.warning("ignored %s, which is not the index of a checkpoint: %s", store.location(key), error)
         return None
 
 
@@ -164,7 +166,7 @@ def _described(path: str) -> File:
 
 
 def _verify(expected: File, path: str, location: str) -> None:
-    """Raises `DamagedCheckpoint` where the local file is not the expected one."""
+    """Raises `DamagedCheckpoint` if the local file is not the expected one."""
     found = _described(path)
     if found.bytes != expected.bytes:
         raise DamagedCheckpoint(f"{location} is cut or overwritten: expected {expected.bytes} bytes, got {found.bytes}")
@@ -180,13 +182,14 @@ class _Saved(NamedTuple):
 
 
 class Uploader:
-    """Uploads checkpoints, and the event files in the local folder `events`, in a thread of its
-    own, one at a time. A context manager: leaving it waits for what is under way.
+    """Uploads checkpoints, and the event files in the local folder `events`, one at a time.
 
-    `save` first waits for the upload before it, so local files may be removed once two more
-    checkpoints have been saved, and a store that is slower than the training slows it down instead
-    of filling the disk. A store that is away stops nothing: the newest checkpoint waits for it,
-    after the last step for `patience` seconds more.
+    It uses its own thread. It is a context manager: leaving it waits for the upload in progress.
+
+    `save` first waits for the previous upload. So local files may be removed once two more
+    checkpoints are saved, and a store that is slower than the training slows the training down
+    instead of filling the disk. An unavailable store does not stop the training: the newest
+    checkpoint waits for the store, and after the last step for at most `patience` more seconds.
     """
 
     def __init__(self, store: Store, number: int, arm: str, input_digest: str, *, events: str, patience: float = _PATIENCE) -> None:
@@ -202,7 +205,7 @@ class Uploader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # Which promises that the checkpoint is saved.
+        # Interrupted promises that the checkpoint is saved.
         keep = error is None or isinstance(error, Interrupted)
         try:
             if keep and self._pending is not None:
@@ -215,9 +218,9 @@ class Uploader:
             self._pending.result()
 
     def save(self, local: str, step: int, images: int, images_without_boxes: int) -> None:
-        """Begins to upload the checkpoint with the local prefix `local`, and the event files.
+        """Start to upload the checkpoint with the local prefix `local`, and the event files.
 
-        Raises `WorkFailed` where the upload before failed.
+        Raises `WorkFailed` if the previous upload failed.
         """
         prefix = f"{self._folder}/{os.path.basename(local)}"
         checkpoint = Checkpoint(
@@ -239,14 +242,14 @@ class Uploader:
         self._pending = self._pool.submit(self._upload_patiently, saved)
 
     def _wait(self, pending: Future[None]) -> None:
-        """Waits until the upload has ended, or the store is away."""
+        """Wait until the upload has ended or the store is unavailable."""
         while not pending.done() and not self._away.is_set():
             concurrent.futures.wait([pending], timeout=_LOOK_SECONDS)
 
     def _upload_patiently(self, saved: _Saved) -> None:
-        """Uploads when the store is there: the newest that was saved by then.
+        """Upload the newest saved checkpoint, as soon as the store is available.
 
-        Raises `Unavailable` where the store did not come back in time.
+        Raises `Unavailable` if the store was not available in time.
         """
         pause = _FIRST_PAUSE
         while True:
@@ -256,7 +259,11 @@ class Uploader:
                 # The files of an older one may be gone by now.
                 if not isinstance(error, Unavailable) and not self._away.is_set():
                     raise
-                log.warning("the checkpoint after step %d waits for the store, and the training goes on: %s", saved.checkpoint.step, error)
+                log.warning(
+                    "the store is unavailable, so the checkpoint after step %d is uploaded later; training continues: %s",
+                    saved.checkpoint.step,
+                    error,
+                )
                 self._away.set()
                 if self._give_up.wait(pause):
                     raise
@@ -269,9 +276,9 @@ class Uploader:
             saved = self._take_newer(done=False) or saved
 
     def _take_newer(self, *, done: bool) -> _Saved | None:
-        """What was saved meanwhile, if anything.
+        """The checkpoint saved meanwhile, or None.
 
-        Where all is uploaded, the store is no longer away.
+        If nothing is left to upload, the store no longer counts as unavailable.
         """
         with self._lock:
             newer, self._newer = self._newer, None
@@ -290,10 +297,13 @@ class Uploader:
         self._upload_events()
 
     def _upload_events(self) -> None:
-        """Curves are for looking at: what becomes of them ends no training."""
+        """Upload the event files.
+
+        They are only for viewing, so a failure does not end the training.
+        """
         for path in sorted(glob.glob(f"{glob.escape(self._local_events)}/*")):
             try:
                 self._store.put(path, f"{self._events}/{os.path.basename(path)}")
             except NegsetError as error:
-                log.warning("an event file of the training is not uploaded for now: %s", error)
+                log.warning("failed to upload an event file of the training; it is uploaded with the next checkpoint: %s", error)
                 return

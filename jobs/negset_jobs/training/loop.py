@@ -1,8 +1,7 @@
-"""The training loop, made of the pieces of object_detection/model_lib_v2.py.
+"""The training loop, made of the parts of object_detection/model_lib_v2.py.
 
-Its own `train_loop` cannot report progress, stop in between, tell what it was fed, or save what
-comes after the last multiple of its checkpoint interval. What is trained here is the same:
-`eager_train_step` under a distribution strategy, losses divided by the number of replicas.
+The API's own `train_loop` cannot report progress, stop in between, count the images that it was
+fed, or save the steps after the last multiple of its checkpoint interval.
 """
 
 from __future__ import annotations
@@ -32,16 +31,16 @@ from negset_jobs.training.trainer import IMAGES_WITHOUT_BOXES, STOP, Start, Trai
 
 log = logging.getLogger(__name__)
 
-# Points of the loss curve that a training gives at least, where it has as many steps.
+# The loss curve has at least this many points, if the training has as many steps.
 _CHUNKS: Final = 50
 _MOST_STEPS: Final = 100  # steps between two looks at the clock, the signals and the losses
-_CHUNK_SECONDS: Final = 2.0  # how long a request to stop waits at most, about
+_CHUNK_SECONDS: Final = 2.0  # about the longest time until a request to stop is seen
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """What was fed to a training, over all its attempts: images, and those of them without any box.
+    """The images fed to a training over all its attempts, and those of them without boxes.
 
-    `unreadable` is what was passed over.
+    `unreadable` are the records that were skipped.
     """
 
     images: int
@@ -50,12 +49,13 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Save = Callable[[str, int, int, int], None]
-"""Receives a checkpoint: local prefix, step, images and images without a box fed up to then."""
+"""Receives a checkpoint: local prefix, step, images and images without boxes fed until then."""
 
 
 def distribution_strategy() -> Any:
-    """How the steps are spread: over the workers of `TF_CONFIG`, over this machine's GPUs, or not
-    at all. Must be called before anything else of TensorFlow.
+    """How steps are spread: over the workers of `TF_CONFIG`, the GPUs of this machine, or neither.
+
+    Must be called before anything else of TensorFlow.
     """
     cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
     if sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")) > 1:
@@ -75,15 +75,15 @@ def train(
     save: Save,
     progress: Progress,
 ) -> Trained:
-    """Trains for the configuration's `num_steps`.
+    """Train for the configuration's `num_steps`.
 
-    `make_batches(model, context)` gives the `tf.data.Dataset` of a worker; `strategy` is the
+    `make_batches(model, context)` returns the `tf.data.Dataset` of a worker. `strategy` is the
     `distribution_strategy`.
 
     Checkpoints go to `folder` and to `save`, at every multiple of `checkpoint_every` steps and at
-    the end; event files to `folder`/train. Raises `Interrupted` after a SIGTERM or SIGINT, having
-    saved; `WorkFailed` where the loss is not finite; `InvalidInput` where the Object Detection API
-    refuses the configuration.
+    the end. Event files go to `folder`/train. Raises `Interrupted` after a SIGTERM or SIGINT, when
+    the checkpoint is saved; `WorkFailed` if the loss is not finite; `InvalidInput` if the Object
+    Detection API refuses the configuration.
     """
     tf.keras.utils.set_random_seed(seed)
     steps, batch = config.train_config.num_steps, config.train_config.batch_size
@@ -103,7 +103,7 @@ def train(
             sums = _run(trainer, batches, count, clock, stop=stop.is_set(), made=fed.step - start.step)
             fed = fed.after(count, batch, without_boxes=round(sums.pop(IMAGES_WITHOUT_BOXES)))
             flagged = sums.pop(STOP) > 0
-            # Several workers have to stop at the same step.
+            # Several workers must stop at the same step.
             halted = flagged if several else stop.is_set()
             losses = {name: value / count for name, value in sums.items()}
             _require_finite(losses, fed.step)
@@ -116,28 +116,28 @@ def train(
             progress.advance(count, loss=losses[events.TOTAL])
             if halted and fed.step < steps:
                 raise Interrupted(
-                    f"stopped after step {fed.step} of {steps}, as asked; its checkpoint is saved, and the next run goes on from there"
+                    f"stopped after step {fed.step} of {steps} on request; the checkpoint is saved, and the next run resumes from it"
                 )
         progress.finish()
     return Trained(images=fed.images, images_without_boxes=fed.images_without_boxes)
 
 
 class _Fed(NamedTuple):
-    """What a training has been fed, over all its attempts."""
+    """What was fed to a training, over all its attempts."""
 
     step: int
     images: int
     images_without_boxes: int
 
     def after(self, steps: int, batch: int, *, without_boxes: int) -> _Fed:
-        """Return the counts after more steps, each of `batch` images."""
+        """The counts after more steps, each with `batch` images."""
         return _Fed(self.step + steps, self.images + steps * batch, self.images_without_boxes + without_boxes)
 
 
 def _run(trainer: Trainer, batches: Any, count: int, clock: _Clock, *, stop: bool, made: int) -> dict[str, float]:
-    """Make `count` steps, and tell the clock. Return what `Trainer.run` returns.
+    """Make `count` steps and tell the clock. Returns what `Trainer.run` returns.
 
-    `made` counts the steps that this process has made. A lost worker is reported with them.
+    `made` counts the steps of this process. If a worker is lost, the error carries it.
     """
     began = time.perf_counter()
     try:
@@ -150,7 +150,7 @@ def _run(trainer: Trainer, batches: Any, count: int, clock: _Clock, *, stop: boo
 
 
 class _Clock:
-    """Decides how many steps are made before the next look at the signals and the losses."""
+    """Decides how many steps to make before the next look at the signals and the losses."""
 
     def __init__(self, steps: int, *, several: bool) -> None:
         # Workers must make the same chunks to stop at the same step, and their clocks differ.
@@ -160,9 +160,9 @@ class _Clock:
         self.steps_per_second = 0.0
 
     def took(self, count: int, seconds: float) -> None:
-        """The last chunk's steps and time.
+        """Receive the steps and the time of the last chunk.
 
-        The very first includes the tracing of the graph, and so the second is short too.
+        The very first chunk includes the tracing of the graph, so the second is short too.
         """
         self.steps_per_second = count / seconds
         if not self._fixed:
@@ -170,8 +170,9 @@ class _Clock:
 
 
 def _own(strategy: Any, folder: str) -> str:
-    """The chief's folder; another worker, which has to save too, gets one of its own that nobody
-    reads.
+    """The folder of the chief, or a worker's own folder.
+
+    Other workers have to save too, but nobody reads their files.
     """
     return folder if strategy.extended.should_checkpoint else os.path.join(folder, f"worker-{strategy.extended._task_id}")  # noqa: SLF001
 
@@ -179,15 +180,16 @@ def _own(strategy: Any, folder: str) -> str:
 def _require_finite(losses: dict[str, float], step: int) -> None:
     if not all(map(math.isfinite, losses.values())):
         raise WorkFailed(
-            f"the loss is not a finite number at step {step}; lower the learning rate in train_config.optimizer, set train_config.gradient_clipping_by_norm "
+            f"the loss is not finite at step {step}; lower the learning rate in train_config.optimizer, set train_config.gradient_clipping_by_norm "
             "(10.0 is a common value), or raise spec.training.batchSize"
         )
 
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[threading.Event]:
-    """Set by SIGTERM or SIGINT while the block runs; handlers can be installed in the main thread
-    only, elsewhere it stays unset.
+    """An event that SIGTERM or SIGINT sets while the block runs.
+
+    Handlers can be installed in the main thread only. In another thread the event stays unset.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""All that decides a training round, gathered from the values before it. Imports no TensorFlow."""
+"""The inputs that decide a training round, gathered from earlier values. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides a round. `before` is the round gone on from; `input_digest` is the digest."""
+    """The inputs that decide a round.
+
+    `before` is the round whose weights this one starts from. `input_digest` is the digest of all
+    inputs.
+    """
 
     number: int
     arm: str
@@ -48,21 +52,21 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def round_input_digest(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> str:
-    """The digest of everything that decides what a round gives.
+    """The digest of everything that decides the result of a round.
 
-    Raises as `train_round`; needs the values before it.
+    Needs the values of the earlier stages. Raises what `train_round` raises.
     """
     return prepare(store, dataset, step, access).input_digest
 
 
 def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> Task:
-    """Read the values before the round, and make its configuration.
+    """Read the values of the earlier stages, and make the configuration of the round.
 
     Raises `InvalidInput` if the round cannot train.
     """
     training = dataset.spec.training
     if training is None:
-        raise InvalidInput("spec.training: expected a training to run, the manifest has none")
+        raise InvalidInput("spec.training: expected training, the manifest has none")
     records, positives = load(store, names.RECORDS, Records), load(store, names.POSITIVES, Positives)
     copies = _copies(store)
     mining, before = _before(store, step, training)
@@ -97,8 +101,8 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
 def _require_held_out(positives: Positives, records: Records) -> None:
     if not positives.files.get(names.HELD_OUT) or not records.files.get(names.HELD_OUT):
         raise InvalidInput(
-            "spec.training.heldOutPercent: expected images held out to measure with, found no positives or no negatives; raise heldOutPercent of training or "
-            "of positives, or selection.count"
+            "spec.training.heldOutPercent: expected held-out positives and held-out negatives, found none of one kind; raise spec.training.heldOutPercent, "
+            "spec.positives.heldOutPercent or spec.selection.count"
         )
 
 
@@ -114,18 +118,18 @@ def _data(store: Store, positives: Positives, chosen: mix.Mix, training: Trainin
 
 
 def _copies(store: Store) -> Copies:
-    """The copies to leave out. Data that an earlier version of negset stored have no such value."""
+    """The held-out copies to exclude; data of early versions of negset have no such value."""
     copies = find(store, names.COPIES, Copies)
     if copies is None:
-        log.warning("%s does not exist: no held-out image is left out as a copy of one that trains", store.location(names.COPIES))
+        log.warning("%s does not exist, so no held-out image is excluded as a copy of a training image", store.location(names.COPIES))
         return Copies(input_digest="")
     return copies
 
 
 def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining | None, Round | None]:
-    """The mining and the round that a round goes on from.
+    """The mining and the round that a round starts from.
 
-    The arms share round 1, so that they differ in nothing but what was added after it.
+    All arms share round 1, so they differ only in what was added after it.
     """
     if step.round == 1 or step.arm == names.NO_NEGATIVES:
         return None, None
@@ -135,9 +139,9 @@ def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining
 
 
 def _deciding(training: Training, patched: Any, chosen: mix.Mix) -> list[Any]:
-    """What of the spec decides the result.
+    """The parts of the spec that decide the result.
 
-    Left out are where files lie, how many pods train, and how often is saved.
+    Excluded are the places of files, the number of pods, and how often checkpoints are saved.
     """
     classes = tuple(str(index) for index in range(families.model(patched).num_classes))
     portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))

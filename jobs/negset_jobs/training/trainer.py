@@ -22,11 +22,13 @@ STOP: Final = "stop"
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a training begins: at `resume`, the local prefix of its own checkpoint after `step`
-    steps; else with the weights of `weights`; else with random ones.
+    """Where a training starts.
 
-    `earlier_steps` were made in earlier rounds: the learning rate schedule goes on after them.
-    Nothing else of an earlier round but the weights goes over.
+    It resumes from `resume`, the local prefix of its own checkpoint after `step` steps. Otherwise
+    it starts with the weights at `weights`, or else with random weights.
+
+    `earlier_steps` is the number of steps of the earlier rounds; the learning rate schedule
+    continues after them. Only the weights are taken over from an earlier round.
     """
 
     resume: str = ""
@@ -46,13 +48,12 @@ class Trainer:
         self.step = tf.Variable(
             0, trainable=False, dtype=tf.int64, name="global_step", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
-        # Where the schedule of the learning rate is. Like `step`, but it also counts the steps of
-        # earlier rounds, and it is no part of a checkpoint.
+        # The position in the learning rate schedule. Like `step`, but it also counts the steps of
+        # earlier rounds, and it is not part of a checkpoint.
         self._position = tf.Variable(0, trainable=False, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         self._optimizer, (rate,) = optimizer_builder.build(self._train.optimizer, global_step=self._position)
-        # Otherwise the optimizer creates its slots while the step is traced, which is then traced
-        # once more.
-        # (the public `build` is that of the newer optimizers).
+        # Otherwise the optimizer creates its slots while the step is traced, and the step is traced
+        # twice. The public `build` exists for newer optimizers only.
         self._optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001
         self._optimizer = precision.optimizer(self._optimizer)
         self._rate = rate if callable(rate) else lambda: rate
@@ -64,7 +65,7 @@ class Trainer:
         return float(self._rate())
 
     def restore(self, start: Start) -> None:
-        """Loads what the training begins with."""
+        """Load what the training starts from."""
         if start.resume:
             self.checkpoint.restore(start.resume).assert_existing_objects_matched()
         elif start.weights:
@@ -74,9 +75,9 @@ class Trainer:
         self._position.assign(self.step + start.earlier_steps)
 
     def run(self, batches: Any, count: int, *, stop: bool) -> dict[str, float]:
-        """Makes `count` steps.
+        """Make `count` steps.
 
-        Returns sums over the steps: the losses, the images without a box, and how many replicas
+        Returns sums over the steps: the losses, the images without boxes, and how many replicas
         were asked to stop.
         """
         sums = self._compiled(batches, tf.constant(count), tf.constant(float(stop)))

@@ -153,7 +153,7 @@ DAMAGES = {
         lambda store: store.write(DATA, b"data-00000-of-00001 3?"),
         r"ckpt-30\.data.* is damaged",
     ),
-    "the index cut": (lambda store: store.write(INDEX, store.read(INDEX)[:-20]), r"ckpt-30\.json is not a checkpoint's index"),
+    "the index cut": (lambda store: store.write(INDEX, store.read(INDEX)[:-20]), r"ckpt-30\.json, which is not the index of a checkpoint"),
     "the index missing": (lambda store: store.remove([INDEX]), None),
 }
 
@@ -200,7 +200,9 @@ def test_a_round_whose_checkpoint_is_damaged_is_named_with_what_to_do(store, tmp
         uploads.save(write(tmp_path / "scratch", 30), 30, 0, 0)
     store.write(DATA, b"")
     finished = SimpleNamespace(number=1, arm=names.MINED, checkpoint=f"{FOLDER}/ckpt-30")
-    with pytest.raises(InvalidInput, match=r"^round 1 cannot be gone on from: .*is cut.*; remove .*training/round-1 to train it again$"):
+    with pytest.raises(
+        InvalidInput, match=r"^the checkpoint of round 1 is damaged: .*is cut.*; remove .*training/round-1 to train the round again$"
+    ):
         of_round(store, finished, str(tmp_path / "start"))
 
 
@@ -210,7 +212,7 @@ def test_a_finished_rounds_checkpoint_whose_index_is_lost_is_used_with_a_warning
     store.remove([INDEX])
     download(store, f"{FOLDER}/ckpt-30", str(tmp_path / "start"))
     assert len(list((tmp_path / "start").iterdir())) == 2
-    assert "without being verified" in caplog.text
+    assert "without verification" in caplog.text
 
 
 def test_a_store_that_is_away_removes_nothing(store, tmp_path, monkeypatch):

@@ -175,7 +175,7 @@ def test_a_config_map_is_read_where_it_is_mounted_and_refused_on_a_laptop(tmp_pa
     monkeypatch.setenv(names.PIPELINE_CONFIG_VARIABLE, str(mounted))
     assert prepared(pipeline_config=PipelineConfig(config_map="mine")).model.ssd.num_classes == 1
     monkeypatch.delenv(names.PIPELINE_CONFIG_VARIABLE)
-    with pytest.raises(InvalidInput, match="configMap: a ConfigMap is mounted on a cluster only"):
+    with pytest.raises(InvalidInput, match="configMap: a ConfigMap is available on a cluster only"):
         prepared(pipeline_config=PipelineConfig(config_map="mine"))
 
 

@@ -31,10 +31,10 @@ def caused(error, cause):
 
 AT = "{{function_node __wrapped__SaveV2_device_/job:localhost/replica:0/task:0/device:CPU:0}} "
 FULL = "the disk is full: .*free space there, or give the training pods more ephemeral storage"
-PEER = "was lost or restarted while the workers trained together: .*all of them go on from the last checkpoint"
-MEMORY = "the memory does not hold a training step: .*lower spec.training.batchSize"
+PEER = "was lost or restarted while the workers trained together: .*all workers resume from the last checkpoint"
+MEMORY = "not enough memory for a training step: .*lower spec.training.batchSize"
 SIZE = "spec.training.pipelineConfig: expected an image_resizer whose size fits the network.*multiple of 128"
-DAMAGED = "a file that the training reads is damaged: .*it is fetched anew"
+DAMAGED = "a file that the training reads is damaged: .*to fetch it again"
 # As worker 0 said when worker 1 was killed.
 EVICTED = """Graph execution error:
 
@@ -102,22 +102,22 @@ TOLD = {
     "a checkpoint that is gone": (
         tensorflow("NotFoundError", "Unsuccessful TensorSliceReader constructor: Failed to find any matching files for x"),
         WorkFailed,
-        "a file of a checkpoint is gone",
+        "a file of a checkpoint is missing",
     ),
     "the checkpoint of another network": (
         AssertionError("Found 3 Python objects that were not bound to checkpointed values"),
         InvalidInput,
-        "the checkpoint is not of this model",
+        "the checkpoint is of another model",
     ),
     "the checkpoint of a network with other sizes": (
         ValueError("Received incompatible tensor with shape (10,) when attempting to restore variable with shape (3,)"),
         InvalidInput,
-        "the checkpoint is not of this model",
+        "the checkpoint is of another model",
     ),
     "a driver that does not fit": (
         tensorflow("InternalError", "cudaGetDevice() failed. CUDA driver version is insufficient"),
         WorkFailed,
-        "its driver fits",
+        "its driver matches",
     ),
     "a folder that may not be written": (
         tensorflow("PermissionDeniedError", "/data; Permission denied"),
@@ -212,7 +212,7 @@ def test_a_lost_worker_is_told_in_a_line_that_fits_a_condition():
     told = str(translate(tensorflow("UnavailableError", EVICTED)))
     assert told == (
         "worker 1 was lost or restarted while the workers trained together: Collective ops is aborted by: Connection reset by peer; "
-        "run again: all of them go on from the last checkpoint"
+        "run again: all workers resume from the last checkpoint"
     )
 
 

@@ -169,14 +169,14 @@ def test_an_archive_that_is_cut_short_is_refused_wherever_it_is_cut(tmp_path, sh
 
 def test_an_archive_that_is_none_is_refused_before_anything_is_downloaded(tmp_path):
     (tmp_path / "page.tar.gz").write_bytes(b"<html>404</html>" * 100)
-    with pytest.raises(InvalidInput, match=r"expected a whole \.tar\.gz archive"):
+    with pytest.raises(InvalidInput, match=r"expected a complete \.tar\.gz archive"):
         fine_tune.check(configs.parse(b"", "own"), training(str(tmp_path / "page.tar.gz")), Access())
 
 
 def test_an_archive_without_a_checkpoint_or_without_its_data_is_refused(tmp_path):
-    with pytest.raises(InvalidInput, match="holds none"):
+    with pytest.raises(InvalidInput, match="has none"):
         refused(archive(tmp_path / "empty.tar.gz", [("m/pipeline.config", b"x")]), tmp_path)
-    with pytest.raises(InvalidInput, match=r"not whole, ckpt-0\.data-00000-of-00001 is not in it"):
+    with pytest.raises(InvalidInput, match=r"is incomplete, ckpt-0\.data-00000-of-00001 is missing"):
         refused(archive(tmp_path / "half.tar.gz", [("m/ckpt-0.index", index())]), tmp_path)
 
 
@@ -193,9 +193,9 @@ def test_an_archive_that_unpacks_to_more_than_any_model_is_refused(tmp_path, mon
         pytest.param("nowhere/ckpt-0", "expected a checkpoint of TensorFlow 2 .*, found none at", id="a prefix of nothing"),
         pytest.param("gone/ckpt-0.index", r"gone/ckpt-0\.index' does not exist", id="an index that is not there"),
         pytest.param("gone/model.tar.gz", r"gone/model\.tar\.gz' does not exist", id="an archive that is not there"),
-        pytest.param("half/ckpt-0", r"is not whole, .*ckpt-0\.data-00001-of-00002' does not exist", id="one of two data files missing"),
+        pytest.param("half/ckpt-0", r"is incomplete, .*ckpt-0\.data-00001-of-00002' does not exist", id="one of two data files missing"),
         pytest.param("empty/ckpt-0", r"data-00000-of-00001' is empty", id="a data file without a byte"),
-        pytest.param("page/ckpt-0", r"ckpt-0\.index' is no index of one", id="a web page in place of the index"),
+        pytest.param("page/ckpt-0", r"ckpt-0\.index' is not the index of one", id="a web page in place of the index"),
         pytest.param("saved", "found none at", id="a folder with a SavedModel"),
     ],
 )
