@@ -180,5 +180,7 @@ def test_without_a_pool_the_hardest_of_those_trained_on_are_given_more_weight_an
 def test_a_missing_checkpoint_is_one_clear_error(mined, tmp_path):
     store, dataset, _, _, _ = mined
     other = copy_of(store, tmp_path, without=(names.round_checkpoints(1), names.mining_marker(1)))
-    with pytest.raises(InvalidInput, match=r"expected a checkpoint at .*ckpt-1, found none; remove .*training/round-1 to train it again"):
+    with pytest.raises(
+        InvalidInput, match=r"expected a checkpoint at .*ckpt-1, found none; remove .*training/round-1 to train the round again"
+    ):
         mine_round(other, dataset, 1, Silent())

@@ -193,7 +193,7 @@ def negset(folder, *arguments):
         ),
         pytest.param(
             "train_config { fine_tune_checkpoint: 'PATH_TO_BE_CONFIGURED/ckpt-0' }",
-            "the placeholder of a downloaded",
+            "a placeholder; give the",
             id="by its placeholder",
         ),
         pytest.param(

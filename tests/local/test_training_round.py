@@ -240,7 +240,7 @@ def test_records_that_cannot_be_read_are_counted_named_and_do_not_end_a_round(tm
     (warning,) = [
         record.getMessage() for record in caplog.records if "passed over" in record.getMessage() and record.levelname == "WARNING"
     ]
-    assert warning.startswith("4 of 116 records cannot be read and are passed over: ")
+    assert warning.startswith("skipped 4 of 116 records that cannot be read: ")
     # What could not be measured is in no denominator.
     assert (value.measurement.positives, value.measurement.negatives, value.measurement.objects) == (
         HELD_OUT - 1,
@@ -384,10 +384,10 @@ def real_failures(folder):
     other = tf.train.Checkpoint(w=tf.Variable(tf.zeros(3)))
     return {
         "the disk is full": lambda: tf.io.write_file("/dev/full", "x" * 100_000),
-        "the memory does not hold": lambda: tf.zeros((1 << 20, 1 << 20, 8)),
+        "not enough memory for a training step": lambda: tf.zeros((1 << 20, 1 << 20, 8)),
         "damaged: .*Read less bytes": lambda: restored(content[:-20]),
         "damaged: .*Checksum": lambda: restored(bytes([content[0] ^ 1]) + content[1:]),
-        "not of this model": lambda: other.restore(saved).assert_existing_objects_matched(),
+        "the checkpoint is of another model": lambda: other.restore(saved).assert_existing_objects_matched(),
         "image_resizer whose size fits.*Incompatible shapes": lambda: added(tf.zeros((2, 3)), tf.zeros((2, 4))),
         "image_resizer whose size fits.*downsampling": lambda: tf.keras.layers.Conv2D(3, 5)(tf.zeros((1, 3, 3, 3))),
         "an image or a record cannot be decoded": lambda: tf.io.decode_image(b"text"),

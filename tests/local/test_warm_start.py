@@ -110,12 +110,12 @@ def test_another_number_of_classes_starts_the_heads_anew_and_says_so(detector, t
     mine, _ = started(prefix, configured(classes=("disc", "ring", "cross"), kind="full"), tmp_path)
     assert same(model, mine, "_feature_extractor")
     assert not same(model, mine, "_box_predictor")
-    assert "another number of classes or anchors: the model's heads start anew" in caplog.text
+    assert "another number of classes or anchors: the heads of the model start with random weights" in caplog.text
 
 
 def test_the_type_that_is_wrong_is_corrected_aloud(detector, tmp_path, caplog):
     started(detector[1], configured(kind="classification"), tmp_path)
-    assert "'classification' is set to 'detection': the checkpoint is that of a detector" in caplog.text
+    assert "from 'classification' to 'detection': the checkpoint is of a detector" in caplog.text
 
 
 def test_the_checkpoint_of_a_wider_model_is_refused_in_words(detector, tmp_path):

@@ -129,7 +129,7 @@ def of_round(store: Store, trained: Round, folder: str) -> str:
     except DamagedCheckpoint as error:
         place = store.location(names.round_folder(trained.number, trained.arm))
         raise InvalidInput(
-            f"the checkpoint of round {trained.number} is damaged: {error}; remove {place} to train the round again"
+            f"cannot use the checkpoint of round {trained.number}: {error}; remove {place} to train the round again"
         ) from error
 
 

@@ -201,7 +201,7 @@ def test_a_round_whose_checkpoint_is_damaged_is_named_with_what_to_do(store, tmp
     store.write(DATA, b"")
     finished = SimpleNamespace(number=1, arm=names.MINED, checkpoint=f"{FOLDER}/ckpt-30")
     with pytest.raises(
-        InvalidInput, match=r"^the checkpoint of round 1 is damaged: .*is cut.*; remove .*training/round-1 to train the round again$"
+        InvalidInput, match=r"^cannot use the checkpoint of round 1: .*is cut.*; remove .*training/round-1 to train the round again$"
     ):
         of_round(store, finished, str(tmp_path / "start"))
 
