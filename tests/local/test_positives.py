@@ -311,7 +311,7 @@ def test_boxes_without_labels_are_refused(tmp_path):
         make(tmp_path / "out", {"tfrecords": [source]})
     assert str(caught.value) == (
         f"spec.positives.tfrecords: {source}: record 1: expected image/object/class/label with an id for each of the 1 boxes, got 0; "
-        "TensorFlow would read them as boxes without classes"
+        "write one for each, because TensorFlow would read them as boxes without classes"
     )
 
 
