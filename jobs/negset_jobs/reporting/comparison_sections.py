@@ -19,7 +19,7 @@ _NONE: Final = "–"  # noqa: RUF001 - a dash in a table
 
 
 def effect(facts: Facts, evaluation: Evaluation, report: Report) -> Section:
-    """False positives and average precision, of the arms at equal steps and of the rounds."""
+    """False positives and average precision: of the arms at equal steps, and of the rounds."""
     measured = facts.trained[-1].measurement
     blocks: list[Block] = [
         Paragraph(
@@ -43,7 +43,7 @@ def effect(facts: Facts, evaluation: Evaluation, report: Report) -> Section:
         blocks.append(_rounds(report))
     blocks.append(
         Paragraph(
-            f"The intervals show the effect of chance in the choice of the held-out images. The images are drawn {intervals.RESAMPLES:,} times with replacement, as many as there are in each draw. Every "
+            f"The intervals show the effect of chance in the choice of the held-out images. They are drawn {intervals.RESAMPLES:,} times with replacement; each draw has as many images as were held out. Every "
             f"model is measured on the same draws, with a new threshold for each. Average precision uses a jackknife over {precision.GROUPS} groups of images instead. The intervals do not include chance in the "
             "training; to see it, train with other seeds."
         )
@@ -121,10 +121,10 @@ def lies_on(report: Report) -> Section:
 
 
 def placed(each: Comparison) -> str:
-    """One sentence on one arm; empty where it is not known.
+    """One sentence about one arm; empty if it is unknown.
 
-    For example `With mined negatives, 42 % of 31 false positives lie on square, 20 % on
-    triangle and 30 % on nothing annotated`.
+    For example `With mined negatives, 42 % of 31 false positives lie on square, 20 % on triangle
+    and 30 % on nothing annotated`.
     """
     counts = each.false_positives_on
     if not counts:
@@ -207,7 +207,7 @@ def _rounds(report: Report) -> Table:
 
 
 def _by_class(report: Report) -> list[Block]:
-    """A row for each class and arm; the classes with the most objects where there are many."""
+    """A row for each class and arm; only the classes with the most objects if there are many."""
     classes = sorted(report.comparisons[0].classes, key=lambda each: -each.objects)
     shown = [each.name for each in classes[:_MOST_CLASSES]]
     numbers = {(arm.name, each.name): each for arm in report.comparisons for each in arm.classes}

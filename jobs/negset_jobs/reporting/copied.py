@@ -1,4 +1,4 @@
-"""Held-out images that were left out as copies: what the report reads of them, and its section."""
+"""Held-out images excluded as copies: reads some of them, and makes their section."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class CopiedPair(msgspec.Struct, frozen=True):
 
 
 def shown_pairs(pairs: Sequence[Pair]) -> list[Pair]:
-    """One pair of each of the first few held-out images: near ones first, for a person to judge."""
+    """One pair for each of the first few held-out images, near copies first.
+
+    A person has to judge near copies.
+    """
     first: dict[tuple[str, bool], Pair] = {}
     for pair in sorted(pairs, key=lambda pair: pair.exact):
         first.setdefault((pair.held_out.image_id, pair.held_out.positive), pair)
@@ -38,7 +41,7 @@ def shown_pairs(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def read_shown(store: Store, copies: Copies) -> tuple[CopiedPair, ...]:
-    """The pairs to show, without those whose records cannot be read any more."""
+    """The pairs to show, without those whose records are no longer readable."""
     if not copies.counts.total:
         return ()
     pairs = shown_pairs(decode_pairs(store.read(copies.table)))
@@ -57,7 +60,7 @@ def _encoded(store: Store, image: Image) -> bytes:
 
 
 def section(copies: Copies, shown: Sequence[CopiedPair]) -> Section | None:
-    """How many held-out images were left out, and why; None where there was nothing to compare."""
+    """How many held-out images were excluded, and why; None if nothing was compared."""
     if not copies.held_out:
         return None
     compared = f"{wording.count(copies.held_out, 'held-out image')} {'was' if copies.held_out == 1 else 'were'} compared with {wording.count(copies.others, 'image')} of the training set and the pool."
@@ -85,7 +88,7 @@ def section(copies: Copies, shown: Sequence[CopiedPair]) -> Section | None:
 
 
 def sentence(counts: CopyCounts) -> str:
-    """What was left out, in words."""
+    """The excluded images in words."""
     kinds = [
         wording.count(number, f"held-out {kind}")
         for number, kind in ((counts.negatives, "negative"), (counts.positives, "positive"))

@@ -1,4 +1,4 @@
-"""The sections about the training of the detector and the mining. Pure."""
+"""The sections about training and mining. Pure."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _training_row(each: Round) -> tuple[Cell, ...]:
 
 
 def _rate_notes(rounds: tuple[Round, ...]) -> list[Block]:
-    """A training that logs a learning rate of 0 throughout has learned nothing."""
+    """A warning about training that logged a learning rate of 0 at every step."""
     still = [_model(each) for each in rounds if each.losses and not any(point.learning_rate for point in each.losses)]
     if not still:
         return []
@@ -83,7 +83,7 @@ def worst(facts: Facts) -> Section:
 
 
 def hard(facts: Facts) -> Section | None:
-    """What mining found."""
+    """The hard negatives that mining found."""
     if not facts.mined:
         return None
     rows = tuple(
@@ -127,7 +127,7 @@ def hard(facts: Facts) -> Section | None:
 
 
 def no_pool(facts: Facts) -> str:
-    """Why there was none, and what that means."""
+    """Why there was no pool, and what that means."""
     training = facts.dataset.spec.training
     everything = training is not None and training.hard_negative_mining.first_round_percent == _EVERYTHING
     reason = (
@@ -144,7 +144,7 @@ def nothing_added(mining: Mining) -> str:
 
 
 def review(facts: Facts) -> Section | None:
-    """The images for a person to look at."""
+    """The images for a person to review."""
     if not facts.mined:
         return None
     last = facts.mined[-1]
@@ -174,7 +174,7 @@ def review(facts: Facts) -> Section | None:
 
 
 def _confirmed(number: int) -> list[Block]:
-    """What became of a person's verdicts."""
+    """The effect of the images that a person confirmed."""
     if not number:
         return []
     used = "It is used for training and is" if number == 1 else "They are used for training and are"
@@ -186,7 +186,7 @@ def _confirmed(number: int) -> list[Block]:
 
 
 def _verdict(mining: Mining) -> Code:
-    """What to write into the manifest for images that are true negatives."""
+    """The lines of the manifest that confirm true negatives."""
     ids = [json.dumps(image.image_id) for image in mining.review[:_MOST_IDS]]
     shortened = "  # and so on" if len(mining.review) > len(ids) else ""
     lines = ("spec:", "  training:", "    hardNegativeMining:", f"      confirmedNegatives: [{', '.join(ids)}]{shortened}")

@@ -1,4 +1,4 @@
-"""Facts → the page → HTML. Pure."""
+"""Makes the page from the facts, and HTML from the page. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from negset_jobs.reporting.finding import compared, finding
 
 
 def compose(facts: Facts, evaluation: Evaluation, report: Report) -> Page:
-    """The page: the finding first, then how it came about."""
+    """The page: first the finding, then how it was made."""
     excluded = wording.listing(facts.plan.excluded_classes, "or")
     found = finding(report)
     stored = f"{wording.count(report.stored, 'image')} without {excluded}"
@@ -36,7 +36,7 @@ def compose(facts: Facts, evaluation: Evaluation, report: Report) -> Page:
 
 
 def render(page: Page) -> str:
-    """One HTML file that asks nobody for anything. Every text is escaped."""
+    """One HTML file that loads nothing else. Every text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("negset_jobs.reporting"),
         autoescape=True,
@@ -63,9 +63,9 @@ def _tiles(report: Report) -> tuple[Tile, ...]:
 
 
 def _worth(report: Report) -> tuple[Tile, ...]:
-    """What the headline compares, before and after.
+    """The values that the headline compares, before and after.
 
-    One value alone where there is nothing to compare with, or not at the same recall.
+    Only one value if there is no comparison, or none at the same recall.
     """
     before, after = compared(report)
     comparable = before is not None and before.recall_reached and after.recall_reached

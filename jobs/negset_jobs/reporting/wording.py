@@ -1,4 +1,4 @@
-"""Numbers and findings in words. Pure; the page and the terminal say the same sentences."""
+"""Numbers and findings in words. Pure. The page and the terminal show the same sentences."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ MEANINGS: Final[dict[str, str]] = {
 }
 
 ARMS: Final = {names.MINED: "mined negatives", names.RANDOM_NEGATIVES: "random negatives", names.NO_NEGATIVES: "no negatives"}
-"""What each arm trains on."""
+"""The negatives that each arm trains on."""
 
 _USER: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY: Final = re.compile(r"(https?://[^\s?]*)\?[^\s'\"]*")
 _MINUS: Final = "\N{MINUS SIGN}"
-_PERCENT: Final = "\N{NO-BREAK SPACE}%"  # a line never ends between the number and its sign
-_SMALL_RATE: Final = 0.095  # below, two decimals would say too little
+_PERCENT: Final = "\N{NO-BREAK SPACE}%"  # no line break between the number and its sign
+_SMALL_RATE: Final = 0.095  # below, two decimals are too few
 _SMALLER_RATE: Final = 0.001
 _SMALLEST_RATE: Final = 0.0001
 _SMALL_CHANGE: Final = 9.5
@@ -51,7 +51,7 @@ def count(number: int, thing: str, things: str = "") -> str:
 
 
 def rate(value: float) -> str:
-    """A rate with two decimals, three or four where it is small; never 0 when it is not."""
+    """A rate with two decimals, or with three or four if it is small; never 0 if it is not 0."""
     if not math.isfinite(value):
         return "unknown"
     if 0 < value < _SMALLEST_RATE:
@@ -72,19 +72,20 @@ def interval(ends: Interval, told: Callable[[float], str]) -> str:
 
 
 def percent(value: float, decimals: int = 0) -> str:
-    """A percentage that is one already."""
+    """A value in percent, with its sign."""
     return f"{value:.{decimals}f}{_PERCENT}"
 
 
 def precision(value: float) -> str:
-    """An average precision in [0, 1] with three decimals; COCO's -1 where nothing could be
-    measured.
+    """An average precision in [0, 1] with three decimals.
+
+    COCO's -1 means that nothing could be measured.
     """
     return f"{value:.3f}" if value >= 0 else "not measured"
 
 
 def share(part: int, whole: int) -> str:
-    """A percentage; never 0 % or 100 % of what is neither."""
+    """A share in percent; never 0 % or 100 % unless it is exactly that."""
     value = 100 * part / whole if whole else 0.0
     if 0 < value < _SMALLEST_PERCENT:
         return f"< {_SMALLEST_PERCENT}{_PERCENT}"
@@ -101,7 +102,7 @@ def change(before: float, after: float) -> str:
 def relative(fraction: float) -> str:
     """A relative change in percent with its sign: -0.5 is a fall by half.
 
-    Only a fall to nothing is 100 percent.
+    Only a fall to 0 is 100 percent.
     """
     value = abs(100 * fraction)
     if -1 < fraction < 0 and round(value) == 100:  # noqa: PLR2004 - of a percentage
@@ -130,7 +131,7 @@ def duration(seconds: float) -> str:
 
 
 def capital(text: str) -> str:
-    """The text with a capital letter at its start, the rest as it is."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
@@ -142,14 +143,16 @@ def listing(items: Sequence[str], word: str = "and") -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A URL, or a text with URLs, without what may be a credential: user names and passwords, and
-    the query strings of web addresses (signed URLs). A `?` elsewhere is a glob's.
+    """A URL, or a text with URLs, without possible credentials.
+
+    These are user names and passwords, and the query strings of web addresses (signed URLs). A `?`
+    elsewhere belongs to a glob.
     """
     return _QUERY.sub(r"\1", _USER.sub("", text))
 
 
 def mined(mining: ReportMining) -> str:
-    """What a mining did, in a sentence or two."""
+    """The results of a mining, in two or three sentences."""
     added = (
         f"{mining.fooled:,} with false positives. Added {count(mining.added, 'hard negative')} with a score of at least {mining.floor:.2f} "
         f"({mining.hard_negatives:,} in total); {mining.review:,} for review."
@@ -163,7 +166,7 @@ def mined(mining: ReportMining) -> str:
 
 
 def model_name(arm: str, number: int = 0) -> str:
-    """How a model is spoken of: by its round, or by what its arm trains on.
+    """The name of a model: its round, or what its arm trains on.
 
     `number` is the round of an arm that has several.
     """
