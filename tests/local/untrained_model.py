@@ -17,7 +17,7 @@ from negset_api.values import Measurement, Records, Round, decode, encode
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats.tfrecord import read_records
-from negset_jobs.mining.scoring import load_model
+from negset_jobs.mining.shard_scoring import load_model
 
 MINING = {"rounds": 2, "hardPercent": 25, "reviewAbovePercent": 100}
 DATASET = manifest(steps=10, workers=2, hardNegativeMining=MINING, comparisons=["RandomNegatives"])

@@ -22,7 +22,7 @@ from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.formats.stored import commit, load
 from negset_jobs.mining.decide import Decision, Rules, decide
 from negset_jobs.mining.draw import draw
-from negset_jobs.mining.scoring import ShardScorer, ShardScores
+from negset_jobs.mining.shard_scoring import ShardScorer, ShardScores
 from negset_jobs.mining.tables import score_table
 from negset_jobs.mining.write import ids_in, write_added, write_without
 from negset_jobs.training import failures
