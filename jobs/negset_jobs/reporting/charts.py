@@ -116,7 +116,7 @@ def logged(curves: Sequence[Line], part: str) -> Chart:
         for line in curves:
             steps, values = [point.step for point in line.points], _values(line, part)
             colour = theme.arm(line.arm)
-            # The arms share their schedule. The first line is broad, so the others are visible on it.
+            # The arms share their schedule. The first line is broad, so the others show on it.
             width = 1.8 if not rate else 3.6 - 1.2 * min(2, list(curves).index(line))
             if len(values) > _SMOOTHED and not rate:
                 axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)

@@ -50,7 +50,7 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     images: int = 0
 
     def negative_percent(self, wanted: int) -> int:
-        """Return the percentage of negatives among the images fed: `wanted`, or 0 without negatives."""
+        """The percentage of negatives among the images fed: `wanted`, or 0 without negatives."""
         return wanted if self.negatives else 0
 
 

@@ -22,6 +22,7 @@ from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats.stored import commit, find
 from negset_jobs.training import (
+    checkpoint_upload,
     checkpoints,
     config,
     detections,
@@ -95,7 +96,7 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, stra
         return feeding.batches(running, model, local, negative_percent=task.negative_percent, seed=seed, context=context)
 
     with (
-        checkpoints.Uploader(store, task.number, task.arm, task.input_digest, events=os.path.join(scratch, "train")) as uploader,
+        checkpoint_upload.Uploader(store, task.number, task.arm, task.input_digest, events=os.path.join(scratch, "train")) as uploader,
         precision.applied(policy),
     ):
         trained = loop.train(

@@ -11,8 +11,9 @@ import pytest
 from negset_api import names
 from negset_api.errors import InvalidInput, Unavailable, WorkFailed
 from negset_jobs.adapters.store import Store
-from negset_jobs.training import checkpoints
-from negset_jobs.training.checkpoints import KEPT, DamagedCheckpoint, Uploader, complete, download, newest, of_round
+from negset_jobs.training import checkpoint_upload
+from negset_jobs.training.checkpoint_upload import Uploader
+from negset_jobs.training.checkpoints import KEPT, DamagedCheckpoint, complete, download, newest, of_round
 
 FOLDER = names.round_checkpoints(1)
 
@@ -94,7 +95,7 @@ class Away(Store):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(checkpoints, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(checkpoint_upload, "_FIRST_PAUSE", 0.05)
 
 
 def test_a_store_that_is_away_for_a_while_loses_no_checkpoint(store, tmp_path, quick):
