@@ -162,5 +162,5 @@ class Uploader:
             try:
                 self._store.put(path, f"{self._events}/{os.path.basename(path)}")
             except NegsetError as error:
-                log.warning("failed to upload an event file of the training; it is uploaded with the next checkpoint: %s", error)
+                log.warning("failed to upload an event file of the training; the next upload tries again: %s", error)
                 return

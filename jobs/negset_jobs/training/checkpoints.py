@@ -83,7 +83,7 @@ def newest(store: Store, folder: str, input_digest: str, target: str) -> tuple[C
         try:
             return checkpoint, download(store, checkpoint.prefix, target)
         except DamagedCheckpoint as error:
-            log.warning("removed the damaged checkpoint after step %d: %s", checkpoint.step, error)
+            log.warning("removing the damaged checkpoint after step %d: %s", checkpoint.step, error)
             store.remove(checkpoint.keys)
     return None
 

@@ -35,7 +35,9 @@ NAMED: Final = 10
 """The number of unreadable records that a round names."""
 
 _IN_MESSAGE: Final = 3
-_KINDS: Final = ("positives", "negatives", "hard")  # the fields of `Mix` that are files
+_KINDS: Final = {"positives": "positives", "negatives": "negatives", "hard": "hard negatives"}
+"""The fields of `Mix` that are files, and their names in messages."""
+
 _AT_ONCE: Final = 64  # records in memory; each has some hundred kilobytes
 
 
@@ -95,8 +97,10 @@ def screen_training(chosen: Mix, local: Mix, check: Check, folder: str, max_fail
             paths += usable
         kept[kind] = tuple(paths)
     require_within(total, max_failed_percent, "records to train on")
-    if emptied := [kind for kind in kept if getattr(local, kind) and not kept[kind]]:
-        raise WorkFailed(f"none of the {' and '.join(emptied)} to train on can be read: {'; '.join(total.examples[:_IN_MESSAGE])}")
+    if emptied := [_KINDS[kind] for kind in kept if getattr(local, kind) and not kept[kind]]:
+        raise WorkFailed(
+            f"none of the {' and '.join(emptied)} to train on can be read: {'; '.join(total.examples[:_IN_MESSAGE])}; replace these images"
+        )
     return msgspec.structs.replace(local, **kept), total
 
 

@@ -252,4 +252,6 @@ def _wait_for_chief(store: Store, step: stages.Step) -> Round:
         if (done := find(store, step.marker, Round)) is not None:
             return done
         time.sleep(2)
-    raise WorkFailed(f"the chief did not finish {step.role} within {_CHIEF_SECONDS} seconds of its last step")
+    raise WorkFailed(
+        f"the chief did not finish {step.role} within {_CHIEF_SECONDS} seconds of this worker's last step; see the log of the chief"
+    )
