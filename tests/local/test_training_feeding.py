@@ -1,5 +1,7 @@
-"""Feeding several devices, and computing in 16 bits: on two logical devices of a CPU, in a process
-of its own, since devices are divided once.
+"""Feeding several devices, and computing in 16 bits.
+
+It runs on two logical devices of a CPU, in a process of its own, because devices can be divided
+only once.
 """
 
 from __future__ import annotations
@@ -145,15 +147,14 @@ CASES = {
     "float16, with a scaled loss": ("mixed_float16", 64.0, True),
     "float16, at a scale that overflows": ("mixed_float16", 2.0**40, False),
 }
-"""The policy, the scale of the loss where there is one, and whether the training is gone on with
-from its middle.
-"""
+"""The policy, the scale of the loss if there is one, and whether training resumes in the middle."""
 
 
 @pytest.fixture(scope="module")
 def computed(revision):
-    """What was seen in each of the cases, one after the other in one process, since starting
-    TensorFlow takes as long as a case.
+    """The observations in each case.
+
+    The cases run in one process, because starting TensorFlow takes as long as a case.
     """
     return ran(PRECISIONS, revision, json.dumps(CASES))
 

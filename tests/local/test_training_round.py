@@ -1,6 +1,4 @@
-"""Training rounds for real: the Object Detection API on a small set of shapes, with the tiny
-preset.
-"""
+"""Real training rounds: the Object Detection API on a small set of shapes, with the tiny preset."""
 
 from __future__ import annotations
 
@@ -169,9 +167,7 @@ def test_a_image_that_cannot_be_decoded_is_marked_and_the_others_of_its_batch_ar
 
 
 def rewritten(store, key, change):
-    """Puts `change(index, payload)` in place of each record's payload; a bytearray is a whole
-    frame.
-    """
+    """Replace each record's payload by `change(index, payload)`; a bytearray is a whole frame."""
     stream = io.BytesIO()
     with store.reading(key) as source:
         for index, (_, payload) in enumerate(read_records(source)):
@@ -184,9 +180,7 @@ def rewritten(store, key, change):
 
 
 def undecodable(payload):
-    """The record with the second half of its image's file overwritten; its structure and its
-    lengths stay.
-    """
+    """The record with the second half of its image file overwritten; its structure stays."""
     (encoded,) = decode_example(payload)["image/encoded"]
     half = len(encoded) // 2
     return payload.replace(encoded, encoded[:half] + bytes(len(encoded) - half))
@@ -294,7 +288,7 @@ train_round(Store(sys.argv[1]), dataset, step(dataset, 2, "NoNegatives"), Access
 
 
 def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_first(tmp_path):
-    """One round in two attempts: killed without warning, its newest checkpoint cut, and terminated."""
+    """One round in attempts: killed without warning, its newest checkpoint cut, and terminated."""
     store = Store(str(tmp_path / "revision"))
     make_revision(store)
     endless = manifest(steps=1_000_000, comparisons=["NoNegatives"])

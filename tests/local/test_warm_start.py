@@ -1,5 +1,6 @@
-"""A training starts from what people have: what is in a checkpoint is told by looking at it, and
-its weights arrive in the model.
+"""A training starts from the checkpoints that users have.
+
+The content of a checkpoint is found by reading it, and its weights are loaded into the model.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ def built(config, seed):
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory):
-    """A model of one class and its checkpoint, as the API's loop writes them: with a step and a
-    training step inside the model that it tracks by mistake.
+    """A model of one class and its checkpoint, as the API's loop writes them.
+
+    The checkpoint has a step, and a training step inside the model, which the model tracks by
+    mistake.
     """
     from negset_jobs.training import compat  # noqa: F401  isort: skip
     import tensorflow as tf
@@ -59,8 +62,9 @@ def detector(tmp_path_factory):
 
 
 def started(url, config, tmp_path, seed=2):
-    """A model of another seed, started from the checkpoint at `url`, and what the configuration
-    says was taken.
+    """A model of another seed, started from the checkpoint at `url`.
+
+    Also what the configuration says was restored.
     """
     from negset_jobs.training import warm_start
 
@@ -71,8 +75,9 @@ def started(url, config, tmp_path, seed=2):
 
 
 def same(first, second, part):
-    """Whether the weights of a part (`_feature_extractor`, `_box_predictor`) are equal in two
-    models: all, or none of them.
+    """Whether the weights of a part are equal in two models: all of them, or none.
+
+    The part is `_feature_extractor` or `_box_predictor`.
     """
     import numpy as np
 

@@ -1,5 +1,6 @@
-"""A model with weights as they are drawn, as round 1 of a small revision: `python -m
-tests.local.untrained_model STORE`.
+"""A model with random weights, as round 1 of a small revision.
+
+Run it as `python -m tests.local.untrained_model STORE`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def in_file(store, key):
 
 
 def make_round(store):
-    """Round 1 with its configuration and a checkpoint of weights as they are drawn, in the store."""
+    """Round 1 with its configuration and a checkpoint of random weights, in the store."""
     import tensorflow as tf
 
     from negset_jobs.training import config, models

@@ -215,8 +215,9 @@ def rewritten(data, label_ids=None, wanted=("person", "car")):
 
 
 def with_mask(data):
-    """The record with a key of another kind: a serialised map entry appended to the message is one
-    more feature.
+    """The record with a key of another kind.
+
+    A serialised map entry appended to the message is one more feature.
     """
     key, feature = b"image/object/mask", b"\x0a\x06\x0a\x04mask"
     entry = b"\x0a" + bytes([len(key)]) + key + b"\x12" + bytes([len(feature)]) + feature

@@ -1,5 +1,6 @@
-"""Checkpoints in the store: complete ones alone count, the newest three stay, and a failed upload
-is not swallowed.
+"""Checkpoints in the store.
+
+Only complete ones count, the newest three stay, and a failed upload is reported.
 """
 
 import logging

@@ -28,8 +28,9 @@ DATA = configs.Data(
 
 
 def training(**fields):
-    """One round, so that the steps of a round are those of the whole schedule, unless
-    `hard_negative_mining` says otherwise.
+    """A training of one round, unless `hard_negative_mining` says otherwise.
+
+    So the steps of the round are those of the whole schedule.
     """
     fields.setdefault("pipeline_config", PipelineConfig(preset="ssd-mobilenet-v2-tiny-96"))
     return Training(**{"steps": 100, "hard_negative_mining": HardNegativeMining(rounds=1), **fields})

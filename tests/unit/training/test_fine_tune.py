@@ -1,5 +1,6 @@
-"""The checkpoint to start from is found in every form that people have it in, and what is not whole
-is refused before anything is trained.
+"""The checkpoint to start from is found in every form that users have.
+
+An incomplete one is refused before any training.
 """
 
 import functools
@@ -24,8 +25,9 @@ FIELD = "spec.training.fineTuneCheckpoint"
 
 
 def index(shards=1):
-    """The start of an index, as TensorFlow 2.15 writes it: an empty key, then a BundleHeaderProto
-    of six bytes.
+    """The start of an index as TensorFlow 2.15 writes it.
+
+    It has an empty key, then a BundleHeaderProto of six bytes.
     """
     return b"\0\0" + bytes([6, 0x08, shards, 0x1A, 0x02, 0x08, 0x01]) + b"..."
 
@@ -49,8 +51,9 @@ def note(folder, name):
 
 
 def archive(path, members, mode="w:gz"):
-    """A tar archive of pairs of a name and its content; a content of None is a folder, a `str` a
-    symbolic link's target.
+    """A tar archive of pairs of a name and its content.
+
+    None as content is a folder, a `str` the target of a symbolic link.
     """
     with tarfile.open(path, mode) as tar:
         for name, content in members:
@@ -83,8 +86,9 @@ def zoo_archive(path, **options):
 
 
 def got(url, folder):
-    """The name and the data of the checkpoint that a URL means, as they come to this machine; the
-    static check passes as well.
+    """The name and the data of the checkpoint that a URL means, after the fetch.
+
+    The static check passes as well.
     """
     fine_tune.check(configs.parse(b"", "own"), training(str(url)), Access())
     prefix = fine_tune.fetch(fine_tune.find(str(url), Access(), FIELD), Access(), FIELD, str(folder / "fetched"))

@@ -25,7 +25,7 @@ def without(payload, key):
 
 
 def file_of(*payloads, damaged=()):
-    """The framed payloads, with a byte of the payload changed in those whose index is in `damaged`."""
+    """The framed payloads; in those whose index is in `damaged`, one byte is changed."""
     parts = []
     for index, payload in enumerate(payloads):
         stream = io.BytesIO()
