@@ -39,7 +39,7 @@ def training(**fields: Any) -> dict[str, Any]:
 
 
 SPECS = {
-    "data alone": DATA,
+    "only data": DATA,
     "one round": training(hardNegativeMining={"rounds": 1}),
     "two rounds": training(),
     "two rounds, compared with no negatives": training(comparisons=["NoNegatives"]),

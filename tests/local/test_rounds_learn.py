@@ -69,9 +69,7 @@ def mined(store):
 
 @pytest.fixture(scope="module")
 def rounds():
-    """Round 1, then a round 2 that is terminated in its middle and goes on, and the arm that
-    compares.
-    """
+    """Round 1, a round 2 that is terminated and resumed, and the arm that compares."""
     store = Store("memory://rounds-learn")
     dataset = manifest(steps=STEPS, hardNegativeMining=ROUNDS, comparisons=["RandomNegatives"])
     make_revision(store)

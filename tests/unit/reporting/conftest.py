@@ -15,7 +15,7 @@ from negset_jobs.reporting.evaluation import evaluate
 from negset_jobs.reporting.facts import Example, Facts, Failure, Image
 from negset_jobs.reporting.numbers import summarise
 
-SCENES = ("square", "triangle", "blue disc", "")
+STRATA = ("square", "triangle", "blue disc", "")
 LICENSES = (
     values.License(id=1, name="CC0 1.0 Universal", url="https://creativecommons.org/publicdomain/zero/1.0/", images=230),
     values.License(id=2, name="Attribution 4.0 International", url="https://creativecommons.org/licenses/by/4.0/", images=120),
@@ -41,7 +41,7 @@ def box(shape, width=144, height=128):
 
 
 def planned(number):
-    scene = SCENES[number % 4]
+    stratum = STRATA[number % 4]
     return values.PlannedImage(
         image_id=number,
         url=f"http://127.0.0.1:1/images/{number:012d}.jpg",
@@ -49,7 +49,7 @@ def planned(number):
         width=144,
         height=128,
         license=LICENSES[number % 3].id,
-        stratum=scene or "no annotation",
+        stratum=stratum or "no annotation",
         page=f"https://example.org/photo/{number}",
     )
 

@@ -5,7 +5,7 @@ import pytest
 from negset_jobs.reporting import charts, curve_charts
 
 
-def test_the_steps_of_later_rounds_go_on_after_the_earlier_ones(facts):
+def test_the_steps_of_later_rounds_continue_after_the_earlier_ones(facts):
     mined, random, none = charts.lines((*facts.trained, *facts.others))
     assert (mined.arm, mined.starts, random.starts, none.starts) == ("Mined", (500,), (), ())
     steps = [point.step for point in mined.points]

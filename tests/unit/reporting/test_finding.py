@@ -101,7 +101,7 @@ HEADLINES = {
         "Mined negatives cut false positives per held-out negative from 0.20 to 0.020 (-90 %, 95 % interval -97 % to -85 %) compared with no negatives, at recall 0.80",
         "good",
     ),
-    "random negatives alone are compared with, at the same number": (
+    "with only random negatives, they are compared in the same number": (
         [arm("Mined", 0.02), arm("RandomNegatives", 0.1, change=(-0.95, -0.4))],
         "Mined negatives cut false positives per held-out negative from 0.10 to 0.020 (-80 %, 95 % interval -95 % to -40 %) compared with as many random negatives, at recall 0.80",
         "good",
@@ -177,13 +177,13 @@ HEADLINES = {
         "good",
         {"rounds": (a_round(1, 0.2), a_round(2, 0.02))},
     ),
-    "one round alone has nothing to compare with": (
+    "a single round has no comparison": (
         [arm("Mined", 0.02, interval=(0.005, 0.04))],
         "0.020 false positives per held-out negative (95 % interval 0.005 to 0.040) at recall 0.80",
         "neutral",
         {"rounds": (a_round(1, 0.02),)},
     ),
-    "one round alone that does not reach the recall says so": (
+    "a single round that does not reach the recall says so": (
         [arm("Mined", 0.02, recall=0.1)],
         "The wanted recall of 0.80 was not reached, so false positives cannot be compared at equal recall; the best recall is 0.10 (mined negatives)",
         "bad",

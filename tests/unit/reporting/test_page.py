@@ -78,7 +78,7 @@ def outline(page):
     return Outline(page)
 
 
-def test_the_page_asks_nobody_for_anything(page, outline):
+def test_the_page_loads_nothing_else(page, outline):
     addresses = [image["src"] for image in outline.named("img")] + [source["srcset"] for source in outline.named("source")]
     assert addresses
     assert all(address.startswith("data:image/") for address in addresses)
@@ -150,7 +150,7 @@ def test_the_page_says(outline, text):
     assert text in outline.text
 
 
-def test_without_training_the_page_is_about_the_data_alone(without_training):
+def test_without_training_the_page_is_only_about_the_data(without_training):
     page = composed(without_training)
     assert [section.key for section in page.sections] == ["asked", "chosen", "examples", "licences", "failed", "reproduce"]
     assert page.headline == "395 images without disc are stored; 5 of 400 failed"

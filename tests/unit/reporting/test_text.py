@@ -42,7 +42,7 @@ def test_what_is_for_review_is_named(report):
     assert "For review, because they may show an excluded class: 57, 58, 59 and 60." in describe(report)
 
 
-def test_without_training_it_is_about_the_data_alone(without_training):
+def test_without_training_it_is_only_about_the_data(without_training):
     text = describe(summarise(without_training, evaluate(without_training), "0.1.0"))
     assert "Stored 395 of 400 planned images without disc" in text
     assert "FP/image" not in text

@@ -58,7 +58,7 @@ def test_the_newest_three_stay_and_can_be_fetched(store, tmp_path):
     assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["ckpt-100.data-00000-of-00001", "ckpt-100.index"]
 
 
-def test_a_checkpoint_without_its_index_is_not_gone_on_from(store, tmp_path):
+def test_a_checkpoint_without_its_index_is_not_resumed(store, tmp_path):
     with uploader(store, tmp_path) as uploads:
         uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
     for suffix in ("index", "data-00000-of-00001"):
@@ -66,21 +66,21 @@ def test_a_checkpoint_without_its_index_is_not_gone_on_from(store, tmp_path):
     assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [10]
 
 
-def test_a_damaged_index_is_not_gone_on_from(store, tmp_path):
+def test_a_damaged_index_is_not_resumed(store, tmp_path):
     with uploader(store, tmp_path) as uploads:
         uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
     store.write(f"{FOLDER}/ckpt-20.json", b'{"step": ')
     assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [10]
 
 
-def test_a_checkpoint_of_other_inputs_is_not_gone_on_from(store, tmp_path):
+def test_a_checkpoint_of_other_inputs_is_not_resumed(store, tmp_path):
     with uploader(store, tmp_path, input_digest="other") as uploads:
         uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
     assert complete(store, FOLDER, "digest") == []
 
 
 class Away(Store):
-    """A store that is away for so many uploads, and tells how often it was asked."""
+    """A store that is unavailable for so many uploads, and counts the requests."""
 
     def __init__(self, url, *, times=0, files=""):
         super().__init__(url)
@@ -119,7 +119,7 @@ def test_a_training_goes_on_while_the_store_is_away_and_the_newest_checkpoint_is
     assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [30]
 
 
-def test_a_store_that_does_not_come_back_is_told_at_the_end(store, tmp_path, quick):
+def test_a_store_that_does_not_come_back_is_reported_at_the_end(store, tmp_path, quick):
     uploads = uploader(Away(store.url, times=1 << 30), tmp_path, patience=0.2)
     with pytest.raises(Unavailable, match="nothing answers"), uploads:
         uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
@@ -161,7 +161,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_checkpoint_is_passed_over_with_a_warning_that_says_why(store, tmp_path, caplog, damage, message):
+def test_a_damaged_checkpoint_is_skipped_with_a_warning_that_says_why(store, tmp_path, caplog, damage, message):
     with uploader(store, tmp_path) as uploads:
         for step in (10, 20, 30):
             uploads.save(write(tmp_path / "scratch", step), step, step * 8, step)
@@ -179,7 +179,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning_that_says_why(store,
     assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [10, 20]
 
 
-def test_where_every_checkpoint_is_damaged_there_is_none_to_go_on_from(store, tmp_path):
+def test_if_every_checkpoint_is_damaged_there_is_none_to_resume_from(store, tmp_path):
     with uploader(store, tmp_path) as uploads:
         for step in (10, 20):
             uploads.save(write(tmp_path / "scratch", step), step, 0, 0)

@@ -79,7 +79,7 @@ TOLD = {
     ),
     "a worker whose connection broke": (tensorflow("UnknownError", "Socket closed"), WorkFailed, f"^another worker {PEER}"),
     "a worker that came back as another": (tensorflow("AbortedError", "remote incarnation mismatch"), WorkFailed, PEER),
-    "workers that wait in vain": (tensorflow("DeadlineExceededError", "Deadline Exceeded"), WorkFailed, PEER),
+    "workers that wait until the deadline": (tensorflow("DeadlineExceededError", "Deadline Exceeded"), WorkFailed, PEER),
     "NCCL": (tensorflow("InternalError", "NCCL: unhandled system error"), WorkFailed, PEER),
     "a size that the network cannot take, while it is built": (
         ValueError("Exception encountered when calling layer 'FPN'. image size must be >= 129 in both height and width; image dim = 96,96"),
@@ -133,7 +133,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("error", "kind", "message"), TOLD.values(), ids=TOLD)
-def test_is_told_in_words(error, kind, message):
+def test_an_error_becomes_a_message(error, kind, message):
     with pytest.raises(kind, match=message) as caught, translated():
         raise error
     assert "\n" not in str(caught.value)
@@ -204,11 +204,11 @@ TRACED = """in user code:
         pytest.param("", "OpError", id="of an error without any: its kind"),
     ],
 )
-def test_the_reason_is_the_cause_alone(text, reason):
+def test_the_reason_is_only_the_cause(text, reason):
     assert reason_of(OpError(text)) == reason
 
 
-def test_a_lost_worker_is_told_in_a_line_that_fits_a_condition():
+def test_a_lost_worker_is_reported_in_a_line_that_fits_a_condition():
     told = str(translate(tensorflow("UnavailableError", EVICTED)))
     assert told == (
         "worker 1 was lost or restarted while the workers trained together: Collective ops is aborted by: Connection reset by peer; "

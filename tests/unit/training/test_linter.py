@@ -462,7 +462,7 @@ def test_each_presets_configuration_is_taken_without_doubts():
         pytest.param(suppression("score_threshold: 0.3"), "below score_threshold 0.3 are not seen", id="a threshold that hides detections"),
     ],
 )
-def test_what_is_asked_for_and_not_given_is_told(extra, message):
+def test_settings_without_effect_are_named(extra, message):
     config = parsed(SSD, extra)
     (doubt,) = linter.doubts(config)
     assert re.search(message, doubt)
