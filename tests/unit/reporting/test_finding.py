@@ -8,7 +8,7 @@ from negset_jobs.reporting.finding import finding
 
 
 def plain(text):
-    """With the images_without_boxes and the sign of a keyboard."""
+    """The text with plain spaces and a plain minus sign."""
     return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
 
 
