@@ -232,7 +232,7 @@ def test_records_that_cannot_be_read_are_counted_named_and_do_not_end_a_round(tm
     ):
         assert part in named
     (warning,) = [
-        record.getMessage() for record in caplog.records if "passed over" in record.getMessage() and record.levelname == "WARNING"
+        record.getMessage() for record in caplog.records if record.getMessage().startswith("skipped") and record.levelname == "WARNING"
     ]
     assert warning.startswith("skipped 4 of 116 records that cannot be read: ")
     # What could not be measured is in no denominator.
@@ -313,7 +313,7 @@ def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_
 
     progress = Watched(lambda done: os.kill(os.getpid(), signal.SIGTERM) if done >= 3 else None)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interrupted, match="the next run goes on from there"):
+    with pytest.raises(Interrupted, match="the next run resumes from it"):
         train_round(store, endless, last, Access(), progress)
     assert signal.getsignal(signal.SIGTERM) == before
     assert (progress.stages, progress.begun) == ([("Training", 2_000_000, "steps")], [killed_after]), (
