@@ -160,7 +160,7 @@ def test_every_shown_image_is_the_one_that_its_id_names(run):
     truth |= stored_ids(run, names.POOL)
     assert len(facts.shown) == 24
     for name in facts.shown:
-        assert facts.images[name].encoded == truth[name]
+        assert facts.encoded_images[name].encoded == truth[name]
         assert str(facts.planned[name].image_id) == name
     assert len(facts.objects) == 6
     assert all(box.class_name == "disc" for example in facts.objects for box in example.boxes)
