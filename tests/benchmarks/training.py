@@ -39,6 +39,7 @@ CHUNKS = 5
 
 def ours(task, folder):
     from negset_jobs.training import feeding, loop
+    from negset_jobs.training.trainer import Start
 
     def batches(model, context):
         return feeding.batches(task.config, model, task.chosen, negative_percent=task.negative_percent, seed=0, context=context)
@@ -46,8 +47,8 @@ def ours(task, folder):
     loop.train(
         task.config,
         batches,
-        loop.Start(),
-        where=loop.strategy(),
+        Start(),
+        strategy=loop.distribution_strategy(),
         seed=0,
         folder=folder,
         checkpoint_every=10**6,

@@ -1,6 +1,4 @@
-"""The CRD keeps to Kubernetes' API conventions, in the spec and in the status, down to the last
-field.
-"""
+"""The CRD follows Kubernetes' API conventions in every field of the spec and the status."""
 
 from __future__ import annotations
 

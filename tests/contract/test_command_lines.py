@@ -1,5 +1,6 @@
-"""Each command line that the operator puts into a child is one that the jobs' own parser
-understands, as the step that was meant.
+"""The jobs' own parser understands each command line that the operator writes into a child.
+
+It understands it as the intended step.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def training(**fields: Any) -> dict[str, Any]:
 
 
 SPECS = {
-    "data alone": DATA,
+    "only data": DATA,
     "one round": training(hardNegativeMining={"rounds": 1}),
     "two rounds": training(),
     "two rounds, compared with no negatives": training(comparisons=["NoNegatives"]),
@@ -51,7 +52,7 @@ SPECS = {
 
 
 def facts(spec: dict[str, Any], children: tuple[Child, ...], *, deleted: bool = False) -> Facts:
-    """What is seen of a dataset with these children. The API server filled in the defaults."""
+    """The facts about a dataset with these children. The API server has filled in the defaults."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
     meta = ObjectMeta(
         name="street",

@@ -1,5 +1,6 @@
-"""Every example that ships with the chart is one that the API server accepts, and together they
-show every feature that they are for.
+"""The API server accepts every example of the chart.
+
+Together the examples show every feature that they are for.
 """
 
 from __future__ import annotations

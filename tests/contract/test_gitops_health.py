@@ -1,5 +1,6 @@
-"""The health checks that ship with the chart say of a NegativeDataset what its conditions say: Argo
-CD's in a real Lua, Flux's in a real CEL.
+"""The health checks of the chart agree with a NegativeDataset's conditions.
+
+Argo CD's check runs in a real Lua, Flux's in a real CEL.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ GITOPS = Path(__file__).parents[2] / "charts" / "negset" / "gitops"
 def dataset(
     *conditions: tuple[str, str, str], generation: int = 3, observed: int | None = 3, suspend: bool = False, deleted: bool = False
 ) -> dict[str, Any]:
-    """A NegativeDataset with these (type, status, message) conditions; `observed=None` has no
-    status at all.
+    """A NegativeDataset with these (type, status, message) conditions.
+
+    With `observed=None` it has no status at all.
     """
     metadata: dict[str, Any] = {"name": "street-background", "namespace": "team-a", "generation": generation}
     if deleted:
@@ -112,8 +114,10 @@ CASES = {
 
 
 def argo_health(found: dict[str, Any]) -> tuple[str, str]:
-    """Argo CD's verdict and message: the script in Lua 5.1 (the language of its gopher-lua), with
-    the libraries that Argo CD opens and the object as `obj`.
+    """Argo CD's verdict and message.
+
+    The script runs in Lua 5.1 (the language of Argo CD's gopher-lua), with the libraries that Argo
+    CD opens and the object as `obj`.
     """
     lua51 = pytest.importorskip("lupa.lua51", reason="lupa, a real Lua, is not installed: Argo CD's health check is NOT tested")
     lua = lua51.LuaRuntime(register_eval=False, register_builtins=False)
@@ -124,8 +128,10 @@ def argo_health(found: dict[str, Any]) -> tuple[str, str]:
 
 
 def flux_status(found: dict[str, Any]) -> str:
-    """Flux's verdict, by the order of its RFC 0009: the generations first, then inProgress, failed,
-    current; what cannot be evaluated waits.
+    """Flux's verdict, in the order of its RFC 0009.
+
+    The generations come first, then inProgress, failed, current. An expression that cannot be
+    evaluated means waiting.
     """
     (check,) = yaml.safe_load((GITOPS / "flux-healthchecks.yaml").read_text())["spec"]["healthCheckExprs"]
     assert (check["apiVersion"], check["kind"]) == (names.API_VERSION, names.KIND)

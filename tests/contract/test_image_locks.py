@@ -1,5 +1,6 @@
-"""What is in each image is decided by its lock: hashed, agreeing with the distribution's own lock,
-and without what the image must not have.
+"""The lock of each image decides its packages.
+
+It is hashed, agrees with the distribution's own lock, and lacks what the image must not have.
 """
 
 from __future__ import annotations
@@ -91,9 +92,7 @@ EXTRAS = {"operator": ("operator",), "jobs": ("jobs",), "trainer": ("jobs", "tra
 
 @pytest.mark.parametrize("image", EXTRAS)
 def test_what_the_distribution_asks_for_is_in_the_image(image):
-    """A dependency that was added to pyproject.toml and not to the image's lock would be missed in
-    the cluster only.
-    """
+    """A dependency that is only in pyproject.toml would be missing in the cluster only."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *(line for extra in EXTRAS[image] for line in project["optional-dependencies"][extra])]
     names = {re.match(r"[A-Za-z0-9._-]+", line)[0].lower() for line in wanted} - {"negset"}

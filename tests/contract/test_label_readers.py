@@ -56,8 +56,9 @@ def test_pycocotools_loads_every_image_and_no_annotation(labels):
 
 
 def test_pycocotools_evaluates_detections_on_the_images(labels):
-    """Where nothing is annotated every detection is a false positive, and COCO's average precision
-    is undefined (-1).
+    """Without annotations every detection is a false positive.
+
+    COCO's average precision is then undefined (-1).
     """
     from pycocotools.cocoeval import COCOeval
 
@@ -73,9 +74,10 @@ def test_pycocotools_evaluates_detections_on_the_images(labels):
 
 
 def test_ultralytics_finds_a_label_file_beside_every_image(labels):
-    """ultralytics/data/utils.py: check_det_dataset wants the keys train, val and names, and takes
-    the folder of data.yaml where there is no path; img2label_paths replaces the last /images/ by
-    /labels/ and the extension by .txt.
+    """The rules of ultralytics/data/utils.py.
+
+    check_det_dataset needs the keys train, val and names, and uses the folder of data.yaml if there
+    is no path. img2label_paths replaces the last /images/ by /labels/ and the extension by .txt.
     """
     folder, counts = labels
     root = folder / "yolo"
@@ -100,8 +102,10 @@ def test_ultralytics_finds_a_label_file_beside_every_image(labels):
 
 
 def test_pascal_voc_readers_find_every_image_and_its_annotation_from_the_lists(labels):
-    """The development kit's and torchvision's way: a list in ImageSets/Main, then
-    Annotations/NAME.xml and the image it names; Datumaro reads every list as a split.
+    """The rules of the development kit and of torchvision.
+
+    A list in ImageSets/Main comes first, then Annotations/NAME.xml and the image that it names.
+    Datumaro reads every list as a split.
     """
     folder, counts = labels
     root = folder / "voc"

@@ -1,5 +1,6 @@
-"""The candidates are those that pycocotools finds: all images less the union of the images that
-show each excluded class.
+"""The candidates are those that pycocotools finds.
+
+They are all images without the union of the images that show each excluded class.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""The proof of the TFRecords: TensorFlow and the Object Detection API read what was written without
-them.
-"""
+"""TensorFlow and the Object Detection API read TFRecords that were written without them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The jobs' own guard and the NetworkPolicy of their pods judge addresses alike: what the first
-refuses, the second does not open.
+"""The jobs' own guard and the NetworkPolicy of their pods agree about addresses.
+
+The policy does not open an address that the guard refuses.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the Object Detection API's own decoder reads, as JSON lines: `python -m
-tests.local.object_detection_reader LABEL_MAP RECORDS…`.
+"""Prints the records as the Object Detection API's own decoder reads them, as JSON lines.
 
-A program of its own, so that the tests' process, which starts Ray, does not carry TensorFlow.
+Run it as `python -m tests.local.object_detection_reader LABEL_MAP RECORDS…`. It is a program of its
+own, so that the process of the tests, which starts Ray, does not load TensorFlow.
 """
 
 from __future__ import annotations

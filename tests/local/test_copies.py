@@ -129,7 +129,7 @@ def test_a_resized_copy_and_a_mirrored_one_are_named_and_measure_nothing(
     status = pipeline.status(pipeline.prepare(validation.parse(document), LOOPBACK))
     assert status["rounds"][0]["falsePositivesPerImage"] == f"{measured.false_positives_per_image:.3f}"
     page = (revision / names.REPORT_PAGE).read_text()
-    assert f"Held-out negative {negative} beside negative {trained_negative}, which trains" in page
+    assert f"Held-out negative {negative} next to its copy, negative {trained_negative}" in page
 
 
 def a_revision(store: Store, *, copied: tuple[int, ...] = ()) -> tuple[Records, Positives]:

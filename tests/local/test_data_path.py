@@ -67,7 +67,7 @@ class Counted(Silent):
         self.total = total
 
     # The interface.
-    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:  # noqa: ARG002
+    def advance(self, done: int = 1, *, failed: int = 0, loss: float | None = None) -> None:  # noqa: ARG002
         assert done >= 0
         self.done += done
         self.failed += failed

@@ -1,8 +1,7 @@
-"""Mining for real: a model of the Object Detection API scores every negative in a Ray actor, and
-the next round's files are written from what it says.
+"""Mining with a real model of the Object Detection API, which scores every negative in a Ray actor.
 
-The model is not trained: its scores rank the images without any meaning, which is all that these
-tests need.
+The next round's files are written from its scores. The model is not trained: its scores rank the
+images without meaning, which is enough for these tests.
 """
 
 from __future__ import annotations
@@ -50,8 +49,9 @@ def ray():
 
 @pytest.fixture(scope="module")
 def mined(tmp_path_factory, ray):
-    """A mining with the model of a round 1, at a threshold that half of the model's scores reach,
-    and the model's own scores by id.
+    """A mining with the model of a round 1, and the model's own scores by id.
+
+    Half of the model's scores reach the threshold.
     """
     store = Store(str(tmp_path_factory.mktemp("mining")))
     make_revision(store, pool=POOL_FILES)
@@ -180,5 +180,7 @@ def test_without_a_pool_the_hardest_of_those_trained_on_are_given_more_weight_an
 def test_a_missing_checkpoint_is_one_clear_error(mined, tmp_path):
     store, dataset, _, _, _ = mined
     other = copy_of(store, tmp_path, without=(names.round_checkpoints(1), names.mining_marker(1)))
-    with pytest.raises(InvalidInput, match=r"expected a checkpoint at .*ckpt-1, found none; remove .*training/round-1 to train it again"):
+    with pytest.raises(
+        InvalidInput, match=r"expected a checkpoint at .*ckpt-1, found none; remove .*training/round-1 to train the round again"
+    ):
         mine_round(other, dataset, 1, Silent())

@@ -1,5 +1,6 @@
-"""Positives from real images: COCO, Pascal VOC and TFRecords end in the same records, and the
-Object Detection API reads the boxes of the annotations back.
+"""Positives from real images: COCO, Pascal VOC and TFRecords give the same records.
+
+The Object Detection API reads the same boxes as in the annotations.
 """
 
 import collections
@@ -49,8 +50,9 @@ def coco(coco_mini):
 
 
 def make(folder, positives, *, siblings=(), download=None):
-    """Runs the stage on `spec.positives`, with the classes person and car excluded from the
-    negatives.
+    """Run the stage on `spec.positives`.
+
+    The classes person and car are excluded from the negatives.
     """
     spec = {
         "source": {"coco": {"annotations": "unused.json"}},
@@ -97,8 +99,9 @@ def source_boxes(coco_reader, image_id, classes=CLASSES):
 
 
 def same(found, expected):
-    """Whether two lists of objects are the same to a thousandth of a pixel, which is float32's
-    resolution there.
+    """Whether two lists of objects are equal.
+
+    Equal means to a thousandth of a pixel, which is float32's resolution there.
     """
     assert [item[:2] for item in found] == [item[:2] for item in expected]
     for (*_, box), (*_, other) in zip(found, expected, strict=True):
@@ -171,7 +174,7 @@ def test_a_subset_of_the_classes_in_another_order(coco, tmp_path, reader):
 
 @pytest.fixture(scope="module")
 def voc_folder(tmp_path_factory, instances):
-    """The same annotations as Pascal VOC's files: corners counted from 1, the last pixel included."""
+    """The same annotations as files of Pascal VOC: counted from 1, the last pixel included."""
     folder = tmp_path_factory.mktemp("voc")
     names_by_id = {category["id"]: category["name"] for category in instances["categories"]}
     by_image = collections.defaultdict(list)
@@ -311,7 +314,7 @@ def test_boxes_without_labels_are_refused(tmp_path):
         make(tmp_path / "out", {"tfrecords": [source]})
     assert str(caught.value) == (
         f"spec.positives.tfrecords: {source}: record 1: expected image/object/class/label with an id for each of the 1 boxes, got 0; "
-        "TensorFlow would read them as boxes without classes"
+        "write one for each, because TensorFlow would read them as boxes without classes"
     )
 
 

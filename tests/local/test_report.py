@@ -1,5 +1,6 @@
-"""The report of a real revision: images fetched over HTTP, recorded on Ray, read back from the
-records that hold them.
+"""The report of a real revision.
+
+Its images are downloaded over HTTP, recorded on Ray, and read from their records.
 """
 
 import contextlib
@@ -72,8 +73,9 @@ def scored(image_id, score, box=None):
 
 
 def store_round(run, number, firing, **fields):
-    """A round whose model finds every held-out object, and fires on the held-out negatives named,
-    each with its box or a box anywhere.
+    """A round whose model finds every held-out object, and fires on the named held-out negatives.
+
+    Each has its given box, or a box anywhere.
     """
     truths = tuple(
         truth for truth, _ in heldout.images(run.store, decode(run.store.read(names.POSITIVES), Positives).files[names.HELD_OUT])
@@ -99,8 +101,9 @@ def store_round(run, number, firing, **fields):
 
 
 def store_everything(run):
-    """Two rounds with a mining between them and the arms of the demo, by markers and tables as
-    training writes them. Of the held-out negatives, training without negatives fires on most.
+    """Two rounds with a mining between them and the arms of the demo, as training writes them.
+
+    Training without negatives fires on most of the held-out negatives.
     """
     held_out, trained_on = sorted(stored_ids(run, names.HELD_OUT)), sorted(stored_ids(run, names.TRAIN))
     store_round(run, 1, dict.fromkeys(held_out[:5]))
@@ -157,7 +160,7 @@ def test_every_shown_image_is_the_one_that_its_id_names(run):
     truth |= stored_ids(run, names.POOL)
     assert len(facts.shown) == 24
     for name in facts.shown:
-        assert facts.images[name].encoded == truth[name]
+        assert facts.encoded_images[name].encoded == truth[name]
         assert str(facts.planned[name].image_id) == name
     assert len(facts.objects) == 6
     assert all(box.class_name == "disc" for example in facts.objects for box in example.boxes)
@@ -178,7 +181,7 @@ def test_rounds_arms_minings_and_galleries_come_from_what_the_stages_wrote(run):
     ]
     assert report.review == (trained_on[0],)
     page = run.store.read(names.REPORT_PAGE).decode()
-    assert "Mined negatives cut false positives from" in page
+    assert "Mined negatives cut false positives per held-out negative from" in page
     # 24 chosen, the worst: 12 and 1, 3 hard, 1 for review, 6 objects
     assert page.count("data:image/jpeg") == 47
     first = run.store.read(names.REPORT_PAGE), run.store.read(names.REPORT)

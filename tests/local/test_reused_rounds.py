@@ -74,7 +74,7 @@ def test_more_or_fewer_rounds_at_a_constant_learning_rate_leave_round_1_as_it_wa
     if exported:
         earlier.write(EXPORTED, b"graph")
 
-    revised = pipeline.Revision(dataset=after, access=Access(), root=Store(str(tmp_path)), store=store, siblings=(earlier,))
-    assert pipeline.trained(revised, step(after, 1)) == (value if reused else None)
+    revision = pipeline.Revision(dataset=after, access=Access(), root=Store(str(tmp_path)), store=store, siblings=(earlier,))
+    assert pipeline.trained(revision, step(after, 1)) == (value if reused else None)
     assert store.exists(names.round_marker(1)) is reused
     assert store.exists(EXPORTED) is exported

@@ -1,5 +1,7 @@
-"""Every round learns: its weights move, its learning rate is on the schedule, and nothing of an
-earlier round but the weights goes over.
+"""Every round learns.
+
+Its weights move, its learning rate follows the schedule, and only the weights of an earlier round
+are taken over.
 """
 
 from __future__ import annotations
@@ -67,9 +69,7 @@ def mined(store):
 
 @pytest.fixture(scope="module")
 def rounds():
-    """Round 1, then a round 2 that is terminated in its middle and goes on, and the arm that
-    compares.
-    """
+    """Round 1, a round 2 that is terminated and resumed, and the arm that compares."""
     store = Store("memory://rounds-learn")
     dataset = manifest(steps=STEPS, hardNegativeMining=ROUNDS, comparisons=["RandomNegatives"])
     make_revision(store)
@@ -103,7 +103,9 @@ def learning_rates(store, folder, number, arm=names.MINED):
 
 
 def scheduled(position):
-    """The tiny preset's schedule over 60 steps: a warm-up of 3 from a tenth, then half a cosine
+    """The tiny preset's schedule over 60 steps.
+
+    It is a warm-up of 3 from a tenth, then half a cosine
     (object_detection/utils/learning_schedules.py).
     """
     from negset_jobs.training import config
@@ -150,8 +152,9 @@ def test_the_optimizer_and_the_step_agree_and_count_the_rounds_own_steps(rounds,
 
 
 def test_a_checkpoints_weights_hold_no_step(rounds, tmp_path):
-    """Where they did, it came back with the weights when the next round traced its first step, and
-    the learning rate was that of the end: 0.
+    """A saved training step would come back with the weights.
+
+    It did when the next round traced its first step, and the learning rate was that of the end: 0.
     """
     kept = variables(rounds.store, tmp_path, rounds.first.checkpoint)
     assert [key for key in kept if key.startswith("model/") and "step" in key] == []

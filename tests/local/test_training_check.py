@@ -1,5 +1,6 @@
-"""The check before the first download agrees with the Object Detection API's own builders, and
-finds what trains and teaches nothing.
+"""The check before the first download agrees with the Object Detection API's own builders.
+
+It finds configurations that train but teach nothing.
 """
 
 from __future__ import annotations
@@ -44,9 +45,7 @@ def verdict(path):
 
 
 def verdict_of_the_api(path):
-    """What the API says when all that it makes of a configuration before the first step is made:
-    nothing, or its words.
-    """
+    """The API's error from everything before the first step; empty if it accepts all."""
     from negset_jobs.training import compat  # noqa: F401  isort: skip
     import tensorflow as tf
     from object_detection.builders import optimizer_builder, preprocessor_builder
@@ -127,7 +126,7 @@ def test_an_image_size_that_the_pyramid_does_not_divide_is_found_although_a_smal
 
 
 def test_an_augmentation_that_needs_autograph_is_fed(tmp_path):
-    """`random_square_crop_by_scale`, which six Faster R-CNN configurations of the model zoo have."""
+    """`random_square_crop_by_scale`, as in six Faster R-CNN configurations of the model zoo."""
     augmented = "train_config { data_augmentation_options { random_square_crop_by_scale { scale_min: 0.6 scale_max: 1.3 } } }"
     assert verdict(configured(tmp_path, augmented)) == ""
 
@@ -187,15 +186,13 @@ def negset(folder, *arguments):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        pytest.param(
-            "model { ssd { feature_extractor { type: 'ssd_mobilenet_v1' } } }", "is one of TensorFlow 1", id="by the static rules"
-        ),
+        pytest.param("model { ssd { feature_extractor { type: 'ssd_mobilenet_v1' } } }", "is for TensorFlow 1", id="by the static rules"),
         pytest.param(
             "model { ssd { box_predictor { rfcn_box_predictor { } } } }", "model: the Object Detection API refuses it", id="by the API"
         ),
         pytest.param(
             "train_config { fine_tune_checkpoint: 'PATH_TO_BE_CONFIGURED/ckpt-0' }",
-            "the placeholder of a downloaded",
+            "a placeholder; give the",
             id="by its placeholder",
         ),
         pytest.param(

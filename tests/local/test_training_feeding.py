@@ -1,5 +1,7 @@
-"""Feeding several devices, and computing in 16 bits: on two logical devices of a CPU, in a process
-of its own, since devices are divided once.
+"""Feeding several devices, and computing in 16 bits.
+
+It runs on two logical devices of a CPU, in a process of its own, because devices can be divided
+only once.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.training import feeding, loop, mix, precision
 from negset_jobs.training.task import prepare
+from negset_jobs.training.trainer import Start, Trainer
 from tests.local.training_data import manifest, step
 
 store = Store(sys.argv[1])
@@ -52,30 +55,30 @@ local = mix.materialise(store, task.chosen, "")
 def batches(model, context):
     return feeding.batches(config, model, local, negative_percent=30, seed=0, context=context)
 
-def trained(where, folder=None, start=None, saved=lambda *_: None, every=10**6):
+def trained(strategy, folder=None, start=None, saved=lambda *_: None, every=10**6):
     return loop.train(
-        config, batches, start or loop.Start(), where=where, seed=0, folder=folder or tempfile.mkdtemp(), checkpoint_every=every,
+        config, batches, start or Start(), strategy=strategy, seed=0, folder=folder or tempfile.mkdtemp(), checkpoint_every=every,
         save=saved, progress=Silent(),
     )
 """
 
 TWO_DEVICES = """
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-where = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 from negset_jobs.training import models
-with where.scope():
+with strategy.scope():
     model = models.build(config, training=True)
-    stream = iter(where.distribute_datasets_from_function(lambda context: batches(model, context)))
+    stream = iter(strategy.distribute_datasets_from_function(lambda context: batches(model, context)))
 seen, shapes, images_without_boxes = [], set(), []
 for _ in range(5):
     features, labels = next(stream)
-    for part, truth in zip(where.experimental_local_results(features["hash"]), where.experimental_local_results(labels["num_groundtruth_boxes"])):
+    for part, truth in zip(strategy.experimental_local_results(features["hash"]), strategy.experimental_local_results(labels["num_groundtruth_boxes"])):
         shapes.add(tuple(part.shape))
         seen += part.numpy().tolist()
         images_without_boxes.append(int((truth.numpy() == 0).sum()))
-done = trained(where)
+done = trained(strategy)
 print(json.dumps({
-    "replicas": where.num_replicas_in_sync, "shapes": sorted(shapes), "seen": len(seen), "different": len(set(seen)),
+    "replicas": strategy.num_replicas_in_sync, "shapes": sorted(shapes), "seen": len(seen), "different": len(set(seen)),
     "without_boxes": images_without_boxes, "images": done.images, "fed_without_boxes": done.images_without_boxes,
 }))
 """
@@ -103,7 +106,7 @@ PRECISIONS = """
 import negset_jobs.training.events as events
 losses, kinds = [], {}
 events.write = lambda step, values, *_: losses.append(values["total"])
-original = loop._Trainer.__init__
+original = Trainer.__init__
 
 def watched(self, *arguments):
     original(self, *arguments)
@@ -131,10 +134,10 @@ def computed(policy, scale, resume):
     losses.clear()
     if resume:
         with precision.applied(policy):
-            trained(tf.distribute.get_strategy(), start=loop.Start(resume=prefixes[0], step=5))
+            trained(tf.distribute.get_strategy(), start=Start(resume=prefixes[0], step=5))
     return {**found, "resumed": list(losses)}
 
-loop._Trainer.__init__ = watched
+Trainer.__init__ = watched
 print(json.dumps({name: computed(*case) for name, case in json.loads(sys.argv[2]).items()}))
 """
 CASES = {
@@ -144,15 +147,14 @@ CASES = {
     "float16, with a scaled loss": ("mixed_float16", 64.0, True),
     "float16, at a scale that overflows": ("mixed_float16", 2.0**40, False),
 }
-"""The policy, the scale of the loss where there is one, and whether the training is gone on with
-from its middle.
-"""
+"""The policy, the scale of the loss if there is one, and whether training resumes in the middle."""
 
 
 @pytest.fixture(scope="module")
 def computed(revision):
-    """What was seen in each of the cases, one after the other in one process, since starting
-    TensorFlow takes as long as a case.
+    """The observations in each case.
+
+    The cases run in one process, because starting TensorFlow takes as long as a case.
     """
     return ran(PRECISIONS, revision, json.dumps(CASES))
 

@@ -1,5 +1,6 @@
-"""Every preset is built by the Object Detection API, and in every one a batch without any object
-carries loss.
+"""The Object Detection API builds every preset.
+
+With each of them, a batch without any object has a loss.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ PRESETS = (
     "centernet-resnet50-v1-fpn-512",
 )
 EXPORTED = ("faster-rcnn-resnet50-640", "centernet-resnet50-v1-fpn-512")
-"""One of each family, since exporting and loading take long; that of the third, an SSD, is
-`test_training_round`'s.
+"""One of each family, because exporting and loading take long.
+
+`test_training_round` tests an SSD, the third family.
 """
 
 SIDE = 160  # the same networks on smaller images, for speed; what counts is not how large they are
@@ -64,8 +66,9 @@ def shrink(config, side=SIDE):
 
 
 def blank_loss(config, model=None):
-    """The classification losses of two images without objects, and the norm of the gradient of all
-    losses but regularisation.
+    """The classification losses of two images without objects, and the norm of the gradient.
+
+    The gradient is of all losses except regularisation.
     """
     from negset_jobs.training import compat  # noqa: F401  isort: skip
     import tensorflow as tf
@@ -113,16 +116,16 @@ def test_every_preset_learns_from_images_without_objects_and_then_scores(preset,
     import tensorflow as tf
 
     from negset_jobs.training import events, feeding
-    from negset_jobs.training.loop import _Trainer
     from negset_jobs.training.mix import Mix
     from negset_jobs.training.scoring import Scorer
+    from negset_jobs.training.trainer import Trainer
 
     positives, negatives, label_map = files
     side = SIDES.get(preset, SIDE)
     config = shrink(prepared(preset), side)
     config.train_input_reader.label_map_path = label_map
     tf.keras.utils.set_random_seed(1)
-    trainer = _Trainer(config, tf.distribute.get_strategy())
+    trainer = Trainer(config, tf.distribute.get_strategy())
 
     scores, gradient = blank_loss(config, trainer.model)
     assert all(score > 1e-4 for score in scores)
@@ -174,9 +177,7 @@ def test_blank_images_carry_exactly_no_loss_in_what_the_linter_refuses():
 
 
 def test_blank_images_carry_as_many_negatives_as_the_miner_is_told():
-    """At first every anchor is undecided, so each of both columns of a mined one costs ln 2 or
-    about that.
-    """
+    """At first every anchor is undecided, so both columns of a mined anchor cost about ln 2."""
     (few,), _ = blank_loss(shrink(prepared(min_negatives_per_image=2)))
     (many,), _ = blank_loss(shrink(prepared(min_negatives_per_image=8)))
     assert few < many < 4 * few, "the anchors with the highest losses come first"
@@ -238,11 +239,11 @@ def test_the_seed_alone_decides_the_first_weights():
     import numpy as np
     import tensorflow as tf
 
-    from negset_jobs.training.loop import _Trainer
+    from negset_jobs.training.trainer import Trainer
 
     def weights(seed):
         tf.keras.utils.set_random_seed(seed)
-        trainer = _Trainer(prepared(), tf.distribute.get_strategy())
+        trainer = Trainer(prepared(), tf.distribute.get_strategy())
         return [variable.numpy() for variable in trainer.model.variables]
 
     first, again, other = weights(3), weights(3), weights(4)

@@ -1,6 +1,4 @@
-"""Training rounds for real: the Object Detection API on a small set of shapes, with the tiny
-preset.
-"""
+"""Real training rounds: the Object Detection API on a small set of shapes, with the tiny preset."""
 
 from __future__ import annotations
 
@@ -39,16 +37,16 @@ class Watched(Silent):
     """Counts what is reported; `after` is called with the number of steps done."""
 
     def __init__(self, after=lambda _: None):
-        self.stages, self.begun, self.done, self.notes, self._after = [], [], 0, [], after
+        self.stages, self.begun, self.done, self.losses, self._after = [], [], 0, [], after
 
     def start(self, stage, total, unit, *, done=0):
         self.stages.append((stage, total, unit))
         self.begun.append(done)
         self.done = 0
 
-    def advance(self, done=1, *, note="", **_):
+    def advance(self, done=1, *, loss=None, **_):
         self.done += done
-        self.notes.append(note)
+        self.losses.append(loss)
         self._after(self.done)
 
 
@@ -104,7 +102,7 @@ def test_the_loss_falls_and_every_part_of_it_is_in_the_curve(trained):
 def test_progress_counts_every_step_and_image(trained):
     assert trained.progress.stages == [("Training", STEPS, "steps"), ("Measuring", 2 * HELD_OUT, "images")]
     assert trained.progress.done == 2 * HELD_OUT
-    assert trained.progress.notes[0].startswith("loss ")
+    assert trained.progress.losses[0] > 0
 
 
 def test_the_configuration_beside_it_is_whole_and_readable_by_the_api(trained):
@@ -169,9 +167,7 @@ def test_a_image_that_cannot_be_decoded_is_marked_and_the_others_of_its_batch_ar
 
 
 def rewritten(store, key, change):
-    """Puts `change(index, payload)` in place of each record's payload; a bytearray is a whole
-    frame.
-    """
+    """Replace each record's payload by `change(index, payload)`; a bytearray is a whole frame."""
     stream = io.BytesIO()
     with store.reading(key) as source:
         for index, (_, payload) in enumerate(read_records(source)):
@@ -184,9 +180,7 @@ def rewritten(store, key, change):
 
 
 def undecodable(payload):
-    """The record with the second half of its image's file overwritten; its structure and its
-    lengths stay.
-    """
+    """The record with the second half of its image file overwritten; its structure stays."""
     (encoded,) = decode_example(payload)["image/encoded"]
     half = len(encoded) // 2
     return payload.replace(encoded, encoded[:half] + bytes(len(encoded) - half))
@@ -238,9 +232,9 @@ def test_records_that_cannot_be_read_are_counted_named_and_do_not_end_a_round(tm
     ):
         assert part in named
     (warning,) = [
-        record.getMessage() for record in caplog.records if "passed over" in record.getMessage() and record.levelname == "WARNING"
+        record.getMessage() for record in caplog.records if record.getMessage().startswith("skipped") and record.levelname == "WARNING"
     ]
-    assert warning.startswith("4 of 116 records cannot be read and are passed over: ")
+    assert warning.startswith("skipped 4 of 116 records that cannot be read: ")
     # What could not be measured is in no denominator.
     assert (value.measurement.positives, value.measurement.negatives, value.measurement.objects) == (
         HELD_OUT - 1,
@@ -294,7 +288,7 @@ train_round(Store(sys.argv[1]), dataset, step(dataset, 2, "NoNegatives"), Access
 
 
 def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_first(tmp_path):
-    """One round in two attempts: killed without warning, its newest checkpoint cut, and terminated."""
+    """One round in attempts: killed without warning, its newest checkpoint cut, and terminated."""
     store = Store(str(tmp_path / "revision"))
     make_revision(store)
     endless = manifest(steps=1_000_000, comparisons=["NoNegatives"])
@@ -319,7 +313,7 @@ def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_
 
     progress = Watched(lambda done: os.kill(os.getpid(), signal.SIGTERM) if done >= 3 else None)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interrupted, match="the next run goes on from there"):
+    with pytest.raises(Interrupted, match="the next run resumes from it"):
         train_round(store, endless, last, Access(), progress)
     assert signal.getsignal(signal.SIGTERM) == before
     assert (progress.stages, progress.begun) == ([("Training", 2_000_000, "steps")], [killed_after]), (
@@ -338,7 +332,7 @@ def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_
         pytest.param(
             "ssd_mobilenet_v2_keras",
             "ssd_mobilenet_v9_keras",
-            "ssd_mobilenet_v9_keras.* is not known to the Object Detection API",
+            "ssd_mobilenet_v9_keras.* is unknown to the Object Detection API",
             id="an unknown network",
         ),
         pytest.param(
@@ -384,10 +378,10 @@ def real_failures(folder):
     other = tf.train.Checkpoint(w=tf.Variable(tf.zeros(3)))
     return {
         "the disk is full": lambda: tf.io.write_file("/dev/full", "x" * 100_000),
-        "the memory does not hold": lambda: tf.zeros((1 << 20, 1 << 20, 8)),
+        "not enough memory for a training step": lambda: tf.zeros((1 << 20, 1 << 20, 8)),
         "damaged: .*Read less bytes": lambda: restored(content[:-20]),
         "damaged: .*Checksum": lambda: restored(bytes([content[0] ^ 1]) + content[1:]),
-        "not of this model": lambda: other.restore(saved).assert_existing_objects_matched(),
+        "the checkpoint is of another model": lambda: other.restore(saved).assert_existing_objects_matched(),
         "image_resizer whose size fits.*Incompatible shapes": lambda: added(tf.zeros((2, 3)), tf.zeros((2, 4))),
         "image_resizer whose size fits.*downsampling": lambda: tf.keras.layers.Conv2D(3, 5)(tf.zeros((1, 3, 3, 3))),
         "an image or a record cannot be decoded": lambda: tf.io.decode_image(b"text"),

@@ -1,5 +1,6 @@
-"""A training starts from what people have: what is in a checkpoint is told by looking at it, and
-its weights arrive in the model.
+"""A training starts from the checkpoints that users have.
+
+The content of a checkpoint is found by reading it, and its weights are loaded into the model.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ def built(config, seed):
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory):
-    """A model of one class and its checkpoint, as the API's loop writes them: with a step and a
-    training step inside the model that it tracks by mistake.
+    """A model of one class and its checkpoint, as the API's loop writes them.
+
+    The checkpoint has a step, and a training step inside the model, which the model tracks by
+    mistake.
     """
     from negset_jobs.training import compat  # noqa: F401  isort: skip
     import tensorflow as tf
@@ -59,8 +62,9 @@ def detector(tmp_path_factory):
 
 
 def started(url, config, tmp_path, seed=2):
-    """A model of another seed, started from the checkpoint at `url`, and what the configuration
-    says was taken.
+    """A model of another seed, started from the checkpoint at `url`.
+
+    Also what the configuration says was restored.
     """
     from negset_jobs.training import warm_start
 
@@ -71,8 +75,9 @@ def started(url, config, tmp_path, seed=2):
 
 
 def same(first, second, part):
-    """Whether the weights of a part (`_feature_extractor`, `_box_predictor`) are equal in two
-    models: all, or none of them.
+    """Whether the weights of a part are equal in two models: all of them, or none.
+
+    The part is `_feature_extractor` or `_box_predictor`.
     """
     import numpy as np
 
@@ -110,12 +115,12 @@ def test_another_number_of_classes_starts_the_heads_anew_and_says_so(detector, t
     mine, _ = started(prefix, configured(classes=("disc", "ring", "cross"), kind="full"), tmp_path)
     assert same(model, mine, "_feature_extractor")
     assert not same(model, mine, "_box_predictor")
-    assert "another number of classes or anchors: the model's heads start anew" in caplog.text
+    assert "another number of classes or anchors: the heads of the model start with random weights" in caplog.text
 
 
 def test_the_type_that_is_wrong_is_corrected_aloud(detector, tmp_path, caplog):
     started(detector[1], configured(kind="classification"), tmp_path)
-    assert "'classification' is set to 'detection': the checkpoint is that of a detector" in caplog.text
+    assert "from 'classification' to 'detection': the checkpoint is of a detector" in caplog.text
 
 
 def test_the_checkpoint_of_a_wider_model_is_refused_in_words(detector, tmp_path):
@@ -149,7 +154,7 @@ def test_a_file_that_is_cut_short_is_refused_in_words(detector, tmp_path, part, 
     for suffix in (".index", ".data-00000-of-00001"):
         shutil.copy(detector[1] + suffix, copy + suffix)
     os.truncate(copy + part, os.path.getsize(copy + part) * share // 100 + 1)
-    with pytest.raises(InvalidInput, match=f"^{FIELD}: the checkpoint at .* is damaged or cut short"):
+    with pytest.raises(InvalidInput, match=f"^{FIELD}: the checkpoint at .* is damaged or cut off"):
         refuse(copy, tmp_path)
 
 
@@ -162,7 +167,7 @@ def test_a_byte_that_changed_is_found(detector, tmp_path):
         byte = stream.read(1)
         stream.seek(-1, os.SEEK_CUR)
         stream.write(bytes([byte[0] ^ 0xFF]))
-    with pytest.raises(InvalidInput, match="damaged or cut short"):
+    with pytest.raises(InvalidInput, match="damaged or cut off"):
         refuse(copy, tmp_path)
 
 

@@ -64,7 +64,7 @@ def write_shard(store, key, count, *, positive, seed):
 
 
 def make_revision(store: Store, *, pool: int = 0) -> None:
-    """Everything that a training round reads; `pool` shards of `TRAIN` negatives wait in the pool."""
+    """Everything that a round reads; `pool` shards of `TRAIN` negatives are in the pool."""
     files, images = {}, {names.TRAIN: TRAIN_FILES * TRAIN, names.HELD_OUT: HELD_OUT}
     for folder, positive, seed in ((names.POSITIVES_FOLDER, True, 0), (names.RECORDS_FOLDER, False, 100)):
         train = [names.shard(names.TRAIN, index, TRAIN_FILES) for index in range(TRAIN_FILES)]

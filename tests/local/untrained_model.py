@@ -1,5 +1,6 @@
-"""A model with weights as they are drawn, as round 1 of a small revision: `python -m
-tests.local.untrained_model STORE`.
+"""A model with random weights, as round 1 of a small revision.
+
+Run it as `python -m tests.local.untrained_model STORE`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from negset_api.values import Measurement, Records, Round, decode, encode
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats.tfrecord import read_records
-from negset_jobs.mining.scoring import load_model
+from negset_jobs.mining.shard_scoring import load_model
 
 MINING = {"rounds": 2, "hardPercent": 25, "reviewAbovePercent": 100}
 DATASET = manifest(steps=10, workers=2, hardNegativeMining=MINING, comparisons=["RandomNegatives"])
@@ -37,7 +38,7 @@ def in_file(store, key):
 
 
 def make_round(store):
-    """Round 1 with its configuration and a checkpoint of weights as they are drawn, in the store."""
+    """Round 1 with its configuration and a checkpoint of random weights, in the store."""
     import tensorflow as tf
 
     from negset_jobs.training import config, models

@@ -48,11 +48,13 @@ class Bar:
         self._task = self._bar.add_task(stage, total=total, completed=done, note="")
         self._bar.start()
 
-    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
+    def advance(self, done: int = 1, *, failed: int = 0, loss: float | None = None) -> None:
         if self._bar is None:
             return
         self._failed += failed
-        text = note or (f"{self._failed} failed" if self._failed else "")
+        text = f"{self._failed} failed" if self._failed else ""
+        if loss is not None:
+            text = f"loss {loss:.3f}"
         self._bar.update(self._task, advance=done, **({"note": text} if text else {}))
 
     def finish(self) -> None:
@@ -72,15 +74,15 @@ class Lines:
     def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None:
         self._stage, self._total, self._unit = stage, total, unit
         self._done, self._failed = done, 0
-        self._note = ""
+        self._loss: float | None = None
         self._started_at = self._last_line_at = self._clock()
         self._pace = Pace(total)
         self._write(f"{stage}: {total} {unit}" + (f", {done} of them already done" if done else ""))
 
-    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
+    def advance(self, done: int = 1, *, failed: int = 0, loss: float | None = None) -> None:
         self._done += done
         self._failed += failed
-        self._note = note or self._note
+        self._loss = self._loss if loss is None else loss
         now = self._clock()
         left = self._pace.seconds_left(self._done, now)
         if now - self._last_line_at >= SECONDS_BETWEEN_LINES:
@@ -98,5 +100,5 @@ class Lines:
 
     def _line(self, left: float | None) -> str:
         eta = "" if left is None else f", {left:.0f} s left"
-        note = f", {self._note}" if self._note else ""
-        return f"{self._stage}: {self._counts()}{eta}{note}"
+        loss = "" if self._loss is None else f", loss {self._loss:.3f}"
+        return f"{self._stage}: {self._counts()}{eta}{loss}"

@@ -18,7 +18,7 @@ from typing import Any, Final
 from negset_api import names
 from negset_api.spec import Metadata
 from negset_jobs.adapters import address_guard
-from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, LOSS, Pace, Progress
+from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, Pace, Progress
 
 _PAUSES: Final = (1, 2, 4, 8, 16, 30)  # seconds
 _FINAL_PAUSES: Final = (30,) * 28
@@ -180,20 +180,19 @@ class StatusProgress:
         self._shown.start(stage, total, unit, done=done)
         self._stage, self._total, self._unit = stage, total, unit
         self._done, self._failed = done, 0
-        self._loss = ""
+        self._loss: float | None = None
         self._pace = Pace(total)
         self._left: float | None = None
         self._advanced_at = self._today()
         self._write(self._clock())
 
-    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
-        self._shown.advance(done, failed=failed, note=note)
+    def advance(self, done: int = 1, *, failed: int = 0, loss: float | None = None) -> None:
+        self._shown.advance(done, failed=failed, loss=loss)
         self._done += done
         self._failed += failed
         if done:
             self._advanced_at = self._today()
-        if note.startswith(LOSS):
-            self._loss = note.removeprefix(LOSS)
+        self._loss = self._loss if loss is None else loss
         now = self._clock()
         self._left = self._pace.seconds_left(self._done, now)
         if now - self._written >= SECONDS_BETWEEN_WRITES:
@@ -211,7 +210,7 @@ class StatusProgress:
             "percent": 100 * self._done // self._total if self._total else 100,
             "secondsLeft": None if self._left is None else round(self._left),
             "step": self._done if self._unit == "steps" else None,
-            "loss": self._loss or None,
+            "loss": None if self._loss is None else f"{self._loss:.3f}",
             "updatedAt": self._advanced_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         status: dict[str, Any] = {"progress": progress}

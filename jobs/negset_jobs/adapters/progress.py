@@ -10,9 +10,6 @@ from typing import Final, Protocol
 DOWNLOADING_NEGATIVES: Final = "Downloading negatives"
 """The stage whose counters are also written to `status.images`."""
 
-LOSS: Final = "loss "
-"""The prefix of a training step's note; the number follows."""
-
 
 class Progress(Protocol):
     """Receives the progress of stages.
@@ -26,10 +23,10 @@ class Progress(Protocol):
         `stage` is a present participle ("Downloading"), `unit` a plural ("images", "steps").
         """
 
-    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None:
+    def advance(self, done: int = 1, *, failed: int = 0, loss: float | None = None) -> None:
         """Add `done` finished units, of which `failed` failed.
 
-        `note` is a short text that replaces the last one ("loss 1.23").
+        `loss` is the loss of the latest training step.
         """
 
     def finish(self) -> None:
@@ -60,6 +57,6 @@ class Silent:
 
     def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None: ...
 
-    def advance(self, done: int = 1, *, failed: int = 0, note: str = "") -> None: ...
+    def advance(self, done: int = 1, *, failed: int = 0, loss: float | None = None) -> None: ...
 
     def finish(self) -> None: ...

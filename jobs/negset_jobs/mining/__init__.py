@@ -1,3 +1,1 @@
-"""Hard negative mining between training rounds: which negatives still fool the model, and which of
-them a person should look at.
-"""
+"""Hard negative mining between training rounds: finds hard negatives, and images for review."""

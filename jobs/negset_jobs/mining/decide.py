@@ -1,10 +1,10 @@
-"""Scores → which negatives are hard, and which are for a person to look at. Pure.
+"""Decides by the scores which negatives are hard, and which a person should review. Pure.
 
-Mining looks at negatives that the model was not trained on, the *pool*: what it has been trained on
-it has mostly learned, so little is left to find there. On a negative every detection is false, so
-the negatives with the highest scores are those that the model is most wrong about. A negative
-*fools* the model where a detection reaches the threshold at which the round was measured, which is
-what the report counts as a false positive.
+Mining searches the *pool*: the negatives that the model was not trained on. The model has mostly
+learned the others, so few are left to find there. On a negative every detection is a false
+positive. So the negatives with the highest scores are the model's worst errors. A negative *fools*
+the model if a detection reaches the threshold of the round, which is what the report counts as a
+false positive.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from negset_api.values import ScoredImage
 FLOOR: Final = 0.05
 """A negative with a lower score is not hard, however high it ranks: the model is right about it.
 
-A fitted model has few negatives at the threshold of its recall and more below it.
+A fitted model has few negatives at the threshold of its recall, and more below it.
 """
 
 REVIEW_LIMIT_PERCENT: Final = 10
-"""A model that is sure of an object in more than this share of the negatives it was trained on has
-not learned them; see `decide`.
+"""A limit on the negatives trained on in which the model finds an object with a high score.
+
+With a larger share, the model has not learned them; see `decide`.
 """
 
 _SWITCHED_OFF: Final = 100
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What the spec and the round say about a mining.
+    """The rules of a mining, from the spec and the round.
 
-    `threshold` is the round's; `confirmed` are ids that a person has found to be true negatives.
+    `threshold` is the round's. `confirmed` are ids that a person confirmed as true negatives.
     """
 
     threshold: float
@@ -45,18 +46,19 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def floor(self) -> float:
-        """The score from which a negative can be hard; never above the threshold, which a weak
-        model sets low.
+        """The minimum score of a hard negative.
+
+        It is never above the threshold, which is low for a weak model.
         """
         return min(FLOOR, self.threshold)
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """`hard` and `review` share no image.
+    """The hard negatives and the images for review; no image is in both.
 
-    Both are ordered by score, best first, and by id where scores are equal. `fooled` counts the
-    images of the pool with a detection at or above the threshold. `review_declined` counts the
-    images that scored high enough for the review but were too many to mean anything.
+    Both are ordered by score, best first, and by id if scores are equal. `fooled` counts the images
+    of the pool with a detection at or above the threshold. `review_declined` counts the images that
+    scored high enough for review, but were too many to mean anything.
     """
 
     hard: tuple[ScoredImage, ...]
@@ -68,15 +70,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def decide(
     pool: Sequence[ScoredImage], trained_on: Sequence[ScoredImage], rules: Rules, *, carried: Sequence[ScoredImage] = ()
 ) -> Decision:
-    """Divides the scored negatives.
+    """Divide the scored negatives.
 
-    Where there is no pool, the hard ones are among those trained on. `carried` are the images that
-    an earlier mining put under review.
-
-    Raises `WorkFailed` where a score is not a number: the training has diverged.
+    Without a pool, hard negatives are taken from the images trained on. `carried` are the images
+    that an earlier mining put under review. Raises `WorkFailed` if a score is not a number: the
+    training has diverged.
     """
     if any(math.isnan(image.score) for image in (*pool, *trained_on)):
-        raise WorkFailed("the model's scores are not numbers: its training has diverged; try a lower learning rate")
+        raise WorkFailed("the scores of the model are not numbers, because its training has diverged; lower the learning rate")
     review, declined = _review(trained_on, rules, carried)
     searched = pool or trained_on
     return Decision(
@@ -88,8 +89,9 @@ def decide(
 
 
 def _hard(searched: Sequence[ScoredImage], rules: Rules, reviewed: Collection[str]) -> tuple[ScoredImage, ...]:
-    """Of the images from the floor up, those with the highest scores: at most `hard_percent` of all
-    that were searched, and one at least.
+    """The images with the highest scores of at least the floor.
+
+    They are at most `hard_percent` of all searched images, but may always be one.
     """
     limit = max(1, len(searched) * rules.hard_percent // 100)
     candidates = (image for image in searched if _reaches(image, rules.floor) and image.image_id not in reviewed)
@@ -97,16 +99,16 @@ def _hard(searched: Sequence[ScoredImage], rules: Rules, reviewed: Collection[st
 
 
 def _review(trained_on: Sequence[ScoredImage], rules: Rules, carried: Iterable[ScoredImage]) -> tuple[tuple[ScoredImage, ...], int]:
-    """The images for a person, and how many were too many to be believed.
+    """The images for review, and how many images were too many to be plausible.
 
     An image that was trained on as a negative and still scores at least `review_above_percent`, and
-    at least the threshold, may well show the object. So may one that was put under review before:
-    it stays there until a person has looked, even though the model, no longer trained on it, may
-    score it lower now. One that a person has confirmed is never listed again.
+    at least the threshold, may show the object. So may an image that was put under review before.
+    It stays there until a person reviews it, although the model, no longer trained on it, may now
+    score it lower. A confirmed image is never listed again.
 
-    Annotators miss few objects. Where more than `REVIEW_LIMIT_PERCENT` of the images qualify, the
-    scores say that the model is undertrained, not that the labels are wrong; taking its hardest
-    negatives away would then keep it so. No new image is put under review in that case.
+    Annotators miss few objects. If more than `REVIEW_LIMIT_PERCENT` of the images qualify, the
+    model is undertrained; the labels are not wrong. Without its hardest negatives it would stay
+    undertrained. So no new image is put under review in that case.
     """
     bound = max(rules.review_above_percent / 100, rules.threshold)
     on = rules.review_above_percent != _SWITCHED_OFF

@@ -1,4 +1,4 @@
-"""Random negatives, as many as were mined: what mined ones are compared with. Pure."""
+"""Random negatives, as many as were mined, for the comparison. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 
 def draw(image_ids: Iterable[str], count: int, *, seed: int) -> frozenset[str]:
-    """`count` of the ids, by a seeded hash: a larger count contains the smaller one, so that what
-    was drawn stays drawn in later rounds. All where there are fewer.
+    """`count` of the ids, by a seeded hash; all ids if there are fewer.
+
+    A larger count contains the smaller one, so drawn images stay drawn in later rounds.
     """
     return frozenset(heapq.nsmallest(count, image_ids, key=lambda image_id: _hash(image_id, seed)))
 

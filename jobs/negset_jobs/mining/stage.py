@@ -1,4 +1,4 @@
-"""Records and a trained round → what the next round trains on."""
+"""A mining as a stage: from the records and a trained round to the next round's training set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.formats.stored import commit, load
 from negset_jobs.mining.decide import Decision, Rules, decide
 from negset_jobs.mining.draw import draw
-from negset_jobs.mining.scoring import ShardScorer, ShardScores
+from negset_jobs.mining.shard_scoring import ShardScorer, ShardScores
 from negset_jobs.mining.tables import score_table
 from negset_jobs.mining.write import ids_in, write_added, write_without
 from negset_jobs.training import failures
@@ -30,18 +30,19 @@ from negset_jobs.training import failures
 log = logging.getLogger(__name__)
 
 Scored = dict[str, tuple[ScoredImage, ...]]
-"""Shard key → its images."""
+"""The images of each shard, by the shard's key."""
 
 SHOWN: Final = 48
-"""How many of the hardest negatives the value itself names, for the report; all of them are in the
-table of scores.
+"""The number of hardest negatives in the value itself, for the report.
+
+The table of scores has all of them.
 """
 
 
 class _Task(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides a mining.
+    """The inputs that decide a mining.
 
-    `earlier` is the mining before this one, `input_digest` the digest.
+    `earlier` is the previous mining. `input_digest` is the digest of all inputs.
     """
 
     number: int
@@ -73,8 +74,10 @@ class _Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the scores: the images by whether the model was trained on them, the decision,
-    and the ids that the next round adds to the first one's negatives.
+    """The result of the scores.
+
+    It has the images of the pool, the images trained on, the decision, and the ids that the next
+    round adds to the negatives of round 1.
     """
 
     pool: list[ScoredImage]
@@ -86,12 +89,12 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
 
 @failures.translated()
 def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Progress) -> Mining:
-    """Scores every training negative with the model of round `number` and writes what round `number
-    + 1` trains on. Needs an open Ray session.
+    """Score every training negative with the model of round `number`, and write the next files.
 
-    Files: the records of all hard negatives so far, as many random ones where the spec compares
-    with them, every shard with an image under review once more without it, and a table of all
-    scores; the marker last. An interrupted mining goes on with the shards that are not scored yet.
+    Files: the records of all hard negatives so far; as many random ones if the spec compares with
+    them; every shard that has an image under review, copied without it; a table of all scores; the
+    marker last. An interrupted mining resumes with the shards that are not scored yet. Needs an
+    open Ray session.
     """
     task = _prepare(store, dataset, number)
     scored = _score(store, task, progress)
@@ -103,9 +106,9 @@ def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Pr
 
 
 def mining_input_digest(store: Store, dataset: NegativeDataset, number: int) -> str:
-    """The digest of everything that decides what the mining after round `number` gives.
+    """The digest of everything that decides the result of the mining after round `number`.
 
-    Needs the values before it.
+    Needs the values of the earlier stages.
     """
     return _prepare(store, dataset, number).input_digest
 
@@ -113,7 +116,7 @@ def mining_input_digest(store: Store, dataset: NegativeDataset, number: int) -> 
 def _prepare(store: Store, dataset: NegativeDataset, number: int) -> _Task:
     training = dataset.spec.training
     if training is None:
-        raise InvalidInput("spec.training: expected training, since only a trained model can be mined with; got none")
+        raise InvalidInput("spec.training: expected training, because mining needs a trained model; the manifest has none")
     records, trained = load(store, names.RECORDS, Records), load(store, names.round_marker(number), Round)
     earlier = load(store, names.mining_marker(number - 1), Mining) if number > 1 else None
     mining = training.hard_negative_mining
@@ -130,7 +133,7 @@ def _prepare(store: Store, dataset: NegativeDataset, number: int) -> _Task:
 
 
 def _score(store: Store, task: _Task, progress: Progress) -> Scored:
-    """Every training negative, scored, by shard in the order of the shards."""
+    """The scores of every training negative, by shard, in the order of the shards."""
     images = sum(task.records.images.get(split, 0) for split in (names.POOL, names.TRAIN))
     progress.start(f"Scoring negatives, round {task.number}", images, "images")
     found = _kept(store, task)
@@ -151,9 +154,9 @@ def _score(store: Store, task: _Task, progress: Progress) -> Scored:
 
 
 def _kept(store: Store, task: _Task) -> Scored:
-    """The shards that an interrupted mining of the same inputs has scored.
+    """The scores that an interrupted mining of the same inputs has stored, by shard.
 
-    One listing, so that a mining that begins asks the store for nothing that is not there.
+    It lists the folder once. So a new mining does not ask the store for missing objects.
     """
     left = frozenset(store.keys(names.mining_scored_shards(task.number)))
     kept: Scored = {}
@@ -175,7 +178,7 @@ def _find(store: Store, task: _Task, scored: Scored) -> _Found:
     decision = decide(pool, trained_on, task.rules, carried=task.earlier.review if task.earlier else ())
     under_review = {image.image_id for image in decision.review}
     hard = frozenset(image.image_id for image in decision.hard) | (before - under_review)
-    # The arm that compares draws from the whole pool: it has not seen what was mined.
+    # The arm RandomNegatives draws from the whole pool, because it has not seen the mined images.
     drawn_from = [image.image_id for image, waits in everything if waits or not in_pool]
     compared = names.RANDOM_NEGATIVES in task.training.comparisons
     random = draw(drawn_from, len(hard), seed=task.dataset.spec.selection.seed) if compared else frozenset()
@@ -183,7 +186,7 @@ def _find(store: Store, task: _Task, scored: Scored) -> _Found:
 
 
 def _write(store: Store, task: _Task, scored: Scored, found: _Found) -> Mining:
-    """Every file of the mining but the marker."""
+    """Write every file of the mining except the marker."""
     number, decision, training = task.number, found.decision, task.training
     first_part = task.records.files.get(names.TRAIN, ())
     review = by_shard(scored, [image.image_id for image in decision.review])
@@ -214,8 +217,9 @@ def _write(store: Store, task: _Task, scored: Scored, found: _Found) -> Mining:
 
 
 def by_shard(scored: Scored, wanted: Iterable[str]) -> dict[str, frozenset[str]]:
-    """The wanted ids by the shard that holds them, in the order of the shards; shards that hold
-    none are left out.
+    """The wanted ids by the shard that holds them, in the order of the shards.
+
+    Shards without any of them are left out.
     """
     ids: Collection[str] = frozenset(wanted)
     grouped = {shard: frozenset(image.image_id for image in held if image.image_id in ids) for shard, held in scored.items()}
@@ -223,10 +227,10 @@ def by_shard(scored: Scored, wanted: Iterable[str]) -> dict[str, frozenset[str]]
 
 
 def _commit(store: Store, value: Mining) -> Mining:
-    """Names the files for good.
+    """Commit the value.
 
-    Where another attempt was first, its value counts and the files that only this one wrote go
-    away.
+    If another attempt was first, its value counts, and the files that only this attempt wrote are
+    removed.
     """
     marker = names.mining_marker(value.number)
     winner = commit(store, marker, value)
@@ -242,7 +246,7 @@ def _files(value: Mining) -> Sequence[str]:
 
 def _log(value: Mining) -> None:
     log.info(
-        "round %d: scored %d negatives of the pool and %d trained on; %d fool the model, %d are added as hard (%d in all), %d are for review",
+        "round %d: scored %d negatives of the pool and %d training negatives: %d with false positives; added %d hard negatives (%d in total), %d for review",
         value.number,
         value.pool,
         value.trained_on,
@@ -253,13 +257,13 @@ def _log(value: Mining) -> None:
     )
     if not value.pool:
         log.warning(
-            "round %d: there is no pool of negatives that the model was not trained on, so the hard ones are among those it was trained on, where little is left to find; "
+            "round %d: there is no pool of negatives that the model was not trained on, so hard negatives come from those it was trained on, where few are left to find; "
             "raise spec.selection.count or lower spec.training.hardNegativeMining.firstRoundPercent",
             value.number,
         )
     if value.review_declined:
         log.warning(
-            "round %d: the model is sure of an object in %d of the %d negatives it was trained on; so many are hardly mislabelled, it needs more steps, and none is put under review for it",
+            "round %d: the model finds an object with a high score in %d of the %d negatives it was trained on; so many wrong labels are unlikely, so none is put under review: train with more steps",
             value.number,
             value.review_declined,
             value.trained_on,

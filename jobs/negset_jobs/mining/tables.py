@@ -10,11 +10,12 @@ from negset_jobs.mining.decide import Decision
 
 
 def score_table(pool: Sequence[ScoredImage], trained_on: Sequence[ScoredImage], decision: Decision, threshold: float) -> bytes:
-    """A Parquet file, best score first and by id where scores are equal; the same scores give the
-    same bytes.
+    """A Parquet file, ordered by score, best first, and by id if scores are equal.
 
-    Columns: `image_id` (string), `score` (the best detection's, 0 where there is none),
-    `detections` (how many reach the threshold), `fooled`, `trained_on`, `hard`, `review`.
+    The same scores give the same bytes.
+
+    Columns: `image_id` (string), `score` (the best detection's, 0 if there is none), `detections`
+    (how many reach the threshold), `fooled`, `trained_on`, `hard`, `review`.
     """
     import pyarrow as pa
     from pyarrow import parquet

@@ -1,6 +1,6 @@
 """Writes the files that the next round reads.
 
-Records are copied as they are, one at a time, so memory does not grow with the dataset.
+Records are copied unchanged, one at a time, so memory does not grow with the dataset.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from negset_jobs.formats.stored_images import image_id, read_images
 from negset_jobs.formats.tfrecord import write_record
 
 MOST_FILES: Final = 16
-"""Hard negatives are few; with as many files as shards, a large dataset would have thousands of
-tiny ones.
+"""The maximum number of files, unless the training has more workers.
+
+Hard negatives are few. With as many files as shards, a large dataset would have thousands of tiny
+files.
 """
 
 
 Selection = Mapping[str, Collection[str]]
-"""Ids of images by the key of the shard that holds them; a shard with none of them may be absent."""
+"""The ids of images by the key of their shard. A shard without any of them may be absent."""
 
 
 def write_added(store: Store, wanted: Selection, *, folder: str, at_least: int) -> tuple[str, ...]:
-    """Copies the records of the wanted images, in the order of the shards, in turn to several files
-    below `folder`, and returns their keys.
+    """Copy the records of the wanted images to several files below `folder`. Returns their keys.
 
-    As many files as shards but not more than `MOST_FILES`, and `at_least` as many as the training
-    has workers, each of which reads files of its own; never an empty one, which would hang the
-    Object Detection API's weighted mix. Nothing wanted gives no file.
+    The records are copied in the order of the shards, to each file in turn. There are as many files
+    as shards, but at most `MOST_FILES`; and at least `at_least`, because each worker of the
+    training reads its own files. No file is empty: an empty one would hang the Object Detection
+    API's weighted mix. Without wanted images there is no file.
     """
     total = min(sum(map(len, wanted.values())), max(at_least, min(len(wanted), MOST_FILES)))
     with contextlib.ExitStack() as stack:
@@ -54,9 +56,10 @@ def ids_in(store: Store, keys: Sequence[str]) -> frozenset[str]:
 
 
 def write_without(store: Store, shards: Sequence[str], unwanted: Selection, *, folder: str) -> tuple[str, ...]:
-    """The keys of files with every record but those of the unwanted images, in the order of the
-    shards: the shard itself where it holds none of them. A shard of which nothing is left is left
-    out.
+    """The keys of files with every record except those of the unwanted images.
+
+    They are in the order of the shards. A shard without unwanted images is used itself. A shard
+    without other images is left out.
     """
     return tuple(key for shard in shards for key in _without(store, shard, unwanted.get(shard, ()), folder))
 
@@ -73,13 +76,12 @@ def _without(store: Store, shard: str, unwanted: Collection[str], folder: str) -
                     write_record(target, payload)
                     kept += 1
         if kept:
-            # A shard's name is followed by the digest of its bytes; the new file's name has that of
-            # the new bytes.
+            # A shard's file name ends with the digest of its bytes, so the new file gets another.
             yield _adopt(store, path, folder, posixpath.basename(shard).partition(".")[0])
 
 
 def _records(store: Store, wanted: Selection) -> Iterator[bytes]:
-    """The payloads of the wanted images. A shard without any is not read."""
+    """The payloads of the wanted images. Shards without any are not read."""
     for shard, ids in wanted.items():
         if ids:
             with store.reading(shard) as stream:

@@ -1,3 +1,4 @@
-"""Images with objects: read from COCO, Pascal VOC or TFRecords, checked, and stored in the same
-records as the negatives.
+"""Images with objects: read from COCO, Pascal VOC or TFRecords, checked and stored.
+
+They are stored in the same kind of records as the negatives.
 """

@@ -1,6 +1,4 @@
-"""Annotated images as every kind of source hands them on, with the boxes that could not be used
-beside them.
-"""
+"""Annotated images in the form that every kind of source returns, with the rejected boxes."""
 
 from __future__ import annotations
 
@@ -12,10 +10,10 @@ from negset_jobs.positives.boxes import Corners, Reason, fit, normalised
 
 
 class Annotation(NamedTuple):
-    """One annotation as its source has it.
+    """One annotation as in its source.
 
-    `corners` are in pixels, counted from 0 at the image's edge; None where there are no four
-    coordinates. `given` is the source's own way to write them, for a person who looks for it.
+    `corners` are in pixels, counted from 0 at the image's edge; None if there are no four
+    coordinates. `given` is the box as the source writes it, for a person who searches for it.
     """
 
     class_name: str
@@ -27,7 +25,7 @@ class Annotation(NamedTuple):
 
 
 class RejectedBox(Value, frozen=True, kw_only=True):
-    """An annotation that could not be used, and why.
+    """An annotation that cannot be used, and the reason.
 
     `given` is its box in the source's own order and unit.
     """
@@ -40,12 +38,11 @@ class RejectedBox(Value, frozen=True, kw_only=True):
 
 
 class Annotated(NamedTuple):
-    """The images that show an object of the wanted classes, in the source's order, and the
-    annotations that could not be used.
+    """The images that show an object of the wanted classes, and the rejected annotations.
 
-    An image whose annotations were all rejected is among `images`, without objects. `classes` are
-    all the names that the source knows. `only_crowds` counts the images left out because they show
-    crowds and no single object.
+    `images` are in the source's order. An image whose annotations were all rejected is among them,
+    without objects. `classes` are all the names that the source knows. `only_crowds` counts the
+    images left out because they show crowds and no single object.
     """
 
     images: tuple[PlannedImage, ...]
@@ -57,8 +54,9 @@ class Annotated(NamedTuple):
 def usable_boxes(
     annotations: Iterable[Annotation], *, image_id: ImageId, file_name: str, height: int, width: int
 ) -> tuple[tuple[Box, ...], tuple[RejectedBox, ...]]:
-    """The annotations of one image of `height` by `width` pixels as boxes clipped to it, and those
-    that cannot be used, both in the given order.
+    """The annotations of one image as boxes clipped to it, and those that cannot be used.
+
+    `height` and `width` are in pixels. Both are in the given order.
     """
     boxes: list[Box] = []
     rejected: list[RejectedBox] = []
@@ -78,7 +76,10 @@ def usable_boxes(
 
 
 def shown_classes(boxes: Iterable[Box]) -> tuple[str, ...]:
-    """The classes of the objects among the boxes, sorted. A crowd is no object to learn from."""
+    """The classes of the objects among the boxes, sorted.
+
+    A crowd is not an object to learn from.
+    """
     return tuple(sorted({box.class_name for box in boxes if not box.crowd}))
 
 

@@ -1,9 +1,9 @@
-"""What makes an annotated box usable, decided without I/O.
+"""Decides without I/O whether an annotated box is usable.
 
-A box comes in pixels (COCO, Pascal VOC) or already normalised (TFRecords), and may overhang the
-image, be empty, or not be a box at all. One that overhangs is clipped, since the object is there;
-one that cannot be used is rejected with a reason, so that a single slip of an annotator neither
-stops the work nor goes unseen.
+A box is given in pixels (COCO, Pascal VOC) or already normalised (TFRecords). It may extend beyond
+the image, be empty, or be no box at all. A box that extends beyond the image is clipped, because
+the object is there. A box that cannot be used is rejected with a reason: a single mistake of an
+annotator neither stops the work nor stays hidden.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import math
 from typing import Final, NamedTuple
 
 MIN_SIDE: Final = 0.1
-"""Shortest side of a usable box in pixels.
+"""The shortest side of a usable box in pixels.
 
-Less of an object cannot be seen; and in an image 100,000 pixels wide it is still 16 steps of the
-float32 (2**-24 below 1) that a TFRecord stores, so that a side never rounds to nothing.
+A smaller part of an object cannot be seen. In an image 100,000 pixels wide it is still 16 steps of
+the float32 (2**-24 below 1) that a TFRecord stores, so a side is never rounded to zero.
 """
 
 
@@ -31,7 +31,7 @@ class Reason(enum.StrEnum):
 
     @property
     def sentence(self) -> str:
-        """The reason for a person."""
+        """The reason as a text for a person."""
         return _SENTENCES[self]
 
 
@@ -40,14 +40,14 @@ _SENTENCES: Final = {
     Reason.NOT_FINITE: "a coordinate is not a finite number",
     Reason.NO_EXTENT: "its width or height is zero or negative",
     Reason.OUTSIDE: "it lies outside the image",
-    Reason.TOO_SMALL: f"less than {MIN_SIDE} pixels of a side lie in the image",
+    Reason.TOO_SMALL: f"a side has less than {MIN_SIDE} pixels inside the image",
 }
 
 
 class Corners(NamedTuple):
     """The corners of a box, in the Object Detection API's order.
 
-    In pixels, or as parts of the image's height and width.
+    They are in pixels, or fractions of the image's height and width.
     """
 
     ymin: float
@@ -57,8 +57,9 @@ class Corners(NamedTuple):
 
 
 def fit(box: Corners, *, height: int, width: int) -> Corners | Reason:
-    """A normalised box of an image of `height` by `width` pixels, clipped to the image; or why it
-    cannot be used. A box that lies inside comes back as it was.
+    """A normalised box clipped to an image of `height` by `width` pixels, or the reason against it.
+
+    A box inside the image is returned unchanged.
     """
     if not all(math.isfinite(corner) for corner in box):
         return Reason.NOT_FINITE
@@ -73,5 +74,5 @@ def fit(box: Corners, *, height: int, width: int) -> Corners | Reason:
 
 
 def normalised(box: Corners, *, height: int, width: int) -> Corners:
-    """A box in pixels as parts of the image's height and width, which must be positive."""
+    """A box in pixels as fractions of the image's height and width, which must be positive."""
     return Corners(box.ymin / height, box.xmin / width, box.ymax / height, box.xmax / width)

@@ -1,4 +1,4 @@
-"""Which classes are trained, in label-map order."""
+"""Decides which classes are trained, in label-map order."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ log = logging.getLogger(__name__)
 
 
 class Negatives(Value, frozen=True, kw_only=True):
-    """The part of a `Plan` that says what the negatives show: the other fields of the file are
-    passed over.
+    """The part of a `Plan` about what the negatives show.
+
+    The other fields of the file are ignored.
     """
 
     excluded_classes: tuple[str, ...]
@@ -23,11 +24,11 @@ class Negatives(Value, frozen=True, kw_only=True):
 
 
 def wanted_classes(requested: Sequence[str], excluded: Sequence[str], negatives: Negatives) -> tuple[str, ...]:
-    """The classes that may be trained, in label-map order: the requested ones, or where there are
-    none the excluded ones.
+    """The classes that may be trained, in label-map order.
 
-    `excluded` is `spec.excludeClasses`; a supercategory there stands for its classes, which come
-    after the classes that are named themselves, in the annotations' order.
+    They are the requested classes or, if none are requested, the excluded ones. `excluded` is
+    `spec.excludeClasses`. A supercategory there means its classes; they come after the classes that
+    are named themselves, in the annotations' order.
     """
     if requested:
         return tuple(dict.fromkeys(requested))
@@ -40,11 +41,11 @@ def trained_classes(
 ) -> tuple[str, ...]:
     """The classes to train, in label-map order: those of `wanted` that the positives show.
 
-    Where they were requested by name, that must be all of them.
+    If classes were requested by name, all of them must be shown.
 
     `shown` are the classes with at least one usable object, `known` all the names in the source,
-    for advice. Raises `InvalidInput` where a requested class is not shown or the negatives show it,
-    which would teach the detector that it is background; and where no class is left.
+    for advice. Raises `InvalidInput` if a requested class is not shown, if the negatives show it
+    (the detector would learn it as background), or if no class is left.
     """
     if requested:
         for name in wanted:
@@ -55,11 +56,11 @@ def trained_classes(
     if not classes:
         raise InvalidInput(
             f"spec.positives: expected usable objects of at least one of the excluded classes ({_listed(wanted)}), "
-            f"got annotations of {_listed(sorted(known)) or 'nothing'}; name the classes in spec.positives.classes where they are called differently"
+            f"got annotations of {_listed(sorted(known)) or 'nothing'}; if they have other names there, set spec.positives.classes"
         )
     for name in wanted:
         if name not in classes:
-            log.info("no positive shows %r: it is excluded from the negatives and not trained", name)
+            log.info("no positive shows %r, so it is excluded from the negatives but not trained", name)
     return classes
 
 
@@ -83,12 +84,14 @@ def _check_absent(name: str, negatives: Negatives) -> None:
         return
     if images := negatives.remaining_classes.get(name, 0):
         raise InvalidInput(
-            f"spec.positives.classes: {name!r} is shown in {images} of the negatives, which would teach the detector that it is background; "
+            f"spec.positives.classes: {images} of the negatives show {name!r}, so the detector would learn it as background; "
             f"add it to spec.excludeClasses"
         )
     if name in negatives.categories.values():
         return  # annotated in the source, and in none of the negatives
-    log.warning("%r is trained but not among the excluded classes: the source of the negatives does not know it, so they may show it", name)
+    log.warning(
+        "%r is trained but not excluded: the annotations of the negatives do not have this class, so the negatives may show it", name
+    )
 
 
 def _listed(classes: Sequence[str], most: int = 20) -> str:

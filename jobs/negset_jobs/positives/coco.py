@@ -1,10 +1,9 @@
-"""Positives from annotations in COCO's instances format.
+"""Reads positives from annotations in COCO's instances format.
 
 A box is [x, y, width, height] in pixels, counted from 0 at the image's edge
-(https://cocodataset.org/#format-data). A crowd region is carried with its mark, because evaluation
-has to ignore what a detector finds in it; the Object Detection API's create_coco_tf_record.py
-carries it too. But it is no object to learn from, so an image that shows nothing but crowds is left
-out.
+(https://cocodataset.org/#format-data). A crowd region keeps its mark, because evaluation must
+ignore detections in it; the Object Detection API's create_coco_tf_record.py keeps it too. But it is
+not an object to learn from, so an image with nothing but crowds is left out.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _COORDINATES: Final = 4
 
 
 class _Object(msgspec.Struct, gc=False):
-    """What is read of one annotation. `bbox` may be anything an annotator's tool has left there."""
+    """The fields read from one annotation. Tools may leave any value in `bbox`."""
 
     image_id: int
     category_id: int
@@ -47,8 +46,9 @@ class _Object(msgspec.Struct, gc=False):
 
 
 class Columns(NamedTuple):
-    """Annotations in the order of the file, one row each, so that a million take 49 MB: `boxes` is
-    (n, 4), x, y, width, height in pixels, all NaN where there are no four.
+    """Annotations in the order of the file, one row each, so that a million use 49 MB.
+
+    `boxes` is (n, 4): x, y, width, height in pixels, all NaN if there are no four numbers.
     """
 
     image_ids: npt.NDArray[np.int64]
@@ -58,7 +58,7 @@ class Columns(NamedTuple):
 
 
 class Instances(NamedTuple):
-    """A file, as far as positives need it."""
+    """The parts of a file that positives need."""
 
     images: tuple[Image, ...]
     categories: tuple[Category, ...]
@@ -68,7 +68,8 @@ class Instances(NamedTuple):
 def read_coco(source: CocoPositives, wanted: frozenset[str], access: Access) -> Annotated:
     """The images that show an object of the wanted classes, in the file's order.
 
-    Raises `InvalidInput` where the file is not COCO's, or lists such an image without its size.
+    Raises `InvalidInput` if the file is not in COCO's format, or lists such an image without its
+    size.
     """
     with open_input(source.annotations, access, FIELD) as stream:
         instances = parse_coco(stream, source.annotations)
@@ -76,7 +77,7 @@ def read_coco(source: CocoPositives, wanted: frozenset[str], access: Access) -> 
 
 
 def parse_coco(stream: BinaryIO, url: str) -> Instances:
-    """A file's images, categories and boxes, read block by block.
+    """The images, categories and boxes of a file, read block by block.
 
     Raises `InvalidInput`, naming the field and `url`.
     """
@@ -96,7 +97,7 @@ def parse_coco(stream: BinaryIO, url: str) -> Instances:
 
 
 def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Annotated:
-    """The images with an object of the wanted classes, and why boxes are unusable."""
+    """The images with an object of the wanted classes, and the rejected boxes."""
     classes = {category.id: category.name for category in instances.categories}
     objects = _by_image(instances.objects, {number: name for number, name in classes.items() if name in wanted})
     images: list[PlannedImage] = []
@@ -122,7 +123,7 @@ def _planned(image: Image, annotations: Sequence[Annotation], source: CocoPositi
         )
     boxes, unusable = usable_boxes(annotations, image_id=image.id, file_name=image.file_name, height=height, width=width)
     if not shown_classes(boxes):
-        boxes = ()  # crowds at most are left
+        boxes = ()  # only crowds, or nothing, are left
     planned = PlannedImage(
         image_id=image.id,
         url=image_url(source.image_url, _url_fields(image), field="spec.positives.coco.imageUrl"),
@@ -165,7 +166,7 @@ def _by_image(objects: Columns, wanted: Mapping[int, str]) -> dict[int, list[Ann
 
 
 def _rows(objects: Columns, rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, bool, list[float]]]:
-    """The rows as Python's numbers."""
+    """The rows as numbers of Python."""
     return zip(*(column[rows].tolist() for column in objects), strict=True)
 
 

@@ -1,9 +1,8 @@
-"""One record of a user's TFRecords: what its features say, checked against the label map and
-against the image itself.
+"""One record of a user's TFRecords, checked against the label map and the image itself.
 
-A slip in how the records were made (no labels, a label that the label map does not know, lists of
-different lengths) is in all of them and stops the work with `InvalidInput`. A slip of a single
-image or box (not decodable, no extent) is an outcome or a rejected box, as it is for the other
+A mistake in how the records were made (no labels, a label that is not in the label map, lists of
+different lengths) affects all of them, and stops the work with `InvalidInput`. A mistake in a
+single image or box (not decodable, no extent) is an outcome or a rejected box, as for the other
 kinds of positives.
 """
 
@@ -30,8 +29,8 @@ _LABEL: Final = od_keys.CLASS_LABEL
 _TEXT: Final = od_keys.CLASS_TEXT
 _FLAGS: Final = (od_keys.IS_CROWD, od_keys.DIFFICULT, od_keys.TRUNCATED)
 _DECISIVE: Final = (od_keys.ENCODED, od_keys.SOURCE_ID, od_keys.HEIGHT, od_keys.WIDTH, *_CORNERS, _LABEL, _TEXT)
-# What else the API reads of every record (data_decoders/tf_example_decoder.py, keys_to_features):
-# a value of another type, or another number of values, ends the training.
+# The other keys that the API reads from every record (data_decoders/tf_example_decoder.py,
+# keys_to_features). A value of another type, or another number of values, ends the training.
 _SINGLE: Final = (od_keys.FORMAT, od_keys.FILENAME, od_keys.SHA256)
 _PER_OBJECT: Final = {
     **dict.fromkeys((*_FLAGS, od_keys.GROUP_OF), int),
@@ -50,8 +49,10 @@ Features = Mapping[str, Sequence[Any]]
 
 
 class RecordObject(NamedTuple):
-    """One object as a record has it: normalised corners, the id in the user's label map, and the
-    class name, empty where the record has none.
+    """One object of a record.
+
+    It has normalised corners, the id in the user's label map, and the class name, empty if the
+    record has none.
     """
 
     corners: Corners
@@ -65,7 +66,7 @@ class RecordObject(NamedTuple):
 class CheckedRecord(NamedTuple):
     """A record of an image that shows a wanted class.
 
-    `key` says which image it is, `image` is None unless the outcome is stored.
+    `key` identifies the image. `image` is None unless the outcome is stored.
     """
 
     key: str
@@ -81,7 +82,7 @@ class CheckedRecord(NamedTuple):
 def read_objects(features: Features, where: str) -> tuple[RecordObject, ...]:
     """The objects of a record, in its order.
 
-    Raises `InvalidInput`, naming `where`, where the lists do not belong together.
+    Raises `InvalidInput`, naming `where`, if the lists do not match.
     """
     corners = [_numbers(features, key, where) for key in _CORNERS]
     count = len(corners[0])
@@ -91,7 +92,7 @@ def read_objects(features: Features, where: str) -> tuple[RecordObject, ...]:
     labels = [_integer(value, _LABEL, where) for value in features.get(_LABEL, ())]
     if len(labels) != count:
         raise InvalidInput(
-            f"{where}: expected {_LABEL} with an id for each of the {count} boxes, got {len(labels)}; TensorFlow would read them as boxes without classes"
+            f"{where}: expected {_LABEL} with an id for each of the {count} boxes, got {len(labels)}; write one for each, because TensorFlow would read them as boxes without classes"
         )
     texts = [_text(value, _TEXT, where) for value in _optional(features, _TEXT, count, b"", where)]
     flags = [[_number(value, key, where) != 0 for value in _optional(features, key, count, 0, where)] for key in _FLAGS]
@@ -100,16 +101,18 @@ def read_objects(features: Features, where: str) -> tuple[RecordObject, ...]:
 
 
 def class_name(item: RecordObject, labels: Mapping[int, Item] | None, where: str) -> str:
-    """The class of an object: the label map's name for its label or, without a label map (None),
-    its own text. Raises `InvalidInput` where they contradict each other.
+    """The class of an object.
+
+    It is the label map's name for its label or, without a label map (None), the record's own text.
+    Raises `InvalidInput` if they contradict each other.
     """
     if labels is None:
         if not item.text:
-            raise InvalidInput(f"{where}: expected {_TEXT} for each box, or spec.positives.labelMap to say what label {item.label} is")
+            raise InvalidInput(f"{where}: expected {_TEXT} for each box, or spec.positives.labelMap to name label {item.label}")
         return item.text
     known = labels.get(item.label)
     if known is None:
-        raise InvalidInput(f"{where}: expected labels that spec.positives.labelMap has, got {item.label} (class {quoted(item.text)})")
+        raise InvalidInput(f"{where}: expected labels of spec.positives.labelMap, got {item.label} (class {quoted(item.text)})")
     if item.text and item.text not in (known.name, known.display_name):
         raise InvalidInput(
             f"{where}: spec.positives.labelMap calls label {item.label} {quoted(known.name)}, the record calls it {quoted(item.text)}"
@@ -120,13 +123,13 @@ def class_name(item: RecordObject, labels: Mapping[int, Item] | None, where: str
 def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]], *, download: Download, where: str) -> CheckedRecord:
     """The record of an image that shows `objects`, pairs of class name and object.
 
-    Raises `InvalidInput`, naming `where`, where the record has no image at all.
+    Raises `InvalidInput`, naming `where`, if the record has no image at all.
     """
     encoded, name = _first_bytes(features, od_keys.ENCODED), _first_bytes(features, od_keys.FILENAME).decode("utf-8", "replace")
     if not encoded:
         raise InvalidInput(f"{where}: expected the image's bytes in image/encoded, found none")
     source_id = _source_id(features)
-    # Whatever is measured and mined is known by this id, so every record has one.
+    # Measuring and mining identify an image by this id, so every record needs one.
     key = source_id or name or hashlib.sha256(encoded).hexdigest()
     result = CheckedRecord(key, name, source_id, Outcome.STORED, "", None, (), ())
     try:
@@ -140,8 +143,10 @@ def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]]
 
 
 def stored_payload(record: CheckedRecord, payload: bytes, features: Features, label_ids: Mapping[str, int]) -> bytes:
-    """What is stored for a record: its own bytes where they say what is wanted, else the same image
-    and boxes written anew, without keys that negset does not know.
+    """The bytes to store for a record.
+
+    They are the record's own bytes if these have the wanted content. Otherwise the same image and
+    boxes are written again, without keys that negset does not know.
     """
     assert record.image is not None
     anew = encode_example(
@@ -185,7 +190,7 @@ def _boxes(
 
 
 def _optional(features: Features, key: str, count: int, default: Any, where: str) -> Sequence[Any]:
-    """A list with a value for each box, or none at all."""
+    """A list with a value for each box, or an empty list."""
     values = features.get(key, ())
     if len(values) not in (0, count):
         raise InvalidInput(f"{where}: expected {key} with a value for each of the {count} boxes or none, got {len(values)}")
@@ -193,26 +198,24 @@ def _optional(features: Features, key: str, count: int, default: Any, where: str
 
 
 def _same(values: Sequence[Any], wanted: Sequence[Any]) -> bool:
-    """Whether two lists have the same values of the same types: 1 and 1.0 are different features."""
+    """Whether two lists have equal values of the same types: 1 and 1.0 are different features."""
     return list(values) == list(wanted) and [type(value) for value in values] == [type(value) for value in wanted]
 
 
 def _readable(features: Features) -> bool:
-    """Whether the API's decoder reads the keys that do not decide what is stored, which a record
-    may have or not.
-    """
+    """Whether the API's decoder can read the optional keys that do not decide what is stored."""
     count = len(features.get(_LABEL, ()))
     single = all(key not in features or [type(value) for value in features[key]] == [bytes] for key in _SINGLE)
     lists = {key: features.get(key, ()) for key in (*_PER_OBJECT, *_PER_IMAGE)}
     typed = all(isinstance(value, (_PER_OBJECT | _PER_IMAGE)[key]) for key, values in lists.items() for value in values)
     complete = all(len(lists[key]) in (0, count) for key in _PER_OBJECT)
-    # The decoder takes the bytes of a record in this format for the pixels themselves.
+    # In this format, the decoder reads the bytes as the pixels themselves.
     raw = _first_bytes(features, od_keys.FORMAT).lower() == b"raw"
     return single and typed and complete and not raw
 
 
 def _source_id(features: Features) -> str:
-    """The id that a record gives its image, numbers as text; empty where it gives none."""
+    """The id that a record has for its image, numbers as text; empty if it has none."""
     values = features.get(od_keys.SOURCE_ID, ())
     value = values[0] if values else b""
     if isinstance(value, bytes):
@@ -225,7 +228,7 @@ def _numbers(features: Features, key: str, where: str) -> list[float]:
 
 
 def _number(value: Any, key: str, where: str) -> float:
-    """A number, as a number or as its text. Raises `InvalidInput` where it is neither."""
+    """A number, given as a number or as its text. Raises `InvalidInput` if it is neither."""
     try:
         return float(value)
     except ValueError as error:

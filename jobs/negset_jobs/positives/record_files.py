@@ -1,4 +1,4 @@
-"""One TFRecord file of a user, read record by record: once to see what it holds, once to copy it."""
+"""Reads one TFRecord file of a user twice: once to scan its content, once to copy it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ FIELD: Final = "spec.positives.tfrecords"
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """How records are read: `labels` is the user's label map by id, None where the records' own
-    class names count; `wanted` are the classes that may be trained.
+    """How records are read.
+
+    `labels` is the user's label map by id; None if the records' own class names count. `wanted` are
+    the classes that may be trained.
     """
 
     labels: dict[int, Item] | None
@@ -47,11 +49,10 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One record that shows a wanted class: its place in its file, which image it is, and the
-    digest of its bytes.
+    """One record that shows a wanted class: its place in the file, its image, and its digest.
 
-    `shows` are the classes of its usable objects, `boxes` counts its usable boxes by class, crowds
-    included; both are empty unless the outcome is stored.
+    `shows` are the classes of its usable objects. `boxes` counts its usable boxes by class, crowds
+    included. Both are empty unless the outcome is stored.
     """
 
     index: int
@@ -65,9 +66,9 @@ class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScannedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file holds.
+    """The content of a file.
 
-    `names` are the pairs of label and class name that it uses; `others` counts the records without
+    `names` are the pairs of label and class name that it uses. `others` counts the records without
     an object of a wanted class.
     """
 
@@ -80,7 +81,7 @@ class ScannedFile(msgspec.Struct, frozen=True, kw_only=True):
 def scan_file(url: str, rules: Rules) -> ScannedFile:
     """The first pass over one file.
 
-    Raises `InvalidInput`, naming the file and the record, where it cannot be trained on.
+    Raises `InvalidInput`, naming the file and the record, if it cannot be used for training.
     """
     found: list[ScannedRecord] = []
     used: set[tuple[int, str]] = set()
@@ -107,8 +108,8 @@ def scan_file(url: str, rules: Rules) -> ScannedFile:
 class CopyTask(msgspec.Struct, frozen=True, kw_only=True):
     """The second pass over one file.
 
-    `splits` says where each scanned record goes, by its index; `shards` names the shard of each
-    split and `input_digests` has its digest.
+    `splits` is the split of each scanned record, by its index. `shards` is the shard's name for
+    each split, and `input_digests` its digest.
     """
 
     store_url: str
@@ -122,9 +123,9 @@ class CopyTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def copy_file(task: CopyTask) -> list[ShardResult]:
-    """The second pass over one file: writes and commits its shards.
+    """The second pass over one file: write and commit its shards.
 
-    A shard that another attempt has committed first is that one's.
+    If another attempt has committed a shard first, that shard counts.
     """
     store = Store(task.store_url)
     with contextlib.ExitStack() as stack:
@@ -145,12 +146,12 @@ def copy_file(task: CopyTask) -> list[ShardResult]:
 
 
 class _Draft:
-    """One shard on its way: a local file that becomes an object when it is whole."""
+    """One shard in progress: a local file that becomes an object when it is complete."""
 
     def __init__(self, stack: contextlib.ExitStack, store: Store, task: CopyTask, split: str) -> None:
         self._store, self._task, self._split = store, task, split
         self._path = stack.enter_context(store.spool(names.POSITIVES_FOLDER))
-        # The stack closes it.
+        # The stack closes the stream.
         self._stream = stack.enter_context(open(self._path, "wb"))  # noqa: SIM115
         self._writer = RecordWriter(self._stream)
         self._results: list[ImageResult] = []
@@ -204,12 +205,12 @@ def _records(url: str, rules: Rules) -> Iterator[tuple[int, bytes, dict[str, lis
                 where = _where(url, index)
                 yield index, payload, features, [(class_name(item, rules.labels, where), item) for item in read_objects(features, where)]
         except WorkFailed as error:
-            # A damaged file stays damaged: it is the input that has to change.
+            # A retry does not repair a damaged file; the input has to change.
             raise InvalidInput(f"{FIELD}: {url}: {error}") from error
 
 
 def _checked(objects: Sequence[tuple[str, RecordObject]], features: Features, rules: Rules, where: str) -> CheckedRecord | None:
-    """The record of an image that shows an object of a wanted class; None of any other."""
+    """The record of an image that shows an object of a wanted class; None for other records."""
     shown = [(name, item) for name, item in objects if name in rules.wanted]
     if all(item.crowd for _, item in shown):
         return None

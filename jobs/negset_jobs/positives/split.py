@@ -1,5 +1,6 @@
-"""Which positives are held out: decided by a seeded hash, so that the same seed holds out the same
-images everywhere.
+"""Decides which positives are held out, by a seeded hash.
+
+The same seed holds out the same images everywhere.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from negset_api.errors import InvalidInput
 
 
 def held_out(keys: Iterable[str], *, percent: int, seed: int) -> frozenset[str]:
-    """The keys of the images that are never trained on: `percent` of the distinct keys, rounded,
-    but at least one, and never all.
+    """The keys of the images that are never trained on.
 
-    A key that occurs twice is one image, on one side. Raises `InvalidInput` where there are fewer
-    than two.
+    They are `percent` of the distinct keys, rounded, but at least one and never all. A key that
+    occurs twice is one image, in one split. Raises `InvalidInput` if there are fewer than two.
     """
     distinct = set(keys)
     if len(distinct) < 2:  # noqa: PLR2004  # one to train on, one to measure on

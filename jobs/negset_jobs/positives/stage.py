@@ -1,5 +1,6 @@
-"""The positives, whole: annotations → classes, label map and split → records in the store →
-`positives.json`.
+"""The positives as a stage, from the annotations to `positives.json`.
+
+Annotations → classes, label map and split → records in the store → `positives.json`.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ _EXAMPLES: Final = 5
 
 
 class Stored(NamedTuple):
-    """What came of the positives, whatever they were made from: the shards, the number of boxes of
-    each stored image by split, and what could not be used.
+    """The stored positives, from any kind of source.
+
+    It has the shards, the number of boxes of each stored image by split, and the rejected boxes.
     """
 
     classes: tuple[str, ...]
@@ -48,8 +50,9 @@ class Stored(NamedTuple):
 
 
 class _Request(NamedTuple):
-    """What is asked for, in one value: `wanted` are the classes that may be trained, in label-map
-    order.
+    """The inputs of the stage in one value.
+
+    `wanted` are the classes that may be trained, in label-map order.
     """
 
     store: Store
@@ -71,11 +74,11 @@ class _Request(NamedTuple):
 
 
 def positives_stage(store: Store, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress) -> Positives:
-    """Stores the positives of a dataset whose plan is made, and returns what was stored.
+    """Store the positives of a dataset that has a plan. Returns what was stored.
 
-    Raises `InvalidInput` where they cannot be used, as `check_budget` where more than
-    `maxFailedPercent` of the images could not be stored, and `WorkFailed` where none of a split
-    was.
+    Raises `InvalidInput` if they cannot be used, what `check_budget` raises if more than
+    `maxFailedPercent` of the images were not stored, and `WorkFailed` if no image of a split was
+    stored.
     """
     spec = dataset.spec
     assert spec.positives is not None
@@ -91,11 +94,11 @@ def positives_stage(store: Store, dataset: NegativeDataset, access: Access, sibl
 
 
 def _from_annotations(request: _Request) -> Stored:
-    """Positives whose images are fetched like the negatives."""
+    """Positives whose images are downloaded like the negatives."""
     annotated = _read(request)
     _tell_rejected(annotated.rejected)
     if annotated.only_crowds:
-        log.info("left out %d images that show crowds of the classes and no single object", annotated.only_crowds)
+        log.info("left out %d images that show crowds of the classes but no single object", annotated.only_crowds)
     usable = [image for image in annotated.images if image.objects]
     classes = request.classes({name for image in usable for name in shown_classes(image.objects)}, annotated.classes)
     plans = _plans(request, [_restricted(image, classes) for image in usable])
@@ -126,7 +129,7 @@ def _from_tfrecords(request: _Request) -> Stored:
     files = tfrecords.scan(request.positives, rules, workers=workers, progress=request.progress)
     records = [record for file in files for record in file.records]
     if others := sum(file.others for file in files):
-        log.info("left out %d records without an object of the classes: nothing proves that they are negatives", others)
+        log.info("left out %d records without an object of the classes, because nothing proves that they are negatives", others)
     rejected = tuple(box for record in records for box in record.rejected)
     _tell_rejected(rejected)
     classes = request.classes(
@@ -155,7 +158,7 @@ def _read(request: _Request) -> Annotated:
 
 
 def _restricted(image: PlannedImage, classes: Sequence[str]) -> PlannedImage:
-    """The image with the objects of the trained classes only."""
+    """The image with only the objects of the trained classes."""
     return msgspec.structs.replace(image, objects=tuple(box for box in image.objects if box.class_name in classes))
 
 
@@ -171,21 +174,21 @@ def _plans(request: _Request, images: Sequence[PlannedImage]) -> tuple[ShardPlan
 
 
 def _check_unchanged(request: _Request, plans: Sequence[ShardPlan], results: Sequence[ShardResult], ids: Mapping[str, int]) -> None:
-    """Shards that an earlier, interrupted run has committed must be of the same annotations."""
+    """Check that shards of an earlier, interrupted run have the same annotations."""
     for plan, result in zip(plans, results, strict=True):
         if [ended.input_digest for ended in result.results] != [
             image_input_digest(image, request.spec.download, ids) for image in plan.images
         ]:
             raise InvalidInput(
                 f"spec.positives: the annotations have changed since an earlier run stored {request.store.location(result.file)}; "
-                "give the dataset another name, or remove its folder, to begin again"
+                "rename the dataset, or remove its folder, to start again"
             )
 
 
 def _without_boxes(images: Sequence[PlannedImage]) -> list[ShardResult]:
-    """The outcomes of the images that were not even fetched, in the form of a shard without a file."""
+    """The outcomes of the images that were not downloaded, as a shard without a file."""
     results = tuple(
-        ImageResult(image_id=image.image_id, outcome=Outcome.INVALID_BOX, detail="none of its boxes can be used") for image in images
+        ImageResult(image_id=image.image_id, outcome=Outcome.INVALID_BOX, detail="none of its boxes is usable") for image in images
     )
     return [ShardResult(name="", split=names.TRAIN, input_digest="", file="", sha256="", bytes=0, results=results)] if results else []
 
@@ -201,7 +204,10 @@ def _count_boxes(plans: Sequence[ShardPlan], results: Sequence[ShardResult]) -> 
 
 
 def _summary(stored: Stored) -> Positives:
-    """The stage's value. Raises `WorkFailed` where nothing is left to train on or to measure with."""
+    """The stage's value.
+
+    Raises `WorkFailed` if nothing is left to train on or to measure with.
+    """
     outcomes = count_outcomes(stored.results)
     files: dict[str, tuple[str, ...]] = {}
     images: dict[str, int] = {}
@@ -231,13 +237,11 @@ def _listed(outcomes: Mapping[Outcome, int]) -> str:
 
 def _tell_rejected(rejected: Sequence[RejectedBox]) -> None:
     for box in rejected[:_EXAMPLES]:
-        log.warning(
-            "%s: a box of %r cannot be used: %s (%s)", box.file_name or box.image_id, box.class_name, box.reason.sentence, box.given
-        )
+        log.warning("%s: rejected a box of %r: %s (%s)", box.file_name or box.image_id, box.class_name, box.reason.sentence, box.given)
     if len(rejected) > _EXAMPLES:
-        log.warning("%d more boxes cannot be used; all are listed in %s", len(rejected) - _EXAMPLES, names.REJECTED_BOXES)
+        log.warning("rejected %d more boxes; %s lists all of them", len(rejected) - _EXAMPLES, names.REJECTED_BOXES)
 
 
 def _tell_unlearnable(classes: Sequence[str], learnt: Iterable[str]) -> None:
     if missing := set(classes) - set(learnt):
-        log.warning("every image of %s is held out: too few to train on", ", ".join(map(repr, sorted(missing))))
+        log.warning("all images of %s are held out, so none is left to train on; add images of it", ", ".join(map(repr, sorted(missing))))

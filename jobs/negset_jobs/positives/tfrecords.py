@@ -1,8 +1,7 @@
-"""Positives that are TFRecords already: checked, and copied into the revision as shards of their
-own.
+"""Positives that are TFRecords already: checked, and copied into the revision as own shards.
 
-The files are read twice. The first pass finds which images show which classes, so that the classes,
-the label map and the held-out images are decided as for the other kinds of positives; the second
+The files are read twice. The first pass finds which images show which classes. So the classes, the
+label map and the held-out images are decided as for the other kinds of positives. The second pass
 writes each file's images as one shard to train on and one held out. No file is in memory as a
 whole.
 """
@@ -36,14 +35,20 @@ from negset_jobs.positives.record_files import FIELD, CopyTask, Rules, ScannedFi
 LABEL_MAP_FIELD: Final = "spec.positives.labelMap"
 
 _COPY_FORMAT: Final = 2
-"""Counts the changes of how a user's records are copied. The copies of 1 could lack an id."""
+"""The version of how a user's records are copied.
+
+Copies of version 1 could lack an id.
+"""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def rules(spec: NegativeDatasetSpec, positives: PositivesSpec, wanted: Iterable[str], access: Access) -> Rules:
-    """How the records are read. Raises `InvalidInput` where the label map cannot be."""
+    """How the records are read.
+
+    Raises `InvalidInput` if the label map cannot be read.
+    """
     known = frozenset(wanted)
     labels: dict[int, Item] | None = None
     if positives.label_map:
@@ -55,7 +60,7 @@ def rules(spec: NegativeDatasetSpec, positives: PositivesSpec, wanted: Iterable[
 def scan(positives: PositivesSpec, rules: Rules, *, workers: int, progress: Progress) -> list[ScannedFile]:
     """The first pass, over every file, in the order of their URLs.
 
-    Raises `InvalidInput` where a record cannot be trained on.
+    Raises `InvalidInput` if a record cannot be used for training.
     """
     urls = list(dict.fromkeys(url for pattern in positives.tfrecords for url in expand(pattern, rules.access, FIELD)))
     files = _mapped(functools.partial(_scan, rules=rules), urls, "Checking positives", workers, progress)
@@ -67,9 +72,9 @@ def scan(positives: PositivesSpec, rules: Rules, *, workers: int, progress: Prog
 def copy_tasks(
     store: Store, files: Sequence[ScannedFile], rules: Rules, held_out: frozenset[str], label_ids: Mapping[str, int]
 ) -> list[CopyTask]:
-    """The second pass as one task for each file with a positive: what goes to which shard.
+    """The second pass as one task for each file with a positive, with the shard of each record.
 
-    Images that are not stored are counted where one trains.
+    Images that are not stored count in the split to train on.
     """
     splits = [
         {
@@ -106,9 +111,9 @@ def copy_tasks(
 
 
 def copy(store: Store, tasks: Sequence[CopyTask], siblings: Sequence[Store], *, workers: int, progress: Progress) -> list[ShardResult]:
-    """The second pass: the results of the tasks, in order.
+    """The second pass. Returns the results of the tasks, in order.
 
-    A shard that is committed already, or that another revision has, is not made again.
+    A shard that is already committed, or that another revision has, is not made again.
     """
     committed = read_committed(store, names.POSITIVES_FOLDER)
     identical_shards = {
@@ -137,7 +142,7 @@ def _existing(
     committed: Mapping[str, tuple[int, ShardResult]],
     identical_shards: Mapping[str, tuple[Store, ShardResult]],
 ) -> ShardResult | None:
-    """The shard as an earlier run or another revision has made it from the same records."""
+    """The shard that an earlier run or another revision made from the same records."""
     name, input_digest = task.shards[split], task.input_digests[split]
     if name in committed:
         result = committed[name][1]
@@ -156,15 +161,17 @@ def _existing(
 
 
 def _input_digest(records: Sequence[ScannedRecord], rules: Rules, label_ids: Mapping[str, int]) -> str:
-    """The digest of what decides a shard's file."""
+    """The digest of everything that decides a shard's file."""
     checks = (rules.download.verify, rules.download.max_image_megapixels)
     labels = sorted(rules.labels.values()) if rules.labels else None
     return digest("tfrecords", _COPY_FORMAT, RECORD_FORMAT, [record.sha256 for record in records], labels, label_ids, checks)
 
 
 def _check_names(files: Iterable[ScannedFile]) -> None:
-    """Raises `InvalidInput` where a label has two class names, or a class name two labels, in all
-    the files together: nothing then says which is right.
+    """Check that labels and class names match one to one in all the files together.
+
+    Raises `InvalidInput` if a label has two class names, or a class name two labels: then it is
+    unknown which is right.
     """
     by_label: dict[int, set[str]] = collections.defaultdict(set)
     by_name: dict[str, set[int]] = collections.defaultdict(set)
@@ -180,7 +187,7 @@ def _check_names(files: Iterable[ScannedFile]) -> None:
 
 
 def _mapped(function: Callable[[T, ray_map.Report], R], tasks: Sequence[T], title: str, workers: int, progress: Progress) -> list[R]:
-    """The function's results on Ray, in the order of the tasks; each task is a file."""
+    """The function's results on Ray, in the order of the tasks. Each task is a file."""
     progress.start(title, len(tasks), "files")
     results: dict[int, R] = {}
     for index, result in ray_map.map_unordered(function, tasks, workers=workers):

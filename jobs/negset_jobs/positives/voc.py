@@ -1,8 +1,8 @@
-"""Positives from Pascal VOC annotations: one .xml file per image.
+"""Reads positives from Pascal VOC annotations: one .xml file per image.
 
 Coordinates are pixels counted from 1, and both corners belong to the box: "the top-left pixel in
 the image has coordinates (1,1)" (The PASCAL Visual Object Classes Challenge 2012 Development Kit,
-the section on bounding boxes), and the kit's own overlap is computed with `xmax - xmin + 1`. So a
+the section on bounding boxes), and the kit computes its own overlap with `xmax - xmin + 1`. So a
 box spans [xmin - 1, xmax] of the image's width. The Object Detection API's
 create_pascal_tf_record.py divides both by the width instead, which moves the top and left sides in
 by one pixel.
@@ -32,8 +32,8 @@ FIELD: Final = "spec.positives.voc.annotations"
 _READERS: Final = 32
 """Files read at the same time.
 
-They are about a kilobyte each, so a remote store's answer time is all that counts: 10,000 files at
-30 ms are 5 minutes one by one, 10 seconds so.
+They have about a kilobyte each, so only the latency of a remote store counts: 10,000 files at 30 ms
+take 5 minutes one by one, but 10 seconds with 32 readers.
 """
 
 
@@ -49,7 +49,7 @@ class VocFile(NamedTuple):
 def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> Annotated:
     """The images that show an object of the wanted classes, by the name of the .xml file.
 
-    Raises `InvalidInput`, naming the file, where one is not Pascal VOC's.
+    Raises `InvalidInput`, naming the file, if a file is not in Pascal VOC's format.
     """
     urls = expand(source.annotations, access, FIELD)
     with concurrent.futures.ThreadPoolExecutor(_READERS) as readers:
@@ -77,7 +77,7 @@ def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> An
 
 
 def parse_voc(data: bytes, where: str) -> VocFile:
-    """One .xml file. Raises `InvalidInput`, naming `where`, where a field is missing or odd."""
+    """One .xml file. Raises `InvalidInput`, naming `where`, if a field is missing or invalid."""
     from defusedxml import ElementTree
     from defusedxml.common import DefusedXmlException
 
@@ -93,7 +93,7 @@ def parse_voc(data: bytes, where: str) -> VocFile:
 
 
 class _Reader(NamedTuple):
-    """Reads the fields of one file, with errors that name it."""
+    """Reads the fields of one file. Its errors name the file."""
 
     where: str
 
@@ -114,15 +114,14 @@ class _Reader(NamedTuple):
         return pixels
 
     def flag(self, element: Element, path: str) -> bool:
-        """A field that is 0 or 1, or left out (0), as VOC 2012 does with `difficult`."""
+        """A field that is 0 or 1, or missing (0), as `difficult` may be in VOC 2012."""
         value = (element.findtext(path) or "0").strip().lower()
         if value not in _FLAGS:
             raise InvalidInput(f"{FIELD}: {self.where}: expected 0 or 1 in <{path}> of <object>, found something else")
         return _FLAGS[value]
 
     def annotation(self, element: Element) -> Annotation:
-        # Only direct children: the parts of a person (<part>) have a <name> and a <bndbox> of their
-        # own.
+        # Only direct children: the parts of a person (<part>) have their own <name> and <bndbox>.
         given = [(element.findtext(f"bndbox/{side}") or "").strip() for side in ("xmin", "ymin", "xmax", "ymax")]
         return Annotation(
             class_name=self.text(element, "name"),
@@ -137,7 +136,10 @@ _FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
 
 
 def _corners(given: Sequence[str]) -> Corners | None:
-    """Counted from the image's edge instead of from pixel 1. Some VOC 2011 boxes have fractions."""
+    """The corners counted from the image's edge instead of from pixel 1.
+
+    Some VOC 2011 boxes have fractions.
+    """
     try:
         xmin, ymin, xmax, ymax = map(float, given)
     except ValueError:

@@ -1,3 +1,4 @@
-"""The report: what was asked, what was chosen, what failed, and by how much false positives fell;
-as a page for people and as numbers for machines.
+"""The report: what was requested, chosen and failed, and by how much false positives fell.
+
+It is a page for people, and numbers for machines.
 """

@@ -1,9 +1,8 @@
-"""What a page is made of: sections of blocks.
+"""The parts of a page: sections of blocks.
 
-The template knows how each kind of block looks, and nothing about negset.
-
-Every text here may come from strangers (file names, class names, licences) and is escaped by the
-template; every link has passed `link`.
+The template knows how each kind of block looks, and knows nothing about negset. Every text here may
+be foreign (file names, class names, licences); the template escapes it. Every link has passed
+`link`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ Mood = Literal["good", "bad", "neutral"]
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A text that leads somewhere."""
+    """A text with a link."""
 
     text: str
     url: str
@@ -29,7 +28,7 @@ Cell = str | Link
 
 
 def link(text: str, url: str) -> Cell:
-    """A link to a web page; the bare text where the URL is not one (`javascript:` and the like)."""
+    """A link to a web page; only the text for other kinds of URLs, such as `javascript:`."""
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError:
@@ -43,7 +42,7 @@ class Paragraph(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """A sentence that must not be overlooked."""
+    """A sentence that readers must not miss."""
 
     kind: ClassVar[str] = "note"
     text: str
@@ -51,8 +50,9 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """Rows of cells under heads; the first column names the row, the columns in `numbers` are
-    aligned to the right.
+    """Rows of cells below column heads.
+
+    The first column names the row. The columns in `numbers` are aligned to the right.
     """
 
     kind: ClassVar[str] = "table"
@@ -63,7 +63,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """`percent` of the widest possible bar."""
+    """One bar. `percent` is its length relative to the longest possible bar."""
 
     label: str
     value: str
@@ -93,10 +93,10 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Card(msgspec.Struct, frozen=True):
-    """One image.
+    """One image with its text.
 
-    `source` is a data URI, `width` and `height` its true size in pixels; `lines` are what is said
-    below it.
+    `source` is a data URI. `width` and `height` are the true size in pixels. `lines` are the text
+    below the image.
     """
 
     source: str
@@ -114,7 +114,7 @@ class Gallery(msgspec.Struct, frozen=True):
 
 
 class Code(msgspec.Struct, frozen=True):
-    """Text to be read or copied as it is; folded away behind its caption where it is long."""
+    """Text to read or copy; folded behind its caption if `folded`."""
 
     kind: ClassVar[str] = "code"
     caption: str

@@ -1,4 +1,4 @@
-"""Facts about one image → its card. Pure."""
+"""Makes the cards of images from the facts. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _MOST_MARKS = 6  # more boxes hide the image
 
 
 def chosen_cards(facts: Facts) -> tuple[Card, ...]:
-    """The negatives in the gallery, with the reason they were chosen."""
+    """The negatives of the gallery."""
     return tuple(card for name in facts.shown if (card := _card(facts, name, f"Negative {name}")) is not None)
 
 
 def scored_cards(facts: Facts, images: Iterable[ScoredImage], threshold: float) -> tuple[Card, ...]:
-    """Negatives with the detections at or above the threshold, or the best one where there is none."""
+    """Negatives with the detections at or above the threshold, or else with the best one."""
     return tuple(card for image in images if (card := _scored_card(facts, image, threshold)) is not None)
 
 
@@ -37,7 +37,7 @@ def object_cards(examples: Sequence[Example]) -> tuple[Card, ...]:
 
 
 def attribution(facts: Facts, name: str) -> tuple[Cell, ...]:
-    """The image's licence and where it was published, as far as the annotations say."""
+    """The image's licence and source page, if the annotations name them."""
     image = facts.planned.get(name)
     if image is None:
         return ()
@@ -60,8 +60,8 @@ def _card(facts: Facts, name: str, alt: str, marks: tuple[Mark, ...] = (), lines
     if encoded_image is None or source is None:
         return None
     image = facts.planned.get(name)
-    scene = (image.stratum,) if image is not None and image.stratum and not lines else ()
-    return Card(source, alt, encoded_image.width, encoded_image.height, name, (*lines, *scene, *attribution(facts, name)), marks)
+    stratum = (image.stratum,) if image is not None and image.stratum and not lines else ()
+    return Card(source, alt, encoded_image.width, encoded_image.height, name, (*lines, *stratum, *attribution(facts, name)), marks)
 
 
 def _mark(box: Box | Detection, label: str) -> Mark:

@@ -15,7 +15,7 @@ from negset_jobs.reporting.plotting import Chart, Theme, chart
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SMOOTHED: Final = 40  # with more points than this, a running median says more than they do
+_SMOOTHED: Final = 40  # with more points, a running median is drawn over them
 _MOST_LONG_TICKS: Final = 4
 _SHORT: Final = {names.RANDOM_NEGATIVES: "Random\nnegatives", names.NO_NEGATIVES: "No\nnegatives"}
 _PALE: Final = 0.45
@@ -24,9 +24,9 @@ LEARNING_RATE: Final = "learning rate"
 
 
 class Line(NamedTuple):
-    """What one arm logged, over all steps that its model has behind it.
+    """The logged points of one arm, over all steps of its model.
 
-    `starts` are the steps at which its rounds begin, but for the first.
+    `starts` are the steps at which its rounds start, except the first.
     """
 
     arm: str
@@ -64,7 +64,7 @@ def false_positives(evaluation: Evaluation) -> Chart:
 
 
 def average_precision(evaluation: Evaluation) -> Chart:
-    """Average precision: COCO's over IoU 0.50 to 0.95 and that at IoU 0.50, side by side."""
+    """Average precision over IoU 0.50 to 0.95 (COCO), and at IoU 0.50, side by side."""
     models = _models(evaluation)
     measured = [each.model.round.measurement for each in models]
 
@@ -89,7 +89,7 @@ def average_precision(evaluation: Evaluation) -> Chart:
 def lines(rounds: Sequence[Round]) -> tuple[Line, ...]:
     """The logged points by arm, in the order in which the arms first appear.
 
-    The steps of later rounds go on after the earlier ones'.
+    The steps of a later round continue those of the earlier rounds.
     """
     found: dict[str, list[Round]] = {}
     for each in rounds:
@@ -106,9 +106,9 @@ def lines(rounds: Sequence[Round]) -> tuple[Line, ...]:
 
 
 def logged(curves: Sequence[Line], part: str) -> Chart:
-    """One thing that was logged by step, a line per arm, dotted where a round begins.
+    """One logged value by step, a line per arm, dotted where a round starts.
 
-    It is the "classification", "localization" or "total" loss, or the learning rate.
+    The value is the "classification", "localization" or "total" loss, or the learning rate.
     """
     rate = part == LEARNING_RATE
 
@@ -116,8 +116,7 @@ def logged(curves: Sequence[Line], part: str) -> Chart:
         for line in curves:
             steps, values = [point.step for point in line.points], _values(line, part)
             colour = theme.arm(line.arm)
-            # The arms share their schedule: the first is drawn broad, so that the others show on
-            # it.
+            # The arms share their schedule. The first line is broad, so the others show on it.
             width = 1.8 if not rate else 3.6 - 1.2 * min(2, list(curves).index(line))
             if len(values) > _SMOOTHED and not rate:
                 axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
@@ -147,7 +146,7 @@ def _models(evaluation: Evaluation) -> tuple[Judged, ...]:
 
 
 def _bars(axes: Axes, theme: Theme, evaluation: Evaluation, values: Sequence[float]) -> Any:
-    """Bars in the colours of the arms, earlier rounds pale."""
+    """Bars in the colours of the arms; earlier rounds are pale."""
     models = _models(evaluation)
     bars = axes.bar(range(len(models)), values, width=0.6, color=[theme.arm(each.model.round.arm) for each in models])
     for bar in list(bars)[: len(evaluation.rounds) - 1]:
@@ -162,7 +161,7 @@ def _name(each: Judged) -> str:
 
 
 def _ticks(models: Sequence[Judged]) -> list[str]:
-    """Under a bar; the numbers alone where more rounds do not fit."""
+    """The labels below the bars; only the number of a round if there are many."""
     rounds = sum(each.model.round.arm == names.MINED for each in models)
     return [
         _SHORT.get(each.model.round.arm) or (f"Round {each.number}" if rounds <= _MOST_LONG_TICKS else str(each.number)) for each in models

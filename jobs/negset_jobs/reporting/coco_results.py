@@ -1,6 +1,6 @@
-"""The held-out images and what each arm detects on them, in COCO's formats.
+"""The held-out images and the detections of each arm, in COCO's formats.
 
-Pure. Any tool reads these (https://cocodataset.org/#format-results).
+Pure. Any tool can read them (https://cocodataset.org/#format-results).
 """
 
 from __future__ import annotations
@@ -29,22 +29,20 @@ class HeldOutImage(msgspec.Struct, frozen=True):
 
 
 def images(model: Evidence, negatives: Mapping[str, HeldOutImage]) -> tuple[HeldOutImage, ...]:
-    """The held-out images, the positives first, in the order of the evidence.
+    """The held-out images in the order of the evidence, the positives first.
 
-    `negatives` are by id as text.
+    The keys of `negatives` are ids as text.
     """
     positives = (HeldOutImage(truth.image_id, truth.image_id, truth.width, truth.height) for truth in model.truths)
     return (*positives, *(negatives[name] for name in model.negative_ids))
 
 
 def numbered(held_out: Sequence[HeldOutImage]) -> Ids:
-    """The integer id of each image.
+    """The integer id of each image, because COCO's ids are integers.
 
-    Its own, where that is an integer and no image before has it; otherwise the next that is
-    free above all of these.
-
-    COCO's ids are integers. Positives and negatives may come from two sources that both have an
-    image 17, and Pascal VOC has file names.
+    It is the image's own id, if that is an integer and no earlier image has it; otherwise the next
+    free number above all of these. Positives and negatives may come from two sources that both have
+    an image 17, and Pascal VOC has file names.
     """
     own = [_integer(image.image_id) for image in held_out]
     following = itertools.count(max([0, *(number for number in own if number is not None)]) + 1)
@@ -60,8 +58,7 @@ def numbered(held_out: Sequence[HeldOutImage]) -> Ids:
 def instances(model: Evidence, held_out: Sequence[HeldOutImage], ids: Ids) -> bytes:
     """The held-out images in COCO's instances format.
 
-    Negatives have no annotation. A difficult object is a crowd region, which is how COCO says
-    that it counts neither way.
+    Negatives have no annotation. A difficult object becomes a crowd region, so COCO ignores it.
     """
     positives = len(model.truths)
     entries = [
@@ -95,12 +92,12 @@ def instances(model: Evidence, held_out: Sequence[HeldOutImage], ids: Ids) -> by
 
 
 def results(model: Evidence, held_out: Sequence[HeldOutImage], ids: Ids) -> bytes:
-    """Every detection of a model in COCO's results format, an entry a line."""
+    """Every detection of a model in COCO's results format, one entry per line."""
     positives = len(model.truths)
     entries = itertools.chain(
         _entries(model.positives, held_out[:positives], ids[:positives]), _entries(model.negatives, held_out[positives:], ids[positives:])
     )
-    # No text of an entry has an end of line in it: they are numbers.
+    # Entries have only numbers, so no value contains an end of line.
     lines = msgspec.json.Encoder().encode_lines(entries).rstrip(b"\n").replace(b"\n", b",\n")
     return b"[\n" + lines + b"\n]\n"
 
@@ -122,7 +119,7 @@ def _entries(columns: Columns, held_out: Sequence[HeldOutImage], ids: Ids) -> It
 
 
 def _integer(image_id: ImageId) -> int | None:
-    """The id as an integer, where its text is that integer's: `007` is a file name."""
+    """The id as an integer, if its text is that of an integer. `007` is a file name."""
     text = str(image_id)
     digits = text.removeprefix("-")
     return int(text) if digits.isascii() and digits.isdigit() and str(int(text)) == text else None

@@ -19,13 +19,13 @@ _NONE: Final = "–"  # noqa: RUF001 - a dash in a table
 
 
 def effect(facts: Facts, evaluation: Evaluation, report: Report) -> Section:
-    """False positives and average precision, of the arms at equal steps and of the rounds."""
+    """False positives and average precision: of the arms at equal steps, and of the rounds."""
     measured = facts.trained[-1].measurement
     blocks: list[Block] = [
         Paragraph(
-            f"Every model is measured on {wording.count(report.held_out_negatives, 'negative')} and {wording.count(report.held_out_positives, 'positive')} "
-            f"({wording.count(report.held_out_objects, 'object')}) that none was trained on. The threshold of a model is the highest score at which it finds "
-            f"{wording.percent(100 * measured.wanted_recall)} of the objects (IoU at least 0.5, right class). Negatives show no object, so every detection on them at or above the threshold is a false "
+            f"Every model is measured on {wording.count(report.held_out_negatives, 'held-out negative')} and {wording.count(report.held_out_positives, 'held-out positive')} "
+            f"({wording.count(report.held_out_objects, 'object')}). No model was trained on them. The threshold of a model is the highest score at which it finds "
+            f"{wording.percent(100 * measured.wanted_recall)} of the objects (IoU at least 0.5, correct class). Negatives show no object, so every detection on them at or above the threshold is a false "
             "positive."
         )
     ]
@@ -43,14 +43,14 @@ def effect(facts: Facts, evaluation: Evaluation, report: Report) -> Section:
         blocks.append(_rounds(report))
     blocks.append(
         Paragraph(
-            f"The intervals say what chance in the choice of the held-out images may do. The images are drawn {intervals.RESAMPLES:,} times with replacement, each time as many as there are, and every "
-            f"model is measured again on the same draw, its threshold included. For average precision a jackknife over {precision.GROUPS} groups of images takes the place of the draws. Chance in the "
-            "training itself is not in the intervals; other seeds show that."
+            f"The intervals show the effect of chance in the choice of the held-out images. They are drawn {intervals.RESAMPLES:,} times with replacement; each draw has as many images as were held out. Every "
+            f"model is measured on the same draws, with a new threshold for each. Average precision uses a jackknife over {precision.GROUPS} groups of images instead. The intervals do not include chance in the "
+            "training; to see it, train with other seeds."
         )
     )
     blocks.append(
         Paragraph(
-            "Annotators overlook objects. A detection on a held-out negative may be right after all and is still counted as false; the images below let you judge."
+            "Annotators overlook objects. A detection on a held-out negative may be correct, but it still counts as false. Judge by the images below."
         )
     )
     return Section("effect", "False positives, before and after", tuple(blocks))
@@ -81,8 +81,8 @@ def every_threshold(evaluation: Evaluation, report: Report) -> Section:
         "At every threshold, and by class",
         (
             Paragraph(
-                "A curve further up and to the left is better at every threshold, not only at the one where the models are compared. Where the scores of negatives reach into those of found objects, no "
-                "threshold tells them apart."
+                "A curve further up and to the left is better at every threshold, not only at the threshold of the comparison. Where the scores of negatives overlap with those of found objects, no "
+                "threshold separates them."
             ),
             Charts(tuple(drawn)),
             Table("Detections on held-out positives, at each model's threshold", heads, rows, frozenset({1, 2, 3, 4, 5})),
@@ -98,7 +98,7 @@ def lies_on(report: Report) -> Section:
     if not fired:
         return Section("lies-on", title, (Paragraph("No model has a false positive on the held-out negatives."),))
     if not any(each.false_positives_on for each in fired):
-        return Section("lies-on", title, (Paragraph("The annotations have no boxes for the held-out negatives, so this is not known."),))
+        return Section("lies-on", title, (Paragraph("The annotations have no boxes for the held-out negatives, so this is unknown."),))
     total: dict[str, int] = {}
     for each in fired:
         for name, number in each.false_positives_on.items():
@@ -107,8 +107,8 @@ def lies_on(report: Report) -> Section:
     shown = classes[:_MOST_CLASSES] if len(classes) > _MOST_CLASSES else classes
     rows = tuple((name or "nothing annotated", *(_share(each, name) for each in fired)) for name in shown)
     rule = (
-        f"The other classes are annotated on the negatives too. A false positive lies on an annotation that covers at least {wording.percent(100 * COVERED)} of it or that it overlaps by an IoU of "
-        f"{OVERLAP} or more; of several, on the one that it overlaps most."
+        f"The other classes are annotated on the negatives too. A false positive lies on an annotation that covers at least {wording.percent(100 * COVERED)} of it, or whose IoU with it is "
+        f"{OVERLAP} or more. If there are several, the one with the highest IoU counts."
     )
     told = (Paragraph(f"{text}.") for each in fired if (text := placed(each)))
     more = [Paragraph(f"{len(classes) - len(shown):,} more classes are in report.json.")] if len(classes) > len(shown) else []
@@ -121,10 +121,10 @@ def lies_on(report: Report) -> Section:
 
 
 def placed(each: Comparison) -> str:
-    """One sentence on one arm; empty where it is not known.
+    """One sentence about one arm; empty if it is unknown.
 
-    For example `With mined negatives, 42 % of 31 false positives lie on square, 20 % on
-    triangle and 30 % on nothing annotated`.
+    For example `With mined negatives, 42 % of 31 false positives lie on square, 20 % on triangle
+    and 30 % on nothing annotated`.
     """
     counts = each.false_positives_on
     if not counts:
@@ -153,9 +153,9 @@ def _arms(report: Report) -> list[Block]:
         )
         for each in report.comparisons
     )
-    heads = ("Model", "Steps", "Different negatives", "False positives per image", "95 % interval", "Recall", "Threshold", "AP")
+    heads = ("Model", "Steps", "Distinct negatives", "False positives per image", "95 % interval", "Recall", "Threshold", "AP")
     alone = len(report.comparisons) == 1
-    caption = "What the model is worth" if alone else "What each arm is worth at equal total steps"
+    caption = "Results of the model" if alone else "Results of each model at equal total steps"
     blocks: list[Block] = [Table(caption, heads, rows, frozenset(range(1, len(heads))))]
     if not alone:
         blocks.append(_differences(report))
@@ -173,8 +173,8 @@ def _differences(report: Report) -> Table:
         for each in report.comparisons
         if each.name != names.MINED
     )
-    heads = ("Compared with", "False positives per image", "The same, relative", "Average precision")
-    return Table("Mined negatives minus the others, image by image: 95 % intervals", heads, rows, frozenset({1, 2, 3}))
+    heads = ("Compared with", "False positives per image", "False positives, relative", "Average precision")
+    return Table("Mined negatives minus the other model, paired by image: 95 % intervals", heads, rows, frozenset({1, 2, 3}))
 
 
 def _rounds(report: Report) -> Table:
@@ -194,7 +194,7 @@ def _rounds(report: Report) -> Table:
     )
     heads = (
         "Round",
-        "Steps so far",
+        "Total steps",
         "Hard negatives",
         "False positives per image",
         "95 % interval",
@@ -203,11 +203,11 @@ def _rounds(report: Report) -> Table:
         "AP",
         "AP at IoU 0.50",
     )
-    return Table("The rounds of mining, which differ in steps", heads, rows, frozenset(range(1, len(heads))))
+    return Table("Training rounds (they differ in steps)", heads, rows, frozenset(range(1, len(heads))))
 
 
 def _by_class(report: Report) -> list[Block]:
-    """A row for each class and arm; the classes with the most objects where there are many."""
+    """A row for each class and arm; only the classes with the most objects if there are many."""
     classes = sorted(report.comparisons[0].classes, key=lambda each: -each.objects)
     shown = [each.name for each in classes[:_MOST_CLASSES]]
     numbers = {(arm.name, each.name): each for arm in report.comparisons for each in arm.classes}

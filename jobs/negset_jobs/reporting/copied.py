@@ -1,4 +1,4 @@
-"""Held-out images that were left out as copies: what the report reads of them, and its section."""
+"""Held-out images excluded as copies: reads some of them, and makes their section."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class CopiedPair(msgspec.Struct, frozen=True):
 
 
 def shown_pairs(pairs: Sequence[Pair]) -> list[Pair]:
-    """One pair of each of the first few held-out images: near ones first, for a person to judge."""
+    """One pair for each of the first few held-out images, near copies first.
+
+    A person has to judge near copies.
+    """
     first: dict[tuple[str, bool], Pair] = {}
     for pair in sorted(pairs, key=lambda pair: pair.exact):
         first.setdefault((pair.held_out.image_id, pair.held_out.positive), pair)
@@ -38,7 +41,7 @@ def shown_pairs(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def read_shown(store: Store, copies: Copies) -> tuple[CopiedPair, ...]:
-    """The pairs to show, without those whose records cannot be read any more."""
+    """The pairs to show, without those whose records are no longer readable."""
     if not copies.counts.total:
         return ()
     pairs = shown_pairs(decode_pairs(store.read(copies.table)))
@@ -57,26 +60,26 @@ def _encoded(store: Store, image: Image) -> bytes:
 
 
 def section(copies: Copies, shown: Sequence[CopiedPair]) -> Section | None:
-    """How many held-out images were left out, and why; None where there was nothing to compare."""
+    """How many held-out images were excluded, and why; None if nothing was compared."""
     if not copies.held_out:
         return None
-    compared = f"{wording.count(copies.held_out, 'held-out image')} {'was' if copies.held_out == 1 else 'were'} compared with the {wording.count(copies.others, 'image')} that train or wait in the pool."
+    compared = f"{wording.count(copies.held_out, 'held-out image')} {'was' if copies.held_out == 1 else 'were'} compared with {wording.count(copies.others, 'image')} of the training set and the pool."
     plain = (
-        f" {wording.count(copies.plain, 'image')} of both show too little to be told apart and were compared by their bytes alone."
+        f" {wording.count(copies.plain, 'image')} {'has' if copies.plain == 1 else 'have'} too little detail for a visual comparison, so only bytes were compared."
         if copies.plain
         else ""
     )
     blocks: list[Block] = [Paragraph(f"{compared}{plain}")]
     counts = copies.counts
     if not counts.total:
-        return Section("copies", "Held-out copies", (*blocks, Paragraph("None is a copy, so none was left out.")))
+        return Section("copies", "Held-out copies", (*blocks, Paragraph("None is a copy, so none was excluded.")))
     rows = (
         ("Held-out negatives", f"{counts.exact_negatives:,}", f"{counts.near_negatives:,}"),
         ("Held-out positives", f"{counts.exact_positives:,}", f"{counts.near_positives:,}"),
     )
     blocks += [
         Note(f"{sentence(counts)} {copies.table} lists them."),
-        Table("Left out as copies", ("Images", "Byte for byte", "Nearly"), rows, frozenset({1, 2})),
+        Table("Excluded copies", ("Images", "Exact", "Near"), rows, frozenset({1, 2})),
     ]
     cards = tuple(card for each in shown if (card := _card(each)) is not None)
     if cards:
@@ -85,16 +88,18 @@ def section(copies: Copies, shown: Sequence[CopiedPair]) -> Section | None:
 
 
 def sentence(counts: CopyCounts) -> str:
-    """What was left out, in words."""
+    """The excluded images in words."""
     kinds = [
         wording.count(number, f"held-out {kind}")
         for number, kind in ((counts.negatives, "negative"), (counts.positives, "positive"))
         if number
     ]
     exact, near = counts.exact_negatives + counts.exact_positives, counts.near_negatives + counts.near_positives
-    how = [f"{number:,} {word}" for number, word in ((exact, "byte for byte"), (near, "nearly, as after resizing or mirroring")) if number]
-    verb, noun, them = ("is", "a copy", "It is") if counts.total == 1 else ("are", "copies", "They are")
-    return f"{wording.listing(kinds)} {verb} {noun} of images that train: {wording.listing(how)}. {them} left out of every number here."
+    how = [f"{number:,} {word}" for number, word in ((exact, "exact"), (near, "near (resized or mirrored, for example)")) if number]
+    verb, noun, them = (
+        ("is", "a copy of a training image", "It is") if counts.total == 1 else ("are", "copies of training images", "They are")
+    )
+    return f"{wording.listing(kinds)} {verb} {noun}: {wording.listing(how)}. {them} excluded from every number here."
 
 
 def _card(each: CopiedPair) -> Card | None:
@@ -103,7 +108,12 @@ def _card(each: CopiedPair) -> Card | None:
         return None
     source, width, height = drawn
     left, right = (f"{'positive' if image.positive else 'negative'} {image.image_id}" for image in (each.pair.held_out, each.pair.other))
-    how = "The same bytes" if each.pair.exact else f"{each.pair.distance} of 256 bits of their hashes differ"
+    how = "Identical bytes" if each.pair.exact else f"{each.pair.distance} of 256 bits of their hashes differ"
     return Card(
-        source, f"Held-out {left} beside {right}, which trains", width, height, f"{left} | {right}", (f"Held out | trains. {how}.",)
+        source,
+        f"Held-out {left} next to its copy, {right}",
+        width,
+        height,
+        f"{left} | {right}",
+        (f"Left: held out. Right: its copy. {how}.",),
     )

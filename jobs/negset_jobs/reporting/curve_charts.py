@@ -1,4 +1,4 @@
-"""The charts of detections by score: what a model is worth at every threshold, not at one alone."""
+"""The charts of detections by score: the results of a model at every threshold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LEGEND_COLUMNS: Final = 2
-# Detections with scores of hundredths make the curve longer than it is worth.
+# Beyond, detections with very low scores only lengthen the curve.
 _LARGEST_RATE: Final = 3.0
 
 
@@ -25,7 +25,7 @@ def froc(arms: Sequence[Judged]) -> Chart:
     The dots are the thresholds at which the arms are compared.
     """
     drawn = [(each, curves.froc(each.model)) for each in arms]
-    # Half a false positive stands for none, which a logarithmic axis has no place for.
+    # A logarithmic axis has no 0, so half a false positive stands for none.
     least = 0.5 / max(1, len(arms[0].model.negative_ids))
     reach = max([10 * least, *(min(_LARGEST_RATE, 4 * each.model.rate) for each in arms)])
 
@@ -72,10 +72,10 @@ def precision_recall(arms: Sequence[Judged]) -> Chart:
 
 
 def scores(judged: Judged) -> Chart:
-    """How scores are spread.
+    """The distribution of scores.
 
-    Those of detections that find an object, and of the best detection on each negative; the
-    line is the threshold.
+    It shows the detections that find an object, and the best detection on each negative. The line
+    is the threshold.
     """
     counted = curves.histogram(judged.model)
     threshold = judged.model.threshold

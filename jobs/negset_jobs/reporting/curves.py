@@ -1,4 +1,4 @@
-"""Evidence → the points of curves. Pure."""
+"""The points of curves, from the evidence. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from negset_jobs.reporting.evidence import HIT, IGNORED, Evidence
 Array = npt.NDArray[np.float64]
 
 MOST_POINTS: Final = 150
-"""A curve that is 460 pixels wide has no room for more."""
+"""A curve is 460 pixels wide and has no room for more points."""
 
 BINS: Final = 25
 
@@ -27,7 +27,7 @@ class Curve(NamedTuple):
 class Histogram(NamedTuple):
     """How many have a score in each of `BINS` equal parts of [0, 1].
 
-    Counted are detections that find an object, and the best detection on each negative.
+    Counted are the detections that find an object, and the best detection on each negative.
     """
 
     matches: npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ class Histogram(NamedTuple):
 def froc(model: Evidence) -> Curve:
     """False positives per held-out negative (x) and recall (y).
 
-    It begins at 0, 0 and has a point for each threshold at which another object is found.
+    It starts at 0, 0 and has a point for each threshold at which one more object is found.
     """
     hits = _falling(model.positives.scores[model.verdicts == HIT])
     fired = _falling(model.negatives.scores)
@@ -49,7 +49,7 @@ def froc(model: Evidence) -> Curve:
 def precision_recall(model: Evidence) -> Curve:
     """Recall (x) and precision (y) on the held-out positives.
 
-    At IoU 0.50, all classes together, a point for each threshold at which another object is
+    At IoU 0.50, all classes together, with a point for each threshold at which one more object is
     found.
     """
     counted = model.verdicts != IGNORED
@@ -61,7 +61,7 @@ def precision_recall(model: Evidence) -> Curve:
 
 
 def histogram(model: Evidence) -> Histogram:
-    """Of the scores. A negative on which nothing is detected counts as score 0."""
+    """The histogram of the scores. A negative without detections counts as score 0."""
     best = np.zeros(len(model.negative_ids), np.float32)
     np.maximum.at(best, model.negatives.images, model.negatives.scores)
     edges = np.linspace(0, 1, BINS + 1)

@@ -23,35 +23,35 @@ _MOST_BARS: Final = 14
 
 def asked(facts: Facts) -> Section:
     spec = facts.dataset.spec
-    strategy = "spread evenly over what else they show" if spec.selection.strategy == "Stratified" else "drawn at random"
+    strategy = "spread evenly over the other classes they show" if spec.selection.strategy == "Stratified" else "drawn at random"
     excluded = wording.listing(facts.plan.excluded_classes, "or")
     wanted = f"{wording.count(spec.selection.count, 'image')} that show no {excluded}, {strategy} with seed {spec.selection.seed}"
     text = [f"{wanted}, from the annotations at {wording.without_secrets(spec.source.coco.annotations)}."]
     training = spec.training
     if training is not None:
         mining = training.hard_negative_mining
-        model = training.pipeline_config.preset or "a configuration of the user's own"
+        model = training.pipeline_config.preset or "custom configuration"
         text.append(
             f"A detector ({model}) is then trained in {wording.count(mining.rounds, 'round')} of {wording.count(training.steps, 'step')} with {wording.percent(training.negative_percent)} negatives in each "
-            f"batch. After each round but the last, the negatives that fool it most are added to what it trains on."
+            f"batch. After each round but the last, the negatives with the highest-scoring false positives are added to its training set."
         )
         if training.comparisons:
             compared = {
                 names.NO_NEGATIVES: "without negatives",
-                names.RANDOM_NEGATIVES: "with as many random negatives in place of the mined ones",
+                names.RANDOM_NEGATIVES: "with as many random negatives instead of the mined ones",
             }
             told = wording.listing([compared[name] for name in training.comparisons])
-            text.append(f"To compare with, the same model is trained {told}, with the same total steps, schedule and seed.")
+            text.append(f"For comparison, the same model is also trained {told}, with the same total steps, schedule and seed.")
     manifest = yaml.safe_dump(readable(facts.dataset), sort_keys=False, allow_unicode=True, width=100)
     return Section(
         "asked",
-        "What was asked",
-        (*map(Paragraph, text), Code("The manifest, without what is default", wording.without_secrets(manifest), folded=True)),
+        "What was requested",
+        (*map(Paragraph, text), Code("The manifest, without default values", wording.without_secrets(manifest), folded=True)),
     )
 
 
 def readable(dataset: NegativeDataset) -> dict[str, Any]:
-    """The manifest as a user would write it: without the fields that have their default value."""
+    """The manifest as a user would write it: without the fields that have default values."""
     given = validation.manifest(dataset)["metadata"]
     metadata = {key: value for key, value in given.items() if value != names.DEFAULT_NAMESPACE}
     spec = msgspec.to_builtins(revision.chosen(dataset.spec, but=frozenset()))
@@ -63,18 +63,18 @@ def chosen(facts: Facts) -> Section:
     everything = plan.candidates + sum(plan.rejected.values())
     steps = (
         ("In the annotations", everything),
-        ("Could be chosen", plan.candidates),
+        ("Candidates", plan.candidates),
         ("Planned", plan.planned),
         ("Stored", records.stored),
     )
     excluded = wording.listing(plan.excluded_classes, "or")
     blocks: list[Block] = [
         Paragraph(
-            f"An image counts as negative if no annotation of {excluded} lies on it, not even a crowd region. Of {wording.count(everything, 'image')}, {plan.candidates:,} are and pass every "
-            f"filter; {plan.planned:,} of them were planned and {records.stored:,} stored ({wording.size(records.bytes)})."
+            f"An image is negative if it has no annotation of {excluded}, crowd regions included. Of {wording.count(everything, 'image')}, {plan.candidates:,} are negative and pass every "
+            f"filter. Of these, {plan.planned:,} were planned and {records.stored:,} stored ({wording.size(records.bytes)})."
         ),
         Bars(
-            "From the annotations to the dataset, in images",
+            "Images at each step of the selection",
             tuple(Bar(name, f"{number:,}", _percent(number, everything)) for name, number in steps),
         ),
     ]
@@ -82,41 +82,41 @@ def chosen(facts: Facts) -> Section:
         rows = tuple(
             (REJECTIONS.get(reason, reason), f"{number:,}", wording.share(number, everything)) for reason, number in _by_size(plan.rejected)
         )
-        blocks.append(Table("Why the others could not be chosen: they", ("Reason", "Images", "Share"), rows, frozenset({1, 2})))
+        blocks.append(Table("Why the other images are not candidates: they", ("Reason", "Images", "Share"), rows, frozenset({1, 2})))
     blocks += _contents(facts)
     return Section("chosen", "What was chosen, and why", tuple(blocks))
 
 
 def _contents(facts: Facts) -> list[Block]:
-    """What the planned images show, by their remaining annotations."""
+    """The content of the planned images, by their remaining annotations."""
     plan = facts.plan
     blocks: list[Block] = []
     if plan.remaining_classes:
         blocks.append(
             Bars(
-                "What the chosen images show, by the classes still annotated in them (an image may show several)",
+                "Remaining classes in the chosen images (an image may show several)",
                 _bars(plan.remaining_classes, "classes"),
             )
         )
     else:
-        blocks.append(Paragraph("None of the chosen images carries an annotation."))
-    scenes = collections.Counter(image.stratum for shard in plan.shards for image in shard.images if image.stratum)
-    if len(scenes) > 1:
-        blocks.append(Bars("The scenes they were drawn from (each image counts once)", _bars(scenes, "scenes")))
+        blocks.append(Paragraph("No chosen image has an annotation."))
+    strata = collections.Counter(image.stratum for shard in plan.shards for image in shard.images if image.stratum)
+    if len(strata) > 1:
+        blocks.append(Bars("Strata that the images were drawn from (each image counts once)", _bars(strata, "strata")))
     return blocks
 
 
 def licences(facts: Facts) -> Section:
     used = sorted((each for each in facts.plan.licenses if each.images), key=lambda each: (-each.images, each.id))
     if not used:
-        return Section("licences", "Licences", (Paragraph("The annotations say nothing about licences."),))
+        return Section("licences", "Licences", (Paragraph("The annotations name no licences."),))
     rows = tuple((link(each.name, each.url), f"{each.images:,}", wording.share(each.images, facts.plan.planned)) for each in used)
     return Section(
         "licences",
         "Licences",
         (
             Paragraph(
-                "As the annotations state them, for the planned images. The licence and the source of every image stand in manifest.parquet; those of the images shown here stand below each."
+                "The licences of the planned images, as the annotations state them. manifest.parquet holds the licence and the source of every image. Every image on this page has them below it."
             ),
             Table("Licences of the planned images", ("Licence", "Images", "Share"), rows, frozenset({1, 2})),
         ),
@@ -128,7 +128,7 @@ def failed(facts: Facts) -> Section:
     failures = {name: number for name, number in records.outcomes.items() if name != Outcome.STORED and number}
     if not failures:
         return Section(
-            "failed", "What failed", (Paragraph(f"Nothing: all {wording.count(records.planned, 'planned image')} were stored."),)
+            "failed", "What failed", (Paragraph(f"Nothing failed: all {wording.count(records.planned, 'planned image')} were stored."),)
         )
     number = sum(failures.values())
     verb = "was" if number == 1 else "were"
@@ -148,7 +148,7 @@ def failed(facts: Facts) -> Section:
         Paragraph(
             f"{number:,} of {wording.count(records.planned, 'planned image')} ({wording.share(number, records.planned)}) {verb} not stored."
         ),
-        Table("How the planned images ended", ("Outcome", "Images", "Share", "Meaning"), rows, frozenset({1, 2})),
+        Table("Outcomes of the planned images", ("Outcome", "Images", "Share", "Meaning"), rows, frozenset({1, 2})),
     ]
     if examples:
         blocks.append(Table("Examples", ("Image", "Outcome", "What happened"), examples))
@@ -159,9 +159,9 @@ def gallery(facts: Facts) -> Section:
     cards = chosen_cards(facts)
     if not cards:
         return Section("examples", "Chosen negatives", (Paragraph("There is no image to show."),))
-    text = f"{len(cards)} of the {wording.count(facts.records.stored, 'stored negative')}, taken in turn from the scenes. Each is named by its id in the annotations."
+    text = f"{len(cards)} of the {wording.count(facts.records.stored, 'stored negative')}, taken in turn from each stratum. The title of an image is its id in the annotations."
     reason = facts.planned[cards[0].title].reason
-    why = [Paragraph(f"Why each was chosen stands in manifest.parquet; image {cards[0].title}, for instance, {reason}.")] if reason else []
+    why = [Paragraph(f"manifest.parquet says why each image was chosen. For example, image {cards[0].title} {reason}.")] if reason else []
     return Section("examples", "Chosen negatives", (Paragraph(text), *why, Gallery(cards)))
 
 
@@ -174,20 +174,20 @@ def positives(facts: Facts) -> Section | None:
         ("Held out to measure", f"{found.images.get(names.HELD_OUT, 0):,}", f"{found.boxes.get(names.HELD_OUT, 0):,}"),
     ]
     blocks: list[Block] = [
-        Paragraph(f"Images with objects of {wording.listing(found.classes)}."),
+        Paragraph(f"Images that show objects to detect: {wording.listing(found.classes)}."),
         Table("The positives", ("Use", "Images", "Boxes"), tuple(rows), frozenset({1, 2})),
     ]
     unusable = {name: number for name, number in found.rejected_boxes.items() if number}
     if unusable:
         bad = tuple((_sentence(reason), f"{number:,}") for reason, number in _by_size(unusable))
-        blocks.append(Table("Boxes that could not be used", ("Reason", "Boxes"), bad, frozenset({1})))
+        blocks.append(Table("Rejected boxes", ("Reason", "Boxes"), bad, frozenset({1})))
     failures = {name: number for name, number in found.outcomes.items() if name != Outcome.STORED and number}
     if failures:
         text = wording.listing([f"{number:,} {name.replace('_', ' ')}" for name, number in _by_size(failures)])
         blocks.append(Note(f"Positives that could not be stored: {text}."))
     cards = object_cards(facts.objects)
     if cards:
-        blocks += [Heading("What the detector looks for"), Gallery(cards)]
+        blocks += [Heading("Examples of objects to detect"), Gallery(cards)]
     return Section("positives", "Positives", tuple(blocks))
 
 
@@ -197,7 +197,7 @@ def _bars(counts: Mapping[str, int], things: str) -> tuple[Bar, ...]:
     bars = [Bar(name, f"{number:,}", _percent(number, most)) for name, number in ranked[:_MOST_BARS]]
     rest = ranked[_MOST_BARS:]
     if rest:
-        bars.append(Bar(f"{len(rest)} more {things}, {rest[0][1]:,} images each at most", "", 0.0))
+        bars.append(Bar(f"{len(rest)} more {things}, at most {rest[0][1]:,} images each", "", 0.0))
     return tuple(bars)
 
 

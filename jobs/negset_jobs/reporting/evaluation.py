@@ -1,6 +1,6 @@
-"""Facts → what each model is worth, with what chance may do to it.
+"""The results of each model, with the effect of chance on them.
 
-Pure, and computed once for the page and the numbers.
+Pure. They are computed once, for the page and for the numbers.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from negset_jobs.reporting.facts import Facts
 from negset_jobs.reporting.overlap import lies_on
 from negset_jobs.reporting.precision import difference_interval as precision_difference
 
-_SEED: Final = 20_240_131  # any will do; a fixed one makes the same report each time
+_SEED: Final = 20_240_131  # any value; a fixed one gives the same report each time
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """One model.
+    """The results of one model.
 
-    `interval` is of its rate of false positives; the others are of the last round's value minus
-    this model's, and absent for the last round itself.
+    `interval` is of its rate of false positives. The other intervals are of the last round's value
+    minus this model's; the last round has none.
     """
 
     model: Evidence
@@ -42,10 +42,10 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """Every model, judged.
+    """The results of every model.
 
-    `rounds` are those of the arm `Mined`, in order; `arms` are the last round of each arm,
-    `Mined` first.
+    `rounds` are those of the arm `Mined`, in order. `arms` are the last round of each arm, `Mined`
+    first.
     """
 
     rounds: tuple[Judged, ...] = ()
@@ -53,9 +53,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate(facts: Facts) -> Evaluation:
-    """Judges every model whose detections are known.
+    """Evaluate every model whose detections are known.
 
-    They were all measured on the same images, so they are compared image by image.
+    All were measured on the same images, so they are compared image by image.
     """
     if not facts.evidence:
         return Evaluation()

@@ -1,9 +1,7 @@
-"""A model's detections on the held-out images as arrays, each judged.
+"""A model's detections on the held-out images as arrays, each with a verdict.
 
-Pure.
-
-The table of a round has a hundred detections for each image; as objects those of one model in ten
-would fill the memory, as arrays they do not.
+Pure. The table of a round has a hundred detections for each image. As objects they would fill the
+memory; as arrays they do not.
 """
 
 from __future__ import annotations
@@ -26,11 +24,11 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 HIT, DUPLICATE, WRONG_CLASS, WRONG_PLACE, IGNORED = range(5)
-"""What a detection on a positive is.
+"""The verdicts on a detection on a positive.
 
-In this order: it finds an object; it finds one that a better detection has found; it lies on an
-object of another class; it lies on none; it lies on a crowd region or a difficult object of its
-class, which counts neither way.
+In this order: it finds an object; it finds an object that a better detection has found; it lies on
+an object of another class; it lies on none; it lies on a crowd region or a difficult object of its
+class, and is ignored.
 """
 
 # COCO's rule for crowd regions (pycocotools/cocoeval.py, `computeIoU`): the overlap is measured
@@ -41,7 +39,7 @@ _COVERED: Final = 0.5
 class Columns(msgspec.Struct, frozen=True):
     """Detections on several images.
 
-    `images` and `labels` are the positions of the image and of the class; a box is ymin, xmin,
+    `images` and `labels` are the positions of the image and of the class. A box is ymin, xmin,
     ymax, xmax.
     """
 
@@ -52,9 +50,9 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What one round's model detects.
+    """The detections of one round's model.
 
-    `verdicts` has an entry for each detection on a positive; `objects` counts those to be found
+    `verdicts` has an entry for each detection on a positive. `objects` counts the objects to find
     on each positive.
     """
 
@@ -84,7 +82,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         return float(self.firing.sum()) / max(1, len(self.negative_ids))
 
     def counts(self) -> collections.Counter[int]:
-        """How many detections on positives there are of each verdict, at or above the threshold."""
+        """The number of detections on positives by verdict, at or above the threshold."""
         return collections.Counter(self.verdicts[self.positives.scores >= self.threshold].tolist())
 
 
@@ -106,7 +104,7 @@ def evidence(trained: Round, held_out: HeldOut, *, classes: Sequence[str]) -> Ev
 
 
 def _classes(held_out: HeldOut) -> list[str]:
-    """Every class that occurs; a label map should have them all."""
+    """Every class that occurs; a label map should have all of them."""
     found = {box.class_name for truth in held_out.truths for box in truth.objects}
     return sorted(found | {each.class_name for image in (*held_out.positives, *held_out.negatives) for each in image.detections})
 
@@ -135,9 +133,9 @@ def _verdicts(truth: Truth, image: ScoredImage) -> Ints:
 
 
 def coverage(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """How much of each box of `first` (n, 4) lies within each of `second` (m, 4).
+    """The share of each box of `first` (n, 4) that lies within each of `second` (m, 4).
 
-    A share of its area, shape (n, m); 0 for empty boxes.
+    It is a share of the box's area, shape (n, m); 0 for empty boxes.
     """
     within = intersection(first, second)
     area = np.broadcast_to(np.prod(first[:, 2:] - first[:, :2], axis=-1)[:, None], within.shape)

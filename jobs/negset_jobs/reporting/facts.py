@@ -1,5 +1,6 @@
-"""Everything the report is made from, as one value: the stages' values, and the few images that are
-shown.
+"""The input of the report as one value.
+
+It holds the values of the stages, and the few images that the page shows.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ from negset_jobs.reporting.copied import CopiedPair
 from negset_jobs.reporting.evidence import Evidence
 
 EXAMPLES: Final = 24
-"""Chosen negatives that are shown."""
+"""The number of chosen negatives that are shown."""
 
 WORST: Final = 12
-"""False positives that are shown per round."""
+"""The number of false positives that are shown per model."""
 
 HARD: Final = 12
 REVIEW: Final = 48
 FAILURES_EACH: Final = 3
-"""Failed images that are named per outcome."""
+"""The number of failed images that are named per outcome."""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """An image that could not be stored."""
+    """An image that was not stored."""
 
     image: PlannedImage
     result: ImageResult
@@ -58,7 +59,7 @@ class Image(msgspec.Struct, frozen=True):
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A positive with its true boxes, so that a reader sees what the detector looks for."""
+    """A positive with its true boxes, to show what the detector must find."""
 
     image_id: str
     image: Image
@@ -69,16 +70,16 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The report's only input.
 
     `trained` holds the rounds of the arm `Mined` in order, `others` those of the other arms,
-    `mined` the minings in the order of the rounds, `failures` a few per outcome, `shown` the
-    ids of the negatives in the gallery.
+    `mined` the minings in the order of the rounds, `failures` a few per outcome, `shown` the ids of
+    the negatives in the gallery.
 
-    `evidence` is of every round in `trained`, in order, and of the last round of each other
-    arm; all were measured on the same images. `held_out` are the held-out negatives by id as
-    text, and `annotated` the boxes on them, which may be unknown. `copies` says which held-out
-    images were left out as copies of images that train, and `copied` shows a few.
+    `evidence` is of every round in `trained`, in order, and of the last round of each other arm;
+    all were measured on the same images. `held_out` are the held-out negatives by id as text.
+    `annotated` are the boxes on them, which may be unknown. `copies` says which held-out images
+    were excluded as copies of training images; `copied` holds a few to show.
 
-    `planned` and `images` hold, by id as text, what is known of every negative that appears
-    anywhere; an image that could not be read is absent from `images`. `versions` maps a
+    `planned` and `encoded_images` hold, by id as text, what is known of every negative that appears
+    anywhere. An image that could not be read is absent from `encoded_images`. `versions` maps a
     component to its version.
     """
 
@@ -106,9 +107,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def worst_rounds(trained: Sequence[Round], others: Sequence[Round]) -> tuple[Round, ...]:
-    """The rounds whose worst false positives are shown: what is compared, before and after.
+    """The rounds whose worst false positives are shown, before and after.
 
-    Training without negatives stands before; where there is none, round 1.
+    Training without negatives comes before; without that arm, round 1.
     """
     if not trained:
         return ()
@@ -117,7 +118,7 @@ def worst_rounds(trained: Sequence[Round], others: Sequence[Round]) -> tuple[Rou
 
 
 def scored_to_show(rounds: Sequence[Round], mined: Sequence[Mining]) -> Iterator[ScoredImage]:
-    """Every scored image that the report shows; `rounds` are those of `worst_rounds`."""
+    """Every scored image that the report shows. `rounds` are those of `worst_rounds`."""
     for each in rounds:
         yield from each.worst[:WORST]
     if mined:
@@ -126,15 +127,17 @@ def scored_to_show(rounds: Sequence[Round], mined: Sequence[Mining]) -> Iterator
 
 
 def spread(images: Iterable[PlannedImage], wanted: int) -> list[PlannedImage]:
-    """Up to `wanted` images, in turn from each scene in the order in which scenes first appear, so
-    that a gallery shows what there is instead of the commonest.
+    """Up to `wanted` images, in turn from each stratum.
+
+    The strata are in the order in which they first appear. So a gallery shows every stratum, and
+    not only the most common one.
     """
-    scenes: dict[str, list[PlannedImage]] = {}
+    strata: dict[str, list[PlannedImage]] = {}
     for image in images:
-        scenes.setdefault(image.stratum, []).append(image)
+        strata.setdefault(image.stratum, []).append(image)
     chosen: list[PlannedImage] = []
     depth = 0
-    while len(chosen) < wanted and (layer := [images[depth] for images in scenes.values() if depth < len(images)]):
+    while len(chosen) < wanted and (layer := [images[depth] for images in strata.values() if depth < len(images)]):
         chosen += layer
         depth += 1
     return chosen[:wanted]
@@ -152,13 +155,13 @@ def first_failures(images: Iterable[tuple[PlannedImage, ImageResult]], each: int
 
 
 def pairs(plan: Plan, results: Iterable[ShardResult]) -> Iterator[tuple[PlannedImage, ImageResult]]:
-    """Every planned image with how it ended, in plan order."""
+    """Every planned image with its result, in plan order."""
     for shard, result in zip(plan.shards, results, strict=True):
         yield from zip(shard.images, result.results, strict=True)
 
 
 def held_out_images(plan: Plan, results: Iterable[ShardResult]) -> dict[str, HeldOutImage]:
-    """The stored held-out negatives by id as text, with the size of what was stored."""
+    """The stored held-out negatives by id as text, with the size of the stored image."""
     return {
         str(image.image_id): HeldOutImage(image.image_id, image.file_name, ended.width or image.width, ended.height or image.height)
         for shard, result in zip(plan.shards, results, strict=True)

@@ -1,6 +1,6 @@
-"""What the training showed, in a sentence that does not promise more than was measured.
+"""The result of the training, in sentences that do not promise more than was measured.
 
-Pure; the page and the terminal say the same.
+Pure. The page and the terminal show the same sentences.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _CONFIDENT: Final = "95\N{NO-BREAK SPACE}%"
 
 Measured = Comparison | ReportRound
 
-_ASK: Final = "set training.comparisons: [NoNegatives, RandomNegatives] to see what the negatives are worth"
+_ASK: Final = "set spec.training.comparisons: [NoNegatives, RandomNegatives] to measure the effect of the negatives"
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A headline without a full stop, and the sentences that keep it honest.
+    """A headline without a full stop, and the sentences that qualify it.
 
     The mood is "good", "bad" or "neutral".
     """
@@ -49,10 +49,10 @@ class _Pair(NamedTuple):
 def finding(report: Report) -> Finding | None:
     """What happened to the false positives; None without training.
 
-    Mined negatives are compared with none, and beside that with as many random ones, at equal
-    total steps; where no comparison was trained, the last round with the first. The headline
-    has no percentage where the wanted recall was not reached, where the difference may be
-    chance, or where average precision fell by more than chance.
+    Mined negatives are compared with no negatives, and also with as many random ones, at equal
+    total steps. Without such a comparison, the last round is compared with the first. The headline
+    has no percentage if the wanted recall was not reached, if the difference may be chance, or if
+    average precision fell by more than chance.
     """
     if not report.comparisons:
         return None
@@ -63,7 +63,7 @@ def finding(report: Report) -> Finding | None:
         first, last = report.rounds[0], report.rounds[-1]
         pairs = [_Pair(last, first, wording.model_name(names.MINED, last.round), wording.model_name(names.MINED, first.round))]
         steps = f"{first.total_steps:,} and {last.total_steps:,}"
-        notes.append(f"The two rounds differ in steps as well ({steps}), so this does not show what mining is worth; {_ASK}.")
+        notes.append(f"The two rounds also differ in training steps ({steps}), so this does not measure the effect of mining; {_ASK}.")
     if not pairs:
         return _alone(ours, subject(report), notes)
     headline, mood = _sentence(pairs[0])
@@ -72,7 +72,7 @@ def finding(report: Report) -> Finding | None:
 
 
 def compared(report: Report) -> tuple[Measured | None, Measured]:
-    """What the headline compares: before, if there is anything, and after."""
+    """What the headline compares: before (if there is one), and after."""
     ours, *others = _in_order(report)
     if others:
         return others[0], ours
@@ -80,12 +80,12 @@ def compared(report: Report) -> tuple[Measured | None, Measured]:
 
 
 def subject(report: Report) -> str:
-    """What the arm `Mined` was trained on: where no mining added anything, it is just negatives."""
+    """The negatives of the arm `Mined`; if no mining added any, they are called just negatives."""
     return wording.ARMS[names.MINED] if any(mining.added for mining in report.minings) else "negatives"
 
 
 def _other_name(other: Comparison) -> str:
-    # What the random ones are worth is said of the same number of them.
+    # Random negatives are compared in the same number.
     return f"{'as many ' if other.name == names.RANDOM_NEGATIVES else ''}{wording.ARMS[other.name]}"
 
 
@@ -96,29 +96,29 @@ def _in_order(report: Report) -> list[Comparison]:
 
 
 def _sentence(pair: _Pair) -> tuple[str, str]:
-    """The one thing to be said of two models, and its mood."""
+    """The most important sentence about two models, and its mood."""
     if unreached := _unreached(pair):
         return _not_reached(pair.ours.wanted_recall, unreached), "bad"
     if _precision_fell(pair):
         return _fell(pair), "bad"
     ends = pair.other.difference_interval
     if ends is None or ends[0] <= 0 <= ends[1]:
-        return f"No difference is shown between {pair.our_name} and {pair.other_name}: {_rates(pair)}", "neutral"
+        return f"No significant difference between {pair.our_name} and {pair.other_name}: {_rates(pair)}", "neutral"
     falls = ends[1] < 0
     verb = "cut" if falls else "raised"
     before, after = pair.other.false_positives_per_image, pair.ours.false_positives_per_image
     text = (
-        f"{wording.capital(pair.our_name)} {verb} false positives from {wording.rate(before)} to {wording.rate(after)} per held-out negative{_change(pair)} against {pair.other_name}, "
+        f"{wording.capital(pair.our_name)} {verb} false positives per held-out negative from {wording.rate(before)} to {wording.rate(after)}{_change(pair)} compared with {pair.other_name}, "
         f"at recall {pair.ours.wanted_recall:.2f}"
     )
     return text, "good" if falls else "bad"
 
 
 def _about(pair: _Pair) -> list[str]:
-    """Everything to be said of two models.
+    """Every sentence about two models.
 
-    The one thing first, then the rates where that is something else, and average precision
-    where it is not that.
+    The most important one comes first. Then the rates follow, if it is not about them, and average
+    precision, if it is not about that.
     """
     about_rates = not _unreached(pair) and not _precision_fell(pair)
     about_precision = not _unreached(pair) and _precision_fell(pair)
@@ -127,7 +127,7 @@ def _about(pair: _Pair) -> list[str]:
 
 def _alone(ours: Comparison, name: str, notes: list[str]) -> Finding:
     rate = f"{wording.rate(ours.false_positives_per_image)} false positives per held-out negative ({_CONFIDENT} interval {wording.interval(ours.false_positives_per_image_interval, wording.rate)})"
-    details = (f"There is nothing to compare with; {_ASK}.", *notes)
+    details = (f"There is no comparison; {_ASK}.", *notes)
     if not ours.recall_reached:
         return Finding(_not_reached(ours.wanted_recall, [(ours, name)]), (f"At that recall there are {rate}.", *details), "bad")
     return Finding(f"{rate} at recall {ours.wanted_recall:.2f}", details, "neutral")
@@ -139,7 +139,8 @@ def _unreached(pair: _Pair) -> list[tuple[Measured, str]]:
 
 def _not_reached(wanted: float, unreached: list[tuple[Measured, str]]) -> str:
     best = wording.listing([f"{each.recall:.2f} ({name})" for each, name in unreached])
-    return f"The wanted recall of {wanted:.2f} was not reached, so false positives do not compare at equal recall: the best is {best}"
+    which = "the best recall is" if len(unreached) == 1 else "the best recalls are"
+    return f"The wanted recall of {wanted:.2f} was not reached, so false positives cannot be compared at equal recall; {which} {best}"
 
 
 def _precision_fell(pair: _Pair) -> bool:
@@ -150,13 +151,13 @@ def _precision_fell(pair: _Pair) -> bool:
 def _fell(pair: _Pair) -> str:
     before, after = pair.other.average_precision, pair.ours.average_precision
     return (
-        f"Average precision fell by more than chance, from {wording.precision(before)} ({pair.other_name}) to {wording.precision(after)} ({pair.our_name})"
+        f"Average precision fell significantly, from {wording.precision(before)} ({pair.other_name}) to {wording.precision(after)} ({pair.our_name})"
         f"{_difference(pair.other.average_precision_difference_interval)}"
     )
 
 
 def _rates(pair: _Pair) -> str:
-    """Both rates as they are, each at the recall that it was measured at."""
+    """Both rates, each at the recall at which it was measured."""
     ours, other = pair.ours, pair.other
     numbers = f"{wording.rate(ours.false_positives_per_image)} and {wording.rate(other.false_positives_per_image)} false positives per held-out negative"
     if not (ours.recall_reached and other.recall_reached):
@@ -180,7 +181,7 @@ def _change(pair: _Pair) -> str:
 
 
 def _precision(pair: _Pair) -> str:
-    """What happened to average precision, with what chance can do to it."""
+    """Both average precisions, with the interval of their difference."""
     ours, other = wording.precision(pair.ours.average_precision), wording.precision(pair.other.average_precision)
     word = "with" if isinstance(pair.ours, Comparison) else "in"
     ends = pair.other.average_precision_difference_interval
@@ -188,7 +189,7 @@ def _precision(pair: _Pair) -> str:
 
 
 def _resolution(report: Report) -> list[str]:
-    """How many held-out images there were, and what that can tell apart."""
+    """How many held-out images there were, and how small a rate they can show."""
     negatives = report.held_out_negatives
     positives = f"{wording.count(report.held_out_positives, 'held-out positive')} ({wording.count(report.held_out_objects, 'object')})"
     if not negatives:
@@ -199,5 +200,5 @@ def _resolution(report: Report) -> list[str]:
 
 
 def _fine(value: float) -> str:
-    """A rate with four decimals where three would change it by a tenth."""
+    """A rate with four decimals, if three would change it by a tenth."""
     return f"{value:.4f}" if _SMALLEST < value < _FINE else wording.rate(value)

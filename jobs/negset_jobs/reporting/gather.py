@@ -1,4 +1,4 @@
-"""Reads what the report is made from. All of the report's input is read here."""
+"""Reads all of the report's input."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ V = TypeVar("V", bound=Value)
 
 
 class _Located(msgspec.Struct, frozen=True):
-    """Where a stored image's record lies."""
+    """The place of a stored image's record."""
 
     file: str
     result: ImageResult
@@ -71,7 +71,7 @@ class _Located(msgspec.Struct, frozen=True):
 def gather(store: Store, dataset: NegativeDataset) -> Facts:
     """The facts of a revision whose other stages are done.
 
-    Raises `MissingObject` where one that every report needs is not.
+    Raises `MissingObject` if a value is missing that every report needs.
     """
     plan = load(store, names.PLAN, Plan)
     rounds = tuple(_present(store, [step.marker for step in stages.training_steps(dataset.spec)], Round))
@@ -82,7 +82,7 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
     positives = find(store, names.POSITIVES, Positives)
     copies = find(store, names.COPIES, Copies) or Copies(input_digest="")
 
-    # Twice as many as are shown, since some may have failed.
+    # Twice as many as are shown, because some may have failed.
     candidates = spread((image for shard in plan.shards for image in shard.images), 2 * EXAMPLES)
     scored = [image.image_id for image in scored_to_show(worst_rounds(trained, others), mined)]
     wanted = {str(image.image_id) for image in candidates} | set(scored)
@@ -117,10 +117,10 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
 
 
 def _evidence(store: Store, rounds: Sequence[Round], positives: Positives | None) -> tuple[Evidence, ...]:
-    """What the rounds of the arm `Mined` and the last one of each other arm detect.
+    """The detections of the rounds of the arm `Mined`, and of the last round of each other arm.
 
-    Tables are read one after the other: as objects each is a hundred times as large as what is
-    kept.
+    Tables are read one after the other: as objects, each needs a hundred times the memory of its
+    evidence.
     """
     ends = {each.arm: each for each in rounds}
     compared = (ends[arm] for arm in (names.RANDOM_NEGATIVES, names.NO_NEGATIVES) if arm in ends)
@@ -136,7 +136,7 @@ def _evidence(store: Store, rounds: Sequence[Round], positives: Positives | None
 
 
 def _annotated(store: Store) -> Objects:
-    """What is annotated on the held-out negatives; empty where the plan could not know."""
+    """The annotations of the held-out negatives; empty if the plan does not have them."""
     try:
         return annotated.decode(store.read(names.HELD_OUT_OBJECTS))
     except MissingObject:
@@ -144,7 +144,7 @@ def _annotated(store: Store) -> Objects:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what is installed here, of the components that decide the result."""
+    """The installed versions of the components that decide the result."""
     found = {"Python": platform.python_version()}
     for component in _COMPONENTS:
         try:
@@ -160,7 +160,7 @@ def _present(store: Store, markers: list[str], kind: type[V]) -> Iterator[V]:
 
 
 def _locate(plan: Plan, results: list[ShardResult], wanted: Collection[str]) -> tuple[dict[str, PlannedImage], dict[str, _Located]]:
-    """Of the wanted images that were stored, by id: what was planned, and where the record lies."""
+    """The plan and the place of each wanted image that was stored, by id."""
     planned: dict[str, PlannedImage] = {}
     located: dict[str, _Located] = {}
     for shard, result in zip(plan.shards, results, strict=True):

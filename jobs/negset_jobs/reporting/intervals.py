@@ -1,9 +1,9 @@
-"""How far chance in the choice of the held-out images may move a rate.
+"""The effect of chance in the choice of the held-out images on a rate.
 
 By the bootstrap, paired between models. Pure.
 
-Held-out negatives and held-out positives are drawn with replacement, as many as there are; every
-model is measured on the same draw. The threshold is measured too: it is found anew on each draw of
+Held-out negatives and held-out positives are drawn with replacement, as many as there are. Every
+model is measured on the same draw. The threshold is measured too: it is found again on each draw of
 the positives, at the wanted recall. https://doi.org/10.1214/ss/1177013815 (Efron and Tibshirani
 1986).
 """
@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 RESAMPLES: Final = 2000
-_ROWS: Final = 250  # draws in memory at once, fewer where there are many images
+_ROWS: Final = 250  # draws in memory at once, fewer if there are many images
 _CELLS: Final = 4_000_000
 _TAILS: Final = (0.025, 0.975)
 _RULE_OF_THREE: Final = 3.0
@@ -33,8 +33,7 @@ _RULE_OF_THREE: Final = 3.0
 class Draws(NamedTuple):
     """The rate of each model (row) on each draw (column).
 
-    `phantoms` says how often two images that are not there were drawn; see
-    `difference_interval`.
+    `phantoms` says how often two imaginary images were drawn; see `difference_interval`.
     """
 
     rates: Array
@@ -43,7 +42,7 @@ class Draws(NamedTuple):
 
 
 class _Sample(NamedTuple):
-    """What of a model a draw needs, best score first."""
+    """What a draw needs of a model, best score first."""
 
     match_scores: Array
     match_images: Integers
@@ -69,30 +68,30 @@ def draw(models: Sequence[Evidence], *, recall: float, seed: int, resamples: int
 
 
 def rate_interval(draws: Draws, model: int) -> Interval:
-    """Where the true rate of one model lies.
+    """The 95 % interval of the rate of one model.
 
-    Where nothing fired at all, draws cannot say how often it might; the rule of three can: less
-    than 3 in as many images.
+    If nothing fired at all, draws cannot show how often it might. The rule of three can: less than
+    3 in as many images.
     """
     low, high = np.quantile(draws.rates[model], _TAILS)
     return float(low), max(float(high), least_resolved(draws.negatives))
 
 
 def difference_interval(draws: Draws, first: int, second: int) -> Interval:
-    """Where the true difference of two rates lies, first minus second.
+    """The 95 % interval of the difference of two rates, first minus second.
 
-    Two images are added to each draw, one on which the first model alone fires and one on which
-    the second does, as Bonett and Price (2012) add them to paired counts. Without them 0 false
-    positives would be drawn as 0 each time, and 0 against 4 would look like a proof; an exact
-    sign test asks for 6.
+    Two images are added to each draw: one on which only the first model fires, and one on which
+    only the second does, as Bonett and Price (2012) add them to paired counts. Without them, 0
+    false positives would be drawn as 0 each time, and 0 against 4 would look like a proof; an exact
+    sign test needs 6.
     """
     return _ends(*_paired(draws, first, second))
 
 
 def change_interval(draws: Draws, first: int, second: int) -> Interval | None:
-    """Where the true change relative to the second rate lies: -0.5 halves it.
+    """The 95 % interval of the change relative to the second rate: -0.5 means half.
 
-    None where the second rate may be 0.
+    None if the second rate may be 0.
     """
     one, other = _paired(draws, first, second)
     if np.count_nonzero(other == 0) > _TAILS[0] * other.size:
@@ -105,8 +104,8 @@ def change_interval(draws: Draws, first: int, second: int) -> Interval | None:
 def least_resolved(negatives: int) -> float:
     """The rule of three.
 
-    Where none of `negatives` images shows a false positive, the true rate is below this with 95
-    % confidence.
+    If none of `negatives` images shows a false positive, the true rate is below this with 95 %
+    confidence.
     """
     return _RULE_OF_THREE / max(1, negatives)
 
@@ -142,15 +141,15 @@ def _weights(random: np.random.Generator, rows: int, images: int) -> Integers:
 
 
 def _thresholds(sample: _Sample, weights: Integers, wanted: Integers) -> Array:
-    """For each draw the highest score that finds the wanted number of objects.
+    """For each draw, the highest score that finds the wanted number of objects.
 
-    It is the lowest match where there are too few, and 0 where there is none.
+    It is the lowest match if there are too few, and 0 if there is none.
     """
     if not sample.match_scores.size:
         return np.zeros(len(weights))
     found = np.cumsum(weights[:, sample.match_images], axis=1)
     reached = (found < wanted[:, None]).sum(axis=1)
-    # Where the wanted number is out of reach, the threshold is the lowest match that was drawn.
+    # If the wanted number cannot be reached, the threshold is the lowest match that was drawn.
     last = found.shape[1] - 1 - np.argmax(weights[:, sample.match_images[::-1]] > 0, axis=1)
     none = found[:, -1] == 0
     thresholds: Array = sample.match_scores[np.minimum(reached, last)]
@@ -158,9 +157,9 @@ def _thresholds(sample: _Sample, weights: Integers, wanted: Integers) -> Array:
 
 
 def _false_positives(sample: _Sample, weights: Integers, thresholds: Array) -> Array:
-    """For each draw the detections at or above its threshold, on the images drawn.
+    """For each draw, the detections at or above its threshold, on the images drawn.
 
-    Draws share few thresholds, so images are counted once for each of these.
+    Draws share few thresholds, so images are counted once for each threshold.
     """
     levels, level = np.unique(-thresholds, return_inverse=True)  # strictest first
     first = np.searchsorted(levels, -sample.scores, side="left")

@@ -1,4 +1,4 @@
-"""The sections about the training of the detector and the mining. Pure."""
+"""The sections about training and mining. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from negset_jobs.reporting.blocks import Block, Cell, Charts, Code, Gallery, Hea
 from negset_jobs.reporting.cards import scored_cards
 from negset_jobs.reporting.facts import HARD, REVIEW, WORST, Facts, worst_rounds
 
-_PARTS: Final = (("classification", "how well boxes are named, the negatives' part included"), ("localization", "how well boxes fit"))
+_PARTS: Final = (
+    ("classification", "how well objects are classified, including the negatives"),
+    ("localization", "how well boxes fit the objects"),
+)
 _EVERYTHING: Final = 100
 _MOST_IDS: Final = 12
 
@@ -22,10 +25,10 @@ def training(facts: Facts) -> Section:
     heads = (
         "Model",
         "Steps",
-        "Steps so far",
+        "Total steps",
         "Steps per second",
         "Time",
-        "Different negatives",
+        "Distinct negatives",
         "Negatives per batch",
         "Hard negative mining in the loss",
     )
@@ -37,7 +40,7 @@ def training(facts: Facts) -> Section:
         drawn.append(("Learning rate: one schedule over all rounds, the same for every arm", charts.logged(curves, charts.LEARNING_RATE)))
         blocks.append(Charts(tuple(drawn)))
         blocks += _rate_notes(rounds)
-        blocks.append(Paragraph("The losses of the arms do not compare: each is fed other negatives."))
+        blocks.append(Paragraph("The losses of different models cannot be compared: each trains on other negatives."))
     return Section("training", "Training", tuple(blocks))
 
 
@@ -56,18 +59,18 @@ def _training_row(each: Round) -> tuple[Cell, ...]:
 
 
 def _rate_notes(rounds: tuple[Round, ...]) -> list[Block]:
-    """A training that logs a learning rate of 0 throughout has learned nothing."""
+    """A warning about training that logged a learning rate of 0 at every step."""
     still = [_model(each) for each in rounds if each.losses and not any(point.learning_rate for point in each.losses)]
     if not still:
         return []
-    return [Note(f"The learning rate was 0 at every logged step of: {wording.listing(still)}. Nothing was learned there.", "bad")]
+    return [Note(f"The learning rate was 0 at every logged step of {wording.listing(still)}, so nothing was learned.", "bad")]
 
 
 def worst(facts: Facts) -> Section:
     """The galleries of false positives on held-out negatives."""
     blocks: list[Block] = [
         Paragraph(
-            "The held-out negatives with the highest scores, each with what was detected at or above the model's threshold. The number in a box is its score."
+            "The held-out negatives with the highest scores. Boxes are the detections at or above the model's threshold. The number in a box is its score."
         )
     ]
     for each in worst_rounds(facts.trained, facts.others):
@@ -80,7 +83,7 @@ def worst(facts: Facts) -> Section:
 
 
 def hard(facts: Facts) -> Section | None:
-    """What mining found."""
+    """The hard negatives that mining found."""
     if not facts.mined:
         return None
     rows = tuple(
@@ -99,32 +102,32 @@ def hard(facts: Facts) -> Section | None:
     heads = (
         "Mining",
         "Scored in the pool",
-        "Scored of those trained on",
-        "Fool the model",
-        "Score from which one is hard",
+        "Training negatives scored",
+        "With false positives",
+        "Minimum score of a hard negative",
         "Added",
-        "Hard so far",
+        "Hard negatives in total",
         "For review",
     )
     last = facts.mined[-1]
     blocks: list[Block] = [
         Paragraph(
-            "Round 1 trains on a part of the training negatives; the others are the pool, which the model has not seen. After each round but the last, the pool is scored with the model of the round, and the "
-            "negatives with the highest scores are added to what the next rounds train on. What was trained on is scored too, for the review alone."
+            "Round 1 trains on a part of the training negatives. The others are the pool; the model has not seen them. After each round but the last, the model of the round scores the pool, and the "
+            "negatives with the highest scores are added to the training set of the next rounds. The negatives that it was trained on are scored too, but only to find images for review."
         ),
         *([Note(no_pool(facts))] if not any(each.pool for each in facts.mined) else []),
-        Table("What the minings found", heads, rows, frozenset(range(1, len(heads)))),
+        Table("Results of hard negative mining", heads, rows, frozenset(range(1, len(heads)))),
     ]
     cards = scored_cards(facts, last.hardest[:HARD], last.threshold)
     if cards:
-        blocks += [Heading(f"The hardest after round {last.number}"), Gallery(cards)]
+        blocks += [Heading(f"Hardest negatives after round {last.number}"), Gallery(cards)]
     elif not last.added:
         blocks.append(Paragraph(nothing_added(last)))
     return Section("hard", "Hard negatives", tuple(blocks))
 
 
 def no_pool(facts: Facts) -> str:
-    """Why there was none, and what that means."""
+    """Why there was no pool, and what that means."""
     training = facts.dataset.spec.training
     everything = training is not None and training.hard_negative_mining.first_round_percent == _EVERYTHING
     reason = (
@@ -132,18 +135,16 @@ def no_pool(facts: Facts) -> str:
         if everything
         else "the selection was too small to divide; raise selection.count"
     )
-    return (
-        f"There was no pool: {reason}. The hard negatives are among those that the model was trained on, where it has little left to learn."
-    )
+    return f"There was no pool: {reason}. The hard negatives are negatives that the model was trained on, so it learns little from them."
 
 
 def nothing_added(mining: Mining) -> str:
-    where = "in the pool" if mining.pool else "that was trained on"
-    return f"No negative {where} scores {mining.floor:.2f} or more with the model of round {mining.number}, so none was added."
+    negative = "negative in the pool" if mining.pool else "training negative"
+    return f"No {negative} scores {mining.floor:.2f} or more with the model of round {mining.number}, so none was added."
 
 
 def review(facts: Facts) -> Section | None:
-    """The images for a person to look at."""
+    """The images for a person to review."""
     if not facts.mined:
         return None
     last = facts.mined[-1]
@@ -151,45 +152,45 @@ def review(facts: Facts) -> Section | None:
     bound = training.hard_negative_mining.review_above_percent if training else 0
     confirmed = _confirmed(len(training.hard_negative_mining.confirmed_negatives) if training else 0)
     if not last.review:
-        blocks: list[Block] = [Paragraph(f"No negative that was trained on still scores {wording.percent(bound)} or more.")]
+        blocks: list[Block] = [Paragraph(f"No training negative still scores {wording.percent(bound)} or more.")]
         if last.review_declined:
             blocks = [
                 Note(
-                    f"The model of round {last.number} is sure of an object in {last.review_declined:,} of the {last.trained_on:,} negatives it was trained on. So many are hardly mislabelled: it is "
-                    "undertrained, so its scores were not held against the labels. More steps help."
+                    f"The model of round {last.number} finds an object with a high score in {last.review_declined:,} of the {last.trained_on:,} negatives it was trained on. So many wrong labels are unlikely: "
+                    "the model is undertrained, so no image was put under review. Train with more steps."
                 )
             ]
-        return Section("review", "To be looked at", (*blocks, *confirmed))
+        return Section("review", "For review", (*blocks, *confirmed))
     one = len(last.review) == 1
     text = (
-        f"{wording.count(len(last.review), 'negative')} may show an object that the annotations do not have: the model was trained on {'it' if one else 'each'} as a negative and still scores "
-        f"{wording.percent(bound)} or more. {'It is' if one else 'They are'} left out of the next round until a person has looked. Where there is an object, correct the annotations. Where there is none, "
-        "name the id in the manifest, and the image trains again; every id is in report.json under “review”."
+        f"{wording.count(len(last.review), 'negative')} may show an object that is not annotated. The model was trained on {'it' if one else 'them'} as {'a negative' if one else 'negatives'}, and {'it' if one else 'each'} still scores "
+        f"{wording.percent(bound)} or more. {'It is' if one else 'They are'} excluded from the next round until a person reviews {'it' if one else 'them'}. If an image shows an object, correct the annotations. "
+        "If it shows none, add its id to the manifest as below; the image is then used for training again. All ids are in report.json under “review”."
     )
     cards = scored_cards(facts, last.review[:REVIEW], last.threshold)
     more = [Paragraph(f"{len(last.review) - len(cards):,} more are in report.json.")] if cards and len(last.review) > len(cards) else []
     gallery = [Gallery(cards)] if cards else []
-    return Section("review", "To be looked at", (Paragraph(text), _verdict(last), *confirmed, *gallery, *more))
+    return Section("review", "For review", (Paragraph(text), _verdict(last), *confirmed, *gallery, *more))
 
 
 def _confirmed(number: int) -> list[Block]:
-    """What became of a person's verdicts."""
+    """The effect of the images that a person confirmed."""
     if not number:
         return []
-    trains = "It trains again and is" if number == 1 else "They train again and are"
+    used = "It is used for training and is" if number == 1 else "They are used for training and are"
     return [
         Paragraph(
-            f"The manifest confirms {wording.count(number, 'image')} as {'a true negative' if number == 1 else 'true negatives'}. {trains} not listed here."
+            f"The manifest confirms {wording.count(number, 'image')} as {'a true negative' if number == 1 else 'true negatives'}. {used} not listed here."
         )
     ]
 
 
 def _verdict(mining: Mining) -> Code:
-    """What to write into the manifest for images that are true negatives."""
+    """The lines of the manifest that confirm true negatives."""
     ids = [json.dumps(image.image_id) for image in mining.review[:_MOST_IDS]]
     shortened = "  # and so on" if len(mining.review) > len(ids) else ""
     lines = ("spec:", "  training:", "    hardNegativeMining:", f"      confirmedNegatives: [{', '.join(ids)}]{shortened}")
-    return Code("In the manifest, with the ids that a person has found to be true negatives", "\n".join(lines))
+    return Code("Add the ids of true negatives to the manifest", "\n".join(lines))
 
 
 def _model(each: Round) -> str:

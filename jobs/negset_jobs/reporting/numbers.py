@@ -1,4 +1,4 @@
-"""Facts → the report's numbers. Pure."""
+"""The report's numbers, from the facts. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from negset_jobs.reporting.facts import Facts
 
 
 def summarise(facts: Facts, evaluation: Evaluation, negset_version: str) -> Report:
-    """`report.json`: the contract with whoever reads the numbers by machine."""
+    """The content of `report.json`, the contract with readers by machine."""
     review = facts.mined[-1].review if facts.mined else ()
     first = facts.evidence[0] if facts.evidence else None
     stages = [*(each.input_digest for each in (*facts.trained, *facts.others)), *(each.input_digest for each in facts.mined)]

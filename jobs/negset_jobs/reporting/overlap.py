@@ -1,9 +1,7 @@
-"""What the false positives lie on: the classes that are annotated on the held-out negatives.
+"""What the false positives lie on: the annotated classes of the held-out negatives.
 
-Pure.
-
-A negative shows no excluded class, but most show something else, and the annotations say where. A
-detector that fires on cows when it looks for horses is told by this table.
+Pure. A negative shows no excluded class, but most negatives show something else, and the
+annotations say where. This table shows, for example, a detector of horses that fires on cows.
 """
 
 from __future__ import annotations
@@ -21,26 +19,25 @@ from negset_jobs.training.measuring import corners, iou
 COVERED: Final = 0.5
 """A detection lies on an annotation that covers at least half of it.
 
-It looks at a part of that object (a wheel of a bus).
+It shows a part of that object (a wheel of a bus).
 """
 
 OVERLAP: Final = 0.3
-"""Or that it overlaps this much (IoU): it looks at the whole object with a box that is too large.
+"""A detection also lies on an annotation with at least this IoU.
 
-Half of the 0.5 that a hit needs would also take what lies beside it.
+It shows the whole object with a box that is too large. A minimum of 0.25, half of the 0.5 that a
+hit needs, would also include what lies next to it.
 """
 
 NOTHING: Final = ""
-"""Stands for a detection that lies on nothing that is annotated."""
+"""Stands for a detection that lies on no annotation."""
 
 
 def lies_on(model: Evidence, others: Mapping[str, tuple[Box, ...]]) -> dict[str, int]:
     """The false positives of a model by the class that they lie on, the most frequent first.
 
-    `others` are the boxes on each negative, by id.
-
-    Of several annotations a detection lies on the one that it overlaps most: a fork on a table
-    is a fork.
+    `others` are the boxes on each negative, by id. If a detection lies on several annotations, the
+    one with the highest IoU counts: a fork on a table is a fork.
     """
     counted: collections.Counter[str] = collections.Counter()
     firing = np.flatnonzero(model.firing)
@@ -52,7 +49,7 @@ def lies_on(model: Evidence, others: Mapping[str, tuple[Box, ...]]) -> dict[str,
 
 
 def class_below(boxes: np.ndarray[tuple[int, ...], np.dtype[np.float64]], annotated: tuple[Box, ...]) -> list[str]:
-    """For each detected box the class of the annotation that it lies on, or `NOTHING`.
+    """For each detected box, the class of the annotation that it lies on, or `NOTHING`.
 
     A box is ymin, xmin, ymax, xmax.
     """

@@ -1,4 +1,4 @@
-"""Facts → the page → HTML. Pure."""
+"""Makes the page from the facts, and HTML from the page. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from negset_jobs.reporting.finding import compared, finding
 
 
 def compose(facts: Facts, evaluation: Evaluation, report: Report) -> Page:
-    """The page: the finding first, then how it came about."""
+    """The page: first the finding, then how it was made."""
     excluded = wording.listing(facts.plan.excluded_classes, "or")
     found = finding(report)
     stored = f"{wording.count(report.stored, 'image')} without {excluded}"
@@ -31,12 +31,12 @@ def compose(facts: Facts, evaluation: Evaluation, report: Report) -> Page:
         details=found.details if found else (),
         tiles=_tiles(report),
         sections=_sections(facts, evaluation, report),
-        footer=f"Written by negset {report.negset_version}. The numbers are in report.json beside this page.",
+        footer=f"Written by negset {report.negset_version}. The numbers are in report.json next to this page.",
     )
 
 
 def render(page: Page) -> str:
-    """One HTML file that asks nobody for anything. Every text is escaped."""
+    """One HTML file that loads nothing else. Every text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("negset_jobs.reporting"),
         autoescape=True,
@@ -50,22 +50,22 @@ def render(page: Page) -> str:
 def _tiles(report: Report) -> tuple[Tile, ...]:
     data = (
         Tile(f"{report.stored:,}", f"negatives stored of {report.planned:,} planned"),
-        Tile(wording.size(report.bytes), "of images"),
+        Tile(wording.size(report.bytes), "total size of the images"),
     )
     if not report.comparisons:
         used = sum(each.images > 0 for each in report.licenses)
         return (
             *data,
-            Tile(f"{len(report.remaining_classes):,}", "classes among them"),
+            Tile(f"{len(report.remaining_classes):,}", "remaining classes"),
             Tile(str(used), "licence" if used == 1 else "licences"),
         )
     return (*_worth(report), data[0])
 
 
 def _worth(report: Report) -> tuple[Tile, ...]:
-    """What the headline compares, before and after.
+    """The values that the headline compares, before and after.
 
-    One value alone where there is nothing to compare with, or not at the same recall.
+    Only one value if there is no comparison, or none at the same recall.
     """
     before, after = compared(report)
     comparable = before is not None and before.recall_reached and after.recall_reached
@@ -106,17 +106,20 @@ def _sections(facts: Facts, evaluation: Evaluation, report: Report) -> tuple[Sec
 
 def reproduce(facts: Facts, report: Report) -> Section:
     spec = facts.dataset.spec
-    seeds = [f"{spec.selection.seed} draws the images", *([f"{spec.training.seed} seeds the training"] if spec.training else [])]
+    seeds = [
+        f"seed {spec.selection.seed} selects the images",
+        *([f"seed {spec.training.seed} starts the training"] if spec.training else []),
+    ]
     blocks: list[Block] = [
         Paragraph(
-            f"The manifest above gives revision {facts.revision} wherever it is run, and the same images: seed {wording.listing(seeds)}. Training repeats closely, not bit for bit, on other hardware."
+            f"The manifest above gives revision {facts.revision} and the same images wherever it runs: {wording.listing(seeds)}. On other hardware, training gives similar numbers, not identical ones."
         ),
-        Code("On a laptop, and on a cluster", "negset run manifest.yaml\nkubectl apply -f manifest.yaml"),
-        Paragraph(f"This revision lies at {wording.without_secrets(facts.location)}."),
-        Table("Where things are, below it", ("What", "Where"), _files(facts, report)),
+        Code("On a laptop, or on a cluster", "negset run manifest.yaml\nkubectl apply -f manifest.yaml"),
+        Paragraph(f"This revision is stored at {wording.without_secrets(facts.location)}."),
+        Table("Files of this revision", ("Content", "Path"), _files(facts, report)),
     ]
     if facts.versions:
-        blocks.append(Table("Versions where this page was written", ("Component", "Version"), tuple(facts.versions.items())))
+        blocks.append(Table("Software versions where this page was written", ("Component", "Version"), tuple(facts.versions.items())))
     return Section("reproduce", "How to reproduce it", tuple(blocks))
 
 
@@ -133,8 +136,8 @@ def _files(facts: Facts, report: Report) -> tuple[tuple[str, str], ...]:
             else []
         ),
         *((f"Scores after round {mining.number}", mining.scores) for mining in facts.mined),
-        *([("Held-out images that are copies of images that train", facts.copies.table)] if facts.copies.table else []),
+        *([("Held-out images excluded as copies", facts.copies.table)] if facts.copies.table else []),
         *([("Held-out images, in COCO's format", report.held_out)] if report.held_out else []),
-        *((f"Detections on them, {wording.ARMS[each.name]}", each.detections) for each in report.comparisons),
+        *((f"Detections on held-out images, {wording.ARMS[each.name]}", each.detections) for each in report.comparisons),
         ("The numbers of this page", names.REPORT),
     )

@@ -1,6 +1,6 @@
-"""How a chart is drawn: as SVG, in a light and a dark version.
+"""Draws a chart as SVG, in a light and a dark version.
 
-Colours are Okabe and Ito's, which colour-blind people tell apart
+The colours are those of Okabe and Ito, which colour-blind people can tell apart
 (https://jfly.uni-koeln.de/color/).
 """
 
@@ -20,7 +20,7 @@ _HEIGHT: Final = 2.9
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """One chart: two images as data URIs, and in words what is to be seen."""
+    """One chart: two images as data URIs, and a description in words."""
 
     light: str
     dark: str

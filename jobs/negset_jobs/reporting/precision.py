@@ -1,11 +1,9 @@
-"""Average precision, and how far chance in the choice of the held-out positives may move it.
+"""Average precision, and the effect of chance in the choice of the held-out positives on it.
 
-Pure.
-
-pycocotools matches the detections once. What follows is its `accumulate` in whole arrays, run once
-with every image and once without each group of images: a delete-a-group jackknife, which needs 21
-evaluations where a bootstrap needs thousands, and for a statistic as smooth as AP says the same
-(Shao and Tu, The Jackknife and Bootstrap, 1995, chapter 2).
+Pure. pycocotools matches the detections once. What follows is its `accumulate` in whole arrays, run
+once with every image and once without each group of images: a delete-a-group jackknife. It needs 21
+evaluations where a bootstrap needs thousands. For a statistic as smooth as AP it gives the same
+result (Shao and Tu, The Jackknife and Bootstrap, 1995, chapter 2).
 """
 
 from __future__ import annotations
@@ -29,9 +27,9 @@ _STUDENT: Final = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.26
 
 
 class Precision(msgspec.Struct, frozen=True, kw_only=True):
-    """COCO's AP, and what it is made of.
+    """COCO's AP and its parts.
 
-    `by_class_50` is the AP at IoU 0.50 of each class that has objects, `without` the AP without
+    `by_class_50` is the AP at IoU 0.50 of each class that has objects. `without` is the AP without
     each group of images in turn.
     """
 
@@ -59,7 +57,7 @@ def precision(truths: Sequence[Truth], scored: Sequence[ScoredImage], groups: in
         curves.append(values.mean(axis=1))
         if not math.isnan(values[0, 0]):
             by_class[names[category]] = float(values[0, 0])
-    # A class without objects has no AP; it is left out of the mean, as pycocotools does.
+    # A class without objects has no AP. It is not in the mean, as in pycocotools.
     means = np.array([_mean(column) for column in np.array(curves).T])
     return Precision(whole=float(means[0]), by_class_50=by_class, without=tuple(means[1:].tolist()))
 
@@ -67,7 +65,7 @@ def precision(truths: Sequence[Truth], scored: Sequence[ScoredImage], groups: in
 def difference_interval(first: Precision, second: Precision) -> Interval | None:
     """The 95 % interval of the difference of two APs.
 
-    None where there are too few images to say.
+    None if there are too few images.
     """
     groups = len(first.without)
     if groups < 2 or groups != len(second.without):  # noqa: PLR2004 - one group has no spread
@@ -86,10 +84,10 @@ def _mean(values: Array) -> float:
 def _by_group(found: list[dict[str, Any]], recalls: Array, groups: int) -> Array:
     """The AP of one class at each IoU threshold.
 
-    Row 0 is with all images, row g + 1 without group g; nan where no object is left.
+    Row 0 is with all images, row g + 1 without group g; nan if no object is left.
     """
     scores = np.concatenate([each["dtScores"] for each in found])
-    # pycocotools' own, so that equal scores fall alike.
+    # The same sort as in pycocotools, so that equal scores have the same order.
     order = np.argsort(-scores, kind="mergesort")
     group = np.concatenate([np.full(len(each["dtScores"]), each["image_id"] % groups) for each in found])[order]
     ignored = np.concatenate([each["dtIgnore"] for each in found], axis=1)[:, order].astype(bool)

@@ -1,4 +1,4 @@
-"""Every value before it → the report."""
+"""The report as a stage: from every earlier value to the report."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from negset_jobs.reporting.page import compose, render
 
 
 def report_stage(store: Store, dataset: NegativeDataset, progress: Progress) -> Report:
-    """Writes report/index.html, every detection in COCO's format and, last, report/report.json.
+    """Write report/index.html, every detection in COCO's format and, last, report/report.json.
 
-    Needs the plan and the records; what else there is of labels, positives, rounds and minings
-    is reported too.
+    It needs the plan and the records. Labels, positives, rounds and minings are reported if they
+    exist.
     """
     progress.start("Writing the report", 3, "parts")
     facts = gather(store, dataset)
@@ -38,7 +38,7 @@ def report_stage(store: Store, dataset: NegativeDataset, progress: Progress) -> 
 
 
 def _write_detections(store: Store, facts: Facts, evaluation: Evaluation) -> None:
-    """The held-out images, and what the last model of each arm detects on them."""
+    """Write the held-out images, and the detections of each arm's last model on them."""
     for index, judged in enumerate(evaluation.arms):
         images = coco_results.images(judged.model, facts.held_out)
         ids = coco_results.numbered(images)

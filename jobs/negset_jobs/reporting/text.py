@@ -16,7 +16,7 @@ _MOST_NAMED: Final = 8
 
 
 def describe(report: Report) -> str:
-    """A few lines of plain text, without an end of line after the last."""
+    """A few lines of plain text, without an end of line after the last one."""
     paragraphs = (
         [f"{report.namespace}/{report.name}, revision {report.revision}"],
         _finding(report),
@@ -38,7 +38,7 @@ def _finding(report: Report) -> list[str]:
 def _images(report: Report) -> list[str]:
     failures = sorted(((number, name) for name, number in report.outcomes.items() if name != Outcome.STORED and number), reverse=True)
     excluded = wording.listing(report.excluded_classes, "or")
-    stored = f"{wording.count(report.stored, 'image')} without {excluded} stored of {report.planned:,} planned"
+    stored = f"Stored {report.stored:,} of {wording.count(report.planned, 'planned image')} without {excluded}"
     summary = f"{stored} ({wording.size(report.bytes)}); {report.planned - report.stored:,} failed."
     return [*_wrapped(summary), *(f"  {number:>9,}  {name}" for number, name in failures)]
 
@@ -46,7 +46,7 @@ def _images(report: Report) -> list[str]:
 def _classes(report: Report) -> list[str]:
     common = sorted(report.remaining_classes.items(), key=lambda item: (-item[1], item[0]))
     shown = [f"{name} ({number:,})" for name, number in common[:_MOST_NAMED]]
-    return _wrapped(f"They show {_listing(shown, len(common))}.") if common else []
+    return _wrapped(f"Remaining classes: {_listing(shown, len(common))}.") if common else []
 
 
 def _licenses(report: Report) -> list[str]:
@@ -58,7 +58,7 @@ def _review(report: Report) -> list[str]:
     if not report.review:
         return []
     named = _listing(report.review[:_MOST_NAMED], len(report.review))
-    return _wrapped(f"To be looked at, since they may show the object after all: {named}.")
+    return _wrapped(f"For review, because they may show an excluded class: {named}.")
 
 
 def _listing(shown: Sequence[str], total: int) -> str:
@@ -85,7 +85,7 @@ def _arms(report: Report) -> list[str]:
 
 
 def _rounds(report: Report) -> list[str]:
-    heads = ("round", "FP/image", "recall", "AP", "AP50", "threshold", "steps so far", "hard negatives")
+    heads = ("round", "FP/image", "recall", "AP", "AP50", "threshold", "total steps", "hard negatives")
     rows = [
         (
             str(each.round),

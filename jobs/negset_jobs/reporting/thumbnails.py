@@ -1,4 +1,4 @@
-"""Images small enough to be part of a page."""
+"""Images small enough for a page."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ LONGEST_SIDE: Final = 200
 
 
 def thumbnail(encoded: bytes) -> str | None:
-    """The image as a JPEG data URI, made smaller where a side is longer than `LONGEST_SIDE`; None
-    where it cannot be decoded.
+    """The image as a JPEG data URI, with no side longer than `LONGEST_SIDE`.
+
+    None if it cannot be decoded.
     """
     small = _small(encoded)
     return None if small is None else _uri(small)
 
 
 def beside(first: bytes, second: bytes) -> tuple[str, int, int] | None:
-    """Two images beside each other as a JPEG data URI, with its width and height; None where one of
-    them cannot be decoded.
+    """Two images side by side as a JPEG data URI, with its width and height.
+
+    None if one of them cannot be decoded.
     """
     from PIL import Image
 
@@ -41,7 +43,7 @@ def _small(encoded: bytes) -> Image.Image | None:
 
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            # Lets a JPEG be decoded at a fraction of its size.
+            # A JPEG is then decoded at a fraction of its size.
             image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
             small = image.convert("RGB")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):

@@ -1,4 +1,4 @@
-"""Numbers and findings in words. Pure; the page and the terminal say the same sentences."""
+"""Numbers and findings in words. Pure. The page and the terminal show the same sentences."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ MEANINGS: Final[dict[str, str]] = {
     Outcome.STORED: "Fetched, checked and written.",
     Outcome.NOT_FOUND: "The server has no such image.",
     Outcome.FORBIDDEN: "The server refused access.",
-    Outcome.CLIENT_ERROR: "The server called the request wrong.",
-    Outcome.RATE_LIMITED: "The server asked to slow down until no attempt was left.",
-    Outcome.SERVER_ERROR: "The server failed until no attempt was left.",
-    Outcome.TIMEOUT: "No complete answer came in time.",
+    Outcome.CLIENT_ERROR: "The server rejected the request (another 4xx status).",
+    Outcome.RATE_LIMITED: "The server still asked to slow down at the last attempt.",
+    Outcome.SERVER_ERROR: "The server still failed at the last attempt.",
+    Outcome.TIMEOUT: "No complete response arrived in time.",
     Outcome.UNREACHABLE: "No connection could be made.",
-    Outcome.BLOCKED_ADDRESS: "The URL or its address may not be used.",
+    Outcome.BLOCKED_ADDRESS: "The URL or its address is not allowed.",
     Outcome.OPTED_OUT: "The publisher asks not to use the image for machine learning.",
     Outcome.TOO_LARGE: "The image is larger than the limits allow.",
-    Outcome.NOT_AN_IMAGE: "What came is not an image.",
-    Outcome.TRUNCATED: "The image's end is missing.",
+    Outcome.NOT_AN_IMAGE: "The response is not an image.",
+    Outcome.TRUNCATED: "The end of the image is missing.",
     Outcome.UNDECODABLE: "The image cannot be decoded.",
-    Outcome.SIZE_MISMATCH: "The image is not as large as the annotations say.",
-    Outcome.INVALID_BOX: "No box of the image could be used.",
+    Outcome.SIZE_MISMATCH: "The size of the image differs from the annotations.",
+    Outcome.INVALID_BOX: "No box of the image is usable.",
 }
 
 ARMS: Final = {names.MINED: "mined negatives", names.RANDOM_NEGATIVES: "random negatives", names.NO_NEGATIVES: "no negatives"}
-"""What each arm trains on."""
+"""The negatives that each arm trains on."""
 
 _USER: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY: Final = re.compile(r"(https?://[^\s?]*)\?[^\s'\"]*")
 _MINUS: Final = "\N{MINUS SIGN}"
-_PERCENT: Final = "\N{NO-BREAK SPACE}%"  # a line never ends between the number and its sign
-_SMALL_RATE: Final = 0.095  # below, two decimals would say too little
+_PERCENT: Final = "\N{NO-BREAK SPACE}%"  # no line break between the number and its sign
+_SMALL_RATE: Final = 0.095  # below, two decimals are too few
 _SMALLER_RATE: Final = 0.001
 _SMALLEST_RATE: Final = 0.0001
 _SMALL_CHANGE: Final = 9.5
@@ -51,7 +51,7 @@ def count(number: int, thing: str, things: str = "") -> str:
 
 
 def rate(value: float) -> str:
-    """A rate with two decimals, three or four where it is small; never 0 when it is not."""
+    """A rate with two decimals, or with three or four if it is small; never 0 if it is not 0."""
     if not math.isfinite(value):
         return "unknown"
     if 0 < value < _SMALLEST_RATE:
@@ -72,19 +72,20 @@ def interval(ends: Interval, told: Callable[[float], str]) -> str:
 
 
 def percent(value: float, decimals: int = 0) -> str:
-    """A percentage that is one already."""
+    """A value in percent, with its sign."""
     return f"{value:.{decimals}f}{_PERCENT}"
 
 
 def precision(value: float) -> str:
-    """An average precision in [0, 1] with three decimals; COCO's -1 where nothing could be
-    measured.
+    """An average precision in [0, 1] with three decimals.
+
+    COCO's -1 means that nothing could be measured.
     """
     return f"{value:.3f}" if value >= 0 else "not measured"
 
 
 def share(part: int, whole: int) -> str:
-    """A percentage; never 0 % or 100 % of what is neither."""
+    """A share in percent; never 0 % or 100 % unless it is exactly that."""
     value = 100 * part / whole if whole else 0.0
     if 0 < value < _SMALLEST_PERCENT:
         return f"< {_SMALLEST_PERCENT}{_PERCENT}"
@@ -101,7 +102,7 @@ def change(before: float, after: float) -> str:
 def relative(fraction: float) -> str:
     """A relative change in percent with its sign: -0.5 is a fall by half.
 
-    Only a fall to nothing is 100 percent.
+    Only a fall to 0 is 100 percent.
     """
     value = abs(100 * fraction)
     if -1 < fraction < 0 and round(value) == 100:  # noqa: PLR2004 - of a percentage
@@ -130,7 +131,7 @@ def duration(seconds: float) -> str:
 
 
 def capital(text: str) -> str:
-    """The text with a capital letter at its start, the rest as it is."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
@@ -142,25 +143,30 @@ def listing(items: Sequence[str], word: str = "and") -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A URL, or a text with URLs, without what may be a credential: user names and passwords, and
-    the query strings of web addresses (signed URLs). A `?` elsewhere is a glob's.
+    """A URL, or a text with URLs, without possible credentials.
+
+    These are user names and passwords, and the query strings of web addresses (signed URLs). A `?`
+    elsewhere belongs to a glob.
     """
     return _QUERY.sub(r"\1", _USER.sub("", text))
 
 
 def mined(mining: ReportMining) -> str:
-    """What a mining did, in a sentence or two."""
-    added = f"{count(mining.added, 'hard negative')} added from a score of {mining.floor:.2f}, {mining.hard_negatives:,} so far, {mining.review:,} for review"
+    """The results of a mining, in two or three sentences."""
+    added = (
+        f"{mining.fooled:,} with false positives. Added {count(mining.added, 'hard negative')} with a score of at least {mining.floor:.2f} "
+        f"({mining.hard_negatives:,} in total); {mining.review:,} for review."
+    )
     if mining.pool:
-        return f"Mining after round {mining.after_round}: {count(mining.pool, 'negative')} of the pool scored, {mining.fooled:,} fool the model; {added}."
+        return f"Mining after round {mining.after_round}: scored {count(mining.pool, 'negative')} of the pool, {added}"
     return (
-        f"Mining after round {mining.after_round}: no pool, since the selection was too small or firstRoundPercent is 100. "
-        f"{count(mining.trained_on, 'negative')} trained on scored, {mining.fooled:,} fool the model; {added}."
+        f"Mining after round {mining.after_round}: no pool (the selection was too small, or firstRoundPercent is 100). "
+        f"Scored {count(mining.trained_on, 'training negative')}, {added}"
     )
 
 
 def model_name(arm: str, number: int = 0) -> str:
-    """How a model is spoken of: by its round, or by what its arm trains on.
+    """The name of a model: its round, or what its arm trains on.
 
     `number` is the round of an arm that has several.
     """

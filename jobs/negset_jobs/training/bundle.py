@@ -19,8 +19,9 @@ _MOST_SHARDS: Final = 1000
 
 
 def newest(names: Iterable[str], state: str = "") -> str:
-    """Of the names of a folder's files, the prefix of its newest checkpoint; empty where it holds
-    none. `state` is the text of TensorFlow's own note of it.
+    """The prefix of the newest checkpoint among a folder's file names; empty if there is none.
+
+    `state` is the text of the file in which TensorFlow notes its newest checkpoint.
     """
     prefixes = {name.removesuffix(INDEX) for name in names if name.endswith(INDEX)}
     noted = re.search(r'^model_checkpoint_path: "(?:[^"]*/)?([^"/]+)"', state)
@@ -30,15 +31,16 @@ def newest(names: Iterable[str], state: str = "") -> str:
 
 
 def shards(index: bytes) -> int:
-    """How many data files a checkpoint has, by the start of its index.
+    """The number of data files of a checkpoint, read from the start of its index.
 
-    Raises `ValueError` where that is no index.
+    Raises `ValueError` if it is not an index.
 
-    It is a sorted string table, whose first entry has an empty key and a BundleHeaderProto
-    (tensorflow/core/protobuf/tensor_bundle.proto): no shared and no own bytes of the key, the
-    value's length, and its first field, the number of shards.
+    The index is a sorted string table. Its first entry has an empty key and a BundleHeaderProto
+    (tensorflow/core/protobuf/tensor_bundle.proto): the length of the shared and of the own part of
+    the key, both 0, then the length of the value, then the value's first field, the number of
+    shards.
     """
-    # (the tag of field 1, a number).
+    # 0x08 is the tag of field 1, a number.
     if index[:2] != b"\0\0" or len(index) < 5 or index[3] != 0x08:  # noqa: PLR2004
         raise ValueError
     count = shift = 0
@@ -53,5 +55,5 @@ def shards(index: bytes) -> int:
 
 
 def suffixes(count: int) -> Iterator[str]:
-    """How the names of the data files end, after the prefix."""
+    """The endings of the data files' names, after the prefix."""
     return (f".data-{index:05d}-of-{count:05d}" for index in range(count))

@@ -1,8 +1,7 @@
-"""Tries a configuration with the Object Detection API itself, before anything is downloaded: the
-model is built, fed, and asked for its loss.
+"""Tries a configuration with the Object Detection API before anything is downloaded.
 
-The images are made up: one with an object and one without. What counts is that the API takes the
-configuration, and that an image without objects carries a loss.
+The model is built, fed, and asked for its loss. The images are synthetic: one with an object, one
+without. The API must accept the configuration, and an image without objects must have a loss.
 """
 
 from __future__ import annotations
@@ -36,20 +35,19 @@ from negset_jobs.training.mix import Mix
 log = logging.getLogger(__name__)
 
 _FIELD: Final = "spec.training.pipelineConfig"
-_SIDE: Final = (
-    # The shorter side that is tried first: a large model takes minutes at its own size, and the
-    # feature pyramids take no less.
-    256
-)
+# The shorter side that is tried first. A large model takes minutes at its own size; the feature
+# pyramids accept no smaller side.
+_SIDE: Final = 256
 _STRIDE: Final = 128  # of the coarsest map of the feature pyramids
 _BATCH: Final = 2
 
 
 def check(training: Training, access: Access, classes: Sequence[str]) -> None:
-    """Raises `InvalidInput` where the Object Detection API refuses the configuration, an image
-    without objects has no loss in it, or the checkpoint to start from does not fit.
+    """Try the configuration, and the checkpoint to start from.
 
-    `classes` are those that will be trained, as far as that is known before there are data.
+    `classes` are the classes that will be trained, as far as known before there are data. Raises
+    `InvalidInput` if the Object Detection API refuses the configuration, if an image without
+    objects has no loss, or if the checkpoint does not fit.
     """
     prepared = configs.prepare(training, access)
     wanted = configs.patch_data(prepared, configs.Data(classes=tuple(classes), label_map="", train=(), held_out=()))
@@ -65,19 +63,20 @@ def check(training: Training, access: Access, classes: Sequence[str]) -> None:
             _try(running, files)
             return
         with failures.trial("model"):
-            # Which shows the model one image of the size that the configuration has.
+            # The model sees one image of the configuration's own size.
             models.build(running, training=True)
         try:
             _try(smaller, files)
         except InvalidInput as error:
-            # It may be the smaller size alone that does not suit.
-            log.info("tried at its own size, since at a smaller one: %s", error)
+            # Perhaps only the smaller size is refused.
+            log.info("trying the model at its own size, because it failed at a smaller one: %s", error)
             _try(running, files)
 
 
 def shrunk(config: Any) -> Any:
-    """A copy with smaller images, in proportion; None where they are small already, or of no given
-    size.
+    """A copy with smaller images, in proportion.
+
+    None if they are small already, or have no given size.
     """
     smaller = copy.deepcopy(config)
     resizer = families.image_resizer(smaller)
@@ -112,7 +111,7 @@ def _try(config: Any, files: Mix) -> None:
 def _losses(config: Any, model: Any, features: Any, labels: Any) -> dict[str, float]:
     """The losses of a batch, without regularisation.
 
-    The detections are made as well, since a wrong suppression shows only then.
+    Detections are made too, because an error in the suppression shows only then.
     """
     losses, predictions = models.losses(model, config.train_config, features, labels)
     model.postprocess(predictions, features["true_image_shape"])
@@ -120,7 +119,7 @@ def _losses(config: Any, model: Any, features: Any, labels: Any) -> dict[str, fl
 
 
 def _without_objects(features: Any, labels: Any) -> tuple[Any, Any]:
-    """The same images with nothing on them."""
+    """The same images without objects."""
     count = tf.zeros_like(labels["num_groundtruth_boxes"])
     empty = {name: tf.zeros_like(value) if name.startswith("groundtruth_") else value for name, value in labels.items()}
     return features, {**empty, "num_groundtruth_boxes": count}
@@ -129,21 +128,19 @@ def _without_objects(features: Any, labels: Any) -> tuple[Any, Any]:
 def _require_finite(losses: dict[str, float]) -> None:
     for name, value in losses.items():
         if not math.isfinite(value):
-            raise InvalidInput(
-                f"{_FIELD}: the first loss is not a finite number ({name}); look at the losses, their weights and the initializers"
-            )
+            raise InvalidInput(f"{_FIELD}: the first loss is not finite ({name}); check the losses, their weights and the initializers")
 
 
 def _require_loss(blank: dict[str, float]) -> None:
     if not sum(value for name, value in blank.items() if name.endswith(families.CLASSIFICATION_LOSSES)) > 0:
         raise InvalidInput(
-            f"{_FIELD}: an image without objects has a classification loss of 0, so that negatives teach nothing; look at the classification loss, its weights "
-            "and at hard_example_miner"
+            f"{_FIELD}: an image without objects has a classification loss of 0, so negatives teach nothing; check the classification loss, its weights "
+            "and hard_example_miner"
         )
 
 
 def _write_images(folder: str, classes: Sequence[str]) -> Mix:
-    """A file of positives, a file of negatives and the label map. Returns the files."""
+    """Write a file of positives, a file of negatives and the label map. Returns the files."""
     with open(os.path.join(folder, "label_map.pbtxt"), "wb") as stream:
         stream.write(write_label_map(list(classes)))
     kinds = {"positives": [Box(ymin=0.25, xmin=0.25, ymax=0.75, xmax=0.75, class_name=classes[0])], "negatives": []}

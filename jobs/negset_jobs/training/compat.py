@@ -1,4 +1,4 @@
-"""Makes the Object Detection API work on TensorFlow 2.15 and quiet.
+"""Makes the Object Detection API work, quietly, on TensorFlow 2.15.
 
 Import this before `tensorflow` and `object_detection`.
 """
@@ -9,8 +9,8 @@ import logging
 import os
 import warnings
 
-# Read by TensorFlow's C++ side when it is loaded: 1 drops the informational messages, of which
-# there are dozens before the first step.
+# TensorFlow's C++ side reads this when it is loaded: 1 drops informational messages, 2 warnings
+# too. There are dozens before the first step.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import absl.logging
@@ -18,14 +18,14 @@ import tensorflow as tf
 from tensorflow.python.ops import control_flow_ops
 
 # tf_slim 1.1.0 (tf_slim/data/tfexample_decoder.py) takes these from control_flow_ops, where
-# TensorFlow 2.14 removed them; without them the first example that is decoded fails, not the
-# import.
+# TensorFlow 2.14 removed them. Without them the import works, but decoding the first example
+# fails.
 for _name in ("case", "cond", "while_loop", "Assert", "tuple"):
     if not hasattr(control_flow_ops, _name):
         setattr(control_flow_ops, _name, getattr(tf.compat.v1, _name))
 
-# The Object Detection API logs each parameter of each layer it restores, and deprecated calls of
-# its own.
+# The Object Detection API logs each parameter of each layer that it restores, and its own
+# deprecated calls.
 tf.get_logger().setLevel(logging.ERROR)
 absl.logging.set_verbosity(absl.logging.ERROR)
 warnings.filterwarnings("ignore", module=r"(tensorflow|keras|tf_slim|object_detection|official)\b.*")

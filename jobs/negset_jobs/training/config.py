@@ -1,5 +1,6 @@
-"""The pipeline.config of a round: read from a preset or the user's own, then patched as a parsed
-protobuf. Imports no TensorFlow, only the API's messages.
+"""The pipeline.config of a round: read from a preset or the user's file, then patched.
+
+It is patched as a parsed protobuf. Imports no TensorFlow, only the API's messages.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ _BYTE_ORDER_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM
 
 
 class InputFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One TFRecord file of the weighted mix: where it lies, and its weight relative to the others'."""
+    """One TFRecord file of the weighted mix: its place, and its weight relative to the others."""
 
     path: str
     weight: float
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round trains on, as the configuration names it: paths or URLs.
+    """The files and classes of a round, as the configuration names them: paths or URLs.
 
-    `most_boxes` counts the objects of the fullest positive; 0 where that is not known.
+    `most_boxes` is the number of objects of the fullest positive, or 0 if unknown.
     """
 
     classes: tuple[str, ...]
@@ -52,11 +53,11 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(spec: NegativeDatasetSpec, access: Access) -> None:
-    """Raises `InvalidInput` where the spec's configuration cannot train, or the checkpoint it
-    starts from is not there. Takes no TensorFlow, and no data.
+    """Check that the spec's configuration can train, and that its checkpoint exists.
 
-    Warns of what the configuration asks for and does not get. `check.py` looks further, with the
-    Object Detection API itself.
+    Logs a warning for every setting that the configuration asks for but does not get. Needs no
+    TensorFlow and no data; `check.py` checks more, with the Object Detection API itself. Raises
+    `InvalidInput`.
     """
     if spec.training is not None:
         written = _written(spec.training, access)
@@ -67,12 +68,12 @@ def check(spec: NegativeDatasetSpec, access: Access) -> None:
 
 
 def prepare(training: Training, access: Access) -> Config:
-    """The configuration with everything patched that the spec alone decides. Raises `InvalidInput`."""
+    """The configuration with all patches that depend on the spec only. Raises `InvalidInput`."""
     return _patched(_written(training, access), training)
 
 
 def _written(training: Training, access: Access) -> Config:
-    """The configuration as it was written, if it is of a model that negset trains."""
+    """The configuration as written. Raises `InvalidInput` if negset does not train its model."""
     text, origin = read(training.pipeline_config, access)
     config = parse(text, origin)
     linter.check_model(config)
@@ -87,7 +88,10 @@ def _patched(written: Config, training: Training) -> Config:
 
 
 def read(pipeline: PipelineConfig, access: Access) -> tuple[bytes, str]:
-    """The configuration's text, and the field it came from, for messages. Raises `InvalidInput`."""
+    """The configuration's text, and the field that it came from, for messages.
+
+    Raises `InvalidInput`.
+    """
     if pipeline.preset is not None:
         return preset(pipeline.preset), f"{_FIELD}.preset"
     if pipeline.url is not None:
@@ -99,12 +103,12 @@ def read(pipeline: PipelineConfig, access: Access) -> tuple[bytes, str]:
             return stream.read(), f"{_FIELD}.configMap"
     except OSError as error:
         raise InvalidInput(
-            f"{_FIELD}.configMap: a ConfigMap is mounted on a cluster only; on a laptop, give the file as {_FIELD}.url"
+            f"{_FIELD}.configMap: a ConfigMap is available on a cluster only; on a laptop, give the file as {_FIELD}.url"
         ) from error
 
 
 def preset(name: str) -> bytes:
-    """The text of a configuration that comes with negset.
+    """The text of a configuration that negset ships.
 
     Raises `InvalidInput` for an unknown name.
     """
@@ -116,30 +120,31 @@ def preset(name: str) -> bytes:
 
 
 def parse(text: bytes, origin: str) -> Config:
-    """The parsed configuration. Raises `InvalidInput` with line and column where it is not one."""
+    """The parsed configuration. Raises `InvalidInput` with line and column if it is not valid."""
     if text.startswith(_BYTE_ORDER_MARKS) or b"\0" in text:
-        raise InvalidInput(f"{origin}: expected a pipeline.config as UTF-8 text, got UTF-16 or a binary file; save it as UTF-8")
+        raise InvalidInput(f"{origin}: expected a pipeline.config in UTF-8, got UTF-16 or a binary file; save it as UTF-8")
     try:
         return text_format.Parse(text.decode("utf-8-sig"), pipeline_pb2.TrainEvalPipelineConfig())
     except UnicodeDecodeError as error:
         raise InvalidInput(
-            f"{origin}: expected a pipeline.config as UTF-8 text, got bytes that are not UTF-8 (at byte {error.start}); save it as UTF-8"
+            f"{origin}: expected a pipeline.config in UTF-8, got bytes that are not UTF-8 (at byte {error.start}); save it as UTF-8"
         ) from error
     except text_format.ParseError as error:
         raise InvalidInput(f"{origin}: not a pipeline.config of the Object Detection API: {of_text_format(error)}") from error
 
 
 def render(config: Config) -> bytes:
-    """The configuration as text that `parse` and the Object Detection API's own programs read."""
+    """The configuration as text for `parse` and the Object Detection API's own programs."""
     return bytes(text_format.MessageToString(config).encode())
 
 
 def patch_training(config: Config, training: Training) -> Config:
-    """A copy with the spec's batch size and steps (the learning rate scaled to both) and hard
-    negative mining. Augmentations stay as they are.
+    """A copy with the spec's batch size, steps and hard negative mining.
 
-    One schedule of the learning rate spans the steps of all rounds: a training of 800 steps is
-    better than two of 400 that each begin and end their own.
+    The learning rate is scaled to batch size and steps. Augmentations stay as they are.
+
+    One schedule of the learning rate spans the steps of all rounds. One training of 800 steps is
+    better than two of 400 that each start and end their own schedule.
     """
     patched = copy.deepcopy(config)
     train = patched.train_config
@@ -148,9 +153,9 @@ def patch_training(config: Config, training: Training) -> Config:
         train.batch_size = training.batch_size
     train.optimizer.use_moving_average = False  # `linter.doubts` tells the user
     if train.use_bfloat16:
-        # As the API's own loop, which takes it for TPUs only (model_lib_v2.py, train_loop). Casting
-        # the images alone would lose precision for nothing.
-        log.info("train_config.use_bfloat16 is set to false: the Object Detection API uses it on TPUs only")
+        # The API's own loop uses it on TPUs only (model_lib_v2.py, train_loop). Without TPUs only
+        # the images would be cast, which loses precision and gains nothing.
+        log.info("set train_config.use_bfloat16 to false: the Object Detection API uses it on TPUs only")
         train.use_bfloat16 = False
     total = stages.total_steps(training.hard_negative_mining.rounds, training)
     schedule.scale_for_steps(train, total)
@@ -167,11 +172,11 @@ def patch_data(config: Config, data: Data) -> Config:
     patched = copy.deepcopy(config)
     model = families.model(patched)
     if model.num_classes != len(data.classes):
-        log.info("num_classes of the model is set from %d to %d: %s", model.num_classes, len(data.classes), ", ".join(data.classes))
+        log.info("changed num_classes of the model from %d to %d: %s", model.num_classes, len(data.classes), ", ".join(data.classes))
         model.num_classes = len(data.classes)
     reader = patched.train_input_reader
     if data.most_boxes > reader.max_number_of_boxes:
-        log.info("the fullest image holds %d objects: the limits of objects and detections per image are raised to that", data.most_boxes)
+        log.info("raised the limits of objects and detections per image to %d, the objects of the fullest image", data.most_boxes)
     families.make_room(patched, data.most_boxes)
     reader.label_map_path = data.label_map
     reader.tf_record_input_reader.input_path[:] = [file.path for file in data.train]
@@ -186,8 +191,9 @@ def patch_data(config: Config, data: Data) -> Config:
 
 
 def patch_steps(config: Config, steps: int) -> Config:
-    """A copy that stops after so many steps; the schedule of the learning rate stays that of all
-    rounds.
+    """A copy that stops after this many steps.
+
+    The schedule of the learning rate still spans all rounds.
     """
     patched = copy.deepcopy(config)
     patched.train_config.num_steps = steps
@@ -200,8 +206,8 @@ def _patch_mining(config: Config, training: Training) -> None:
         return
     miner = config.model.ssd.loss.hard_example_miner
     # As in the SSD paper: all anchors are ranked by their classification loss, none is suppressed
-    # for lying on another (object_detection/core/losses.py, HardExampleMiner), all matched ones
-    # stay.
+    # because it overlaps another (object_detection/core/losses.py, HardExampleMiner), and all
+    # matched anchors are kept.
     miner.num_hard_examples = 0
     miner.iou_threshold = 0.99
     miner.loss_type = losses_pb2.HardExampleMiner.CLASSIFICATION

@@ -1,5 +1,6 @@
-"""What a model detects on the held-out images, as one Parquet table: the report's curves, intervals
-and counts are all made from it. Imports no TensorFlow.
+"""A model's detections on the held-out images, as one Parquet table.
+
+The report makes its curves, intervals and counts from it. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from negset_jobs.training.measuring import Truth
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
     """The held-out images with a model's detections, best first.
 
-    `positives` are in the order of `truths`; every detection on one of `negatives` is false.
+    `positives` are in the order of `truths`. Every detection on one of `negatives` is a false
+    positive.
     """
 
     truths: tuple[Truth, ...]
@@ -28,7 +30,7 @@ class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
 def encode(held_out: HeldOut) -> bytes:
     """A row per image, the positives first.
 
-    Boxes are flattened to ymin, xmin, ymax, xmax (normalised) for each; `width` and `height` of a
+    Boxes are flattened to ymin, xmin, ymax, xmax (normalised) for each. `width` and `height` of a
     negative are 0.
     """
     import pyarrow as pa
@@ -42,7 +44,10 @@ def encode(held_out: HeldOut) -> bytes:
 
 
 def decode(data: bytes) -> HeldOut:
-    """The inverse of `encode`, scores and corners to float32's precision, which is the models' own."""
+    """The inverse of `encode`.
+
+    Scores and corners have float32's precision, as the models' own have.
+    """
     from pyarrow import parquet
 
     rows = parquet.read_table(io.BytesIO(data)).to_pylist()

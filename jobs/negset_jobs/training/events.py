@@ -1,5 +1,6 @@
-"""The loss curve, read back from the event files that TensorBoard shows, so that it is whole after
-a training was resumed.
+"""The loss curve, read from the event files that TensorBoard shows.
+
+They hold the whole curve, even after a training was resumed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MOST_POINTS: Final = 500
 
 
 def write(step: int, losses: dict[str, float], steps_per_second: float, learning_rate: float) -> None:
-    """Writes one point to the default summary writer."""
+    """Write one point to the default summary writer."""
     for name, value in losses.items():
         tf.summary.scalar(_TAGS[name], value, step=step)
     tf.summary.scalar(_SPEED, steps_per_second, step=step)
@@ -32,11 +33,10 @@ def write(step: int, losses: dict[str, float], steps_per_second: float, learning
 
 
 def losses(folder: str, most: int = MOST_POINTS) -> tuple[LossPoint, ...]:
-    """The curve in the event files of `folder`, in the order of the steps: at most `most` points,
-    evenly chosen, the last among them.
+    """The curve in the event files of `folder`, in the order of the steps.
 
-    Where a training was lost after its last checkpoint, the steps made twice count as they were the
-    second time.
+    It has at most `most` points, evenly chosen, the last included. Steps that were repeated after
+    an interruption count as in the later attempt.
     """
     curve: dict[int, dict[str, float]] = {}
     for path in _files(folder):
@@ -60,7 +60,7 @@ def losses(folder: str, most: int = MOST_POINTS) -> tuple[LossPoint, ...]:
 
 
 def steps_per_second(folder: str) -> float:
-    """The median over the event files of `folder`; 0 where there is none.
+    """The median over the event files of `folder`; 0 if there are none.
 
     The first chunk of steps, in which the graph is traced, does not move a median.
     """
@@ -69,7 +69,7 @@ def steps_per_second(folder: str) -> float:
 
 
 def _files(folder: str) -> list[str]:
-    """In the order of the attempts: the names begin with the time."""
+    """The event files in the order of the attempts: their names begin with the time."""
     return sorted(glob.glob(f"{glob.escape(folder)}/*tfevents*"))
 
 
@@ -83,8 +83,9 @@ def _points(path: str) -> dict[int, dict[str, float]]:
 
 
 def _scalars(path: str) -> Iterator[tuple[int, str, float]]:
-    """Step, tag and value of the file's scalars; a last event that was cut off by a sudden end is
-    left out.
+    """Step, tag and value of each scalar in the file.
+
+    A last event that was cut off is skipped.
     """
     try:
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():

@@ -1,5 +1,6 @@
-"""The feature extractors that the Object Detection API has for TensorFlow 2, by family
-(object_detection/builders/model_builder.py; a test compares). Pure.
+"""The feature extractors that the Object Detection API has for TensorFlow 2, by family. Pure.
+
+The list is from object_detection/builders/model_builder.py; a test compares it.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ _NEAR: Final = 3
 
 
 def problem(family: str, name: str, sections: frozenset[str]) -> str:
-    """What is wrong with an extractor's type and the pyramid `sections` (fpn, bifpn) that are set
-    beside it; empty where nothing is.
+    """What is wrong with the type of an extractor and its pyramid `sections` (fpn, bifpn).
+
+    Empty if nothing is wrong.
     """
     known = KNOWN[family]
     if not name:
@@ -62,14 +64,15 @@ def problem(family: str, name: str, sections: frozenset[str]) -> str:
         near = difflib.get_close_matches(name, known, n=_NEAR, cutoff=0.0)
         if f"{name}_keras" in known:
             near = [f"{name}_keras", *(other for other in near if other != f"{name}_keras")]
-            return f"feature_extractor.type {name!r} is one of TensorFlow 1; expected one of TensorFlow 2 such as {', '.join(near)}"
+            return f"feature_extractor.type {name!r} is for TensorFlow 1; expected a type for TensorFlow 2, such as {', '.join(near)}"
         return (
-            f"feature_extractor.type {name!r} is not known to the Object Detection API in TensorFlow 2; "
-            f"expected one such as {', '.join(near)}"
+            f"feature_extractor.type {name!r} is unknown to the Object Detection API in TensorFlow 2; "
+            f"expected a type such as {', '.join(near)}"
         )
     for section, mark in _PYRAMID.items():
         if section in sections and mark not in name:
-            # The API passes the section on to a class that does not take it, which ends in a
-            # TypeError.
-            return f"feature_extractor.{section} is not for {name}; remove it, or use an extractor with {mark.strip('_')} in its name"
+            # The API passes the section to a class that does not accept it: a TypeError.
+            return (
+                f"feature_extractor.{section} does not work with {name}; remove it, or use an extractor with {mark.strip('_')} in its name"
+            )
     return ""

@@ -1,7 +1,7 @@
-"""What TensorFlow and the operating system say when a training fails, in words that say what to do.
+"""Errors of TensorFlow and the operating system, as messages that say what to do.
 
-Imports no TensorFlow: its errors are told by the names of their classes, so that this can stand
-around code that imports it late.
+Imports no TensorFlow: its errors are known by the names of their classes. So this module can wrap
+code that imports TensorFlow late.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Final, NamedTuple
 
 from negset_api.errors import InvalidInput, NegsetError, PeerLost, WorkFailed
 
-_LONGEST: Final = 400  # characters of another's words in a message
+_LONGEST: Final = 400  # characters of a foreign error in a message
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CONFIG: Final = "spec.training.pipelineConfig"
 _LIMITS: Final = frozenset({"OSError", "MemoryError", "ResourceExhaustedError"})
-"""What is the machine's fault and not the configuration's, wherever it is raised."""
+"""Errors that the machine causes and not the configuration, wherever they are raised."""
 
-# The task that is gone; a message also names the one that tells of it.
+# The lost task. A message also names the task that reports the loss.
 _TASK: Final = re.compile(r"(?:remote target|reported from|Task|connect to) /job:worker/(?:replica:\d+/)?task:(\d+)")
 
 
 class _Rule(NamedTuple):
-    """Errors of one of the `kinds` whose text matches `pattern` are told as `words`.
+    """An error of one of the `kinds` whose text matches `pattern` is reported as `words`.
 
     {reason} and {who} in the words are filled in.
     """
@@ -41,24 +41,23 @@ def _rule(kinds: str, pattern: str, told: type[WorkFailed | InvalidInput], words
     return _Rule(frozenset(kinds.split()), re.compile(pattern, re.IGNORECASE), told, words)
 
 
-_MEMORY: Final = "the memory does not hold a training step: {reason}; lower spec.training.batchSize or the size in image_resizer, or give the pods more memory"
-_DAMAGED: Final = "a file that the training reads is damaged: {reason}; run again, and it is fetched anew"
+_MEMORY: Final = "not enough memory for a training step: {reason}; lower spec.training.batchSize or the size in image_resizer, or give the pods more memory"
+_DAMAGED: Final = "a file that the training reads is damaged: {reason}; run again to fetch it again"
 _PEER: Final = (
-    "{who} was lost or restarted while the workers trained together: {reason}; run again: all of them go on from the last checkpoint"
+    "{who} was lost or restarted while the workers trained together: {reason}; run again: all workers resume from the last checkpoint"
 )
 _MODEL: Final = (
-    f"{_CONFIG}: the checkpoint is not of this model: {{reason}}; give a checkpoint of the same network, or none to train from scratch"
+    f"{_CONFIG}: the checkpoint is of another model: {{reason}}; give a checkpoint of the same network, or none to train from scratch"
 )
 _RULES: Final = (
     _rule("MemoryError ResourceExhaustedError", "", WorkFailed, _MEMORY),
     _rule("OpError", "OOM when allocating|out of memory|OUT_OF_MEMORY|failed to allocate", WorkFailed, _MEMORY),
     _rule("DataLossError", "", WorkFailed, _DAMAGED),
-    # TensorFlow's readers of checkpoints raise some of their errors as Python's own.
+    # TensorFlow's checkpoint readers raise some errors as Python's own.
     _rule(
         "OpError IndexError RuntimeError", "not an sstable|checksum does not match|read less bytes|corrupted record", WorkFailed, _DAMAGED
     ),
-    # Steps are made by all workers together, so the loss of one ends in each of these at the
-    # others.
+    # All workers make the steps together, so losing one gives any of these errors at the others.
     _rule("UnavailableError AbortedError DeadlineExceededError", "", PeerLost, _PEER),
     _rule(
         "InternalError UnknownError CancelledError FailedPreconditionError",
@@ -75,41 +74,43 @@ _RULES: Final = (
         "|matching shapes except for the concat",
         InvalidInput,
         f"{_CONFIG}: expected an image_resizer whose size fits the network, got one that does not: {{reason}}; use a size that the network "
-        "is made for, such as 320, 512 or 640 (with a feature pyramid a multiple of 128)",
+        "supports, such as 320, 512 or 640 (with a feature pyramid, a multiple of 128)",
     ),
     _rule(
         "InvalidArgumentError",
         "jpeg|invalid (png|gif|bmp)|image format|image file format|parse (serialized )?example",
         WorkFailed,
-        "an image or a record cannot be decoded: {reason}; run again: what cannot be read is passed over before the first step",
+        "an image or a record cannot be decoded: {reason}; run again: unreadable records are skipped before the first step",
     ),
     _rule(
         "NotFoundError",
         "checkpoint|tensorslicereader",
         WorkFailed,
-        "a file of a checkpoint is gone: {reason}; run again, and it is fetched anew",
+        "a file of a checkpoint is missing: {reason}; run again to fetch it again",
     ),
     _rule(
         "PermissionDeniedError",
         "",
         WorkFailed,
-        "a file may not be read or written: {reason}; check the permissions of the folder",
+        "no permission to read or write a file: {reason}; check the permissions of the folder",
     ),
     _rule(
         "OpError",
         "cuda|cudnn|cublas|cusolver|no kernel image|ptxas",
         WorkFailed,
-        "the accelerator failed: {reason}; check that its driver fits the trainer image, and that no other process uses it",
+        "the accelerator failed: {reason}; check that its driver matches the trainer image, and that no other process uses it",
     ),
-    _rule("OpError", "", WorkFailed, "TensorFlow failed: {reason}; run again, and report it where it happens again (--debug shows where)"),
+    _rule(
+        "OpError", "", WorkFailed, "TensorFlow failed: {reason}; run again, and report it if it happens again (--debug shows the traceback)"
+    ),
 )
-"""The first that matches counts."""
+"""The first rule that matches applies."""
 
 
 def translate(error: BaseException) -> NegsetError | None:
-    """What a person is told instead of `error`; None where nothing better is known.
+    """The error to report instead of `error`; None if there is nothing better.
 
-    `WorkFailed` where another attempt may succeed, `InvalidInput` where the input has to change.
+    It is `WorkFailed` if another attempt may succeed, `InvalidInput` if the input has to change.
     """
     if full := _full_disk(error):
         return WorkFailed(
@@ -127,13 +128,13 @@ def translate(error: BaseException) -> NegsetError | None:
 
 
 def reason_of(error: BaseException) -> str:
-    """The cause in the error's own words, in one line and shortened."""
+    """The cause in the error's own words, on one line and shortened."""
     return textwrap.shorten(_cause(error), _LONGEST, placeholder=" …") or type(error).__name__
 
 
 def _cause(error: BaseException) -> str:
     text = _complete(error)
-    # A failure in a graph begins with a traceback of where its node was made.
+    # An error in a graph starts with the traceback of where its node was made.
     if len(parts := re.split(r'\n\s*File "[^\n]*', text)) > 1:
         text = re.split(r"\n\s*\n", parts[-1], maxsplit=1)[-1]
     text = re.split(r"\nNode: '[^'\n]*'\n", text)[-1]
@@ -143,7 +144,7 @@ def _cause(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Raises what `translate` gives instead of the block's error. Also a decorator."""
+    """Raise what `translate` returns instead of the block's error. Also a decorator."""
     try:
         yield
     except Exception as error:
@@ -156,7 +157,7 @@ def translated() -> Iterator[None]:
 def refusals() -> Iterator[None]:
     """As `translated`, for a block that builds or traces what the configuration asks for.
 
-    The API refuses a configuration with whatever exception is at hand.
+    The API refuses a configuration with many different exceptions.
     """
     try:
         with translated():
@@ -169,9 +170,9 @@ def refusals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def trial(what: str) -> Iterator[None]:
-    """As `refusals`, for a block that tries the part `what` of a configuration on made-up data.
+    """As `refusals`, for a block that tries the part `what` of a configuration on synthetic data.
 
-    Whatever is raised there, short of the machine's own limits, the configuration is to blame.
+    The configuration causes every error there, except the limits of the machine.
     """
     try:
         yield
@@ -189,7 +190,7 @@ def _refused(error: Exception, place: str = "") -> InvalidInput:
 
 
 def _full_disk(error: BaseException) -> str:
-    """What could not be written for want of space; empty where no cause in the chain is that."""
+    """What could not be written because the disk is full; empty if the chain has no such cause."""
     at: BaseException | None = error
     while at is not None:
         if isinstance(at, OSError) and at.errno in _FULL:

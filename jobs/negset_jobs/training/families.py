@@ -1,5 +1,6 @@
-"""What differs between the kinds of models that negset trains: where each keeps its image resizer,
-its post-processing, its losses. Pure.
+"""The differences between the kinds of models that negset trains.
+
+Each kind has its own place for the image resizer, the post-processing and the losses. Pure.
 """
 
 from __future__ import annotations
@@ -12,22 +13,20 @@ CENTER_NET: Final = "center_net"
 FAMILIES: Final = (SSD, FASTER_RCNN, CENTER_NET)
 
 CLASSIFICATION_LOSSES: Final = ("classification_loss", "objectness_loss", "object_center")
-"""How the names of the losses end that say what an image shows.
+"""The names of classification losses end with one of these.
 
-Faster R-CNN has one for each stage.
+Faster R-CNN has one loss for each stage.
 """
 
 LOCALIZATION_LOSSES: Final = ("localization_loss", "box/scale", "box/offset")
-"""How the names of the losses end that say where it is."""
+"""The names of localization losses end with one of these."""
 
 MOST_DETECTIONS: Final = 100
-"""Detections per image that are measured, unless an image holds more objects."""
+"""Detections per image that are measured, unless an image has more objects."""
 
 
 def family(config: Any) -> str:
-    """The name of the meta-architecture, as model.proto has it; empty where the configuration has
-    none.
-    """
+    """The name of the meta-architecture, as in model.proto; empty if the configuration has none."""
     return config.model.WhichOneof("model") or ""
 
 
@@ -41,9 +40,9 @@ def image_resizer(config: Any) -> Any:
 
 
 def suppressions(config: Any) -> tuple[tuple[str, Any], ...]:
-    """Every BatchNonMaxSuppression that detections pass, with the name of its field.
+    """Every BatchNonMaxSuppression of the detections, with the name of its field.
 
-    CenterNet needs none, and has one only where it is asked for.
+    CenterNet needs none, and has one only if the configuration sets it.
     """
     kind, message = family(config), model(config)
     if kind == SSD:
@@ -54,7 +53,7 @@ def suppressions(config: Any) -> tuple[tuple[str, Any], ...]:
 
 
 def classification(config: Any) -> Any:
-    """The ClassificationLoss message that says what an image shows."""
+    """The ClassificationLoss message of the classes."""
     kind, message = family(config), model(config)
     if kind == SSD:
         return message.loss.classification_loss
@@ -64,7 +63,7 @@ def classification(config: Any) -> Any:
 
 
 def batches_as_one(config: Any) -> bool:
-    """Whether a batch can hold images of any size, since the resizer gives all of them one shape."""
+    """Whether the resizer gives all images one shape, so a batch can hold images of any size."""
     resizer = image_resizer(config)
     return bool(
         resizer.HasField("fixed_shape_resizer")
@@ -73,11 +72,10 @@ def batches_as_one(config: Any) -> bool:
 
 
 def scoring_batch(config: Any) -> int:
-    """How many images are scored at once: as many as have `_SCORED_PIXELS` in all, at the size that
-    the model sees them.
+    """How many images are scored at once: as many as have `_SCORED_PIXELS` in all after resizing.
 
-    A ResNet-50 with a feature pyramid holds some 100 MB for an image of 640 pixels a side; 32 of
-    them fit into no worker of 4 GiB.
+    A ResNet-50 with a feature pyramid needs about 100 MB for an image of 640 pixels a side. 32 such
+    images do not fit into a worker of 4 GiB.
     """
     if not batches_as_one(config):
         return 1
@@ -89,18 +87,18 @@ def scoring_batch(config: Any) -> int:
     return max(1, min(_MOST_SCORED, _SCORED_PIXELS // max(1, pixels)))
 
 
-# Images; more are no faster with the smallest model (OD API, 96 pixels: 345 images/s at 16, 547 at
-# 64)
+# Images. More are not faster with the smallest model (96 pixels: 345 images/s at 16, 547 at 64).
 _MOST_SCORED: Final = 64
 _SCORED_PIXELS: Final = 32 * 320 * 320
 
 
 def make_room(config: Any, boxes: int) -> None:
-    """Raises in place what limits the objects of an image to at least `boxes`: those fed to the
-    model, and those that it may detect.
+    """Raise in place every limit on the objects of an image to at least `boxes`.
+
+    This includes the objects fed to the model and the objects that it may detect.
     """
-    # inputs.py, train_input: this limit cuts boxes off, and what is cut off is taught as
-    # background. The one in train_config does nothing in TensorFlow 2.
+    # inputs.py, train_input: boxes beyond this limit are dropped, and their objects are taught as
+    # background. The limit in train_config does nothing in TensorFlow 2.
     config.train_input_reader.max_number_of_boxes = max(config.train_input_reader.max_number_of_boxes, boxes)
     kind, message = family(config), model(config)
     for _, suppression in suppressions(config):

@@ -1,10 +1,9 @@
-"""The stream of training batches: stratified by kind of image, seeded, and sharded over workers.
+"""The stream of training batches: stratified by kind of image, seeded, sharded over workers.
 
-Fast enough for an accelerator, in bounded memory. Files lie on this machine (`mix.materialise`
-fetches them once). Encoded records are cached in the shuffle buffers, as many of each kind as the
-configuration's `shuffle_buffer_size`. Files are read, images decoded and augmented, and batches put
-together in parallel, as many at a time as the measured speeds call for; some batches wait on the
-host, and the distribution strategy copies the next ones to the devices while a step is made.
+It is fast enough for an accelerator, in bounded memory. `mix.materialise` downloads the files once.
+The shuffle buffers hold encoded records, `shuffle_buffer_size` of each kind. Files are read, images
+decoded and augmented, and batches assembled in parallel; tf.data tunes how many. Some batches wait
+on the host. The distribution strategy copies the next ones to the devices during a step.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ _READERS: Final = 16  # files of one kind that are read at the same time
 
 
 def batches(config: Any, model: Any, local: Mix, *, negative_percent: int, seed: int, context: Any = None) -> Any:
-    """A `tf.data.Dataset` of (features, labels), endless, as `object_detection.inputs.train_input`
-    shapes them; `context` is the worker's `tf.distribute.InputContext`.
+    """An endless `tf.data.Dataset` of (features, labels), shaped as the API's `train_input` does.
 
-    The API's own reader draws each image from a file by chance; this one feeds the kinds in a fixed
-    pattern (`mix.pattern`), so that every batch has its share.
+    `context` is the worker's `tf.distribute.InputContext`. The API's own reader draws each image
+    from a file by chance. This one feeds the kinds in a fixed pattern (`mix.pattern`), so every
+    batch has its share of negatives.
     """
     kinds = [files for files in (local.positives, local.negatives, local.hard) if files]
-    order = pattern(negative_percent if local.negatives else 0, hard_percent=local.hard_percent if local.hard else 0)
+    order = pattern(local.negative_percent(negative_percent), hard_percent=local.hard_percent if local.hard else 0)
 
     def build(reader: Any, *, transform_input_data_fn: Any, batch_size: int, input_context: Any = None, **_: Any) -> Any:
         sources = [_records(files, reader, input_context, seed + index) for index, files in enumerate(kinds)]
@@ -45,8 +44,7 @@ def batches(config: Any, model: Any, local: Mix, *, negative_percent: int, seed:
         each = batch_size if input_context is None else input_context.get_per_replica_batch_size(batch_size)
         for function in (decoder_builder.build(reader).decode, transform_input_data_fn):
             stream = _mapped(stream, function)
-        # Copying images into a batch takes a core as well: at 640 pixels and 64 images it is 300
-        # MB.
+        # Copying images into a batch also uses a core: 64 images of 640 pixels are 300 MB.
         stream = stream.batch(each, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return stream.prefetch(tf.data.AUTOTUNE).with_options(_bounded(_memory()))
 
@@ -55,7 +53,7 @@ def batches(config: Any, model: Any, local: Mix, *, negative_percent: int, seed:
 
 
 def _bounded(memory: int) -> Any:
-    """Options that keep what is prefetched below a quarter of the memory."""
+    """Options that keep prefetched batches below a quarter of the memory."""
     options = tf.data.Options()
     options.autotune.ram_budget = memory // 4
     return options
@@ -64,7 +62,7 @@ def _bounded(memory: int) -> Any:
 def _memory() -> int:
     """The bytes of memory that this container may use.
 
-    By itself TensorFlow goes by those of the whole machine, and a pod is killed for it.
+    TensorFlow assumes the memory of the whole machine, and the pod would be killed.
     """
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
@@ -76,13 +74,13 @@ def _memory() -> int:
 
 
 def record_check(config: Any) -> Check:
-    """Says why the API's decoder refuses a record; empty where it reads it."""
+    """A check that says why the API's decoder refuses a record; empty if it does not."""
     decode = decoder_builder.build(config.train_input_reader).decode
 
     def shape(payload: Any) -> Any:
         return tf.shape(decode(payload)["image"])
 
-    # The decoder's own sources need no AutoGraph, and the shape is all that is wanted of the image.
+    # The decoder's sources need no AutoGraph, and only the shape of the image is used.
     traced = tf.function(shape, autograph=False, input_signature=[tf.TensorSpec((), tf.string)])
 
     def check(payload: bytes, _: Features) -> str:
@@ -100,9 +98,9 @@ def record_check(config: Any) -> Check:
 def _mapped(stream: Any, function: Any) -> Any:
     """The stream with a function of the API applied to each element.
 
-    Converting the API's sources by AutoGraph takes longer than a short training, and next to
-    nothing in them needs it: of the augmentations, `random_square_crop_by_scale` does, which asks a
-    tensor for its truth. So it is tried without at first.
+    AutoGraph needs longer to convert the API's sources than a short training takes. Almost nothing
+    in them needs it, except the augmentation `random_square_crop_by_scale`, which uses a tensor as
+    a bool. So the function is first tried without AutoGraph.
     """
     try:
         return stream.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True)
@@ -112,7 +110,7 @@ def _mapped(stream: Any, function: Any) -> Any:
 
 @contextlib.contextmanager
 def _reader(build: Any) -> Iterator[None]:
-    """Puts `build` where the API looks its dataset builder up, for as long as the block runs."""
+    """Replace the API's dataset builder with `build` while the block runs."""
     table = od_inputs.INPUT_BUILDER_UTIL_MAP
     original, table["dataset_build"] = table["dataset_build"], build
     try:
@@ -122,10 +120,10 @@ def _reader(build: Any) -> Iterator[None]:
 
 
 def _records(files: Sequence[str], reader: Any, context: Any, seed: int) -> Any:
-    """The serialised examples of one kind, shuffled again in each pass, for ever.
+    """The serialised examples of one kind, without end, shuffled again in each pass.
 
-    A worker reads its own files where there are enough for all; otherwise each reads all of them in
-    an order of its own, since a worker without a file would wait for ever.
+    If there are enough files, each worker reads its own. Otherwise each worker reads all files in
+    its own order, because a worker without a file would wait for ever.
     """
     if context is not None and context.num_input_pipelines > 1:
         seed += 1_000 * context.input_pipeline_id

@@ -1,8 +1,10 @@
-"""The checkpoint to start from, as people have it: a prefix, a folder, an `.index` file or a
-`.tar.gz` archive, at any URL. Imports no TensorFlow.
+"""The checkpoint to start from, in any form that users have.
+
+It is a prefix, a folder, an `.index` file or a `.tar.gz` archive, at any URL. Imports no
+TensorFlow; `warm_start` looks into the checkpoint.
 
 A checkpoint `ckpt-7` is a file `ckpt-7.index` and one or more `ckpt-7.data-00000-of-00001`
-(https://www.tensorflow.org/guide/checkpoint). What is in it, `warm_start` tells.
+(https://www.tensorflow.org/guide/checkpoint).
 """
 
 from __future__ import annotations
@@ -35,14 +37,15 @@ _SAVED_VARIABLES: Final = "variables"
 _ARCHIVES: Final = (".tar.gz", ".tgz", ".tar")
 _SHARD: Final = re.compile(r"\.data-\d{5}-of-\d{5}$")
 _MEMBER: Final = re.compile(r"[\w.+-]+(\.index|\.data-\d{5}-of-\d{5})|checkpoint")
-# Of an archive, unpacked; the largest of the model zoo has less than 2.
+# Unpacked size of an archive. The largest of the model zoo has less than 2 GiB.
 _MOST_BYTES: Final = 8 << 30
 _EXPECTED: Final = "expected a checkpoint of TensorFlow 2 (its prefix, its folder, its .index file or a .tar.gz of it)"
 
 
 class Location(msgspec.Struct, frozen=True):
-    """Where a checkpoint lies: the URL of its prefix and how many data files it has, or the URL of
-    an archive.
+    """The place of a checkpoint.
+
+    It is the URL of its prefix with the number of its data files, or the URL of an archive.
     """
 
     url: Url
@@ -56,24 +59,25 @@ class Location(msgspec.Struct, frozen=True):
 
 
 def origin(config: Any, training: Training) -> tuple[str, str]:
-    """The URL to start from and the field that names it; empty where there is none.
+    """The URL to start from and the field that names it; empty if there is none.
 
-    The spec's goes before the configuration's. Raises `InvalidInput` for a placeholder.
+    The spec's URL has precedence over the configuration's. Raises `InvalidInput` for a placeholder.
     """
     if training.fine_tune_checkpoint:
         return training.fine_tune_checkpoint, _FIELD
     own = config.train_config.fine_tune_checkpoint
     if _PLACEHOLDER in own:
         raise InvalidInput(
-            f"{_CONFIG}: train_config.fine_tune_checkpoint is {quoted(own)}, the placeholder of a downloaded configuration; give the checkpoint's URL in "
+            f"{_CONFIG}: train_config.fine_tune_checkpoint is {quoted(own)}, a placeholder; give the checkpoint's URL in "
             f"{_FIELD}, or remove the line to train from scratch"
         )
     return own, f"{_CONFIG}: train_config.fine_tune_checkpoint"
 
 
 def check(config: Any, training: Training, access: Access) -> None:
-    """Raises `InvalidInput` where there is a checkpoint to start from and it is not there, or not
-    whole as far as its files tell.
+    """Check that the checkpoint to start from, if any, exists and has all its files.
+
+    Raises `InvalidInput` if not.
     """
     url, field = origin(config, training)
     if not url:
@@ -92,7 +96,7 @@ def check(config: Any, training: Training, access: Access) -> None:
 def find(url: str, access: Access, field: str) -> Location:
     """The checkpoint that a URL means.
 
-    Raises `InvalidInput`, naming `field`, where it means none.
+    Raises `InvalidInput`, naming `field`, if it means none.
     """
     given = access.check_url(url, field)
     path, query, rest = given.leaf.path.partition("?")
@@ -109,7 +113,7 @@ def find(url: str, access: Access, field: str) -> Location:
 
 
 def fetch(location: Location, access: Access, field: str, folder: str) -> str:
-    """Brings the checkpoint's files into the local `folder`.
+    """Fetch the checkpoint's files into the local `folder`.
 
     Returns the local prefix. Raises `InvalidInput`, naming `field`.
     """
@@ -124,8 +128,9 @@ def fetch(location: Location, access: Access, field: str, folder: str) -> str:
 
 
 def patch(config: Any, prefix: str, kind: str) -> Any:
-    """A copy that starts from the checkpoint at the local `prefix`, of which `kind` says what is
-    taken; from none where that is empty.
+    """A copy that starts from the checkpoint at the local `prefix`; from none if that is empty.
+
+    `kind` says which part of the checkpoint is used.
     """
     patched = copy.deepcopy(config)
     train = patched.train_config
@@ -141,7 +146,7 @@ def _at_prefix(prefix: Url, access: Access, field: str) -> Location:
     try:
         return Location(prefix, bundle.shards(start))
     except ValueError as error:
-        raise InvalidInput(f"{field}: {_EXPECTED}, {shown(index)} is no index of one; upload the checkpoint again") from error
+        raise InvalidInput(f"{field}: {_EXPECTED}, {shown(index)} is not the index of one; upload the checkpoint again") from error
 
 
 def _in_folder(folder: Url, access: Access, field: str) -> Location:
@@ -161,18 +166,19 @@ def _in_folder(folder: Url, access: Access, field: str) -> Location:
 
 @contextlib.contextmanager
 def _part_of(url: Url, file: Url, field: str) -> Iterator[None]:
-    """Says of a missing file that the checkpoint is not whole."""
+    """Report a missing file as a part of an incomplete checkpoint."""
     try:
         yield
     except MissingInput as error:
         raise InvalidInput(
-            f"{field}: the checkpoint at {shown(url)} is not whole, {shown(file)} does not exist; upload all of its files"
+            f"{field}: the checkpoint at {shown(url)} is incomplete, {shown(file)} does not exist; upload all of its files"
         ) from error
 
 
 def _unpack(url: Url, access: Access, field: str, folder: str) -> str:
-    """Unpacks the files of checkpoints, and nothing else, each folder of the archive into one of
-    its own. Returns the local prefix of the newest.
+    """Unpack only the files of checkpoints, each folder of the archive into a folder of its own.
+
+    Returns the local prefix of the newest checkpoint.
     """
     folders: dict[str, str] = {}
     with _archive(url, access, field) as archive:
@@ -182,12 +188,11 @@ def _unpack(url: Url, access: Access, field: str, folder: str) -> str:
             left -= max(0, member.size)
             if left < 0:
                 raise InvalidInput(f"{field}: expected an archive of at most {_MOST_BYTES >> 30} GiB, {shown(url)} unpacks to more")
-            # The folder of variables in a SavedModel looks like a checkpoint, but its names are not
-            # those of the model.
+            # The variables of a SavedModel look like a checkpoint, but their names are not those of
+            # the model.
             if not member.isfile() or not _MEMBER.fullmatch(name) or os.path.basename(directory) == _SAVED_VARIABLES:
                 continue
-            # The name in the archive decides nothing about where the file is written, besides its
-            # last part.
+            # Only the last part of the name in the archive decides where the file is written.
             target = folders.setdefault(directory, os.path.join(folder, str(len(folders))))
             os.makedirs(target, exist_ok=True)
             content = archive.extractfile(member)
@@ -197,13 +202,13 @@ def _unpack(url: Url, access: Access, field: str, folder: str) -> str:
     for place in folders.values():
         if prefix := _whole(place, url, field):
             return prefix
-    raise InvalidInput(f"{field}: {_EXPECTED}, the archive {shown(url)} holds none")
+    raise InvalidInput(f"{field}: {_EXPECTED}, the archive {shown(url)} has none")
 
 
 def _whole(place: str, url: Url, field: str) -> str:
-    """The prefix of the newest checkpoint of a local folder, if there is one.
+    """The prefix of the newest checkpoint of a local folder; empty if there is none.
 
-    Raises `InvalidInput` where it lacks a file.
+    Raises `InvalidInput` if a file is missing.
     """
     names = os.listdir(place)
     state = ""
@@ -220,12 +225,10 @@ def _whole(place: str, url: Url, field: str) -> str:
         missing = [suffix for suffix in bundle.suffixes(bundle.shards(start)) if not os.path.exists(prefix + suffix)]
     except ValueError as error:
         raise InvalidInput(
-            f"{field}: {_EXPECTED}, {found}{bundle.INDEX} in {shown(url)} is no index of one; make the archive again"
+            f"{field}: {_EXPECTED}, {found}{bundle.INDEX} in {shown(url)} is not the index of one; make the archive again"
         ) from error
     if missing:
-        raise InvalidInput(
-            f"{field}: the checkpoint in {shown(url)} is not whole, {found}{missing[0]} is not in it; make the archive again"
-        )
+        raise InvalidInput(f"{field}: the checkpoint in {shown(url)} is incomplete, {found}{missing[0]} is missing; make the archive again")
     return prefix
 
 
@@ -238,7 +241,7 @@ def _archive(url: Url, access: Access, field: str) -> Iterator[tarfile.TarFile]:
                 yield archive
         except tarfile.TarError as error:
             raise InvalidInput(
-                f"{field}: expected a whole .tar.gz archive, {shown(url)} is none or is cut short; upload it again"
+                f"{field}: expected a complete .tar.gz archive, {shown(url)} is not an archive or is cut off; upload it again"
             ) from error
 
 
@@ -252,7 +255,7 @@ def _within(folder: Url, name: str) -> Url:
 
 
 def _moved(url: Url, path: str, field: str) -> Url:
-    """Another path in the same place; the user's URL decides both."""
+    """The URL with another path. The user's URL decides both."""
     try:
         return url.with_path(path)
     except InvalidUrl as error:
@@ -260,8 +263,8 @@ def _moved(url: Url, path: str, field: str) -> Url:
 
 
 def _found(folder: Url, name: str, field: str) -> Url:
-    """The URL of what a folder lists under that name."""
+    """The URL of a file that a folder lists under this name."""
     try:
         return _within(folder, name)
     except InvalidUrl as error:
-        raise InvalidInput(f"{field}: {shown(folder)} holds a checkpoint whose name cannot stand in a URL; rename it") from error
+        raise InvalidInput(f"{field}: {shown(folder)} holds a checkpoint whose name is not valid in a URL; rename it") from error

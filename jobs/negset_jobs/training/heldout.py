@@ -1,4 +1,4 @@
-"""The images held out, as their records have them. Imports no TensorFlow."""
+"""The held-out images, read from their records. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from negset_jobs.training.measuring import Truth
 def images(
     store: Store, keys: Sequence[str], report: Report = warn, *, leave_out: Collection[str] = frozenset()
 ) -> Iterator[tuple[Truth, bytes]]:
-    """Each image of the files with these keys, in order: what is known of it, and its encoded
-    bytes.
+    """Each image of the files under these keys, in order: its truth and its encoded bytes.
 
-    What cannot be read goes to `report`. Images whose ids are in `leave_out` are left out.
+    Unreadable records go to `report`. Images whose ids are in `leave_out` are skipped.
     """
     for key in keys:
         with store.reading(key) as stream:
@@ -33,7 +32,7 @@ def images(
 
 
 def why_not(features: Features) -> str:
-    """Why a record cannot be measured with, as far as its features say; empty where it can."""
+    """Why a record cannot be measured, by its features; empty if it can."""
     try:
         _truth(features)
     except (KeyError, IndexError, ValueError, AttributeError, TypeError, msgspec.ValidationError) as error:

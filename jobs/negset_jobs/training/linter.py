@@ -1,8 +1,7 @@
 """Refuses a pipeline.config that cannot work with negatives, and says why.
 
-Pure: looks at the parsed message only, so it takes no time and needs no TensorFlow.
-
-What only the Object Detection API's own builders can tell is found by `check.py`.
+Pure: it looks only at the parsed message, so it takes no time and needs no TensorFlow. `check.py`
+finds what only the Object Detection API's own builders know.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from negset_api.spec import Training
 from negset_jobs.training import extractors, families, measurable, silent
 
 Focus = Literal["miner", "focal loss", "sampler", "none"]
-"""What makes the loss dwell on hard negatives: the hard example miner, a focal loss, Faster R-CNN's
-balanced samplers, or nothing.
+"""How the loss concentrates on hard negatives.
+
+By the hard example miner, a focal loss, Faster R-CNN's balanced samplers, or not at all.
 """
 
 _CONFIG: Final = "spec.training.pipelineConfig"
@@ -33,7 +33,7 @@ _CENTER_NET_TASKS: Final = (
     "temporal_offset_task",
     "deepmac_mask_estimation",
 )
-# Settings of the reader that ask for what our records do not hold.
+# Settings of the reader that ask for features that negset's records do not have.
 _NOT_IN_RECORDS: Final = (
     "load_instance_masks",
     "load_dense_pose",
@@ -47,9 +47,9 @@ _NOT_IN_RECORDS: Final = (
 
 
 def focus(config: Any, mode: str) -> Focus:
-    """What the mode means for this model.
+    """The meaning of the mode for this model.
 
-    Raises `InvalidInput` where the mode cannot work with it.
+    Raises `InvalidInput` if the mode cannot work with it.
     """
     family = families.family(config)
     if family == families.FASTER_RCNN:
@@ -59,13 +59,13 @@ def focus(config: Any, mode: str) -> Focus:
         return _focus_of_center_net(mode, loss)
     if mode == "Miner" and loss == silent.FOCAL:
         raise InvalidInput(
-            f"{_MODE}: Miner does not work with {silent.FOCAL}, which the Object Detection API refuses beside a hard_example_miner; use Auto or LossFocus, or a "
+            f"{_MODE}: Miner does not work with {silent.FOCAL}: the Object Detection API refuses it together with a hard_example_miner; use Auto or LossFocus, or a "
             "configuration with weighted_sigmoid"
         )
     if mode == "LossFocus" and loss != silent.FOCAL:
         raise InvalidInput(
-            f"{_MODE}: LossFocus needs a loss that weighs hard examples by itself, and the classification_loss is {loss}; put {silent.FOCAL} into the configuration, "
-            "or use Auto, which mines"
+            f"{_MODE}: LossFocus needs a loss that weighs hard examples by itself, got classification_loss {loss}; put {silent.FOCAL} into the configuration, "
+            "or use Auto, which uses the miner"
         )
     if mode == "Off":
         return "focal loss" if loss == silent.FOCAL else "miner" if config.model.ssd.loss.HasField("hard_example_miner") else "none"
@@ -81,7 +81,7 @@ def focus(config: Any, mode: str) -> Focus:
 def _focus_of_faster_rcnn(mode: str) -> Focus:
     if mode in ("Miner", "LossFocus"):
         raise InvalidInput(
-            f"{_MODE}: {mode} does not work with faster_rcnn: its second stage samples the proposals it learns from by itself; use Auto, which relies on that"
+            f"{_MODE}: {mode} does not work with faster_rcnn: its second stage samples its own proposals; use Auto, which relies on that"
         )
     return "sampler"
 
@@ -89,7 +89,7 @@ def _focus_of_faster_rcnn(mode: str) -> Focus:
 def _focus_of_center_net(mode: str, loss: str) -> Focus:
     if mode == "Miner":
         raise InvalidInput(
-            f"{_MODE}: Miner does not work with center_net, which has no hard_example_miner: its loss dwells on hard negatives by itself; use Auto or LossFocus"
+            f"{_MODE}: Miner does not work with center_net, which has no hard_example_miner: its loss weighs hard negatives by itself; use Auto or LossFocus"
         )
     if loss != silent.HEATMAP:
         raise InvalidInput(f"{_CONFIG}: expected {silent.HEATMAP} as classification_loss of object_center_params, got {loss or 'none'}")
@@ -97,12 +97,12 @@ def _focus_of_center_net(mode: str, loss: str) -> Focus:
 
 
 def classification_loss(config: Any) -> str:
-    """The name of the classification loss; empty where the configuration names none."""
+    """The name of the classification loss; empty if the configuration names none."""
     return families.classification(config).WhichOneof("classification_loss") or ""
 
 
 def check_model(config: Any) -> None:
-    """Refuses models and tasks that negset does not train, and what the API does not know.
+    """Refuse models and tasks that negset does not train, and what the API does not know.
 
     Raises `InvalidInput`.
     """
@@ -116,15 +116,16 @@ def check_model(config: Any) -> None:
 
 
 def check_losses(config: Any, training: Training) -> None:
-    """Refuses, in the patched configuration, every loss to which an image without objects
-    contributes nothing. Raises `InvalidInput`.
+    """Refuse, in the patched configuration, every loss that is zero for an image without objects.
+
+    Raises `InvalidInput`.
     """
     focus(config, training.hard_negative_mining.mode)
     _refuse(silent.losses(config))
 
 
 def check_batches(config: Any, training: Training) -> None:
-    """Refuses batches that the replicas cannot share, or in which there is no room for a positive.
+    """Refuse batches that the replicas cannot share, or that have no room for a positive.
 
     Raises `InvalidInput`.
     """
@@ -135,14 +136,14 @@ def check_batches(config: Any, training: Training) -> None:
             f"spec.training.batchSize: expected a multiple of {replicas}, one share for each of {replicas} replicas (workers times GPUs), got {batch}"
         )
     each = batch // replicas
-    # SSD divides a batch's loss by its matched anchors, CenterNet by its objects, and both by 1
-    # where there are none (object_detection/meta_architectures, `loss`): a batch of negatives alone
+    # SSD divides a batch's loss by its matched anchors, CenterNet by its objects, and both by 1 if
+    # there are none (object_detection/meta_architectures, `loss`). So a batch of only negatives
     # weighs as much as dozens of others.
     if families.family(config) != families.FASTER_RCNN and each * (100 - training.negative_percent) < 100:  # noqa: PLR2004
         room = -(-100 // (100 - training.negative_percent))
         raise InvalidInput(
-            f"spec.training.negativePercent: {training.negative_percent} percent of a batch of {each} per replica leaves batches without any positive, whose loss "
-            f"is out of proportion; expected a batchSize of at least {room * replicas}, or a lower share"
+            f"spec.training.negativePercent: {training.negative_percent} percent of a batch of {each} per replica leaves batches without any positive, and their loss "
+            f"is too large; expected a batchSize of at least {room * replicas}, or a lower negativePercent"
         )
     if each > 1 and not families.batches_as_one(config):
         resizer = families.image_resizer(config).WhichOneof("image_resizer_oneof")
@@ -153,19 +154,19 @@ def check_batches(config: Any, training: Training) -> None:
 
 
 def doubts(config: Any) -> Iterator[str]:
-    """What the configuration asks for and does not get, each in a sentence for the user.
+    """The settings that the configuration asks for but does not get, each in a sentence.
 
-    The training works without it.
+    Training works without them.
     """
     train, reader = config.train_config, config.train_input_reader
     if train.optimizer.use_moving_average:  # its default
-        yield "optimizer.use_moving_average is set to false: the weights that are measured and exported are those that are trained"
+        yield "set optimizer.use_moving_average to false: the trained weights themselves are measured and exported"
     if train.bias_grad_multiplier:
         yield "train_config.bias_grad_multiplier does nothing in TensorFlow 2"
     if train.HasField("max_number_of_boxes") and train.max_number_of_boxes > reader.max_number_of_boxes:
         yield (
             f"train_config.max_number_of_boxes: {train.max_number_of_boxes} does nothing in TensorFlow 2: train_input_reader.max_number_of_boxes counts; "
-            "it is raised to what the fullest image holds"
+            "it is raised to the objects of the fullest image"
         )
     yield from measurable.doubts(config)
 
@@ -186,7 +187,7 @@ def _unsupported_model(config: Any) -> Iterator[str]:
         yield "mask_head_config asks for masks; negset trains boxes, remove it"
     if family == families.CENTER_NET:
         if not model.HasField("object_detection_task"):
-            yield "object_detection_task is missing; negset trains boxes, which that task gives"
+            yield "object_detection_task is missing; add it, because negset trains boxes"
         for task in _CENTER_NET_TASKS:
             if getattr(model, task) if task == "keypoint_estimation_task" else model.HasField(task):
                 yield f"{task} asks for what the records do not have; negset trains boxes, remove it"
@@ -200,14 +201,14 @@ def _unsupported_training(config: Any) -> Iterator[str]:
     if train.use_multiclass_scores:
         yield "train_config.use_multiclass_scores asks for scores, which the records do not have; remove it"
     if reader.input_type != input_reader_pb2.InputType.Value("TF_EXAMPLE"):
-        yield "train_input_reader.input_type is not TF_EXAMPLE, which the records are"
+        yield "train_input_reader.input_type is not TF_EXAMPLE; set it, because the records are TF examples"
     if not train.optimizer.WhichOneof("optimizer"):
-        yield "train_config.optimizer is missing"
+        yield "train_config.optimizer is missing; add one"
     if train.load_all_detection_checkpoint_vars:
         yield "load_all_detection_checkpoint_vars is not supported with TensorFlow 2; use fine_tune_checkpoint_type"
     for field in ("freeze_variables", "update_trainable_variables"):
         if getattr(train, field):
-            # Read in model_lib.py, TensorFlow 1's loop, alone.
+            # Only model_lib.py, TensorFlow 1's loop, reads it.
             yield f"train_config.{field} does nothing in TensorFlow 2: every layer would be trained; remove it"
 
 
@@ -227,7 +228,7 @@ def _unknown_to_tensorflow_2(config: Any) -> Iterator[str]:
             yield "image_resizer is missing; expected fixed_shape_resizer, or keep_aspect_ratio_resizer with pad_to_max_dimension: true"
         case "pad_to_multiple_resizer":
             # utils/config_util.py, get_spatial_image_size.
-            yield "pad_to_multiple_resizer is not known to the Object Detection API in TensorFlow 2; expected fixed_shape_resizer"
+            yield "pad_to_multiple_resizer is unknown to the Object Detection API in TensorFlow 2; expected fixed_shape_resizer"
         case "keep_aspect_ratio_resizer":
             sides = resizer.keep_aspect_ratio_resizer
             if not 0 < sides.min_dimension <= sides.max_dimension:

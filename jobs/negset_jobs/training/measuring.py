@@ -1,5 +1,7 @@
-"""What a model is worth on the images held out: false positives at a fixed recall, and COCO's
-average precision. Imports no TensorFlow.
+"""Measures a model on the held-out images.
+
+The measures are false positives at a fixed recall, and COCO's average precision. Imports no
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from negset_api.values import Box, Detection, Measurement, ScoredImage
 
 IOU: Final = 0.5
-"""How much a detection must overlap an object to have found it."""
+"""The minimum overlap (IoU) of a detection with an object that it finds."""
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -23,7 +25,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 class Truth(msgspec.Struct, frozen=True, kw_only=True):
     """A held-out positive: its size in pixels and its objects.
 
-    Crowd regions and difficult objects are there to be ignored.
+    Crowd regions and difficult objects are included, but ignored.
     """
 
     image_id: str
@@ -38,8 +40,10 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(truths: Sequence[Truth], positives: Sequence[ScoredImage], negatives: Sequence[ScoredImage], *, recall: float) -> Measurement:
-    """Measures the detections on held-out positives, in the order of `truths`, and on held-out
-    negatives, at the threshold that finds the share `recall` of the objects.
+    """Measure the detections at the threshold that finds the share `recall` of the objects.
+
+    `positives` are the detections on held-out positives, in the order of `truths`; `negatives`
+    those on held-out negatives.
     """
     objects = sum(len(truth.counted) for truth in truths)
     scores = [score for truth, scored in zip(truths, positives, strict=True) for score in matched_scores(truth, scored)]
@@ -65,12 +69,12 @@ def matched_scores(truth: Truth, scored: ScoredImage) -> list[float]:
 
 
 def matches(truth: Truth, scored: ScoredImage) -> list[int]:
-    """For each detection, which of the truth's counted objects it finds; -1 where it finds none.
+    """For each detection, the index of the counted object that it finds; -1 if it finds none.
 
-    As COCO matches (pycocotools/cocoeval.py, `evaluateImg`): the detections choose, best score
-    first, the free object of their class that they overlap most, if by `IOU` at least. A
-    detection's match does not depend on weaker ones, so the matches above a threshold are those of
-    the detections above it.
+    As COCO matches (pycocotools/cocoeval.py, `evaluateImg`): in the order of their scores, best
+    first, each detection takes the free object of its class with the highest overlap, if that is at
+    least `IOU`. The match of a detection does not depend on weaker ones. So the matches above a
+    threshold are those of the detections above it.
     """
     objects = truth.counted
     found = [-1] * len(scored.detections)
@@ -90,19 +94,18 @@ def matches(truth: Truth, scored: ScoredImage) -> list[int]:
 
 
 def wanted_objects(objects: np.ndarray[Any, np.dtype[np.int64]], recall: float) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """How many of `objects` are the share `recall`, rounded up; one at least."""
+    """The share `recall` of `objects` as a number of objects, rounded up, at least one."""
     # A recall such as 0.8 of 5 objects is 4, not 5, although 0.8 * 5 may be a little more.
     wanted: np.ndarray[Any, np.dtype[np.int64]] = np.maximum(1, np.ceil(recall * objects - 1e-9)).astype(np.int64)
     return wanted
 
 
 def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) -> tuple[float, float]:
-    """The highest score at which the share `recall` of the objects is found, and the share that is
-    found there.
+    """The highest score at which the share `recall` of the objects is found, and the share found.
 
-    `scores` are those of the detections that found an object. Where the wanted share is out of
-    reach, the threshold is the lowest of them, which gives the best there is; where nothing was
-    found at all it is 0, so that every detection on a negative counts.
+    `scores` are those of the detections that found an object. If the share cannot be reached, the
+    threshold is the lowest of them, which gives the highest possible share. If nothing was found at
+    all, it is 0, so every detection on a negative counts.
     """
     if not scores or objects == 0:
         return 0.0, 0.0
@@ -112,7 +115,7 @@ def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) ->
 
 
 def false_positives_per_image(negatives: Sequence[ScoredImage], threshold: float) -> float:
-    """Detections with at least the score `threshold`, per image; 0 where there are no images.
+    """Detections with at least the score `threshold`, per image; 0 if there are no images.
 
     On a negative every detection is false.
     """
@@ -127,8 +130,9 @@ def corners(boxes: Sequence[Box] | Sequence[Detection]) -> Array:
 
 
 def iou(first: Array, second: Array) -> Array:
-    """The overlap of each box of `first` (n, 4) with each of `second` (m, 4), as intersection over
-    union in [0, 1], shape (n, m); 0 for empty boxes.
+    """The overlap of each box of `first` (n, 4) with each of `second` (m, 4), shape (n, m).
+
+    It is intersection over union in [0, 1]; 0 for empty boxes.
     """
     shared = intersection(first, second)
     area = np.prod(first[:, 2:] - first[:, :2], axis=-1)[:, None] + np.prod(second[:, 2:] - second[:, :2], axis=-1)[None, :]
@@ -138,15 +142,16 @@ def iou(first: Array, second: Array) -> Array:
 
 
 def intersection(first: Array, second: Array) -> Array:
-    """The area that each box of `first` (n, 4) shares with each of `second` (m, 4), shape (n, m)."""
+    """The area that each box of `first` (n, 4) shares with each of `second` (m, 4): (n, m)."""
     sides = np.minimum(first[:, None, 2:], second[None, :, 2:]) - np.maximum(first[:, None, :2], second[None, :, :2])
     shared: Array = np.prod(np.clip(sides, 0, None), axis=-1)
     return shared
 
 
 def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> tuple[float, float]:
-    """COCO's AP over the IoU thresholds 0.50 to 0.95, and at 0.50, by pycocotools; both 0 where
-    there is nothing to find or nothing was detected.
+    """COCO's AP over the IoU thresholds 0.50 to 0.95, and at 0.50, by pycocotools.
+
+    Both are 0 if there is nothing to find, or if nothing was detected.
     """
     evaluation = coco_evaluation(truths, scored)
     if evaluation is None:
@@ -159,8 +164,9 @@ def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) ->
 
 
 def coco_evaluation(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> Any:
-    """The COCOeval of pycocotools with every image matched, objects of all sizes together; None
-    where there is nothing to find or nothing was detected. Its images are the positions in
+    """The COCOeval of pycocotools with every image matched, objects of all sizes together.
+
+    None if there is nothing to find, or if nothing was detected. Its image ids are the positions in
     `truths`.
     """
     if not any(truth.counted for truth in truths) or not any(image.detections for image in scored):
@@ -177,7 +183,7 @@ def coco_evaluation(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> A
         annotated.dataset = _annotations(truths, ids)
         annotated.createIndex()
         evaluation = COCOeval(annotated, annotated.loadRes(_results(truths, scored, ids)), "bbox")
-        # Small, medium and large objects on their own are not reported; each would be matched
+        # Small, medium and large objects are not reported separately; each size would be matched
         # again.
         evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], evaluation.params.areaRngLbl[:1]
         evaluation.evaluate()
@@ -187,8 +193,7 @@ def coco_evaluation(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> A
 def _annotations(truths: Sequence[Truth], ids: dict[str, int]) -> dict[str, Any]:
     """The truth in COCO's instances format.
 
-    A difficult object is given as a crowd region, which is how COCO says that it counts neither
-    way.
+    A difficult object becomes a crowd region, so COCO ignores it.
     """
     annotations: list[dict[str, Any]] = []
     for number, truth in enumerate(truths):

@@ -1,4 +1,4 @@
-"""Which files go into a round, in which proportion, and where they lie on this machine.
+"""The files of a round: which ones, in which proportion, and where they are on this machine.
 
 Imports no TensorFlow.
 """
@@ -22,24 +22,25 @@ from negset_jobs.training.config import InputFile
 _DOWNLOADS: Final = 8
 POSITIVE, NEGATIVE, HARD = 0, 1, 2
 MOST_HARD_PERCENT: Final = 50
-"""How much of the negatives' places the added ones have at most: the others keep the model from
-forgetting what it knows.
+"""The added negatives have at most this percentage of the negatives' places.
+
+The others keep the model from forgetting.
 """
 
 _HARD_WEIGHT: Final = 8
-"""How many times as often as another negative an added one is fed at most.
+"""An added negative is fed at most this many times as often as another negative.
 
-Were half of the places always theirs, a single hard negative among thousands would fill them.
+If the added ones always had half of the places, one hard negative among thousands would fill them.
 """
 
 
 class Mix(msgspec.Struct, frozen=True, kw_only=True):
-    """The files that a round trains on: keys in the store or paths.
+    """The files that a round trains on: keys in the store, or local paths.
 
-    `negatives` and `hard` may be empty; `images` counts the different negatives in them.
+    `negatives` and `hard` may be empty. `images` counts the distinct negatives in them.
 
-    `hard` is what was added after round 1: the hard negatives or, for the arm that compares, as
-    many random ones. They have `hard_percent` of the negatives' places.
+    `hard` is what was added after round 1: the hard negatives, or as many random ones for the arm
+    `RandomNegatives`. They have `hard_percent` of the negatives' places.
     """
 
     positives: tuple[str, ...]
@@ -48,13 +49,17 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     hard_percent: int = 0
     images: int = 0
 
+    def negative_percent(self, wanted: int) -> int:
+        """The percentage of negatives among the images fed: `wanted`, or 0 without negatives."""
+        return wanted if self.negatives else 0
+
 
 def choose(arm: str, positives: Positives, records: Records, mining: Mining | None) -> Mix:
-    """What a round of the arm trains on; `mining` is that after the round before, where there is
-    one. Raises `InvalidInput` where a set is empty.
+    """The files that a round of the arm trains on.
 
-    A file without records would stop the training for ever, so shards that stored nothing have no
-    file, and an empty set is refused here.
+    `mining` is the mining after the previous round, or None. Raises `InvalidInput` if a set is
+    empty: a file without records would stop the training for ever. (A shard that stored nothing has
+    no file.)
     """
     objects = positives.files.get(names.TRAIN, ())
     if not objects:
@@ -77,20 +82,21 @@ def choose(arm: str, positives: Positives, records: Records, mining: Mining | No
 
 
 def hard_percent(others: int, added: int) -> int:
-    """The percentage of the negatives' places that the added ones have: each is fed `_HARD_WEIGHT`
-    times as often as one of the others, up to `MOST_HARD_PERCENT` for all of them.
+    """The percentage of the negatives' places that the added negatives have.
+
+    Each is fed `_HARD_WEIGHT` times as often as another negative, up to `MOST_HARD_PERCENT` for all
+    of them.
     """
     return max(1, min(MOST_HARD_PERCENT, 100 * _HARD_WEIGHT * added // (_HARD_WEIGHT * added + others)))
 
 
 def pattern(negative_percent: int, *, hard_percent: int) -> tuple[int, ...]:
-    """The kinds of the images in the order in which they are fed, to be repeated for ever.
+    """The order in which the kinds of images are fed, to be repeated for ever.
 
-    The negatives are spread as evenly as whole images can be (slot j is a negative where the
-    integer part of j * percent / 100 steps up), so a batch of n holds its share of n, rounded down
-    or up. Drawing each image by chance instead leaves, at 10 percent and batches of 8, 43 of 100
-    batches (0.9^8) without any negative. In the same way the added negatives are spread over the
-    negatives' places.
+    Negatives are spread as evenly as whole images can be: slot j is a negative if the integer part
+    of j * percent / 100 steps up. So a batch of n holds its share of n, rounded down or up. If each
+    image was drawn by chance instead, 43 of 100 batches of 8 (0.9^8) would have no negative at 10
+    percent. The added negatives are spread over the negatives' places in the same way.
     """
     kinds, seen = [], 0
     for slot in range(_PATTERN):
@@ -106,15 +112,16 @@ _PATTERN: Final = 10_000  # after as many slots both shares, in whole percent, a
 
 
 def _steps_up(index: int, percent: int) -> bool:
-    """Whether the next multiple of 100 / `percent` lies in this place."""
+    """Whether the next multiple of 100 / `percent` is at this index."""
     return ((index + 1) * percent) // 100 > (index * percent) // 100
 
 
 def weighted(mix: Mix, negative_percent: int, store: Store) -> tuple[InputFile, ...]:
-    """The files with the weights that give the same shares on average in the Object Detection API's
-    own reader.
+    """The files with their weights in the Object Detection API's own reader.
+
+    With these weights, the reader gives the same shares on average.
     """
-    share = negative_percent if mix.negatives else 0
+    share = mix.negative_percent(negative_percent)
     hard = share * mix.hard_percent / 100 if mix.hard else 0.0
     groups = ((mix.positives, 100.0 - share), (mix.negatives, share - hard), (mix.hard, hard))
     return tuple(InputFile(path=store.location(key), weight=weight / len(keys)) for keys, weight in groups for key in keys)
@@ -123,8 +130,8 @@ def weighted(mix: Mix, negative_percent: int, store: Store) -> tuple[InputFile, 
 def materialise(store: Store, mix: Mix, folder: str) -> Mix:
     """The same files as local paths.
 
-    They are downloaded below `folder`, since TensorFlow reads few stores besides local files; those
-    of a local store are used in place.
+    Files of a local store are used in place. Others are downloaded below `folder`, because
+    TensorFlow reads few stores besides local files.
     """
     return Mix(
         positives=_local(store, mix.positives, folder),

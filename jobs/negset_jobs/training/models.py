@@ -12,22 +12,22 @@ from object_detection.utils import config_util
 
 from negset_jobs.training import precision
 
-_SIDE: Final = 256  # pixels of the first image, where the configuration leaves the size open
+_SIDE: Final = 256  # pixels of the first image, if the configuration leaves the size open
 
 
 def build(config: Any, *, training: bool) -> Any:
-    """The configuration's model. Raises what the API raises where it refuses it.
+    """The configuration's model. Raises what the API raises if it refuses the configuration.
 
-    The API creates variables when a model first sees an image, which is usually while a graph is
-    traced. They are created here at once and outside any graph: then the random seed alone decides
-    their values, whatever data follow, and graphs are traced once instead of twice.
+    The API creates variables when a model first sees an image, usually while a graph is traced.
+    Here they are created at once and outside any graph. So only the random seed decides their
+    values, whatever data follow, and graphs are traced once instead of twice.
     """
     model = model_builder.build(config.model, is_training=training)
     precision.adapt(model)
     resizer = config_util.get_image_resizer_config(config.model)
     height, width = (side if side and side > 0 else _SIDE for side in config_util.get_spatial_image_size(resizer))
-    # As model_lib_v2._ensure_model_is_built does: no moving average is touched, and nothing needs
-    # objects.
+    # As in model_lib_v2._ensure_model_is_built: no moving average changes, and no objects are
+    # needed.
     model._is_training = False  # noqa: SLF001
     tf.keras.backend.set_learning_phase(False)
     model.predict(*model.preprocess(tf.zeros((1, height, width, 3))))
@@ -36,8 +36,9 @@ def build(config: Any, *, training: bool) -> Any:
 
 
 def losses(model: Any, train_config: Any, features: Any, labels: Any) -> tuple[dict[str, Any], Any]:
-    """The losses of a batch in training, without regularisation, and the predictions they are of,
-    as `eager_train_step` has them.
+    """The losses of a batch in training, without regularisation, and the predictions behind them.
+
+    They are the same as in `eager_train_step`.
     """
     model._is_training = True  # noqa: SLF001
     tf.keras.backend.set_learning_phase(True)

@@ -1,9 +1,9 @@
-"""Mixed precision: layers compute in 16 bits; weights, predictions and losses are in 32.
+"""Mixed precision: layers compute in 16 bits; weights, predictions and losses are in 32 bits.
 
-The Object Detection API has a path of its own for this, `use_bfloat16`, which it takes on TPUs
-alone. What it needs elsewhere is little: 32 bits for what the network predicts (its helper
-`bfloat16_to_float32_nested` does not know float16), and for what Faster R-CNN crops (TensorFlow's
-CropAndResize has no bfloat16).
+The Object Detection API's own support, `use_bfloat16`, works on TPUs only. Elsewhere two things are
+needed. The predictions of the network must be in 32 bits, because the API's helper
+`bfloat16_to_float32_nested` does not know float16. The feature maps that Faster R-CNN crops must be
+in 32 bits, because TensorFlow's CropAndResize has no bfloat16.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _OLDEST: Final = (7, 0)  # the first compute capability with tensor cores
 def policy(capabilities: Sequence[tuple[int, int]], *, mixed: bool) -> str:
     """The Keras policy for GPUs of these compute capabilities.
 
-    None of them means the CPU, on which TensorFlow computes bfloat16 faster than float16.
+    An empty list means the CPU. There TensorFlow computes bfloat16 faster than float16.
 
-    Raises `InvalidInput` where a GPU is too old to gain anything.
+    Raises `InvalidInput` if a GPU is too old to gain anything.
     """
     if not mixed:
         return SINGLE
@@ -41,7 +41,7 @@ def policy(capabilities: Sequence[tuple[int, int]], *, mixed: bool) -> str:
     if (oldest := min(capabilities)) < _OLDEST:
         raise InvalidInput(
             f"spec.training.mixedPrecision: expected GPUs of compute capability {_OLDEST[0]}.{_OLDEST[1]} or more, got {oldest[0]}.{oldest[1]}, which "
-            "is no faster in 16 bits; set it to false, or train on newer GPUs"
+            "is no faster in 16 bits; set mixedPrecision to false, or train on newer GPUs"
         )
     return _HALF
 
@@ -54,13 +54,13 @@ def capabilities() -> list[tuple[int, int]]:
 
 @contextlib.contextmanager
 def applied(name: str) -> Iterator[None]:
-    """Builds what the block builds with this policy.
+    """Apply the policy to what the block builds.
 
-    What is built after it (the model that measures) is in 32 bits again.
+    What is built later (the model that is measured) is in 32 bits again.
     """
     before = tf.keras.mixed_precision.global_policy()
     if name != SINGLE:
-        log.info("layers compute with the policy %s, weights stay in 32 bits", name)
+        log.info("layers compute with the policy %s; weights stay in 32 bits", name)
     tf.keras.mixed_precision.set_global_policy(name)
     try:
         yield
@@ -69,21 +69,21 @@ def applied(name: str) -> Iterator[None]:
 
 
 def adapt(model: Any) -> None:
-    """Makes a model of the API work under the policy, in place, before its first prediction."""
+    """Make a model of the API work under the policy, in place, before its first prediction."""
     if tf.keras.mixed_precision.global_policy().compute_dtype == SINGLE:
         return
     predict = model.predict
     model.predict = lambda *args, **keywords: _single(predict(*args, **keywords))
     if hasattr(model, "_crop_and_resize_fn"):
-        # (the API takes it from its own configuration only).
+        # The API takes this function from its own configuration only.
         crop = model._crop_and_resize_fn  # noqa: SLF001
         model._crop_and_resize_fn = lambda maps, *args, **keywords: crop(_single(maps), *args, **keywords)  # noqa: SLF001
 
 
 def optimizer(plain: Any) -> Any:
-    """The optimizer, which under float16 scales the loss.
+    """The optimizer; under float16, it scales the loss.
 
-    Without that, small gradients are 0 in 16 bits. bfloat16 has the range of 32 bits.
+    Without scaling, small gradients are 0 in float16. bfloat16 has the range of float32.
     """
     if tf.keras.mixed_precision.global_policy().name != _HALF:
         return plain
@@ -104,7 +104,7 @@ def train_step(
 ) -> dict[str, Any]:
     """One step, as `model_lib_v2.eager_train_step` makes it.
 
-    That has no place for a scaled loss, so such a step is made here of the same parts.
+    The API's function cannot scale a loss, so such a step is made here from the same parts.
     """
     if not hasattr(optimizer, "get_scaled_loss"):
         plain: dict[str, Any] = model_lib_v2.eager_train_step(

@@ -1,4 +1,4 @@
-"""What becomes of the learning rate when the spec changes the steps or the batch size. Pure."""
+"""How the learning rate changes when the spec changes the steps or the batch size. Pure."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def scale_for_batch(train: Any, before: int, after: int) -> None:
     A batch k times as large averages k times as many gradients, so the step may be longer: by k
     with plain or momentum SGD (Goyal et al. 2017, arXiv:1706.02677), by the square root of k with
     Adam and RMSProp, which divide by the gradient's own size (Malladi et al. 2022,
-    arXiv:2205.10287). All rates of a schedule are scaled alike, so its shape stays and a warm-up
-    never starts above its end, which the API refuses.
+    arXiv:2205.10287). All rates of a schedule are scaled by the same factor. So its shape stays,
+    and a warm-up never starts above its end, which the API refuses.
     """
     kind = train.optimizer.WhichOneof("optimizer")
     if kind is None or before < 1 or after < 1 or before == after:
@@ -45,19 +45,19 @@ def scale_for_batch(train: Any, before: int, after: int) -> None:
     for holder, field in fields:
         setattr(holder, field, getattr(holder, field) * factor)
     log.warning(
-        "spec.training.batchSize changes the batch from %d to %d images; the learning rate (%s) is scaled from %.3g to %.3g (times %.3g: %s)",
+        "spec.training.batchSize changes the batch from %d to %d images; the learning rate (%s) is scaled from %.3g to %.3g (factor %.3g: %s)",
         before,
         after,
         name,
         old,
         getattr(message, name),
         factor,
-        f"the square root of the batch's growth, as suits {kind}" if kind in _ADAPTIVE else f"the batch's growth, as suits {kind}",
+        f"the square root of the batch's growth, for {kind}" if kind in _ADAPTIVE else f"the batch's growth, for {kind}",
     )
 
 
 def scale_for_steps(train: Any, steps: int) -> None:
-    """Stretch or shrink the schedule, warm-up included, in place, so that it ends with `steps`."""
+    """Stretch or shrink the schedule in place, warm-up included, so that it ends with `steps`."""
     kind = train.optimizer.WhichOneof("optimizer")
     if kind is None:
         return
@@ -67,7 +67,7 @@ def scale_for_steps(train: Any, steps: int) -> None:
             schedule = rate.cosine_decay_learning_rate
             factor = steps / max(schedule.total_steps, 1)
             schedule.total_steps = steps
-            # The API refuses a warm-up that is longer than the whole (utils/learning_schedules.py,
+            # The API refuses a warm-up longer than the schedule (utils/learning_schedules.py,
             # cosine_decay_with_warmup).
             schedule.warmup_steps = min(int(schedule.warmup_steps * factor), steps - 1)
             schedule.hold_base_rate_steps = int(schedule.hold_base_rate_steps * factor)
@@ -84,7 +84,7 @@ def scale_for_steps(train: Any, steps: int) -> None:
 
 
 def _rates(rate: Any) -> Iterator[tuple[Any, str]]:
-    """Every learning rate of a schedule, as the message that holds it and the field's name."""
+    """Every learning rate of a schedule: the message that holds it, and the name of the field."""
     kind = rate.WhichOneof("learning_rate")
     if kind is None:
         return

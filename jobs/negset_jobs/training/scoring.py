@@ -20,11 +20,11 @@ from negset_jobs.training.config import parse
 
 
 class Scorer:
-    """A model restored from a checkpoint, whose graph is built at the first batch.
+    """A model restored from a checkpoint. Its graph is built at the first batch.
 
-    Expensive to make: make one in a process, and score many images with it.
+    It is expensive to make: make one per process, and score many images with it.
 
-    `classes` are in label-map order. Detections below the score `floor` are left out.
+    `classes` are in label-map order. Detections with a score below `floor` are dropped.
     """
 
     @failures.translated()
@@ -36,16 +36,16 @@ class Scorer:
         tf.train.Checkpoint(model=self.model).restore(checkpoint_prefix).expect_partial().assert_existing_objects_matched()
         self._batch = families.scoring_batch(self.config)
         self._most = families.most_detections(self.config)
-        # The number of images is left open: where it is known, the API writes its post-processing
-        # into the graph once for each of them.
+        # The number of images is left open. If it was known, the API would write its
+        # post-processing into the graph once per image.
         self._detect = tf.function(self._graph, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
 
     @failures.translated()
     def score(self, batch: Sequence[tuple[str, bytes]]) -> list[ScoredImage]:
-        """The detections on each image, best first, in the order given; an image is an id and its
-        encoded bytes (JPEG, PNG, BMP or GIF), of any size.
+        """The detections on each image, best first, in the given order.
 
-        One that cannot be decoded comes back as `unreadable`, without detections.
+        An image is an id and its encoded bytes (JPEG, PNG, BMP or GIF) of any size. An image that
+        cannot be decoded is returned as `unreadable`, without detections.
         """
         parts = (batch[start : start + self._batch] for start in range(0, len(batch), self._batch))
         return [image for part in parts for image in self._score(part)]
@@ -54,7 +54,7 @@ class Scorer:
         try:
             return self._detected(part)
         except tf.errors.InvalidArgumentError:
-            # The whole batch fails with one image, and the error does not say which.
+            # One image fails the whole batch, and the error does not say which one.
             readable = [not why_undecodable(encoded) for _, encoded in part]
             if all(readable):
                 raise
@@ -99,12 +99,12 @@ class Scorer:
 
 
 def detect(model: Any, images: Any, shapes: Any) -> dict[str, Any]:
-    """The API's detections on preprocessed images; classes count from 0, boxes are normalised."""
+    """The API's detections on preprocessed images. Classes count from 0; boxes are normalised."""
     return dict(model.postprocess(model.predict(images, shapes), shapes))
 
 
 def why_undecodable(encoded: bytes) -> str:
-    """Why an image cannot be scored; empty where it can."""
+    """Why an image cannot be scored; empty if it can."""
     try:
         _decoded(tf.constant(encoded))
     except (tf.errors.OpError, ValueError) as error:
@@ -113,7 +113,7 @@ def why_undecodable(encoded: bytes) -> str:
 
 
 def measured_check(_: bytes, features: Features) -> str:
-    """Says why a held-out record cannot be measured with; empty where it can."""
+    """Why a held-out record cannot be measured; empty if it can."""
     return heldout.why_not(features) or why_undecodable(features[od_keys.ENCODED][0])
 
 

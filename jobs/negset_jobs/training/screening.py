@@ -1,9 +1,9 @@
-"""Which records a round cannot read: found before the first step, counted, named and passed over.
+"""Finds the records that a round cannot read: before the first step, counted, named and skipped.
 
-Each record is decoded once, by the very decoder that reads it later, so that no step and no
-measurement meets one that ends it. A round decodes every image many times; once more is cheap.
-Files with an unreadable record are copied without it, so that what reads them needs no care.
-Imports no TensorFlow.
+Each record is decoded once, by the decoder that reads it later. So no step and no measurement meets
+a record that ends it. A round decodes every image many times; one more time is cheap. A file with
+an unreadable record is copied without it, so its readers need no special case. Imports no
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -26,21 +26,23 @@ from negset_jobs.training.mix import Mix
 log = logging.getLogger(__name__)
 
 Check = Callable[[bytes, Features], str]
-"""Says why a record (payload and features) cannot be used; empty where it can.
+"""Says why a record (payload and features) cannot be used; empty if it can.
 
-Is called from several threads.
+It is called from several threads.
 """
 
 NAMED: Final = 10
-"""Unreadable records that a round names."""
+"""The number of unreadable records that a round names."""
 
 _IN_MESSAGE: Final = 3
-_KINDS: Final = ("positives", "negatives", "hard")  # the fields of `Mix` that are files
-_AT_ONCE: Final = 64  # records in memory: each is some hundred kilobytes
+_KINDS: Final = {"positives": "positives", "negatives": "negatives", "hard": "hard negatives"}
+"""The fields of `Mix` that are files, and their names in messages."""
+
+_AT_ONCE: Final = 64  # records in memory; each has some hundred kilobytes
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
-    """What was passed over among `records`: how many, and the first `NAMED`.
+    """The unreadable records among `records`: how many, and the first `NAMED`.
 
     Each example is the place of a record and the reason.
     """
@@ -65,27 +67,25 @@ def screen_round(
     folder: str,
     max_failed_percent: int,
 ) -> tuple[Mix, Unreadable]:
-    """Looks at all that a round reads, before its first step: what it trains on, and the files
-    `held_out`.
+    """Check every record that a round reads, before its first step.
 
-    Returns and raises as the two functions below, and warns once of all that is passed over.
+    These are its training files and the files `held_out`. Returns and raises as the two functions
+    below. Logs one warning about all skipped records.
     """
     log.info("checking every record that the round reads")
     usable, unreadable = screen_training(chosen, local, trained, folder, max_failed_percent)
     unreadable += screen_held_out(store, held_out, measured, max_failed_percent)
     if unreadable.count:
         named, more = "; ".join(unreadable.examples), "; …" if unreadable.count > len(unreadable.examples) else ""
-        log.warning("%d of %d records cannot be read and are passed over: %s%s", unreadable.count, unreadable.records, named, more)
+        log.warning("skipped %d of %d records that cannot be read: %s%s", unreadable.count, unreadable.records, named, more)
     return usable, unreadable
 
 
 def screen_training(chosen: Mix, local: Mix, check: Check, folder: str, max_failed_percent: int) -> tuple[Mix, Unreadable]:
-    """The local files without their unreadable records, copied to `folder` where there were any.
+    """The local files without their unreadable records; changed files are copied to `folder`.
 
-    `chosen` has the files' keys, for messages.
-
-    Raises `WorkFailed` where more than `max_failed_percent` of the records are unreadable, or all
-    of a kind.
+    `chosen` has the keys of the files, for messages. Raises `WorkFailed` if more than
+    `max_failed_percent` of the records are unreadable, or all of one kind.
     """
     kept: dict[str, tuple[str, ...]] = {}
     total = Unreadable()
@@ -97,15 +97,17 @@ def screen_training(chosen: Mix, local: Mix, check: Check, folder: str, max_fail
             paths += usable
         kept[kind] = tuple(paths)
     require_within(total, max_failed_percent, "records to train on")
-    if emptied := [kind for kind in kept if getattr(local, kind) and not kept[kind]]:
-        raise WorkFailed(f"none of the {' and '.join(emptied)} to train on can be read: {'; '.join(total.examples[:_IN_MESSAGE])}")
+    if emptied := [_KINDS[kind] for kind in kept if getattr(local, kind) and not kept[kind]]:
+        raise WorkFailed(
+            f"none of the {' and '.join(emptied)} to train on can be read: {'; '.join(total.examples[:_IN_MESSAGE])}; replace these images"
+        )
     return msgspec.structs.replace(local, **kept), total
 
 
 def screen_held_out(store: Store, keys: Sequence[str], check: Check, max_failed_percent: int) -> Unreadable:
-    """What of the held-out files cannot be measured with.
+    """The records of the held-out files that cannot be measured.
 
-    Raises `WorkFailed` where that is more than `max_failed_percent`.
+    Raises `WorkFailed` if they are more than `max_failed_percent`.
     """
     total = Unreadable()
     for key in keys:
@@ -117,16 +119,16 @@ def screen_held_out(store: Store, keys: Sequence[str], check: Check, max_failed_
 
 
 def require_within(unreadable: Unreadable, max_failed_percent: int, what: str) -> None:
-    """Raises `WorkFailed` where more of the records are unreadable than the budget allows."""
+    """Raises `WorkFailed` if more records are unreadable than the budget allows."""
     if unreadable.count * 100 > unreadable.records * max_failed_percent:
         raise WorkFailed(
             f"{unreadable.count} of {unreadable.records} {what} cannot be read, more than spec.download.maxFailedPercent ({max_failed_percent}) "
-            f"allows: {'; '.join(unreadable.examples[:_IN_MESSAGE])}; replace these images, or raise maxFailedPercent"
+            f"allows: {'; '.join(unreadable.examples[:_IN_MESSAGE])}; replace these images, or raise spec.download.maxFailedPercent"
         )
 
 
 def _screen_file(key: str, path: str, check: Check, copy: str) -> tuple[list[str], Unreadable]:
-    """The path to read instead of `path` (none if nothing can be read), and what was found."""
+    """The paths to read instead of `path` (none if nothing can be read), and what was found."""
     total = Unreadable()
     with open(path, "rb") as stream:
         for reason, _ in _checked(stream, key, check):
@@ -144,7 +146,7 @@ def _screen_file(key: str, path: str, check: Check, copy: str) -> tuple[list[str
 
 
 def _checked(stream: BinaryIO, key: str, check: Check) -> Iterator[tuple[str, bytes]]:
-    """For each record of the file: why it cannot be used, or nothing, and its payload."""
+    """For each record of the file: why it cannot be used (empty if it can), and its payload."""
     broken: list[str] = []
     images = read_images(stream, key, broken.append)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,7 +1,7 @@
-"""The ways in which an image without objects contributes no loss, so that the training runs without
-complaint and the negatives teach nothing. Pure.
+"""Settings with which an image without objects has no loss.
 
-The classes that the comments name are those of object_detection.
+Training then runs without an error, but the negatives teach nothing. Pure. The classes that the
+comments name are in the package object_detection.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ from negset_jobs.training import families
 FOCAL: Final = "weighted_sigmoid_focal"
 HEATMAP: Final = "penalty_reduced_logistic_focal_loss"
 _MOST_ALPHA: Final = 0.99  # negatives then weigh a hundredth
-_MOST_GAMMA: Final = (
-    # The largest that the focal loss's paper tried (arXiv 1708.02002, table 1b); beyond it whatever
-    # is nearly right weighs nothing.
-    5.0
-)
+# The largest gamma in the focal loss's paper (arXiv 1708.02002, table 1b). With a larger one,
+# predictions that are almost right have no weight.
+_MOST_GAMMA: Final = 5.0
 
 
 def losses(config: Any) -> Iterator[str]:
-    """What gives images without objects no loss, or next to none, in the patched configuration."""
+    """The settings of a patched configuration that give images without objects almost no loss."""
     match families.family(config):
         case families.FASTER_RCNN:
             yield from _faster_rcnn(config.model.faster_rcnn)
@@ -43,11 +41,11 @@ def _focal(loss: Any) -> Iterator[str]:
     # positives with alpha.
     if focal.HasField("alpha") and focal.alpha > _MOST_ALPHA:
         none = "no loss" if focal.alpha == 1 else f"a loss times {1 - focal.alpha:.3g}"
-        yield f"{FOCAL}.alpha: {focal.alpha:.4g} gives negatives {none}; expected a number above 0 and at most {_MOST_ALPHA}, 0.25 is the usual one"
+        yield f"{FOCAL}.alpha: {focal.alpha:.4g} gives negatives {none}; expected a number above 0 and at most {_MOST_ALPHA}, usually 0.25"
     if focal.HasField("alpha") and focal.alpha <= 0:
-        yield f"{FOCAL}.alpha: {focal.alpha:.4g} gives objects no loss; expected a number above 0 and at most {_MOST_ALPHA}, 0.25 is the usual one"
+        yield f"{FOCAL}.alpha: {focal.alpha:.4g} gives objects no loss; expected a number above 0 and at most {_MOST_ALPHA}, usually 0.25"
     if not 0 <= focal.gamma <= _MOST_GAMMA:
-        yield f"{FOCAL}.gamma: expected 0 to {_MOST_GAMMA:g}, got {focal.gamma:.4g}; 2 is the usual one, and more leaves hardly any loss"
+        yield f"{FOCAL}.gamma: expected 0 to {_MOST_GAMMA:g}, got {focal.gamma:.4g}; usually 2, a higher value leaves almost no loss"
 
 
 def _center_net(center_net: Any) -> Iterator[str]:
@@ -58,14 +56,14 @@ def _center_net(center_net: Any) -> Iterator[str]:
     # core/losses.py, PenaltyReducedLogisticFocalLoss: the loss of a negative pixel is the predicted
     # probability to the power of alpha, times its logarithm.
     if not 0 <= heatmap.alpha <= _MOST_GAMMA:
-        yield f"{HEATMAP}.alpha: expected 0 to {_MOST_GAMMA:g}, got {heatmap.alpha:.4g}; 2 is the usual one"
+        yield f"{HEATMAP}.alpha: expected 0 to {_MOST_GAMMA:g}, got {heatmap.alpha:.4g}; usually 2"
 
 
 def _faster_rcnn(faster_rcnn: Any) -> Iterator[str]:
     if faster_rcnn.HasField("hard_example_miner"):
         # meta_architectures/faster_rcnn_meta_arch.py, _unpad_proposals_and_apply_hard_mining:
         # returns from within the loop over the images, and fails outside eager execution.
-        yield "hard_example_miner in faster_rcnn looks at the first image of a batch only, and fails in TensorFlow 2's graphs; remove it"
+        yield "hard_example_miner in faster_rcnn looks at the first image of a batch only, and fails in graphs of TensorFlow 2; remove it"
     for field in ("first_stage_objectness_loss_weight", "second_stage_classification_loss_weight"):
         if getattr(faster_rcnn, field) <= 0:
             yield f"{field}: 0 gives negatives a loss of zero; remove it"
@@ -77,8 +75,8 @@ def _ssd(ssd: Any) -> Iterator[str]:
     if loss.HasField("hard_example_miner"):
         yield from _miner(loss.hard_example_miner, kind)
     if kind in ("weighted_softmax", "weighted_logits_softmax") and ssd.encode_background_as_zeros:
-        # The target of an unmatched anchor is then all zeros, with which a cross-entropy is 0
-        # whatever is predicted (core/losses.py).
+        # The target of an unmatched anchor is then all zeros, so its cross-entropy is 0 for any
+        # prediction (core/losses.py).
         yield f"encode_background_as_zeros: true beside {kind} gives negatives a loss of zero; set it to false"
     if loss.HasField("random_example_sampler"):
         # core/balanced_positive_negative_sampler.py: negatives are drawn in proportion to the
@@ -97,13 +95,13 @@ def _ssd(ssd: Any) -> Iterator[str]:
 def _miner(miner: Any, kind: str | None) -> Iterator[str]:
     if kind == FOCAL:
         # builders/losses_builder.py, build.
-        yield f"hard_example_miner beside {FOCAL} is refused by the Object Detection API; remove it"
+        yield f"hard_example_miner beside {FOCAL} is refused by the Object Detection API; remove the miner"
     if miner.max_negatives_per_positive > 0 and miner.min_negatives_per_image <= 0:
         # core/losses.py, HardExampleMiner: max(min_negatives_per_image, max_negatives_per_positive
         # * positives) anchors are kept, which is none.
         yield (
-            "min_negatives_per_image: 0, its default, beside max_negatives_per_positive gives an image without objects exactly no loss; set it to at least 1, "
+            "min_negatives_per_image: 0, its default, with max_negatives_per_positive gives an image without objects exactly no loss; set it to at least 1, "
             "or use hardNegativeMining.mode Auto"
         )
     if miner.loss_type == losses_pb2.HardExampleMiner.LOCALIZATION:
-        yield "loss_type: LOCALIZATION ranks negatives by a loss that they do not have; use CLASSIFICATION"
+        yield "loss_type: LOCALIZATION ranks negatives by a loss that negatives do not have; use CLASSIFICATION"

@@ -1,4 +1,4 @@
-"""A training round as a stage: from the values before it to `Round`, written last."""
+"""A training round as a stage: from the values of earlier stages to `Round`, written last."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats.stored import commit, find
 from negset_jobs.training import (
+    checkpoint_upload,
     checkpoints,
     config,
     detections,
@@ -39,42 +40,42 @@ log = logging.getLogger(__name__)
 
 _WORST: Final = 24
 _WORST_DETECTIONS: Final = 10
-_FLOOR: Final = 1e-3  # detections below this score are not measured; COCO's AP hardly sees them
+_FLOOR: Final = 1e-3  # detections below this score are not measured; they hardly change COCO's AP
 _BATCH: Final = 256  # images held in memory at once while scoring
 _CHIEF_SECONDS: Final = 6 * 3600
 
 
 @failures.translated()
 def train_round(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access, progress: Progress) -> Round:
-    """Trains and measures a round, and exports the model of the last one.
+    """Train and measure a round, and export the model of the last round.
 
-    Each round of an arm but its first goes on from the weights of the one before. Goes on from the
-    newest complete checkpoint of an interrupted attempt.
+    Each round of an arm except its first starts with the weights of the round before. An
+    interrupted round resumes from its newest complete checkpoint.
 
-    Where `TF_CONFIG` names several workers, each calls this; the chief alone writes, and the others
-    return when it has. Raises `InvalidInput`, `WorkFailed` or `Interrupted`.
+    If `TF_CONFIG` names several workers, each worker calls this. Only the chief writes; the others
+    return when it has finished. Raises `InvalidInput`, `WorkFailed` or `Interrupted`.
     """
     task = prepare(store, dataset, step, access)
     from negset_jobs.training import loop
 
-    where = loop.strategy()
+    strategy = loop.distribution_strategy()
     with tempfile.TemporaryDirectory(prefix="negset-") as scratch:
-        trained = _train(task, store, access, progress, where=where, scratch=scratch)
-        if not where.extended.should_checkpoint:
+        trained = _train(task, store, access, progress, strategy=strategy, scratch=scratch)
+        if not strategy.extended.should_checkpoint:
             return _wait_for_chief(store, step)
         value = _finish(task, store, scratch, trained, progress)
-    # Of two attempts that both came this far, one counts.
+    # If two attempts finish, only the first one counts.
     return commit(store, step.marker, value)
 
 
-def _train(task: Task, store: Store, access: Access, progress: Progress, *, where: Any, scratch: str) -> Any:
+def _train(task: Task, store: Store, access: Access, progress: Progress, *, strategy: Any, scratch: str) -> Any:
     from negset_jobs.training import feeding, loop, precision, scoring
 
     policy = precision.policy(precision.capabilities(), mixed=task.training.mixed_precision)
     start = _start(task, store, scratch)
     running = _local_config(task, store, access, scratch, fresh=not (start.resume or start.weights))
     local = mix.materialise(store, task.chosen, os.path.join(scratch, "records"))
-    chief = where.extended.should_checkpoint
+    chief = strategy.extended.should_checkpoint
     local, unreadable = screening.screen_round(
         store,
         task.chosen,
@@ -89,20 +90,20 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
         store.write(names.round_config(task.number, task.arm), config.render(task.config))
 
     def batches(model: Any, context: Any) -> Any:
-        # Where the data were is not in a checkpoint, so a resumed training draws on with another
+        # A checkpoint does not hold the position in the data, so a resumed training uses another
         # seed.
         seed = task.training.seed + start.step
         return feeding.batches(running, model, local, negative_percent=task.negative_percent, seed=seed, context=context)
 
     with (
-        checkpoints.Uploader(store, task.number, task.arm, task.input_digest, events=os.path.join(scratch, "train")) as uploader,
+        checkpoint_upload.Uploader(store, task.number, task.arm, task.input_digest, events=os.path.join(scratch, "train")) as uploader,
         precision.applied(policy),
     ):
         trained = loop.train(
             running,
             batches,
             start,
-            where=where,
+            strategy=strategy,
             seed=task.training.seed,
             folder=scratch,
             checkpoint_every=task.training.checkpoint_every_steps,
@@ -113,15 +114,17 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, wher
 
 
 def _start(task: Task, store: Store, scratch: str) -> Any:
-    """The newest complete checkpoint of this round, or the last one of the round before, or
-    nothing.
+    """Where to start.
+
+    From the newest complete checkpoint of this round, else the last checkpoint of the round before,
+    else nothing.
     """
-    from negset_jobs.training.loop import Start
+    from negset_jobs.training.trainer import Start
 
     folder = os.path.join(scratch, "start")
     if found := checkpoints.newest(store, names.round_checkpoints(task.number, task.arm), task.input_digest, folder):
         newest, prefix = found
-        log.info("round %d (%s) goes on from its checkpoint after step %d", task.number, task.arm, newest.step)
+        log.info("round %d (%s) resumes from its checkpoint after step %d", task.number, task.arm, newest.step)
         _fetch_events(task, store, scratch)
         return Start(
             resume=prefix,
@@ -135,15 +138,16 @@ def _start(task: Task, store: Store, scratch: str) -> Any:
 
 
 def _fetch_events(task: Task, store: Store, scratch: str) -> None:
-    """The event files of earlier attempts, so that the loss curve is whole."""
+    """Fetch the event files of earlier attempts, so that the loss curve is complete."""
     os.makedirs(os.path.join(scratch, "train"), exist_ok=True)
     for key in store.keys(names.round_events(task.number, task.arm)):
         store.get(key, os.path.join(scratch, "train", os.path.basename(key)))
 
 
 def _local_config(task: Task, store: Store, access: Access, scratch: str, *, fresh: bool) -> Any:
-    """The configuration with what TensorFlow itself opens on this machine: the label map and, for a
-    `fresh` start, the checkpoint to fine-tune.
+    """The configuration with the local files that TensorFlow itself opens.
+
+    These are the label map and, for a `fresh` start, the checkpoint to fine-tune.
     """
     from negset_jobs.training import warm_start
 
@@ -159,7 +163,7 @@ def _local_config(task: Task, store: Store, access: Access, scratch: str, *, fre
 
 
 def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Progress) -> Round:
-    """Measures the trained model, and exports the one that the dataset is for."""
+    """Measure the trained model, and export it if it is the model that the dataset is for."""
     from negset_jobs.training import events
     from negset_jobs.training.scoring import Scorer
 
@@ -193,7 +197,7 @@ def _finish(task: Task, store: Store, scratch: str, trained: Any, progress: Prog
 
 
 def _export(task: Task, store: Store, scratch: str, model: Any) -> str:
-    """Writes the model as a SavedModel to the store, and returns its folder there."""
+    """Write the model as a SavedModel to the store. Returns its folder there."""
     from negset_jobs.training import exporting
 
     folder, local = names.round_saved_model(task.number, task.arm), os.path.join(scratch, "saved_model")
@@ -221,11 +225,11 @@ def _score(
 ) -> tuple[list[measuring.Truth], list[ScoredImage]]:
     truths: list[measuring.Truth] = []
     scored: list[ScoredImage] = []
-    # The round has warned of what it passes over.
+    # The round has already logged the records that it skips.
     stream = heldout.images(store, keys, log.debug, leave_out=leave_out)
     while part := list(itertools.islice(stream, _BATCH)):
         images = scorer.score([(truth.image_id, encoded) for truth, encoded in part])
-        # One that cannot be read is in no denominator.
+        # Unreadable images are in no denominator.
         truths += [truth for (truth, _), image in zip(part, images, strict=True) if not image.unreadable]
         scored += [image for image in images if not image.unreadable]
         progress.advance(len(part))
@@ -233,16 +237,21 @@ def _score(
 
 
 def _worst(negatives: Sequence[ScoredImage]) -> tuple[ScoredImage, ...]:
-    """The negatives that fool the model most, worst first, each with its best-scored detections."""
+    """The negatives with the highest scores, worst first, each with its best detections."""
     fooled = sorted((image for image in negatives if image.detections), key=lambda image: (-image.score, image.image_id))
     return tuple(ScoredImage(image_id=image.image_id, detections=image.detections[:_WORST_DETECTIONS]) for image in fooled[:_WORST])
 
 
 def _wait_for_chief(store: Store, step: stages.Step) -> Round:
-    """What another worker does once it has trained. Where the chief fails, the Job ends this pod."""
+    """Wait for the round that the chief commits.
+
+    Another worker does this after its training. If the chief fails, the Job ends this pod.
+    """
     deadline = time.monotonic() + _CHIEF_SECONDS
     while time.monotonic() < deadline:
         if (done := find(store, step.marker, Round)) is not None:
             return done
         time.sleep(2)
-    raise WorkFailed(f"the chief did not finish {step.role} within {_CHIEF_SECONDS} seconds of its last step")
+    raise WorkFailed(
+        f"the chief did not finish {step.role} within {_CHIEF_SECONDS} seconds of this worker's last step; see the log of the chief"
+    )

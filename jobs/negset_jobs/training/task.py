@@ -1,4 +1,4 @@
-"""All that decides a training round, gathered from the values before it. Imports no TensorFlow."""
+"""The inputs that decide a training round, gathered from earlier values. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides a round. `before` is the round gone on from; `input_digest` is the digest."""
+    """The inputs that decide a round.
+
+    `before` is the round whose weights this one starts from. `input_digest` is the digest of all
+    inputs.
+    """
 
     number: int
     arm: str
@@ -36,7 +40,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def negative_percent(self) -> int:
-        return self.training.negative_percent if self.chosen.negatives else 0
+        return self.chosen.negative_percent(self.training.negative_percent)
 
     @property
     def earlier_steps(self) -> int:
@@ -48,39 +52,28 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def round_input_digest(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> str:
-    """The digest of everything that decides what a round gives.
+    """The digest of everything that decides the result of a round.
 
-    Raises as `train_round`; needs the values before it.
+    Needs the values of the earlier stages. Raises what `train_round` raises.
     """
     return prepare(store, dataset, step, access).input_digest
 
 
 def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> Task:
-    """Reads the values before the round and makes its configuration.
+    """Read the values of the earlier stages, and make the configuration of the round.
 
-    Raises `InvalidInput` where it cannot train.
+    Raises `InvalidInput` if the round cannot train.
     """
     training = dataset.spec.training
     if training is None:
-        raise InvalidInput("spec.training: expected a training to run, the manifest has none")
+        raise InvalidInput("spec.training: expected training, the manifest has none")
     records, positives = load(store, names.RECORDS, Records), load(store, names.POSITIVES, Positives)
     copies = _copies(store)
     mining, before = _before(store, step, training)
     chosen = mix.choose(step.arm, positives, records, mining)
-    data = config.Data(
-        classes=positives.classes,
-        label_map=store.location(positives.label_map),
-        train=mix.weighted(chosen, training.negative_percent, store),
-        held_out=tuple(store.location(key) for key in positives.files.get(names.HELD_OUT, ())),
-        most_boxes=positives.most_boxes,
-    )
-    if not data.held_out or not records.files.get(names.HELD_OUT):
-        raise InvalidInput(
-            "spec.training.heldOutPercent: expected images held out to measure with, found no positives or no negatives; raise heldOutPercent of training or "
-            "of positives, or selection.count"
-        )
+    _require_held_out(positives, records)
     own_steps = stages.total_steps(step.round, training) - (before.total_steps if before else 0)
-    patched = config.patch_steps(config.patch_data(config.prepare(training, access), data), own_steps)
+    patched = config.patch_steps(config.patch_data(config.prepare(training, access), _data(store, positives, chosen, training)), own_steps)
     parts = _deciding(training, patched, chosen)
     return Task(
         number=step.round,
@@ -105,19 +98,38 @@ def prepare(store: Store, dataset: NegativeDataset, step: stages.Step, access: A
     )
 
 
+def _require_held_out(positives: Positives, records: Records) -> None:
+    if not positives.files.get(names.HELD_OUT) or not records.files.get(names.HELD_OUT):
+        raise InvalidInput(
+            "spec.training.heldOutPercent: expected held-out positives and held-out negatives, found none of one kind; raise spec.training.heldOutPercent, "
+            "spec.positives.heldOutPercent or spec.selection.count"
+        )
+
+
+def _data(store: Store, positives: Positives, chosen: mix.Mix, training: Training) -> config.Data:
+    """The files of the round, as its configuration names them."""
+    return config.Data(
+        classes=positives.classes,
+        label_map=store.location(positives.label_map),
+        train=mix.weighted(chosen, training.negative_percent, store),
+        held_out=tuple(store.location(key) for key in positives.files.get(names.HELD_OUT, ())),
+        most_boxes=positives.most_boxes,
+    )
+
+
 def _copies(store: Store) -> Copies:
-    """The copies to leave out. Data that an earlier version of negset stored have no such value."""
+    """The held-out copies to exclude; data of early versions of negset have no such value."""
     copies = find(store, names.COPIES, Copies)
     if copies is None:
-        log.warning("%s does not exist: no held-out image is left out as a copy of one that trains", store.location(names.COPIES))
+        log.warning("%s does not exist, so no held-out image is excluded as a copy of a training image", store.location(names.COPIES))
         return Copies(input_digest="")
     return copies
 
 
 def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining | None, Round | None]:
-    """The mining and the round that a round goes on from.
+    """The mining and the round that a round starts from.
 
-    The arms share round 1, so that they differ in nothing but what was added after it.
+    All arms share round 1, so they differ only in what was added after it.
     """
     if step.round == 1 or step.arm == names.NO_NEGATIVES:
         return None, None
@@ -127,12 +139,12 @@ def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining
 
 
 def _deciding(training: Training, patched: Any, chosen: mix.Mix) -> list[Any]:
-    """What of the spec decides the result.
+    """The parts of the spec that decide the result.
 
-    Left out are where files lie, how many pods train, and how often is saved.
+    Excluded are the places of files, the number of pods, and how often checkpoints are saved.
     """
     classes = tuple(str(index) for index in range(families.model(patched).num_classes))
     portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))
-    negatives = training.negative_percent if chosen.negatives else 0
+    negatives = chosen.negative_percent(training.negative_percent)
     mixed = ["mixedPrecision"] if training.mixed_precision else []
     return [config.render(portable).decode(), training.seed, negatives, training.recall_percent, training.fine_tune_checkpoint, *mixed]

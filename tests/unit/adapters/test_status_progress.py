@@ -46,8 +46,8 @@ def test_other_images_are_no_images_of_the_data_set() -> None:
 
 def test_training_tells_its_step_and_loss() -> None:
     progress, written = watch("Training", 20, "steps", [0.0, 5.0])
-    progress.advance(5, note="loss 1.25")
-    assert without_time(written[-1]["progress"]) == {"percent": 25, "secondsLeft": None, "step": 5, "loss": "1.25"}
+    progress.advance(5, loss=1.25)
+    assert without_time(written[-1]["progress"]) == {"percent": 25, "secondsLeft": None, "step": 5, "loss": "1.250"}
 
 
 def test_the_time_that_tracing_the_graph_takes_is_not_taken_for_the_pace() -> None:
@@ -88,7 +88,7 @@ def test_the_time_of_the_last_progress_stays_while_nothing_is_done() -> None:
     )
     progress.start("Training", 20, "steps")
     progress.advance()
-    progress.advance(0, note="loss 1.5")
+    progress.advance(0, loss=1.5)
     progress.advance()
     assert [told["progress"]["updatedAt"] for told in written] == [
         "2026-03-01T12:00:00Z",

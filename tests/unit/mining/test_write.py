@@ -10,7 +10,7 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.formats.tf_example import encode_example
 from negset_jobs.formats.tfrecord import read_records, write_record
 from negset_jobs.mining.decide import Rules, decide
-from negset_jobs.mining.scoring import trim
+from negset_jobs.mining.shard_scoring import trim
 from negset_jobs.mining.stage import by_shard
 from negset_jobs.mining.tables import score_table
 from negset_jobs.mining.write import MOST_FILES, ids_in, write_added, write_without

@@ -81,7 +81,7 @@ def test_a_box_that_cannot_be_used_is_named_with_its_reason_and_the_others_stay(
     ]
 
 
-def test_a_crowd_is_carried_beside_objects_and_a_image_of_crowds_alone_is_left_out():
+def test_a_crowd_is_kept_beside_objects_and_an_image_of_only_crowds_is_left_out():
     found = read(annotation(1, iscrowd=1), annotation(1, iscrowd=0), annotation(2, iscrowd=1))
     assert [[box.crowd for box in image.objects] for image in found.images] == [[True, False]]
     assert found.only_crowds == 1

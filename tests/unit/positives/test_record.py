@@ -68,7 +68,7 @@ def test_a_record_without_boxes_has_no_objects():
 CONTRADICTORY = {
     "boxes without labels": (
         {"image/object/class/label": []},
-        "here: expected image/object/class/label with an id for each of the 2 boxes, got 0; TensorFlow would read them as boxes without classes",
+        "here: expected image/object/class/label with an id for each of the 2 boxes, got 0; write one for each, because TensorFlow would read them as boxes without classes",
     ),
     "fewer labels than boxes": (
         {"image/object/class/label": [1]},
@@ -124,7 +124,7 @@ UNNAMED = {
         2,
         "car",
         LABELS,
-        "here: expected labels that spec.positives.labelMap has, got 2 (class 'car')",
+        "here: expected labels of spec.positives.labelMap, got 2 (class 'car')",
     ),
     "a name that contradicts the label map": (
         1,
@@ -136,7 +136,7 @@ UNNAMED = {
         1,
         "",
         None,
-        "here: expected image/object/class/text for each box, or spec.positives.labelMap to say what label 1 is",
+        "here: expected image/object/class/text for each box, or spec.positives.labelMap to name label 1",
     ),
 }
 
@@ -215,8 +215,9 @@ def rewritten(data, label_ids=None, wanted=("person", "car")):
 
 
 def with_mask(data):
-    """The record with a key of another kind: a serialised map entry appended to the message is one
-    more feature.
+    """The record with a key of another kind.
+
+    A serialised map entry appended to the message is one more feature.
     """
     key, feature = b"image/object/mask", b"\x0a\x06\x0a\x04mask"
     entry = b"\x0a" + bytes([len(key)]) + key + b"\x12" + bytes([len(feature)]) + feature

@@ -1,5 +1,6 @@
-"""A user's TFRecords from the first scan to what a round measures with: nothing may fail later than
-the scan.
+"""A user's TFRecords, from the first scan to the files that a round reads.
+
+Nothing may fail later than the scan.
 """
 
 import io

@@ -34,13 +34,12 @@ def drawn(seed, *, negatives=160, positives=140, false_positives=0.1, misplaced=
 
     It finds the objects, shifted by `misplaced`; a larger `strength` gives them higher scores.
 
-
     The images are the same for every seed: what differs is what is detected.
     """
-    scene, random = np.random.default_rng(7), np.random.default_rng(seed)
+    places_random, random = np.random.default_rng(7), np.random.default_rng(seed)
     truths, on_positives = [], []
     for index in range(positives):
-        places = [(0.1, 0.1), (0.6, 0.6)][: 1 + int(scene.integers(2))]
+        places = [(0.1, 0.1), (0.6, 0.6)][: 1 + int(places_random.integers(2))]
         truths.append(truth(10_000 + index, *(box(x, y) for x, y in places)))
         hits = [found(x + random.normal(0, misplaced), y + random.normal(0, misplaced), random.beta(4 * strength, 2)) for x, y in places]
         weak = [found(0.35, 0.35, random.uniform(0.01, 0.1))]

@@ -5,7 +5,7 @@ import pytest
 from negset_jobs.reporting import charts, curve_charts
 
 
-def test_the_steps_of_later_rounds_go_on_after_the_earlier_ones(facts):
+def test_the_steps_of_later_rounds_continue_after_the_earlier_ones(facts):
     mined, random, none = charts.lines((*facts.trained, *facts.others))
     assert (mined.arm, mined.starts, random.starts, none.starts) == ("Mined", (500,), (), ())
     steps = [point.step for point in mined.points]
@@ -37,3 +37,8 @@ def test_curves_are_told_by_their_point_and_histograms_by_their_counts(evaluatio
     fired = int(judged.model.firing.sum())
     assert f"on each of 160 negatives; {fired:,} detections on negatives are at or above" in curve_charts.scores(judged).alt
     assert "no negatives AP at IoU 0.50 0.9" in curve_charts.precision_recall(evaluation.arms).alt
+
+
+def test_a_running_median_ignores_a_spike_and_keeps_the_length():
+    assert charts.running_median([1, 1, 9, 1, 1], 1) == [1, 1, 1, 1, 1]
+    assert charts.running_median([3, 1], 5) == [2, 2]

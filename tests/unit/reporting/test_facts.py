@@ -4,11 +4,11 @@ from negset_api.values import ImageResult, Outcome, Plan, PlannedImage, ShardPla
 from negset_jobs.reporting.facts import first_failures, held_out_images, scored_to_show, spread, worst_rounds
 
 
-def planned(number, scene):
-    return PlannedImage(image_id=number, url=f"http://host/{number}.jpg", file_name=f"{number}.jpg", stratum=scene)
+def planned(number, stratum):
+    return PlannedImage(image_id=number, url=f"http://host/{number}.jpg", file_name=f"{number}.jpg", stratum=stratum)
 
 
-def test_the_gallery_takes_scenes_in_turn():
+def test_the_gallery_takes_strata_in_turn():
     images = [planned(1, "cat"), planned(2, "cat"), planned(3, "cat"), planned(4, "dog"), planned(5, "bus"), planned(6, "dog")]
     assert [image.image_id for image in spread(images, 5)] == [1, 4, 5, 2, 6]
 

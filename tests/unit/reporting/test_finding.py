@@ -8,7 +8,7 @@ from negset_jobs.reporting.finding import finding
 
 
 def plain(text):
-    """With the images_without_boxes and the sign of a keyboard."""
+    """The text with plain spaces and a plain minus sign."""
     return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
 
 
@@ -93,29 +93,29 @@ def report(*comparisons, rounds=(), added=27, negatives=160, copies=NO_COPIES):
 HEADLINES = {
     "a clear fall is good news and has its interval": (
         [arm("Mined", 0.02), arm("NoNegatives", 0.2)],
-        "Mined negatives cut false positives from 0.20 to 0.020 per held-out negative (-90 %, 95 % interval -97 % to -85 %) against no negatives, at recall 0.80",
+        "Mined negatives cut false positives per held-out negative from 0.20 to 0.020 (-90 %, 95 % interval -97 % to -85 %) compared with no negatives, at recall 0.80",
         "good",
     ),
     "against no negatives comes before against random ones": (
         [arm("Mined", 0.02), arm("RandomNegatives", 0.1), arm("NoNegatives", 0.2)],
-        "Mined negatives cut false positives from 0.20 to 0.020 per held-out negative (-90 %, 95 % interval -97 % to -85 %) against no negatives, at recall 0.80",
+        "Mined negatives cut false positives per held-out negative from 0.20 to 0.020 (-90 %, 95 % interval -97 % to -85 %) compared with no negatives, at recall 0.80",
         "good",
     ),
-    "random negatives alone are compared with, at the same number": (
+    "with only random negatives, they are compared in the same number": (
         [arm("Mined", 0.02), arm("RandomNegatives", 0.1, change=(-0.95, -0.4))],
-        "Mined negatives cut false positives from 0.10 to 0.020 per held-out negative (-80 %, 95 % interval -95 % to -40 %) against as many random negatives, at recall 0.80",
+        "Mined negatives cut false positives per held-out negative from 0.10 to 0.020 (-80 %, 95 % interval -95 % to -40 %) compared with as many random negatives, at recall 0.80",
         "good",
     ),
     "where no mining added anything they are just negatives": (
         [arm("Mined", 0.02), arm("NoNegatives", 0.2)],
-        "Negatives cut false positives from 0.20 to 0.020 per held-out negative (-90 %, 95 % interval -97 % to -85 %) against no negatives, at recall 0.80",
+        "Negatives cut false positives per held-out negative from 0.20 to 0.020 (-90 %, 95 % interval -97 % to -85 %) compared with no negatives, at recall 0.80",
         "good",
         {"added": 0},
     ),
     "an interval that spans 0 is no difference and has no percentage of a fall": (
         [arm("Mined", 0.06), arm("NoNegatives", 0.1, difference=(-0.09, 0.02), change=(-0.8, 0.3))],
         (
-            "No difference is shown between mined negatives and no negatives: 0.060 and 0.10 false positives per held-out negative at recall 0.80 "
+            "No significant difference between mined negatives and no negatives: 0.060 and 0.10 false positives per held-out negative at recall 0.80 "
             "(95 % interval of the difference -0.090 to +0.020)"
         ),
         "neutral",
@@ -123,7 +123,7 @@ HEADLINES = {
     "an interval that ends at 0 spans it": (
         [arm("Mined", 0.06), arm("NoNegatives", 0.1, difference=(-0.09, 0.0))],
         (
-            "No difference is shown between mined negatives and no negatives: 0.060 and 0.10 false positives per held-out negative at recall 0.80 "
+            "No significant difference between mined negatives and no negatives: 0.060 and 0.10 false positives per held-out negative at recall 0.80 "
             "(95 % interval of the difference -0.090 to +0.000)"
         ),
         "neutral",
@@ -131,61 +131,61 @@ HEADLINES = {
     "no false positives at all is no difference": (
         [arm("Mined", 0.0), arm("NoNegatives", 0.0, difference=(-0.019, 0.019), change=None)],
         (
-            "No difference is shown between mined negatives and no negatives: 0.00 and 0.00 false positives per held-out negative at recall 0.80 "
+            "No significant difference between mined negatives and no negatives: 0.00 and 0.00 false positives per held-out negative at recall 0.80 "
             "(95 % interval of the difference -0.019 to +0.019)"
         ),
         "neutral",
     ),
     "a rise is bad news": (
         [arm("Mined", 0.9), arm("NoNegatives", 0.5, difference=(0.2, 0.6), change=(0.35, 1.3))],
-        "Mined negatives raised false positives from 0.50 to 0.90 per held-out negative (+80 %, 95 % interval +35 % to +130 %) against no negatives, at recall 0.80",
+        "Mined negatives raised false positives per held-out negative from 0.50 to 0.90 (+80 %, 95 % interval +35 % to +130 %) compared with no negatives, at recall 0.80",
         "bad",
     ),
     "a rise from nothing has no percentage": (
         [arm("Mined", 0.5), arm("NoNegatives", 0.0, difference=(0.3, 0.7), change=None)],
-        "Mined negatives raised false positives from 0.00 to 0.50 per held-out negative (95 % interval of the difference +0.300 to +0.700) against no negatives, at recall 0.80",
+        "Mined negatives raised false positives per held-out negative from 0.00 to 0.50 (95 % interval of the difference +0.300 to +0.700) compared with no negatives, at recall 0.80",
         "bad",
     ),
     "a recall that mined negatives do not reach comes before everything": (
         [arm("Mined", 0.02, recall=0.1), arm("NoNegatives", 0.2)],
-        "The wanted recall of 0.80 was not reached, so false positives do not compare at equal recall: the best is 0.10 (mined negatives)",
+        "The wanted recall of 0.80 was not reached, so false positives cannot be compared at equal recall; the best recall is 0.10 (mined negatives)",
         "bad",
     ),
     "a recall that neither reaches names both": (
         [arm("Mined", 0.02, recall=0.1), arm("NoNegatives", 0.2, recall=0.3)],
-        "The wanted recall of 0.80 was not reached, so false positives do not compare at equal recall: the best is 0.10 (mined negatives) and 0.30 (no negatives)",
+        "The wanted recall of 0.80 was not reached, so false positives cannot be compared at equal recall; the best recalls are 0.10 (mined negatives) and 0.30 (no negatives)",
         "bad",
     ),
     "a recall that the other does not reach forbids the comparison as well": (
         [arm("Mined", 0.02), arm("NoNegatives", 0.2, recall=0.3)],
-        "The wanted recall of 0.80 was not reached, so false positives do not compare at equal recall: the best is 0.30 (no negatives)",
+        "The wanted recall of 0.80 was not reached, so false positives cannot be compared at equal recall; the best recall is 0.30 (no negatives)",
         "bad",
     ),
     "average precision that fell by more than its noise comes before the fall of false positives": (
         [arm("Mined", 0.02, precision=0.5), arm("NoNegatives", 0.2, precision=0.75, precision_difference=(-0.3, -0.2))],
-        "Average precision fell by more than chance, from 0.750 (no negatives) to 0.500 (mined negatives) (95 % interval of the difference -0.300 to -0.200)",
+        "Average precision fell significantly, from 0.750 (no negatives) to 0.500 (mined negatives) (95 % interval of the difference -0.300 to -0.200)",
         "bad",
     ),
     "average precision that fell within its noise is not in the headline": (
         [arm("Mined", 0.02, precision=0.7), arm("NoNegatives", 0.2, precision=0.71, precision_difference=(-0.03, 0.01))],
-        "Mined negatives cut false positives from 0.20 to 0.020 per held-out negative (-90 %, 95 % interval -97 % to -85 %) against no negatives, at recall 0.80",
+        "Mined negatives cut false positives per held-out negative from 0.20 to 0.020 (-90 %, 95 % interval -97 % to -85 %) compared with no negatives, at recall 0.80",
         "good",
     ),
     "without comparisons the last round is compared with the first": (
         [arm("Mined", 0.02)],
-        "Round 2 cut false positives from 0.20 to 0.020 per held-out negative (-90 %, 95 % interval -97 % to -85 %) against round 1, at recall 0.80",
+        "Round 2 cut false positives per held-out negative from 0.20 to 0.020 (-90 %, 95 % interval -97 % to -85 %) compared with round 1, at recall 0.80",
         "good",
         {"rounds": (a_round(1, 0.2), a_round(2, 0.02))},
     ),
-    "one round alone has nothing to compare with": (
+    "a single round has no comparison": (
         [arm("Mined", 0.02, interval=(0.005, 0.04))],
         "0.020 false positives per held-out negative (95 % interval 0.005 to 0.040) at recall 0.80",
         "neutral",
         {"rounds": (a_round(1, 0.02),)},
     ),
-    "one round alone that does not reach the recall says so": (
+    "a single round that does not reach the recall says so": (
         [arm("Mined", 0.02, recall=0.1)],
-        "The wanted recall of 0.80 was not reached, so false positives do not compare at equal recall: the best is 0.10 (mined negatives)",
+        "The wanted recall of 0.80 was not reached, so false positives cannot be compared at equal recall; the best recall is 0.10 (mined negatives)",
         "bad",
         {"rounds": (a_round(1, 0.02),)},
     ),
@@ -216,7 +216,7 @@ DETAILS = {
         [
             "Average precision is 0.700 with mined negatives and 0.700 with no negatives (95 % interval of the difference -0.020 to +0.030).",
             (
-                "No difference is shown between mined negatives and as many random negatives: 0.020 and 0.030 false positives per held-out negative at recall 0.80 "
+                "No significant difference between mined negatives and as many random negatives: 0.020 and 0.030 false positives per held-out negative at recall 0.80 "
                 "(95 % interval of the difference -0.030 to +0.010)."
             ),
             "Average precision is 0.700 with mined negatives and 0.700 with as many random negatives (95 % interval of the difference -0.020 to +0.030).",
@@ -244,8 +244,8 @@ DETAILS = {
             "Average precision is 0.700 in round 2 and 0.700 in round 1 (95 % interval of the difference -0.020 to +0.030).",
             RESOLUTION,
             (
-                "The two rounds differ in steps as well (500 and 1,000), so this does not show what mining is worth; set training.comparisons: [NoNegatives, RandomNegatives] to see what the "
-                "negatives are worth."
+                "The two rounds also differ in training steps (500 and 1,000), so this does not measure the effect of mining; "
+                "set spec.training.comparisons: [NoNegatives, RandomNegatives] to measure the effect of the negatives."
             ),
         ],
         {"rounds": (a_round(1, 0.2), a_round(2, 0.02))},
@@ -253,25 +253,25 @@ DETAILS = {
     "one round says how to compare": (
         [arm("Mined", 0.02)],
         [
-            "There is nothing to compare with; set training.comparisons: [NoNegatives, RandomNegatives] to see what the negatives are worth.",
+            "There is no comparison; set spec.training.comparisons: [NoNegatives, RandomNegatives] to measure the effect of the negatives.",
             RESOLUTION,
         ],
     ),
     "a held-out copy is named": (
         [arm("Mined", 0.02)],
         [
-            "There is nothing to compare with; set training.comparisons: [NoNegatives, RandomNegatives] to see what the negatives are worth.",
+            "There is no comparison; set spec.training.comparisons: [NoNegatives, RandomNegatives] to measure the effect of the negatives.",
             "Measured on 2,500 held-out negatives and 140 held-out positives (270 objects): one false positive is 0.0004 per image, and a rate of 0 means below 0.0012 with 95 % confidence.",
-            "1 held-out negative is a copy of images that train: 1 byte for byte. It is left out of every number here.",
+            "1 held-out negative is a copy of a training image: 1 exact. It is excluded from every number here.",
         ],
         {"copies": CopyCounts(exact_negatives=1), "negatives": 2500},
     ),
     "held-out copies of both kinds are named": (
         [arm("Mined", 0.02)],
         [
-            "There is nothing to compare with; set training.comparisons: [NoNegatives, RandomNegatives] to see what the negatives are worth.",
+            "There is no comparison; set spec.training.comparisons: [NoNegatives, RandomNegatives] to measure the effect of the negatives.",
             RESOLUTION,
-            "3 held-out negatives and 2 held-out positives are copies of images that train: 1 byte for byte and 4 nearly, as after resizing or mirroring. They are left out of every number here.",
+            "3 held-out negatives and 2 held-out positives are copies of training images: 1 exact and 4 near (resized or mirrored, for example). They are excluded from every number here.",
         ],
         {"copies": CopyCounts(exact_negatives=1, near_negatives=2, near_positives=2)},
     ),

@@ -2,20 +2,16 @@
 
 import html.parser
 import itertools
-import json
 import re
 
 import msgspec
 import pytest
 from tests.unit.reporting.models import drawn, model, scored
 
-from negset_api.values import Copies, CopyCounts, License, Report, decode, encode
+from negset_api.values import Copies, CopyCounts, License
 from negset_jobs.copies.find import Image, Pair
-from negset_jobs.reporting import charts, plotting, thumbnails
-from negset_jobs.reporting.blocks import Link, link
-from negset_jobs.reporting.cards import scored_cards
-from negset_jobs.reporting.copied import CopiedPair, shown_pairs
-from negset_jobs.reporting.data_sections import readable
+from negset_jobs.reporting import plotting
+from negset_jobs.reporting.copied import CopiedPair
 from negset_jobs.reporting.evaluation import evaluate
 from negset_jobs.reporting.numbers import summarise
 from negset_jobs.reporting.page import compose, render
@@ -78,7 +74,7 @@ def outline(page):
     return Outline(page)
 
 
-def test_the_page_asks_nobody_for_anything(page, outline):
+def test_the_page_loads_nothing_else(page, outline):
     addresses = [image["src"] for image in outline.named("img")] + [source["srcset"] for source in outline.named("source")]
     assert addresses
     assert all(address.startswith("data:image/") for address in addresses)
@@ -128,7 +124,7 @@ def test_every_section_of_a_trained_dataset_is_there(facts):
 @pytest.mark.parametrize(
     "text",
     [
-        "Mined negatives cut false positives from 1.02 to 0.006 per held-out negative (\u221299 %, 95 % interval",
+        "Mined negatives cut false positives per held-out negative from 1.02 to 0.006 (\u221299 %, 95 % interval",
         "Measured on 160 held-out negatives and 140 held-out positives",
         "With no negatives, ",
         "lie on square",
@@ -136,10 +132,10 @@ def test_every_section_of_a_trained_dataset_is_there(facts):
         'confirmedNegatives: ["57", "58", "59", "60"]',
         "report/detections-RandomNegatives.json",
         "show no disc, drawn at random with seed 0",
-        "Of 850 images, 500 are and pass every filter; 400 of them were planned and 395 stored",
+        "Of 850 images, 500 are negative and pass every filter. Of these, 400 were planned and 395 stored",
         "5 of 400 planned images (1.2 %) were not stored",
         "CC0 1.0 Universal",
-        "4 negatives may show an object that the annotations do not have",
+        "4 negatives may show an object that is not annotated",
         "revision a1b2c3d4e5f6",
         "ssd-mobilenet-v2-tiny-96",
         "404 Not Found",
@@ -150,7 +146,7 @@ def test_the_page_says(outline, text):
     assert text in outline.text
 
 
-def test_without_training_the_page_is_about_the_data_alone(without_training):
+def test_without_training_the_page_is_only_about_the_data(without_training):
     page = composed(without_training)
     assert [section.key for section in page.sections] == ["asked", "chosen", "examples", "licences", "failed", "reproduce"]
     assert page.headline == "395 images without disc are stored; 5 of 400 failed"
@@ -182,24 +178,6 @@ def test_what_strangers_wrote_stays_text(facts):
     assert HOSTILE in outline.text
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "", "https://", "file:///etc/passwd", "http://[bad"])
-def test_only_web_pages_become_links(url):
-    assert link("text", url) == "text"
-    assert link("text", "https://example.org/a") == Link("text", "https://example.org/a")
-
-
-def test_a_mark_stays_within_the_image_and_only_what_reaches_the_threshold_is_marked(facts):
-    worst = facts.others[-1].worst[1]
-    (card,) = scored_cards(facts, [worst], 0.95)
-    assert [mark.label for mark in card.marks] == ["0.97"]
-    (card,) = scored_cards(facts, [worst], 0.99)
-    assert [mark.label for mark in card.marks] == ["0.97"]
-    outside = msgspec.structs.replace(worst.detections[0], xmin=-0.5, ymin=0.9, xmax=0.25, ymax=1.5)
-    (card,) = scored_cards(facts, [msgspec.structs.replace(worst, detections=(outside,))], 0.5)
-    (mark,) = card.marks
-    assert (mark.left, mark.top, mark.width, round(mark.height)) == (0, 90, 25, 10)
-
-
 def test_images_that_are_missing_or_broken_are_left_out(facts):
     broken = {name: msgspec.structs.replace(encoded_image, encoded=b"not an image") for name, encoded_image in facts.encoded_images.items()}
     for encoded_images in ({}, broken):
@@ -213,61 +191,6 @@ def test_the_page_is_the_same_each_time_and_stays_small(facts, page):
     assert len(page) < 1_500_000
 
 
-def test_the_manifest_shows_what_was_given_and_not_what_is_default(facts):
-    manifest = readable(facts.dataset)
-    assert manifest["kind"] == "NegativeDataset"
-    assert manifest["metadata"] == {"name": "demo"}
-    assert manifest["spec"]["training"]["steps"] == facts.dataset.spec.training.steps
-    assert "download" not in manifest["spec"]
-    assert "workers" not in manifest["spec"]["training"]
-
-
-def test_the_numbers_are_those_of_the_values(facts, report):
-    assert [each.round for each in report.rounds] == [1, 2]
-    assert [each.total_steps for each in report.rounds] == [500, 1000]
-    assert [each.hard_negatives for each in report.rounds] == [0, 27]
-    assert report.review == ("57", "58", "59", "60")
-    assert sum(report.outcomes.values()) == report.planned
-    assert report.page == "report/index.html"
-    assert (report.held_out_negatives, report.held_out_positives, report.held_out_copies) == (160, 140, 0)
-
-
-def test_every_arm_is_compared_at_equal_steps_with_its_interval(facts, report):
-    assert [(each.name, each.steps, each.negatives) for each in report.comparisons] == [
-        ("Mined", 1000, 147),
-        ("RandomNegatives", 1000, 147),
-        ("NoNegatives", 1000, 0),
-    ]
-    for each, judged in zip(report.comparisons, facts.evidence[1:], strict=True):
-        low, high = each.false_positives_per_image_interval
-        assert low <= each.false_positives_per_image <= high
-        assert each.false_positives_per_image == pytest.approx(judged.round.measurement.false_positives_per_image)
-        assert each.hits + each.misses == report.held_out_objects
-        assert sum(each.false_positives_on.values()) == each.false_positives
-        assert sum(numbers.false_positives for numbers in each.classes) == each.false_positives
-    mined, random, none = report.comparisons
-    assert mined.difference_interval is None
-    assert random.difference_interval[1] < 0
-    assert none.difference_interval[1] < random.difference_interval[0]
-    assert -1 <= none.change_interval[0] < none.change_interval[1] < -0.9
-
-
-def test_the_json_has_the_names_that_others_rely_on_and_stays_small(report):
-    stored = json.loads(encode(report))
-    assert stored["comparisons"][0].keys() >= {
-        "name",
-        "steps",
-        "negatives",
-        "falsePositivesPerImage",
-        "falsePositivesPerImageInterval",
-        "recall",
-        "averagePrecision",
-    }
-    assert stored["rounds"][0].keys() >= {"round", "falsePositivesPerImage", "recall", "averagePrecision"}
-    assert len(encode(report)) < 20_000
-    assert decode(encode(report), Report) == report
-
-
 def test_copies_that_were_left_out_are_counted_at_the_top_and_shown_beside_what_they_are_copies_of(facts):
     images = {name: facts.encoded_images[name].encoded for name in ("1", "2", "3")}
     near = Pair(held_out=an_image("1"), other=an_image("7", positive=True), exact=False, distance=4)
@@ -278,16 +201,16 @@ def test_copies_that_were_left_out_are_counted_at_the_top_and_shown_beside_what_
     shown = (CopiedPair(near, images["1"], images["2"]), CopiedPair(exact, images["3"], images["3"]))
     changed = msgspec.structs.replace(facts, copies=copies, copied=shown)
     outline = outlined(changed)
-    assert "2 held-out negatives are copies of images that train: 1 byte for byte and 1 nearly" in " ".join(composed(changed).details)
+    assert "2 held-out negatives are copies of training images: 1 exact and 1 near" in " ".join(composed(changed).details)
     assert (
-        "300 held-out images were compared with the 1,234 images that train or wait in the pool. 2 images of both show too little"
+        "300 held-out images were compared with 1,234 images of the training set and the pool. 2 images have too little detail"
         in outline.text
     )
     assert "Held-out negatives 1 1 Held-out positives 0 0" in outline.text
-    pairs = [image for image in outline.named("img") if "which trains" in image["alt"]]
+    pairs = [image for image in outline.named("img") if "next to its copy" in image["alt"]]
     assert [image["alt"] for image in pairs] == [
-        "Held-out negative 1 beside positive 7, which trains",
-        "Held-out negative 2 beside negative 8, which trains",
+        "Held-out negative 1 next to its copy, positive 7",
+        "Held-out negative 2 next to its copy, negative 8",
     ]
     assert (pairs[0]["width"], pairs[0]["height"]) == ("288", "128"), "two images of 144 by 128 pixels"
     assert "4 of 256 bits of their hashes differ" in outline.text
@@ -295,20 +218,12 @@ def test_copies_that_were_left_out_are_counted_at_the_top_and_shown_beside_what_
 
 def test_where_no_held_out_image_is_a_copy_that_is_said(facts):
     changed = msgspec.structs.replace(facts, copies=Copies(input_digest="", held_out=300, others=1234, table="copies.parquet"))
-    assert "None is a copy, so none was left out." in outlined(changed).text
+    assert "None is a copy, so none was excluded." in outlined(changed).text
     assert "Held-out copies" not in outlined(facts).text, "nothing was compared"
 
 
 def an_image(image_id, *, positive=False):
     return Image(image_id=image_id, positive=positive, records="")
-
-
-def test_one_pair_of_each_held_out_image_is_shown_near_ones_first():
-    def pair(held_out, other, *, exact):
-        return Pair(held_out=an_image(held_out), other=an_image(other), exact=exact, distance=0)
-
-    pairs = [pair("a", "1", exact=True), pair("b", "2", exact=False), pair("b", "3", exact=False), pair("c", "4", exact=True)]
-    assert [(each.held_out.image_id, each.other.image_id) for each in shown_pairs(pairs)] == [("b", "2"), ("a", "1"), ("c", "4")]
 
 
 def test_a_recall_out_of_reach_is_said_at_the_top(facts):
@@ -333,7 +248,7 @@ def test_a_learning_rate_of_nothing_is_noticed(facts):
     )
     assert "The learning rate was 0 at every logged step" not in outlined(facts).text
     text = outlined(msgspec.structs.replace(facts, trained=(facts.trained[0], still))).text
-    assert "The learning rate was 0 at every logged step of: Round 2. Nothing was learned there." in text
+    assert "The learning rate was 0 at every logged step of Round 2, so nothing was learned." in text
 
 
 @pytest.mark.parametrize(
@@ -354,7 +269,7 @@ def test_what_a_person_has_confirmed_is_said(facts):
     rules = msgspec.structs.replace(spec.training.hard_negative_mining, confirmed_negatives=("7", "8"))
     spec = msgspec.structs.replace(spec, training=msgspec.structs.replace(spec.training, hard_negative_mining=rules))
     text = outlined(msgspec.structs.replace(facts, dataset=msgspec.structs.replace(facts.dataset, spec=spec))).text
-    assert "The manifest confirms 2 images as true negatives. They train again and are not listed here." in text
+    assert "The manifest confirms 2 images as true negatives. They are used for training and are not listed here." in text
     assert "The manifest confirms" not in outlined(facts).text
 
 
@@ -365,7 +280,7 @@ def test_without_boxes_what_false_positives_lie_on_is_not_known(facts):
 def test_a_declined_review_is_explained(facts):
     mining = msgspec.structs.replace(facts.mined[0], review=(), review_declined=80)
     changed = msgspec.structs.replace(facts, mined=(mining,))
-    assert "sure of an object in 80 of the 120 negatives" in outlined(changed).text
+    assert "finds an object with a high score in 80 of the 120 negatives" in outlined(changed).text
 
 
 def test_one_image_for_review_is_spoken_of_as_one_and_an_unknown_speed_as_unknown(facts):
@@ -373,27 +288,6 @@ def test_one_image_for_review_is_spoken_of_as_one_and_an_unknown_speed_as_unknow
     slow = msgspec.structs.replace(facts.trained[0], steps_per_second=0.0)
     text = outlined(msgspec.structs.replace(facts, mined=(mining,), trained=(slow, facts.trained[1]))).text
     assert "1 negative may show an object" in text
-    assert "It is left out of the next round" in text
+    assert "It is excluded from the next round" in text
     assert "No negative in the pool scores 0.05 or more with the model of round 1, so none was added." in text
     assert "Round 1 500 500 unknown unknown" in text
-
-
-def test_a_running_median_ignores_a_spike_and_keeps_the_length():
-    assert charts.running_median([1, 1, 9, 1, 1], 1) == [1, 1, 1, 1, 1]
-    assert charts.running_median([3, 1], 5) == [2, 2]
-
-
-def test_a_large_image_becomes_small_and_a_small_one_stays(facts):
-    import base64
-    import io
-
-    from PIL import Image
-
-    def size(encoded):
-        with Image.open(io.BytesIO(base64.b64decode(thumbnails.thumbnail(encoded).partition(",")[2]))) as encoded_image:
-            return encoded_image.size
-
-    stream = io.BytesIO()
-    Image.new("L", (3000, 1500)).save(stream, "PNG")
-    assert size(stream.getvalue()) == (200, 100)
-    assert size(facts.encoded_images["1"].encoded) == (144, 128)

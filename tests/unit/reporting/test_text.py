@@ -29,7 +29,7 @@ def test_the_finding_comes_first_and_every_arm_and_round_has_a_row(report):
 def test_it_says_what_false_positives_lie_on_and_what_mining_did(report):
     text = " ".join(describe(report).replace("\xa0", " ").split())
     assert "lie on square" in text
-    assert "Mining after round 1: 117 negatives of the pool scored, 31 fool the model; 27 hard negatives added" in text
+    assert "Mining after round 1: scored 117 negatives of the pool, 31 with false positives. Added 27 hard negatives" in text
 
 
 def test_failures_are_counted_by_outcome_commonest_first(report):
@@ -39,10 +39,10 @@ def test_failures_are_counted_by_outcome_commonest_first(report):
 
 
 def test_what_is_for_review_is_named(report):
-    assert "To be looked at, since they may show the object after all: 57, 58, 59 and 60." in describe(report)
+    assert "For review, because they may show an excluded class: 57, 58, 59 and 60." in describe(report)
 
 
-def test_without_training_it_is_about_the_data_alone(without_training):
+def test_without_training_it_is_only_about_the_data(without_training):
     text = describe(summarise(without_training, evaluate(without_training), "0.1.0"))
-    assert "395 images without disc stored of 400 planned" in text
+    assert "Stored 395 of 400 planned images without disc" in text
     assert "FP/image" not in text

@@ -92,9 +92,10 @@ def mining(**fields):
 
 def test_a_mining_in_words():
     assert wording.mined(mining()) == (
-        "Mining after round 1: 117 negatives of the pool scored, 31 fool the model; 27 hard negatives added from a score of 0.05, 27 so far, 4 for review."
+        "Mining after round 1: scored 117 negatives of the pool, 31 with false positives. "
+        "Added 27 hard negatives with a score of at least 0.05 (27 in total); 4 for review."
     )
     assert wording.mined(mining(pool=0, added=1, hard_negatives=1, review=0)) == (
-        "Mining after round 1: no pool, since the selection was too small or firstRoundPercent is 100. 120 negatives trained on scored, 31 fool the model; "
-        "1 hard negative added from a score of 0.05, 1 so far, 0 for review."
+        "Mining after round 1: no pool (the selection was too small, or firstRoundPercent is 100). "
+        "Scored 120 training negatives, 31 with false positives. Added 1 hard negative with a score of at least 0.05 (1 in total); 0 for review."
     )

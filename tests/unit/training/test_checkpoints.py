@@ -1,5 +1,6 @@
-"""Checkpoints in the store: complete ones alone count, the newest three stay, and a failed upload
-is not swallowed.
+"""Checkpoints in the store.
+
+Only complete ones count, the newest three stay, and a failed upload is reported.
 """
 
 import logging
@@ -11,8 +12,9 @@ import pytest
 from negset_api import names
 from negset_api.errors import InvalidInput, Unavailable, WorkFailed
 from negset_jobs.adapters.store import Store
-from negset_jobs.training import checkpoints
-from negset_jobs.training.checkpoints import KEPT, DamagedCheckpoint, Uploader, complete, download, newest, of_round
+from negset_jobs.training import checkpoint_upload
+from negset_jobs.training.checkpoint_upload import Uploader
+from negset_jobs.training.checkpoints import KEPT, DamagedCheckpoint, complete, download, newest, of_round
 
 FOLDER = names.round_checkpoints(1)
 
@@ -56,7 +58,7 @@ def test_the_newest_three_stay_and_can_be_fetched(store, tmp_path):
     assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["ckpt-100.data-00000-of-00001", "ckpt-100.index"]
 
 
-def test_a_checkpoint_without_its_index_is_not_gone_on_from(store, tmp_path):
+def test_a_checkpoint_without_its_index_is_not_resumed(store, tmp_path):
     with uploader(store, tmp_path) as uploads:
         uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
     for suffix in ("index", "data-00000-of-00001"):
@@ -64,21 +66,21 @@ def test_a_checkpoint_without_its_index_is_not_gone_on_from(store, tmp_path):
     assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [10]
 
 
-def test_a_damaged_index_is_not_gone_on_from(store, tmp_path):
+def test_a_damaged_index_is_not_resumed(store, tmp_path):
     with uploader(store, tmp_path) as uploads:
         uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
     store.write(f"{FOLDER}/ckpt-20.json", b'{"step": ')
     assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [10]
 
 
-def test_a_checkpoint_of_other_inputs_is_not_gone_on_from(store, tmp_path):
+def test_a_checkpoint_of_other_inputs_is_not_resumed(store, tmp_path):
     with uploader(store, tmp_path, input_digest="other") as uploads:
         uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
     assert complete(store, FOLDER, "digest") == []
 
 
 class Away(Store):
-    """A store that is away for so many uploads, and tells how often it was asked."""
+    """A store that is unavailable for so many uploads, and counts the requests."""
 
     def __init__(self, url, *, times=0, files=""):
         super().__init__(url)
@@ -94,7 +96,7 @@ class Away(Store):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(checkpoints, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(checkpoint_upload, "_FIRST_PAUSE", 0.05)
 
 
 def test_a_store_that_is_away_for_a_while_loses_no_checkpoint(store, tmp_path, quick):
@@ -117,7 +119,7 @@ def test_a_training_goes_on_while_the_store_is_away_and_the_newest_checkpoint_is
     assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [30]
 
 
-def test_a_store_that_does_not_come_back_is_told_at_the_end(store, tmp_path, quick):
+def test_a_store_that_does_not_come_back_is_reported_at_the_end(store, tmp_path, quick):
     uploads = uploader(Away(store.url, times=1 << 30), tmp_path, patience=0.2)
     with pytest.raises(Unavailable, match="nothing answers"), uploads:
         uploads.save(write(tmp_path / "scratch", 10), 10, 80, 8)
@@ -153,13 +155,13 @@ DAMAGES = {
         lambda store: store.write(DATA, b"data-00000-of-00001 3?"),
         r"ckpt-30\.data.* is damaged",
     ),
-    "the index cut": (lambda store: store.write(INDEX, store.read(INDEX)[:-20]), r"ckpt-30\.json is not a checkpoint's index"),
+    "the index cut": (lambda store: store.write(INDEX, store.read(INDEX)[:-20]), r"ckpt-30\.json, which is not the index of a checkpoint"),
     "the index missing": (lambda store: store.remove([INDEX]), None),
 }
 
 
 @pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_checkpoint_is_passed_over_with_a_warning_that_says_why(store, tmp_path, caplog, damage, message):
+def test_a_damaged_checkpoint_is_skipped_with_a_warning_that_says_why(store, tmp_path, caplog, damage, message):
     with uploader(store, tmp_path) as uploads:
         for step in (10, 20, 30):
             uploads.save(write(tmp_path / "scratch", step), step, step * 8, step)
@@ -177,7 +179,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning_that_says_why(store,
     assert [checkpoint.step for checkpoint in complete(store, FOLDER, "digest")] == [10, 20]
 
 
-def test_where_every_checkpoint_is_damaged_there_is_none_to_go_on_from(store, tmp_path):
+def test_if_every_checkpoint_is_damaged_there_is_none_to_resume_from(store, tmp_path):
     with uploader(store, tmp_path) as uploads:
         for step in (10, 20):
             uploads.save(write(tmp_path / "scratch", step), step, 0, 0)
@@ -200,7 +202,9 @@ def test_a_round_whose_checkpoint_is_damaged_is_named_with_what_to_do(store, tmp
         uploads.save(write(tmp_path / "scratch", 30), 30, 0, 0)
     store.write(DATA, b"")
     finished = SimpleNamespace(number=1, arm=names.MINED, checkpoint=f"{FOLDER}/ckpt-30")
-    with pytest.raises(InvalidInput, match=r"^round 1 cannot be gone on from: .*is cut.*; remove .*training/round-1 to train it again$"):
+    with pytest.raises(
+        InvalidInput, match=r"^cannot use the checkpoint of round 1: .*is cut.*; remove .*training/round-1 to train the round again$"
+    ):
         of_round(store, finished, str(tmp_path / "start"))
 
 
@@ -210,7 +214,7 @@ def test_a_finished_rounds_checkpoint_whose_index_is_lost_is_used_with_a_warning
     store.remove([INDEX])
     download(store, f"{FOLDER}/ckpt-30", str(tmp_path / "start"))
     assert len(list((tmp_path / "start").iterdir())) == 2
-    assert "without being verified" in caplog.text
+    assert "without verification" in caplog.text
 
 
 def test_a_store_that_is_away_removes_nothing(store, tmp_path, monkeypatch):

@@ -28,8 +28,9 @@ DATA = configs.Data(
 
 
 def training(**fields):
-    """One round, so that the steps of a round are those of the whole schedule, unless
-    `hard_negative_mining` says otherwise.
+    """A training of one round, unless `hard_negative_mining` says otherwise.
+
+    So the steps of the round are those of the whole schedule.
     """
     fields.setdefault("pipeline_config", PipelineConfig(preset="ssd-mobilenet-v2-tiny-96"))
     return Training(**{"steps": 100, "hard_negative_mining": HardNegativeMining(rounds=1), **fields})
@@ -80,7 +81,7 @@ def test_classes_files_and_shares_are_patched_and_the_rest_of_the_readers_stays(
 @pytest.mark.parametrize(
     ("steps", "total", "warm_up"),
     [
-        pytest.param(500, 500, 25, id="as many steps as the preset has leave the schedule alone"),
+        pytest.param(500, 500, 25, id="as many steps as the preset has leave the schedule unchanged"),
         pytest.param(5000, 5000, 250, id="ten times the steps stretch the warm-up too"),
         pytest.param(50, 50, 2, id="a tenth of the steps shrinks the warm-up too"),
         pytest.param(1, 1, 0, id="a single step has no warm-up"),
@@ -175,11 +176,11 @@ def test_a_config_map_is_read_where_it_is_mounted_and_refused_on_a_laptop(tmp_pa
     monkeypatch.setenv(names.PIPELINE_CONFIG_VARIABLE, str(mounted))
     assert prepared(pipeline_config=PipelineConfig(config_map="mine")).model.ssd.num_classes == 1
     monkeypatch.delenv(names.PIPELINE_CONFIG_VARIABLE)
-    with pytest.raises(InvalidInput, match="configMap: a ConfigMap is mounted on a cluster only"):
+    with pytest.raises(InvalidInput, match="configMap: a ConfigMap is available on a cluster only"):
         prepared(pipeline_config=PipelineConfig(config_map="mine"))
 
 
-def test_a_byte_order_mark_which_windows_editors_write_is_passed_over(tmp_path):
+def test_a_byte_order_mark_which_windows_editors_write_is_ignored(tmp_path):
     path = tmp_path / "pipeline.config"
     path.write_bytes(b"\xef\xbb\xbf" + configs.preset("ssd-mobilenet-v2-tiny-96"))
     assert prepared(pipeline_config=PipelineConfig(url=str(path))) == prepared()
@@ -205,7 +206,7 @@ def test_half_precision_is_for_tpus_as_in_the_apis_own_loop():
     assert not configs.patch_training(config, training()).train_config.use_bfloat16
 
 
-def test_the_check_tells_what_is_asked_for_and_not_given(tmp_path, caplog):
+def test_the_check_warns_of_settings_that_have_no_effect(tmp_path, caplog):
     config = configs.parse(configs.preset("ssd-mobilenet-v2-tiny-96"), "preset")
     config.train_config.optimizer.use_moving_average = True
     path = tmp_path / "pipeline.config"
@@ -214,7 +215,7 @@ def test_the_check_tells_what_is_asked_for_and_not_given(tmp_path, caplog):
     assert [(record.levelname, "use_moving_average" in record.getMessage()) for record in caplog.records] == [("WARNING", True)]
 
 
-def test_patching_is_told_by_its_result_alone():
+def test_patching_leaves_its_inputs_unchanged():
     spec = training()
     config = configs.parse(configs.preset("ssd-mobilenet-v2-tiny-96"), "preset")
     untouched = configs.render(config)

@@ -31,10 +31,10 @@ def caused(error, cause):
 
 AT = "{{function_node __wrapped__SaveV2_device_/job:localhost/replica:0/task:0/device:CPU:0}} "
 FULL = "the disk is full: .*free space there, or give the training pods more ephemeral storage"
-PEER = "was lost or restarted while the workers trained together: .*all of them go on from the last checkpoint"
-MEMORY = "the memory does not hold a training step: .*lower spec.training.batchSize"
+PEER = "was lost or restarted while the workers trained together: .*all workers resume from the last checkpoint"
+MEMORY = "not enough memory for a training step: .*lower spec.training.batchSize"
 SIZE = "spec.training.pipelineConfig: expected an image_resizer whose size fits the network.*multiple of 128"
-DAMAGED = "a file that the training reads is damaged: .*it is fetched anew"
+DAMAGED = "a file that the training reads is damaged: .*to fetch it again"
 # As worker 0 said when worker 1 was killed.
 EVICTED = """Graph execution error:
 
@@ -79,7 +79,7 @@ TOLD = {
     ),
     "a worker whose connection broke": (tensorflow("UnknownError", "Socket closed"), WorkFailed, f"^another worker {PEER}"),
     "a worker that came back as another": (tensorflow("AbortedError", "remote incarnation mismatch"), WorkFailed, PEER),
-    "workers that wait in vain": (tensorflow("DeadlineExceededError", "Deadline Exceeded"), WorkFailed, PEER),
+    "workers that wait until the deadline": (tensorflow("DeadlineExceededError", "Deadline Exceeded"), WorkFailed, PEER),
     "NCCL": (tensorflow("InternalError", "NCCL: unhandled system error"), WorkFailed, PEER),
     "a size that the network cannot take, while it is built": (
         ValueError("Exception encountered when calling layer 'FPN'. image size must be >= 129 in both height and width; image dim = 96,96"),
@@ -102,22 +102,22 @@ TOLD = {
     "a checkpoint that is gone": (
         tensorflow("NotFoundError", "Unsuccessful TensorSliceReader constructor: Failed to find any matching files for x"),
         WorkFailed,
-        "a file of a checkpoint is gone",
+        "a file of a checkpoint is missing",
     ),
     "the checkpoint of another network": (
         AssertionError("Found 3 Python objects that were not bound to checkpointed values"),
         InvalidInput,
-        "the checkpoint is not of this model",
+        "the checkpoint is of another model",
     ),
     "the checkpoint of a network with other sizes": (
         ValueError("Received incompatible tensor with shape (10,) when attempting to restore variable with shape (3,)"),
         InvalidInput,
-        "the checkpoint is not of this model",
+        "the checkpoint is of another model",
     ),
     "a driver that does not fit": (
         tensorflow("InternalError", "cudaGetDevice() failed. CUDA driver version is insufficient"),
         WorkFailed,
-        "its driver fits",
+        "its driver matches",
     ),
     "a folder that may not be written": (
         tensorflow("PermissionDeniedError", "/data; Permission denied"),
@@ -133,7 +133,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("error", "kind", "message"), TOLD.values(), ids=TOLD)
-def test_is_told_in_words(error, kind, message):
+def test_an_error_becomes_a_message(error, kind, message):
     with pytest.raises(kind, match=message) as caught, translated():
         raise error
     assert "\n" not in str(caught.value)
@@ -204,15 +204,15 @@ TRACED = """in user code:
         pytest.param("", "OpError", id="of an error without any: its kind"),
     ],
 )
-def test_the_reason_is_the_cause_alone(text, reason):
+def test_the_reason_is_only_the_cause(text, reason):
     assert reason_of(OpError(text)) == reason
 
 
-def test_a_lost_worker_is_told_in_a_line_that_fits_a_condition():
+def test_a_lost_worker_is_reported_in_a_line_that_fits_a_condition():
     told = str(translate(tensorflow("UnavailableError", EVICTED)))
     assert told == (
         "worker 1 was lost or restarted while the workers trained together: Collective ops is aborted by: Connection reset by peer; "
-        "run again: all of them go on from the last checkpoint"
+        "run again: all workers resume from the last checkpoint"
     )
 
 

@@ -1,5 +1,6 @@
-"""The checkpoint to start from is found in every form that people have it in, and what is not whole
-is refused before anything is trained.
+"""The checkpoint to start from is found in every form that users have.
+
+An incomplete one is refused before any training.
 """
 
 import functools
@@ -24,8 +25,9 @@ FIELD = "spec.training.fineTuneCheckpoint"
 
 
 def index(shards=1):
-    """The start of an index, as TensorFlow 2.15 writes it: an empty key, then a BundleHeaderProto
-    of six bytes.
+    """The start of an index as TensorFlow 2.15 writes it.
+
+    It has an empty key, then a BundleHeaderProto of six bytes.
     """
     return b"\0\0" + bytes([6, 0x08, shards, 0x1A, 0x02, 0x08, 0x01]) + b"..."
 
@@ -49,8 +51,9 @@ def note(folder, name):
 
 
 def archive(path, members, mode="w:gz"):
-    """A tar archive of pairs of a name and its content; a content of None is a folder, a `str` a
-    symbolic link's target.
+    """A tar archive of pairs of a name and its content.
+
+    None as content is a folder, a `str` the target of a symbolic link.
     """
     with tarfile.open(path, mode) as tar:
         for name, content in members:
@@ -83,8 +86,9 @@ def zoo_archive(path, **options):
 
 
 def got(url, folder):
-    """The name and the data of the checkpoint that a URL means, as they come to this machine; the
-    static check passes as well.
+    """The name and the data of the checkpoint that a URL means, after the fetch.
+
+    The static check passes as well.
     """
     fine_tune.check(configs.parse(b"", "own"), training(str(url)), Access())
     prefix = fine_tune.fetch(fine_tune.find(str(url), Access(), FIELD), Access(), FIELD, str(folder / "fetched"))
@@ -169,14 +173,14 @@ def test_an_archive_that_is_cut_short_is_refused_wherever_it_is_cut(tmp_path, sh
 
 def test_an_archive_that_is_none_is_refused_before_anything_is_downloaded(tmp_path):
     (tmp_path / "page.tar.gz").write_bytes(b"<html>404</html>" * 100)
-    with pytest.raises(InvalidInput, match=r"expected a whole \.tar\.gz archive"):
+    with pytest.raises(InvalidInput, match=r"expected a complete \.tar\.gz archive"):
         fine_tune.check(configs.parse(b"", "own"), training(str(tmp_path / "page.tar.gz")), Access())
 
 
 def test_an_archive_without_a_checkpoint_or_without_its_data_is_refused(tmp_path):
-    with pytest.raises(InvalidInput, match="holds none"):
+    with pytest.raises(InvalidInput, match="has none"):
         refused(archive(tmp_path / "empty.tar.gz", [("m/pipeline.config", b"x")]), tmp_path)
-    with pytest.raises(InvalidInput, match=r"not whole, ckpt-0\.data-00000-of-00001 is not in it"):
+    with pytest.raises(InvalidInput, match=r"is incomplete, ckpt-0\.data-00000-of-00001 is missing"):
         refused(archive(tmp_path / "half.tar.gz", [("m/ckpt-0.index", index())]), tmp_path)
 
 
@@ -193,9 +197,9 @@ def test_an_archive_that_unpacks_to_more_than_any_model_is_refused(tmp_path, mon
         pytest.param("nowhere/ckpt-0", "expected a checkpoint of TensorFlow 2 .*, found none at", id="a prefix of nothing"),
         pytest.param("gone/ckpt-0.index", r"gone/ckpt-0\.index' does not exist", id="an index that is not there"),
         pytest.param("gone/model.tar.gz", r"gone/model\.tar\.gz' does not exist", id="an archive that is not there"),
-        pytest.param("half/ckpt-0", r"is not whole, .*ckpt-0\.data-00001-of-00002' does not exist", id="one of two data files missing"),
+        pytest.param("half/ckpt-0", r"is incomplete, .*ckpt-0\.data-00001-of-00002' does not exist", id="one of two data files missing"),
         pytest.param("empty/ckpt-0", r"data-00000-of-00001' is empty", id="a data file without a byte"),
-        pytest.param("page/ckpt-0", r"ckpt-0\.index' is no index of one", id="a web page in place of the index"),
+        pytest.param("page/ckpt-0", r"ckpt-0\.index' is not the index of one", id="a web page in place of the index"),
         pytest.param("saved", "found none at", id="a folder with a SavedModel"),
     ],
 )

@@ -52,32 +52,32 @@ REFUSED = [
     refused(
         SSD,
         ssd("feature_extractor { type: 'ssd_mobilenet_v1' }"),
-        "'ssd_mobilenet_v1' is one of TensorFlow 1; expected one of TensorFlow 2 such as ssd_mobilenet_v1_keras, .*ssd_mobilenet_v1_fpn_keras",
+        "'ssd_mobilenet_v1' is for TensorFlow 1; expected a type for TensorFlow 2, such as ssd_mobilenet_v1_keras, .*ssd_mobilenet_v1_fpn_keras",
         id="an extractor of TensorFlow 1 with a namesake in TensorFlow 2",
     ),
     refused(
         FASTER_RCNN,
         "model { faster_rcnn { feature_extractor { type: 'faster_rcnn_resnet101' } } }",
-        "is one of TensorFlow 1; expected one of TensorFlow 2 such as faster_rcnn_resnet101_keras",
+        "is for TensorFlow 1; expected a type for TensorFlow 2, such as faster_rcnn_resnet101_keras",
         id="an extractor of TensorFlow 1 in Faster R-CNN",
     ),
     refused(
         SSD,
         ssd("feature_extractor { type: 'ssd_inception_v2' }"),
-        "'ssd_inception_v2' is not known to the Object Detection API in TensorFlow 2; expected one such as ssd_",
+        "'ssd_inception_v2' is unknown to the Object Detection API in TensorFlow 2; expected a type such as ssd_",
         id="an extractor of TensorFlow 1 without a successor",
     ),
     refused(SSD, ssd("feature_extractor { type: '' }"), "feature_extractor.type is missing; expected one of ssd_", id="no extractor"),
     refused(
         CENTER_NET,
         "model { center_net { feature_extractor { type: 'ssd_mobilenet_v2_keras' } } }",
-        "not known.*expected one such as mobilenet_v2",
+        "is unknown.*expected a type such as mobilenet_v2",
         id="another family's extractor",
     ),
     refused(
         SSD,
         ssd("feature_extractor { fpn { min_level: 3 } }"),
-        "feature_extractor.fpn is not for ssd_mobilenet_v2_keras; remove it",
+        "feature_extractor.fpn does not work with ssd_mobilenet_v2_keras; remove it",
         id="a pyramid for an extractor without one, which ends in a TypeError",
     ),
     refused(
@@ -92,7 +92,7 @@ REFUSED = [
     refused(
         SSD,
         ssd("image_resizer { pad_to_multiple_resizer { multiple: 32 } }"),
-        "pad_to_multiple_resizer is not known",
+        "pad_to_multiple_resizer is unknown",
         id="a resizer of TensorFlow 1",
     ),
     refused(
@@ -107,7 +107,7 @@ REFUSED = [
     refused(
         SSD,
         suppression("score_threshold: 0.9"),
-        "score_threshold is 0.9, which leaves next to no detections",
+        "score_threshold is 0.9, which leaves almost no detections",
         id="a threshold that nothing passes",
     ),
     refused(SSD, suppression("max_total_detections: 0"), "max_total_detections is 0, which leaves no detections", id="no detections"),
@@ -450,7 +450,9 @@ def test_each_presets_configuration_is_taken_without_doubts():
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        pytest.param("train_config { optimizer { use_moving_average: true } }", "use_moving_average is set to false", id="moving averages"),
+        pytest.param(
+            "train_config { optimizer { use_moving_average: true } }", "set optimizer.use_moving_average to false", id="moving averages"
+        ),
         pytest.param("train_config { bias_grad_multiplier: 2 }", "bias_grad_multiplier does nothing", id="larger gradients of biases"),
         pytest.param(
             "train_config { max_number_of_boxes: 300 }",
@@ -460,7 +462,7 @@ def test_each_presets_configuration_is_taken_without_doubts():
         pytest.param(suppression("score_threshold: 0.3"), "below score_threshold 0.3 are not seen", id="a threshold that hides detections"),
     ],
 )
-def test_what_is_asked_for_and_not_given_is_told(extra, message):
+def test_settings_without_effect_are_named(extra, message):
     config = parsed(SSD, extra)
     (doubt,) = linter.doubts(config)
     assert re.search(message, doubt)

@@ -68,7 +68,7 @@ def mining(negatives=(), hard=(), drawn=(), *, pool=100):
             names.MINED,
             mining((), ("hard",)),
             Mix(positives=("p",), negatives=("hard",), images=10),
-            id="hard negatives alone are the negatives",
+            id="only hard negatives are left",
         ),
     ],
 )
@@ -76,7 +76,7 @@ def test_what_a_round_trains_on(arm, mined, expected):
     assert choose(arm, positives("p"), records("n"), mined) == expected
 
 
-def test_an_empty_set_is_refused_since_it_would_be_waited_for_for_ever():
+def test_an_empty_set_is_refused_because_training_would_wait_for_ever():
     with pytest.raises(InvalidInput, match=r"spec\.positives: expected images"):
         choose(names.MINED, positives(), records("n"), None)
     with pytest.raises(InvalidInput, match=r"spec\.selection: expected negatives"):

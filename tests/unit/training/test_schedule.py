@@ -85,7 +85,7 @@ def test_an_adaptive_optimizer_gets_the_square_root(optimizer, rate):
 
 
 @pytest.mark.parametrize(("before", "after"), [(8, 8), (0, 8)], ids=["the same batch", "a configuration without a batch"])
-def test_without_a_change_of_the_batch_nothing_is_scaled_and_nothing_is_told(before, after, caplog):
+def test_without_a_change_of_the_batch_nothing_is_scaled_and_nothing_is_logged(before, after, caplog):
     train = train_config(COSINE)
     scale_for_batch(train, before, after)
     assert train == train_config(COSINE)

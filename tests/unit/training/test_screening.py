@@ -1,4 +1,4 @@
-"""Records that cannot be read: counted, named, and passed over within a budget."""
+"""Unreadable records: counted, named, and skipped within a budget."""
 
 import io
 
@@ -25,7 +25,7 @@ def without(payload, key):
 
 
 def file_of(*payloads, damaged=()):
-    """The framed payloads, with a byte of the payload changed in those whose index is in `damaged`."""
+    """The framed payloads; in those whose index is in `damaged`, one byte is changed."""
     parts = []
     for index, payload in enumerate(payloads):
         stream = io.BytesIO()
@@ -140,7 +140,7 @@ def test_held_out_records_are_screened_and_measured_without_it(tmp_path, content
     assert measured == ["id-0", "id-2"]
 
 
-def test_a_held_out_record_without_a_size_is_passed_over_and_told(tmp_path, caplog):
+def test_a_held_out_record_without_a_size_is_skipped_with_a_warning(tmp_path, caplog):
     store = Store(str(tmp_path))
     store.write("h.tfrecord", file_of(example(0), without(example(1), "image/width")))
     assert [truth.image_id for truth, _ in heldout.images(store, ["h.tfrecord"])] == ["id-0"]

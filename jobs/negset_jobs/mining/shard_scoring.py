@@ -1,4 +1,4 @@
-"""Scores shards of negatives with a round's model. What runs inside a Ray actor."""
+"""Scores shards of negatives with a round's model, inside a Ray actor."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from negset_jobs.formats import od_keys
 from negset_jobs.formats.stored_images import image_id, read_images, warn
 
 BATCH: Final = 64
-"""Images per call of the model: 547 images/s at 64 against 345/s at 16 and 71/s at 1, on two cores
-with a 96-pixel SSD.
+"""Images per call of the model.
+
+On two cores with a 96-pixel SSD: 547 images/s at 64, 345 images/s at 16, 71 images/s at 1.
 """
 
 FLOOR: Final = 0.01
-"""Scores below it are nothing to rank by, unless the threshold is as low."""
+"""Lower scores are not useful for ranking, unless the threshold is as low."""
 
 
 class Scoring(Protocol):
@@ -31,9 +32,9 @@ class Scoring(Protocol):
 
 
 class ShardScores(Value, frozen=True, kw_only=True):
-    """The scored images of the shard under `key`, in its order; what cannot be read is passed over.
+    """The scored images of the shard under `key`, in its order, without unreadable ones.
 
-    `input_digest` is the digest of the mining, where they are kept.
+    `input_digest` is the digest of the mining that the scores are stored for.
     """
 
     key: str
@@ -44,11 +45,11 @@ class ShardScores(Value, frozen=True, kw_only=True):
 class ShardScorer:
     """Scores one shard per call.
 
-    Made once per process: TensorFlow and the model take tens of seconds to load.
+    It is made once per process: loading TensorFlow and the model takes tens of seconds.
 
-    Of each image it hands back the detections at or above the threshold, and the best one in any
-    case: a model reports a fixed number of detections, most of them with scores near 0, and a
-    million images' worth of those fits in no driver.
+    For each image it returns the detections at or above the threshold, and always the best one. A
+    model reports a fixed number of detections, most with scores near 0. For a million images, the
+    driver has no memory for all of them.
     """
 
     def __init__(self, store: Store, trained: Round, classes: tuple[str, ...]) -> None:
@@ -69,7 +70,7 @@ class ShardScorer:
 def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scoring:
     """The round's model, ready to score.
 
-    `classes` are in label-map order. Raises `InvalidInput` where the checkpoint is gone or damaged.
+    `classes` are in label-map order. Raises `InvalidInput` if the checkpoint is missing or damaged.
     """
     from negset_jobs.training import checkpoints
 
@@ -77,7 +78,7 @@ def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scorin
         prefix = checkpoints.of_round(store, trained, folder)
         from negset_jobs.training.scoring import Scorer
 
-        # Detections below the threshold matter only as an image's best one.
+        # A detection below the threshold matters only if it is the best of its image.
         return Scorer(store.read(trained.config), prefix, classes=classes, floor=min(FLOOR, trained.measurement.threshold))
 
 
