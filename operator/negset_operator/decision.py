@@ -95,11 +95,13 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     """An object to create.
 
     `update`: it exists and is ours, so it is applied. Otherwise it is created, and an existing
-    object of that name is not changed.
+    object of that name is not changed. `deferrable`: the next reconcile asks for it again, and
+    nothing goes wrong until then.
     """
 
     manifest: Manifest
     update: bool = False
+    deferrable: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,3 +146,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     farewell: str = ""
     failed: tuple[Failed, ...] = ()
     finished: tuple[Finished, ...] = ()
+
+
+def without_deferrable(decision: Decision) -> Decision:
+    """Return the decision without the creations that can wait for the next reconcile."""
+    return msgspec.structs.replace(decision, creations=tuple(each for each in decision.creations if not each.deferrable))

@@ -202,7 +202,7 @@ class Facts(Fact, frozen=True, kw_only=True):
     """Everything that is known about one dataset.
 
     `spec` is None if this operator cannot read it. `problems` say why, or why it cannot be used.
-    `url` is the folder of the revision. `backlog`: other datasets wait for their turn.
+    `url` is the folder of the revision.
     """
 
     dataset: Dataset
@@ -214,5 +214,4 @@ class Facts(Fact, frozen=True, kw_only=True):
     supporting_objects: tuple[SupportingObject, ...]
     now: datetime
     url: str = ""
-    backlog: bool = False
     pipeline: Pipeline = Pipeline()

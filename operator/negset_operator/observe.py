@@ -54,7 +54,6 @@ def observe(
     warning_of: Callable[[ObjectMeta], str],
     queue_says: Callable[[ObjectMeta], str],
     pipeline_in: Callable[[str, str], Pipeline],
-    backlog: bool = False,
 ) -> Facts:
     """Return everything that is known about one dataset.
 
@@ -84,7 +83,6 @@ def observe(
         children=children,
         supporting_objects=tuple(_supporting_object(kind, each, uid) for kind in SUPPORTING_KINDS for each in world.of(kind, key)),
         now=now,
-        backlog=backlog,
         pipeline=pipeline,
     )
 

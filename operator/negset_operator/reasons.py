@@ -25,13 +25,13 @@ The operator does not touch conditions of other types.
 
 # --- Reasons: as expected ------------------------------------------------------------------------
 SUCCEEDED: Final = "Succeeded"
-PENDING: Final = "Pending"  # an earlier step is not done, or spec.training.maxParallel others come first
+PENDING: Final = "Pending"  # earlier steps, or spec.training.maxParallel others, come first
 STARTING: Final = "Starting"
 RUNNING: Final = "Running"
 QUEUED: Final = "Queued"  # Kueue has not admitted it yet
 SUSPENDED: Final = "Suspended"
 SUSPENDING: Final = "Suspending"
-REPLACING: Final = "Replacing"  # children of the previous spec are being stopped, or a child is built again
+REPLACING: Final = "Replacing"  # children are being stopped, for a new spec or to be built again
 DELETING_DATA: Final = "DeletingData"
 # Only of an event: the object was deleted, and data of it was left.
 DATA_LEFT: Final = "DataLeft"
@@ -39,7 +39,7 @@ DATA_LEFT: Final = "DataLeft"
 # --- Reasons: the operator retries, but somebody may want to know --------------------------------
 RETRYING: Final = "Retrying"
 NOT_APPLIED: Final = "NotApplied"  # a request to the API server failed
-CHILD_REFUSED: Final = "ChildRefused"  # quota, admission or validation refused an object of the operator
+CHILD_REFUSED: Final = "ChildRefused"  # by quota, admission or validation
 KUBERAY_MISSING: Final = "KubeRayMissing"
 NAMESPACE_ENDING: Final = "NamespaceEnding"  # nothing can be created in it any more
 NODE_LOST: Final = "NodeLost"

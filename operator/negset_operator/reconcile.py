@@ -20,7 +20,7 @@ from negset_operator import pipelines, reasons, status
 from negset_operator.apply import Done, Writer
 from negset_operator.config import Config
 from negset_operator.decide import decide
-from negset_operator.decision import Decision, DesiredStatus, Finished
+from negset_operator.decision import Decision, DesiredStatus, Finished, without_deferrable
 from negset_operator.facts import Facts
 from negset_operator.kube.answers import conflict, namespace_terminating
 from negset_operator.kube.cache import Key
@@ -95,9 +95,11 @@ class Reconciler:
             warning_of=lambda metadata: newest_warning(self._client, metadata),
             queue_says=lambda metadata: why_queued(self._client, metadata),
             pipeline_in=lambda namespace, name: pipelines.read(self._client, namespace, name),
-            backlog=self._backlog(),
         )
         decision = decide(facts, config)
+        if self._backlog():
+            # Each of many datasets that are applied at once gets its child soon.
+            decision = without_deferrable(decision)
         try:
             done = self._carry_out(facts, decision)
             if done.refusal is not None and done.refusal.reason == reasons.NAMESPACE_ENDING and dataset.metadata.deletion_timestamp:

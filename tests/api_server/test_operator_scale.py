@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 from operators import Hand, Process, eventually, processes, running
 
+from negset_operator.config import Config
 from negset_operator.kube.client import DATASET, ApiError, Client, connect
 from negset_operator.web import Web
 
@@ -34,6 +35,20 @@ def test_nothing_is_remembered_of_objects_whose_last_finalizer_the_operator_took
         eventually("forgotten", lambda: not operator._world.caches[DATASET].all(), seconds=5)
         time.sleep(0.5)
         assert operator._world.caches[DATASET].all() == ()
+
+
+def versions(objects) -> list[int]:
+    return sorted(int(each["metadata"]["resourceVersion"]) for each in objects)
+
+
+def test_of_many_datasets_each_has_its_child_before_any_has_the_rest(api_server, hand):
+    for number in range(5):
+        hand.create(f"street-{number}")
+    with running(api_server, hand.namespace, config=Config(workers=1)):
+        eventually("everything", lambda: len(hand.all("v1", "ServiceAccount")) == len(hand.ray_jobs()) == 5)
+    ray_jobs, accounts = versions(hand.all("ray.io/v1", "RayJob")), versions(hand.all("v1", "ServiceAccount"))
+    # When the last one had its turn, nobody else waited.
+    assert ray_jobs[3] < accounts[0]
 
 
 class Throttled(Client):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from negset_api import stages
 from negset_operator import naming
 from negset_operator.decision import Creation
@@ -29,15 +31,16 @@ def creations(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) ->
     other supporting objects of the active children. If no child is active, nothing is returned:
     supporting objects may be garbage-collected with their children.
 
-    If other datasets wait, only the child is created now, and what its pods need at the next
-    reconcile. So each of many datasets that are applied at once gets its child soon. No pod can
-    exist before its ServiceAccount, which is created last. Until then, the API server rejects the
-    pods, and KubeRay and the Job controller retry.
+    What the pods need is deferrable: no pod can exist before its ServiceAccount, which is created
+    last. Until then, the API server rejects the pods, and KubeRay and the Job controller retry.
     """
     due = tuple(each for each in progress if each.phase is Phase.DUE)
     if due:
-        before = () if facts.backlog else outdated(supporting_objects.before_pods(subject), facts.supporting_objects)
-        return (*before, *(creation for each in due for creation in _child(each, subject)))
+        before = outdated(supporting_objects.before_pods(subject), facts.supporting_objects)
+        return (
+            *(msgspec.structs.replace(creation, deferrable=True) for creation in before),
+            *(creation for each in due for creation in _child(each, subject)),
+        )
     active = suspension.active(progress)
     if not active:
         return ()

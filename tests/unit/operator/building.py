@@ -64,7 +64,6 @@ class Scene:
         self.supporting_objects: list[SupportingObject] = []
         self.config = Config()
         self.now = NOW
-        self.backlog = False
         self.progress_seen_at: datetime | None = None
         self.pipeline = Pipeline()
         self.generation = 3
@@ -182,7 +181,6 @@ class Scene:
             children=tuple(self.children),
             supporting_objects=tuple(self.supporting_objects),
             now=self.now,
-            backlog=self.backlog,
             pipeline=self.pipeline,
         )
 

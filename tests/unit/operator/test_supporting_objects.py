@@ -8,7 +8,7 @@ from building import DATA_ONLY, TRAINING, Scene, made, merged
 from scenes import nothing_but_data
 
 from negset_api import names
-from negset_operator.decision import Creation
+from negset_operator.decision import Creation, without_deferrable
 from negset_operator.facts import SupportingObject, Work
 
 
@@ -45,10 +45,10 @@ def test_what_pods_need_is_made_before_the_job_and_what_reports_need_follows():
 
 @pytest.mark.parametrize(("spec", "role", "kind"), [(DATA_ONLY, "data", "RayJob"), (TRAINING, "check", "Job")], ids=["data", "check"])
 def test_where_others_wait_the_first_child_comes_first_and_the_account_without_which_it_gets_no_pods_last(spec, role, kind):
-    scene = Scene(spec).but(backlog=True)
-    assert [creation.manifest["kind"] for creation in scene.decide().creations] == [kind]
+    scene = Scene(spec)
+    assert [creation.manifest["kind"] for creation in without_deferrable(scene.decide()).creations] == [kind]
     scene.with_child(role, Work.NOT_PICKED_UP)
-    kinds = [creation.manifest["kind"] for creation in scene.decide().creations]
+    kinds = [creation.manifest["kind"] for creation in without_deferrable(scene.decide()).creations]
     assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "Role", "RoleBinding"]
 
 
