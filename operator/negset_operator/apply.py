@@ -18,7 +18,7 @@ from negset_operator.facts import OVERDUE, Facts
 from negset_operator.kube import answers
 from negset_operator.kube.client import CONFLICT, DATASET, FORBIDDEN, KINDS, NOT_FOUND, RAY_JOB, UNPROCESSABLE, ApiError, Client, Kind
 from negset_operator.kube.objects import AppliedObject, Dataset, Job, RayJob
-from negset_operator.news import reported_at
+from negset_operator.last_report import reported_at
 from negset_operator.world import World
 
 log = logging.getLogger(__name__)
@@ -29,12 +29,12 @@ _TYPES: Final[dict[str, Any]] = {"RayJob": RayJob, "Job": Job}
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why a decision could not be carried out.
 
-    `for_good`: retrying does not help until somebody acts.
+    `permanent`: retrying does not help until somebody acts.
     """
 
     reason: str
     message: str
-    for_good: bool = False
+    permanent: bool = False
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +50,9 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Refused(Exception):
-    def __init__(self, reason: str, message: str, *, for_good: bool = False) -> None:
+    def __init__(self, reason: str, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
-        self.refusal = Refusal(reason=reason, message=message, for_good=for_good)
+        self.refusal = Refusal(reason=reason, message=message, permanent=permanent)
 
 
 class Writer:
@@ -253,7 +253,7 @@ class Writer:
             # somebody changes the spec or the configuration.
             invalid = error.status == UNPROCESSABLE
             raise _Refused(
-                reasons.CHILD_REFUSED, f"The API server refused {kind.kind} {name}: {error.message}", for_good=invalid
+                reasons.CHILD_REFUSED, f"The API server refused {kind.kind} {name}: {error.message}", permanent=invalid
             ) from error
         raise error
 
@@ -275,7 +275,7 @@ class Writer:
             f"{kind.kind} {meta['name']} already exists and does not belong to this dataset, so the operator does not change it. "
             f"Delete it, or create the dataset {facts.dataset.metadata.namespace}/{facts.dataset.metadata.name} under another name."
         )
-        raise _Refused(reasons.FOREIGN_CHILD, message, for_good=True)
+        raise _Refused(reasons.FOREIGN_CHILD, message, permanent=True)
 
     def _remember(self, kind: Kind, item: Any) -> None:
         self._world.caches[kind].put(item, ours=True)

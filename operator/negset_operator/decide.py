@@ -24,10 +24,10 @@ from negset_operator.config import Config, Patience
 from negset_operator.decision import Decision, Deletion, Limit, SetSuspend, deletion
 from negset_operator.facts import Facts, SupportingObject, Work
 from negset_operator.manifests.subject import Subject
-from negset_operator.policies import creation, ending, garbage, pace, relevance, retry, suspension, tally, unusable, verdict
+from negset_operator.policies import counting, creation, ending, garbage, pace, relevance, retry, suspension, unusable, verdict
 from negset_operator.policies.steps import Phase, Progress, follow
 
-LOOK_AGAIN: Final = 10.0
+RECHECK_SECONDS: Final = 10.0
 """Seconds until a child that has not started is looked at again.
 
 Only events say why a Job has no pods, and events are not watched.
@@ -115,8 +115,8 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         ),
         creations=creation.creations(facts, subject, progress),
         wake_after=_wake_after(progress, facts, keep, patience),
-        failed=tally.failed(facts),
-        finished=tally.finished(facts, progress),
+        failed=counting.failed(facts),
+        finished=counting.finished(facts, progress),
     )
     return _without_creations(decision, facts) if facts.pipeline.problem else decision
 
@@ -130,10 +130,10 @@ def _without_creations(decision: Decision, facts: Facts) -> Decision:
     ready = desired_status.condition(reasons.READY) if desired_status else None
     if desired_status is None or ready is None or ready.status or ready.reason == reasons.SUSPENDED:
         return msgspec.structs.replace(decision, creations=())
-    desired_status = verdict.blocked(desired_status, reasons.PIPELINE_CONFIG_UNAVAILABLE, f"{facts.pipeline.problem}.", for_good=False)
+    desired_status = verdict.blocked(desired_status, reasons.PIPELINE_CONFIG_UNAVAILABLE, f"{facts.pipeline.problem}.", permanent=False)
     if not facts.pipeline.digest:  # then the revision is not known either
         desired_status = msgspec.structs.replace(desired_status, revision="", url="")
-    wake_after = min(decision.wake_after if decision.wake_after is not None else LOOK_AGAIN, LOOK_AGAIN)
+    wake_after = min(decision.wake_after if decision.wake_after is not None else RECHECK_SECONDS, RECHECK_SECONDS)
     return msgspec.structs.replace(decision, desired_status=desired_status, creations=(), wake_after=wake_after)
 
 
@@ -150,11 +150,13 @@ def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, p
         moments.append(ready + keep)
     if (forced := garbage.next_force_deletion(facts)) is not None:
         moments.append(forced)
-    if (silence := pace.next_look(progress, facts, patience)) is not None:
+    if (silence := pace.next_check(progress, facts, patience)) is not None:
         moments.append(silence)
     # Kueue's Workloads are not watched either.
-    unwatched = any(child.work in {Work.NOT_PICKED_UP, Work.STARTING} or suspension.held(child) for child in suspension.active(progress))
-    waits = [max((moment - now).total_seconds(), 0.0) for moment in moments] + ([LOOK_AGAIN] if unwatched else [])
+    unwatched = any(
+        child.work in {Work.NOT_PICKED_UP, Work.STARTING} or suspension.suspended_by_others(child) for child in suspension.active(progress)
+    )
+    waits = [max((moment - now).total_seconds(), 0.0) for moment in moments] + ([RECHECK_SECONDS] if unwatched else [])
     return min(waits, default=None)
 
 

@@ -29,7 +29,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 class Work(enum.Enum):
     """The state of a child's work, for every kind of child."""
 
-    NOT_PICKED_UP = "unseen"  # no controller has touched it yet
+    NOT_PICKED_UP = "not picked up"  # no controller has touched it yet
     SUSPENDED = "suspended"
     STARTING = "starting"
     RUNNING = "running"
@@ -100,7 +100,7 @@ class Child(Fact, frozen=True, kw_only=True):
     `last_failure` is one line about a failed pod that is being replaced.
     `termination_message` is the last line that a Job wrote before it succeeded.
     `busy`: a pod of a Job runs, although the Job as a whole has not started.
-    `queue_says` is why Kueue does not admit it.
+    `queue_message` is why Kueue does not admit it.
 
     From its labels:
     `attempt` counts from 1; the name has it on a child of negset 0.1.0.
@@ -138,7 +138,7 @@ class Child(Fact, frozen=True, kw_only=True):
     digest: str = ""
     place: str = ""
     queue: str = ""
-    queue_says: str = ""
+    queue_message: str = ""
     suspended_by_us: bool = False
     built: str = ""
     retry: str = ""

@@ -52,13 +52,14 @@ def observe(
     now: datetime,
     *,
     warning_of: Callable[[ObjectMeta], str],
-    queue_says: Callable[[ObjectMeta], str],
+    queue_message: Callable[[ObjectMeta], str],
     pipeline_in: Callable[[str, str], Pipeline],
 ) -> Facts:
     """Return everything that is known about one dataset.
 
-    `warning_of` returns the newest warning about an object. `queue_says` returns why Kueue does not
-    admit it. `pipeline_in` returns the pipeline.config in a ConfigMap of a namespace and a name.
+    `warning_of` returns the newest warning about an object. `queue_message` returns why Kueue does
+    not admit it. `pipeline_in` returns the pipeline.config in a ConfigMap of a namespace and a
+    name.
     """
     spec, problems = read_spec(dataset)
     meta = dataset.metadata
@@ -70,7 +71,7 @@ def observe(
     ray_jobs = (classify.ray_job(each, pods[each.metadata.name], uid, now, not_picked_up_after) for each in world.of(RAY_JOB, key))
     jobs = (_job(each, pods[each.metadata.name], uid, now, warning_of) for each in world.of(JOB, key))
     with_obstacles = (_with_stuck_pod(child, pods[child.name], now, warning_of) for child in (*ray_jobs, *jobs))
-    children = tuple(_with_queue(child, queue_says) for child in with_obstacles)
+    children = tuple(_with_queue(child, queue_message) for child in with_obstacles)
     pipeline = pipelines.of(dataset, spec, children, pipeline_in)
     folder = revision(spec, pipeline.counts) if spec else ""
     return Facts(
@@ -127,9 +128,9 @@ def _with_stuck_pod(child: Child, pods: list[Pod], now: datetime, warning_of: Ca
     return msgspec.structs.replace(child, obstacle=obstacles.not_starting(pod, warning)) if pod is not None and warning else child
 
 
-def _with_queue(child: Child, queue_says: Callable[[ObjectMeta], str]) -> Child:
+def _with_queue(child: Child, queue_message: Callable[[ObjectMeta], str]) -> Child:
     queued = child.queue and child.suspended and child.work is Work.SUSPENDED
-    return msgspec.structs.replace(child, queue_says=queue_says(child.metadata)) if queued else child
+    return msgspec.structs.replace(child, queue_message=queue_message(child.metadata)) if queued else child
 
 
 def _supporting_object(kind: Kind, item: AppliedObject, uid: str) -> SupportingObject:

@@ -12,7 +12,7 @@ from typing import Final
 
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Facts, Work
-from negset_operator.news import reported_at
+from negset_operator.last_report import reported_at
 from negset_operator.policies import suspension
 from negset_operator.policies.steps import Progress
 
@@ -61,7 +61,7 @@ def stuck(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> t
     return tuple(child for child, since in silences if limit and since is not None and facts.now - since >= limit)
 
 
-def next_look(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> datetime | None:
+def next_check(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> datetime | None:
     """Return when the next silence must be reported, or ends a child.
 
     If a child is stuck now, that is in one second: the operator writes a deadline on it, and its
@@ -74,7 +74,7 @@ def next_look(progress: tuple[Progress, ...], facts: Facts, patience: Patience) 
     return min((at for since in silences if since is not None for wait in waits if (at := since + wait) > facts.now), default=None)
 
 
-def moves(child: Child, progress: tuple[Progress, ...], facts: Facts) -> bool:
+def makes_progress(child: Child, progress: tuple[Progress, ...], facts: Facts) -> bool:
     """Return True if a child runs and is neither blocked by an obstacle nor silent for too long."""
     return child.work is Work.RUNNING and child.obstacle is None and not message(child, progress, facts)
 

@@ -19,7 +19,7 @@ import msgspec
 
 from negset_api import names, stages
 from negset_operator.facts import Child, Facts, Work
-from negset_operator.manifests.subject import Subject, seal_of
+from negset_operator.manifests.subject import Subject, built_digest
 from negset_operator.policies.creation import build, build_deleter
 from negset_operator.policies.steps import DELETE
 
@@ -59,6 +59,6 @@ def _built_now(child: Child, subject: Subject) -> str:
     If the spec no longer has the step, it is the child's own label.
     """
     if child.role == DELETE:
-        return seal_of(build_deleter(subject, child.name))
+        return built_digest(build_deleter(subject, child.name))
     step = next((step for step in stages.steps(subject.spec) if step.role == child.role), None)
-    return seal_of(build(subject, child.name, step, child.attempt)) if step is not None else child.built
+    return built_digest(build(subject, child.name, step, child.attempt)) if step is not None else child.built

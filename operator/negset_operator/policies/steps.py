@@ -102,13 +102,13 @@ class Phase(enum.Enum):
 
     DONE = "done"
     BLOCKED = "blocked"  # a step that it needs is not done
-    HELD = "held"  # suspended before it started
+    SUSPENDED = "suspended"  # suspended before it started
     # A child of an earlier spec still writes the same files, or a child that must be built again
     # still exists.
     STOPPING = "stopping"
     DUE = "due"  # the child must be created now
     # Due, or resumed, but spec.training.maxParallel other steps run or come first.
-    TURN = "turn"
+    OVER_LIMIT = "over limit"
     WAITING = "waiting"  # for the time of its next attempt
     ACTIVE = "active"
     STALLED = "stalled"
@@ -141,7 +141,7 @@ def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience, digests:
     each = tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
     if spec.suspend:  # then nothing begins
         return each
-    return _in_turn(each, stages.parallel(spec) - _ending(steps, facts))
+    return _within_limit(each, stages.parallel(spec) - _ending(steps, facts))
 
 
 def _ending(steps: tuple[Step, ...], facts: Facts) -> int:
@@ -151,23 +151,23 @@ def _ending(steps: tuple[Step, ...], facts: Facts) -> int:
     return sum(stages.kind_of(child.role) in _LIMITED for child in others)
 
 
-def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
+def _within_limit(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
     """Limit the trainings and minings that run, are due, or resume to `limit`.
 
     A step that runs or is being stopped keeps its place until it ends, even beyond the limit. The
     remaining places go to suspended steps, then to the first steps in order. A step that waits for
     its next attempt keeps its place, so that the order stays. A stalled step has no place. Each
-    other step that is due or resumes gets the phase TURN.
+    other step that is due or resumes gets the phase OVER_LIMIT.
     """
     limited = [each for each in progress if each.step.work.kind in _LIMITED]
-    asleep = [each for each in limited if each.phase is Phase.ACTIVE and _asleep(each.child)]
-    places = limit - sum(each.phase in {Phase.ACTIVE, Phase.STOPPING} for each in limited if each not in asleep)
-    in_line = [*asleep, *(each for each in limited if each.phase in {Phase.WAITING, Phase.DUE})]
+    suspended = [each for each in limited if each.phase is Phase.ACTIVE and _is_suspended_by_us(each.child)]
+    places = limit - sum(each.phase in {Phase.ACTIVE, Phase.STOPPING} for each in limited if each not in suspended)
+    in_line = [*suspended, *(each for each in limited if each.phase in {Phase.WAITING, Phase.DUE})]
     beyond = [each for each in in_line[max(places, 0) :] if each.phase is not Phase.WAITING]
-    return tuple(msgspec.structs.replace(each, phase=Phase.TURN) if each in beyond else each for each in progress)
+    return tuple(msgspec.structs.replace(each, phase=Phase.OVER_LIMIT) if each in beyond else each for each in progress)
 
 
-def _asleep(child: Child | None) -> bool:
+def _is_suspended_by_us(child: Child | None) -> bool:
     """Return True if the operator has suspended a child and none of its pods runs."""
     return child is not None and child.work is Work.SUSPENDED and child.suspended_by_us
 
@@ -218,7 +218,7 @@ def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeD
         return Progress(step=step, phase=Phase.BLOCKED)
     if newest is not None:
         return _after_failure(step, current, newest, facts.now, patience, suspended=spec.suspend)
-    return Progress(step=step, phase=Phase.HELD if spec.suspend else Phase.DUE)
+    return Progress(step=step, phase=Phase.SUSPENDED if spec.suspend else Phase.DUE)
 
 
 def _current(child: Child, step: Step, facts: Facts) -> bool:
@@ -245,7 +245,7 @@ def _after_failure(step: Step, tried: list[Child], newest: Child, now: datetime,
     if failure.fault in {Fault.INPUT, Fault.REFUSED} or used_up:
         return Progress(step=step, phase=Phase.STALLED, child=newest, failure=failure, failures=failures)
     if suspended:
-        return Progress(step=step, phase=Phase.HELD, child=newest)
+        return Progress(step=step, phase=Phase.SUSPENDED, child=newest)
     retry_at = (newest.ended or newest.metadata.creation_timestamp or now) + backoff(newest.attempt, patience)
     phase = Phase.WAITING if now < retry_at else Phase.DUE
     return Progress(step=step, phase=phase, child=newest, attempt=attempt, retry_at=retry_at, failure=failure, failures=failures)

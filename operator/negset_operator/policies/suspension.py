@@ -40,6 +40,6 @@ def to_switch(children: Iterable[Child], *, suspend: bool) -> tuple[tuple[Child,
     return tuple((child, False) for child in children if child.suspended and child.suspended_by_us)
 
 
-def held(child: Child) -> bool:
+def suspended_by_others(child: Child) -> bool:
     """Return True if somebody else, usually Kueue, keeps a child suspended."""
     return child.suspended and not child.suspended_by_us

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from building import DATA_ONLY, TRAINING, Scene, merged
+from building import DATA_ONLY, TRAINING, DatasetState, merged
 
 from negset_api import names, stages, validation
 from negset_api.revision import revision
@@ -20,7 +20,7 @@ from negset_operator.policies.creation import BUILDERS
 
 
 def subject(spec: dict[str, Any], config: Config | None = None) -> Subject:
-    facts = Scene(spec).facts()
+    facts = DatasetState(spec).facts()
     return subject_of(facts, facts.spec, config or Config())
 
 
@@ -198,7 +198,7 @@ def test_a_single_worker_needs_no_cluster():
 def with_own_pipeline(content: bytes = b"model { }") -> Subject:
     spec = merged(TRAINING, {"training": {"pipelineConfig": {"configMap": "my-pipeline"}}})
     del spec["training"]["pipelineConfig"]["preset"]
-    facts = Scene(spec).but(pipeline=Pipeline(content=content, digest="c0ffeec0ffee")).facts()
+    facts = DatasetState(spec).but(pipeline=Pipeline(content=content, digest="c0ffeec0ffee")).facts()
     return subject_of(facts, facts.spec, Config())
 
 
@@ -231,8 +231,8 @@ def test_the_jobs_are_told_which_pipeline_config_the_revision_was_computed_with(
 
 
 def test_the_mounted_manifest_is_what_was_asked_for():
-    scene = Scene(TRAINING)
-    facts = scene.facts()
+    given = DatasetState(TRAINING)
+    facts = given.facts()
     (text,) = supporting_objects.config_map(subject_of(facts, facts.spec, Config()))["data"].values()
     mounted = validation.parse(json.loads(text))
     assert mounted.spec == facts.spec

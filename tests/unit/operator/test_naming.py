@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from building import DATA_ONLY, Scene, merged
+from building import DATA_ONLY, DatasetState, merged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,4 +80,4 @@ RUNS = {
 
 @pytest.mark.parametrize(("changes", "same"), RUNS.values(), ids=RUNS.keys())
 def test_runs(changes, same):
-    assert (Scene(merged(DATA_ONLY, changes)).spec_hash == Scene(DATA_ONLY).spec_hash) is same
+    assert (DatasetState(merged(DATA_ONLY, changes)).spec_hash == DatasetState(DATA_ONLY).spec_hash) is same

@@ -139,14 +139,14 @@ STOPPED: dict[str, tuple[tuple[Pod, ...], dict[str, Any], tuple[str, str] | None
 }
 
 
-@pytest.mark.parametrize(("pods", "status", "told"), STOPPED.values(), ids=STOPPED.keys())
-def test_a_ray_job_that_says_running_is_stopped_by(pods, status, told):
+@pytest.mark.parametrize(("pods", "status", "obstacle"), STOPPED.values(), ids=STOPPED.keys())
+def test_a_ray_job_that_says_running_is_stopped_by(pods, status, obstacle):
     child = ray_job({"jobDeploymentStatus": "Running", "jobStatus": "RUNNING", **status}, pods=pods)
     assert child.work is Work.RUNNING
-    assert (child.obstacle is None) == (told is None)
-    if told is not None:
-        assert child.obstacle.reason == told[0]
-        assert told[1] in child.obstacle.message
+    assert (child.obstacle is None) == (obstacle is None)
+    if obstacle is not None:
+        assert child.obstacle.reason == obstacle[0]
+        assert obstacle[1] in child.obstacle.message
         assert child.obstacle.since is not None
 
 

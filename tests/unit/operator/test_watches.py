@@ -17,7 +17,7 @@ from negset_operator.kube.cache import Cache
 from negset_operator.kube.client import POD, RAY_JOB, ApiError, Kind, Unreachable
 from negset_operator.kube.objects import ObjectMeta, Pod
 from negset_operator.kube.reflector import Source
-from negset_operator.kube.watches import TURNS, Watches
+from negset_operator.kube.watches import SLOTS, Watches
 
 KINDS = tuple(Kind("v1", f"Kind{n}", f"kinds{n}") for n in range(10))
 NAMESPACES = tuple(f"n{n}" for n in range(300))
@@ -128,14 +128,14 @@ def test_of_each_kind_a_few_are_listed_or_opened_at_a_time(watching, cache):
     server = Server()
     watching(server, cache, *sources(POD, RAY_JOB))
     until(lambda: len(server.streams) == 600)
-    assert server.most == {"pods": TURNS, "rayjobs": TURNS}
+    assert server.most == {"pods": SLOTS, "rayjobs": SLOTS}
 
 
 def test_a_kind_whose_lists_hang_holds_up_no_other(watching, cache):
     server = Server(hanging=(RAY_JOB,))
     watching(server, cache, *sources(RAY_JOB, POD))
     until(lambda: len(server.streams) == 300, seconds=5)
-    assert server.at_once["rayjobs"] == TURNS
+    assert server.at_once["rayjobs"] == SLOTS
 
 
 def test_an_api_server_that_is_away_is_asked_by_few_and_when_it_is_back_all_go_on(watching, cache):

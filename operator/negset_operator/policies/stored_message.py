@@ -18,7 +18,7 @@ _ADDED: Final = re.compile(
 )
 
 
-def message(failure: Failure, child: Child, stored: Iterable[Mapping[str, Any]]) -> str:
+def of(failure: Failure, child: Child, stored: Iterable[Mapping[str, Any]]) -> str:
     """Return the failure's message.
 
     If it is lost with its pod, return the message that a stored condition has for this child.
