@@ -29,7 +29,7 @@ _TYPES: Final[dict[str, Any]] = {"RayJob": RayJob, "Job": Job}
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why a decision could not be carried out.
 
-    `permanent`: retrying does not help until somebody acts.
+    `permanent`: a retry does not help until a person acts.
     """
 
     reason: str
@@ -67,8 +67,8 @@ class Writer:
     def carry_out(self, facts: Facts, decision: Decision) -> Done:
         """Carry out a decision, except the status.
 
-        Raise `Unreachable`, or `ApiError` for an error that has nothing to do with the dataset:
-        throttling, a server that is starting, rights taken from the operator.
+        Raise `Unreachable`, or `ApiError` for an error that is not caused by the dataset. Examples
+        are throttling, a server that is starting, and missing rights of the operator.
         """
         actions: list[str] = []
         namespace = facts.dataset.metadata.namespace
@@ -102,8 +102,8 @@ class Writer:
         """Label a failed child as counted, and return True if this replica did it.
 
         The child's resource version lets only one replica succeed. A metric must not delay the
-        work: if the API server refuses, for example because an admission webhook is down, the
-        reconcile goes on.
+        work. So the reconcile continues if the API server refuses, for example because an admission
+        webhook does not answer.
         """
         labels = {names.LABEL_COUNTED: "true"}
         try:
@@ -141,7 +141,7 @@ class Writer:
         return written
 
     def remove_leftovers(self, written: Dataset, change: status.Change) -> None:
-        """Remove the operator's fields and conditions that an apply leaves: others own them too."""
+        """Remove the operator's fields and conditions that an apply leaves, as others own them."""
         if status.leftover(written.status, change.fields):
             self._merge_status(written, status.as_merge_patch(written.status, change.fields))
 
@@ -154,7 +154,7 @@ class Writer:
 
     def _set_finalizers(self, dataset: Dataset, finalizers: tuple[str, ...]) -> None:
         meta = dataset.metadata
-        # The resource version protects a finalizer that somebody else has added in the meantime.
+        # The resource version protects a finalizer that another client has added in the meantime.
         body = {"metadata": {"finalizers": list(finalizers), "resourceVersion": meta.resource_version}}
         try:
             changed = self._client.merge(DATASET, meta.namespace, meta.name, body, as_type=Dataset)
@@ -190,7 +190,7 @@ class Writer:
 
     def _set_suspend(self, namespace: str, change: SetSuspend) -> None:
         kind = KINDS[change.kind]
-        # The label says that the operator suspended the child, and so may resume it.
+        # The label marks a child that the operator suspended, and so may resume.
         body = {"metadata": {"labels": {names.LABEL_SUSPENDED: "true" if change.suspend else None}}, "spec": {"suspend": change.suspend}}
         try:
             self._remember(kind, self._client.merge(kind, namespace, change.name, body, as_type=_TYPES[change.kind]))
@@ -250,7 +250,7 @@ class Writer:
             raise _Refused(reasons.NAMESPACE_ENDING, message) from error
         if error.status == UNPROCESSABLE or answers.by_policy(error):
             # Quota and admission may accept the object later. An invalid object stays invalid until
-            # somebody changes the spec or the configuration.
+            # the spec or the configuration changes.
             invalid = error.status == UNPROCESSABLE
             raise _Refused(
                 reasons.CHILD_REFUSED, f"The API server refused {kind.kind} {name}: {error.message}", permanent=invalid

@@ -1,13 +1,14 @@
 """Facts → decision, without input or output.
 
-`decide` asks in this order:
+`decide` checks in this order:
 
 1. Can the spec be used? If not: `policies.unusable`, or `ending.decide_unusable` if the object is
    being deleted.
 2. Must a child be built again? `policies.retry` marks it as obsolete.
 3. Is the object being deleted? If so: `policies.ending`.
-4. How far is each step? `policies.steps` says so, and `_advance` asks one policy for each part of
-   the decision: status, finalizers, deletions, adoptions, suspension, limits, creations.
+4. What is the progress of each step? `policies.steps` returns it. `_advance` calls one policy for
+   each part of the decision: status, finalizers, deletions, adoptions, suspension, limits,
+   creations.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from negset_operator.policies import counting, creation, ending, garbage, pace, 
 from negset_operator.policies.steps import Phase, Progress, follow
 
 RECHECK_SECONDS: Final = 10.0
-"""Seconds until a child that has not started is looked at again.
+"""Seconds until a child that has not started is checked again.
 
-Only events say why a Job has no pods, and events are not watched.
+Only events show why a Job has no pods, and events are not watched.
 """
 
 
@@ -124,7 +125,7 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
 def _without_creations(decision: Decision, facts: Facts) -> Decision:
     """Return the decision while the pipeline.config cannot be read: it creates nothing.
 
-    The status says why, unless the dataset is done or the user has suspended it.
+    The status has the problem, unless the dataset is done or the user has suspended it.
     """
     desired_status = decision.desired_status
     ready = desired_status.condition(reasons.READY) if desired_status else None
@@ -141,7 +142,7 @@ def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, p
     """Return the seconds until the next reconcile if no watch reports a change before.
 
     The first of these decides: a retry, the deletion of finished children, the forced deletion of a
-    pod, the report of a silent child. A child that has not started is looked at again as well.
+    pod, the report of a silent child. A child that has not started is checked again as well.
     """
     now = facts.now
     moments = [each.retry_at for each in progress if each.phase is Phase.WAITING and each.retry_at is not None]

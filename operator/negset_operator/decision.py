@@ -83,7 +83,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):
-    """Sets labels on a child that goes on after an edit or an upgrade of the operator."""
+    """Sets labels on a child that continues after an edit or an upgrade of the operator."""
 
     kind: str
     name: str
@@ -95,8 +95,7 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     """An object to create.
 
     `update`: it exists and is ours, so it is applied. Otherwise it is created, and an existing
-    object of that name is not changed. `deferrable`: the next reconcile asks for it again, and
-    nothing goes wrong until then.
+    object of that name is not changed. `deferrable`: the next reconcile may create it instead.
     """
 
     manifest: Manifest
@@ -132,7 +131,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     limits, creations, and last the status. `finished` is counted with the status.
 
     `wake_after` is in seconds; None waits for the next change. `final_event` is the message of an
-    event. It is recorded before the finalizer is removed, because there is no status afterwards.
+    event that is recorded before the finalizer is removed: there is no status afterwards.
     """
 
     desired_status: DesiredStatus | None

@@ -1,4 +1,4 @@
-"""The loop: watches fill the caches and the queue, and worker threads empty the queue."""
+"""The loop: watches fill the caches and the queue, and workers empty the queue."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Operator:
         return found
 
     def ended_threads(self) -> tuple[str, ...]:
-        """Return the threads that ended without being asked to. Then only a restart helps."""
+        """Return a sentence for each thread that ended too early. Then only a restart helps."""
         ended = [thread.name for thread in self._threads if not thread.is_alive()]
         ended += ["watches"] if self._watches.ended else []
         return () if self._stopped.is_set() else tuple(f"The thread {name!r} has ended." for name in ended)

@@ -1,7 +1,8 @@
 """Caches → facts.
 
-Reads the caches. Asks the API server only why a Job has no pods, why a pod has no containers, and
-why Kueue does not admit a child. Also reads the user's pipeline.config there.
+It reads the caches. It sends requests to the API server only to find out why a Job has no pods, why
+a pod has no containers, and why Kueue does not admit a child. It also reads the user's
+pipeline.config there.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ from negset_operator.kube.objects import AppliedObject, Condition, Dataset, Job,
 from negset_operator.world import SUPPORTING_KINDS, World, key_of_dataset
 
 _PODLESS_AFTER: Final = timedelta(seconds=5)
-"""A Job's pods are created within two seconds. After that, an event says why they are not."""
+"""A Job's pods are created within two seconds. After that, an event has the cause."""
 _STUCK_AFTER: Final = timedelta(seconds=20)
 """A container starts within seconds once its pod is scheduled and its image is on the node.
 
-After that, an event may say what is missing.
+After that, an event may have the cause.
 """
 
 
@@ -95,7 +96,7 @@ def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Probl
 
     The API server has checked the schema and filled in the defaults, so a conversion is enough.
     Unknown fields are skipped. If the conversion fails, the CRD in the cluster is of another
-    version than this operator. Then the slow, complete check says what differs.
+    version than this operator. Then the slow, complete check finds the differences.
     """
     from negset_operator.policies.local_paths import local_paths
 

@@ -33,10 +33,10 @@ from negset_operator.world import World
 log = logging.getLogger(__name__)
 
 REFUSED_AGAIN_AFTER: Final = 30.0
-"""Seconds until an object is tried again that the API server refused.
+"""Seconds until the operator retries an object that the API server refused.
 
-The cause is a quota, an admission policy or an object of somebody else. No watch reports when that
-changes.
+The cause is a quota, an admission policy or an object that does not belong to the dataset. No watch
+reports when that changes.
 """
 
 
@@ -68,7 +68,7 @@ class Reconciler:
         backlog: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`backlog` returns True if other datasets wait for their turn."""
+        """`backlog` returns True if other datasets wait for a reconcile."""
         self._client, self._world, self._config, self._now = client, world, config, now
         self._backlog, self._meter = backlog, meter
         self._writer = Writer(client, world)

@@ -1,6 +1,6 @@
 """Desired status and stored status → the write and the events.
 
-This is pure. The stored status is only read to find what has changed.
+This is pure. The stored status is only read to find the changes.
 """
 
 from __future__ import annotations

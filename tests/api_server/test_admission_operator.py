@@ -140,7 +140,7 @@ BEYOND = {
         "may grant nothing but the status",
     ),
     "a right for another namespace's account": ("RoleBinding", "subjects/0/namespace", "kube-system", "of the same namespace"),
-    "a Service with an address": ("Service", "spec", {"ports": [{"port": 80}]}, "may make only headless Services"),
+    "a Service with an address": ("Service", "spec", {"ports": [{"port": 80}]}, "may create only headless Services"),
     "a Job that runs as a tenant's account": ("Job", f"{POD}/serviceAccountName", "deployer", "may run only as the service account"),
     "a Job that mounts a Secret": ("Job", f"{POD}/volumes/0", {"name": "tmp", "secret": {"secretName": "s"}}, "mount only ConfigMaps"),
     "a Job that mounts the node": ("Job", f"{POD}/volumes/0", {"name": "tmp", "hostPath": {"path": "/"}}, "may use nothing of their node"),

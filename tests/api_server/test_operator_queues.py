@@ -58,7 +58,7 @@ def test_what_kueue_suspends_without_a_queue_in_the_spec_is_left_alone(api_serve
         assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
         # Kueue takes it into the queue that is called default, where there is one.
         cluster.merge("ray.io/v1", "RayJob", name, {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "default"}}})
-        waits = f"Storing the data: RayJob {name} waits for its turn in the queue default."
+        waits = f"Storing the data: RayJob {name} waits for Kueue to admit it to LocalQueue default."
         eventually("the queue", lambda: cluster.condition("Ready")["message"] == waits)
         cluster.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": False}})
         eventually("admitted", lambda: cluster.reason() == "Starting")
@@ -86,7 +86,7 @@ def test_kueues_own_words_reach_the_condition(api_server, cluster, kueue):
         cluster.kind(kueue, "Workload").create(body=workload, namespace=cluster.namespace)
         cluster.merge(kueue, "Workload", f"rayjob-{name}", {"status": {"conditions": [waiting]}}, "status")
         cluster.merge("ray.io/v1", "RayJob", name, {"spec": {"suspend": True}})
-        expected = f"Storing the data: RayJob {name} waits for its turn in the queue team. Kueue says: {said}."
+        expected = f"Storing the data: RayJob {name} waits for Kueue to admit it to LocalQueue team. Kueue reports: {said}."
         eventually("the words", lambda: cluster.condition("Ready").get("message") == expected)
 
 

@@ -39,7 +39,7 @@ HEALTHY_SECONDS: Final = 5.0
 """A watch that was open for this time was healthy, even without an event."""
 
 ATTEMPTS_IN_SLOT: Final = 3
-"""Attempts before other reflectors have their turn: only this request may fail."""
+"""Attempts before the slot is free for other reflectors: only this request may fail."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ class Reflector(Generic[T]):
 
     @property
     def stale_seconds(self) -> float:
-        """For how long no watch has been open. The cache may be that old."""
+        """How long no watch has been open. The cache may be that old."""
         return 0.0 if self._open else self._clock() - self._current_at
 
     @property
@@ -107,7 +107,7 @@ class Reflector(Generic[T]):
     async def run(self, api: Api, slots: asyncio.Semaphore) -> None:
         """List and watch until cancelled.
 
-        Lists and openings of watches wait for their turn.
+        Lists and openings of watches wait for one of the `slots`.
         """
         while True:
             self._healthy = False
@@ -126,7 +126,7 @@ class Reflector(Generic[T]):
     async def _in_slot(self, slots: asyncio.Semaphore, ask: Callable[[], Coroutine[Any, Any, A]]) -> A:
         """Return the API server's answer.
 
-        While the server cannot be reached, the turn is kept: other requests would fail as well.
+        While the server cannot be reached, the slot is kept: other requests would fail as well.
         """
         async with slots:
             for _ in range(ATTEMPTS_IN_SLOT - 1):

@@ -24,7 +24,7 @@ SLOTS: Final = 4
 """How many lists and openings of watches of each kind may run at a time.
 
 The API server's priority and fairness counts these, and not the open watches. Each kind has its own
-slots, so that a kind whose answers hang delays no other.
+slots, so that a kind without answers delays no other.
 """
 _STOP_SECONDS: Final = 5.0
 

@@ -21,7 +21,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset with its spec, and the administrator's configuration.
 
     `manifest` is the spec as it is stored, with fields that this operator does not know.
-    `place` is the value of the label that says where a child writes.
+    `place` is the value of the label that identifies where a child writes.
     `digests` are the digests of the steps, by role.
     `priority` is the name of a Kueue WorkloadPriorityClass, or empty.
     `retry` is the value of the label for the user's last request for a retry, or empty.

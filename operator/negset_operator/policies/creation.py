@@ -46,7 +46,7 @@ def creations(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) ->
         return ()
     distributed = {each.step.role for each in progress if _has_several_pods(subject, each.step)}
     services = tuple(supporting_objects.headless_service(subject, child.name, child.role) for child in active if child.role in distributed)
-    # A child that goes on after an edit uses the ConfigMap that it was created with.
+    # A child that continues after an edit uses the ConfigMap that it was created with.
     own = any(child.spec_hash == subject.spec_hash for child in active)
     needed_by_pods = tuple(each for each in supporting_objects.before_pods(subject) if own or each["kind"] != "ConfigMap")
     return outdated((*needed_by_pods, *supporting_objects.before_reports(subject), *services), facts.supporting_objects)
@@ -71,7 +71,7 @@ def needed(subject: Subject, progress: tuple[Progress, ...]) -> frozenset[tuple[
 def outdated(wanted: tuple[Object, ...], present: tuple[SupportingObject, ...]) -> tuple[Creation, ...]:
     """Return the supporting objects to create, and those of ours to update.
 
-    An object is updated if the administrator changed the configuration, or somebody the object.
+    An object is updated if the configuration or the object was changed.
     """
     known = {
         (supporting_object.kind, supporting_object.name): supporting_object
@@ -89,7 +89,7 @@ def outdated(wanted: tuple[Object, ...], present: tuple[SupportingObject, ...]) 
 
 
 def _child(progress: Progress, subject: Subject) -> tuple[Creation, ...]:
-    """Return the creation of a child that is due, after the Service that it needs alone."""
+    """Return the creation of a child that is due, after that of its own Service."""
     step = progress.step
     name = naming.child(subject.name, subject.spec_hash, step.role, progress.attempt)
     child = Creation(manifest=build(subject, name, step.work, progress.attempt))

@@ -42,7 +42,7 @@ def finalizers(facts: Facts, *, wanted: bool) -> tuple[str, ...] | None:
 def remove_finalizer(facts: Facts, final_event: str = "") -> Decision:
     """Remove the finalizer, so that Kubernetes deletes the object and its children.
 
-    `final_event` is the message of the last event: it says which data stays.
+    `final_event` is the message of the last event: which data stays.
     """
     return Decision(desired_status=None, finalizers=finalizers(facts, wanted=False), final_event=final_event)
 
@@ -55,8 +55,8 @@ def abandon(facts: Facts) -> Decision:
 def writes(facts: Facts, roles: Iterable[str]) -> bool:
     """Return True if there may be data in the bucket.
 
-    That is so if a child that writes exists or is being created, or if the status tells of data.
-    An object that never ran is deleted without a pod.
+    That is so if a child that writes exists or is being created, if the status shows stored data,
+    or if the object already has the finalizer. An object that never ran is deleted without a pod.
     """
     stored = facts.dataset.status
     data_stored = any(
@@ -83,8 +83,8 @@ def decide(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decisio
 def decide_unusable(facts: Facts, patience: Patience) -> Decision:
     """Delete a dataset whose spec cannot be used.
 
-    The spec does not say where the data is. If the data must be deleted, the object stays until the
-    deadline, so that somebody can correct the spec.
+    The URL of the data is not known from such a spec. If the data must be deleted, the object stays
+    until the deadline, so that the owner can correct the spec.
     """
     if names.FINALIZER not in facts.dataset.metadata.finalizers or facts.dataset.spec.get("deletionPolicy") != "Delete":
         return remove_finalizer(facts)
@@ -108,7 +108,7 @@ def _bound(until: datetime) -> str:
 def _left(facts: Facts) -> str:
     meta, output = facts.dataset.metadata, facts.dataset.spec.get("output") or {}
     if not output.get("url"):
-        return "The spec does not say where the data is."
+        return "The URL of the data is not known, because the spec has no output.url."
     return f"The data is at {names.dataset_root(output['url'], meta.namespace, meta.name)}."
 
 

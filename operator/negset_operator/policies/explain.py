@@ -119,15 +119,16 @@ def _last_failure(progress: Progress, child: Child, facts: Facts) -> str:
 
 
 def _explain_suspended_by_others(child: Child, who: str) -> tuple[str, str]:
-    queue = f"the queue {child.queue}" if child.queue else "a queue"
     if child.work is Work.RUNNING:
-        return reasons.SUSPENDING, f"{who} is being stopped to make room in {queue}."
+        by = f"Kueue (LocalQueue {child.queue})" if child.queue else "another client, not by this operator,"
+        return reasons.SUSPENDING, f"{who} was suspended by {by} and is being stopped."
     if child.queue:
-        return reasons.QUEUED, f"{who} waits for its turn in {queue}." + (
-            f" Kueue says: {_sentence(child.queue_message)}" if child.queue_message else ""
-        )
-    advice = "If Kueue manages jobs without a queue name here, set spec.queueName. Otherwise, ask whoever suspended it to resume it."
-    return reasons.QUEUED, f"{who} was suspended, but not by this operator. {advice}"
+        reported = f" Kueue reports: {_sentence(child.queue_message)}" if child.queue_message else ""
+        return reasons.QUEUED, f"{who} waits for Kueue to admit it to LocalQueue {child.queue}.{reported}"
+    advice = (
+        "If Kueue manages jobs without a queue name here, set spec.queueName. Otherwise, resume the job with the client that suspended it."
+    )
+    return reasons.QUEUED, f"{who} was suspended by another client, not by this operator. {advice}"
 
 
 def _explain_lost_node(child: Child) -> str:

@@ -17,7 +17,7 @@ from negset_operator.policies import suspension
 from negset_operator.policies.steps import Progress
 
 SAY_AFTER: Final = timedelta(seconds=120)
-"""How long a child may be silent before the condition says so.
+"""How long a child may be silent before the condition reports it.
 
 Tracing a graph and measuring a model take minutes, and a job reports nothing meanwhile.
 """
@@ -47,7 +47,7 @@ def silent_since(child: Child, progress: tuple[Progress, ...], facts: Facts) -> 
     seen_at = facts.dataset.progress_seen_at if reported is not None and reported <= facts.now and has_reported(child, facts) else None
     # An obstacle is seen from outside, even if the job reports nothing.
     since = child.obstacle.since if child.obstacle is not None else child.began
-    # If several children run at the same time, the status does not say which of them reported.
+    # If several children run at the same time, the status does not show which of them reported.
     alone = sum(each.work is Work.RUNNING for each in suspension.active(progress)) == 1
     if since is None or (child.obstacle is None and (seen_at is None or not alone)):
         return None
@@ -80,7 +80,7 @@ def makes_progress(child: Child, progress: tuple[Progress, ...], facts: Facts) -
 
 
 def message(child: Child, progress: tuple[Progress, ...], facts: Facts) -> str:
-    """Return the sentence that says since when there is no progress.
+    """Return a sentence with the time since which there is no progress.
 
     It is empty if there is progress, or if the silence is shorter than `SAY_AFTER`.
     """

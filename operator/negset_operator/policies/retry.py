@@ -1,12 +1,12 @@
-"""Which children are built again although nobody edited the spec.
+"""Which children are built again without an edit of the spec.
 
 | child | it is built again if |
 |---|---|
-| failed | the user asked for a retry, or the operator would build it differently now |
+| failed | the user requested a retry, or the operator would build it differently now |
 | cannot start | the operator would build it differently now |
 | runs or has succeeded | never |
 
-The user asks for a retry with a new value of the annotation `negset.dev/retry`. The operator builds
+The user requests a retry with a new value of the annotation `negset.dev/retry`. The operator builds
 a child differently after a change of its configuration or version. A child without the labels was
 created by an earlier version: only the annotation retries it.
 """

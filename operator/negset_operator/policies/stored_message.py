@@ -1,4 +1,4 @@
-"""The message of a failure whose pod is gone, from the condition that had it.
+"""The message of a failure whose pod was deleted, from the condition that had it.
 
 It is for people only. No decision depends on it.
 """

@@ -81,7 +81,7 @@ def _without_numbers(measured: dict[str, Any], spec: NegativeDatasetSpec) -> str
 
 
 def stalled(reason: str, message: str, *, stage: str = "Stalled") -> DesiredStatus:
-    """Return the status of a dataset that cannot go on until somebody acts."""
+    """Return the status of a dataset that cannot continue until a person acts."""
     return DesiredStatus(stage=stage, conditions=_stalled(reason, message))
 
 
@@ -93,7 +93,7 @@ def reconciling(reason: str, message: str, *, stage: str) -> DesiredStatus:
 def blocked(before: DesiredStatus, reason: str, message: str, *, permanent: bool) -> DesiredStatus:
     """Return the status when a decision could not be carried out.
 
-    `permanent`: retrying does not help; somebody must act.
+    `permanent`: a retry does not help until a person acts.
     """
     summary = _stalled(reason, message) if permanent else _reconciling(reason, message)
     rest = tuple(
@@ -149,7 +149,7 @@ def _stage(kind: str, members: tuple[Progress, ...], url: str, context: Context)
 
 
 def _stopped(spec: NegativeDatasetSpec, progress: tuple[Progress, ...]) -> bool:
-    """Return True if the dataset is suspended and none of its children works any more."""
+    """Return True if the dataset is suspended and none of its children works."""
     unsettled = (Phase.STOPPING, Phase.DUE, Phase.STALLED)
     return spec.suspend and all(
         each.phase not in unsettled and (each.phase is not Phase.ACTIVE or (each.child is not None and each.child.work is Work.SUSPENDED))

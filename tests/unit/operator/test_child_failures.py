@@ -104,7 +104,7 @@ JOB_FAILURES: dict[str, tuple[dict[str, Any], tuple[Pod, ...], Failure]] = {
         (terminated(69, "negset: cannot write s3://b/x: nothing answers"),),
         Failure(
             fault=Fault.UNAVAILABLE,
-            message="Job child waits: a store or a server cannot be reached: negset: cannot write s3://b/x: nothing answers",
+            message="Job child ended because a store or a server cannot be reached: negset: cannot write s3://b/x: nothing answers",
         ),
     ),
     "the input is wrong": (

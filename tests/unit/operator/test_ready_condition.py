@@ -17,8 +17,8 @@ NOT_UNDERSTOOD = (
     "Upgrade the operator to the version of the CRD, or correct the spec."
 )
 HELD = (
-    "Storing the data: RayJob {data} was suspended, but not by this operator. If Kueue manages jobs without a queue name here, "
-    "set spec.queueName. Otherwise, ask whoever suspended it to resume it."
+    "Storing the data: RayJob {data} was suspended by another client, not by this operator. If Kueue manages jobs without a queue name here, "
+    "set spec.queueName. Otherwise, resume the job with the client that suspended it."
 )
 WITHOUT_NUMBERS = "Some numbers are missing from this status. The report has all of them."
 
@@ -103,7 +103,7 @@ READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], s
     ),
     "a queue that takes back what it gave": (
         lambda: DatasetState(QUEUED).with_succeeded("check").with_child("data", Work.RUNNING, suspended=True),
-        (False, "Suspending", "Storing the data: RayJob {data} is being stopped to make room in the queue team-a-gpu."),
+        (False, "Suspending", "Storing the data: RayJob {data} was suspended by Kueue (LocalQueue team-a-gpu) and is being stopped."),
         "Storing the data",
     ),
     "why Kueue does not admit it, in Kueue's words": (
@@ -115,7 +115,7 @@ READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], s
         (
             False,
             "Queued",
-            "Storing the data: RayJob {data} waits for its turn in the queue team-a-gpu. Kueue says: LocalQueue team-a-gpu doesn't exist.",
+            "Storing the data: RayJob {data} waits for Kueue to admit it to LocalQueue team-a-gpu. Kueue reports: LocalQueue team-a-gpu doesn't exist.",
         ),
         "Queued",
     ),
@@ -135,7 +135,7 @@ READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], s
     ),
     "a queue that Kueue has chosen": (
         lambda: nothing_but_data().with_child("data", Work.SUSPENDED, queue="default"),
-        (False, "Queued", "Storing the data: RayJob {data} waits for its turn in the queue default."),
+        (False, "Queued", "Storing the data: RayJob {data} waits for Kueue to admit it to LocalQueue default."),
         "Queued",
     ),
     "a job that somebody else has suspended": (
@@ -149,7 +149,7 @@ READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], s
     ),
     "a turn in the queue": (
         lambda: DatasetState(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED),
-        (False, "Queued", "Storing the data: RayJob {data} waits for its turn in the queue team-a-gpu."),
+        (False, "Queued", "Storing the data: RayJob {data} waits for Kueue to admit it to LocalQueue team-a-gpu."),
         "Queued",
     ),
     "a retry": (
