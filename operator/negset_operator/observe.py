@@ -1,8 +1,8 @@
 """Caches → facts.
 
-It reads the caches. It sends requests to the API server only to find out why a Job has no pods, why
-a pod has no containers, and why Kueue does not admit a child. It also reads the user's
-pipeline.config there.
+It reads the caches. It requests only a few objects from the API server: events, if a Job has no
+pods or a pod does not start, Workloads, if Kueue does not admit a child, and the ConfigMap with the
+user's pipeline.config.
 """
 
 from __future__ import annotations

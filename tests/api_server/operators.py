@@ -1,6 +1,6 @@
-"""An operator in this process against a real API server, and a stand-in for the controllers.
+"""An operator in this process against a real API server.
 
-The stand-in plays the user and the controllers that do not run here.
+`Cluster` acts as the user, and as the controllers that do not run here.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def running(
 
 
 class Cluster:
-    """The user, and the controllers of Ray and of Jobs, in one namespace."""
+    """Acts as the user, and as the controllers of RayJobs and Jobs, in one namespace."""
 
     def __init__(self, server: ApiServer, namespace: str) -> None:
         self.namespace = namespace
@@ -211,7 +211,7 @@ class Process:
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
         line = self._process.stderr.readline()
         found = re.search(r"127\.0\.0\.1:(\d+)", line)
-        assert found, f"it does not say where it listens: {line}"
+        assert found, f"expected the log line with the address, got: {line}"
         self._url = f"http://127.0.0.1:{found[1]}"
 
     def leads(self) -> bool:

@@ -82,7 +82,7 @@ REFUSED = {
     "a host that is not named": (ANNOTATIONS, "http://:8080/instances.json"),
     "a scheme that the administrator has not named": (ANNOTATIONS, "gs://datasets/instances.json"),
     "a back end that follows redirects to anywhere": (ANNOTATIONS, "webhdfs://namenode:9870/instances.json"),
-    "a scheme of nobody": (ANNOTATIONS, "s3x://datasets/instances.json"),
+    "an unknown scheme": (ANNOTATIONS, "s3x://datasets/instances.json"),
     "a space before the scheme": (ANNOTATIONS, " s3://datasets/instances.json"),
     "an archive on a disk": (ANNOTATIONS, "zip://m.json::/data/a.zip"),
     "an archive of nowhere": (ANNOTATIONS, "zip://m.json"),

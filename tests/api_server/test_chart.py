@@ -189,7 +189,9 @@ def test_the_operator_does_all_its_work_with_the_rights_that_the_chart_gives(api
         cluster.change(suspend=True)
         eventually("the Job is suspended", lambda: cluster.find("batch/v1", "Job", train)["spec"]["suspend"])
         cluster.change(suspend=False, excludeClasses=["car"])
-        eventually("what ran for the old spec is gone", lambda: not {check, train} & set(cluster.jobs()) and cluster.ray_jobs() == [])
+        eventually(
+            "the children of the old spec are deleted", lambda: not {check, train} & set(cluster.jobs()) and cluster.ray_jobs() == []
+        )
         (check,) = eventually("a check of the changed spec", cluster.jobs)
         cluster.job_succeeds(check)
         eventually("a RayJob for the changed spec", cluster.ray_jobs)
@@ -234,13 +236,13 @@ def test_datasets_outlive_the_release_and_meet_the_next_one(api_server, namespac
 PEOPLE = {
     "a viewer may look": ("view", "get negativedatasets.negset.dev", True),
     "a viewer may not make one": ("view", "create negativedatasets.negset.dev", False),
-    "an editor may make one": ("edit", "create negativedatasets.negset.dev", True),
+    "an editor may create one": ("edit", "create negativedatasets.negset.dev", True),
     "an editor may look": ("edit", "watch negativedatasets.negset.dev", True),
     "an editor may ask for a retry": ("edit", "patch negativedatasets.negset.dev", True),
     "an editor may not write the status": ("edit", "patch negativedatasets.negset.dev/status", False),
     "an editor may not clear all": ("edit", "deletecollection negativedatasets.negset.dev", False),
     "an admin may clear all": ("admin", "deletecollection negativedatasets.negset.dev", True),
-    "an admin may make one": ("admin", "create negativedatasets.negset.dev", True),
+    "an admin may create one": ("admin", "create negativedatasets.negset.dev", True),
 }
 
 

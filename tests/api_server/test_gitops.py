@@ -32,7 +32,7 @@ def test_work_is_progressing_and_done_is_healthy(api_server, cluster):
         eventually("the status", lambda: cluster.reason() == "Starting")
         assert verdicts(cluster) == ("Progressing", "InProgress")
         cluster.ray_succeeds(data)
-        eventually("both say it is done", lambda: verdicts(cluster) == ("Healthy", "Current"))
+        eventually("both show that it is done", lambda: verdicts(cluster) == ("Healthy", "Current"))
 
 
 def test_suspended_is_suspended_and_resumed_is_progressing(api_server, cluster):
@@ -40,7 +40,7 @@ def test_suspended_is_suspended_and_resumed_is_progressing(api_server, cluster):
         cluster.create(suspend=True)
         eventually("both see the suspension", lambda: verdicts(cluster) == ("Suspended", "Current"))
         cluster.change(suspend=False)
-        eventually("it goes on", lambda: verdicts(cluster) == ("Progressing", "InProgress") and cluster.ray_jobs())
+        eventually("it continues", lambda: verdicts(cluster) == ("Progressing", "InProgress") and cluster.ray_jobs())
 
 
 def test_a_spec_that_cannot_work_is_degraded_with_the_reason(api_server, cluster):

@@ -61,7 +61,7 @@ def test_an_expired_watch_is_answered_gone(api_server: ApiServer) -> None:
     assert gone.value.status == 410
 
 
-def test_a_service_account_has_no_rights_that_nobody_gave_it(api_server: ApiServer, namespace: str) -> None:
+def test_a_service_account_has_only_granted_rights(api_server: ApiServer, namespace: str) -> None:
     client = new_client_from_config(api_server.kubeconfig_of(namespace, "operator"))
     with pytest.raises(ApiException) as refused:
         CoreV1Api(client).list_namespaced_secret(namespace)

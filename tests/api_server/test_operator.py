@@ -104,7 +104,7 @@ def test_of_many_datasets_at_once_each_check_comes_before_its_account_and_still_
             "each check has its pod",
             lambda: {pod["metadata"]["labels"]["negset.dev/dataset"] for pod in cluster.all("v1", "Pod")} == set(everybody),
         )
-        eventually("each says so", lambda: {cluster.condition("Checked", name).get("reason") for name in everybody} == {"Starting"})
+        eventually("each status", lambda: {cluster.condition("Checked", name).get("reason") for name in everybody} == {"Starting"})
 
 
 def test_after_ready_nothing_is_written(api_server, cluster):
@@ -156,7 +156,7 @@ def test_a_second_operator_finds_nothing_to_do(api_server, cluster):
         assert _versions(cluster) == settled
 
 
-def test_deleted_children_are_made_again(api_server, cluster):
+def test_deleted_children_are_created_again(api_server, cluster):
     with running(api_server, cluster.namespace):
         cluster.create()
         name = first_ray_job(cluster)
@@ -172,7 +172,7 @@ def test_deleted_children_are_made_again(api_server, cluster):
             assert before["metadata"]["uid"] != after["metadata"]["uid"]
 
 
-def test_supporting_objects_edited_by_hand_are_put_right_while_work_goes_on(api_server, cluster):
+def test_edited_supporting_objects_are_corrected_while_a_child_works(api_server, cluster):
     rbac = "rbac.authorization.k8s.io/v1"
     with running(api_server, cluster.namespace):
         cluster.create()
@@ -184,12 +184,12 @@ def test_supporting_objects_edited_by_hand_are_put_right_while_work_goes_on(api_
         cluster.merge(rbac, "Role", "street-negset", {"rules": []})
         cluster.merge("networking.k8s.io/v1", "NetworkPolicy", "street-negset", {"spec": {"egress": [{}]}})
         eventually("its rules", lambda: cluster.find(rbac, "Role", "street-negset")["rules"] == before["Role"]["rules"])
-        fence = before["NetworkPolicy"]["spec"]
-        eventually("its fence", lambda: cluster.find("networking.k8s.io/v1", "NetworkPolicy", "street-negset")["spec"] == fence)
+        policy = before["NetworkPolicy"]["spec"]
+        eventually("its NetworkPolicy", lambda: cluster.find("networking.k8s.io/v1", "NetworkPolicy", "street-negset")["spec"] == policy)
 
 
 @pytest.mark.parametrize(("api_version", "kind"), [("v1", "ConfigMap"), ("v1", "ServiceAccount"), ("ray.io/v1", "RayJob")])
-def test_somebody_elses_object_of_that_name_is_left_alone_and_named(api_server, cluster, api_version, kind):
+def test_a_foreign_object_of_that_name_is_not_changed_and_is_named(api_server, cluster, api_version, kind):
     with running(api_server, cluster.namespace):
         cluster.create("probe")
         run = first_ray_job(cluster).split("-")[1]
@@ -239,8 +239,8 @@ def test_a_changed_spec_gets_children_of_its_own_and_the_old_ones_go(api_server,
         before = first_ray_job(cluster)
         cluster.change(selection={"count": 200})
         after = eventually("the new child", lambda: [name for name in cluster.ray_jobs() if name != before])[0]
-        eventually("the old one gone", lambda: cluster.ray_jobs() == [after])
-        eventually("its manifest gone", lambda: cluster.find("v1", "ConfigMap", before.removesuffix("-data")) is None)
+        eventually("the old one deleted", lambda: cluster.ray_jobs() == [after])
+        eventually("its manifest deleted", lambda: cluster.find("v1", "ConfigMap", before.removesuffix("-data")) is None)
         eventually("seen", lambda: cluster.dataset()["status"]["observedGeneration"] == 2)
 
 
@@ -283,7 +283,7 @@ def test_a_failed_data_job_is_tried_again_and_a_wrong_input_is_not(api_server, c
         name = first_ray_job(cluster)
         log = "Job entrypoint command failed with exit code {}, last available logs (truncated to 20,000 chars):\nstarting\nnegset: {}\n"
         cluster.ray_status(
-            name, "Failed", "FAILED", reason="AppFailed", message=log.format(1, "the bucket is gone"), endTime="2026-01-01T00:00:00Z"
+            name, "Failed", "FAILED", reason="AppFailed", message=log.format(1, "the bucket does not exist"), endTime="2026-01-01T00:00:00Z"
         )
         eventually("the second attempt", lambda: cluster.ray_jobs() == [name, f"{name}-a2"])
         cluster.ray_status(f"{name}-a2", "Failed", "FAILED", reason="AppFailed", message=log.format(2, "unknown class cars"))

@@ -1,4 +1,4 @@
-"""The deletion of a dataset and of a namespace ends, and an event says what it leaves."""
+"""The deletion of a dataset and of a namespace ends, and an event names the data that stays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def told(cluster: Cluster, namespace: str, reason: str) -> list[dict]:
     return [event for event in events if event["reason"] == reason and cluster.namespace in str(event)]
 
 
-def test_a_namespace_that_is_being_deleted_is_not_held_and_an_event_says_where_the_data_lies(api_server, cluster):
+def test_a_namespace_that_is_being_deleted_is_not_blocked_and_an_event_has_the_url_of_the_data(api_server, cluster):
     with running(api_server, cluster.namespace):
         cluster.create(deletionPolicy="Delete")
         (data,) = eventually("a child", cluster.ray_jobs)
@@ -48,7 +48,7 @@ def test_with_delete_the_data_goes_before_the_object(api_server, cluster, contro
         cluster.create(deletionPolicy="Delete")
         name = first_ray_job(cluster)
         cluster.delete(policy=policy)
-        eventually("the writer gone", lambda: cluster.ray_jobs() == [])
+        eventually("the writer deleted", lambda: cluster.ray_jobs() == [])
         deleter = name.replace("data", "delete")
         eventually("the deleting job", lambda: cluster.jobs() == [deleter])
         eventually("said", lambda: cluster.reason() == "DeletingData")
@@ -57,5 +57,5 @@ def test_with_delete_the_data_goes_before_the_object(api_server, cluster, contro
             lambda: cluster.find("v1", "ServiceAccount", "street-negset") and cluster.find("v1", "ConfigMap", name.removesuffix("-data")),
         )
         pods_of_job_end(cluster, deleter)
-        eventually("the object gone", lambda: cluster.dataset() is None)
+        eventually("the object deleted", lambda: cluster.dataset() is None)
         eventually("everything gone", lambda: not cluster.jobs() and cluster.find("v1", "ServiceAccount", "street-negset") is None)

@@ -84,7 +84,7 @@ def test_it_survives_rights_that_are_taken_away_and_given_back(api_server, clust
         eventually("told", lambda: cluster.reason("after") == "Starting")
 
 
-def test_the_rights_of_the_chart_suffice_for_every_stage(api_server, cluster):
+def test_the_rights_of_the_chart_suffice_without_endy_stage(api_server, cluster):
     account = f"operator-of-{cluster.namespace}"
     kubeconfig = api_server.kubeconfig_of(cluster.namespace, account)
     grant(cluster, account)
@@ -107,7 +107,7 @@ def test_the_rights_of_the_chart_suffice_for_every_stage(api_server, cluster):
         eventually("gone", lambda: cluster.dataset() is None)
 
 
-def test_killed_at_any_moment_it_goes_on_and_makes_nothing_twice(api_server, cluster):
+def test_killed_at_any_moment_it_continues_and_creates_nothing_twice(api_server, cluster):
     for number in range(12):
         cluster.create(f"street-{number}")
     for lived in (0.05, 0.15, 0.3):
@@ -149,7 +149,7 @@ class WithoutKubeRay(Client):
         return super().prepared(method, path if self.installed else path.replace("/apis/ray.io/", "/apis/absent.ray.io/"), query, **options)
 
 
-def test_a_cluster_without_kuberay_says_so_and_goes_on_when_it_comes(api_server, cluster):
+def test_a_cluster_without_kuberay_reports_it_and_continues_once_it_is_installed(api_server, cluster):
     client = WithoutKubeRay(api_server.client)
     with running(api_server, cluster.namespace, client=client):
         cluster.create()

@@ -67,9 +67,9 @@ def test_a_failed_attempt_counts_once_and_not_again_after_a_restart(api_server, 
         (_, two) = eventually("a second attempt", lambda: len(found := cluster.ray_jobs()) == 2 and found)
         look(first, cluster, "by the first")
         assert failures(first, "data") == {"work": 1}
-    cluster.ray_status(two, "Failed", "FAILED", message="the head is gone")  # while no operator runs
+    cluster.ray_status(two, "Failed", "FAILED", message="the head is lost")  # while no operator runs
     with running(api_server, cluster.namespace) as second:
-        eventually("a third attempt, in the place of one that nobody is to blame for", lambda: f"{one}-a3" in cluster.ray_jobs())
+        eventually("a third attempt, after an interruption", lambda: f"{one}-a3" in cluster.ray_jobs())
         look(second, cluster, "by the second")
         assert failures(second, "data") == {"interruption": 1}
     with running(api_server, cluster.namespace) as third:

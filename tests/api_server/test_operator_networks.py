@@ -14,7 +14,7 @@ def cluster(api_server, namespace) -> Cluster:
     return Cluster(api_server, namespace)
 
 
-def test_networks_of_the_administrator_reach_the_command_and_the_fence(api_server, cluster):
+def test_networks_of_the_administrator_reach_the_command_and_the_network_policy(api_server, cluster):
     config = Config(patience=QUICK, networks=Networks(images=("10.9.0.0/16",), schemes=("s3",)))
     with running(api_server, cluster.namespace, config=config):
         cluster.create()

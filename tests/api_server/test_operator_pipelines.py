@@ -70,7 +70,7 @@ def test_edited_between_rounds_it_is_another_revision_and_what_ran_for_the_old_o
         assert (copy["data"]["pipeline.config"], copy["immutable"]) == (ONE, True)
 
         give(cluster, {"pipeline.config": OTHER})
-        assert mounted(cluster, first)["data"]["pipeline.config"] == ONE, "its pods go on with what they began with"
+        assert mounted(cluster, first)["data"]["pipeline.config"] == ONE, "its pods keep the first content"
         cluster.annotate("look", "again")
         again = child(cluster, "check", other_than=first["metadata"]["name"].replace("train-1", "check"))
         eventually("the training stopped", lambda: "train-1" not in live(cluster))
@@ -86,7 +86,7 @@ def test_edited_between_rounds_it_is_another_revision_and_what_ran_for_the_old_o
         }
 
 
-def test_missing_wrong_and_mended_it_says_so_and_goes_on_by_itself(api_server, cluster, monkeypatch):
+def test_a_missing_or_wrong_one_is_reported_and_work_continues_once_it_is_corrected(api_server, cluster, monkeypatch):
     monkeypatch.setattr("negset_operator.decide.RECHECK_SECONDS", 1.0)
     with running(api_server, cluster.namespace):
         cluster.create(**OWN)
@@ -123,7 +123,7 @@ def test_deleted_it_stops_nothing_and_undoes_nothing_and_other_content_is_seen_b
             kind.delete(name=job["metadata"]["name"], namespace=cluster.namespace, body={"propagationPolicy": "Background"})
         cluster.annotate("look", "again")
         eventually("children gone", lambda: not cluster.jobs() and not cluster.ray_jobs())
-        time.sleep(2)  # it is looked at again meanwhile
+        time.sleep(2)  # it is reconciled again meanwhile
         assert live(cluster) == {}
         before = cluster.dataset()["status"]
         assert cluster.condition("Ready")["status"] == "True"

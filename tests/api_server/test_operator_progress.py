@@ -55,7 +55,7 @@ def head_runs(cluster: Cluster, name: str) -> None:
     cluster.ray_status(name, "Running", "RUNNING")
 
 
-def test_a_ray_job_that_hangs_is_ended_and_tried_again_and_one_that_goes_on_is_not(api_server, cluster):
+def test_a_ray_job_that_hangs_is_ended_and_retried_and_one_with_progress_is_not(api_server, cluster):
     with running(api_server, cluster.namespace, config=IMPATIENT):
         cluster.create()
         (name,) = eventually("a RayJob", cluster.ray_jobs)
@@ -128,7 +128,7 @@ def test_a_training_that_hangs_is_ended_by_its_controller_and_tried_again(api_se
         assert cluster.condition("Trained")["message"].count("made no progress and was stopped") == 1
 
 
-def test_a_failure_keeps_its_words_when_its_pod_is_gone(api_server, cluster, controllers):
+def test_a_failure_keeps_its_message_when_its_pod_is_deleted(api_server, cluster, controllers):
     said = "negset: spec.training.pipelineConfig: expected a model that TensorFlow 2 trains, got ssd_mobilenet_v1"
     with running(api_server, cluster.namespace, config=Config(patience=QUICK, workers=4)):
         cluster.create(**TRAINING)

@@ -38,7 +38,7 @@ def test_a_child_that_quota_refuses_shows_its_reason_and_is_tried_again(api_serv
         assert cluster.condition("Reconciling")["status"] == "True"
 
 
-def test_a_child_that_the_api_server_calls_invalid_stalls_at_once_and_goes_on_when_the_configuration_is_mended(api_server, cluster):
+def test_an_invalid_child_stalls_at_once_and_continues_when_the_configuration_is_corrected(api_server, cluster):
     impossible = Resources(requests={"cpu": "2", "memory": "1Gi"}, limits={"cpu": "1", "memory": "1Gi"})
     with running(api_server, cluster.namespace, config=Config(patience=QUICK, pods=Pods(check=impossible))):
         cluster.create(**TRAINING)

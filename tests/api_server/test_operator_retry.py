@@ -64,7 +64,7 @@ def test_a_failed_ray_job_is_retried_as_often_as_the_annotation_changes(api_serv
             seen += another(cluster, "ray.io/v1", "RayJob", seen)
             cluster.ray_status(name, "Failed", "FAILED", reason="AppFailed", message=WRONG_INPUT)
             eventually("stalled", lambda: cluster.reason() == "InputRefused")
-            assert uids(cluster, "ray.io/v1", "RayJob") == {name: seen[-1]}, "a failure is final until somebody asks again"
+            assert uids(cluster, "ray.io/v1", "RayJob") == {name: seen[-1]}, "a failure is final until a retry is requested"
         assert len(seen) == 3
         labels = cluster.find("ray.io/v1", "RayJob", name)["metadata"]["labels"]
         assert labels["negset.dev/retry"] != "Mon Mar  2 10:00:00 UTC 2026", "a label takes no such value"

@@ -47,7 +47,7 @@ def test_of_many_datasets_each_has_its_child_before_any_has_the_rest(api_server,
     with running(api_server, cluster.namespace, config=Config(workers=1)):
         eventually("everything", lambda: len(cluster.all("v1", "ServiceAccount")) == len(cluster.ray_jobs()) == 5)
     ray_jobs, accounts = versions(cluster.all("ray.io/v1", "RayJob")), versions(cluster.all("v1", "ServiceAccount"))
-    # When the last one had its turn, nobody else waited.
+    # When the last one was reconciled, no other waited.
     assert ray_jobs[3] < accounts[0]
 
 
@@ -152,7 +152,7 @@ def test_the_metrics_tell_what_was_asked_of_the_api_server_and_whose_datasets_st
         assert 'negset_build_info{python="3.' in shown()
 
 
-def test_the_queue_of_a_replica_that_stands_by_is_not_told_as_waiting(api_server, cluster):
+def test_the_queue_of_a_replica_that_is_not_the_leader_is_not_reported(api_server, cluster):
     with running(api_server, cluster.namespace) as operator:
         cluster.create()
         eventually("a child", cluster.ray_jobs)

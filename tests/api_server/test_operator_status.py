@@ -1,4 +1,4 @@
-"""Several writers of one status: the operator, its jobs, and somebody else.
+"""Several writers of one status: the operator, its jobs, and another client.
 
 The API server is real.
 """
@@ -123,8 +123,8 @@ def run_of(cluster: Cluster, child: str) -> str:
 
 
 def assert_quiet(cluster: Cluster, operator: Any, client: Client) -> None:
-    """Assert that nothing is written while the operator goes on reconciling."""
-    time.sleep(0.5)  # an event follows the status that it tells of
+    """Assert that nothing is written while the operator continues to reconcile."""
+    time.sleep(0.5)  # an event is recorded after the status
     version, written, looked = cluster.dataset()["metadata"]["resourceVersion"], writes(client), reconciles(operator)
     time.sleep(QUIET_SECONDS)
     assert (cluster.dataset()["metadata"]["resourceVersion"], writes(client)) == (version, written)
@@ -140,7 +140,7 @@ def assert_it_ends_with_the_strangers_condition(cluster: Cluster, operator: Any,
 
 
 @pytest.mark.parametrize("add", [by_apply, by_merge])
-def test_a_condition_of_somebody_else_survives_every_stage_and_causes_no_write(api_server, cluster, add):
+def test_a_foreign_condition_survives_every_stage_and_causes_no_write(api_server, cluster, add):
     client = connect(api_server.kubeconfig)
     with running(api_server, cluster.namespace, client=client, config=OFTEN) as operator:
         data = data_job(cluster)
@@ -234,7 +234,7 @@ def test_a_late_write_of_a_run_that_is_replaced_is_dropped(api_server, cluster, 
         cluster.change(selection={"count": 200})
         eventually("the next run", lambda: len(cluster.ray_jobs()) == 2)
         (run,) = eventually(
-            "the next run is told", lambda: run_of(cluster, data) not in status(cluster)["runs"] and status(cluster)["runs"]
+            "the next run is recorded", lambda: run_of(cluster, data) not in status(cluster)["runs"] and status(cluster)["runs"]
         )
         late.write({"images": {"stored": 2}})
         assert images(cluster) == {}
@@ -244,7 +244,7 @@ def test_a_late_write_of_a_run_that_is_replaced_is_dropped(api_server, cluster, 
     assert told(caplog) == []
 
 
-def test_a_job_that_goes_on_after_an_edit_still_reports(api_server, cluster):
+def test_a_job_that_continues_after_an_edit_still_reports(api_server, cluster):
     with running(api_server, cluster.namespace):
         cluster.create(**TRAINING)
         (check,) = eventually("the check", cluster.jobs)
@@ -307,7 +307,7 @@ def test_a_late_write_between_the_two_writes_of_an_edit_is_forgotten(api_server,
         assert errors(operator) == 0
 
 
-def test_conflicts_of_the_operator_are_tried_again_and_told_nobody(api_server, cluster, interrupted, caplog):
+def test_conflicts_of_the_operator_are_retried_and_not_reported(api_server, cluster, interrupted, caplog):
     caplog.set_level(logging.INFO)
     met: dict[str, int] = {}
 
@@ -331,7 +331,7 @@ def test_conflicts_of_the_operator_are_tried_again_and_told_nobody(api_server, c
     assert [event["reason"] for event in cluster.all("v1", "Event")] == ["Starting"]
 
 
-def test_a_conflict_that_lasts_is_told(api_server, cluster, interrupted, caplog):
+def test_a_conflict_that_lasts_is_reported(api_server, cluster, interrupted, caplog):
     interrupted.before = lambda _: cluster.annotate("version", str(time.monotonic_ns()))
     with running(api_server, cluster.namespace, client=interrupted) as operator:
         cluster.create()

@@ -142,7 +142,7 @@ USED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", USED)
-def test_what_worked_goes_on_to_work(case, api_server, namespace):
+def test_what_worked_still_works(case, api_server, namespace):
     cluster = Cluster(api_server, namespace)
     with earlier(cluster.dynamic):
         eventually("stored", lambda: is_put(api_server, namespace, "street", {**SPEC, **USED[case]}))

@@ -1,6 +1,6 @@
 """In every upgrade and rollback, the CRD, the operator and the jobs differ for a while.
 
-Running jobs must go on.
+Running jobs must continue.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def test_another_kind_of_source_can_be_added_and_an_earlier_operator_says_that_i
     assert untouched(cluster, job)
 
 
-def test_an_operator_ahead_of_the_crd_goes_on_and_does_not_write_without_end(api_server, cluster):
+def test_an_operator_ahead_of_the_crd_continues_and_does_not_write_without_end(api_server, cluster):
     with running(api_server, cluster.namespace) as operator:
         job = training_that_runs(cluster)
         with definition(cluster, a_field_behind):
@@ -201,7 +201,7 @@ def test_an_operator_that_computes_its_digests_differently_and_its_rollback_leav
         assert cluster.reason() == "Running"
 
 
-def test_what_0_1_0_has_made_goes_on_and_an_edit_stops_only_what_it_changes(api_server, cluster):
+def test_children_of_0_1_0_continue_and_an_edit_stops_only_what_it_changes(api_server, cluster):
     with running(api_server, cluster.namespace):
         job = training_that_runs(cluster)
     missing = dict.fromkeys((names.LABEL_GENERATION, names.LABEL_DIGEST, names.LABEL_PLACE))
@@ -258,7 +258,7 @@ def untouched(cluster: Cluster, job: dict[str, Any]) -> bool:
 
 
 def looked_again(operator: Any) -> None:
-    """Wait until an operator has reconciled the dataset once more."""
+    """Wait until an operator has reconciled the dataset again."""
 
     def count() -> float:
         return operator.metrics.registry.get_sample_value("negset_reconcile_duration_seconds_count")

@@ -1,4 +1,4 @@
-"""What lies in a bucket keeps its keys, whatever the code calls them.
+"""Stored files keep their keys, for any name in the code.
 
 A revision that an earlier version wrote is read by this one, and the other way round. A key may be
 added with a default. It may never be renamed or removed.

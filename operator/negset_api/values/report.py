@@ -72,9 +72,10 @@ class Comparison(Value, frozen=True, kw_only=True):
     half of it. `average_precision_difference_interval` is of the average precisions. They are
     absent for `Mined` itself. `change_interval` is also absent if this arm's rate may be 0.
 
-    These count detections and objects of the held-out positives at the threshold: `hits` find an
-    object, `duplicates` find one that a better detection has found, `wrong_class` and `wrong_place`
-    find none of their class. `misses` are objects that are not found.
+    The next numbers are of the held-out positives at the threshold. `hits` counts the detections
+    that find an object. `duplicates` counts those of an object that a better detection has found.
+    `wrong_class` and `wrong_place` count those that find no object of their class. `misses` counts
+    the objects that are not found.
 
     `false_positives` counts the detections on the held-out negatives. `false_positives_on` counts
     them by the class that is annotated at that position, or "" if none is. It is empty if the other

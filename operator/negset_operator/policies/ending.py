@@ -55,15 +55,16 @@ def abandon(facts: Facts) -> Decision:
 def writes(facts: Facts, roles: Iterable[str]) -> bool:
     """Return True if there may be data in the bucket.
 
-    That is so if a child that writes exists or is being created, if the status shows stored data,
-    or if the object already has the finalizer. An object that never ran is deleted without a pod.
+    That is so if a child that writes exists or is being created, or if the status shows stored
+    data. It is also so if the object has the finalizer. An object that never ran is deleted without
+    a pod.
     """
     stored = facts.dataset.status
     data_stored = any(
         entry.get("type") == reasons.DATA_STORED and entry.get("status") == "True" for entry in stored.get("conditions") or ()
     )
-    held = names.FINALIZER in facts.dataset.metadata.finalizers
-    return held or data_stored or bool(stored.get("images")) or any(role not in _WRITES_NOTHING for role in roles)
+    has_finalizer = names.FINALIZER in facts.dataset.metadata.finalizers
+    return has_finalizer or data_stored or bool(stored.get("images")) or any(role not in _WRITES_NOTHING for role in roles)
 
 
 def decide(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decision:

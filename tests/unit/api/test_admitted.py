@@ -90,7 +90,7 @@ def test_a_person_may_not_write_it_any_more(case: str) -> None:
 @pytest.mark.parametrize(
     ("annotations", "told"),
     [
-        pytest.param({"negset.dev/revision": "0123456789ab"}, "0123456789ab", id="the operator's word"),
+        pytest.param({"negset.dev/revision": "0123456789ab"}, "0123456789ab", id="the operator's value"),
         pytest.param({"negset.dev/revision": "../../elsewhere"}, "", id="what is no revision is not believed"),
         pytest.param({}, "", id="a manifest that no operator wrote"),
         pytest.param(None, "", id="no annotations at all"),
@@ -103,7 +103,7 @@ def test_the_revision_that_a_manifest_tells(annotations: dict[str, str] | None, 
 @pytest.mark.parametrize(
     ("annotations", "told"),
     [
-        pytest.param({"negset.dev/run": "3fa9c1d2"}, "3fa9c1d2", id="the operator's word"),
+        pytest.param({"negset.dev/run": "3fa9c1d2"}, "3fa9c1d2", id="the operator's value"),
         pytest.param({"negset.dev/run": "../x"}, "", id="what is no run is not believed"),
         pytest.param({"negset.dev/revision": "0123456789ab"}, "", id="a manifest of negset 0.1.0"),
     ],

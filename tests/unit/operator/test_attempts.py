@@ -36,11 +36,11 @@ def test_while_it_waits_it_says_what_is_away_and_when_it_asks_again():
     )
 
 
-def test_it_is_not_tried_for_ever():
+def test_it_is_not_tried_without_end():
     assert condition_of(unavailable(60, ended=timedelta(hours=1)).decide(), reasons.STALLED)[1] == "AttemptsExhausted"
 
 
-def test_an_interruption_is_not_tried_for_ever_either():
+def test_an_interruption_is_not_tried_without_end_either():
     given = nothing_but_data()
     for attempt in range(1, 61):
         given.with_child("data", Work.FAILED, attempt=attempt, fault=Fault.INTERRUPTION, ended=timedelta(hours=1))

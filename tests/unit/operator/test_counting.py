@@ -62,7 +62,7 @@ def test_each_round_is_a_step_of_its_kind():
         (record("check", "data", uid="the object before a restore"), ["check", "data"]),
         ({"completed": {"uid": 7, "steps": "all"}}, ["check", "data"]),
     ],
-    ids=["recorded", "a step more than is recorded", "no record", "the record of another object", "a record nobody can read"],
+    ids=["recorded", "a step more than is recorded", "no record", "the record of another object", "a record that cannot be read"],
 )
 def test_a_step_counts_if_and_only_if_the_record_has_it_not(stored, news):
     given = DatasetState(TRAINING).with_succeeded("check", "data").but(status=stored)
@@ -107,11 +107,11 @@ STILL_COUNT: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("child", STILL_COUNT.values(), ids=STILL_COUNT.keys())
-def test_the_failure_of_a_child_that_nobody_needs_counts_as_well(child):
+def test_the_failure_of_a_child_that_is_no_longer_needed_counts_as_well(child):
     assert len(failed(DatasetState(DATA_ONLY).with_child("data", Work.FAILED, **child))) == 1
 
 
-def test_what_did_not_fail_and_what_is_somebody_elses_does_not_count():
+def test_a_child_that_did_not_fail_and_a_foreign_child_do_not_count():
     given = DatasetState(TRAINING).with_succeeded("check").with_child("data", Work.RUNNING)
     assert failed(given.with_child("data", Work.FAILED, attempt=2, ours=False)) == []
 
@@ -132,7 +132,7 @@ def test_every_series_is_there_from_the_start_so_that_its_first_increase_is_seen
             assert value("negset_step_failures_total", {"kind": kind, "fault": fault.value}) == 0
 
 
-def test_a_training_of_two_days_is_told_from_one_of_two_hours():
+def test_a_training_of_two_days_and_one_of_two_hours_have_different_buckets():
     metrics, value = shown()
     metrics.finished("train", timedelta(hours=2).total_seconds())
     metrics.finished("train", timedelta(days=2).total_seconds())

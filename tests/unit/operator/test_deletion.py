@@ -58,7 +58,7 @@ def test_the_deleting_job_has_its_manifest_and_identity_even_where_they_were_col
     assert [creation.manifest["kind"] for creation in decision.creations][:3] == ["ConfigMap", "NetworkPolicy", "ServiceAccount"]
 
 
-def test_supporting_objects_that_are_collected_while_the_deleting_job_needs_them_are_made_again():
+def test_supporting_objects_that_are_collected_while_the_deleting_job_needs_them_are_created_again():
     decision = DatasetState(DELETE).being_deleted().with_child("delete", Work.STARTING).decide()
     assert [creation.manifest["kind"] for creation in decision.creations] == ["ConfigMap", "NetworkPolicy", "ServiceAccount"]
 
@@ -68,7 +68,7 @@ def test_when_the_data_is_gone_the_object_goes():
     assert decision.finalizers == ()
 
 
-def test_what_the_deleting_job_left_alone_is_told_before_the_object_goes():
+def test_the_data_that_the_deleting_job_left_is_reported_before_the_object_is_deleted():
     given = DatasetState(DELETE).being_deleted().with_child("delete", Work.SUCCEEDED)
     given.children[-1] = msgspec.structs.replace(given.children[-1], termination_message="left alone: s3://b/x")
     assert given.decide().final_event == "left alone: s3://b/x"
@@ -95,7 +95,7 @@ LATE = NOW + timedelta(hours=1)
 
 
 @pytest.mark.parametrize("work", [None, Work.STARTING, Work.RUNNING, Work.FAILED])
-def test_a_deletion_ends_whatever_its_job_comes_to_and_says_where_the_data_lies(work):
+def test_a_deletion_ends_for_any_state_of_its_job_and_reports_the_url_of_the_data(work):
     given = DatasetState(DELETE).being_deleted().but(now=LATE)
     if work is not None:
         given.with_child("delete", work)
@@ -134,7 +134,7 @@ def test_a_spec_that_cannot_be_used_does_not_lose_the_data_silently():
     assert decision.finalizers is None
 
 
-def test_nor_does_it_hold_the_object_for_ever():
+def test_nor_does_it_hold_the_object_without_end():
     decision = DatasetState(DELETE).being_deleted().with_raw(output={"url": "/tmp/x"}).but(now=LATE).decide()
     assert decision.finalizers == ()
     assert "was not deleted, because the spec cannot be used" in decision.final_event

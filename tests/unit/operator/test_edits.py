@@ -1,4 +1,4 @@
-"""An edit while a step runs: the step's child goes on, or is replaced."""
+"""An edit while a step runs: the step's child continues, or is replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from negset_operator.facts import Fault, Work
 COMPARED = merged(TRAINING, {"training": {"comparisons": ["NoNegatives", "RandomNegatives"]}})
 STEPS = ("check", "data", "train-none", "train-1", "mine-1", "train-2")
 
-# For each edit the running steps that it stops; the others go on.
+# For each edit, the running steps that it stops. The others continue.
 EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "more Ray workers": ({"ray": {"workers": 9}}, {"data", "mine-1"}),
     "another contact: the hosts are to see it at once": ({"download": {"contact": "https://example.org"}}, {"data"}),
@@ -69,10 +69,10 @@ def test_an_edit_stops_only_what_it_changes(change, stopped, role):
     decision = edited(role, change).decide()
     assert [deletion.why for deletion in decision.deletions if deletion.kind != "ConfigMap"] == ["the spec changed"] * (role in stopped)
     child = [name for name in jobs(decision) if name.endswith(f"-{role}")]
-    assert role in stopped or not child, "what goes on is not made a second time"
+    assert role in stopped or not child, "a child that continues is not created again"
 
 
-def test_what_goes_on_is_said_to_run_and_carries_the_new_generation():
+def test_a_child_that_continues_is_reported_as_running_and_gets_the_new_generation():
     decision = edited("train-1", {"ray": {"workers": 9}}).decide()
     assert decision.desired_status.condition(reasons.READY).reason == "Running"
     assert [adoption.labels for adoption in decision.adoptions] == [{"negset.dev/generation": "3"}]
@@ -97,7 +97,7 @@ def test_a_failed_step_is_tried_again_after_any_edit():
     assert jobs(given.decide()) == [given.child("check")]
 
 
-def test_a_child_of_another_versions_digests_goes_on_until_somebody_edits():
+def test_a_child_with_another_versions_digest_continues_until_an_edit():
     elsewhere = {"spec_hash": "0ldc0ffe", "digest": "2-0ther", "place": "0ther", "revision_label": "0" * 12}
     left = DatasetState(TRAINING).with_child("train-1", Work.RUNNING, **elsewhere, generation=3).decide()
     assert [deletion for deletion in left.deletions if deletion.kind == "Job"] == []
@@ -114,7 +114,7 @@ def test_what_another_version_finished_elsewhere_makes_room_for_a_child_of_the_s
     assert jobs(decision) == [given.child("data")]
 
 
-def test_a_child_of_0_1_0_goes_on_and_gets_the_labels_that_it_lacks():
+def test_a_child_of_0_1_0_continues_and_gets_the_labels_that_it_lacks():
     given = DatasetState(TRAINING)
     given.with_child("train-1", Work.RUNNING, digest="", place="", generation=0)
     decision = given.decide()
@@ -150,7 +150,7 @@ def test_only_the_jobs_of_this_spec_and_those_that_an_edit_leaves_alone_may_repo
     assert set(given.decide().desired_status.runs) == {given.spec_hash} | earlier
 
 
-def test_a_job_that_has_ended_reports_no_more_and_one_that_this_operator_cannot_judge_goes_on_to():
+def test_a_job_that_has_ended_may_not_report_and_one_that_cannot_be_compared_may():
     more = {"ray": {"workers": 9}}
     ended = edited("train-1", more, Work.SUCCEEDED)
     assert ended.decide().desired_status.runs == (ended.spec_hash,)

@@ -80,7 +80,7 @@ def test_the_record_of_the_place_before_stays_until_something_is_done_at_the_new
     )
 
 
-@pytest.mark.parametrize("told_url", [True, False], ids=["where the status said", "elsewhere, as far as anybody knows"])
+@pytest.mark.parametrize("told_url", [True, False], ids=["at the URL of the status", "elsewhere, as far as anybody knows"])
 def test_a_finished_child_of_an_earlier_run_of_0_1_0_counts_where_the_status_said_that_it_wrote(told_url):
     given = DatasetState(TRAINING)
     given.but(status={"url": given.url() if told_url else "s3://elsewhere"})
@@ -146,7 +146,7 @@ def test_an_edit_that_is_taken_back_has_its_numbers_again():
 
 
 @pytest.mark.parametrize("change", [{"uid": "another"}, {"numbers": {"revision": "0" * 12, **WORTH}}], ids=["uid", "revision"])
-def test_numbers_of_another_object_or_revision_are_nobodys(change):
+def test_numbers_of_another_object_or_revision_are_not_used(change):
     record = recorded()["completed"] | {"numbers": {"revision": DatasetState(TRAINING).revision, **WORTH}} | change
     given = DatasetState(TRAINING).with_succeeded(*ALL).but(status={"completed": record})
     decision = given.decide()

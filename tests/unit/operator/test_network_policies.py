@@ -112,7 +112,7 @@ def test_names_are_asked_of_the_clusters_dns_alone():
     assert {each["port"] for each in rule["ports"]} == {53, 5353}, "OpenShift's pods listen on 5353"
 
 
-def test_no_rule_is_for_every_address():
+def test_no_rule_is_without_endy_address():
     for policy in policies(NETWORKS):
         assert all(rule.get("to") for rule in policy["egress"])
         assert all(rule.get("from") for rule in policy.get("ingress", ()))

@@ -15,7 +15,10 @@ from negset_operator.facts import Fault, Work
 NEXT: dict[str, tuple[Callable[[], DatasetState], list[str]]] = {
     "a new dataset gets its data job": (nothing_but_data, ["data"]),
     "while the data job runs nothing is made": (lambda: nothing_but_data().with_child("data", Work.RUNNING), []),
-    "a data job that nobody has touched yet is not made twice": (lambda: nothing_but_data().with_child("data", Work.NOT_PICKED_UP), []),
+    "a data job that no controller has touched yet is not created twice": (
+        lambda: nothing_but_data().with_child("data", Work.NOT_PICKED_UP),
+        [],
+    ),
     "before anything is downloaded the configuration is checked": (training, ["check"]),
     "while it is checked nothing is downloaded": (lambda: training().with_child("check", Work.RUNNING), []),
     "a checked configuration gets its data": (lambda: training().with_succeeded("check"), ["data"]),
@@ -30,7 +33,7 @@ NEXT: dict[str, tuple[Callable[[], DatasetState], list[str]]] = {
         ["train-none", "train-1"],
     ),
     "unless asked for, one model is trained at a time": (lambda: DatasetState(COMPARED).with_succeeded("check", "data"), ["train-none"]),
-    "the next in order follows the one that is done": (
+    "the next step follows the completed one": (
         lambda: compared(1).with_succeeded("check", "data", "train-none"),
         ["train-1"],
     ),
@@ -87,7 +90,7 @@ NEXT: dict[str, tuple[Callable[[], DatasetState], list[str]]] = {
         lambda: compared().with_succeeded("data", "train-1").with_child("train-none", Work.RUNNING),
         ["mine-1"],
     ),
-    "as many random negatives are trained on when mining has said how many": (
+    "as many random negatives are trained on when mining has counted them": (
         lambda: compared().with_succeeded("data", "train-none", "train-1", "mine-1"),
         ["train-random-2"],
     ),

@@ -48,24 +48,24 @@ ENDED: dict[str, tuple[Callable[[], DatasetState], list[str]]] = {
     "a job that has made no progress for as long as is allowed": (lambda: reporting(30), ["data"]),
     "not a moment before": (lambda: reporting(29.9), []),
     "not one whose pod began later": (lambda: reporting(50, began=20), []),
-    "not one whose head is gone": (lambda: reporting(50).but(children=[]).with_child("data", Work.RUNNING), []),
+    "not one whose head is lost": (lambda: reporting(50).but(children=[]).with_child("data", Work.RUNNING), []),
     "not one that has reported no progress": (lambda: reporting(50, said=""), []),
     "not one whose time cannot be read": (lambda: reporting(50, said="yesterday"), []),
     "not one whose time is a number": (lambda: reporting(50, said=1), []),
     "not one whose time has no zone": (lambda: reporting(50, said="2026-03-01T11:10:00"), []),
     "not one whose time is still to come": (lambda: reporting(50, said=stamp(-1)), []),
     "not one whose time is before it was made": (lambda: reporting(50, said="1970-01-01T00:00:00Z"), []),
-    "not one whose clock is an hour slow and whose news go on": (lambda: reporting(50, seen=0.1), []),
+    "not one whose clock is an hour slow and whose progress continues": (lambda: reporting(50, seen=0.1), []),
     "not one whose progress is no object": (lambda: reporting(50).but(status={"progress": [1]}), []),
-    "not one that nobody has seen": (lambda: reporting(50).but(progress_seen_at=None), []),
+    "not one whose progress this process has not seen": (lambda: reporting(50).but(progress_seen_at=None), []),
     "not one that starts": (lambda: reporting(50, work=Work.STARTING), []),
     "not one that Kueue stops": (lambda: reporting(50, suspended=True, queue="q"), []),
     "not one that is being ended already": (lambda: reporting(50, deadline=1), []),
     "not one that the user suspends": (lambda: reporting(50).with_raw(suspend=True), []),
     "not one that is terminating": (lambda: reporting(50, terminating=True), []),
     "not if the administrator wants none ended": (lambda: reporting(50).configured(patience=Patience(stuck_seconds=0)), []),
-    "later if the administrator says so": (lambda: reporting(50).configured(patience=Patience(stuck_seconds=3600)), []),
-    "not a check, which tells nothing and has a deadline of its own": (
+    "later if the administrator configures it": (lambda: reporting(50).configured(patience=Patience(stuck_seconds=3600)), []),
+    "not a check, which reports nothing and has its own deadline": (
         lambda: (
             DatasetState(TRAINING)
             .with_child("check", Work.RUNNING, began=ago(50), deadline=1800)
@@ -73,7 +73,7 @@ ENDED: dict[str, tuple[Callable[[], DatasetState], list[str]]] = {
         ),
         [],
     ),
-    "not one of two trainings, since the status does not say whose news it has": (
+    "not one of two trainings, since the status does not show which of them reported": (
         lambda: (
             DatasetState(COMPARED)
             .with_succeeded("check", "data")
@@ -123,11 +123,11 @@ SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[str, str]]] = {
         lambda: reporting(2),
         ("Running", "Storing the data: RayJob {data} is running. No progress since 11:58 UTC."),
     ),
-    "since when by the job's word, if the operator has begun since": (
+    "by the job's own time, if the operator started later": (
         lambda: reporting(20, seen=5),
         ("Running", "Storing the data: RayJob {data} is running. No progress since 11:40 UTC."),
     ),
-    "since its pod began, if the news are older": (
+    "since its pod began, if the report is older": (
         lambda: reporting(20, began=10),
         ("Running", "Storing the data: RayJob {data} is running. No progress since 11:50 UTC."),
     ),
@@ -178,7 +178,7 @@ def test_the_check_which_tells_no_progress_has_a_deadline_of_its_own_and_nothing
 
 
 def second_attempt(work: Work, status: dict[str, Any] | None = None) -> DatasetState:
-    given = DatasetState(DATA_ONLY).with_child("data", Work.FAILED, message="RayJob d failed with exit code 1: the bucket is gone")
+    given = DatasetState(DATA_ONLY).with_child("data", Work.FAILED, message="RayJob d failed with exit code 1: the bucket does not exist")
     given.with_child("data", work, attempt=2, began=ago(1))
     return given.but(status=status or {}, progress_seen_at=ago(0.5))
 
@@ -187,7 +187,7 @@ def second_attempt(work: Work, status: dict[str, Any] | None = None) -> DatasetS
 def test_the_next_attempt_says_why_the_one_before_failed(work):
     _, reason, message = condition_of(second_attempt(work).decide(), reasons.READY)
     assert reason == ("Running" if work is Work.RUNNING else "Starting")
-    assert message.endswith(" Previous attempt: RayJob d failed with exit code 1: the bucket is gone.")
+    assert message.endswith(" Previous attempt: RayJob d failed with exit code 1: the bucket does not exist.")
 
 
 def test_until_it_makes_progress():
@@ -222,7 +222,7 @@ def test_a_failure_whose_pod_is_gone_keeps_its_words(failure):
 @pytest.mark.parametrize(
     "stored",
     [[], [{"type": "Ready", "message": "Job street-other failed: no."}], [{"type": "Ready"}], [{"type": "Ready", "message": 7}]],
-    ids=["nothing", "another job's", "a condition without words", "words that are none"],
+    ids=["nothing", "another job's", "a condition without a message", "a message that is no text"],
 )
 def test_where_no_condition_has_them_it_says_that_there_are_none(stored):
     given = DatasetState(DATA_ONLY).but(status={"conditions": stored})
@@ -251,8 +251,8 @@ def test_news_are_what_has_changed_since_this_process_looked_first():
         return found.progress_seen_at
 
     assert seen(stored(1, None)) is None
-    assert seen(stored(2, stamp(90), percent=1)) == clock[0]  # by any clock of the job
-    assert seen(stored(3, stamp(90), percent=1)) == clock[0]  # somebody else has written
+    assert seen(stored(2, stamp(90), percent=1)) == clock[0]  # the job's own clock differs
+    assert seen(stored(3, stamp(90), percent=1)) == clock[0]  # another client has written
     assert seen(stored(4, stamp(89), percent=2)) == clock[1]
     assert seen(stored(5, None)) is None  # the next stage
     assert seen(stored(6, stamp(89))) == clock[2]
@@ -282,7 +282,9 @@ class Server:
         return msgspec.convert({"metadata": {"name": name, "namespace": namespace, "resourceVersion": "9"}}, RayJob, strict=False)
 
 
-@pytest.mark.parametrize("late", [True, False], ids=["a job whose news the watch has not brought goes on", "a job without news ends"])
+@pytest.mark.parametrize(
+    "late", [True, False], ids=["a job whose report the watch has not delivered continues", "a job without a report ends"]
+)
 def test_before_it_ends_a_job_the_operator_asks_whether(late):
     given = reporting(30)
     server = Server(stored(8, stamp(0.1) if late else given.status["progress"]["updatedAt"]))

@@ -1,6 +1,6 @@
-"""For any sequence of events: no more trainings start than may run, none waits for ever.
+"""For any sequence of events: no more trainings run than allowed, and none waits without end.
 
-In the end, the dataset is ready.
+At last, the dataset is ready.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Cluster:
         before = sum(map(awake, self.given.children))
         leaving = sum(child.terminating for child in self.given.children if awake(child))
         after = len(go_on) + leaving + sum(limited(child) for child in new)
-        assert after <= max(limit, before), "no more are started, or go on after a suspension, than may run"
+        assert after <= max(limit, before), "no more start, or resume after a suspension, than may run"
         assert not (self.given.raw["suspend"] and new)
         idle = not any(not child.work.finished or child.terminating for child in self.given.children)
         ready = decision.desired_status.condition(reasons.READY)
@@ -165,7 +165,7 @@ def test_the_simulation_begins_a_second_training_only_where_two_may_run():
         assert (seen, cluster.given.now) == (most, NOW)
 
 
-def test_a_training_that_the_spec_has_no_more_has_its_place_until_it_is_gone():
+def test_a_training_that_the_spec_no_longer_has_keeps_its_slot_until_it_is_deleted():
     given = (
         DatasetState(TRAINING)
         .with_succeeded("check", "data")
@@ -178,7 +178,7 @@ def test_a_training_that_the_spec_has_no_more_has_its_place_until_it_is_gone():
     ]
 
 
-def test_after_a_suspension_with_a_lower_limit_one_training_goes_on_after_the_other():
+def test_after_a_suspension_with_a_lower_limit_trainings_resume_one_after_the_other():
     spec = merged(COMPARED, {"training": {"maxParallel": 1}})
     given = (
         DatasetState(spec).with_succeeded("check", "data").with_child("train-none", Work.SUSPENDED).with_child("train-1", Work.SUSPENDED)

@@ -66,13 +66,13 @@ def test_a_step_that_failed_is_tried_again_after_an_edit():
     assert jobs(given.decide()) == [given.child("check")]
 
 
-def test_a_child_of_an_earlier_version_goes_on_and_says_from_now_on_what_the_config_map_held():
+def test_a_child_of_an_earlier_version_continues_and_gets_the_digest_of_the_config_map():
     decision = edited("train-1", pipeline="", digest="1-0ther").decide()
     assert decision.deletions == ()
     assert [adoption.labels for adoption in decision.adoptions] == [{"negset.dev/pipeline": NOW}]
 
 
-def test_a_download_that_goes_on_after_an_edit_says_so_too():
+def test_a_download_that_continues_after_an_edit_gets_the_digest_too():
     assert [adoption.labels for adoption in edited("data").decide().adoptions] == [{"negset.dev/pipeline": NOW}]
 
 
@@ -89,23 +89,23 @@ def test_a_check_that_a_wrong_spec_leaves_alone_may_still_report():
 # --- a ConfigMap that cannot be read ------------------------------------------------------------
 
 
-def test_before_anything_is_made_the_condition_names_the_field_and_it_is_looked_at_again():
+def test_before_anything_is_created_the_condition_names_the_field_and_it_is_read_again():
     decision = own(digest="", problem=GONE).decide()
     assert condition_of(decision, reasons.READY) == (False, "PipelineConfigUnavailable", f"{GONE}.")
     assert decision.desired_status.condition(reasons.STALLED) is None, "it may come any moment"
     assert (decision.creations, decision.wake_after) == ((), 10)
-    assert (decision.desired_status.revision, decision.desired_status.url) == ("", ""), "nobody knows them"
+    assert (decision.desired_status.revision, decision.desired_status.url) == ("", ""), "they are not known"
 
 
 @pytest.mark.parametrize("wrong", [{}, {"positives": {"labelMap": "/local"}}], ids=["a spec", "a spec that cannot be used"])
-def test_what_is_left_alone_goes_on_to_report(wrong):
+def test_a_child_that_is_not_stopped_still_reports(wrong):
     given = own(NOW, GONE).with_child("train-1", Work.RUNNING, spec_hash="c0ffee00", pipeline=NOW, revision_label="0" * 12)
     decision = given.with_raw(**wrong).decide()
     assert [deletion for deletion in decision.deletions if deletion.kind == "Job"] == []
     assert "c0ffee00" in decision.desired_status.runs
 
 
-def test_a_training_that_a_spec_that_cannot_be_used_leaves_alone_goes_on_to_report():
+def test_a_training_that_an_unusable_spec_does_not_stop_still_reports():
     given = own().with_child("train-1", Work.RUNNING, generation=2)
     before = given.spec_hash
     decision = given.with_raw(selection={"excludeImagesOf": ["/local"]}, ray={"workers": 9}).decide()
@@ -240,7 +240,7 @@ def test_after_the_upgrade_the_content_counts_with(status, edit):
     assert decision.desired_status.revision == own().with_raw(**edit).revision != own(digest="").with_raw(**edit).revision
 
 
-def test_a_training_that_an_earlier_version_began_goes_on_after_the_upgrade_and_is_copied():
+def test_a_training_of_an_earlier_version_continues_after_the_upgrade_and_is_copied():
     earlier = own(digest="")
     made = {
         "spec_hash": earlier.spec_hash,

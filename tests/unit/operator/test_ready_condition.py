@@ -34,7 +34,7 @@ READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], s
         (True, "Succeeded", f"All steps completed. The report is at {DATA_URL}/{{revision}}/report/index.html."),
         "Ready",
     ),
-    "everything done, and the job could not say how many images": (
+    "everything done, and the number of images is not known": (
         lambda: nothing_but_data().with_succeeded("data"),
         (
             True,
@@ -106,7 +106,7 @@ READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], s
         (False, "Suspending", "Storing the data: RayJob {data} was suspended by Kueue (LocalQueue team-a-gpu) and is being stopped."),
         "Storing the data",
     ),
-    "why Kueue does not admit it, in Kueue's words": (
+    "why Kueue does not admit it, with Kueue's message": (
         lambda: (
             DatasetState(QUEUED)
             .with_succeeded("check")
@@ -138,7 +138,7 @@ READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], s
         (False, "Queued", "Storing the data: RayJob {data} waits for Kueue to admit it to LocalQueue default."),
         "Queued",
     ),
-    "a job that somebody else has suspended": (
+    "a job that another client has suspended": (
         lambda: nothing_but_data().with_child("data", Work.SUSPENDED, suspended_by_us=False),
         (
             False,
@@ -147,17 +147,17 @@ READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], s
         ),
         "Queued",
     ),
-    "a turn in the queue": (
+    "a job in the queue": (
         lambda: DatasetState(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED),
         (False, "Queued", "Storing the data: RayJob {data} waits for Kueue to admit it to LocalQueue team-a-gpu."),
         "Queued",
     ),
     "a retry": (
-        lambda: nothing_but_data().with_child("data", Work.FAILED, message="RayJob d failed with exit code 1: the bucket is gone"),
+        lambda: nothing_but_data().with_child("data", Work.FAILED, message="RayJob d failed with exit code 1: the bucket does not exist"),
         (
             False,
             "Retrying",
-            "RayJob d failed with exit code 1: the bucket is gone. 1 of 3 attempts have failed. The next attempt is at 2026-03-01T12:00:20Z.",
+            "RayJob d failed with exit code 1: the bucket does not exist. 1 of 3 attempts have failed. The next attempt is at 2026-03-01T12:00:20Z.",
         ),
         "Storing the data",
     ),
@@ -196,7 +196,7 @@ READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], s
         ),
         "Storing the data",
     ),
-    "a child that somebody deleted and that is still there": (
+    "a child that a user deleted and that still exists": (
         lambda: nothing_but_data().with_child("data", Work.RUNNING, terminating=True),
         (False, "Replacing", "Storing the data: RayJob {data} is being stopped."),
         "Storing the data",

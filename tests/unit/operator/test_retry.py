@@ -1,6 +1,6 @@
 """Failed steps are retried if the owner asks, or after a change of the configuration.
 
-Running children go on.
+Running children continue.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def test_the_annotation_has_every_failure_tried_again_from_the_first_attempt(rol
     assert jobs(asked.decide()) == [asked.child(role)]
 
 
-def test_what_is_made_after_it_knows_which_wish_it_was_made_under_and_fails_once_only():
+def test_a_child_created_for_a_retry_has_its_label_and_fails_only_once():
     given = DatasetState(DATA_ONLY).but(retry="today")
     labels = given.decide().creations[-1].manifest["metadata"]["labels"]
     assert len(labels[names.LABEL_RETRY]) == 12
@@ -113,7 +113,7 @@ def test_a_suspended_dataset_gives_up_its_failure_and_begins_nothing():
     assert condition_of(given.decide(), reasons.READY)[1] == "Suspended"
 
 
-def test_somebody_elses_job_is_left_alone():
+def test_a_foreign_job_is_not_changed():
     assert built_again(DatasetState(DATA_ONLY).with_child("data", Work.FAILED, ours=False).but(retry="today")) == []
 
 
@@ -203,14 +203,14 @@ def test_the_child_of_an_earlier_version_of_the_operator_is_left_alone(work):
     assert built_again(DatasetState(DATA_ONLY).with_child("data", work, fault=Fault.INPUT, obstacle=NO_IMAGE)) == []
 
 
-def test_a_child_that_goes_on_after_an_edit_and_cannot_start_is_built_again_too():
+def test_a_child_that_continues_after_an_edit_and_cannot_start_is_built_again_too():
     given = DatasetState(DATA_ONLY)
     given.with_child("data", Work.STARTING, spec_hash="0ldc0ffe", digest=given.digests["data"], obstacle=NO_IMAGE, built="0f-the-typo")
     assert built_again(given) == ["street-0ldc0ffe-data"]
 
 
 @pytest.mark.parametrize("child", [{"work": Work.STARTING, "obstacle": NO_IMAGE}, {"work": Work.FAILED}], ids=["cannot start", "failed"])
-def test_a_deletion_goes_on_with_another_configuration(child):
+def test_a_deletion_continues_with_another_configuration(child):
     given = DatasetState(DELETE).being_deleted()
     given.with_child("delete", built=seal(given, "delete", TYPO), **child)
     assert built_again(given) == [given.child("delete")]

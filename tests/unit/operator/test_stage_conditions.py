@@ -13,7 +13,7 @@ from negset_operator import reasons
 from negset_operator.facts import Fault, Work
 
 KSTATUS: dict[str, tuple[Callable[[], DatasetState], set[str]]] = {
-    "while work goes on it reconciles": (nothing_but_data, {reasons.RECONCILING}),
+    "while work is in progress it reconciles": (nothing_but_data, {reasons.RECONCILING}),
     "while a retry is due later it reconciles": (lambda: nothing_but_data().with_child("data", Work.FAILED), {reasons.RECONCILING}),
     "when it is ready, neither": (lambda: nothing_but_data().with_succeeded("data"), set()),
     "when it is suspended, neither": (lambda: DatasetState(merged(DATA_ONLY, {"suspend": True})), set()),
@@ -21,7 +21,7 @@ KSTATUS: dict[str, tuple[Callable[[], DatasetState], set[str]]] = {
         lambda: DatasetState(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING),
         {reasons.RECONCILING},
     ),
-    "when somebody has to act it is stalled": (
+    "when a person must act it is stalled": (
         lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.INPUT),
         {reasons.STALLED},
     ),
@@ -65,7 +65,7 @@ def test_a_model_that_waits_for_its_turn_says_so():
     assert condition_of(given.decide(), reasons.READY)[1] == "Running"
 
 
-def test_an_attempt_that_waits_for_its_turn_says_why_the_one_before_failed():
+def test_an_attempt_over_the_limit_reports_why_the_previous_one_failed():
     given = compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING)
     failed = {"fault": Fault.INTERRUPTION, "message": "The node is gone", "ended": timedelta(hours=2)}
     given.with_child("train-none", Work.FAILED, **failed)

@@ -70,14 +70,14 @@ def test_the_time_of_a_transition_changes_only_with_the_status():
     assert (ready["status"], ready["lastTransitionTime"]) == ("True", "2026-03-01T14:00:00Z")
 
 
-def test_a_condition_of_somebody_else_is_neither_written_nor_a_reason_to_write():
+def test_a_foreign_condition_is_neither_written_nor_a_reason_to_write():
     before = written(desired_status())
     before["conditions"] = [THEIRS, *reversed(before["conditions"])]
     assert change(desired_status(), before) is None
     assert "Audited" not in types(change(desired_status(Work.RUNNING), before).fields["conditions"])
 
 
-def test_a_condition_of_ours_that_is_gone_changed_or_not_wanted_is_a_reason_to_write():
+def test_our_condition_that_is_missing_changed_or_not_wanted_is_a_reason_to_write():
     before = written(desired_status())
     for conditions in (
         before["conditions"][1:],
@@ -96,7 +96,7 @@ def test_an_apply_has_every_field_since_what_it_leaves_out_goes():
 
 
 @pytest.mark.parametrize("kind", ["Reconciling", "Stalled", "Mined"])
-def test_a_condition_of_ours_that_outlives_an_apply_is_seen_and_one_of_somebody_else_is_not(kind):
+def test_our_condition_that_an_apply_leaves_is_found_and_a_foreign_one_is_not(kind):
     fields = change(desired_status(Work.SUCCEEDED)).fields
     after = {**fields, "conditions": [THEIRS, *fields["conditions"]], "images": {"stored": 4}}
     assert not status.leftover(after, fields)
@@ -206,7 +206,7 @@ def test_events_tell_transitions_once():
     assert condition_of(done, written(done, written(running, first))) == []
 
 
-def test_trouble_is_told_as_a_warning():
+def test_a_problem_is_a_warning_event():
     assert condition_of(desired_status(Work.FAILED), {}) == [("Retrying", True)]
     assert condition_of(desired_status(Work.FAILED, fault=Fault.INPUT), {}) == [("InputRefused", True)]
 

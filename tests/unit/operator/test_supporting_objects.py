@@ -34,7 +34,7 @@ def as_made(creation: Creation) -> SupportingObject:
     )
 
 
-def test_what_pods_need_is_made_before_the_job_and_what_reports_need_follows():
+def test_what_pods_need_is_created_before_the_job_and_what_reports_need_follows():
     given = nothing_but_data()
     kinds = [creation.manifest["kind"] for creation in given.decide().creations]
     assert kinds == ["ConfigMap", "NetworkPolicy", "ServiceAccount", "RayJob"]
@@ -58,13 +58,13 @@ def test_supporting_objects_that_are_there_are_left_alone():
     assert created(given.decide()) == []
 
 
-def test_a_supporting_object_that_somebody_deleted_is_made_again_while_work_goes_on():
+def test_a_deleted_supporting_object_is_created_again_while_a_child_works():
     given = nothing_but_data().with_child("data", Work.RUNNING)
     given.supporting_objects = [supporting_object for supporting_object in all_supporting_objects() if supporting_object.kind != "Role"]
     assert [creation.manifest["kind"] for creation in given.decide().creations] == ["Role"]
 
 
-def test_supporting_objects_of_a_finished_dataset_are_not_made_again():
+def test_supporting_objects_of_a_finished_dataset_are_not_created_again():
     assert created(nothing_but_data().with_succeeded("data").decide()) == []
 
 
@@ -85,7 +85,7 @@ def test_the_manifest_of_an_earlier_run_goes_when_no_child_needs_it():
     assert [deletion.name for deletion in given.decide().deletions] == []
 
 
-def test_somebody_elses_supporting_object_is_never_deleted():
+def test_a_foreign_supporting_object_is_never_deleted():
     given = nothing_but_data()
     given.supporting_objects = [
         SupportingObject(kind="ConfigMap", name="street-0ldc0ffe", uid="x", applied="", ours=False, spec_hash="0ldc0ffe")
@@ -107,7 +107,7 @@ def test_the_check_is_one_pod_and_needs_no_service():
     assert created(given.with_child("check", Work.RUNNING).decide(), "Service") == []
 
 
-def test_a_supporting_object_that_somebody_changed_is_put_right_while_work_goes_on():
+def test_a_changed_supporting_object_is_corrected_while_a_child_works():
     given = nothing_but_data().with_child("data", Work.RUNNING)
     changed = {"Role", "ConfigMap"}  # the ConfigMap is immutable
     given.supporting_objects = [msgspec.structs.replace(each, edited=each.kind in changed) for each in all_supporting_objects()]

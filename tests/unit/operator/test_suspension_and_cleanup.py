@@ -32,7 +32,11 @@ SUSPENDED_BY: dict[str, tuple[dict[str, Any], dict[str, Any], list[bool]]] = {
     "what Kueue suspends in a queue of the spec stays": ({"queueName": "team-a-gpu"}, {}, []),
     "what Kueue suspends in a queue of its own choice stays": ({}, {"queue": "default", "suspended_by_us": False}, []),
     "what Kueue suspends without a queue stays": ({}, {"suspended_by_us": False}, []),
-    "what somebody else suspended gets the mark if the user suspends as well": ({"suspend": True}, {"suspended_by_us": False}, [True]),
+    "a child that another client suspended gets the label if the user suspends as well": (
+        {"suspend": True},
+        {"suspended_by_us": False},
+        [True],
+    ),
     "what the operator suspended stays so while the user wants it": ({"suspend": True}, {"suspended_by_us": True}, []),
 }
 
@@ -107,14 +111,14 @@ def test_it_stays_ready_when_only_the_last_child_is_left():
     assert given.decide().deletions == ()
 
 
-def test_a_somebody_elses_child_is_never_deleted():
+def test_a_foreign_child_is_never_deleted():
     given = nothing_but_data().with_child("data", Work.RUNNING, spec_hash="0ldc0ffe", ours=False)
     assert given.decide().deletions == ()
 
 
 WAKES: dict[str, tuple[Callable[[], DatasetState], float | None]] = {
-    "a job that starts is looked at again": (lambda: nothing_but_data().with_child("data", Work.STARTING), 10.0),
-    "a running job brings its own news": (lambda: nothing_but_data().with_child("data", Work.RUNNING), None),
+    "a job that starts is checked again": (lambda: nothing_but_data().with_child("data", Work.STARTING), 10.0),
+    "a running job reports by itself": (lambda: nothing_but_data().with_child("data", Work.RUNNING), None),
     "a retry wakes at its time": (lambda: nothing_but_data().with_child("data", Work.FAILED, ended=timedelta(seconds=5)), 15.0),
     "a stalled dataset sleeps": (lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.INPUT), None),
     "a wrong spec sleeps": (lambda: nothing_but_data().with_raw(output={"url": "x"}), None),

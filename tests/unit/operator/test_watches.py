@@ -138,7 +138,7 @@ def test_a_kind_whose_lists_hang_holds_up_no_other(watching, cache):
     assert server.at_once["rayjobs"] == SLOTS
 
 
-def test_an_api_server_that_is_away_is_asked_by_few_and_when_it_is_back_all_go_on(watching, cache):
+def test_an_unreachable_api_server_gets_few_requests_and_afterwards_all_watches_continue(watching, cache):
     server = Server(refusal=Unreachable("connection refused"))
     watches = watching(server, cache, *sources(POD))
     until(lambda: server.opened)
@@ -150,7 +150,7 @@ def test_an_api_server_that_is_away_is_asked_by_few_and_when_it_is_back_all_go_o
     until(lambda: not any(each.problem for each in watches._reflectors))
 
 
-def test_it_stops_at_once_while_a_server_told_it_to_wait(watching, cache):
+def test_it_stops_at_once_during_a_retry_after(watching, cache):
     server = Server(refusal=ApiError(429, "TooManyRequests", "slow down", 60))
     watches = watching(server, cache, *sources(POD, namespaces=("n",)))
     until(lambda: watches._reflectors[0].problem)
