@@ -28,7 +28,7 @@ from negset_operator.world import SUPPORTING_KINDS, World, key_of_dataset
 log = logging.getLogger(__name__)
 
 _LOW_PRIORITY_PART: Final = 4
-"""One worker in this many may process keys of low priority while other datasets wait for a child.
+"""At any time, at most one worker in this many processes keys of low priority.
 
 Low priority is what follows the creation of a child: supporting objects and the status.
 """
@@ -38,7 +38,7 @@ _STALE_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 8.0
 """How long running reconciles may take to finish when the operator stops.
 
-It is less than the rest of a Lease that is no longer renewed.
+A Lease is valid for 15 seconds. If the API server answers, it was renewed at most 3 seconds ago.
 """
 _LONGEST_PAUSE: Final = 30.0
 """Seconds between two requests for the API server's addresses while it does not answer."""

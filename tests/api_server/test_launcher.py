@@ -94,4 +94,4 @@ def test_children_are_collected_when_the_controllers_run(api_server: ApiServer, 
     batch.create_namespaced_job(namespace, job)
     objects.wait_for("the Job has its pod", lambda: core.list_namespaced_pod(namespace).items, seconds=20)
     core.delete_namespaced_config_map("owner", namespace)
-    objects.wait_for("the Job is gone", lambda: not batch.list_namespaced_job(namespace).items, seconds=20)
+    objects.wait_for("the Job is deleted", lambda: not batch.list_namespaced_job(namespace).items, seconds=20)

@@ -13,7 +13,7 @@ def cluster(api_server, namespace) -> Cluster:
     return Cluster(api_server, namespace)
 
 
-def told(cluster: Cluster, namespace: str, reason: str) -> list[dict]:
+def events_about(cluster: Cluster, namespace: str, reason: str) -> list[dict]:
     events = cluster.kind("v1", "Event").get(namespace=namespace).to_dict()["items"]
     return [event for event in events if event["reason"] == reason and cluster.namespace in str(event)]
 
@@ -27,8 +27,8 @@ def test_a_namespace_that_is_being_deleted_is_not_blocked_and_an_event_has_the_u
         # What the namespace controller does.
         cluster.remove("ray.io/v1", "RayJob", data)
         cluster.delete()
-        eventually("gone", lambda: cluster.dataset() is None, seconds=20)
-        (event,) = told(cluster, "default", "DataLeft")
+        eventually("deleted", lambda: cluster.dataset() is None, seconds=20)
+        (event,) = events_about(cluster, "default", "DataLeft")
         assert event["involvedObject"]["kind"] == "Namespace"
         assert event["message"].endswith(f"The data is at s3://team-a/negatives/{cluster.namespace}/street.")
 
@@ -36,9 +36,9 @@ def test_a_namespace_that_is_being_deleted_is_not_blocked_and_an_event_has_the_u
 def test_an_object_that_never_ran_goes_at_once(api_server, cluster):
     with running(api_server, cluster.namespace):
         cluster.create(deletionPolicy="Delete", suspend=True)
-        eventually("told", lambda: cluster.reason() == "Suspended")
+        eventually("the status", lambda: cluster.reason() == "Suspended")
         cluster.delete()
-        eventually("gone", lambda: cluster.dataset() is None, seconds=5)
+        eventually("deleted", lambda: cluster.dataset() is None, seconds=5)
         assert cluster.jobs() == []
 
 
@@ -58,4 +58,4 @@ def test_with_delete_the_data_goes_before_the_object(api_server, cluster, contro
         )
         pods_of_job_end(cluster, deleter)
         eventually("the object deleted", lambda: cluster.dataset() is None)
-        eventually("everything gone", lambda: not cluster.jobs() and cluster.find("v1", "ServiceAccount", "street-negset") is None)
+        eventually("everything deleted", lambda: not cluster.jobs() and cluster.find("v1", "ServiceAccount", "street-negset") is None)

@@ -48,7 +48,7 @@ def test_it_survives_a_restart_of_the_api_server(api_server, cluster):
         api_server.restart()
         cluster.create("after")
         eventually("a child", lambda: len(cluster.ray_jobs()) == 2)
-        eventually("both told", lambda: cluster.reason("before") == cluster.reason("after") == "Starting")
+        eventually("both statuses", lambda: cluster.reason("before") == cluster.reason("after") == "Starting")
 
 
 def test_it_survives_watches_that_have_expired(api_server, cluster):
@@ -57,7 +57,7 @@ def test_it_survives_watches_that_have_expired(api_server, cluster):
         (name,) = eventually("a child", cluster.ray_jobs)
         api_server.expire_watches()
         cluster.ray_status(name, "Running", "RUNNING")
-        eventually("the news", lambda: cluster.reason("before") == "Running")
+        eventually("the new status", lambda: cluster.reason("before") == "Running")
         cluster.create("after")
         eventually("a child", lambda: len(cluster.ray_jobs()) == 2)
 
@@ -81,7 +81,7 @@ def test_it_survives_rights_that_are_taken_away_and_given_back(api_server, clust
         time.sleep(0.5)
         grant(cluster, None)
         eventually("a child", lambda: len(cluster.ray_jobs()) == 2)
-        eventually("told", lambda: cluster.reason("after") == "Starting")
+        eventually("the status", lambda: cluster.reason("after") == "Starting")
 
 
 def test_the_rights_of_the_chart_suffice_without_endy_stage(api_server, cluster):
@@ -104,7 +104,7 @@ def test_the_rights_of_the_chart_suffice_without_endy_stage(api_server, cluster)
         cluster.delete()
         assert "negset.dev/delete-data" in cluster.dataset()["metadata"]["finalizers"]
         cluster.change(deletionPolicy="Retain")
-        eventually("gone", lambda: cluster.dataset() is None)
+        eventually("deleted", lambda: cluster.dataset() is None)
 
 
 def test_killed_at_any_moment_it_continues_and_creates_nothing_twice(api_server, cluster):
@@ -158,7 +158,7 @@ def test_a_cluster_without_kuberay_reports_it_and_continues_once_it_is_installed
         client.installed = True
         cluster.change(ray={"workers": 3})
         eventually("a child", cluster.ray_jobs)
-        eventually("told", lambda: cluster.reason() == "Starting")
+        eventually("the status", lambda: cluster.reason() == "Starting")
 
 
 def grant(cluster: Cluster, account: str | None) -> None:

@@ -22,7 +22,7 @@ def test_trainings_take_turns_until_more_are_allowed(api_server, cluster):
         eventually("one training", lambda: f"{first}train-none" in cluster.jobs())
         # The API server has filled in what the manifest left out.
         assert cluster.dataset()["spec"]["training"]["maxParallel"] == 1
-        eventually("that it is told", lambda: cluster.condition("Trained").get("reason") == "Starting")
+        eventually("the condition", lambda: cluster.condition("Trained").get("reason") == "Starting")
         cluster.job_runs(f"{first}train-none")
         eventually("that it runs", lambda: cluster.reason() == "Running")
         assert cluster.jobs() == sorted([check, f"{first}train-none"]), "the other model waits"

@@ -78,8 +78,8 @@ def test_edited_between_rounds_it_is_another_revision_and_what_ran_for_the_old_o
         status = eventually("another revision", lambda: (s := cluster.dataset()["status"])["revision"] != revision and s)
         through(cluster, "check", "data")
         second = child(cluster, "train-1")
-        told = json.loads(mounted(cluster, second)["data"]["dataset.yaml"])["metadata"]["annotations"]
-        assert told == {
+        annotations = json.loads(mounted(cluster, second)["data"]["dataset.yaml"])["metadata"]["annotations"]
+        assert annotations == {
             names.LABEL_REVISION: status["revision"],
             names.LABEL_SPEC_HASH: second["metadata"]["labels"][names.LABEL_SPEC_HASH],
             names.LABEL_PIPELINE: pipeline_digest(OTHER.encode()),
@@ -90,7 +90,7 @@ def test_a_missing_or_wrong_one_is_reported_and_work_continues_once_it_is_correc
     monkeypatch.setattr("negset_operator.decide.RECHECK_SECONDS", 1.0)
     with running(api_server, cluster.namespace):
         cluster.create(**OWN)
-        eventually("told", lambda: cluster.reason() == "PipelineConfigUnavailable")
+        eventually("the status", lambda: cluster.reason() == "PipelineConfigUnavailable")
         ready = cluster.condition("Ready")
         assert ready["message"] == (
             f"spec.training.pipelineConfig.configMap: expected the ConfigMap det in the namespace {cluster.namespace}, found none; "
@@ -111,7 +111,7 @@ def test_deleted_it_stops_nothing_and_undoes_nothing_and_other_content_is_seen_b
         training = child(cluster, "train-1")
         cluster.job_runs(training["metadata"]["name"])
         cluster.remove("v1", "ConfigMap", "det")
-        eventually("told", lambda: cluster.reason() == "PipelineConfigUnavailable")
+        eventually("the status", lambda: cluster.reason() == "PipelineConfigUnavailable")
         assert cluster.find("batch/v1", "Job", training["metadata"]["name"])["metadata"]["uid"] == training["metadata"]["uid"]
         give(cluster, {"pipeline.config": ONE})
         through(cluster, "train-1", "mine-1", "train-2")
@@ -122,7 +122,7 @@ def test_deleted_it_stops_nothing_and_undoes_nothing_and_other_content_is_seen_b
             kind = cluster.kind(job["apiVersion"], job["kind"])
             kind.delete(name=job["metadata"]["name"], namespace=cluster.namespace, body={"propagationPolicy": "Background"})
         cluster.annotate("look", "again")
-        eventually("children gone", lambda: not cluster.jobs() and not cluster.ray_jobs())
+        eventually("children deleted", lambda: not cluster.jobs() and not cluster.ray_jobs())
         time.sleep(2)  # it is reconciled again meanwhile
         assert live(cluster) == {}
         before = cluster.dataset()["status"]

@@ -126,4 +126,4 @@ def test_a_deletion_of_data_that_was_refused_is_retried_and_lets_the_object_go(a
         ask(cluster, "1")
         another(cluster, "batch/v1", "Job", before)
         pods_of_job_end(cluster, job)
-        eventually("gone", lambda: cluster.dataset() is None)
+        eventually("deleted", lambda: cluster.dataset() is None)

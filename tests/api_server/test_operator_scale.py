@@ -30,7 +30,7 @@ def test_nothing_is_remembered_of_objects_whose_last_finalizer_the_operator_took
         for number in range(MANY):
             cluster.delete(f"street-{number}")
             cluster.change(f"street-{number}", deletionPolicy="Retain")
-        eventually("gone", lambda: not cluster.all("negset.dev/v1alpha1", "NegativeDataset"), seconds=60)
+        eventually("deleted", lambda: not cluster.all("negset.dev/v1alpha1", "NegativeDataset"), seconds=60)
         # An earlier version restored 23 of 40: the answer to the patch came after the deletion.
         eventually("forgotten", lambda: not operator._world.caches[DATASET].all(), seconds=5)
         time.sleep(0.5)
@@ -114,7 +114,7 @@ def test_one_namespace_that_cannot_be_listed_holds_up_no_other(api_server, clust
     with running(api_server, cluster.namespace, "gone", client=client) as operator:
         cluster.create()
         eventually("a child", cluster.ray_jobs)
-        eventually("told", cluster.reason)
+        eventually("the status", cluster.reason)
         assert operator.not_ready() == ()
         assert not operator.synced
         assert any("may not watch jobs" in problem for problem in operator.problems())

@@ -105,7 +105,7 @@ def errors(operator: Any) -> float:
     return operator.metrics.registry.get_sample_value("negset_reconcile_errors_total")
 
 
-def told(caplog: Any) -> list[str]:
+def logged(caplog: Any) -> list[str]:
     """Return the warnings of the operator's loop and of the jobs."""
     records = (record for record in caplog.records if record.levelno >= logging.WARNING)
     return [record.getMessage() for record in records if record.name in {"negset_operator.loop", "negset_jobs.adapters.kubernetes_status"}]
@@ -171,7 +171,7 @@ def test_a_stranger_who_takes_a_condition_of_ours_gives_it_back(api_server, clus
     with running(api_server, cluster.namespace):
         data_job(cluster)
         by_apply(cluster, "Stalled")
-        eventually("gone", lambda: "Stalled" not in types(cluster))
+        eventually("deleted", lambda: "Stalled" not in types(cluster))
         patch(cluster, {"status": {"conditions": [condition("Audited")]}}, "editor")
         eventually("ours are back", lambda: types(cluster) == {"Ready", "Reconciling", "DataStored", "Reported", "Audited"})
 
@@ -200,7 +200,7 @@ def test_a_job_that_reports_in_a_loop_and_the_operator_lose_nothing(api_server, 
         assert images(cluster)["stored"] == number[0]
         assert status(cluster)["progress"]["secondsLeft"] == 9
         assert errors(operator) == 0
-    assert told(caplog) == []
+    assert logged(caplog) == []
     assert [event["reason"] for event in cluster.all("v1", "Event") if event["type"] == "Warning"] == []
     print(f"{number[0]} writes in {writer._api.calls} requests, {client.requests['PATCH', '409']} conflicts of the operator")
     assert writer._api.calls <= number[0] + 1 + 2 * writes(client)
@@ -241,7 +241,7 @@ def test_a_late_write_of_a_run_that_is_replaced_is_dropped(api_server, cluster, 
         job(cluster, run).write({"images": {"stored": 3}})
         late.write({"images": {"stored": 4}})
         assert images(cluster) == {"stored": 3}
-    assert told(caplog) == []
+    assert logged(caplog) == []
 
 
 def test_a_job_that_continues_after_an_edit_still_reports(api_server, cluster):
@@ -327,7 +327,7 @@ def test_conflicts_of_the_operator_are_retried_and_not_reported(api_server, clus
         assert errors(operator) == 0
     assert interrupted.requests["PATCH", "409"] == 6
     assert took < 3
-    assert told(caplog) == []
+    assert logged(caplog) == []
     assert [event["reason"] for event in cluster.all("v1", "Event")] == ["Starting"]
 
 
@@ -335,12 +335,12 @@ def test_a_conflict_that_lasts_is_reported(api_server, cluster, interrupted, cap
     interrupted.before = lambda _: cluster.annotate("version", str(time.monotonic_ns()))
     with running(api_server, cluster.namespace, client=interrupted) as operator:
         cluster.create()
-        eventually("told", lambda: errors(operator) > 0)
+        eventually("the status", lambda: errors(operator) > 0)
         assert interrupted.requests["PATCH", "409"] >= 6
         interrupted.before = lambda _: None
         cluster.annotate("version", "last")
         eventually("the status", lambda: cluster.reason() == "Starting")
-    assert "the object has been modified" in told(caplog)[0]
+    assert "the object has been modified" in logged(caplog)[0]
 
 
 def test_a_child_of_the_same_name_is_not_stopped_in_the_place_of_another(api_server, cluster):

@@ -106,7 +106,7 @@ def test_it_can_be_changed_reported_about_and_deleted(case, stored):
     cluster.merge(names.API_VERSION, names.KIND, name, {"metadata": {"finalizers": ["example.org/x"]}})
     cluster.delete(name)
     cluster.merge(names.API_VERSION, names.KIND, name, {"metadata": {"finalizers": []}})
-    eventually("gone", lambda: cluster.dataset(name) is None)
+    eventually("deleted", lambda: cluster.dataset(name) is None)
 
 
 def applied(cluster: Cluster, manager: str, *formats: str) -> list[str]:

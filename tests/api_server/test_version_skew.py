@@ -96,7 +96,7 @@ def test_a_field_that_the_operator_does_not_know_reaches_the_jobs_which_write_wh
         eventually("the new default", lambda: thumbnails(cluster) == 64)
         with running(api_server, cluster.namespace):
             (name,) = eventually("the data", cluster.ray_jobs)
-            eventually("told", lambda: cluster.reason() == "Starting")
+            eventually("the status", lambda: cluster.reason() == "Starting")
         manifest = json.loads(cluster.find("v1", "ConfigMap", name.removesuffix("-data"))["data"]["dataset.yaml"])
     assert manifest["spec"]["download"]["thumbnails"] == 64
     (run,) = cluster.dataset()["status"]["runs"]

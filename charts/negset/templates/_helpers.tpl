@@ -69,7 +69,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 What the operator may do to what it watches. It reads its children and writes them by server-side
 apply (create and patch). It never reads a Secret: the jobs name theirs, and only the kubelet reads
 it. It may write the status of a NegativeDataset because it grants each job the right to write that
-of its own object, and Kubernetes lets nobody grant a right that they do not have.
+of its own object, and Kubernetes lets no client grant a right that it does not have.
 */}}
 {{- define "negset.rules" -}}
 - apiGroups: [negset.dev]

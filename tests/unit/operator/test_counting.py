@@ -54,7 +54,7 @@ def test_each_round_is_a_step_of_its_kind():
 
 
 @pytest.mark.parametrize(
-    ("stored", "news"),
+    ("stored", "counted"),
     [
         (record("check", "data"), []),
         (record("check"), ["data"]),
@@ -64,9 +64,9 @@ def test_each_round_is_a_step_of_its_kind():
     ],
     ids=["recorded", "a step more than is recorded", "no record", "the record of another object", "a record that cannot be read"],
 )
-def test_a_step_counts_if_and_only_if_the_record_has_it_not(stored, news):
+def test_a_step_counts_if_and_only_if_the_record_has_it_not(stored, counted):
     given = DatasetState(TRAINING).with_succeeded("check", "data").but(status=stored)
-    assert [kind for kind, _ in finished(given)] == news
+    assert [kind for kind, _ in finished(given)] == counted
 
 
 def test_a_check_that_also_holds_for_another_place_does_not_count_again_there():

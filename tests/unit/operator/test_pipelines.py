@@ -224,7 +224,7 @@ def test_what_an_earlier_version_completed_stays_ready_and_records_what_the_conf
     )
 
 
-NEWS = {
+CHANGES = {
     "other content than at the upgrade": (before_upgrade(pipeline=BEFORE), {}),
     "an edit of the spec": (before_upgrade(), {"training": {"steps": 7}}),
     "a step that is left to do": (before_upgrade(steps=["check", "data"]), {}),
@@ -232,7 +232,7 @@ NEWS = {
 }
 
 
-@pytest.mark.parametrize(("status", "edit"), NEWS.values(), ids=NEWS)
+@pytest.mark.parametrize(("status", "edit"), CHANGES.values(), ids=CHANGES)
 def test_after_the_upgrade_the_content_counts_with(status, edit):
     given = upgraded(status, **edit)
     decision = given.decide()

@@ -119,7 +119,7 @@ def test_a_flood_of_changes_does_not_delay_a_key_of_low_priority_without_end(que
     queue.add("low_priority", low_priority=True)
     taken = []
     for number in range(LOW_PRIORITY_SHARE):
-        queue.add(f"news-{number}")
+        queue.add(f"new-{number}")
         taken.append(queue.get())
     assert taken.count("low_priority") == 1
 

@@ -67,9 +67,9 @@ def test_a_model_that_waits_for_its_turn_says_so():
 
 def test_an_attempt_over_the_limit_reports_why_the_previous_one_failed():
     given = compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING)
-    failed = {"fault": Fault.INTERRUPTION, "message": "The node is gone", "ended": timedelta(hours=2)}
+    failed = {"fault": Fault.INTERRUPTION, "message": "The node is lost", "ended": timedelta(hours=2)}
     given.with_child("train-none", Work.FAILED, **failed)
-    said = "Training without negatives waits for other steps to end: spec.training.maxParallel is 1. Previous attempt: The node is gone."
+    said = "Training without negatives waits for other steps to end: spec.training.maxParallel is 1. Previous attempt: The node is lost."
     assert condition_of(given.decide(), reasons.TRAINED) == (False, "Pending", said)
 
 
