@@ -179,7 +179,7 @@ def fingerprints(input_digest: str, records: str) -> str:
 
 
 def labels_folder(label_format: str) -> str:
-    """Return the folder of a label format: `labels/yolo`, `labels/coco` or `labels/voc`."""
+    """Return the folder of a label format, such as `labels/yolo`."""
     return f"{LABELS_FOLDER}/{label_format.lower()}"
 
 

@@ -71,7 +71,7 @@ def test_a_condition_that_is_there_only_while_it_is_true_has_a_negative_polarity
 
 def constants(module: Any) -> dict[str, str]:
     """The public constants of a module that are text, in the order of the module."""
-    return {name: value for name, value in vars(module).items() if re.fullmatch("[A-Z][A-Z_]*", name) and isinstance(value, str)}
+    return {name: value for name, value in vars(module).items() if re.fullmatch("[A-Z][A-Z0-9_]*", name) and isinstance(value, str)}
 
 
 def written_reasons() -> Iterator[tuple[str, str]]:
@@ -219,6 +219,13 @@ def keys_of_a_revision() -> set[str]:
 
 def test_the_page_names_every_file_of_a_revision():
     assert_same(named_under("Files of a revision"), keys_of_a_revision())
+
+
+def test_every_marker_ends_as_the_removal_of_a_revision_expects():
+    """`revisions._remove_all` removes the keys that end in .json first."""
+    markers = [entry.name for entry in entries(TEXT, "Files of a revision") if entry.remark.startswith("marker of ")]
+    assert len(markers) > 5
+    assert [name for name in markers if not name.endswith(".json")] == []
 
 
 # --- The rest

@@ -161,7 +161,7 @@ class Output(Spec, frozen=True, kw_only=True):
             min_length=1,
             max_length=4,
             description="Formats to write. TFRecord is always written, because the other formats are converted from it. "
-            "YOLO, COCO and VOC are each a dataset of its own, with images and labels, under labels/.",
+            "Each of the other formats is a dataset of its own, with images and labels, under labels/.",
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ] = ("TFRecord",)

@@ -119,7 +119,7 @@ WRONG = {
     "the output has no URL": (with_field(DATA_ONLY, "spec.output", {}), "spec.output.url: Required value"),
     "a format is unknown": (
         with_field(DATA_ONLY, "spec.output.formats", ["JPEG"]),
-        'spec.output.formats[0]: Unsupported value: "JPEG": supported values: "COCO", "TFRecord", "VOC", "YOLO"',
+        'spec.output.formats[0]: Unsupported value: "JPEG": supported values: "COCO"',
     ),
     "a format is given twice": (
         with_field(DATA_ONLY, "spec.output.formats", ["YOLO", "YOLO"]),

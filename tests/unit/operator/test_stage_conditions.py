@@ -38,6 +38,19 @@ def test_reconciling_and_stalled_are_present_only_while_true(given, present):
     assert all(condition.status for condition in desired_status.conditions if condition.type in present)
 
 
+def test_every_condition_type_is_in_the_list_in_the_order_of_its_definition():
+    """The operator compares and removes only conditions of listed types."""
+    defined = [name for name in vars(reasons) if name.isupper()]
+    types = defined[: defined.index("CONDITION_TYPES")]
+    assert tuple(getattr(reasons, name) for name in types) == reasons.CONDITION_TYPES
+
+
+@pytest.mark.parametrize("scene", [*(scene for scene, _ in KSTATUS.values()), training, compared])
+def test_conditions_are_written_in_the_order_of_reading(scene):
+    types = [condition.type for condition in scene().decide().desired_status.conditions]
+    assert types == [kind for kind in reasons.CONDITION_TYPES if kind in types]
+
+
 def test_each_stage_has_a_condition_in_the_past_tense():
     given = training().with_succeeded("check", "data", "train-1")
     decision = given.decide()
