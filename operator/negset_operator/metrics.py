@@ -115,7 +115,7 @@ class _Gauges(Collector):
             for name in STATES:
                 by_state.add_metric([namespace, name], counts[name])
         yield by_state
-        by_outcome = GaugeMetricFamily("negset_images", "Images of all datasets by outcome.", labels=["outcome"])
+        by_outcome = GaugeMetricFamily("negset_images", "Images of all datasets: planned, stored and failed.", labels=["outcome"])
         for name in ("planned", "stored", "failed"):
             by_outcome.add_metric([name], totals[name])
         yield by_outcome
