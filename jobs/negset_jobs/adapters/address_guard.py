@@ -69,7 +69,7 @@ class BlockedAddress(PermissionError):
 
 
 def enforce(access: Access) -> None:
-    """From now on, limit connections of this process to what `access` allows for http(s) URLs.
+    """Limit connections of this process to what `access` allows for http(s) URLs.
 
     `reaching` and `exempt` change the limit for a block.
     """

@@ -49,7 +49,7 @@ class InputFiles:
             raise
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         for session in self._sessions:
             await session.close()
 

@@ -106,7 +106,7 @@ def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Pr
 
 
 def mining_input_digest(store: Store, dataset: NegativeDataset, number: int) -> str:
-    """The digest of everything that decides the result of the mining after round `number`.
+    """Return the digest of everything that decides the result of the mining after round `number`.
 
     Needs the values of the earlier stages.
     """
@@ -133,7 +133,7 @@ def _prepare(store: Store, dataset: NegativeDataset, number: int) -> _Task:
 
 
 def _score(store: Store, task: _Task, progress: Progress) -> Scored:
-    """The scores of every training negative, by shard, in the order of the shards."""
+    """Score every training negative. Return the scores by shard, in the order of the shards."""
     images = sum(task.records.images.get(split, 0) for split in (names.POOL, names.TRAIN))
     progress.start(f"Scoring negatives, round {task.number}", images, "images")
     found = _kept(store, task)
@@ -154,7 +154,7 @@ def _score(store: Store, task: _Task, progress: Progress) -> Scored:
 
 
 def _kept(store: Store, task: _Task) -> Scored:
-    """The scores that an interrupted mining of the same inputs has stored, by shard.
+    """Return the scores that an interrupted mining of the same inputs has stored, by shard.
 
     It lists the folder once. So a new mining does not ask the store for missing objects.
     """
@@ -217,7 +217,7 @@ def _write(store: Store, task: _Task, scored: Scored, found: _Found) -> Mining:
 
 
 def by_shard(scored: Scored, wanted: Iterable[str]) -> dict[str, frozenset[str]]:
-    """The wanted ids by the shard that holds them, in the order of the shards.
+    """Return the wanted ids by the shard that holds them, in the order of the shards.
 
     Shards without any of them are left out.
     """

@@ -57,9 +57,10 @@ class Corners(NamedTuple):
 
 
 def fit(box: Corners, *, height: int, width: int) -> Corners | Reason:
-    """A normalised box clipped to an image of `height` by `width` pixels, or the reason against it.
+    """Return a normalised box clipped to its image, or the reason for which it is rejected.
 
-    A box inside the image is returned unchanged.
+    `height` and `width` are those of the image in pixels. A box inside the image is returned
+    unchanged.
     """
     if not all(math.isfinite(corner) for corner in box):
         return Reason.NOT_FINITE
@@ -74,5 +75,5 @@ def fit(box: Corners, *, height: int, width: int) -> Corners | Reason:
 
 
 def normalised(box: Corners, *, height: int, width: int) -> Corners:
-    """A box in pixels as fractions of the image's height and width, which must be positive."""
+    """Return a box in pixels as fractions of the image's height and width, both positive."""
     return Corners(box.ymin / height, box.xmin / width, box.ymax / height, box.xmax / width)

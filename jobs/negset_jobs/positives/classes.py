@@ -24,7 +24,7 @@ class Negatives(Value, frozen=True, kw_only=True):
 
 
 def wanted_classes(requested: Sequence[str], excluded: Sequence[str], negatives: Negatives) -> tuple[str, ...]:
-    """The classes that may be trained, in label-map order.
+    """Return the classes that may be trained, in label-map order.
 
     They are the requested classes or, if none are requested, the excluded ones. `excluded` is
     `spec.excludeClasses`. A supercategory there means its classes; they come after the classes that
@@ -39,7 +39,7 @@ def wanted_classes(requested: Sequence[str], excluded: Sequence[str], negatives:
 def trained_classes(
     wanted: Sequence[str], *, requested: bool, negatives: Negatives, shown: Collection[str], known: Collection[str]
 ) -> tuple[str, ...]:
-    """The classes to train, in label-map order: those of `wanted` that the positives show.
+    """Return the classes to train, in label-map order: those of `wanted` that the positives show.
 
     If classes were requested by name, all of them must be shown.
 
@@ -65,7 +65,7 @@ def trained_classes(
 
 
 def label_ids(classes: Sequence[str]) -> dict[str, int]:
-    """Class → id in the label map, from 1: 0 is the background."""
+    """Return the id of each class in the label map, from 1: 0 is the background."""
     return {name: number for number, name in enumerate(classes, 1)}
 
 

@@ -47,7 +47,7 @@ class VocFile(NamedTuple):
 
 
 def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> Annotated:
-    """The images that show an object of the wanted classes, by the name of the .xml file.
+    """Read the images that show an object of the wanted classes, by the name of the .xml file.
 
     Raises `InvalidInput`, naming the file, if a file is not in Pascal VOC's format.
     """
@@ -77,7 +77,10 @@ def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> An
 
 
 def parse_voc(data: bytes, where: str) -> VocFile:
-    """One .xml file. Raises `InvalidInput`, naming `where`, if a field is missing or invalid."""
+    """Parse one .xml file.
+
+    Raises `InvalidInput`, naming `where`, if a field is missing or invalid.
+    """
     from defusedxml import ElementTree
     from defusedxml.common import DefusedXmlException
 
@@ -114,7 +117,7 @@ class _Reader(NamedTuple):
         return pixels
 
     def flag(self, element: Element, path: str) -> bool:
-        """A field that is 0 or 1, or missing (0), as `difficult` may be in VOC 2012."""
+        """Read a field that is 0 or 1, or missing (0), as `difficult` may be in VOC 2012."""
         value = (element.findtext(path) or "0").strip().lower()
         if value not in _FLAGS:
             raise InvalidInput(f"{FIELD}: {self.where}: expected 0 or 1 in <{path}> of <object>, found something else")
@@ -136,7 +139,7 @@ _FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
 
 
 def _corners(given: Sequence[str]) -> Corners | None:
-    """The corners counted from the image's edge instead of from pixel 1.
+    """Return the corners counted from the image's edge instead of from pixel 1.
 
     Some VOC 2011 boxes have fractions.
     """

@@ -14,17 +14,17 @@ _MOST_MARKS = 6  # more boxes hide the image
 
 
 def chosen_cards(facts: Facts) -> tuple[Card, ...]:
-    """The negatives of the gallery."""
+    """Return the cards of the negatives in the gallery."""
     return tuple(card for name in facts.shown if (card := _card(facts, name, f"Negative {name}")) is not None)
 
 
 def scored_cards(facts: Facts, images: Iterable[ScoredImage], threshold: float) -> tuple[Card, ...]:
-    """Negatives with the detections at or above the threshold, or else with the best one."""
+    """Return cards of negatives with the detections at or above the threshold, or the best one."""
     return tuple(card for image in images if (card := _scored_card(facts, image, threshold)) is not None)
 
 
 def object_cards(examples: Sequence[Example]) -> tuple[Card, ...]:
-    """Positives with their true boxes."""
+    """Return cards of positives with their true boxes."""
     cards = []
     for example in examples:
         source = thumbnail(example.image.encoded)
@@ -37,7 +37,7 @@ def object_cards(examples: Sequence[Example]) -> tuple[Card, ...]:
 
 
 def attribution(facts: Facts, name: str) -> tuple[Cell, ...]:
-    """The image's licence and source page, if the annotations name them."""
+    """Return the image's licence and source page, if the annotations name them."""
     image = facts.planned.get(name)
     if image is None:
         return ()

@@ -35,7 +35,10 @@ class Line(NamedTuple):
 
 
 def false_positives(evaluation: Evaluation) -> Chart:
-    """False positives per image, as bars with their intervals: the rounds, then the other arms."""
+    """Draw the false positives per image as bars with their intervals.
+
+    The rounds come first, then the other arms.
+    """
     models = _models(evaluation)
 
     def paint(axes: Axes, theme: Theme) -> None:
@@ -64,7 +67,7 @@ def false_positives(evaluation: Evaluation) -> Chart:
 
 
 def average_precision(evaluation: Evaluation) -> Chart:
-    """Average precision over IoU 0.50 to 0.95 (COCO), and at IoU 0.50, side by side."""
+    """Draw average precision over IoU 0.50 to 0.95 (COCO), and at IoU 0.50, side by side."""
     models = _models(evaluation)
     measured = [each.model.round.measurement for each in models]
 
@@ -87,7 +90,7 @@ def average_precision(evaluation: Evaluation) -> Chart:
 
 
 def lines(rounds: Sequence[Round]) -> tuple[Line, ...]:
-    """The logged points by arm, in the order in which the arms first appear.
+    """Return the logged points by arm, in the order in which the arms first appear.
 
     The steps of a later round continue those of the earlier rounds.
     """
@@ -106,7 +109,7 @@ def lines(rounds: Sequence[Round]) -> tuple[Line, ...]:
 
 
 def logged(curves: Sequence[Line], part: str) -> Chart:
-    """One logged value by step, a line per arm, dotted where a round starts.
+    """Draw one logged value by step, a line per arm, dotted where a round starts.
 
     The value is the "classification", "localization" or "total" loss, or the learning rate.
     """
@@ -137,7 +140,7 @@ def logged(curves: Sequence[Line], part: str) -> Chart:
 
 
 def running_median(values: Sequence[float], reach: int) -> list[float]:
-    """The median of each value and `reach` neighbours on either side, fewer at the ends."""
+    """Return the median of each value and `reach` neighbours on either side, fewer at the ends."""
     return [statistics.median(values[max(0, index - reach) : index + reach + 1]) for index in range(len(values))]
 
 
@@ -146,7 +149,7 @@ def _models(evaluation: Evaluation) -> tuple[Judged, ...]:
 
 
 def _bars(axes: Axes, theme: Theme, evaluation: Evaluation, values: Sequence[float]) -> Any:
-    """Bars in the colours of the arms; earlier rounds are pale."""
+    """Draw bars in the colours of the arms; earlier rounds are pale."""
     models = _models(evaluation)
     bars = axes.bar(range(len(models)), values, width=0.6, color=[theme.arm(each.model.round.arm) for each in models])
     for bar in list(bars)[: len(evaluation.rounds) - 1]:
@@ -161,7 +164,7 @@ def _name(each: Judged) -> str:
 
 
 def _ticks(models: Sequence[Judged]) -> list[str]:
-    """The labels below the bars; only the number of a round if there are many."""
+    """Return the labels below the bars; only the number of a round if there are many."""
     rounds = sum(each.model.round.arm == names.MINED for each in models)
     return [
         _SHORT.get(each.model.round.arm) or (f"Round {each.number}" if rounds <= _MOST_LONG_TICKS else str(each.number)) for each in models

@@ -20,7 +20,7 @@ _LARGEST_RATE: Final = 3.0
 
 
 def froc(arms: Sequence[Judged]) -> Chart:
-    """False positives per held-out negative against recall, a curve per arm.
+    """Draw false positives per held-out negative against recall, a curve per arm.
 
     The dots are the thresholds at which the arms are compared.
     """
@@ -55,7 +55,7 @@ def froc(arms: Sequence[Judged]) -> Chart:
 
 
 def precision_recall(arms: Sequence[Judged]) -> Chart:
-    """Precision against recall on the held-out positives at IoU 0.50, a curve per arm."""
+    """Draw precision against recall on the held-out positives at IoU 0.50, a curve per arm."""
     drawn = [(each, curves.precision_recall(each.model)) for each in arms]
 
     def paint(axes: Axes, theme: Theme) -> None:
@@ -72,7 +72,7 @@ def precision_recall(arms: Sequence[Judged]) -> Chart:
 
 
 def scores(judged: Judged) -> Chart:
-    """The distribution of scores.
+    """Draw the distribution of scores.
 
     It shows the detections that find an object, and the best detection on each negative. The line
     is the threshold.

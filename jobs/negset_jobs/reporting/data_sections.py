@@ -51,7 +51,7 @@ def asked(facts: Facts) -> Section:
 
 
 def readable(dataset: NegativeDataset) -> dict[str, Any]:
-    """The manifest as a user would write it: without the fields that have default values."""
+    """Return the manifest as a user would write it: without the fields that have default values."""
     given = validation.manifest(dataset)["metadata"]
     metadata = {key: value for key, value in given.items() if value != names.DEFAULT_NAMESPACE}
     spec = msgspec.to_builtins(revision.chosen(dataset.spec, but=frozenset()))
@@ -88,7 +88,7 @@ def chosen(facts: Facts) -> Section:
 
 
 def _contents(facts: Facts) -> list[Block]:
-    """The content of the planned images, by their remaining annotations."""
+    """Return the content of the planned images, by their remaining annotations."""
     plan = facts.plan
     blocks: list[Block] = []
     if plan.remaining_classes:

@@ -16,7 +16,7 @@ _MOST_NAMED: Final = 8
 
 
 def describe(report: Report) -> str:
-    """A few lines of plain text, without an end of line after the last one."""
+    """Return a few lines of plain text, without an end of line after the last one."""
     paragraphs = (
         [f"{report.namespace}/{report.name}, revision {report.revision}"],
         _finding(report),

@@ -19,7 +19,7 @@ _MOST_SHARDS: Final = 1000
 
 
 def newest(names: Iterable[str], state: str = "") -> str:
-    """The prefix of the newest checkpoint among a folder's file names; empty if there is none.
+    """Return the prefix of a folder's newest checkpoint, by file names; empty if none.
 
     `state` is the text of the file in which TensorFlow notes its newest checkpoint.
     """
@@ -31,7 +31,7 @@ def newest(names: Iterable[str], state: str = "") -> str:
 
 
 def shards(index: bytes) -> int:
-    """The number of data files of a checkpoint, read from the start of its index.
+    """Return the number of data files of a checkpoint, read from the start of its index.
 
     Raises `ValueError` if it is not an index.
 
@@ -55,5 +55,5 @@ def shards(index: bytes) -> int:
 
 
 def suffixes(count: int) -> Iterator[str]:
-    """The endings of the data files' names, after the prefix."""
+    """Return the endings of the data files' names, after the prefix."""
     return (f".data-{index:05d}-of-{count:05d}" for index in range(count))

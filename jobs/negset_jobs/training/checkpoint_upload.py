@@ -133,7 +133,7 @@ class Uploader:
             saved = self._take_newer(done=False) or saved
 
     def _take_newer(self, *, done: bool) -> _Saved | None:
-        """The checkpoint saved meanwhile, or None.
+        """Return the checkpoint saved meanwhile, or None.
 
         If nothing is left to upload, the store no longer counts as unavailable.
         """

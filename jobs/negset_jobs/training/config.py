@@ -68,12 +68,18 @@ def check(spec: NegativeDatasetSpec, access: Access) -> None:
 
 
 def prepare(training: Training, access: Access) -> Config:
-    """The configuration with all patches that depend on the spec only. Raises `InvalidInput`."""
+    """Return the configuration with all patches that depend on the spec only.
+
+    Raises `InvalidInput`.
+    """
     return _patched(_written(training, access), training)
 
 
 def _written(training: Training, access: Access) -> Config:
-    """The configuration as written. Raises `InvalidInput` if negset does not train its model."""
+    """Return the configuration as written.
+
+    Raises `InvalidInput` if negset does not train its model.
+    """
     text, origin = read(training.pipeline_config, access)
     config = parse(text, origin)
     linter.check_model(config)
@@ -88,7 +94,7 @@ def _patched(written: Config, training: Training) -> Config:
 
 
 def read(pipeline: PipelineConfig, access: Access) -> tuple[bytes, str]:
-    """The configuration's text, and the field that it came from, for messages.
+    """Read the configuration's text, and return it with the field that names it.
 
     Raises `InvalidInput`.
     """
@@ -108,7 +114,7 @@ def read(pipeline: PipelineConfig, access: Access) -> tuple[bytes, str]:
 
 
 def preset(name: str) -> bytes:
-    """The text of a configuration that negset ships.
+    """Return the text of a configuration that negset ships.
 
     Raises `InvalidInput` for an unknown name.
     """
@@ -120,7 +126,7 @@ def preset(name: str) -> bytes:
 
 
 def parse(text: bytes, origin: str) -> Config:
-    """The parsed configuration. Raises `InvalidInput` with line and column if it is not valid."""
+    """Parse the configuration. Raises `InvalidInput` with line and column if it is not valid."""
     if text.startswith(_BYTE_ORDER_MARKS) or b"\0" in text:
         raise InvalidInput(f"{origin}: expected a pipeline.config in UTF-8, got UTF-16 or a binary file; save it as UTF-8")
     try:
@@ -134,12 +140,12 @@ def parse(text: bytes, origin: str) -> Config:
 
 
 def render(config: Config) -> bytes:
-    """The configuration as text for `parse` and the Object Detection API's own programs."""
+    """Return the configuration as text for `parse` and the Object Detection API's own programs."""
     return bytes(text_format.MessageToString(config).encode())
 
 
 def patch_training(config: Config, training: Training) -> Config:
-    """A copy with the spec's batch size, steps and hard negative mining.
+    """Return a copy with the spec's batch size, steps and hard negative mining.
 
     The learning rate is scaled to batch size and steps. Augmentations stay as they are.
 
@@ -165,7 +171,7 @@ def patch_training(config: Config, training: Training) -> Config:
 
 
 def patch_data(config: Config, data: Data) -> Config:
-    """A copy with the classes, the label map and the files of a round.
+    """Return a copy with the classes, the label map and the files of a round.
 
     The user's other settings of the readers stay.
     """
@@ -191,7 +197,7 @@ def patch_data(config: Config, data: Data) -> Config:
 
 
 def patch_steps(config: Config, steps: int) -> Config:
-    """A copy that stops after this many steps.
+    """Return a copy that stops after this many steps.
 
     The schedule of the learning rate still spans all rounds.
     """

@@ -16,7 +16,7 @@ from negset_jobs.training.measuring import Truth
 def images(
     store: Store, keys: Sequence[str], report: Report = warn, *, leave_out: Collection[str] = frozenset()
 ) -> Iterator[tuple[Truth, bytes]]:
-    """Each image of the files under these keys, in order: its truth and its encoded bytes.
+    """Yield each image of the files under these keys, in order: its truth and its encoded bytes.
 
     Unreadable records go to `report`. Images whose ids are in `leave_out` are skipped.
     """
@@ -32,7 +32,7 @@ def images(
 
 
 def why_not(features: Features) -> str:
-    """Why a record cannot be measured, by its features; empty if it can."""
+    """Return why a record cannot be measured, by its features; empty if it can."""
     try:
         _truth(features)
     except (KeyError, IndexError, ValueError, AttributeError, TypeError, msgspec.ValidationError) as error:

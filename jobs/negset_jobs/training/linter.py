@@ -47,7 +47,7 @@ _NOT_IN_RECORDS: Final = (
 
 
 def focus(config: Any, mode: str) -> Focus:
-    """The meaning of the mode for this model.
+    """Return what the mode means for this model.
 
     Raises `InvalidInput` if the mode cannot work with it.
     """
@@ -97,7 +97,7 @@ def _focus_of_center_net(mode: str, loss: str) -> Focus:
 
 
 def classification_loss(config: Any) -> str:
-    """The name of the classification loss; empty if the configuration names none."""
+    """Return the name of the classification loss; empty if the configuration names none."""
     return families.classification(config).WhichOneof("classification_loss") or ""
 
 
@@ -154,7 +154,7 @@ def check_batches(config: Any, training: Training) -> None:
 
 
 def doubts(config: Any) -> Iterator[str]:
-    """The settings that the configuration asks for but does not get, each in a sentence.
+    """Yield the settings that the configuration asks for but does not get, a sentence each.
 
     Training works without them.
     """

@@ -53,8 +53,9 @@ Save = Callable[[str, int, int, int], None]
 
 
 def distribution_strategy() -> Any:
-    """How steps are spread: over the workers of `TF_CONFIG`, the GPUs of this machine, or neither.
+    """Return the strategy by which steps are spread over workers or GPUs.
 
+    It spreads them over the workers of `TF_CONFIG`, else over the GPUs of this machine, else not.
     Must be called before anything else of TensorFlow.
     """
     cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
@@ -130,7 +131,7 @@ class _Fed(NamedTuple):
     images_without_boxes: int
 
     def after(self, steps: int, batch: int, *, without_boxes: int) -> _Fed:
-        """The counts after more steps, each with `batch` images."""
+        """Return the counts after more steps, each with `batch` images."""
         return _Fed(self.step + steps, self.images + steps * batch, self.images_without_boxes + without_boxes)
 
 
@@ -170,7 +171,7 @@ class _Clock:
 
 
 def _own(strategy: Any, folder: str) -> str:
-    """The folder of the chief, or a worker's own folder.
+    """Return the folder of the chief, or a worker's own folder.
 
     Other workers have to save too, but nobody reads their files.
     """
@@ -187,7 +188,7 @@ def _require_finite(losses: dict[str, float], step: int) -> None:
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[threading.Event]:
-    """An event that SIGTERM or SIGINT sets while the block runs.
+    """Yield an event that SIGTERM or SIGINT sets while the block runs.
 
     Handlers can be installed in the main thread only. In another thread the event stays unset.
     """

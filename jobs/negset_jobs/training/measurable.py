@@ -14,7 +14,7 @@ _UNUSUAL_SCORE: Final = 0.05
 
 
 def problems(config: Any) -> Iterator[str]:
-    """The settings to change before the model's detections can be measured."""
+    """Yield the settings to change before the model's detections can be measured."""
     for name, suppression in families.suppressions(config):
         yield from _suppression(name, suppression)
     match families.family(config):
@@ -29,7 +29,7 @@ def problems(config: Any) -> Iterator[str]:
 
 
 def doubts(config: Any) -> Iterator[str]:
-    """The settings that make the numbers of the report worse than the model."""
+    """Yield the settings that make the numbers of the report worse than the model."""
     for name, suppression in families.suppressions(config):
         if suppression.score_threshold > _UNUSUAL_SCORE:
             yield (

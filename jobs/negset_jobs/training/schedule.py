@@ -84,7 +84,7 @@ def scale_for_steps(train: Any, steps: int) -> None:
 
 
 def _rates(rate: Any) -> Iterator[tuple[Any, str]]:
-    """Every learning rate of a schedule: the message that holds it, and the name of the field."""
+    """Yield the message and the name of the field of every learning rate of a schedule."""
     kind = rate.WhichOneof("learning_rate")
     if kind is None:
         return

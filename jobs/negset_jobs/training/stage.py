@@ -114,10 +114,10 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, stra
 
 
 def _start(task: Task, store: Store, scratch: str) -> Any:
-    """Where to start.
+    """Return what the training starts from.
 
-    From the newest complete checkpoint of this round, else the last checkpoint of the round before,
-    else nothing.
+    It is the newest intact checkpoint of this round, else the last checkpoint of the previous
+    round, else nothing.
     """
     from negset_jobs.training.trainer import Start
 
@@ -145,7 +145,7 @@ def _fetch_events(task: Task, store: Store, scratch: str) -> None:
 
 
 def _local_config(task: Task, store: Store, access: Access, scratch: str, *, fresh: bool) -> Any:
-    """The configuration with the local files that TensorFlow itself opens.
+    """Return the configuration with the local files that TensorFlow itself opens.
 
     These are the label map and, for a `fresh` start, the checkpoint to fine-tune.
     """
@@ -237,7 +237,7 @@ def _score(
 
 
 def _worst(negatives: Sequence[ScoredImage]) -> tuple[ScoredImage, ...]:
-    """The negatives with the highest scores, worst first, each with its best detections."""
+    """Return the negatives with the highest scores, worst first, each with its best detections."""
     fooled = sorted((image for image in negatives if image.detections), key=lambda image: (-image.score, image.image_id))
     return tuple(ScoredImage(image_id=image.image_id, detections=image.detections[:_WORST_DETECTIONS]) for image in fooled[:_WORST])
 
