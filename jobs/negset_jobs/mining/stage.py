@@ -76,8 +76,8 @@ class _Task(msgspec.Struct, frozen=True, kw_only=True):
 class _Found(msgspec.Struct, frozen=True, kw_only=True):
     """The result of the scores.
 
-    It has the images of the pool, the images trained on, the decision, and the ids that the next
-    round adds to the negatives of round 1.
+    It has the images of the pool, the images trained on, and the decision. It also has the ids that
+    the next round adds to the negatives of round 1.
     """
 
     pool: list[ScoredImage]
@@ -91,10 +91,10 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
 def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Progress) -> Mining:
     """Score every training negative with the model of round `number`, and write the next files.
 
-    Files: the records of all hard negatives so far; as many random ones if the spec compares with
-    them; every shard that has an image under review, copied without it; a table of all scores; the
-    marker last. An interrupted mining resumes with the shards that are not scored yet. Needs an
-    open Ray session.
+    It writes the records of all hard negatives so far, and of as many random ones if the spec
+    compares with them. Every shard that has an image under review is copied without it. A table has
+    all scores. The marker is written last. An interrupted mining resumes with the shards that are
+    not scored yet. Needs an open Ray session.
     """
     task = _prepare(store, dataset, number)
     scored = _score(store, task, progress)
@@ -219,7 +219,7 @@ def _write(store: Store, task: _Task, scored: Scored, found: _Found) -> Mining:
 def by_shard(scored: Scored, wanted: Iterable[str]) -> dict[str, frozenset[str]]:
     """Return the wanted ids by the shard that holds them, in the order of the shards.
 
-    Shards without any of them are left out.
+    Shards without any of them are absent.
     """
     ids: Collection[str] = frozenset(wanted)
     grouped = {shard: frozenset(image.image_id for image in held if image.image_id in ids) for shard, held in scored.items()}

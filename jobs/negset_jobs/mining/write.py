@@ -59,7 +59,7 @@ def write_without(store: Store, shards: Sequence[str], unwanted: Selection, *, f
     """Return the keys of files with every record except those of the unwanted images.
 
     They are in the order of the shards. A shard without unwanted images is used itself. A shard
-    without other images is left out.
+    without other images has no file.
     """
     return tuple(key for shard in shards for key in _without(store, shard, unwanted.get(shard, ()), folder))
 

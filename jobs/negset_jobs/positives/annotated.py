@@ -42,7 +42,7 @@ class Annotated(NamedTuple):
 
     `images` are in the source's order. An image whose annotations were all rejected is among them,
     without objects. `classes` are all the names that the source knows. `only_crowds` counts the
-    images left out because they show crowds and no single object.
+    images that were skipped because they show crowds and no single object.
     """
 
     images: tuple[PlannedImage, ...]

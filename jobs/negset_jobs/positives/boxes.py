@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 MIN_SIDE: Final = 0.1
 """The shortest side of a usable box in pixels.
 
-A smaller part of an object cannot be seen. In an image 100,000 pixels wide it is still 16 steps of
-the float32 (2**-24 below 1) that a TFRecord stores, so a side is never rounded to zero.
+A smaller part of an object cannot be seen. A TFRecord stores float32, whose steps are 2**-24 below
+1. In an image 100,000 pixels wide, the side is still 16 steps. So a side is never rounded to zero.
 """
 
 

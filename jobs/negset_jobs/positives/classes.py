@@ -44,8 +44,9 @@ def trained_classes(
     If classes were requested by name, all of them must be shown.
 
     `shown` are the classes with at least one usable object, `known` all the names in the source,
-    for advice. Raises `InvalidInput` if a requested class is not shown, if the negatives show it
-    (the detector would learn it as background), or if no class is left.
+    for advice. Raises `InvalidInput` if a requested class is not shown, or if no class is left.
+    Raises it also if the negatives show a requested class: the detector would learn it as
+    background.
     """
     if requested:
         for name in wanted:

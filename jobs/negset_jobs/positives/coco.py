@@ -3,7 +3,7 @@
 A box is [x, y, width, height] in pixels, counted from 0 at the image's edge
 (https://cocodataset.org/#format-data). A crowd region keeps its mark, because evaluation must
 ignore detections in it; the Object Detection API's create_coco_tf_record.py keeps it too. But it is
-not an object to learn from, so an image with nothing but crowds is left out.
+not an object to learn from, so an image with only crowds is skipped.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """One record of a user's TFRecords, checked against the label map and the image itself.
 
-A mistake in how the records were made (no labels, a label that is not in the label map, lists of
-different lengths) affects all of them, and stops the work with `InvalidInput`. A mistake in a
-single image or box (not decodable, no extent) is an outcome or a rejected box, as for the other
-kinds of positives.
+A mistake of the program that wrote the records affects all of them, and stops the work with
+`InvalidInput`. Examples are missing labels, a label that is not in the label map, and lists of
+different lengths. As for the other kinds of positives, a mistake in a single image is an outcome,
+and one in a single box is a rejected box.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def stored_payload(record: CheckedRecord, payload: bytes, features: Features, la
     boxes are written again, without keys that negset does not know.
     """
     assert record.image is not None
-    anew = encode_example(
+    rewritten = encode_example(
         encoded=record.image.encoded,
         image_format=record.image.format,
         file_name=record.file_name,
@@ -160,8 +160,8 @@ def stored_payload(record: CheckedRecord, payload: bytes, features: Features, la
         boxes=record.boxes,
         label_ids=label_ids,
     )
-    decided = decode_example(anew)
-    return payload if all(_same(features.get(key, ()), decided[key]) for key in _DECISIVE) and _readable(features) else anew
+    decided = decode_example(rewritten)
+    return payload if all(_same(features.get(key, ()), decided[key]) for key in _DECISIVE) and _readable(features) else rewritten
 
 
 def _image(encoded: bytes, download: Download) -> EncodedImage:

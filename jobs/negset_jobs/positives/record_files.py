@@ -136,7 +136,7 @@ def copy_file(task: CopyTask) -> list[ShardResult]:
                 continue
             draft, expected = drafts[task.splits[index]], scanned[index]
             if expected.outcome is not Outcome.STORED:
-                draft.leave_out(expected)
+                draft.add_failure(expected)
                 continue
             record = _checked(objects, features, task.rules, _where(task.file.url, index))
             if record is None or hashlib.sha256(payload).hexdigest() != expected.sha256:
@@ -173,7 +173,7 @@ class _Draft:
             )
         )
 
-    def leave_out(self, record: ScannedRecord) -> None:
+    def add_failure(self, record: ScannedRecord) -> None:
         self._results.append(
             ImageResult(image_id=record.key, outcome=record.outcome, detail=record.detail, rejected_boxes=len(record.rejected))
         )

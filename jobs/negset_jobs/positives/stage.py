@@ -76,9 +76,9 @@ class _Request(NamedTuple):
 def positives_stage(store: Store, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress) -> Positives:
     """Store the positives of a dataset that has a plan. Returns what was stored.
 
-    Raises `InvalidInput` if they cannot be used, what `check_budget` raises if more than
-    `maxFailedPercent` of the images were not stored, and `WorkFailed` if no image of a split was
-    stored.
+    Raises `InvalidInput` if they cannot be used, and `WorkFailed` if no image of a split was
+    stored. If more than `maxFailedPercent` of the images were not stored, raises as `check_budget`
+    does.
     """
     spec = dataset.spec
     assert spec.positives is not None

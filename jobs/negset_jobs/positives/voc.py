@@ -1,11 +1,10 @@
 """Reads positives from Pascal VOC annotations: one .xml file per image.
 
-Coordinates are pixels counted from 1, and both corners belong to the box: "the top-left pixel in
+Coordinates are pixels counted from 1, and both corners belong to the box. "The top-left pixel in
 the image has coordinates (1,1)" (The PASCAL Visual Object Classes Challenge 2012 Development Kit,
-the section on bounding boxes), and the kit computes its own overlap with `xmax - xmin + 1`. So a
-box spans [xmin - 1, xmax] of the image's width. The Object Detection API's
-create_pascal_tf_record.py divides both by the width instead, which moves the top and left sides in
-by one pixel.
+the section on bounding boxes). The kit computes its own overlap with `xmax - xmin + 1`. So a box
+spans [xmin - 1, xmax] of the image's width. The Object Detection API's create_pascal_tf_record.py
+divides both by the width instead, which moves the top and left sides in by one pixel.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ FIELD: Final = "spec.positives.voc.annotations"
 _READERS: Final = 32
 """Files read at the same time.
 
-They have about a kilobyte each, so only the latency of a remote store counts: 10,000 files at 30 ms
+They have about a kilobyte each, so only the latency of a remote store counts. 10,000 files at 30 ms
 take 5 minutes one by one, but 10 seconds with 32 readers.
 """
 

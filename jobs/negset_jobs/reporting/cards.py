@@ -30,9 +30,9 @@ def object_cards(examples: Sequence[Example]) -> tuple[Card, ...]:
         source = thumbnail(example.image.encoded)
         if source is not None:
             marks = tuple(_mark(box, box.class_name) for box in example.boxes[:_MOST_MARKS])
-            told = wording.count(len(example.boxes), "annotated object")
-            alt = f"Positive {example.image_id} with {told}"
-            cards.append(Card(source, alt, example.image.width, example.image.height, example.image_id, (told,), marks))
+            described = wording.count(len(example.boxes), "annotated object")
+            alt = f"Positive {example.image_id} with {described}"
+            cards.append(Card(source, alt, example.image.width, example.image.height, example.image_id, (described,), marks))
     return tuple(cards)
 
 

@@ -62,8 +62,8 @@ def false_positives(evaluation: Evaluation) -> Chart:
         axes.set_ylabel("False positives per image")
         axes.set_ylim(0, max([*values, *highest, 0.001]) * 1.18)
 
-    told = (f"{_name(each)} {wording.rate(each.model.rate)} ({wording.interval(each.interval, wording.rate)})" for each in models)
-    return chart(paint, f"Bar chart of false positives per held-out negative, with 95 % intervals: {', '.join(told)}.")
+    described = (f"{_name(each)} {wording.rate(each.model.rate)} ({wording.interval(each.interval, wording.rate)})" for each in models)
+    return chart(paint, f"Bar chart of false positives per held-out negative, with 95 % intervals: {', '.join(described)}.")
 
 
 def average_precision(evaluation: Evaluation) -> Chart:
@@ -85,8 +85,8 @@ def average_precision(evaluation: Evaluation) -> Chart:
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2)
 
-    told = (f"{_name(each)} {wording.precision(each.model.round.measurement.average_precision)}" for each in models)
-    return chart(paint, f"Bar chart of average precision on held-out positives: {', '.join(told)}.")
+    described = (f"{_name(each)} {wording.precision(each.model.round.measurement.average_precision)}" for each in models)
+    return chart(paint, f"Bar chart of average precision on held-out positives: {', '.join(described)}.")
 
 
 def lines(rounds: Sequence[Round]) -> tuple[Line, ...]:
@@ -135,8 +135,8 @@ def logged(curves: Sequence[Line], part: str) -> Chart:
         axes.legend(loc="upper right")
 
     what = part if rate else f"{part} loss"
-    told = (f"{wording.ARMS[line.arm]} ends at {line.points[-1].step:,} steps with {_values(line, part)[-1]:.3g}" for line in curves)
-    return chart(paint, f"Line chart of the {what} by training step: {', '.join(told)}.")
+    described = (f"{wording.ARMS[line.arm]} ends at {line.points[-1].step:,} steps with {_values(line, part)[-1]:.3g}" for line in curves)
+    return chart(paint, f"Line chart of the {what} by training step: {', '.join(described)}.")
 
 
 def running_median(values: Sequence[float], reach: int) -> list[float]:

@@ -40,9 +40,9 @@ def images(model: Evidence, negatives: Mapping[str, HeldOutImage]) -> tuple[Held
 def numbered(held_out: Sequence[HeldOutImage]) -> Ids:
     """Return the integer id of each image, because COCO's ids are integers.
 
-    It is the image's own id, if that is an integer and no earlier image has it; otherwise the next
-    free number above all of these. Positives and negatives may come from two sources that both have
-    an image 17, and Pascal VOC has file names.
+    It is the image's own id, if that is an integer and no earlier image has it. Otherwise it is the
+    next free number above all of these. Positives and negatives may come from two sources that both
+    have an image 17, and Pascal VOC has file names.
     """
     own = [_integer(image.image_id) for image in held_out]
     following = itertools.count(max([0, *(number for number in own if number is not None)]) + 1)

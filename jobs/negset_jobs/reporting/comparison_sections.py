@@ -110,17 +110,17 @@ def lies_on(report: Report) -> Section:
         f"The other classes are annotated on the negatives too. A false positive lies on an annotation that covers at least {wording.percent(100 * COVERED)} of it, or whose IoU with it is "
         f"{OVERLAP} or more. If there are several, the one with the highest IoU counts."
     )
-    told = (Paragraph(f"{text}.") for each in fired if (text := placed(each)))
+    described = (Paragraph(f"{text}.") for each in fired if (text := lies_on_sentence(each)))
     more = [Paragraph(f"{len(classes) - len(shown):,} more classes are in report.json.")] if len(classes) > len(shown) else []
     heads = ("Lies on", *(wording.capital(wording.ARMS[each.name]) for each in fired))
     return Section(
         "lies-on",
         title,
-        (Paragraph(rule), *told, Table("False positives by what they lie on", heads, rows, frozenset(range(1, len(heads)))), *more),
+        (Paragraph(rule), *described, Table("False positives by what they lie on", heads, rows, frozenset(range(1, len(heads)))), *more),
     )
 
 
-def placed(each: Comparison) -> str:
+def lies_on_sentence(each: Comparison) -> str:
     """Return one sentence about one arm; empty if it is unknown.
 
     For example `With mined negatives, 42 % of 31 false positives lie on square, 20 % on triangle
@@ -236,5 +236,5 @@ def _share(each: Comparison, name: str) -> str:
     return f"{number:,} ({wording.share(number, each.false_positives)})"
 
 
-def _ends(ends: Interval | None, told: Callable[[float], str]) -> str:
-    return _NONE if ends is None else wording.interval(ends, told)
+def _ends(ends: Interval | None, formatted: Callable[[float], str]) -> str:
+    return _NONE if ends is None else wording.interval(ends, formatted)

@@ -50,8 +50,8 @@ def froc(arms: Sequence[Judged]) -> Chart:
         axes.set_ylabel("Recall")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.15 if len(arms) <= _LEGEND_COLUMNS else 1.24), ncols=_LEGEND_COLUMNS)
 
-    told = (f"{_spoken(each)} {wording.rate(each.model.rate)} at recall {each.model.round.measurement.recall:.2f}" for each in arms)
-    return chart(paint, f"Line chart of recall against false positives per held-out negative (FROC): {', '.join(told)}.")
+    described = (f"{_spoken(each)} {wording.rate(each.model.rate)} at recall {each.model.round.measurement.recall:.2f}" for each in arms)
+    return chart(paint, f"Line chart of recall against false positives per held-out negative (FROC): {', '.join(described)}.")
 
 
 def precision_recall(arms: Sequence[Judged]) -> Chart:
@@ -67,8 +67,8 @@ def precision_recall(arms: Sequence[Judged]) -> Chart:
         axes.set_ylabel("Precision")
         axes.legend(loc="lower left")
 
-    told = (f"{_spoken(each)} AP at IoU 0.50 {wording.precision(each.model.round.measurement.average_precision_50)}" for each in arms)
-    return chart(paint, f"Line chart of precision against recall on held-out positives: {', '.join(told)}.")
+    described = (f"{_spoken(each)} AP at IoU 0.50 {wording.precision(each.model.round.measurement.average_precision_50)}" for each in arms)
+    return chart(paint, f"Line chart of precision against recall on held-out positives: {', '.join(described)}.")
 
 
 def scores(judged: Judged) -> Chart:

@@ -27,8 +27,8 @@ HIT, DUPLICATE, WRONG_CLASS, WRONG_PLACE, IGNORED = range(5)
 """The verdicts on a detection on a positive.
 
 In this order: it finds an object; it finds an object that a better detection has found; it lies on
-an object of another class; it lies on none; it lies on a crowd region or a difficult object of its
-class, and is ignored.
+an object of another class; it lies on none; it is ignored. A detection on a crowd region or a
+difficult object of its class is ignored.
 """
 
 # COCO's rule for crowd regions (pycocotools/cocoeval.py, `computeIoU`): the overlap is measured

@@ -69,9 +69,9 @@ class Example(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The report's only input.
 
-    `trained` holds the rounds of the arm `Mined` in order, `others` those of the other arms,
-    `mined` the minings in the order of the rounds, `failures` a few per outcome, `shown` the ids of
-    the negatives in the gallery.
+    `trained` holds the rounds of the arm `Mined` in order, `others` those of the other arms.
+    `mined` holds the minings in the order of the rounds. `failures` holds a few per outcome,
+    `shown` the ids of the negatives in the gallery.
 
     `evidence` is of every round in `trained`, in order, and of the last round of each other arm;
     all were measured on the same images. `held_out` are the held-out negatives by id as text.

@@ -51,8 +51,8 @@ def finding(report: Report) -> Finding | None:
 
     Mined negatives are compared with no negatives, and also with as many random ones, at equal
     total steps. Without such a comparison, the last round is compared with the first. The headline
-    has no percentage if the wanted recall was not reached, if the difference may be chance, or if
-    average precision fell by more than chance.
+    has no percentage if the wanted recall was not reached, or if the difference may be chance. It
+    also has none if average precision fell by more than chance.
     """
     if not report.comparisons:
         return None
@@ -164,8 +164,8 @@ def _rates(pair: _Pair) -> str:
         return (
             f"{wording.capital(pair.our_name)} and {pair.other_name} have {numbers}, at recalls of {ours.recall:.2f} and {other.recall:.2f}"
         )
-    told = f"{numbers} at recall {ours.wanted_recall:.2f}{_difference(other.difference_interval)}"
-    return f"{wording.capital(pair.our_name)} and {pair.other_name} have {told}" if _precision_fell(pair) else told
+    described = f"{numbers} at recall {ours.wanted_recall:.2f}{_difference(other.difference_interval)}"
+    return f"{wording.capital(pair.our_name)} and {pair.other_name} have {described}" if _precision_fell(pair) else described
 
 
 def _difference(ends: Interval | None) -> str:

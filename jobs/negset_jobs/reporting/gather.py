@@ -62,7 +62,7 @@ V = TypeVar("V", bound=Value)
 
 
 class _Located(msgspec.Struct, frozen=True):
-    """The place of a stored image's record."""
+    """The location of a stored image's record."""
 
     file: str
     result: ImageResult
@@ -160,7 +160,7 @@ def _present(store: Store, markers: list[str], kind: type[V]) -> Iterator[V]:
 
 
 def _locate(plan: Plan, results: list[ShardResult], wanted: Collection[str]) -> tuple[dict[str, PlannedImage], dict[str, _Located]]:
-    """Return the plan and the place of each wanted image that was stored, by id."""
+    """Return the plan and the location of each wanted image that was stored, by id."""
     planned: dict[str, PlannedImage] = {}
     located: dict[str, _Located] = {}
     for shard, result in zip(plan.shards, results, strict=True):

@@ -80,10 +80,10 @@ def rate_interval(draws: Draws, model: int) -> Interval:
 def difference_interval(draws: Draws, first: int, second: int) -> Interval:
     """Return the 95 % interval of the difference of two rates, first minus second.
 
-    Two images are added to each draw: one on which only the first model fires, and one on which
-    only the second does, as Bonett and Price (2012) add them to paired counts. Without them, 0
-    false positives would be drawn as 0 each time, and 0 against 4 would look like a proof; an exact
-    sign test needs 6.
+    Two images are added to each draw, as Bonett and Price (2012) add them to paired counts. Only
+    the first model fires on one, and only the second on the other. Without them, 0 false positives
+    would be drawn as 0 each time, and 0 against 4 would look like a proof. An exact sign test needs
+    6.
     """
     return _ends(*_paired(draws, first, second))
 

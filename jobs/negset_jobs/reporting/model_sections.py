@@ -36,7 +36,7 @@ def training(facts: Facts) -> Section:
     blocks: list[Block] = [Table("How each model was trained", heads, rows, frozenset({1, 2, 3, 4, 5, 6}))]
     curves = charts.lines(rounds)
     if curves:
-        drawn = [(f"{part.capitalize()} loss: {told}", charts.logged(curves, part)) for part, told in _PARTS]
+        drawn = [(f"{part.capitalize()} loss: {described}", charts.logged(curves, part)) for part, described in _PARTS]
         drawn.append(("Learning rate: one schedule over all rounds, the same for every arm", charts.logged(curves, charts.LEARNING_RATE)))
         blocks.append(Charts(tuple(drawn)))
         blocks += _rate_notes(rounds)

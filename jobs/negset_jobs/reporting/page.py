@@ -85,7 +85,7 @@ def _worth(report: Report) -> tuple[Tile, ...]:
 def _sections(facts: Facts, evaluation: Evaluation, report: Report) -> tuple[Section, ...]:
     trained = bool(evaluation.arms)
     sections = (
-        data_sections.asked(facts),
+        data_sections.request(facts),
         comparison_sections.effect(facts, evaluation, report) if trained else None,
         comparison_sections.lies_on(report) if trained else None,
         model_sections.worst(facts) if trained else None,

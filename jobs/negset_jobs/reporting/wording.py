@@ -45,9 +45,9 @@ _SECONDS_AS_SUCH: Final = 100
 _KIBI: Final = 1024
 
 
-def count(number: int, thing: str, things: str = "") -> str:
+def count(number: int, noun: str, plural: str = "") -> str:
     """Return `1 image` or `1,204 images`."""
-    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def rate(value: float) -> str:
@@ -66,9 +66,9 @@ def signed(value: float) -> str:
     return f"{_MINUS if value < 0 else '+'}{abs(value):.3f}"
 
 
-def interval(ends: Interval, told: Callable[[float], str]) -> str:
+def interval(ends: Interval, formatted: Callable[[float], str]) -> str:
     """Return `0.01 to 0.05`."""
-    return f"{told(ends[0])} to {told(ends[1])}"
+    return f"{formatted(ends[0])} to {formatted(ends[1])}"
 
 
 def percent(value: float, decimals: int = 0) -> str:

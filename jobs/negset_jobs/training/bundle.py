@@ -36,9 +36,9 @@ def shards(index: bytes) -> int:
     Raises `ValueError` if it is not an index.
 
     The index is a sorted string table. Its first entry has an empty key and a BundleHeaderProto
-    (tensorflow/core/protobuf/tensor_bundle.proto): the length of the shared and of the own part of
-    the key, both 0, then the length of the value, then the value's first field, the number of
-    shards.
+    (tensorflow/core/protobuf/tensor_bundle.proto). It begins with the length of the shared and of
+    the own part of the key, both 0. Then come the length of the value and the value's first field,
+    the number of shards.
     """
     # 0x08 is the tag of field 1, a number.
     if index[:2] != b"\0\0" or len(index) < 5 or index[3] != 0x08:  # noqa: PLR2004

@@ -1,7 +1,7 @@
 """Tries a configuration with the Object Detection API before anything is downloaded.
 
-The model is built, fed, and asked for its loss. The images are synthetic: one with an object, one
-without. The API must accept the configuration, and an image without objects must have a loss.
+It builds the model, feeds it and computes its loss. The images are synthetic: one with an object,
+one without. The API must accept the configuration, and an image without objects must have a loss.
 """
 
 from __future__ import annotations

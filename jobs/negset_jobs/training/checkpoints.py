@@ -1,9 +1,9 @@
 """A round's checkpoints in the store: found again after an interruption, and verified.
 
 A checkpoint is several files. It is complete if and only if its small index exists. The index is
-uploaded last and removed first. It holds the size and the digest of each file. A file that was cut
-or changed is noticed when it is fetched, and training resumes from the checkpoint before it.
-Imports no TensorFlow.
+uploaded last and removed first. It holds the size and the digest of each file. A file that was
+truncated or changed is noticed when it is fetched, and training resumes from the checkpoint before
+it. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -160,6 +160,6 @@ def _verify(expected: File, path: str, location: str) -> None:
     """Raise `DamagedCheckpoint` if the local file is not the expected one."""
     found = describe(path)
     if found.bytes != expected.bytes:
-        raise DamagedCheckpoint(f"{location} is cut or overwritten: expected {expected.bytes} bytes, got {found.bytes}")
+        raise DamagedCheckpoint(f"{location} is truncated or overwritten: expected {expected.bytes} bytes, got {found.bytes}")
     if found.sha256 != expected.sha256:
         raise DamagedCheckpoint(f"{location} is damaged: expected the SHA-256 {expected.sha256[:12]}…, got {found.sha256[:12]}…")

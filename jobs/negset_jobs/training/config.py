@@ -33,7 +33,7 @@ _BYTE_ORDER_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM
 
 
 class InputFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One TFRecord file of the weighted mix: its place, and its weight relative to the others."""
+    """One TFRecord file of the weighted mix: its path, and its weight relative to the others."""
 
     path: str
     weight: float
@@ -63,8 +63,8 @@ def check(spec: NegativeDatasetSpec, access: Access) -> None:
         written = _written(spec.training, access)
         _patched(written, spec.training)
         fine_tune.check(written, spec.training, access)
-        for doubt in linter.doubts(written):
-            log.warning("%s: %s", _FIELD, doubt)
+        for warning in linter.warnings(written):
+            log.warning("%s: %s", _FIELD, warning)
 
 
 def prepare(training: Training, access: Access) -> Config:
@@ -157,7 +157,7 @@ def patch_training(config: Config, training: Training) -> Config:
     if training.batch_size is not None:
         schedule.scale_for_batch(train, train.batch_size, training.batch_size)
         train.batch_size = training.batch_size
-    train.optimizer.use_moving_average = False  # `linter.doubts` tells the user
+    train.optimizer.use_moving_average = False  # `linter.warnings` tells the user
     if train.use_bfloat16:
         # The API's own loop uses it on TPUs only (model_lib_v2.py, train_loop). Without TPUs only
         # the images would be cast, which loses precision and gains nothing.
@@ -211,9 +211,9 @@ def _patch_mining(config: Config, training: Training) -> None:
     if mining.mode == "Off" or linter.focus(config, mining.mode) != "miner":
         return
     miner = config.model.ssd.loss.hard_example_miner
-    # As in the SSD paper: all anchors are ranked by their classification loss, none is suppressed
-    # because it overlaps another (object_detection/core/losses.py, HardExampleMiner), and all
-    # matched anchors are kept.
+    # As in the SSD paper, all anchors are ranked by their classification loss, and all matched
+    # anchors are kept. No anchor is suppressed because it overlaps another
+    # (object_detection/core/losses.py, HardExampleMiner).
     miner.num_hard_examples = 0
     miner.iou_threshold = 0.99
     miner.loss_type = losses_pb2.HardExampleMiner.CLASSIFICATION

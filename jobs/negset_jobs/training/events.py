@@ -85,7 +85,7 @@ def _points(path: str) -> dict[int, dict[str, float]]:
 def _scalars(path: str) -> Iterator[tuple[int, str, float]]:
     """Yield step, tag and value of each scalar in the file.
 
-    A last event that was cut off is skipped.
+    A truncated last event is skipped.
     """
     try:
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():

@@ -26,19 +26,19 @@ _TASK: Final = re.compile(r"(?:remote target|reported from|Task|connect to) /job
 
 
 class _Rule(NamedTuple):
-    """An error of one of the `kinds` whose text matches `pattern` is reported as `words`.
+    """An error of one of the `kinds` whose text matches `pattern` is reported as `message`.
 
-    {reason} and {who} in the words are filled in.
+    {reason} and {who} in the message are filled in.
     """
 
     kinds: frozenset[str]
     pattern: re.Pattern[str]
-    told: type[WorkFailed | InvalidInput]
-    words: str
+    error: type[WorkFailed | InvalidInput]
+    message: str
 
 
-def _rule(kinds: str, pattern: str, told: type[WorkFailed | InvalidInput], words: str) -> _Rule:
-    return _Rule(frozenset(kinds.split()), re.compile(pattern, re.IGNORECASE), told, words)
+def _rule(kinds: str, pattern: str, error: type[WorkFailed | InvalidInput], message: str) -> _Rule:
+    return _Rule(frozenset(kinds.split()), re.compile(pattern, re.IGNORECASE), error, message)
 
 
 _MEMORY: Final = "not enough memory for a training step: {reason}; lower spec.training.batchSize or the size in image_resizer, or give the pods more memory"
@@ -123,7 +123,7 @@ def translate(error: BaseException) -> NegsetError | None:
     for rule in _RULES:
         if kinds & rule.kinds and rule.pattern.search(cause):
             task = _TASK.search(_complete(error))
-            return rule.told(rule.words.format(reason=reason_of(error), who=f"worker {task.group(1)}" if task else "another worker"))
+            return rule.error(rule.message.format(reason=reason_of(error), who=f"worker {task.group(1)}" if task else "another worker"))
     return None
 
 
@@ -148,8 +148,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if (told := translate(error)) is not None:
-            raise told from error
+        if (translation := translate(error)) is not None:
+            raise translation from error
         raise
 
 

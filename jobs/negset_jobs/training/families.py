@@ -1,6 +1,6 @@
 """The differences between the kinds of models that negset trains.
 
-Each kind has its own place for the image resizer, the post-processing and the losses. Pure.
+Each kind has its own fields for the image resizer, the post-processing and the losses. Pure.
 """
 
 from __future__ import annotations

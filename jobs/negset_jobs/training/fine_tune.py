@@ -43,7 +43,7 @@ _EXPECTED: Final = "expected a checkpoint of TensorFlow 2 (its prefix, its folde
 
 
 class Location(msgspec.Struct, frozen=True):
-    """The place of a checkpoint.
+    """The location of a checkpoint.
 
     It is the URL of its prefix with the number of its data files, or the URL of an archive.
     """
@@ -241,7 +241,7 @@ def _archive(url: Url, access: Access, field: str) -> Iterator[tarfile.TarFile]:
                 yield archive
         except tarfile.TarError as error:
             raise InvalidInput(
-                f"{field}: expected a complete .tar.gz archive, {shown(url)} is not an archive or is cut off; upload it again"
+                f"{field}: expected a complete .tar.gz archive, {shown(url)} is not an archive or is truncated; upload it again"
             ) from error
 
 

@@ -1,7 +1,6 @@
 """The training loop, made of the parts of object_detection/model_lib_v2.py.
 
-The API's own `train_loop` cannot report progress, stop in between, count the images that it was
-fed, or save the steps after the last multiple of its checkpoint interval.
+The API's own `train_loop` is not used: see jobs/README.md.
 """
 
 from __future__ import annotations
@@ -82,9 +81,9 @@ def train(
     `distribution_strategy`.
 
     Checkpoints go to `folder` and to `save`, at every multiple of `checkpoint_every` steps and at
-    the end. Event files go to `folder`/train. Raises `Interrupted` after a SIGTERM or SIGINT, when
-    the checkpoint is saved; `WorkFailed` if the loss is not finite; `InvalidInput` if the Object
-    Detection API refuses the configuration.
+    the end. Event files go to `folder`/train. After a SIGTERM or SIGINT, saves a checkpoint and
+    raises `Interrupted`. Raises `WorkFailed` if the loss is not finite, and `InvalidInput` if the
+    Object Detection API refuses the configuration.
     """
     tf.keras.utils.set_random_seed(seed)
     steps, batch = config.train_config.num_steps, config.train_config.batch_size
@@ -173,7 +172,7 @@ class _Clock:
 def _own(strategy: Any, folder: str) -> str:
     """Return the folder of the chief, or a worker's own folder.
 
-    Other workers have to save too, but nobody reads their files.
+    The other workers must save too, but their files are not read.
     """
     return folder if strategy.extended.should_checkpoint else os.path.join(folder, f"worker-{strategy.extended._task_id}")  # noqa: SLF001
 

@@ -28,7 +28,7 @@ def problems(config: Any) -> Iterator[str]:
                 yield "max_box_predictions is 0, which leaves no detections to measure; expected at least 1, usually 100"
 
 
-def doubts(config: Any) -> Iterator[str]:
+def warnings(config: Any) -> Iterator[str]:
     """Yield the settings that make the numbers of the report worse than the model."""
     for name, suppression in families.suppressions(config):
         if suppression.score_threshold > _UNUSUAL_SCORE:

@@ -44,7 +44,7 @@ _AT_ONCE: Final = 64  # records in memory; each has some hundred kilobytes
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     """The unreadable records among `records`: how many, and the first `NAMED`.
 
-    Each example is the place of a record and the reason.
+    Each example is the location of a record and the reason.
     """
 
     records: int = 0

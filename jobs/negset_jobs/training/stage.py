@@ -213,20 +213,20 @@ def _measure(task: Task, store: Store, scorer: Any, progress: Progress) -> tuple
     copies = task.copies
     total = task.positives.images.get(names.HELD_OUT, 0) + task.records.images.get(names.HELD_OUT, 0) - copies.counts.total
     progress.start("Measuring", total, "images")
-    truths, found = _score(store, positives, scorer, progress, leave_out=frozenset(copies.positives))
-    _, fooled = _score(store, negatives, scorer, progress, leave_out=frozenset(copies.negatives))
+    truths, found = _score(store, positives, scorer, progress, excluded=frozenset(copies.positives))
+    _, fooled = _score(store, negatives, scorer, progress, excluded=frozenset(copies.negatives))
     progress.finish()
     measurement = measuring.measure(truths, found, fooled, recall=task.training.recall_percent / 100)
     return measurement, detections.HeldOut(truths=tuple(truths), positives=tuple(found), negatives=tuple(fooled))
 
 
 def _score(
-    store: Store, keys: Sequence[str], scorer: Any, progress: Progress, *, leave_out: Collection[str]
+    store: Store, keys: Sequence[str], scorer: Any, progress: Progress, *, excluded: Collection[str]
 ) -> tuple[list[measuring.Truth], list[ScoredImage]]:
     truths: list[measuring.Truth] = []
     scored: list[ScoredImage] = []
     # The round has already logged the records that it skips.
-    stream = heldout.images(store, keys, log.debug, leave_out=leave_out)
+    stream = heldout.images(store, keys, log.debug, excluded=excluded)
     while part := list(itertools.islice(stream, _BATCH)):
         images = scorer.score([(truth.image_id, encoded) for truth, encoded in part])
         # Unreadable images are in no denominator.

@@ -144,7 +144,7 @@ def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining
 def _deciding(training: Training, patched: Any, chosen: mix.Mix) -> list[Any]:
     """Return the parts of the spec that decide the result.
 
-    Excluded are the places of files, the number of pods, and how often checkpoints are saved.
+    The locations of files, the number of pods, and how often checkpoints are saved are excluded.
     """
     classes = tuple(str(index) for index in range(families.model(patched).num_classes))
     portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))

@@ -62,7 +62,7 @@ def read_shapes(prefix: str, url: str, field: str) -> Shapes:
             reader.get_tensor(name)
     # Errors of the C++ side arrive as any of these.
     except (tf.errors.OpError, ValueError, IndexError, RuntimeError, OSError) as error:
-        raise InvalidInput(f"{field}: the checkpoint at {shown(url)} is damaged or cut off; upload it again") from error
+        raise InvalidInput(f"{field}: the checkpoint at {shown(url)} is damaged or truncated; upload it again") from error
     return shapes
 
 

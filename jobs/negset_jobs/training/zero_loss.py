@@ -21,7 +21,7 @@ _MOST_ALPHA: Final = 0.99  # negatives then weigh a hundredth
 _MOST_GAMMA: Final = 5.0
 
 
-def losses(config: Any) -> Iterator[str]:
+def problems(config: Any) -> Iterator[str]:
     """Yield the settings that give images without objects almost no loss.
 
     `config` is patched.
