@@ -110,7 +110,7 @@ def test_a_detectors_checkpoint(detector, tmp_path, asked, taken, heads):
     assert not isinstance(getattr(mine, "_training_step", None), type(model._training_step)), "no step comes with the weights"
 
 
-def test_another_number_of_classes_starts_the_heads_anew_and_says_so(detector, tmp_path, caplog):
+def test_another_number_of_classes_starts_the_heads_with_random_weights_and_logs_it(detector, tmp_path, caplog):
     model, prefix = detector
     mine, _ = started(prefix, configured(classes=("disc", "ring", "cross"), kind="full"), tmp_path)
     assert same(model, mine, "_feature_extractor")

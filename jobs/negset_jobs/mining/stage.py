@@ -257,13 +257,13 @@ def _log(value: Mining) -> None:
     )
     if not value.pool:
         log.warning(
-            "round %d: there is no pool of negatives that the model was not trained on, so hard negatives come from those it was trained on, where few are left to find; "
+            "round %d: there is no pool of negatives that the model was not trained on; hard negatives come from those it was trained on, and few of them are hard; "
             "raise spec.selection.count or lower spec.training.hardNegativeMining.firstRoundPercent",
             value.number,
         )
     if value.review_declined:
         log.warning(
-            "round %d: the model finds an object with a high score in %d of the %d negatives it was trained on; so many wrong labels are unlikely, so none is put under review: train with more steps",
+            "round %d: the model finds an object with a high score in %d of the %d negatives it was trained on; no image was put under review, because so many wrong labels are unlikely; train with more steps",
             value.number,
             value.review_declined,
             value.trained_on,

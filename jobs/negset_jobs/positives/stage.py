@@ -98,7 +98,7 @@ def _from_annotations(request: _Request) -> Stored:
     annotated = _read(request)
     _tell_rejected(annotated.rejected)
     if annotated.only_crowds:
-        log.info("left out %d images that show crowds of the classes but no single object", annotated.only_crowds)
+        log.info("skipped %d images that show crowds of the classes but no single object", annotated.only_crowds)
     usable = [image for image in annotated.images if image.objects]
     classes = request.classes({name for image in usable for name in shown_classes(image.objects)}, annotated.classes)
     plans = _plans(request, [_restricted(image, classes) for image in usable])
@@ -129,7 +129,7 @@ def _from_tfrecords(request: _Request) -> Stored:
     files = tfrecords.scan(request.positives, rules, workers=workers, progress=request.progress)
     records = [record for file in files for record in file.records]
     if others := sum(file.others for file in files):
-        log.info("left out %d records without an object of the classes, because nothing proves that they are negatives", others)
+        log.info("skipped %d records without an object of the classes, because nothing proves that they are negatives", others)
     rejected = tuple(box for record in records for box in record.rejected)
     _tell_rejected(rejected)
     classes = request.classes(

@@ -11,11 +11,11 @@ from negset_api import names
 from negset_api.values import Interval, Outcome, ReportMining
 
 MEANINGS: Final[dict[str, str]] = {
-    Outcome.STORED: "Fetched, checked and written.",
+    Outcome.STORED: "Downloaded, checked and stored.",
     Outcome.NOT_FOUND: "The server has no such image.",
     Outcome.FORBIDDEN: "The server refused access.",
     Outcome.CLIENT_ERROR: "The server rejected the request (another 4xx status).",
-    Outcome.RATE_LIMITED: "The server still asked to slow down at the last attempt.",
+    Outcome.RATE_LIMITED: "The server still limited the rate at the last attempt.",
     Outcome.SERVER_ERROR: "The server still failed at the last attempt.",
     Outcome.TIMEOUT: "No complete response arrived in time.",
     Outcome.UNREACHABLE: "No connection could be made.",
