@@ -1,5 +1,5 @@
 # `make demo` and `make test` set everything up. They need make, and Python 3.11 or uv.
-# .github/CONTRIBUTING.md says how long each target takes and what else it needs.
+# .github/CONTRIBUTING.md lists how long each target takes and its other requirements.
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV := $(shell command -v uv)
@@ -22,10 +22,10 @@ endif
 	@touch $@
 
 .PHONY: setup
-setup: .venv/.complete ## Make .venv/ with everything in it, from the lock
+setup: .venv/.complete ## Create .venv/ with everything in it, from the lock
 
 .PHONY: demo
-demo: setup ## Run the main job on a dataset made on the spot: select, download, train, mine, report
+demo: setup ## Run select, download, train, mine and report on a generated dataset
 	$(BIN)/negset demo
 
 .PHONY: check
@@ -63,7 +63,7 @@ version: ## Set the version of the distribution, the chart and its images (V=1.2
 	@rm pyproject.toml.before charts/negset/Chart.yaml.before
 	$(MAKE) setup
 
-# Variables say what cluster it is and which tests run:
+# Variables choose the cluster and the tests:
 # `make cluster NODES=2 KUEUE=1`, `make test-cluster PYTEST="-k kueue"`.
 NODES ?= 1
 HELM ?= helm
@@ -74,7 +74,7 @@ cluster: setup ## Start a real Kubernetes here and print its kubeconfig (root, G
 	$(CLUSTER) up --nodes $(NODES) $(if $(KUEUE),--kueue)
 
 .PHONY: cluster-down
-cluster-down: setup ## End that cluster; only the cache of programs and images stays
+cluster-down: setup ## Stop that cluster; only the cache of programs and images stays
 	$(CLUSTER) down
 
 .PHONY: images

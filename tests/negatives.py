@@ -11,11 +11,12 @@ from PIL import Image
 
 from negset_api import names
 from negset_api.spec import NegativeDataset
-from negset_api.values import Plan, Records, encode
+from negset_api.values import Plan, Records
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.stage import record_stage
+from negset_jobs.formats.stored import commit
 from negset_jobs.selection.stage import plan_stage
 
 IMAGES = {
@@ -75,5 +76,5 @@ def stored(dataset: NegativeDataset, url: str) -> tuple[Store, Plan, Records]:
     """Return the dataset's store, plan and records. Fast only with an open Ray session."""
     store = Store(url)
     plan = plan_stage(dataset, Access())
-    store.create(names.PLAN, encode(plan))
+    commit(store, names.PLAN, plan)
     return store, plan, record_stage(store, plan, dataset, Access(), (), Silent())

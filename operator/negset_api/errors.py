@@ -49,10 +49,10 @@ PEER_LOST: Final = 75  # EX_TEMPFAIL of sysexits.h
 class PeerLost(WorkFailed):
     """Another worker of the same training was lost, and with it the step that all do together.
 
-    It is no fault of this worker. All workers go on from the last checkpoint.
+    It is no fault of this worker. All workers continue from the last checkpoint.
 
     `steps` is how many steps the workers have done together since this process started. If it is 0,
-    the workers never met. That is an ordinary failure, or they would be replaced for ever.
+    the workers never met. That counts as a failure, so that they are not replaced without end.
     """
 
     def __init__(self, message: str, steps: int = 0) -> None:
@@ -65,7 +65,7 @@ class PeerLost(WorkFailed):
 class Unavailable(WorkFailed):
     """A transient error: a store or a server cannot be reached, or is overloaded.
 
-    Its name may not resolve at present. It is nobody's fault, and a later retry helps.
+    For example, its name does not resolve now. A later retry helps.
 
     `exit_code_by_hand` is the exit code of a command that a person runs. That person reads the
     message and retries.
@@ -76,7 +76,7 @@ class Unavailable(WorkFailed):
 
 
 class InputUnavailable(Unavailable):
-    """The same for an input, whose URL may be misspelt."""
+    """An input cannot be reached, because of a transient error or because its URL is misspelt."""
 
     exit_code_by_hand = 2
 
@@ -84,7 +84,7 @@ class InputUnavailable(Unavailable):
 class Interrupted(NegsetError):
     """The training was asked to stop, for example because its pod must leave its node.
 
-    The checkpoint is saved, and the next run goes on from it.
+    The checkpoint is saved, and the next run continues from it.
     """
 
     exit_code = 143  # 128 + SIGTERM
@@ -101,8 +101,8 @@ class Problem(msgspec.Struct, frozen=True):
     """One problem of a manifest.
 
     `path` is the field as kubectl names it (`spec.selection.count`). `given` is the invalid value
-    as JSON, or None if the field is absent or unknown. `message` says what is expected. `kind` is
-    the API server's name for such an error.
+    as JSON, or None if the field is absent or unknown. `message` is what is expected. `kind` is the
+    API server's name for such an error.
     """
 
     path: str

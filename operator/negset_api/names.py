@@ -1,4 +1,4 @@
-"""Every name, label and object key of negset, once.
+"""Every name, label and object key of negset, each defined once.
 
 No other module contains one of them, because copies would drift apart.
 """
@@ -179,7 +179,7 @@ def fingerprints(input_digest: str, records: str) -> str:
 
 
 def labels_folder(label_format: str) -> str:
-    """Return the folder of a label format: `labels/yolo`, `labels/coco` or `labels/voc`."""
+    """Return the folder of a label format, such as `labels/yolo`."""
     return f"{LABELS_FOLDER}/{label_format.lower()}"
 
 
@@ -235,7 +235,10 @@ def mining_marker(number: int) -> str:
 
 
 def mining_scored_shards(number: int) -> str:
-    """Return the folder of the scores of single shards. An interrupted mining goes on from them."""
+    """Return the folder of the scores of single shards.
+
+    An interrupted mining continues from them.
+    """
     return f"{round_folder(number)}/shard-scores"
 
 
@@ -255,7 +258,7 @@ def mining_random(number: int) -> str:
 
 
 def mining_negatives(number: int) -> str:
-    """Return the folder of the shards that are written again without the images under review."""
+    """Return the folder of the shards that are written again without the images in review."""
     return f"{round_folder(number)}/negatives"
 
 

@@ -5,8 +5,8 @@ The rows are IANA's special-purpose registries
 https://www.iana.org/assignments/iana-ipv6-special-registry), multicast, and addresses that clouds
 use themselves. The list is here because a Python release knows the registries only as of its date.
 Some rows are globally reachable according to IANA. They are listed if no file can be served from
-them (relays, DNS sinks). They are also listed if they embed an IPv4 address that would need a check
-of its own.
+them (relays, DNS sinks). They are also listed if they embed an IPv4 address, which would need its
+own check.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ NOT_PUBLIC_V6: Final[Mapping[str, str]] = MappingProxyType(
         "2001:db8::/32": "documentation (RFC 3849)",
         "2002::/16": "6to4, which embeds IPv4 (RFC 3056)",
         "2620:4f:8000::/48": "AS112, a DNS sink (RFC 7534)",
-        "3ffe::/16": "6bone, given back (RFC 3701)",
+        "3ffe::/16": "6bone, returned (RFC 3701)",
         "3fff::/20": "documentation (RFC 9637)",
         "5f00::/16": "segment routing (RFC 9602)",
         "fc00::/7": "unique local (RFC 4193); fd00:ec2::254 is AWS' metadata",

@@ -8,7 +8,7 @@ spec.
 The digest starts with the version of this formula. A negset with another formula has a higher
 version. Such an upgrade stops no child, because the digests are compared only after an edit of the
 spec. The operator that sees the edit compares them, and writes the new generation on the children
-that go on. Until the next edit, the generation decides.
+that continue. Until the next edit, the generation decides.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VERSION: Final = "1"
 _EVERY_STEP: Final = frozenset({"output.url", "output.secretName", "queueName"})
 
 # Paths of fields, or of groups with all their fields. A new field of a group belongs to each step
-# that reads the group, unless this table says otherwise. So an edit of it restarts too many steps
+# that reads the group, unless `_BUT_NOT` excludes it. So an edit of it restarts too many steps
 # rather than too few.
 _READS: Final[dict[stages.Kind, frozenset[str]]] = {
     "check": frozenset({"excludeClasses", "positives.classes", "training"}),

@@ -12,8 +12,8 @@ from msgspec.structs import FieldInfo
 from negset_api.spec import NegativeDatasetSpec
 from negset_api.values import digest
 
-# These fields say where, how fast and with how many retries. They do not change the files, so an
-# edit of them continues the same revision.
+# These fields decide where the files are, how fast they are written and with how many retries. They
+# do not change the files, so an edit of them continues the same revision.
 _INDIFFERENT: Final = frozenset(
     {
         "ray",
@@ -45,11 +45,11 @@ It is no field of the spec.
 
 
 def revision(spec: NegativeDatasetSpec, pipeline: str = "") -> str:
-    """Return 12 hexadecimal digits that identify the files that a spec asks for.
+    """Return 12 hexadecimal digits that identify the files of a spec.
 
-    Two specs have the same digits if and only if they ask for the same files. A field with its
-    default value counts as absent. So a later negset with more fields gives an old spec the same
-    revision. `pipeline` is as in `chosen`.
+    Two specs have the same digits if and only if their files are the same. A field with its default
+    value counts as absent. So a later negset with more fields gives an old spec the same revision.
+    `pipeline` is as in `chosen`.
     """
     return digest(chosen(spec, but=_INDIFFERENT, pipeline=pipeline))[:12]
 

@@ -1,7 +1,7 @@
 """Types → the CustomResourceDefinition.
 
-A CRD's schema is "structural": it has no `$ref`, no `anyOf` with null and no titles. msgspec
-derives JSON Schema from the types, and this module converts it
+A CRD's schema is "structural": it has no `$ref`, no `anyOf` with null and no titles. This module
+converts the JSON Schema that msgspec derives from the types
 (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema).
 """
 
@@ -38,8 +38,8 @@ _COLUMNS = (
     ("Age", "date", ".metadata.creationTimestamp", ""),
 )
 _WIDE_COLUMNS = (
-    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why the dataset is ready or not, as one word."),
-    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', "Why the dataset is ready or not, in words."),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Reason of the condition Ready."),
+    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', "Message of the condition Ready."),
     ("URL", "string", ".status.url", "URL of the data."),
 )
 

@@ -24,8 +24,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     `role` is the name of the step. `needs` are the roles of the steps that must be done first.
 
-    Of a training step, `arm` and `round` say which model is trained. Of a mining step, `round` is
-    the round of the arm `Mined` whose model scores the negatives. Other steps have "" and 0.
+    Of a training step, `arm` and `round` identify the model that is trained. Of a mining step,
+    `round` is the round of the arm `Mined` whose model scores the negatives. Other steps have ""
+    and 0.
     """
 
     role: str
@@ -142,8 +143,8 @@ def _mined(training: Training) -> tuple[Step, ...]:
 def _arm(arm: str, training: Training) -> tuple[Step, ...]:
     """Return the steps of an arm of the comparison.
 
-    A round with random negatives needs the mining that says how many were mined, and the previous
-    round of its arm.
+    A round with random negatives needs the mining, for the number of mined negatives, and the
+    previous round of its arm.
     """
     if arm == names.NO_NEGATIVES:
         return (_train(arm, training.hard_negative_mining.rounds, needs=(DATA,)),)

@@ -32,8 +32,8 @@ class Condition(StatusType, frozen=True, kw_only=True):
 
     type: Annotated[str, Meta(max_length=316, description="Type of the condition, such as Ready, Stalled or DataStored.")]
     status: Annotated[Literal["True", "False", "Unknown"], Meta(description="Whether the condition holds: True, False or Unknown.")]
-    reason: Annotated[str, Meta(max_length=1024, description="Why, as one word for programs.")]
-    message: Annotated[str, Meta(max_length=32768, description="Why, for people, and what to do if somebody must act.")]
+    reason: Annotated[str, Meta(max_length=1024, description="Reason in CamelCase, for programs.")]
+    message: Annotated[str, Meta(max_length=32768, description="Reason in a sentence, for people, and what to do if action is needed.")]
     last_transition_time: Annotated[
         str, Meta(description="When the status of the condition last changed.", extra_json_schema={"format": "date-time"})
     ]
@@ -79,7 +79,7 @@ class Numbers(StatusType, frozen=True, kw_only=True):
 
 class Completed(StatusType, frozen=True, kw_only=True):
     uid: Annotated[str, Meta(max_length=64, description="The uid of the object that the steps were done for.")] = ""
-    revision: Annotated[Revision, Meta(description="Revision that the steps made.")] = ""
+    revision: Annotated[Revision, Meta(description="Revision that the steps created.")] = ""
     url: Annotated[OutputUrl, Meta(description="URL of that revision.")] = ""
     steps: Annotated[
         tuple[Annotated[str, Meta(max_length=63)], ...],
@@ -91,7 +91,7 @@ class Completed(StatusType, frozen=True, kw_only=True):
     numbers: Annotated[
         Numbers | None,
         Meta(
-            description="What was measured, once all steps are done. If an edit is taken back, the operator writes it into the status again."
+            description="What was measured, once all steps are done. If an edit is reverted, the operator writes the numbers into the status again."
         ),
     ] = None
 
@@ -112,7 +112,8 @@ class Status(StatusType, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(max_length=63)], ...],
         Meta(
             max_length=64,
-            description="Runs whose jobs may write to this status, as in their label negset.dev/run: the run of the present spec, and earlier runs that an edit did not stop. "
+            description="Runs whose jobs may write to this status: the run of the current spec, and earlier runs that an edit did not stop. "
+            "A job has its run in the label negset.dev/run. "
             "Jobs of other runs drop their writes.",
             extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),

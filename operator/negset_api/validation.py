@@ -244,17 +244,17 @@ def _as_problems(error: Any, root: str) -> list[Problem]:
         case "maximum":
             message = f"should be less than or equal to {limit}"
         case "minLength" | "minItems":
-            message = f"should have at least {limit} {_things(error.validator, limit)}"
+            message = f"should have at least {limit} {_units(error.validator, limit)}"
         case "maxLength" | "maxItems":
-            message = f"should have at most {limit} {_things(error.validator, limit)}"
+            message = f"should have at most {limit} {_units(error.validator, limit)}"
         case _:
             message = error.message
     return [Problem(path, message, given)]
 
 
-def _things(validator: str, limit: int) -> str:
-    thing = "character" if validator.endswith("Length") else "item"
-    return thing if limit == 1 else f"{thing}s"
+def _units(validator: str, limit: int) -> str:
+    unit = "character" if validator.endswith("Length") else "item"
+    return unit if limit == 1 else f"{unit}s"
 
 
 def _rule_problems(value: Any, schema: Schema, path: str) -> tuple[Problem, ...]:

@@ -18,7 +18,7 @@ from negset_operator.facts import OVERDUE, Facts
 from negset_operator.kube import answers
 from negset_operator.kube.client import CONFLICT, DATASET, FORBIDDEN, KINDS, NOT_FOUND, RAY_JOB, UNPROCESSABLE, ApiError, Client, Kind
 from negset_operator.kube.objects import AppliedObject, Dataset, Job, RayJob
-from negset_operator.news import reported_at
+from negset_operator.last_report import reported_at
 from negset_operator.world import World
 
 log = logging.getLogger(__name__)
@@ -29,12 +29,12 @@ _TYPES: Final[dict[str, Any]] = {"RayJob": RayJob, "Job": Job}
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why a decision could not be carried out.
 
-    `for_good`: retrying does not help until somebody acts.
+    `permanent`: a retry does not help until a person acts.
     """
 
     reason: str
     message: str
-    for_good: bool = False
+    permanent: bool = False
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +50,9 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Refused(Exception):
-    def __init__(self, reason: str, message: str, *, for_good: bool = False) -> None:
+    def __init__(self, reason: str, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
-        self.refusal = Refusal(reason=reason, message=message, for_good=for_good)
+        self.refusal = Refusal(reason=reason, message=message, permanent=permanent)
 
 
 class Writer:
@@ -67,8 +67,8 @@ class Writer:
     def carry_out(self, facts: Facts, decision: Decision) -> Done:
         """Carry out a decision, except the status.
 
-        Raise `Unreachable`, or `ApiError` for an error that has nothing to do with the dataset:
-        throttling, a server that is starting, rights taken from the operator.
+        Raise `Unreachable`, or `ApiError` for an error that is not caused by the dataset. Examples
+        are throttling, a server that is starting, and missing rights of the operator.
         """
         actions: list[str] = []
         namespace = facts.dataset.metadata.namespace
@@ -102,8 +102,8 @@ class Writer:
         """Label a failed child as counted, and return True if this replica did it.
 
         The child's resource version lets only one replica succeed. A metric must not delay the
-        work: if the API server refuses, for example because an admission webhook is down, the
-        reconcile goes on.
+        work. So the reconcile continues if the API server refuses, for example because an admission
+        webhook does not answer.
         """
         labels = {names.LABEL_COUNTED: "true"}
         try:
@@ -141,7 +141,7 @@ class Writer:
         return written
 
     def remove_leftovers(self, written: Dataset, change: status.Change) -> None:
-        """Remove the operator's fields and conditions that an apply leaves: others own them too."""
+        """Remove the operator's fields and conditions that an apply leaves, as others own them."""
         if status.leftover(written.status, change.fields):
             self._merge_status(written, status.as_merge_patch(written.status, change.fields))
 
@@ -154,7 +154,7 @@ class Writer:
 
     def _set_finalizers(self, dataset: Dataset, finalizers: tuple[str, ...]) -> None:
         meta = dataset.metadata
-        # The resource version protects a finalizer that somebody else has added in the meantime.
+        # The resource version protects a finalizer that another client has added in the meantime.
         body = {"metadata": {"finalizers": list(finalizers), "resourceVersion": meta.resource_version}}
         try:
             changed = self._client.merge(DATASET, meta.namespace, meta.name, body, as_type=Dataset)
@@ -190,7 +190,7 @@ class Writer:
 
     def _set_suspend(self, namespace: str, change: SetSuspend) -> None:
         kind = KINDS[change.kind]
-        # The label says that the operator suspended the child, and so may resume it.
+        # The label marks a child that the operator suspended, and so may resume.
         body = {"metadata": {"labels": {names.LABEL_SUSPENDED: "true" if change.suspend else None}}, "spec": {"suspend": change.suspend}}
         try:
             self._remember(kind, self._client.merge(kind, namespace, change.name, body, as_type=_TYPES[change.kind]))
@@ -250,10 +250,10 @@ class Writer:
             raise _Refused(reasons.NAMESPACE_ENDING, message) from error
         if error.status == UNPROCESSABLE or answers.by_policy(error):
             # Quota and admission may accept the object later. An invalid object stays invalid until
-            # somebody changes the spec or the configuration.
+            # the spec or the configuration changes.
             invalid = error.status == UNPROCESSABLE
             raise _Refused(
-                reasons.CHILD_REFUSED, f"The API server refused {kind.kind} {name}: {error.message}", for_good=invalid
+                reasons.CHILD_REFUSED, f"The API server refused {kind.kind} {name}: {error.message}", permanent=invalid
             ) from error
         raise error
 
@@ -275,7 +275,7 @@ class Writer:
             f"{kind.kind} {meta['name']} already exists and does not belong to this dataset, so the operator does not change it. "
             f"Delete it, or create the dataset {facts.dataset.metadata.namespace}/{facts.dataset.metadata.name} under another name."
         )
-        raise _Refused(reasons.FOREIGN_CHILD, message, for_good=True)
+        raise _Refused(reasons.FOREIGN_CHILD, message, permanent=True)
 
     def _remember(self, kind: Kind, item: Any) -> None:
         self._world.caches[kind].put(item, ours=True)

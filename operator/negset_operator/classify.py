@@ -75,7 +75,7 @@ def ray_job(job: RayJob, pods: Iterable[Pod], owner_uid: str, now: datetime, not
 def job(job: Job, pods: Iterable[Pod], owner_uid: str, warning: str = "") -> Child:
     """Return a batch Job as a child.
 
-    `warning` is the message of the newest event that says why it has no pods, or empty.
+    `warning` is the message of the newest event on why it has no pods, or empty.
     """
     pods = tuple(pods)
     conditions = {condition.type: condition for condition in job.status.conditions if condition.status == "True"}
@@ -123,7 +123,7 @@ def _identity(item: RayJob | Job, owner_uid: str) -> dict[str, Any]:
         "revision": labels.get(names.LABEL_REVISION, ""),
         "spec_hash": labels.get(names.LABEL_SPEC_HASH, ""),
         "role": labels.get(names.LABEL_ROLE, ""),
-        # negset 0.1.0 told the attempt only in the child's name.
+        # A child of negset 0.1.0 has the attempt only in its name.
         "attempt": int(attempt) if attempt.isdecimal() else naming.attempt_of(item.metadata.name),
         "generation": int(generation) if generation.isdecimal() else 0,
         "digest": labels.get(names.LABEL_DIGEST, ""),
@@ -199,8 +199,8 @@ def _job_failure(job: Job, condition: Condition, pods: tuple[Pod, ...]) -> Failu
 def _overdue(who: str, deadline: int | None) -> Failure:
     """Return the failure of a child that a deadline ended.
 
-    It is the deadline that the child was created with, or the one that the operator set because the
-    child made no progress.
+    The child was created with that deadline, or the operator set it because the child made no
+    progress.
     """
     how = "made no progress and was stopped" if deadline == OVERDUE else f"ran for more than {deadline} seconds and was stopped"
     return Failure(fault=Fault.INTERRUPTION, message=f"{who} {how}.")
@@ -241,7 +241,7 @@ def _exit_failure(who: str, code: int, line: str) -> Failure:
     if code in NO_FAULT:
         fault, how = Fault.INTERRUPTION, "was stopped from outside"
     elif code == Unavailable.exit_code:
-        fault, how = Fault.UNAVAILABLE, "waits: a store or a server cannot be reached"
+        fault, how = Fault.UNAVAILABLE, "ended because a store or a server cannot be reached"
     elif code == InvalidInput.exit_code:
         fault, how = Fault.INPUT, "reports that its input is invalid"
     else:

@@ -122,11 +122,12 @@ class Patience(Setting, frozen=True, kw_only=True):
 
     `attempts`: how often a Ray job may fail by its own fault before the dataset stalls.
     `most_attempts`: the limit for all attempts at a step. Transient errors and interruptions count
-    as well. With the longest pauses, 60 attempts take nine hours.
-    `retries`: how often Kubernetes restarts a training pod.
+    as well. With the default pauses, 60 attempts take nine hours.
+    `retries`: how often Kubernetes restarts the pods of a Job, for each worker.
     `retry_seconds`: the pause before a failed step is retried. It doubles for each further retry.
     `retry_limit_seconds`: the longest of these pauses.
-    `unseen_seconds`: how long KubeRay may leave a RayJob untouched before the condition says so.
+    `unseen_seconds`: how long KubeRay may leave a RayJob untouched before the condition
+    becomes `NotPickedUp`.
     `start_seconds`: how long a Ray cluster may take to start before it is created again.
     `lost_node_seconds`: how long a pod waits for its node to answer before it is replaced.
     Kubernetes' default is 300.
@@ -134,7 +135,7 @@ class Patience(Setting, frozen=True, kw_only=True):
     describe` after the dataset is ready.
     `training_grace_seconds`: how long a terminating training pod may take to save a checkpoint.
     `deletion_seconds`: how long an object that is being deleted waits for the deletion of its data.
-    After that, the object is deleted, and an event says where the data is.
+    After that, the object is deleted, and an event names the URL of the data.
     `stuck_seconds`: a running job that makes no progress for this time is stopped and retried, as
     after an interruption; 0 disables that.
     `check_seconds`: how long checking the configuration may take.
@@ -200,7 +201,7 @@ def _check_moved(document: Any) -> None:
     if isinstance(networks, dict) and "allowed" in networks:
         raise ValueError(
             "networks.allowed: expected networks.images (networks of images and annotations) and networks.stores "
-            "(networks of object stores), which replace it, got networks.allowed; move each network to one of them"
+            "(networks of object stores), got networks.allowed; move each network to one of them"
         )
 
 

@@ -1,13 +1,14 @@
 """Facts → decision, without input or output.
 
-`decide` asks in this order:
+`decide` checks in this order:
 
 1. Can the spec be used? If not: `policies.unusable`, or `ending.decide_unusable` if the object is
    being deleted.
 2. Must a child be built again? `policies.retry` marks it as obsolete.
 3. Is the object being deleted? If so: `policies.ending`.
-4. How far is each step? `policies.steps` says so, and `_advance` asks one policy for each part of
-   the decision: status, finalizers, deletions, adoptions, suspension, limits, creations.
+4. What is the progress of each step? `policies.steps` returns it. `_advance` calls one policy for
+   each part of the decision: status, finalizers, deletions, adoptions, suspension, limits,
+   creations.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from negset_operator.config import Config, Patience
 from negset_operator.decision import Decision, Deletion, Limit, SetSuspend, deletion
 from negset_operator.facts import Facts, SupportingObject, Work
 from negset_operator.manifests.subject import Subject
-from negset_operator.policies import creation, ending, garbage, pace, relevance, retry, suspension, tally, unusable, verdict
+from negset_operator.policies import counting, creation, ending, garbage, pace, relevance, retry, suspension, unusable, verdict
 from negset_operator.policies.steps import Phase, Progress, follow
 
-LOOK_AGAIN: Final = 10.0
-"""Seconds until a child that has not started is looked at again.
+RECHECK_SECONDS: Final = 10.0
+"""Seconds until a child that has not started is checked again.
 
-Only events say why a Job has no pods, and events are not watched.
+Only events show why a Job has no pods, and events are not watched.
 """
 
 
@@ -115,8 +116,8 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
         ),
         creations=creation.creations(facts, subject, progress),
         wake_after=_wake_after(progress, facts, keep, patience),
-        failed=tally.failed(facts),
-        finished=tally.finished(facts, progress),
+        failed=counting.failed(facts),
+        finished=counting.finished(facts, progress),
     )
     return _without_creations(decision, facts) if facts.pipeline.problem else decision
 
@@ -124,16 +125,16 @@ def _advance(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decis
 def _without_creations(decision: Decision, facts: Facts) -> Decision:
     """Return the decision while the pipeline.config cannot be read: it creates nothing.
 
-    The status says why, unless the dataset is done or the user has suspended it.
+    The status has the problem, unless the dataset is done or the user has suspended it.
     """
     desired_status = decision.desired_status
     ready = desired_status.condition(reasons.READY) if desired_status else None
     if desired_status is None or ready is None or ready.status or ready.reason == reasons.SUSPENDED:
         return msgspec.structs.replace(decision, creations=())
-    desired_status = verdict.blocked(desired_status, reasons.PIPELINE_CONFIG_UNAVAILABLE, f"{facts.pipeline.problem}.", for_good=False)
+    desired_status = verdict.blocked(desired_status, reasons.PIPELINE_CONFIG_UNAVAILABLE, f"{facts.pipeline.problem}.", permanent=False)
     if not facts.pipeline.digest:  # then the revision is not known either
         desired_status = msgspec.structs.replace(desired_status, revision="", url="")
-    wake_after = min(decision.wake_after if decision.wake_after is not None else LOOK_AGAIN, LOOK_AGAIN)
+    wake_after = min(decision.wake_after if decision.wake_after is not None else RECHECK_SECONDS, RECHECK_SECONDS)
     return msgspec.structs.replace(decision, desired_status=desired_status, creations=(), wake_after=wake_after)
 
 
@@ -141,7 +142,7 @@ def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, p
     """Return the seconds until the next reconcile if no watch reports a change before.
 
     The first of these decides: a retry, the deletion of finished children, the forced deletion of a
-    pod, the report of a silent child. A child that has not started is looked at again as well.
+    pod, the report of a silent child. A child that has not started is checked again as well.
     """
     now = facts.now
     moments = [each.retry_at for each in progress if each.phase is Phase.WAITING and each.retry_at is not None]
@@ -150,11 +151,13 @@ def _wake_after(progress: tuple[Progress, ...], facts: Facts, keep: timedelta, p
         moments.append(ready + keep)
     if (forced := garbage.next_force_deletion(facts)) is not None:
         moments.append(forced)
-    if (silence := pace.next_look(progress, facts, patience)) is not None:
+    if (silence := pace.next_check(progress, facts, patience)) is not None:
         moments.append(silence)
     # Kueue's Workloads are not watched either.
-    unwatched = any(child.work in {Work.NOT_PICKED_UP, Work.STARTING} or suspension.held(child) for child in suspension.active(progress))
-    waits = [max((moment - now).total_seconds(), 0.0) for moment in moments] + ([LOOK_AGAIN] if unwatched else [])
+    unwatched = any(
+        child.work in {Work.NOT_PICKED_UP, Work.STARTING} or suspension.suspended_by_others(child) for child in suspension.active(progress)
+    )
+    waits = [max((moment - now).total_seconds(), 0.0) for moment in moments] + ([RECHECK_SECONDS] if unwatched else [])
     return min(waits, default=None)
 
 

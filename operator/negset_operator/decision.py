@@ -28,8 +28,8 @@ class DesiredStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Empty strings are absent fields. `completed` None leaves the stored record as it is. `numbers`
     are the jobs' fields that the status must have. `forget_progress` removes the jobs' other
-    fields. `moving`: a job makes progress now, so that its estimate is valid; None if that is not
-    known. `runs` are the runs whose jobs may write to the status.
+    fields. `makes_progress`: a job makes progress now, so that its estimate is valid; None if that
+    is not known. `runs` are the runs whose jobs may write to the status.
     """
 
     stage: str
@@ -40,7 +40,7 @@ class DesiredStatus(msgspec.Struct, frozen=True, kw_only=True):
     completed: Mapping[str, Any] | None = None
     numbers: Mapping[str, Any] = {}
     forget_progress: bool = False
-    moving: bool | None = None
+    makes_progress: bool | None = None
     runs: tuple[str, ...] = ()
 
     def condition(self, kind: str) -> Condition | None:
@@ -83,7 +83,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):
-    """Sets labels on a child that goes on after an edit or an upgrade of the operator."""
+    """Sets labels on a child that continues after an edit or an upgrade of the operator."""
 
     kind: str
     name: str
@@ -95,8 +95,7 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     """An object to create.
 
     `update`: it exists and is ours, so it is applied. Otherwise it is created, and an existing
-    object of that name is not changed. `deferrable`: the next reconcile asks for it again, and
-    nothing goes wrong until then.
+    object of that name is not changed. `deferrable`: the next reconcile may create it instead.
     """
 
     manifest: Manifest
@@ -131,8 +130,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     The order is: `failed` is counted, then finalizers, deletions, adoptions, suspend_changes,
     limits, creations, and last the status. `finished` is counted with the status.
 
-    `wake_after` is in seconds; None waits for the next change. `farewell` is the message of an
-    event. It is recorded before the finalizer is removed, because there is no status afterwards.
+    `wake_after` is in seconds; None waits for the next change. `final_event` is the message of an
+    event that is recorded before the finalizer is removed: there is no status afterwards.
     """
 
     desired_status: DesiredStatus | None
@@ -143,7 +142,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[Limit, ...] = ()
     creations: tuple[Creation, ...] = ()
     wake_after: float | None = None
-    farewell: str = ""
+    final_event: str = ""
     failed: tuple[Failed, ...] = ()
     finished: tuple[Finished, ...] = ()
 

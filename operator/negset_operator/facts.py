@@ -29,7 +29,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 class Work(enum.Enum):
     """The state of a child's work, for every kind of child."""
 
-    NOT_PICKED_UP = "unseen"  # no controller has touched it yet
+    NOT_PICKED_UP = "not picked up"  # no controller has touched it yet
     SUSPENDED = "suspended"
     STARTING = "starting"
     RUNNING = "running"
@@ -42,15 +42,15 @@ class Work(enum.Enum):
 
 
 class Fault(enum.Enum):
-    """Whose fault a failure is. It decides whether the step is retried."""
+    """The cause of a failure. It decides whether the step is retried."""
 
-    INPUT = "input"  # the job reports invalid input (exit code 2): the user must act
-    WORK = "work"  # the job failed: it is retried a limited number of times
+    INPUT = "input"  # The job reports invalid input (exit code 2). The user must act.
+    WORK = "work"  # The job failed. It is retried a limited number of times.
     # A store or a server cannot be reached (a transient error). The step is retried for hours, with
     # growing pauses. It does not count as a failed attempt.
     UNAVAILABLE = "unavailable"
-    INTERRUPTION = "interruption"  # the job was stopped from outside: no failure of its own
-    REFUSED = "refused"  # a controller rejects the object: a retry does not help
+    INTERRUPTION = "interruption"  # The job was stopped from outside, and did not fail itself.
+    REFUSED = "refused"  # A controller rejects the object. A retry does not help.
 
 
 class Failure(Fact, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ class Failure(Fact, frozen=True, kw_only=True):
 
 
 class Obstacle(Fact, frozen=True, kw_only=True):
-    """Why a child does not start, or does not go on.
+    """Why a child does not start or does not continue.
 
     `reason` is in CamelCase. `message` is one line for people that names the object. `since` is
     None if it is not known.
@@ -93,20 +93,20 @@ class Child(Fact, frozen=True, kw_only=True):
     """A RayJob or Job with our labels.
 
     From its status and its pods:
-    `started` is the start time that its controller reports; a Job starts anew after a suspension.
+    `started` is the start time that its controller reports; a Job resets it after a suspension.
     `ended` is when it finished.
     `began` is when its newest running container started; of a RayJob, only the head counts.
     `deadline` is its limit in seconds, if it has one.
     `last_failure` is one line about a failed pod that is being replaced.
     `termination_message` is the last line that a Job wrote before it succeeded.
     `busy`: a pod of a Job runs, although the Job as a whole has not started.
-    `queue_says` is why Kueue does not admit it.
+    `queue_message` is why Kueue does not admit it.
 
     From its labels:
-    `attempt` counts from 1; the name has it on a child of negset 0.1.0.
+    `attempt` counts from 1; a child of negset 0.1.0 has it only in its name.
     `generation` is that of the dataset when the child was created.
     `digest` is the digest of its step.
-    `place` says where it writes. These three are empty or 0 on a child of negset 0.1.0.
+    `place` identifies where it writes. These three are empty or 0 on a child of negset 0.1.0.
     `queue` is Kueue's queue.
     `suspended_by_us`: the operator set `spec.suspend`, and may clear it.
     `built` is the digest of the spec that the child was created with.
@@ -138,7 +138,7 @@ class Child(Fact, frozen=True, kw_only=True):
     digest: str = ""
     place: str = ""
     queue: str = ""
-    queue_says: str = ""
+    queue_message: str = ""
     suspended_by_us: bool = False
     built: str = ""
     retry: str = ""
@@ -166,7 +166,7 @@ class Child(Fact, frozen=True, kw_only=True):
 class Pipeline(Fact, frozen=True, kw_only=True):
     """The pipeline.config in the ConfigMap that the spec names; empty if it names none.
 
-    `problem` says why it cannot be read now. Then `digest` is of the content that was used last, or
+    `problem` is why it cannot be read now. Then `digest` is of the content that was used last, or
     empty. `uncounted`: a version that left the content out of the revision has completed the
     dataset. This version leaves it out as well, until the content changes.
     """
@@ -185,7 +185,7 @@ class Pipeline(Fact, frozen=True, kw_only=True):
 class SupportingObject(Fact, frozen=True, kw_only=True):
     """An object that the children need: a ConfigMap, a ServiceAccount, a Role and others.
 
-    `applied` is the digest of what was applied last. `edited`: somebody has changed it since.
+    `applied` is the digest of what was applied last. `edited`: it was changed since.
     """
 
     kind: str
@@ -201,7 +201,8 @@ class SupportingObject(Fact, frozen=True, kw_only=True):
 class Facts(Fact, frozen=True, kw_only=True):
     """Everything that is known about one dataset.
 
-    `spec` is None if this operator cannot read it. `problems` say why, or why it cannot be used.
+    `spec` is None if this operator cannot read it. `problems` are the reasons why it cannot be read
+    or used.
     `url` is the folder of the revision.
     """
 

@@ -1,4 +1,4 @@
-"""The loop: watches fill the caches and the queue, and worker threads empty the queue."""
+"""The loop: watches fill the caches and the queue, and workers empty the queue."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from negset_operator.world import SUPPORTING_KINDS, World, key_of_dataset
 log = logging.getLogger(__name__)
 
 _LOW_PRIORITY_PART: Final = 4
-"""One worker in this many may process keys of low priority while other datasets wait for a child.
+"""At any time, at most one worker in this many processes keys of low priority.
 
 Low priority is what follows the creation of a child: supporting objects and the status.
 """
@@ -38,7 +38,7 @@ _STALE_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 8.0
 """How long running reconciles may take to finish when the operator stops.
 
-It is less than the rest of a Lease that is no longer renewed.
+A Lease is valid for 15 seconds. If the API server answers, it was renewed at most 3 seconds ago.
 """
 _LONGEST_PAUSE: Final = 30.0
 """Seconds between two requests for the API server's addresses while it does not answer."""
@@ -116,7 +116,7 @@ class Operator:
         return found
 
     def ended_threads(self) -> tuple[str, ...]:
-        """Return the threads that ended without being asked to. Then only a restart helps."""
+        """Return a sentence for each thread that ended too early. Then only a restart helps."""
         ended = [thread.name for thread in self._threads if not thread.is_alive()]
         ended += ["watches"] if self._watches.ended else []
         return () if self._stopped.is_set() else tuple(f"The thread {name!r} has ended." for name in ended)

@@ -40,8 +40,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 class Metrics:
     """The operator's metrics, in a registry of their own.
 
-    Values that are read at each scrape come from the arguments. `requests` are counts of requests
-    to the API server by method and status code. `watches` are by the plural of their kind.
+    The arguments return values that are read at each scrape. `requests` are counts of requests to
+    the API server by method and status code. `watches` are by the plural of their kind.
     """
 
     def __init__(

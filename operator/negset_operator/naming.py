@@ -4,7 +4,7 @@ They depend only on the dataset and its spec, so creating an object twice is har
 
 A run is one resolved spec. Its digest, the spec hash, is part of the names. So a changed spec gets
 its own children while the previous ones are stopped. Several runs may work on one revision: a run
-with more Ray workers goes on where the previous one stopped.
+with more Ray workers continues where the previous one stopped.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def child(dataset: str, spec_hash: str, role: str, attempt: int = 1) -> str:
 
 
 def attempt_of(child_name: str) -> int:
-    """Return the attempt that the name of a child ends with, 1 if there is none.
+    """Return the attempt at the end of a child's name; 1 if there is none.
 
     Only for children of negset 0.1.0: later ones have the label `negset.dev/attempt`.
     """

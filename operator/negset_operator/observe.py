@@ -1,7 +1,8 @@
 """Caches → facts.
 
-Reads the caches. Asks the API server only why a Job has no pods, why a pod has no containers, and
-why Kueue does not admit a child. Also reads the user's pipeline.config there.
+It reads the caches. It requests only a few objects from the API server: events, if a Job has no
+pods or a pod does not start, Workloads, if Kueue does not admit a child, and the ConfigMap with the
+user's pipeline.config.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ from negset_operator.kube.objects import AppliedObject, Condition, Dataset, Job,
 from negset_operator.world import SUPPORTING_KINDS, World, key_of_dataset
 
 _PODLESS_AFTER: Final = timedelta(seconds=5)
-"""A Job's pods are created within two seconds. After that, an event says why they are not."""
+"""A Job's pods are created within two seconds. After that, an event has the cause."""
 _STUCK_AFTER: Final = timedelta(seconds=20)
 """A container starts within seconds once its pod is scheduled and its image is on the node.
 
-After that, an event may say what is missing.
+After that, an event may have the cause.
 """
 
 
@@ -52,13 +53,14 @@ def observe(
     now: datetime,
     *,
     warning_of: Callable[[ObjectMeta], str],
-    queue_says: Callable[[ObjectMeta], str],
+    queue_message: Callable[[ObjectMeta], str],
     pipeline_in: Callable[[str, str], Pipeline],
 ) -> Facts:
     """Return everything that is known about one dataset.
 
-    `warning_of` returns the newest warning about an object. `queue_says` returns why Kueue does not
-    admit it. `pipeline_in` returns the pipeline.config in a ConfigMap of a namespace and a name.
+    `warning_of` returns the newest warning about an object. `queue_message` returns why Kueue does
+    not admit it. `pipeline_in` returns the pipeline.config in a ConfigMap of a namespace and a
+    name.
     """
     spec, problems = read_spec(dataset)
     meta = dataset.metadata
@@ -70,7 +72,7 @@ def observe(
     ray_jobs = (classify.ray_job(each, pods[each.metadata.name], uid, now, not_picked_up_after) for each in world.of(RAY_JOB, key))
     jobs = (_job(each, pods[each.metadata.name], uid, now, warning_of) for each in world.of(JOB, key))
     with_obstacles = (_with_stuck_pod(child, pods[child.name], now, warning_of) for child in (*ray_jobs, *jobs))
-    children = tuple(_with_queue(child, queue_says) for child in with_obstacles)
+    children = tuple(_with_queue(child, queue_message) for child in with_obstacles)
     pipeline = pipelines.of(dataset, spec, children, pipeline_in)
     folder = revision(spec, pipeline.counts) if spec else ""
     return Facts(
@@ -94,7 +96,7 @@ def read_spec(dataset: Dataset) -> tuple[NegativeDatasetSpec | None, tuple[Probl
 
     The API server has checked the schema and filled in the defaults, so a conversion is enough.
     Unknown fields are skipped. If the conversion fails, the CRD in the cluster is of another
-    version than this operator. Then the slow, complete check says what differs.
+    version than this operator. Then the slow, complete check finds the differences.
     """
     from negset_operator.policies.local_paths import local_paths
 
@@ -127,9 +129,9 @@ def _with_stuck_pod(child: Child, pods: list[Pod], now: datetime, warning_of: Ca
     return msgspec.structs.replace(child, obstacle=obstacles.not_starting(pod, warning)) if pod is not None and warning else child
 
 
-def _with_queue(child: Child, queue_says: Callable[[ObjectMeta], str]) -> Child:
+def _with_queue(child: Child, queue_message: Callable[[ObjectMeta], str]) -> Child:
     queued = child.queue and child.suspended and child.work is Work.SUSPENDED
-    return msgspec.structs.replace(child, queue_says=queue_says(child.metadata)) if queued else child
+    return msgspec.structs.replace(child, queue_message=queue_message(child.metadata)) if queued else child
 
 
 def _supporting_object(kind: Kind, item: AppliedObject, uid: str) -> SupportingObject:

@@ -1,4 +1,4 @@
-"""Why a child does not start or go on, as Kubernetes and KubeRay report it."""
+"""Why a child does not start or does not continue, as Kubernetes and KubeRay report it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from negset_operator.kube.objects import Condition, ObjectMeta, Pod
 
 LONGEST_LINE: Final = 1000
 
-# The kubelet's reasons for a waiting container that usually needs somebody to act.
+# The kubelet's reasons for a waiting container that usually require a person to act.
 _CANNOT_START: Final = frozenset(
     {
         "ImagePullBackOff",
@@ -99,7 +99,7 @@ def _unready_since(pod: Pod) -> datetime | None:
 
 
 def of_running_cluster(pods: Iterable[Pod], conditions: Iterable[Condition], name: str, now: datetime) -> Obstacle | None:
-    """Return why a Ray cluster whose job has started does not go on.
+    """Return why the Ray cluster of a running RayJob does no work.
 
     That is so if its head does not run, or if none of its workers runs. One missing worker stops
     nothing.
@@ -135,7 +135,7 @@ def began(pods: Iterable[Pod]) -> datetime | None:
 
 
 def of_ray_cluster(conditions: Iterable[Condition], name: str, now: datetime) -> Obstacle | None:
-    """Return why KubeRay cannot create the pods of a cluster. The RayJob itself does not say it.
+    """Return why KubeRay cannot create the pods of a cluster. The RayJob has no cause.
 
     A refusal that lasts only for a moment is no obstacle.
     """

@@ -19,7 +19,7 @@ LONGEST_PAUSE: Final = 120.0
 LOW_PRIORITY_SHARE: Final = 8
 """While keys of both priorities wait, one key in this many has a low priority.
 
-So a flood of changes cannot delay keys of low priority for ever.
+So many changes cannot delay keys of low priority without end.
 """
 
 

@@ -1,6 +1,6 @@
 """Condition types and reasons.
 
-They are part of the interface: users write alerts and health checks against them.
+They are part of the interface: users' alerts and health checks depend on them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DELETING_DATA: Final = "DeletingData"
 # Only of an event: the object was deleted, and data of it was left.
 DATA_LEFT: Final = "DataLeft"
 
-# --- Reasons: the operator retries, but somebody may want to know --------------------------------
+# --- Reasons: the operator retries, and writes a warning -----------------------------------------
 RETRYING: Final = "Retrying"
 NOT_APPLIED: Final = "NotApplied"  # a request to the API server failed
 CHILD_REFUSED: Final = "ChildRefused"  # by quota, admission or validation
@@ -49,7 +49,7 @@ PIPELINE_CONFIG_UNAVAILABLE: Final = "PipelineConfigUnavailable"
 # An obstacle of a child keeps the reason that Kubernetes gave it: ImagePullBackOff, Unschedulable,
 # PodRefused, NotPickedUp, MultiKueue, …
 
-# --- Reasons: somebody has to act ----------------------------------------------------------------
+# --- Reasons: a person must act ------------------------------------------------------------------
 INVALID_SPEC: Final = "InvalidSpec"
 NOT_UNDERSTOOD: Final = "NotUnderstood"  # the CRD and the operator are of different versions
 INPUT_REFUSED: Final = "InputRefused"

@@ -33,10 +33,10 @@ from negset_operator.world import World
 log = logging.getLogger(__name__)
 
 REFUSED_AGAIN_AFTER: Final = 30.0
-"""Seconds until an object is tried again that the API server refused.
+"""Seconds until the operator retries an object that the API server refused.
 
-The cause is a quota, an admission policy or an object of somebody else. No watch reports when that
-changes.
+The cause is a quota, an admission policy or an object that does not belong to the dataset. No watch
+reports when that changes.
 """
 
 
@@ -47,7 +47,7 @@ def _now() -> datetime:
 class Meter(Protocol):
     """Counts events for Prometheus.
 
-    Each event is counted once, even if the leader changes (`policies.tally`).
+    Each event is counted once, even if the leader changes (`policies.counting`).
     """
 
     def warned(self, reason: str) -> None: ...
@@ -68,7 +68,7 @@ class Reconciler:
         backlog: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        """`backlog` returns True if other datasets wait for their turn."""
+        """`backlog` returns True if other datasets wait for a reconcile."""
         self._client, self._world, self._config, self._now = client, world, config, now
         self._backlog, self._meter = backlog, meter
         self._writer = Writer(client, world)
@@ -93,7 +93,7 @@ class Reconciler:
             config,
             self._now(),
             warning_of=lambda metadata: newest_warning(self._client, metadata),
-            queue_says=lambda metadata: why_queued(self._client, metadata),
+            queue_message=lambda metadata: why_queued(self._client, metadata),
             pipeline_in=lambda namespace, name: pipelines.read(self._client, namespace, name),
         )
         decision = decide(facts, config)
@@ -115,17 +115,17 @@ class Reconciler:
             return 0.0, done
         desired_status, wake_after = decision.desired_status, decision.wake_after
         if desired_status is not None and done.refusal is not None:
-            desired_status = verdict.blocked(desired_status, done.refusal.reason, done.refusal.message, for_good=done.refusal.for_good)
+            desired_status = verdict.blocked(desired_status, done.refusal.reason, done.refusal.message, permanent=done.refusal.permanent)
             wake_after = min(wake_after or REFUSED_AGAIN_AFTER, REFUSED_AGAIN_AFTER)
         written = desired_status is not None and self._write(dataset, desired_status, decision.finished)
         _log_line(facts, done, desired_status, written=written, seconds=time.monotonic() - started)
         return wake_after, done
 
     def _carry_out(self, facts: Facts, decision: Decision) -> Done:
-        if decision.farewell:  # before the object is deleted
-            log.warning("%s/%s: %s", facts.dataset.metadata.namespace, facts.dataset.metadata.name, decision.farewell)
+        if decision.final_event:  # before the object is deleted
+            log.warning("%s/%s: %s", facts.dataset.metadata.namespace, facts.dataset.metadata.name, decision.final_event)
             self._record(
-                facts.dataset, status.Note(warning=True, reason=reasons.DATA_LEFT, message=decision.farewell[: status.LONGEST_NOTE])
+                facts.dataset, status.Note(warning=True, reason=reasons.DATA_LEFT, message=decision.final_event[: status.LONGEST_NOTE])
             )
         for each in decision.failed:  # before the child is deleted
             if self._writer.mark_counted(facts.dataset.metadata.namespace, each):
@@ -164,7 +164,7 @@ class Reconciler:
         if decision.desired_status is None:
             return
         desired_status = verdict.blocked(
-            decision.desired_status, reasons.NOT_APPLIED, f"A request to the API server failed and is retried: {error}", for_good=False
+            decision.desired_status, reasons.NOT_APPLIED, f"A request to the API server failed and is retried: {error}", permanent=False
         )
         with contextlib.suppress(ApiError, Unreachable):
             self._write(facts.dataset, desired_status, decision.finished)

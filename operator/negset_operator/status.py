@@ -1,6 +1,6 @@
 """Desired status and stored status → the write and the events.
 
-This is pure. The stored status is only read to find what has changed.
+This is pure. The stored status is only read to find the changes.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _clear(desired_status: DesiredStatus, stored: Stored) -> Stored | None:
         return {**dict.fromkeys(gone), **desired_status.numbers}
     if (stored.get("stage") or desired_status.stage) != desired_status.stage and "progress" in present:
         return {"progress": None}  # the next stage's job writes its own
-    if desired_status.moving is False and (stored.get("progress") or {}).get("secondsLeft") is not None:
+    if desired_status.makes_progress is False and (stored.get("progress") or {}).get("secondsLeft") is not None:
         # Without progress there is no estimate. The completed share stays.
         return {"progress": {"secondsLeft": None}}
     return None

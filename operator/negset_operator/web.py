@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 class Web:
     """A server in a thread of its own, while the context lasts.
 
-    `ready` returns the reasons why the replica is not ready, none if it is. `alive` returns the
+    `ready` returns the reasons why the replica is not ready; none if it is. `alive` returns the
     reasons why it must be restarted.
     """
 

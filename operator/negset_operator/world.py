@@ -25,7 +25,7 @@ from negset_operator.kube.client import (
     Kind,
 )
 from negset_operator.kube.objects import AppliedObject, Dataset
-from negset_operator.news import reported_at
+from negset_operator.last_report import reported_at
 
 SUPPORTING_KINDS: Final = (CONFIG_MAP, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, NETWORK_POLICY, SERVICE)
 

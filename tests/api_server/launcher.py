@@ -94,7 +94,7 @@ class ApiServer:
         self._etcd.wait_for("etcd is healthy", lambda: _answers(f"{self._plane.etcd_url}/health"), 30)
 
     def kill_etcd(self) -> None:
-        """Kill etcd. The API server goes on, and answers with errors until `start_etcd`.
+        """Kill etcd. The API server continues, and answers with errors until `start_etcd`.
 
         Committed data stays.
         """
@@ -103,7 +103,7 @@ class ApiServer:
     def expire_watches(self) -> None:
         """Compact the history of all objects and restart.
 
-        A watch that goes on from an earlier resource version gets 410 Gone.
+        A watch that continues from an earlier resource version gets 410 Gone.
         """
         CoreV1Api(self.client).create_namespace(
             {"metadata": {"name": f"later-{secrets.token_hex(4)}"}}

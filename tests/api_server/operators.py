@@ -1,6 +1,6 @@
-"""An operator in this process against a real API server, and a stand-in for the controllers.
+"""An operator in this process against a real API server.
 
-The stand-in plays the user and the controllers that do not run here.
+`Cluster` acts as the user, and as the controllers that do not run here.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def running(
         operator.stop()
 
 
-class Hand:
-    """The user, and the controllers of Ray and of Jobs, in one namespace."""
+class Cluster:
+    """Acts as the user, and as the controllers of RayJobs and Jobs, in one namespace."""
 
     def __init__(self, server: ApiServer, namespace: str) -> None:
         self.namespace = namespace
@@ -187,18 +187,18 @@ class Hand:
         self.kind(api_version, kind).delete(name=name, namespace=self.namespace)
 
 
-def pods_of_job_end(hand: Hand, job: str, *, code: int = 0, said: str = "") -> None:
+def pods_of_job_end(cluster: Cluster, job: str, *, code: int = 0, said: str = "") -> None:
     """End the job's pods with this exit code, as a kubelet reports it.
 
     `said` is the end of their standard error.
     """
-    pods = eventually("a pod", lambda: [pod for pod in hand.all("v1", "Pod") if pod["metadata"]["labels"].get(names.LABEL_CHILD) == job])
+    pods = eventually("a pod", lambda: [pod for pod in cluster.all("v1", "Pod") if pod["metadata"]["labels"].get(names.LABEL_CHILD) == job])
     for pod in pods:
         (container,) = pod["spec"]["containers"]
         ended = {"exitCode": code, "reason": "Error" if code else "Completed", "message": said, "finishedAt": _now()}
         state = {"name": container["name"], "image": "", "imageID": "", "ready": False, "restartCount": 0, "state": {"terminated": ended}}
         status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": [state]}
-        hand.merge("v1", "Pod", pod["metadata"]["name"], {"status": status}, "status")
+        cluster.merge("v1", "Pod", pod["metadata"]["name"], {"status": status}, "status")
 
 
 class Process:
@@ -211,7 +211,7 @@ class Process:
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
         line = self._process.stderr.readline()
         found = re.search(r"127\.0\.0\.1:(\d+)", line)
-        assert found, f"it does not say where it listens: {line}"
+        assert found, f"expected the log line with the address, got: {line}"
         self._url = f"http://127.0.0.1:{found[1]}"
 
     def leads(self) -> bool:
@@ -260,5 +260,5 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def first_ray_job(hand: Hand) -> str:
-    return eventually("a RayJob", hand.ray_jobs)[0]
+def first_ray_job(cluster: Cluster) -> str:
+    return eventually("a RayJob", cluster.ray_jobs)[0]

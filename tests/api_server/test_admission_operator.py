@@ -15,7 +15,7 @@ import pytest
 from kubernetes.client import ApiException, CoreV1Api
 from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
-from operators import Hand, eventually, running
+from operators import Cluster, eventually, running
 from test_operator_manifests import jobs_of, subject
 from tests.unit.chart import helm
 
@@ -90,7 +90,7 @@ def test_the_operator_cannot_change_or_delete_what_a_tenant_made(api_server, acc
     taken = copy.deepcopy(theirs)
     taken["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "negset-operator"}
     assert "may change and delete only objects with the label" in account.apply(taken), "nor call it its own"
-    Hand(api_server, account.namespace).remove(theirs["apiVersion"], theirs["kind"], theirs["metadata"]["name"])
+    Cluster(api_server, account.namespace).remove(theirs["apiVersion"], theirs["kind"], theirs["metadata"]["name"])
 
 
 def test_the_operator_makes_changes_and_deletes_all_that_is_its_own(api_server, account):
@@ -109,7 +109,7 @@ def test_a_child_that_lost_its_label_is_still_the_operators(api_server, account)
     account_manifest = supporting_objects.service_account(built)
     assert account.apply(account_manifest) == ""
     name = account_manifest["metadata"]["name"]
-    Hand(api_server, account.namespace).merge(
+    Cluster(api_server, account.namespace).merge(
         "v1", "ServiceAccount", name, {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}
     )
     assert account.apply(account_manifest) == ""
@@ -140,7 +140,7 @@ BEYOND = {
         "may grant nothing but the status",
     ),
     "a right for another namespace's account": ("RoleBinding", "subjects/0/namespace", "kube-system", "of the same namespace"),
-    "a Service with an address": ("Service", "spec", {"ports": [{"port": 80}]}, "may make only headless Services"),
+    "a Service with an address": ("Service", "spec", {"ports": [{"port": 80}]}, "may create only headless Services"),
     "a Job that runs as a tenant's account": ("Job", f"{POD}/serviceAccountName", "deployer", "may run only as the service account"),
     "a Job that mounts a Secret": ("Job", f"{POD}/volumes/0", {"name": "tmp", "secret": {"secretName": "s"}}, "mount only ConfigMaps"),
     "a Job that mounts the node": ("Job", f"{POD}/volumes/0", {"name": "tmp", "hostPath": {"path": "/"}}, "may use nothing of their node"),
@@ -170,8 +170,8 @@ def test_the_operator_cannot_make(account, kind, path, value, message):
 
 
 def test_the_operator_cannot_change_what_a_tenant_asks_for(api_server, account):
-    hand = Hand(api_server, account.namespace)
-    hand.create("asked")
+    cluster = Cluster(api_server, account.namespace)
+    cluster.create("asked")
     datasets = account.dynamic.resources.get(api_version=names.API_VERSION, kind=names.KIND)
 
     def patch(body: dict[str, Any]) -> str:
@@ -185,15 +185,15 @@ def test_the_operator_cannot_change_what_a_tenant_asks_for(api_server, account):
 
 
 def test_the_operators_own_account_writes_statuses_under_its_policy_and_the_chart_s_rights(api_server, account, home):
-    hand = Hand(api_server, api_server.namespace())
+    cluster = Cluster(api_server, api_server.namespace())
     theirs = {"type": "Audited", "status": "True", "reason": "Any", "message": "x", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    with running(api_server, hand.namespace, kubeconfig=api_server.kubeconfig_of(home, home)):
-        hand.create()
-        hand.merge(names.API_VERSION, names.KIND, "street", {"status": {"conditions": [theirs]}}, "status")
-        (data,) = eventually("a RayJob", hand.ray_jobs)
-        hand.ray_succeeds(data)
-        eventually("ready", lambda: hand.reason() == "Succeeded" and not hand.condition("Reconciling"))
-        assert hand.condition("Audited")["reason"] == "Any"
+    with running(api_server, cluster.namespace, kubeconfig=api_server.kubeconfig_of(home, home)):
+        cluster.create()
+        cluster.merge(names.API_VERSION, names.KIND, "street", {"status": {"conditions": [theirs]}}, "status")
+        (data,) = eventually("a RayJob", cluster.ray_jobs)
+        cluster.ray_succeeds(data)
+        eventually("ready", lambda: cluster.reason() == "Succeeded" and not cluster.condition("Reconciling"))
+        assert cluster.condition("Audited")["reason"] == "Any"
 
 
 def test_no_rule_of_a_policy_is_wrong_about_the_types_that_it_reads(api_server, home):

@@ -10,7 +10,7 @@ from typing import Any
 import policies
 import pytest
 from kubernetes.client import ApiException
-from operators import SPEC, TRAINING, Hand
+from operators import SPEC, TRAINING, Cluster
 
 from negset_api import names
 from negset_jobs.adapters.access import Access
@@ -82,7 +82,7 @@ REFUSED = {
     "a host that is not named": (ANNOTATIONS, "http://:8080/instances.json"),
     "a scheme that the administrator has not named": (ANNOTATIONS, "gs://datasets/instances.json"),
     "a back end that follows redirects to anywhere": (ANNOTATIONS, "webhdfs://namenode:9870/instances.json"),
-    "a scheme of nobody": (ANNOTATIONS, "s3x://datasets/instances.json"),
+    "an unknown scheme": (ANNOTATIONS, "s3x://datasets/instances.json"),
     "a space before the scheme": (ANNOTATIONS, " s3://datasets/instances.json"),
     "an archive on a disk": (ANNOTATIONS, "zip://m.json::/data/a.zip"),
     "an archive of nowhere": (ANNOTATIONS, "zip://m.json"),
@@ -126,15 +126,15 @@ def test_a_spec_that_is_as_large_as_the_schema_allows_does_not_cost_too_much(api
 def test_a_dataset_that_was_admitted_before_can_still_be_labelled_but_not_given_another_local_path(api_server):
     namespace = api_server.namespace()
     policies.remove(api_server, namespace)
-    hand = Hand(api_server, namespace)
-    hand.create(output={"url": "/data"})
+    cluster = Cluster(api_server, namespace)
+    cluster.create(output={"url": "/data"})
     home = api_server.namespace(f"negset-{secrets.token_hex(4)}")
     policies.install(api_server, {"fullnameOverride": home, "crds": {"install": False}}, home, namespace)
     try:
-        hand.merge(names.API_VERSION, names.KIND, "street", {"metadata": {"labels": {"team": "a"}, "finalizers": []}})
+        cluster.merge(names.API_VERSION, names.KIND, "street", {"metadata": {"labels": {"team": "a"}, "finalizers": []}})
         with pytest.raises(ApiException, match=r"spec\.output\.url"):
-            hand.change(output={"url": "/elsewhere"})
-        hand.change(output={"url": "s3://team-a/out"})
+            cluster.change(output={"url": "/elsewhere"})
+        cluster.change(output={"url": "s3://team-a/out"})
     finally:
         policies.remove(api_server, namespace)
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from kubernetes.client import AuthorizationV1Api, RbacAuthorizationV1Api
 from kubernetes.dynamic.exceptions import UnprocessibleEntityError
-from operators import TRAINING, Hand, eventually, running
+from operators import TRAINING, Cluster, eventually, running
 from testbed import objects
 from tests.unit.chart import helm
 
@@ -175,27 +175,29 @@ def test_the_operator_does_all_its_work_with_the_rights_that_the_chart_gives(api
     home = api_server.namespace(f"negset-{secrets.token_hex(4)}")
     values = {"fullnameOverride": home, "watchNamespaces": [namespace] if limited else [], "crds": {"install": False}}
     objects.apply(api_server.dynamic, helm.render(values, home))
-    hand = Hand(api_server, namespace)
+    cluster = Cluster(api_server, namespace)
     collecting = api_server.controllers("garbage-collector-controller")
     with collecting, running(api_server, namespace, kubeconfig=api_server.kubeconfig_of(home, home)):
-        hand.create(**{**TRAINING, "training": {**TRAINING["training"], "workers": 2}}, deletionPolicy="Delete")
-        (check,) = eventually("a Job that checks the configuration", hand.jobs)
-        hand.job_succeeds(check)
-        (data,) = eventually("a RayJob", hand.ray_jobs)
-        hand.ray_succeeds(data)
+        cluster.create(**{**TRAINING, "training": {**TRAINING["training"], "workers": 2}}, deletionPolicy="Delete")
+        (check,) = eventually("a Job that checks the configuration", cluster.jobs)
+        cluster.job_succeeds(check)
+        (data,) = eventually("a RayJob", cluster.ray_jobs)
+        cluster.ray_succeeds(data)
         train = data.replace("data", "train-1")
-        eventually("a training Job of two workers", lambda: train in hand.jobs())
-        assert [item for item in hand.all("v1", "Service") if item["spec"]["clusterIP"] == "None"]
-        hand.change(suspend=True)
-        eventually("the Job is suspended", lambda: hand.find("batch/v1", "Job", train)["spec"]["suspend"])
-        hand.change(suspend=False, excludeClasses=["car"])
-        eventually("what ran for the old spec is gone", lambda: not {check, train} & set(hand.jobs()) and hand.ray_jobs() == [])
-        (check,) = eventually("a check of the changed spec", hand.jobs)
-        hand.job_succeeds(check)
-        eventually("a RayJob for the changed spec", hand.ray_jobs)
-        hand.delete()
-        eventually("a job that deletes the data", lambda: any("delete" in name for name in hand.jobs()))
-        assert [event["reason"] for event in hand.all("v1", "Event")]
+        eventually("a training Job of two workers", lambda: train in cluster.jobs())
+        assert [item for item in cluster.all("v1", "Service") if item["spec"]["clusterIP"] == "None"]
+        cluster.change(suspend=True)
+        eventually("the Job is suspended", lambda: cluster.find("batch/v1", "Job", train)["spec"]["suspend"])
+        cluster.change(suspend=False, excludeClasses=["car"])
+        eventually(
+            "the children of the old spec are deleted", lambda: not {check, train} & set(cluster.jobs()) and cluster.ray_jobs() == []
+        )
+        (check,) = eventually("a check of the changed spec", cluster.jobs)
+        cluster.job_succeeds(check)
+        eventually("a RayJob for the changed spec", cluster.ray_jobs)
+        cluster.delete()
+        eventually("a job that deletes the data", lambda: any("delete" in name for name in cluster.jobs()))
+        assert [event["reason"] for event in cluster.all("v1", "Event")]
     refused = [record.getMessage() for record in caplog.records if "forbidden" in record.getMessage().lower()]
     assert refused == []
 
@@ -219,7 +221,7 @@ def test_datasets_outlive_the_release_and_meet_the_next_one(api_server, namespac
     # The CRD exists already, and belongs to no Helm release.
     run_helm("install", str(helm.CHART), *chosen, "--take-ownership")
     assert definition()["metadata"]["annotations"]["meta.helm.sh/release-namespace"] == home
-    uid = Hand(api_server, namespace).create()["metadata"]["uid"]
+    uid = Cluster(api_server, namespace).create()["metadata"]["uid"]
     run_helm("upgrade", str(helm.CHART), *chosen, "--set", "replicaCount=3")
     assert replicas() == 3
     run_helm("uninstall")
@@ -227,20 +229,20 @@ def test_datasets_outlive_the_release_and_meet_the_next_one(api_server, namespac
     assert definition() is not None
     run_helm("install", str(helm.CHART), *chosen)
     assert replicas() == 2
-    assert Hand(api_server, namespace).dataset()["metadata"]["uid"] == uid
+    assert Cluster(api_server, namespace).dataset()["metadata"]["uid"] == uid
     run_helm("uninstall")
 
 
 PEOPLE = {
     "a viewer may look": ("view", "get negativedatasets.negset.dev", True),
     "a viewer may not make one": ("view", "create negativedatasets.negset.dev", False),
-    "an editor may make one": ("edit", "create negativedatasets.negset.dev", True),
+    "an editor may create one": ("edit", "create negativedatasets.negset.dev", True),
     "an editor may look": ("edit", "watch negativedatasets.negset.dev", True),
     "an editor may ask for a retry": ("edit", "patch negativedatasets.negset.dev", True),
     "an editor may not write the status": ("edit", "patch negativedatasets.negset.dev/status", False),
     "an editor may not clear all": ("edit", "deletecollection negativedatasets.negset.dev", False),
     "an admin may clear all": ("admin", "deletecollection negativedatasets.negset.dev", True),
-    "an admin may make one": ("admin", "create negativedatasets.negset.dev", True),
+    "an admin may create one": ("admin", "create negativedatasets.negset.dev", True),
 }
 
 

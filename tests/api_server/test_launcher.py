@@ -61,7 +61,7 @@ def test_an_expired_watch_is_answered_gone(api_server: ApiServer) -> None:
     assert gone.value.status == 410
 
 
-def test_a_service_account_has_no_rights_that_nobody_gave_it(api_server: ApiServer, namespace: str) -> None:
+def test_a_service_account_has_only_granted_rights(api_server: ApiServer, namespace: str) -> None:
     client = new_client_from_config(api_server.kubeconfig_of(namespace, "operator"))
     with pytest.raises(ApiException) as refused:
         CoreV1Api(client).list_namespaced_secret(namespace)
@@ -94,4 +94,4 @@ def test_children_are_collected_when_the_controllers_run(api_server: ApiServer, 
     batch.create_namespaced_job(namespace, job)
     objects.wait_for("the Job has its pod", lambda: core.list_namespaced_pod(namespace).items, seconds=20)
     core.delete_namespaced_config_map("owner", namespace)
-    objects.wait_for("the Job is gone", lambda: not batch.list_namespaced_job(namespace).items, seconds=20)
+    objects.wait_for("the Job is deleted", lambda: not batch.list_namespaced_job(namespace).items, seconds=20)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from kubernetes.client import ApiException, CoreV1Api
-from operators import SPEC, TRAINING, Hand
+from operators import SPEC, TRAINING, Cluster
 
 from negset_api import names, stages, validation
 from negset_api.revision import revision
@@ -97,17 +97,17 @@ def test_a_pod_that_is_not_restricted_would_have_been_refused(api_server, restri
 
 @pytest.mark.parametrize("role", ROLES)
 def test_jobs_have_no_field_that_their_schema_does_not_know(api_server, namespace, role):
-    accepted_strictly(Hand(api_server, namespace), jobs_of(subject(namespace))[role])
+    accepted_strictly(Cluster(api_server, namespace), jobs_of(subject(namespace))[role])
 
 
 def test_supporting_objects_have_no_field_that_their_schema_does_not_know(api_server, namespace):
-    hand, built = Hand(api_server, namespace), subject(namespace)
+    cluster, built = Cluster(api_server, namespace), subject(namespace)
     for manifest in (*supporting_objects.all_of(built), supporting_objects.headless_service(built, "street-train-1", "train-1")):
-        accepted_strictly(hand, manifest)
+        accepted_strictly(cluster, manifest)
 
 
-def accepted_strictly(hand: Hand, manifest: Object) -> None:
+def accepted_strictly(cluster: Cluster, manifest: Object) -> None:
     """Create it by a dry run, which fails for unknown fields and for invalid values."""
-    resource: Any = hand.kind(manifest["apiVersion"], manifest["kind"])
-    path = f"{resource.path(namespace=hand.namespace)}?fieldValidation=Strict&dryRun=All"
-    hand.dynamic.request("post", path, body=manifest)
+    resource: Any = cluster.kind(manifest["apiVersion"], manifest["kind"])
+    path = f"{resource.path(namespace=cluster.namespace)}?fieldValidation=Strict&dryRun=All"
+    cluster.dynamic.request("post", path, body=manifest)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from operators import QUICK, TRAINING, Hand, eventually, running
+from operators import QUICK, TRAINING, Cluster, eventually, running
 
 from negset_api import names
 from negset_api.revision import pipeline_digest
@@ -25,113 +25,113 @@ ONE, OTHER = "model { ssd { } }", "model { faster_rcnn { } }"
 
 
 @pytest.fixture
-def hand(api_server, namespace) -> Hand:
-    return Hand(api_server, namespace)
+def cluster(api_server, namespace) -> Cluster:
+    return Cluster(api_server, namespace)
 
 
-def give(hand: Hand, data: dict[str, str]) -> None:
+def give(cluster: Cluster, data: dict[str, str]) -> None:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "det"}, "data": data}
-    hand.kind("v1", "ConfigMap").server_side_apply(body=body, namespace=hand.namespace, field_manager="user", force_conflicts=True)
+    cluster.kind("v1", "ConfigMap").server_side_apply(body=body, namespace=cluster.namespace, field_manager="user", force_conflicts=True)
 
 
-def live(hand: Hand) -> dict[str, dict[str, Any]]:
+def live(cluster: Cluster) -> dict[str, dict[str, Any]]:
     """Return the jobs that are not terminating, by role."""
-    found = [item for version, kind in (("batch/v1", "Job"), ("ray.io/v1", "RayJob")) for item in hand.all(version, kind)]
+    found = [item for version, kind in (("batch/v1", "Job"), ("ray.io/v1", "RayJob")) for item in cluster.all(version, kind)]
     return {item["metadata"]["labels"][names.LABEL_ROLE]: item for item in found if not item["metadata"].get("deletionTimestamp")}
 
 
-def child(hand: Hand, role: str, *, other_than: str = "") -> dict[str, Any]:
-    return eventually(role, lambda: (found := live(hand).get(role)) and found["metadata"]["name"] != other_than and found)
+def child(cluster: Cluster, role: str, *, other_than: str = "") -> dict[str, Any]:
+    return eventually(role, lambda: (found := live(cluster).get(role)) and found["metadata"]["name"] != other_than and found)
 
 
-def mounted(hand: Hand, job: dict[str, Any]) -> dict[str, Any]:
+def mounted(cluster: Cluster, job: dict[str, Any]) -> dict[str, Any]:
     """Return the ConfigMap from which the pods of a job get their pipeline.config."""
     volumes = {volume["name"]: volume for volume in job["spec"]["template"]["spec"]["volumes"]}
     (item,) = volumes["pipeline"]["configMap"]["items"]
     assert item == {"key": "pipeline.config", "path": "pipeline.config"}
-    return eventually("it", lambda: hand.find("v1", "ConfigMap", volumes["pipeline"]["configMap"]["name"]))
+    return eventually("it", lambda: cluster.find("v1", "ConfigMap", volumes["pipeline"]["configMap"]["name"]))
 
 
-def through(hand: Hand, *roles: str) -> None:
+def through(cluster: Cluster, *roles: str) -> None:
     for role in roles:
-        job = child(hand, role)
-        succeeds = hand.ray_succeeds if job["kind"] == "RayJob" else hand.job_succeeds
+        job = child(cluster, role)
+        succeeds = cluster.ray_succeeds if job["kind"] == "RayJob" else cluster.job_succeeds
         succeeds(job["metadata"]["name"])
 
 
-def test_edited_between_rounds_it_is_another_revision_and_what_ran_for_the_old_one_is_stopped(api_server, hand):
-    give(hand, {"pipeline.config": ONE})
-    with running(api_server, hand.namespace):
-        hand.create(**OWN)
-        through(hand, "check", "data")
-        first = child(hand, "train-1")
-        revision = eventually("a revision", lambda: hand.dataset()["status"].get("revision"))
-        copy = mounted(hand, first)
+def test_edited_between_rounds_it_is_another_revision_and_what_ran_for_the_old_one_is_stopped(api_server, cluster):
+    give(cluster, {"pipeline.config": ONE})
+    with running(api_server, cluster.namespace):
+        cluster.create(**OWN)
+        through(cluster, "check", "data")
+        first = child(cluster, "train-1")
+        revision = eventually("a revision", lambda: cluster.dataset()["status"].get("revision"))
+        copy = mounted(cluster, first)
         assert (copy["data"]["pipeline.config"], copy["immutable"]) == (ONE, True)
 
-        give(hand, {"pipeline.config": OTHER})
-        assert mounted(hand, first)["data"]["pipeline.config"] == ONE, "its pods go on with what they began with"
-        hand.annotate("look", "again")
-        again = child(hand, "check", other_than=first["metadata"]["name"].replace("train-1", "check"))
-        eventually("the training stopped", lambda: "train-1" not in live(hand))
-        assert mounted(hand, again)["data"]["pipeline.config"] == OTHER
-        status = eventually("another revision", lambda: (s := hand.dataset()["status"])["revision"] != revision and s)
-        through(hand, "check", "data")
-        second = child(hand, "train-1")
-        told = json.loads(mounted(hand, second)["data"]["dataset.yaml"])["metadata"]["annotations"]
-        assert told == {
+        give(cluster, {"pipeline.config": OTHER})
+        assert mounted(cluster, first)["data"]["pipeline.config"] == ONE, "its pods keep the first content"
+        cluster.annotate("look", "again")
+        again = child(cluster, "check", other_than=first["metadata"]["name"].replace("train-1", "check"))
+        eventually("the training stopped", lambda: "train-1" not in live(cluster))
+        assert mounted(cluster, again)["data"]["pipeline.config"] == OTHER
+        status = eventually("another revision", lambda: (s := cluster.dataset()["status"])["revision"] != revision and s)
+        through(cluster, "check", "data")
+        second = child(cluster, "train-1")
+        annotations = json.loads(mounted(cluster, second)["data"]["dataset.yaml"])["metadata"]["annotations"]
+        assert annotations == {
             names.LABEL_REVISION: status["revision"],
             names.LABEL_SPEC_HASH: second["metadata"]["labels"][names.LABEL_SPEC_HASH],
             names.LABEL_PIPELINE: pipeline_digest(OTHER.encode()),
         }
 
 
-def test_missing_wrong_and_mended_it_says_so_and_goes_on_by_itself(api_server, hand, monkeypatch):
-    monkeypatch.setattr("negset_operator.decide.LOOK_AGAIN", 1.0)
-    with running(api_server, hand.namespace):
-        hand.create(**OWN)
-        eventually("told", lambda: hand.reason() == "PipelineConfigUnavailable")
-        ready = hand.condition("Ready")
+def test_a_missing_or_wrong_one_is_reported_and_work_continues_once_it_is_corrected(api_server, cluster, monkeypatch):
+    monkeypatch.setattr("negset_operator.decide.RECHECK_SECONDS", 1.0)
+    with running(api_server, cluster.namespace):
+        cluster.create(**OWN)
+        eventually("the status", lambda: cluster.reason() == "PipelineConfigUnavailable")
+        ready = cluster.condition("Ready")
         assert ready["message"] == (
-            f"spec.training.pipelineConfig.configMap: expected the ConfigMap det in the namespace {hand.namespace}, found none; "
-            f"create it: kubectl create configmap det --namespace {hand.namespace} --from-file=pipeline.config."
+            f"spec.training.pipelineConfig.configMap: expected the ConfigMap det in the namespace {cluster.namespace}, found none; "
+            f"create it: kubectl create configmap det --namespace {cluster.namespace} --from-file=pipeline.config."
         )
-        give(hand, {"model.config": ONE})
-        eventually("the key", lambda: "expected the key pipeline.config in the ConfigMap det" in hand.condition("Ready")["message"])
-        assert (hand.jobs(), hand.ray_jobs()) == ([], [])
-        give(hand, {"pipeline.config": ONE})
-        assert mounted(hand, child(hand, "check"))["data"]["pipeline.config"] == ONE
+        give(cluster, {"model.config": ONE})
+        eventually("the key", lambda: "expected the key pipeline.config in the ConfigMap det" in cluster.condition("Ready")["message"])
+        assert (cluster.jobs(), cluster.ray_jobs()) == ([], [])
+        give(cluster, {"pipeline.config": ONE})
+        assert mounted(cluster, child(cluster, "check"))["data"]["pipeline.config"] == ONE
 
 
-def test_deleted_it_stops_nothing_and_undoes_nothing_and_other_content_is_seen_by_the_resync(api_server, hand):
-    give(hand, {"pipeline.config": ONE})
-    with running(api_server, hand.namespace, config=Config(patience=QUICK, workers=4, resync_seconds=1)):
-        hand.create(**OWN)
-        through(hand, "check", "data")
-        training = child(hand, "train-1")
-        hand.job_runs(training["metadata"]["name"])
-        hand.remove("v1", "ConfigMap", "det")
-        eventually("told", lambda: hand.reason() == "PipelineConfigUnavailable")
-        assert hand.find("batch/v1", "Job", training["metadata"]["name"])["metadata"]["uid"] == training["metadata"]["uid"]
-        give(hand, {"pipeline.config": ONE})
-        through(hand, "train-1", "mine-1", "train-2")
-        eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
+def test_deleted_it_stops_nothing_and_undoes_nothing_and_other_content_is_seen_by_the_resync(api_server, cluster):
+    give(cluster, {"pipeline.config": ONE})
+    with running(api_server, cluster.namespace, config=Config(patience=QUICK, workers=4, resync_seconds=1)):
+        cluster.create(**OWN)
+        through(cluster, "check", "data")
+        training = child(cluster, "train-1")
+        cluster.job_runs(training["metadata"]["name"])
+        cluster.remove("v1", "ConfigMap", "det")
+        eventually("the status", lambda: cluster.reason() == "PipelineConfigUnavailable")
+        assert cluster.find("batch/v1", "Job", training["metadata"]["name"])["metadata"]["uid"] == training["metadata"]["uid"]
+        give(cluster, {"pipeline.config": ONE})
+        through(cluster, "train-1", "mine-1", "train-2")
+        eventually("ready", lambda: cluster.condition("Ready").get("status") == "True")
 
-        hand.remove("v1", "ConfigMap", "det")
-        for job in live(hand).values():
-            kind = hand.kind(job["apiVersion"], job["kind"])
-            kind.delete(name=job["metadata"]["name"], namespace=hand.namespace, body={"propagationPolicy": "Background"})
-        hand.annotate("look", "again")
-        eventually("children gone", lambda: not hand.jobs() and not hand.ray_jobs())
-        time.sleep(2)  # it is looked at again meanwhile
-        assert live(hand) == {}
-        before = hand.dataset()["status"]
-        assert hand.condition("Ready")["status"] == "True"
+        cluster.remove("v1", "ConfigMap", "det")
+        for job in live(cluster).values():
+            kind = cluster.kind(job["apiVersion"], job["kind"])
+            kind.delete(name=job["metadata"]["name"], namespace=cluster.namespace, body={"propagationPolicy": "Background"})
+        cluster.annotate("look", "again")
+        eventually("children deleted", lambda: not cluster.jobs() and not cluster.ray_jobs())
+        time.sleep(2)  # it is reconciled again meanwhile
+        assert live(cluster) == {}
+        before = cluster.dataset()["status"]
+        assert cluster.condition("Ready")["status"] == "True"
         assert before["completed"]["pipeline"] == pipeline_digest(ONE.encode())
 
-        give(hand, {"pipeline.config": OTHER})
-        child(hand, "check")
-        assert eventually("another revision", lambda: hand.dataset()["status"]["revision"] != before["revision"])
+        give(cluster, {"pipeline.config": OTHER})
+        child(cluster, "check")
+        assert eventually("another revision", lambda: cluster.dataset()["status"]["revision"] != before["revision"])
 
 
 @pytest.fixture
@@ -147,47 +147,47 @@ def earlier_version(monkeypatch):
     return open_
 
 
-def test_an_upgrade_from_a_version_that_left_the_content_out_does_nothing_again_of_what_is_ready(api_server, hand, earlier_version):
-    give(hand, {"pipeline.config": ONE})
-    with earlier_version(), running(api_server, hand.namespace):
-        hand.create(**OWN)
-        through(hand, "check", "data", "train-1", "mine-1", "train-2")
-        eventually("ready", lambda: hand.condition("Ready").get("status") == "True")
-        before = hand.dataset()["status"]
+def test_an_upgrade_from_a_version_that_left_the_content_out_does_nothing_again_of_what_is_ready(api_server, cluster, earlier_version):
+    give(cluster, {"pipeline.config": ONE})
+    with earlier_version(), running(api_server, cluster.namespace):
+        cluster.create(**OWN)
+        through(cluster, "check", "data", "train-1", "mine-1", "train-2")
+        eventually("ready", lambda: cluster.condition("Ready").get("status") == "True")
+        before = cluster.dataset()["status"]
         assert "pipeline" not in before["completed"]
-    finished = sorted(job["metadata"]["uid"] for job in live(hand).values())
-    with running(api_server, hand.namespace):
-        eventually("recorded", lambda: hand.dataset()["status"]["completed"].get("pipeline") == pipeline_digest(ONE.encode()))
-        hand.annotate("look", "again")
+    finished = sorted(job["metadata"]["uid"] for job in live(cluster).values())
+    with running(api_server, cluster.namespace):
+        eventually("recorded", lambda: cluster.dataset()["status"]["completed"].get("pipeline") == pipeline_digest(ONE.encode()))
+        cluster.annotate("look", "again")
         time.sleep(2)
-        assert hand.dataset()["status"]["url"] == before["url"]
-        assert hand.condition("Ready")["status"] == "True"
-        assert sorted(job["metadata"]["uid"] for job in live(hand).values()) == finished
-        give(hand, {"pipeline.config": OTHER})
-        hand.annotate("look", "once more")
-        eventually("another revision", lambda: hand.dataset()["status"]["url"] != before["url"])
-    with earlier_version(), running(api_server, hand.namespace):
-        eventually("the rollback's revision", lambda: hand.dataset()["status"]["url"] == before["url"])
+        assert cluster.dataset()["status"]["url"] == before["url"]
+        assert cluster.condition("Ready")["status"] == "True"
+        assert sorted(job["metadata"]["uid"] for job in live(cluster).values()) == finished
+        give(cluster, {"pipeline.config": OTHER})
+        cluster.annotate("look", "once more")
+        eventually("another revision", lambda: cluster.dataset()["status"]["url"] != before["url"])
+    with earlier_version(), running(api_server, cluster.namespace):
+        eventually("the rollback's revision", lambda: cluster.dataset()["status"]["url"] == before["url"])
 
 
-def test_an_upgrade_and_its_rollback_leave_a_training_that_runs_alone(api_server, hand, earlier_version):
-    give(hand, {"pipeline.config": ONE})
-    with earlier_version(), running(api_server, hand.namespace):
-        hand.create(**OWN)
-        through(hand, "check", "data")
-        training = child(hand, "train-1")
-        hand.job_runs(training["metadata"]["name"])
-        eventually("running", lambda: hand.reason() == "Running")
+def test_an_upgrade_and_its_rollback_leave_a_training_that_runs_alone(api_server, cluster, earlier_version):
+    give(cluster, {"pipeline.config": ONE})
+    with earlier_version(), running(api_server, cluster.namespace):
+        cluster.create(**OWN)
+        through(cluster, "check", "data")
+        training = child(cluster, "train-1")
+        cluster.job_runs(training["metadata"]["name"])
+        eventually("running", lambda: cluster.reason() == "Running")
 
     def there() -> dict[str, Any]:
-        return hand.find("batch/v1", "Job", training["metadata"]["name"])["metadata"]
+        return cluster.find("batch/v1", "Job", training["metadata"]["name"])["metadata"]
 
-    with running(api_server, hand.namespace):
+    with running(api_server, cluster.namespace):
         eventually("marked", lambda: there()["labels"].get(names.LABEL_PIPELINE) == pipeline_digest(ONE.encode()))
-        eventually("listed", lambda: training["metadata"]["labels"][names.LABEL_SPEC_HASH] in hand.dataset()["status"]["runs"])
+        eventually("listed", lambda: training["metadata"]["labels"][names.LABEL_SPEC_HASH] in cluster.dataset()["status"]["runs"])
         time.sleep(1)
-    with earlier_version(), running(api_server, hand.namespace):
-        hand.annotate("look", "again")
+    with earlier_version(), running(api_server, cluster.namespace):
+        cluster.annotate("look", "again")
         time.sleep(2)
-        assert hand.condition("Trained")["reason"] == "Running"
+        assert cluster.condition("Trained")["reason"] == "Running"
     assert (there()["uid"], there().get("deletionTimestamp")) == (training["metadata"]["uid"], None)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from kubernetes.client import ApiException, CustomObjectsApi
-from operators import QUICK, SPEC, TRAINING, Hand, eventually, running
+from operators import QUICK, SPEC, TRAINING, Cluster, eventually, running
 from testbed import objects
 
 from negset_api import names
@@ -84,9 +84,9 @@ def is_put(api_server: Any, namespace: str, name: str, spec: dict[str, Any], *, 
 
 
 @pytest.fixture(scope="module")
-def stored(api_server: Any) -> dict[str, Hand]:
+def stored(api_server: Any) -> dict[str, Cluster]:
     """A namespace for each case, with the object in it. The CRD is the present one."""
-    workers = {case: Hand(api_server, api_server.namespace()) for case in STORED}
+    workers = {case: Cluster(api_server, api_server.namespace()) for case in STORED}
     with earlier(api_server.dynamic):
         for case, (name, spec) in STORED.items():
             eventually(case, lambda case=case, name=name, spec=spec: is_put(api_server, workers[case].namespace, name, spec))
@@ -98,39 +98,41 @@ def stored(api_server: Any) -> dict[str, Hand]:
 
 @pytest.mark.parametrize("case", STORED)
 def test_it_can_be_changed_reported_about_and_deleted(case, stored):
-    hand, (name, _) = stored[case], STORED[case]
-    hand.change(name, download={"attempts": 7})
-    assert hand.dataset(name)["spec"]["download"]["attempts"] == 7
-    hand.merge(names.API_VERSION, names.KIND, name, {"status": {"stage": "Checked", "observedGeneration": 2}}, "status")
-    assert hand.dataset(name)["status"]["stage"] == "Checked"
-    hand.merge(names.API_VERSION, names.KIND, name, {"metadata": {"finalizers": ["example.org/x"]}})
-    hand.delete(name)
-    hand.merge(names.API_VERSION, names.KIND, name, {"metadata": {"finalizers": []}})
-    eventually("gone", lambda: hand.dataset(name) is None)
+    cluster, (name, _) = stored[case], STORED[case]
+    cluster.change(name, download={"attempts": 7})
+    assert cluster.dataset(name)["spec"]["download"]["attempts"] == 7
+    cluster.merge(names.API_VERSION, names.KIND, name, {"status": {"stage": "Checked", "observedGeneration": 2}}, "status")
+    assert cluster.dataset(name)["status"]["stage"] == "Checked"
+    cluster.merge(names.API_VERSION, names.KIND, name, {"metadata": {"finalizers": ["example.org/x"]}})
+    cluster.delete(name)
+    cluster.merge(names.API_VERSION, names.KIND, name, {"metadata": {"finalizers": []}})
+    eventually("deleted", lambda: cluster.dataset(name) is None)
 
 
-def applied(hand: Hand, manager: str, *formats: str) -> list[str]:
+def applied(cluster: Cluster, manager: str, *formats: str) -> list[str]:
     """Return the formats after a server-side apply without force."""
     document = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
-        "metadata": {"name": "street", "namespace": hand.namespace},
+        "metadata": {"name": "street", "namespace": cluster.namespace},
         "spec": {**SPEC, "output": {**SPEC["output"], "formats": list(formats)}},
     }
-    hand.dynamic.server_side_apply(hand.kind(names.API_VERSION, names.KIND), body=document, field_manager=manager, force_conflicts=False)
-    return hand.dataset()["spec"]["output"]["formats"]
+    cluster.dynamic.server_side_apply(
+        cluster.kind(names.API_VERSION, names.KIND), body=document, field_manager=manager, force_conflicts=False
+    )
+    return cluster.dataset()["spec"]["output"]["formats"]
 
 
 def test_a_list_that_has_become_a_set_keeps_its_order_and_its_owner_and_takes_a_second_one(api_server, namespace):
-    hand = Hand(api_server, namespace)
-    with earlier(hand.dynamic):
+    cluster = Cluster(api_server, namespace)
+    with earlier(cluster.dynamic):
         eventually("the earlier CRD", lambda: is_put(api_server, namespace, "a.dot", SPEC))
-        assert applied(hand, "team", "YOLO", "COCO") == ["YOLO", "COCO"]
+        assert applied(cluster, "team", "YOLO", "COCO") == ["YOLO", "COCO"]
     eventually("this CRD", lambda: not is_put(api_server, namespace, "another.dot", SPEC, dry_run=True))
-    assert applied(hand, "team", "YOLO", "COCO") == ["YOLO", "COCO"]
-    assert applied(hand, "team", "YOLO") == ["YOLO"]
-    assert applied(hand, "another", "VOC") == ["YOLO", "VOC"]
-    assert set(applied(hand, "team", "YOLO", "TFRecord")) == {"YOLO", "TFRecord", "VOC"}
+    assert applied(cluster, "team", "YOLO", "COCO") == ["YOLO", "COCO"]
+    assert applied(cluster, "team", "YOLO") == ["YOLO"]
+    assert applied(cluster, "another", "VOC") == ["YOLO", "VOC"]
+    assert set(applied(cluster, "team", "YOLO", "TFRecord")) == {"YOLO", "TFRecord", "VOC"}
 
 
 USED: dict[str, dict[str, Any]] = {
@@ -140,10 +142,10 @@ USED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", USED)
-def test_what_worked_goes_on_to_work(case, api_server, namespace):
-    hand = Hand(api_server, namespace)
-    with earlier(hand.dynamic):
+def test_what_worked_still_works(case, api_server, namespace):
+    cluster = Cluster(api_server, namespace)
+    with earlier(cluster.dynamic):
         eventually("stored", lambda: is_put(api_server, namespace, "street", {**SPEC, **USED[case]}))
     with running(api_server, namespace, config=Config(patience=QUICK, workers=4)):
-        eventually("its job", hand.ray_jobs)
-        eventually("said", lambda: hand.reason() == "Starting")
+        eventually("its job", cluster.ray_jobs)
+        eventually("said", lambda: cluster.reason() == "Starting")

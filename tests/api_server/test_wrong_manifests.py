@@ -1,6 +1,6 @@
 """A real API server refuses every invalid manifest that `negset validate` refuses, and no other.
 
-It names the same field in the same words, except for those in `OTHER_WORDS`.
+It names the same field with the same message, except for those in `OTHER_MESSAGES`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from negset_api.errors import InvalidSpec, Problem
 ELSEWHERE = ("(root)", "apiVersion", "kind", "metadata.namespace")
 NO_NAME = "YAML read the name as a number"
 # Go has other messages for an unknown field, for lengths, and for an object without a name.
-OTHER_WORDS = ("unknown field", "should have at", "Required value: name is required")
+OTHER_MESSAGES = ("unknown field", "should have at", "Required value: name is required")
 
 
 def problem_of(manifest: Any) -> Problem:
@@ -52,7 +52,7 @@ def test_the_api_server_refuses(case: str, api_server: Any, namespace: str) -> N
     assert refused.value.status in {400, 422}
     said = json.loads(refused.value.body)["message"]
     assert problem.path in said
-    if not problem.message.startswith(OTHER_WORDS):
+    if not problem.message.startswith(OTHER_MESSAGES):
         assert problem.message in said
 
 

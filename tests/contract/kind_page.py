@@ -1,7 +1,7 @@
-"""The page of the kind: the parts that are made from the code, and the lists that tests compare.
+"""The page of the kind: its generated parts, and the lists that tests compare with the code.
 
-`python -m tests.contract.kind_page` writes the generated parts. Each stands between two comments
-that name it. The rest is written by hand, and `test_kind_page.py` compares it with the code.
+`python -m tests.contract.kind_page` writes the generated parts. Each is between two comments
+that name it. The rest is not generated, and `test_kind_page.py` compares it with the code.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PATTERNS = {
 
 
 class Entry(NamedTuple):
-    """An item of a list: its name, what stands in brackets or behind a comma, and its text."""
+    """An item of a list: its name, the remark in brackets or behind a comma, and its text."""
 
     name: str
     remark: str
@@ -88,7 +88,7 @@ def entries(page: str, heading: str) -> list[Entry]:
 
 
 def code(text: str) -> list[str]:
-    """What stands in backticks in a text."""
+    """The parts of a text in backticks."""
     return [span.strip("`") for span in _CODE.findall(text)]
 
 
@@ -137,7 +137,7 @@ def _default(value: Any) -> str:
 
 
 def _type(field: Schema) -> str:
-    """The type of a field in words, with its bounds."""
+    """The type of a field, with its bounds."""
     if field["type"] == "array":
         kind = {"set": "set", "atomic": "list", "map": "list"}[field["x-kubernetes-list-type"]]
         return f"{kind} of {_range(field, 'minItems', 'maxItems')} items, each {_type(field['items'])}"

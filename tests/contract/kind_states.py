@@ -25,7 +25,7 @@ _SUMMARY = {reasons.READY, reasons.RECONCILING, reasons.STALLED}
 _NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _GENERATION = 1
 _LINE = "negset: spec.excludeClasses: …"
-"""What a job said last. The real text is longer, and of no concern here."""
+"""The last line of a job, shortened."""
 
 
 def states(manifest: dict[str, Any]) -> dict[str, str]:

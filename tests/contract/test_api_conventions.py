@@ -46,6 +46,8 @@ def _wrong_list(field: Schema) -> str:
         return "a list without a bound"
     if kind == "set" and items["type"] not in SCALARS:
         return "a set of what cannot be compared"
+    if kind == "set" and "enum" in items and field["maxItems"] != len(items["enum"]):
+        return "a set whose bound is not the number of its values"
     if kind == "map" and not set(field["x-kubernetes-list-map-keys"]) <= set(items["required"]):
         return "a map whose key may be absent"
     return ""
@@ -75,6 +77,16 @@ def test_every_description_is_whole_sentences_and_every_sentence_is_short(part):
 BAD: dict[str, tuple[Schema, str]] = {
     "an integer": ({"type": "integer", "description": "x"}, "an integer without a format"),
     "a list": ({"type": "array", "maxItems": 2, "items": {"type": "boolean"}, "description": "x"}, "a list without a list type"),
+    "a set": (
+        {
+            "type": "array",
+            "maxItems": 1,
+            "items": {"enum": ["A", "B"], "type": "string"},
+            "x-kubernetes-list-type": "set",
+            "description": "x",
+        },
+        "a set whose bound is not the number of its values",
+    ),
     "a string": ({"type": "string", "description": "x"}, "a string without a bound"),
     "a field": ({"type": "boolean"}, "no description"),
     "a number": ({"type": "number", "description": "x"}, "a number"),

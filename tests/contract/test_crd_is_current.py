@@ -1,4 +1,4 @@
-"""The CRD in the chart is the one that the types say."""
+"""The CRD in the chart is generated from the current types."""
 
 from __future__ import annotations
 

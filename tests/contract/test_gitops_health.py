@@ -57,13 +57,13 @@ CASES = {
         "Waiting for the operator",
         "InProgress",
     ),
-    "a Ready that speaks of an earlier spec is in progress": (
+    "a Ready of an earlier spec is in progress": (
         dataset(READY, generation=4),
         "Progressing",
         "Waiting for the operator to see the latest change",
         "InProgress",
     ),
-    "a Stalled that speaks of an earlier spec is in progress": (
+    "a Stalled of an earlier spec is in progress": (
         dataset(NOT_READY, STALLED, generation=4),
         "Progressing",
         "Waiting for the operator to see the latest change",
@@ -84,7 +84,7 @@ CASES = {
         "InProgress",
     ),
     "a finished dataset is healthy": (dataset(READY), "Healthy", READY[2], "Current"),
-    "a suspended dataset is suspended, and Flux goes on": (dataset(SUSPENDED, suspend=True), "Suspended", SUSPENDED[2], "Current"),
+    "a suspended dataset is suspended, and Flux continues": (dataset(SUSPENDED, suspend=True), "Suspended", SUSPENDED[2], "Current"),
     "a dataset whose jobs are still being stopped is in progress": (
         dataset(NOT_READY, RECONCILING, suspend=True),
         "Progressing",
@@ -104,7 +104,7 @@ CASES = {
         STALLED[2],
         "Failed",
     ),
-    "a dataset that is being deleted is in progress, whatever its conditions say": (
+    "a dataset that is being deleted is in progress, with any conditions": (
         dataset(READY, deleted=True),
         "Progressing",
         "Being deleted",

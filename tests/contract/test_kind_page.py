@@ -71,11 +71,11 @@ def test_a_condition_that_is_there_only_while_it_is_true_has_a_negative_polarity
 
 def constants(module: Any) -> dict[str, str]:
     """The public constants of a module that are text, in the order of the module."""
-    return {name: value for name, value in vars(module).items() if re.fullmatch("[A-Z][A-Z_]*", name) and isinstance(value, str)}
+    return {name: value for name, value in vars(module).items() if re.fullmatch("[A-Z][A-Z0-9_]*", name) and isinstance(value, str)}
 
 
 def written_reasons() -> Iterator[tuple[str, str]]:
-    """The class that is made and the reason, for each call in the operator with a reason that is
+    """The class that is created and the reason, for each call in the operator with a reason that is
     written out.
     """
     for path in Path(negset_operator.__file__).parent.rglob("*.py"):
@@ -106,20 +106,20 @@ def test_the_page_says_which_reasons_are_warnings():
     assert set(events.values()) == {"Normal", "Warning"}
 
 
-def test_each_reason_says_which_condition_stands_beside_ready():
+def test_each_reason_names_the_condition_that_accompanies_ready():
     beside = {entry.remark.rpartition(", ")[0] for entry in entries(TEXT, "Reasons")}
     assert beside == {"none", reasons.RECONCILING, reasons.STALLED, f"{reasons.RECONCILING} or {reasons.STALLED}"}
 
 
-def test_each_reason_says_who_acts_and_a_stalled_one_never_nobody():
-    silent = [entry.name for entry in entries(TEXT, "Reasons") if not re.search("Nobody acts|[Tt]he (owner|administrator)", entry.text)]
+def test_each_reason_names_who_acts_and_a_stalled_one_always_needs_an_action():
+    silent = [entry.name for entry in entries(TEXT, "Reasons") if not re.search("No action|[Tt]he (owner|administrator)", entry.text)]
     assert silent == []
-    assert [entry.name for entry in entries(TEXT, "Somebody must act") if "Nobody" in entry.text] == []
+    assert [entry.name for entry in entries(TEXT, "A person must act") if "No action" in entry.text] == []
 
 
-def test_every_reason_of_a_stalled_dataset_stands_under_its_heading():
+def test_every_reason_of_a_stalled_dataset_is_under_its_heading():
     stalled = {entry.name for entry in entries(TEXT, "Reasons") if entry.remark.startswith(reasons.STALLED)}
-    assert stalled == set(named_under("Somebody must act"))
+    assert stalled == set(named_under("A person must act"))
 
 
 def test_the_page_names_every_event_that_is_not_a_reason():
@@ -200,7 +200,7 @@ NO_KEYS = {"dataset_root", "revision_root", "shard", "shard_of_marker"}
 
 
 def keys_of_a_revision() -> set[str]:
-    """Every key below a revision, where `<name>` stands for the argument of that name."""
+    """Every key below a revision, where `<name>` is the argument of that name."""
     listed = list(constants(names))
     fixed = {name: value for name, value in constants(names).items() if listed.index(name) >= listed.index("SPEC")}
     folders = {value for name, value in fixed.items() if name.endswith("_FOLDER")}
@@ -219,6 +219,13 @@ def keys_of_a_revision() -> set[str]:
 
 def test_the_page_names_every_file_of_a_revision():
     assert_same(named_under("Files of a revision"), keys_of_a_revision())
+
+
+def test_every_marker_ends_as_the_removal_of_a_revision_expects():
+    """`revisions._remove_all` removes the keys that end in .json first."""
+    markers = [entry.name for entry in entries(TEXT, "Files of a revision") if entry.remark.startswith("marker of ")]
+    assert len(markers) > 5
+    assert [name for name in markers if not name.endswith(".json")] == []
 
 
 # --- The rest

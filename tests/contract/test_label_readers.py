@@ -17,6 +17,7 @@ from tests.negatives import IMAGES, SIDES, STORED, dataset, stored
 
 from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.progress import Silent
+from negset_jobs.labels.label_task import FORMATS
 from negset_jobs.labels.stage import labels_stage
 
 
@@ -30,7 +31,7 @@ def ray():
 def labels(request, tmp_path_factory, ray):
     """The folder of the label datasets, and the number of stored images by split."""
     folder = tmp_path_factory.mktemp("labels")
-    wanted = dataset(folder, formats=("YOLO", "COCO", "VOC"), held_out=request.param)
+    wanted = dataset(folder, formats=tuple(FORMATS), held_out=request.param)
     store, plan, records = stored(wanted, f"{folder}/revision")
     labels_stage(store, wanted, plan, records, Silent())
     counts = {{"train": "train", "heldout": "val"}[split]: count for split, count in records.images.items()}

@@ -1,7 +1,8 @@
-"""What lies in a bucket keeps its keys, whatever the code calls them.
+"""Stored files keep their keys, for any name in the code.
 
 A revision that an earlier version wrote is read by this one, and the other way round. A key may be
-added with a default. It may never be renamed or removed.
+added with a default. It may never be renamed or removed. The same holds for outcomes, but an
+earlier version cannot read a shard with an outcome that it does not know.
 """
 
 import importlib
@@ -12,7 +13,7 @@ import pytest
 
 import negset_api
 import negset_jobs
-from negset_api.values import Value
+from negset_api.values import Outcome, Value
 
 KEYS = {
     "Box": "ymin xmin ymax xmax className crowd difficult truncated",
@@ -67,6 +68,11 @@ KEYS = {
     "ShardScores": "key images inputs",
 }
 
+OUTCOMES = (
+    "stored not_found forbidden client_error rate_limited server_error timeout unreachable blocked_address opted_out "
+    "too_large not_an_image truncated undecodable size_mismatch invalid_box"
+)
+
 
 def stored() -> dict[str, type[Value]]:
     """Every kind of value, by name."""
@@ -90,3 +96,7 @@ def test_every_key_that_was_ever_written_is_still_there(name):
 @pytest.mark.tensorflow
 def test_no_kind_of_value_is_forgotten():
     assert set(stored()) == set(KEYS)
+
+
+def test_no_outcome_that_was_ever_written_is_gone_and_no_new_one_is_forgotten():
+    assert [outcome.value for outcome in Outcome] == OUTCOMES.split()

@@ -1,4 +1,4 @@
-"""The version stands in pyproject.toml. Whatever else names it agrees."""
+"""The version is in pyproject.toml. Every other file that names it has the same."""
 
 from __future__ import annotations
 

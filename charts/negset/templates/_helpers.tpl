@@ -69,7 +69,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 What the operator may do to what it watches. It reads its children and writes them by server-side
 apply (create and patch). It never reads a Secret: the jobs name theirs, and only the kubelet reads
 it. It may write the status of a NegativeDataset because it grants each job the right to write that
-of its own object, and Kubernetes lets nobody grant a right that they do not have.
+of its own object, and Kubernetes lets no client grant a right that it does not have.
 */}}
 {{- define "negset.rules" -}}
 - apiGroups: [negset.dev]
@@ -97,15 +97,15 @@ of its own object, and Kubernetes lets nobody grant a right that they do not hav
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
-# Pods and events say why a child does not start. A pod of a Ray cluster on a lost node is deleted,
-# since KubeRay would wait for it for ever.
+# Pods and events show why a child does not start. A pod of a Ray cluster on a lost node is deleted,
+# because KubeRay would wait for it without end.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [list, create]
-# Only Kueue's Workload says why Kueue does not admit a child.
+# Only Kueue's Workload shows why Kueue does not admit a child.
 - apiGroups: [kueue.x-k8s.io]
   resources: [workloads]
   verbs: [list]

@@ -31,8 +31,11 @@ class Contents(NamedTuple):
 class LabelFormat(Protocol):
     """A module that writes one format. The same images always give the same bytes."""
 
-    def image_files(self, image: LabelledImage, encoded: bytes) -> Iterator[File]:
+    def image_files(self, labelled: LabelledImage, encoded: bytes) -> Iterator[File]:
         """Yield the image and, if the format has one, its label file."""
 
-    def index_files(self, images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:
-        """Yield the files that describe the dataset. `images` are all images, in plan order."""
+    def index_files(self, labelled_images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:
+        """Yield the files that describe the dataset.
+
+        `labelled_images` are all images, in plan order.
+        """

@@ -23,14 +23,14 @@ def image_files(labelled: LabelledImage, encoded: bytes) -> Iterator[File]:
 
 
 # VOC has no field for the classes and licences of `contents`.
-def index_files(images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:  # noqa: ARG001
+def index_files(labelled_images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:  # noqa: ARG001
     """Yield `ImageSets/Main/train.txt` and, if images are held out, `val.txt`.
 
     They have one name without extension per line. There is no `trainval.txt`: readers such as
     Datumaro treat every list there as a split, and would count each image twice.
     """
     for split in ("train", "val"):
-        members = [labelled.stem for labelled in images if labelled.split == split]
+        members = [labelled.stem for labelled in labelled_images if labelled.split == split]
         if members:
             yield File(f"ImageSets/Main/{split}.txt", "".join(f"{stem}\n" for stem in members).encode())
 

@@ -3,10 +3,10 @@
 The CRD is generated from them (`negset_api.schema`), so a description, a default or a rule is
 written here and nowhere else.
 
-Kubernetes API conventions: camelCase, no floats (percents are integers), enums in CamelCase, a
-bound on every list and string so that the API server can bound the cost of the CEL rules. A rule
-that one field's type can say is in its `Meta`; a rule that spans fields is CEL, with the message
-that the user reads.
+The types follow the Kubernetes API conventions: camelCase, no floats (percents are integers), enums
+in CamelCase. Every list and string has a bound, so that the API server can bound the cost of the
+CEL rules. A rule for one field is in the field's `Meta`. A rule for several fields is CEL, with the
+message that the user reads.
 """
 
 from negset_api.spec.data import CocoPositives, CocoSource, Download, Output, Positives, Selection, Source, VocPositives

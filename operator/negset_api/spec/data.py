@@ -21,7 +21,7 @@ class CocoSource(Spec, frozen=True, kw_only=True):
         ImageUrl,
         Meta(
             description="URL of each image: http, https or any fsspec URL. "
-            "It is a template: {file_name}, {coco_url} and {flickr_url} stand for the fields of COCO's image entry."
+            "It is a template: {file_name}, {coco_url} and {flickr_url} are replaced by the fields of COCO's image entry."
         ),
     ] = "{coco_url}"
 
@@ -152,7 +152,7 @@ class Output(Spec, frozen=True, kw_only=True):
         Url,
         Meta(
             description="Folder of the dataset: any fsspec URL or, on a laptop, a path. "
-            "Files lie under <url>/<namespace>/<name>/<revision>/, so that a changed spec never overwrites earlier data."
+            "Files are stored under <url>/<namespace>/<name>/<revision>/, so that a changed spec never overwrites earlier data."
         ),
     ]
     formats: Annotated[
@@ -160,8 +160,8 @@ class Output(Spec, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             max_length=4,
-            description="Formats to write. TFRecord is always written, since the other formats are made from it. "
-            "YOLO, COCO and VOC are each a dataset of its own, with images and labels, under labels/.",
+            description="Formats to write. TFRecord is always written, because the other formats are converted from it. "
+            "Each of the other formats is a dataset of its own, with images and labels, under labels/.",
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ] = ("TFRecord",)
@@ -174,9 +174,9 @@ class Output(Spec, frozen=True, kw_only=True):
     revision_history_limit: Annotated[
         Annotated[int, Meta(ge=0, le=1000)] | None,
         Meta(
-            description="Number of earlier revisions of this object to keep beside the present one. "
+            description="Number of earlier revisions of this object to keep besides the current one. "
             "When a revision is done, its last job deletes older ones with all their files. "
-            "A revision that another object made as well is never deleted. 0 keeps only the present one. "
+            "A revision that another object created as well is never deleted. 0 keeps only the current one. "
             "If absent, every revision is kept."
         ),
     ] = None
@@ -204,7 +204,7 @@ class VocPositives(Spec, frozen=True, kw_only=True):
         ],
         Meta(
             description="URL of each image. "
-            "It is a template: {filename} stands for the <filename> of the .xml file, such as s3://team-a/voc/JPEGImages/{filename}."
+            "It is a template: {filename} is replaced by the <filename> of the .xml file, such as s3://team-a/voc/JPEGImages/{filename}."
         ),
     ]
 
@@ -252,6 +252,6 @@ _POSITIVES_RULES = rules(
     ),
     (
         "!has(self.labelMap) || (has(self.tfrecords) && self.tfrecords.size() > 0)",
-        "labelMap must come only with tfrecords: for coco and voc it is made from classes",
+        "labelMap must come only with tfrecords: for coco and voc it is derived from classes",
     ),
 )

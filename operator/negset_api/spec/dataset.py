@@ -52,7 +52,7 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
     training: Annotated[
         Training | None,
         Meta(
-            description="Train a detector with the negatives, and measure what they are worth. If absent, only the dataset is made.",
+            description="Train a detector with the negatives, and measure their effect. If absent, only the dataset is created.",
             extra_json_schema=_TRAINING_RULES,
         ),
     ] = None
@@ -64,13 +64,13 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
         ),
     ] = None
     suspend: Annotated[
-        bool, Meta(description="If true, all jobs stop at a safe point. If set to false again, they go on without losing work.")
+        bool, Meta(description="If true, all jobs stop at a safe point. If set to false again, they continue without losing work.")
     ] = False
     deletion_policy: Annotated[
         Literal["Retain", "Delete"],
         Meta(
             description="What happens to the data in the output when this object is deleted. Retain keeps it; "
-            "Delete deletes what this object alone made."
+            "Delete deletes the revisions that only this object created."
         ),
     ] = "Retain"
 
@@ -91,9 +91,7 @@ NAME_RULE = (
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of Kubernetes' object metadata that negset reads; the rest belongs to the API
-    server.
-    """
+    """The part of Kubernetes' object metadata that negset reads."""
 
     name: Annotated[str, Meta(max_length=LONGEST_NAME, pattern=patterns.LABEL)]
     namespace: Annotated[str, Meta(max_length=LONGEST_LABEL, pattern=patterns.LABEL)] = names.DEFAULT_NAMESPACE

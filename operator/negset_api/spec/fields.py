@@ -19,7 +19,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of the spec's types: immutable, camelCase.
 
     Unknown fields are skipped: a newer CRD may have admitted them. In a manifest that a person
-    wrote they are mistakes, which `validation` finds.
+    wrote, they are mistakes, which `validation` finds.
     """
 
 
@@ -27,13 +27,13 @@ def rules(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
-# An empty string where a value is due is a mistake that nobody wants to find at run time.
+# An empty string where a value is required must be found before run time.
 ClassName = Annotated[str, Meta(min_length=1, max_length=128)]
 Url = Annotated[str, Meta(min_length=1, max_length=MAX_URL)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 
 # Release 0.1.0 admitted an empty string, and any text, in these fields. The types still accept
-# them, so that stored objects are read; only the schema refuses them, in new objects
+# them, so that stored objects can be read. Only the schema refuses them, in new objects
 # (`validation.parse_admitted`).
 OptionalUrl = Annotated[str, Meta(max_length=MAX_URL, extra_json_schema={"minLength": 1})]
 ObjectName = Annotated[str, Meta(max_length=LONGEST_NAME, extra_json_schema={"minLength": 1, "pattern": patterns.SUBDOMAIN})]

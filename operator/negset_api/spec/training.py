@@ -89,8 +89,8 @@ class HardNegativeMining(Spec, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=100)],
         Meta(
             description="Percentage of the training negatives that round 1 trains on, drawn by `selection.seed`. "
-            "The rest is the pool: negatives that the model has not seen, where mining looks for hard ones. "
-            "100 leaves no pool; mining then looks at the negatives trained on. With one round, all of them are trained on."
+            "The rest is the pool: negatives that the model has not seen. Mining searches the pool for hard negatives. "
+            "100 leaves no pool: mining then searches the negatives that were trained on. With one round, all negatives are trained on."
         ),
     ] = 50
     hard_percent: Annotated[
@@ -103,8 +103,8 @@ class HardNegativeMining(Spec, frozen=True, kw_only=True):
     review_above_percent: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
         Meta(
-            description="Score, in percent, from which a negative that was trained on may well show the object. "
-            "It is listed for review and not trained on again. 100 turns the review off."
+            description="Score, in percent, from which a negative that was trained on may show the object. "
+            "It is listed for review and not trained on again. 100 disables the review."
         ),
     ] = 90
     confirmed_negatives: Annotated[
@@ -178,7 +178,7 @@ class Training(Spec, frozen=True, kw_only=True):
         OptionalUrl | None,
         Meta(
             description="URL of a checkpoint to start from: its prefix (…/checkpoint/ckpt-0), its folder, its .index file, or a .tar.gz archive as in the model zoo. "
-            "The kind of checkpoint is read from the checkpoint. If the number of classes differs, the heads of the model start anew."
+            "The kind of checkpoint is read from the checkpoint. If the number of classes differs, the heads of the model start with random weights."
         ),
     ] = None
     gpus_per_worker: Annotated[

@@ -1,9 +1,9 @@
-"""The values on the arrows: `Spec → Plan → Shards → Records → Training → Mining → Report`.
+"""The values that stages write: `Spec → Plan → Shards → Records → Training → Mining → Report`.
 
 Each is frozen, is stored as one JSON file under the revision, and is the commit marker of the stage
-that made it. A stage reads only the values before it. `input_digest` is the digest of everything
-that decided a stage's bytes: a later revision whose digest is the same copies the stage instead of
-making it again.
+that wrote it. A stage reads only the values before it. `input_digest` is the digest of everything
+that decided a stage's bytes. A later revision with the same digest copies the stage instead of
+running it again.
 """
 
 from negset_api.values.data import (

@@ -12,8 +12,8 @@ from negset_api.values.value import ImageId, Value
 class Box(Value, frozen=True, kw_only=True):
     """One object.
 
-    Corners are normalised to [0, 1] of the image's height and width, as the Object Detection API
-    wants them.
+    Corners are normalised to [0, 1] of the image's height and width, as in the Object Detection
+    API.
     """
 
     ymin: float
@@ -27,12 +27,11 @@ class Box(Value, frozen=True, kw_only=True):
 
 
 class PlannedImage(Value, frozen=True, kw_only=True):
-    """One image to fetch.
+    """One image to download.
 
-    `width` and `height` are what the annotations say, in pixels; 0 where they say nothing.
-
-    `scene` is the stratum it was drawn from, `reason` one sentence on why it was chosen, `page`
-    where the image was published (attribution). Negatives have no `objects`.
+    `width` and `height` are those of the annotations, in pixels; 0 if the annotations have none.
+    `stratum` is the stratum that it was drawn from. `reason` is a sentence on why it was chosen.
+    `page` is the page where the image was published (attribution). Negatives have no `objects`.
     """
 
     image_id: ImageId
@@ -48,7 +47,7 @@ class PlannedImage(Value, frozen=True, kw_only=True):
 
 
 class ShardPlan(Value, frozen=True, kw_only=True):
-    """One unit of work: a run of images in plan order, written to one TFRecord file."""
+    """One unit of work: consecutive images of the plan, written to one TFRecord file."""
 
     name: str
     split: str = field(name="subset")
@@ -56,7 +55,7 @@ class ShardPlan(Value, frozen=True, kw_only=True):
 
 
 class License(Value, frozen=True, kw_only=True):
-    """A licence as the annotations describe it, and how many of the planned images carry it."""
+    """A licence as the annotations describe it, and how many of the planned images have it."""
 
     id: int
     name: str
@@ -67,11 +66,11 @@ class License(Value, frozen=True, kw_only=True):
 class Plan(Value, frozen=True, kw_only=True):
     """Which images, in which order, in which shards.
 
-    `image_ids` are in plan order; the same seed always gives the same order, and a larger count
-    only appends. `candidates` counts the images that were free of the excluded classes and passed
-    the filters, `rejected` counts the others by reason. `remaining_classes` counts, for each class
-    that is still annotated in the planned images, the images that show it. `bytes_estimate` is an
-    estimate in bytes.
+    `image_ids` are in plan order. The same seed always gives the same order, and a larger count
+    only appends. `candidates` counts the images without the excluded classes that passed the
+    filters. `rejected` counts the others by reason. `remaining_classes` counts the planned images
+    that show a class, for each class that is annotated in them. `bytes_estimate` is the estimated
+    size of the planned images.
     """
 
     input_digest: str = field(name="inputs")
@@ -109,7 +108,7 @@ class Outcome(enum.StrEnum):
 
     @property
     def transient(self) -> bool:
-        """Whether asking again later may end differently."""
+        """Whether a later retry may help."""
         return self in _TRANSIENT
 
 
@@ -117,14 +116,14 @@ _TRANSIENT = frozenset({Outcome.RATE_LIMITED, Outcome.SERVER_ERROR, Outcome.TIME
 
 
 class ImageResult(Value, frozen=True, kw_only=True):
-    """How one image ended, and where its record lies: `offset` and `length` in bytes within the
-    shard's file, framing included.
+    """How one image ended, and where its record is.
 
-    `sha256`, `bytes`, `width` and `height` describe the stored encoded image; they are empty or 0
-    where nothing was stored. `detail` says what went wrong, for a person. `rejected_boxes` counts
-    the annotations of a positive that could not be used. `input_digest` is the digest of what
-    decided the record's bytes, so that another shard or revision that wants the same record can
-    take it instead of downloading the image.
+    `offset` and `length` are in bytes within the shard's file, with the record's framing. `sha256`,
+    `bytes`, `width` and `height` describe the stored encoded image. They are empty or 0 if nothing
+    was stored. `detail` describes the failure, for people. `rejected_boxes` counts the annotations
+    of a positive that could not be used. `input_digest` is the digest of everything that decided
+    the record's bytes. Another shard or revision with the same record can copy it instead of
+    downloading the image.
     """
 
     image_id: ImageId
@@ -143,8 +142,8 @@ class ImageResult(Value, frozen=True, kw_only=True):
 class ShardResult(Value, frozen=True, kw_only=True):
     """The commit marker of a shard.
 
-    `file` is the key of its TFRecord file, empty where no image was stored: an input file without
-    records would hang the Object Detection API's weighted mix.
+    `file` is the key of its TFRecord file. It is empty if no image was stored, because an input
+    file without records would hang the Object Detection API's weighted mix.
     """
 
     name: str
@@ -175,10 +174,8 @@ class Records(Value, frozen=True, kw_only=True):
 class Positives(Value, frozen=True, kw_only=True):
     """The positives as they were stored.
 
-    `classes` are in label-map order (ids from 1); `boxes` and `images` count by split;
-    `rejected_boxes` by reason.
-
-    `most_boxes` counts the objects of the fullest image.
+    `classes` are in label-map order (ids from 1). `boxes` and `images` count by split,
+    `rejected_boxes` by reason. `most_boxes` is the largest number of objects in one image.
     """
 
     input_digest: str = field(name="inputs")
@@ -203,8 +200,8 @@ class Labels(Value, frozen=True, kw_only=True):
 class CopyCounts(Value, frozen=True, kw_only=True):
     """How many held-out images are copies of an image that trains, by their kind.
 
-    A copy is exact where the encoded bytes are the same, and near where the images are: saved
-    again, resized, mirrored, cut at the border or made brighter.
+    The encoded bytes of an exact copy are the same. A near copy shows the same image, but was saved
+    again, resized, mirrored, cropped or brightened.
     """
 
     exact_negatives: int = 0
@@ -228,10 +225,11 @@ class CopyCounts(Value, frozen=True, kw_only=True):
 class Copies(Value, frozen=True, kw_only=True):
     """The held-out images that are copies of an image that trains or waits in the pool.
 
-    A model may know them, so they measure nothing: `negatives` and `positives` are their ids, and
-    every round leaves them out. `held_out` images were compared with `others`. `plain` counts
-    the images of both that show too little to be recognised, or cannot be decoded; these are
-    compared by their bytes alone. `table` is the key of a table with a row per pair.
+    A model may have learned them, so every round leaves them out of its measurement. `negatives`
+    and `positives` are their ids. `held_out` counts the images that were compared, `others` those
+    that they were compared with. `plain` counts the images of both that have too little detail to
+    be recognised, or cannot be decoded. These are compared by their bytes only. `table` is the key
+    of a table with one row per pair.
     """
 
     input_digest: str = field(name="inputs")

@@ -1,4 +1,4 @@
-"""Values of the model: what a round trained, and what a mining found."""
+"""Values of the models: the result of a training round, and of a mining."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Detection(Value, frozen=True, kw_only=True):
 class ScoredImage(Value, frozen=True, kw_only=True):
     """The detections on one image, best first.
 
-    On a negative every one of them is false. An `unreadable` one could not be decoded, and has
-    none.
+    On a negative, each of them is a false positive. An `unreadable` image could not be decoded, and
+    has none.
     """
 
     image_id: str
@@ -31,7 +31,7 @@ class ScoredImage(Value, frozen=True, kw_only=True):
 
     @property
     def score(self) -> float:
-        """The best detection's score; 0 where there is none."""
+        """The score of the best detection; 0 if there is none."""
         return self.detections[0].score if self.detections else 0.0
 
 
@@ -46,13 +46,14 @@ class LossPoint(Value, frozen=True, kw_only=True):
 
 
 class Measurement(Value, frozen=True, kw_only=True):
-    """What a model does on the images held out.
+    """The measurement of a model on the held-out images.
 
-    `threshold` is the highest score at which `recall` of the held-out objects (IoU ≥ 0.5, right
-    class) are found; `false_positives_per_image` counts the detections at or above it on the
-    held-out negatives, per image. `average_precision` is COCO's AP over IoU 0.50:0.95,
-    `average_precision_50` at IoU 0.5, both on the held-out positives. `wanted_recall` is what was
-    asked for; where no threshold reaches it, `recall` is the best there is.
+    `wanted_recall` is the recall of the spec. `threshold` is the highest score at which that share
+    of the held-out objects is found (IoU ≥ 0.5, same class). `recall` is the share that is found.
+    If no threshold reaches `wanted_recall`, it is the highest recall of all.
+    `false_positives_per_image` counts the detections at or above `threshold` on the held-out
+    negatives, per image. `average_precision` is COCO's AP over IoU 0.50:0.95 on the held-out
+    positives, `average_precision_50` is AP at IoU 0.5.
     """
 
     threshold: float
@@ -69,14 +70,12 @@ class Measurement(Value, frozen=True, kw_only=True):
 class Round(Value, frozen=True, kw_only=True):
     """One training round of one arm.
 
-    `steps` are its own, `total_steps` those that the model has behind it.
-
-    `negatives` counts the different negatives that were in the mix, `detections` is the key of what
-    the model detects on the held-out images, and `worst` are the held-out negatives with the
-    highest scores, for people. `unreadable` counts the records that could not be read and were
-    passed over, in training and in measuring; `unreadable_examples` names the first few.
-    `saved_model` is the folder of the exported model, empty for a model that is not exported
-    (`stages.is_exported`).
+    `steps` are its own. `total_steps` are all steps that the model was trained for. `negatives`
+    counts the different negatives that were in the mix. `detections` is the key of the detections
+    on the held-out images. `worst` are the held-out negatives with the highest scores, for people.
+    `unreadable` counts the records that could not be read and were skipped, in training and in
+    measuring. `unreadable_examples` names the first few. `saved_model` is the folder of the
+    exported model. It is empty if the model is not exported (`stages.is_exported`).
     """
 
     number: int
@@ -102,21 +101,21 @@ class Round(Value, frozen=True, kw_only=True):
 
 
 class Mining(Value, frozen=True, kw_only=True):
-    """What the model of round `number` fires on, among the negatives that it was not trained on
-    (`pool` counts them) and among those that it was (`trained_on`).
+    """The negatives on which the model of round `number` has false positives.
 
-    `floor` is the score from which a negative can be hard; `fooled` counts those that reach the
-    round's own `threshold`. `hard` are the keys of the files with every hard negative so far
-    (`hard_images` counts them, `added` those of this mining); `random` are the keys of as many
-    negatives drawn at random, for the arm that trains on them instead. `negatives` are the keys of
-    the other negatives that the next round trains on.
+    `pool` counts the scored negatives that it was not trained on, `trained_on` those that it was
+    trained on. `floor` is the score from which a negative can be hard. `fooled` counts the
+    negatives that reach the round's own `threshold`.
 
-    `review` lists images that the model was trained on as negatives and that keep fooling it with a
-    high score: they may well show the object, and are left out until a person has looked.
-    `review_declined` counts images that scored as high but were too many to mean anything.
-    `hardest` are the first few of what this mining added, for people. `scores` is the key of a
-    table with a row per scored negative. Without a pool (`pool` is 0) the hard negatives are among
-    those trained on.
+    `hard` are the keys of the files with all hard negatives so far. `hard_images` counts them, and
+    `added` counts those of this mining. `random` are the keys of as many negatives drawn at random,
+    for the arm that trains on them instead. `negatives` are the keys of the other negatives that
+    the next round trains on. Without a pool (`pool` is 0), the hard negatives are among these.
+
+    `review` lists images that were trained on as negatives and still get a high score. They may
+    show the object, and are left out until a person has reviewed them. `review_declined` counts
+    images with such a score that were too many for a review. `hardest` are the first few that this
+    mining added, for people. `scores` is the key of a table with one row per scored negative.
     """
 
     number: int
@@ -146,6 +145,6 @@ class Mining(Value, frozen=True, kw_only=True):
     def different_images(self) -> int:
         """How many different negatives the next round trains on.
 
-        Without a pool the hard ones are among the others.
+        Without a pool, the hard negatives are among the others.
         """
         return self.negative_images + (self.hard_images if self.pool else 0) or self.hard_images

@@ -8,17 +8,16 @@ from negset_api.values.data import CopyCounts, License
 from negset_api.values.value import Value
 
 Interval = tuple[float, float]
-"""Where the true value lies with 95 % confidence: low and high."""
+"""A 95 % confidence interval: low and high."""
 
 
 class ReportRound(Value, frozen=True, kw_only=True):
     """One round of the arm `Mined`.
 
-    `threshold`, `recall` and the rates are the round's `Measurement`.
-
-    `steps` are the round's own, `total_steps` those that the model has behind it. `hard_negatives`
-    counts the images that the minings before it added, all together. `difference_interval` and
-    `average_precision_difference_interval` are of the last round's value minus this round's; they
+    `threshold`, `recall` and the rates are those of the round's `Measurement`. `steps` are the
+    round's own. `total_steps` are all steps that the model was trained for. `hard_negatives` counts
+    all images that earlier minings added. `difference_interval` and
+    `average_precision_difference_interval` are of the last round's value minus this round's. They
     are absent for the last round.
     """
 
@@ -41,15 +40,16 @@ class ReportRound(Value, frozen=True, kw_only=True):
 
     @property
     def recall_reached(self) -> bool:
-        """Whether a threshold finds the wanted share of the held-out objects; only then are two
-        rounds comparable.
-        """
+        """Whether the model reaches the wanted recall. Only then can two rounds be compared."""
         return self.recall >= self.wanted_recall
 
 
 class ClassNumbers(Value, frozen=True, kw_only=True):
-    """What a model does with one class: its objects on held-out positives, the share found at the
-    model's threshold, AP at IoU 0.5, and false positives on held-out negatives.
+    """The numbers of a model for one class.
+
+    `objects` counts its objects on held-out positives. `recall` is the share of them that is found
+    at the model's threshold. `average_precision_50` is AP at IoU 0.5. `false_positives` counts its
+    detections on held-out negatives at the threshold.
     """
 
     name: str
@@ -62,20 +62,24 @@ class ClassNumbers(Value, frozen=True, kw_only=True):
 class Comparison(Value, frozen=True, kw_only=True):
     """One arm at the end of all its steps.
 
-    `name` is `Mined`, `RandomNegatives` or `NoNegatives`; `steps` are those that the model has
-    behind it, the same for all arms; `negatives` counts the different negatives that it was trained
-    on. The interval holds the true rate with 95 % confidence (bootstrap over the held-out images).
+    `name` is `Mined`, `RandomNegatives` or `NoNegatives`. `steps` are all steps that the model was
+    trained for, the same for all arms. `negatives` counts the different negatives that it was
+    trained on. `false_positives_per_image_interval` has the true rate with 95 % confidence
+    (bootstrap over the held-out images).
 
-    `difference_interval` is of the rate of `Mined` minus this arm's, `change_interval` of the same
-    relative to this arm's (-0.5 halves it), and `average_precision_difference_interval` of the
-    average precisions, all paired; they are absent for `Mined` itself, and `change_interval` also
-    where this arm's rate may be 0.
+    The other intervals are paired comparisons with `Mined`. `difference_interval` is of the rate of
+    `Mined` minus this arm's. `change_interval` is of the same relative to this arm's rate: -0.5 is
+    half of it. `average_precision_difference_interval` is of the average precisions. They are
+    absent for `Mined` itself. `change_interval` is also absent if this arm's rate may be 0.
 
-    On the held-out positives at the threshold: `hits` find an object, `misses` are objects not
-    found, `duplicates` find one that a better detection has found, `wrong_class` and `wrong_place`
-    find none of their class. `false_positives` counts those on the held-out negatives and
-    `false_positives_on` what they lie on: a class that is annotated there, or "" for nothing; it is
-    empty where the other annotations are not known.
+    The next numbers are of the held-out positives at the threshold. `hits` counts the detections
+    that find an object. `duplicates` counts those of an object that a better detection has found.
+    `wrong_class` and `wrong_place` count those that find no object of their class. `misses` counts
+    the objects that are not found.
+
+    `false_positives` counts the detections on the held-out negatives. `false_positives_on` counts
+    them by the class that is annotated at that position, or "" if none is. It is empty if the other
+    annotations are not known.
     """
 
     name: str
@@ -103,15 +107,15 @@ class Comparison(Value, frozen=True, kw_only=True):
 
     @property
     def recall_reached(self) -> bool:
-        """Whether a threshold finds the wanted share of the held-out objects; only then are two
-        arms comparable.
-        """
+        """Whether the model reaches the wanted recall. Only then can two arms be compared."""
         return self.recall >= self.wanted_recall
 
 
 class ReportMining(Value, frozen=True, kw_only=True):
-    """What the mining after a round did; the fields are those of `Mining`, and `review` counts the
-    images listed.
+    """The result of the mining after a round.
+
+    The fields are those of `Mining`. `hard_negatives` is its `hard_images`, and `review` counts the
+    listed images.
     """
 
     after_round: int
@@ -127,9 +131,9 @@ class ReportMining(Value, frozen=True, kw_only=True):
 class Report(Value, frozen=True, kw_only=True):
     """The numbers of the report, for machines. The page beside it is for people.
 
-    `held_out_copies` counts the held-out images that are copies of images that train, and `copies`
-    counts them by kind; the rounds left them out, so they are in no other number. `held_out` is the
-    key of the held-out images in COCO's format, to which the detections of the comparisons belong.
+    `held_out_copies` counts the held-out images that are copies of images that train. `copies`
+    counts them by kind. The rounds left them out, so they are in no other number. `held_out` is the
+    key of the held-out images in COCO's format. The detections of the comparisons belong to them.
     """
 
     input_digest: str = field(name="inputs")

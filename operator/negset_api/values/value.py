@@ -1,4 +1,4 @@
-"""What every value is, and how it becomes bytes."""
+"""The base of every value, its encoding and its digest."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from negset_api import decoding
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """Base of what stages hand on: immutable, camelCase in JSON."""
+    """Base of the values that stages write: immutable, camelCase in JSON."""
 
 
 T = TypeVar("T")
 
 
 def encode(value: Value) -> bytes:
-    """The value as JSON, deterministic: the same value is always the same bytes."""
+    """Return the value as JSON. The same value always has the same bytes."""
     return msgspec.json.format(msgspec.json.encode(value), indent=0) + b"\n"
 
 
 def decode(data: bytes, kind: type[T]) -> T:
-    """The value from its JSON. Raises `msgspec.ValidationError` where the bytes are not one."""
+    """Return the value of its JSON.
+
+    Raise `msgspec.ValidationError`, or `msgspec.DecodeError` if the bytes are not JSON.
+    """
     return decoding.from_json(data, kind)
 
 
 def digest(*parts: Any) -> str:
-    """16 hexadecimal digits of the SHA-256 of the parts' canonical JSON (keys sorted)."""
+    """Return 16 hexadecimal digits of the SHA-256 of the parts' canonical JSON (sorted keys)."""
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:16]
 
 

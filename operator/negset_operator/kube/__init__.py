@@ -1,1 +1,1 @@
-"""The edge to the API server. Nothing else in the operator speaks HTTP."""
+"""The requests to the API server. Nothing else in the operator sends HTTP requests."""

@@ -16,7 +16,7 @@ _UNKNOWN_FIELD: Final = "field not declared in schema"
 
 
 def conflict(error: ApiError | Unreachable) -> bool:
-    """Return True if somebody else has written the object since it was read.
+    """Return True if another client has written the object since it was read.
 
     The caller reads the object again and retries.
     """
@@ -35,8 +35,8 @@ def gone(error: ApiError) -> bool:
 def needs_merge_patch(error: ApiError) -> bool:
     """Return True if an apply of a status is refused that a merge patch can write.
 
-    The CRD is older and lacks a field, or the apply would leave a part of a condition that a merge
-    patch wrote.
+    Either the CRD is older and lacks a field, or the apply would leave a part of a condition that a
+    merge patch wrote.
     """
     return error.status == UNPROCESSABLE or _UNKNOWN_FIELD in error.message
 

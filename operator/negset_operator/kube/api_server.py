@@ -60,8 +60,8 @@ def located(networks: Networks, environment: Mapping[str, str], found: EndpointS
 def locate(client: Client, networks: Networks) -> Networks:
     """Return the networks with the API server's addresses.
 
-    The API server is asked, unless the administrator names the addresses or there are no policies.
-    Raise `Unreachable`, or `ApiError` for a transient error.
+    The endpoints are read from the API server, unless the administrator names the addresses or
+    there are no policies. Raise `Unreachable`, or `ApiError` for a transient error.
     """
     if networks.api_server or not networks.policies:
         return networks
@@ -71,8 +71,8 @@ def locate(client: Client, networks: Networks) -> Networks:
         if error.status not in {FORBIDDEN, NOT_FOUND}:
             raise
         log.warning(
-            "failed to read EndpointSlice %s/%s, so jobs may not reach the API server to report progress; "
-            "allow the operator to get it, or set config.networks.apiServer: %s",
+            "failed to read EndpointSlice %s/%s: jobs may not reach the API server to report progress; "
+            "let the operator get it or set config.networks.apiServer: %s",
             NAMESPACE,
             NAME,
             error,

@@ -1,8 +1,8 @@
 """Requests to the API server, over the connections of the official client.
 
-The official client reads the kubeconfig or the in-cluster configuration, and does TLS, proxies and
-token refresh. msgspec encodes and decodes bodies as the types of `kube.objects`: the client's own
-models take several times the memory and the time (operator/README.md).
+The official client reads the kubeconfig or the in-cluster configuration. It handles TLS, proxies
+and token refresh. msgspec encodes and decodes bodies as the types of `kube.objects`, because the
+client's own models take several times the memory and the time (operator/README.md).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 class ApiError(Exception):
     """The API server answered with an error.
 
-    `status` is the HTTP status, `reason` is for programs, `message` is the API server's own.
+    `status` is the HTTP status, `reason` is for programs, `message` is the API server's message.
     `seconds` is its Retry-After, or 0.
     """
 

@@ -1,7 +1,7 @@
 """Leader election by a Lease (coordination.k8s.io/v1): one of several replicas works.
 
 It follows client-go's rules. A lease is expired if its holder has not renewed it for its duration,
-by the clock of the replica that looks. A leader that cannot renew in time stops before another
+by the clock of the replica that reads it. A leader that cannot renew in time stops before another
 replica may start. The official client's `LeaderElection` does not suffice: see operator/README.md.
 """
 

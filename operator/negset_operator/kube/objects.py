@@ -170,7 +170,7 @@ class AppliedObject(Object, frozen=True, kw_only=True):
     """The metadata of a ConfigMap, ServiceAccount, Role, RoleBinding, Service or NetworkPolicy.
 
     The operator does not read the content. It compares the digest of what it applied last.
-    `edited`: somebody changed the object while this process watched it.
+    `edited`: another client changed the object while this process watched it.
     """
 
     metadata: ObjectMeta

@@ -38,8 +38,8 @@ LONGEST_RETRY_AFTER: Final = 120.0
 HEALTHY_SECONDS: Final = 5.0
 """A watch that was open for this time was healthy, even without an event."""
 
-TRIES_IN_TURN: Final = 3
-"""Attempts before other reflectors have their turn: only this request may fail."""
+ATTEMPTS_IN_SLOT: Final = 3
+"""Attempts before the slot is free for other reflectors: only this request may fail."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -97,24 +97,24 @@ class Reflector(Generic[T]):
 
     @property
     def stale_seconds(self) -> float:
-        """For how long no watch has been open. The cache may be that old."""
+        """How long no watch has been open. The cache may be that old."""
         return 0.0 if self._open else self._clock() - self._current_at
 
     @property
     def kind(self) -> Kind:
         return self._source.kind
 
-    async def run(self, api: Api, turns: asyncio.Semaphore) -> None:
+    async def run(self, api: Api, slots: asyncio.Semaphore) -> None:
         """List and watch until cancelled.
 
-        Lists and openings of watches wait for their turn.
+        Lists and openings of watches wait for one of the `slots`.
         """
         while True:
             self._healthy = False
             try:
                 if not self._version:
-                    self._version = await self._in_turn(turns, lambda: self._list(api))
-                await self._follow(await self._in_turn(turns, lambda: self._watch(api)))
+                    self._version = await self._in_slot(slots, lambda: self._list(api))
+                await self._follow(await self._in_slot(slots, lambda: self._watch(api)))
                 self._pause = FIRST_PAUSE
             except (ApiError, Unreachable, msgspec.MsgspecError) as error:
                 # Only a healthy watch resets the pause: a list that succeeds does not mean that the
@@ -123,13 +123,13 @@ class Reflector(Generic[T]):
                     self._pause = FIRST_PAUSE
                 await self._wait(error)
 
-    async def _in_turn(self, turns: asyncio.Semaphore, ask: Callable[[], Coroutine[Any, Any, A]]) -> A:
+    async def _in_slot(self, slots: asyncio.Semaphore, ask: Callable[[], Coroutine[Any, Any, A]]) -> A:
         """Return the API server's answer.
 
-        While the server cannot be reached, the turn is kept: other requests would fail as well.
+        While the server cannot be reached, the slot is kept: other requests would fail as well.
         """
-        async with turns:
-            for _ in range(TRIES_IN_TURN - 1):
+        async with slots:
+            for _ in range(ATTEMPTS_IN_SLOT - 1):
                 try:
                     return await ask()
                 except Unreachable as error:

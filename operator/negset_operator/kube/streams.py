@@ -1,6 +1,6 @@
 """Lists and watches over aiohttp: thousands of them in one event loop.
 
-The address and the credentials come from `kube.client`. `kubernetes.aio` would have its own, and
+The address and the credentials come from `kube.client`. `kubernetes.aio` would read its own, and
 needs more CPU (operator/README.md).
 """
 
@@ -190,8 +190,8 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 def _message(error: BaseException) -> str:
     """Return the operating system's message of an error.
 
-    aiohttp's message has the address of a Python object, and a timeout has no message: then it is
-    the name of the error.
+    aiohttp's own message has the address of a Python object. A timeout has no message, so its name
+    is returned.
     """
     cause = error.__cause__ if isinstance(error, aiohttp.ClientConnectorError) else None
     return str(cause or error) or type(error).__name__

@@ -20,11 +20,11 @@ from negset_operator.kube.streams import Api
 
 log = logging.getLogger(__name__)
 
-TURNS: Final = 4
+SLOTS: Final = 4
 """How many lists and openings of watches of each kind may run at a time.
 
 The API server's priority and fairness counts these, and not the open watches. Each kind has its own
-turns, so that a kind whose answers hang delays no other.
+slots, so that a kind without answers delays no other.
 """
 _STOP_SECONDS: Final = 5.0
 
@@ -72,10 +72,10 @@ class Watches:
             log.exception("bug: the thread of the watches ended by an exception")
 
     async def _reflect(self) -> None:
-        turns: dict[Kind, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(TURNS))
+        slots: dict[Kind, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SLOTS))
         async with self._api() as api:
             running: list[asyncio.Task[Any]] = [asyncio.create_task(self._asked_to_stop.wait())]
-            running += [asyncio.create_task(each.run(api, turns[each.kind])) for each in self._reflectors]
+            running += [asyncio.create_task(each.run(api, slots[each.kind])) for each in self._reflectors]
             try:
                 ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             finally:

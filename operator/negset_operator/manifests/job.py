@@ -93,7 +93,7 @@ def _job(subject: Subject, child: str, role: str, template: Object, *, workers: 
                         "onExitCodes": {"operator": "In", "values": sorted((InvalidInput.exit_code, Unavailable.exit_code))},
                     },
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                    # The peers of an evicted pod: they repeat a step, and it is no failed attempt.
+                    # The peers of an evicted pod repeat a step. That is no failed attempt.
                     {"action": "Ignore", "onExitCodes": {"operator": "In", "values": sorted(NO_FAULT)}},
                 ]
             },

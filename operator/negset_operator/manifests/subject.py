@@ -21,7 +21,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset with its spec, and the administrator's configuration.
 
     `manifest` is the spec as it is stored, with fields that this operator does not know.
-    `place` is the value of the label that says where a child writes.
+    `place` is the value of the label that identifies where a child writes.
     `digests` are the digests of the steps, by role.
     `priority` is the name of a Kueue WorkloadPriorityClass, or empty.
     `retry` is the value of the label for the user's last request for a retry, or empty.
@@ -89,7 +89,7 @@ def child_metadata(subject: Subject, name: str, role: str, *, queued: bool = Tru
     return {**meta, "labels": labels}
 
 
-def sealed(child: Object, attempt: int) -> Object:
+def with_built_label(child: Object, attempt: int) -> Object:
     """Return a RayJob or Job with its attempt and the digest of its spec as labels.
 
     A later reconcile compares the digest to see whether it would build the child differently.
@@ -99,12 +99,12 @@ def sealed(child: Object, attempt: int) -> Object:
     return {**child, "metadata": {**meta, "labels": {**meta["labels"], **labels}}}
 
 
-def seal_of(child: Object) -> str:
+def built_digest(child: Object) -> str:
     seal: str = child["metadata"]["labels"][names.LABEL_BUILT]
     return seal
 
 
-def stamped(manifest: Object) -> Object:
+def with_applied_annotation(manifest: Object) -> Object:
     """Return the object with its own digest as an annotation.
 
     A later reconcile compares the digest to see whether the object is up to date.
@@ -113,6 +113,6 @@ def stamped(manifest: Object) -> Object:
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": stamp}}
 
 
-def stamp_of(manifest: Object) -> str:
+def applied_digest(manifest: Object) -> str:
     stamp: str = manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED]
     return stamp

@@ -8,8 +8,8 @@ from typing import Final
 
 from negset_api import names
 from negset_operator import naming
-from negset_operator.manifests import fence
-from negset_operator.manifests.subject import Object, Subject, metadata, stamped
+from negset_operator.manifests import network_policies
+from negset_operator.manifests.subject import Object, Subject, metadata, with_applied_annotation
 
 _COMPONENT: Final = "jobs"
 
@@ -25,8 +25,8 @@ def before_pods(subject: Subject) -> tuple[Object, ...]:
     Without the manifest, a pod would wait. Without the policies, it would run unprotected. The
     ServiceAccount is last, because no pod can be created without it.
     """
-    policies = (fence.network_policy(subject),) if subject.config.networks.policies else ()
-    return tuple(stamped(each) for each in (config_map(subject), *policies, service_account(subject)))
+    policies = (network_policies.network_policy(subject),) if subject.config.networks.policies else ()
+    return tuple(with_applied_annotation(each) for each in (config_map(subject), *policies, service_account(subject)))
 
 
 def before_reports(subject: Subject) -> tuple[Object, ...]:
@@ -34,8 +34,8 @@ def before_reports(subject: Subject) -> tuple[Object, ...]:
 
     That is seconds after the creation of its pods, so these may be created after it.
     """
-    policies = (fence.reports_policy(subject),) if fence.has_reports_policy(subject.config.networks) else ()
-    return tuple(stamped(each) for each in (role(subject), role_binding(subject), *policies))
+    policies = (network_policies.reports_policy(subject),) if network_policies.has_reports_policy(subject.config.networks) else ()
+    return tuple(with_applied_annotation(each) for each in (role(subject), role_binding(subject), *policies))
 
 
 def keys(subject: Subject) -> frozenset[tuple[str, str]]:
@@ -45,8 +45,8 @@ def keys(subject: Subject) -> frozenset[tuple[str, str]]:
     found += [(kind, account) for kind in ("ServiceAccount", "Role", "RoleBinding")]
     if networks.policies:
         found.append(("NetworkPolicy", account))
-    if fence.has_reports_policy(networks):
-        found.append(("NetworkPolicy", fence.reports_name(subject)))
+    if network_policies.has_reports_policy(networks):
+        found.append(("NetworkPolicy", network_policies.reports_name(subject)))
     return frozenset(found)
 
 
@@ -139,7 +139,7 @@ def headless_service(subject: Subject, child: str, role_name: str) -> Object:
 
     Its workers find each other by these names, which resolve before the pods are ready.
     """
-    return stamped(
+    return with_applied_annotation(
         {
             "apiVersion": "v1",
             "kind": "Service",

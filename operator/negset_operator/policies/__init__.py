@@ -1,4 +1,4 @@
-"""The decisions, each a small pure file: facts in, a verdict out.
+"""Pure functions of the facts, one module for each part of a decision.
 
-`negset_operator.decide` puts them in order.
+`negset_operator.decide` calls them in order.
 """

@@ -12,7 +12,7 @@ from negset_operator import naming
 from negset_operator.decision import Creation
 from negset_operator.facts import Facts, SupportingObject
 from negset_operator.manifests import job, ray_job, supporting_objects
-from negset_operator.manifests.subject import Object, Subject, sealed, stamp_of
+from negset_operator.manifests.subject import Object, Subject, applied_digest, with_built_label
 from negset_operator.policies import suspension
 from negset_operator.policies.steps import DELETE, Phase, Progress, Step
 
@@ -46,7 +46,7 @@ def creations(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) ->
         return ()
     distributed = {each.step.role for each in progress if _has_several_pods(subject, each.step)}
     services = tuple(supporting_objects.headless_service(subject, child.name, child.role) for child in active if child.role in distributed)
-    # A child that goes on after an edit uses the ConfigMap that it was created with.
+    # A child that continues after an edit uses the ConfigMap that it was created with.
     own = any(child.spec_hash == subject.spec_hash for child in active)
     needed_by_pods = tuple(each for each in supporting_objects.before_pods(subject) if own or each["kind"] != "ConfigMap")
     return outdated((*needed_by_pods, *supporting_objects.before_reports(subject), *services), facts.supporting_objects)
@@ -54,12 +54,12 @@ def creations(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) ->
 
 def build(subject: Subject, name: str, step: stages.Step, attempt: int) -> Object:
     """Return the child of this name for an attempt at a step."""
-    return sealed(BUILDERS[step.kind](subject, name, step), attempt)
+    return with_built_label(BUILDERS[step.kind](subject, name, step), attempt)
 
 
 def build_deleter(subject: Subject, name: str) -> Object:
     """Return the Job of this name that deletes the data."""
-    return sealed(job.delete(subject, name, DELETE), attempt=1)
+    return with_built_label(job.delete(subject, name, DELETE), attempt=1)
 
 
 def needed(subject: Subject, progress: tuple[Progress, ...]) -> frozenset[tuple[str, str]]:
@@ -71,7 +71,7 @@ def needed(subject: Subject, progress: tuple[Progress, ...]) -> frozenset[tuple[
 def outdated(wanted: tuple[Object, ...], present: tuple[SupportingObject, ...]) -> tuple[Creation, ...]:
     """Return the supporting objects to create, and those of ours to update.
 
-    An object is updated if the administrator changed the configuration, or somebody the object.
+    An object is updated if the configuration or the object was changed.
     """
     known = {
         (supporting_object.kind, supporting_object.name): supporting_object
@@ -83,13 +83,13 @@ def outdated(wanted: tuple[Object, ...], present: tuple[SupportingObject, ...]) 
         supporting_object = known.get((manifest["kind"], manifest["metadata"]["name"]))
         if supporting_object is None:
             result.append(Creation(manifest=manifest))
-        elif (supporting_object.edited or supporting_object.applied != stamp_of(manifest)) and not manifest.get("immutable"):
+        elif (supporting_object.edited or supporting_object.applied != applied_digest(manifest)) and not manifest.get("immutable"):
             result.append(Creation(manifest=manifest, update=True))
     return tuple(result)
 
 
 def _child(progress: Progress, subject: Subject) -> tuple[Creation, ...]:
-    """Return the creation of a child that is due, after the Service that it needs alone."""
+    """Return the creation of a child that is due, after that of its own Service."""
     step = progress.step
     name = naming.child(subject.name, subject.spec_hash, step.role, progress.attempt)
     child = Creation(manifest=build(subject, name, step.work, progress.attempt))

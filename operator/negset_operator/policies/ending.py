@@ -25,7 +25,7 @@ from negset_operator.policies.steps import DELETE
 
 STAGE: Final = "Deleting the data"
 _WRITES_NOTHING: Final = frozenset({stages.CHECK, DELETE})
-_WAY_OUT: Final = "To keep the data and delete the object now, set spec.deletionPolicy to Retain."
+_RETAIN_ADVICE: Final = "To keep the data and delete the object now, set spec.deletionPolicy to Retain."
 
 
 def finalizers(facts: Facts, *, wanted: bool) -> tuple[str, ...] | None:
@@ -39,40 +39,43 @@ def finalizers(facts: Facts, *, wanted: bool) -> tuple[str, ...] | None:
     return (*present, names.FINALIZER) if wanted else tuple(name for name in present if name != names.FINALIZER)
 
 
-def let_go(facts: Facts, farewell: str = "") -> Decision:
+def remove_finalizer(facts: Facts, final_event: str = "") -> Decision:
     """Remove the finalizer, so that Kubernetes deletes the object and its children.
 
-    `farewell` is the message of the last event: it says which data stays.
+    `final_event` is the message of the last event: which data stays.
     """
-    return Decision(desired_status=None, finalizers=finalizers(facts, wanted=False), farewell=farewell)
+    return Decision(desired_status=None, finalizers=finalizers(facts, wanted=False), final_event=final_event)
 
 
 def abandon(facts: Facts) -> Decision:
     """Remove the finalizer without deleting the data: the terminating namespace accepts no pod."""
-    return let_go(facts, f"The namespace is being deleted and accepts no new pods, so the data was not deleted. {_left(facts)}")
+    return remove_finalizer(facts, f"The namespace is being deleted and accepts no new pods, so the data was not deleted. {_left(facts)}")
 
 
 def writes(facts: Facts, roles: Iterable[str]) -> bool:
     """Return True if there may be data in the bucket.
 
-    That is so if a child that writes exists or is being created, or if the status tells of data.
-    An object that never ran is deleted without a pod.
+    That is so if a child that writes exists or is being created, or if the status shows stored
+    data. It is also so if the object has the finalizer. An object that never ran is deleted without
+    a pod.
     """
     stored = facts.dataset.status
     data_stored = any(
         entry.get("type") == reasons.DATA_STORED and entry.get("status") == "True" for entry in stored.get("conditions") or ()
     )
-    held = names.FINALIZER in facts.dataset.metadata.finalizers
-    return held or data_stored or bool(stored.get("images")) or any(role not in _WRITES_NOTHING for role in roles)
+    has_finalizer = names.FINALIZER in facts.dataset.metadata.finalizers
+    return has_finalizer or data_stored or bool(stored.get("images")) or any(role not in _WRITES_NOTHING for role in roles)
 
 
 def decide(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decision:
     """Stop the children that write, then delete the data, then remove the finalizer."""
     if spec.deletion_policy == "Retain" or names.FINALIZER not in facts.dataset.metadata.finalizers:
-        return let_go(facts)
+        return remove_finalizer(facts)
     until = _deadline(facts, subject.config.patience)
     if facts.now >= until:
-        return let_go(facts, f"The data was not deleted within {subject.config.patience.deletion_seconds} seconds. {_left(facts)}")
+        return remove_finalizer(
+            facts, f"The data was not deleted within {subject.config.patience.deletion_seconds} seconds. {_left(facts)}"
+        )
     decision = _delete(facts, spec, subject)
     waits = (decision.wake_after, (until - facts.now).total_seconds())
     return msgspec.structs.replace(decision, wake_after=min(seconds for seconds in waits if seconds is not None))
@@ -81,15 +84,15 @@ def decide(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> Decisio
 def decide_unusable(facts: Facts, patience: Patience) -> Decision:
     """Delete a dataset whose spec cannot be used.
 
-    The spec does not say where the data is. If the data must be deleted, the object stays until the
-    deadline, so that somebody can correct the spec.
+    The URL of the data is not known from such a spec. If the data must be deleted, the object stays
+    until the deadline, so that the owner can correct the spec.
     """
     if names.FINALIZER not in facts.dataset.metadata.finalizers or facts.dataset.spec.get("deletionPolicy") != "Delete":
-        return let_go(facts)
+        return remove_finalizer(facts)
     until, problem = _deadline(facts, patience), " ".join(f"{problem}." for problem in facts.problems)
     if facts.now >= until:
-        return let_go(facts, f"The data was not deleted, because the spec cannot be used: {problem} {_left(facts)}")
-    message = f"The data cannot be deleted, because the spec cannot be used: {problem} {_WAY_OUT} {_bound(until)}"
+        return remove_finalizer(facts, f"The data was not deleted, because the spec cannot be used: {problem} {_left(facts)}")
+    message = f"The data cannot be deleted, because the spec cannot be used: {problem} {_RETAIN_ADVICE} {_bound(until)}"
     desired_status = verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE)
     return Decision(desired_status=desired_status, wake_after=(until - facts.now).total_seconds())
 
@@ -106,7 +109,7 @@ def _bound(until: datetime) -> str:
 def _left(facts: Facts) -> str:
     meta, output = facts.dataset.metadata, facts.dataset.spec.get("output") or {}
     if not output.get("url"):
-        return "The spec does not say where the data is."
+        return "The URL of the data is not known, because the spec has no output.url."
     return f"The data is at {names.dataset_root(output['url'], meta.namespace, meta.name)}."
 
 
@@ -129,20 +132,20 @@ def _delete_data(facts: Facts, spec: NegativeDatasetSpec, subject: Subject) -> D
     deleter = next((child for child in facts.children if child.ours and child.name == name and not child.terminating), None)
     until = _deadline(facts, subject.config.patience)
     if deleter is not None and deleter.work is Work.SUCCEEDED:
-        return let_go(facts, deleter.termination_message)
+        return remove_finalizer(facts, deleter.termination_message)
     if deleter is not None and deleter.obsolete:
         desired_status = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is being replaced.", stage=STAGE)
         return Decision(desired_status=desired_status, deletions=(deletion(deleter, retry.WHY),))
     if deleter is not None and deleter.work is Work.FAILED:
         failure = deleter.failure or Failure(fault=Fault.WORK, message=f"Job {name} failed.")
-        message = f"The data could not be deleted. {failure.message.rstrip('.')}. {_WAY_OUT} {_bound(until)} {retry.advice(facts.dataset.metadata.name)}"
+        message = f"The data could not be deleted. {failure.message.rstrip('.')}. {_RETAIN_ADVICE} {_bound(until)} {retry.advice(facts.dataset.metadata.name)}"
         return Decision(desired_status=verdict.stalled(reasons.DELETION_FAILED, message, stage=STAGE))
     folder = names.dataset_root(spec.output.url, facts.dataset.metadata.namespace, facts.dataset.metadata.name)
     # If the object is deleted in the foreground, Kubernetes may delete the supporting objects while
     # the job still needs them.
     missing = outdated(supporting_objects.before_pods(subject), facts.supporting_objects)
     if deleter is not None and deleter.obstacle is not None:
-        message = f"{deleter.obstacle.message.rstrip('.')}. {_WAY_OUT} {_bound(until)}"
+        message = f"{deleter.obstacle.message.rstrip('.')}. {_RETAIN_ADVICE} {_bound(until)}"
         return Decision(desired_status=verdict.reconciling(deleter.obstacle.reason, message, stage=STAGE), creations=missing)
     desired_status = verdict.reconciling(reasons.DELETING_DATA, f"Job {name} is deleting {folder}.", stage=STAGE)
     if deleter is not None:

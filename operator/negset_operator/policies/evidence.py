@@ -1,6 +1,6 @@
 """The record of completed steps in the status: for which object (uid) and where (url).
 
-Children prove that a step is done only while they exist, and anybody may delete them. The record
+Children prove that a step is done only while they exist, and users may delete them. The record
 stays. It is valid only for this object and this URL: a new output.url has no data yet.
 """
 
@@ -22,7 +22,7 @@ JOBS_NUMBERS: Final = ("images", "rounds", "falsePositivesPerImage")
 
 
 def recorded(facts: Facts) -> frozenset[str]:
-    """Return the roles of the steps that are recorded as done for the present revision and URL."""
+    """Return the roles of the steps that are recorded as done for the current revision and URL."""
     record = _stored(facts.dataset)
     return frozenset(record.steps) if _is_valid(record, facts) else frozenset()
 
@@ -96,7 +96,7 @@ def numbers(facts: Facts) -> dict[str, Any]:
 def record(facts: Facts, roles: tuple[str, ...], measured: dict[str, Any], *, trims: bool = False) -> dict[str, Any] | None:
     """Return the record to write, or None to leave the stored one.
 
-    The stored record may be of another URL. It stays until a step is done for the present one.
+    The stored record may be of another URL. It stays until a step is done for the current one.
 
     `trims`: a running job removes earlier revisions at its end. A stored record of one of them may
     soon be wrong, so it is replaced now.

@@ -11,7 +11,7 @@ from negset_api.spec import NegativeDatasetSpec
 from negset_operator import naming, reasons
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Facts, Fault, Work
-from negset_operator.policies import garbage, pace, recall, retry, suspension
+from negset_operator.policies import garbage, pace, retry, stored_message, suspension
 from negset_operator.policies.steps import Phase, Progress
 
 _STALLED_REASON: Final = {Fault.INPUT: reasons.INPUT_REFUSED, Fault.REFUSED: reasons.CHILD_REFUSED}
@@ -38,9 +38,9 @@ def explain(progress: Progress, context: Context) -> tuple[str, str]:
             return _explain_active(progress, context)
         case Phase.STOPPING:
             return _explain_stopping(progress, context)
-        case Phase.HELD:
+        case Phase.SUSPENDED:
             return reasons.SUSPENDED, f"{step.doing} has not started: the dataset is suspended."
-        case Phase.TURN | Phase.BLOCKED:
+        case Phase.OVER_LIMIT | Phase.BLOCKED:
             return reasons.PENDING, _explain_pending(progress, context)
         case _:
             name = naming.child(context.dataset, context.spec_hash, step.role, progress.attempt)
@@ -69,7 +69,7 @@ def _explain_failure(progress: Progress, context: Context) -> tuple[str, str]:
     failure, child = progress.failure, progress.child
     assert failure is not None
     assert child is not None
-    message = _sentence(recall.message(failure, child, context.facts.dataset.status.get("conditions") or ()))
+    message = _sentence(stored_message.of(failure, child, context.facts.dataset.status.get("conditions") or ()))
     if progress.phase is Phase.WAITING:
         assert progress.retry_at is not None
         counted = f" {progress.failures} of {context.patience.attempts} attempts have failed." if progress.failures else ""
@@ -91,8 +91,8 @@ def _explain_active(progress: Progress, context: Context) -> tuple[str, str]:
         return reasons.SUSPENDING, f"{who} is being stopped."
     if (problem := _problem(child, who)) is not None:
         return problem
-    if suspension.held(child):
-        return _explain_held(child, who)
+    if suspension.suspended_by_others(child):
+        return _explain_suspended_by_others(child, who)
     reason, doing = (reasons.RUNNING, "running") if child.work is Work.RUNNING else (reasons.STARTING, "starting")
     details = (pace.message(child, context.steps, context.facts), _last_failure(progress, child, context.facts))
     return reason, " ".join((f"{who} is {doing}.", *(text for text in details if text)))
@@ -118,16 +118,17 @@ def _last_failure(progress: Progress, child: Child, facts: Facts) -> str:
     return f"Previous attempt: {_sentence(progress.failure.message)}"
 
 
-def _explain_held(child: Child, who: str) -> tuple[str, str]:
-    queue = f"the queue {child.queue}" if child.queue else "a queue"
+def _explain_suspended_by_others(child: Child, who: str) -> tuple[str, str]:
     if child.work is Work.RUNNING:
-        return reasons.SUSPENDING, f"{who} is being stopped to make room in {queue}."
+        by = f"Kueue (LocalQueue {child.queue})" if child.queue else "another client, not by this operator,"
+        return reasons.SUSPENDING, f"{who} was suspended by {by} and is being stopped."
     if child.queue:
-        return reasons.QUEUED, f"{who} waits for its turn in {queue}." + (
-            f" Kueue says: {_sentence(child.queue_says)}" if child.queue_says else ""
-        )
-    advice = "If Kueue manages jobs without a queue name here, set spec.queueName. Otherwise, ask whoever suspended it to resume it."
-    return reasons.QUEUED, f"{who} was suspended, but not by this operator. {advice}"
+        reported = f" Kueue reports: {_sentence(child.queue_message)}" if child.queue_message else ""
+        return reasons.QUEUED, f"{who} waits for Kueue to admit it to LocalQueue {child.queue}.{reported}"
+    advice = (
+        "If Kueue manages jobs without a queue name here, set spec.queueName. Otherwise, resume the job with the client that suspended it."
+    )
+    return reasons.QUEUED, f"{who} was suspended by another client, not by this operator. {advice}"
 
 
 def _explain_lost_node(child: Child) -> str:

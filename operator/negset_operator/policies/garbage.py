@@ -37,9 +37,9 @@ def _is_useful(child: Child, steps: dict[str, Step], facts: Facts) -> bool:
 
 
 def earlier_attempts(children: Iterable[Child]) -> tuple[Child, ...]:
-    """Return the failed attempts that a later one follows and that are no fault of the job.
+    """Return the failed attempts that a later attempt follows and that are no fault of the job.
 
-    Attempts that failed by the job's own fault stay: their number is limited.
+    Attempts that failed by the job's own fault stay, because they are counted.
     """
     latest: dict[tuple[str, str], int] = {}
     failed = [child for child in children if child.ours and child.work is Work.FAILED]
@@ -55,8 +55,8 @@ def earlier_attempts(children: Iterable[Child]) -> tuple[Child, ...]:
 def expired(progress: tuple[Progress, ...], children: Iterable[Child], now: datetime, keep: timedelta) -> tuple[Child, ...]:
     """Return the finished children of a dataset that has been ready for `keep`.
 
-    The last step's child stays. An earlier version of the operator sees by it alone that the
-    dataset is done.
+    The last step's child stays: an earlier version of the operator needs it to see that the dataset
+    is done.
     """
     ready = ready_since(progress)
     if ready is None or now - ready < keep:
@@ -70,8 +70,8 @@ def force_deletions(facts: Facts) -> tuple[Deletion, ...]:
 
     KubeRay does not replace a pod that is still terminating, so the pod is deleted by force.
 
-    A node that is only cut off may go on writing. With shards that does no harm, because only one
-    attempt's marker counts. A training pod stays: two of them would write the same checkpoints.
+    A pod on a disconnected node may continue to write. With shards that does no harm, because only
+    one attempt's marker counts. A training pod stays: two of them would write the same checkpoints.
     """
     return tuple(
         Deletion(kind="Pod", name=pod.name, uid=pod.uid, why=f"its node {pod.node} does not answer", at_once=True)

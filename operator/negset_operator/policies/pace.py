@@ -12,12 +12,12 @@ from typing import Final
 
 from negset_operator.config import Patience
 from negset_operator.facts import Child, Facts, Work
-from negset_operator.news import reported_at
+from negset_operator.last_report import reported_at
 from negset_operator.policies import suspension
 from negset_operator.policies.steps import Progress
 
 SAY_AFTER: Final = timedelta(seconds=120)
-"""How long a child may be silent before the condition says so.
+"""How long a child may be silent before the condition reports it.
 
 Tracing a graph and measuring a model take minutes, and a job reports nothing meanwhile.
 """
@@ -47,7 +47,7 @@ def silent_since(child: Child, progress: tuple[Progress, ...], facts: Facts) -> 
     seen_at = facts.dataset.progress_seen_at if reported is not None and reported <= facts.now and has_reported(child, facts) else None
     # An obstacle is seen from outside, even if the job reports nothing.
     since = child.obstacle.since if child.obstacle is not None else child.began
-    # If several children run at the same time, the status does not say which of them reported.
+    # If several children run at the same time, the status does not show which of them reported.
     alone = sum(each.work is Work.RUNNING for each in suspension.active(progress)) == 1
     if since is None or (child.obstacle is None and (seen_at is None or not alone)):
         return None
@@ -61,7 +61,7 @@ def stuck(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> t
     return tuple(child for child, since in silences if limit and since is not None and facts.now - since >= limit)
 
 
-def next_look(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> datetime | None:
+def next_check(progress: tuple[Progress, ...], facts: Facts, patience: Patience) -> datetime | None:
     """Return when the next silence must be reported, or ends a child.
 
     If a child is stuck now, that is in one second: the operator writes a deadline on it, and its
@@ -74,13 +74,13 @@ def next_look(progress: tuple[Progress, ...], facts: Facts, patience: Patience) 
     return min((at for since in silences if since is not None for wait in waits if (at := since + wait) > facts.now), default=None)
 
 
-def moves(child: Child, progress: tuple[Progress, ...], facts: Facts) -> bool:
+def makes_progress(child: Child, progress: tuple[Progress, ...], facts: Facts) -> bool:
     """Return True if a child runs and is neither blocked by an obstacle nor silent for too long."""
     return child.work is Work.RUNNING and child.obstacle is None and not message(child, progress, facts)
 
 
 def message(child: Child, progress: tuple[Progress, ...], facts: Facts) -> str:
-    """Return the sentence that says since when there is no progress.
+    """Return a sentence with the time since which there is no progress.
 
     It is empty if there is progress, or if the silence is shorter than `SAY_AFTER`.
     """

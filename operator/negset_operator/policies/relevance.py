@@ -1,8 +1,8 @@
 """Which children are still wanted after an edit, or after an upgrade of the operator.
 
-A child that works goes on in two cases. Nobody has edited the spec since it was created: the
-generation says so, and no digest is asked. Or the edit changed nothing that its step reads: the
-digest says so.
+A child that works continues in two cases. In the first, the spec was not edited since the child was
+created: the generation is the same, and no digest is compared. In the second, the edit changed
+nothing that its step reads: the digest is the same.
 
 The names of children and their label `run` are those of negset 0.1.0, which compared whole specs.
 So children survive an upgrade from 0.1.0 and a rollback to it.
@@ -10,8 +10,8 @@ So children survive an upgrade from 0.1.0 and a rollback to it.
 An edit of the ConfigMap with the pipeline.config does not change the object's generation. So a
 child has the label `pipeline`, the digest of the content that it was created with.
 
-The operator that sees an edit writes the new generation on the children that go on. So an operator
-that computes digests differently lets them go on as well.
+The operator that sees an edit writes the new generation on the children that continue. So an
+operator that computes digests differently lets them continue as well.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from negset_operator.facts import Child, Facts
 
 
 def wanted(child: Child, digest: str, facts: Facts) -> bool:
-    """Return True if a child that works is wanted by the present spec.
+    """Return True if a child that works is wanted by the current spec.
 
     `digest` is the digest of its step; empty if the spec has no such step.
     """
@@ -44,7 +44,7 @@ def _unedited(child: Child, facts: Facts) -> bool:
 
 
 def writes_here(child: Child, facts: Facts) -> bool:
-    """Return True if a child writes to the revision and output.url of the present spec."""
+    """Return True if a child writes to the revision and output.url of the current spec."""
     if child.place:
         return child.place == naming.place(facts.url)
     # A child of negset 0.1.0 has no label for its output.url; the status of that time has the URL.
@@ -55,8 +55,9 @@ def writes_here(child: Child, facts: Facts) -> bool:
 def reporting_runs(facts: Facts, digests: dict[str, str]) -> tuple[str, ...]:
     """Return the runs whose jobs may write to the status.
 
-    These are the present run and the runs of children that go on. `digests` are the steps', by
-    role. If the operator cannot read the spec, or the ConfigMap that it names, every child goes on.
+    These are the current run and the runs of children that continue. `digests` are the steps', by
+    role. If the operator cannot read the spec, or the ConfigMap that it names, all children
+    continue.
     """
     working = (child for child in facts.children if child.ours and not child.work.finished)
     keep_all = facts.spec is None or bool(facts.pipeline.problem)
@@ -65,7 +66,7 @@ def reporting_runs(facts: Facts, digests: dict[str, str]) -> tuple[str, ...]:
 
 
 def adoptions(facts: Facts, digests: dict[str, str]) -> tuple[Adoption, ...]:
-    """Return the labels to set on children that the present spec wants and that lack them.
+    """Return the labels to set on children that the current spec wants and that lack them.
 
     `digests` are the steps', by role.
     """

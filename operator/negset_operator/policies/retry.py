@@ -1,12 +1,12 @@
-"""Which children are built again although nobody edited the spec.
+"""Which children are built again without an edit of the spec.
 
 | child | it is built again if |
 |---|---|
-| failed | the user asked for a retry, or the operator would build it differently now |
+| failed | the user requested a retry, or the operator would build it differently now |
 | cannot start | the operator would build it differently now |
 | runs or has succeeded | never |
 
-The user asks for a retry with a new value of the annotation `negset.dev/retry`. The operator builds
+The user requests a retry with a new value of the annotation `negset.dev/retry`. The operator builds
 a child differently after a change of its configuration or version. A child without the labels was
 created by an earlier version: only the annotation retries it.
 """
@@ -19,7 +19,7 @@ import msgspec
 
 from negset_api import names, stages
 from negset_operator.facts import Child, Facts, Work
-from negset_operator.manifests.subject import Subject, seal_of
+from negset_operator.manifests.subject import Subject, built_digest
 from negset_operator.policies.creation import build, build_deleter
 from negset_operator.policies.steps import DELETE
 
@@ -59,6 +59,6 @@ def _built_now(child: Child, subject: Subject) -> str:
     If the spec no longer has the step, it is the child's own label.
     """
     if child.role == DELETE:
-        return seal_of(build_deleter(subject, child.name))
+        return built_digest(build_deleter(subject, child.name))
     step = next((step for step in stages.steps(subject.spec) if step.role == child.role), None)
-    return seal_of(build(subject, child.name, step, child.attempt)) if step is not None else child.built
+    return built_digest(build(subject, child.name, step, child.attempt)) if step is not None else child.built

@@ -1,17 +1,18 @@
-"""Steps → the children that do them, and children → the progress of each step.
+"""Steps → the children that run them, and children → the progress of each step.
 
 `negset_api.stages` defines which steps a spec has, and in which order.
 
-A step is done in three cases: a child that writes to this revision did it, the status records it,
-or a later step that needs it has started. So finished children can be deleted, and their work is
-not repeated. If all of this is lost, the step runs again, and ends within seconds: its stages find
-their commit markers.
+A step is done in three cases. A child that writes to this revision has succeeded, or the status
+records the step, or a later step that needs it has started. So finished children can be deleted,
+and their work is not repeated. If all of this is lost, the step runs again, and ends within
+seconds: its stages find their commit markers.
 
 A child that must be built again (`policies.retry`) is treated like a child of an earlier spec. Its
 name must be free before the next child is created.
 
-After an edit, a child of the earlier spec goes on if the edit changes nothing that its step reads.
-If that child writes to another revision, a child of this revision follows and copies its files.
+After an edit, a child of the earlier spec continues if the edit changes nothing that its step
+reads. If that child writes to another revision, a child of this revision follows and copies its
+files.
 """
 
 from __future__ import annotations
@@ -101,15 +102,15 @@ class Phase(enum.Enum):
     """The progress of a step. It is computed at each reconcile, and never stored."""
 
     DONE = "done"
-    BLOCKED = "blocked"  # a step that it needs is not done
-    HELD = "held"  # suspended before it started
+    BLOCKED = "blocked"  # A step that it needs is not done.
+    SUSPENDED = "suspended"  # The dataset was suspended before the step started.
     # A child of an earlier spec still writes the same files, or a child that must be built again
     # still exists.
     STOPPING = "stopping"
-    DUE = "due"  # the child must be created now
-    # Due, or resumed, but spec.training.maxParallel other steps run or come first.
-    TURN = "turn"
-    WAITING = "waiting"  # for the time of its next attempt
+    DUE = "due"  # The child must be created now.
+    # It is due or resumes, but spec.training.maxParallel other steps run or come first.
+    OVER_LIMIT = "over limit"
+    WAITING = "waiting"  # It waits for the time of its next attempt.
     ACTIVE = "active"
     STALLED = "stalled"
 
@@ -141,7 +142,7 @@ def follow(facts: Facts, spec: NegativeDatasetSpec, patience: Patience, digests:
     each = tuple(_progress(step, done, facts=facts, spec=spec, patience=patience) for step in steps)
     if spec.suspend:  # then nothing begins
         return each
-    return _in_turn(each, stages.parallel(spec) - _ending(steps, facts))
+    return _within_limit(each, stages.parallel(spec) - _ending(steps, facts))
 
 
 def _ending(steps: tuple[Step, ...], facts: Facts) -> int:
@@ -151,23 +152,23 @@ def _ending(steps: tuple[Step, ...], facts: Facts) -> int:
     return sum(stages.kind_of(child.role) in _LIMITED for child in others)
 
 
-def _in_turn(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
+def _within_limit(progress: tuple[Progress, ...], limit: int) -> tuple[Progress, ...]:
     """Limit the trainings and minings that run, are due, or resume to `limit`.
 
-    A step that runs or is being stopped keeps its place until it ends, even beyond the limit. The
-    remaining places go to suspended steps, then to the first steps in order. A step that waits for
-    its next attempt keeps its place, so that the order stays. A stalled step has no place. Each
-    other step that is due or resumes gets the phase TURN.
+    A step that runs or is being stopped keeps its slot until it ends, even beyond the limit. The
+    remaining slots go to suspended steps, then to the first steps in order. A step that waits for
+    its next attempt keeps its slot, so that the order stays. A stalled step has no slot. Each other
+    step that is due or resumes gets the phase OVER_LIMIT.
     """
     limited = [each for each in progress if each.step.work.kind in _LIMITED]
-    asleep = [each for each in limited if each.phase is Phase.ACTIVE and _asleep(each.child)]
-    places = limit - sum(each.phase in {Phase.ACTIVE, Phase.STOPPING} for each in limited if each not in asleep)
-    in_line = [*asleep, *(each for each in limited if each.phase in {Phase.WAITING, Phase.DUE})]
-    beyond = [each for each in in_line[max(places, 0) :] if each.phase is not Phase.WAITING]
-    return tuple(msgspec.structs.replace(each, phase=Phase.TURN) if each in beyond else each for each in progress)
+    suspended = [each for each in limited if each.phase is Phase.ACTIVE and _is_suspended_by_us(each.child)]
+    slots = limit - sum(each.phase in {Phase.ACTIVE, Phase.STOPPING} for each in limited if each not in suspended)
+    in_line = [*suspended, *(each for each in limited if each.phase in {Phase.WAITING, Phase.DUE})]
+    beyond = [each for each in in_line[max(slots, 0) :] if each.phase is not Phase.WAITING]
+    return tuple(msgspec.structs.replace(each, phase=Phase.OVER_LIMIT) if each in beyond else each for each in progress)
 
 
-def _asleep(child: Child | None) -> bool:
+def _is_suspended_by_us(child: Child | None) -> bool:
     """Return True if the operator has suspended a child and none of its pods runs."""
     return child is not None and child.work is Work.SUSPENDED and child.suspended_by_us
 
@@ -186,9 +187,9 @@ def _done(steps: tuple[Step, ...], facts: Facts) -> frozenset[str]:
 
 
 def success_counts(child: Child, step: Step | None, facts: Facts) -> bool:
-    """Return True if the work of a child that succeeded is done for the present spec.
+    """Return True if the work of a child that succeeded is done for the current spec.
 
-    That is so if the child wrote to the present revision. A step that leaves no files also counts
+    That is so if the child wrote to the current revision. A step that leaves no files also counts
     if it read the same fields of the spec.
     """
     if relevance.writes_here(child, facts):
@@ -197,7 +198,7 @@ def success_counts(child: Child, step: Step | None, facts: Facts) -> bool:
 
 
 def failure_counts(failed: Child, facts: Facts) -> bool:
-    """Return True if a failure is of the present spec and the child need not be built again."""
+    """Return True if a failure is of the current spec and the child need not be built again."""
     return not failed.obsolete and failed.spec_hash == facts.spec_hash and relevance.writes_here(failed, facts)
 
 
@@ -218,11 +219,11 @@ def _progress(step: Step, done: frozenset[str], *, facts: Facts, spec: NegativeD
         return Progress(step=step, phase=Phase.BLOCKED)
     if newest is not None:
         return _after_failure(step, current, newest, facts.now, patience, suspended=spec.suspend)
-    return Progress(step=step, phase=Phase.HELD if spec.suspend else Phase.DUE)
+    return Progress(step=step, phase=Phase.SUSPENDED if spec.suspend else Phase.DUE)
 
 
 def _current(child: Child, step: Step, facts: Facts) -> bool:
-    """Return True if a child does its step for the present spec.
+    """Return True if a child does its step for the current spec.
 
     A failure counts until the spec changes: any edit retries a failed step.
     """
@@ -245,7 +246,7 @@ def _after_failure(step: Step, tried: list[Child], newest: Child, now: datetime,
     if failure.fault in {Fault.INPUT, Fault.REFUSED} or used_up:
         return Progress(step=step, phase=Phase.STALLED, child=newest, failure=failure, failures=failures)
     if suspended:
-        return Progress(step=step, phase=Phase.HELD, child=newest)
+        return Progress(step=step, phase=Phase.SUSPENDED, child=newest)
     retry_at = (newest.ended or newest.metadata.creation_timestamp or now) + backoff(newest.attempt, patience)
     phase = Phase.WAITING if now < retry_at else Phase.DUE
     return Progress(step=step, phase=phase, child=newest, attempt=attempt, retry_at=retry_at, failure=failure, failures=failures)

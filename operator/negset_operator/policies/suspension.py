@@ -1,4 +1,4 @@
-"""Which children stop or go on when `spec.suspend` changes.
+"""Which children stop or continue when `spec.suspend` changes.
 
 Completed work is in the bucket: shards have markers, training has checkpoints, and a terminating
 training pod saves one. So a suspended child may lose its pods, and may even be deleted.
@@ -40,6 +40,6 @@ def to_switch(children: Iterable[Child], *, suspend: bool) -> tuple[tuple[Child,
     return tuple((child, False) for child in children if child.suspended and child.suspended_by_us)
 
 
-def held(child: Child) -> bool:
-    """Return True if somebody else, usually Kueue, keeps a child suspended."""
+def suspended_by_others(child: Child) -> bool:
+    """Return True if another client, usually Kueue, keeps a child suspended."""
     return child.suspended and not child.suspended_by_us

@@ -14,9 +14,9 @@ from negset_operator.policies.steps import DELETE
 
 
 def decide(facts: Facts, digests: dict[str, str]) -> Decision:
-    """Stop children of an earlier spec, if this operator can tell, and suspended ones.
+    """Stop children of an earlier spec, if they can be identified, and suspended children.
 
-    Other children go on. `digests` are the steps', by role; empty if the spec cannot be read.
+    Other children continue. `digests` are the steps', by role; empty if the spec cannot be read.
     """
     problems = " ".join(f"{problem}." for problem in facts.problems)
     working = tuple(

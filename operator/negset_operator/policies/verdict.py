@@ -18,7 +18,17 @@ from negset_operator.policies.explain import Context, explain
 from negset_operator.policies.steps import Phase, Progress
 
 # The status shows the first of these phases that a step is in.
-_URGENCY: Final = (Phase.STALLED, Phase.ACTIVE, Phase.WAITING, Phase.STOPPING, Phase.DUE, Phase.TURN, Phase.HELD, Phase.BLOCKED, Phase.DONE)
+_URGENCY: Final = (
+    Phase.STALLED,
+    Phase.ACTIVE,
+    Phase.WAITING,
+    Phase.STOPPING,
+    Phase.DUE,
+    Phase.OVER_LIMIT,
+    Phase.SUSPENDED,
+    Phase.BLOCKED,
+    Phase.DONE,
+)
 
 
 def desired_status(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Progress, ...], patience: Patience) -> DesiredStatus:
@@ -56,7 +66,7 @@ def desired_status(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Prog
         ),
         numbers={name: measured[name] for name in evidence.JOBS_NUMBERS if name in measured},
         forget_progress=evidence.revision_of_numbers(facts) != facts.revision,
-        moving=any(pace.moves(child, progress, facts) for child in suspension.active(progress)),
+        makes_progress=any(pace.makes_progress(child, progress, facts) for child in suspension.active(progress)),
     )
 
 
@@ -71,7 +81,7 @@ def _without_numbers(measured: dict[str, Any], spec: NegativeDatasetSpec) -> str
 
 
 def stalled(reason: str, message: str, *, stage: str = "Stalled") -> DesiredStatus:
-    """Return the status of a dataset that cannot go on until somebody acts."""
+    """Return the status of a dataset that cannot continue until a person acts."""
     return DesiredStatus(stage=stage, conditions=_stalled(reason, message))
 
 
@@ -80,16 +90,16 @@ def reconciling(reason: str, message: str, *, stage: str) -> DesiredStatus:
     return DesiredStatus(stage=stage, conditions=_reconciling(reason, message))
 
 
-def blocked(before: DesiredStatus, reason: str, message: str, *, for_good: bool) -> DesiredStatus:
+def blocked(before: DesiredStatus, reason: str, message: str, *, permanent: bool) -> DesiredStatus:
     """Return the status when a decision could not be carried out.
 
-    `for_good`: retrying does not help; somebody must act.
+    `permanent`: a retry does not help until a person acts.
     """
-    summary = _stalled(reason, message) if for_good else _reconciling(reason, message)
+    summary = _stalled(reason, message) if permanent else _reconciling(reason, message)
     rest = tuple(
         condition for condition in before.conditions if condition.type not in {reasons.READY, reasons.RECONCILING, reasons.STALLED}
     )
-    stage = "Stalled" if for_good else before.stage
+    stage = "Stalled" if permanent else before.stage
     return msgspec.structs.replace(before, stage=stage, conditions=(*summary, *rest), report_url="")
 
 
@@ -139,7 +149,7 @@ def _stage(kind: str, members: tuple[Progress, ...], url: str, context: Context)
 
 
 def _stopped(spec: NegativeDatasetSpec, progress: tuple[Progress, ...]) -> bool:
-    """Return True if the dataset is suspended and none of its children works any more."""
+    """Return True if the dataset is suspended and none of its children works."""
     unsettled = (Phase.STOPPING, Phase.DUE, Phase.STALLED)
     return spec.suspend and all(
         each.phase not in unsettled and (each.phase is not Phase.ACTIVE or (each.child is not None and each.child.work is Work.SUSPENDED))
@@ -153,7 +163,7 @@ def _stage_name(worst: Progress, *, stopped: bool) -> str:
     if worst.phase is Phase.STALLED:
         return "Stalled"
     child = worst.child if worst.phase is Phase.ACTIVE else None
-    if child is not None and child.work is Work.SUSPENDED and suspension.held(child):
+    if child is not None and child.work is Work.SUSPENDED and suspension.suspended_by_others(child):
         return "Queued"
     return worst.step.doing
 

@@ -88,25 +88,25 @@ def test_a_person_may_not_write_it_any_more(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("annotations", "told"),
+    ("annotations", "expected"),
     [
-        pytest.param({"negset.dev/revision": "0123456789ab"}, "0123456789ab", id="the operator's word"),
+        pytest.param({"negset.dev/revision": "0123456789ab"}, "0123456789ab", id="the operator's value"),
         pytest.param({"negset.dev/revision": "../../elsewhere"}, "", id="what is no revision is not believed"),
         pytest.param({}, "", id="a manifest that no operator wrote"),
         pytest.param(None, "", id="no annotations at all"),
     ],
 )
-def test_the_revision_that_a_manifest_tells(annotations: dict[str, str] | None, told: str) -> None:
-    assert validation.annotated_revision({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == told
+def test_the_revision_of_a_manifest(annotations: dict[str, str] | None, expected: str) -> None:
+    assert validation.annotated_revision({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == expected
 
 
 @pytest.mark.parametrize(
-    ("annotations", "told"),
+    ("annotations", "expected"),
     [
-        pytest.param({"negset.dev/run": "3fa9c1d2"}, "3fa9c1d2", id="the operator's word"),
+        pytest.param({"negset.dev/run": "3fa9c1d2"}, "3fa9c1d2", id="the operator's value"),
         pytest.param({"negset.dev/run": "../x"}, "", id="what is no run is not believed"),
         pytest.param({"negset.dev/revision": "0123456789ab"}, "", id="a manifest of negset 0.1.0"),
     ],
 )
-def test_the_run_that_a_manifest_tells(annotations: dict[str, str], told: str) -> None:
-    assert validation.annotated_spec_hash({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == told
+def test_the_run_of_a_manifest(annotations: dict[str, str], expected: str) -> None:
+    assert validation.annotated_spec_hash({**TRAINED, "metadata": {"name": "x", "annotations": annotations}}) == expected

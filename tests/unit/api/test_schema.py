@@ -20,7 +20,7 @@ def test_nested_defaults_reach_objects_that_the_user_left_out() -> None:
     assert "default" not in SPEC["spec.positives"]
 
 
-def test_a_status_has_no_defaults_since_what_nobody_wrote_is_unknown() -> None:
+def test_a_status_has_no_defaults_since_an_absent_field_is_unknown() -> None:
     status = dict(fields(resource_schema()["properties"]["status"], "status"))
     assert not [path for path, schema in status.items() if "default" in schema]
 

@@ -112,14 +112,14 @@ WRONG = {
         with_field(DATA_ONLY, "spec.source.lvis", {"annotations": "s3://x"}),
         "spec.source.lvis: unknown field; spec.source has coco",
     ),
-    "the source says nothing of its annotations": (
+    "the source has no annotations": (
         with_field(DATA_ONLY, "spec.source", {"coco": {}}),
         "spec.source.coco.annotations: Required value",
     ),
     "the output has no URL": (with_field(DATA_ONLY, "spec.output", {}), "spec.output.url: Required value"),
     "a format is unknown": (
         with_field(DATA_ONLY, "spec.output.formats", ["JPEG"]),
-        'spec.output.formats[0]: Unsupported value: "JPEG": supported values: "COCO", "TFRecord", "VOC", "YOLO"',
+        'spec.output.formats[0]: Unsupported value: "JPEG": supported values: "COCO"',
     ),
     "a format is given twice": (
         with_field(DATA_ONLY, "spec.output.formats", ["YOLO", "YOLO"]),
@@ -169,7 +169,7 @@ WRONG = {
         with_field(DATA_ONLY, "spec.download.maxFailedPercent", 101),
         "spec.download.maxFailedPercent: Invalid value: 101: should be less than or equal to 100",
     ),
-    "a boolean is a word": (
+    "a boolean is a string": (
         with_field(DATA_ONLY, "spec.suspend", "yes please"),
         'spec.suspend: Invalid value: "yes please": must be of type boolean',
     ),
@@ -215,7 +215,7 @@ WRONG = {
         with_field(DATA_ONLY, "spec.download.attempts", 0),
         "spec.download.attempts: Invalid value: 0: should be greater than or equal to 1",
     ),
-    "more connections than a host bears": (
+    "too many connections to a host": (
         with_field(DATA_ONLY, "spec.download.connections", 100_000),
         "spec.download.connections: Invalid value: 100000: should be less than or equal to 512",
     ),

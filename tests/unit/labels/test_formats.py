@@ -8,9 +8,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from negset_api.schema import resource_schema
 from negset_api.values import License, PlannedImage
 from negset_jobs.labels import coco, voc, yolo
 from negset_jobs.labels.formats import Contents
+from negset_jobs.labels.label_task import FORMATS
 from negset_jobs.labels.labelled import LabelledImage
 
 CONTENTS = Contents(
@@ -44,6 +46,11 @@ FILES = {
     "COCO": (coco, ["images/val/a.png"]),
     "VOC": (voc, ["JPEGImages/a.png", "Annotations/a.xml"]),
 }
+
+
+def test_the_manifest_names_the_formats_that_are_written_and_no_other():
+    named = resource_schema()["properties"]["spec"]["properties"]["output"]["properties"]["formats"]["items"]["enum"]
+    assert set(named) - {"TFRecord"} == set(FORMATS) == set(FILES)
 
 
 @pytest.mark.parametrize(("form", "keys"), FILES.values(), ids=FILES)

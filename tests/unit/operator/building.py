@@ -48,7 +48,7 @@ def manifest(spec: dict[str, Any], name: str = "street", namespace: str = "team-
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": metadata, "spec": spec}
 
 
-class Scene:
+class DatasetState:
     """A NegativeDataset named street in team-a, with everything that exists for it."""
 
     def __init__(self, spec: dict[str, Any], name: str = "street") -> None:
@@ -129,9 +129,9 @@ class Scene:
     ) -> Self:
         """Add a child of this role.
 
-        `ended` and `started` are how long ago. By default, the child was created for the scene's
-        spec. A child with another `spec_hash` was created for an earlier spec, of which its step
-        read other fields. `fields` are further fields of the child.
+        `ended` and `started` are how long ago. By default, the child was created for the current
+        spec. A child with another `spec_hash` was created for an earlier spec, which differs in
+        fields that its step reads. `fields` are further fields of the child.
         """
         name = naming.child(self.name, spec_hash or self.spec_hash, role, attempt)
         suspended = fields.get("suspended", False) or work is Work.SUSPENDED
@@ -218,13 +218,13 @@ def _child_metadata(name: str, *, ours: bool, terminating: bool) -> ObjectMeta:
     )
 
 
-def made(decision: Decision, *kinds: str) -> list[str]:
+def created(decision: Decision, *kinds: str) -> list[str]:
     """Return the names of the objects to create, of these kinds if some are given."""
     return [creation.manifest["metadata"]["name"] for creation in decision.creations if not kinds or creation.manifest["kind"] in kinds]
 
 
 def jobs(decision: Decision) -> list[str]:
-    return made(decision, "RayJob", "Job")
+    return created(decision, "RayJob", "Job")
 
 
 def manifests(decision: Decision) -> dict[str, dict[str, Any]]:
@@ -232,7 +232,7 @@ def manifests(decision: Decision) -> dict[str, dict[str, Any]]:
     return {creation.manifest["kind"]: dict(creation.manifest) for creation in decision.creations}
 
 
-def told(decision: Decision, kind: str) -> tuple[bool, str, str] | None:
+def condition_of(decision: Decision, kind: str) -> tuple[bool, str, str] | None:
     """Return status, reason and message of a condition."""
     assert decision.desired_status is not None
     condition = decision.desired_status.condition(kind)

@@ -63,7 +63,7 @@ class Server:
 
 
 @pytest.mark.parametrize("networks", [Networks(policies=False), Networks(api_server=("10.0.0.0/24",))], ids=["no policies", "named"])
-def test_nobody_is_asked_where_nobody_wants_to_know(networks):
+def test_no_request_is_sent_if_the_addresses_are_not_needed(networks):
     server = Server(EndpointSlice())
     assert api_server.locate(server, networks) == networks
     assert server.asked == 0

@@ -24,9 +24,9 @@ from negset_operator.facts import Failure, Fault
 from negset_operator.kube.objects import Job, Pod, RayJob
 
 RAY_FAILURES: dict[str, tuple[dict[str, Any], Failure]] = {
-    "the job failed, and said why last": (
-        {"reason": "AppFailed", "message": LOGS.format(1, "INFO start\nnegset: the bucket is gone\n\n")},
-        Failure(fault=Fault.WORK, message="RayJob child failed with exit code 1: negset: the bucket is gone"),
+    "the job failed, and its last line has the cause": (
+        {"reason": "AppFailed", "message": LOGS.format(1, "INFO start\nnegset: the bucket does not exist\n\n")},
+        Failure(fault=Fault.WORK, message="RayJob child failed with exit code 1: negset: the bucket does not exist"),
     ),
     "the input is wrong": (
         {"reason": "AppFailed", "message": LOGS.format(2, "negset: excludeClasses: unknown class cars")},
@@ -36,7 +36,7 @@ RAY_FAILURES: dict[str, tuple[dict[str, Any], Failure]] = {
         {"reason": "AppFailed", "message": LOGS.format(-9, "downloading")},
         Failure(fault=Fault.WORK, message="RayJob child failed with exit code -9: downloading"),
     ),
-    "the job failed without a word": (
+    "the job failed without output": (
         {"reason": "AppFailed", "message": "Job entrypoint command failed with exit code 1. No logs available."},
         Failure(fault=Fault.WORK, message="RayJob child failed with exit code 1 and left no message.", silent=True),
     ),
@@ -73,7 +73,7 @@ def test_a_deadline_that_has_passed_is_an_interruption(seconds, how):
     spec = {"activeDeadlineSeconds": seconds}
     status = {"conditions": [condition("Failed", "DeadlineExceeded", "Job was active longer than specified deadline")]}
     item = msgspec.convert({"metadata": META, "spec": spec, "status": status}, Job, strict=False)
-    # Its pods were killed, so their exit codes do not say why.
+    # Its pods were killed, so their exit codes are not the cause.
     assert classify.job(item, (terminated(137),), OWNER).failure == Failure(fault=Fault.INTERRUPTION, message=f"Job child {how}")
     status = {"jobDeploymentStatus": "Failed", "jobStatus": "RUNNING", "reason": "DeadlineExceeded", "message": "The RayJob has passed it"}
     item = msgspec.convert({"metadata": META, "spec": spec, "status": status}, RayJob, strict=False)
@@ -91,7 +91,7 @@ JOB_FAILURES: dict[str, tuple[dict[str, Any], tuple[Pod, ...], Failure]] = {
         ),
         Failure(fault=Fault.WORK, message="Job child failed with exit code 1: negset: out of space"),
     ),
-    "a pod that failed says why, and not its peers that ended after it": (
+    "a pod that failed has the cause, and not its peers that ended after it": (
         condition("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"),
         (
             terminated(1, "negset: out of memory", "2026-03-01T10:00:00Z"),
@@ -104,7 +104,7 @@ JOB_FAILURES: dict[str, tuple[dict[str, Any], tuple[Pod, ...], Failure]] = {
         (terminated(69, "negset: cannot write s3://b/x: nothing answers"),),
         Failure(
             fault=Fault.UNAVAILABLE,
-            message="Job child waits: a store or a server cannot be reached: negset: cannot write s3://b/x: nothing answers",
+            message="Job child ended because a store or a server cannot be reached: negset: cannot write s3://b/x: nothing answers",
         ),
     ),
     "the input is wrong": (
@@ -112,12 +112,12 @@ JOB_FAILURES: dict[str, tuple[dict[str, Any], tuple[Pod, ...], Failure]] = {
         (terminated(2, "negset: pipelineConfig: focal loss with a miner"),),
         Failure(fault=Fault.INPUT, message="Job child reports that its input is invalid: negset: pipelineConfig: focal loss with a miner"),
     ),
-    "the input is wrong, and the pod is gone already": (
+    "the input is wrong, and the pod is already deleted": (
         condition("Failed", "PodFailurePolicy", POLICY),
         (),
         Failure(fault=Fault.INPUT, message="Job child reports that its input is invalid and left no message.", silent=True),
     ),
-    "the pods are gone": (
+    "the pods are deleted": (
         condition("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"),
         (),
         Failure(fault=Fault.WORK, message="Job child failed: Job has reached the specified backoff limit", silent=True),
@@ -133,8 +133,8 @@ def test_why_a_job_failed(failed, pods, failure):
 
 
 def test_a_pod_that_failed_and_is_replaced_is_the_last_failure():
-    assert job({"active": 1}, pods=(terminated(1, "negset: the bucket is gone"),)).last_failure == (
-        "Previous pod failed with exit code 1: negset: the bucket is gone"
+    assert job({"active": 1}, pods=(terminated(1, "negset: the bucket does not exist"),)).last_failure == (
+        "Previous pod failed with exit code 1: negset: the bucket does not exist"
     )
     assert job({"active": 1}, pods=(waiting("ContainerCreating"),)).last_failure == ""
 

@@ -25,11 +25,11 @@ from negset_operator.facts import Work
 from negset_operator.kube.objects import Job, Pod, RayJob
 
 ATTEMPTS = {
-    "the label says it, whatever the name": ("renamed", {"negset.dev/attempt": "3"}, 3),
+    "the label has it, for any name": ("renamed", {"negset.dev/attempt": "3"}, 3),
     "the label wins over the name": ("street-3fa9c1d2-data-a2", {"negset.dev/attempt": "3"}, 3),
     "a child of 0.1.0 has it in its name alone": ("street-3fa9c1d2-data-a2", {}, 2),
     "the first child of 0.1.0 has it nowhere": ("street-3fa9c1d2-data", {}, 1),
-    "a label that is no number says nothing": ("street-3fa9c1d2-data-a2", {"negset.dev/attempt": "next"}, 2),
+    "a label that is no number is ignored": ("street-3fa9c1d2-data-a2", {"negset.dev/attempt": "next"}, 2),
 }
 
 
@@ -42,18 +42,18 @@ def test_the_attempt_of_a_child(kind, name, labels, attempt):
 
 
 RAY: dict[str, tuple[dict[str, Any], bool, Work]] = {
-    "nobody has touched it": ({}, False, Work.NOT_PICKED_UP),
+    "no controller has touched it": ({}, False, Work.NOT_PICKED_UP),
     "KubeRay makes the cluster": ({"jobDeploymentStatus": "Initializing"}, False, Work.STARTING),
     "it runs": ({"jobDeploymentStatus": "Running", "jobStatus": "RUNNING"}, False, Work.RUNNING),
     "it succeeded": ({"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}, False, Work.SUCCEEDED),
-    "Ray says succeeded, KubeRay has not finished": ({"jobDeploymentStatus": "Running", "jobStatus": "SUCCEEDED"}, False, Work.RUNNING),
+    "Ray reports success, KubeRay has not finished": ({"jobDeploymentStatus": "Running", "jobStatus": "SUCCEEDED"}, False, Work.RUNNING),
     "complete and stopped is not success": ({"jobDeploymentStatus": "Complete", "jobStatus": "STOPPED"}, False, Work.FAILED),
     "it failed": ({"jobDeploymentStatus": "Failed", "jobStatus": "FAILED"}, False, Work.FAILED),
     "KubeRay refuses it": ({"jobDeploymentStatus": "ValidationFailed"}, False, Work.FAILED),
     "Kueue has not admitted it": ({}, True, Work.SUSPENDED),
     "it is suspended": ({"jobDeploymentStatus": "Suspended"}, True, Work.SUSPENDED),
-    "its pods are gone": ({"jobDeploymentStatus": "Suspending"}, True, Work.SUSPENDED),
-    "it is asked to go on": ({"jobDeploymentStatus": "Suspended"}, False, Work.STARTING),
+    "its pods are deleted": ({"jobDeploymentStatus": "Suspending"}, True, Work.SUSPENDED),
+    "it is resumed": ({"jobDeploymentStatus": "Suspended"}, False, Work.STARTING),
     "KubeRay retries": ({"jobDeploymentStatus": "Retrying"}, False, Work.STARTING),
 }
 
@@ -64,12 +64,12 @@ def test_ray_jobs(status, suspend, work):
 
 
 @pytest.mark.parametrize("deployment", ["Running", "Suspending", "Suspended"])
-def test_a_ray_job_that_is_asked_to_stop_runs_until_its_pods_are_gone(deployment):
+def test_a_suspended_ray_job_runs_until_its_pods_are_deleted(deployment):
     assert ray_job({"jobDeploymentStatus": deployment}, suspend=True, pods=(pod(phase="Running"),)).work is Work.RUNNING
 
 
 JOBS: dict[str, tuple[dict[str, Any], bool, Work]] = {
-    "nobody has touched it": ({}, False, Work.STARTING),
+    "no controller has touched it": ({}, False, Work.STARTING),
     "its pod starts": ({"active": 1}, False, Work.STARTING),
     "its pod runs": ({"active": 1, "ready": 1}, False, Work.RUNNING),
     "one of two pods runs": ({"active": 2, "ready": 1, "parallelism": 2}, False, Work.STARTING),
@@ -116,7 +116,7 @@ def test_a_ray_jobs_work_began_with_its_heads_container():
     assert ray_job({"jobDeploymentStatus": "Running"}, pods=(crashing("head"),)).began is None
 
 
-def test_work_did_not_begin_before_its_pod_was_made_whatever_the_clock_of_its_node_says():
+def test_work_did_not_begin_before_its_pod_was_created_for_any_clock_of_its_node():
     pods = (running("head", "2026-03-01T09:00:00Z"),)
     assert ray_job({"jobDeploymentStatus": "Running"}, pods=pods).began == datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
 

@@ -34,7 +34,7 @@ WRONG = {
         "Expected `str` matching regex",
     ),
     "a store's network that is an address of it": ("networks: {stores: [10.0.0.1/8]}", "networks.stores: expected a network such as"),
-    "an images' network that is a word": ("networks: {images: [intranet]}", "networks.images: expected a network such as"),
+    "a network of images that is no CIDR": ("networks: {images: [intranet]}", "networks.images: expected a network such as"),
     "an API server's network with host bits": ("networks: {apiServer: [10.0.0.1/8]}", "10.0.0.1/8 has host bits set"),
     "the setting that two others replaced": (
         "networks: {allowed: [10.0.0.0/8]}",

@@ -1,4 +1,4 @@
-"""An edit while a step runs: the step's child goes on, or is replaced."""
+"""An edit while a step runs: the step's child continues, or is replaced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from building import TRAINING, Scene, jobs, merged
+from building import TRAINING, DatasetState, jobs, merged
 
 from negset_api import reads
 from negset_api.schema import resource_schema
@@ -16,7 +16,7 @@ from negset_operator.facts import Fault, Work
 COMPARED = merged(TRAINING, {"training": {"comparisons": ["NoNegatives", "RandomNegatives"]}})
 STEPS = ("check", "data", "train-none", "train-1", "mine-1", "train-2")
 
-# For each edit the running steps that it stops; the others go on.
+# For each edit, the running steps that it stops. The others continue.
 EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "more Ray workers": ({"ray": {"workers": 9}}, {"data", "mine-1"}),
     "another contact: the hosts are to see it at once": ({"download": {"contact": "https://example.org"}}, {"data"}),
@@ -51,16 +51,16 @@ EDITS: dict[str, tuple[dict[str, Any], set[str]]] = {
 }
 
 
-def edited(role: str, change: dict[str, Any], work: Work = Work.RUNNING, **more: Any) -> Scene:
+def edited(role: str, change: dict[str, Any], work: Work = Work.RUNNING, **more: Any) -> DatasetState:
     """A dataset that was edited while the child of this step was running."""
-    before, scene = Scene(COMPARED), Scene(merged(COMPARED, change))
+    before, given = DatasetState(COMPARED), DatasetState(merged(COMPARED, change))
     made = {
         "spec_hash": before.spec_hash,
         "revision_label": before.revision,
         "digest": before.digests[role],
         "place": naming.place(before.url()),
     }
-    return scene.with_child(role, work, **{**made, "generation": 2, **more})
+    return given.with_child(role, work, **{**made, "generation": 2, **more})
 
 
 @pytest.mark.parametrize("role", STEPS)
@@ -69,10 +69,10 @@ def test_an_edit_stops_only_what_it_changes(change, stopped, role):
     decision = edited(role, change).decide()
     assert [deletion.why for deletion in decision.deletions if deletion.kind != "ConfigMap"] == ["the spec changed"] * (role in stopped)
     child = [name for name in jobs(decision) if name.endswith(f"-{role}")]
-    assert role in stopped or not child, "what goes on is not made a second time"
+    assert role in stopped or not child, "a child that continues is not created again"
 
 
-def test_what_goes_on_is_said_to_run_and_carries_the_new_generation():
+def test_a_child_that_continues_is_reported_as_running_and_gets_the_new_generation():
     decision = edited("train-1", {"ray": {"workers": 9}}).decide()
     assert decision.desired_status.condition(reasons.READY).reason == "Running"
     assert [adoption.labels for adoption in decision.adoptions] == [{"negset.dev/generation": "3"}]
@@ -81,55 +81,55 @@ def test_what_goes_on_is_said_to_run_and_carries_the_new_generation():
 def test_what_went_on_into_an_earlier_revision_is_followed_by_a_child_that_copies_it():
     change = {"training": {"steps": 200}}
     assert "data" not in " ".join(jobs(edited("data", change).decide()))
-    scene = edited("data", change, Work.SUCCEEDED).with_succeeded("check")
-    assert jobs(scene.decide()) == [scene.child("data")]
+    given = edited("data", change, Work.SUCCEEDED).with_succeeded("check")
+    assert jobs(given.decide()) == [given.child("data")]
 
 
 def test_a_configuration_that_was_checked_is_not_checked_again_for_another_revision():
     change = {"selection": {"count": 200}}
-    scene = edited("check", change, Work.SUCCEEDED)
-    assert jobs(scene.decide()) == [scene.child("data")]
-    assert scene.decide().deletions == ()
+    given = edited("check", change, Work.SUCCEEDED)
+    assert jobs(given.decide()) == [given.child("data")]
+    assert given.decide().deletions == ()
 
 
 def test_a_failed_step_is_tried_again_after_any_edit():
-    scene = edited("check", {"ray": {"workers": 9}}, Work.FAILED, fault=Fault.INPUT)
-    assert jobs(scene.decide()) == [scene.child("check")]
+    given = edited("check", {"ray": {"workers": 9}}, Work.FAILED, fault=Fault.INPUT)
+    assert jobs(given.decide()) == [given.child("check")]
 
 
-def test_a_child_of_another_versions_digests_goes_on_until_somebody_edits():
+def test_a_child_with_another_versions_digest_continues_until_an_edit():
     elsewhere = {"spec_hash": "0ldc0ffe", "digest": "2-0ther", "place": "0ther", "revision_label": "0" * 12}
-    left = Scene(TRAINING).with_child("train-1", Work.RUNNING, **elsewhere, generation=3).decide()
+    left = DatasetState(TRAINING).with_child("train-1", Work.RUNNING, **elsewhere, generation=3).decide()
     assert [deletion for deletion in left.deletions if deletion.kind == "Job"] == []
     assert left.desired_status.condition(reasons.TRAINED).reason == "Running"
-    edited_since = Scene(TRAINING).with_child("train-1", Work.RUNNING, **elsewhere, generation=2).decide()
+    edited_since = DatasetState(TRAINING).with_child("train-1", Work.RUNNING, **elsewhere, generation=2).decide()
     assert [deletion.why for deletion in edited_since.deletions] == ["the spec changed"]
 
 
 @pytest.mark.parametrize("work", [Work.SUCCEEDED, Work.FAILED])
 def test_what_another_version_finished_elsewhere_makes_room_for_a_child_of_the_same_name(work):
-    scene = Scene(TRAINING).with_succeeded("check").with_child("data", work, place="0ther", revision_label="0" * 12)
-    decision = scene.decide()
-    assert [deletion.name for deletion in decision.deletions] == [scene.child("data")]
-    assert jobs(decision) == [scene.child("data")]
+    given = DatasetState(TRAINING).with_succeeded("check").with_child("data", work, place="0ther", revision_label="0" * 12)
+    decision = given.decide()
+    assert [deletion.name for deletion in decision.deletions] == [given.child("data")]
+    assert jobs(decision) == [given.child("data")]
 
 
-def test_a_child_of_0_1_0_goes_on_and_gets_the_labels_that_it_lacks():
-    scene = Scene(TRAINING)
-    scene.with_child("train-1", Work.RUNNING, digest="", place="", generation=0)
-    decision = scene.decide()
+def test_a_child_of_0_1_0_continues_and_gets_the_labels_that_it_lacks():
+    given = DatasetState(TRAINING)
+    given.with_child("train-1", Work.RUNNING, digest="", place="", generation=0)
+    decision = given.decide()
     assert decision.deletions == ()
     (adoption,) = decision.adoptions
     assert adoption.labels == {
         "negset.dev/generation": "3",
-        "negset.dev/place": naming.place(scene.url()),
-        "negset.dev/step-digest": scene.digests["train-1"],
+        "negset.dev/place": naming.place(given.url()),
+        "negset.dev/step-digest": given.digests["train-1"],
     }
 
 
 def test_names_and_runs_are_those_of_0_1_0_so_that_a_rollback_finds_its_children():
-    assert Scene(COMPARED).child("train-1") == "street-aa4401aa-train-1"
-    assert Scene(COMPARED).revision == "611cacd5a62c"
+    assert DatasetState(COMPARED).child("train-1") == "street-aa4401aa-train-1"
+    assert DatasetState(COMPARED).revision == "611cacd5a62c"
 
 
 def leaves(schema: dict[str, Any], path: str = "") -> Iterator[str]:
@@ -145,16 +145,16 @@ def test_every_field_is_read_by_a_step_or_changes_nothing_in_what_a_step_does():
 @pytest.mark.parametrize("role", STEPS)
 @pytest.mark.parametrize(("change", "stopped"), EDITS.values(), ids=EDITS.keys())
 def test_only_the_jobs_of_this_spec_and_those_that_an_edit_leaves_alone_may_report(change, stopped, role):
-    scene = edited(role, change)
-    earlier = {Scene(COMPARED).spec_hash} if role not in stopped else set()
-    assert set(scene.decide().desired_status.runs) == {scene.spec_hash} | earlier
+    given = edited(role, change)
+    earlier = {DatasetState(COMPARED).spec_hash} if role not in stopped else set()
+    assert set(given.decide().desired_status.runs) == {given.spec_hash} | earlier
 
 
-def test_a_job_that_has_ended_reports_no_more_and_one_that_this_operator_cannot_judge_goes_on_to():
+def test_a_job_that_has_ended_may_not_report_and_one_that_cannot_be_compared_may():
     more = {"ray": {"workers": 9}}
     ended = edited("train-1", more, Work.SUCCEEDED)
     assert ended.decide().desired_status.runs == (ended.spec_hash,)
     not_understood = edited("train-1", more).with_raw(selection={"strategy": "Clustered"})
-    assert not_understood.decide().desired_status.runs == (Scene(COMPARED).spec_hash,)
+    assert not_understood.decide().desired_status.runs == (DatasetState(COMPARED).spec_hash,)
     wrong = edited("train-1", {"output": {"url": "/data"}})
     assert wrong.decide().desired_status.runs == (wrong.spec_hash,)

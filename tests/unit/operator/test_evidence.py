@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from building import DATA_ONLY, TRAINING, UID, Scene, jobs, merged, told
+from building import DATA_ONLY, TRAINING, UID, DatasetState, condition_of, jobs, merged
 
 from negset_operator import naming, reasons, status
 from negset_operator.facts import Work
@@ -15,37 +15,37 @@ ALL = ("check", "data", "train-1", "mine-1", "train-2")
 MOVED = merged(TRAINING, {"output": {"url": "s3://team-b/negatives"}})
 
 
-def recorded(steps: tuple[str, ...] = ALL, *, of: Scene | None = None, **changes: Any) -> dict[str, Any]:
-    """Return a status with the record of these steps, done for the scene's spec."""
-    scene = of or Scene(TRAINING)
-    return {"completed": {"uid": UID, "revision": scene.revision, "url": scene.url(), "steps": list(steps), **changes}}
+def recorded(steps: tuple[str, ...] = ALL, *, of: DatasetState | None = None, **changes: Any) -> dict[str, Any]:
+    """Return a status with the record of these steps, done for the given dataset's spec."""
+    given = of or DatasetState(TRAINING)
+    return {"completed": {"uid": UID, "revision": given.revision, "url": given.url(), "steps": list(steps), **changes}}
 
 
 def test_what_is_done_is_recorded_with_its_uid_and_url():
-    scene = Scene(TRAINING).with_succeeded("check", "data")
-    desired_status = scene.decide().desired_status
+    given = DatasetState(TRAINING).with_succeeded("check", "data")
+    desired_status = given.decide().desired_status
     assert desired_status.completed == recorded(("check", "data"))["completed"]
-    assert status.change(desired_status, {}, 3, scene.now).fields["completed"] == desired_status.completed
+    assert status.change(desired_status, {}, 3, given.now).fields["completed"] == desired_status.completed
 
 
 def test_a_dataset_whose_finished_children_were_deleted_stays_ready_and_starts_nothing():
-    decision = Scene(TRAINING).but(status=recorded()).decide()
-    assert told(decision, reasons.READY)[:2] == (True, "Succeeded")
+    decision = DatasetState(TRAINING).but(status=recorded()).decide()
+    assert condition_of(decision, reasons.READY)[:2] == (True, "Succeeded")
     assert (decision.creations, decision.suspend_changes) == ((), ())
 
 
 def test_after_a_recorded_step_the_next_one_follows():
-    scene = Scene(TRAINING).but(status=recorded(("check", "data")))
-    assert jobs(scene.decide()) == [scene.child("train-1")]
+    given = DatasetState(TRAINING).but(status=recorded(("check", "data")))
+    assert jobs(given.decide()) == [given.child("train-1")]
 
 
 DISBELIEVED: dict[str, dict[str, Any]] = {
     "the record of another object of that name": recorded(uid="another"),
     "the record of another place": recorded(url="s3://team-b/negatives/team-a/street/0123456789ab"),
-    "the record of another revision": recorded(of=Scene(merged(TRAINING, {"training": {"steps": 7}}))),
+    "the record of another revision": recorded(of=DatasetState(merged(TRAINING, {"training": {"steps": 7}}))),
     "a stage, conditions and URLs without a record": {
         "stage": "Ready",
-        "url": Scene(TRAINING).url(),
+        "url": DatasetState(TRAINING).url(),
         "conditions": [{"type": "Ready", "status": "True"}],
     },
     "a record that this version cannot read": {"completed": {"uid": 7, "steps": "all"}},
@@ -54,55 +54,58 @@ DISBELIEVED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("stored", DISBELIEVED.values(), ids=DISBELIEVED.keys())
 def test_nothing_else_is_believed(stored):
-    scene = Scene(TRAINING).but(status=stored)
-    decision = scene.decide()
-    assert told(decision, reasons.READY)[0] is False
-    assert jobs(decision) == [scene.child("check")]
+    given = DatasetState(TRAINING).but(status=stored)
+    decision = given.decide()
+    assert condition_of(decision, reasons.READY)[0] is False
+    assert jobs(decision) == [given.child("check")]
 
 
 def test_a_moved_output_is_not_ready_and_names_no_report():
-    scene, before = Scene(MOVED).but(status=recorded()), Scene(TRAINING)
-    assert scene.revision == before.revision
-    scene.with_child(
+    given, before = DatasetState(MOVED).but(status=recorded()), DatasetState(TRAINING)
+    assert given.revision == before.revision
+    given.with_child(
         "train-2", Work.SUCCEEDED, spec_hash=before.spec_hash, digest=before.digests["train-2"], place=naming.place(before.url())
     )
-    decision = scene.decide()
-    assert told(decision, reasons.READY)[0] is False
+    decision = given.decide()
+    assert condition_of(decision, reasons.READY)[0] is False
     assert decision.desired_status.report_url == ""
-    assert jobs(decision) == [scene.child("check")]
+    assert jobs(decision) == [given.child("check")]
 
 
 def test_the_record_of_the_place_before_stays_until_something_is_done_at_the_new_one():
-    assert Scene(MOVED).but(status=recorded()).decide().desired_status.completed is None
-    assert Scene(MOVED).but(status=recorded()).with_succeeded("check").decide().desired_status.completed["url"] == Scene(MOVED).url()
+    assert DatasetState(MOVED).but(status=recorded()).decide().desired_status.completed is None
+    assert (
+        DatasetState(MOVED).but(status=recorded()).with_succeeded("check").decide().desired_status.completed["url"]
+        == DatasetState(MOVED).url()
+    )
 
 
-@pytest.mark.parametrize("told_url", [True, False], ids=["where the status said", "elsewhere, as far as anybody knows"])
+@pytest.mark.parametrize("told_url", [True, False], ids=["at the URL of the status", "elsewhere, as far as anybody knows"])
 def test_a_finished_child_of_an_earlier_run_of_0_1_0_counts_where_the_status_said_that_it_wrote(told_url):
-    scene = Scene(TRAINING)
-    scene.but(status={"url": scene.url() if told_url else "s3://elsewhere"})
-    scene.with_child("train-2", Work.SUCCEEDED, spec_hash="0ldc0ffe", digest="", place="", generation=0)
-    assert told(scene.decide(), reasons.READY)[0] is told_url
+    given = DatasetState(TRAINING)
+    given.but(status={"url": given.url() if told_url else "s3://elsewhere"})
+    given.with_child("train-2", Work.SUCCEEDED, spec_hash="0ldc0ffe", digest="", place="", generation=0)
+    assert condition_of(given.decide(), reasons.READY)[0] is told_url
 
 
 def test_a_spec_that_cannot_be_used_does_not_erase_the_record():
-    scene = Scene(TRAINING).but(status=recorded()).with_raw(selection={"strategy": "Clustered"})
-    fields = status.change(unusable.decide(scene.facts(), {}).desired_status, scene.status, 3, scene.now).fields
-    assert fields["completed"] == scene.status["completed"]
+    given = DatasetState(TRAINING).but(status=recorded()).with_raw(selection={"strategy": "Clustered"})
+    fields = status.change(unusable.decide(given.facts(), {}).desired_status, given.status, 3, given.now).fields
+    assert fields["completed"] == given.status["completed"]
 
 
 def test_the_record_has_no_field_that_is_not_known():
     stored = recorded(("check",), pipeline="0123456789ab", numbers={"revision": "0" * 12})
-    completed = Scene(TRAINING).with_succeeded("check").but(status=stored).decide().desired_status.completed
+    completed = DatasetState(TRAINING).with_succeeded("check").but(status=stored).decide().desired_status.completed
     assert completed == recorded(("check",))["completed"]
 
 
 def test_numbers_of_another_revision_go_also_after_a_spec_that_could_not_be_used():
     done = {**recorded(), "images": {"stored": 9}, "falsePositivesPerImage": "0.010"}
-    wrong = Scene(merged(TRAINING, {"output": {"url": "/data"}})).but(status={**done, "revision": Scene(TRAINING).revision})
+    wrong = DatasetState(merged(TRAINING, {"output": {"url": "/data"}})).but(status={**done, "revision": DatasetState(TRAINING).revision})
     assert wrong.decide().desired_status.revision == "", "what is stored then names no revision"
-    assert Scene(TRAINING).but(status=done).decide().desired_status.forget_progress is False
-    assert Scene(merged(TRAINING, {"training": {"steps": 7}})).but(status=done).decide().desired_status.forget_progress is True
+    assert DatasetState(TRAINING).but(status=done).decide().desired_status.forget_progress is False
+    assert DatasetState(merged(TRAINING, {"training": {"steps": 7}})).but(status=done).decide().desired_status.forget_progress is True
 
 
 WORTH = {
@@ -112,12 +115,12 @@ WORTH = {
 }
 
 
-def written(scene: Scene) -> dict[str, Any]:
+def written(given: DatasetState) -> dict[str, Any]:
     """Return the status after the operator's write."""
-    change = status.change(scene.decide().desired_status, scene.status, 3, scene.now)
+    change = status.change(given.decide().desired_status, given.status, 3, given.now)
     if change is None:
-        return scene.status
-    cleared = {**scene.status, **(change.clear or {})}
+        return given.status
+    cleared = {**given.status, **(change.clear or {})}
     jobs_fields = {name: value for name, value in cleared.items() if value is not None and name in {*WORTH, "progress"}}
     return {**jobs_fields, **change.fields}
 
@@ -127,34 +130,36 @@ def worth(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_an_edit_that_is_taken_back_has_its_numbers_again():
-    before, after = Scene(TRAINING), Scene(merged(TRAINING, {"training": {"steps": 7}}))
+    before, after = DatasetState(TRAINING), DatasetState(merged(TRAINING, {"training": {"steps": 7}}))
     ready = written(before.but(status={**recorded(), **WORTH, "revision": before.revision}))
     assert worth(ready) == WORTH
     assert ready["completed"]["numbers"] == {"revision": before.revision, **WORTH}
     edited = written(after.but(status=ready))
     assert worth(edited) == {}
     counting = {**edited, "images": {"planned": 100, "stored": 7}}
-    back = written(Scene(TRAINING).but(status=counting))
+    back = written(DatasetState(TRAINING).but(status=counting))
     assert worth(back) == WORTH
-    assert told(Scene(TRAINING).but(status=back).decide(), reasons.READY)[2].endswith("report/index.html.")
-    assert status.change(Scene(TRAINING).but(status=back).decide().desired_status, back, 3, before.now) is None, "nothing is written again"
+    assert condition_of(DatasetState(TRAINING).but(status=back).decide(), reasons.READY)[2].endswith("report/index.html.")
+    assert status.change(DatasetState(TRAINING).but(status=back).decide().desired_status, back, 3, before.now) is None, (
+        "nothing is written again"
+    )
 
 
 @pytest.mark.parametrize("change", [{"uid": "another"}, {"numbers": {"revision": "0" * 12, **WORTH}}], ids=["uid", "revision"])
-def test_numbers_of_another_object_or_revision_are_nobodys(change):
-    record = recorded()["completed"] | {"numbers": {"revision": Scene(TRAINING).revision, **WORTH}} | change
-    scene = Scene(TRAINING).with_succeeded(*ALL).but(status={"completed": record})
-    decision = scene.decide()
+def test_numbers_of_another_object_or_revision_are_not_used(change):
+    record = recorded()["completed"] | {"numbers": {"revision": DatasetState(TRAINING).revision, **WORTH}} | change
+    given = DatasetState(TRAINING).with_succeeded(*ALL).but(status={"completed": record})
+    decision = given.decide()
     assert (dict(decision.desired_status.numbers), decision.desired_status.completed.get("numbers")) == ({}, None)
-    assert "Some numbers are missing" in told(decision, reasons.READY)[2]
+    assert "Some numbers are missing" in condition_of(decision, reasons.READY)[2]
 
 
 @pytest.mark.parametrize("limit", [None, 0, 1])
 def test_a_revision_that_the_last_job_of_another_may_remove_is_not_believed_to_be_there(limit):
     spec = merged(DATA_ONLY, {"output": {"revisionHistoryLimit": limit}} if limit is not None else {})
-    first, second = Scene(spec), Scene(merged(spec, {"selection": {"count": 7}}))
+    first, second = DatasetState(spec), DatasetState(merged(spec, {"selection": {"count": 7}}))
     ready = recorded(("data",), of=first)
     at_work = second.with_child("data", Work.RUNNING).but(status=ready).decide().desired_status.completed
-    back = Scene(spec).but(status={"completed": at_work} if at_work else ready).decide()
-    assert told(back, reasons.READY)[0] is (limit is None)
+    back = DatasetState(spec).but(status={"completed": at_work} if at_work else ready).decide()
+    assert condition_of(back, reasons.READY)[0] is (limit is None)
     assert (jobs(back) == [first.child("data")]) is (limit is not None)

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from building import DATA_ONLY, TRAINING, Scene, merged
+from building import DATA_ONLY, TRAINING, DatasetState, merged
 
 from negset_api import names, stages, validation
 from negset_api.revision import revision
@@ -20,7 +20,7 @@ from negset_operator.policies.creation import BUILDERS
 
 
 def subject(spec: dict[str, Any], config: Config | None = None) -> Subject:
-    facts = Scene(spec).facts()
+    facts = DatasetState(spec).facts()
     return subject_of(facts, facts.spec, config or Config())
 
 
@@ -134,7 +134,7 @@ def test_gpus(training, expected):
 
 
 @pytest.mark.parametrize(("gpus", "pool"), [(0, "cpu"), (2, "gpu")])
-def test_ray_is_told_of_the_gpus_that_score_and_their_pods_go_where_gpus_are(gpus, pool):
+def test_ray_gets_the_number_of_gpus_and_their_pods_are_placed_on_gpu_nodes(gpus, pool):
     mine = jobs_of(merged(TRAINING, {"training": {"hardNegativeMining": {"gpusPerWorker": gpus}}}), ON_GPU_NODES)["mine-1"]
     group = worker_group(mine)
     assert group["rayStartParams"] == {"num-cpus": "1", "num-gpus": str(gpus)}
@@ -198,7 +198,7 @@ def test_a_single_worker_needs_no_cluster():
 def with_own_pipeline(content: bytes = b"model { }") -> Subject:
     spec = merged(TRAINING, {"training": {"pipelineConfig": {"configMap": "my-pipeline"}}})
     del spec["training"]["pipelineConfig"]["preset"]
-    facts = Scene(spec).but(pipeline=Pipeline(content=content, digest="c0ffeec0ffee")).facts()
+    facts = DatasetState(spec).but(pipeline=Pipeline(content=content, digest="c0ffeec0ffee")).facts()
     return subject_of(facts, facts.spec, Config())
 
 
@@ -209,7 +209,7 @@ def test_a_copy_of_the_users_pipeline_is_mounted_where_a_job_reads_it(role, read
     found = {**steps, "delete": job.delete(built, "c", "delete")}[role]
     variable = {"name": names.PIPELINE_CONFIG_VARIABLE, "value": names.PIPELINE_CONFIG_FILE}
     assert [variable in container["env"] for container in containers(found)] == [reads] * len(containers(found))
-    assert "my-pipeline" not in json.dumps(found), "whatever happens to the user's ConfigMap, the pods see the same bytes"
+    assert "my-pipeline" not in json.dumps(found), "after any change of the user's ConfigMap, the pods see the same bytes"
     if reads:
         volumes = {volume["name"]: volume for volume in found["spec"]["template"]["spec"]["volumes"]}
         copy = supporting_objects.config_map(built)
@@ -224,19 +224,19 @@ def test_what_is_no_text_is_copied_byte_for_byte():
     assert copy["data"].keys() == {"dataset.yaml"}
 
 
-def test_the_jobs_are_told_which_pipeline_config_the_revision_was_computed_with():
+def test_the_jobs_get_the_digest_of_the_pipeline_config_of_the_revision():
     built = with_own_pipeline()
     document = json.loads(supporting_objects.config_map(built)["data"]["dataset.yaml"])
     assert revision(validation.parse(document).spec, validation.annotated_pipeline(document)) == validation.annotated_revision(document)
 
 
 def test_the_mounted_manifest_is_what_was_asked_for():
-    scene = Scene(TRAINING)
-    facts = scene.facts()
+    given = DatasetState(TRAINING)
+    facts = given.facts()
     (text,) = supporting_objects.config_map(subject_of(facts, facts.spec, Config()))["data"].values()
     mounted = validation.parse(json.loads(text))
     assert mounted.spec == facts.spec
-    assert mounted.metadata.uid == facts.dataset.metadata.uid  # says whose the data is
+    assert mounted.metadata.uid == facts.dataset.metadata.uid  # names the owner of the data
 
 
 def test_suspending_changes_nothing_in_the_manifest_that_a_run_has_mounted():
@@ -275,7 +275,7 @@ def test_builders_give_a_new_object_each_time():
     assert "changed" not in supporting_objects.all_of(built)[0]["metadata"]["labels"]
 
 
-def test_a_ray_head_answers_nobody_without_the_token_that_kuberay_makes():
+def test_a_ray_head_requires_the_token_that_kuberay_creates():
     for role in ("data", "mine-1"):
         cluster = jobs_of(TRAINING)[role]["spec"]["rayClusterSpec"]
         assert cluster["authOptions"] == {"mode": "token"}

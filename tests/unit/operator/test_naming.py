@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from building import DATA_ONLY, Scene, merged
+from building import DATA_ONLY, DatasetState, merged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ RUN = "3fa9c1d2"
 
 NAMES = {
     "a short name is kept": ("street", "data", 1, "street-3fa9c1d2-data"),
-    "a second attempt says so": ("street", "data", 2, "street-3fa9c1d2-data-a2"),
+    "a second attempt has a suffix": ("street", "data", 2, "street-3fa9c1d2-data-a2"),
     "a round is named": ("street", "train-10", 1, "street-3fa9c1d2-train-10"),
     "a name that begins with a digit gets a letter and its digest": ("2026-street", "data", 1, "n2026-street-8bc17e-3fa9c1d2-data"),
 }
@@ -68,7 +68,7 @@ def test_the_label_is_a_valid_value(dataset):
 
 
 RUNS = {
-    "suspending goes on with the same run": ({"suspend": True}, True),
+    "suspending continues the same run": ({"suspend": True}, True),
     "another deletion policy, too": ({"deletionPolicy": "Delete"}, True),
     "more Ray workers are another run": ({"ray": {"workers": 9}}, False),
     "more patience is another run": ({"download": {"maxFailedPercent": 50}}, False),
@@ -80,4 +80,4 @@ RUNS = {
 
 @pytest.mark.parametrize(("changes", "same"), RUNS.values(), ids=RUNS.keys())
 def test_runs(changes, same):
-    assert (Scene(merged(DATA_ONLY, changes)).spec_hash == Scene(DATA_ONLY).spec_hash) is same
+    assert (DatasetState(merged(DATA_ONLY, changes)).spec_hash == DatasetState(DATA_ONLY).spec_hash) is same

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from building import DATA_ONLY, TRAINING, Scene, jobs, merged
-from scenes import COMPARED, compared, nothing_but_data, training
+from building import DATA_ONLY, TRAINING, DatasetState, jobs, merged
+from dataset_states import COMPARED, compared, nothing_but_data, training
 
 from negset_api import names
 from negset_operator.facts import Fault, Work
 
-NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
+NEXT: dict[str, tuple[Callable[[], DatasetState], list[str]]] = {
     "a new dataset gets its data job": (nothing_but_data, ["data"]),
     "while the data job runs nothing is made": (lambda: nothing_but_data().with_child("data", Work.RUNNING), []),
-    "a data job that nobody has touched yet is not made twice": (lambda: nothing_but_data().with_child("data", Work.NOT_PICKED_UP), []),
+    "a data job that no controller has touched yet is not created twice": (
+        lambda: nothing_but_data().with_child("data", Work.NOT_PICKED_UP),
+        [],
+    ),
     "before anything is downloaded the configuration is checked": (training, ["check"]),
     "while it is checked nothing is downloaded": (lambda: training().with_child("check", Work.RUNNING), []),
     "a checked configuration gets its data": (lambda: training().with_succeeded("check"), ["data"]),
@@ -29,8 +32,8 @@ NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
         lambda: compared().with_succeeded("check", "data"),
         ["train-none", "train-1"],
     ),
-    "unless asked for, one model is trained at a time": (lambda: Scene(COMPARED).with_succeeded("check", "data"), ["train-none"]),
-    "the next in order follows the one that is done": (
+    "unless asked for, one model is trained at a time": (lambda: DatasetState(COMPARED).with_succeeded("check", "data"), ["train-none"]),
+    "the next step follows the completed one": (
         lambda: compared(1).with_succeeded("check", "data", "train-none"),
         ["train-1"],
     ),
@@ -87,7 +90,7 @@ NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
         lambda: compared().with_succeeded("data", "train-1").with_child("train-none", Work.RUNNING),
         ["mine-1"],
     ),
-    "as many random negatives are trained on when mining has said how many": (
+    "as many random negatives are trained on when mining has counted them": (
         lambda: compared().with_succeeded("data", "train-none", "train-1", "mine-1"),
         ["train-random-2"],
     ),
@@ -103,9 +106,9 @@ NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
     "the next round follows mining": (lambda: training().with_succeeded("data", "train-1", "mine-1"), ["train-2"]),
     "nothing follows the last round": (lambda: training().with_succeeded("data", "train-1", "mine-1", "train-2"), []),
     "a single round trains without negatives first": (
-        lambda: Scene(merged(TRAINING, {"training": {"comparisons": ["NoNegatives"], "hardNegativeMining": {"rounds": 1}}})).with_succeeded(
-            "data"
-        ),
+        lambda: DatasetState(
+            merged(TRAINING, {"training": {"comparisons": ["NoNegatives"], "hardNegativeMining": {"rounds": 1}}})
+        ).with_succeeded("data"),
         ["train-none"],
     ),
     "a finished child that was cleaned up is not made again once a later step has begun": (
@@ -133,9 +136,9 @@ NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
         ["data"],
     ),
     "a child that is being deleted is waited for": (lambda: nothing_but_data().with_child("data", Work.RUNNING, terminating=True), []),
-    "a suspended dataset begins nothing": (lambda: Scene(merged(DATA_ONLY, {"suspend": True})), []),
+    "a suspended dataset begins nothing": (lambda: DatasetState(merged(DATA_ONLY, {"suspend": True})), []),
     "a dataset that is suspended between two steps begins nothing": (
-        lambda: Scene(merged(TRAINING, {"suspend": True})).with_succeeded("data"),
+        lambda: DatasetState(merged(TRAINING, {"suspend": True})).with_succeeded("data"),
         [],
     ),
     "a failed attempt is followed by a second, after its pause": (
@@ -184,14 +187,14 @@ NEXT: dict[str, tuple[Callable[[], Scene], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("scene", "roles"), NEXT.values(), ids=NEXT.keys())
-def test_next_child(scene, roles):
-    built = scene()
+@pytest.mark.parametrize(("given", "roles"), NEXT.values(), ids=NEXT.keys())
+def test_next_child(given, roles):
+    built = given()
     assert jobs(built.decide()) == [f"street-{built.spec_hash}-{role}" for role in roles]
 
 
 def test_each_child_says_in_a_label_which_attempt_it_is():
     first, third = nothing_but_data(), nothing_but_data().with_child("data", Work.FAILED, attempt=2, ended=timedelta(seconds=40))
     deleting = nothing_but_data().with_raw(deletionPolicy="Delete").being_deleted()
-    said = [scene.decide().creations[-1].manifest["metadata"]["labels"][names.LABEL_ATTEMPT] for scene in (first, third, deleting)]
+    said = [given.decide().creations[-1].manifest["metadata"]["labels"][names.LABEL_ATTEMPT] for given in (first, third, deleting)]
     assert said == ["1", "3", "1"]

@@ -1,4 +1,4 @@
-"""Why a child does not start, or does not go on."""
+"""Why a child does not start or does not continue."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_job_whose_pods_are_refused():
     )
 
 
-def test_a_ray_job_that_nobody_picks_up():
+def test_a_ray_job_that_no_controller_picks_up():
     assert ray_job({}, now=NOW).obstacle is None
     later = ray_job({}, now=NOW + timedelta(seconds=30))
     assert later.obstacle == Obstacle(
@@ -139,18 +139,18 @@ STOPPED: dict[str, tuple[tuple[Pod, ...], dict[str, Any], tuple[str, str] | None
 }
 
 
-@pytest.mark.parametrize(("pods", "status", "told"), STOPPED.values(), ids=STOPPED.keys())
-def test_a_ray_job_that_says_running_is_stopped_by(pods, status, told):
+@pytest.mark.parametrize(("pods", "status", "obstacle"), STOPPED.values(), ids=STOPPED.keys())
+def test_a_ray_job_that_says_running_is_stopped_by(pods, status, obstacle):
     child = ray_job({"jobDeploymentStatus": "Running", "jobStatus": "RUNNING", **status}, pods=pods)
     assert child.work is Work.RUNNING
-    assert (child.obstacle is None) == (told is None)
-    if told is not None:
-        assert child.obstacle.reason == told[0]
-        assert told[1] in child.obstacle.message
+    assert (child.obstacle is None) == (obstacle is None)
+    if obstacle is not None:
+        assert child.obstacle.reason == obstacle[0]
+        assert obstacle[1] in child.obstacle.message
         assert child.obstacle.since is not None
 
 
-def test_a_head_crashes_since_it_was_made_at_the_earliest_whatever_the_clock_of_its_node_says():
+def test_a_head_crashes_since_its_creation_at_the_earliest_for_any_clock_of_its_node():
     ready = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-03-01T09:00:00Z"}
     crashed = msgspec.structs.replace(
         crashing("head"), status=msgspec.structs.replace(crashing("head").status, conditions=(msgspec.convert(ready, Condition),))
@@ -196,7 +196,7 @@ def test_a_secret_that_was_missing_and_comes_is_no_obstacle_any_more():
         pytest.param(True, {"type": "DisruptionTarget", "reason": "DeletionByTaintManager"}, "node-7", id="its node does not answer"),
         pytest.param(False, {"type": "DisruptionTarget", "reason": "DeletionByTaintManager"}, None, id="it may still stay"),
         pytest.param(True, {"type": "DisruptionTarget", "reason": "PreemptionByScheduler"}, None, id="it makes room for another"),
-        pytest.param(True, {"type": "Ready", "reason": ""}, None, id="somebody deleted it"),
+        pytest.param(True, {"type": "Ready", "reason": ""}, None, id="a user deleted it"),
     ],
 )
 def test_a_pod_is_on_a_lost_node_if_kubernetes_deletes_it_because(deleted, condition, node):
@@ -209,11 +209,11 @@ def test_a_pod_is_on_a_lost_node_if_kubernetes_deletes_it_because(deleted, condi
 
 MULTIKUEUE = {
     "a RayJob that waits for the other cluster": (ray_job, {}, True, True),
-    "a RayJob that was let go, and that no controller of this cluster looks at": (ray_job, {}, False, True),
+    "a RayJob that was resumed, and that no controller of this cluster handles": (ray_job, {}, False, True),
     "a RayJob that runs in the other cluster all the same": (ray_job, {"jobDeploymentStatus": "Running"}, False, False),
     "a RayJob that has succeeded there": (ray_job, {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}, False, False),
     "a Job that waits for the other cluster": (job, {}, True, True),
-    "a Job that was let go, and that no controller of this cluster looks at": (job, {}, False, True),
+    "a Job that was resumed, and that no controller of this cluster handles": (job, {}, False, True),
     "a Job that runs in the other cluster all the same": (job, {"active": 1, "ready": 1}, False, False),
 }
 

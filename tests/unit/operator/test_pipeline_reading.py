@@ -55,7 +55,7 @@ READ: dict[str, tuple[dict[str, Any] | ApiError, str]] = {
 
 
 @pytest.mark.parametrize(("answer", "problem"), READ.values(), ids=READ)
-def test_is_told_what_is_wrong_with(answer, problem):
+def test_the_problem_is_reported_with(answer, problem):
     assert pipelines.read(Answering(answer), "team-a", "det") == Pipeline(problem=problem)
 
 

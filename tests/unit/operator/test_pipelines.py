@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from building import TRAINING, UID, Scene, jobs, merged, told
+from building import TRAINING, UID, DatasetState, condition_of, jobs, merged
 
 from negset_operator import pipelines, reasons
 from negset_operator.facts import Fault, Pipeline, Work
@@ -21,13 +21,13 @@ GONE = f"{FIELD}: expected the ConfigMap det"
 ALL = ("check", "data", "train-1", "mine-1", "train-2")
 
 
-def own(digest: str = NOW, problem: str = "", spec: dict[str, Any] = OWN) -> Scene:
-    return Scene(spec).but(pipeline=Pipeline(content=b"" if problem else CONTENT, digest=digest, problem=problem))
+def own(digest: str = NOW, problem: str = "", spec: dict[str, Any] = OWN) -> DatasetState:
+    return DatasetState(spec).but(pipeline=Pipeline(content=b"" if problem else CONTENT, digest=digest, problem=problem))
 
 
-def edited(role: str, work: Work = Work.RUNNING, **more: Any) -> Scene:
+def edited(role: str, work: Work = Work.RUNNING, **more: Any) -> DatasetState:
     """A dataset whose ConfigMap alone was edited while the child of this step was running."""
-    before, scene = own(BEFORE), own()
+    before, given = own(BEFORE), own()
     made = {
         "spec_hash": before.spec_hash,
         "revision_label": before.revision,
@@ -35,11 +35,11 @@ def edited(role: str, work: Work = Work.RUNNING, **more: Any) -> Scene:
         "generation": 3,
         "pipeline": BEFORE,
     }
-    return scene.with_child(role, work, **{**made, **more})
+    return given.with_child(role, work, **{**made, **more})
 
 
-def recorded(scene: Scene, digest: str) -> dict[str, Any]:
-    return {"completed": {"uid": UID, "revision": scene.revision, "url": scene.url(), "steps": list(ALL), "pipeline": digest}}
+def recorded(given: DatasetState, digest: str) -> dict[str, Any]:
+    return {"completed": {"uid": UID, "revision": given.revision, "url": given.url(), "steps": list(ALL), "pipeline": digest}}
 
 
 # --- an edit of the ConfigMap -------------------------------------------------------------------
@@ -54,61 +54,61 @@ def test_other_content_stops_the_steps_that_it_changes_and_no_download(role, sto
 
 
 def test_after_an_edit_everything_that_read_it_is_built_again_in_another_revision():
-    scene = own().but(status=recorded(own(BEFORE), BEFORE))
-    decision = scene.decide()
-    assert jobs(decision) == [scene.child("check")]
+    given = own().but(status=recorded(own(BEFORE), BEFORE))
+    decision = given.decide()
+    assert jobs(decision) == [given.child("check")]
     assert decision.desired_status.revision != own(BEFORE).revision
-    assert told(decision, reasons.READY)[0] is False
+    assert condition_of(decision, reasons.READY)[0] is False
 
 
 def test_a_step_that_failed_is_tried_again_after_an_edit():
-    scene = edited("check", Work.FAILED, fault=Fault.INPUT)
-    assert jobs(scene.decide()) == [scene.child("check")]
+    given = edited("check", Work.FAILED, fault=Fault.INPUT)
+    assert jobs(given.decide()) == [given.child("check")]
 
 
-def test_a_child_of_an_earlier_version_goes_on_and_says_from_now_on_what_the_config_map_held():
+def test_a_child_of_an_earlier_version_continues_and_gets_the_digest_of_the_config_map():
     decision = edited("train-1", pipeline="", digest="1-0ther").decide()
     assert decision.deletions == ()
     assert [adoption.labels for adoption in decision.adoptions] == [{"negset.dev/pipeline": NOW}]
 
 
-def test_a_download_that_goes_on_after_an_edit_says_so_too():
+def test_a_download_that_continues_after_an_edit_gets_the_digest_too():
     assert [adoption.labels for adoption in edited("data").decide().adoptions] == [{"negset.dev/pipeline": NOW}]
 
 
 def test_a_check_that_a_wrong_spec_leaves_alone_may_still_report():
     wrong = merged(OWN, {"source": {"coco": {"annotations": "/data/instances.json"}}})
-    before, scene = own(), own(spec=wrong)
-    scene.with_child("check", Work.RUNNING, spec_hash=before.spec_hash, digest=before.digests["check"], generation=2)
-    decision = scene.decide()
-    assert told(decision, reasons.READY)[1] == "InvalidSpec"
+    before, given = own(), own(spec=wrong)
+    given.with_child("check", Work.RUNNING, spec_hash=before.spec_hash, digest=before.digests["check"], generation=2)
+    decision = given.decide()
+    assert condition_of(decision, reasons.READY)[1] == "InvalidSpec"
     assert decision.deletions == ()
-    assert set(decision.desired_status.runs) == {before.spec_hash, scene.spec_hash}
+    assert set(decision.desired_status.runs) == {before.spec_hash, given.spec_hash}
 
 
 # --- a ConfigMap that cannot be read ------------------------------------------------------------
 
 
-def test_before_anything_is_made_the_condition_names_the_field_and_it_is_looked_at_again():
+def test_before_anything_is_created_the_condition_names_the_field_and_it_is_read_again():
     decision = own(digest="", problem=GONE).decide()
-    assert told(decision, reasons.READY) == (False, "PipelineConfigUnavailable", f"{GONE}.")
+    assert condition_of(decision, reasons.READY) == (False, "PipelineConfigUnavailable", f"{GONE}.")
     assert decision.desired_status.condition(reasons.STALLED) is None, "it may come any moment"
     assert (decision.creations, decision.wake_after) == ((), 10)
-    assert (decision.desired_status.revision, decision.desired_status.url) == ("", ""), "nobody knows them"
+    assert (decision.desired_status.revision, decision.desired_status.url) == ("", ""), "they are not known"
 
 
 @pytest.mark.parametrize("wrong", [{}, {"positives": {"labelMap": "/local"}}], ids=["a spec", "a spec that cannot be used"])
-def test_what_is_left_alone_goes_on_to_report(wrong):
-    scene = own(NOW, GONE).with_child("train-1", Work.RUNNING, spec_hash="c0ffee00", pipeline=NOW, revision_label="0" * 12)
-    decision = scene.with_raw(**wrong).decide()
+def test_a_child_that_is_not_stopped_still_reports(wrong):
+    given = own(NOW, GONE).with_child("train-1", Work.RUNNING, spec_hash="c0ffee00", pipeline=NOW, revision_label="0" * 12)
+    decision = given.with_raw(**wrong).decide()
     assert [deletion for deletion in decision.deletions if deletion.kind == "Job"] == []
     assert "c0ffee00" in decision.desired_status.runs
 
 
-def test_a_training_that_a_spec_that_cannot_be_used_leaves_alone_goes_on_to_report():
-    scene = own().with_child("train-1", Work.RUNNING, generation=2)
-    before = scene.spec_hash
-    decision = scene.with_raw(selection={"excludeImagesOf": ["/local"]}, ray={"workers": 9}).decide()
+def test_a_training_that_an_unusable_spec_does_not_stop_still_reports():
+    given = own().with_child("train-1", Work.RUNNING, generation=2)
+    before = given.spec_hash
+    decision = given.with_raw(selection={"excludeImagesOf": ["/local"]}, ray={"workers": 9}).decide()
     assert decision.desired_status.condition(reasons.STALLED) is not None
     kept = not [deletion for deletion in decision.deletions if deletion.kind == "Job"]
     assert (before in decision.desired_status.runs) is kept
@@ -117,53 +117,53 @@ def test_a_training_that_a_spec_that_cannot_be_used_leaves_alone_goes_on_to_repo
 @pytest.mark.parametrize("role", ALL)
 @pytest.mark.parametrize("known", [NOW, ""])
 def test_what_runs_is_left_alone(role, known):
-    scene = own(known, GONE).with_child(role, Work.RUNNING, spec_hash="c0ffee00", pipeline=NOW, revision_label="0" * 12)
-    decision = scene.decide()
+    given = own(known, GONE).with_child(role, Work.RUNNING, spec_hash="c0ffee00", pipeline=NOW, revision_label="0" * 12)
+    decision = given.decide()
     assert (decision.deletions, decision.creations) == ((), ())
-    assert told(decision, reasons.READY)[1] == "PipelineConfigUnavailable"
+    assert condition_of(decision, reasons.READY)[1] == "PipelineConfigUnavailable"
 
 
 def test_the_next_step_waits_for_it():
-    scene = own(NOW, GONE).with_succeeded("check", "data", "train-1")
-    assert jobs(scene.decide()) == []
-    scene.pipeline = Pipeline(content=CONTENT, digest=NOW)
-    assert jobs(scene.decide()) == [scene.child("mine-1")]
+    given = own(NOW, GONE).with_succeeded("check", "data", "train-1")
+    assert jobs(given.decide()) == []
+    given.pipeline = Pipeline(content=CONTENT, digest=NOW)
+    assert jobs(given.decide()) == [given.child("mine-1")]
 
 
 def test_suspending_works_without_it():
-    scene = own(NOW, GONE).with_child("train-1", Work.RUNNING).with_raw(suspend=True)
-    assert [(switch.name, switch.suspend) for switch in scene.decide().suspend_changes] == [(scene.child("train-1"), True)]
+    given = own(NOW, GONE).with_child("train-1", Work.RUNNING).with_raw(suspend=True)
+    assert [(switch.name, switch.suspend) for switch in given.decide().suspend_changes] == [(given.child("train-1"), True)]
     stopped = own(NOW, GONE).with_child("train-1", Work.SUSPENDED).with_succeeded("check", "data").with_raw(suspend=True)
-    assert told(stopped.decide(), reasons.READY)[1] == "Suspended"
+    assert condition_of(stopped.decide(), reasons.READY)[1] == "Suspended"
 
 
 def test_a_dataset_that_is_done_stays_ready_without_it():
-    scene = own(NOW, GONE)
-    decision = scene.but(status=recorded(scene, NOW)).decide()
-    assert told(decision, reasons.READY)[:2] == (True, "Succeeded")
-    assert (decision.creations, decision.desired_status.completed) == ((), recorded(scene, NOW)["completed"])
+    given = own(NOW, GONE)
+    decision = given.but(status=recorded(given, NOW)).decide()
+    assert condition_of(decision, reasons.READY)[:2] == (True, "Succeeded")
+    assert (decision.creations, decision.desired_status.completed) == ((), recorded(given, NOW)["completed"])
 
 
 def test_an_edited_spec_is_not_ready_without_it():
     decision = own(NOW, GONE, merged(OWN, {"training": {"steps": 7}})).but(status=recorded(own(NOW), NOW)).decide()
-    assert told(decision, reasons.READY)[:2] == (False, "PipelineConfigUnavailable")
+    assert condition_of(decision, reasons.READY)[:2] == (False, "PipelineConfigUnavailable")
 
 
 def test_the_data_can_be_deleted_without_it():
-    scene = own(NOW).but(pipeline=Pipeline(digest=NOW)).with_raw(deletionPolicy="Delete").being_deleted()
-    assert jobs(scene.decide()) == [scene.child("delete")]
+    given = own(NOW).but(pipeline=Pipeline(digest=NOW)).with_raw(deletionPolicy="Delete").being_deleted()
+    assert jobs(given.decide()) == [given.child("delete")]
 
 
 def test_a_record_loses_the_digest_with_the_config_map():
-    scene = Scene(TRAINING).with_succeeded("check").but(status=recorded(own(), NOW))
-    assert "pipeline" not in scene.decide().desired_status.completed
+    given = DatasetState(TRAINING).with_succeeded("check").but(status=recorded(own(), NOW))
+    assert "pipeline" not in given.decide().desired_status.completed
 
 
 # --- what counts --------------------------------------------------------------------------------
 
 
-def counted(scene: Scene, found: Pipeline) -> Pipeline:
-    facts = scene.facts()
+def counted(given: DatasetState, found: Pipeline) -> Pipeline:
+    facts = given.facts()
     asked = []
     result = pipelines.of(facts.dataset, facts.spec, facts.children, lambda *where: asked.append(where) or found)
     assert asked in ([], [("team-a", "det")])
@@ -171,9 +171,9 @@ def counted(scene: Scene, found: Pipeline) -> Pipeline:
 
 
 MISSING = Pipeline(problem=GONE)
-COUNTS: dict[str, tuple[Scene, Pipeline, Pipeline]] = {
+COUNTS: dict[str, tuple[DatasetState, Pipeline, Pipeline]] = {
     "what the ConfigMap holds": (own(), Pipeline(content=CONTENT, digest=NOW), Pipeline(content=CONTENT, digest=NOW)),
-    "nothing, where the spec names none": (Scene(TRAINING), MISSING, Pipeline()),
+    "nothing, where the spec names none": (DatasetState(TRAINING), MISSING, Pipeline()),
     "without it what the newest child was made with": (
         own().with_child("train-1", Work.RUNNING, pipeline=BEFORE).but(status=recorded(own(NOW), NOW)),
         MISSING,
@@ -193,9 +193,9 @@ COUNTS: dict[str, tuple[Scene, Pipeline, Pipeline]] = {
 }
 
 
-@pytest.mark.parametrize(("scene", "found", "counts"), COUNTS.values(), ids=COUNTS)
-def test_what_counts_is(scene, found, counts):
-    assert counted(scene, found) == counts
+@pytest.mark.parametrize(("given", "found", "counts"), COUNTS.values(), ids=COUNTS)
+def test_what_counts_is(given, found, counts):
+    assert counted(given, found) == counts
 
 
 # --- an upgrade from a version that left the content out of the revision ------------------------
@@ -207,22 +207,24 @@ def before_upgrade(**changes: Any) -> dict[str, Any]:
     return {"completed": completed | changes}
 
 
-def upgraded(status: dict[str, Any], held: str = NOW, problem: str = "", **edit: Any) -> Scene:
-    scene = own().with_raw(**edit).but(status=status)
-    return scene.but(pipeline=counted(scene, Pipeline(content=CONTENT, digest=held, problem=problem)))
+def upgraded(status: dict[str, Any], held: str = NOW, problem: str = "", **edit: Any) -> DatasetState:
+    given = own().with_raw(**edit).but(status=status)
+    return given.but(pipeline=counted(given, Pipeline(content=CONTENT, digest=held, problem=problem)))
 
 
 def test_what_an_earlier_version_completed_stays_ready_and_records_what_the_config_map_holds():
     decision = upgraded(before_upgrade()).decide()
-    assert told(decision, reasons.READY)[:2] == (True, "Succeeded")
+    assert condition_of(decision, reasons.READY)[:2] == (True, "Succeeded")
     assert decision.creations == ()
     assert decision.desired_status.completed == before_upgrade(pipeline=NOW)["completed"]
     again = upgraded({"completed": decision.desired_status.completed})
-    assert told(again.decide(), reasons.READY)[0] is True
-    assert told(upgraded({"completed": decision.desired_status.completed}, held="", problem=GONE).decide(), reasons.READY)[0] is True
+    assert condition_of(again.decide(), reasons.READY)[0] is True
+    assert (
+        condition_of(upgraded({"completed": decision.desired_status.completed}, held="", problem=GONE).decide(), reasons.READY)[0] is True
+    )
 
 
-NEWS = {
+CHANGES = {
     "other content than at the upgrade": (before_upgrade(pipeline=BEFORE), {}),
     "an edit of the spec": (before_upgrade(), {"training": {"steps": 7}}),
     "a step that is left to do": (before_upgrade(steps=["check", "data"]), {}),
@@ -230,15 +232,15 @@ NEWS = {
 }
 
 
-@pytest.mark.parametrize(("status", "edit"), NEWS.values(), ids=NEWS)
+@pytest.mark.parametrize(("status", "edit"), CHANGES.values(), ids=CHANGES)
 def test_after_the_upgrade_the_content_counts_with(status, edit):
-    scene = upgraded(status, **edit)
-    decision = scene.decide()
-    assert jobs(decision) == [scene.child("check")]
+    given = upgraded(status, **edit)
+    decision = given.decide()
+    assert jobs(decision) == [given.child("check")]
     assert decision.desired_status.revision == own().with_raw(**edit).revision != own(digest="").with_raw(**edit).revision
 
 
-def test_a_training_that_an_earlier_version_began_goes_on_after_the_upgrade_and_is_copied():
+def test_a_training_of_an_earlier_version_continues_after_the_upgrade_and_is_copied():
     earlier = own(digest="")
     made = {
         "spec_hash": earlier.spec_hash,

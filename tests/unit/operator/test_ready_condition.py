@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from building import DATA_ONLY, Scene, merged, told
-from scenes import DATA_URL, QUEUED, RETRY, STORED, compared, nothing_but_data, training
+from building import DATA_ONLY, DatasetState, condition_of, merged
+from dataset_states import DATA_URL, QUEUED, RETRY, STORED, compared, nothing_but_data, training
 
 from negset_api.version import version
 from negset_operator import reasons
@@ -17,12 +17,12 @@ NOT_UNDERSTOOD = (
     "Upgrade the operator to the version of the CRD, or correct the spec."
 )
 HELD = (
-    "Storing the data: RayJob {data} was suspended, but not by this operator. If Kueue manages jobs without a queue name here, "
-    "set spec.queueName. Otherwise, ask whoever suspended it to resume it."
+    "Storing the data: RayJob {data} was suspended by another client, not by this operator. If Kueue manages jobs without a queue name here, "
+    "set spec.queueName. Otherwise, resume the job with the client that suspended it."
 )
 WITHOUT_NUMBERS = "Some numbers are missing from this status. The report has all of them."
 
-READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = {
+READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], str]] = {
     "a new dataset starts": (nothing_but_data, (False, "Starting", "Storing the data: RayJob {data} is starting."), "Storing the data"),
     "a running data job": (
         lambda: nothing_but_data().with_child("data", Work.RUNNING),
@@ -34,7 +34,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         (True, "Succeeded", f"All steps completed. The report is at {DATA_URL}/{{revision}}/report/index.html."),
         "Ready",
     ),
-    "everything done, and the job could not say how many images": (
+    "everything done, and the number of images is not known": (
         lambda: nothing_but_data().with_succeeded("data"),
         (
             True,
@@ -91,7 +91,7 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         (False, "ImagePullBackOff", "Container ray-head of pod p cannot start: ImagePullBackOff"),
         "Storing the data",
     ),
-    "the obstacle of one of two jobs is told first": (
+    "the message names the obstacle of one of two jobs": (
         lambda: (
             compared()
             .with_succeeded("data")
@@ -102,27 +102,31 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         "Training round 1 of 2",
     ),
     "a queue that takes back what it gave": (
-        lambda: Scene(QUEUED).with_succeeded("check").with_child("data", Work.RUNNING, suspended=True),
-        (False, "Suspending", "Storing the data: RayJob {data} is being stopped to make room in the queue team-a-gpu."),
+        lambda: DatasetState(QUEUED).with_succeeded("check").with_child("data", Work.RUNNING, suspended=True),
+        (False, "Suspending", "Storing the data: RayJob {data} was suspended by Kueue (LocalQueue team-a-gpu) and is being stopped."),
         "Storing the data",
     ),
-    "why Kueue does not admit it, in Kueue's words": (
-        lambda: Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED, queue_says="LocalQueue team-a-gpu doesn't exist"),
+    "why Kueue does not admit it, with Kueue's message": (
+        lambda: (
+            DatasetState(QUEUED)
+            .with_succeeded("check")
+            .with_child("data", Work.SUSPENDED, queue_message="LocalQueue team-a-gpu doesn't exist")
+        ),
         (
             False,
             "Queued",
-            "Storing the data: RayJob {data} waits for its turn in the queue team-a-gpu. Kueue says: LocalQueue team-a-gpu doesn't exist.",
+            "Storing the data: RayJob {data} waits for Kueue to admit it to LocalQueue team-a-gpu. Kueue reports: LocalQueue team-a-gpu doesn't exist.",
         ),
         "Queued",
     ),
     "a queue that dispatches to another cluster": (
         lambda: (
-            Scene(QUEUED)
+            DatasetState(QUEUED)
             .with_succeeded("check")
             .with_child(
                 "data",
                 Work.SUSPENDED,
-                queue_says="quota",
+                queue_message="quota",
                 obstacle=Obstacle(reason="MultiKueue", message="RayJob d is in a MultiKueue queue."),
             )
         ),
@@ -131,10 +135,10 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
     ),
     "a queue that Kueue has chosen": (
         lambda: nothing_but_data().with_child("data", Work.SUSPENDED, queue="default"),
-        (False, "Queued", "Storing the data: RayJob {data} waits for its turn in the queue default."),
+        (False, "Queued", "Storing the data: RayJob {data} waits for Kueue to admit it to LocalQueue default."),
         "Queued",
     ),
-    "a job that somebody else has suspended": (
+    "a job that another client has suspended": (
         lambda: nothing_but_data().with_child("data", Work.SUSPENDED, suspended_by_us=False),
         (
             False,
@@ -143,17 +147,17 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         ),
         "Queued",
     ),
-    "a turn in the queue": (
-        lambda: Scene(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED),
-        (False, "Queued", "Storing the data: RayJob {data} waits for its turn in the queue team-a-gpu."),
+    "a job in the queue": (
+        lambda: DatasetState(QUEUED).with_succeeded("check").with_child("data", Work.SUSPENDED),
+        (False, "Queued", "Storing the data: RayJob {data} waits for Kueue to admit it to LocalQueue team-a-gpu."),
         "Queued",
     ),
     "a retry": (
-        lambda: nothing_but_data().with_child("data", Work.FAILED, message="RayJob d failed with exit code 1: the bucket is gone"),
+        lambda: nothing_but_data().with_child("data", Work.FAILED, message="RayJob d failed with exit code 1: the bucket does not exist"),
         (
             False,
             "Retrying",
-            "RayJob d failed with exit code 1: the bucket is gone. 1 of 3 attempts have failed. The next attempt is at 2026-03-01T12:00:20Z.",
+            "RayJob d failed with exit code 1: the bucket does not exist. 1 of 3 attempts have failed. The next attempt is at 2026-03-01T12:00:20Z.",
         ),
         "Storing the data",
     ),
@@ -192,28 +196,28 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
         ),
         "Storing the data",
     ),
-    "a child that somebody deleted and that is still there": (
+    "a child that a user deleted and that still exists": (
         lambda: nothing_but_data().with_child("data", Work.RUNNING, terminating=True),
         (False, "Replacing", "Storing the data: RayJob {data} is being stopped."),
         "Storing the data",
     ),
     "suspended before it began": (
-        lambda: Scene(merged(DATA_ONLY, {"suspend": True})),
+        lambda: DatasetState(merged(DATA_ONLY, {"suspend": True})),
         (False, "Suspended", "The dataset is suspended. Completed work is kept."),
         "Suspended",
     ),
     "suspended, with a job that is still stopping": (
-        lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING, suspended=True),
+        lambda: DatasetState(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING, suspended=True),
         (False, "Suspending", "Storing the data: RayJob {data} is being stopped."),
         "Storing the data",
     ),
     "suspended, with a job that has stopped": (
-        lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.SUSPENDED),
+        lambda: DatasetState(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.SUSPENDED),
         (False, "Suspended", "The dataset is suspended. Completed work is kept."),
         "Suspended",
     ),
     "a suspended dataset that is done is done": (
-        lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_succeeded("data").but(status=STORED),
+        lambda: DatasetState(merged(DATA_ONLY, {"suspend": True})).with_succeeded("data").but(status=STORED),
         (True, "Succeeded", f"All steps completed. The report is at {DATA_URL}/{{revision}}/report/index.html."),
         "Ready",
     ),
@@ -240,18 +244,18 @@ READY_SAYS: dict[str, tuple[Callable[[], Scene], tuple[bool, str, str], str]] = 
 
 @pytest.mark.parametrize(("rounds", "says_so"), [((), True), ((1,), True), ((1, 2), False)])
 def test_a_status_that_lacks_the_last_round_says_so(rounds, says_so):
-    scene = training().with_succeeded("check", "data", "train-1", "mine-1", "train-2")
-    scene.but(status={**STORED, "rounds": [{"round": number} for number in rounds]})
-    assert ("Some numbers are missing" in told(scene.decide(), reasons.READY)[2]) is says_so
+    given = training().with_succeeded("check", "data", "train-1", "mine-1", "train-2")
+    given.but(status={**STORED, "rounds": [{"round": number} for number in rounds]})
+    assert ("Some numbers are missing" in condition_of(given.decide(), reasons.READY)[2]) is says_so
 
 
-@pytest.mark.parametrize(("scene", "says", "stage"), READY_SAYS.values(), ids=READY_SAYS.keys())
-def test_ready_says(scene, says, stage):
-    built = scene()
+@pytest.mark.parametrize(("given", "says", "stage"), READY_SAYS.values(), ids=READY_SAYS.keys())
+def test_ready_says(given, says, stage):
+    built = given()
     decision = built.decide()
     roles = ("check", "data", "train-none", "train-1", "mine-1", "train-random-2")
     words = {role: built.child(role) for role in roles} | {"revision": built.revision, "retry": RETRY}
     ready, reason, message = says
-    assert told(decision, reasons.READY) == (ready, reason, message.format(**words))
+    assert condition_of(decision, reasons.READY) == (ready, reason, message.format(**words))
     assert decision.desired_status is not None
     assert decision.desired_status.stage == stage

@@ -111,7 +111,7 @@ def test_a_throttled_watch_is_asked_for_with_growing_pauses_and_nothing_is_liste
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
-def test_after_a_while_without_rights_the_watch_goes_on_and_nothing_was_forgotten(watched, status):
+def test_after_a_time_without_rights_the_watch_continues_and_the_cache_is_unchanged(watched, status):
     refused = ApiError(status, "", "no", 0)
     server = Server([pod("a", 3)], refused, refused, refused, [event("ADDED", pod("b", 12))], [])
     reflector, cache = watched(server)
@@ -148,7 +148,7 @@ def test_only_a_version_that_is_too_old_lists_again_and_then_from_the_store_itse
     assert server.lists == [{"labelSelector": "", "resourceVersion": "0"}, {"labelSelector": "", "limit": "500"}]
 
 
-def test_after_a_fault_the_watch_goes_on_from_what_it_had_seen(watched):
+def test_after_an_error_the_watch_continues_from_the_last_version(watched):
     server = Server([], [event("ADDED", pod("a", 11)), b'{"type":"ERROR","object":{"code":500,"reason":"InternalError"}}'], [])
     reflector, cache = watched(server)
     until(lambda: len(server.asked_from) == 2)

@@ -6,22 +6,22 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from building import DATA_ONLY, TRAINING, Scene, merged, told
-from scenes import DATA_URL, compared, nothing_but_data, training
+from building import DATA_ONLY, TRAINING, DatasetState, condition_of, merged
+from dataset_states import DATA_URL, compared, nothing_but_data, training
 
 from negset_operator import reasons
 from negset_operator.facts import Fault, Work
 
-KSTATUS: dict[str, tuple[Callable[[], Scene], set[str]]] = {
-    "while work goes on it reconciles": (nothing_but_data, {reasons.RECONCILING}),
+KSTATUS: dict[str, tuple[Callable[[], DatasetState], set[str]]] = {
+    "while work is in progress it reconciles": (nothing_but_data, {reasons.RECONCILING}),
     "while a retry is due later it reconciles": (lambda: nothing_but_data().with_child("data", Work.FAILED), {reasons.RECONCILING}),
     "when it is ready, neither": (lambda: nothing_but_data().with_succeeded("data"), set()),
-    "when it is suspended, neither": (lambda: Scene(merged(DATA_ONLY, {"suspend": True})), set()),
+    "when it is suspended, neither": (lambda: DatasetState(merged(DATA_ONLY, {"suspend": True})), set()),
     "while it is being suspended it reconciles": (
-        lambda: Scene(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING),
+        lambda: DatasetState(merged(DATA_ONLY, {"suspend": True})).with_child("data", Work.RUNNING),
         {reasons.RECONCILING},
     ),
-    "when somebody has to act it is stalled": (
+    "when a person must act it is stalled": (
         lambda: nothing_but_data().with_child("data", Work.FAILED, fault=Fault.INPUT),
         {reasons.STALLED},
     ),
@@ -29,49 +29,66 @@ KSTATUS: dict[str, tuple[Callable[[], Scene], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("scene", "present"), KSTATUS.values(), ids=KSTATUS.keys())
-def test_reconciling_and_stalled_are_present_only_while_true(scene, present):
-    desired_status = scene().decide().desired_status
+@pytest.mark.parametrize(("given", "present"), KSTATUS.values(), ids=KSTATUS.keys())
+def test_reconciling_and_stalled_are_present_only_while_true(given, present):
+    desired_status = given().decide().desired_status
     assert {
         condition.type for condition in desired_status.conditions if condition.type in {reasons.RECONCILING, reasons.STALLED}
     } == present
     assert all(condition.status for condition in desired_status.conditions if condition.type in present)
 
 
+def test_every_condition_type_is_in_the_list_in_the_order_of_its_definition():
+    """The operator compares and removes only conditions of listed types."""
+    defined = [name for name in vars(reasons) if name.isupper()]
+    types = defined[: defined.index("CONDITION_TYPES")]
+    assert tuple(getattr(reasons, name) for name in types) == reasons.CONDITION_TYPES
+
+
+@pytest.mark.parametrize("scene", [*(scene for scene, _ in KSTATUS.values()), training, compared])
+def test_conditions_are_written_in_the_order_of_reading(scene):
+    types = [condition.type for condition in scene().decide().desired_status.conditions]
+    assert types == [kind for kind in reasons.CONDITION_TYPES if kind in types]
+
+
 def test_each_stage_has_a_condition_in_the_past_tense():
-    scene = training().with_succeeded("check", "data", "train-1")
-    decision = scene.decide()
-    assert told(decision, reasons.CHECKED) == (True, "Succeeded", "The training configuration was checked and is valid.")
-    url = f"{DATA_URL}/{scene.revision}"
-    assert told(decision, reasons.DATA_STORED) == (True, "Succeeded", f"The data is stored under {url}.")
-    assert told(decision, reasons.TRAINED) == (False, "Pending", "Training round 2 of 2 waits for earlier steps: mine-1.")
-    assert told(decision, reasons.MINED) == (False, "Starting", f"Mining after round 1 of 2: RayJob {scene.child('mine-1')} is starting.")
-    assert told(decision, reasons.REPORTED) == (False, "Pending", "The report is written after the last step.")
+    given = training().with_succeeded("check", "data", "train-1")
+    decision = given.decide()
+    assert condition_of(decision, reasons.CHECKED) == (True, "Succeeded", "The training configuration was checked and is valid.")
+    url = f"{DATA_URL}/{given.revision}"
+    assert condition_of(decision, reasons.DATA_STORED) == (True, "Succeeded", f"The data is stored under {url}.")
+    assert condition_of(decision, reasons.TRAINED) == (False, "Pending", "Training round 2 of 2 waits for earlier steps: mine-1.")
+    assert condition_of(decision, reasons.MINED) == (
+        False,
+        "Starting",
+        f"Mining after round 1 of 2: RayJob {given.child('mine-1')} is starting.",
+    )
+    assert condition_of(decision, reasons.REPORTED) == (False, "Pending", "The report is written after the last step.")
     assert decision.desired_status.url == url
     assert decision.desired_status.report_url == ""
 
 
 def test_a_model_that_waits_for_its_turn_says_so():
-    scene = compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING)
-    assert told(scene.decide(), reasons.TRAINED) == (
+    given = compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING)
+    assert condition_of(given.decide(), reasons.TRAINED) == (
         False,
         "Pending",
         "Training without negatives waits for other steps to end: spec.training.maxParallel is 1.",
     )
-    assert told(scene.decide(), reasons.READY)[1] == "Running"
+    assert condition_of(given.decide(), reasons.READY)[1] == "Running"
 
 
-def test_an_attempt_that_waits_for_its_turn_says_why_the_one_before_failed():
-    scene = compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING)
-    failed = {"fault": Fault.INTERRUPTION, "message": "The node is gone", "ended": timedelta(hours=2)}
-    scene.with_child("train-none", Work.FAILED, **failed)
-    said = "Training without negatives waits for other steps to end: spec.training.maxParallel is 1. Previous attempt: The node is gone."
-    assert told(scene.decide(), reasons.TRAINED) == (False, "Pending", said)
+def test_an_attempt_over_the_limit_reports_why_the_previous_one_failed():
+    given = compared(1).with_succeeded("check", "data", "train-1").with_child("mine-1", Work.RUNNING)
+    failed = {"fault": Fault.INTERRUPTION, "message": "The node is lost", "ended": timedelta(hours=2)}
+    given.with_child("train-none", Work.FAILED, **failed)
+    said = "Training without negatives waits for other steps to end: spec.training.maxParallel is 1. Previous attempt: The node is lost."
+    assert condition_of(given.decide(), reasons.TRAINED) == (False, "Pending", said)
 
 
 def test_all_conditions_are_true_in_the_end():
-    scene = compared()
-    decision = scene.with_succeeded(*scene.roles()).decide()
+    given = compared()
+    decision = given.with_succeeded(*given.roles()).decide()
     assert [(condition.type, condition.status) for condition in decision.desired_status.conditions] == [
         ("Ready", True),
         ("Checked", True),
@@ -80,15 +97,15 @@ def test_all_conditions_are_true_in_the_end():
         ("Mined", True),
         ("Reported", True),
     ]
-    assert told(decision, reasons.TRAINED) == (True, "Succeeded", "Training completed (4 rounds).")
-    assert told(decision, reasons.MINED) == (True, "Succeeded", "Hard negative mining completed (1 round).")
-    assert decision.desired_status.report_url == f"{DATA_URL}/{scene.revision}/report/index.html"
+    assert condition_of(decision, reasons.TRAINED) == (True, "Succeeded", "Training completed (4 rounds).")
+    assert condition_of(decision, reasons.MINED) == (True, "Succeeded", "Hard negative mining completed (1 round).")
+    assert decision.desired_status.report_url == f"{DATA_URL}/{given.revision}/report/index.html"
 
 
 def test_a_single_round_has_nothing_to_mine():
-    decision = Scene(merged(TRAINING, {"training": {"hardNegativeMining": {"rounds": 1}}})).decide()
-    assert told(decision, reasons.MINED) is None
+    decision = DatasetState(merged(TRAINING, {"training": {"hardNegativeMining": {"rounds": 1}}})).decide()
+    assert condition_of(decision, reasons.MINED) is None
 
 
 def test_without_training_there_is_no_configuration_to_check():
-    assert told(nothing_but_data().decide(), reasons.CHECKED) is None
+    assert condition_of(nothing_but_data().decide(), reasons.CHECKED) is None

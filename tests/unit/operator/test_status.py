@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from building import DATA_ONLY, Scene
+from building import DATA_ONLY, DatasetState
 
 from negset_api.schema import resource_schema
 from negset_operator import reasons, status
@@ -24,8 +24,8 @@ THEIRS = {"type": "Audited", "status": "True", "reason": "Nightly", "message": "
 
 
 def desired_status(work: Work | None = None, **more):
-    scene = Scene(DATA_ONLY)
-    return (scene.with_child("data", work, **more) if work else scene).decide().desired_status
+    given = DatasetState(DATA_ONLY)
+    return (given.with_child("data", work, **more) if work else given).decide().desired_status
 
 
 def change(look, before=None, generation=3, now=NOW):
@@ -70,14 +70,14 @@ def test_the_time_of_a_transition_changes_only_with_the_status():
     assert (ready["status"], ready["lastTransitionTime"]) == ("True", "2026-03-01T14:00:00Z")
 
 
-def test_a_condition_of_somebody_else_is_neither_written_nor_a_reason_to_write():
+def test_a_foreign_condition_is_neither_written_nor_a_reason_to_write():
     before = written(desired_status())
     before["conditions"] = [THEIRS, *reversed(before["conditions"])]
     assert change(desired_status(), before) is None
     assert "Audited" not in types(change(desired_status(Work.RUNNING), before).fields["conditions"])
 
 
-def test_a_condition_of_ours_that_is_gone_changed_or_not_wanted_is_a_reason_to_write():
+def test_our_condition_that_is_missing_changed_or_not_wanted_is_a_reason_to_write():
     before = written(desired_status())
     for conditions in (
         before["conditions"][1:],
@@ -96,7 +96,7 @@ def test_an_apply_has_every_field_since_what_it_leaves_out_goes():
 
 
 @pytest.mark.parametrize("kind", ["Reconciling", "Stalled", "Mined"])
-def test_a_condition_of_ours_that_outlives_an_apply_is_seen_and_one_of_somebody_else_is_not(kind):
+def test_our_condition_that_an_apply_leaves_is_found_and_a_foreign_one_is_not(kind):
     fields = change(desired_status(Work.SUCCEEDED)).fields
     after = {**fields, "conditions": [THEIRS, *fields["conditions"]], "images": {"stored": 4}}
     assert not status.leftover(after, fields)
@@ -107,10 +107,10 @@ def test_each_field_of_the_status_has_one_writer_as_the_readme_says():
     everything = resource_schema()["properties"]["status"]["properties"].keys() - {"conditions"}
     assert sorted([*status._FIELDS, *status._JOBS_FIELDS]) == sorted(everything)
     rows = [line.split("|")[1:3] for line in README.read_text().splitlines() if line.startswith("|")]
-    told = {
+    fields_of = {
         writer: {name for part, who in rows if writer in who for name in re.findall("`(\\w+)`", part)} for writer in ("operator`", "jobs`")
     }
-    assert told == {"operator`": set(status._FIELDS), "jobs`": set(status._JOBS_FIELDS)}
+    assert fields_of == {"operator`": set(status._FIELDS), "jobs`": set(status._JOBS_FIELDS)}
     assert all(f"`{kind}`" in README.read_text() for kind in reasons.CONDITION_TYPES)
 
 
@@ -153,12 +153,12 @@ def test_a_field_of_the_record_that_outlives_an_apply_is_seen(more):
 
 
 def test_the_jobs_fields_are_cleared_only_if_they_are_another_revisions():
-    told = {"images": {"stored": 4}, "progress": {"percent": 4}, "rounds": [{"round": 1}], "falsePositivesPerImage": "0.1"}
-    assert cleared(desired_status(), told) is None
-    look = Scene(DATA_ONLY).but(status={"revision": "0" * 12}).decide().desired_status
-    assert cleared(look, {"revision": "0" * 12, **told}) == dict.fromkeys(told)
+    numbers = {"images": {"stored": 4}, "progress": {"percent": 4}, "rounds": [{"round": 1}], "falsePositivesPerImage": "0.1"}
+    assert cleared(desired_status(), numbers) is None
+    look = DatasetState(DATA_ONLY).but(status={"revision": "0" * 12}).decide().desired_status
+    assert cleared(look, {"revision": "0" * 12, **numbers}) == dict.fromkeys(numbers)
     assert cleared(look, {"revision": "0" * 12}) is None, "nothing is asked of the API server where there is nothing"
-    assert not {*told} & {*change(look, told).fields}
+    assert not {*numbers} & {*change(look, numbers).fields}
 
 
 def test_the_progress_of_a_stage_that_is_over_is_not_shown_beside_the_next():
@@ -177,9 +177,9 @@ def test_an_estimate_goes_when_its_job_does_not_work_and_what_is_done_stays():
 
 
 def test_an_estimate_goes_when_its_job_makes_no_progress():
-    told = (NOW - timedelta(minutes=5)).isoformat()
-    progress = {"percent": 30, "secondsLeft": 40, "updatedAt": told}
-    silent = Scene(DATA_ONLY).with_child("data", Work.RUNNING, began=NOW - timedelta(minutes=50))
+    reported = (NOW - timedelta(minutes=5)).isoformat()
+    progress = {"percent": 30, "secondsLeft": 40, "updatedAt": reported}
+    silent = DatasetState(DATA_ONLY).with_child("data", Work.RUNNING, began=NOW - timedelta(minutes=50))
     silent.but(status={"progress": progress}, progress_seen_at=NOW - timedelta(minutes=5))
     stored = {"stage": "Storing the data", "progress": progress}
     assert cleared(silent.decide().desired_status, stored) == {"progress": {"secondsLeft": None}}
@@ -191,31 +191,31 @@ def test_an_empty_field_that_the_api_server_filled_in_is_no_reason_to_write():
     assert not status.leftover(before, written(desired_status()))
 
 
-def told(look, before):
+def condition_of(look, before):
     return [(note.reason, note.warning) for note in status.notes(look, before)]
 
 
 def test_events_tell_transitions_once():
     first = written(desired_status())
-    assert told(desired_status(), {}) == [("Starting", False)]
-    assert told(desired_status(), first) == []
+    assert condition_of(desired_status(), {}) == [("Starting", False)]
+    assert condition_of(desired_status(), first) == []
     running = desired_status(Work.RUNNING)
-    assert told(running, first) == [("Running", False)]
+    assert condition_of(running, first) == [("Running", False)]
     done = desired_status(Work.SUCCEEDED)
-    assert told(done, written(running, first)) == [("Succeeded", False), ("DataStored", False), ("Reported", False)]
-    assert told(done, written(done, written(running, first))) == []
+    assert condition_of(done, written(running, first)) == [("Succeeded", False), ("DataStored", False), ("Reported", False)]
+    assert condition_of(done, written(done, written(running, first))) == []
 
 
-def test_trouble_is_told_as_a_warning():
-    assert told(desired_status(Work.FAILED), {}) == [("Retrying", True)]
-    assert told(desired_status(Work.FAILED, fault=Fault.INPUT), {}) == [("InputRefused", True)]
+def test_a_problem_is_a_warning_event():
+    assert condition_of(desired_status(Work.FAILED), {}) == [("Retrying", True)]
+    assert condition_of(desired_status(Work.FAILED, fault=Fault.INPUT), {}) == [("InputRefused", True)]
 
 
 def test_what_could_not_be_carried_out_replaces_the_summary_and_keeps_the_stages():
     before = desired_status()
-    after = verdict.blocked(before, reasons.CHILD_REFUSED, "quota", for_good=False)
+    after = verdict.blocked(before, reasons.CHILD_REFUSED, "quota", permanent=False)
     assert [condition.type for condition in after.conditions] == ["Ready", "Reconciling", "DataStored", "Reported"]
     assert after.condition("Ready").message == "quota"
     assert (after.url, after.runs) == (before.url, before.runs)
-    stalled = verdict.blocked(before, reasons.FOREIGN_CHILD, "theirs", for_good=True)
+    stalled = verdict.blocked(before, reasons.FOREIGN_CHILD, "theirs", permanent=True)
     assert [condition.type for condition in stalled.conditions][:2] == ["Ready", "Stalled"]

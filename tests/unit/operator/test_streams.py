@@ -191,7 +191,7 @@ def test_certificates_are_read_again_when_their_files_change_and_not_before(tmp_
         certificates.context()
 
 
-def test_a_large_list_lets_others_have_their_turns_while_it_is_decoded(monkeypatch):
+def test_other_coroutines_run_while_a_large_list_is_decoded(monkeypatch):
     async def at_once(_: Any) -> bytes:
         return page(20_000)
 

@@ -17,7 +17,7 @@ from negset_operator.kube.cache import Cache
 from negset_operator.kube.client import POD, RAY_JOB, ApiError, Kind, Unreachable
 from negset_operator.kube.objects import ObjectMeta, Pod
 from negset_operator.kube.reflector import Source
-from negset_operator.kube.watches import TURNS, Watches
+from negset_operator.kube.watches import SLOTS, Watches
 
 KINDS = tuple(Kind("v1", f"Kind{n}", f"kinds{n}") for n in range(10))
 NAMESPACES = tuple(f"n{n}" for n in range(300))
@@ -128,17 +128,17 @@ def test_of_each_kind_a_few_are_listed_or_opened_at_a_time(watching, cache):
     server = Server()
     watching(server, cache, *sources(POD, RAY_JOB))
     until(lambda: len(server.streams) == 600)
-    assert server.most == {"pods": TURNS, "rayjobs": TURNS}
+    assert server.most == {"pods": SLOTS, "rayjobs": SLOTS}
 
 
 def test_a_kind_whose_lists_hang_holds_up_no_other(watching, cache):
     server = Server(hanging=(RAY_JOB,))
     watching(server, cache, *sources(RAY_JOB, POD))
     until(lambda: len(server.streams) == 300, seconds=5)
-    assert server.at_once["rayjobs"] == TURNS
+    assert server.at_once["rayjobs"] == SLOTS
 
 
-def test_an_api_server_that_is_away_is_asked_by_few_and_when_it_is_back_all_go_on(watching, cache):
+def test_an_unreachable_api_server_gets_few_requests_and_afterwards_all_watches_continue(watching, cache):
     server = Server(refusal=Unreachable("connection refused"))
     watches = watching(server, cache, *sources(POD))
     until(lambda: server.opened)
@@ -150,7 +150,7 @@ def test_an_api_server_that_is_away_is_asked_by_few_and_when_it_is_back_all_go_o
     until(lambda: not any(each.problem for each in watches._reflectors))
 
 
-def test_it_stops_at_once_while_a_server_told_it_to_wait(watching, cache):
+def test_it_stops_at_once_during_a_retry_after(watching, cache):
     server = Server(refusal=ApiError(429, "TooManyRequests", "slow down", 60))
     watches = watching(server, cache, *sources(POD, namespaces=("n",)))
     until(lambda: watches._reflectors[0].problem)

@@ -6,13 +6,13 @@ import ipaddress
 from typing import Any
 
 import pytest
-from building import DATA_ONLY, Scene
+from building import DATA_ONLY, DatasetState
 
 from negset_api import names
 from negset_api.networks import NOT_PUBLIC_V4, NOT_PUBLIC_V6
 from negset_operator.config import Config, Networks
 from negset_operator.decide import subject_of
-from negset_operator.manifests import fence, supporting_objects
+from negset_operator.manifests import network_policies, supporting_objects
 from negset_operator.manifests.subject import Subject
 
 OWN = {names.LABEL_DATASET: "street"}
@@ -23,7 +23,7 @@ NETWORKS = Networks(
 
 
 def subject(networks: Networks) -> Subject:
-    facts = Scene(DATA_ONLY).facts()
+    facts = DatasetState(DATA_ONLY).facts()
     return subject_of(facts, facts.spec, Config(networks=networks))
 
 
@@ -112,7 +112,7 @@ def test_names_are_asked_of_the_clusters_dns_alone():
     assert {each["port"] for each in rule["ports"]} == {53, 5353}, "OpenShift's pods listen on 5353"
 
 
-def test_no_rule_is_for_every_address():
+def test_no_rule_is_without_endy_address():
     for policy in policies(NETWORKS):
         assert all(rule.get("to") for rule in policy["egress"])
         assert all(rule.get("from") for rule in policy.get("ingress", ()))
@@ -121,7 +121,7 @@ def test_no_rule_is_for_every_address():
 def test_kuberay_is_let_in_from_namespaces_that_are_its_own():
     (policy,) = policies(Networks())
     kuberay = policy["ingress"][1]
-    assert kuberay["ports"] == [{"port": fence.DASHBOARD_PORT, "protocol": "TCP"}]
+    assert kuberay["ports"] == [{"port": network_policies.DASHBOARD_PORT, "protocol": "TCP"}]
     (namespaces,) = kuberay["from"][0]["namespaceSelector"]["matchExpressions"]
     assert "default" not in namespaces["values"]
 

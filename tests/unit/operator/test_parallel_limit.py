@@ -1,6 +1,6 @@
-"""For any sequence of events: no more trainings start than may run, none waits for ever.
+"""For any sequence of events: no more trainings run than allowed, and none waits without end.
 
-In the end, the dataset is ready.
+At last, the dataset is ready.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import msgspec
-from building import NOW, TRAINING, UID, Scene, merged
+from building import NOW, TRAINING, UID, DatasetState, merged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,14 +31,14 @@ class Cluster:
     """
 
     def __init__(self, limit: int) -> None:
-        self.scene = Scene(COMPARED).with_raw(training={"maxParallel": limit})
+        self.given = DatasetState(COMPARED).with_raw(training={"maxParallel": limit})
         self.made = 0
 
     def tick(self) -> Decision:
         """Decide, check the decision, and carry it out."""
-        scene = self.scene
-        decision = scene.decide()
-        children = {child.name: child for child in scene.children if not child.terminating}
+        given = self.given
+        decision = given.decide()
+        children = {child.name: child for child in given.children if not child.terminating}
         for each in decision.adoptions:
             generation = int(each.labels.get(names.LABEL_GENERATION, children[each.name].generation))
             children[each.name] = msgspec.structs.replace(children[each.name], generation=generation)
@@ -48,26 +48,26 @@ class Cluster:
             children[switch.name] = msgspec.structs.replace(child, suspended=switch.suspend, suspended_by_us=switch.suspend, work=work)
         for deletion in decision.deletions:
             if deletion.name in children:
-                meta = msgspec.structs.replace(children[deletion.name].metadata, deletion_timestamp=scene.now)
+                meta = msgspec.structs.replace(children[deletion.name].metadata, deletion_timestamp=given.now)
                 children[deletion.name] = msgspec.structs.replace(children[deletion.name], metadata=meta)
         new = [self.born(creation) for creation in decision.creations if creation.manifest["kind"] in {"Job", "RayJob"}]
         self.check(decision, new, [child for child in children.values() if awake(child)])
         assert not {child.name for child in new} & set(children), "no name is taken twice"
-        scene.children = [*children.values(), *new]
+        given.children = [*children.values(), *new]
         if decision.desired_status.completed is not None:
-            scene.status = {"completed": decision.desired_status.completed, "revision": decision.desired_status.revision}
+            given.status = {"completed": decision.desired_status.completed, "revision": decision.desired_status.revision}
         return decision
 
     def check(self, decision: Decision, new: Sequence[Child], go_on: Sequence[Child]) -> None:
-        limit = self.scene.raw["training"]["maxParallel"]
-        before = sum(map(awake, self.scene.children))
-        leaving = sum(child.terminating for child in self.scene.children if awake(child))
+        limit = self.given.raw["training"]["maxParallel"]
+        before = sum(map(awake, self.given.children))
+        leaving = sum(child.terminating for child in self.given.children if awake(child))
         after = len(go_on) + leaving + sum(limited(child) for child in new)
-        assert after <= max(limit, before), "no more are started, or go on after a suspension, than may run"
-        assert not (self.scene.raw["suspend"] and new)
-        idle = not any(not child.work.finished or child.terminating for child in self.scene.children)
+        assert after <= max(limit, before), "no more start, or resume after a suspension, than may run"
+        assert not (self.given.raw["suspend"] and new)
+        idle = not any(not child.work.finished or child.terminating for child in self.given.children)
         ready = decision.desired_status.condition(reasons.READY)
-        if idle and not new and not decision.deletions and not ready.status and not self.scene.raw["suspend"]:
+        if idle and not new and not decision.deletions and not ready.status and not self.given.raw["suspend"]:
             assert decision.wake_after is not None, "if nothing runs and nothing is begun, there is a moment at which that changes"
 
     def born(self, creation: Creation) -> Child:
@@ -79,7 +79,7 @@ class Cluster:
                 name=meta["name"],
                 namespace="team-a",
                 uid=f"uid-{self.made}",
-                creation_timestamp=self.scene.now,
+                creation_timestamp=self.given.now,
                 owner_references=(OwnerReference(uid=UID),),
             ),
             work=Work.STARTING,
@@ -95,25 +95,25 @@ class Cluster:
 
     def ends(self, number: int, fault: Fault | None) -> None:
         """End one of the running children, with this fault or with success."""
-        at_work = [index for index, child in enumerate(self.scene.children) if child.work in {Work.STARTING, Work.RUNNING}]
+        at_work = [index for index, child in enumerate(self.given.children) if child.work in {Work.STARTING, Work.RUNNING}]
         if at_work:
             index = at_work[number % len(at_work)]
             work = Work.FAILED if fault else Work.SUCCEEDED
             failure = Failure(fault=fault, message="It failed.") if fault else None
-            self.scene.children[index] = msgspec.structs.replace(
-                self.scene.children[index], work=work, failure=failure, ended=self.scene.now
+            self.given.children[index] = msgspec.structs.replace(
+                self.given.children[index], work=work, failure=failure, ended=self.given.now
             )
 
     def edited(self, **training: int) -> None:
-        self.scene.with_raw(training=training)
-        self.scene.generation += 1
+        self.given.with_raw(training=training)
+        self.given.generation += 1
 
     def suspended(self, *, suspend: bool) -> None:
-        self.scene.with_raw(suspend=suspend)
-        self.scene.generation += 1
+        self.given.with_raw(suspend=suspend)
+        self.given.generation += 1
 
     def passes(self, seconds: float) -> None:
-        self.scene.now += timedelta(seconds=seconds)
+        self.given.now += timedelta(seconds=seconds)
 
 
 def limited(child: Child) -> bool:
@@ -160,25 +160,31 @@ def test_the_simulation_begins_a_second_training_only_where_two_may_run():
         cluster, seen = Cluster(limit), 0
         for _ in range(MOST_TICKS):
             cluster.tick()
-            seen = max(seen, sum(limited(child) and not child.work.finished for child in cluster.scene.children))
+            seen = max(seen, sum(limited(child) and not child.work.finished for child in cluster.given.children))
             cluster.ends(0, None)
-        assert (seen, cluster.scene.now) == (most, NOW)
+        assert (seen, cluster.given.now) == (most, NOW)
 
 
-def test_a_training_that_the_spec_has_no_more_has_its_place_until_it_is_gone():
-    scene = Scene(TRAINING).with_succeeded("check", "data").with_child("train-none", Work.RUNNING, spec_hash="c0ffee00", terminating=True)
-    assert [creation for creation in scene.decide().creations if creation.manifest["kind"] == "Job"] == []
-    scene.children.pop()
-    assert [creation.manifest["metadata"]["name"] for creation in scene.decide().creations if creation.manifest["kind"] == "Job"] == [
-        scene.child("train-1")
+def test_a_training_that_the_spec_no_longer_has_keeps_its_slot_until_it_is_deleted():
+    given = (
+        DatasetState(TRAINING)
+        .with_succeeded("check", "data")
+        .with_child("train-none", Work.RUNNING, spec_hash="c0ffee00", terminating=True)
+    )
+    assert [creation for creation in given.decide().creations if creation.manifest["kind"] == "Job"] == []
+    given.children.pop()
+    assert [creation.manifest["metadata"]["name"] for creation in given.decide().creations if creation.manifest["kind"] == "Job"] == [
+        given.child("train-1")
     ]
 
 
-def test_after_a_suspension_with_a_lower_limit_one_training_goes_on_after_the_other():
+def test_after_a_suspension_with_a_lower_limit_trainings_resume_one_after_the_other():
     spec = merged(COMPARED, {"training": {"maxParallel": 1}})
-    scene = Scene(spec).with_succeeded("check", "data").with_child("train-none", Work.SUSPENDED).with_child("train-1", Work.SUSPENDED)
-    decision = scene.decide()
-    assert [(switch.name, switch.suspend) for switch in decision.suspend_changes] == [(scene.child("train-none"), False)]
+    given = (
+        DatasetState(spec).with_succeeded("check", "data").with_child("train-none", Work.SUSPENDED).with_child("train-1", Work.SUSPENDED)
+    )
+    decision = given.decide()
+    assert [(switch.name, switch.suspend) for switch in decision.suspend_changes] == [(given.child("train-none"), False)]
     assert decision.creations == () or "Job" not in {creation.manifest["kind"] for creation in decision.creations}
-    scene = Scene(spec).with_succeeded("check", "data", "train-none").with_child("train-1", Work.SUSPENDED)
-    assert [(switch.name, switch.suspend) for switch in scene.decide().suspend_changes] == [(scene.child("train-1"), False)]
+    given = DatasetState(spec).with_succeeded("check", "data", "train-none").with_child("train-1", Work.SUSPENDED)
+    assert [(switch.name, switch.suspend) for switch in given.decide().suspend_changes] == [(given.child("train-1"), False)]

@@ -11,7 +11,7 @@ import pytest
 
 from negset_api.networks import NAT64, NOT_PUBLIC_V4, NOT_PUBLIC_V6
 from negset_jobs.adapters.access import Access
-from negset_operator.manifests import fence
+from negset_operator.manifests import network_policies
 
 PUBLIC = (
     "1.1.1.1",
@@ -30,7 +30,7 @@ def opened(address: str) -> bool:
     ip = ipaddress.ip_address(address)
     return any(
         ip in ipaddress.ip_network(block["cidr"]) and not any(ip in ipaddress.ip_network(each) for each in block["except"])
-        for block in (peer["ipBlock"] for peer in fence._PUBLIC)
+        for block in (peer["ipBlock"] for peer in network_policies._PUBLIC)
     )
 
 

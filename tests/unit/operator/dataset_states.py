@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from building import DATA_ONLY, TRAINING, Scene, merged
+from building import DATA_ONLY, TRAINING, DatasetState, merged
 
 COMPARED = merged(TRAINING, {"training": {"comparisons": ["NoNegatives", "RandomNegatives"]}})
 DELETE = merged(DATA_ONLY, {"deletionPolicy": "Delete"})
@@ -14,13 +14,13 @@ DATA_URL = "s3://team-a/negatives/team-a/street"
 STORED = {"images": {"planned": 100, "stored": 100, "failed": 0}}
 
 
-def nothing_but_data() -> Scene:
-    return Scene(DATA_ONLY)
+def nothing_but_data() -> DatasetState:
+    return DatasetState(DATA_ONLY)
 
 
-def training() -> Scene:
-    return Scene(TRAINING)
+def training() -> DatasetState:
+    return DatasetState(TRAINING)
 
 
-def compared(limit: int = 2, **fields: Any) -> Scene:
-    return Scene(merged(COMPARED, {"training": {"maxParallel": limit}, **fields}))
+def compared(limit: int = 2, **fields: Any) -> DatasetState:
+    return DatasetState(merged(COMPARED, {"training": {"maxParallel": limit}, **fields}))

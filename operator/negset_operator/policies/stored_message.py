@@ -1,4 +1,4 @@
-"""The message of a failure whose pod is gone, from the condition that had it.
+"""The message of a failure whose pod was deleted, from the condition that had it.
 
 It is for people only. No decision depends on it.
 """
@@ -18,7 +18,7 @@ _ADDED: Final = re.compile(
 )
 
 
-def message(failure: Failure, child: Child, stored: Iterable[Mapping[str, Any]]) -> str:
+def of(failure: Failure, child: Child, stored: Iterable[Mapping[str, Any]]) -> str:
     """Return the failure's message.
 
     If it is lost with its pod, return the message that a stored condition has for this child.
