@@ -1,8 +1,13 @@
 """The command line. Standard output has results only; progress and errors go to standard error.
 
-Exit codes: 0 success; 1 the work failed; 2 the input is wrong; 69 (on a cluster) a store or server
-is unavailable; 75 another worker of the same training was lost; 130 and 143 interrupted by Ctrl-C
-or SIGTERM.
+Exit codes:
+
+- 0: success.
+- 1: the work failed.
+- 2: the input is wrong.
+- 69, on a cluster: a store or server is unavailable.
+- 75, on a cluster: another worker of the same training was lost.
+- 130 and 143: interrupted by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -66,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _report_error("interrupted; all committed work is kept, and the same command continues from there", pod=on_cluster)
         return 128 + (received[0] if received else signal.SIGINT)
     except BrokenPipeError:
-        # The reader of standard output is gone. Python must not fail again when it flushes it.
+        # The reader closed standard output. Python must not fail again when it flushes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -92,10 +97,10 @@ def _report_error(text: str, *, pod: bool) -> None:
 class _Interruption(KeyboardInterrupt):
     """SIGINT or SIGTERM was received. Both end the work in the same way.
 
-    KeyboardInterrupt itself cannot be used. CPython notes if one leaves an `exec` of source text,
-    and then ends the process by SIGINT, whatever exit code was returned
-    (`_PyRuntime.unhandled_keyboard_interrupt` in Python/pythonrun.c). Dataclasses are made by
-    `exec`, so the import of Ray runs many.
+    KeyboardInterrupt itself cannot be used. CPython records if one leaves an `exec` of source text
+    (`_PyRuntime.unhandled_keyboard_interrupt` in Python/pythonrun.c). It then ends the process by
+    SIGINT and ignores the returned exit code. Dataclasses are made by `exec`, so the import of Ray
+    runs many.
     """
 
 

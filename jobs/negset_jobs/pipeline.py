@@ -1,8 +1,8 @@
 """The order of the stages: `Spec → Plan → Shards → Records → Training → Mining → Report`.
 
 A stage is done if and only if its marker exists. Each function here looks for the marker first, so
-running a finished stage again costs nothing. If the marker is missing, but another revision of the
-dataset has made the stage from the same inputs, its files are copied on the store's side.
+running a finished stage again costs nothing. If it is missing, another revision of the dataset may
+have made the stage from the same inputs. Then that revision's files are copied on the store's side.
 """
 
 from __future__ import annotations

@@ -15,10 +15,7 @@ def end_without_destructors(code: Callable[[], int | None]) -> None:
     Python's own shutdown (threads, `atexit`) still runs. If `code` returns None, the process ends
     in the usual way. Call this before the libraries are imported.
 
-    Ray's threads outlive `ray.shutdown`, among them the one that flushes its log. Sometimes one of
-    them uses an object that the C++ library has already destroyed. Then a process whose work is
-    done ends with a segmentation fault. Ray ends its own workers in the same way
-    (https://github.com/ray-project/ray/pull/18899).
+    The destructors crash now and then, because Ray's threads still run. See jobs/README.md.
     """
 
     def leave() -> None:
@@ -26,7 +23,7 @@ def end_without_destructors(code: Callable[[], int | None]) -> None:
         if number is None:
             return
         for stream in (sys.stdout, sys.stderr):
-            # The reader of the stream may be gone.
+            # The reader may have closed the stream.
             with contextlib.suppress(BrokenPipeError):
                 stream.flush()
         os._exit(number)

@@ -126,7 +126,7 @@ def _not_ours(store: Store, mine: str) -> str:
 def _remove_all(store: Store, mine: str) -> None:
     """Remove everything but the owner's marker.
 
-    The stages' markers are removed first, so that nobody copies a half-removed stage.
+    The stages' markers are removed first, so that no other job copies a half-removed stage.
     """
     keys = [key for key in store.keys() if key != mine]  # noqa: SIM118 - a store is no dict
     markers = [key for key in keys if key.endswith(".json")]

@@ -6,9 +6,9 @@ The file has 118,287 images, a million annotations with their polygons, and 565 
 once, into a folder below the system's temporary directory.
 
 Each side runs in a fresh process, and reads the file from the page cache. It reports its CPU time,
-the CPU time of its imports, its peak resident memory, and a digest of the ids of all images without
-a person and without a car. Both sides use one core. Unlike wall-clock time, CPU time can be
-compared on a busy machine.
+the CPU time of its imports, and its peak resident memory. It also reports a digest of the ids of
+all images without a person and without a car. Both sides use one core. Unlike wall-clock time, CPU
+time can be compared on a busy machine.
 
 pycocotools' side is what its users write: `COCO(file)` and the union of `getImgIds(catIds=[c])`.
 negset's side is the whole plan stage, drawing included, for all images. The exit code is 0 if the
@@ -121,8 +121,8 @@ MODULES = {"pycocotools": "pycocotools.coco", "negset": "negset_jobs.selection.s
 def measure(side: str, path: str) -> dict[str, object]:
     """Run one side in this process, and return its numbers.
 
-    They are the CPU seconds of the work and of its imports, the peak of resident memory in bytes
-    (Linux reports KiB), and the number and digest of the ids.
+    They are the CPU seconds of the work and of its imports, and the peak of resident memory in
+    bytes (Linux reports KiB). The number and the digest of the ids follow.
     """
     importlib.import_module(MODULES[side])
     imports = time.process_time()

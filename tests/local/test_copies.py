@@ -188,7 +188,7 @@ def test_a_held_out_negative_may_be_a_copy_of_a_positive(tmp_path: pathlib.Path)
     assert store.keys(names.FINGERPRINTS_FOLDER) == []
 
 
-def test_an_interrupted_search_goes_on_with_the_files_that_are_left(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_search_continues_with_the_remaining_files(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(str(tmp_path))
     records, positives = a_revision(store, copied=(2,))
 
@@ -227,7 +227,7 @@ def test_other_files_are_another_search(tmp_path: pathlib.Path) -> None:
     )
 
 
-def test_a_round_that_leaves_out_others_is_another_round(tmp_path: pathlib.Path) -> None:
+def test_a_round_that_excludes_other_images_is_another_round(tmp_path: pathlib.Path) -> None:
     store = Store(str(tmp_path))
     make_revision(store)
     inputs = [round_input_digest(store, SHAPES, step(SHAPES, 1), Access())]

@@ -55,7 +55,7 @@ def encoded(store, records):
                 yield from (decode_example(payload)["image/encoded"][0] for _, payload in read_records(stream))
 
 
-def test_the_value_says_where_each_data_set_is(made):
+def test_the_value_says_where_each_dataset_is(made):
     store, records, labels = made
     assert labels.folders == {"YOLO": "labels/yolo", "COCO": "labels/coco", "VOC": "labels/voc"}
     assert labels.images == records.stored == STORED

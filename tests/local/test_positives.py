@@ -275,7 +275,7 @@ def tfrecord(path, *payloads):
     return str(path)
 
 
-def test_tfrecords_are_sorted_into_stored_left_out_and_failed(tmp_path):
+def test_tfrecords_are_sorted_into_stored_skipped_and_failed(tmp_path):
     broken = example(5, "person", encoded=solid_image()[:-100])
     source = tfrecord(
         tmp_path / "a.tfrecord", example(1, "person", "dog"), example(2, "dog"), example(3), example(4, "car"), broken, example(6, "person")
@@ -291,7 +291,7 @@ def test_tfrecords_are_sorted_into_stored_left_out_and_failed(tmp_path):
     assert positives.boxes == positives.images
 
 
-def test_labels_are_numbered_anew_where_the_label_map_has_more_classes(tmp_path):
+def test_labels_are_renumbered_if_the_label_map_has_more_classes(tmp_path):
     label_map = tmp_path / "map.pbtxt"
     label_map.write_text("item { id: 1 name: 'dog' } item { id: 7 name: '/m/0k4j' display_name: 'car' } item { id: 9 name: 'person' }")
     ids = {"dog": 1, "car": 7, "person": 9}
@@ -372,7 +372,7 @@ def edited(tmp_path, instances, coco_mini, edit):
     return {"coco": {"annotations": str(path), "imageUrl": f"{coco_mini}/train2017/{{file_name}}"}}
 
 
-def test_a_box_that_cannot_be_used_is_listed_and_a_image_without_any_other_is_an_outcome(tmp_path, instances, coco_mini):
+def test_a_box_that_cannot_be_used_is_listed_and_an_image_without_any_other_is_an_outcome(tmp_path, instances, coco_mini):
     shown = collections.Counter(item["image_id"] for item in instances["annotations"] if item["category_id"] in (1, 3))
     alone = next(image for image, count in shown.items() if count == 1)
     among = next(image for image, count in shown.items() if count > 3)

@@ -1,4 +1,4 @@
-"""A round of an earlier revision is taken over where it is what this revision asks for."""
+"""A round of an earlier revision is reused if this revision needs the same round."""
 
 from __future__ import annotations
 

@@ -168,8 +168,8 @@ def test_layers_compute_in_16_bits_and_learn_as_in_32(computed, case, optimizer)
     policy, _, _ = CASES[case]
     assert (found["compute"], found["weights"], found["optimizer"]) == ([policy.removeprefix("mixed_")], ["float32"], optimizer)
     assert (plain["compute"], plain["optimizer"]) == (["float32"], "Adam")
-    # The same weights see the same batch first, and the losses after it stay near those of 32 bits;
-    # but they are not the same numbers.
+    # The same weights see the same batch first. The losses after it stay near those of 32 bits, but
+    # they are not the same numbers.
     assert found["losses"][0] == pytest.approx(plain["losses"][0], rel=0.02)
     assert found["losses"][-1] == pytest.approx(plain["losses"][-1], rel=0.5)
     assert found["losses"] != plain["losses"]

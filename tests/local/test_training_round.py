@@ -153,7 +153,7 @@ def test_scores_do_not_depend_on_the_batch(scorer, held_out):
     assert scorer.score([]) == []
 
 
-def test_a_image_that_cannot_be_decoded_is_marked_and_the_others_of_its_batch_are_scored(scorer, held_out):
+def test_an_image_that_cannot_be_decoded_is_marked_and_the_others_of_its_batch_are_scored(scorer, held_out):
     images = [(truth.image_id, encoded) for truth, encoded in held_out[:3]]
     broken = [("cut", images[0][1][:400]), ("text", b"not an image"), ("empty", b"")]
     scored = scorer.score([broken[0], images[0], broken[1], *images[1:], broken[2]])
@@ -287,7 +287,7 @@ train_round(Store(sys.argv[1]), dataset, step(dataset, 2, "NoNegatives"), Access
 """
 
 
-def test_a_killed_training_without_negatives_goes_on_and_a_terminated_one_saves_first(tmp_path):
+def test_a_killed_training_without_negatives_resumes_and_a_terminated_one_saves_first(tmp_path):
     """One round in attempts: killed without warning, its newest checkpoint cut, and terminated."""
     store = Store(str(tmp_path / "revision"))
     make_revision(store)
@@ -388,7 +388,7 @@ def real_failures(folder):
     }
 
 
-def test_what_tensorflow_raises_is_told_in_words(tmp_path):
+def test_what_tensorflow_raises_becomes_a_message(tmp_path):
     for message, fail in real_failures(tmp_path).items():
         with pytest.raises((WorkFailed, InvalidInput), match=message), failures.translated():
             fail()

@@ -110,7 +110,7 @@ def test_a_detectors_checkpoint(detector, tmp_path, asked, taken, heads):
     assert not isinstance(getattr(mine, "_training_step", None), type(model._training_step)), "no step comes with the weights"
 
 
-def test_another_number_of_classes_starts_the_heads_anew_and_says_so(detector, tmp_path, caplog):
+def test_another_number_of_classes_starts_the_heads_with_random_weights_and_logs_it(detector, tmp_path, caplog):
     model, prefix = detector
     mine, _ = started(prefix, configured(classes=("disc", "ring", "cross"), kind="full"), tmp_path)
     assert same(model, mine, "_feature_extractor")
@@ -154,7 +154,7 @@ def test_a_file_that_is_cut_short_is_refused_in_words(detector, tmp_path, part, 
     for suffix in (".index", ".data-00000-of-00001"):
         shutil.copy(detector[1] + suffix, copy + suffix)
     os.truncate(copy + part, os.path.getsize(copy + part) * share // 100 + 1)
-    with pytest.raises(InvalidInput, match=f"^{FIELD}: the checkpoint at .* is damaged or cut off"):
+    with pytest.raises(InvalidInput, match=f"^{FIELD}: the checkpoint at .* is damaged or truncated"):
         refuse(copy, tmp_path)
 
 
@@ -167,7 +167,7 @@ def test_a_byte_that_changed_is_found(detector, tmp_path):
         byte = stream.read(1)
         stream.seek(-1, os.SEEK_CUR)
         stream.write(bytes([byte[0] ^ 0xFF]))
-    with pytest.raises(InvalidInput, match="damaged or cut off"):
+    with pytest.raises(InvalidInput, match="damaged or truncated"):
         refuse(copy, tmp_path)
 
 

@@ -1,14 +1,7 @@
 """The address guard: check the address of every connection of this process when it is opened.
 
-A check of a URL, or of a name's addresses, can be bypassed: a redirect leads elsewhere, a name
-resolves differently the second time (DNS rebinding), an endpoint comes from the environment. So the
-guard checks below every library. Python raises an audit event for every connect of every socket,
-whichever library opened it (aiohttp, urllib3, http.client, botocore, paramiko). At that time names
-are resolved and nothing is sent yet. If the hook raises, the call fails (PEP 578). Sockets of C++
-code (Ray's and TensorFlow's gRPC, libhdfs) raise no events.
-
-Replacing the methods of `socket.socket` would be cheaper than the 0.2 us that a hook adds to every
-audit event. But it would miss the C type below them, `sendto` and `sendmsg`.
+It is an audit hook: see jobs/README.md. Sockets of C++ code (Ray's and TensorFlow's gRPC, libhdfs)
+raise no audit events.
 
 The allowed addresses depend on the purpose of a connection. This is a context variable, which
 asyncio, `asyncio.to_thread` and fsspec's own thread inherit. Without it, the process's rule holds.
@@ -69,7 +62,7 @@ class BlockedAddress(PermissionError):
 
 
 def enforce(access: Access) -> None:
-    """From now on, limit connections of this process to what `access` allows for http(s) URLs.
+    """Limit connections of this process to what `access` allows for http(s) URLs.
 
     `reaching` and `exempt` change the limit for a block.
     """

@@ -48,7 +48,7 @@ def file_system_class(link: Link) -> Any:
     return fsspec.get_filesystem_class(link.scheme or "file")
 
 
-def place(url: Url) -> tuple[str, ...]:
+def file_system_key(url: Url) -> tuple[str, ...]:
     """Return a key of the file system of a URL: everything but the file's path.
 
     It includes the options that the file system takes from the file's link (a host, an account).

@@ -49,13 +49,13 @@ class InputFiles:
             raise
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         for session in self._sessions:
             await session.close()
 
     async def _file_system(self, url: Url) -> Any:
         """Return one file system for all URLs that differ only in the path of the file."""
-        key = backends.place(url)
+        key = backends.file_system_key(url)
         async with self._opening:
             if key not in self._opened:
                 self._opened[key] = await self._open(url)

@@ -54,9 +54,8 @@ class StatusWriter:
     Never raises: a failed write must not fail a job whose work succeeded.
 
     Each write names the resource version that this job saw last. So it cannot change another object
-    of the same name, nor a dataset whose `status.runs` no longer lists this run's spec hash: such a
-    write is dropped. The response has the next version, so a write is one request as long as nobody
-    else writes.
+    of the same name. If `status.runs` no longer lists this run's spec hash, nothing is written. The
+    response has the next version, so a write is one request unless another client writes too.
     """
 
     def __init__(self, metadata: Metadata, spec_hash: str = "", api: Any = None) -> None:

@@ -2,12 +2,11 @@
 
 A message says where the content is wrong and what was expected.
 
-A URL of the manifest may lead to anything that its job can read, and messages end up in conditions
-that more people can read. So a message contains no bytes of a file and no text of a server.
+A message contains no bytes of a file and no text of a server. See jobs/README.md.
 
-The only exception are names (of classes, images, licences) from their field in a document of the
-expected format: the user needs them to correct the document. They go through `quoted`, which keeps
-them short and on one line. Error texts of libraries go through the other functions here.
+The only exception are names of classes, images and licences, from their field in a document of the
+expected format. They go through `quoted`, which keeps them short and on one line. Error texts of
+libraries go through the other functions here.
 """
 
 from __future__ import annotations

@@ -191,8 +191,8 @@ class Store:
                 found = self._fs.find(self._path(prefix) if prefix else self._root)
             except FileNotFoundError:
                 return []
-        # An S3 store may list a folder itself, which is not an object: with a slash at its end or,
-        # if the empty folder is `prefix`, without.
+        # An S3 store may list a folder itself, which is not an object. Its key ends with a slash,
+        # except if the empty folder is `prefix`.
         start, folder = len(self._root) + 1, f"{self._path(prefix) if prefix else self._root}/"
         return sorted(path[start:] for path in found if path.startswith(folder) and not path.endswith((local_files.PARTIAL, "/")))
 

@@ -4,9 +4,9 @@ Transient errors end without any action: a store is unavailable or overloaded, o
 resolve for some time. Wrong keys, wrong certificates and addresses that are not allowed are never
 transient.
 
-Every library has its own errors, and wraps those of other libraries. To import none of them, errors
-are classified by common properties: the Python class, the system's error number, the HTTP status
-and, if there is nothing else, the name of the class.
+Every library has its own errors, and wraps those of other libraries. None of them is imported.
+Errors are classified by common properties: the Python class, the system's error number and the HTTP
+status. If there is none of these, the name of the class counts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Parse a URL once: plain paths, URLs, and chains (`zip://member::s3://bucket/archive.zip`).
 
 Chains are split as fsspec splits them: at every `::`. A text that fsspec would read differently is
-refused. All code uses the parsed value. Back ends are opened from it, not from the text.
+refused. All code uses the parsed value. Back ends are opened from it, not from the text. See
+jobs/README.md.
 """
 
 from __future__ import annotations

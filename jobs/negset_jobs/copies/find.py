@@ -14,7 +14,7 @@ from negset_api.values import CopyCounts
 from negset_jobs.copies import pixels, search
 
 MOST_COPIES: Final = 4
-"""Copies listed for one held-out image. One is enough to leave it out."""
+"""Copies listed for one held-out image. One is enough to exclude it."""
 
 _MOST_NEAR: Final = 8  # neighbours of each hash whose pixels are compared
 
@@ -89,7 +89,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 def candidates(held_out: Hashed, others: Hashed) -> Iterator[tuple[int, list[Candidate]]]:
     """Yield the possible copies of each held-out image: exact ones first, then the nearest.
 
-    Images without possible copies are left out.
+    Images without possible copies are not yielded.
     """
     found: dict[int, list[Candidate]] = collections.defaultdict(list)
     for candidate in (*_exact(held_out, others), *_near(held_out, others)):

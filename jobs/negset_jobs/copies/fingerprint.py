@@ -25,9 +25,10 @@ CROP: Final = 0.025
 """The share cut off each border for the second hash.
 
 Measured on 80 images of COCO: the share of copies within `search.MOST_DISTANCE` of their original.
-The first hash alone finds 34 % of the copies cut by 2 % a side, and 1 % of those cut by 3 % (the
-largest distances are 60 and 74). With the second hash of both images, all copies cut by 1 to 3 %
-are found, with a distance of at most 24; 73 % of those cut by 4 %, and 5 % of those cut by 5 %.
+The first hash alone finds 34 % of the copies cut by 2 % a side, and 1 % of those cut by 3 %. Their
+largest distances are 60 and 74. With the second hash of both images, all copies cut by 1 to 3 % are
+found, with a distance of at most 24. Of those cut by 4 %, 73 % are found, and of those cut by 5 %,
+5 %.
 """
 
 LEAST_STRUCTURE: Final = 2.0
@@ -47,9 +48,9 @@ of the size. With 64, an image takes 2.4 ms, and distances are up to 18.
 """
 
 _HASH_SIDE: Final = 16
-# Neighbouring bits of a hash are correlated. The bit in row r, column r + b goes to band b, so each
-# band of the search has one bit of each row and of each column. Then two of the demo's images agree
-# in a band 1.25 times as often as by chance. With rows as bands, it is 2.7 times.
+# Neighbouring bits of a hash are correlated. The bit in row r, column r + b goes to band b. So each
+# band has one bit of each row and of each column. Then two of the demo's images agree in a band
+# 1.25 times as often as by chance. With rows as bands, it is 2.7 times.
 _ORDER: Final = np.array([row * _HASH_SIDE + (row + band) % _HASH_SIDE for band in range(_HASH_SIDE) for row in range(_HASH_SIDE)])
 
 

@@ -1,7 +1,7 @@
 """Find pairs of hashes that differ in few bits. Pure.
 
 A hash of 256 bits is 16 bands of 16 bits. If two hashes differ in 31 bits or fewer, they differ in
-at most one bit in some band: two bits in every band would be 32. So a hash is only compared with
+at most one bit in some band. Two bits in every band would be 32. So a hash is only compared with
 hashes that share one of its 16 bands, unchanged or with one bit flipped. Of 65,536 random hashes,
 these are 272.
 
@@ -28,11 +28,11 @@ MOST_DISTANCE: Final = 31
 
 Hashes of `fingerprint` differ in an even number of bits, so the effective maximum is 30.
 
-Measured on 80 images of COCO and, in brackets, on the demo's. Copies that were saved again at
-quality 30 to 95, resized to 25 to 200 %, saved as PNG, made grey, made 10 % brighter or given 20 %
-more contrast differ in at most 10 bits (22). Copies cut by 1 to 3 % a side differ in at most 24
-bits (16). Mirrored copies differ in no more bits. The smallest distance of two different images is
-96 in 3,160 pairs (54 in 2,736,630).
+Measured on 80 images of COCO and, in brackets, on the demo's. Copies were saved again at quality 30
+to 95 or as PNG, resized to 25 to 200 %, or made grey. Others were made 10 % brighter or given 20 %
+more contrast. They differ in at most 10 bits (22). Copies cut by 1 to 3 % a side differ in at most
+24 bits (16). Mirrored copies differ in no more bits. The smallest distance of two different images
+is 96 in 3,160 pairs (54 in 2,736,630).
 """
 
 BANDS: Final = 16

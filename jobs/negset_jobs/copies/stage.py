@@ -108,7 +108,7 @@ def _require_measurable(store: Store, held_out: _Side, found: Copies) -> None:
         if ids and frozenset(copies).issuperset(ids):
             raise InvalidInput(
                 f"spec.training: expected held-out {kind} to measure with, but all {len(ids):,} are copies of training images; remove the copies that "
-                f"{store.location(names.COPIES_TABLE)} lists from the sources, or raise heldOutPercent"
+                f"{store.location(names.COPIES_TABLE)} lists from the sources, or raise spec.{'positives' if positive else 'training'}.heldOutPercent"
             )
 
 
@@ -194,9 +194,10 @@ def _image(side: _Side, row: int, seen: dict[int, Seen]) -> Image:
 def _warn(value: Copies) -> None:
     if value.negatives or value.positives:
         log.warning(
-            "%d held-out negatives and %d held-out positives are copies of training images (%d of them exact) and are excluded from the measurement; %s lists them",
+            "%d held-out negatives and %d held-out positives are copies of training images: %d exact and %d near; they are excluded from every number; %s lists them",
             value.counts.negatives,
             value.counts.positives,
             value.counts.exact_negatives + value.counts.exact_positives,
+            value.counts.near_negatives + value.counts.near_positives,
             names.COPIES_TABLE,
         )

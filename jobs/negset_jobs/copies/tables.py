@@ -63,8 +63,8 @@ def encode_pairs(pairs: Sequence[Pair]) -> bytes:
     """Return `copies.parquet`: a row per pair of a held-out image and its copy.
 
     Columns: `held_out_id`, `held_out_kind` (`negative` or `positive`), `other_id`, `other_kind`,
-    `copy` (`exact` or `near`), `distance` (of 256 bits), and `held_out_records` and
-    `other_records`, the keys of the TFRecord files that hold them.
+    `copy` (`exact` or `near`), `distance` (of 256 bits), `held_out_records`, `other_records`. The
+    last two are the keys of the TFRecord files that hold the images.
     """
     import pyarrow as pa
 

@@ -4,7 +4,7 @@ The truth of every image is known. The object is a red disc. Red squares, red tr
 discs look like it. A detector that never saw them without a disc beside them detects them as discs.
 Discs of other warm colours look most like it. They are rare, so few of them are among negatives
 drawn at random, and mining has to find them. As in datasets from the web, a few discs are not
-annotated, a few links are dead, and a few links return a page instead of an image. `Truth` says
+annotated and a few links are dead. A few links return a page instead of an image. `Truth` says
 which.
 """
 
@@ -44,7 +44,7 @@ _CROWDS = 20  # images with an object whose only annotation of it is a crowd reg
 _MIXED = 40
 _PLAIN = 80  # images without any shape
 _LOOK_ALIKES = 40  # images with the shapes most similar to the object
-_FORGOTTEN = 2  # images with an object that is not annotated
+_UNANNOTATED = 2  # images with an object that is not annotated
 _DEAD = 3  # images that the server does not have
 _MOVED = 2  # images for which the server returns a page
 
@@ -53,7 +53,7 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
     """The truth about a generated dataset. Ids are COCO's.
 
     `annotations` is the path of the annotation file. `with_object` and `without_object` divide all
-    images by their annotations. The images in `forgotten` show an object that is not annotated.
+    images by their annotations. The images in `unannotated` show an object that is not annotated.
     `dead` and `moved` are images without an object that the server cannot deliver.
     """
 
@@ -62,7 +62,7 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
     without_object: tuple[int, ...]
     crowds: tuple[int, ...]
     look_alikes: tuple[int, ...]
-    forgotten: tuple[int, ...]
+    unannotated: tuple[int, ...]
     dead: tuple[int, ...]
     moved: tuple[int, ...]
 
@@ -105,10 +105,10 @@ def make(folder: str, *, seed: int = 0, base_url: str = USUAL_URL, with_object: 
     return Truth(
         annotations=annotations,
         with_object=_ids(ids, "discs", "mixed", "crowd"),
-        without_object=_ids(ids, "distractors", "plain", "look-alikes", "forgotten", "dead", "moved"),
+        without_object=_ids(ids, "distractors", "plain", "look-alikes", "unannotated", "dead", "moved"),
         crowds=_ids(ids, "crowd"),
         look_alikes=_ids(ids, "look-alikes"),
-        forgotten=_ids(ids, "forgotten"),
+        unannotated=_ids(ids, "unannotated"),
         dead=_ids(ids, "dead"),
         moved=_ids(ids, "moved"),
     )
@@ -128,7 +128,7 @@ def _kinds(with_object: int, without_object: int) -> list[str]:
     negatives = {
         "plain": share(without_object, _PLAIN),
         "look-alikes": share(without_object, _LOOK_ALIKES),
-        "forgotten": share(without_object, _FORGOTTEN),
+        "unannotated": share(without_object, _UNANNOTATED),
         "dead": share(without_object, _DEAD),
         "moved": share(without_object, _MOVED),
     }
@@ -152,12 +152,12 @@ def _compose(kind: str, image_id: int, random: np.random.Generator) -> _Composit
             wanted = []
         case "look-alikes":
             wanted = [str(random.choice(LOOK_ALIKES))] * few
-        case "forgotten":
+        case "unannotated":
             wanted = [OBJECT, *random.choice(DISTRACTORS, 1).tolist()]
         case _:
             wanted = random.choice(DISTRACTORS, few).tolist()
     shapes = _scatter(wanted, width, height, random, smallest=0.10, largest=0.21)
-    annotated = tuple(shape for shape in shapes if not (kind == "forgotten" and shape.class_name == OBJECT))
+    annotated = tuple(shape for shape in shapes if not (kind == "unannotated" and shape.class_name == OBJECT))
     return _Composition(image_id, width, height, shapes, annotated)
 
 
@@ -167,7 +167,7 @@ def _scatter(
     """Place shapes that lie wholly in the image and do not touch.
 
     `smallest` and `largest` bound the radius, as shares of the shorter side. A shape without room
-    is left out, but never the first.
+    is not drawn, but the first shape always is.
     """
     placed: list[Shape] = []
     for name in classes:

@@ -8,14 +8,15 @@ from negset_api.values import Outcome
 class Failed(Exception):
     """An attempt to download an image failed.
 
-    `again` is True if a retry may succeed. `wait_seconds` is the pause that the server asked for.
+    `retryable` is True if a retry may succeed. `wait_seconds` is the pause that the server asked
+    for.
     """
 
-    def __init__(self, outcome: Outcome, detail: str, *, again: bool | None = None, wait_seconds: float | None = None) -> None:
+    def __init__(self, outcome: Outcome, detail: str, *, retryable: bool | None = None, wait_seconds: float | None = None) -> None:
         super().__init__(detail)
         self.outcome = outcome
         self.detail = detail
-        self.again = outcome.transient if again is None else again
+        self.retryable = outcome.transient if retryable is None else retryable
         self.wait_seconds = wait_seconds
 
 

@@ -67,7 +67,7 @@ class Fetcher:
             except Failed as failure:
                 # The jitter is not a secret.
                 pause = wait_seconds(attempt, random.random(), failure.wait_seconds)  # noqa: S311
-                if not failure.again or attempt >= self._download.attempts or loop.time() + pause > deadline:
+                if not failure.retryable or attempt >= self._download.attempts or loop.time() + pause > deadline:
                     raise
                 log.debug("%s: %s (%s), retrying in %.1f s", url, failure.outcome, failure.detail, pause)
             await asyncio.sleep(pause)

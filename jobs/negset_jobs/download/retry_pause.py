@@ -14,15 +14,15 @@ FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 30.0
 
 
-def wait_seconds(attempt: int, jitter: float, asked: float | None) -> float:
+def wait_seconds(attempt: int, jitter: float, requested: float | None) -> float:
     """Return the seconds to wait after the failed attempt number `attempt` (from 1).
 
-    `jitter` is a uniform draw from [0, 1). `asked` is the pause that the server asked for, which is
-    then the minimum. The jitter is added, so that clients with the same pause do not return at the
-    same time.
+    `jitter` is a uniform draw from [0, 1). `requested` is the pause that the server asked for,
+    which is then the minimum. The jitter is added, so that clients with the same pause do not
+    return at the same time.
     """
     backoff = jitter * min(FIRST_BACKOFF_SECONDS * 2.0 ** (attempt - 1), LONGEST_BACKOFF_SECONDS)
-    return backoff if asked is None else asked + backoff
+    return backoff if requested is None else requested + backoff
 
 
 def retry_after(value: str | None, now: dt.datetime) -> float | None:

@@ -220,7 +220,7 @@ def _load(encoded_image: EncodedImage, *, coarse: bool = False) -> Image:
         image.load()
     except (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, struct.error, EOFError, MemoryError) as error:
         outcome = Outcome.TRUNCATED if "truncated" in str(error) else Outcome.UNDECODABLE
-        raise Failed(outcome, f"a {encoded_image.format.upper()} that cannot be decoded", again=False) from error
+        raise Failed(outcome, f"a {encoded_image.format.upper()} that cannot be decoded", retryable=False) from error
     return image
 
 

@@ -5,7 +5,7 @@ msgspec decodes the part before the cut in place, as an array of its own.
 
 The cut is first guessed: `},{` near the end of the block. The decoder verifies the guess. The text
 starts at an element of the array, and its last comma is replaced by `]`. If it then parses as a
-complete array, the cut was between two elements of that array: one bracket closes neither an open
+complete array, the cut was between two elements of that array. One bracket closes neither an open
 string nor two levels. Brackets are counted only if the guesses fail.
 """
 
@@ -40,9 +40,9 @@ def read_arrays(stream: BinaryIO, kinds: Mapping[str, Any], *, block: int = BLOC
 
     They come in the order of the document. `kinds` maps a key to the type of one element (anything
     msgspec decodes). A long array is yielded in several parts. An empty array is yielded once, as
-    an empty list, so that the caller sees its key. Everything else is checked to be JSON and
-    dropped. Memory: a few blocks, unless one element or one unwanted top-level object is larger.
-    Raises `BrokenJson` and `WrongShape`.
+    an empty list, so that the caller sees its key. Everything else is only checked to be JSON.
+    Memory: a few blocks, unless one element or one unwanted top-level object is larger. Raises
+    `BrokenJson` and `WrongShape`.
     """
     decoders = {key: msgspec.json.Decoder(list[kind]) for key, kind in kinds.items()}  # type: ignore[valid-type]
     unwanted = msgspec.json.Decoder(list[msgspec.Raw])

@@ -44,8 +44,8 @@ def write_label_map(classes: Sequence[str]) -> bytes:
 def read_label_map(data: bytes, where: str) -> tuple[Item, ...]:
     """Return the items of a label map, by id.
 
-    Raises `InvalidInput`, naming `where`, if it is not a label map, if an item has no name or no id
-    above 0, or if a name or an id occurs twice.
+    Raises `InvalidInput`, naming `where`, if it is not a label map. It also does so if an item has
+    no name or no id above 0, or if a name or an id occurs twice.
     """
     from google.protobuf import text_format
 

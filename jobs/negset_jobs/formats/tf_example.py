@@ -1,11 +1,10 @@
 """Encode and decode tf.train.Example with the Object Detection API's keys, without TensorFlow.
 
-This encoder of our own is fast: 12 µs an image, where protobuf takes 486 µs. It needs no generated
-code. The message is small and frozen (tensorflow/core/example/{example,feature}.proto).
+The encoder is our own, and writes the keys in sorted order: see jobs/README.md. The message is that
+of tensorflow/core/example/{example,feature}.proto.
 
-A shard that is made again must have the same bytes. So the keys are written in sorted order, as
-protobuf's `SerializeToString(deterministic=True)` does. The keys are those of
-object_detection/core/standard_fields.py (`TfExampleFields`), as `TfExampleDecoder` reads them.
+The keys are those of object_detection/core/standard_fields.py (`TfExampleFields`), as
+`TfExampleDecoder` reads them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The TFRecord container: a file of records, one after another.
 
-A record is, all little-endian: the payload's length (uint64), the masked CRC32C of those 8 bytes
-(uint32), the payload, the masked CRC32C of the payload (uint32). The mask is needed because the CRC
-of data that contains CRCs is unreliable. Source: the comment in
+A record has four parts: the payload's length (uint64), the masked CRC32C of those 8 bytes (uint32),
+the payload, and its masked CRC32C (uint32). All numbers are little-endian. The mask is needed
+because the CRC of data that contains CRCs is unreliable. Source: the comment in
 tensorflow/core/lib/io/record_writer.h and `Mask` in tensorflow/core/lib/hash/crc32c.h.
 """
 

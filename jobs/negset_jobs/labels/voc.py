@@ -22,7 +22,7 @@ def image_files(labelled: LabelledImage, encoded: bytes) -> Iterator[File]:
     yield File(f"Annotations/{labelled.stem}.xml", _annotation(labelled, depth(encoded)))
 
 
-# VOC has no place for the classes and licences of `contents`.
+# VOC has no field for the classes and licences of `contents`.
 def index_files(labelled_images: Sequence[LabelledImage], contents: Contents) -> Iterator[File]:  # noqa: ARG001
     """Yield `ImageSets/Main/train.txt` and, if images are held out, `val.txt`.
 

@@ -89,7 +89,7 @@ def decide(
 
 
 def _hard(searched: Sequence[ScoredImage], rules: Rules, reviewed: Collection[str]) -> tuple[ScoredImage, ...]:
-    """The images with the highest scores of at least the floor.
+    """Return the images with the highest scores of at least the floor.
 
     They are at most `hard_percent` of all searched images, but may always be one.
     """
@@ -99,7 +99,7 @@ def _hard(searched: Sequence[ScoredImage], rules: Rules, reviewed: Collection[st
 
 
 def _review(trained_on: Sequence[ScoredImage], rules: Rules, carried: Iterable[ScoredImage]) -> tuple[tuple[ScoredImage, ...], int]:
-    """The images for review, and how many images were too many to be plausible.
+    """Return the images for review, and how many images were too many to be plausible.
 
     An image that was trained on as a negative and still scores at least `review_above_percent`, and
     at least the threshold, may show the object. So may an image that was put under review before.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 def draw(image_ids: Iterable[str], count: int, *, seed: int) -> frozenset[str]:
-    """`count` of the ids, by a seeded hash; all ids if there are fewer.
+    """Return `count` of the ids, drawn by a seeded hash; all ids if there are fewer.
 
     A larger count contains the smaller one, so drawn images stay drawn in later rounds.
     """

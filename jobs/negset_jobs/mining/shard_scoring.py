@@ -68,7 +68,7 @@ class ShardScorer:
 
 
 def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scoring:
-    """The round's model, ready to score.
+    """Return the round's model, ready to score.
 
     `classes` are in label-map order. Raises `InvalidInput` if the checkpoint is missing or damaged.
     """
@@ -83,7 +83,7 @@ def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scorin
 
 
 def trim(image: ScoredImage, threshold: float) -> ScoredImage:
-    """The image with its best detection and the others at or above the threshold."""
+    """Return the image with its best detection and the others at or above the threshold."""
     kept = (*image.detections[:1], *(found for found in image.detections[1:] if found.score >= threshold))
     return msgspec.structs.replace(image, detections=kept)
 

@@ -76,8 +76,8 @@ class _Task(msgspec.Struct, frozen=True, kw_only=True):
 class _Found(msgspec.Struct, frozen=True, kw_only=True):
     """The result of the scores.
 
-    It has the images of the pool, the images trained on, the decision, and the ids that the next
-    round adds to the negatives of round 1.
+    It has the images of the pool, the images trained on, and the decision. It also has the ids that
+    the next round adds to the negatives of round 1.
     """
 
     pool: list[ScoredImage]
@@ -91,10 +91,10 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
 def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Progress) -> Mining:
     """Score every training negative with the model of round `number`, and write the next files.
 
-    Files: the records of all hard negatives so far; as many random ones if the spec compares with
-    them; every shard that has an image under review, copied without it; a table of all scores; the
-    marker last. An interrupted mining resumes with the shards that are not scored yet. Needs an
-    open Ray session.
+    It writes the records of all hard negatives so far, and of as many random ones if the spec
+    compares with them. Every shard that has an image under review is copied without it. A table has
+    all scores. The marker is written last. An interrupted mining resumes with the shards that are
+    not scored yet. Needs an open Ray session.
     """
     task = _prepare(store, dataset, number)
     scored = _score(store, task, progress)
@@ -106,7 +106,7 @@ def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Pr
 
 
 def mining_input_digest(store: Store, dataset: NegativeDataset, number: int) -> str:
-    """The digest of everything that decides the result of the mining after round `number`.
+    """Return the digest of everything that decides the result of the mining after round `number`.
 
     Needs the values of the earlier stages.
     """
@@ -133,7 +133,7 @@ def _prepare(store: Store, dataset: NegativeDataset, number: int) -> _Task:
 
 
 def _score(store: Store, task: _Task, progress: Progress) -> Scored:
-    """The scores of every training negative, by shard, in the order of the shards."""
+    """Score every training negative. Return the scores by shard, in the order of the shards."""
     images = sum(task.records.images.get(split, 0) for split in (names.POOL, names.TRAIN))
     progress.start(f"Scoring negatives, round {task.number}", images, "images")
     found = _kept(store, task)
@@ -154,7 +154,7 @@ def _score(store: Store, task: _Task, progress: Progress) -> Scored:
 
 
 def _kept(store: Store, task: _Task) -> Scored:
-    """The scores that an interrupted mining of the same inputs has stored, by shard.
+    """Return the scores that an interrupted mining of the same inputs has stored, by shard.
 
     It lists the folder once. So a new mining does not ask the store for missing objects.
     """
@@ -217,9 +217,9 @@ def _write(store: Store, task: _Task, scored: Scored, found: _Found) -> Mining:
 
 
 def by_shard(scored: Scored, wanted: Iterable[str]) -> dict[str, frozenset[str]]:
-    """The wanted ids by the shard that holds them, in the order of the shards.
+    """Return the wanted ids by the shard that holds them, in the order of the shards.
 
-    Shards without any of them are left out.
+    Shards without any of them are absent.
     """
     ids: Collection[str] = frozenset(wanted)
     grouped = {shard: frozenset(image.image_id for image in held if image.image_id in ids) for shard, held in scored.items()}
@@ -257,13 +257,13 @@ def _log(value: Mining) -> None:
     )
     if not value.pool:
         log.warning(
-            "round %d: there is no pool of negatives that the model was not trained on, so hard negatives come from those it was trained on, where few are left to find; "
+            "round %d: there is no pool of negatives that the model was not trained on; hard negatives come from those it was trained on, and few of them are hard; "
             "raise spec.selection.count or lower spec.training.hardNegativeMining.firstRoundPercent",
             value.number,
         )
     if value.review_declined:
         log.warning(
-            "round %d: the model finds an object with a high score in %d of the %d negatives it was trained on; so many wrong labels are unlikely, so none is put under review: train with more steps",
+            "round %d: the model finds an object with a high score in %d of the %d negatives it was trained on; no image was put under review, because so many wrong labels are unlikely; train with more steps",
             value.number,
             value.review_declined,
             value.trained_on,

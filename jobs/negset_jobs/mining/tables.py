@@ -10,7 +10,7 @@ from negset_jobs.mining.decide import Decision
 
 
 def score_table(pool: Sequence[ScoredImage], trained_on: Sequence[ScoredImage], decision: Decision, threshold: float) -> bytes:
-    """A Parquet file, ordered by score, best first, and by id if scores are equal.
+    """Return a Parquet file, ordered by score, best first, and by id if scores are equal.
 
     The same scores give the same bytes.
 

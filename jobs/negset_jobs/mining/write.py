@@ -47,7 +47,7 @@ def write_added(store: Store, wanted: Selection, *, folder: str, at_least: int) 
 
 
 def ids_in(store: Store, keys: Sequence[str]) -> frozenset[str]:
-    """The ids of the images whose records are in these files."""
+    """Return the ids of the images whose records are in these files."""
     found: set[str] = set()
     for key in keys:
         with store.reading(key) as stream:
@@ -56,10 +56,10 @@ def ids_in(store: Store, keys: Sequence[str]) -> frozenset[str]:
 
 
 def write_without(store: Store, shards: Sequence[str], unwanted: Selection, *, folder: str) -> tuple[str, ...]:
-    """The keys of files with every record except those of the unwanted images.
+    """Return the keys of files with every record except those of the unwanted images.
 
     They are in the order of the shards. A shard without unwanted images is used itself. A shard
-    without other images is left out.
+    without other images has no file.
     """
     return tuple(key for shard in shards for key in _without(store, shard, unwanted.get(shard, ()), folder))
 
@@ -81,7 +81,7 @@ def _without(store: Store, shard: str, unwanted: Collection[str], folder: str) -
 
 
 def _records(store: Store, wanted: Selection) -> Iterator[bytes]:
-    """The payloads of the wanted images. Shards without any are not read."""
+    """Yield the payloads of the wanted images. Shards without any are not read."""
     for shard, ids in wanted.items():
         if ids:
             with store.reading(shard) as stream:

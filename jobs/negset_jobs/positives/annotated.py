@@ -42,7 +42,7 @@ class Annotated(NamedTuple):
 
     `images` are in the source's order. An image whose annotations were all rejected is among them,
     without objects. `classes` are all the names that the source knows. `only_crowds` counts the
-    images left out because they show crowds and no single object.
+    images that were skipped because they show crowds and no single object.
     """
 
     images: tuple[PlannedImage, ...]
@@ -54,7 +54,7 @@ class Annotated(NamedTuple):
 def usable_boxes(
     annotations: Iterable[Annotation], *, image_id: ImageId, file_name: str, height: int, width: int
 ) -> tuple[tuple[Box, ...], tuple[RejectedBox, ...]]:
-    """The annotations of one image as boxes clipped to it, and those that cannot be used.
+    """Return the annotations of one image as boxes clipped to it, and those that cannot be used.
 
     `height` and `width` are in pixels. Both are in the given order.
     """
@@ -76,7 +76,7 @@ def usable_boxes(
 
 
 def shown_classes(boxes: Iterable[Box]) -> tuple[str, ...]:
-    """The classes of the objects among the boxes, sorted.
+    """Return the classes of the objects among the boxes, sorted.
 
     A crowd is not an object to learn from.
     """

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 MIN_SIDE: Final = 0.1
 """The shortest side of a usable box in pixels.
 
-A smaller part of an object cannot be seen. In an image 100,000 pixels wide it is still 16 steps of
-the float32 (2**-24 below 1) that a TFRecord stores, so a side is never rounded to zero.
+A smaller part of an object cannot be seen. A TFRecord stores float32, whose steps are 2**-24 below
+1. In an image 100,000 pixels wide, the side is still 16 steps. So a side is never rounded to zero.
 """
 
 
@@ -57,9 +57,10 @@ class Corners(NamedTuple):
 
 
 def fit(box: Corners, *, height: int, width: int) -> Corners | Reason:
-    """A normalised box clipped to an image of `height` by `width` pixels, or the reason against it.
+    """Return a normalised box clipped to its image, or the reason for which it is rejected.
 
-    A box inside the image is returned unchanged.
+    `height` and `width` are those of the image in pixels. A box inside the image is returned
+    unchanged.
     """
     if not all(math.isfinite(corner) for corner in box):
         return Reason.NOT_FINITE
@@ -74,5 +75,5 @@ def fit(box: Corners, *, height: int, width: int) -> Corners | Reason:
 
 
 def normalised(box: Corners, *, height: int, width: int) -> Corners:
-    """A box in pixels as fractions of the image's height and width, which must be positive."""
+    """Return a box in pixels as fractions of the image's height and width, both positive."""
     return Corners(box.ymin / height, box.xmin / width, box.ymax / height, box.xmax / width)

@@ -24,7 +24,7 @@ class Negatives(Value, frozen=True, kw_only=True):
 
 
 def wanted_classes(requested: Sequence[str], excluded: Sequence[str], negatives: Negatives) -> tuple[str, ...]:
-    """The classes that may be trained, in label-map order.
+    """Return the classes that may be trained, in label-map order.
 
     They are the requested classes or, if none are requested, the excluded ones. `excluded` is
     `spec.excludeClasses`. A supercategory there means its classes; they come after the classes that
@@ -39,13 +39,14 @@ def wanted_classes(requested: Sequence[str], excluded: Sequence[str], negatives:
 def trained_classes(
     wanted: Sequence[str], *, requested: bool, negatives: Negatives, shown: Collection[str], known: Collection[str]
 ) -> tuple[str, ...]:
-    """The classes to train, in label-map order: those of `wanted` that the positives show.
+    """Return the classes to train, in label-map order: those of `wanted` that the positives show.
 
     If classes were requested by name, all of them must be shown.
 
     `shown` are the classes with at least one usable object, `known` all the names in the source,
-    for advice. Raises `InvalidInput` if a requested class is not shown, if the negatives show it
-    (the detector would learn it as background), or if no class is left.
+    for advice. Raises `InvalidInput` if a requested class is not shown, or if no class is left.
+    Raises it also if the negatives show a requested class: the detector would learn it as
+    background.
     """
     if requested:
         for name in wanted:
@@ -65,7 +66,7 @@ def trained_classes(
 
 
 def label_ids(classes: Sequence[str]) -> dict[str, int]:
-    """Class → id in the label map, from 1: 0 is the background."""
+    """Return the id of each class in the label map, from 1: 0 is the background."""
     return {name: number for number, name in enumerate(classes, 1)}
 
 

@@ -3,7 +3,7 @@
 A box is [x, y, width, height] in pixels, counted from 0 at the image's edge
 (https://cocodataset.org/#format-data). A crowd region keeps its mark, because evaluation must
 ignore detections in it; the Object Detection API's create_coco_tf_record.py keeps it too. But it is
-not an object to learn from, so an image with nothing but crowds is left out.
+not an object to learn from, so an image with only crowds is skipped.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Instances(NamedTuple):
 
 
 def read_coco(source: CocoPositives, wanted: frozenset[str], access: Access) -> Annotated:
-    """The images that show an object of the wanted classes, in the file's order.
+    """Read the images that show an object of the wanted classes, in the file's order.
 
     Raises `InvalidInput` if the file is not in COCO's format, or lists such an image without its
     size.
@@ -77,7 +77,7 @@ def read_coco(source: CocoPositives, wanted: frozenset[str], access: Access) -> 
 
 
 def parse_coco(stream: BinaryIO, url: str) -> Instances:
-    """The images, categories and boxes of a file, read block by block.
+    """Parse the images, categories and boxes of a file, block by block.
 
     Raises `InvalidInput`, naming the field and `url`.
     """
@@ -97,7 +97,7 @@ def parse_coco(stream: BinaryIO, url: str) -> Instances:
 
 
 def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Annotated:
-    """The images with an object of the wanted classes, and the rejected boxes."""
+    """Return the images with an object of the wanted classes, and the rejected boxes."""
     classes = {category.id: category.name for category in instances.categories}
     objects = _by_image(instances.objects, {number: name for number, name in classes.items() if name in wanted})
     images: list[PlannedImage] = []
@@ -166,7 +166,7 @@ def _by_image(objects: Columns, wanted: Mapping[int, str]) -> dict[int, list[Ann
 
 
 def _rows(objects: Columns, rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, bool, list[float]]]:
-    """The rows as numbers of Python."""
+    """Yield the rows as numbers of Python."""
     return zip(*(column[rows].tolist() for column in objects), strict=True)
 
 

@@ -1,9 +1,9 @@
 """One record of a user's TFRecords, checked against the label map and the image itself.
 
-A mistake in how the records were made (no labels, a label that is not in the label map, lists of
-different lengths) affects all of them, and stops the work with `InvalidInput`. A mistake in a
-single image or box (not decodable, no extent) is an outcome or a rejected box, as for the other
-kinds of positives.
+A mistake of the program that wrote the records affects all of them, and stops the work with
+`InvalidInput`. Examples are missing labels, a label that is not in the label map, and lists of
+different lengths. As for the other kinds of positives, a mistake in a single image is an outcome,
+and one in a single box is a rejected box.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class CheckedRecord(NamedTuple):
 
 
 def read_objects(features: Features, where: str) -> tuple[RecordObject, ...]:
-    """The objects of a record, in its order.
+    """Return the objects of a record, in its order.
 
     Raises `InvalidInput`, naming `where`, if the lists do not match.
     """
@@ -101,7 +101,7 @@ def read_objects(features: Features, where: str) -> tuple[RecordObject, ...]:
 
 
 def class_name(item: RecordObject, labels: Mapping[int, Item] | None, where: str) -> str:
-    """The class of an object.
+    """Return the class of an object.
 
     It is the label map's name for its label or, without a label map (None), the record's own text.
     Raises `InvalidInput` if they contradict each other.
@@ -121,7 +121,7 @@ def class_name(item: RecordObject, labels: Mapping[int, Item] | None, where: str
 
 
 def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]], *, download: Download, where: str) -> CheckedRecord:
-    """The record of an image that shows `objects`, pairs of class name and object.
+    """Return the record of an image that shows `objects`, pairs of class name and object.
 
     Raises `InvalidInput`, naming `where`, if the record has no image at all.
     """
@@ -143,13 +143,13 @@ def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]]
 
 
 def stored_payload(record: CheckedRecord, payload: bytes, features: Features, label_ids: Mapping[str, int]) -> bytes:
-    """The bytes to store for a record.
+    """Return the bytes to store for a record.
 
     They are the record's own bytes if these have the wanted content. Otherwise the same image and
     boxes are written again, without keys that negset does not know.
     """
     assert record.image is not None
-    anew = encode_example(
+    rewritten = encode_example(
         encoded=record.image.encoded,
         image_format=record.image.format,
         file_name=record.file_name,
@@ -160,8 +160,8 @@ def stored_payload(record: CheckedRecord, payload: bytes, features: Features, la
         boxes=record.boxes,
         label_ids=label_ids,
     )
-    decided = decode_example(anew)
-    return payload if all(_same(features.get(key, ()), decided[key]) for key in _DECISIVE) and _readable(features) else anew
+    decided = decode_example(rewritten)
+    return payload if all(_same(features.get(key, ()), decided[key]) for key in _DECISIVE) and _readable(features) else rewritten
 
 
 def _image(encoded: bytes, download: Download) -> EncodedImage:
@@ -190,7 +190,7 @@ def _boxes(
 
 
 def _optional(features: Features, key: str, count: int, default: Any, where: str) -> Sequence[Any]:
-    """A list with a value for each box, or an empty list."""
+    """Return a list with a value for each box, or an empty list."""
     values = features.get(key, ())
     if len(values) not in (0, count):
         raise InvalidInput(f"{where}: expected {key} with a value for each of the {count} boxes or none, got {len(values)}")
@@ -198,12 +198,12 @@ def _optional(features: Features, key: str, count: int, default: Any, where: str
 
 
 def _same(values: Sequence[Any], wanted: Sequence[Any]) -> bool:
-    """Whether two lists have equal values of the same types: 1 and 1.0 are different features."""
+    """Return True if two lists have equal values of the same types; 1 and 1.0 are different."""
     return list(values) == list(wanted) and [type(value) for value in values] == [type(value) for value in wanted]
 
 
 def _readable(features: Features) -> bool:
-    """Whether the API's decoder can read the optional keys that do not decide what is stored."""
+    """Return True if the API's decoder can read the keys that do not decide what is stored."""
     count = len(features.get(_LABEL, ()))
     single = all(key not in features or [type(value) for value in features[key]] == [bytes] for key in _SINGLE)
     lists = {key: features.get(key, ()) for key in (*_PER_OBJECT, *_PER_IMAGE)}
@@ -215,7 +215,7 @@ def _readable(features: Features) -> bool:
 
 
 def _source_id(features: Features) -> str:
-    """The id that a record has for its image, numbers as text; empty if it has none."""
+    """Return the id that a record has for its image, numbers as text; empty if it has none."""
     values = features.get(od_keys.SOURCE_ID, ())
     value = values[0] if values else b""
     if isinstance(value, bytes):
@@ -228,7 +228,7 @@ def _numbers(features: Features, key: str, where: str) -> list[float]:
 
 
 def _number(value: Any, key: str, where: str) -> float:
-    """A number, given as a number or as its text. Raises `InvalidInput` if it is neither."""
+    """Return a number, given as a number or as its text. Raises `InvalidInput` if it is neither."""
     try:
         return float(value)
     except ValueError as error:

@@ -79,7 +79,7 @@ class ScannedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def scan_file(url: str, rules: Rules) -> ScannedFile:
-    """The first pass over one file.
+    """Scan one file: the first pass.
 
     Raises `InvalidInput`, naming the file and the record, if it cannot be used for training.
     """
@@ -123,7 +123,7 @@ class CopyTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def copy_file(task: CopyTask) -> list[ShardResult]:
-    """The second pass over one file: write and commit its shards.
+    """Write and commit the shards of one file: the second pass.
 
     If another attempt has committed a shard first, that shard counts.
     """
@@ -136,7 +136,7 @@ def copy_file(task: CopyTask) -> list[ShardResult]:
                 continue
             draft, expected = drafts[task.splits[index]], scanned[index]
             if expected.outcome is not Outcome.STORED:
-                draft.leave_out(expected)
+                draft.add_failure(expected)
                 continue
             record = _checked(objects, features, task.rules, _where(task.file.url, index))
             if record is None or hashlib.sha256(payload).hexdigest() != expected.sha256:
@@ -173,7 +173,7 @@ class _Draft:
             )
         )
 
-    def leave_out(self, record: ScannedRecord) -> None:
+    def add_failure(self, record: ScannedRecord) -> None:
         self._results.append(
             ImageResult(image_id=record.key, outcome=record.outcome, detail=record.detail, rejected_boxes=len(record.rejected))
         )
@@ -197,7 +197,7 @@ class _Draft:
 
 
 def _records(url: str, rules: Rules) -> Iterator[tuple[int, bytes, dict[str, list[Any]], list[tuple[str, RecordObject]]]]:
-    """The records of a file: index, payload, features, and all objects with their class names."""
+    """Yield index, payload, features, and all objects with class names of every record."""
     with open_input(url, rules.access, FIELD) as stream:
         try:
             for index, (_, payload) in enumerate(read_records(stream)):
@@ -210,7 +210,7 @@ def _records(url: str, rules: Rules) -> Iterator[tuple[int, bytes, dict[str, lis
 
 
 def _checked(objects: Sequence[tuple[str, RecordObject]], features: Features, rules: Rules, where: str) -> CheckedRecord | None:
-    """The record of an image that shows an object of a wanted class; None for other records."""
+    """Return the record of an image that shows a wanted class; None for other records."""
     shown = [(name, item) for name, item in objects if name in rules.wanted]
     if all(item.crowd for _, item in shown):
         return None

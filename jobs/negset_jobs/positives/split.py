@@ -12,7 +12,7 @@ from negset_api.errors import InvalidInput
 
 
 def held_out(keys: Iterable[str], *, percent: int, seed: int) -> frozenset[str]:
-    """The keys of the images that are never trained on.
+    """Return the keys of the images that are never trained on.
 
     They are `percent` of the distinct keys, rounded, but at least one and never all. A key that
     occurs twice is one image, in one split. Raises `InvalidInput` if there are fewer than two.

@@ -76,9 +76,9 @@ class _Request(NamedTuple):
 def positives_stage(store: Store, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress) -> Positives:
     """Store the positives of a dataset that has a plan. Returns what was stored.
 
-    Raises `InvalidInput` if they cannot be used, what `check_budget` raises if more than
-    `maxFailedPercent` of the images were not stored, and `WorkFailed` if no image of a split was
-    stored.
+    Raises `InvalidInput` if they cannot be used, and `WorkFailed` if no image of a split was
+    stored. If more than `maxFailedPercent` of the images were not stored, raises as `check_budget`
+    does.
     """
     spec = dataset.spec
     assert spec.positives is not None
@@ -94,11 +94,11 @@ def positives_stage(store: Store, dataset: NegativeDataset, access: Access, sibl
 
 
 def _from_annotations(request: _Request) -> Stored:
-    """Positives whose images are downloaded like the negatives."""
+    """Store positives whose images are downloaded like the negatives."""
     annotated = _read(request)
     _tell_rejected(annotated.rejected)
     if annotated.only_crowds:
-        log.info("left out %d images that show crowds of the classes but no single object", annotated.only_crowds)
+        log.info("skipped %d images that show crowds of the classes but no single object", annotated.only_crowds)
     usable = [image for image in annotated.images if image.objects]
     classes = request.classes({name for image in usable for name in shown_classes(image.objects)}, annotated.classes)
     plans = _plans(request, [_restricted(image, classes) for image in usable])
@@ -123,13 +123,13 @@ def _from_annotations(request: _Request) -> Stored:
 
 
 def _from_tfrecords(request: _Request) -> Stored:
-    """Positives that are TFRecords already."""
+    """Store positives that are TFRecords already."""
     workers = request.spec.ray.workers
     rules = tfrecords.rules(request.spec, request.positives, request.wanted, request.access)
     files = tfrecords.scan(request.positives, rules, workers=workers, progress=request.progress)
     records = [record for file in files for record in file.records]
     if others := sum(file.others for file in files):
-        log.info("left out %d records without an object of the classes, because nothing proves that they are negatives", others)
+        log.info("skipped %d records without an object of the classes, because nothing proves that they are negatives", others)
     rejected = tuple(box for record in records for box in record.rejected)
     _tell_rejected(rejected)
     classes = request.classes(
@@ -158,12 +158,12 @@ def _read(request: _Request) -> Annotated:
 
 
 def _restricted(image: PlannedImage, classes: Sequence[str]) -> PlannedImage:
-    """The image with only the objects of the trained classes."""
+    """Return the image with only the objects of the trained classes."""
     return msgspec.structs.replace(image, objects=tuple(box for box in image.objects if box.class_name in classes))
 
 
 def _plans(request: _Request, images: Sequence[PlannedImage]) -> tuple[ShardPlan, ...]:
-    """The shards to train on, then those held out; the images of each in the source's order."""
+    """Return the shards to train on, then those held out; each in the source's order."""
     request.access.check_images((image.url for image in images), "spec.positives")
     kept = request.held_out(str(image.image_id) for image in images)
     sides = {
@@ -186,7 +186,7 @@ def _check_unchanged(request: _Request, plans: Sequence[ShardPlan], results: Seq
 
 
 def _without_boxes(images: Sequence[PlannedImage]) -> list[ShardResult]:
-    """The outcomes of the images that were not downloaded, as a shard without a file."""
+    """Return the outcomes of the images that were not downloaded, as a shard without a file."""
     results = tuple(
         ImageResult(image_id=image.image_id, outcome=Outcome.INVALID_BOX, detail="none of its boxes is usable") for image in images
     )
@@ -194,7 +194,7 @@ def _without_boxes(images: Sequence[PlannedImage]) -> list[ShardResult]:
 
 
 def _count_boxes(plans: Sequence[ShardPlan], results: Sequence[ShardResult]) -> dict[str, list[int]]:
-    """The number of boxes of each stored image, by split."""
+    """Return the number of boxes of each stored image, by split."""
     boxes: dict[str, list[int]] = collections.defaultdict(list)
     for plan, result in zip(plans, results, strict=True):
         boxes[plan.split] += [
@@ -204,7 +204,7 @@ def _count_boxes(plans: Sequence[ShardPlan], results: Sequence[ShardResult]) -> 
 
 
 def _summary(stored: Stored) -> Positives:
-    """The stage's value.
+    """Return the stage's value.
 
     Raises `WorkFailed` if nothing is left to train on or to measure with.
     """

@@ -45,7 +45,7 @@ R = TypeVar("R")
 
 
 def rules(spec: NegativeDatasetSpec, positives: PositivesSpec, wanted: Iterable[str], access: Access) -> Rules:
-    """How the records are read.
+    """Return how the records are read.
 
     Raises `InvalidInput` if the label map cannot be read.
     """
@@ -58,7 +58,7 @@ def rules(spec: NegativeDatasetSpec, positives: PositivesSpec, wanted: Iterable[
 
 
 def scan(positives: PositivesSpec, rules: Rules, *, workers: int, progress: Progress) -> list[ScannedFile]:
-    """The first pass, over every file, in the order of their URLs.
+    """Scan every file, in the order of their URLs: the first pass.
 
     Raises `InvalidInput` if a record cannot be used for training.
     """
@@ -72,9 +72,10 @@ def scan(positives: PositivesSpec, rules: Rules, *, workers: int, progress: Prog
 def copy_tasks(
     store: Store, files: Sequence[ScannedFile], rules: Rules, held_out: frozenset[str], label_ids: Mapping[str, int]
 ) -> list[CopyTask]:
-    """The second pass as one task for each file with a positive, with the shard of each record.
+    """Return the tasks of the second pass: one for each file with a positive.
 
-    Images that are not stored count in the split to train on.
+    A task has the shard of each record of its file. Images that are not stored count in the split
+    to train on.
     """
     splits = [
         {
@@ -111,7 +112,7 @@ def copy_tasks(
 
 
 def copy(store: Store, tasks: Sequence[CopyTask], siblings: Sequence[Store], *, workers: int, progress: Progress) -> list[ShardResult]:
-    """The second pass. Returns the results of the tasks, in order.
+    """Do the second pass. Return the results of the tasks, in order.
 
     A shard that is already committed, or that another revision has, is not made again.
     """
@@ -142,7 +143,7 @@ def _existing(
     committed: Mapping[str, tuple[int, ShardResult]],
     identical_shards: Mapping[str, tuple[Store, ShardResult]],
 ) -> ShardResult | None:
-    """The shard that an earlier run or another revision made from the same records."""
+    """Return the shard that an earlier run or another revision made from the same records."""
     name, input_digest = task.shards[split], task.input_digests[split]
     if name in committed:
         result = committed[name][1]
@@ -161,7 +162,7 @@ def _existing(
 
 
 def _input_digest(records: Sequence[ScannedRecord], rules: Rules, label_ids: Mapping[str, int]) -> str:
-    """The digest of everything that decides a shard's file."""
+    """Return the digest of everything that decides a shard's file."""
     checks = (rules.download.verify, rules.download.max_image_megapixels)
     labels = sorted(rules.labels.values()) if rules.labels else None
     return digest("tfrecords", _COPY_FORMAT, RECORD_FORMAT, [record.sha256 for record in records], labels, label_ids, checks)
@@ -187,7 +188,7 @@ def _check_names(files: Iterable[ScannedFile]) -> None:
 
 
 def _mapped(function: Callable[[T, ray_map.Report], R], tasks: Sequence[T], title: str, workers: int, progress: Progress) -> list[R]:
-    """The function's results on Ray, in the order of the tasks. Each task is a file."""
+    """Return the function's results on Ray, in the order of the tasks. Each task is a file."""
     progress.start(title, len(tasks), "files")
     results: dict[int, R] = {}
     for index, result in ray_map.map_unordered(function, tasks, workers=workers):

@@ -1,11 +1,10 @@
 """Reads positives from Pascal VOC annotations: one .xml file per image.
 
-Coordinates are pixels counted from 1, and both corners belong to the box: "the top-left pixel in
+Coordinates are pixels counted from 1, and both corners belong to the box. "The top-left pixel in
 the image has coordinates (1,1)" (The PASCAL Visual Object Classes Challenge 2012 Development Kit,
-the section on bounding boxes), and the kit computes its own overlap with `xmax - xmin + 1`. So a
-box spans [xmin - 1, xmax] of the image's width. The Object Detection API's
-create_pascal_tf_record.py divides both by the width instead, which moves the top and left sides in
-by one pixel.
+the section on bounding boxes). The kit computes its own overlap with `xmax - xmin + 1`. So a box
+spans [xmin - 1, xmax] of the image's width. The Object Detection API's create_pascal_tf_record.py
+divides both by the width instead, which moves the top and left sides in by one pixel.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ FIELD: Final = "spec.positives.voc.annotations"
 _READERS: Final = 32
 """Files read at the same time.
 
-They have about a kilobyte each, so only the latency of a remote store counts: 10,000 files at 30 ms
+They have about a kilobyte each, so only the latency of a remote store counts. 10,000 files at 30 ms
 take 5 minutes one by one, but 10 seconds with 32 readers.
 """
 
@@ -47,7 +46,7 @@ class VocFile(NamedTuple):
 
 
 def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> Annotated:
-    """The images that show an object of the wanted classes, by the name of the .xml file.
+    """Read the images that show an object of the wanted classes, by the name of the .xml file.
 
     Raises `InvalidInput`, naming the file, if a file is not in Pascal VOC's format.
     """
@@ -77,7 +76,10 @@ def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> An
 
 
 def parse_voc(data: bytes, where: str) -> VocFile:
-    """One .xml file. Raises `InvalidInput`, naming `where`, if a field is missing or invalid."""
+    """Parse one .xml file.
+
+    Raises `InvalidInput`, naming `where`, if a field is missing or invalid.
+    """
     from defusedxml import ElementTree
     from defusedxml.common import DefusedXmlException
 
@@ -114,7 +116,7 @@ class _Reader(NamedTuple):
         return pixels
 
     def flag(self, element: Element, path: str) -> bool:
-        """A field that is 0 or 1, or missing (0), as `difficult` may be in VOC 2012."""
+        """Read a field that is 0 or 1, or missing (0), as `difficult` may be in VOC 2012."""
         value = (element.findtext(path) or "0").strip().lower()
         if value not in _FLAGS:
             raise InvalidInput(f"{FIELD}: {self.where}: expected 0 or 1 in <{path}> of <object>, found something else")
@@ -136,7 +138,7 @@ _FLAGS: Final = {"0": False, "1": True, "false": False, "true": True}
 
 
 def _corners(given: Sequence[str]) -> Corners | None:
-    """The corners counted from the image's edge instead of from pixel 1.
+    """Return the corners counted from the image's edge instead of from pixel 1.
 
     Some VOC 2011 boxes have fractions.
     """

@@ -28,7 +28,7 @@ Cell = str | Link
 
 
 def link(text: str, url: str) -> Cell:
-    """A link to a web page; only the text for other kinds of URLs, such as `javascript:`."""
+    """Return a link to a web page; only the text for other kinds of URLs, such as `javascript:`."""
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError:

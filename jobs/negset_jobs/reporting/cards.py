@@ -14,30 +14,30 @@ _MOST_MARKS = 6  # more boxes hide the image
 
 
 def chosen_cards(facts: Facts) -> tuple[Card, ...]:
-    """The negatives of the gallery."""
+    """Return the cards of the negatives in the gallery."""
     return tuple(card for name in facts.shown if (card := _card(facts, name, f"Negative {name}")) is not None)
 
 
 def scored_cards(facts: Facts, images: Iterable[ScoredImage], threshold: float) -> tuple[Card, ...]:
-    """Negatives with the detections at or above the threshold, or else with the best one."""
+    """Return cards of negatives with the detections at or above the threshold, or the best one."""
     return tuple(card for image in images if (card := _scored_card(facts, image, threshold)) is not None)
 
 
 def object_cards(examples: Sequence[Example]) -> tuple[Card, ...]:
-    """Positives with their true boxes."""
+    """Return cards of positives with their true boxes."""
     cards = []
     for example in examples:
         source = thumbnail(example.image.encoded)
         if source is not None:
             marks = tuple(_mark(box, box.class_name) for box in example.boxes[:_MOST_MARKS])
-            told = wording.count(len(example.boxes), "annotated object")
-            alt = f"Positive {example.image_id} with {told}"
-            cards.append(Card(source, alt, example.image.width, example.image.height, example.image_id, (told,), marks))
+            described = wording.count(len(example.boxes), "annotated object")
+            alt = f"Positive {example.image_id} with {described}"
+            cards.append(Card(source, alt, example.image.width, example.image.height, example.image_id, (described,), marks))
     return tuple(cards)
 
 
 def attribution(facts: Facts, name: str) -> tuple[Cell, ...]:
-    """The image's licence and source page, if the annotations name them."""
+    """Return the image's licence and source page, if the annotations name them."""
     image = facts.planned.get(name)
     if image is None:
         return ()

@@ -35,7 +35,10 @@ class Line(NamedTuple):
 
 
 def false_positives(evaluation: Evaluation) -> Chart:
-    """False positives per image, as bars with their intervals: the rounds, then the other arms."""
+    """Draw the false positives per image as bars with their intervals.
+
+    The rounds come first, then the other arms.
+    """
     models = _models(evaluation)
 
     def paint(axes: Axes, theme: Theme) -> None:
@@ -59,12 +62,12 @@ def false_positives(evaluation: Evaluation) -> Chart:
         axes.set_ylabel("False positives per image")
         axes.set_ylim(0, max([*values, *highest, 0.001]) * 1.18)
 
-    told = (f"{_name(each)} {wording.rate(each.model.rate)} ({wording.interval(each.interval, wording.rate)})" for each in models)
-    return chart(paint, f"Bar chart of false positives per held-out negative, with 95 % intervals: {', '.join(told)}.")
+    described = (f"{_name(each)} {wording.rate(each.model.rate)} ({wording.interval(each.interval, wording.rate)})" for each in models)
+    return chart(paint, f"Bar chart of false positives per held-out negative, with 95 % intervals: {', '.join(described)}.")
 
 
 def average_precision(evaluation: Evaluation) -> Chart:
-    """Average precision over IoU 0.50 to 0.95 (COCO), and at IoU 0.50, side by side."""
+    """Draw average precision over IoU 0.50 to 0.95 (COCO), and at IoU 0.50, side by side."""
     models = _models(evaluation)
     measured = [each.model.round.measurement for each in models]
 
@@ -82,12 +85,12 @@ def average_precision(evaluation: Evaluation) -> Chart:
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2)
 
-    told = (f"{_name(each)} {wording.precision(each.model.round.measurement.average_precision)}" for each in models)
-    return chart(paint, f"Bar chart of average precision on held-out positives: {', '.join(told)}.")
+    described = (f"{_name(each)} {wording.precision(each.model.round.measurement.average_precision)}" for each in models)
+    return chart(paint, f"Bar chart of average precision on held-out positives: {', '.join(described)}.")
 
 
 def lines(rounds: Sequence[Round]) -> tuple[Line, ...]:
-    """The logged points by arm, in the order in which the arms first appear.
+    """Return the logged points by arm, in the order in which the arms first appear.
 
     The steps of a later round continue those of the earlier rounds.
     """
@@ -106,7 +109,7 @@ def lines(rounds: Sequence[Round]) -> tuple[Line, ...]:
 
 
 def logged(curves: Sequence[Line], part: str) -> Chart:
-    """One logged value by step, a line per arm, dotted where a round starts.
+    """Draw one logged value by step, a line per arm, dotted where a round starts.
 
     The value is the "classification", "localization" or "total" loss, or the learning rate.
     """
@@ -132,12 +135,12 @@ def logged(curves: Sequence[Line], part: str) -> Chart:
         axes.legend(loc="upper right")
 
     what = part if rate else f"{part} loss"
-    told = (f"{wording.ARMS[line.arm]} ends at {line.points[-1].step:,} steps with {_values(line, part)[-1]:.3g}" for line in curves)
-    return chart(paint, f"Line chart of the {what} by training step: {', '.join(told)}.")
+    described = (f"{wording.ARMS[line.arm]} ends at {line.points[-1].step:,} steps with {_values(line, part)[-1]:.3g}" for line in curves)
+    return chart(paint, f"Line chart of the {what} by training step: {', '.join(described)}.")
 
 
 def running_median(values: Sequence[float], reach: int) -> list[float]:
-    """The median of each value and `reach` neighbours on either side, fewer at the ends."""
+    """Return the median of each value and `reach` neighbours on either side, fewer at the ends."""
     return [statistics.median(values[max(0, index - reach) : index + reach + 1]) for index in range(len(values))]
 
 
@@ -146,7 +149,7 @@ def _models(evaluation: Evaluation) -> tuple[Judged, ...]:
 
 
 def _bars(axes: Axes, theme: Theme, evaluation: Evaluation, values: Sequence[float]) -> Any:
-    """Bars in the colours of the arms; earlier rounds are pale."""
+    """Draw bars in the colours of the arms; earlier rounds are pale."""
     models = _models(evaluation)
     bars = axes.bar(range(len(models)), values, width=0.6, color=[theme.arm(each.model.round.arm) for each in models])
     for bar in list(bars)[: len(evaluation.rounds) - 1]:
@@ -161,7 +164,7 @@ def _name(each: Judged) -> str:
 
 
 def _ticks(models: Sequence[Judged]) -> list[str]:
-    """The labels below the bars; only the number of a round if there are many."""
+    """Return the labels below the bars; only the number of a round if there are many."""
     rounds = sum(each.model.round.arm == names.MINED for each in models)
     return [
         _SHORT.get(each.model.round.arm) or (f"Round {each.number}" if rounds <= _MOST_LONG_TICKS else str(each.number)) for each in models

@@ -29,7 +29,7 @@ class HeldOutImage(msgspec.Struct, frozen=True):
 
 
 def images(model: Evidence, negatives: Mapping[str, HeldOutImage]) -> tuple[HeldOutImage, ...]:
-    """The held-out images in the order of the evidence, the positives first.
+    """Return the held-out images in the order of the evidence, the positives first.
 
     The keys of `negatives` are ids as text.
     """
@@ -38,11 +38,11 @@ def images(model: Evidence, negatives: Mapping[str, HeldOutImage]) -> tuple[Held
 
 
 def numbered(held_out: Sequence[HeldOutImage]) -> Ids:
-    """The integer id of each image, because COCO's ids are integers.
+    """Return the integer id of each image, because COCO's ids are integers.
 
-    It is the image's own id, if that is an integer and no earlier image has it; otherwise the next
-    free number above all of these. Positives and negatives may come from two sources that both have
-    an image 17, and Pascal VOC has file names.
+    It is the image's own id, if that is an integer and no earlier image has it. Otherwise it is the
+    next free number above all of these. Positives and negatives may come from two sources that both
+    have an image 17, and Pascal VOC has file names.
     """
     own = [_integer(image.image_id) for image in held_out]
     following = itertools.count(max([0, *(number for number in own if number is not None)]) + 1)
@@ -56,7 +56,7 @@ def numbered(held_out: Sequence[HeldOutImage]) -> Ids:
 
 
 def instances(model: Evidence, held_out: Sequence[HeldOutImage], ids: Ids) -> bytes:
-    """The held-out images in COCO's instances format.
+    """Return the held-out images in COCO's instances format.
 
     Negatives have no annotation. A difficult object becomes a crowd region, so COCO ignores it.
     """
@@ -92,7 +92,7 @@ def instances(model: Evidence, held_out: Sequence[HeldOutImage], ids: Ids) -> by
 
 
 def results(model: Evidence, held_out: Sequence[HeldOutImage], ids: Ids) -> bytes:
-    """Every detection of a model in COCO's results format, one entry per line."""
+    """Return every detection of a model in COCO's results format, one entry per line."""
     positives = len(model.truths)
     entries = itertools.chain(
         _entries(model.positives, held_out[:positives], ids[:positives]), _entries(model.negatives, held_out[positives:], ids[positives:])
@@ -119,7 +119,7 @@ def _entries(columns: Columns, held_out: Sequence[HeldOutImage], ids: Ids) -> It
 
 
 def _integer(image_id: ImageId) -> int | None:
-    """The id as an integer, if its text is that of an integer. `007` is a file name."""
+    """Return the id as an integer, if its text is that of an integer. `007` is a file name."""
     text = str(image_id)
     digits = text.removeprefix("-")
     return int(text) if digits.isascii() and digits.isdigit() and str(int(text)) == text else None

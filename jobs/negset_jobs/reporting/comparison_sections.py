@@ -19,7 +19,7 @@ _NONE: Final = "–"  # noqa: RUF001 - a dash in a table
 
 
 def effect(facts: Facts, evaluation: Evaluation, report: Report) -> Section:
-    """False positives and average precision: of the arms at equal steps, and of the rounds."""
+    """Return the section on false positives and average precision, by arm and by round."""
     measured = facts.trained[-1].measurement
     blocks: list[Block] = [
         Paragraph(
@@ -57,7 +57,7 @@ def effect(facts: Facts, evaluation: Evaluation, report: Report) -> Section:
 
 
 def every_threshold(evaluation: Evaluation, report: Report) -> Section:
-    """Curves, score histograms, and the numbers by class."""
+    """Return the section of curves, score histograms, and the numbers by class."""
     arms = evaluation.arms
     drawn = [
         ("Recall against false positives (FROC); the dots are where the models are compared", curve_charts.froc(arms)),
@@ -92,7 +92,7 @@ def every_threshold(evaluation: Evaluation, report: Report) -> Section:
 
 
 def lies_on(report: Report) -> Section:
-    """What the false positives lie on, by the annotations of the other classes."""
+    """Return the section on the other annotated classes that the false positives lie on."""
     title = "What the false positives lie on"
     fired = [each for each in report.comparisons if each.false_positives]
     if not fired:
@@ -110,18 +110,18 @@ def lies_on(report: Report) -> Section:
         f"The other classes are annotated on the negatives too. A false positive lies on an annotation that covers at least {wording.percent(100 * COVERED)} of it, or whose IoU with it is "
         f"{OVERLAP} or more. If there are several, the one with the highest IoU counts."
     )
-    told = (Paragraph(f"{text}.") for each in fired if (text := placed(each)))
+    described = (Paragraph(f"{text}.") for each in fired if (text := lies_on_sentence(each)))
     more = [Paragraph(f"{len(classes) - len(shown):,} more classes are in report.json.")] if len(classes) > len(shown) else []
     heads = ("Lies on", *(wording.capital(wording.ARMS[each.name]) for each in fired))
     return Section(
         "lies-on",
         title,
-        (Paragraph(rule), *told, Table("False positives by what they lie on", heads, rows, frozenset(range(1, len(heads)))), *more),
+        (Paragraph(rule), *described, Table("False positives by what they lie on", heads, rows, frozenset(range(1, len(heads)))), *more),
     )
 
 
-def placed(each: Comparison) -> str:
-    """One sentence about one arm; empty if it is unknown.
+def lies_on_sentence(each: Comparison) -> str:
+    """Return one sentence about one arm; empty if it is unknown.
 
     For example `With mined negatives, 42 % of 31 false positives lie on square, 20 % on triangle
     and 30 % on nothing annotated`.
@@ -207,7 +207,10 @@ def _rounds(report: Report) -> Table:
 
 
 def _by_class(report: Report) -> list[Block]:
-    """A row for each class and arm; only the classes with the most objects if there are many."""
+    """Return a table with a row for each class and arm.
+
+    If there are many classes, it has only those with the most objects.
+    """
     classes = sorted(report.comparisons[0].classes, key=lambda each: -each.objects)
     shown = [each.name for each in classes[:_MOST_CLASSES]]
     numbers = {(arm.name, each.name): each for arm in report.comparisons for each in arm.classes}
@@ -233,5 +236,5 @@ def _share(each: Comparison, name: str) -> str:
     return f"{number:,} ({wording.share(number, each.false_positives)})"
 
 
-def _ends(ends: Interval | None, told: Callable[[float], str]) -> str:
-    return _NONE if ends is None else wording.interval(ends, told)
+def _ends(ends: Interval | None, formatted: Callable[[float], str]) -> str:
+    return _NONE if ends is None else wording.interval(ends, formatted)

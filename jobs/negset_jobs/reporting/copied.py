@@ -30,7 +30,7 @@ class CopiedPair(msgspec.Struct, frozen=True):
 
 
 def shown_pairs(pairs: Sequence[Pair]) -> list[Pair]:
-    """One pair for each of the first few held-out images, near copies first.
+    """Return one pair for each of the first few held-out images, near copies first.
 
     A person has to judge near copies.
     """
@@ -41,7 +41,7 @@ def shown_pairs(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def read_shown(store: Store, copies: Copies) -> tuple[CopiedPair, ...]:
-    """The pairs to show, without those whose records are no longer readable."""
+    """Return the pairs to show, without those whose records are no longer readable."""
     if not copies.counts.total:
         return ()
     pairs = shown_pairs(decode_pairs(store.read(copies.table)))
@@ -60,7 +60,7 @@ def _encoded(store: Store, image: Image) -> bytes:
 
 
 def section(copies: Copies, shown: Sequence[CopiedPair]) -> Section | None:
-    """How many held-out images were excluded, and why; None if nothing was compared."""
+    """Return how many held-out images were excluded, and why; None if nothing was compared."""
     if not copies.held_out:
         return None
     compared = f"{wording.count(copies.held_out, 'held-out image')} {'was' if copies.held_out == 1 else 'were'} compared with {wording.count(copies.others, 'image')} of the training set and the pool."
@@ -88,7 +88,7 @@ def section(copies: Copies, shown: Sequence[CopiedPair]) -> Section | None:
 
 
 def sentence(counts: CopyCounts) -> str:
-    """The excluded images in words."""
+    """Return the excluded images in words."""
     kinds = [
         wording.count(number, f"held-out {kind}")
         for number, kind in ((counts.negatives, "negative"), (counts.positives, "positive"))

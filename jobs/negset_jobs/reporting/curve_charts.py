@@ -20,7 +20,7 @@ _LARGEST_RATE: Final = 3.0
 
 
 def froc(arms: Sequence[Judged]) -> Chart:
-    """False positives per held-out negative against recall, a curve per arm.
+    """Draw false positives per held-out negative against recall, a curve per arm.
 
     The dots are the thresholds at which the arms are compared.
     """
@@ -50,12 +50,12 @@ def froc(arms: Sequence[Judged]) -> Chart:
         axes.set_ylabel("Recall")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.15 if len(arms) <= _LEGEND_COLUMNS else 1.24), ncols=_LEGEND_COLUMNS)
 
-    told = (f"{_spoken(each)} {wording.rate(each.model.rate)} at recall {each.model.round.measurement.recall:.2f}" for each in arms)
-    return chart(paint, f"Line chart of recall against false positives per held-out negative (FROC): {', '.join(told)}.")
+    described = (f"{_spoken(each)} {wording.rate(each.model.rate)} at recall {each.model.round.measurement.recall:.2f}" for each in arms)
+    return chart(paint, f"Line chart of recall against false positives per held-out negative (FROC): {', '.join(described)}.")
 
 
 def precision_recall(arms: Sequence[Judged]) -> Chart:
-    """Precision against recall on the held-out positives at IoU 0.50, a curve per arm."""
+    """Draw precision against recall on the held-out positives at IoU 0.50, a curve per arm."""
     drawn = [(each, curves.precision_recall(each.model)) for each in arms]
 
     def paint(axes: Axes, theme: Theme) -> None:
@@ -67,12 +67,12 @@ def precision_recall(arms: Sequence[Judged]) -> Chart:
         axes.set_ylabel("Precision")
         axes.legend(loc="lower left")
 
-    told = (f"{_spoken(each)} AP at IoU 0.50 {wording.precision(each.model.round.measurement.average_precision_50)}" for each in arms)
-    return chart(paint, f"Line chart of precision against recall on held-out positives: {', '.join(told)}.")
+    described = (f"{_spoken(each)} AP at IoU 0.50 {wording.precision(each.model.round.measurement.average_precision_50)}" for each in arms)
+    return chart(paint, f"Line chart of precision against recall on held-out positives: {', '.join(described)}.")
 
 
 def scores(judged: Judged) -> Chart:
-    """The distribution of scores.
+    """Draw the distribution of scores.
 
     It shows the detections that find an object, and the best detection on each negative. The line
     is the threshold.

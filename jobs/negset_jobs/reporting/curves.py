@@ -35,7 +35,7 @@ class Histogram(NamedTuple):
 
 
 def froc(model: Evidence) -> Curve:
-    """False positives per held-out negative (x) and recall (y).
+    """Return false positives per held-out negative (x) and recall (y).
 
     It starts at 0, 0 and has a point for each threshold at which one more object is found.
     """
@@ -47,7 +47,7 @@ def froc(model: Evidence) -> Curve:
 
 
 def precision_recall(model: Evidence) -> Curve:
-    """Recall (x) and precision (y) on the held-out positives.
+    """Return recall (x) and precision (y) on the held-out positives.
 
     At IoU 0.50, all classes together, with a point for each threshold at which one more object is
     found.
@@ -61,7 +61,7 @@ def precision_recall(model: Evidence) -> Curve:
 
 
 def histogram(model: Evidence) -> Histogram:
-    """The histogram of the scores. A negative without detections counts as score 0."""
+    """Return the histogram of the scores. A negative without detections counts as score 0."""
     best = np.zeros(len(model.negative_ids), np.float32)
     np.maximum.at(best, model.negatives.images, model.negatives.scores)
     edges = np.linspace(0, 1, BINS + 1)

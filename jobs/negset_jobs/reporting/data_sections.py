@@ -21,7 +21,7 @@ from negset_jobs.selection.filters import REJECTIONS
 _MOST_BARS: Final = 14
 
 
-def asked(facts: Facts) -> Section:
+def request(facts: Facts) -> Section:
     spec = facts.dataset.spec
     strategy = "spread evenly over the other classes they show" if spec.selection.strategy == "Stratified" else "drawn at random"
     excluded = wording.listing(facts.plan.excluded_classes, "or")
@@ -40,18 +40,18 @@ def asked(facts: Facts) -> Section:
                 names.NO_NEGATIVES: "without negatives",
                 names.RANDOM_NEGATIVES: "with as many random negatives instead of the mined ones",
             }
-            told = wording.listing([compared[name] for name in training.comparisons])
-            text.append(f"For comparison, the same model is also trained {told}, with the same total steps, schedule and seed.")
+            described = wording.listing([compared[name] for name in training.comparisons])
+            text.append(f"For comparison, the same model is also trained {described}, with the same total steps, schedule and seed.")
     manifest = yaml.safe_dump(readable(facts.dataset), sort_keys=False, allow_unicode=True, width=100)
     return Section(
-        "asked",
+        "request",
         "What was requested",
         (*map(Paragraph, text), Code("The manifest, without default values", wording.without_secrets(manifest), folded=True)),
     )
 
 
 def readable(dataset: NegativeDataset) -> dict[str, Any]:
-    """The manifest as a user would write it: without the fields that have default values."""
+    """Return the manifest as a user would write it: without the fields that have default values."""
     given = validation.manifest(dataset)["metadata"]
     metadata = {key: value for key, value in given.items() if value != names.DEFAULT_NAMESPACE}
     spec = msgspec.to_builtins(revision.chosen(dataset.spec, but=frozenset()))
@@ -88,7 +88,7 @@ def chosen(facts: Facts) -> Section:
 
 
 def _contents(facts: Facts) -> list[Block]:
-    """The content of the planned images, by their remaining annotations."""
+    """Return the content of the planned images, by their remaining annotations."""
     plan = facts.plan
     blocks: list[Block] = []
     if plan.remaining_classes:

@@ -81,7 +81,7 @@ def _judge(facts: Facts, draws: intervals.Draws, index: int, last: int) -> Judge
 
 
 def by_class(model: Evidence) -> tuple[ClassNumbers, ...]:
-    """The numbers of each class at the model's threshold, in the order of the label map."""
+    """Return the numbers of each class at the model's threshold, in the order of the label map."""
     size = len(model.classes)
     positions = {name: index for index, name in enumerate(model.classes)}
     objects = np.bincount([positions[box.class_name] for truth in model.truths for box in truth.counted], minlength=size)

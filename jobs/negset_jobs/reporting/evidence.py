@@ -27,8 +27,8 @@ HIT, DUPLICATE, WRONG_CLASS, WRONG_PLACE, IGNORED = range(5)
 """The verdicts on a detection on a positive.
 
 In this order: it finds an object; it finds an object that a better detection has found; it lies on
-an object of another class; it lies on none; it lies on a crowd region or a difficult object of its
-class, and is ignored.
+an object of another class; it lies on none; it is ignored. A detection on a crowd region or a
+difficult object of its class is ignored.
 """
 
 # COCO's rule for crowd regions (pycocotools/cocoeval.py, `computeIoU`): the overlap is measured
@@ -82,12 +82,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         return float(self.firing.sum()) / max(1, len(self.negative_ids))
 
     def counts(self) -> collections.Counter[int]:
-        """The number of detections on positives by verdict, at or above the threshold."""
+        """Return the number of detections on positives by verdict, at or above the threshold."""
         return collections.Counter(self.verdicts[self.positives.scores >= self.threshold].tolist())
 
 
 def evidence(trained: Round, held_out: HeldOut, *, classes: Sequence[str]) -> Evidence:
-    """The evidence of a round. `classes` are in the order of the label map."""
+    """Return the evidence of a round. `classes` are in the order of the label map."""
     labels = {name: index for index, name in enumerate(dict.fromkeys((*classes, *_classes(held_out))))}
     verdicts = [_verdicts(truth, image) for truth, image in zip(held_out.truths, held_out.positives, strict=True)]
     return Evidence(
@@ -104,7 +104,7 @@ def evidence(trained: Round, held_out: HeldOut, *, classes: Sequence[str]) -> Ev
 
 
 def _classes(held_out: HeldOut) -> list[str]:
-    """Every class that occurs; a label map should have all of them."""
+    """Return every class that occurs; a label map should have all of them."""
     found = {box.class_name for truth in held_out.truths for box in truth.objects}
     return sorted(found | {each.class_name for image in (*held_out.positives, *held_out.negatives) for each in image.detections})
 
@@ -133,7 +133,7 @@ def _verdicts(truth: Truth, image: ScoredImage) -> Ints:
 
 
 def coverage(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """The share of each box of `first` (n, 4) that lies within each of `second` (m, 4).
+    """Return the share of each box of `first` (n, 4) that lies within each of `second` (m, 4).
 
     It is a share of the box's area, shape (n, m); 0 for empty boxes.
     """

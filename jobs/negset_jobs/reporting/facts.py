@@ -69,9 +69,9 @@ class Example(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The report's only input.
 
-    `trained` holds the rounds of the arm `Mined` in order, `others` those of the other arms,
-    `mined` the minings in the order of the rounds, `failures` a few per outcome, `shown` the ids of
-    the negatives in the gallery.
+    `trained` holds the rounds of the arm `Mined` in order, `others` those of the other arms.
+    `mined` holds the minings in the order of the rounds. `failures` holds a few per outcome,
+    `shown` the ids of the negatives in the gallery.
 
     `evidence` is of every round in `trained`, in order, and of the last round of each other arm;
     all were measured on the same images. `held_out` are the held-out negatives by id as text.
@@ -107,7 +107,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def worst_rounds(trained: Sequence[Round], others: Sequence[Round]) -> tuple[Round, ...]:
-    """The rounds whose worst false positives are shown, before and after.
+    """Return the rounds whose worst false positives are shown, before and after.
 
     Training without negatives comes before; without that arm, round 1.
     """
@@ -118,7 +118,7 @@ def worst_rounds(trained: Sequence[Round], others: Sequence[Round]) -> tuple[Rou
 
 
 def scored_to_show(rounds: Sequence[Round], mined: Sequence[Mining]) -> Iterator[ScoredImage]:
-    """Every scored image that the report shows. `rounds` are those of `worst_rounds`."""
+    """Yield every scored image that the report shows. `rounds` are those of `worst_rounds`."""
     for each in rounds:
         yield from each.worst[:WORST]
     if mined:
@@ -127,7 +127,7 @@ def scored_to_show(rounds: Sequence[Round], mined: Sequence[Mining]) -> Iterator
 
 
 def spread(images: Iterable[PlannedImage], wanted: int) -> list[PlannedImage]:
-    """Up to `wanted` images, in turn from each stratum.
+    """Return up to `wanted` images, in turn from each stratum.
 
     The strata are in the order in which they first appear. So a gallery shows every stratum, and
     not only the most common one.
@@ -144,7 +144,7 @@ def spread(images: Iterable[PlannedImage], wanted: int) -> list[PlannedImage]:
 
 
 def first_failures(images: Iterable[tuple[PlannedImage, ImageResult]], each: int) -> tuple[Failure, ...]:
-    """The first `each` failed images of every outcome, in plan order."""
+    """Return the first `each` failed images of every outcome, in plan order."""
     seen: dict[Outcome, int] = {}
     failures = []
     for image, result in images:
@@ -155,13 +155,13 @@ def first_failures(images: Iterable[tuple[PlannedImage, ImageResult]], each: int
 
 
 def pairs(plan: Plan, results: Iterable[ShardResult]) -> Iterator[tuple[PlannedImage, ImageResult]]:
-    """Every planned image with its result, in plan order."""
+    """Yield every planned image with its result, in plan order."""
     for shard, result in zip(plan.shards, results, strict=True):
         yield from zip(shard.images, result.results, strict=True)
 
 
 def held_out_images(plan: Plan, results: Iterable[ShardResult]) -> dict[str, HeldOutImage]:
-    """The stored held-out negatives by id as text, with the size of the stored image."""
+    """Return the stored held-out negatives by id as text, with the size of the stored image."""
     return {
         str(image.image_id): HeldOutImage(image.image_id, image.file_name, ended.width or image.width, ended.height or image.height)
         for shard, result in zip(plan.shards, results, strict=True)

@@ -47,12 +47,12 @@ class _Pair(NamedTuple):
 
 
 def finding(report: Report) -> Finding | None:
-    """What happened to the false positives; None without training.
+    """Return what happened to the false positives; None without training.
 
     Mined negatives are compared with no negatives, and also with as many random ones, at equal
     total steps. Without such a comparison, the last round is compared with the first. The headline
-    has no percentage if the wanted recall was not reached, if the difference may be chance, or if
-    average precision fell by more than chance.
+    has no percentage if the wanted recall was not reached, or if the difference may be chance. It
+    also has none if average precision fell by more than chance.
     """
     if not report.comparisons:
         return None
@@ -72,7 +72,7 @@ def finding(report: Report) -> Finding | None:
 
 
 def compared(report: Report) -> tuple[Measured | None, Measured]:
-    """What the headline compares: before (if there is one), and after."""
+    """Return what the headline compares: before (if there is one), and after."""
     ours, *others = _in_order(report)
     if others:
         return others[0], ours
@@ -80,7 +80,7 @@ def compared(report: Report) -> tuple[Measured | None, Measured]:
 
 
 def subject(report: Report) -> str:
-    """The negatives of the arm `Mined`; if no mining added any, they are called just negatives."""
+    """Return the name of the negatives of the arm `Mined`: "negatives" if no mining added any."""
     return wording.ARMS[names.MINED] if any(mining.added for mining in report.minings) else "negatives"
 
 
@@ -90,13 +90,13 @@ def _other_name(other: Comparison) -> str:
 
 
 def _in_order(report: Report) -> list[Comparison]:
-    """`Mined`, then the arm of the headline."""
+    """Return the comparisons: `Mined` first, then the arm that the headline compares it with."""
     order = (names.MINED, names.NO_NEGATIVES, names.RANDOM_NEGATIVES)
     return sorted(report.comparisons, key=lambda each: order.index(each.name))
 
 
 def _sentence(pair: _Pair) -> tuple[str, str]:
-    """The most important sentence about two models, and its mood."""
+    """Return the most important sentence about two models, and its mood."""
     if unreached := _unreached(pair):
         return _not_reached(pair.ours.wanted_recall, unreached), "bad"
     if _precision_fell(pair):
@@ -115,7 +115,7 @@ def _sentence(pair: _Pair) -> tuple[str, str]:
 
 
 def _about(pair: _Pair) -> list[str]:
-    """Every sentence about two models.
+    """Return every sentence about two models.
 
     The most important one comes first. Then the rates follow, if it is not about them, and average
     precision, if it is not about that.
@@ -157,15 +157,15 @@ def _fell(pair: _Pair) -> str:
 
 
 def _rates(pair: _Pair) -> str:
-    """Both rates, each at the recall at which it was measured."""
+    """Return both rates, each at the recall at which it was measured."""
     ours, other = pair.ours, pair.other
     numbers = f"{wording.rate(ours.false_positives_per_image)} and {wording.rate(other.false_positives_per_image)} false positives per held-out negative"
     if not (ours.recall_reached and other.recall_reached):
         return (
             f"{wording.capital(pair.our_name)} and {pair.other_name} have {numbers}, at recalls of {ours.recall:.2f} and {other.recall:.2f}"
         )
-    told = f"{numbers} at recall {ours.wanted_recall:.2f}{_difference(other.difference_interval)}"
-    return f"{wording.capital(pair.our_name)} and {pair.other_name} have {told}" if _precision_fell(pair) else told
+    described = f"{numbers} at recall {ours.wanted_recall:.2f}{_difference(other.difference_interval)}"
+    return f"{wording.capital(pair.our_name)} and {pair.other_name} have {described}" if _precision_fell(pair) else described
 
 
 def _difference(ends: Interval | None) -> str:
@@ -181,7 +181,7 @@ def _change(pair: _Pair) -> str:
 
 
 def _precision(pair: _Pair) -> str:
-    """Both average precisions, with the interval of their difference."""
+    """Return both average precisions, with the interval of their difference."""
     ours, other = wording.precision(pair.ours.average_precision), wording.precision(pair.other.average_precision)
     word = "with" if isinstance(pair.ours, Comparison) else "in"
     ends = pair.other.average_precision_difference_interval
@@ -189,7 +189,7 @@ def _precision(pair: _Pair) -> str:
 
 
 def _resolution(report: Report) -> list[str]:
-    """How many held-out images there were, and how small a rate they can show."""
+    """Return how many held-out images there were, and how small a rate they can show."""
     negatives = report.held_out_negatives
     positives = f"{wording.count(report.held_out_positives, 'held-out positive')} ({wording.count(report.held_out_objects, 'object')})"
     if not negatives:
@@ -200,5 +200,5 @@ def _resolution(report: Report) -> list[str]:
 
 
 def _fine(value: float) -> str:
-    """A rate with four decimals, if three would change it by a tenth."""
+    """Return a rate with four decimals, if three would change it by a tenth."""
     return f"{value:.4f}" if _SMALLEST < value < _FINE else wording.rate(value)

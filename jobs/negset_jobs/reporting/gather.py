@@ -62,14 +62,14 @@ V = TypeVar("V", bound=Value)
 
 
 class _Located(msgspec.Struct, frozen=True):
-    """The place of a stored image's record."""
+    """The location of a stored image's record."""
 
     file: str
     result: ImageResult
 
 
 def gather(store: Store, dataset: NegativeDataset) -> Facts:
-    """The facts of a revision whose other stages are done.
+    """Read the facts of a revision whose other stages are done.
 
     Raises `MissingObject` if a value is missing that every report needs.
     """
@@ -117,7 +117,7 @@ def gather(store: Store, dataset: NegativeDataset) -> Facts:
 
 
 def _evidence(store: Store, rounds: Sequence[Round], positives: Positives | None) -> tuple[Evidence, ...]:
-    """The detections of the rounds of the arm `Mined`, and of the last round of each other arm.
+    """Return the detections of the arm `Mined`'s rounds, and of each other arm's last round.
 
     Tables are read one after the other: as objects, each needs a hundred times the memory of its
     evidence.
@@ -136,7 +136,7 @@ def _evidence(store: Store, rounds: Sequence[Round], positives: Positives | None
 
 
 def _annotated(store: Store) -> Objects:
-    """The annotations of the held-out negatives; empty if the plan does not have them."""
+    """Return the annotations of the held-out negatives; empty if the plan does not have them."""
     try:
         return annotated.decode(store.read(names.HELD_OUT_OBJECTS))
     except MissingObject:
@@ -144,7 +144,7 @@ def _annotated(store: Store) -> Objects:
 
 
 def versions() -> dict[str, str]:
-    """The installed versions of the components that decide the result."""
+    """Return the installed versions of the components that decide the result."""
     found = {"Python": platform.python_version()}
     for component in _COMPONENTS:
         try:
@@ -155,12 +155,12 @@ def versions() -> dict[str, str]:
 
 
 def _present(store: Store, markers: list[str], kind: type[V]) -> Iterator[V]:
-    """The values of the stages that are done."""
+    """Return the values of the stages that are done."""
     return (value for marker in markers if (value := find(store, marker, kind)) is not None)
 
 
 def _locate(plan: Plan, results: list[ShardResult], wanted: Collection[str]) -> tuple[dict[str, PlannedImage], dict[str, _Located]]:
-    """The plan and the place of each wanted image that was stored, by id."""
+    """Return the plan and the location of each wanted image that was stored, by id."""
     planned: dict[str, PlannedImage] = {}
     located: dict[str, _Located] = {}
     for shard, result in zip(plan.shards, results, strict=True):
@@ -179,7 +179,7 @@ def _image(store: Store, located: _Located) -> Image:
 
 
 def _objects(store: Store, positives: Positives | None) -> tuple[Example, ...]:
-    """The first positives whose objects are annotated one by one."""
+    """Return the first positives whose objects are annotated one by one."""
     for key in positives.files.get(names.TRAIN, ()) if positives is not None else ():
         with store.reading(key) as stream:
             examples = (_example(features) for _, features, _ in read_images(stream, key))

@@ -51,7 +51,7 @@ class _Sample(NamedTuple):
 
 
 def draw(models: Sequence[Evidence], *, recall: float, seed: int, resamples: int = RESAMPLES) -> Draws:
-    """The rates of models that were measured on the same images, on `resamples` draws."""
+    """Return the rates of models that were measured on the same images, on `resamples` draws."""
     random = np.random.default_rng(seed)
     negatives, objects = len(models[0].negative_ids), models[0].objects.astype(np.int64)
     samples = [_sample(model) for model in models]
@@ -68,7 +68,7 @@ def draw(models: Sequence[Evidence], *, recall: float, seed: int, resamples: int
 
 
 def rate_interval(draws: Draws, model: int) -> Interval:
-    """The 95 % interval of the rate of one model.
+    """Return the 95 % interval of the rate of one model.
 
     If nothing fired at all, draws cannot show how often it might. The rule of three can: less than
     3 in as many images.
@@ -78,18 +78,18 @@ def rate_interval(draws: Draws, model: int) -> Interval:
 
 
 def difference_interval(draws: Draws, first: int, second: int) -> Interval:
-    """The 95 % interval of the difference of two rates, first minus second.
+    """Return the 95 % interval of the difference of two rates, first minus second.
 
-    Two images are added to each draw: one on which only the first model fires, and one on which
-    only the second does, as Bonett and Price (2012) add them to paired counts. Without them, 0
-    false positives would be drawn as 0 each time, and 0 against 4 would look like a proof; an exact
-    sign test needs 6.
+    Two images are added to each draw, as Bonett and Price (2012) add them to paired counts. Only
+    the first model fires on one, and only the second on the other. Without them, 0 false positives
+    would be drawn as 0 each time, and 0 against 4 would look like a proof. An exact sign test needs
+    6.
     """
     return _ends(*_paired(draws, first, second))
 
 
 def change_interval(draws: Draws, first: int, second: int) -> Interval | None:
-    """The 95 % interval of the change relative to the second rate: -0.5 means half.
+    """Return the 95 % interval of the change relative to the second rate: -0.5 means half.
 
     None if the second rate may be 0.
     """
@@ -102,7 +102,7 @@ def change_interval(draws: Draws, first: int, second: int) -> Interval | None:
 
 
 def least_resolved(negatives: int) -> float:
-    """The rule of three.
+    """Return the rule of three.
 
     If none of `negatives` images shows a false positive, the true rate is below this with 95 %
     confidence.
@@ -133,7 +133,7 @@ def _sample(model: Evidence) -> _Sample:
 
 
 def _weights(random: np.random.Generator, rows: int, images: int) -> Integers:
-    """How often each image is drawn in each of `rows` draws."""
+    """Return how often each image is drawn in each of `rows` draws."""
     if not images:
         return np.zeros((rows, 0), np.int64)
     places = random.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
@@ -141,7 +141,7 @@ def _weights(random: np.random.Generator, rows: int, images: int) -> Integers:
 
 
 def _thresholds(sample: _Sample, weights: Integers, wanted: Integers) -> Array:
-    """For each draw, the highest score that finds the wanted number of objects.
+    """Return for each draw the highest score that finds the wanted number of objects.
 
     It is the lowest match if there are too few, and 0 if there is none.
     """
@@ -157,7 +157,7 @@ def _thresholds(sample: _Sample, weights: Integers, wanted: Integers) -> Array:
 
 
 def _false_positives(sample: _Sample, weights: Integers, thresholds: Array) -> Array:
-    """For each draw, the detections at or above its threshold, on the images drawn.
+    """Count for each draw the detections at or above its threshold, on the images drawn.
 
     Draws share few thresholds, so images are counted once for each threshold.
     """

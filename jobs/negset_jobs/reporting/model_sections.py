@@ -36,7 +36,7 @@ def training(facts: Facts) -> Section:
     blocks: list[Block] = [Table("How each model was trained", heads, rows, frozenset({1, 2, 3, 4, 5, 6}))]
     curves = charts.lines(rounds)
     if curves:
-        drawn = [(f"{part.capitalize()} loss: {told}", charts.logged(curves, part)) for part, told in _PARTS]
+        drawn = [(f"{part.capitalize()} loss: {described}", charts.logged(curves, part)) for part, described in _PARTS]
         drawn.append(("Learning rate: one schedule over all rounds, the same for every arm", charts.logged(curves, charts.LEARNING_RATE)))
         blocks.append(Charts(tuple(drawn)))
         blocks += _rate_notes(rounds)
@@ -59,7 +59,7 @@ def _training_row(each: Round) -> tuple[Cell, ...]:
 
 
 def _rate_notes(rounds: tuple[Round, ...]) -> list[Block]:
-    """A warning about training that logged a learning rate of 0 at every step."""
+    """Return a warning about training that logged a learning rate of 0 at every step."""
     still = [_model(each) for each in rounds if each.losses and not any(point.learning_rate for point in each.losses)]
     if not still:
         return []
@@ -67,7 +67,7 @@ def _rate_notes(rounds: tuple[Round, ...]) -> list[Block]:
 
 
 def worst(facts: Facts) -> Section:
-    """The galleries of false positives on held-out negatives."""
+    """Return the galleries of false positives on held-out negatives."""
     blocks: list[Block] = [
         Paragraph(
             "The held-out negatives with the highest scores. Boxes are the detections at or above the model's threshold. The number in a box is its score."
@@ -83,7 +83,7 @@ def worst(facts: Facts) -> Section:
 
 
 def hard(facts: Facts) -> Section | None:
-    """The hard negatives that mining found."""
+    """Return the hard negatives that mining found."""
     if not facts.mined:
         return None
     rows = tuple(
@@ -127,7 +127,7 @@ def hard(facts: Facts) -> Section | None:
 
 
 def no_pool(facts: Facts) -> str:
-    """Why there was no pool, and what that means."""
+    """Return why there was no pool, and what that means."""
     training = facts.dataset.spec.training
     everything = training is not None and training.hard_negative_mining.first_round_percent == _EVERYTHING
     reason = (
@@ -144,7 +144,7 @@ def nothing_added(mining: Mining) -> str:
 
 
 def review(facts: Facts) -> Section | None:
-    """The images for a person to review."""
+    """Return the images for a person to review."""
     if not facts.mined:
         return None
     last = facts.mined[-1]
@@ -174,7 +174,7 @@ def review(facts: Facts) -> Section | None:
 
 
 def _confirmed(number: int) -> list[Block]:
-    """The effect of the images that a person confirmed."""
+    """Return the effect of the images that a person confirmed."""
     if not number:
         return []
     used = "It is used for training and is" if number == 1 else "They are used for training and are"
@@ -186,7 +186,7 @@ def _confirmed(number: int) -> list[Block]:
 
 
 def _verdict(mining: Mining) -> Code:
-    """The lines of the manifest that confirm true negatives."""
+    """Return the lines of the manifest that confirm true negatives."""
     ids = [json.dumps(image.image_id) for image in mining.review[:_MOST_IDS]]
     shortened = "  # and so on" if len(mining.review) > len(ids) else ""
     lines = ("spec:", "  training:", "    hardNegativeMining:", f"      confirmedNegatives: [{', '.join(ids)}]{shortened}")

@@ -10,7 +10,7 @@ from negset_jobs.reporting.facts import Facts
 
 
 def summarise(facts: Facts, evaluation: Evaluation, negset_version: str) -> Report:
-    """The content of `report.json`, the contract with readers by machine."""
+    """Return the content of `report.json`, the contract with readers by machine."""
     review = facts.mined[-1].review if facts.mined else ()
     first = facts.evidence[0] if facts.evidence else None
     stages = [*(each.input_digest for each in (*facts.trained, *facts.others)), *(each.input_digest for each in facts.mined)]

@@ -34,7 +34,7 @@ NOTHING: Final = ""
 
 
 def lies_on(model: Evidence, others: Mapping[str, tuple[Box, ...]]) -> dict[str, int]:
-    """The false positives of a model by the class that they lie on, the most frequent first.
+    """Return the false positives of a model by the class that they lie on, the most frequent first.
 
     `others` are the boxes on each negative, by id. If a detection lies on several annotations, the
     one with the highest IoU counts: a fork on a table is a fork.
@@ -49,7 +49,7 @@ def lies_on(model: Evidence, others: Mapping[str, tuple[Box, ...]]) -> dict[str,
 
 
 def class_below(boxes: np.ndarray[tuple[int, ...], np.dtype[np.float64]], annotated: tuple[Box, ...]) -> list[str]:
-    """For each detected box, the class of the annotation that it lies on, or `NOTHING`.
+    """Return for each detected box the class of the annotation that it lies on, or `NOTHING`.
 
     A box is ymin, xmin, ymax, xmax.
     """

@@ -16,7 +16,7 @@ from negset_jobs.reporting.finding import compared, finding
 
 
 def compose(facts: Facts, evaluation: Evaluation, report: Report) -> Page:
-    """The page: first the finding, then how it was made."""
+    """Return the page: first the finding, then how it was made."""
     excluded = wording.listing(facts.plan.excluded_classes, "or")
     found = finding(report)
     stored = f"{wording.count(report.stored, 'image')} without {excluded}"
@@ -36,7 +36,7 @@ def compose(facts: Facts, evaluation: Evaluation, report: Report) -> Page:
 
 
 def render(page: Page) -> str:
-    """One HTML file that loads nothing else. Every text is escaped."""
+    """Return one HTML file that loads nothing else. Every text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("negset_jobs.reporting"),
         autoescape=True,
@@ -63,7 +63,7 @@ def _tiles(report: Report) -> tuple[Tile, ...]:
 
 
 def _worth(report: Report) -> tuple[Tile, ...]:
-    """The values that the headline compares, before and after.
+    """Return the values that the headline compares, before and after.
 
     Only one value if there is no comparison, or none at the same recall.
     """
@@ -85,7 +85,7 @@ def _worth(report: Report) -> tuple[Tile, ...]:
 def _sections(facts: Facts, evaluation: Evaluation, report: Report) -> tuple[Section, ...]:
     trained = bool(evaluation.arms)
     sections = (
-        data_sections.asked(facts),
+        data_sections.request(facts),
         comparison_sections.effect(facts, evaluation, report) if trained else None,
         comparison_sections.lies_on(report) if trained else None,
         model_sections.worst(facts) if trained else None,

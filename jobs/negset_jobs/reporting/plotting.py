@@ -34,7 +34,7 @@ class Theme(msgspec.Struct, frozen=True):
     colours: tuple[str, ...]
 
     def arm(self, name: str) -> str:
-        """The colour of an arm, the same in every chart."""
+        """Return the colour of an arm, the same in every chart."""
         return {names.MINED: self.colours[0], names.RANDOM_NEGATIVES: self.colours[1]}.get(name, self.neutral)
 
 

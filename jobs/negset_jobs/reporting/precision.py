@@ -39,7 +39,7 @@ class Precision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def precision(truths: Sequence[Truth], scored: Sequence[ScoredImage], groups: int = GROUPS) -> Precision:
-    """The precision of detections on held-out positives.
+    """Return the precision of detections on held-out positives.
 
     Image i is in group i modulo `groups`, so groups of two models are the same images.
     """
@@ -63,7 +63,7 @@ def precision(truths: Sequence[Truth], scored: Sequence[ScoredImage], groups: in
 
 
 def difference_interval(first: Precision, second: Precision) -> Interval | None:
-    """The 95 % interval of the difference of two APs.
+    """Return the 95 % interval of the difference of two APs.
 
     None if there are too few images.
     """
@@ -82,7 +82,7 @@ def _mean(values: Array) -> float:
 
 
 def _by_group(found: list[dict[str, Any]], recalls: Array, groups: int) -> Array:
-    """The AP of one class at each IoU threshold.
+    """Return the AP of one class at each IoU threshold.
 
     Row 0 is with all images, row g + 1 without group g; nan if no object is left.
     """
@@ -104,7 +104,7 @@ def _by_group(found: list[dict[str, Any]], recalls: Array, groups: int) -> Array
 
 
 def _sampled(good: npt.NDArray[np.bool_], bad: npt.NDArray[np.bool_], objects: int, recalls: Array) -> Array:
-    """The mean of the precision at COCO's 101 recalls, for each IoU threshold."""
+    """Return the mean of the precision at COCO's 101 recalls, for each IoU threshold."""
     if not objects:
         return np.full(good.shape[0], np.nan)
     hits, misfires = np.cumsum(good, axis=1, dtype=float), np.cumsum(bad, axis=1, dtype=float)

@@ -8,7 +8,7 @@ from typing import Final
 
 from negset_api.values import Outcome, Report
 from negset_jobs.reporting import wording
-from negset_jobs.reporting.comparison_sections import placed
+from negset_jobs.reporting.comparison_sections import lies_on_sentence
 from negset_jobs.reporting.finding import finding
 
 _WIDTH: Final = 100
@@ -16,7 +16,7 @@ _MOST_NAMED: Final = 8
 
 
 def describe(report: Report) -> str:
-    """A few lines of plain text, without an end of line after the last one."""
+    """Return a few lines of plain text, without an end of line after the last one."""
     paragraphs = (
         [f"{report.namespace}/{report.name}, revision {report.revision}"],
         _finding(report),
@@ -103,7 +103,7 @@ def _rounds(report: Report) -> list[str]:
 
 
 def _placed(report: Report) -> list[str]:
-    return [line for each in report.comparisons if (text := placed(each)) for line in _wrapped(f"{text}.")]
+    return [line for each in report.comparisons if (text := lies_on_sentence(each)) for line in _wrapped(f"{text}.")]
 
 
 def _minings(report: Report) -> list[str]:

@@ -14,7 +14,7 @@ LONGEST_SIDE: Final = 200
 
 
 def thumbnail(encoded: bytes) -> str | None:
-    """The image as a JPEG data URI, with no side longer than `LONGEST_SIDE`.
+    """Return the image as a JPEG data URI, with no side longer than `LONGEST_SIDE`.
 
     None if it cannot be decoded.
     """

@@ -11,11 +11,11 @@ from negset_api import names
 from negset_api.values import Interval, Outcome, ReportMining
 
 MEANINGS: Final[dict[str, str]] = {
-    Outcome.STORED: "Fetched, checked and written.",
+    Outcome.STORED: "Downloaded, checked and stored.",
     Outcome.NOT_FOUND: "The server has no such image.",
     Outcome.FORBIDDEN: "The server refused access.",
     Outcome.CLIENT_ERROR: "The server rejected the request (another 4xx status).",
-    Outcome.RATE_LIMITED: "The server still asked to slow down at the last attempt.",
+    Outcome.RATE_LIMITED: "The server still limited the rate at the last attempt.",
     Outcome.SERVER_ERROR: "The server still failed at the last attempt.",
     Outcome.TIMEOUT: "No complete response arrived in time.",
     Outcome.UNREACHABLE: "No connection could be made.",
@@ -45,13 +45,13 @@ _SECONDS_AS_SUCH: Final = 100
 _KIBI: Final = 1024
 
 
-def count(number: int, thing: str, things: str = "") -> str:
-    """`1 image`, `1,204 images`."""
-    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return `1 image` or `1,204 images`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def rate(value: float) -> str:
-    """A rate with two decimals, or with three or four if it is small; never 0 if it is not 0."""
+    """Return a rate with two decimals, or up to four if it is small; never 0 if it is not 0."""
     if not math.isfinite(value):
         return "unknown"
     if 0 < value < _SMALLEST_RATE:
@@ -62,22 +62,22 @@ def rate(value: float) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign and three decimals."""
+    """Return a difference with its sign and three decimals."""
     return f"{_MINUS if value < 0 else '+'}{abs(value):.3f}"
 
 
-def interval(ends: Interval, told: Callable[[float], str]) -> str:
-    """`0.01 to 0.05`."""
-    return f"{told(ends[0])} to {told(ends[1])}"
+def interval(ends: Interval, formatted: Callable[[float], str]) -> str:
+    """Return `0.01 to 0.05`."""
+    return f"{formatted(ends[0])} to {formatted(ends[1])}"
 
 
 def percent(value: float, decimals: int = 0) -> str:
-    """A value in percent, with its sign."""
+    """Return a value in percent, with its sign."""
     return f"{value:.{decimals}f}{_PERCENT}"
 
 
 def precision(value: float) -> str:
-    """An average precision in [0, 1] with three decimals.
+    """Return an average precision in [0, 1] with three decimals.
 
     COCO's -1 means that nothing could be measured.
     """
@@ -85,7 +85,7 @@ def precision(value: float) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent; never 0 % or 100 % unless it is exactly that."""
+    """Return a share in percent; never 0 % or 100 % unless it is exactly that."""
     value = 100 * part / whole if whole else 0.0
     if 0 < value < _SMALLEST_PERCENT:
         return f"< {_SMALLEST_PERCENT}{_PERCENT}"
@@ -95,12 +95,12 @@ def share(part: int, whole: int) -> str:
 
 
 def change(before: float, after: float) -> str:
-    """The change relative to `before`, which is not 0, in percent with its sign."""
+    """Return the change relative to `before`, which is not 0, in percent with its sign."""
     return relative(after / before - 1)
 
 
 def relative(fraction: float) -> str:
-    """A relative change in percent with its sign: -0.5 is a fall by half.
+    """Return a relative change in percent with its sign: -0.5 is a fall by half.
 
     Only a fall to 0 is 100 percent.
     """
@@ -112,7 +112,7 @@ def relative(fraction: float) -> str:
 
 
 def size(number: int) -> str:
-    """Bytes in binary units."""
+    """Return bytes in binary units."""
     value = float(number)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < _KIBI:
@@ -122,7 +122,7 @@ def size(number: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`48 seconds`, `12 minutes`, `3.4 hours`."""
+    """Return `48 seconds`, `12 minutes` or `3.4 hours`."""
     if seconds < _SECONDS_AS_SUCH:
         return count(round(seconds), "second")
     if seconds < _SECONDS_AS_SUCH * 60:
@@ -131,19 +131,19 @@ def duration(seconds: float) -> str:
 
 
 def capital(text: str) -> str:
-    """The text with a capital first letter."""
+    """Return the text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
 def listing(items: Sequence[str], word: str = "and") -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return `a`, `a and b` or `a, b and c`."""
     if len(items) <= 1:
         return "".join(items)
     return f"{', '.join(items[:-1])} {word} {items[-1]}"
 
 
 def without_secrets(text: str) -> str:
-    """A URL, or a text with URLs, without possible credentials.
+    """Return a URL, or a text with URLs, without possible credentials.
 
     These are user names and passwords, and the query strings of web addresses (signed URLs). A `?`
     elsewhere belongs to a glob.
@@ -152,7 +152,7 @@ def without_secrets(text: str) -> str:
 
 
 def mined(mining: ReportMining) -> str:
-    """The results of a mining, in two or three sentences."""
+    """Return the results of a mining, in two or three sentences."""
     added = (
         f"{mining.fooled:,} with false positives. Added {count(mining.added, 'hard negative')} with a score of at least {mining.floor:.2f} "
         f"({mining.hard_negatives:,} in total); {mining.review:,} for review."
@@ -166,7 +166,7 @@ def mined(mining: ReportMining) -> str:
 
 
 def model_name(arm: str, number: int = 0) -> str:
-    """The name of a model: its round, or what its arm trains on.
+    """Return the name of a model: its round, or what its arm trains on.
 
     `number` is the round of an arm that has several.
     """

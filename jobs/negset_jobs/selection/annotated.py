@@ -25,7 +25,7 @@ Images without boxes are included.
 def objects_on(wanted: Sequence[ImageId], annotations: Annotations) -> Objects:
     """Return the boxes on the wanted images; empty if the file has no boxes at all.
 
-    A box without an area, or on an image of unknown size, is left out: nothing can lie on it.
+    A box without an area, or on an image of unknown size, is skipped: nothing can lie on it.
     """
     found: dict[ImageId, list[Box]] = {number: [] for number in wanted}
     if not found or np.isnan(annotations.boxes).all():

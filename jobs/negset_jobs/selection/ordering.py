@@ -74,9 +74,9 @@ def stratified(hashes: Keys, strata: Ids) -> Drawn:
 def rarest_classes(count: int, positions: npt.NDArray[np.intp], category_ids: Ids) -> Ids:
     """Return the stratum of each of `count` candidates.
 
-    It is the class that the fewest candidates show, among the classes that the image shows (of
-    equals, the smallest id); `UNANNOTATED` if it shows none. `positions` and `category_ids` have
-    one entry per annotation.
+    Of the classes that an image shows, it is the one that the fewest candidates show; of equals,
+    the smallest id. It is `UNANNOTATED` if the image shows none. `positions` and `category_ids`
+    have one entry per annotation.
     """
     strata = np.full(count, UNANNOTATED, np.int64)
     if not positions.size:

@@ -15,8 +15,8 @@ So a larger count changes at most the last shard of each split. At COCO's 152 kB
 is 20 MB. 1,000 images are 8 shards, enough for 8 workers.
 
 The start of a task (an event loop, a session, 32 connections) takes about 10 ms. One core fetches
-1,300 images/s: 64 images take 50 ms, of which the start would be a fifth, and with 128 images it is
-a tenth. Larger shards would leave workers idle on small sets. They would also fetch more images
+1,300 images/s, so 64 images take 50 ms. The start would be a fifth of that, and with 128 images it
+is a tenth. Larger shards would leave workers idle on small sets. They would also fetch more images
 again when a set grows: now at most 127 for each split.
 """
 

@@ -39,8 +39,8 @@ def _table(title: str, rows: Iterable[tuple[str, str]]) -> list[str]:
     return ["", f"{title}:" if listed else f"{title}: none.", *(f"  {number:>{width}}  {text}" for number, text in listed)]
 
 
-def _many(count: int, thing: str, things: str = "") -> str:
-    return f"{count:,} {thing if count == 1 else things or f'{thing}s'}"
+def _many(count: int, noun: str, plural: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def _size(count: float) -> str:

@@ -19,7 +19,7 @@ _MOST_SHARDS: Final = 1000
 
 
 def newest(names: Iterable[str], state: str = "") -> str:
-    """The prefix of the newest checkpoint among a folder's file names; empty if there is none.
+    """Return the prefix of a folder's newest checkpoint, by file names; empty if none.
 
     `state` is the text of the file in which TensorFlow notes its newest checkpoint.
     """
@@ -31,14 +31,14 @@ def newest(names: Iterable[str], state: str = "") -> str:
 
 
 def shards(index: bytes) -> int:
-    """The number of data files of a checkpoint, read from the start of its index.
+    """Return the number of data files of a checkpoint, read from the start of its index.
 
     Raises `ValueError` if it is not an index.
 
     The index is a sorted string table. Its first entry has an empty key and a BundleHeaderProto
-    (tensorflow/core/protobuf/tensor_bundle.proto): the length of the shared and of the own part of
-    the key, both 0, then the length of the value, then the value's first field, the number of
-    shards.
+    (tensorflow/core/protobuf/tensor_bundle.proto). It begins with the length of the shared and of
+    the own part of the key, both 0. Then come the length of the value and the value's first field,
+    the number of shards.
     """
     # 0x08 is the tag of field 1, a number.
     if index[:2] != b"\0\0" or len(index) < 5 or index[3] != 0x08:  # noqa: PLR2004
@@ -55,5 +55,5 @@ def shards(index: bytes) -> int:
 
 
 def suffixes(count: int) -> Iterator[str]:
-    """The endings of the data files' names, after the prefix."""
+    """Return the endings of the data files' names, after the prefix."""
     return (f".data-{index:05d}-of-{count:05d}" for index in range(count))

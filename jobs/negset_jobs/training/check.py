@@ -1,7 +1,7 @@
 """Tries a configuration with the Object Detection API before anything is downloaded.
 
-The model is built, fed, and asked for its loss. The images are synthetic: one with an object, one
-without. The API must accept the configuration, and an image without objects must have a loss.
+It builds the model, feeds it and computes its loss. The images are synthetic: one with an object,
+one without. The API must accept the configuration, and an image without objects must have a loss.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def check(training: Training, access: Access, classes: Sequence[str]) -> None:
 
 
 def shrunk(config: Any) -> Any:
-    """A copy with smaller images, in proportion.
+    """Return a copy with smaller images, in proportion.
 
     None if they are small already, or have no given size.
     """
@@ -109,7 +109,7 @@ def _try(config: Any, files: Mix) -> None:
 
 
 def _losses(config: Any, model: Any, features: Any, labels: Any) -> dict[str, float]:
-    """The losses of a batch, without regularisation.
+    """Return the losses of a batch, without regularisation.
 
     Detections are made too, because an error in the suppression shows only then.
     """
@@ -119,7 +119,7 @@ def _losses(config: Any, model: Any, features: Any, labels: Any) -> dict[str, fl
 
 
 def _without_objects(features: Any, labels: Any) -> tuple[Any, Any]:
-    """The same images without objects."""
+    """Return the same images without objects."""
     count = tf.zeros_like(labels["num_groundtruth_boxes"])
     empty = {name: tf.zeros_like(value) if name.startswith("groundtruth_") else value for name, value in labels.items()}
     return features, {**empty, "num_groundtruth_boxes": count}

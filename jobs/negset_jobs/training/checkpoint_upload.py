@@ -1,4 +1,4 @@
-"""Uploads a round's checkpoints to the store while the training goes on. Imports no TensorFlow."""
+"""Uploads a round's checkpoints to the store during the training. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Uploader:
     It uses its own thread. It is a context manager: leaving it waits for the upload in progress.
 
     `save` first waits for the previous upload. So local files may be removed once two more
-    checkpoints are saved, and a store that is slower than the training slows the training down
-    instead of filling the disk. An unavailable store does not stop the training: the newest
-    checkpoint waits for the store, and after the last step for at most `patience` more seconds.
+    checkpoints are saved. A store that is slower than the training slows the training down instead
+    of filling the disk. An unavailable store does not stop the training. The newest checkpoint
+    waits for the store, and after the last step for at most `patience` more seconds.
     """
 
     def __init__(self, store: Store, number: int, arm: str, input_digest: str, *, events: str, patience: float = _PATIENCE) -> None:
@@ -113,7 +113,7 @@ class Uploader:
             try:
                 self._upload(saved)
             except WorkFailed as error:
-                # The files of an older one may be gone by now.
+                # TensorFlow may have removed the files of an older one.
                 if not isinstance(error, Unavailable) and not self._away.is_set():
                     raise
                 log.warning(
@@ -133,7 +133,7 @@ class Uploader:
             saved = self._take_newer(done=False) or saved
 
     def _take_newer(self, *, done: bool) -> _Saved | None:
-        """The checkpoint saved meanwhile, or None.
+        """Return the checkpoint saved meanwhile, or None.
 
         If nothing is left to upload, the store no longer counts as unavailable.
         """

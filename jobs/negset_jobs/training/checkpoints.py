@@ -1,9 +1,9 @@
 """A round's checkpoints in the store: found again after an interruption, and verified.
 
 A checkpoint is several files. It is complete if and only if its small index exists. The index is
-uploaded last and removed first. It holds the size and the digest of each file. A file that was cut
-or changed is noticed when it is fetched, and training resumes from the checkpoint before it.
-Imports no TensorFlow.
+uploaded last and removed first. It holds the size and the digest of each file. A file that was
+truncated or changed is noticed when it is fetched, and training resumes from the checkpoint before
+it. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class DamagedCheckpoint(WorkFailed):
 
 
 def complete(store: Store, folder: str, input_digest: str) -> list[Checkpoint]:
-    """The complete checkpoints below `folder` with this `input_digest`, oldest first."""
+    """Return the complete checkpoints below `folder` with this `input_digest`, oldest first."""
     found = (_index(store, key) for key in store.keys(folder) if key.endswith(INDEX))
     return sorted(
         (checkpoint for checkpoint in found if checkpoint and checkpoint.input_digest == input_digest),
@@ -73,11 +73,11 @@ def complete(store: Store, folder: str, input_digest: str) -> list[Checkpoint]:
 
 
 def newest(store: Store, folder: str, input_digest: str, target: str) -> tuple[Checkpoint, str] | None:
-    """The newest intact checkpoint below `folder` with this `input_digest`, and its local prefix.
+    """Return the newest intact checkpoint with this `input_digest`, and its local prefix.
 
-    It is fetched into `target`. A damaged checkpoint is logged and removed: it would block every
-    later attempt, and count among the checkpoints that are kept. Other failures of the store are
-    raised, because a retry helps.
+    It is below `folder`, and is fetched into `target`. A damaged checkpoint is logged and removed:
+    it would block every later attempt, and count among the checkpoints that are kept. Other
+    failures of the store are raised, because a retry helps.
     """
     for checkpoint in reversed(complete(store, folder, input_digest)):
         try:
@@ -140,7 +140,7 @@ def _download_unverified(store: Store, prefix: str, folder: str) -> str:
 
 
 def _index(store: Store, key: str) -> Checkpoint | None:
-    """The index under `key`; None if it is missing or damaged."""
+    """Return the index under `key`; None if it is missing or damaged."""
     try:
         return decode(store.read(key), Checkpoint)
     except MissingObject:
@@ -151,15 +151,15 @@ def _index(store: Store, key: str) -> Checkpoint | None:
 
 
 def describe(path: str) -> File:
-    """The entry of a local file in the index."""
+    """Return the entry of a local file in the index."""
     with open(path, "rb") as stream:
         return File(name=os.path.basename(path), bytes=os.path.getsize(path), sha256=hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 def _verify(expected: File, path: str, location: str) -> None:
-    """Raises `DamagedCheckpoint` if the local file is not the expected one."""
+    """Raise `DamagedCheckpoint` if the local file is not the expected one."""
     found = describe(path)
     if found.bytes != expected.bytes:
-        raise DamagedCheckpoint(f"{location} is cut or overwritten: expected {expected.bytes} bytes, got {found.bytes}")
+        raise DamagedCheckpoint(f"{location} is truncated or overwritten: expected {expected.bytes} bytes, got {found.bytes}")
     if found.sha256 != expected.sha256:
         raise DamagedCheckpoint(f"{location} is damaged: expected the SHA-256 {expected.sha256[:12]}…, got {found.sha256[:12]}…")

@@ -33,7 +33,7 @@ _BYTE_ORDER_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM
 
 
 class InputFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One TFRecord file of the weighted mix: its place, and its weight relative to the others."""
+    """One TFRecord file of the weighted mix: its path, and its weight relative to the others."""
 
     path: str
     weight: float
@@ -63,17 +63,23 @@ def check(spec: NegativeDatasetSpec, access: Access) -> None:
         written = _written(spec.training, access)
         _patched(written, spec.training)
         fine_tune.check(written, spec.training, access)
-        for doubt in linter.doubts(written):
-            log.warning("%s: %s", _FIELD, doubt)
+        for warning in linter.warnings(written):
+            log.warning("%s: %s", _FIELD, warning)
 
 
 def prepare(training: Training, access: Access) -> Config:
-    """The configuration with all patches that depend on the spec only. Raises `InvalidInput`."""
+    """Return the configuration with all patches that depend on the spec only.
+
+    Raises `InvalidInput`.
+    """
     return _patched(_written(training, access), training)
 
 
 def _written(training: Training, access: Access) -> Config:
-    """The configuration as written. Raises `InvalidInput` if negset does not train its model."""
+    """Return the configuration as written.
+
+    Raises `InvalidInput` if negset does not train its model.
+    """
     text, origin = read(training.pipeline_config, access)
     config = parse(text, origin)
     linter.check_model(config)
@@ -88,7 +94,7 @@ def _patched(written: Config, training: Training) -> Config:
 
 
 def read(pipeline: PipelineConfig, access: Access) -> tuple[bytes, str]:
-    """The configuration's text, and the field that it came from, for messages.
+    """Read the configuration's text, and return it with the field that names it.
 
     Raises `InvalidInput`.
     """
@@ -108,7 +114,7 @@ def read(pipeline: PipelineConfig, access: Access) -> tuple[bytes, str]:
 
 
 def preset(name: str) -> bytes:
-    """The text of a configuration that negset ships.
+    """Return the text of a configuration that negset ships.
 
     Raises `InvalidInput` for an unknown name.
     """
@@ -120,7 +126,7 @@ def preset(name: str) -> bytes:
 
 
 def parse(text: bytes, origin: str) -> Config:
-    """The parsed configuration. Raises `InvalidInput` with line and column if it is not valid."""
+    """Parse the configuration. Raises `InvalidInput` with line and column if it is not valid."""
     if text.startswith(_BYTE_ORDER_MARKS) or b"\0" in text:
         raise InvalidInput(f"{origin}: expected a pipeline.config in UTF-8, got UTF-16 or a binary file; save it as UTF-8")
     try:
@@ -134,12 +140,12 @@ def parse(text: bytes, origin: str) -> Config:
 
 
 def render(config: Config) -> bytes:
-    """The configuration as text for `parse` and the Object Detection API's own programs."""
+    """Return the configuration as text for `parse` and the Object Detection API's own programs."""
     return bytes(text_format.MessageToString(config).encode())
 
 
 def patch_training(config: Config, training: Training) -> Config:
-    """A copy with the spec's batch size, steps and hard negative mining.
+    """Return a copy with the spec's batch size, steps and hard negative mining.
 
     The learning rate is scaled to batch size and steps. Augmentations stay as they are.
 
@@ -151,7 +157,7 @@ def patch_training(config: Config, training: Training) -> Config:
     if training.batch_size is not None:
         schedule.scale_for_batch(train, train.batch_size, training.batch_size)
         train.batch_size = training.batch_size
-    train.optimizer.use_moving_average = False  # `linter.doubts` tells the user
+    train.optimizer.use_moving_average = False  # `linter.warnings` tells the user
     if train.use_bfloat16:
         # The API's own loop uses it on TPUs only (model_lib_v2.py, train_loop). Without TPUs only
         # the images would be cast, which loses precision and gains nothing.
@@ -165,7 +171,7 @@ def patch_training(config: Config, training: Training) -> Config:
 
 
 def patch_data(config: Config, data: Data) -> Config:
-    """A copy with the classes, the label map and the files of a round.
+    """Return a copy with the classes, the label map and the files of a round.
 
     The user's other settings of the readers stay.
     """
@@ -191,7 +197,7 @@ def patch_data(config: Config, data: Data) -> Config:
 
 
 def patch_steps(config: Config, steps: int) -> Config:
-    """A copy that stops after this many steps.
+    """Return a copy that stops after this many steps.
 
     The schedule of the learning rate still spans all rounds.
     """
@@ -205,9 +211,9 @@ def _patch_mining(config: Config, training: Training) -> None:
     if mining.mode == "Off" or linter.focus(config, mining.mode) != "miner":
         return
     miner = config.model.ssd.loss.hard_example_miner
-    # As in the SSD paper: all anchors are ranked by their classification loss, none is suppressed
-    # because it overlaps another (object_detection/core/losses.py, HardExampleMiner), and all
-    # matched anchors are kept.
+    # As in the SSD paper, all anchors are ranked by their classification loss, and all matched
+    # anchors are kept. No anchor is suppressed because it overlaps another
+    # (object_detection/core/losses.py, HardExampleMiner).
     miner.num_hard_examples = 0
     miner.iou_threshold = 0.99
     miner.loss_type = losses_pb2.HardExampleMiner.CLASSIFICATION

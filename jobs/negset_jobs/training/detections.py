@@ -28,7 +28,7 @@ class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode(held_out: HeldOut) -> bytes:
-    """A row per image, the positives first.
+    """Encode a row per image, the positives first.
 
     Boxes are flattened to ymin, xmin, ymax, xmax (normalised) for each. `width` and `height` of a
     negative are 0.
@@ -44,7 +44,7 @@ def encode(held_out: HeldOut) -> bytes:
 
 
 def decode(data: bytes) -> HeldOut:
-    """The inverse of `encode`.
+    """Decode what `encode` returned.
 
     Scores and corners have float32's precision, as the models' own have.
     """

@@ -33,7 +33,7 @@ def write(step: int, losses: dict[str, float], steps_per_second: float, learning
 
 
 def losses(folder: str, most: int = MOST_POINTS) -> tuple[LossPoint, ...]:
-    """The curve in the event files of `folder`, in the order of the steps.
+    """Return the curve in the event files of `folder`, in the order of the steps.
 
     It has at most `most` points, evenly chosen, the last included. Steps that were repeated after
     an interruption count as in the later attempt.
@@ -60,7 +60,7 @@ def losses(folder: str, most: int = MOST_POINTS) -> tuple[LossPoint, ...]:
 
 
 def steps_per_second(folder: str) -> float:
-    """The median over the event files of `folder`; 0 if there are none.
+    """Return the median over the event files of `folder`; 0 if there are none.
 
     The first chunk of steps, in which the graph is traced, does not move a median.
     """
@@ -69,7 +69,7 @@ def steps_per_second(folder: str) -> float:
 
 
 def _files(folder: str) -> list[str]:
-    """The event files in the order of the attempts: their names begin with the time."""
+    """Return the event files in the order of the attempts: their names begin with the time."""
     return sorted(glob.glob(f"{glob.escape(folder)}/*tfevents*"))
 
 
@@ -83,9 +83,9 @@ def _points(path: str) -> dict[int, dict[str, float]]:
 
 
 def _scalars(path: str) -> Iterator[tuple[int, str, float]]:
-    """Step, tag and value of each scalar in the file.
+    """Yield step, tag and value of each scalar in the file.
 
-    A last event that was cut off is skipped.
+    A truncated last event is skipped.
     """
     try:
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():

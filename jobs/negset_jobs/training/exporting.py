@@ -14,11 +14,11 @@ from negset_jobs.training.scoring import detect
 def export(model: Any, folder: str) -> None:
     """Write a restored, built detection model to `folder`.
 
-    The signature is that of `exporter_lib_v2.DetectionFromImageModule`: `input_tensor`, uint8 of
-    shape (1, height, width, 3), to `detection_boxes` (normalised), `detection_scores`,
-    `detection_classes` (from 1), `num_detections` and the model's raw outputs, all float32. That
-    module is not used: it also saves every Keras layer so that it can be rebuilt in Python, which
-    takes most of a minute even for a small model.
+    The signature is that of `exporter_lib_v2.DetectionFromImageModule`. The input is
+    `input_tensor`, uint8 of shape (1, height, width, 3). The outputs are `detection_boxes`
+    (normalised), `detection_scores`, `detection_classes` (from 1), `num_detections` and the model's
+    raw outputs, all float32. That module is not used. It also saves every Keras layer so that it
+    can be rebuilt in Python. This takes most of a minute even for a small model.
     """
 
     def serve(input_tensor: Any) -> dict[str, Any]:

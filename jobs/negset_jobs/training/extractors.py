@@ -53,7 +53,7 @@ _NEAR: Final = 3
 
 
 def problem(family: str, name: str, sections: frozenset[str]) -> str:
-    """What is wrong with the type of an extractor and its pyramid `sections` (fpn, bifpn).
+    """Return what is wrong with an extractor's type and its pyramid `sections` (fpn, bifpn).
 
     Empty if nothing is wrong.
     """

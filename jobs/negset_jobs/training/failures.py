@@ -26,19 +26,19 @@ _TASK: Final = re.compile(r"(?:remote target|reported from|Task|connect to) /job
 
 
 class _Rule(NamedTuple):
-    """An error of one of the `kinds` whose text matches `pattern` is reported as `words`.
+    """An error of one of the `kinds` whose text matches `pattern` is reported as `message`.
 
-    {reason} and {who} in the words are filled in.
+    {reason} and {who} in the message are filled in.
     """
 
     kinds: frozenset[str]
     pattern: re.Pattern[str]
-    told: type[WorkFailed | InvalidInput]
-    words: str
+    error: type[WorkFailed | InvalidInput]
+    message: str
 
 
-def _rule(kinds: str, pattern: str, told: type[WorkFailed | InvalidInput], words: str) -> _Rule:
-    return _Rule(frozenset(kinds.split()), re.compile(pattern, re.IGNORECASE), told, words)
+def _rule(kinds: str, pattern: str, error: type[WorkFailed | InvalidInput], message: str) -> _Rule:
+    return _Rule(frozenset(kinds.split()), re.compile(pattern, re.IGNORECASE), error, message)
 
 
 _MEMORY: Final = "not enough memory for a training step: {reason}; lower spec.training.batchSize or the size in image_resizer, or give the pods more memory"
@@ -108,7 +108,7 @@ _RULES: Final = (
 
 
 def translate(error: BaseException) -> NegsetError | None:
-    """The error to report instead of `error`; None if there is nothing better.
+    """Return the error to report instead of `error`; None if there is nothing better.
 
     It is `WorkFailed` if another attempt may succeed, `InvalidInput` if the input has to change.
     """
@@ -123,12 +123,12 @@ def translate(error: BaseException) -> NegsetError | None:
     for rule in _RULES:
         if kinds & rule.kinds and rule.pattern.search(cause):
             task = _TASK.search(_complete(error))
-            return rule.told(rule.words.format(reason=reason_of(error), who=f"worker {task.group(1)}" if task else "another worker"))
+            return rule.error(rule.message.format(reason=reason_of(error), who=f"worker {task.group(1)}" if task else "another worker"))
     return None
 
 
 def reason_of(error: BaseException) -> str:
-    """The cause in the error's own words, on one line and shortened."""
+    """Return the cause in the error's own words, on one line and shortened."""
     return textwrap.shorten(_cause(error), _LONGEST, placeholder=" …") or type(error).__name__
 
 
@@ -148,14 +148,14 @@ def translated() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if (told := translate(error)) is not None:
-            raise told from error
+        if (translation := translate(error)) is not None:
+            raise translation from error
         raise
 
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """As `translated`, for a block that builds or traces what the configuration asks for.
+    """Do as `translated`, for a block that builds or traces what the configuration asks for.
 
     The API refuses a configuration with many different exceptions.
     """
@@ -170,18 +170,19 @@ def refusals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def trial(what: str) -> Iterator[None]:
-    """As `refusals`, for a block that tries the part `what` of a configuration on synthetic data.
+    """Do as `refusals`, for a block that tries the part `what` of a configuration.
 
-    The configuration causes every error there, except the limits of the machine.
+    The block uses synthetic data. The configuration causes every error there, except the limits of
+    the machine.
     """
     try:
         yield
     except NegsetError:
         raise
     except Exception as error:
-        told = translate(error)
-        if told is not None and (isinstance(told, InvalidInput) or _kinds(error) & _LIMITS):
-            raise told from error
+        translation = translate(error)
+        if translation is not None and (isinstance(translation, InvalidInput) or _kinds(error) & _LIMITS):
+            raise translation from error
         raise _refused(error, f"{what}: ") from error
 
 
@@ -190,7 +191,7 @@ def _refused(error: Exception, place: str = "") -> InvalidInput:
 
 
 def _full_disk(error: BaseException) -> str:
-    """What could not be written because the disk is full; empty if the chain has no such cause."""
+    """Return what could not be written to a full disk; empty if there is no such cause."""
     at: BaseException | None = error
     while at is not None:
         if isinstance(at, OSError) and at.errno in _FULL:

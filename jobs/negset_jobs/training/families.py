@@ -1,6 +1,6 @@
 """The differences between the kinds of models that negset trains.
 
-Each kind has its own place for the image resizer, the post-processing and the losses. Pure.
+Each kind has its own fields for the image resizer, the post-processing and the losses. Pure.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ MOST_DETECTIONS: Final = 100
 
 
 def family(config: Any) -> str:
-    """The name of the meta-architecture, as in model.proto; empty if the configuration has none."""
+    """Return the name of the meta-architecture, as in model.proto; empty if there is none."""
     return config.model.WhichOneof("model") or ""
 
 
 def model(config: Any) -> Any:
-    """The message of the meta-architecture."""
+    """Return the message of the meta-architecture."""
     return getattr(config.model, family(config))
 
 
@@ -40,7 +40,7 @@ def image_resizer(config: Any) -> Any:
 
 
 def suppressions(config: Any) -> tuple[tuple[str, Any], ...]:
-    """Every BatchNonMaxSuppression of the detections, with the name of its field.
+    """Return every BatchNonMaxSuppression of the detections, with the name of its field.
 
     CenterNet needs none, and has one only if the configuration sets it.
     """
@@ -53,7 +53,7 @@ def suppressions(config: Any) -> tuple[tuple[str, Any], ...]:
 
 
 def classification(config: Any) -> Any:
-    """The ClassificationLoss message of the classes."""
+    """Return the ClassificationLoss message of the classes."""
     kind, message = family(config), model(config)
     if kind == SSD:
         return message.loss.classification_loss
@@ -63,7 +63,7 @@ def classification(config: Any) -> Any:
 
 
 def batches_as_one(config: Any) -> bool:
-    """Whether the resizer gives all images one shape, so a batch can hold images of any size."""
+    """Return True if all images get one shape, so that a batch can hold images of any size."""
     resizer = image_resizer(config)
     return bool(
         resizer.HasField("fixed_shape_resizer")
@@ -72,7 +72,7 @@ def batches_as_one(config: Any) -> bool:
 
 
 def scoring_batch(config: Any) -> int:
-    """How many images are scored at once: as many as have `_SCORED_PIXELS` in all after resizing.
+    """Return how many images are scored at once: `_SCORED_PIXELS` in all after resizing.
 
     A ResNet-50 with a feature pyramid needs about 100 MB for an image of 640 pixels a side. 32 such
     images do not fit into a worker of 4 GiB.
@@ -111,5 +111,5 @@ def make_room(config: Any, boxes: int) -> None:
 
 
 def most_detections(config: Any) -> int:
-    """How many detections of an image are measured."""
+    """Return how many detections of an image are measured."""
     return max(MOST_DETECTIONS, int(config.train_input_reader.max_number_of_boxes))

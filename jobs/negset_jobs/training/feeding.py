@@ -28,7 +28,7 @@ _READERS: Final = 16  # files of one kind that are read at the same time
 
 
 def batches(config: Any, model: Any, local: Mix, *, negative_percent: int, seed: int, context: Any = None) -> Any:
-    """An endless `tf.data.Dataset` of (features, labels), shaped as the API's `train_input` does.
+    """Return an endless `tf.data.Dataset` of (features, labels), as `train_input` shapes it.
 
     `context` is the worker's `tf.distribute.InputContext`. The API's own reader draws each image
     from a file by chance. This one feeds the kinds in a fixed pattern (`mix.pattern`), so every
@@ -53,14 +53,14 @@ def batches(config: Any, model: Any, local: Mix, *, negative_percent: int, seed:
 
 
 def _bounded(memory: int) -> Any:
-    """Options that keep prefetched batches below a quarter of the memory."""
+    """Return options that keep prefetched batches below a quarter of the memory."""
     options = tf.data.Options()
     options.autotune.ram_budget = memory // 4
     return options
 
 
 def _memory() -> int:
-    """The bytes of memory that this container may use.
+    """Return the bytes of memory that this container may use.
 
     TensorFlow assumes the memory of the whole machine, and the pod would be killed.
     """
@@ -74,7 +74,7 @@ def _memory() -> int:
 
 
 def record_check(config: Any) -> Check:
-    """A check that says why the API's decoder refuses a record; empty if it does not."""
+    """Return a check that says why the API's decoder refuses a record; empty if it does not."""
     decode = decoder_builder.build(config.train_input_reader).decode
 
     def shape(payload: Any) -> Any:
@@ -96,7 +96,7 @@ def record_check(config: Any) -> Check:
 
 
 def _mapped(stream: Any, function: Any) -> Any:
-    """The stream with a function of the API applied to each element.
+    """Return the stream with a function of the API applied to each element.
 
     AutoGraph needs longer to convert the API's sources than a short training takes. Almost nothing
     in them needs it, except the augmentation `random_square_crop_by_scale`, which uses a tensor as
@@ -120,7 +120,7 @@ def _reader(build: Any) -> Iterator[None]:
 
 
 def _records(files: Sequence[str], reader: Any, context: Any, seed: int) -> Any:
-    """The serialised examples of one kind, without end, shuffled again in each pass.
+    """Return the serialised examples of one kind, without end, shuffled again in each pass.
 
     If there are enough files, each worker reads its own. Otherwise each worker reads all files in
     its own order, because a worker without a file would wait for ever.

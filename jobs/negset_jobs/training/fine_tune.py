@@ -43,7 +43,7 @@ _EXPECTED: Final = "expected a checkpoint of TensorFlow 2 (its prefix, its folde
 
 
 class Location(msgspec.Struct, frozen=True):
-    """The place of a checkpoint.
+    """The location of a checkpoint.
 
     It is the URL of its prefix with the number of its data files, or the URL of an archive.
     """
@@ -59,7 +59,7 @@ class Location(msgspec.Struct, frozen=True):
 
 
 def origin(config: Any, training: Training) -> tuple[str, str]:
-    """The URL to start from and the field that names it; empty if there is none.
+    """Return the URL to start from and the field that names it; empty if there is none.
 
     The spec's URL has precedence over the configuration's. Raises `InvalidInput` for a placeholder.
     """
@@ -94,7 +94,7 @@ def check(config: Any, training: Training, access: Access) -> None:
 
 
 def find(url: str, access: Access, field: str) -> Location:
-    """The checkpoint that a URL means.
+    """Find the checkpoint that a URL means.
 
     Raises `InvalidInput`, naming `field`, if it means none.
     """
@@ -128,7 +128,7 @@ def fetch(location: Location, access: Access, field: str, folder: str) -> str:
 
 
 def patch(config: Any, prefix: str, kind: str) -> Any:
-    """A copy that starts from the checkpoint at the local `prefix`; from none if that is empty.
+    """Return a copy that starts from the checkpoint at `prefix`; from none if that is empty.
 
     `kind` says which part of the checkpoint is used.
     """
@@ -206,7 +206,7 @@ def _unpack(url: Url, access: Access, field: str, folder: str) -> str:
 
 
 def _whole(place: str, url: Url, field: str) -> str:
-    """The prefix of the newest checkpoint of a local folder; empty if there is none.
+    """Return the prefix of the newest checkpoint of a local folder; empty if there is none.
 
     Raises `InvalidInput` if a file is missing.
     """
@@ -234,19 +234,19 @@ def _whole(place: str, url: Url, field: str) -> str:
 
 @contextlib.contextmanager
 def _archive(url: Url, access: Access, field: str) -> Iterator[tarfile.TarFile]:
-    """An archive that is read once, from front to back."""
+    """Yield an archive that is read once, from front to back."""
     with open_input(url, access, field) as stream:
         try:
             with tarfile.open(fileobj=stream, mode="r|") as archive:
                 yield archive
         except tarfile.TarError as error:
             raise InvalidInput(
-                f"{field}: expected a complete .tar.gz archive, {shown(url)} is not an archive or is cut off; upload it again"
+                f"{field}: expected a complete .tar.gz archive, {shown(url)} is not an archive or is truncated; upload it again"
             ) from error
 
 
 def _with(url: Url, suffix: str) -> Url:
-    """The URL with a suffix on the file's path."""
+    """Return the URL with a suffix on the file's path."""
     return url.with_path(url.leaf.path + suffix)
 
 
@@ -255,7 +255,7 @@ def _within(folder: Url, name: str) -> Url:
 
 
 def _moved(url: Url, path: str, field: str) -> Url:
-    """The URL with another path. The user's URL decides both."""
+    """Return the URL with another path. The user's URL decides both."""
     try:
         return url.with_path(path)
     except InvalidUrl as error:
@@ -263,7 +263,7 @@ def _moved(url: Url, path: str, field: str) -> Url:
 
 
 def _found(folder: Url, name: str, field: str) -> Url:
-    """The URL of a file that a folder lists under this name."""
+    """Return the URL of a file that a folder lists under this name."""
     try:
         return _within(folder, name)
     except InvalidUrl as error:

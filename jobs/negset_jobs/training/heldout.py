@@ -14,16 +14,16 @@ from negset_jobs.training.measuring import Truth
 
 
 def images(
-    store: Store, keys: Sequence[str], report: Report = warn, *, leave_out: Collection[str] = frozenset()
+    store: Store, keys: Sequence[str], report: Report = warn, *, excluded: Collection[str] = frozenset()
 ) -> Iterator[tuple[Truth, bytes]]:
-    """Each image of the files under these keys, in order: its truth and its encoded bytes.
+    """Yield each image of the files under these keys, in order: its truth and its encoded bytes.
 
-    Unreadable records go to `report`. Images whose ids are in `leave_out` are skipped.
+    Unreadable records go to `report`. Images whose ids are in `excluded` are not yielded.
     """
     for key in keys:
         with store.reading(key) as stream:
             for _, features, where in read_images(stream, key, report):
-                if image_id(features) in leave_out:
+                if image_id(features) in excluded:
                     continue
                 if reason := why_not(features):
                     report(f"{where}: {reason}")
@@ -32,7 +32,7 @@ def images(
 
 
 def why_not(features: Features) -> str:
-    """Why a record cannot be measured, by its features; empty if it can."""
+    """Return why a record cannot be measured, by its features; empty if it can."""
     try:
         _truth(features)
     except (KeyError, IndexError, ValueError, AttributeError, TypeError, msgspec.ValidationError) as error:

@@ -13,7 +13,7 @@ from object_detection.protos import input_reader_pb2
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import Training
-from negset_jobs.training import extractors, families, measurable, silent
+from negset_jobs.training import extractors, families, measurable, zero_loss
 
 Focus = Literal["miner", "focal loss", "sampler", "none"]
 """How the loss concentrates on hard negatives.
@@ -47,7 +47,7 @@ _NOT_IN_RECORDS: Final = (
 
 
 def focus(config: Any, mode: str) -> Focus:
-    """The meaning of the mode for this model.
+    """Return what the mode means for this model.
 
     Raises `InvalidInput` if the mode cannot work with it.
     """
@@ -57,23 +57,23 @@ def focus(config: Any, mode: str) -> Focus:
     loss = classification_loss(config)
     if family == families.CENTER_NET:
         return _focus_of_center_net(mode, loss)
-    if mode == "Miner" and loss == silent.FOCAL:
+    if mode == "Miner" and loss == zero_loss.FOCAL:
         raise InvalidInput(
-            f"{_MODE}: Miner does not work with {silent.FOCAL}: the Object Detection API refuses it together with a hard_example_miner; use Auto or LossFocus, or a "
+            f"{_MODE}: Miner does not work with {zero_loss.FOCAL}: the Object Detection API refuses it together with a hard_example_miner; use Auto or LossFocus, or a "
             "configuration with weighted_sigmoid"
         )
-    if mode == "LossFocus" and loss != silent.FOCAL:
+    if mode == "LossFocus" and loss != zero_loss.FOCAL:
         raise InvalidInput(
-            f"{_MODE}: LossFocus needs a loss that weighs hard examples by itself, got classification_loss {loss}; put {silent.FOCAL} into the configuration, "
+            f"{_MODE}: LossFocus needs a loss that weighs hard examples by itself, got classification_loss {loss}; put {zero_loss.FOCAL} into the configuration, "
             "or use Auto, which uses the miner"
         )
     if mode == "Off":
-        return "focal loss" if loss == silent.FOCAL else "miner" if config.model.ssd.loss.HasField("hard_example_miner") else "none"
-    if loss == silent.FOCAL:
+        return "focal loss" if loss == zero_loss.FOCAL else "miner" if config.model.ssd.loss.HasField("hard_example_miner") else "none"
+    if loss == zero_loss.FOCAL:
         return "focal loss"
     if loss not in _MINABLE:
         raise InvalidInput(
-            f"{_CONFIG}: expected one of {', '.join((*_MINABLE, silent.FOCAL))} as classification_loss, got {loss or 'none'}"
+            f"{_CONFIG}: expected one of {', '.join((*_MINABLE, zero_loss.FOCAL))} as classification_loss, got {loss or 'none'}"
         )
     return "miner"
 
@@ -91,13 +91,13 @@ def _focus_of_center_net(mode: str, loss: str) -> Focus:
         raise InvalidInput(
             f"{_MODE}: Miner does not work with center_net, which has no hard_example_miner: its loss weighs hard negatives by itself; use Auto or LossFocus"
         )
-    if loss != silent.HEATMAP:
-        raise InvalidInput(f"{_CONFIG}: expected {silent.HEATMAP} as classification_loss of object_center_params, got {loss or 'none'}")
+    if loss != zero_loss.HEATMAP:
+        raise InvalidInput(f"{_CONFIG}: expected {zero_loss.HEATMAP} as classification_loss of object_center_params, got {loss or 'none'}")
     return "focal loss"
 
 
 def classification_loss(config: Any) -> str:
-    """The name of the classification loss; empty if the configuration names none."""
+    """Return the name of the classification loss; empty if the configuration names none."""
     return families.classification(config).WhichOneof("classification_loss") or ""
 
 
@@ -121,7 +121,7 @@ def check_losses(config: Any, training: Training) -> None:
     Raises `InvalidInput`.
     """
     focus(config, training.hard_negative_mining.mode)
-    _refuse(silent.losses(config))
+    _refuse(zero_loss.problems(config))
 
 
 def check_batches(config: Any, training: Training) -> None:
@@ -153,10 +153,11 @@ def check_batches(config: Any, training: Training) -> None:
         )
 
 
-def doubts(config: Any) -> Iterator[str]:
-    """The settings that the configuration asks for but does not get, each in a sentence.
+def warnings(config: Any) -> Iterator[str]:
+    """Yield the settings that the configuration asks for but does not get, a sentence each.
 
-    Training works without them.
+    Training works without these settings. Also yield the settings that make the report's numbers
+    worse than the model.
     """
     train, reader = config.train_config, config.train_input_reader
     if train.optimizer.use_moving_average:  # its default
@@ -168,7 +169,7 @@ def doubts(config: Any) -> Iterator[str]:
             f"train_config.max_number_of_boxes: {train.max_number_of_boxes} does nothing in TensorFlow 2: train_input_reader.max_number_of_boxes counts; "
             "it is raised to the objects of the fullest image"
         )
-    yield from measurable.doubts(config)
+    yield from measurable.warnings(config)
 
 
 def _refuse(problems: Iterator[str]) -> None:

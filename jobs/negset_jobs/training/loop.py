@@ -1,7 +1,6 @@
 """The training loop, made of the parts of object_detection/model_lib_v2.py.
 
-The API's own `train_loop` cannot report progress, stop in between, count the images that it was
-fed, or save the steps after the last multiple of its checkpoint interval.
+The API's own `train_loop` is not used: see jobs/README.md.
 """
 
 from __future__ import annotations
@@ -53,8 +52,9 @@ Save = Callable[[str, int, int, int], None]
 
 
 def distribution_strategy() -> Any:
-    """How steps are spread: over the workers of `TF_CONFIG`, the GPUs of this machine, or neither.
+    """Return the strategy by which steps are spread over workers or GPUs.
 
+    It spreads them over the workers of `TF_CONFIG`, else over the GPUs of this machine, else not.
     Must be called before anything else of TensorFlow.
     """
     cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
@@ -81,9 +81,9 @@ def train(
     `distribution_strategy`.
 
     Checkpoints go to `folder` and to `save`, at every multiple of `checkpoint_every` steps and at
-    the end. Event files go to `folder`/train. Raises `Interrupted` after a SIGTERM or SIGINT, when
-    the checkpoint is saved; `WorkFailed` if the loss is not finite; `InvalidInput` if the Object
-    Detection API refuses the configuration.
+    the end. Event files go to `folder`/train. After a SIGTERM or SIGINT, saves a checkpoint and
+    raises `Interrupted`. Raises `WorkFailed` if the loss is not finite, and `InvalidInput` if the
+    Object Detection API refuses the configuration.
     """
     tf.keras.utils.set_random_seed(seed)
     steps, batch = config.train_config.num_steps, config.train_config.batch_size
@@ -130,7 +130,7 @@ class _Fed(NamedTuple):
     images_without_boxes: int
 
     def after(self, steps: int, batch: int, *, without_boxes: int) -> _Fed:
-        """The counts after more steps, each with `batch` images."""
+        """Return the counts after more steps, each with `batch` images."""
         return _Fed(self.step + steps, self.images + steps * batch, self.images_without_boxes + without_boxes)
 
 
@@ -170,9 +170,9 @@ class _Clock:
 
 
 def _own(strategy: Any, folder: str) -> str:
-    """The folder of the chief, or a worker's own folder.
+    """Return the folder of the chief, or a worker's own folder.
 
-    Other workers have to save too, but nobody reads their files.
+    The other workers must save too, but their files are not read.
     """
     return folder if strategy.extended.should_checkpoint else os.path.join(folder, f"worker-{strategy.extended._task_id}")  # noqa: SLF001
 
@@ -187,7 +187,7 @@ def _require_finite(losses: dict[str, float], step: int) -> None:
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[threading.Event]:
-    """An event that SIGTERM or SIGINT sets while the block runs.
+    """Yield an event that SIGTERM or SIGINT sets while the block runs.
 
     Handlers can be installed in the main thread only. In another thread the event stays unset.
     """

@@ -14,7 +14,7 @@ _UNUSUAL_SCORE: Final = 0.05
 
 
 def problems(config: Any) -> Iterator[str]:
-    """The settings to change before the model's detections can be measured."""
+    """Yield the settings to change before the model's detections can be measured."""
     for name, suppression in families.suppressions(config):
         yield from _suppression(name, suppression)
     match families.family(config):
@@ -28,8 +28,8 @@ def problems(config: Any) -> Iterator[str]:
                 yield "max_box_predictions is 0, which leaves no detections to measure; expected at least 1, usually 100"
 
 
-def doubts(config: Any) -> Iterator[str]:
-    """The settings that make the numbers of the report worse than the model."""
+def warnings(config: Any) -> Iterator[str]:
+    """Yield the settings that make the numbers of the report worse than the model."""
     for name, suppression in families.suppressions(config):
         if suppression.score_threshold > _UNUSUAL_SCORE:
             yield (

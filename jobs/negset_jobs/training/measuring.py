@@ -63,18 +63,18 @@ def measure(truths: Sequence[Truth], positives: Sequence[ScoredImage], negatives
 
 
 def matched_scores(truth: Truth, scored: ScoredImage) -> list[float]:
-    """The scores of the detections that find an object, best first."""
+    """Return the scores of the detections that find an object, best first."""
     found = (detection.score for detection, index in zip(scored.detections, matches(truth, scored), strict=True) if index >= 0)
     return sorted(found, reverse=True)
 
 
 def matches(truth: Truth, scored: ScoredImage) -> list[int]:
-    """For each detection, the index of the counted object that it finds; -1 if it finds none.
+    """Return for each detection the index of the counted object that it finds; -1 for none.
 
-    As COCO matches (pycocotools/cocoeval.py, `evaluateImg`): in the order of their scores, best
-    first, each detection takes the free object of its class with the highest overlap, if that is at
-    least `IOU`. The match of a detection does not depend on weaker ones. So the matches above a
-    threshold are those of the detections above it.
+    This is COCO's matching (pycocotools/cocoeval.py, `evaluateImg`). The detections are matched in
+    the order of their scores, best first. Each takes the free object of its class with the highest
+    overlap, if that is at least `IOU`. The match of a detection does not depend on weaker ones. So
+    the matches above a threshold are those of the detections above it.
     """
     objects = truth.counted
     found = [-1] * len(scored.detections)
@@ -94,14 +94,14 @@ def matches(truth: Truth, scored: ScoredImage) -> list[int]:
 
 
 def wanted_objects(objects: np.ndarray[Any, np.dtype[np.int64]], recall: float) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The share `recall` of `objects` as a number of objects, rounded up, at least one."""
+    """Return the share `recall` of `objects` as a number of objects, rounded up, at least one."""
     # A recall such as 0.8 of 5 objects is 4, not 5, although 0.8 * 5 may be a little more.
     wanted: np.ndarray[Any, np.dtype[np.int64]] = np.maximum(1, np.ceil(recall * objects - 1e-9)).astype(np.int64)
     return wanted
 
 
 def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) -> tuple[float, float]:
-    """The highest score at which the share `recall` of the objects is found, and the share found.
+    """Return the highest score that finds the share `recall` of the objects, and that share.
 
     `scores` are those of the detections that found an object. If the share cannot be reached, the
     threshold is the lowest of them, which gives the highest possible share. If nothing was found at
@@ -115,7 +115,7 @@ def threshold_at_recall(scores: Sequence[float], objects: int, recall: float) ->
 
 
 def false_positives_per_image(negatives: Sequence[ScoredImage], threshold: float) -> float:
-    """Detections with at least the score `threshold`, per image; 0 if there are no images.
+    """Return the detections at or above `threshold`, per image; 0 without images.
 
     On a negative every detection is false.
     """
@@ -125,12 +125,12 @@ def false_positives_per_image(negatives: Sequence[ScoredImage], threshold: float
 
 
 def corners(boxes: Sequence[Box] | Sequence[Detection]) -> Array:
-    """The boxes as an array of shape (n, 4): ymin, xmin, ymax, xmax."""
+    """Return the boxes as an array of shape (n, 4): ymin, xmin, ymax, xmax."""
     return np.array([(box.ymin, box.xmin, box.ymax, box.xmax) for box in boxes], np.float64).reshape(-1, 4)
 
 
 def iou(first: Array, second: Array) -> Array:
-    """The overlap of each box of `first` (n, 4) with each of `second` (m, 4), shape (n, m).
+    """Return the overlap of each box of `first` (n, 4) with each of `second` (m, 4), shape (n, m).
 
     It is intersection over union in [0, 1]; 0 for empty boxes.
     """
@@ -142,14 +142,17 @@ def iou(first: Array, second: Array) -> Array:
 
 
 def intersection(first: Array, second: Array) -> Array:
-    """The area that each box of `first` (n, 4) shares with each of `second` (m, 4): (n, m)."""
+    """Return the area that each box of `first` shares with each of `second`.
+
+    The shapes are (n, 4) and (m, 4); the result has the shape (n, m).
+    """
     sides = np.minimum(first[:, None, 2:], second[None, :, 2:]) - np.maximum(first[:, None, :2], second[None, :, :2])
     shared: Array = np.prod(np.clip(sides, 0, None), axis=-1)
     return shared
 
 
 def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> tuple[float, float]:
-    """COCO's AP over the IoU thresholds 0.50 to 0.95, and at 0.50, by pycocotools.
+    """Return COCO's AP over the IoU thresholds 0.50 to 0.95, and at 0.50, by pycocotools.
 
     Both are 0 if there is nothing to find, or if nothing was detected.
     """
@@ -164,7 +167,7 @@ def average_precision(truths: Sequence[Truth], scored: Sequence[ScoredImage]) ->
 
 
 def coco_evaluation(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> Any:
-    """The COCOeval of pycocotools with every image matched, objects of all sizes together.
+    """Return the COCOeval of pycocotools with every image matched, objects of all sizes together.
 
     None if there is nothing to find, or if nothing was detected. Its image ids are the positions in
     `truths`.
@@ -191,7 +194,7 @@ def coco_evaluation(truths: Sequence[Truth], scored: Sequence[ScoredImage]) -> A
 
 
 def _annotations(truths: Sequence[Truth], ids: dict[str, int]) -> dict[str, Any]:
-    """The truth in COCO's instances format.
+    """Return the truth in COCO's instances format.
 
     A difficult object becomes a crowd region, so COCO ignores it.
     """
@@ -226,7 +229,7 @@ def _results(truths: Sequence[Truth], scored: Sequence[ScoredImage], ids: dict[s
 
 
 def pixels(box: Box | Detection, truth: Truth) -> tuple[float, float, float, float]:
-    """x, y, width and height in pixels, as COCO has them."""
+    """Return x, y, width and height in pixels, as COCO has them."""
     return (
         box.xmin * truth.width,
         box.ymin * truth.height,

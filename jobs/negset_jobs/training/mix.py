@@ -22,7 +22,7 @@ from negset_jobs.training.config import InputFile
 _DOWNLOADS: Final = 8
 POSITIVE, NEGATIVE, HARD = 0, 1, 2
 MOST_HARD_PERCENT: Final = 50
-"""The added negatives have at most this percentage of the negatives' places.
+"""The added negatives have at most this percentage of the negatives' slots.
 
 The others keep the model from forgetting.
 """
@@ -30,7 +30,7 @@ The others keep the model from forgetting.
 _HARD_WEIGHT: Final = 8
 """An added negative is fed at most this many times as often as another negative.
 
-If the added ones always had half of the places, one hard negative among thousands would fill them.
+If the added ones always had half of the slots, one hard negative among thousands would fill them.
 """
 
 
@@ -40,7 +40,7 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     `negatives` and `hard` may be empty. `images` counts the distinct negatives in them.
 
     `hard` is what was added after round 1: the hard negatives, or as many random ones for the arm
-    `RandomNegatives`. They have `hard_percent` of the negatives' places.
+    `RandomNegatives`. They have `hard_percent` of the negatives' slots.
     """
 
     positives: tuple[str, ...]
@@ -50,12 +50,12 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     images: int = 0
 
     def negative_percent(self, wanted: int) -> int:
-        """The percentage of negatives among the images fed: `wanted`, or 0 without negatives."""
+        """Return the percentage of negatives among the images fed: `wanted`, or 0 without any."""
         return wanted if self.negatives else 0
 
 
 def choose(arm: str, positives: Positives, records: Records, mining: Mining | None) -> Mix:
-    """The files that a round of the arm trains on.
+    """Return the files that a round of the arm trains on.
 
     `mining` is the mining after the previous round, or None. Raises `InvalidInput` if a set is
     empty: a file without records would stop the training for ever. (A shard that stored nothing has
@@ -82,7 +82,7 @@ def choose(arm: str, positives: Positives, records: Records, mining: Mining | No
 
 
 def hard_percent(others: int, added: int) -> int:
-    """The percentage of the negatives' places that the added negatives have.
+    """Return the percentage of the negatives' slots that the added negatives have.
 
     Each is fed `_HARD_WEIGHT` times as often as another negative, up to `MOST_HARD_PERCENT` for all
     of them.
@@ -91,12 +91,12 @@ def hard_percent(others: int, added: int) -> int:
 
 
 def pattern(negative_percent: int, *, hard_percent: int) -> tuple[int, ...]:
-    """The order in which the kinds of images are fed, to be repeated for ever.
+    """Return the order in which the kinds of images are fed, to be repeated for ever.
 
-    Negatives are spread as evenly as whole images can be: slot j is a negative if the integer part
+    Negatives are spread as evenly as whole images can be. Slot j is a negative if the integer part
     of j * percent / 100 steps up. So a batch of n holds its share of n, rounded down or up. If each
     image was drawn by chance instead, 43 of 100 batches of 8 (0.9^8) would have no negative at 10
-    percent. The added negatives are spread over the negatives' places in the same way.
+    percent. The added negatives are spread over the negatives' slots in the same way.
     """
     kinds, seen = [], 0
     for slot in range(_PATTERN):
@@ -112,12 +112,12 @@ _PATTERN: Final = 10_000  # after as many slots both shares, in whole percent, a
 
 
 def _steps_up(index: int, percent: int) -> bool:
-    """Whether the next multiple of 100 / `percent` is at this index."""
+    """Return True if the next multiple of 100 / `percent` is at this index."""
     return ((index + 1) * percent) // 100 > (index * percent) // 100
 
 
 def weighted(mix: Mix, negative_percent: int, store: Store) -> tuple[InputFile, ...]:
-    """The files with their weights in the Object Detection API's own reader.
+    """Return the files with their weights in the Object Detection API's own reader.
 
     With these weights, the reader gives the same shares on average.
     """
@@ -128,7 +128,7 @@ def weighted(mix: Mix, negative_percent: int, store: Store) -> tuple[InputFile, 
 
 
 def materialise(store: Store, mix: Mix, folder: str) -> Mix:
-    """The same files as local paths.
+    """Download what is not local. Return the same files as local paths.
 
     Files of a local store are used in place. Others are downloaded below `folder`, because
     TensorFlow reads few stores besides local files.

@@ -16,7 +16,7 @@ _SIDE: Final = 256  # pixels of the first image, if the configuration leaves the
 
 
 def build(config: Any, *, training: bool) -> Any:
-    """The configuration's model. Raises what the API raises if it refuses the configuration.
+    """Return the configuration's model. Raises what the API raises if it refuses the configuration.
 
     The API creates variables when a model first sees an image, usually while a graph is traced.
     Here they are created at once and outside any graph. So only the random seed decides their
@@ -36,9 +36,9 @@ def build(config: Any, *, training: bool) -> Any:
 
 
 def losses(model: Any, train_config: Any, features: Any, labels: Any) -> tuple[dict[str, Any], Any]:
-    """The losses of a batch in training, without regularisation, and the predictions behind them.
+    """Return the losses of a batch, without regularisation, and the predictions behind them.
 
-    They are the same as in `eager_train_step`.
+    The model is in training mode. The losses are the same as in `eager_train_step`.
     """
     model._is_training = True  # noqa: SLF001
     tf.keras.backend.set_learning_phase(True)

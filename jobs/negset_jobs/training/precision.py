@@ -28,7 +28,7 @@ _OLDEST: Final = (7, 0)  # the first compute capability with tensor cores
 
 
 def policy(capabilities: Sequence[tuple[int, int]], *, mixed: bool) -> str:
-    """The Keras policy for GPUs of these compute capabilities.
+    """Return the Keras policy for GPUs of these compute capabilities.
 
     An empty list means the CPU. There TensorFlow computes bfloat16 faster than float16.
 
@@ -47,7 +47,7 @@ def policy(capabilities: Sequence[tuple[int, int]], *, mixed: bool) -> str:
 
 
 def capabilities() -> list[tuple[int, int]]:
-    """The compute capabilities of this machine's GPUs."""
+    """Return the compute capabilities of this machine's GPUs."""
     details = (tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU"))
     return [tuple(found["compute_capability"]) for found in details if "compute_capability" in found]
 
@@ -81,7 +81,7 @@ def adapt(model: Any) -> None:
 
 
 def optimizer(plain: Any) -> Any:
-    """The optimizer; under float16, it scales the loss.
+    """Return the optimizer; under float16, it scales the loss.
 
     Without scaling, small gradients are 0 in float16. bfloat16 has the range of float32.
     """
@@ -102,7 +102,7 @@ def train_step(
     clip_gradients_value: float | None,
     num_replicas: int,
 ) -> dict[str, Any]:
-    """One step, as `model_lib_v2.eager_train_step` makes it.
+    """Make one step, as `model_lib_v2.eager_train_step` makes it.
 
     The API's function cannot scale a loss, so such a step is made here from the same parts.
     """
@@ -136,7 +136,7 @@ def train_step(
 
 
 def _single(values: Any) -> Any:
-    """The same structure with every 16-bit tensor in 32 bits."""
+    """Return the same structure with every 16-bit tensor in 32 bits."""
 
     def widened(value: Any) -> Any:
         return tf.cast(value, tf.float32) if tf.is_tensor(value) and value.dtype in (tf.float16, tf.bfloat16) else value

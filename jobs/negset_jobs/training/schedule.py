@@ -26,9 +26,9 @@ _RATES: Final = {
 def scale_for_batch(train: Any, before: int, after: int) -> None:
     """Scale the learning rates of `train_config` in place to another batch size.
 
-    A batch k times as large averages k times as many gradients, so the step may be longer: by k
-    with plain or momentum SGD (Goyal et al. 2017, arXiv:1706.02677), by the square root of k with
-    Adam and RMSProp, which divide by the gradient's own size (Malladi et al. 2022,
+    A batch k times as large averages k times as many gradients, so the step may be longer. With
+    plain or momentum SGD, the factor is k (Goyal et al. 2017, arXiv:1706.02677). Adam and RMSProp
+    divide by the gradient's own size, so their factor is the square root of k (Malladi et al. 2022,
     arXiv:2205.10287). All rates of a schedule are scaled by the same factor. So its shape stays,
     and a warm-up never starts above its end, which the API refuses.
     """
@@ -84,7 +84,7 @@ def scale_for_steps(train: Any, steps: int) -> None:
 
 
 def _rates(rate: Any) -> Iterator[tuple[Any, str]]:
-    """Every learning rate of a schedule: the message that holds it, and the name of the field."""
+    """Yield the message and the name of the field of every learning rate of a schedule."""
     kind = rate.WhichOneof("learning_rate")
     if kind is None:
         return

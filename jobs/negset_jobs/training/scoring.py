@@ -42,7 +42,7 @@ class Scorer:
 
     @failures.translated()
     def score(self, batch: Sequence[tuple[str, bytes]]) -> list[ScoredImage]:
-        """The detections on each image, best first, in the given order.
+        """Return the detections on each image, best first, in the given order.
 
         An image is an id and its encoded bytes (JPEG, PNG, BMP or GIF) of any size. An image that
         cannot be decoded is returned as `unreadable`, without detections.
@@ -99,12 +99,15 @@ class Scorer:
 
 
 def detect(model: Any, images: Any, shapes: Any) -> dict[str, Any]:
-    """The API's detections on preprocessed images. Classes count from 0; boxes are normalised."""
+    """Return the API's detections on preprocessed images.
+
+    Classes count from 0. Boxes are normalised.
+    """
     return dict(model.postprocess(model.predict(images, shapes), shapes))
 
 
 def why_undecodable(encoded: bytes) -> str:
-    """Why an image cannot be scored; empty if it can."""
+    """Return why an image cannot be scored; empty if it can."""
     try:
         _decoded(tf.constant(encoded))
     except (tf.errors.OpError, ValueError) as error:
@@ -113,7 +116,7 @@ def why_undecodable(encoded: bytes) -> str:
 
 
 def measured_check(_: bytes, features: Features) -> str:
-    """Why a held-out record cannot be measured; empty if it can."""
+    """Return why a held-out record cannot be measured; empty if it can."""
     return heldout.why_not(features) or why_undecodable(features[od_keys.ENCODED][0])
 
 

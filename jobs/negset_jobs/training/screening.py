@@ -44,7 +44,7 @@ _AT_ONCE: Final = 64  # records in memory; each has some hundred kilobytes
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     """The unreadable records among `records`: how many, and the first `NAMED`.
 
-    Each example is the place of a record and the reason.
+    Each example is the location of a record and the reason.
     """
 
     records: int = 0
@@ -82,10 +82,11 @@ def screen_round(
 
 
 def screen_training(chosen: Mix, local: Mix, check: Check, folder: str, max_failed_percent: int) -> tuple[Mix, Unreadable]:
-    """The local files without their unreadable records; changed files are copied to `folder`.
+    """Return the local files without their unreadable records.
 
-    `chosen` has the keys of the files, for messages. Raises `WorkFailed` if more than
-    `max_failed_percent` of the records are unreadable, or all of one kind.
+    Changed files are copied to `folder`. `chosen` has the keys of the files, for messages. Raises
+    `WorkFailed` if more than `max_failed_percent` of the records are unreadable, or all of one
+    kind.
     """
     kept: dict[str, tuple[str, ...]] = {}
     total = Unreadable()
@@ -105,7 +106,7 @@ def screen_training(chosen: Mix, local: Mix, check: Check, folder: str, max_fail
 
 
 def screen_held_out(store: Store, keys: Sequence[str], check: Check, max_failed_percent: int) -> Unreadable:
-    """The records of the held-out files that cannot be measured.
+    """Return the records of the held-out files that cannot be measured.
 
     Raises `WorkFailed` if they are more than `max_failed_percent`.
     """
@@ -119,7 +120,7 @@ def screen_held_out(store: Store, keys: Sequence[str], check: Check, max_failed_
 
 
 def require_within(unreadable: Unreadable, max_failed_percent: int, what: str) -> None:
-    """Raises `WorkFailed` if more records are unreadable than the budget allows."""
+    """Raise `WorkFailed` if more records are unreadable than the budget allows."""
     if unreadable.count * 100 > unreadable.records * max_failed_percent:
         raise WorkFailed(
             f"{unreadable.count} of {unreadable.records} {what} cannot be read, more than spec.download.maxFailedPercent ({max_failed_percent}) "
@@ -128,7 +129,10 @@ def require_within(unreadable: Unreadable, max_failed_percent: int, what: str) -
 
 
 def _screen_file(key: str, path: str, check: Check, copy: str) -> tuple[list[str], Unreadable]:
-    """The paths to read instead of `path` (none if nothing can be read), and what was found."""
+    """Return the paths to read instead of `path`, and the unreadable records.
+
+    There is no path if no record can be read.
+    """
     total = Unreadable()
     with open(path, "rb") as stream:
         for reason, _ in _checked(stream, key, check):
@@ -146,7 +150,7 @@ def _screen_file(key: str, path: str, check: Check, copy: str) -> tuple[list[str
 
 
 def _checked(stream: BinaryIO, key: str, check: Check) -> Iterator[tuple[str, bytes]]:
-    """For each record of the file: why it cannot be used (empty if it can), and its payload."""
+    """Yield why a record cannot be used (empty if it can), and its payload, for each record."""
     broken: list[str] = []
     images = read_images(stream, key, broken.append)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -114,10 +114,10 @@ def _train(task: Task, store: Store, access: Access, progress: Progress, *, stra
 
 
 def _start(task: Task, store: Store, scratch: str) -> Any:
-    """Where to start.
+    """Return what the training starts from.
 
-    From the newest complete checkpoint of this round, else the last checkpoint of the round before,
-    else nothing.
+    It is the newest intact checkpoint of this round, else the last checkpoint of the previous
+    round, else nothing.
     """
     from negset_jobs.training.trainer import Start
 
@@ -145,7 +145,7 @@ def _fetch_events(task: Task, store: Store, scratch: str) -> None:
 
 
 def _local_config(task: Task, store: Store, access: Access, scratch: str, *, fresh: bool) -> Any:
-    """The configuration with the local files that TensorFlow itself opens.
+    """Return the configuration with the local files that TensorFlow itself opens.
 
     These are the label map and, for a `fresh` start, the checkpoint to fine-tune.
     """
@@ -213,20 +213,20 @@ def _measure(task: Task, store: Store, scorer: Any, progress: Progress) -> tuple
     copies = task.copies
     total = task.positives.images.get(names.HELD_OUT, 0) + task.records.images.get(names.HELD_OUT, 0) - copies.counts.total
     progress.start("Measuring", total, "images")
-    truths, found = _score(store, positives, scorer, progress, leave_out=frozenset(copies.positives))
-    _, fooled = _score(store, negatives, scorer, progress, leave_out=frozenset(copies.negatives))
+    truths, found = _score(store, positives, scorer, progress, excluded=frozenset(copies.positives))
+    _, fooled = _score(store, negatives, scorer, progress, excluded=frozenset(copies.negatives))
     progress.finish()
     measurement = measuring.measure(truths, found, fooled, recall=task.training.recall_percent / 100)
     return measurement, detections.HeldOut(truths=tuple(truths), positives=tuple(found), negatives=tuple(fooled))
 
 
 def _score(
-    store: Store, keys: Sequence[str], scorer: Any, progress: Progress, *, leave_out: Collection[str]
+    store: Store, keys: Sequence[str], scorer: Any, progress: Progress, *, excluded: Collection[str]
 ) -> tuple[list[measuring.Truth], list[ScoredImage]]:
     truths: list[measuring.Truth] = []
     scored: list[ScoredImage] = []
     # The round has already logged the records that it skips.
-    stream = heldout.images(store, keys, log.debug, leave_out=leave_out)
+    stream = heldout.images(store, keys, log.debug, excluded=excluded)
     while part := list(itertools.islice(stream, _BATCH)):
         images = scorer.score([(truth.image_id, encoded) for truth, encoded in part])
         # Unreadable images are in no denominator.
@@ -237,7 +237,7 @@ def _score(
 
 
 def _worst(negatives: Sequence[ScoredImage]) -> tuple[ScoredImage, ...]:
-    """The negatives with the highest scores, worst first, each with its best detections."""
+    """Return the negatives with the highest scores, worst first, each with its best detections."""
     fooled = sorted((image for image in negatives if image.detections), key=lambda image: (-image.score, image.image_id))
     return tuple(ScoredImage(image_id=image.image_id, detections=image.detections[:_WORST_DETECTIONS]) for image in fooled[:_WORST])
 

@@ -52,7 +52,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def round_input_digest(store: Store, dataset: NegativeDataset, step: stages.Step, access: Access) -> str:
-    """The digest of everything that decides the result of a round.
+    """Return the digest of everything that decides the result of a round.
 
     Needs the values of the earlier stages. Raises what `train_round` raises.
     """
@@ -107,7 +107,7 @@ def _require_held_out(positives: Positives, records: Records) -> None:
 
 
 def _data(store: Store, positives: Positives, chosen: mix.Mix, training: Training) -> config.Data:
-    """The files of the round, as its configuration names them."""
+    """Return the files of the round, as its configuration names them."""
     return config.Data(
         classes=positives.classes,
         label_map=store.location(positives.label_map),
@@ -118,7 +118,10 @@ def _data(store: Store, positives: Positives, chosen: mix.Mix, training: Trainin
 
 
 def _copies(store: Store) -> Copies:
-    """The held-out copies to exclude; data of early versions of negset have no such value."""
+    """Return the held-out copies to exclude.
+
+    Revisions that an early version of negset made have no such value.
+    """
     copies = find(store, names.COPIES, Copies)
     if copies is None:
         log.warning("%s does not exist, so no held-out image is excluded as a copy of a training image", store.location(names.COPIES))
@@ -127,7 +130,7 @@ def _copies(store: Store) -> Copies:
 
 
 def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining | None, Round | None]:
-    """The mining and the round that a round starts from.
+    """Return the mining and the round that a round starts from.
 
     All arms share round 1, so they differ only in what was added after it.
     """
@@ -139,9 +142,9 @@ def _before(store: Store, step: stages.Step, training: Training) -> tuple[Mining
 
 
 def _deciding(training: Training, patched: Any, chosen: mix.Mix) -> list[Any]:
-    """The parts of the spec that decide the result.
+    """Return the parts of the spec that decide the result.
 
-    Excluded are the places of files, the number of pods, and how often checkpoints are saved.
+    The locations of files, the number of pods, and how often checkpoints are saved are excluded.
     """
     classes = tuple(str(index) for index in range(families.model(patched).num_classes))
     portable = config.patch_data(patched, config.Data(classes=classes, label_map="", train=(), held_out=()))

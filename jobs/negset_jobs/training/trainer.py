@@ -28,7 +28,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     it starts with the weights at `weights`, or else with random weights.
 
     `earlier_steps` is the number of steps of the earlier rounds; the learning rate schedule
-    continues after them. Only the weights are taken over from an earlier round.
+    continues after them. Only the weights are reused from an earlier round.
     """
 
     resume: str = ""
@@ -101,9 +101,9 @@ class Trainer:
             labels,
             self._train.unpad_groundtruth_tensors,
             self._optimizer,
-            # The value, not the variable: the model keeps what it is given
+            # The value, not the variable. The model keeps what it is given
             # (object_detection/core/model.py, `_training_step`), so the variable would be saved
-            # with the weights and come back with them when the next round traces its first step
+            # with the weights. The next round would restore it when it traces its first step
             # (https://github.com/tensorflow/models/issues/10468).
             training_step=self.step.read_value(),
             add_regularization_loss=self._train.add_regularization_loss,

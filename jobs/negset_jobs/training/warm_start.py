@@ -36,7 +36,7 @@ _CLASSIFIERS: Final = {"feature_extractor/": "feature_extractor", "model/layer_w
 
 
 def prepare(config: Any, training: Training, access: Access, folder: str) -> Any:
-    """The configuration, starting from a local copy of its checkpoint in `folder`.
+    """Return the configuration, starting from a local copy of its checkpoint in `folder`.
 
     The checkpoint is the one that the spec or the configuration names, with the type that it really
     has; none if none is named. Raises `InvalidInput`, naming the field, if it is missing, damaged
@@ -51,7 +51,7 @@ def prepare(config: Any, training: Training, access: Access, folder: str) -> Any
 
 
 def read_shapes(prefix: str, url: str, field: str) -> Shapes:
-    """The names and shapes of everything in a checkpoint.
+    """Return the names and shapes of everything in a checkpoint.
 
     All of it is read, with its checksums, so that damage is found now.
     """
@@ -62,12 +62,12 @@ def read_shapes(prefix: str, url: str, field: str) -> Shapes:
             reader.get_tensor(name)
     # Errors of the C++ side arrive as any of these.
     except (tf.errors.OpError, ValueError, IndexError, RuntimeError, OSError) as error:
-        raise InvalidInput(f"{field}: the checkpoint at {shown(url)} is damaged or cut off; upload it again") from error
+        raise InvalidInput(f"{field}: the checkpoint at {shown(url)} is damaged or truncated; upload it again") from error
     return shapes
 
 
 def content(shapes: Shapes, url: str, field: str) -> Content:
-    """The kind of a checkpoint, by the names in it.
+    """Return the kind of a checkpoint, by the names in it.
 
     Raises `InvalidInput` if training cannot start from it.
     """
@@ -85,7 +85,7 @@ def content(shapes: Shapes, url: str, field: str) -> Content:
 
 
 def restored_part(found: Content, asked: str) -> str:
-    """The `fine_tune_checkpoint_type` that fits the checkpoint.
+    """Return the `fine_tune_checkpoint_type` that fits the checkpoint.
 
     `asked` is the type in the configuration.
     """
@@ -130,7 +130,7 @@ def restore(model: Any, train_config: Any) -> None:
 
 
 def _classifier(model: Any, shapes: Shapes) -> Any:
-    """The trackable that loads a classifier's weights into the backbone of the model."""
+    """Return the trackable that loads a classifier's weights into the backbone of the model."""
     backbone = model.restore_from_objects(fine_tune_checkpoint_type="classification")["feature_extractor"]
     name = next(name for start, name in _CLASSIFIERS.items() if any(key.startswith(start) for key in shapes))
     return tf.train.Checkpoint(**{name: backbone})
@@ -148,7 +148,7 @@ def _load(checkpoint: Any, prefix: str) -> None:
 
 
 def _shapes_of(model: Any) -> Shapes:
-    """The names and shapes that the model's own checkpoint would have.
+    """Return the names and shapes that the model's own checkpoint would have.
 
     They are known only by writing one.
     """
@@ -158,5 +158,5 @@ def _shapes_of(model: Any) -> Shapes:
 
 
 def _mismatches(own: Shapes, given: Shapes) -> set[str]:
-    """The names of the weights that both have, in different shapes."""
+    """Return the names of the weights that both have, in different shapes."""
     return {name for name, shape in own.items() if name.endswith(_VALUE) and name in given and given[name] != shape}

@@ -1,7 +1,7 @@
 import fsspec
 import pytest
 
-from negset_jobs.adapters.backends import named, opened, place
+from negset_jobs.adapters.backends import file_system_key, named, opened
 from negset_jobs.adapters.urls import parse
 
 
@@ -22,7 +22,7 @@ from negset_jobs.adapters.urls import parse
     ],
 )
 def test_one_file_system_serves_urls_that_differ_in_the_path_alone(first, second, same):
-    assert (place(parse(first)) == place(parse(second))) is same
+    assert (file_system_key(parse(first)) == file_system_key(parse(second))) is same
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def without_time(progress: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in progress.items() if name != "updatedAt"}
 
 
-def test_the_download_of_negatives_counts_the_images_of_the_data_set() -> None:
+def test_the_download_of_negatives_counts_the_images_of_the_dataset() -> None:
     progress, written = watch("Downloading negatives", 100, "images", [0.0, 5.0, 15.0])
     progress.advance(10)
     progress.advance(40, failed=2)
@@ -38,7 +38,7 @@ def test_the_download_of_negatives_counts_the_images_of_the_data_set() -> None:
     }
 
 
-def test_other_images_are_no_images_of_the_data_set() -> None:
+def test_other_images_are_no_images_of_the_dataset() -> None:
     progress, written = watch("Measuring", 10, "images", [0.0, 9.0])
     progress.advance(10)
     assert "images" not in written[-1]

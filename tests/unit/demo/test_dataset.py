@@ -83,7 +83,7 @@ def test_every_image_is_there_except_those_said_to_be_missing(made):
     assert truth.moved
 
 
-def test_a_disc_is_red_where_its_annotation_says_and_a_forgotten_one_is_there_without_annotation(made):
+def test_a_disc_is_red_where_its_annotation_says_and_an_unannotated_one_is_there_without_annotation(made):
     folder, truth, coco = made
 
     def reddish(image_id):
@@ -95,7 +95,7 @@ def test_a_disc_is_red_where_its_annotation_says_and_a_forgotten_one_is_there_wi
         if annotation["category_id"] == 1 and not annotation["iscrowd"]:
             x, y, width, height = annotation["bbox"]
             assert reddish(annotation["image_id"])[int(y + height / 2), int(x + width / 2)]
-    for image_id in truth.forgotten:
+    for image_id in truth.unannotated:
         annotated = np.zeros((coco.imgs[image_id]["height"], coco.imgs[image_id]["width"]), bool)
         for annotation in coco.imgToAnns[image_id]:
             annotated |= coco.annToMask(annotation).astype(bool)

@@ -175,7 +175,7 @@ def test_rare_jpegs_are_not_stored_as_they_came(data):
 def test_a_jpeg_that_no_decoder_takes_is_undecodable_and_not_retried():
     with pytest.raises(Failed) as raised:
         transcode(inspect(with_frame(JPEG, 0xC1, precision=12), PIXELS))
-    assert (raised.value.outcome, raised.value.again) == (Outcome.UNDECODABLE, False)
+    assert (raised.value.outcome, raised.value.retryable) == (Outcome.UNDECODABLE, False)
 
 
 def test_decoding_reads_the_pixels():

@@ -86,7 +86,7 @@ def test_class_names_that_yaml_would_take_for_something_else_stay_names(name):
     assert yaml.safe_load(file.data)["names"] == {0: name}
 
 
-def test_coco_lists_each_subset_with_licences_categories_and_no_annotation():
+def test_coco_lists_each_split_with_licences_categories_and_no_annotation():
     listing = index(coco, labelled_image(), labelled_image("b", "val", image_id=8))
     assert list(listing) == ["annotations/instances_train.json", "annotations/instances_val.json"]
     train = json.loads(listing["annotations/instances_train.json"])

@@ -47,5 +47,5 @@ def test_names_are_unique_in_any_case_and_safe_everywhere(file_names):
 
 
 @given(FILE_NAMES, FILE_NAMES)
-def test_a_larger_data_set_keeps_the_names_of_the_smaller_one(file_names, more):
+def test_a_larger_dataset_keeps_the_names_of_the_smaller_one(file_names, more):
     assert stems(*file_names, *more)[: len(file_names)] == stems(*file_names)

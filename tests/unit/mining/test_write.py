@@ -82,7 +82,7 @@ def test_without_review_the_shards_are_named_where_they_are_and_nothing_is_writt
     assert store.keys() == before
 
 
-def test_only_a_shard_with_a_image_under_review_is_written_again(store):
+def test_only_a_shard_with_an_image_under_review_is_written_again(store):
     first, second = write_without(store, [FIRST, SECOND], {SECOND: {"f"}}, folder="negatives")
     assert first == FIRST
     assert second.startswith("negatives/train-00001-of-00002.")

@@ -40,7 +40,7 @@ def test_only_images_with_a_wanted_class_and_only_their_wanted_objects_are_taken
     assert found.classes == {"person", "car", "dog"}
 
 
-def test_the_source_of_a_image_is_kept():
+def test_the_source_of_an_image_is_kept():
     image = {
         "id": 1,
         "file_name": "1.jpg",
@@ -92,12 +92,12 @@ def test_a_crowd_does_not_make_up_for_an_object_whose_box_cannot_be_used():
     assert [image.objects for image in found.images] == [()]
 
 
-def test_a_image_without_a_wanted_object_needs_no_size():
+def test_an_image_without_a_wanted_object_needs_no_size():
     images = [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg", "width": 200, "height": 100}]
     assert len(read(annotation(2), images=images).images) == 1
 
 
-def test_a_image_with_a_wanted_object_and_no_size_is_refused_by_name():
+def test_an_image_with_a_wanted_object_and_no_size_is_refused_by_name():
     with pytest.raises(
         InvalidInput, match=r"spec\.positives\.coco\.annotations: 'a\.json': expected a width and a height of image 1 \('1\.jpg'\)"
     ):

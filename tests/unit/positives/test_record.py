@@ -157,7 +157,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize(("change", "key"), KEYS.values(), ids=KEYS)
-def test_a_image_is_known_by(change, key):
+def test_an_image_is_known_by(change, key):
     assert checked(features(PERSON, **change)).key == key
 
 
@@ -190,7 +190,7 @@ def test_a_slip_of_one_box_is_a_rejected_box():
     assert [(box.image_id, box.class_name, box.reason) for box in record.rejected] == [("7", "person", Reason.NO_EXTENT)]
 
 
-def test_a_record_without_a_image_is_refused():
+def test_a_record_without_an_image_is_refused():
     with pytest.raises(InvalidInput, match=r"^here: expected the image's bytes in image/encoded, found none$"):
         checked(features(PERSON, encoded=b""))
 
@@ -241,7 +241,7 @@ REWRITTEN = {
 
 
 @pytest.mark.parametrize(("data", "wanted", "labels"), REWRITTEN.values(), ids=REWRITTEN)
-def test_a_record_is_written_anew(data, wanted, labels):
+def test_a_record_is_rewritten(data, wanted, labels):
     found = decode_example(rewritten(data, wanted=wanted))
     assert found["image/object/class/label"] == labels
     assert (found["image/width"], found["image/height"]) == ([WIDTH], [HEIGHT])

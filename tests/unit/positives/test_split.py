@@ -33,7 +33,7 @@ def test_the_same_images_are_held_out_on_every_machine_and_in_every_version():
     assert sorted(held_out(KEYS[:10], percent=30, seed=17)) == ["000000000000", "000000000007", "000000000008"]
 
 
-def test_a_image_that_occurs_twice_is_one_image():
+def test_an_image_that_occurs_twice_is_one_image():
     assert held_out(["a", "a", "b"], percent=50, seed=0) in ({"a"}, {"b"})
 
 

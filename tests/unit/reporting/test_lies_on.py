@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.unit.reporting.models import HeldOut, box, drawn, found, model, scored
 
-from negset_jobs.reporting.comparison_sections import placed
+from negset_jobs.reporting.comparison_sections import lies_on_sentence
 from negset_jobs.reporting.overlap import NOTHING, class_below, lies_on
 
 TABLE, CUP = box(0.0, 0.5, 0.5, name="table"), box(0.1, 0.6, 0.1, name="cup")
@@ -42,10 +42,12 @@ def test_it_is_said_in_one_sentence(report):
     each = report.comparisons[0]
     import msgspec
 
-    said = placed(msgspec.structs.replace(each, false_positives=50, false_positives_on={"square": 21, "": 15, "triangle": 9, "disc": 5}))
+    said = lies_on_sentence(
+        msgspec.structs.replace(each, false_positives=50, false_positives_on={"square": 21, "": 15, "triangle": 9, "disc": 5})
+    )
     assert said == (
         "With mined negatives, 42\xa0% of 50 false positives lie on square, 18\xa0% on triangle and 30\xa0% on nothing annotated"
     )
-    assert placed(msgspec.structs.replace(each, false_positives=1, false_positives_on={"": 1})) == (
+    assert lies_on_sentence(msgspec.structs.replace(each, false_positives=1, false_positives_on={"": 1})) == (
         "With mined negatives, 100\xa0% of 1 false positive lies on nothing annotated"
     )

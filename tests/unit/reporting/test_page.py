@@ -104,7 +104,7 @@ def test_images_have_texts_and_tables_have_captions_and_scopes(outline):
 
 def test_every_section_of_a_trained_dataset_is_there(facts):
     assert [section.key for section in composed(facts).sections] == [
-        "asked",
+        "request",
         "effect",
         "lies-on",
         "worst",
@@ -148,7 +148,7 @@ def test_the_page_says(outline, text):
 
 def test_without_training_the_page_is_only_about_the_data(without_training):
     page = composed(without_training)
-    assert [section.key for section in page.sections] == ["asked", "chosen", "examples", "licences", "failed", "reproduce"]
+    assert [section.key for section in page.sections] == ["request", "chosen", "examples", "licences", "failed", "reproduce"]
     assert page.headline == "395 images without disc are stored; 5 of 400 failed"
     Outline(render(page))
 

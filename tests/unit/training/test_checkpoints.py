@@ -144,7 +144,7 @@ def test_an_upload_that_fails_ends_the_training(tmp_path):
 
 DATA, TABLE, INDEX = (f"{FOLDER}/ckpt-30.{suffix}" for suffix in ("data-00000-of-00001", "index", "json"))
 DAMAGES = {
-    "the data cut": (lambda store: store.write(DATA, store.read(DATA)[:-3]), r"ckpt-30\.data.* is cut .*expected 22 bytes, got 19"),
+    "the data cut": (lambda store: store.write(DATA, store.read(DATA)[:-3]), r"ckpt-30\.data.* is truncated .*expected 22 bytes, got 19"),
     "the data empty, as a full disk leaves it": (lambda store: store.write(DATA, b""), r"expected 22 bytes, got 0"),
     "a byte flipped": (
         lambda store: store.write(DATA, bytes([store.read(DATA)[0] ^ 1]) + store.read(DATA)[1:]),
@@ -193,7 +193,7 @@ def test_the_checkpoint_of_a_finished_round_is_verified_too(store, tmp_path):
     with uploader(store, tmp_path) as uploads:
         uploads.save(write(tmp_path / "scratch", 30), 30, 0, 0)
     store.write(DATA, store.read(DATA)[:-1])
-    with pytest.raises(DamagedCheckpoint, match="is cut"):
+    with pytest.raises(DamagedCheckpoint, match="is truncated"):
         download(store, f"{FOLDER}/ckpt-30", str(tmp_path / "start"))
 
 
@@ -203,7 +203,7 @@ def test_a_round_whose_checkpoint_is_damaged_is_named_with_what_to_do(store, tmp
     store.write(DATA, b"")
     finished = SimpleNamespace(number=1, arm=names.MINED, checkpoint=f"{FOLDER}/ckpt-30")
     with pytest.raises(
-        InvalidInput, match=r"^cannot use the checkpoint of round 1: .*is cut.*; remove .*training/round-1 to train the round again$"
+        InvalidInput, match=r"^cannot use the checkpoint of round 1: .*is truncated.*; remove .*training/round-1 to train the round again$"
     ):
         of_round(store, finished, str(tmp_path / "start"))
 

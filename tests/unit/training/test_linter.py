@@ -440,10 +440,10 @@ def test_batches_with_room_for_a_positive_are_taken(fields):
     lint(parsed(SSD), training(**fields))
 
 
-def test_each_presets_configuration_is_taken_without_doubts():
+def test_each_presets_configuration_is_taken_without_warnings():
     for preset in (SSD, FOCAL, FASTER_RCNN, CENTER_NET, EFFICIENT_DET):
         config = parsed(preset)
-        assert not list(linter.doubts(config)), preset
+        assert not list(linter.warnings(config)), preset
         lint(config, training())
 
 
@@ -464,8 +464,8 @@ def test_each_presets_configuration_is_taken_without_doubts():
 )
 def test_settings_without_effect_are_named(extra, message):
     config = parsed(SSD, extra)
-    (doubt,) = linter.doubts(config)
-    assert re.search(message, doubt)
+    (warning,) = linter.warnings(config)
+    assert re.search(message, warning)
     lint(config, training())
 
 

@@ -21,8 +21,11 @@ _MOST_ALPHA: Final = 0.99  # negatives then weigh a hundredth
 _MOST_GAMMA: Final = 5.0
 
 
-def losses(config: Any) -> Iterator[str]:
-    """The settings of a patched configuration that give images without objects almost no loss."""
+def problems(config: Any) -> Iterator[str]:
+    """Yield the settings that give images without objects almost no loss.
+
+    `config` is patched.
+    """
     match families.family(config):
         case families.FASTER_RCNN:
             yield from _faster_rcnn(config.model.faster_rcnn)
