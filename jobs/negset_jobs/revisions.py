@@ -43,7 +43,7 @@ def trim(revision: Revision) -> str:
     """Remove the earlier revisions of this object beyond `output.revisionHistoryLimit`.
 
     Return the result in one line; empty if there is no limit. Errors are reported and not raised:
-    the present revision is done, and the next one tries again.
+    the current revision is done, and the next one tries again.
     """
     limit = revision.dataset.spec.output.revision_history_limit
     if limit is None:
@@ -73,7 +73,7 @@ def _trim(revision: Revision, limit: int) -> str:
     try:
         present = revision.store.modified(mine)
     except MissingObject:
-        return f"{_FIELD}: nothing was removed: the marker of the present revision is missing ({revision.store.location(mine)}), so its age is unknown"
+        return f"{_FIELD}: nothing was removed: the marker of the current revision is missing ({revision.store.location(mine)}), so its age is unknown"
     stores = _earlier(revision)
     made, skipped = _classified(stores, mine)
     wanted = beyond(limit, present, made)

@@ -172,7 +172,7 @@ def test_a_laptop_removes_nothing(folder):
 
 def test_without_a_marker_of_the_present_revision_nothing_goes(folder):
     stores = [make(folder, OLDEST, MINE, age=9), make(folder, PRESENT)]
-    assert "nothing was removed: the marker of the present revision is missing" in revisions.trim(opened(folder, 0))
+    assert "nothing was removed: the marker of the current revision is missing" in revisions.trim(opened(folder, 0))
     assert all(content(store) for store in stores)
 
 
