@@ -48,9 +48,10 @@ def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Re
 def labels_input_digest(dataset: NegativeDataset, plan: Plan, records: Records) -> str:
     """Return the digest of all inputs of the label datasets.
 
-    They are the stored files, the plan, the formats and the title.
+    They are the stored files, the plan, the formats and the title. Here the title says "pictures",
+    as in earlier versions: with another digest, labels of their revisions would not be copied.
     """
-    return digest(records.files, plan.input_digest, _formats(dataset), _contents(dataset, plan).title)
+    return digest(records.files, plan.input_digest, _formats(dataset), _title(dataset, plan, "pictures"))
 
 
 def _formats(dataset: NegativeDataset) -> tuple[str, ...]:
@@ -76,11 +77,14 @@ def label_tasks(store_url: str, plan: Plan, records: Records, formats: Sequence[
 
 
 def _contents(dataset: NegativeDataset, plan: Plan) -> Contents:
-    metadata = dataset.metadata
-    classes = ", ".join(plan.excluded_classes)
     return Contents(
-        title=f"{metadata.namespace}/{metadata.name}: images without {classes}",
+        title=_title(dataset, plan, "images"),
         classes=plan.excluded_classes,
         categories=plan.categories,
         licenses=plan.licenses,
     )
+
+
+def _title(dataset: NegativeDataset, plan: Plan, things: str) -> str:
+    classes = ", ".join(plan.excluded_classes)
+    return f"{dataset.metadata.namespace}/{dataset.metadata.name}: {things} without {classes}"

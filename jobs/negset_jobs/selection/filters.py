@@ -24,7 +24,7 @@ Mask = npt.NDArray[np.bool_]
 
 REJECTIONS: Final = {
     "excluded_class": "show an excluded class",
-    "same_image": "are listed a second time under another id",
+    "same_picture": "are listed a second time under another id",
     "exclude_images_of": "are in a file of excludeImagesOf",
     "unannotated": "have no annotation at all",
     "license": "have a licence that is not accepted",
@@ -32,7 +32,8 @@ REJECTIONS: Final = {
 }
 """Reasons for which an image is not a candidate, in the order in which they are checked.
 
-An image counts under the first reason that applies. The texts complete "12 images …".
+An image counts under the first reason that applies. The texts complete "12 images …". The keys are
+stored in plan.json and printed by `negset plan --json`: they must not change.
 """
 
 
@@ -112,7 +113,7 @@ def rejections(
     annotated[located.positions] = True
     applies = {
         "excluded_class": shows,
-        "same_image": _same_image(images, shows, identity),
+        "same_picture": _same_image(images, shows, identity),
         "exclude_images_of": np.fromiter(map(guarded.match, images), bool, len(images)) if guarded.ids else np.zeros(len(images), bool),
         "unannotated": ~annotated if selection.unannotated == "Exclude" else np.zeros(len(images), bool),
         "license": _other_license(annotations, selection.licenses),

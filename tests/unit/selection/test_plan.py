@@ -10,7 +10,7 @@ from tests.unit.selection.files import CLASSES, coco, crowded, plan, read, spec
 from negset_api.errors import InvalidInput
 from negset_api.spec import HardNegativeMining
 from negset_api.values import License, Plan, decode, encode
-from negset_jobs.selection.filters import Guarded
+from negset_jobs.selection.filters import REJECTIONS, Guarded
 from negset_jobs.selection.plan import BYTES_PER_IMAGE
 
 
@@ -184,7 +184,12 @@ def test_an_image_listed_under_two_ids_is_no_negative_where_either_shows_the_cla
     document["images"][3]["coco_url"] = document["images"][2]["coco_url"]
     value = plan(document, spec(count=1))
     assert value.image_ids == (3,)
-    assert value.rejected == {"excluded_class": 1, "same_image": 2}
+    assert value.rejected == {"excluded_class": 1, "same_picture": 2}
+
+
+def test_the_reasons_have_the_names_that_stored_plans_have():
+    """plan.json and `negset plan --json` name them; the report reads plans of earlier versions."""
+    assert list(REJECTIONS) == ["excluded_class", "same_picture", "exclude_images_of", "unannotated", "license", "min_side"]
 
 
 def test_an_image_counts_under_the_first_reason_only():
