@@ -13,11 +13,11 @@ from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan, Records
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.stage import record_stage
 from negset_jobs.formats.stored import commit
 from negset_jobs.selection.stage import plan_stage
+from tests.progress import Silent
 
 IMAGES = {
     "street/001.jpg": ("RGB", "JPEG"),

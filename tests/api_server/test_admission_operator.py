@@ -17,6 +17,7 @@ from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
 from operators import Cluster, eventually, running
 from test_operator_manifests import jobs_of, subject
+from tests.supporting import every_supporting_object
 from tests.unit.chart import helm
 
 from negset_api import names
@@ -96,7 +97,7 @@ def test_the_operator_cannot_change_or_delete_what_a_tenant_made(api_server, acc
 def test_the_operator_makes_changes_and_deletes_all_that_is_its_own(api_server, account):
     built = subject(api_server.namespace())
     manifests = (
-        *supporting_objects.all_of(built),
+        *every_supporting_object(built),
         supporting_objects.headless_service(built, "street-train-1", "train-1"),
         *jobs_of(built).values(),
     )
@@ -163,7 +164,7 @@ BEYOND = {
 @pytest.mark.parametrize(("kind", "path", "value", "message"), BEYOND.values(), ids=BEYOND.keys())
 def test_the_operator_cannot_make(account, kind, path, value, message):
     built = subject(account.namespace)
-    everything = (*supporting_objects.all_of(built), supporting_objects.headless_service(built, "c", "train-1"), *jobs_of(built).values())
+    everything = (*every_supporting_object(built), supporting_objects.headless_service(built, "c", "train-1"), *jobs_of(built).values())
     manifest = next(each for each in everything if each["kind"] == kind)
     assert account.apply(supporting_objects.role(built)) == "", "a binding is made after its Role"
     assert message in account.apply(changed(manifest, path, value))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiException, CoreV1Api
 from operators import SPEC, TRAINING, Cluster
+from tests.supporting import every_supporting_object
 
 from negset_api import names, stages, validation
 from negset_api.revision import revision
@@ -102,7 +103,7 @@ def test_jobs_have_no_field_that_their_schema_does_not_know(api_server, namespac
 
 def test_supporting_objects_have_no_field_that_their_schema_does_not_know(api_server, namespace):
     cluster, built = Cluster(api_server, namespace), subject(namespace)
-    for manifest in (*supporting_objects.all_of(built), supporting_objects.headless_service(built, "street-train-1", "train-1")):
+    for manifest in (*every_supporting_object(built), supporting_objects.headless_service(built, "street-train-1", "train-1")):
         accepted_strictly(cluster, manifest)
 
 

@@ -24,10 +24,10 @@ import time
 
 import msgspec
 from tests.local.training_data import make_revision, manifest, step
+from tests.progress import Silent
 
 from negset_api import names
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.training import config as configs
 from negset_jobs.training import mix

@@ -19,11 +19,11 @@ import tempfile
 import time
 
 from tests.local.training_data import make_revision, manifest, step
+from tests.progress import Silent
 
 from negset_api import names
 from negset_api.values import Round, decode
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 
 WORKERS = 2

@@ -14,9 +14,9 @@ import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 from tests.negatives import IMAGES, SIDES, STORED, dataset, stored
+from tests.progress import Silent
 
 from negset_jobs.adapters import ray_session
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.labels.label_task import FORMATS
 from negset_jobs.labels.stage import labels_stage
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import pathlib
 import sys
 
+from tests.progress import Silent
+
 from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.validation import parse
 from negset_api.values import Plan, PlannedImage, ShardPlan, decode
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.stage import record_stage
 

@@ -17,6 +17,7 @@ from tests.local.serving import CountingServer
 from tests.local.test_pipeline import manifest, negset, revision_of
 from tests.local.training_data import make_revision, step, write_shard
 from tests.local.training_data import manifest as shapes_manifest
+from tests.progress import Silent
 from tests.reading import as_image
 
 from negset_api import names, validation
@@ -25,7 +26,6 @@ from negset_api.values import Copies, CopyCounts, Positives, Records, Round, dec
 from negset_jobs import pipeline
 from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.copies import stage
 from negset_jobs.formats.tfrecord import read_records, write_record

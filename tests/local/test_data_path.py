@@ -21,6 +21,7 @@ from aiohttp import web
 from tests.image_server import image_server, jpeg
 from tests.local import data_path_run
 from tests.local.data_path_run import dataset, plan_of
+from tests.progress import Silent
 from tests.s3_server import s3_server
 
 from negset_api import names
@@ -28,7 +29,6 @@ from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Box, Outcome, Plan, PlannedImage, Records, ShardPlan, decode
 from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.shard_cache import read_committed
 from negset_jobs.download.stage import record_stage, run_shards

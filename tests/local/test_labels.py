@@ -7,13 +7,13 @@ import pathlib
 import pytest
 from PIL import Image
 from tests.negatives import STORED, dataset, stored
+from tests.progress import Silent
 from tests.s3_server import s3_server
 
 from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.values import Labels, decode
 from negset_jobs.adapters import ray_session
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
 from negset_jobs.labels.stage import labels_stage

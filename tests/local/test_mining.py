@@ -17,12 +17,12 @@ from pyarrow import parquet
 from tests.conftest import ROOT
 from tests.local.training_data import TRAIN, TRAIN_FILES, make_revision
 from tests.local.untrained_model import DATASET, SCORES, images, in_file
+from tests.progress import Silent
 
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Mining, Records, Round, decode, encode
 from negset_jobs.adapters import ray_map, ray_session
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.mining.stage import mine_round
 

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from PIL import Image
 from tests.conftest import ROOT
+from tests.progress import Silent
 
 from negset_api import names
 from negset_api.errors import InvalidInput
@@ -23,7 +24,6 @@ from negset_api.spec import NegativeDataset
 from negset_api.values import Positives, decode, encode
 from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats.tf_example import decode_example, encode_example
 from negset_jobs.formats.tfrecord import read_records, write_record

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
+from tests.progress import Silent
 from tests.unit.reporting.models import trained
 
 from negset_api import names, validation
@@ -20,7 +21,6 @@ from negset_api.values import Detection, LossPoint, Mining, Positives, Records, 
 from negset_jobs import pipeline
 from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.demo import dataset, manifest, server
 from negset_jobs.reporting.gather import gather

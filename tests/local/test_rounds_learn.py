@@ -14,12 +14,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from tests.local.training_data import TRAIN, TRAIN_FILES, make_revision, manifest, step
+from tests.progress import Silent
 
 from negset_api import names
 from negset_api.errors import Interrupted
 from negset_api.values import Mining, Round, decode, encode
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.training import checkpoints, detections
 from negset_jobs.training.stage import train_round

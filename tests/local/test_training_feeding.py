@@ -38,7 +38,7 @@ from negset_jobs.training import compat
 import tensorflow as tf
 from negset_api import names
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
+from tests.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.training import feeding, loop, mix, precision
 from negset_jobs.training.task import prepare

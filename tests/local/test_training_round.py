@@ -15,12 +15,12 @@ import msgspec
 import numpy as np
 import pytest
 from tests.local.training_data import HELD_OUT, make_revision, manifest, step
+from tests.progress import Silent
 
 from negset_api import names
 from negset_api.errors import Interrupted, InvalidInput, WorkFailed
 from negset_api.values import Round, decode
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records, write_record
@@ -276,7 +276,7 @@ def test_mixed_precision_reaches_the_layers_and_the_model_is_measured_in_32_bits
 KILLED = """
 import os, signal, sys
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.progress import Silent
+from tests.progress import Silent
 from negset_jobs.adapters.store import Store
 from negset_jobs.training.stage import train_round
 from tests.local.training_data import manifest, step

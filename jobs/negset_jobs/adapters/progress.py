@@ -50,13 +50,3 @@ class Pace:
             self._first = done, now
         before, since = self._first
         return (now - since) * (self._total - done) / (done - before) if done > before else None
-
-
-class Silent:
-    """Progress that is not shown."""
-
-    def start(self, stage: str, total: int, unit: str, *, done: int = 0) -> None: ...
-
-    def advance(self, done: int = 1, *, failed: int = 0, loss: float | None = None) -> None: ...
-
-    def finish(self) -> None: ...

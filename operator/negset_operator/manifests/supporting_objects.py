@@ -14,11 +14,6 @@ from negset_operator.manifests.subject import Object, Subject, metadata, with_ap
 _COMPONENT: Final = "jobs"
 
 
-def all_of(subject: Subject) -> tuple[Object, ...]:
-    """Return the supporting objects of every job."""
-    return (*before_pods(subject), *before_reports(subject))
-
-
 def before_pods(subject: Subject) -> tuple[Object, ...]:
     """Return the objects that must exist before the first pod, in order.
 

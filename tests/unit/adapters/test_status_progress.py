@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.progress import Silent
+
 from negset_jobs.adapters.kubernetes_status import StatusProgress
-from negset_jobs.adapters.progress import Silent
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from building import DATA_ONLY, TRAINING, DatasetState, merged
+from tests.supporting import every_supporting_object
 
 from negset_api import names, stages, validation
 from negset_api.revision import revision
@@ -255,7 +256,7 @@ def test_the_jobs_may_patch_the_status_of_their_object_and_nothing_else():
 
 def test_everything_belongs_to_its_dataset_without_blocking_its_deletion():
     built = subject(TRAINING)
-    for manifest in (*supporting_objects.all_of(built), supporting_objects.headless_service(built, "c", "train-1"), *all_jobs(TRAINING)):
+    for manifest in (*every_supporting_object(built), supporting_objects.headless_service(built, "c", "train-1"), *all_jobs(TRAINING)):
         (owner,) = manifest["metadata"]["ownerReferences"]
         assert (owner["kind"], owner["name"], owner["controller"], owner["blockOwnerDeletion"]) == (
             "NegativeDataset",
@@ -269,10 +270,10 @@ def test_everything_belongs_to_its_dataset_without_blocking_its_deletion():
 
 def test_builders_give_a_new_object_each_time():
     built = subject(TRAINING)
-    first, second = supporting_objects.all_of(built), supporting_objects.all_of(built)
+    first, second = every_supporting_object(built), every_supporting_object(built)
     assert first == second
     first[0]["metadata"]["labels"]["changed"] = "yes"
-    assert "changed" not in supporting_objects.all_of(built)[0]["metadata"]["labels"]
+    assert "changed" not in every_supporting_object(built)[0]["metadata"]["labels"]
 
 
 def test_a_ray_head_requires_the_token_that_kuberay_creates():

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from building import DATA_ONLY, DatasetState
+from tests.supporting import every_supporting_object
 
 from negset_api import names
 from negset_api.networks import NOT_PUBLIC_V4, NOT_PUBLIC_V6
@@ -28,7 +29,7 @@ def subject(networks: Networks) -> Subject:
 
 
 def policies(networks: Networks) -> list[dict[str, Any]]:
-    return [each["spec"] for each in supporting_objects.all_of(subject(networks)) if each["kind"] == "NetworkPolicy"]
+    return [each["spec"] for each in every_supporting_object(subject(networks)) if each["kind"] == "NetworkPolicy"]
 
 
 def lets_out(networks: Networks, pod: dict[str, str], address: str, port: int, protocol: str = "TCP") -> bool:
@@ -131,4 +132,4 @@ def test_kuberay_is_let_in_from_namespaces_that_are_its_own():
 )
 def test_what_is_built_is_what_is_kept(networks):
     built = subject(networks)
-    assert {(each["kind"], each["metadata"]["name"]) for each in supporting_objects.all_of(built)} == supporting_objects.keys(built)
+    assert {(each["kind"], each["metadata"]["name"]) for each in every_supporting_object(built)} == supporting_objects.keys(built)
