@@ -89,7 +89,7 @@ def child_metadata(subject: Subject, name: str, role: str, *, queued: bool = Tru
     return {**meta, "labels": labels}
 
 
-def with_built_label(child: Object, attempt: int) -> Object:
+def with_child_labels(child: Object, attempt: int) -> Object:
     """Return a RayJob or Job with its attempt and the digest of its spec as labels.
 
     A later reconcile compares the digest to see whether it would build the child differently.

@@ -12,7 +12,7 @@ from negset_operator import naming
 from negset_operator.decision import Creation
 from negset_operator.facts import Facts, SupportingObject
 from negset_operator.manifests import job, ray_job, supporting_objects
-from negset_operator.manifests.subject import Object, Subject, applied_digest, with_built_label
+from negset_operator.manifests.subject import Object, Subject, applied_digest, with_child_labels
 from negset_operator.policies import suspension
 from negset_operator.policies.steps import DELETE, Phase, Progress, Step
 
@@ -54,12 +54,12 @@ def creations(facts: Facts, subject: Subject, progress: tuple[Progress, ...]) ->
 
 def build(subject: Subject, name: str, step: stages.Step, attempt: int) -> Object:
     """Return the child of this name for an attempt at a step."""
-    return with_built_label(BUILDERS[step.kind](subject, name, step), attempt)
+    return with_child_labels(BUILDERS[step.kind](subject, name, step), attempt)
 
 
 def build_deleter(subject: Subject, name: str) -> Object:
     """Return the Job of this name that deletes the data."""
-    return with_built_label(job.delete(subject, name, DELETE), attempt=1)
+    return with_child_labels(job.delete(subject, name, DELETE), attempt=1)
 
 
 def needed(subject: Subject, progress: tuple[Progress, ...]) -> frozenset[tuple[str, str]]:
