@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import fsspec
 import pytest
-from tests.local.guarding import SCHEMES, SECRET, STORES, STRICT, WEB, Counting, fresh_file_systems, get
+from tests.local.guard.guarding import SCHEMES, SECRET, STORES, STRICT, WEB, Counting, get
 from tests.s3_server import s3_server
 
 from negset_api.errors import InvalidInput
@@ -18,17 +17,6 @@ from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import list_input, read_input
 from negset_jobs.adapters.store import Store
-
-
-@pytest.fixture
-def private() -> Iterator[Counting]:
-    with Counting().running() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh_file_systems(monkeypatch)
 
 
 def test_an_output_on_a_web_server_is_guarded(private: Counting) -> None:

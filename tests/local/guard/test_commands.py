@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.local.guarding import STRICT, Counting, fresh_file_systems, get
+from tests.local.guard.guarding import STRICT, Counting, get
 
 from negset_api.errors import InvalidInput
 from negset_api.values import Outcome
 from negset_jobs.adapters.inputs import open_input
 from negset_jobs.cli import main
-
-
-@pytest.fixture
-def private() -> Iterator[Counting]:
-    with Counting().running() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh_file_systems(monkeypatch)
 
 
 def manifest(folder: pathlib.Path, **spec: Any) -> str:

@@ -9,25 +9,13 @@ import http.client
 import socket
 import threading
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
-from tests.local.guarding import STRICT, Counting, fresh_file_systems
+from tests.local.guard.guarding import STRICT, Counting
 
 from negset_jobs.adapters import address_guard
-
-
-@pytest.fixture
-def private() -> Iterator[Counting]:
-    with Counting().running() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh_file_systems(monkeypatch)
 
 
 def raw(port: int) -> None:

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.local.guarding import SECRET, STORES, STRICT, WEB, Counting, fresh_file_systems
+from tests.local.guard.guarding import SECRET, STORES, STRICT, WEB, Counting
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters import address_guard, ray_map, ray_session
 from negset_jobs.adapters.store import Store
-
-
-@pytest.fixture
-def private() -> Iterator[Counting]:
-    with Counting().running() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh_file_systems(monkeypatch)
 
 
 def test_rays_workers_are_guarded_like_the_process_they_work_for(private: Counting) -> None:
