@@ -11,7 +11,7 @@ BIN := .venv/bin
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.venv/.complete: requirements.lock pyproject.toml
+.venv/.complete: requirements.lock pyproject.toml jobs/object_detection_api.py jobs/object_detection_api.lock
 ifdef UV
 	$(UV) venv --quiet --allow-existing --python '$(or $(PYTHON),>=3.11,<3.14)' .venv
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
@@ -97,10 +97,13 @@ manifest: ## Render the chart as one file for kubectl apply (needs helm): dist/n
 
 COMPILE := --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --quiet
 
+# What only `negset plan` needs. It does not run in the operator's image.
+UNUSED_BY_THE_OPERATOR := fsspec numpy
+
 .PHONY: lock
 lock: ## Pin the dependencies again, and those of each image (needs uv)
 	$(UV) pip compile $(COMPILE) --extra dev pyproject.toml -o requirements.lock
-	$(UV) pip compile $(COMPILE) -c requirements.lock --extra cluster pyproject.toml -o images/operator.lock
+	$(UV) pip compile $(COMPILE) -c requirements.lock --extra cluster $(addprefix --no-emit-package ,$(UNUSED_BY_THE_OPERATOR)) pyproject.toml -o images/operator.lock
 	$(UV) pip compile $(COMPILE) -c requirements.lock --extra cluster --extra jobs pyproject.toml -o images/jobs.lock
 	$(UV) pip compile $(COMPILE) -c requirements.lock --extra cluster --extra training --no-emit-package tensorflow pyproject.toml -o images/trainer.lock
 	printf 'hatchling\npip\nsetuptools\n' | $(UV) pip compile $(COMPILE) -c requirements.lock - -o images/build.lock
