@@ -40,9 +40,8 @@ IMAGES = {
 
 @pytest.fixture(scope="module")
 def decoder_class():
-    from negset_jobs.training import compat  # noqa: F401 - lends tf_slim what TensorFlow has moved
-
-    from object_detection.data_decoders.tf_example_decoder import TfExampleDecoder  # isort: skip
+    from negset_jobs.training import compat  # noqa: F401  isort: skip
+    from object_detection.data_decoders.tf_example_decoder import TfExampleDecoder
 
     return TfExampleDecoder
 

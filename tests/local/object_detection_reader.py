@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import sys
 
+from negset_jobs.training import compat  # noqa: F401  isort: skip
 import tensorflow as tf
 from object_detection.data_decoders.tf_example_decoder import TfExampleDecoder
-
-# Isort: skip - the API does not decode anything without it.
-from negset_jobs.training import compat  # noqa: F401
 
 
 def main() -> None:

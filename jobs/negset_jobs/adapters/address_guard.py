@@ -142,8 +142,9 @@ def _hook() -> None:
             _Process.hooked = True
 
 
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if event in _EVENTS:
+def _audit(event: str, arguments: tuple[Any, ...], events: tuple[str, ...] = _EVENTS) -> None:
+    # The events are an argument, because Python clears a module's names before its last events.
+    if event in events:
         _check(*arguments)
 
 

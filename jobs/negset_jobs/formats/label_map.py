@@ -124,4 +124,4 @@ def _message_class() -> Any:
     )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(descriptor_pb2.FileDescriptorProto(name="label_map.proto", package="negset", syntax="proto2", message_type=[item, label_map]))
-    return message_factory.MessageFactory(pool).GetPrototype(pool.FindMessageTypeByName("negset.LabelMap"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("negset.LabelMap"))

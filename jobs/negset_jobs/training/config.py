@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import msgspec
 from google.protobuf import text_format
-from object_detection.protos import losses_pb2, pipeline_pb2
 
 from negset_api import names, stages
 from negset_api.errors import InvalidInput
@@ -22,6 +21,7 @@ from negset_api.spec import NegativeDatasetSpec, PipelineConfig, Training
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.quoting import of_text_format
 from negset_jobs.training import families, fine_tune, linter, schedule
+from negset_jobs.training.protos import losses_pb2, pipeline_pb2
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,8 @@ def parse(text: bytes, origin: str) -> Config:
 
 def render(config: Config) -> bytes:
     """Return the configuration as text for `parse` and the Object Detection API's own programs."""
-    return bytes(text_format.MessageToString(config).encode())
+    # Escapes were the default until protobuf 4. The text is part of the input digest, so they stay.
+    return bytes(text_format.MessageToString(config, as_utf8=False).encode())
 
 
 def patch_training(config: Config, training: Training) -> Config:

@@ -12,6 +12,7 @@ from typing import Final
 
 from negset_jobs.training import compat  # noqa: F401  isort: skip
 import tensorflow as tf
+from tensorflow.core.framework import summary_pb2
 from tensorflow.core.util import event_pb2
 
 from negset_api.values import LossPoint
@@ -22,14 +23,17 @@ _LEARNING_RATE: Final = "learning_rate"
 # The tags are those of the API's own loop.
 _TAGS: Final = {TOTAL: "Loss/total_loss", CLASSIFICATION: "Loss/classification_loss", LOCALIZATION: "Loss/localization_loss"}
 MOST_POINTS: Final = 500
+# `tf.summary.scalar` marks its points like this, but it needs the package tensorboard.
+_SCALAR: Final = summary_pb2.SummaryMetadata(
+    plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name="scalars"), data_class=summary_pb2.DATA_CLASS_SCALAR
+)
 
 
 def write(step: int, losses: dict[str, float], steps_per_second: float, learning_rate: float) -> None:
     """Write one point to the default summary writer."""
-    for name, value in losses.items():
-        tf.summary.scalar(_TAGS[name], value, step=step)
-    tf.summary.scalar(_SPEED, steps_per_second, step=step)
-    tf.summary.scalar(_LEARNING_RATE, learning_rate, step=step)
+    points = {_TAGS[name]: value for name, value in losses.items()} | {_SPEED: steps_per_second, _LEARNING_RATE: learning_rate}
+    for tag, value in points.items():
+        tf.summary.write(tag, tf.constant(value, tf.float32), step, _SCALAR)
 
 
 def losses(folder: str, most: int = MOST_POINTS) -> tuple[LossPoint, ...]:

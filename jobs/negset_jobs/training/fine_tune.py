@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from object_detection.protos import train_pb2
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import Training
@@ -29,6 +28,7 @@ from negset_jobs.adapters.quoting import quoted
 from negset_jobs.adapters.store_errors import MissingInput
 from negset_jobs.adapters.urls import InvalidUrl, Url, shown
 from negset_jobs.training import bundle
+from negset_jobs.training.protos import train_pb2
 
 _CONFIG: Final = "spec.training.pipelineConfig"
 _FIELD: Final = "spec.training.fineTuneCheckpoint"

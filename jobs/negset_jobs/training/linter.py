@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
-from object_detection.protos import input_reader_pb2
-
 from negset_api.errors import InvalidInput
 from negset_api.spec import Training
 from negset_jobs.training import extractors, families, measurable, zero_loss
+from negset_jobs.training.protos import input_reader_pb2
 
 Focus = Literal["miner", "focal loss", "sampler", "none"]
 """How the loss concentrates on hard negatives.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from object_detection.protos import post_processing_pb2
-
 from negset_jobs.training import families
+from negset_jobs.training.protos import post_processing_pb2
 
 _NOTHING_SCORES: Final = 0.5  # after some thousand steps, a detector scores little above it
 _UNUSUAL_SCORE: Final = 0.05

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from object_detection.protos import losses_pb2
-
 from negset_jobs.training import families
+from negset_jobs.training.protos import losses_pb2
 
 FOCAL: Final = "weighted_sigmoid_focal"
 HEATMAP: Final = "penalty_reduced_logistic_focal_loss"

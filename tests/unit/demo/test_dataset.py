@@ -11,6 +11,9 @@ from pycocotools.coco import COCO
 
 from negset_jobs.demo import dataset, drawing
 
+# pycocotools 2.0.11 decodes masks by a protocol that NumPy 2 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 BASE_URL = "http://127.0.0.1:1234"
 
 

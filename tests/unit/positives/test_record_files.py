@@ -121,11 +121,9 @@ def test_without_an_id_and_a_name_the_id_is_the_digest_of_the_image(tmp_path):
 @pytest.mark.tensorflow
 def test_what_the_scan_accepts_is_read_by_the_api(tmp_path):
     """One reader for all the cases: its import takes longer than they do together."""
-    # Isort: skip - the API does not decode anything without it.
+    from negset_jobs.training import compat  # noqa: F401  isort: skip
     import tensorflow as tf
     from object_detection.data_decoders.tf_example_decoder import TfExampleDecoder
-
-    from negset_jobs.training import compat  # noqa: F401
 
     decoder = TfExampleDecoder()
     for name, (change, _) in READ.items():
