@@ -35,7 +35,6 @@ PACKAGES: Final[Mapping[Extra, Mapping[str, str]]] = {
         "tf_slim": "tf-slim",
     },
     "cluster": {
-        "aiohttp": "aiohttp",
         "kubernetes": "kubernetes",
         "prometheus_client": "prometheus-client",
     },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from negset_api import stages
 from negset_api.errors import InvalidInput
@@ -14,13 +14,17 @@ from negset_api.spec.urls import urls_of
 from negset_jobs.adapters import backends
 from negset_jobs.adapters.access import Access
 
-_OF_STEP: Final[Mapping[stages.Kind | Literal["delete"], Extra | None]] = {
-    "check": "training",
-    "data": "jobs",
-    "train": "training",
-    "mine": "training",
-    "delete": None,
+Stage: TypeAlias = "stages.Kind | Literal['delete']"
+
+_OF_STEP: Final[Mapping[Stage, frozenset[Extra]]] = {
+    "check": frozenset({"training"}),
+    "data": frozenset({"jobs"}),
+    "train": frozenset({"training"}),
+    "mine": frozenset({"training"}),
+    "delete": frozenset(),
 }
+_REPORT: Final[frozenset[Extra]] = frozenset({"jobs"})
+_STATUS: Final[frozenset[Extra]] = frozenset({"cluster"})
 _WITHOUT_STATUS: Final = frozenset({"check", "delete"})
 
 DEMO: Final[frozenset[Extra]] = frozenset({"training"})
@@ -28,13 +32,12 @@ DEMO: Final[frozenset[Extra]] = frozenset({"training"})
 
 def of_run(spec: NegativeDatasetSpec) -> frozenset[Extra]:
     """Return what every step of a spec needs, and the report."""
-    return frozenset({"jobs"}).union(*(of_job(step.kind, cluster=False) for step in stages.steps(spec)))
+    return _REPORT.union(*(_OF_STEP[step.kind] for step in stages.steps(spec)))
 
 
-def of_job(stage: stages.Kind | Literal["delete"], *, cluster: bool) -> frozenset[Extra]:
-    """Return what one step needs. On a cluster, it writes the status of its object."""
-    needed = {_OF_STEP[stage]} - {None}
-    return frozenset(needed | ({"cluster"} if cluster and stage not in _WITHOUT_STATUS else set()))
+def of_job(stage: Stage, *, cluster: bool) -> frozenset[Extra]:
+    """Return what one step needs. On a cluster, most steps write the status of their object."""
+    return _OF_STEP[stage] | _STATUS if cluster and stage not in _WITHOUT_STATUS else _OF_STEP[stage]
 
 
 def check_back_ends(spec: NegativeDatasetSpec, access: Access) -> None:
