@@ -134,8 +134,10 @@ def test_a_package_that_fails_to_import_later_is_named_and_is_no_internal_error(
     ended = negset(folder, "plan", "data.yaml", without=("negset_jobs.selection.plan",))
     assert (ended.returncode, ended.stderr) == (
         1,
-        "negset: this needs the module negset_jobs.selection.plan, which is not installed; install negset again with its dependencies: "
-        "pip install --force-reinstall negset\n",
+        (
+            "negset: this needs the module negset_jobs.selection.plan, which is not installed; install negset again with its dependencies: "
+            "pip install --force-reinstall negset\n"
+        ),
     )
 
 
