@@ -79,7 +79,7 @@ def advice(module: str) -> str:
         for known, package in packages.items():
             if f"{module}.".startswith(f"{known}."):
                 return f"this needs {_listing([package])}: {_install([extra])}"
-    return f"this needs the module {module}, which is not installed; install negset again with its dependencies: pip install --force-reinstall negset"
+    return f"this needs the module {module}, which is not installed; list what else is missing with: pip check"
 
 
 def _outermost(needed: Iterable[Extra]) -> list[Extra]:

@@ -17,7 +17,7 @@ from negset_jobs.adapters.urls import Link, Url
 _BY_HOST: Final = frozenset({"hdfs", "webhdfs", "sftp"})
 # Packages on PyPI without which fsspec's back end of a scheme cannot be imported. The other schemes
 # have an extra of fsspec.
-_PACKAGES: Final = {"webhdfs": "requests", "oss": "ossfs", "s3a": "fsspec[s3]", "az": "fsspec[abfs]", "https": "fsspec[http]"}
+_PACKAGES: Final = {"webhdfs": "requests", "oss": "ossfs"}
 
 
 def opened(url: Url, **options: Any) -> tuple[Any, str]:

@@ -84,7 +84,7 @@ ADVICE = {
     "a package that only some work needs": ("ray", "this needs ray, which is not installed: pip install 'negset[jobs]'"),
     "anything else": (
         "PILLAR",
-        "this needs the module PILLAR, which is not installed; install negset again with its dependencies: pip install --force-reinstall negset",
+        "this needs the module PILLAR, which is not installed; list what else is missing with: pip check",
     ),
 }
 
