@@ -67,6 +67,11 @@ def enforce(access: Access) -> None:
 
     `reaching` and `exempt` change the limit for a block.
     """
+    if not hasattr(socket, "AF_UNIX"):
+        # On Windows, a new event loop connects to itself over the loopback. fsspec uses one loop.
+        from fsspec.asyn import get_loop
+
+        get_loop()
     _hook()
     _Process.access = access
 

@@ -20,6 +20,15 @@ ALL = tuple(module for modules in EXTRA.values() for module in modules if module
 # What has Linux alone, and what macOS has too but Windows does not.
 FOREIGN = {"errno": ("EREMOTEIO",), "os": ("fork", "sysconf", "killpg"), "signal": ("SIGKILL",), "socket": ("AF_UNIX", "AF_NETLINK")}
 
+# What Windows does in place of socket pairs (Lib/socket.py, `_fallback_socketpair`).
+SOCKET_PAIR = """
+def pair(*_):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        first = socket.create_connection(server.getsockname())
+        return first, server.accept()[0]
+socket.socketpair = pair
+"""
+
 DATA = {
     "source": {"coco": {"annotations": "instances.json"}},
     "excludeClasses": ["person"],
@@ -67,7 +76,7 @@ def negset(
             f"import {module}; [hasattr({module}, name) and delattr({module}, name) for name in {gone!r}]"
             for module, gone in FOREIGN.items()
         ]
-        lines += ["sys.modules.update(dict.fromkeys(('fcntl', 'grp', 'pwd', 'resource', 'termios')))"]
+        lines += [SOCKET_PAIR, "sys.modules.update(dict.fromkeys(('fcntl', 'grp', 'pwd', 'resource', 'termios')))"]
     lines += [f"from {program} import main", f"sys.exit(main({list(words)!r}))"]
     command = [sys.executable, "-c", "\n".join(lines)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -86,6 +95,14 @@ def test_base_commands_need_no_extra(folder, foreign):
     assert "kind: CustomResourceDefinition" in run("crd")
     assert run("init", "new.yaml") == "new.yaml\n"
     assert run("validate", "new.yaml") == "default/new is valid\n"
+
+
+def test_the_address_guard_lets_windows_make_an_event_loop(folder):
+    """It refuses the URL's own address, and not the loopback over which a loop wakes itself."""
+    source = {"coco": {"annotations": "http://192.0.2.1/instances.json"}}
+    (folder / "web.yaml").write_text(json.dumps(document({**DATA, "source": source})))
+    ended = negset(folder, "plan", "web.yaml", without=ALL, foreign=True)
+    assert (ended.returncode, "192.0.2.1 is not allowed" in ended.stderr) == (2, True), ended.stderr
 
 
 JOBS = "defusedxml, google-crc32c, imagehash, jinja2, matplotlib, pillow, protobuf and pyarrow"
