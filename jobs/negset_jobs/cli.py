@@ -3,7 +3,7 @@
 Exit codes:
 
 - 0: success.
-- 1: the work failed.
+- 1: the work failed, or a package that it needs is not installed.
 - 2: the input is wrong.
 - 69, on a cluster: a store or server is unavailable.
 - 75, on a cluster: another worker of the same training was lost.
@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn, TypeAlias
 
-from negset_api import names, stages
+from negset_api import extras, names, stages
 from negset_api.errors import NegsetError, Unavailable
 from negset_api.version import version
 from negset_jobs.adapters.quoting import of_bug
@@ -77,8 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        _report_error(f"internal error: {of_bug(error)} (run with --debug for the traceback)", pod=on_cluster)
+        _report_error(_unexpected(error), pod=on_cluster)
         return 1
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return extras.advice(error.name)
+    return f"internal error: {of_bug(error)} (run with --debug for the traceback)"
 
 
 def _report_error(text: str, *, pod: bool) -> None:
@@ -111,9 +117,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"negset {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_run, _add_plan, _add_validate, _add_crd, _add_report, _add_demo, _add_job):
+    for add in (_add_init, _add_run, _add_plan, _add_validate, _add_crd, _add_report, _add_demo, _add_job):
         add(commands)
     return parser
+
+
+def _add_init(commands: _Commands) -> None:
+    text = "Write a manifest to start from, with comments. An existing file is kept."
+    init = _command(commands, "init", "start", text)
+    init.add_argument("file", metavar="FILE", help="the manifest to write, such as street-background.yaml; - writes to standard output")
 
 
 def _add_run(commands: _Commands) -> None:

@@ -16,7 +16,7 @@ from negset_api import names, patterns
 from negset_api.errors import NegsetError
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
-from negset_jobs.download.shard_cache import parallel
+from negset_jobs.adapters.threads import parallel
 from negset_jobs.pipeline import Revision
 
 _FIELD: Final = "spec.output.revisionHistoryLimit"

@@ -6,6 +6,7 @@ NegsetError
 ├── WorkFailed       the input is valid and the work failed; a retry may help
 │   ├── PeerLost     another worker of the same training was lost
 │   └── Unavailable  a transient error: a store or a server cannot be reached or asks for a pause
+├── CannotRunHere    a package is not installed, or the operating system is not supported
 └── Interrupted      the process was asked to stop; committed work stays
 """
 
@@ -79,6 +80,15 @@ class InputUnavailable(Unavailable):
     """An input cannot be reached, because of a transient error or because its URL is misspelt."""
 
     exit_code_by_hand = 2
+
+
+class CannotRunHere(NegsetError):
+    """A package that the work needs is not installed, or the operating system is not supported.
+
+    The input is not wrong, and a retry does not help. The message says what to install.
+    """
+
+    exit_code = 1
 
 
 class Interrupted(NegsetError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from negset_api import extras
 from negset_api.errors import InvalidInput, NegsetError
 from negset_operator import logs
 from negset_operator.config import Config, read
@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logs.configure(options.log_level)
     try:
+        extras.require("negset-operator", ["cluster"])
         config = read(options.config) if options.config else Config()
         if options.namespaces:
             config = msgspec.structs.replace(config, namespaces=tuple(name for name in options.namespaces.split(",") if name))
@@ -104,6 +105,8 @@ def _allow_open_files() -> None:
 
     Each watch is a connection, and the soft limit is often 1,024.
     """
+    import resource  # not on Windows, where --help works
+
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

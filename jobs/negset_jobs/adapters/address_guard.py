@@ -24,7 +24,8 @@ from negset_jobs.adapters.access import EVERYWHERE, Access, Reach
 from negset_jobs.adapters.urls import Url
 
 _EVENTS: Final = ("socket.connect", "socket.sendto", "socket.sendmsg")
-_NO_ADDRESSES: Final = (socket.AF_UNIX, socket.AF_NETLINK)  # they do not leave the machine
+# They do not leave the machine. Not every operating system has them.
+_NO_ADDRESSES: Final = tuple(getattr(socket, name) for name in ("AF_UNIX", "AF_NETLINK") if hasattr(socket, name))
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -66,6 +67,11 @@ def enforce(access: Access) -> None:
 
     `reaching` and `exempt` change the limit for a block.
     """
+    if not hasattr(socket, "AF_UNIX"):
+        # On Windows, a new event loop connects to itself over the loopback. fsspec uses one loop.
+        from fsspec.asyn import get_loop
+
+        get_loop()
     _hook()
     _Process.access = access
 

@@ -10,10 +10,14 @@ from typing import Any, Final
 
 import fsspec
 
+from negset_api.errors import CannotRunHere
 from negset_jobs.adapters import urls
 from negset_jobs.adapters.urls import Link, Url
 
 _BY_HOST: Final = frozenset({"hdfs", "webhdfs", "sftp"})
+# Packages on PyPI without which fsspec's back end of a scheme cannot be imported. The other schemes
+# have an extra of fsspec.
+_PACKAGES: Final = {"webhdfs": "requests", "oss": "ossfs"}
 
 
 def opened(url: Url, **options: Any) -> tuple[Any, str]:
@@ -44,8 +48,14 @@ def path_of(fs: Any, link: Link) -> str:
 
 
 def file_system_class(link: Link) -> Any:
-    """Return the class for a link. Raises `ImportError` if its back end is not installed."""
-    return fsspec.get_filesystem_class(link.scheme or "file")
+    """Return the class for a link. Raises `CannotRunHere` if its back end is not installed."""
+    try:
+        return fsspec.get_filesystem_class(link.scheme or "file")
+    except ImportError as error:
+        package = _PACKAGES.get(link.scheme, f"fsspec[{link.scheme}]")
+        raise CannotRunHere(
+            f"URLs of the scheme {link.scheme!r} need {package}, which is not installed: pip install '{package}'"
+        ) from error
 
 
 def file_system_key(url: Url) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, cast
 
-from negset_api.errors import InputUnavailable, InvalidInput, Unavailable, WorkFailed
+from negset_api import extras
+from negset_api.errors import CannotRunHere, InputUnavailable, InvalidInput, Unavailable, WorkFailed
 from negset_jobs.adapters import address_guard, transient
 from negset_jobs.adapters.access import Access, Reach
 from negset_jobs.adapters.quoting import of_backend
@@ -70,12 +71,12 @@ def translate_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
     try:
         with address_guard.reaching(reach):
             yield
-    except (WorkFailed, InvalidInput, FileExistsError):
+    except (WorkFailed, InvalidInput, CannotRunHere, FileExistsError):
         raise
+    except ImportError as error:
+        raise CannotRunHere(f"cannot {verb} {location}: {_missing(error)}") from error
     except FileNotFoundError as error:
         raise MissingObject(f"cannot {verb} {location}: it does not exist") from error
-    except ImportError as error:
-        raise InvalidInput(f"cannot {verb} {location}: {of_backend(error)}") from error
     except Exception as error:
         if (address := address_guard.blocked_address(error)) is not None:
             raise InvalidInput(f"cannot {verb} {location}: {_blocked(address, reach)}") from error
@@ -93,8 +94,10 @@ def translate_input_errors(url: Url, field: str, access: Access) -> Iterator[Non
     try:
         with address_guard.reaching(reach):
             yield
-    except (InvalidInput, WorkFailed):
+    except (InvalidInput, WorkFailed, CannotRunHere):
         raise
+    except ImportError as error:
+        raise CannotRunHere(f"{field}: cannot read {shown(url)}: {_missing(error)}") from error
     except Exception as error:
         address = address_guard.blocked_address(error)
         reason = _hidden_reason(error) if isinstance(error, FileNotFoundError) else of_backend(error)
@@ -109,6 +112,11 @@ def _blocked(address: str, reach: Reach) -> str:
         f"{address} is not allowed: the address is private, loopback, link-local or otherwise not public; "
         f"the user of a laptop, or the administrator of a cluster, can allow its network with {reach.option}"
     )
+
+
+def _missing(error: ImportError) -> str:
+    """Return which package a back end lacks. fsspec's own errors have no module, but a text."""
+    return of_backend(error) if error.name is None else extras.advice(error.name)
 
 
 def _hidden_reason(error: FileNotFoundError) -> str | None:

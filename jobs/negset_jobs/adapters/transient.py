@@ -30,7 +30,7 @@ _NUMBERS: Final = frozenset(
         errno.ENETDOWN,
         # s3fs's numbers for SlowDown and ServiceUnavailable, and for InternalError (s3fs/errors.py)
         errno.EBUSY,
-        errno.EREMOTEIO,
+        getattr(errno, "EREMOTEIO", errno.EBUSY),  # Linux only
     }
 )
 _STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}

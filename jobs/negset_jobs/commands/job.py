@@ -7,18 +7,19 @@ import json
 import os
 from collections.abc import Sequence
 
-from negset_api import stages, validation
+from negset_api import extras, stages, validation
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
 from negset_jobs import pipeline, revisions
 from negset_jobs.adapters import address_guard, console
 from negset_jobs.adapters.kubernetes_status import StatusProgress, StatusWriter, write_termination_message
-from negset_jobs.commands import manifest_file, output, reach, stages_on_ray
+from negset_jobs.commands import manifest_file, needs, output, reach, stages_on_ray
 
 
 def job(options: argparse.Namespace) -> int:
     document, access = manifest_file.document(options.file), reach.access(options)
     dataset = manifest_file.admitted(document)
+    extras.require(f"negset job {options.stage}", needs.of_job(options.stage, cluster=options.cluster))
     with address_guard.enforced(access):
         operator_revision, digest = validation.annotated_revision(document), validation.annotated_pipeline(document)
         _job(pipeline.prepare(dataset, access, operator_revision, pipeline=digest), options, validation.annotated_spec_hash(document))

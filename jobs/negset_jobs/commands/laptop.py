@@ -10,19 +10,23 @@ from collections.abc import Sequence
 
 import msgspec
 
-from negset_api import names, stages, validation
+from negset_api import extras, names, stages, validation
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
 from negset_jobs import children, pipeline, revisions
 from negset_jobs.adapters import address_guard, console
-from negset_jobs.commands import manifest_file, output, reach, stages_on_ray
+from negset_jobs.commands import manifest_file, needs, output, reach, stages_on_ray
 
 
 def run(options: argparse.Namespace) -> int:
-    return _run(manifest_file.read(options.file), options)
+    dataset = manifest_file.read(options.file)
+    extras.require("negset run", needs.of_run(dataset.spec))
+    needs.check_back_ends(dataset.spec, reach.access(options))
+    return _run(dataset, options)
 
 
 def demo(options: argparse.Namespace) -> int:
+    extras.require("negset demo", needs.DEMO)
     import yaml
 
     from negset_jobs.demo import dataset, manifest, server

@@ -17,10 +17,10 @@ from negset_api.values import Copies, Positives, Records, digest
 from negset_jobs.adapters import ray_map
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.threads import parallel
 from negset_jobs.copies.find import Candidate, Hashed, Image, Pair, Seen, candidates, confirmed, copied, counts
 from negset_jobs.copies.fingerprint import VERSION, fingerprint
 from negset_jobs.copies.tables import decode_hashes, decode_ids, decode_seen, encode_fingerprints, encode_pairs
-from negset_jobs.download.shard_cache import parallel
 from negset_jobs.formats import od_keys
 from negset_jobs.formats.stored import commit
 from negset_jobs.formats.stored_images import image_id, read_images

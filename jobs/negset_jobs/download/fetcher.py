@@ -8,7 +8,7 @@ import logging
 import random
 from typing import Final, Self
 
-from negset_api.errors import InvalidInput
+from negset_api.errors import CannotRunHere, InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Outcome
 from negset_jobs.adapters import address_guard
@@ -110,13 +110,13 @@ def _as_failed(error: Exception, url: Url) -> Failed:
             return Failed(outcome, f"{shown(url)} does not exist")
         case Outcome.TIMEOUT:
             return Failed(outcome, "no complete response before the timeout")
-    return Failed(outcome, str(error) if isinstance(error, InvalidInput) else of_backend(error))
+    return Failed(outcome, str(error) if isinstance(error, (InvalidInput, CannotRunHere)) else of_backend(error))
 
 
 _OUTCOMES: Final = (  # the first that fits
     ((FileNotFoundError, IsADirectoryError), Outcome.NOT_FOUND),
     ((PermissionError,), Outcome.FORBIDDEN),
     ((TimeoutError,), Outcome.TIMEOUT),
-    ((InvalidInput, ImportError, ValueError), Outcome.CLIENT_ERROR),
+    ((InvalidInput, CannotRunHere, ImportError, ValueError), Outcome.CLIENT_ERROR),
     ((Exception,), Outcome.SERVER_ERROR),
 )

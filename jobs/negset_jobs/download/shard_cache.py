@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 from negset_api import names
 from negset_api.values import Outcome, ShardResult
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
+from negset_jobs.adapters.threads import parallel
 from negset_jobs.download.shard import CachedRecord, shard_input_digest
 from negset_jobs.formats.stored import load
 
 _STAGE_MARKERS: Final = {names.RECORDS_FOLDER: names.RECORDS, names.POSITIVES_FOLDER: names.POSITIVES}
-_THREADS: Final = 16  # concurrent small requests to the store
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResult]]:
@@ -35,15 +32,6 @@ def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResul
 def failures(result: ShardResult) -> int:
     """Return how many images of a shard were not stored."""
     return sum(image.outcome is not Outcome.STORED for image in result.results)
-
-
-def parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Call the function for every item in threads. Return the results in order.
-
-    For requests to the store, which mostly wait.
-    """
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(function, items))
 
 
 class ShardCache:

@@ -18,9 +18,10 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
+from negset_jobs.adapters.threads import parallel
 from negset_jobs.download.manifest import encode_manifest
 from negset_jobs.download.shard import CachedRecord, ShardTask, commit_shard, image_input_digest, run_shard
-from negset_jobs.download.shard_cache import ShardCache, failures, own_records, parallel, read_committed
+from negset_jobs.download.shard_cache import ShardCache, failures, own_records, read_committed
 from negset_jobs.formats.stored import commit
 
 log = logging.getLogger(__name__)

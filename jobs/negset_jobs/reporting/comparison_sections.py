@@ -11,10 +11,10 @@ from negset_jobs.reporting import charts, curve_charts, intervals, precision, wo
 from negset_jobs.reporting.blocks import Block, Cell, Charts, Paragraph, Section, Table
 from negset_jobs.reporting.evaluation import Evaluation
 from negset_jobs.reporting.facts import Facts
-from negset_jobs.reporting.overlap import COVERED, NOTHING, OVERLAP
+from negset_jobs.reporting.overlap import COVERED, OVERLAP
+from negset_jobs.reporting.sentences import NOTHING, lies_on_sentence
 
 _MOST_CLASSES: Final = 30
-_NAMED: Final = 2
 _NONE: Final = "–"  # noqa: RUF001 - a dash in a table
 
 
@@ -118,25 +118,6 @@ def lies_on(report: Report) -> Section:
         title,
         (Paragraph(rule), *described, Table("False positives by what they lie on", heads, rows, frozenset(range(1, len(heads)))), *more),
     )
-
-
-def lies_on_sentence(each: Comparison) -> str:
-    """Return one sentence about one arm; empty if it is unknown.
-
-    For example `With mined negatives, 42 % of 31 false positives lie on square, 20 % on triangle
-    and 30 % on nothing annotated`.
-    """
-    counts = each.false_positives_on
-    if not counts:
-        return ""
-    classes = [name for name in counts if name != NOTHING][:_NAMED]
-    parts = [f"{wording.share(counts[name], each.false_positives)} on {name}" for name in classes]
-    if counts.get(NOTHING):
-        parts.append(f"{wording.share(counts[NOTHING], each.false_positives)} on nothing annotated")
-    first, *rest = parts
-    share, _, where = first.partition(" on ")
-    verb = "lies" if each.false_positives == 1 else "lie"
-    return f"With {wording.ARMS[each.name]}, {share} of {wording.count(each.false_positives, 'false positive')} {verb} on {wording.listing([where, *rest])}"
 
 
 def _arms(report: Report) -> list[Block]:

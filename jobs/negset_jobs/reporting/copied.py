@@ -7,15 +7,16 @@ from typing import Final
 
 import msgspec
 
-from negset_api.values import Copies, CopyCounts
+from negset_api.values import Copies
 from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.threads import parallel
 from negset_jobs.copies.find import Image, Pair
 from negset_jobs.copies.tables import decode_pairs
-from negset_jobs.download.shard_cache import parallel
 from negset_jobs.formats import od_keys
 from negset_jobs.formats.stored_images import image_id, read_images
 from negset_jobs.reporting import wording
 from negset_jobs.reporting.blocks import Block, Card, Gallery, Note, Paragraph, Section, Table
+from negset_jobs.reporting.sentences import copies_sentence
 from negset_jobs.reporting.thumbnails import beside
 
 SHOWN: Final = 6
@@ -78,28 +79,13 @@ def section(copies: Copies, shown: Sequence[CopiedPair]) -> Section | None:
         ("Held-out positives", f"{counts.exact_positives:,}", f"{counts.near_positives:,}"),
     )
     blocks += [
-        Note(f"{sentence(counts)} {copies.table} lists them."),
+        Note(f"{copies_sentence(counts)} {copies.table} lists them."),
         Table("Excluded copies", ("Images", "Exact", "Near"), rows, frozenset({1, 2})),
     ]
     cards = tuple(card for each in shown if (card := _card(each)) is not None)
     if cards:
         blocks.append(Gallery(cards))
     return Section("copies", "Held-out copies", tuple(blocks))
-
-
-def sentence(counts: CopyCounts) -> str:
-    """Return the excluded images in words."""
-    kinds = [
-        wording.count(number, f"held-out {kind}")
-        for number, kind in ((counts.negatives, "negative"), (counts.positives, "positive"))
-        if number
-    ]
-    exact, near = counts.exact_negatives + counts.exact_positives, counts.near_negatives + counts.near_positives
-    how = [f"{number:,} {word}" for number, word in ((exact, "exact"), (near, "near (resized or mirrored, for example)")) if number]
-    verb, noun, them = (
-        ("is", "a copy of a training image", "It is") if counts.total == 1 else ("are", "copies of training images", "They are")
-    )
-    return f"{wording.listing(kinds)} {verb} {noun}: {wording.listing(how)}. {them} excluded from every number here."
 
 
 def _card(each: CopiedPair) -> Card | None:

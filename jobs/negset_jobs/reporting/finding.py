@@ -11,8 +11,9 @@ import msgspec
 
 from negset_api import names
 from negset_api.values import Comparison, Interval, Report, ReportRound
-from negset_jobs.reporting import copied, wording
+from negset_jobs.reporting import wording
 from negset_jobs.reporting.intervals import least_resolved
+from negset_jobs.reporting.sentences import copies_sentence
 
 _SMALLEST: Final = 0.0001
 _FINE: Final = 0.005
@@ -57,7 +58,7 @@ def finding(report: Report) -> Finding | None:
     if not report.comparisons:
         return None
     ours, *others = _in_order(report)
-    notes = [*_resolution(report), *([copied.sentence(report.copies)] if report.copies.total else [])]
+    notes = [*_resolution(report), *([copies_sentence(report.copies)] if report.copies.total else [])]
     pairs = [_Pair(ours, other, subject(report), _other_name(other)) for other in others]
     if not pairs and len(report.rounds) > 1:
         first, last = report.rounds[0], report.rounds[-1]

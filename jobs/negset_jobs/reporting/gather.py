@@ -30,7 +30,8 @@ from negset_api.values import (
 )
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
-from negset_jobs.download.shard_cache import parallel, read_committed
+from negset_jobs.adapters.threads import parallel
+from negset_jobs.download.shard_cache import read_committed
 from negset_jobs.formats import od_keys
 from negset_jobs.formats.stored import find, load
 from negset_jobs.formats.stored_images import Features, read_images

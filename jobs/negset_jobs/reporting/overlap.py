@@ -14,6 +14,7 @@ import numpy as np
 
 from negset_api.values import Box
 from negset_jobs.reporting.evidence import Evidence, coverage
+from negset_jobs.reporting.sentences import NOTHING
 from negset_jobs.training.measuring import corners, iou
 
 COVERED: Final = 0.5
@@ -28,9 +29,6 @@ OVERLAP: Final = 0.3
 It shows the whole object with a box that is too large. A minimum of 0.25, half of the 0.5 that a
 hit needs, would also include what lies next to it.
 """
-
-NOTHING: Final = ""
-"""Stands for a detection that lies on no annotation."""
 
 
 def lies_on(model: Evidence, others: Mapping[str, tuple[Box, ...]]) -> dict[str, int]:

@@ -8,8 +8,8 @@ from typing import Final
 
 from negset_api.values import Outcome, Report
 from negset_jobs.reporting import wording
-from negset_jobs.reporting.comparison_sections import lies_on_sentence
 from negset_jobs.reporting.finding import finding
+from negset_jobs.reporting.sentences import lies_on_sentence
 
 _WIDTH: Final = 100
 _MOST_NAMED: Final = 8

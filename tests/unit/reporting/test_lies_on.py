@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tests.unit.reporting.models import HeldOut, box, drawn, found, model, scored
 
-from negset_jobs.reporting.comparison_sections import lies_on_sentence
-from negset_jobs.reporting.overlap import NOTHING, class_below, lies_on
+from negset_jobs.reporting.overlap import class_below, lies_on
+from negset_jobs.reporting.sentences import NOTHING, lies_on_sentence
 
 TABLE, CUP = box(0.0, 0.5, 0.5, name="table"), box(0.1, 0.6, 0.1, name="cup")
 
