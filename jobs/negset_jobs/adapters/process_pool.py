@@ -1,0 +1,136 @@
+"""Worker processes of our own: how they start, receive tasks and end.
+
+They are not those of `multiprocessing`, which would import the main module once more in each of
+them, and start a process that tracks resources. Nor are they those of `concurrent.futures`, whose
+pool fails as a whole if one process is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.worker import Item, packed
+
+log = logging.getLogger(__name__)
+
+_END_SECONDS: Final = 2
+_ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1"}  # as Ray sets it for a task of one CPU
+
+
+class WorkerLost(Exception):
+    """A worker ended before its task did. The text says how."""
+
+
+class Worker:
+    """A process that runs one task at a time.
+
+    It ends with this process, whose end closes the connection between them.
+    """
+
+    def __init__(self) -> None:
+        self._connection, theirs = multiprocessing.Pipe()
+        with theirs, _sigint_blocked():
+            # Warnings of a worker are not shown, as with Ray.
+            errors = None if log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-c", _program(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                pass_fds=[theirs.fileno()],
+                env={**_ENVIRONMENT, **os.environ},
+            )
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def submit(self, access: Access | None, work: bytes) -> None:
+        """Start a task. `receive` reports it if the worker is lost."""
+        with contextlib.suppress(OSError):
+            self._connection.send_bytes(packed(access))
+            self._connection.send_bytes(work)
+
+    def receive(self) -> Item:
+        """Return the task's next item, waiting for it. Raises `WorkerLost`."""
+        try:
+            item: Item = self._connection.recv()
+        except (EOFError, OSError) as error:
+            self.end()
+            raise WorkerLost(_ending(self._process.returncode)) from error
+        return item
+
+    def end(self) -> None:
+        """End the process, which ends by itself when the connection closes."""
+        self._connection.close()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Pool(contextlib.AbstractContextManager["Pool"]):
+    """The workers without a task. They end with the block."""
+
+    def __init__(self) -> None:
+        self._idle: list[Worker] = []
+
+    def start(self, count: int) -> None:
+        """Start workers until `count` are idle, so that they start at the same time."""
+        while len(self._idle) < count:
+            self._idle.append(Worker())
+
+    def take(self) -> Worker:
+        self.start(1)
+        return self._idle.pop()
+
+    def give_back(self, worker: Worker) -> None:
+        self._idle.append(worker)
+
+    def end(self) -> None:
+        """End the idle workers."""
+        while self._idle:
+            self._idle.pop().end()
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def ready(workers: Iterable[Worker]) -> list[Worker]:
+    """Wait until at least one of the workers has sent an item or was lost. Return these."""
+    with selectors.DefaultSelector() as selector:
+        for worker in workers:
+            selector.register(worker, selectors.EVENT_READ, worker)
+        return [key.data for key, _ in selector.select()]
+
+
+def _program(descriptor: int) -> str:
+    """Return a worker's program. It finds modules where this process finds them."""
+    return f"import sys; sys.path[:] = {sys.path!r}; from negset_jobs.adapters.process_worker import main; main({descriptor})"
+
+
+@contextlib.contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Block SIGINT, for this thread and for a process that it starts, until that ignores it.
+
+    While Python starts, Ctrl-C would end it with a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _ending(code: int) -> str:
+    return f"its process was ended by {signal.Signals(-code).name}" if code < 0 else f"its process ended with exit code {code}"
