@@ -15,20 +15,17 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.task_map import WorkerLost
 from negset_jobs.adapters.worker import Item, packed
 
 log = logging.getLogger(__name__)
 
 _END_SECONDS: Final = 2
 _ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1"}  # as Ray sets it for a task of one CPU
-
-
-class WorkerLost(Exception):
-    """A worker ended before its task did. The text says how."""
 
 
 class Worker:
@@ -80,38 +77,44 @@ class Worker:
 
 
 class Pool(contextlib.AbstractContextManager["Pool"]):
-    """The workers without a task. They end with the block."""
+    """Workers, of which those without a task wait for another. These end with the block."""
 
     def __init__(self) -> None:
         self._idle: list[Worker] = []
 
     def start(self, count: int) -> None:
-        """Start workers until `count` are idle, so that they start at the same time."""
+        """Start workers until `count` wait for a task, so that they start at the same time."""
         while len(self._idle) < count:
             self._idle.append(Worker())
 
-    def take(self) -> Worker:
-        self.start(1)
-        return self._idle.pop()
-
-    def give_back(self, worker: Worker) -> None:
-        self._idle.append(worker)
-
     def end(self) -> None:
-        """End the idle workers."""
+        """End the workers that wait for a task."""
         while self._idle:
             self._idle.pop().end()
 
+    def submit(self, access: Access | None, work: bytes) -> Worker:
+        self.start(1)
+        worker = self._idle.pop()
+        worker.submit(access, work)
+        return worker
+
+    def ready(self, running: Collection[Worker]) -> list[Worker]:
+        with selectors.DefaultSelector() as selector:
+            for worker in running:
+                selector.register(worker, selectors.EVENT_READ, worker)
+            return [key.data for key, _ in selector.select()]
+
+    def receive(self, task: Worker) -> Item:
+        return task.receive()
+
+    def finished(self, task: Worker) -> None:
+        self._idle.append(task)
+
+    def stop(self, task: Worker) -> None:
+        task.end()
+
     def __exit__(self, *_: object) -> None:
         self.end()
-
-
-def ready(workers: Iterable[Worker]) -> list[Worker]:
-    """Wait until at least one of the workers has sent an item or was lost. Return these."""
-    with selectors.DefaultSelector() as selector:
-        for worker in workers:
-            selector.register(worker, selectors.EVENT_READ, worker)
-        return [key.data for key, _ in selector.select()]
 
 
 def _program(descriptor: int) -> str:

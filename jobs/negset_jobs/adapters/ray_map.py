@@ -5,55 +5,55 @@ Only this module and `ray_session` import ray.
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from negset_api.errors import WorkFailed
 from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.ray_session import session
-from negset_jobs.adapters.worker import RETRIES, Item, Report, packed, run_task, value_of
+from negset_jobs.adapters.task_map import RETRIES, WorkerLost
+from negset_jobs.adapters.worker import Item, Report, packed, run_task, value_of
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def map_unordered(
-    function: Callable[[Task, Report], Result],
-    tasks: Sequence[Task],
-    *,
-    workers: int,
-    report: Callable[[int, int, int], None] = lambda _index, _done, _failed: None,
-) -> Iterator[tuple[int, Result]]:
-    """Do what `work.map_unordered` describes, in Ray tasks."""
-    waiting = collections.deque(enumerate(tasks))
-    running: dict[Any, int] = {}
-    with session(workers):
+class RayTasks:
+    """Workers of an open Ray session: each task is a Ray task.
+
+    Ray's own retries do not suit a streaming generator: Ray does not repeat the items that a lost
+    worker has sent, so a second attempt that sends fewer items seems to have no result.
+    """
+
+    def submit(self, access: Access | None, work: bytes) -> Any:
         import ray
 
-        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(run_task).options(num_returns="streaming")
+        remote: Any = ray.remote(num_cpus=1, max_retries=0)(run_task)
+        return remote.options(num_returns="streaming").remote(access, work)
+
+    def ready(self, running: Collection[Any]) -> list[Any]:
+        import ray
+
+        ready: list[Any] = ray.wait(list(running), num_returns=1)[0]
+        return ready
+
+    def receive(self, task: Any) -> Item:
+        import ray
+
         try:
-            while waiting or running:
-                while waiting and len(running) < workers:
-                    index, task = waiting.popleft()
-                    running[remote.remote(address_guard.access_of_process(), packed((function, task)))] = index
-                ready, _ = ray.wait(list(running), num_returns=1)
-                for stream in ready:
-                    try:
-                        item = _next_item(stream)
-                    except WorkFailed:
-                        del running[stream]  # it has ended, and must not be cancelled
-                        raise
-                    if item[0] == "counts":
-                        report(running[stream], *item[1])
-                    else:
-                        yield running.pop(stream), value_of(item)
-        finally:
-            for stream in running:
-                ray.cancel(stream, force=True)
+            item: Item = ray.get(next(task))
+        except ray.exceptions.RayError as error:
+            raise WorkerLost(_one_line(error)) from error
+        return item
+
+    def finished(self, task: Any) -> None: ...
+
+    def stop(self, task: Any) -> None:
+        import ray
+
+        ray.cancel(task, force=True)
 
 
 def map_with_actors(
@@ -115,24 +115,14 @@ class _Actor:
         return item
 
 
-def _next_item(stream: Any) -> Item:
-    with _our_errors():
-        kind, value = _get(next(stream))
-        return kind, value
-
-
 def _get(ref: Any) -> Any:
     import ray
 
-    with _our_errors():
-        return ray.get(ref)
-
-
-@contextlib.contextmanager
-def _our_errors() -> Iterator[None]:
-    import ray
-
     try:
-        yield
+        return ray.get(ref)
     except ray.exceptions.RayError as error:
-        raise WorkFailed(f"a worker was lost {RETRIES + 1} times: {' '.join(str(error).split())[:300]}") from error
+        raise WorkFailed(f"a worker was lost {RETRIES + 1} times: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from negset_api.errors import WorkFailed
-from negset_jobs.adapters import process_map, ray_map, ray_session
+from negset_jobs.adapters import ray_map, ray_session, task_map
 from negset_jobs.adapters.process_pool import Pool
 from negset_jobs.adapters.worker import Batch, Report, Result, made_once
 
@@ -28,8 +28,8 @@ MOST_WITHOUT_RAY: Final = 64
 def on_ray(tasks: int, *, address: str, running: bool, installed: bool) -> bool:
     """Return True if so many tasks run on Ray. Pure.
 
-    `address` is `RAY_ADDRESS`: on a cluster, Ray sets it. A user who sets it asks for Ray. `running`
-    says that this process is connected to Ray already.
+    `address` is `RAY_ADDRESS`. On a cluster, Ray sets it, and a user who sets it asks for Ray.
+    `running` says that this process is connected to Ray already.
     """
     return bool(address) or running or (installed and tasks > MOST_WITHOUT_RAY)
 
@@ -52,9 +52,10 @@ def map_unordered(
     """
     with _opened(workers) as opened:
         if opened.runs_on_ray(len(tasks)):
-            yield from ray_map.map_unordered(function, tasks, workers=workers, report=report)
+            yield from task_map.map_unordered(ray_map.RayTasks(), function, tasks, at_once=workers, report=report)
         else:
-            yield from process_map.map_unordered(opened.pool, function, tasks, workers=workers, report=report)
+            opened.pool.start(min(workers, len(tasks)))
+            yield from task_map.map_unordered(opened.pool, function, tasks, at_once=workers, report=report)
 
 
 def map_with_actors(
@@ -77,7 +78,8 @@ def map_with_actors(
             yield from _in_order(ray_map.map_with_actors(function, batches, workers=workers, gpus=gpus))
         else:
             with Pool() as pool:
-                yield from _in_order(process_map.map_unordered(pool, function, batches, workers=workers))
+                pool.start(min(workers, len(batches)))
+                yield from _in_order(task_map.map_unordered(pool, function, batches, at_once=workers))
 
 
 @contextlib.contextmanager

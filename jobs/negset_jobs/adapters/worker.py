@@ -31,12 +31,6 @@ First `counts`, any number of times: the sums of done and failed units. Then the
 the `failure`.
 """
 
-RETRIES: Final = 3
-"""Retries of work whose worker was lost.
-
-An error that the work itself raises is not retried: it would be raised again.
-"""
-
 _PROGRESS_SECONDS: Final = 0.5
 
 
