@@ -94,6 +94,14 @@ def refuse():
     raise InvalidInput("no model")
 
 
+def has_ray(task, report):
+    return "ray" in sys.modules
+
+
+def test_only_a_worker_of_ray_imports_ray(kind):
+    assert [value for _, value in work.map_unordered(has_ray, [0], workers=1)] == [kind == "Ray"]
+
+
 def test_tasks_come_back_with_their_index(kind):
     assert sorted(work.map_unordered(double, [5, 6, 7], workers=2)) == [(0, 10), (1, 12), (2, 14)]
     assert list(work.map_unordered(double, [], workers=2)) == []

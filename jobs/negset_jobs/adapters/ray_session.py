@@ -45,7 +45,8 @@ _LONGEST_SOCKET_FOLDER: Final = 30
 
 def is_open() -> bool:
     """Return True if this process is connected to Ray. Does not import it."""
-    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 @contextlib.contextmanager

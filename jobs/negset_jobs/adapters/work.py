@@ -21,17 +21,22 @@ __all__ = ["Report", "map_unordered", "map_with_actors", "session"]
 
 Task = TypeVar("Task")
 
-MOST_WITHOUT_RAY: Final = 64
-"""The largest number of tasks that run without Ray on a machine where Ray does not run yet."""
+MOST_WITHOUT_RAY: Final = 800
+"""Tasks for each worker that run without Ray, at most, on a machine where Ray does not run yet.
+
+Ray's start takes 4 s, 5 s of CPU and 600 MB (`tests/benchmarks/without_ray.py`, two cores). A shard
+of 128 images takes a core 0.1 s if the network is no limit (`selection/sharding.py`). So with 800
+shards for each worker, the start is 5 % of the run, and less if the network is the limit.
+"""
 
 
-def on_ray(tasks: int, *, address: str, running: bool, installed: bool) -> bool:
+def on_ray(tasks: int, workers: int, *, address: str, running: bool, installed: bool) -> bool:
     """Return True if so many tasks run on Ray. Pure.
 
     `address` is `RAY_ADDRESS`. On a cluster, Ray sets it, and a user who sets it asks for Ray.
     `running` says that this process is connected to Ray already.
     """
-    return bool(address) or running or (installed and tasks > MOST_WITHOUT_RAY)
+    return bool(address) or running or (installed and tasks > MOST_WITHOUT_RAY * workers)
 
 
 def map_unordered(
@@ -101,7 +106,7 @@ class _Session:
         """Return True if so many tasks run on Ray. Then it runs until the end of the session."""
         running = ray_session.is_open()
         installed = importlib.util.find_spec("ray") is not None
-        if not on_ray(tasks, address=os.environ.get("RAY_ADDRESS", ""), running=running, installed=installed):
+        if not on_ray(tasks, self._workers, address=os.environ.get("RAY_ADDRESS", ""), running=running, installed=installed):
             return False
         if not running:
             self.pool.end()

@@ -6,7 +6,8 @@ import pytest
 
 from negset_jobs.adapters.work import MOST_WITHOUT_RAY, on_ray
 
-FEW, MANY = MOST_WITHOUT_RAY, MOST_WITHOUT_RAY + 1
+WORKERS = 3
+FEW, MANY = MOST_WITHOUT_RAY * WORKERS, MOST_WITHOUT_RAY * WORKERS + 1
 
 CASES = {
     "few tasks on a laptop run in processes of our own": (FEW, "", False, True, False),
@@ -21,4 +22,4 @@ CASES = {
 
 @pytest.mark.parametrize(("tasks", "address", "running", "installed", "ray"), CASES.values(), ids=CASES)
 def test_it(tasks, address, running, installed, ray):
-    assert on_ray(tasks, address=address, running=running, installed=installed) is ray
+    assert on_ray(tasks, WORKERS, address=address, running=running, installed=installed) is ray
