@@ -17,6 +17,7 @@ from pyarrow import parquet
 from tests.conftest import ROOT
 from tests.local.training_data import TRAIN, TRAIN_FILES, make_revision
 from tests.local.untrained_model import DATASET, SCORES, images, in_file
+from tests.local.workers import working
 from tests.progress import Silent
 
 from negset_api import names
@@ -162,6 +163,16 @@ def test_an_interrupted_mining_scores_only_the_shards_that_are_missing(mined, mo
     assert len(asked) == POOL_FILES + TRAIN_FILES - 2
     assert progress.done == POOL + TRAINED, "what was scored before counts too"
     assert {key: store.read(key) for key in store.keys(names.round_folder(1))} == before, "the same bytes, and nothing left behind"
+
+
+def test_ray_scores_the_same_and_the_next_files_have_the_same_bytes(mined, tmp_path):
+    store, dataset, value, _, _ = mined
+    made = [name(1) for name in (names.mining_marker, names.mining_hard, names.mining_random, names.mining_scores)]
+    other = copy_of(store, tmp_path, without=made)
+    with working("Ray"):
+        assert mine_round(other, dataset, 1, Silent()) == value
+    for key in store.keys(names.round_folder(1)):
+        assert other.read(key) == store.read(key), key
 
 
 def test_without_a_pool_the_hardest_of_those_trained_on_are_given_more_weight_and_the_log_says_so(mined, tmp_path, caplog):

@@ -25,6 +25,10 @@ def kind(request):
         yield request.param
 
 
+def readiness_to_end(task, report):
+    return int(pathlib.Path("/proc/self/oom_score_adj").read_text())
+
+
 def double(task, report):
     report(task, 0)
     return task * 2
@@ -100,6 +104,12 @@ def has_ray(task, report):
 
 def test_only_a_worker_of_ray_imports_ray(kind):
     assert [value for _, value in work.map_unordered(has_ray, [0], workers=1)] == [kind == "Ray"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has an order in which it ends processes if memory is short")
+def test_if_memory_is_short_linux_ends_a_worker_first(kind):
+    ((_, worker),) = work.map_unordered(readiness_to_end, [0], workers=1)
+    assert worker > readiness_to_end(0, None)
 
 
 def test_tasks_come_back_with_their_index(kind):

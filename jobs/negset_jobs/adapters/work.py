@@ -24,9 +24,11 @@ Task = TypeVar("Task")
 MOST_WITHOUT_RAY: Final = 800
 """Tasks for each worker that run without Ray, at most, on a machine where Ray does not run yet.
 
-Ray's start takes 4 s, 5 s of CPU and 600 MB (`tests/benchmarks/without_ray.py`, two cores). A shard
-of 128 images takes a core 0.1 s if the network is no limit (`selection/sharding.py`). So with 800
-shards for each worker, the start is 5 % of the run, and less if the network is the limit.
+On one machine, Ray is never faster: its start takes 4 s, 5 s of CPU and 600 MB, and then each task
+10 ms of CPU (`tests/benchmarks/without_ray.py`, two cores). In exchange, Ray ends a worker before
+the machine runs out of memory, which is worth something in a long run. A shard of 128 images takes
+a core at least 0.1 s (`selection/sharding.py`). So with 800 shards for each worker, the start is at
+most 5 % of the run.
 """
 
 
