@@ -30,6 +30,8 @@ from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Box, Outcome, Plan, PlannedImage, Records, ShardPlan, decode
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
+from negset_jobs.download import stage as download_stage
+from negset_jobs.download.shard import run_shard
 from negset_jobs.download.shard_cache import read_committed
 from negset_jobs.download.stage import record_stage, run_shards
 from negset_jobs.formats.tf_example import decode_example
@@ -84,6 +86,21 @@ def stage(store: Store, plan: Plan, siblings=(), progress=None, **download) -> R
     return record_stage(store, plan, dataset(**download), LOOPBACK, siblings, progress or Silent())
 
 
+def run_shard_and_die_once(task, report):
+    """Die as by `kill -9` or for lack of memory, after three images of the first attempt."""
+    died, images = pathlib.Path(f"{task.store_url}-{task.shard.name}"), 0
+
+    def count(done, failed):
+        nonlocal images
+        images += done
+        report(done, failed)
+        if images == 3 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return run_shard(task, count)
+
+
 def rows(store: Store) -> list[dict]:
     return pq.read_table(io.BytesIO(store.read(names.MANIFEST))).to_pylist()
 
@@ -124,6 +141,17 @@ def test_a_plan_becomes_records_a_manifest_and_a_marker(kind, server, tmp_path, 
     assert manifest[8]["sha256"] == hashlib.sha256(jpeg(8)).hexdigest()
     assert {row["shard"] for row in manifest} - {""} == {file for files in records.files.values() for file in files}
     assert records.bytes == sum(len(store.read(file)) for files in records.files.values() for file in files)
+
+
+def test_every_shards_worker_is_killed_once_and_the_files_and_the_progress_are_the_same(server, tmp_path, workers, monkeypatch):
+    plan, progress = plan_of(serve(server, 30), shards=4), Counted()
+    undisturbed, disturbed = Store(f"{tmp_path}/undisturbed"), Store(f"{tmp_path}/disturbed")
+    records = stage(undisturbed, plan)
+    monkeypatch.setattr(download_stage, "run_shard", run_shard_and_die_once)
+    assert stage(disturbed, plan, progress=progress) == records
+    assert len(list(tmp_path.glob("disturbed-*"))) == 4
+    assert (progress.done, progress.failed) == (30, 0)
+    assert tree(disturbed) == tree(undisturbed)
 
 
 def test_splits_have_files_of_their_own(server, tmp_path, workers):

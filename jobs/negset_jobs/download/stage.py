@@ -183,7 +183,7 @@ class _ShardMaker:
         return [image_input_digest(image, self.spec.download, self.label_ids) for image in shard.images]
 
     def make(self, tasks: list[ShardTask]) -> dict[str, ShardResult]:
-        """Run the tasks on Ray.
+        """Run the tasks in workers.
 
         Progress counts the images of first attempts only: later attempts repeat counted images.
         """

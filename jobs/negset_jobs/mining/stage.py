@@ -94,7 +94,7 @@ def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Pr
     It writes the records of all hard negatives so far, and of as many random ones if the spec
     compares with them. Every shard that has an image under review is copied without it. A table has
     all scores. The marker is written last. An interrupted mining resumes with the shards that are
-    not scored yet. Needs an open Ray session.
+    not scored yet.
     """
     task = _prepare(store, dataset, number)
     scored = _score(store, task, progress)

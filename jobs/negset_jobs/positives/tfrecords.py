@@ -188,7 +188,7 @@ def _check_names(files: Iterable[ScannedFile]) -> None:
 
 
 def _mapped(function: Callable[[T, work.Report], R], tasks: Sequence[T], title: str, workers: int, progress: Progress) -> list[R]:
-    """Return the function's results on Ray, in the order of the tasks. Each task is a file."""
+    """Return the function's results, in the order of the tasks. Each task is a file."""
     progress.start(title, len(tasks), "files")
     results: dict[int, R] = {}
     for index, result in work.map_unordered(function, tasks, workers=workers):
