@@ -25,6 +25,7 @@ from negset_jobs.adapters.worker import Item, packed
 log = logging.getLogger(__name__)
 
 _END_SECONDS: Final = 2
+_STDERR: Final = 2
 _ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1"}  # as Ray sets it for a task of one CPU
 
 
@@ -37,13 +38,13 @@ class Worker:
     def __init__(self) -> None:
         self._connection, theirs = multiprocessing.Pipe()
         with theirs, _sigint_blocked():
-            # Warnings of a worker are not shown, as with Ray.
-            errors = None if log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL
+            # What a worker prints is not shown, as with Ray. Results go to our standard output.
+            output = _STDERR if log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-c", _program(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
+                stdout=output,
+                stderr=output,
                 pass_fds=[theirs.fileno()],
                 env={**_ENVIRONMENT, **os.environ},
             )
@@ -136,4 +137,7 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 def _ending(code: int) -> str:
-    return f"its process was ended by {signal.Signals(-code).name}" if code < 0 else f"its process ended with exit code {code}"
+    if code >= 0:
+        return f"its process ended with exit code {code}"
+    hint = "; if memory is short, lower spec.ray.workers" if code == -signal.SIGKILL else ""
+    return f"its process was ended by {signal.Signals(-code).name}{hint}"

@@ -187,7 +187,7 @@ def _private_folder() -> Iterator[str]:
     share the parent folder. Raises `WorkFailed` if the disk is full: Ray would not start, without
     this reason.
     """
-    import fcntl  # Windows has none, and imports this module for `negset --help`
+    import fcntl  # here, because Windows has none
 
     # mkdtemp creates a folder that only this user can read.
     parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
+from negset_api.errors import WorkFailed
+from negset_jobs.adapters import work
 from negset_jobs.adapters.work import MOST_WITHOUT_RAY, on_ray
 
 WORKERS = 3
@@ -23,3 +28,14 @@ CASES = {
 @pytest.mark.parametrize(("tasks", "address", "running", "installed", "ray"), CASES.values(), ids=CASES)
 def test_it(tasks, address, running, installed, ray):
     assert on_ray(tasks, WORKERS, address=address, running=running, installed=installed) is ray
+
+
+def test_windows_is_told_what_to_use_instead(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(WorkFailed, match="expected Linux or macOS, got Windows; use the Windows Subsystem for Linux"), work.session(1):
+        pass
+
+
+def test_every_command_can_be_imported_where_there_is_no_fcntl():
+    program = "import sys; sys.modules['fcntl'] = None; import negset_jobs.commands.laptop, negset_jobs.adapters.work"
+    subprocess.run([sys.executable, "-c", program], check=True)
