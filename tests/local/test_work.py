@@ -16,7 +16,8 @@ from tests.conftest import ROOT
 from tests.local.workers import KINDS, working
 
 from negset_api.errors import InvalidInput, Unavailable, WorkFailed
-from negset_jobs.adapters import work
+from negset_jobs.adapters import task_map, work
+from negset_jobs.adapters.process_pool import Pool
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -178,6 +179,20 @@ def test_a_killed_actor_is_replaced_and_the_order_is_kept(kind, tmp_path):
 def test_a_worker_that_cannot_be_made_says_why(kind):
     with pytest.raises(InvalidInput, match=r"^no model$"):
         list(work.map_with_actors(refuse, [1], workers=1))
+
+
+def process(task, report):
+    return os.getpid()
+
+
+def test_ctrl_c_of_a_terminal_ends_no_worker_not_even_one_that_starts():
+    with Pool() as pool:
+        pool.start(1)
+        started = pool._idle[0]._process.pid
+        for _ in range(100):
+            os.kill(started, signal.SIGINT)
+            time.sleep(0.01)
+        assert list(task_map.map_unordered(pool, process, [0], at_once=1)) == [(0, started)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
