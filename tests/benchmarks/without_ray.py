@@ -90,9 +90,7 @@ def measure(command: list[str], checkout: str) -> Measured:
 
 def write_manifest(folder: str, base: str, count: int, workers: int) -> str:
     """Write annotations of `count` images without a person, and the manifest."""
-    images = [{"id": index, "file_name": f"{index % 100}.jpg?{index}", "width": 64, "height": 48} for index in range(1, count + 1)]
-    if base == folder:
-        images = [{**image, "file_name": f"{image['id']}.jpg"} for image in images]
+    images = [{"id": index, "file_name": f"{index}.jpg", "width": 64, "height": 48} for index in range(1, count + 1)]
     annotations = [{"id": image["id"], "image_id": image["id"], "category_id": 2, "bbox": [0, 0, 9, 9]} for image in images]
     classes = [{"id": 1, "name": "person"}, {"id": 2, "name": "dog"}]
     pathlib.Path(folder, "annotations.json").write_text(json.dumps({"images": images, "annotations": annotations, "categories": classes}))
@@ -124,8 +122,9 @@ def images(folder: str, count: int, *, served: bool) -> Iterator[str]:
         yield folder
         return
     with image_server() as server:
-        for index in range(100):
-            server.serve(f"/{index}.jpg", jpeg(index))
+        originals = [jpeg(index) for index in range(100)]
+        for index in range(1, count + 1):
+            server.serve(f"/{index}.jpg", originals[index % 100])
         yield server.url
 
 
