@@ -73,7 +73,7 @@ def dataset(folder: pathlib.Path, *, formats: tuple[str, ...], held_out: bool = 
 
 
 def stored(dataset: NegativeDataset, url: str) -> tuple[Store, Plan, Records]:
-    """Return the dataset's store, plan and records. Fast only with an open Ray session."""
+    """Return the dataset's store, plan and records. Fast only in an open `work.session`."""
     store = Store(url)
     plan = plan_stage(dataset, Access())
     commit(store, names.PLAN, plan)

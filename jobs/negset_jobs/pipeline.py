@@ -141,7 +141,7 @@ def data_missing(revision: Revision) -> bool:
 
 
 def data(revision: Revision, progress: Progress) -> None:
-    """Run all stages before training. Needs an open Ray session.
+    """Run all stages before training. Call it in a `work.session`, so that they share workers.
 
     They are the positives (if there are any), the negatives, their labels and, with training, the
     search for held-out images that are copies. The positives come first: they have the most user
@@ -209,7 +209,7 @@ def trained(revision: Revision, step: stages.Step) -> Round | None:
 
 
 def mine(revision: Revision, number: int, progress: Progress) -> Mining:
-    """Score the negatives with the model of a round. Needs an open Ray session."""
+    """Score the negatives with the model of a round."""
     from negset_jobs.mining.stage import mine_round
 
     existing = mined(revision, number)

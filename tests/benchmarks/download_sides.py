@@ -2,7 +2,8 @@
 
 `python download_sides.py SIDE BASE COUNT VERIFY FOLDER` prints one line of JSON. The sides are:
 
-`negset`: shards on Ray.
+`ray`: shards on Ray.
+`negset`: shards in processes of negset, as on a laptop.
 `processes`: the same shards in bare processes.
 `loop`: the same shards in one process, one after the other.
 `bare`: the limit. One asyncio loop fetches the same images with aiohttp, and writes them in the
@@ -29,7 +30,7 @@ from typing import BinaryIO
 from negset_api import names
 from negset_api.spec import Download
 from negset_api.values import PlannedImage, ShardPlan
-from negset_jobs.adapters import ray_map, ray_session
+from negset_jobs.adapters import ray_session, work
 from negset_jobs.adapters.access import Access
 from negset_jobs.download.shard import ShardTask, run_shard
 from negset_jobs.formats.tf_example import encode_example
@@ -76,47 +77,52 @@ def warm(_task: int, _report) -> int:
     return os.getpid()
 
 
-def negset(work: list[ShardTask]) -> Iterator[dict[str, float]]:
-    with ray_session.session(WORKERS):
-        list(ray_map.map_unordered(warm, list(range(WORKERS)), workers=WORKERS))
+def negset(shards: list[ShardTask]) -> Iterator[dict[str, float]]:
+    with work.session(WORKERS):
+        list(work.map_unordered(warm, list(range(WORKERS)), workers=WORKERS))
         yield {}
-        for _, done in ray_map.map_unordered(measured, work, workers=WORKERS):
+        for _, done in work.map_unordered(measured, shards, workers=WORKERS):
             yield done
 
 
-def processes(work: list[ShardTask]) -> Iterator[dict[str, float]]:
+def ray(shards: list[ShardTask]) -> Iterator[dict[str, float]]:
+    with ray_session.session(WORKERS):
+        yield from negset(shards)
+
+
+def processes(shards: list[ShardTask]) -> Iterator[dict[str, float]]:
     import multiprocessing
 
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
         pool.starmap(warm, [(0, None)] * WORKERS, chunksize=1)
         yield {}
-        yield from pool.imap_unordered(quietly_measured, work, chunksize=1)
+        yield from pool.imap_unordered(quietly_measured, shards, chunksize=1)
 
 
 def quietly_measured(task: ShardTask) -> dict[str, float]:
     return measured(task, lambda _done, _failed: None)
 
 
-def loop(work: list[ShardTask]) -> Iterator[dict[str, float]]:
+def loop(shards: list[ShardTask]) -> Iterator[dict[str, float]]:
     yield {}
-    yield from map(quietly_measured, work)
+    yield from map(quietly_measured, shards)
 
 
-def bare(work: list[ShardTask]) -> Iterator[dict[str, float]]:
-    yield from bare_loop(work, lambda _image, data: data)
+def bare(shards: list[ShardTask]) -> Iterator[dict[str, float]]:
+    yield from bare_loop(shards, lambda _image, data: data)
 
 
-def bare_records(work: list[ShardTask]) -> Iterator[dict[str, float]]:
+def bare_records(shards: list[ShardTask]) -> Iterator[dict[str, float]]:
     def record(image: PlannedImage, data: bytes) -> bytes:
         return encode_example(
             encoded=data, image_format="jpeg", file_name=image.file_name, source_id=str(image.image_id), sha256=hashlib.sha256(data).hexdigest(),
             height=480, width=640, boxes=(), label_ids={},
         )  # fmt: skip
 
-    yield from bare_loop(work, record)
+    yield from bare_loop(shards, record)
 
 
-def bare_loop(work: list[ShardTask], payload: Callable[[PlannedImage, bytes], bytes]) -> Iterator[dict[str, float]]:
+def bare_loop(shards: list[ShardTask], payload: Callable[[PlannedImage, bytes], bytes]) -> Iterator[dict[str, float]]:
     import aiohttp
 
     async def fetch_all(task: ShardTask, stream: BinaryIO) -> int:
@@ -134,9 +140,9 @@ def bare_loop(work: list[ShardTask], payload: Callable[[PlannedImage, bytes], by
             await asyncio.gather(*(connection(session) for _ in range(CONNECTIONS)))
         return stored
 
-    os.makedirs(work[0].store_url, exist_ok=True)
+    os.makedirs(shards[0].store_url, exist_ok=True)
     yield {}
-    for task in work:
+    for task in shards:
         before = time.process_time()
         with open(f"{task.store_url}/{task.shard.name}", "wb") as stream:
             stored = asyncio.run(fetch_all(task, stream))
@@ -151,7 +157,7 @@ def bare_loop(work: list[ShardTask], payload: Callable[[PlannedImage, bytes], by
 def main() -> None:
     side, base, count, verify, folder = sys.argv[1:]
     begun = time.perf_counter()
-    running = {"negset": negset, "processes": processes, "loop": loop, "bare": bare, "bare-records": bare_records}[side](
+    running = {"negset": negset, "ray": ray, "processes": processes, "loop": loop, "bare": bare, "bare-records": bare_records}[side](
         tasks(base, int(count), verify, folder)
     )
     next(running)
@@ -177,4 +183,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    import download_sides  # by this name, workers can import its functions
+
+    download_sides.main()

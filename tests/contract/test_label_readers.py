@@ -16,19 +16,19 @@ from pycocotools.coco import COCO
 from tests.negatives import IMAGES, SIDES, STORED, dataset, stored
 from tests.progress import Silent
 
-from negset_jobs.adapters import ray_session
+from negset_jobs.adapters import work
 from negset_jobs.labels.label_task import FORMATS
 from negset_jobs.labels.stage import labels_stage
 
 
 @pytest.fixture(scope="module")
-def ray():
-    with ray_session.session(2):
+def workers():
+    with work.session(2):
         yield
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["with held-out images", "without"])
-def labels(request, tmp_path_factory, ray):
+def labels(request, tmp_path_factory, workers):
     """The folder of the label datasets, and the number of stored images by split."""
     folder = tmp_path_factory.mktemp("labels")
     wanted = dataset(folder, formats=tuple(FORMATS), held_out=request.param)

@@ -1,6 +1,7 @@
 """Plans and manifests for the tests of the data path.
 
-As a program, one run of the recording stage: `python -m tests.local.data_path_run PLAN OUTPUT`.
+As a program, one run of the recording stage:
+`python -m tests.local.data_path_run PLAN OUTPUT KIND`, where KIND is a kind of workers.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import pathlib
 import sys
 
+from tests.local.workers import working
 from tests.progress import Silent
 
 from negset_api import names
@@ -54,12 +56,7 @@ def plan_of(urls: list[str], *, shards: int, held_out_shards: int = 0) -> Plan:
 
 
 if __name__ == "__main__":
-    plan_file, output = sys.argv[1:]
-    record_stage(
-        Store(output),
-        decode(pathlib.Path(plan_file).read_bytes(), Plan),
-        dataset(),
-        Access(allowed_networks=("127.0.0.1/32",)),
-        (),
-        Silent(),
-    )
+    plan_file, output, kind = sys.argv[1:]
+    plan = decode(pathlib.Path(plan_file).read_bytes(), Plan)
+    with working(kind):
+        record_stage(Store(output), plan, dataset(), Access(allowed_networks=("127.0.0.1/32",)), (), Silent())

@@ -24,7 +24,7 @@ from negset_api import names, validation
 from negset_api.errors import InvalidInput
 from negset_api.values import Copies, CopyCounts, Positives, Records, Round, decode, encode
 from negset_jobs import pipeline
-from negset_jobs.adapters import ray_session
+from negset_jobs.adapters import work
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.copies import stage
@@ -84,7 +84,7 @@ def test_a_resized_copy_and_a_mirrored_one_are_named_and_measure_nothing(
     untouched = pipeline.prepare(
         validation.parse({**document, "spec": {**document["spec"], "output": {"url": str(tmp_path / "before")}}}), LOOPBACK
     )
-    with ray_session.session(2):
+    with work.session(2):
         pipeline.data(untouched, Silent())
     before = decode(untouched.store.read(names.COPIES), Copies)
     assert (before.negatives, before.positives, before.counts) == ((), (), CopyCounts()), "real images without copies leave nothing out"
@@ -160,8 +160,8 @@ def a_revision(store: Store, *, copied: tuple[int, ...] = ()) -> tuple[Records, 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def ray() -> Iterator[None]:
-    with ray_session.session(2):
+def workers() -> Iterator[None]:
+    with work.session(2):
         yield
 
 

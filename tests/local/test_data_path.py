@@ -1,4 +1,4 @@
-"""The whole data path on embedded Ray: from a plan to records, a manifest and markers.
+"""The whole data path on both kinds of workers: from a plan to records, a manifest and markers.
 
 It is stopped, resumed, repaired and extended.
 """
@@ -21,15 +21,17 @@ from aiohttp import web
 from tests.image_server import image_server, jpeg
 from tests.local import data_path_run
 from tests.local.data_path_run import dataset, plan_of
+from tests.local.workers import KINDS, working
 from tests.progress import Silent
 from tests.s3_server import s3_server
 
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Box, Outcome, Plan, PlannedImage, Records, ShardPlan, decode
-from negset_jobs.adapters import ray_session
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
+from negset_jobs.download import stage as download_stage
+from negset_jobs.download.shard import run_shard
 from negset_jobs.download.shard_cache import read_committed
 from negset_jobs.download.stage import record_stage, run_shards
 from negset_jobs.formats.tf_example import decode_example
@@ -44,10 +46,10 @@ def s3():
         yield server
 
 
-@pytest.fixture(scope="module")
-def running_ray(s3):
-    """One Ray for all tests here, whose workers have the S3 server's credentials."""
-    with ray_session.session(2):
+@pytest.fixture(scope="module", params=KINDS)
+def workers(request, s3):
+    """Workers for all tests here. They have the S3 server's credentials."""
+    with working(request.param):
         yield
 
 
@@ -84,6 +86,21 @@ def stage(store: Store, plan: Plan, siblings=(), progress=None, **download) -> R
     return record_stage(store, plan, dataset(**download), LOOPBACK, siblings, progress or Silent())
 
 
+def run_shard_and_die_once(task, report):
+    """Die as by `kill -9` or for lack of memory, after three images of the first attempt."""
+    died, images = pathlib.Path(f"{task.store_url}-{task.shard.name}"), 0
+
+    def count(done, failed):
+        nonlocal images
+        images += done
+        report(done, failed)
+        if images == 3 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return run_shard(task, count)
+
+
 def rows(store: Store) -> list[dict]:
     return pq.read_table(io.BytesIO(store.read(names.MANIFEST))).to_pylist()
 
@@ -102,7 +119,7 @@ def tree(store: Store) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["local folder", "S3"])
-def test_a_plan_becomes_records_a_manifest_and_a_marker(kind, server, tmp_path, s3, running_ray):
+def test_a_plan_becomes_records_a_manifest_and_a_marker(kind, server, tmp_path, s3, workers):
     store = Store(str(tmp_path) if kind == "local folder" else f"s3://{s3.bucket}/{os.urandom(4).hex()}")
     urls = serve(server, 30)
     urls[7] = f"{server.url}/missing.jpg"
@@ -126,14 +143,25 @@ def test_a_plan_becomes_records_a_manifest_and_a_marker(kind, server, tmp_path, 
     assert records.bytes == sum(len(store.read(file)) for files in records.files.values() for file in files)
 
 
-def test_splits_have_files_of_their_own(server, tmp_path, running_ray):
+def test_every_shards_worker_is_killed_once_and_the_files_and_the_progress_are_the_same(server, tmp_path, workers, monkeypatch):
+    plan, progress = plan_of(serve(server, 30), shards=4), Counted()
+    undisturbed, disturbed = Store(f"{tmp_path}/undisturbed"), Store(f"{tmp_path}/disturbed")
+    records = stage(undisturbed, plan)
+    monkeypatch.setattr(download_stage, "run_shard", run_shard_and_die_once)
+    assert stage(disturbed, plan, progress=progress) == records
+    assert len(list(tmp_path.glob("disturbed-*"))) == 4
+    assert (progress.done, progress.failed) == (30, 0)
+    assert tree(disturbed) == tree(undisturbed)
+
+
+def test_splits_have_files_of_their_own(server, tmp_path, workers):
     plan = plan_of(serve(server, 10), shards=4, held_out_shards=1)
     records = stage(Store(str(tmp_path)), plan)
     assert {split: len(files) for split, files in records.files.items()} == {"train": 3, "heldout": 1}
     assert records.images == {"train": 7, "heldout": 3}
 
 
-def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(server, tmp_path, running_ray):
+def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(server, tmp_path, workers):
     store, urls = Store(str(tmp_path)), serve(server, 20)
     good = {path: server.handlers.pop(path) for path in ("/3.jpg", "/4.jpg", "/15.jpg")}
 
@@ -166,7 +194,7 @@ def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(serv
     assert store.read(names.MANIFEST) == undisturbed.read(names.MANIFEST)
 
 
-def test_a_server_that_has_nothing_is_one_clear_line(server, tmp_path, running_ray):
+def test_a_server_that_has_nothing_is_one_clear_line(server, tmp_path, workers):
     store = Store(str(tmp_path))
     with pytest.raises(InvalidInput) as raised:
         stage(store, plan_of([f"{server.url}/{index}.jpg" for index in range(6)], shards=2), maxFailedPercent=100)
@@ -177,7 +205,7 @@ def test_a_server_that_has_nothing_is_one_clear_line(server, tmp_path, running_r
     assert not store.keys("records")
 
 
-def test_twice_the_count_downloads_only_the_second_half(server, tmp_path, running_ray):
+def test_twice_the_count_downloads_only_the_second_half(server, tmp_path, workers):
     urls = serve(server, 24)
     small, large = Store(f"{tmp_path}/small"), Store(f"{tmp_path}/large")
     stage(small, plan_of(urls[:12], shards=2))
@@ -189,7 +217,7 @@ def test_twice_the_count_downloads_only_the_second_half(server, tmp_path, runnin
     assert tree(fresh) == tree(large)
 
 
-def test_the_same_images_are_copied_and_nothing_is_downloaded(server, tmp_path, s3, running_ray):
+def test_the_same_images_are_copied_and_nothing_is_downloaded(server, tmp_path, s3, workers):
     urls = [*serve(server, 12), f"{server.url}/missing.jpg"]
     first, second = (Store(f"s3://{s3.bucket}/{os.urandom(4).hex()}") for _ in range(2))
     made = stage(first, plan_of(urls, shards=3), maxFailedPercent=50)
@@ -201,7 +229,7 @@ def test_the_same_images_are_copied_and_nothing_is_downloaded(server, tmp_path, 
     assert tree(first) == tree(second)
 
 
-def test_other_checks_are_other_inputs(server, tmp_path, running_ray):
+def test_other_checks_are_other_inputs(server, tmp_path, workers):
     urls = serve(server, 4)
     first, second = Store(f"{tmp_path}/1"), Store(f"{tmp_path}/2")
     stage(first, plan_of(urls, shards=1))
@@ -210,7 +238,7 @@ def test_other_checks_are_other_inputs(server, tmp_path, running_ray):
     assert len(server.requests) == 4
 
 
-def test_a_damaged_or_missing_cached_record_is_downloaded_again(server, tmp_path, running_ray):
+def test_a_damaged_or_missing_cached_record_is_downloaded_again(server, tmp_path, workers):
     urls = serve(server, 8)
     first, second = Store(f"{tmp_path}/1"), Store(f"{tmp_path}/2")
     made = stage(first, plan_of(urls, shards=2))
@@ -226,7 +254,7 @@ def test_a_damaged_or_missing_cached_record_is_downloaded_again(server, tmp_path
     assert sorted(server.requests) == ["/0.jpg", "/4.jpg", "/5.jpg", "/6.jpg", "/7.jpg", "/8.jpg"]
 
 
-def test_positives_carry_their_boxes_and_refuse_another_size(server, tmp_path, running_ray):
+def test_positives_carry_their_boxes_and_refuse_another_size(server, tmp_path, workers):
     box = Box(ymin=0.0, xmin=0.0, ymax=0.5, xmax=0.5, class_name="cat")
     images = tuple(
         PlannedImage(image_id=f"{index}.jpg", url=url, file_name=f"{index}.jpg", width=64, height=48 + index, objects=(box,))
@@ -244,14 +272,18 @@ def test_positives_carry_their_boxes_and_refuse_another_size(server, tmp_path, r
     assert (record["image/object/class/text"], record["image/object/class/label"]) == ([b"cat"], [7])
 
 
-def test_an_output_that_cannot_be_written_is_one_line(server, tmp_path, running_ray):
+def test_an_output_that_cannot_be_written_is_one_line(server, tmp_path, workers):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(WorkFailed, match="cannot "):
         stage(Store(f"{tmp_path}/file/x"), plan_of(serve(server, 2), shards=1))
 
 
-def test_killed_in_the_middle_and_run_again_gives_the_same_files(server, tmp_path):
-    """Kill the process and Ray as `kill -9` does, then run the same command again."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_in_the_middle_and_run_again_gives_the_same_files(kind, server, tmp_path):
+    """Kill the process and its workers as `kill -9` does, then run the same command again.
+
+    An undisturbed run with the other kind of workers writes the same bytes.
+    """
     urls = serve(server, 60)
     urls[50] = f"{server.url}/missing.jpg"
     slow = {path: server.handlers[path] for path in ("/20.jpg", "/45.jpg")}
@@ -266,9 +298,10 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_files(server, tmp_pat
         server.answer(path, hang)
     (tmp_path / "plan.json").write_bytes(msgspec.json.encode(plan_of(urls, shards=6)))
     command = [sys.executable, "-m", data_path_run.__name__, str(tmp_path / "plan.json")]
+    (other,) = set(KINDS) - {kind}
     root = pathlib.Path(__file__).parents[2]
 
-    disturbed = subprocess.Popen([*command, f"{tmp_path}/disturbed"], cwd=root, start_new_session=True)
+    disturbed = subprocess.Popen([*command, f"{tmp_path}/disturbed", kind], cwd=root, start_new_session=True)
     deadline = time.monotonic() + 300
     while len(hanging) < 2 and time.monotonic() < deadline and disturbed.poll() is None:
         time.sleep(0.05)
@@ -282,9 +315,9 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_files(server, tmp_pat
 
     server.handlers |= slow
     server.requests.clear()
-    subprocess.run([*command, f"{tmp_path}/disturbed"], cwd=root, check=True)
+    subprocess.run([*command, f"{tmp_path}/disturbed", kind], cwd=root, check=True)
     assert len(server.requests) <= 10 * (6 - before)
-    subprocess.run([*command, f"{tmp_path}/undisturbed"], cwd=root, check=True)
+    subprocess.run([*command, f"{tmp_path}/undisturbed", other], cwd=root, check=True)
 
     files = [
         {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -13,7 +13,7 @@ from tests.s3_server import s3_server
 from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.values import Labels, decode
-from negset_jobs.adapters import ray_session
+from negset_jobs.adapters import work
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
 from negset_jobs.labels.stage import labels_stage
@@ -29,12 +29,12 @@ def s3():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def ray(s3):
-    """Ray, started after the S3 server.
+def workers(s3):
+    """Workers, started after the S3 server.
 
-    Workers have the environment, and so the credentials, that the process had when Ray started.
+    They have the environment, and so the credentials, that the process had when they started.
     """
-    with ray_session.session(2):
+    with work.session(2):
         yield
 
 

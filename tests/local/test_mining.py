@@ -1,4 +1,4 @@
-"""Mining with a real model of the Object Detection API, which scores every negative in a Ray actor.
+"""Mining with a real model of the Object Detection API, which scores every negative.
 
 The next round's files are written from its scores. The model is not trained: its scores rank the
 images without meaning, which is enough for these tests.
@@ -17,12 +17,13 @@ from pyarrow import parquet
 from tests.conftest import ROOT
 from tests.local.training_data import TRAIN, TRAIN_FILES, make_revision
 from tests.local.untrained_model import DATASET, SCORES, images, in_file
+from tests.local.workers import working
 from tests.progress import Silent
 
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Mining, Records, Round, decode, encode
-from negset_jobs.adapters import ray_map, ray_session
+from negset_jobs.adapters import work
 from negset_jobs.adapters.store import Store
 from negset_jobs.mining.stage import mine_round
 
@@ -42,20 +43,20 @@ class Counted(Silent):
 
 
 @pytest.fixture(scope="module")
-def ray():
-    with ray_session.session(1):
+def workers():
+    with work.session(1):
         yield
 
 
 @pytest.fixture(scope="module")
-def mined(tmp_path_factory, ray):
+def mined(tmp_path_factory, workers):
     """A mining with the model of a round 1, and the model's own scores by id.
 
     Half of the model's scores reach the threshold.
     """
     store = Store(str(tmp_path_factory.mktemp("mining")))
     make_revision(store, pool=POOL_FILES)
-    # In a process of its own, as in the pipeline: what drives Ray does not import TensorFlow.
+    # In a process of its own, as in the pipeline: what distributes work does not import TensorFlow.
     subprocess.run([sys.executable, "-m", "tests.local.untrained_model", store.url], check=True, cwd=ROOT)
     progress = Counted()
     return store, DATASET, mine_round(store, DATASET, 1, progress), json.loads(store.read(SCORES)), progress
@@ -139,7 +140,7 @@ def test_the_next_mining_keeps_what_is_hard_and_looks_for_more_among_the_rest_of
 
 def test_an_interrupted_mining_scores_only_the_shards_that_are_missing(mined, monkeypatch):
     store, dataset, value, _, _ = mined
-    real, asked = ray_map.map_with_actors, []
+    real, asked = work.map_with_actors, []
 
     def interrupted(make_worker, shards, **options):
         for index, result in enumerate(real(make_worker, shards, **options)):
@@ -153,15 +154,25 @@ def test_an_interrupted_mining_scores_only_the_shards_that_are_missing(mined, mo
 
     before = {key: store.read(key) for key in store.keys(names.round_folder(1))}
     store.remove([names.mining_marker(1)])
-    monkeypatch.setattr(ray_map, "map_with_actors", interrupted)
+    monkeypatch.setattr(work, "map_with_actors", interrupted)
     with pytest.raises(WorkFailed, match="a node was lost"):
         mine_round(store, dataset, 1, Silent())
-    monkeypatch.setattr(ray_map, "map_with_actors", watched)
+    monkeypatch.setattr(work, "map_with_actors", watched)
     progress = Counted()
     assert mine_round(store, dataset, 1, progress) == value
     assert len(asked) == POOL_FILES + TRAIN_FILES - 2
     assert progress.done == POOL + TRAINED, "what was scored before counts too"
     assert {key: store.read(key) for key in store.keys(names.round_folder(1))} == before, "the same bytes, and nothing left behind"
+
+
+def test_ray_scores_the_same_and_the_next_files_have_the_same_bytes(mined, tmp_path):
+    store, dataset, value, _, _ = mined
+    made = [name(1) for name in (names.mining_marker, names.mining_hard, names.mining_random, names.mining_scores)]
+    other = copy_of(store, tmp_path, without=made)
+    with working("Ray"):
+        assert mine_round(other, dataset, 1, Silent()) == value
+    for key in store.keys(names.round_folder(1)):
+        assert other.read(key) == store.read(key), key
 
 
 def test_without_a_pool_the_hardest_of_those_trained_on_are_given_more_weight_and_the_log_says_so(mined, tmp_path, caplog):

@@ -9,6 +9,7 @@ import collections
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,14 +55,28 @@ def manifest(server: CountingServer, folder: pathlib.Path, **spec: Any) -> dict[
     }
 
 
-def command_line(command: str, document: dict[str, Any], folder: pathlib.Path, *options: str) -> list[str]:
+ON_RAY = """
+from negset_jobs.adapters import work
+work.MOST_WITHOUT_RAY = 0
+from negset_jobs.cli import process
+process()
+"""
+"""`negset`, as if every amount of work were large."""
+
+PROGRAMS = {"processes": ["-m", "negset_jobs"], "Ray": ["-c", ON_RAY]}
+
+
+def command_line(command: str, document: dict[str, Any], folder: pathlib.Path, *options: str, kind: str = "processes") -> list[str]:
     path = folder / "manifest.yaml"
     path.write_text(yaml.safe_dump(document))
-    return [sys.executable, "-m", "negset_jobs", command, str(path), "--allow-address", "127.0.0.1/32", *options]
+    return [sys.executable, *PROGRAMS[kind], command, str(path), "--allow-address", "127.0.0.1/32", *options]
 
 
-def negset(command: str, document: dict[str, Any], folder: pathlib.Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command_line(command, document, folder, *options), capture_output=True, text=True, check=False, cwd=folder)
+def negset(
+    command: str, document: dict[str, Any], folder: pathlib.Path, *options: str, kind: str = "processes"
+) -> subprocess.CompletedProcess[str]:
+    arguments = command_line(command, document, folder, *options, kind=kind)
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=folder)
 
 
 def revision_of(finished: subprocess.CompletedProcess[str]) -> pathlib.Path:
@@ -171,18 +186,20 @@ def test_a_second_run_asks_again_only_for_what_failed(server: CountingServer, tm
 
 
 @pytest.mark.parametrize(
-    ("number", "at"),
+    ("kind", "number", "at"),
     [
-        pytest.param(signal.SIGINT, "start", id="by Ctrl-C while Ray starts"),
-        pytest.param(signal.SIGINT, "download", id="by Ctrl-C while images are downloaded"),
-        pytest.param(signal.SIGTERM, "download", id="by SIGTERM, which Ray has a handler of its own for"),
+        pytest.param("processes", signal.SIGINT, "download", id="by Ctrl-C while images are downloaded"),
+        pytest.param("processes", signal.SIGTERM, "download", id="by SIGTERM while images are downloaded"),
+        pytest.param("Ray", signal.SIGINT, "start", id="by Ctrl-C while Ray starts"),
+        pytest.param("Ray", signal.SIGINT, "download", id="by Ctrl-C while images are downloaded on Ray"),
+        pytest.param("Ray", signal.SIGTERM, "download", id="by SIGTERM, which Ray has a handler of its own for"),
     ],
 )
 def test_a_run_that_is_interrupted_says_what_is_safe_and_goes_on(
-    number: signal.Signals, at: str, server: CountingServer, tmp_path: pathlib.Path
+    kind: str, number: signal.Signals, at: str, server: CountingServer, tmp_path: pathlib.Path
 ) -> None:
     document = manifest(server, tmp_path / "out")
-    arguments = command_line("run", document, tmp_path)
+    arguments = command_line("run", document, tmp_path, kind=kind)
     server.answering.clear()
     child = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
@@ -201,6 +218,37 @@ def test_a_run_that_is_interrupted_says_what_is_safe_and_goes_on(
     assert err.splitlines()[-1] == "negset: interrupted; all committed work is kept, and the same command continues from there"
     assert out == ""
     revision_of(negset("run", document, tmp_path))
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["which is installed", "which is not installed"])
+def test_a_small_run_does_not_import_ray(hidden: bool, server: CountingServer, tmp_path: pathlib.Path) -> None:
+    _, _, *arguments = command_line("run", manifest(server, tmp_path / "out"), tmp_path)[1:]
+    before = "sys.modules['ray'] = None" if hidden else ""
+    program = f"import sys; {before}\nfrom negset_jobs import cli\ncli.main(sys.argv[1:])\nprint(sys.modules.get('ray'))"
+    ended = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    page, ray = ended.stdout.splitlines()
+    assert (page.endswith("/report/index.html"), ray) == (True, "None"), ended.stderr
+    assert len(server.images) == 20
+
+
+def test_processes_and_ray_write_the_same_bytes(server: CountingServer, tmp_path: pathlib.Path) -> None:
+    """All of it: negatives, positives, labels, the search for copies, and the markers."""
+    document = manifest(
+        server,
+        tmp_path / "out",
+        output={"url": str(tmp_path / "out"), "formats": ["TFRecord", "YOLO", "COCO", "VOC"]},
+        positives={"coco": manifest(server, tmp_path)["spec"]["source"]["coco"]},
+        training={"pipelineConfig": {"preset": "ssd-mobilenet-v2-tiny-96"}, "steps": 6},
+    )
+    found = {}
+    for kind, program in PROGRAMS.items():
+        path, *options = command_line("run", document, tmp_path)[4:]
+        subprocess.run([sys.executable, *program, "job", "data", "--file", path, *options], check=True, cwd=tmp_path)
+        found[kind] = contents(tmp_path / "out")
+        shutil.rmtree(tmp_path / "out")
+    for name in ("records.json", "positives.json", "labels.json", "copies.json", "manifest.parquet"):
+        assert [key for key in found["Ray"] if key.endswith(f"/{name}")], name
+    assert found["processes"] == found["Ray"]
 
 
 def test_the_same_plan_is_printed_for_people_and_for_machines(server: CountingServer, tmp_path: pathlib.Path) -> None:

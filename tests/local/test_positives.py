@@ -22,7 +22,7 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
 from negset_api.values import Positives, decode, encode
-from negset_jobs.adapters import ray_session
+from negset_jobs.adapters import work
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats.tf_example import decode_example, encode_example
@@ -34,8 +34,8 @@ CLASSES = ("person", "car")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def ray():
-    with ray_session.session(2):
+def workers():
+    with work.session(2):
         yield
 
 

@@ -1,6 +1,6 @@
 """The report of a real revision.
 
-Its images are downloaded over HTTP, recorded on Ray, and read from their records.
+Its images are downloaded over HTTP, recorded by workers, and read from their records.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from negset_api import names, validation
 from negset_api.errors import WorkFailed
 from negset_api.values import Detection, LossPoint, Mining, Positives, Records, Report, Round, ScoredImage, decode, encode
 from negset_jobs import pipeline
-from negset_jobs.adapters import ray_session
+from negset_jobs.adapters import work
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.demo import dataset, manifest, server
@@ -40,7 +40,7 @@ def made(tmp_path_factory):
         document = manifest.manifest(url, str(folder / "output"), count=50)
         document["spec"]["download"] = {"maxFailedPercent": 50}
         prepared = pipeline.prepare(validation.parse(document), LOOPBACK)
-        with ray_session.session(2):
+        with work.session(2):
             pipeline.data(prepared, Silent())
     return prepared
 

@@ -6,12 +6,12 @@ Only this module and `ray_map` import ray.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -41,6 +41,12 @@ _OBJECT_STORE_BYTES: Final = 128 << 20
 _LEAST_ROOM: Final = 16 << 20
 # Ray creates sockets in its folder, and the path of a socket has at most 107 characters.
 _LONGEST_SOCKET_FOLDER: Final = 30
+
+
+def is_open() -> bool:
+    """Return True if this process is connected to Ray. Does not import it."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 @contextlib.contextmanager
@@ -181,6 +187,8 @@ def _private_folder() -> Iterator[str]:
     share the parent folder. Raises `WorkFailed` if the disk is full: Ray would not start, without
     this reason.
     """
+    import fcntl  # here, because Windows has none
+
     # mkdtemp creates a folder that only this user can read.
     parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108
     for left in glob.glob(f"{glob.escape(parent)}/{_FOLDER}*"):

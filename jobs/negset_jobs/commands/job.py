@@ -13,7 +13,7 @@ from negset_api.spec import NegativeDataset
 from negset_jobs import pipeline, revisions
 from negset_jobs.adapters import address_guard, console
 from negset_jobs.adapters.kubernetes_status import StatusProgress, StatusWriter, write_termination_message
-from negset_jobs.commands import manifest_file, needs, output, reach, stages_on_ray
+from negset_jobs.commands import distributed_stages, manifest_file, needs, output, reach
 
 
 def job(options: argparse.Namespace) -> int:
@@ -39,11 +39,11 @@ def _job(revision: pipeline.Revision, options: argparse.Namespace, spec_hash: st
     progress = console.for_stream() if writer is None else StatusProgress(writer.write, console.for_stream())
     match step.kind:
         case "data":
-            stages_on_ray.data(revision, progress)
+            distributed_stages.data(revision, progress)
         case "train":
             pipeline.train(revision, step, progress)
         case "mine":
-            stages_on_ray.mine(revision, step.round, progress)
+            distributed_stages.mine(revision, step.round, progress)
     # On a laptop, `negset run` writes the report after its last child process.
     ends = options.cluster and step == revision.last and _is_chief()
     if ends:

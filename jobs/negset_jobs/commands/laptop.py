@@ -15,7 +15,7 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
 from negset_jobs import children, pipeline, revisions
 from negset_jobs.adapters import address_guard, console
-from negset_jobs.commands import manifest_file, needs, output, reach, stages_on_ray
+from negset_jobs.commands import distributed_stages, manifest_file, needs, output, reach
 
 
 def run(options: argparse.Namespace) -> int:
@@ -67,11 +67,11 @@ def _every_step(revision: pipeline.Revision, options: argparse.Namespace) -> int
                 if pipeline.data_missing(revision):
                     _check_in_child(revision, step, options)
             case "data" if pipeline.data_missing(revision):
-                stages_on_ray.data(revision, progress)
+                distributed_stages.data(revision, progress)
             case "train":
                 _in_children(revision, [each for each in group if pipeline.trained(revision, each) is None], options)
             case "mine":
-                stages_on_ray.mine(revision, step.round, progress)
+                distributed_stages.mine(revision, step.round, progress)
     pipeline.report(revision, progress)
     if summary := revisions.trim(revision):
         output.say(summary)

@@ -14,7 +14,7 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
 from negset_api.values import Copies, Positives, Records, digest
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import work
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.threads import parallel
@@ -130,12 +130,12 @@ def _make_fingerprints(store: Store, dataset: NegativeDataset, files: Sequence[_
     missing = [file for file in files if file.fingerprints not in made]
     progress.start("Looking for copies", len(files), "files")
     progress.advance(len(files) - len(missing))
-    for _ in ray_map.map_unordered(_fingerprint_file, [_Task(store.url, file) for file in missing], workers=dataset.spec.ray.workers):
+    for _ in work.map_unordered(_fingerprint_file, [_Task(store.url, file) for file in missing], workers=dataset.spec.ray.workers):
         progress.advance()
     progress.finish()
 
 
-def _fingerprint_file(task: _Task, _: ray_map.Report) -> None:
+def _fingerprint_file(task: _Task, _: work.Report) -> None:
     """Run in a worker. The round that reads an unreadable record reports it; here it is logged."""
     store, file = Store(task.store_url), task.file
     with store.reading(file.records) as stream:

@@ -13,7 +13,7 @@ from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.spec import NegativeDataset, NegativeDatasetSpec
 from negset_api.values import Outcome, Plan, Records, ShardPlan, ShardResult, digest
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import work
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, Progress
 from negset_jobs.adapters.store import Store
@@ -184,7 +184,7 @@ class _ShardMaker:
         return [image_input_digest(image, self.spec.download, self.label_ids) for image in shard.images]
 
     def make(self, tasks: list[ShardTask]) -> dict[str, ShardResult]:
-        """Run the tasks on Ray.
+        """Run the tasks in workers.
 
         Progress counts the images of first attempts only: later attempts repeat counted images.
         """
@@ -201,7 +201,7 @@ class _ShardMaker:
                 reported[index] = (done, max(failed, before[1]))
                 self._progress.advance(done - before[0], failed=max(failed - before[1], 0))
 
-        for index, result in ray_map.map_unordered(run_shard, tasks, workers=self.spec.ray.workers, report=report):
+        for index, result in work.map_unordered(run_shard, tasks, workers=self.spec.ray.workers, report=report):
             report(index, len(result.results), failures(result))
             results[result.name] = result
         return results

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import Labels, Plan, Records, digest
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import work
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats.stored import commit
@@ -29,7 +29,7 @@ def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Re
     progress.start("Writing labels", records.stored, "images")
     shards: dict[int, list[LabelledImage]] = {}
     tasks = list(label_tasks(store.url, plan, records, formats))
-    for index, done in ray_map.map_unordered(_write, tasks, workers=dataset.spec.ray.workers):
+    for index, done in work.map_unordered(_write, tasks, workers=dataset.spec.ray.workers):
         shards[index] = done
         progress.advance(len(done))
     labelled_images = [labelled for index in range(len(tasks)) for labelled in shards[index]]
@@ -58,7 +58,7 @@ def _formats(dataset: NegativeDataset) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in dataset.spec.output.formats)
 
 
-def _write(task: LabelTask, _: ray_map.Report) -> list[LabelledImage]:
+def _write(task: LabelTask, _: work.Report) -> list[LabelledImage]:
     return write_shard(task)
 
 

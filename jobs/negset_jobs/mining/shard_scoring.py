@@ -1,4 +1,4 @@
-"""Scores shards of negatives with a round's model, inside a Ray actor."""
+"""Scores shards of negatives with a round's model, inside a worker."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset, Training
 from negset_api.values import Mining, Positives, Records, Round, ScoredImage, decode, digest, encode
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import work
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
@@ -94,7 +94,7 @@ def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Pr
     It writes the records of all hard negatives so far, and of as many random ones if the spec
     compares with them. Every shard that has an image under review is copied without it. A table has
     all scores. The marker is written last. An interrupted mining resumes with the shards that are
-    not scored yet. Needs an open Ray session.
+    not scored yet.
     """
     task = _prepare(store, dataset, number)
     scored = _score(store, task, progress)
@@ -143,7 +143,7 @@ def _score(store: Store, task: _Task, progress: Progress) -> Scored:
         make_worker = functools.partial(ShardScorer, store, task.trained, load(store, names.POSITIVES, Positives).classes)
         workers = min(task.dataset.spec.ray.workers, len(missing))
         gpus = task.training.hard_negative_mining.gpus_per_worker
-        for result in ray_map.map_with_actors(make_worker, missing, workers=workers, gpus=gpus):
+        for result in work.map_with_actors(make_worker, missing, workers=workers, gpus=gpus):
             found[result.key] = result.images
             store.write(
                 names.mining_shard_scores(task.number, result.key), encode(msgspec.structs.replace(result, input_digest=task.input_digest))

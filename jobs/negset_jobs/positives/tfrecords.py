@@ -20,7 +20,7 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDatasetSpec
 from negset_api.spec import Positives as PositivesSpec
 from negset_api.values import Outcome, ShardResult, digest
-from negset_jobs.adapters import ray_map
+from negset_jobs.adapters import work
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import expand, read_input
 from negset_jobs.adapters.progress import Progress
@@ -187,20 +187,20 @@ def _check_names(files: Iterable[ScannedFile]) -> None:
             raise InvalidInput(f"{FIELD}: expected one label for each class, {quoted(name)} has {' and '.join(map(str, sorted(labels)))}")
 
 
-def _mapped(function: Callable[[T, ray_map.Report], R], tasks: Sequence[T], title: str, workers: int, progress: Progress) -> list[R]:
-    """Return the function's results on Ray, in the order of the tasks. Each task is a file."""
+def _mapped(function: Callable[[T, work.Report], R], tasks: Sequence[T], title: str, workers: int, progress: Progress) -> list[R]:
+    """Return the function's results, in the order of the tasks. Each task is a file."""
     progress.start(title, len(tasks), "files")
     results: dict[int, R] = {}
-    for index, result in ray_map.map_unordered(function, tasks, workers=workers):
+    for index, result in work.map_unordered(function, tasks, workers=workers):
         results[index] = result
         progress.advance()
     progress.finish()
     return [results[index] for index in range(len(tasks))]
 
 
-def _scan(url: str, _: ray_map.Report, *, rules: Rules) -> ScannedFile:
+def _scan(url: str, _: work.Report, *, rules: Rules) -> ScannedFile:
     return scan_file(url, rules)
 
 
-def _copy(task: CopyTask, _: ray_map.Report) -> list[ShardResult]:
+def _copy(task: CopyTask, _: work.Report) -> list[ShardResult]:
     return copy_file(task)

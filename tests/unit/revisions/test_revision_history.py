@@ -16,7 +16,7 @@ from negset_api.values import Labels, encode
 from negset_jobs import cli, pipeline, revisions
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
-from negset_jobs.commands import job, stages_on_ray
+from negset_jobs.commands import distributed_stages, job
 from negset_jobs.download.shard_cache import ShardCache
 
 MINE, THEIRS = "1111", "2222"
@@ -236,7 +236,7 @@ def test_it_is_done_after_the_report_by(words, trims, tmp_path, monkeypatch):
     )
     monkeypatch.setattr(pipeline, "report", lambda *_: order.append("report"))
     monkeypatch.setattr(pipeline, "status", lambda _: {})
-    monkeypatch.setattr(stages_on_ray, "data", lambda *_: order.append("data"))
+    monkeypatch.setattr(distributed_stages, "data", lambda *_: order.append("data"))
     monkeypatch.setattr(job, "_status_writer", lambda *_: None)
     monkeypatch.setattr(revisions, "trim", lambda _: order.append("trim") or "said")
     assert cli.main([*words, "--file", str(path)]) == 0
