@@ -32,7 +32,7 @@ _BASE_LACKS = (
     "usr/share/man",
     "usr/share/locale",
 )  # as in Debian's own "slim" image
-_BASE = "docker.io/library/debian:bookworm-slim"  # the BASE of images/Dockerfile
+_BASE = "docker.io/library/debian:trixie-slim"  # the BASE of images/Dockerfile
 
 # The storage mounts its folder on itself, and does not unmount it. In its own mount namespace, the
 # mount ends with the program.
@@ -104,10 +104,10 @@ def _make_base() -> None:
     """
     if _buildah("images", "--quiet", "--filter", f"reference={_BASE}").strip():
         return
-    folder = cache_folder("debian-bookworm")
+    folder = cache_folder("debian-trixie")
     shutil.rmtree(folder)
     log.info("building %s by debootstrap", _BASE)
-    machine.run("debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", folder)
+    machine.run("debootstrap", "--variant=minbase", "--include=ca-certificates", "trixie", folder)
     for path in _BASE_LACKS:
         shutil.rmtree(os.path.join(folder, path))
         os.makedirs(os.path.join(folder, path))
