@@ -12,6 +12,6 @@ rm -rf tensorflow/include pyarrow/include
 find . -name '*.a' -delete
 # The libraries' own tests: 31 MB, and as much as bytecode.
 find . -type d -name tests -prune -exec rm -rf {} +
-# Symbols that only a debugger reads: 300 MB. What a program links to stays. The libraries in
-# *.libs have been patched, and are known to break.
-find . -name '*.so*' -type f -not -path '*.libs/*' -exec strip --strip-unneeded {} +
+# Symbols that only a debugger reads: 300 MB. What a program links to stays. NVIDIA's libraries are
+# left as they are. So are those in *.libs: patched libraries are known to break.
+find . -name '*.so*' -type f -not -path '*.libs/*' -not -path './nvidia/*' -exec strip --strip-unneeded {} +
