@@ -81,7 +81,7 @@ cluster-down: setup ## Stop that cluster; only the cache of programs and images 
 	$(CLUSTER) down
 
 .PHONY: images
-images: setup ## Build the operator's, the jobs' and the trainer's image (TAG=…)
+images: setup ## Build the images (TAG=…). Print size and digest of each, write its SBOM to dist/sbom/
 	$(CLUSTER) build $(if $(TAG),--tag $(TAG))
 
 # Two nodes: one of the tests loses a node.

@@ -6,6 +6,7 @@ See README.md beside this file.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import subprocess
@@ -13,11 +14,13 @@ import sys
 import time
 from collections.abc import Sequence
 
-from testbed import addons, binaries, cluster, images, machine, supervisor
+from testbed import addons, binaries, cluster, images, machine, oci, sbom, supervisor
 from testbed.binaries import Unavailable
 from testbed.processes import Failed
 
 log = logging.getLogger("cluster")
+
+_SBOM_FOLDER = os.path.join(images.ROOT, "dist", "sbom")
 
 
 def main() -> int:
@@ -102,9 +105,15 @@ def _supervise(options: argparse.Namespace) -> None:
 
 
 def _build_images(options: argparse.Namespace) -> None:
+    """Build images. Print the name, the size and the digest of each, and write its SBOM."""
     machine.install_programs()
+    os.makedirs(_SBOM_FOLDER, exist_ok=True)
     for target in options.targets or images.TARGETS:
-        print(images.build(target, options.tag, *options.build_arg))
+        name = images.build(target, options.tag, *options.build_arg)
+        image = oci.get(name)
+        with open(os.path.join(_SBOM_FOLDER, f"{target}.cdx.json"), "w", encoding="utf-8") as stream:
+            json.dump(sbom.write(name), stream, indent=2)
+        print(f"{name}  {oci.size(image) / 1e6:.1f} MB  {image['digest']}", flush=True)
 
 
 def _build_programs(_: argparse.Namespace) -> None:

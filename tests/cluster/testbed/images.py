@@ -25,14 +25,11 @@ COREDNS_IMAGE = f"registry.k8s.io/coredns/coredns:{COREDNS.version}"
 KUBERAY_IMAGE = f"quay.io/kuberay/operator:{KUBERAY.version}"
 KUEUE_IMAGE = f"registry.k8s.io/kueue/kueue:{KUEUE.version}"
 
-_BASE_LACKS = (
-    "var/cache/apt/archives",
-    "var/lib/apt/lists",
-    "usr/share/doc",
-    "usr/share/man",
-    "usr/share/locale",
-)  # as in Debian's own "slim" image
-_BASE = "docker.io/library/debian:bookworm-slim"  # the BASE of images/Dockerfile
+# What Debian's own "slim" image lacks. dpkg does not install documentation later either.
+_CACHES = ("var/cache/apt/archives", "var/lib/apt/lists")
+_DOCUMENTATION = ("usr/share/doc", "usr/share/man", "usr/share/locale")
+_DPKG = "".join(f"path-exclude /{path}/*\n" for path in _DOCUMENTATION) + "path-include /usr/share/doc/*/copyright\n"
+_BASE = "docker.io/library/debian:trixie-slim"  # the BASE of images/Dockerfile
 
 # The storage mounts its folder on itself, and does not unmount it. In its own mount namespace, the
 # mount ends with the program.
@@ -104,13 +101,15 @@ def _make_base() -> None:
     """
     if _buildah("images", "--quiet", "--filter", f"reference={_BASE}").strip():
         return
-    folder = cache_folder("debian-bookworm")
+    folder = cache_folder("debian-trixie")
     shutil.rmtree(folder)
     log.info("building %s by debootstrap", _BASE)
-    machine.run("debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", folder)
-    for path in _BASE_LACKS:
+    machine.run("debootstrap", "--variant=minbase", "--include=ca-certificates", "trixie", folder)
+    for path in (*_CACHES, *_DOCUMENTATION):
         shutil.rmtree(os.path.join(folder, path))
         os.makedirs(os.path.join(folder, path))
+    with open(os.path.join(folder, "etc", "dpkg", "dpkg.cfg.d", "slim"), "w", encoding="ascii") as stream:
+        stream.write(_DPKG)
     container = _buildah("from", "scratch").strip()
     _buildah("add", "--quiet", container, folder, "/")
     _buildah("config", "--cmd", "bash", container)

@@ -10,9 +10,10 @@ import hashlib
 import io
 import json
 import os
+import posixpath
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from testbed import machine
@@ -23,6 +24,8 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _NAME = "org.opencontainers.image.ref.name"
+_WHITEOUT = ".wh."  # a file that begins so removes the file of the rest of its name
+_OPAQUE = ".wh..wh..opq"  # removes what earlier layers have in the folder
 _CONTAINERD_NAME = "io.containerd.image.name"
 
 Descriptor = dict[str, Any]
@@ -43,6 +46,37 @@ def layout_folder() -> str:
 def find(image: str) -> Descriptor | None:
     """Return the descriptor of an image's manifest, or None if the layout has no such image."""
     return next((entry for entry in _index()["manifests"] if entry.get("annotations", {}).get(_NAME) == image), None)
+
+
+def get(image: str) -> Descriptor:
+    """Return the descriptor of an image's manifest. Raise Unavailable if there is no such image."""
+    described = find(image)
+    if described is None:
+        raise Unavailable(f"There is no image {image} in {layout_folder()}. Build it first, with `make images`.")
+    return described
+
+
+def size(image: Descriptor) -> int:
+    """Return the bytes of an image's layers. They are not compressed, unlike in a registry."""
+    return sum(layer["size"] for layer in _manifest(image)["layers"])
+
+
+def read(image: Descriptor, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """Return the files of an image's root whose paths, without a leading slash, are wanted."""
+    files: dict[str, bytes] = {}
+    for layer in _manifest(image)["layers"]:
+        with tarfile.open(_blob_path(layer["digest"])) as archive:
+            for entry in archive:
+                path = posixpath.normpath(entry.name).lstrip("/")
+                folder, name = posixpath.split(path)
+                if name.startswith(_WHITEOUT):
+                    removed = posixpath.join(folder, "" if name == _OPAQUE else name.removeprefix(_WHITEOUT))
+                    files = {path: content for path, content in files.items() if not f"{path}/".startswith(f"{removed.rstrip('/')}/")}
+                elif entry.isfile() and wanted(path):
+                    stream = archive.extractfile(entry)
+                    assert stream is not None
+                    files[path] = stream.read()
+    return files
 
 
 def write_program(image: str, program: str, entrypoint: str) -> None:
@@ -77,9 +111,7 @@ def load(image: str, socket: str) -> int:
 
     Do nothing if it has an image of this name and digest.
     """
-    described = find(image)
-    if described is None:
-        raise Unavailable(f"There is no image {image} in {layout_folder()}. Build it first, with `make images`.")
+    described = get(image)
     ctr = ("ctr", "--address", socket, "--namespace", "k8s.io")
     listed = [line.split() for line in machine.run(*ctr, "images", "list").splitlines()[1:]]
     if any((columns[0], columns[2]) == (image, described["digest"]) for columns in listed):
@@ -108,11 +140,15 @@ def load(image: str, socket: str) -> int:
 
 def _blobs(described: Descriptor) -> Iterator[Descriptor]:
     """Return the descriptors of an image's layers, configuration and manifest."""
-    with open(_blob_path(described["digest"]), "rb") as stream:
-        manifest = json.load(stream)
+    manifest = _manifest(described)
     yield from manifest["layers"]
     yield manifest["config"]
     yield described
+
+
+def _manifest(described: Descriptor) -> Any:
+    with open(_blob_path(described["digest"]), "rb") as stream:
+        return json.load(stream)
 
 
 def _index() -> Any:
