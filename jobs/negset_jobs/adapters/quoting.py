@@ -93,6 +93,8 @@ def of_backend(error: BaseException) -> str:
     Back ends are botocore, aiohttp, requests, the operating system and decompressors.
     """
     causes = list(_causes(error))
+    if isinstance(words := getattr(error, "words", None), str):  # of `object_store_errors`
+        return words
     for cause in causes:
         for describe in (_of_s3, _of_http):
             if (text := describe(cause)) is not None:
@@ -142,7 +144,10 @@ def _of_s3(error: BaseException) -> str | None:
 
 def _of_http(error: BaseException) -> str | None:
     status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
-    return status_line(status) if isinstance(status, int) else None
+    if not isinstance(status, int):
+        return None
+    code = str(getattr(error, "code", ""))
+    return status_line(status) + (f" ({code})" if _CODE.fullmatch(code) else "")
 
 
 def _of_connection(error: BaseException) -> str | None:
