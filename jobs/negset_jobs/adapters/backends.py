@@ -14,6 +14,9 @@ from negset_jobs.adapters import urls
 from negset_jobs.adapters.clouds import CLOUDS
 from negset_jobs.adapters.urls import Link, Url
 
+for _scheme, _cloud in CLOUDS.items():
+    fsspec.register_implementation(_scheme, _cloud, clobber=True)
+
 _BY_HOST: Final = frozenset({"hdfs", "webhdfs", "sftp"})
 
 
@@ -46,8 +49,6 @@ def path_of(fs: Any, link: Link) -> str:
 
 def file_system_class(link: Link) -> Any:
     """Return the class for a link. Raises `ImportError` if its back end is not installed."""
-    if link.scheme in CLOUDS:
-        return CLOUDS[link.scheme]
     return fsspec.get_filesystem_class(link.scheme or "file")
 
 

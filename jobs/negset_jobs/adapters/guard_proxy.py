@@ -23,7 +23,10 @@ from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.access import Reach
 
 UNREACHABLE: Final = 599
-"""The proxy's own status if it cannot connect: one that clients retry, and that no server sends."""
+"""The proxy's own status if it cannot connect. Clients retry it, and servers do not use it."""
+
+REFUSED: Final = 496
+"""The proxy's own status for an address that the guard refuses. Clients do not retry it."""
 
 _BLOCK: Final = 1 << 18
 _CONNECT_SECONDS: Final = 10
@@ -52,11 +55,6 @@ class Proxy:
         """The URL for the client, with the password of this proxy."""
         return f"http://negset:{self._secret}@127.0.0.1:{self._port}"
 
-    @property
-    def mark(self) -> str:
-        """A text in the response to a request for a refused address. Servers cannot know it."""
-        return f"refused-{self._secret[:8]}"
-
     async def _run(self, started: threading.Event) -> None:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_BLOCK)
         self._port = server.sockets[0].getsockname()[1]
@@ -73,7 +71,7 @@ class Proxy:
         """Serve one connection of the client, which leads to one server."""
         head = await _Head.read(reader)
         if head.value(b"proxy-authorization") != self._authorization:
-            await _respond(reader, writer, head, 407, "")
+            await _respond(reader, writer, head, 407)
             return
         host, port = head.server
         try:
@@ -97,11 +95,11 @@ class Proxy:
     async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: _Head, error: OSError) -> None:
         address = address_guard.blocked_address(error)
         if address is None:
-            await _respond(reader, writer, head, UNREACHABLE, "")
+            await _respond(reader, writer, head, UNREACHABLE)
             return
         self.refused = address
         self.refusals += 1
-        await _respond(reader, writer, head, 403, f"{self.mark} {address}")
+        await _respond(reader, writer, head, REFUSED)
 
 
 class _Head:
@@ -177,12 +175,12 @@ async def _both(*directions: Coroutine[None, None, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: _Head, status: int, text: str) -> None:
+async def _respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: _Head, status: int) -> None:
     """Respond after the body was read: a client that still sends would not see the response."""
     left = head.body_bytes
     while left and (data := await reader.read(min(left, _BLOCK))):
         left -= len(data)
-    writer.write(f"HTTP/1.1 {status} Proxy\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode())
+    writer.write(f"HTTP/1.1 {status} Proxy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
     await writer.drain()
 
 

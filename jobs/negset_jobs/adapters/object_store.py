@@ -22,8 +22,8 @@ from obstore.fsspec import FsspecStore
 from negset_jobs.adapters import address_guard, transient
 from negset_jobs.adapters.access import Reach
 from negset_jobs.adapters.address_guard import BlockedAddress
-from negset_jobs.adapters.guard_proxy import Proxy, proxy_for
-from negset_jobs.adapters.object_store_errors import Answered, NoCredentialsError, connect_failed, is_empty_range, translated
+from negset_jobs.adapters.guard_proxy import proxy_for
+from negset_jobs.adapters.object_store_errors import Answered, NoCredentialsError, may_be_refused, is_empty_range, translated
 from negset_jobs.adapters.store_options import StoreOptions
 
 READ_BLOCK: Final = 8 << 20
@@ -255,16 +255,12 @@ def _acting() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if proxy and _refused(error, proxy, before):
+        if proxy and proxy.refusals > before and may_be_refused(error):
             raise BlockedAddress(proxy.refused, reach.option) from error
         cause = translated(error)
         if cause is error:
             raise
         raise cause from error
-
-
-def _refused(error: Exception, proxy: Proxy, before: int) -> bool:
-    return proxy.mark in str(error) or (connect_failed(error) and proxy.refusals > before)
 
 
 def _files(bucket: str, objects: list[Any], folder: str) -> list[dict[str, Any]]:

@@ -12,11 +12,12 @@ import re
 import ssl
 from typing import Final
 
-from negset_jobs.adapters.guard_proxy import UNREACHABLE
+from negset_jobs.adapters.guard_proxy import REFUSED, UNREACHABLE
 
 _STATUS: Final = re.compile(r"\n\s+status: (\d{3}),\n")
 _KIND: Final = re.compile(r"\n\s+kind: (Timeout|Connect|Interrupted|Request|Decode|Unknown),\n")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
+_FOREIGN: Final = re.compile(r"\n\s+source: (Header|NotPartial|NoContentRange|MissingLastModified|MissingEtag)")
 _RANGE_STATUS: Final = 416
 
 
@@ -54,7 +55,7 @@ class CannotUse(OSError):
         self.words = words
 
 
-class Unconnected(ConnectionError):
+class Unanswered(ConnectionError):
     """No response came. `words` is for the user."""
 
     def __init__(self, words: str) -> None:
@@ -95,24 +96,27 @@ def _answered(status: int, text: str) -> Exception:
 def _unanswered(text: str, error: Exception, *, unreachable: bool) -> Exception:
     kind = _KIND.search(text)
     if unreachable:
-        return Unconnected("cannot connect")
+        return Unanswered("cannot connect")
     if kind is None:
-        return error
+        return CannotUse("the server does not respond as an object store") if _FOREIGN.search(text) else error
     if "InvalidCertificate" in text or "invalid peer certificate" in text:
         return ssl.SSLCertVerificationError("the server's certificate is not trusted")
     if kind[1] == "Timeout" or "TimedOut" in text:
         return TimeoutError()
     if "failed to lookup address" in text or "dns error" in text:
-        return Unconnected("cannot connect: the name does not resolve")
+        return Unanswered("cannot connect: the name does not resolve")
     if kind[1] == "Connect":
-        return Unconnected("cannot connect: Connection refused" if "ConnectionRefused" in text else "cannot connect")
-    return Unconnected("the server closed the connection early")
+        return Unanswered("cannot connect: Connection refused" if "ConnectionRefused" in text else "cannot connect")
+    return Unanswered("the server closed the connection early")
 
 
-def connect_failed(error: Exception) -> bool:
-    """Return True if no connection came about."""
-    kind = _KIND.search(str(error))
-    return kind is not None and kind[1] == "Connect"
+def may_be_refused(error: Exception) -> bool:
+    """Return True if this may be the refusal of a connection by `guard_proxy`.
+
+    Of a refused tunnel obstore says only that no connection came about.
+    """
+    status, kind = _STATUS.search(str(error)), _KIND.search(str(error))
+    return (status is not None and int(status[1]) == REFUSED) or (kind is not None and kind[1] == "Connect")
 
 
 def is_empty_range(error: BaseException) -> bool:

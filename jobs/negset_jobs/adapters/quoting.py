@@ -19,6 +19,8 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, Final
 
+from negset_jobs.adapters.object_store_errors import Answered, CannotUse, NoCredentialsError, Refused, Unanswered
+
 _LONGEST_NAME: Final = 60
 _CODE: Final = re.compile(r"[A-Za-z]{1,40}")  # of S3, such as NoSuchBucket
 _PLACE: Final = re.compile(r'File "[^"]*/(negset_jobs/[\w/]+\.py)", line (\d+)')
@@ -93,10 +95,8 @@ def of_backend(error: BaseException) -> str:
     Back ends are botocore, aiohttp, requests, the operating system and decompressors.
     """
     causes = list(_causes(error))
-    if isinstance(words := getattr(error, "words", None), str):  # of `object_store_errors`
-        return words
     for cause in causes:
-        for describe in (_of_s3, _of_http):
+        for describe in (_of_store, _of_s3, _of_http):
             if (text := describe(cause)) is not None:
                 return text
     for cause in causes:
@@ -134,6 +134,15 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         at = at.__cause__ or at.__context__
 
 
+def _of_store(error: BaseException) -> str | None:
+    """Describe an error of `object_store_errors`."""
+    if isinstance(error, Unanswered | NoCredentialsError | CannotUse):
+        return error.words
+    if isinstance(error, Answered | Refused):
+        return status_line(error.status) + (f" ({error.code})" if error.code else "")
+    return None
+
+
 def _of_s3(error: BaseException) -> str | None:
     response: Any = getattr(error, "response", None)
     if not isinstance(response, dict) or "Error" not in response:
@@ -144,10 +153,7 @@ def _of_s3(error: BaseException) -> str | None:
 
 def _of_http(error: BaseException) -> str | None:
     status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
-    if not isinstance(status, int):
-        return None
-    code = str(getattr(error, "code", ""))
-    return status_line(status) + (f" ({code})" if _CODE.fullmatch(code) else "")
+    return status_line(status) if isinstance(status, int) else None
 
 
 def _of_connection(error: BaseException) -> str | None:
