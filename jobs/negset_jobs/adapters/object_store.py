@@ -12,9 +12,10 @@ import contextlib
 import os
 import pathlib
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 from fsspec.spec import AbstractBufferedFile
 from obstore.fsspec import FsspecStore
@@ -40,7 +41,7 @@ _PARTS_AT_ONCE: Final = 4
 _CREATE_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 0.0)
 _CONFLICT: Final = 409
 _MAYBE_UNCONDITIONAL: Final = (400, 501)
-_METADATA_PORT: Final = 80
+_PROBE_SECONDS: Final = 1
 
 
 class ObjectStore(FsspecStore):  # type: ignore[misc]
@@ -79,6 +80,7 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
         client = {**_CLIENT, "allow_http": given.endpoint.startswith("http://"), **given.client}
         if not reach.everywhere:
             client["proxy_url"] = proxy_for(reach).url
+            _check_endpoint(given.endpoint)
         return self.store(
             bucket,
             config={**self.located(bucket), **given.config},
@@ -125,14 +127,27 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
             raise FileNotFoundError(path)
         return entries if detail else sorted(entry["name"] for entry in entries)
 
-    async def _find(self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **options: Any) -> Any:
-        if maxdepth is not None or withdirs:
-            return await super()._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=detail, **options)
-        bucket, key = self._split_path(path)
-        with _acting():
-            found = await self._client(bucket).list(key or None, chunk_size=1000).collect_async()
-        entries = {entry["name"]: entry for entry in _files(bucket, found, key)}
-        return entries if detail else sorted(entries)
+    async def _find(self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **_: Any) -> Any:
+        if maxdepth is None and not withdirs:
+            bucket, key = self._split_path(path)
+            with _acting():
+                found = await self._client(bucket).list(key or None, chunk_size=1000).collect_async()
+            entries = _files(bucket, found, key)
+        else:
+            entries = [entry async for entry in self._below(path, maxdepth) if withdirs or entry["type"] == "file"]
+        named = {entry["name"]: entry for entry in entries}
+        return named if detail else sorted(named)
+
+    async def _below(self, path: str, levels: int | None) -> AsyncIterator[dict[str, Any]]:
+        """Yield what is in a folder and in the folders below it. fsspec's walk hides errors."""
+        if levels == 0:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            for entry in await self._ls(path):
+                yield entry
+                if entry["type"] == "directory":
+                    async for below in self._below(entry["name"], None if levels is None else levels - 1):
+                        yield below
 
     async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
         bucket, key = self._split_path(path)
@@ -276,16 +291,36 @@ def _files(bucket: str, objects: list[Any], folder: str) -> list[dict[str, Any]]
     ]
 
 
+def _check_endpoint(endpoint: str) -> None:
+    """Raise `BlockedAddress` at once if the guard refuses a store's endpoint.
+
+    The guard's proxy refuses it as well, but obstore retries a refused tunnel for minutes.
+    """
+    parts = urlsplit(endpoint)
+    if parts.hostname:
+        _answers(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+
+
 def _check_instance(host: str) -> None:
     """Raise `NoCredentialsError` if no metadata service answers at `host`.
 
-    obstore asks it for credentials if it has no others, and repeats that for minutes.
+    obstore asks it for credentials if it has no others, and retries that for minutes.
     """
+    parts = urlsplit(f"//{host}")
     try:
-        socket.create_connection((host, _METADATA_PORT), timeout=1).close()
-    except OSError:
+        found = _answers(parts.hostname or "", parts.port or 80)
+    except BlockedAddress:
         found = False
-    else:
-        found = True
     if not found:
-        raise NoCredentialsError("there are no credentials")
+        raise NoCredentialsError("there are no credentials, and no instance that gives any")
+
+
+def _answers(host: str, port: int) -> bool:
+    """Return whether a server accepts connections. Raises `BlockedAddress`."""
+    try:
+        socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
+    except BlockedAddress:
+        raise
+    except OSError:
+        return False
+    return True

@@ -19,6 +19,9 @@ _KIND: Final = re.compile(r"\n\s+kind: (Timeout|Connect|Interrupted|Request|Deco
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
 _FOREIGN: Final = re.compile(r"\n\s+source: (Header|NotPartial|NoContentRange|MissingLastModified|MissingEtag)")
 _RANGE_STATUS: Final = 416
+_REDIRECTS: Final = range(300, 400)
+_NO_PASSWORD: Final = 407
+"""`guard_proxy` responds so to a request that was redirected: obstore takes the password out."""
 
 
 class Answered(OSError):
@@ -88,6 +91,8 @@ def _answered(status: int, text: str) -> Exception:
     code = next(iter(_code(text)), "")
     if status in (401, 403):
         return Refused(status, code)
+    if status == _NO_PASSWORD or status in _REDIRECTS:
+        return CannotUse("the store redirects to another server, which is not followed")
     if status in (404, 410):
         return FileNotFoundError(code)
     return Answered(status, code)
