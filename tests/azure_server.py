@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from unittest import mock
 
 import pytest
+
 from tests.servers import free_ports, wait_for
 
 VERSION = "3.35.0"

@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def faulty_front(inner: str, fault: Fault) -> Iterator[tuple[str, list[str]]]:
-    """Serve before the server at `inner`. Yields the URL, and the list of the requests and faults."""
+    """Serve before the server at `inner`. Yield the URL, and the requests with their faults."""
     seen: list[str] = []
     handler = type("Handler", (_Handler,), {"inner": inner, "fault": staticmethod(fault), "seen": seen})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -1,4 +1,4 @@
-"""A server of Google Cloud Storage (fake-gcs-server) on the loopback, for as long as a test needs it.
+"""A server of Google Cloud Storage (fake-gcs-server) on the loopback, while a test needs it.
 
 obstore speaks the XML API, as S3's clients do. fake-gcs-server serves only a part of that, and its
 JSON API completely. So this module answers in XML what it asks in JSON. Objects, generations and
@@ -27,6 +27,7 @@ from urllib.request import Request, urlopen
 from xml.sax.saxutils import escape
 
 import pytest
+
 from tests.servers import free_ports, wait_for
 
 
@@ -48,7 +49,19 @@ def google_server(bucket: str = "tests") -> Iterator[GoogleServer]:
     port, front_port = free_ports(2)
     folder = tempfile.mkdtemp(prefix="negset-google-")
     inner = f"http://127.0.0.1:{port}"
-    command = [_program(), "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
+    command = [
+        _program(),
+        "-backend",
+        "memory",
+        "-scheme",
+        "http",
+        "-host",
+        "127.0.0.1",
+        "-port",
+        str(port),
+        "-public-host",
+        f"127.0.0.1:{port}",
+    ]
     with open(f"{folder}/log", "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     front = ThreadingHTTPServer(("127.0.0.1", front_port), type("Handler", (_Front,), {"inner": inner, "uploads": {}}))

@@ -63,7 +63,9 @@ def botocore_credentials(profile: Profile) -> Callable[[], dict[str, Any]]:
         ) from error
     found = botocore.session.Session(profile=profile.name).get_credentials()
     if found is None:
-        raise InvalidInput(f"botocore finds no credentials for the AWS profile {profile.name[:60]!r}; check it with: aws sts get-caller-identity")
+        raise InvalidInput(
+            f"botocore finds no credentials for the AWS profile {profile.name[:60]!r}; check it with: aws sts get-caller-identity"
+        )
 
     def credentials() -> dict[str, Any]:
         frozen = found.get_frozen_credentials()  # renews them before they expire

@@ -11,7 +11,7 @@ from negset_jobs.adapters.store_options import Given, StoreOptions, kept, on
 _INSTANCE: Final = "169.254.169.254"
 _DEVELOPMENT: Final = "UseDevelopmentStorage"
 _VARIABLES: Final = {
-    # The first that is set counts. AZURE_STORAGE_ACCOUNT and _KEY are those of Azure's command line.
+    # The first that is set counts. AZURE_STORAGE_ACCOUNT and _KEY are of Azure's command line.
     "account_name": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"),
     "account_key": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCESS_KEY"),
     "sas_key": ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"),

@@ -76,7 +76,9 @@ class Azure(ObjectStore):
             return {}
         account, _, domain = host.partition(".")
         options = {"account_name": account}
-        return options if not domain or domain.endswith("core.windows.net") else {**options, "account_host": host.replace(".dfs.", ".blob.")}
+        return (
+            options if not domain or domain.endswith("core.windows.net") else {**options, "account_host": host.replace(".dfs.", ".blob.")}
+        )
 
 
 CLOUDS: Final[dict[str, type[ObjectStore]]] = {scheme: cloud for cloud in (S3, Google, Azure) for scheme in cloud.protocol}
@@ -84,7 +86,7 @@ CLOUDS: Final[dict[str, type[ObjectStore]]] = {scheme: cloud for cloud in (S3, G
 
 def _region_of(bucket: str) -> str:
     """Return the region of a bucket of AWS, which anyone may ask for."""
-    request = urllib.request.Request(f"https://s3.amazonaws.com/{quote(bucket)}", method="HEAD")  # noqa: S310 - a fixed host
+    request = urllib.request.Request(f"https://s3.amazonaws.com/{quote(bucket)}", method="HEAD")
     try:
         with urllib.request.urlopen(request, timeout=_LOOKUP_SECONDS) as answer:  # noqa: S310
             headers = answer.headers

@@ -19,19 +19,19 @@ _SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
 
 
 def google_options(options: Mapping[str, Any], environment: Mapping[str, str]) -> StoreOptions:
-    """Return how to connect to Google Cloud Storage. Raises `InvalidInput` for what cannot be used."""
+    """Return how to connect. Raises `InvalidInput` for what cannot be used."""
     given = Given("gs", options)
-    token = given.value("token") or ""
+    named = given.value("token") or ""
     endpoint = given.text("endpoint_url") or environment.get("GOOGLE_BASE_URL") or _emulator(environment)
     given.finish()
-    if token == "anon" or on(environment.get("GOOGLE_SKIP_SIGNATURE", "")):
+    if named == "anon" or on(environment.get("GOOGLE_SKIP_SIGNATURE", "")):
         # Without a key file obstore looks for one, although it signs nothing.
         return StoreOptions(config={"skip_signature": "true"}, endpoint=endpoint, credentials=_nothing)
-    if isinstance(token, Mapping):
-        return StoreOptions(config={"service_account_key": json.dumps(dict(token))}, endpoint=endpoint)
+    if isinstance(named, Mapping):
+        return StoreOptions(config={"service_account_key": json.dumps(dict(named))}, endpoint=endpoint)
     if any(environment.get(name) for name in ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY")):
         return StoreOptions(endpoint=endpoint)
-    path = str(token) if token not in _DEFAULT_TOKENS else environment.get("GOOGLE_APPLICATION_CREDENTIALS", "")
+    path = str(named) if named not in _DEFAULT_TOKENS else environment.get("GOOGLE_APPLICATION_CREDENTIALS", "")
     kind = _kind(path or os.path.expanduser(_WELL_KNOWN), named=bool(path))
     if not kind:
         return StoreOptions(endpoint=endpoint, instance=environment.get("GCE_METADATA_HOST", _METADATA))

@@ -24,7 +24,7 @@ from negset_jobs.adapters import address_guard, transient
 from negset_jobs.adapters.access import Reach
 from negset_jobs.adapters.address_guard import BlockedAddress
 from negset_jobs.adapters.guard_proxy import proxy_for
-from negset_jobs.adapters.object_store_errors import Answered, NoCredentialsError, may_be_refused, is_empty_range, translated
+from negset_jobs.adapters.object_store_errors import Answered, NoCredentialsError, is_empty_range, may_be_refused, translated
 from negset_jobs.adapters.store_options import StoreOptions
 
 READ_BLOCK: Final = 8 << 20
@@ -94,10 +94,9 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
     async def _info(self, path: str, **_: Any) -> dict[str, Any]:
         bucket, key = self._split_path(path)
         if key:
-            with _acting():
-                with contextlib.suppress(FileNotFoundError):
-                    found = await self._client(bucket).head_async(key)
-                    return {"name": path, "size": found["size"], "type": "file", "last_modified": found["last_modified"]}
+            with _acting(), contextlib.suppress(FileNotFoundError):
+                found = await self._client(bucket).head_async(key)
+                return {"name": path, "size": found["size"], "type": "file", "last_modified": found["last_modified"]}
         await self._ls(path, detail=False)
         return {"name": path, "size": 0, "type": "directory"}
 

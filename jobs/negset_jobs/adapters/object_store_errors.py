@@ -17,7 +17,6 @@ from negset_jobs.adapters.guard_proxy import REFUSED, UNREACHABLE
 _STATUS: Final = re.compile(r"\n\s+status: (\d{3}),\n")
 _KIND: Final = re.compile(r"\n\s+kind: (Timeout|Connect|Interrupted|Request|Decode|Unknown),\n")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
-_FOREIGN: Final = re.compile(r"\n\s+source: (Header|NotPartial|NoContentRange|MissingLastModified|MissingEtag)")
 _RANGE_STATUS: Final = 416
 _REDIRECTS: Final = range(300, 400)
 _NO_PASSWORD: Final = 407
@@ -68,51 +67,48 @@ class Unanswered(ConnectionError):
 
 def translated(error: Exception) -> Exception:
     """Return the error of Python that says the same; other errors unchanged."""
-    text, name = str(error), type(error).__name__
+    text = str(error)
     if isinstance(error, ValueError) and "Could not parse path" in text:
         return CannotUse("obstore cannot use a key with an empty part, '.' or '..' between its slashes")
-    if "Debug source:" not in text:
-        return error
+    return _translated(error, text) if "Debug source:" in text else error
+
+
+def _translated(error: Exception, text: str) -> Exception:
+    found = _STATUS.search(text)
+    status = int(found[1]) if found else 0
+    if type(error).__name__ == "AlreadyExistsError":
+        return FileExistsError(status)
     if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(*_code(text))
-    status = _STATUS.search(text)
-    if name == "AlreadyExistsError":
-        return FileExistsError(int(status[1]) if status else 0)
-    if status and int(status[1]) != UNREACHABLE:
-        return _answered(int(status[1]), text)
-    if name in ("PermissionDeniedError", "UnauthenticatedError"):
-        return Refused(403 if name.startswith("Permission") else 401, "")
-    if "BareRedirect" in text:
-        return CannotUse("the bucket is in another region; set AWS_REGION to it")
-    return _unanswered(text, error, unreachable=status is not None)
+        return FileNotFoundError(_code(text))
+    if status and status != UNREACHABLE:
+        return _answered(status, _code(text))
+    return next((make() for sign, make in _SIGNS if sign.search(text)), error)
 
 
-def _answered(status: int, text: str) -> Exception:
-    code = next(iter(_code(text)), "")
+def _answered(status: int, code: str) -> Exception:
     if status in (401, 403):
         return Refused(status, code)
-    if status == _NO_PASSWORD or status in _REDIRECTS:
-        return CannotUse("the store redirects to another server, which is not followed")
     if status in (404, 410):
         return FileNotFoundError(code)
+    if status == _NO_PASSWORD or status in _REDIRECTS:
+        return CannotUse("the store redirects to another server, which is not followed")
     return Answered(status, code)
 
 
-def _unanswered(text: str, error: Exception, *, unreachable: bool) -> Exception:
-    kind = _KIND.search(text)
-    if unreachable:
-        return Unanswered("cannot connect")
-    if kind is None:
-        return CannotUse("the server does not respond as an object store") if _FOREIGN.search(text) else error
-    if "InvalidCertificate" in text or "invalid peer certificate" in text:
-        return ssl.SSLCertVerificationError("the server's certificate is not trusted")
-    if kind[1] == "Timeout" or "TimedOut" in text:
-        return TimeoutError()
-    if "failed to lookup address" in text or "dns error" in text:
-        return Unanswered("cannot connect: the name does not resolve")
-    if kind[1] == "Connect":
-        return Unanswered("cannot connect: Connection refused" if "ConnectionRefused" in text else "cannot connect")
-    return Unanswered("the server closed the connection early")
+_SIGNS: Final = (  # of an error without a response; the first match counts
+    (re.compile(rf"\n\s+status: {UNREACHABLE},\n"), lambda: Unanswered("cannot connect")),
+    (re.compile(r"\n\s+inner: BareRedirect"), lambda: CannotUse("the bucket is in another region; set AWS_REGION to it")),
+    (re.compile(r"InvalidCertificate|invalid peer certificate"), lambda: ssl.SSLCertVerificationError("the certificate is not trusted")),
+    (re.compile(r"\n\s+kind: (Timeout|TimedOut),\n"), TimeoutError),
+    (re.compile(r"failed to lookup address"), lambda: Unanswered("cannot connect: the name does not resolve")),
+    (re.compile(r"\n\s+kind: ConnectionRefused,\n"), lambda: Unanswered("cannot connect: Connection refused")),
+    (re.compile(r"\n\s+kind: Connect,\n"), lambda: Unanswered("cannot connect")),
+    (_KIND, lambda: Unanswered("the server closed the connection early")),
+    (
+        re.compile(r"\n\s+source: (Header|NotPartial|NoContentRange|MissingLastModified|MissingEtag)"),
+        lambda: CannotUse("the server does not respond as an object store"),
+    ),
+)
 
 
 def may_be_refused(error: Exception) -> bool:
@@ -129,6 +125,6 @@ def is_empty_range(error: BaseException) -> bool:
     return isinstance(error, Answered) and error.status == _RANGE_STATUS
 
 
-def _code(text: str) -> tuple[str, ...]:
+def _code(text: str) -> str:
     found = _CODE.search(text)
-    return (found[1],) if found else ()
+    return found[1] if found else ""

@@ -32,7 +32,7 @@ def s3_options(options: Mapping[str, Any], environment: Mapping[str, str]) -> St
     endpoint = given.text("endpoint_url") or inner.text("endpoint_url") or _endpoint(environment, profile)
     style = str((details.value("s3") or {}).get("addressing_style", "")) or "auto"
     anonymous = given.flag("anon") or on(environment.get("AWS_SKIP_SIGNATURE", "")) or details.text("signature_version") == "unsigned"
-    config = {
+    config: dict[str, str | bool] = {
         "region": inner.text("region_name") or details.text("region_name") or _region(environment, profile),
         "request_payer": given.flag("requester_pays"),
         "server_side_encryption": encryption.text("ServerSideEncryption"),
@@ -101,7 +101,9 @@ def _credentials(keys: dict[str, str], profile: Profile, environment: Mapping[st
     if not (keys["access_key_id"] or keys["secret_access_key"]):
         return {}, None, _service(environment)
     if not (keys["access_key_id"] and keys["secret_access_key"]):
-        raise InvalidInput("s3: expected both an access key and a secret key (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), got one of them")
+        raise InvalidInput(
+            "s3: expected both an access key and a secret key (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), got one of them"
+        )
     return keys, None, ""
 
 

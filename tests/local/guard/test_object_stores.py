@@ -112,9 +112,7 @@ def test_a_redirect_to_a_private_address_is_refused(cloud: str, private: Countin
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-def test_a_name_that_changes_after_it_was_checked_leads_nowhere(
-    secure: bool, private: Counting, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_changes_after_it_was_checked_leads_nowhere(secure: bool, private: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve, asked = socket.getaddrinfo, []
 
     def lie(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
@@ -136,8 +134,8 @@ def test_variables_cannot_lead_around_the_proxy(private: Counting, monkeypatch: 
         monkeypatch,
         {
             **of_s3(private.url),
-            **{name: "*" for name in ("NO_PROXY", "no_proxy", "AWS_PROXY_EXCLUDES")},
-            **{name: private.url for name in ("AWS_PROXY_URL", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "AWS_ENDPOINT")},
+            **dict.fromkeys(("NO_PROXY", "no_proxy", "AWS_PROXY_EXCLUDES"), "*"),
+            **dict.fromkeys(("AWS_PROXY_URL", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "AWS_ENDPOINT"), private.url),
             "AWS_ALLOW_HTTP": "true",
             "AWS_S3_EXPRESS": "false",
         },
