@@ -11,12 +11,11 @@ import asyncio
 import contextlib
 import os
 import pathlib
-import socket
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
+import msgspec
 from fsspec.spec import AbstractBufferedFile
 from obstore.fsspec import FsspecStore
 
@@ -24,24 +23,18 @@ from negset_jobs.adapters import address_guard, transient
 from negset_jobs.adapters.access import Reach
 from negset_jobs.adapters.address_guard import BlockedAddress
 from negset_jobs.adapters.guard_proxy import proxy_for
-from negset_jobs.adapters.object_store_errors import Answered, NoCredentialsError, is_empty_range, may_be_refused, translated
+from negset_jobs.adapters.object_store_client import connected
+from negset_jobs.adapters.object_store_errors import Answered, is_empty_range, may_be_refused, translated
 from negset_jobs.adapters.store_options import StoreOptions
 
 READ_BLOCK: Final = 8 << 20
 """The bytes that one request of a stream asks for."""
 
-_CLIENT: Final = {
-    "connect_timeout": "10s",
-    # Of a whole request. A part at 70 kB/s, as four are sent at once over 2 Mbit/s, takes as long.
-    "timeout": "120s",
-}
-_RETRIES: Final = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
 _PART: Final = 8 << 20
 _PARTS_AT_ONCE: Final = 4
 _CREATE_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 0.0)
 _CONFLICT: Final = 409
 _MAYBE_UNCONDITIONAL: Final = (400, 501)
-_PROBE_SECONDS: Final = 1
 
 
 class ObjectStore(FsspecStore):  # type: ignore[misc]
@@ -70,24 +63,9 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
         """Return obstore's store of a bucket, limited to the reach of this context."""
         key = (bucket, address_guard.reach_here(), retried)
         if key not in self._clients:
-            self._clients[key] = self._connected(*key)
+            given = msgspec.structs.replace(self._given, config={**self.located(bucket), **self._given.config})
+            self._clients[key] = connected(self.store, *key, given=given)
         return self._clients[key]
-
-    def _connected(self, bucket: str, reach: Reach, retried: bool) -> Any:
-        given = self._given
-        if given.instance:
-            _check_instance(given.instance)
-        client = {**_CLIENT, "allow_http": given.endpoint.startswith("http://"), **given.client}
-        if not reach.everywhere:
-            client["proxy_url"] = proxy_for(reach).url
-            _check_endpoint(given.endpoint)
-        return self.store(
-            bucket,
-            config={**self.located(bucket), **given.config},
-            client_options=client,
-            retry_config={**_RETRIES, **given.retry, **({} if retried else {"max_retries": 0})},
-            credential_provider=given.credentials,
-        )
 
     # --- fsspec's interface -----------------------------------------------------------------------
 
@@ -288,38 +266,3 @@ def _files(bucket: str, objects: list[Any], folder: str) -> list[dict[str, Any]]
         for found in objects
         if found["size"] or found["path"] not in folders
     ]
-
-
-def _check_endpoint(endpoint: str) -> None:
-    """Raise `BlockedAddress` at once if the guard refuses a store's endpoint.
-
-    The guard's proxy refuses it as well, but obstore retries a refused tunnel for minutes.
-    """
-    parts = urlsplit(endpoint)
-    if parts.hostname:
-        _answers(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
-
-
-def _check_instance(host: str) -> None:
-    """Raise `NoCredentialsError` if no metadata service answers at `host`.
-
-    obstore asks it for credentials if it has no others, and retries that for minutes.
-    """
-    parts = urlsplit(f"//{host}")
-    try:
-        found = _answers(parts.hostname or "", parts.port or 80)
-    except BlockedAddress:
-        found = False
-    if not found:
-        raise NoCredentialsError("there are no credentials, and no instance that gives any")
-
-
-def _answers(host: str, port: int) -> bool:
-    """Return whether a server accepts connections. Raises `BlockedAddress`."""
-    try:
-        socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
-    except BlockedAddress:
-        raise
-    except OSError:
-        return False
-    return True
