@@ -17,6 +17,7 @@ from negset_jobs.adapters.guard_proxy import REFUSED, UNREACHABLE
 _STATUS: Final = re.compile(r"\n\s+status: (\d{3}),\n")
 _KIND: Final = re.compile(r"\n\s+kind: (Timeout|Connect|Interrupted|Request|Decode|Unknown),\n")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
+_SERVER: Final = re.compile(r"\n\s+(https?://[\w.:\[\]-]{1,200})/")
 _RANGE_STATUS: Final = 416
 _REDIRECTS: Final = range(300, 400)
 _NO_PASSWORD: Final = 407
@@ -65,6 +66,14 @@ class Unanswered(ConnectionError):
         self.words = words
 
 
+class Untrusted(ssl.SSLError):
+    """A server's certificate is not trusted. `words` is for the user."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.words = f"{words}; SSL_CERT_FILE can name the certificate of its authority"
+
+
 def translated(error: Exception) -> Exception:
     """Return the error of Python that says the same; other errors unchanged."""
     text = str(error)
@@ -82,7 +91,9 @@ def _translated(error: Exception, text: str) -> Exception:
         return FileNotFoundError(_code(text))
     if status and status != UNREACHABLE:
         return _answered(status, _code(text))
-    return next((make() for sign, make in _SIGNS if sign.search(text)), error)
+    server = _SERVER.search(text)
+    host = server[1] if server else "the server"
+    return next((make(host) for sign, make in _SIGNS if sign.search(text)), error)
 
 
 def _answered(status: int, code: str) -> Exception:
@@ -96,17 +107,17 @@ def _answered(status: int, code: str) -> Exception:
 
 
 _SIGNS: Final = (  # of an error without a response; the first match counts
-    (re.compile(rf"\n\s+status: {UNREACHABLE},\n"), lambda: Unanswered("cannot connect")),
-    (re.compile(r"\n\s+inner: BareRedirect"), lambda: CannotUse("the bucket is in another region; set AWS_REGION to it")),
-    (re.compile(r"InvalidCertificate|invalid peer certificate"), lambda: ssl.SSLCertVerificationError("the certificate is not trusted")),
-    (re.compile(r"\n\s+kind: (Timeout|TimedOut),\n"), TimeoutError),
-    (re.compile(r"failed to lookup address"), lambda: Unanswered("cannot connect: the name does not resolve")),
-    (re.compile(r"\n\s+kind: ConnectionRefused,\n"), lambda: Unanswered("cannot connect: Connection refused")),
-    (re.compile(r"\n\s+kind: Connect,\n"), lambda: Unanswered("cannot connect")),
-    (_KIND, lambda: Unanswered("the server closed the connection early")),
+    (re.compile(rf"\n\s+status: {UNREACHABLE},\n"), lambda host: Unanswered(f"cannot connect to {host}")),
+    (re.compile(r"\n\s+inner: BareRedirect"), lambda _: CannotUse("the bucket is in another region; set AWS_REGION to it")),
+    (re.compile(r"InvalidCertificate|invalid peer certificate"), lambda host: Untrusted(f"the certificate of {host} is not trusted")),
+    (re.compile(r"\n\s+kind: (Timeout|TimedOut),\n"), lambda _: TimeoutError()),
+    (re.compile(r"failed to lookup address"), lambda host: Unanswered(f"cannot connect to {host}: the name does not resolve")),
+    (re.compile(r"\n\s+kind: ConnectionRefused,\n"), lambda host: Unanswered(f"cannot connect to {host}: Connection refused")),
+    (re.compile(r"\n\s+kind: Connect,\n"), lambda host: Unanswered(f"cannot connect to {host}")),
+    (_KIND, lambda _: Unanswered("the server closed the connection early")),
     (
         re.compile(r"\n\s+source: (Header|NotPartial|NoContentRange|MissingLastModified|MissingEtag)"),
-        lambda: CannotUse("the server does not respond as an object store"),
+        lambda _: CannotUse("the server does not respond as an object store"),
     ),
 )
 

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, Final
 
-from negset_jobs.adapters.object_store_errors import Answered, CannotUse, NoCredentialsError, Refused, Unanswered
+from negset_jobs.adapters.object_store_errors import Answered, CannotUse, NoCredentialsError, Refused, Unanswered, Untrusted
 
 _LONGEST_NAME: Final = 60
 _CODE: Final = re.compile(r"[A-Za-z]{1,40}")  # of S3, such as NoSuchBucket
@@ -136,7 +136,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _of_store(error: BaseException) -> str | None:
     """Describe an error of `object_store_errors`."""
-    if isinstance(error, Unanswered | NoCredentialsError | CannotUse):
+    if isinstance(error, Unanswered | Untrusted | NoCredentialsError | CannotUse):
         return error.words
     if isinstance(error, Answered | Refused):
         return status_line(error.status) + (f" ({error.code})" if error.code else "")

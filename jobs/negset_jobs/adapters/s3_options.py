@@ -45,6 +45,7 @@ def s3_options(options: Mapping[str, Any], environment: Mapping[str, str]) -> St
         "timeout": _seconds(details.text("read_timeout")),
         "allow_invalid_certificates": inner.value("verify") is False or "",
     }
+    _check_certificates(inner, profile, environment)
     attempts = given_attempts(details, environment)
     for options_taken, ignored in (
         (given, ("use_ssl", "retries")),
@@ -76,6 +77,13 @@ def given_attempts(details: Given, environment: Mapping[str, str]) -> int | None
     if not str(total).isdigit() or int(total) < 1:
         raise InvalidInput("AWS_MAX_ATTEMPTS: expected a whole number from 1")
     return int(total) - 1
+
+
+def _check_certificates(inner: Given, profile: Profile, environment: Mapping[str, str]) -> None:
+    """Raise `InvalidInput` for a file of certificates that would not be used."""
+    own = inner.value("verify") not in (None, True, False) or environment.get("AWS_CA_BUNDLE") or profile.settings.get("ca_bundle")
+    if own and not environment.get("SSL_CERT_FILE"):
+        raise InvalidInput("s3: the certificates of AWS_CA_BUNDLE are not used; set SSL_CERT_FILE to the same file")
 
 
 def _endpoint(environment: Mapping[str, str], profile: Profile) -> str:

@@ -98,6 +98,7 @@ REFUSED = {
     "an option that is no mapping": ({"client_kwargs": "x"}, KEYS, "expected a mapping as client_kwargs"),
     "half of the keys": ({}, {"AWS_ACCESS_KEY_ID": "id"}, "expected both an access key and a secret key"),
     "a profile that does not exist": ({}, {"AWS_PROFILE": "none"}, "cannot find the profile 'none'"),
+    "certificates that would not be used": ({}, {**KEYS, "AWS_CA_BUNDLE": "/ca.pem"}, "set SSL_CERT_FILE to the same file"),
     "attempts that are no number": ({}, {**KEYS, "AWS_MAX_ATTEMPTS": "many"}, "AWS_MAX_ATTEMPTS: expected a whole number"),
 }
 
