@@ -29,6 +29,7 @@ class S3Server:
     endpoint: str
     bucket: str
     environment: dict[str, str]
+    pid: int
 
 
 @contextlib.contextmanager
@@ -58,7 +59,7 @@ def s3_server(bucket: str = "tests") -> Iterator[S3Server]:
         # The bucket exists when it refuses anonymous requests.
         wait_for(process, f"{endpoint}/{bucket}", pathlib.Path(folder, "log"), accepted=(403,))
         with mock.patch.dict(os.environ, environment), _fsspec_configured(endpoint):
-            yield S3Server(endpoint, bucket, environment)
+            yield S3Server(endpoint, bucket, environment, process.pid)
     finally:
         process.kill()  # its data are deleted anyway, and an orderly shutdown takes ten seconds
         process.wait()

@@ -32,7 +32,7 @@ READ_BLOCK: Final = 8 << 20
 
 _PART: Final = 8 << 20
 _PARTS_AT_ONCE: Final = 4
-_CREATE_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.0)  # seconds; 0 is the last attempt
+_CREATE_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, *[1.5] * 11, 0.0)  # seconds; 0 is the last attempt
 _CONFLICT: Final = 409
 _MAYBE_UNCONDITIONAL: Final = (400, 501)
 

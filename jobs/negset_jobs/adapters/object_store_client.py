@@ -18,9 +18,9 @@ _CLIENT: Final = {
     # Of a whole request. A part at 70 kB/s, as four are sent at once over 2 Mbit/s, takes as long.
     "timeout": "120s",
 }
-_BACKOFF: Final = {"init_backoff": timedelta(seconds=0.3), "max_backoff": timedelta(seconds=4), "base": 2.5}
-"""A pause is drawn between the first one and the last one times the base: 10 take about 15 s."""
-_RETRIES: Final = {"max_retries": 10, "retry_timeout": timedelta(minutes=3), "backoff": _BACKOFF}
+_BACKOFF: Final = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=3), "base": 2.5}
+"""A pause is drawn between the first one and the last one times the base: 16 take about 15 s."""
+_RETRIES: Final = {"max_retries": 16, "retry_timeout": timedelta(minutes=3), "backoff": _BACKOFF}
 _PROBE_SECONDS: Final = 1
 _PORTS: Final = {"http": 80, "https": 443}
 
