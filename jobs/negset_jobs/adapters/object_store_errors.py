@@ -91,6 +91,8 @@ def _translated(error: Exception, text: str) -> Exception:
         return FileNotFoundError(_code(text))
     if status and status != UNREACHABLE:
         return _answered(status, _code(text))
+    if type(error).__name__ in ("UnauthenticatedError", "PermissionDeniedError"):
+        return NoCredentialsError("the credentials cannot be renewed")
     server = _SERVER.search(text)
     host = server[1] if server else "the server"
     return next((make(host) for sign, make in _SIGNS if sign.search(text)), error)

@@ -10,7 +10,8 @@ import pytest
 from tests.faulty_front import faulty_front
 from tests.s3_server import s3_server
 
-from negset_api.errors import Unavailable, WorkFailed
+from negset_api.errors import InvalidInput, Unavailable, WorkFailed
+from negset_jobs.adapters.aws_profiles import Profile
 from negset_jobs.adapters.clouds import S3
 from negset_jobs.adapters.store import Store
 
@@ -133,3 +134,43 @@ def test_an_error_that_stays_is_not_retried(status, through):
         store.write("x", b"1")
     assert not isinstance(raised.value, Unavailable)
     assert len(seen) == 1
+
+
+def test_a_key_that_looks_like_an_error_is_none(through, monkeypatch):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    store, _ = through(lambda _: "503 status: 404,")
+    for key in ("x/    status: 404,/y", "kind: Timeout,", "<Code>NoSuchKey</Code>"):
+        with pytest.raises(Unavailable, match=r"HTTP 503 Service Unavailable$"):
+            store.write(key, b"1")
+
+
+def test_credentials_that_cannot_be_renewed_are_wrong_input(s3, monkeypatch):
+    def expired():
+        raise RuntimeError("hunter2")
+
+    monkeypatch.setattr("negset_jobs.adapters.s3_options.botocore_credentials", lambda _: expired)
+    monkeypatch.setattr("negset_jobs.adapters.s3_options.read_profile", lambda *_: Profile("sso", {"sso_session": "x"}))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    S3.clear_instance_cache()
+    with pytest.raises(InvalidInput, match=r"the credentials cannot be renewed; check the credentials") as raised:
+        Store(f"s3://{s3.bucket}/x").read("y")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_store_without_any_credentials_is_refused_and_never_read_without(s3, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    S3.clear_instance_cache()
+    with pytest.raises(InvalidInput, match=r"there are no credentials, and no instance that gives any; check the credentials"):
+        Store(f"s3://{s3.bucket}/x").read("y")
+
+
+@pytest.mark.parametrize("key", ["a//b", "a/../b", "./a"])
+def test_a_key_that_obstore_cannot_use_is_named(key, through):
+    store, seen = through(lambda _: "")
+    with pytest.raises(WorkFailed, match=r"obstore cannot use a key with an empty part, '\.' or '\.\.' between its slashes"):
+        store.read(key)
+    assert seen == []
