@@ -16,7 +16,7 @@ from negset_jobs.adapters.guard_proxy import REFUSED, UNREACHABLE
 
 _STATUS: Final = re.compile(r"\n\s+status: (\d{3}),\n")
 _KIND: Final = re.compile(r"\n\s+kind: (Timeout|Connect|Interrupted|Request|Decode|Unknown),\n")
-_CODE: Final = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
+_CODE: Final = re.compile(r"<Code>([A-Za-z]{1,40})</Code>")
 _SERVER: Final = re.compile(r"\n\s+(https?://[\w.:\[\]-]{1,200})/")
 _RANGE_STATUS: Final = 416
 _REDIRECTS: Final = range(300, 400)

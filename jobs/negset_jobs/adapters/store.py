@@ -101,12 +101,21 @@ class Store:
             if self._local:
                 return local_files.create(path, data)
             try:
-                self._fs.pipe_file(path, data, mode="create")
+                self._create_exclusively(path, data)
             except FileExistsError:
                 return False
             except (NotImplementedError, ValueError):
                 return self._create_unguarded(path, data)
             return True
+
+    def _create_exclusively(self, path: str, data: bytes) -> None:
+        """Write an object. Raises `FileExistsError` if there is one."""
+        if isinstance(self._fs, ObjectStore):
+            self._fs.pipe_file(path, data, mode="create")
+        else:
+            # Some file systems ignore the mode of `pipe_file`, and refuse one of `open`.
+            with self._fs.open(path, "xb") as stream:
+                stream.write(data)
 
     def _create_unguarded(self, path: str, data: bytes) -> bool:
         """Write an object if there is none yet, in a store that cannot do both at once."""
