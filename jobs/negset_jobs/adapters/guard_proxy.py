@@ -36,10 +36,12 @@ _DEFAULT_PORT: Final = 80
 class Proxy:
     """A running proxy. Its connections are limited to one reach.
 
-    `refusals` counts the addresses that the guard refused, and `refused` is the last one.
+    `connections` counts those to servers. `refusals` counts the addresses that the guard refused,
+    and `refused` is the last one.
     """
 
     def __init__(self, reach: Reach) -> None:
+        self.connections = 0
         self.refusals = 0
         self.refused = ""
         self._reach = reach
@@ -79,6 +81,7 @@ class Proxy:
         except OSError as error:
             await self._refuse(reader, writer, head, error)
             return
+        self.connections += 1
         try:
             if head.method == b"CONNECT":
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")

@@ -20,7 +20,7 @@ _CLIENT: Final = {
 }
 _BACKOFF: Final = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=3), "base": 2.5}
 """A pause is drawn between the first one and the last one times the base: 16 take about 15 s."""
-_RETRIES: Final = {"max_retries": 16, "retry_timeout": timedelta(minutes=3), "backoff": _BACKOFF}
+RETRIES: Final = {"max_retries": 16, "retry_timeout": timedelta(minutes=3), "backoff": _BACKOFF}
 _PROBE_SECONDS: Final = 1
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -40,7 +40,7 @@ def connected(store: Any, bucket: str, reach: Reach, retried: bool, *, given: St
         bucket,
         config=given.config,
         client_options=client,
-        retry_config={**_RETRIES, **given.retry, **({} if retried else {"max_retries": 0})},
+        retry_config={**RETRIES, **given.retry, **({} if retried else {"max_retries": 0})},
         credential_provider=given.credentials,
     )
 
