@@ -98,7 +98,7 @@ manifest: ## Render the chart as one file for kubectl apply (needs helm): dist/n
 COMPILE := --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --quiet
 
 # What only `negset plan` needs. It does not run in the operator's image.
-UNUSED_BY_THE_OPERATOR := fsspec numpy
+UNUSED_BY_THE_OPERATOR := fsspec numpy obstore
 
 .PHONY: lock
 lock: ## Pin the dependencies again, and those of each image (needs uv)

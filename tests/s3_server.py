@@ -6,19 +6,16 @@ import contextlib
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from unittest import mock
 
+from tests.servers import free_ports, wait_for
+
 ACCESS_KEY, SECRET_KEY = "negset-tests", "negset-tests-secret"
-_START_SECONDS = 90
 _PORTS = ("master", "volume", "filer")
 
 
@@ -32,6 +29,7 @@ class S3Server:
     endpoint: str
     bucket: str
     environment: dict[str, str]
+    pid: int
 
 
 @contextlib.contextmanager
@@ -58,9 +56,10 @@ def s3_server(bucket: str = "tests") -> Iterator[S3Server]:
     with open(f"{folder}/log", "wb") as log:
         process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     try:
-        _wait(process, f"{endpoint}/{bucket}", pathlib.Path(folder, "log"))
+        # The bucket exists when it refuses anonymous requests.
+        wait_for(process, f"{endpoint}/{bucket}", pathlib.Path(folder, "log"), accepted=(403,))
         with mock.patch.dict(os.environ, environment), _fsspec_configured(endpoint):
-            yield S3Server(endpoint, bucket, environment)
+            yield S3Server(endpoint, bucket, environment, process.pid)
     finally:
         process.kill()  # its data are deleted anyway, and an orderly shutdown takes ten seconds
         process.wait()
@@ -74,12 +73,13 @@ def _fsspec_configured(endpoint: str) -> Iterator[None]:
     It reads them when it is imported, which may have been earlier.
     """
     import fsspec
-    import s3fs
 
-    s3fs.S3FileSystem.clear_instance_cache()
+    from negset_jobs.adapters.clouds import S3
+
+    S3.clear_instance_cache()
     with mock.patch.dict(fsspec.config.conf, {"s3": {"endpoint_url": endpoint}}):
         yield
-    s3fs.S3FileSystem.clear_instance_cache()
+    S3.clear_instance_cache()
 
 
 def _weed() -> str:
@@ -98,22 +98,4 @@ def _free_ports() -> dict[str, int]:
         "admin.port",
         "admin.port.grpc",
     ]
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
-        return {name: sock.getsockname()[1] for name, sock in zip(names, sockets, strict=True)}
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, log: pathlib.Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=2)
-        except urllib.error.HTTPError as error:
-            if error.code == 403:  # the bucket exists, and refuses anonymous requests
-                return
-        except OSError:
-            pass
-        else:
-            return
-        time.sleep(0.2)
-    raise RuntimeError(f"the S3 server did not start:\n{log.read_text(errors='replace')[-3000:]}")
+    return dict(zip(names, free_ports(len(names)), strict=True))

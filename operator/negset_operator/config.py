@@ -108,7 +108,7 @@ class Networks(Setting, frozen=True, kw_only=True):
     policies: bool = True
     images: tuple[Cidr, ...] = ()
     stores: tuple[Cidr, ...] = ()
-    schemes: Annotated[tuple[Scheme, ...], Meta(min_length=1)] = ("s3", "http", "https")
+    schemes: Annotated[tuple[Scheme, ...], Meta(min_length=1)] = ("s3", "gs", "abfs", "http", "https")
     dns: tuple[dict[str, Any], ...] = _DNS
     dns_ports: tuple[Port, ...] = (53, 5353)
     api_server: tuple[Cidr, ...] = ()

@@ -80,7 +80,7 @@ REFUSED = {
     "a bucket that is not named": (ANNOTATIONS, "s3:///instances.json"),
     "nothing but a scheme": (ANNOTATIONS, "s3://"),
     "a host that is not named": (ANNOTATIONS, "http://:8080/instances.json"),
-    "a scheme that the administrator has not named": (ANNOTATIONS, "gs://datasets/instances.json"),
+    "a scheme that the administrator has not named": (ANNOTATIONS, "hdfs://datasets/instances.json"),
     "a back end that follows redirects to anywhere": (ANNOTATIONS, "webhdfs://namenode:9870/instances.json"),
     "an unknown scheme": (ANNOTATIONS, "s3x://datasets/instances.json"),
     "a space before the scheme": (ANNOTATIONS, " s3://datasets/instances.json"),

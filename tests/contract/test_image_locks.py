@@ -47,7 +47,7 @@ def test_the_lock_pins_everything_by_hash_and_names_no_registry(lock):
 ABSENT = {
     "the operator has no Ray": ("operator.lock", r"ray"),
     "the operator has no TensorFlow": ("operator.lock", r"tensorflow.*|tf-.*|keras"),
-    "the operator has none of the jobs' libraries": ("operator.lock", r"fsspec|s3fs|pyarrow|numpy|pillow|matplotlib"),
+    "the operator has none of the jobs' libraries": ("operator.lock", r"fsspec|obstore|pyarrow|numpy|pillow|matplotlib"),
     "the jobs have no TensorFlow": ("jobs.lock", r"tensorflow.*|tf-.*|keras|tensorboard"),
     "the trainer's shared part has no build of TensorFlow": ("trainer.lock", r"tensorflow|tensorflow-cpu|nvidia-.*"),
     "the trainer for CPUs has no CUDA": ("trainer-cpu.lock", r"nvidia-.*"),
@@ -63,7 +63,7 @@ def test_is_left_out(lock, name):
 
 PRESENT = {
     "the operator has the official client": ("operator.lock", {"kubernetes", "prometheus-client", "msgspec"}),
-    "the jobs have Ray and the stores": ("jobs.lock", {"ray", "fsspec", "s3fs", "pyarrow", "aiohttp"}),
+    "the jobs have Ray and the stores": ("jobs.lock", {"ray", "fsspec", "obstore", "pyarrow", "aiohttp"}),
     "the trainer has Ray, for mining": ("trainer.lock", {"ray", "tf-keras", "tf-slim", "pycocotools"}),
     "the trainer for CPUs has TensorFlow": ("trainer-cpu.lock", {"tensorflow", "tensorflow-cpu"}),
     "the trainer for GPUs has TensorFlow and CUDA": (
@@ -98,7 +98,7 @@ def test_the_trainer_for_cpus_has_one_tensorflow_a_machine():
 
 
 EXTRAS = {"operator": ("cluster",), "jobs": ("cluster", "jobs"), "trainer": ("cluster", "jobs", "training")}
-NEEDED_BY_PLAN_ONLY = {"fsspec", "numpy"}
+NEEDED_BY_PLAN_ONLY = {"fsspec", "numpy", "obstore"}
 
 
 @pytest.mark.parametrize("image", EXTRAS)

@@ -228,7 +228,6 @@ def test_no_message_shows_what_a_server_says(server: int, monkeypatch: pytest.Mo
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     fsspec.get_filesystem_class("s3").clear_instance_cache()
-    monkeypatch.setattr(fsspec.get_filesystem_class("s3"), "retries", 1)
     fsspec.get_filesystem_class("webhdfs").clear_instance_cache()
     told: list[str] = []
 

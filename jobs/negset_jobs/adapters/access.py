@@ -17,12 +17,12 @@ from negset_api.errors import InvalidInput
 from negset_jobs.adapters import addresses, urls
 from negset_jobs.adapters.urls import InvalidUrl, UnknownScheme, Url, shown
 
-DEFAULT_SCHEMES: Final = ("s3", "http", "https")
+DEFAULT_SCHEMES: Final = ("s3", "gs", "abfs", "http", "https")
 """The schemes that jobs on a cluster may use if the administrator names none.
 
 The container images have back ends for these.
 """
-_ALIASES: Final = {"s3a": "s3"}
+_ALIASES: Final = {"s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
 
 
 class Reach(msgspec.Struct, frozen=True):

@@ -132,6 +132,12 @@ def reach_of(url: Url) -> Reach:
     return EVERYWHERE if _Process.access is None else _Process.access.reach(url)
 
 
+def reach_here() -> Reach:
+    """Return the reach of the connections that this context opens."""
+    context = _here.get()
+    return _reach_of_process() if context is None else context.reach
+
+
 def blocked_address(error: BaseException) -> str | None:
     """Return the address that the guard refused, if that caused the error."""
     return next((cause.address for cause in causes.of(error) if isinstance(cause, BlockedAddress)), None)
@@ -155,8 +161,7 @@ def _audit(event: str, arguments: tuple[Any, ...], events: tuple[str, ...] = _EV
 
 
 def _check(opened: socket.socket, address: Any) -> None:
-    context = _here.get()
-    reach = _reach_of_process() if context is None else context.reach
+    context, reach = _here.get(), reach_here()
     if reach.everywhere or address is None or opened.family in _NO_ADDRESSES:
         return
     # A name is refused, because it would be resolved again after this check.

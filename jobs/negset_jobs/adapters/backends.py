@@ -12,7 +12,11 @@ import fsspec
 
 from negset_api.errors import CannotRunHere
 from negset_jobs.adapters import urls
+from negset_jobs.adapters.clouds import CLOUDS
 from negset_jobs.adapters.urls import Link, Url
+
+for _scheme, _cloud in CLOUDS.items():
+    fsspec.register_implementation(_scheme, _cloud, clobber=True)
 
 _BY_HOST: Final = frozenset({"hdfs", "webhdfs", "sftp"})
 # Packages on PyPI without which fsspec's back end of a scheme cannot be imported. The other schemes

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-import fsspec
-
 from negset_jobs.adapters import address_guard, backends
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.urls import Url
@@ -62,15 +60,9 @@ class InputFiles:
         return self._opened[key]
 
     async def _open(self, url: Url) -> Any:
-        scheme = url.target.scheme
         if len(url.links) > 1 or not backends.file_system_class(url.target).async_impl:
             return (await asyncio.to_thread(backends.opened, url))[0]
-        options: dict[str, Any] = {}
-        if scheme in ("s3", "s3a"):
-            # botocore's own default is 10 connections.
-            configured = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
-            options["config_kwargs"] = {"max_pool_connections": self._connections, **configured}
-        fs, _ = backends.opened(url, asynchronous=True, loop=asyncio.get_running_loop(), skip_instance_cache=True, **options)
+        fs, _ = backends.opened(url, asynchronous=True, loop=asyncio.get_running_loop(), skip_instance_cache=True)
         if hasattr(fs, "set_session"):
             self._sessions.append(await fs.set_session())
         return fs

@@ -19,8 +19,9 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, Final
 
+from negset_jobs.adapters.object_store_errors import Answered, CannotUse, NoCredentialsError, Refused, Unanswered, Untrusted
+
 _LONGEST_NAME: Final = 60
-_CODE: Final = re.compile(r"[A-Za-z]{1,40}")  # of S3, such as NoSuchBucket
 _PLACE: Final = re.compile(r'File "[^"]*/(negset_jobs/[\w/]+\.py)", line (\d+)')
 
 
@@ -90,11 +91,11 @@ def of_yaml(error: Exception) -> str:
 def of_backend(error: BaseException) -> str:
     """Describe the error of a back end of fsspec.
 
-    Back ends are botocore, aiohttp, requests, the operating system and decompressors.
+    Back ends are obstore, aiohttp, requests, the operating system and decompressors.
     """
     causes = list(_causes(error))
     for cause in causes:
-        for describe in (_of_s3, _of_http):
+        for describe in (_of_store, _of_http):
             if (text := describe(cause)) is not None:
                 return text
     for cause in causes:
@@ -132,12 +133,13 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         at = at.__cause__ or at.__context__
 
 
-def _of_s3(error: BaseException) -> str | None:
-    response: Any = getattr(error, "response", None)
-    if not isinstance(response, dict) or "Error" not in response:
-        return None
-    code, status = str(response["Error"].get("Code", "")), response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return f"{status_line(status)} when calling {getattr(error, 'operation_name', 'S3')}{f' ({code})' if _CODE.fullmatch(code) else ''}"
+def _of_store(error: BaseException) -> str | None:
+    """Describe an error of `object_store_errors`."""
+    if isinstance(error, Unanswered | Untrusted | NoCredentialsError | CannotUse):
+        return error.words
+    if isinstance(error, Answered | Refused):
+        return status_line(error.status) + (f" ({error.code})" if error.code else "")
+    return None
 
 
 def _of_http(error: BaseException) -> str | None:
@@ -146,10 +148,7 @@ def _of_http(error: BaseException) -> str | None:
 
 
 def _of_connection(error: BaseException) -> str | None:
-    """Return a text of the operating system or of botocore's own formats."""
-    form = getattr(error, "fmt", None)
-    if isinstance(form, str) and "{error}" not in form:
-        return " ".join(str(error).split())
+    """Return a text of the operating system."""
     inner = getattr(error, "os_error", error)
     if isinstance(inner, OSError) and inner.errno is not None:
         # A resolver's error numbers are negative, and not the system's.

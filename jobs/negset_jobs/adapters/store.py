@@ -21,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters import address_guard, backends, local_files, urls
+from negset_jobs.adapters.object_store import ObjectStore
 from negset_jobs.adapters.store_errors import Translated, buffered, translate_errors
 from negset_jobs.adapters.urls import Url, shown
 
@@ -100,25 +101,29 @@ class Store:
             if self._local:
                 return local_files.create(path, data)
             try:
-                with self._fs.open(path, "xb") as stream:
-                    stream.write(data)
+                self._create_exclusively(path, data)
             except FileExistsError:
                 return False
-            except OSError:
-                # If two writers collide, S3 may respond to one with "409 Conflict" instead of "412
-                # Precondition Failed".
-                if self._fs.exists(path):
-                    return False
-                raise
             except (NotImplementedError, ValueError):
-                log.warning(
-                    "%s cannot create objects exclusively; two concurrent attempts of one shard may both commit",
-                    self._fs.protocol,
-                )
-                if self._fs.exists(path):
-                    return False
-                self._fs.pipe_file(path, data)
+                return self._create_unguarded(path, data)
             return True
+
+    def _create_exclusively(self, path: str, data: bytes) -> None:
+        """Write an object. Raises `FileExistsError` if there is one."""
+        if isinstance(self._fs, ObjectStore):
+            self._fs.pipe_file(path, data, mode="create")
+        else:
+            # Some file systems ignore the mode of `pipe_file`, and refuse one of `open`.
+            with self._fs.open(path, "xb") as stream:
+                stream.write(data)
+
+    def _create_unguarded(self, path: str, data: bytes) -> bool:
+        """Write an object if there is none yet, in a store that cannot do both at once."""
+        if self._fs.exists(path):
+            return False
+        self._fs.pipe_file(path, data)
+        log.warning("%s cannot create objects exclusively; two concurrent attempts of one shard may both commit", self.url)
+        return True
 
     def put(self, source: str, key: str) -> None:
         """Upload a local file."""
@@ -179,6 +184,10 @@ class Store:
 
     def remove(self, keys: Sequence[str]) -> None:
         """Remove objects. A missing object is no error."""
+        if isinstance(self._fs, ObjectStore) and keys:
+            with self._acting("remove", keys[0]):
+                self._fs.rm([self._path(key) for key in keys])
+            return
         for key in keys:
             with self._acting("remove", key), contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(self._path(key))

@@ -1,6 +1,6 @@
 """Translate the errors of back ends to `negset_api.errors`, with the location in the message.
 
-Every back end raises its own kinds of errors (botocore, google-auth, aiohttp, OSError). Only the
+Every back end raises its own kinds of errors (obstore, aiohttp, paramiko, OSError). Only the
 errors of the store or the input itself are translated. An error of the caller inside `with
 store.reading(...)` or `with open_input(...)` is raised unchanged.
 """

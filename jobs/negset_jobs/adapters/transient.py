@@ -28,21 +28,11 @@ _NUMBERS: Final = frozenset(
         errno.EHOSTDOWN,
         errno.ENETUNREACH,
         errno.ENETDOWN,
-        # s3fs's numbers for SlowDown and ServiceUnavailable, and for InternalError (s3fs/errors.py)
-        errno.EBUSY,
-        getattr(errno, "EREMOTEIO", errno.EBUSY),  # Linux only
     }
 )
 _STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)}) - {501, 505}
 _CLASSES: Final = frozenset(
     {
-        # botocore, which has its own base class for all
-        "EndpointConnectionError",
-        "ConnectTimeoutError",
-        "ReadTimeoutError",
-        "ConnectionClosedError",
-        "HTTPClientError",
-        "ResponseStreamingError",
         # aiohttp
         "ClientConnectionError",
         "ClientPayloadError",
@@ -52,8 +42,7 @@ _CLASSES: Final = frozenset(
         "MaxRetryError",
     }
 )
-_NO_CREDENTIALS: Final = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
-_NEVER: Final = frozenset({"SSLError", "ClientSSLError", "ClientConnectorCertificateError"}) | _NO_CREDENTIALS
+_NEVER: Final = frozenset({"SSLError", "ClientSSLError", "ClientConnectorCertificateError"})
 
 
 def passes(error: BaseException) -> bool:
@@ -69,7 +58,7 @@ def is_refusal(error: BaseException) -> bool:
 
     A retry would be refused too.
     """
-    return any(isinstance(each, PermissionError) or _names(each) & _NO_CREDENTIALS for each in causes.of(error))
+    return any(isinstance(each, PermissionError) for each in causes.of(error))
 
 
 def _passes(error: BaseException) -> bool:
@@ -83,9 +72,7 @@ def _passes(error: BaseException) -> bool:
 
 def _status(error: Any) -> int:
     """Return the status of a server's response; 0 if there was none."""
-    if isinstance(response := getattr(error, "response", None), dict):  # botocore
-        return int((response.get("ResponseMetadata") or {}).get("HTTPStatusCode") or 0)
-    for holder in (error, response):  # aiohttp; requests
+    for holder in (error, getattr(error, "response", None)):  # aiohttp, object_store_errors; requests
         for name in ("status", "status_code"):
             if isinstance(found := getattr(holder, name, None), int):
                 return found

@@ -54,9 +54,14 @@ class Counting:
         class Handler(http.server.BaseHTTPRequestHandler):
             def answer(self) -> None:
                 outer.requests.append(self.path)
-                self.send_response(307 if location else 200)
+                partial = "Range" in self.headers
+                self.send_response(307 if location else 206 if partial else 200)
                 if location:
                     self.send_header("Location", location)
+                if partial:
+                    self.send_header("Content-Range", f"bytes 0-{len(SECRET) - 1}/{len(SECRET)}")
+                self.send_header("Last-Modified", "Thu, 26 Nov 2026 10:00:00 GMT")  # clients of object stores expect it
+                self.send_header("ETag", '"1"')
                 self.send_header("Content-Length", str(len(SECRET)))
                 self.end_headers()
                 if self.command != "HEAD":

@@ -85,7 +85,7 @@ def test_a_jobs_schemes_are_the_administrators(tmp_path: pathlib.Path, capsys: p
     path = manifest(tmp_path, output={"url": "webhdfs://namenode:9870/out"})
     line = told(capsys, "delete", "--file", path)
     assert line.startswith(
-        "negset: spec.output.url: expected a URL of a scheme that the administrator allows (s3, http, https), got 'webhdfs'"
+        "negset: spec.output.url: expected a URL of a scheme that the administrator allows (s3, gs, abfs, http, https), got 'webhdfs'"
     )
     line = told(capsys, "delete", "--file", path, "--allow-scheme", "gs", "--allow-scheme", "s3")
     assert "allows (gs, s3), got 'webhdfs'" in line

@@ -65,20 +65,33 @@ def test_what_cannot_be_parsed_is_refused_in_one_line(url, access):
 CLUSTER = Access(local_files=False, schemes=DEFAULT_SCHEMES)
 
 
-@pytest.mark.parametrize("url", ["s3://b/k", "s3a://b/k", "HTTPS://h/x", "zip://a::s3://b/x.zip", "simplecache::http://h/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://b/k",
+        "s3a://b/k",
+        "gs://b/k",
+        "gcs://b/k",
+        "abfss://c@a.dfs.core.windows.net/k",
+        "az://c/k",
+        "HTTPS://h/x",
+        "zip://a::s3://b/x.zip",
+        "simplecache::http://h/x",
+    ],
+)
 def test_schemes_that_the_administrator_allows(url):
     CLUSTER.check_url(url, "spec.x")
 
 
 @pytest.mark.parametrize(
-    "url", ["webhdfs://h/x", "hdfs://h/x", "memory://x", "gs://b/k", "sftp://h/x", "zip://a::webhdfs://h/x", "simplecache::gs://b/k"]
+    "url", ["webhdfs://h/x", "hdfs://h/x", "memory://x", "oss://b/k", "sftp://h/x", "zip://a::webhdfs://h/x", "simplecache::oss://b/k"]
 )
 def test_schemes_that_nobody_allowed_are_refused_with_the_list(url):
     with pytest.raises(
-        InvalidInput, match=r"^spec\.x: expected a URL of a scheme that the administrator allows \(s3, http, https\), got '"
+        InvalidInput, match=r"^spec\.x: expected a URL of a scheme that the administrator allows \(s3, gs, abfs, http, https\), got '"
     ):
         CLUSTER.check_url(url, "spec.x")
-    Access(local_files=False, schemes=("webhdfs", "hdfs", "memory", "gs", "sftp")).check_url(url, "spec.x")
+    Access(local_files=False, schemes=("webhdfs", "hdfs", "memory", "oss", "sftp")).check_url(url, "spec.x")
 
 
 def test_one_image_that_may_not_be_used_is_no_reason_to_stop_and_all_are():
@@ -107,7 +120,7 @@ def test_a_laptops_stores_are_the_persons_own():
 
 
 def test_schemes_are_known_and_normalised():
-    assert parse_schemes(["S3A", "s3", "https"], "--allow-scheme") == ("s3", "https")
+    assert parse_schemes(["S3A", "s3", "az", "https"], "--allow-scheme") == ("s3", "abfs", "https")
     with pytest.raises(InvalidInput, match=r"^--allow-scheme: expected one of abfs, .*, got 'file'"):
         parse_schemes(["file"], "--allow-scheme")
 

@@ -1,4 +1,4 @@
-"""The contract of a store, on a local folder, in memory and on a real S3 server."""
+"""The contract of a store, on a local folder, in memory, and on servers of S3, Azure and Google."""
 
 import concurrent.futures
 import os
@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
+from tests.azure_server import azure_server
+from tests.google_server import google_server
 from tests.image_server import image_server
 from tests.s3_server import s3_server
 
@@ -24,14 +26,30 @@ def s3():
         yield server
 
 
-@pytest.fixture(params=["local folder", "memory", "S3"])
+@pytest.fixture(scope="session")
+def azure():
+    with azure_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def google():
+    with google_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["local folder", "memory", "S3", "Azure", "Google"])
 def store(request, tmp_path):
     if request.param == "local folder":
         return Store(f"{tmp_path}/out/a/b")
     if request.param == "memory":
         return Store(f"memory://{tmp_path.name}/{os.urandom(4).hex()}/a/b")
-    server = request.getfixturevalue("s3")
-    return Store(f"s3://{server.bucket}/{os.urandom(4).hex()}/a/b")
+    folder = f"{os.urandom(4).hex()}/a/b"
+    if request.param == "Azure":
+        return Store(f"abfs://{request.getfixturevalue('azure').container}/{folder}")
+    if request.param == "Google":
+        return Store(f"gs://{request.getfixturevalue('google').bucket}/{folder}")
+    return Store(f"s3://{request.getfixturevalue('s3').bucket}/{folder}")
 
 
 def test_what_is_written_is_read(store):
@@ -133,6 +151,43 @@ def test_files_go_up_and_down(store, tmp_path):
         store.get("none", f"{tmp_path}/other")
 
 
+def test_a_file_of_many_parts_goes_up_and_down(store, tmp_path):
+    data = os.urandom(1 << 20) * 21 + b"end"
+    (tmp_path / "up").write_bytes(data)
+    store.put(f"{tmp_path}/up", "large")
+    store.get("large", f"{tmp_path}/down")
+    assert (tmp_path / "down").read_bytes() == data
+    with store.reading("large") as stream:
+        stream.seek(-10, os.SEEK_END)
+        assert stream.read() == data[-10:]
+        stream.seek(8 << 20)
+        assert stream.read(100) == data[8 << 20 :][:100]
+    store.write("large", data[::-1])
+    assert store.read("large") == data[::-1]
+
+
+def test_an_empty_object_is_read_like_any_other(store, tmp_path):
+    store.write("empty", b"")
+    assert store.read("empty") == b""
+    with store.reading("empty") as stream:
+        assert stream.read() == b""
+    store.get("empty", f"{tmp_path}/down")
+    assert (tmp_path / "down").read_bytes() == b""
+
+
+NAMES = ("a b", "a+b", "ä", "100%", "50%20", "a#b", "a?b=c", "cam1::001.jpg", "[1]", "a&b", "=", "a;b", "日本", "'", "a,b", "{x}", "~")
+
+
+def test_a_name_may_have_any_character(store):
+    for name in NAMES:
+        store.write(f"names/{name}/{name}", name.encode())
+    assert store.keys("names") == sorted(f"names/{name}/{name}" for name in NAMES)
+    assert store.child("names").folders() == sorted(NAMES)
+    assert [store.read(f"names/{name}/{name}") for name in NAMES] == [name.encode() for name in NAMES]
+    store.remove([f"names/{name}/{name}" for name in NAMES])
+    assert store.keys("names") == []
+
+
 def test_copying_keeps_or_changes_the_key(store):
     other = store.child("other")
     other.write("x/y", b"data")
@@ -154,7 +209,10 @@ def test_keys_and_folders_are_sorted_and_relative(store):
 def test_removing_is_done_once_or_twice(store):
     store.write("a", b"")
     store.remove(["a"])
-    store.remove(["a", "never"])
+    for key in ("a", "b/c"):
+        store.write(key, b"")
+    store.remove(["never", "a", "neither", "b/c"])
+    store.remove([])
     assert store.keys() == []
 
 

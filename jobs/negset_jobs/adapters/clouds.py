@@ -1,0 +1,97 @@
+"""The clouds that obstore connects to, by the schemes of their URLs."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from typing import Any, Final
+from urllib.parse import quote
+
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from negset_jobs.adapters.azure_options import azure_options
+from negset_jobs.adapters.google_options import google_options
+from negset_jobs.adapters.object_store import ObjectStore
+from negset_jobs.adapters.s3_options import s3_options
+from negset_jobs.adapters.store_options import StoreOptions
+
+_LOOKUP_SECONDS: Final = 5
+
+
+class S3(ObjectStore):
+    """S3, and what speaks its protocol."""
+
+    protocol = ("s3", "s3a")
+    store = S3Store
+
+    def connection(self, options: dict[str, Any]) -> StoreOptions:
+        return s3_options(options, os.environ)
+
+    def located(self, bucket: str) -> dict[str, str]:
+        given = self._given
+        if given.endpoint:
+            scheme, separator, host = given.endpoint.partition("://")
+            return {"aws_endpoint_url_s3": f"{scheme}{separator}{bucket}.{host}" if given.bucket_in_host else given.endpoint}
+        return {} if "region" in given.config else {"region": _region_of(bucket)}
+
+
+class Google(ObjectStore):
+    """Google Cloud Storage."""
+
+    protocol = ("gs", "gcs")
+    store = GCSStore
+
+    def connection(self, options: dict[str, Any]) -> StoreOptions:
+        return google_options(options, os.environ)
+
+    def located(self, bucket: str) -> dict[str, str]:  # noqa: ARG002
+        return {"base_url": self._given.endpoint} if self._given.endpoint else {}
+
+
+class Azure(ObjectStore):
+    """Azure Blob Storage. The URL may name the account: abfs://CONTAINER@ACCOUNT.HOST/PATH."""
+
+    protocol = ("abfs", "abfss", "az")
+    store = AzureStore
+
+    def connection(self, options: dict[str, Any]) -> StoreOptions:
+        return azure_options(options, os.environ)
+
+    def located(self, bucket: str) -> dict[str, str]:  # noqa: ARG002
+        return {"endpoint": self._given.endpoint} if self._given.endpoint else {}
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(each) for each in path]
+        stripped = str(super()._strip_protocol(path))
+        authority, slash, rest = stripped.partition("/")
+        return f"{authority.partition('@')[0]}{slash}{rest}"
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        host = path.partition("://")[2].partition("/")[0].partition("@")[2]
+        if not host:
+            return {}
+        account, _, domain = host.partition(".")
+        options = {"account_name": account}
+        return (
+            options if not domain or domain.endswith("core.windows.net") else {**options, "account_host": host.replace(".dfs.", ".blob.")}
+        )
+
+
+CLOUDS: Final[dict[str, type[ObjectStore]]] = {scheme: cloud for cloud in (S3, Google, Azure) for scheme in cloud.protocol}
+
+
+def _region_of(bucket: str) -> str:
+    """Return the region of a bucket of AWS, which anyone may ask for."""
+    request = urllib.request.Request(f"https://s3.amazonaws.com/{quote(bucket)}", method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=_LOOKUP_SECONDS) as answer:  # noqa: S310
+            headers = answer.headers
+    except urllib.error.HTTPError as error:
+        headers = error.headers
+    except OSError:
+        return "us-east-1"
+    return str(headers.get("x-amz-bucket-region") or "us-east-1")
