@@ -6,7 +6,7 @@ products of the same shape on white, have near hashes but are different images.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from negset_jobs.copies.fingerprint import SIDE
 
 Pixels = npt.NDArray[np.float32]
+Cells = npt.NDArray[np.floating[Any]]
 
 LEAST_CORRELATION: Final = 0.97
 MOST_DIFFERENCE: Final = 28.0
@@ -44,7 +45,7 @@ def same(first: Pixels, second: Pixels) -> bool:
     )
 
 
-def _alike(first: Pixels, second: Pixels) -> bool:
+def _alike(first: Cells, second: Cells) -> bool:
     """Return True if they agree after the one with less contrast is fitted to the other."""
     one, other = first - first.mean(), second - second.mean()
     if np.vdot(one, one) < np.vdot(other, other):

@@ -84,7 +84,7 @@ def draw(width: int, height: int, shapes: Sequence[Shape], random: np.random.Gen
     pixels = _ground(width, height, random)
     for shape in shapes:
         _paint(pixels, shape, random)
-    pixels += random.normal(0.0, 3.5, pixels.shape).astype(np.float32)
+    pixels += np.asarray(random.normal(0.0, 3.5, pixels.shape), np.float32)
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 

@@ -57,6 +57,4 @@ def class_below(boxes: np.ndarray[tuple[int, ...], np.dtype[np.float64]], annota
     overlaps = iou(boxes, places)
     lies = (coverage(boxes, places) >= COVERED) | (overlaps >= OVERLAP)
     best = np.where(lies, overlaps, -1.0).argmax(axis=1)
-    return [
-        annotated[index].class_name if found else NOTHING for index, found in zip(best.tolist(), lies.any(axis=1).tolist(), strict=True)
-    ]
+    return [annotated[index].class_name if found.any() else NOTHING for index, found in zip(best, lies, strict=True)]
