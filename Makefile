@@ -1,7 +1,9 @@
-# `make demo` and `make test` set everything up. They need make, and Python 3.11 or uv.
+# `make demo` and `make test` set everything up. They need make, and Python 3.11 to 3.13 or uv.
 # .github/CONTRIBUTING.md lists how long each target takes and its other requirements.
 .DEFAULT_GOAL := help
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The newest that TensorFlow has wheels for. Another one: `make setup PYTHON=python3.12`.
+PYTHONS := python3.13 python3.12 python3.11 python3
+PYTHON ?= $(shell for python in $(PYTHONS); do $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
 UV := $(shell command -v uv)
 BIN := .venv/bin
 
@@ -9,12 +11,13 @@ BIN := .venv/bin
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.venv/.complete: requirements.lock pyproject.toml
+.venv/.complete: requirements.lock pyproject.toml jobs/object_detection_api.py jobs/object_detection_api.lock
 ifdef UV
-	$(UV) venv --quiet --allow-existing --python 3.11 .venv
+	$(UV) venv --quiet --allow-existing --python '$(or $(PYTHON),>=3.11,<3.14)' .venv
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 else
+	@[ -n '$(PYTHON)' ] || { echo 'make setup: expected Python 3.11, 3.12 or 3.13, or uv, found none of them' >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -94,12 +97,15 @@ manifest: ## Render the chart as one file for kubectl apply (needs helm): dist/n
 
 COMPILE := --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --quiet
 
+# What only `negset plan` needs. It does not run in the operator's image.
+UNUSED_BY_THE_OPERATOR := fsspec numpy
+
 .PHONY: lock
 lock: ## Pin the dependencies again, and those of each image (needs uv)
-	$(UV) pip compile $(COMPILE) --all-extras pyproject.toml -o requirements.lock
-	$(UV) pip compile $(COMPILE) -c requirements.lock --extra operator pyproject.toml -o images/operator.lock
-	$(UV) pip compile $(COMPILE) -c requirements.lock --extra jobs pyproject.toml -o images/jobs.lock
-	$(UV) pip compile $(COMPILE) -c requirements.lock --extra training --no-emit-package tensorflow-cpu pyproject.toml -o images/trainer.lock
-	echo hatchling | $(UV) pip compile $(COMPILE) -c requirements.lock - -o images/build.lock
-	echo tensorflow-cpu | $(UV) pip compile $(COMPILE) -c requirements.lock - -o images/trainer-cpu.lock
-	echo 'tensorflow[and-cuda]==2.15.1' | $(UV) pip compile $(COMPILE) -c requirements.lock --no-config --no-emit-package libclang - -o images/trainer-gpu.lock
+	$(UV) pip compile $(COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(UV) pip compile $(COMPILE) -c requirements.lock --extra cluster $(addprefix --no-emit-package ,$(UNUSED_BY_THE_OPERATOR)) pyproject.toml -o images/operator.lock
+	$(UV) pip compile $(COMPILE) -c requirements.lock --extra cluster --extra jobs pyproject.toml -o images/jobs.lock
+	$(UV) pip compile $(COMPILE) -c requirements.lock --extra cluster --extra training --no-emit-package tensorflow pyproject.toml -o images/trainer.lock
+	printf 'hatchling\npip\nsetuptools\n' | $(UV) pip compile $(COMPILE) -c requirements.lock - -o images/build.lock
+	printf 'tensorflow-cpu; platform_machine == "x86_64"\ntensorflow; platform_machine != "x86_64"\n' | $(UV) pip compile $(COMPILE) -c requirements.lock - -o images/trainer-cpu.lock
+	echo 'tensorflow[and-cuda]==2.21.0' | $(UV) pip compile $(COMPILE) -c requirements.lock --no-config --no-emit-package libclang - -o images/trainer-gpu.lock

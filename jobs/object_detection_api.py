@@ -1,0 +1,97 @@
+"""Build hook: bundle the TensorFlow Object Detection API, which cannot be a dependency.
+
+Its distribution on PyPI (a repack; there is no official one) requires packages that have no wheel
+for today's Python, and pins `pyparsing` to a version that no current Matplotlib accepts. So its two
+distributions are installed without their dependencies into a folder of the build, by the hashes in
+`object_detection_api.lock`, and the wheel carries that folder. What they import is in the extra
+`training`. The licences of both (Apache-2.0) stay beside them.
+
+An editable install has the same folder on its path (`dev-mode-dirs` in pyproject.toml).
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+LOCK = "jobs/object_detection_api.lock"
+FOLDER = "jobs/.object_detection_api"
+BUNDLED = "negset_jobs/training/object_detection_api"
+KEPT = (
+    "object_detection",
+    # EfficientDet's backbone with what it imports.
+    "official/__init__.py",
+    "official/legacy/__init__.py",
+    "official/legacy/image_classification/__init__.py",
+    "official/legacy/image_classification/augment.py",
+    "official/legacy/image_classification/preprocessing.py",
+    "official/legacy/image_classification/efficientnet",
+    "official/modeling/__init__.py",
+    "official/modeling/tf_utils.py",
+    "official/modeling/activations",
+    "official/modeling/hyperparams",
+)
+LEFT_OUT = (
+    *("*_test.py", "*_test_lib.py", "*_testbase.py", "test_*", "__pycache__"),
+    *("dataset_tools", "datasets", "deployment", "inference", "legacy", "packages", "tpu_exporters"),
+)
+
+
+class Bundle(BuildHookInterface):
+    """Hatch's `custom` build hook."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Make the folder, unless it was made from this module and this lock; add it to a wheel."""
+        folder, lock = (os.path.join(self.root, path) for path in (FOLDER, LOCK))
+        made_from = os.path.join(folder, "made-from")
+        if _read(made_from) != (digest := _digest(__file__, lock)):
+            _make(folder, lock)
+            with open(made_from, "w", encoding="ascii") as file:  # last: it says that the folder is whole
+                file.write(digest)
+        if version == "standard":
+            build_data["force_include"][folder] = BUNDLED
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _digest(*paths: str) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def _make(folder: str, lock: str) -> None:
+    with tempfile.TemporaryDirectory() as installed:
+        # Without isolation: setuptools is one of this build's own requirements.
+        command = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-compile", "--require-hashes"]
+        subprocess.run([sys.executable, "-m", "pip", *command, "--target", installed, "--requirement", lock], check=True)  # noqa: S603
+        shutil.rmtree(folder, ignore_errors=True)
+        for part in KEPT:
+            _copy(os.path.join(installed, part), os.path.join(folder, part))
+        for text in glob.glob("*.dist-info/METADATA", root_dir=installed) + glob.glob("*.dist-info/licenses/*", root_dir=installed):
+            # Not as `.dist-info`: the folder would be taken for an environment with two packages.
+            _copy(os.path.join(installed, text), os.path.join(folder, "licences", text.replace(".dist-info/", "/")))
+
+
+def _copy(source: str, target: str) -> None:
+    if os.path.isdir(source):
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copy(source, target)
