@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Only warnings that negset's own modules cause are errors here.
 
-    TensorFlow 2.15, Keras, Ray and their libraries warn about one another in this process.
+    TensorFlow, Keras, Ray and their libraries warn about one another in this process.
     """
     for item in items:
         if HERE in item.path.parents:
