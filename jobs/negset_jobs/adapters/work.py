@@ -21,14 +21,14 @@ __all__ = ["Report", "map_unordered", "map_with_actors", "session"]
 
 Task = TypeVar("Task")
 
-MOST_WITHOUT_RAY: Final = 800
+MOST_WITHOUT_RAY: Final = 1000
 """Tasks for each worker that run without Ray, at most, on a machine where Ray does not run yet.
 
-On one machine, Ray is never faster: its start takes 4 s, 5 s of CPU and 600 MB, and then each task
-10 ms of CPU (`tests/benchmarks/without_ray.py`, two cores). In exchange, Ray ends a worker before
-the machine runs out of memory, which is worth something in a long run. A shard of 128 images takes
-a core at least 0.1 s (`selection/sharding.py`). So with 800 shards for each worker, the start is at
-most 5 % of the run.
+On one machine, Ray is never faster: its start takes 5 s, 5 s of CPU and 600 MB, and then each task
+10 ms of CPU (`tests/benchmarks/without_ray.py`, two cores, 20 to 200,000 images). In exchange, Ray
+ends a worker before the machine runs out of memory, which is worth something in a long run. A shard
+of 128 images takes a core at least 0.1 s (`selection/sharding.py`). So with 1,000 shards for each
+worker, the start is at most 5 % of the run.
 """
 
 
