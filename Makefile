@@ -36,11 +36,16 @@ check: setup ## Lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin
 	$(BIN)/lint-imports
 
 .PHONY: test
 test: check ## Everything that needs no cluster (PYTEST="-k stalled" for some)
 	$(BIN)/pytest $(PYTEST)
+
+.PHONY: test-install
+test-install: setup ## Install each extra from the wheel into fresh environments, with pip and uv, and use it
+	NEGSET_TEST_NEWEST=1 NEGSET_TEST_PYTHON='$(PYTHON)' $(BIN)/pytest tests/packages $(PYTEST)
 
 .PHONY: coverage
 coverage: setup ## Which lines and branches these tests reach: dist/coverage/index.html (PYTEST=…)

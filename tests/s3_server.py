@@ -17,6 +17,7 @@ from tests.servers import free_ports, wait_for
 
 ACCESS_KEY, SECRET_KEY = "negset-tests", "negset-tests-secret"
 _PORTS = ("master", "volume", "filer")
+_STARTS = 4
 
 
 @dataclass(frozen=True)
@@ -39,31 +40,58 @@ def s3_server(bucket: str = "tests") -> Iterator[S3Server]:
     AWS_* and FSSPEC_S3_ENDPOINT_URL are set in this process.
     """
     folder = tempfile.mkdtemp(prefix="negset-s3-")
-    ports = _free_ports()
-    endpoint = f"http://127.0.0.1:{ports['s3.port']}"
-    environment = {
+    try:
+        process, endpoint = _started(folder, bucket)
+        try:
+            environment = _environment(endpoint)
+            with mock.patch.dict(os.environ, environment), _fsspec_configured(endpoint):
+                yield S3Server(endpoint, bucket, environment, process.pid)
+        finally:
+            process.kill()  # its data are deleted anyway, and an orderly shutdown takes ten seconds
+            process.wait()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environment(endpoint: str) -> dict[str, str]:
+    return {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "AWS_ENDPOINT_URL_S3": endpoint,
         "AWS_DEFAULT_REGION": "us-east-1",
         "FSSPEC_S3_ENDPOINT_URL": endpoint,
     }
-    # Quoted flags: no other interface than S3, no identity service, small files on disk.
-    command = [
-        _weed(), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={bucket}", "-webdav=false", "-admin.ui=false",
-        "-s3.port.iceberg=0", "-s3.port.lance=0", *(f"-{name}={port}" for name, port in ports.items()),
-    ]  # fmt: skip
-    with open(f"{folder}/log", "wb") as log:
-        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
-    try:
-        # The bucket exists when it refuses anonymous requests.
-        wait_for(process, f"{endpoint}/{bucket}", pathlib.Path(folder, "log"), accepted=(403,))
-        with mock.patch.dict(os.environ, environment), _fsspec_configured(endpoint):
-            yield S3Server(endpoint, bucket, environment, process.pid)
-    finally:
-        process.kill()  # its data are deleted anyway, and an orderly shutdown takes ten seconds
-        process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _started(folder: str, bucket: str) -> tuple[subprocess.Popen[bytes], str]:
+    """Return the running server and its endpoint.
+
+    A port that was free may be taken by a connection before the server listens on it. Then the
+    server ends, and gets other ports.
+    """
+    for left in reversed(range(_STARTS)):
+        ports = _free_ports()
+        endpoint = f"http://127.0.0.1:{ports['s3.port']}"
+        # Quoted flags: no other interface than S3, no identity service, small files on disk.
+        command = [
+            _weed(), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={bucket}", "-webdav=false",
+            "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", *(f"-{name}={port}" for name, port in ports.items()),
+        ]  # fmt: skip
+        with open(f"{folder}/log", "wb") as log:
+            process = subprocess.Popen(
+                command, env={**os.environ, **_environment(endpoint)}, stdout=log, stderr=subprocess.STDOUT, cwd=folder
+            )
+        try:
+            # The bucket exists when it refuses anonymous requests.
+            wait_for(process, f"{endpoint}/{bucket}", pathlib.Path(folder, "log"), accepted=(403,))
+        except BaseException as error:
+            process.kill()
+            process.wait()
+            if not left or not isinstance(error, RuntimeError):
+                raise
+        else:
+            return process, endpoint
+    raise AssertionError
 
 
 @contextlib.contextmanager

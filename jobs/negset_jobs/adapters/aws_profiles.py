@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from negset_api.errors import InvalidInput
+from negset_api.errors import CannotRunHere, InvalidInput
 
 _INDIRECT: Final = ("role_arn", "web_identity_token_file", "credential_process", "credential_source", "login_session")
 _TTL: Final = timedelta(minutes=5)
@@ -52,12 +52,12 @@ def read_profile(environment: Mapping[str, str], name: str = "") -> Profile:
 def botocore_credentials(profile: Profile) -> Callable[[], dict[str, Any]]:
     """Return a function that asks botocore for a profile's credentials.
 
-    Raises `InvalidInput` if botocore is not installed, or finds none.
+    Raises `CannotRunHere` if botocore is not installed, and `InvalidInput` if it finds none.
     """
     try:
         import botocore.session
     except ImportError as error:
-        raise InvalidInput(
+        raise CannotRunHere(
             f"the AWS profile {profile.name[:60]!r} gets its keys by a role, single sign-on or a program, which needs botocore; "
             "install it with: pip install 'negset[aws]'"
         ) from error

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC
 from typing import Any, Final
 
-from negset_api.errors import InvalidInput
+from negset_api.errors import CannotRunHere, InvalidInput
 from negset_jobs.adapters.store_options import Given, StoreOptions, kept, on
 
 _METADATA: Final = "metadata.google.internal"
@@ -59,12 +59,12 @@ def _kind(path: str, *, named: bool) -> str:
 
 
 def _google_auth(kind: str, path: str) -> Callable[[], dict[str, Any]]:
-    """Return a function that gets tokens by google-auth. Raises `InvalidInput` if it is missing."""
+    """Return a function that gets tokens by google-auth. Raises `CannotRunHere` without it."""
     try:
         import google.auth
         import google.auth.transport.requests
     except ImportError as error:
-        raise InvalidInput(
+        raise CannotRunHere(
             f"gs: Google credentials of the kind {kind[:40]!r} need google-auth; install it with: pip install 'negset[google]'"
         ) from error
     scopes = [_SCOPE]
