@@ -1,15 +1,16 @@
-"""How a session of Ray starts. `test_work.py` tests the work itself."""
+"""When and how a session of Ray starts. `test_work.py` tests the work itself."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 import signal
+import sys
 
 import pytest
 
 from negset_api.errors import WorkFailed
-from negset_jobs.adapters import ray_session
+from negset_jobs.adapters import ray_session, work
 
 
 def test_a_full_disk_is_reported_before_ray_starts(monkeypatch):
@@ -23,3 +24,21 @@ def test_ctrl_c_that_compiled_code_swallows_comes_again():
     with pytest.raises(KeyboardInterrupt), ray_session._no_signal_lost(), contextlib.suppress(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def has_ray(task, report):
+    return "ray" in sys.modules
+
+
+def test_once_work_is_large_ray_starts_and_runs_until_the_session_ends(monkeypatch):
+    def on_ray():
+        return [value for _, value in work.map_unordered(has_ray, [0, 0, 0], workers=2)] == [True] * 3
+
+    with work.session(2):
+        assert not on_ray()
+        with monkeypatch.context() as smaller:
+            smaller.setattr(work, "MOST_WITHOUT_RAY", 1)
+            assert on_ray()
+        assert on_ray()
+    assert not ray_session.is_open()
+    assert not on_ray()

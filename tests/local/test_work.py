@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.local.workers import KINDS, working
 
 from negset_api.errors import InvalidInput, Unavailable, WorkFailed
-from negset_jobs.adapters import ray_session, task_map, work
+from negset_jobs.adapters import task_map, work
 from negset_jobs.adapters.process_pool import Pool
 
 
@@ -179,20 +179,6 @@ def test_a_killed_actor_is_replaced_and_the_order_is_kept(kind, tmp_path):
 def test_a_worker_that_cannot_be_made_says_why(kind):
     with pytest.raises(InvalidInput, match=r"^no model$"):
         list(work.map_with_actors(refuse, [1], workers=1))
-
-
-def test_once_work_is_large_ray_starts_and_runs_until_the_session_ends(monkeypatch):
-    def on_ray():
-        return [value for _, value in work.map_unordered(has_ray, [0, 0, 0], workers=2)] == [True] * 3
-
-    with work.session(2):
-        assert not on_ray()
-        with monkeypatch.context() as smaller:
-            smaller.setattr(work, "MOST_WITHOUT_RAY", 1)
-            assert on_ray()
-        assert on_ray()
-    assert not ray_session.is_open()
-    assert not on_ray()
 
 
 def process(task, report):
