@@ -90,7 +90,7 @@ def listing(store, _):
 
 def concurrent(store, _):
     async def read():
-        files = InputFiles(address_guard.access_of_process() or Access(), 64)
+        files = InputFiles(address_guard.access_of_process() or Access())
         places = [urls.parse(store.location(f"small/{index}")) for index in range(FILES)] * 4
         gate = asyncio.Semaphore(64)
 

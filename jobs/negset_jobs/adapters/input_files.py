@@ -17,9 +17,8 @@ class InputFiles:
     event loop. The others, such as local files, run in threads.
     """
 
-    def __init__(self, access: Access, connections: int) -> None:
+    def __init__(self, access: Access) -> None:
         self._access = access
-        self._connections = connections
         self._opened: dict[tuple[str, ...], Any] = {}
         self._opening = asyncio.Lock()
         self._sessions: list[Any] = []

@@ -33,7 +33,7 @@ class Fetcher:
         self._download = download
         self._access = access
         self._web = WebImages(download, access)
-        self._files = InputFiles(access, download.connections)
+        self._files = InputFiles(access)
         self._max_bytes = download.max_image_mebibytes << 20
         # One image is decoded at a time, in a thread: this bounds memory, and the event loop keeps
         # serving its connections.

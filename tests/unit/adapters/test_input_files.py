@@ -12,7 +12,7 @@ from negset_jobs.adapters.urls import parse
 
 def read_all(urls: list[str], limit: int = 1000) -> list[bytes | type[BaseException]]:
     async def read() -> list:
-        files = InputFiles(Access(), connections=16)
+        files = InputFiles(Access())
         try:
             return await asyncio.gather(*(files.read(parse(url), limit) for url in urls), return_exceptions=True)
         finally:
