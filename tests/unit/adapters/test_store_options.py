@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from negset_api.errors import InvalidInput
+from negset_api.errors import CannotRunHere, InvalidInput
 from negset_jobs.adapters.azure_options import azure_options
 from negset_jobs.adapters.clouds import Azure
 from negset_jobs.adapters.google_options import google_options
@@ -131,7 +131,7 @@ def test_a_profile_of_a_role_needs_botocore_and_uses_it(files, monkeypatch):
     config = "[profile sso]\nsso_session = x\nsso_account_id = 1\n"
     monkeypatch.setitem(sys.modules, "botocore", None)
     monkeypatch.setitem(sys.modules, "botocore.session", None)
-    with pytest.raises(InvalidInput, match=r"the AWS profile 'sso' .* needs botocore; install it with: pip install 'negset\[aws\]'"):
+    with pytest.raises(CannotRunHere, match=r"the AWS profile 'sso' .* needs botocore; install it with: pip install 'negset\[aws\]'"):
         of_s3({}, {"AWS_PROFILE": "sso"}, files, config=config)
 
     frozen = types.SimpleNamespace(access_key="a", secret_key="s", token="t")
@@ -265,5 +265,5 @@ def test_what_google_refuses(key_file, monkeypatch, tmp_path):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(InvalidInput, match=r"'external_account' need google-auth; install it with: pip install 'negset\[google\]'"):
+    with pytest.raises(CannotRunHere, match=r"'external_account' need google-auth; install it with: pip install 'negset\[google\]'"):
         google_options({"token": key_file("external_account")}, {})
