@@ -7,8 +7,8 @@ import pathlib
 import subprocess
 import sys
 
-import fsspec
 import pytest
+from fsspec.registry import _registry
 
 from negset_api import extras, names, validation
 from negset_api.errors import CannotRunHere
@@ -191,7 +191,7 @@ BACK_ENDS = {
 def test_a_missing_back_end_is_named_with_its_package(fields, scheme, package, monkeypatch):
     for module in ("paramiko", "requests", "ossfs", "fsspec.implementations.sftp", "fsspec.implementations.webhdfs"):
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(fsspec.registry._registry, scheme, raising=False)  # another test may have opened one
+    monkeypatch.delitem(_registry, scheme, raising=False)  # another test may have opened one
     spec = validation.parse(document({**DATA, **fields})).spec
     with pytest.raises(CannotRunHere) as refused:
         needs.check_back_ends(spec, Access())
