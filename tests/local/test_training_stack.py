@@ -157,3 +157,9 @@ def test_the_small_resnets_of_centernet_are_built_with_the_keras_of_the_rest(tmp
     config.model.center_net.image_resizer.keep_aspect_ratio_resizer.max_dimension = 128
     model = models.build(configs.patch_data(config, configs.Data(classes=("disc",), label_map="", train=(), held_out=())), training=True)
     assert len(model.trainable_variables) > 60
+
+
+def test_a_training_begins_without_a_line_of_tensorflow():
+    program = "from negset_jobs.training import compat; compat.tf.constant(1) + 1"
+    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=True)
+    assert done.stdout + done.stderr == ""

@@ -16,7 +16,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
 import absl.logging
-import tensorflow as tf
+
+from negset_jobs.training import notices
+
+with notices.dropped():
+    import tensorflow as tf
 from tensorflow.python.ops import control_flow_ops
 
 from negset_jobs.training import protos, stand_ins  # noqa: F401
