@@ -188,6 +188,14 @@ def test_a_name_may_have_any_character(store):
     assert store.keys("names") == []
 
 
+def test_a_folder_whose_name_has_wildcards_is_copied(store):
+    for folder in ("[team]", "a*", "a?b"):
+        source = store.child(folder)
+        source.write("x", folder.encode())
+        source.copy(source, "y", "x")
+        assert source.read("y") == folder.encode()
+
+
 def test_copying_keeps_or_changes_the_key(store):
     other = store.child("other")
     other.write("x/y", b"data")
