@@ -18,6 +18,8 @@ _STATUS: Final = re.compile(r"\n\s+status: (\d{3}),\n")
 _KIND: Final = re.compile(r"\n\s+kind: (Timeout|Connect|Interrupted|Request|Decode|Unknown),\n")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,40})</Code>")
 _SERVER: Final = re.compile(r"\n\s+(https?://[\w.:\[\]-]{1,200})/")
+_EXPIRED: Final = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+"""S3's codes, of status 400, for a session token that it refuses."""
 _RANGE_STATUS: Final = 416
 _REDIRECTS: Final = range(300, 400)
 _NO_PASSWORD: Final = 407
@@ -99,7 +101,7 @@ def _translated(error: Exception, text: str) -> Exception:
 
 
 def _answered(status: int, code: str) -> Exception:
-    if status in (401, 403):
+    if status in (401, 403) or code in _EXPIRED:
         return Refused(status, code)
     if status in (404, 410):
         return FileNotFoundError(code)
@@ -109,6 +111,11 @@ def _answered(status: int, code: str) -> Exception:
 
 
 _SIGNS: Final = (  # of an error without a response; the first match counts
+    (re.compile(r"\n\s+source: BadScheme,\n"), lambda _: CannotUse("a URL in the store's variables does not start with https://")),
+    (
+        re.compile(r"\n\s+source: (InvalidAccessKey|\"Failed to read token file)|\b(DecodeCredentials|OpenCredentials|AzureCli) \{\n"),
+        lambda _: NoCredentialsError("the credentials cannot be read"),
+    ),
     (re.compile(rf"\n\s+status: {UNREACHABLE},\n"), lambda host: Unanswered(f"cannot connect to {host}")),
     (re.compile(r"\n\s+inner: BareRedirect"), lambda _: CannotUse("the bucket is in another region; set AWS_REGION to it")),
     (re.compile(r"InvalidCertificate|invalid peer certificate"), lambda host: Untrusted(f"the certificate of {host} is not trusted")),
