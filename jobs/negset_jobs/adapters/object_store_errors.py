@@ -20,6 +20,7 @@ _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,40})</Code>")
 _SERVER: Final = re.compile(r"\n\s+(https?://[\w.:\[\]-]{1,200})/")
 _EXPIRED: Final = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
 """S3's codes, of status 400, for a session token that it refuses."""
+_NO_BUCKET: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _RANGE_STATUS: Final = 416
 _REDIRECTS: Final = range(300, 400)
 _NO_PASSWORD: Final = 407
@@ -111,6 +112,7 @@ def _answered(status: int, code: str) -> Exception:
 
 
 _SIGNS: Final = (  # of an error without a response; the first match counts
+    (re.compile(r"\n\s+source: StartTooLarge \{\n"), lambda _: Answered(_RANGE_STATUS, "")),  # Azurite sends the whole object
     (re.compile(r"\n\s+source: BadScheme,\n"), lambda _: CannotUse("a URL in the store's variables does not start with https://")),
     (
         re.compile(r"\n\s+source: (InvalidAccessKey|\"Failed to read token file)|\b(DecodeCredentials|OpenCredentials|AzureCli) \{\n"),
@@ -138,6 +140,11 @@ def may_be_refused(error: Exception) -> bool:
     """
     status, kind = _STATUS.search(str(error)), _KIND.search(str(error))
     return (status is not None and int(status[1]) == REFUSED) or (kind is not None and kind[1] == "Connect")
+
+
+def is_missing_bucket(error: FileNotFoundError) -> bool:
+    """Return True if not the object is missing, but its bucket."""
+    return bool(error.args) and error.args[0] in _NO_BUCKET
 
 
 def is_empty_range(error: BaseException) -> bool:

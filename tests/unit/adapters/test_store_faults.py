@@ -154,10 +154,18 @@ def test_a_store_that_stays_away_is_unavailable(through, monkeypatch):
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize("status", ["404 NoSuchBucket", "405 MethodNotAllowed"])
-def test_an_error_that_stays_is_not_retried(status, through):
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("404 NoSuchBucket", "its bucket does not exist"),
+        ("404 ContainerNotFound", "its bucket does not exist"),
+        ("404 NoSuchKey", "it does not exist"),
+        ("405 MethodNotAllowed", "HTTP 405"),
+    ],
+)
+def test_an_error_that_stays_is_not_retried(status, words, through):
     store, seen = through(lambda _: status)
-    with pytest.raises(WorkFailed) as raised:
+    with pytest.raises(WorkFailed, match=f"/x: {words}") as raised:
         store.write("x", b"1")
     assert not isinstance(raised.value, Unavailable)
     assert len(seen) == 1

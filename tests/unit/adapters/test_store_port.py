@@ -81,6 +81,7 @@ def test_a_range_is_read(store):
     store.write("x", bytes(range(100)))
     assert store.read_range("x", 10, 5) == bytes(range(10, 15))
     assert store.read_range("x", 0, 1) == b"\x00"
+    assert [store.read_range("x", start, 5) for start in (98, 100, 101)] == [bytes((98, 99)), b"", b""]
 
 
 def test_a_stream_is_read(store):
