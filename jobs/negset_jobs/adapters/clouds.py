@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
+from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.azure_options import azure_options
 from negset_jobs.adapters.google_options import google_options
 from negset_jobs.adapters.object_store import ObjectStore
@@ -18,6 +19,8 @@ from negset_jobs.adapters.s3_options import s3_options
 from negset_jobs.adapters.store_options import StoreOptions
 
 _LOOKUP_SECONDS: Final = 5
+_PROGRAMS: Final = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"
+"""With it, google-auth runs a program that a credentials file names."""
 _PREFIXES: Final = ("AWS_", "AZURE_", "GOOGLE_")
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
@@ -29,7 +32,7 @@ class S3(ObjectStore):
     store = S3Store
 
     def connection(self, options: dict[str, Any]) -> StoreOptions:
-        return s3_options(options, _environment())
+        return s3_options(options, _environment(), programs=not _on_cluster())
 
     def located(self, bucket: str) -> dict[str, str]:
         given = self._given
@@ -52,6 +55,8 @@ class Google(ObjectStore):
     store = GCSStore
 
     def connection(self, options: dict[str, Any]) -> StoreOptions:
+        if _on_cluster():
+            os.environ.pop(_PROGRAMS, None)
         return google_options(options, _environment())
 
     def located(self, bucket: str) -> dict[str, str]:  # noqa: ARG002
@@ -93,10 +98,17 @@ class Azure(ObjectStore):
 CLOUDS: Final[dict[str, type[ObjectStore]]] = {scheme: cloud for cloud in (S3, Google, Azure) for scheme in cloud.protocol}
 
 
+def _on_cluster() -> bool:
+    """Return True if a tenant must not run programs: the guard does not see their connections."""
+    access = address_guard.access_of_process()
+    return access is not None and not access.local_files
+
+
 def _environment() -> Mapping[str, str]:
     """Return the variables, without empty ones, which obstore would take for keys and endpoints."""
-    for name in [name for name, value in os.environ.items() if not value and name.startswith(_PREFIXES)]:
-        del os.environ[name]
+    for name in list(os.environ):  # other threads may do the same
+        if name.startswith(_PREFIXES) and not os.environ.get(name):
+            os.environ.pop(name, None)
     return os.environ
 
 

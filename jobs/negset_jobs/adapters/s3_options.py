@@ -18,8 +18,11 @@ _TOKENS: Final = ("AWS_SESSION_TOKEN", "AWS_TOKEN")  # the second one is obstore
 _CONTAINER: Final = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 
 
-def s3_options(options: Mapping[str, Any], environment: Mapping[str, str]) -> StoreOptions:
-    """Return how to connect to S3. Raises `InvalidInput` for what cannot be used."""
+def s3_options(options: Mapping[str, Any], environment: Mapping[str, str], *, programs: bool = True) -> StoreOptions:
+    """Return how to connect to S3. Raises `InvalidInput` for what cannot be used.
+
+    `programs` tells whether AWS's files may name a program that gives keys.
+    """
     given = Given("s3", options)
     inner = given.within("client_kwargs")
     details = given.within("config_kwargs")
@@ -31,6 +34,8 @@ def s3_options(options: Mapping[str, Any], environment: Mapping[str, str]) -> St
     }
     chosen = given.text("profile")
     profile = read_profile(environment, chosen)
+    if profile.programs and not programs:
+        raise InvalidInput("s3: expected AWS's files without credential_process; programs give no keys on a cluster")
     endpoint = given.text("endpoint_url") or inner.text("endpoint_url") or _endpoint(environment, profile)
     style = details.within("s3").text("addressing_style") or "auto"
     anonymous = given.flag("anon") or on(environment.get("AWS_SKIP_SIGNATURE", "")) or details.text("signature_version") == "unsigned"

@@ -24,6 +24,7 @@ IGNORED: Final = frozenset(
     }
 )  # fmt: skip
 _ENDPOINT: Final = re.compile(r"(https?)(://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d{1,5})?(?:/[!-~]*)?)", re.ASCII | re.IGNORECASE)
+_REGION: Final = re.compile(r"[\w.-]+", re.ASCII)  # it becomes a part of hosts
 _DOCUMENTS: Final = frozenset({"service_account_key"})
 """The settings that may have several lines."""
 _FALSE: Final = frozenset({"", "0", "false", "no", "off", "none"})
@@ -97,6 +98,8 @@ def checked(scheme: str, given: StoreOptions) -> StoreOptions:
                 f"{scheme}: expected {name} without line breaks and without spaces around it; "
                 "remove them from the variable (on a cluster from the Secret) that has it"
             )
+    if _REGION.fullmatch(given.config.get("region", "-")) is None:
+        raise InvalidInput(f"{scheme}: expected a region such as eu-west-1, got something else")
     if not given.endpoint:
         return given
     parts = _ENDPOINT.fullmatch(given.endpoint)

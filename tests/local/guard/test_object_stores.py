@@ -174,6 +174,36 @@ def test_credentials_are_not_asked_for_at_a_private_address(
     assert private.connections == 0
 
 
+PROGRAMS = {
+    "Google": ("gs://bucket/out", "GOOGLE_APPLICATION_CREDENTIALS", """{"type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:id_token", "token_url": "https://sts.googleapis.com/v1/token",
+        "credential_source": {"executable": {"command": "/usr/bin/touch %s", "timeout_millis": 5000}}}"""),
+    "S3": ("s3://bucket/out", "AWS_CONFIG_FILE", """[profile of-another]
+credential_process = /usr/bin/touch %s
+[default]
+role_arn = x
+source_profile = of-another
+"""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cloud", PROGRAMS)
+def test_a_tenants_file_runs_no_program(cloud: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """The guard does not see what a program connects to."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    url, variable, text = PROGRAMS[cloud]
+    (tmp_path / "pipeline.config").write_text(text % (tmp_path / "ran"))
+    configured(
+        monkeypatch,
+        {"HOME": str(tmp_path), variable: f"{tmp_path}/pipeline.config", "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES": "1"},
+    )
+    with address_guard.enforced(CLOUDS), pytest.raises(NegsetError):
+        Store(url).read("x")
+    assert not (tmp_path / "ran").exists()
+
+
 SERVERS: dict[str, Callable[[], Any]] = {"s3://": s3_server, "abfs://": azure_server, "gs://": google_server}
 
 

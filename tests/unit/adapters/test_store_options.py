@@ -167,6 +167,13 @@ def test_a_key_with_a_line_break_is_refused_without_quoting_it(value):
     assert "hunter2" not in str(raised.value)
 
 
+@pytest.mark.parametrize("region", ["eu west", "@evil.example/", "x:1", "x#"])
+def test_a_region_names_no_other_host(region):
+    with pytest.raises(InvalidInput, match="expected a region such as eu-west-1"):
+        checked("s3", StoreOptions(config={"region": region}))
+    assert checked("s3", StoreOptions(config={"region": "eu-west-1"})).config == {"region": "eu-west-1"}
+
+
 def test_a_key_file_may_have_lines():
     given = StoreOptions(config={"service_account_key": "{\n}\n"})
     assert checked("gs", given) == given
