@@ -82,6 +82,8 @@ def translated(error: Exception) -> Exception:
     text = str(error)
     if isinstance(error, ValueError) and "Could not parse path" in text:
         return CannotUse("obstore cannot use a key with an empty part, '.' or '..' between its slashes")
+    if type(error).__name__ == "RustPanic":
+        return CannotUse("obstore panicked, as it does over a line break in a token's file; check the variables of the store")
     return _translated(error, text) if "Debug source:" in text else error
 
 

@@ -9,6 +9,8 @@ import base64
 import os
 import pathlib
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -224,6 +226,18 @@ def test_what_is_allowed_goes_through_the_proxy_whole(scheme: str, tmp_path: pat
         assert store.keys() == ["large", "marker"]
     assert (tmp_path / "down").read_bytes() == data
     assert proxy_for(STORES.stores).connections > before
+
+
+def test_a_proxy_that_cannot_start_is_an_error_and_nobody_waits_for_it() -> None:
+    program = """
+import os, resource
+from negset_jobs.adapters import guard_proxy
+from negset_jobs.adapters.access import Reach
+resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), 64))
+guard_proxy.Proxy(Reach())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stderr.endswith("OSError: [Errno 24] Too many open files\n")
 
 
 def test_the_proxy_serves_only_who_knows_its_password(private: Counting) -> None:

@@ -239,6 +239,20 @@ def test_a_service_of_credentials_without_tls_is_an_error_that_stays(monkeypatch
     assert not isinstance(raised.value, Unavailable)
 
 
+def test_a_panic_is_told_in_words(through, monkeypatch, tmp_path):
+    store, seen = through(lambda _: "")
+    (tmp_path / "token").write_text("token\n")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": str(tmp_path),
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": f"{tmp_path}/token",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    S3.clear_instance_cache()
+    with pytest.raises(WorkFailed, match="obstore panicked, as it does over a line break in a token's file"):
+        Store(store.url).read("x")
+    assert seen == []
+
+
 @pytest.mark.parametrize("bucket", ["b b", "bü", "b%20", "arn:aws:s3:eu-west-1:1:accesspoint"])
 def test_a_bucket_that_obstore_cannot_use_is_wrong_input(bucket, s3):
     with pytest.raises(InvalidInput, match="s3: expected a bucket of ASCII letters"):
