@@ -36,7 +36,11 @@ def process() -> NoReturn:
     """Run `negset` as a process, which exits with the code that `main` returns."""
     returned: list[int] = []
     end_without_destructors(lambda: returned[0] if returned else None)
-    returned.append(main())
+    try:
+        returned.append(main())
+    except Exception:  # noqa: BLE001 - with --debug it ends the process, as any code does
+        sys.excepthook(*sys.exc_info())
+        returned.append(1)
     sys.exit(returned[0])
 
 
@@ -185,7 +189,7 @@ def _add_job(commands: _Commands) -> None:
         action="append",
         default=[],
         metavar="SCHEME",
-        help="allow this URL scheme, instead of the default s3, http and https; repeatable; needs --cluster",
+        help="allow this URL scheme, instead of the default s3, gs, abfs, http and https; repeatable; needs --cluster",
     )
     job.add_argument("stage", choices=[*stages.KINDS, "delete"])
     job.add_argument("--file", required=True, metavar="FILE", help="the manifest")

@@ -21,11 +21,15 @@ _TTL: Final = timedelta(minutes=5)
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """One profile: the settings of both files, and whether its keys come from elsewhere."""
+    """One profile: the settings of both files.
+
+    `programs` tells whether any profile of these files names a program.
+    """
 
     name: str = "default"
     settings: dict[str, str] = {}
     endpoint: str = ""
+    programs: bool = False
 
     @property
     def indirect(self) -> bool:
@@ -46,7 +50,8 @@ def read_profile(environment: Mapping[str, str], name: str = "") -> Profile:
         raise InvalidInput(f"cannot find the profile {asked[:60]!r} of AWS_PROFILE in AWS's credentials and config files")
     settings = {**(section or {}), **secrets.get(name, {})}
     services = config.get(f"services {settings.get('services', '')}", {})
-    return Profile(name, settings, _nested(services.get("s3", "")).get("endpoint_url") or settings.get("endpoint_url", ""))
+    endpoint = _nested(services.get("s3", "")).get("endpoint_url") or settings.get("endpoint_url", "")
+    return Profile(name, settings, endpoint, any("credential_process" in each for each in (*config.values(), *secrets.values())))
 
 
 def botocore_credentials(profile: Profile) -> Callable[[], dict[str, Any]]:

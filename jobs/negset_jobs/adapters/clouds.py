@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
+from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.azure_options import azure_options
 from negset_jobs.adapters.google_options import google_options
 from negset_jobs.adapters.object_store import ObjectStore
@@ -17,6 +19,10 @@ from negset_jobs.adapters.s3_options import s3_options
 from negset_jobs.adapters.store_options import StoreOptions
 
 _LOOKUP_SECONDS: Final = 5
+_PROGRAMS: Final = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"
+"""With it, google-auth runs a program that a credentials file names."""
+_PREFIXES: Final = ("AWS_", "AZURE_", "GOOGLE_")
+_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 class S3(ObjectStore):
@@ -26,14 +32,20 @@ class S3(ObjectStore):
     store = S3Store
 
     def connection(self, options: dict[str, Any]) -> StoreOptions:
-        return s3_options(options, os.environ)
+        return s3_options(options, _environment(), programs=not _on_cluster())
 
     def located(self, bucket: str) -> dict[str, str]:
         given = self._given
         if given.endpoint:
             scheme, separator, host = given.endpoint.partition("://")
             return {"aws_endpoint_url_s3": f"{scheme}{separator}{bucket}.{host}" if given.bucket_in_host else given.endpoint}
-        return {} if "region" in given.config else {"region": _region_of(bucket)}
+        region = given.config.get("region") or _region_of(bucket)
+        if not any(os.environ.get(name) for name in _ENDPOINTS):
+            return {"region": region}
+        # obstore would use a variable that does not count, as AWS_IGNORE_CONFIGURED_ENDPOINT_URLS
+        # says.
+        host = f"{bucket}.s3" if "virtual_hosted_style_request" in given.config else "s3"
+        return {"region": region, "aws_endpoint_url_s3": f"https://{host}.{region}.amazonaws.com"}
 
 
 class Google(ObjectStore):
@@ -43,7 +55,9 @@ class Google(ObjectStore):
     store = GCSStore
 
     def connection(self, options: dict[str, Any]) -> StoreOptions:
-        return google_options(options, os.environ)
+        if _on_cluster():
+            os.environ.pop(_PROGRAMS, None)
+        return google_options(options, _environment())
 
     def located(self, bucket: str) -> dict[str, str]:  # noqa: ARG002
         return {"base_url": self._given.endpoint} if self._given.endpoint else {}
@@ -56,7 +70,7 @@ class Azure(ObjectStore):
     store = AzureStore
 
     def connection(self, options: dict[str, Any]) -> StoreOptions:
-        return azure_options(options, os.environ)
+        return azure_options(options, _environment())
 
     def located(self, bucket: str) -> dict[str, str]:  # noqa: ARG002
         return {"endpoint": self._given.endpoint} if self._given.endpoint else {}
@@ -82,6 +96,20 @@ class Azure(ObjectStore):
 
 
 CLOUDS: Final[dict[str, type[ObjectStore]]] = {scheme: cloud for cloud in (S3, Google, Azure) for scheme in cloud.protocol}
+
+
+def _on_cluster() -> bool:
+    """Return True if a tenant must not run programs: the guard does not see their connections."""
+    access = address_guard.access_of_process()
+    return access is not None and not access.local_files
+
+
+def _environment() -> Mapping[str, str]:
+    """Return the variables, without empty ones, which obstore would take for keys and endpoints."""
+    for name in list(os.environ):  # other threads may do the same
+        if name.startswith(_PREFIXES) and not os.environ.get(name):
+            os.environ.pop(name, None)
+    return os.environ
 
 
 def _region_of(bucket: str) -> str:

@@ -14,6 +14,9 @@ from negset_jobs.adapters.store_options import Given, StoreOptions, kept, on
 _METADATA: Final = "metadata.google.internal"
 _WELL_KNOWN: Final = "~/.config/gcloud/application_default_credentials.json"
 _OBSTORES: Final = frozenset({"service_account", "authorized_user"})
+_BY_GOOGLE_AUTH: Final = frozenset(
+    {"external_account", "external_account_authorized_user", "impersonated_service_account", "gdch_service_account"}
+)
 _DEFAULT_TOKENS: Final = frozenset({"", "google_default", "cloud", "cache", "browser"})
 _SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
 
@@ -35,6 +38,9 @@ def google_options(options: Mapping[str, Any], environment: Mapping[str, str]) -
     kind = _kind(path or os.path.expanduser(_WELL_KNOWN), named=bool(path))
     if not kind:
         return StoreOptions(endpoint=endpoint, instance=environment.get("GCE_METADATA_HOST", _METADATA))
+    if kind not in _OBSTORES | _BY_GOOGLE_AUTH:
+        known = ", ".join(sorted(_OBSTORES | _BY_GOOGLE_AUTH))
+        raise InvalidInput(f"gs: cannot use the credentials file {path[:200]!r}: expected the type {known}")
     if kind not in _OBSTORES:
         return StoreOptions(endpoint=endpoint, credentials=_google_auth(kind, path))
     return StoreOptions(config=kept({"application_credentials": path}), endpoint=endpoint)
@@ -65,7 +71,7 @@ def _google_auth(kind: str, path: str) -> Callable[[], dict[str, Any]]:
         import google.auth.transport.requests
     except ImportError as error:
         raise CannotRunHere(
-            f"gs: Google credentials of the kind {kind[:40]!r} need google-auth; install it with: pip install 'negset[google]'"
+            f"gs: Google credentials of the kind {kind!r} need google-auth; install it with: pip install 'negset[google]'"
         ) from error
     scopes = [_SCOPE]
     found, _ = google.auth.load_credentials_from_file(path, scopes=scopes) if path else google.auth.default(scopes=scopes)

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import os
 import secrets
+import socket
 import threading
 from base64 import b64encode
 from collections.abc import Coroutine
@@ -47,21 +48,19 @@ class Proxy:
         self._reach = reach
         self._secret = secrets.token_urlsafe(24)
         self._authorization = b"Basic " + b64encode(f"negset:{self._secret}".encode())
-        self._port = 0
-        started = threading.Event()
-        threading.Thread(target=lambda: asyncio.run(self._run(started)), name="guard-proxy", daemon=True).start()
-        started.wait()
+        # Opened here, so that the caller sees it if the process cannot open more files.
+        listening, loop = socket.create_server(("127.0.0.1", 0)), asyncio.new_event_loop()
+        self._port = listening.getsockname()[1]
+        serving = self._run(listening)
+        threading.Thread(target=lambda: loop.run_until_complete(serving), name="guard-proxy", daemon=True).start()
 
     @property
     def url(self) -> str:
         """The URL for the client, with the password of this proxy."""
         return f"http://negset:{self._secret}@127.0.0.1:{self._port}"
 
-    async def _run(self, started: threading.Event) -> None:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_BLOCK)
-        self._port = server.sockets[0].getsockname()[1]
-        started.set()
-        async with server:
+    async def _run(self, listening: socket.socket) -> None:
+        async with await asyncio.start_server(self._serve, sock=listening, limit=_BLOCK) as server:
             await server.serve_forever()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

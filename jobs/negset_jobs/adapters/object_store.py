@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import pathlib
+import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any, Final, cast
@@ -19,22 +20,26 @@ import msgspec
 from fsspec.spec import AbstractBufferedFile
 from obstore.fsspec import FsspecStore
 
+from negset_api.errors import InvalidInput
 from negset_jobs.adapters import address_guard, transient
 from negset_jobs.adapters.access import Reach
 from negset_jobs.adapters.address_guard import BlockedAddress
 from negset_jobs.adapters.guard_proxy import proxy_for
 from negset_jobs.adapters.object_store_client import connected
 from negset_jobs.adapters.object_store_errors import Answered, is_empty_range, may_be_refused, translated
-from negset_jobs.adapters.store_options import StoreOptions
+from negset_jobs.adapters.store_options import StoreOptions, checked
 
 READ_BLOCK: Final = 8 << 20
 """The bytes that one request of a stream asks for."""
 
+_BUCKET: Final = re.compile(r"[\w.$-]+", re.ASCII)
 _PART: Final = 8 << 20
 _PARTS_AT_ONCE: Final = 4
 _CREATE_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, *[1.5] * 11, 0.0)  # seconds; 0 is the last attempt
 _CONFLICT: Final = 409
 _MAYBE_UNCONDITIONAL: Final = (400, 501)
+_DAMAGED: Final = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest"})
+"""S3's codes, of status 400, for a request that did not arrive whole."""
 
 
 class ObjectStore(FsspecStore):  # type: ignore[misc]
@@ -44,7 +49,7 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
     """obstore's class."""
 
     def __init__(self, *, asynchronous: bool = False, loop: Any = None, **options: Any) -> None:
-        self._given = self.connection(options)
+        self._given = checked(self.protocol[0], self.connection(options))
         self._clients: dict[tuple[str, Reach, bool], Any] = {}
         super().__init__(self.protocol[0], asynchronous=asynchronous, loop=loop)
         self._construct_store = self._client  # obstore's own caches one client for all reaches
@@ -56,6 +61,16 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
     def located(self, bucket: str) -> dict[str, str]:  # noqa: ARG002 - S3's buckets have regions
         """Return the settings that depend on the bucket."""
         return {}
+
+    def _split_path(self, path: str) -> tuple[str, str]:
+        """Return the bucket and the key. Raises `InvalidInput`."""
+        bucket, _, key = path.partition("/")
+        if _BUCKET.fullmatch(bucket) is None:
+            raise InvalidInput(
+                f"{self.protocol}: expected a bucket of ASCII letters, digits, '.', '_', '-' and '$', got {bucket[:60]!r}; "
+                "an access point has an alias, which can be used in place of its ARN"
+            )
+        return bucket, key
 
     # --- Connections ------------------------------------------------------------------------------
 
@@ -215,9 +230,10 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
                 else:
                     raise
             except OSError as error:
-                if isinstance(error, Answered) and error.status in _MAYBE_UNCONDITIONAL and error.code != "RequestTimeout":
+                damaged = getattr(error, "code", "") in _DAMAGED
+                if isinstance(error, Answered) and error.status in _MAYBE_UNCONDITIONAL and not damaged:
                     raise NotImplementedError from error
-                if not pause or not (transient.passes(error) or getattr(error, "code", "") == "RequestTimeout"):
+                if not pause or not (damaged or transient.passes(error)):
                     raise
                 lost = True
             else:

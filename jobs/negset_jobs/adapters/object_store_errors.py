@@ -18,6 +18,9 @@ _STATUS: Final = re.compile(r"\n\s+status: (\d{3}),\n")
 _KIND: Final = re.compile(r"\n\s+kind: (Timeout|Connect|Interrupted|Request|Decode|Unknown),\n")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,40})</Code>")
 _SERVER: Final = re.compile(r"\n\s+(https?://[\w.:\[\]-]{1,200})/")
+_EXPIRED: Final = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+"""S3's codes, of status 400, for a session token that it refuses."""
+_NO_BUCKET: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _RANGE_STATUS: Final = 416
 _REDIRECTS: Final = range(300, 400)
 _NO_PASSWORD: Final = 407
@@ -79,6 +82,8 @@ def translated(error: Exception) -> Exception:
     text = str(error)
     if isinstance(error, ValueError) and "Could not parse path" in text:
         return CannotUse("obstore cannot use a key with an empty part, '.' or '..' between its slashes")
+    if type(error).__name__ == "RustPanic":
+        return CannotUse("obstore panicked, as it does over a line break in a token's file; check the variables of the store")
     return _translated(error, text) if "Debug source:" in text else error
 
 
@@ -99,7 +104,7 @@ def _translated(error: Exception, text: str) -> Exception:
 
 
 def _answered(status: int, code: str) -> Exception:
-    if status in (401, 403):
+    if status in (401, 403) or code in _EXPIRED:
         return Refused(status, code)
     if status in (404, 410):
         return FileNotFoundError(code)
@@ -109,6 +114,12 @@ def _answered(status: int, code: str) -> Exception:
 
 
 _SIGNS: Final = (  # of an error without a response; the first match counts
+    (re.compile(r"\n\s+source: StartTooLarge \{\n"), lambda _: Answered(_RANGE_STATUS, "")),  # Azurite sends the whole object
+    (re.compile(r"\n\s+source: BadScheme,\n"), lambda _: CannotUse("a URL in the store's variables does not start with https://")),
+    (
+        re.compile(r"\n\s+source: (InvalidAccessKey|\"Failed to read token file)|\b(DecodeCredentials|OpenCredentials|AzureCli) \{\n"),
+        lambda _: NoCredentialsError("the credentials cannot be read"),
+    ),
     (re.compile(rf"\n\s+status: {UNREACHABLE},\n"), lambda host: Unanswered(f"cannot connect to {host}")),
     (re.compile(r"\n\s+inner: BareRedirect"), lambda _: CannotUse("the bucket is in another region; set AWS_REGION to it")),
     (re.compile(r"InvalidCertificate|invalid peer certificate"), lambda host: Untrusted(f"the certificate of {host} is not trusted")),
@@ -131,6 +142,11 @@ def may_be_refused(error: Exception) -> bool:
     """
     status, kind = _STATUS.search(str(error)), _KIND.search(str(error))
     return (status is not None and int(status[1]) == REFUSED) or (kind is not None and kind[1] == "Connect")
+
+
+def is_missing_bucket(error: FileNotFoundError) -> bool:
+    """Return True if not the object is missing, but its bucket."""
+    return bool(error.args) and error.args[0] in _NO_BUCKET
 
 
 def is_empty_range(error: BaseException) -> bool:

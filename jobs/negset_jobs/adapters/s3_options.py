@@ -6,7 +6,7 @@ container, a Kubernetes pod or an instance its credentials.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from negset_api.errors import InvalidInput
@@ -14,11 +14,15 @@ from negset_jobs.adapters.aws_profiles import Profile, botocore_credentials, rea
 from negset_jobs.adapters.store_options import Given, StoreOptions, kept, on
 
 _INSTANCE: Final = "169.254.169.254"
+_TOKENS: Final = ("AWS_SESSION_TOKEN", "AWS_TOKEN")  # the second one is obstore's own
 _CONTAINER: Final = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 
 
-def s3_options(options: Mapping[str, Any], environment: Mapping[str, str]) -> StoreOptions:
-    """Return how to connect to S3. Raises `InvalidInput` for what cannot be used."""
+def s3_options(options: Mapping[str, Any], environment: Mapping[str, str], *, programs: bool = True) -> StoreOptions:
+    """Return how to connect to S3. Raises `InvalidInput` for what cannot be used.
+
+    `programs` tells whether AWS's files may name a program that gives keys.
+    """
     given = Given("s3", options)
     inner = given.within("client_kwargs")
     details = given.within("config_kwargs")
@@ -28,9 +32,12 @@ def s3_options(options: Mapping[str, Any], environment: Mapping[str, str]) -> St
         "secret_access_key": given.text("secret", "password") or inner.text("aws_secret_access_key"),
         "session_token": given.text("token") or inner.text("aws_session_token"),
     }
-    profile = read_profile(environment, given.text("profile"))
+    chosen = given.text("profile")
+    profile = read_profile(environment, chosen)
+    if profile.programs and not programs:
+        raise InvalidInput("s3: expected AWS's files without credential_process; programs give no keys on a cluster")
     endpoint = given.text("endpoint_url") or inner.text("endpoint_url") or _endpoint(environment, profile)
-    style = str((details.value("s3") or {}).get("addressing_style", "")) or "auto"
+    style = details.within("s3").text("addressing_style") or "auto"
     anonymous = given.flag("anon") or on(environment.get("AWS_SKIP_SIGNATURE", "")) or details.text("signature_version") == "unsigned"
     config: dict[str, str | bool] = {
         "region": inner.text("region_name") or details.text("region_name") or _region(environment, profile),
@@ -54,7 +61,11 @@ def s3_options(options: Mapping[str, Any], environment: Mapping[str, str]) -> St
         (encryption, ()),
     ):
         options_taken.finish(*ignored)
-    found, credentials, instance = ({}, None, "") if anonymous else _credentials(keys, profile, environment)
+    # As in boto, a profile that an option names is stronger than the variables.
+    variables = {} if chosen else environment
+    found, credentials, instance = ({}, None, "") if anonymous else _credentials(keys, profile, variables)
+    if found and not found.get("session_token") and any(environment.get(name) for name in _TOKENS):
+        found, credentials = {}, _fixed(found)  # else obstore would add the token of the variables
     return StoreOptions(
         config=kept({**config, **found}),
         client=kept(client),
@@ -68,13 +79,13 @@ def s3_options(options: Mapping[str, Any], environment: Mapping[str, str]) -> St
 
 def given_attempts(details: Given, environment: Mapping[str, str]) -> int | None:
     """Return the number of retries that botocore's settings ask for; None if there are none."""
-    retries = details.value("retries") or {}
-    if "max_attempts" in retries:
-        return int(retries["max_attempts"])
-    total = retries.get("total_max_attempts") or environment.get("AWS_MAX_ATTEMPTS", "")
-    if not str(total):
-        return None
-    if not str(total).isdigit() or int(total) < 1:
+    retries = details.within("retries")
+    most, total = retries.text("max_attempts"), retries.text("total_max_attempts") or environment.get("AWS_MAX_ATTEMPTS", "")
+    if most and not most.isdigit():
+        raise InvalidInput("s3: expected a whole number as max_attempts of fsspec's configuration")
+    if most or not total:
+        return int(most) if most else None
+    if not total.isdigit() or int(total) < 1:
         raise InvalidInput("AWS_MAX_ATTEMPTS: expected a whole number from 1")
     return int(total) - 1
 
@@ -122,5 +133,17 @@ def _service(environment: Mapping[str, str]) -> str:
     return "none" if on(environment.get("AWS_EC2_METADATA_DISABLED", "")) else _INSTANCE
 
 
+def _fixed(keys: dict[str, str]) -> Callable[[], dict[str, Any]]:
+    """Return a function that returns keys that do not expire."""
+
+    def credentials() -> dict[str, Any]:
+        return {"access_key_id": keys["access_key_id"], "secret_access_key": keys["secret_access_key"], "expires_at": None}
+
+    return credentials
+
+
 def _seconds(text: str) -> str:
-    return f"{round(float(text) * 1000)}ms" if text else ""
+    try:
+        return f"{round(float(text) * 1000)}ms" if text else ""
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput("s3: expected seconds as connect_timeout and read_timeout of fsspec's configuration") from error

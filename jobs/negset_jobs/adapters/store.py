@@ -180,7 +180,7 @@ class Store:
                 with local_files.replaced(self._path(key)) as path:
                     self._fs.cp_file(origin, path)
             else:
-                self._fs.copy(origin, self._path(key))
+                self._fs.cp_file(origin, self._path(key))  # `copy` would expand wildcards
 
     def remove(self, keys: Sequence[str]) -> None:
         """Remove objects. A missing object is no error."""

@@ -17,6 +17,7 @@ from negset_api import extras
 from negset_api.errors import CannotRunHere, InputUnavailable, InvalidInput, Unavailable, WorkFailed
 from negset_jobs.adapters import address_guard, transient
 from negset_jobs.adapters.access import Access, Reach
+from negset_jobs.adapters.object_store_errors import is_missing_bucket
 from negset_jobs.adapters.quoting import of_backend
 from negset_jobs.adapters.urls import Url, shown
 
@@ -76,7 +77,8 @@ def translate_errors(location: str, verb: str, reach: Reach) -> Iterator[None]:
     except ImportError as error:
         raise CannotRunHere(f"cannot {verb} {location}: {_missing(error)}") from error
     except FileNotFoundError as error:
-        raise MissingObject(f"cannot {verb} {location}: it does not exist") from error
+        what = "its bucket" if is_missing_bucket(error) else "it"
+        raise MissingObject(f"cannot {verb} {location}: {what} does not exist") from error
     except Exception as error:
         if (address := address_guard.blocked_address(error)) is not None:
             raise InvalidInput(f"cannot {verb} {location}: {_blocked(address, reach)}") from error

@@ -6,6 +6,7 @@ them. An option that obstore has no equivalent for is refused by its name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -22,6 +23,10 @@ IGNORED: Final = frozenset(
         "listings_expiry_time", "use_listings_cache", "skip_instance_cache", "batch_size",
     }
 )  # fmt: skip
+_ENDPOINT: Final = re.compile(r"(https?)(://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d{1,5})?(?:/[!-~]*)?)", re.ASCII | re.IGNORECASE)
+_REGION: Final = re.compile(r"[\w.-]+", re.ASCII)  # it becomes a part of hosts
+_DOCUMENTS: Final = frozenset({"service_account_key"})
+"""The settings that may have several lines."""
 _FALSE: Final = frozenset({"", "0", "false", "no", "off", "none"})
 
 
@@ -80,6 +85,27 @@ class Given:
                 f"{self._scheme}: cannot use the option {left[0][:60]!r} of fsspec's configuration; "
                 f"remove it (known are {', '.join(sorted(self._taken))})"
             )
+
+
+def checked(scheme: str, given: StoreOptions) -> StoreOptions:
+    """Return the options with the endpoint's scheme in lower case.
+
+    Raises `InvalidInput` for an endpoint, or a setting, with which obstore would panic.
+    """
+    for name, value in given.config.items():
+        if name not in _DOCUMENTS and (not value.isprintable() or value != value.strip()):
+            raise InvalidInput(
+                f"{scheme}: expected {name} without line breaks and without spaces around it; "
+                "remove them from the variable (on a cluster from the Secret) that has it"
+            )
+    if _REGION.fullmatch(given.config.get("region", "-")) is None:
+        raise InvalidInput(f"{scheme}: expected a region such as eu-west-1, got something else")
+    if not given.endpoint:
+        return given
+    parts = _ENDPOINT.fullmatch(given.endpoint)
+    if parts is None:
+        raise InvalidInput(f"{scheme}: expected an endpoint such as https://HOST or http://HOST:PORT, got something else")
+    return msgspec.structs.replace(given, endpoint=parts[1].lower() + parts[2])
 
 
 def on(value: Any) -> bool:

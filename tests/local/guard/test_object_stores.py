@@ -9,6 +9,8 @@ import base64
 import os
 import pathlib
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -174,6 +176,36 @@ def test_credentials_are_not_asked_for_at_a_private_address(
     assert private.connections == 0
 
 
+PROGRAMS = {
+    "Google": ("gs://bucket/out", "GOOGLE_APPLICATION_CREDENTIALS", """{"type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:id_token", "token_url": "https://sts.googleapis.com/v1/token",
+        "credential_source": {"executable": {"command": "/usr/bin/touch %s", "timeout_millis": 5000}}}"""),
+    "S3": ("s3://bucket/out", "AWS_CONFIG_FILE", """[profile of-another]
+credential_process = /usr/bin/touch %s
+[default]
+role_arn = x
+source_profile = of-another
+"""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cloud", PROGRAMS)
+def test_a_tenants_file_runs_no_program(cloud: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """The guard does not see what a program connects to."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    url, variable, text = PROGRAMS[cloud]
+    (tmp_path / "pipeline.config").write_text(text % (tmp_path / "ran"))
+    configured(
+        monkeypatch,
+        {"HOME": str(tmp_path), variable: f"{tmp_path}/pipeline.config", "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES": "1"},
+    )
+    with address_guard.enforced(CLOUDS), pytest.raises(NegsetError):
+        Store(url).read("x")
+    assert not (tmp_path / "ran").exists()
+
+
 SERVERS: dict[str, Callable[[], Any]] = {"s3://": s3_server, "abfs://": azure_server, "gs://": google_server}
 
 
@@ -194,6 +226,18 @@ def test_what_is_allowed_goes_through_the_proxy_whole(scheme: str, tmp_path: pat
         assert store.keys() == ["large", "marker"]
     assert (tmp_path / "down").read_bytes() == data
     assert proxy_for(STORES.stores).connections > before
+
+
+def test_a_proxy_that_cannot_start_is_an_error_and_nobody_waits_for_it() -> None:
+    program = """
+import os, resource
+from negset_jobs.adapters import guard_proxy
+from negset_jobs.adapters.access import Reach
+resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), 64))
+guard_proxy.Proxy(Reach())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stderr.endswith("OSError: [Errno 24] Too many open files\n")
 
 
 def test_the_proxy_serves_only_who_knows_its_password(private: Counting) -> None:

@@ -12,7 +12,7 @@ from tests.s3_server import s3_server
 
 from negset_api.errors import InvalidInput, Unavailable, WorkFailed
 from negset_jobs.adapters.aws_profiles import Profile
-from negset_jobs.adapters.clouds import S3
+from negset_jobs.adapters.clouds import S3, Azure, Google
 from negset_jobs.adapters.store import Store
 
 
@@ -38,6 +38,16 @@ def through(s3, monkeypatch):
     for front in fronts:
         front.__exit__(None, None, None)
     S3.clear_instance_cache()
+
+
+@pytest.fixture
+def opened_anew():
+    """No file system of a cloud is kept from before, or for later."""
+    for when in ("before", "after"):
+        for cloud in (S3, Azure, Google):
+            cloud.clear_instance_cache()
+        if when == "before":
+            yield
 
 
 def conditional(request):
@@ -102,6 +112,23 @@ def test_a_store_that_cannot_create_exclusively_is_used_and_named(fault, through
     assert store.read("marker") == b"1"
 
 
+@pytest.mark.parametrize("fault", ["400 RequestTimeout", "400 IncompleteBody", "400 BadDigest"])
+def test_a_marker_that_did_not_arrive_whole_is_created_exclusively_all_the_same(fault, through, caplog):
+    store, seen = through(first(2, fault))
+    with caplog.at_level(logging.WARNING):
+        assert store.create("marker", b"1")
+    assert (caplog.text, sum(line.endswith(fault) for line in seen)) == ("", 2)
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"])
+def test_an_expired_token_is_wrong_input_and_not_a_failure_that_passes(code, through):
+    store, seen = through(lambda _: f"400 {code}")
+    for act in (lambda: store.read("x"), lambda: store.write("x", b"1"), lambda: store.create("x", b"1")):
+        with pytest.raises(InvalidInput, match=rf"HTTP 400 Bad Request \({code}\); check the credentials"):
+            act()
+    assert len(seen) == 3
+
+
 def test_a_download_that_breaks_in_the_middle_goes_on(through, tmp_path):
     broken = []
 
@@ -127,10 +154,18 @@ def test_a_store_that_stays_away_is_unavailable(through, monkeypatch):
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize("status", ["404 NoSuchBucket", "405 MethodNotAllowed"])
-def test_an_error_that_stays_is_not_retried(status, through):
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("404 NoSuchBucket", "its bucket does not exist"),
+        ("404 ContainerNotFound", "its bucket does not exist"),
+        ("404 NoSuchKey", "it does not exist"),
+        ("405 MethodNotAllowed", "HTTP 405"),
+    ],
+)
+def test_an_error_that_stays_is_not_retried(status, words, through):
     store, seen = through(lambda _: status)
-    with pytest.raises(WorkFailed) as raised:
+    with pytest.raises(WorkFailed, match=f"/x: {words}") as raised:
         store.write("x", b"1")
     assert not isinstance(raised.value, Unavailable)
     assert len(seen) == 1
@@ -166,6 +201,62 @@ def test_a_store_without_any_credentials_is_refused_and_never_read_without(s3, m
     S3.clear_instance_cache()
     with pytest.raises(InvalidInput, match=r"there are no credentials, and no instance that gives any; check the credentials"):
         Store(f"s3://{s3.bucket}/x").read("y")
+
+
+UNREADABLE = {
+    "the key of an account that is not base64": ("abfs://c/x", {
+        "AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "hunter2!"}),
+    "a command line of Azure that is not installed": ("abfs://c/x", {
+        "AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_USE_AZURE_CLI": "true", "PATH": ""}),
+    "a token's file that does not exist": ("s3://b/x", {
+        "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_WEB_IDENTITY_TOKEN_FILE": "/none", "AWS_ROLE_ARN": "arn:x"}),
+    "a key file of Google that does not exist": ("gs://b/x", {"GOOGLE_SERVICE_ACCOUNT": "/none"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+@pytest.mark.usefixtures("opened_anew")
+def test_credentials_that_cannot_be_read_are_wrong_input(case, monkeypatch, tmp_path):
+    url, variables = UNREADABLE[case]
+    for name, value in {**variables, "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidInput, match=r"the credentials cannot be read; check the credentials") as raised:
+        Store(url).read("y")
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("opened_anew")
+def test_a_service_of_credentials_without_tls_is_an_error_that_stays(monkeypatch, tmp_path):
+    (tmp_path / "token").write_text("token")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_WEB_IDENTITY_TOKEN_FILE": f"{tmp_path}/token",
+        "AWS_ROLE_ARN": "arn:x", "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_S3": "", "HOME": str(tmp_path),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(__import__("fsspec").config.conf, "s3", {})
+    with pytest.raises(WorkFailed, match="a URL in the store's variables does not start with https://") as raised:
+        Store("s3://b/x").read("y")
+    assert not isinstance(raised.value, Unavailable)
+
+
+def test_a_panic_is_told_in_words(through, monkeypatch, tmp_path):
+    store, seen = through(lambda _: "")
+    (tmp_path / "token").write_text("token\n")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": str(tmp_path),
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": f"{tmp_path}/token",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    S3.clear_instance_cache()
+    with pytest.raises(WorkFailed, match="obstore panicked, as it does over a line break in a token's file"):
+        Store(store.url).read("x")
+    assert seen == []
+
+
+@pytest.mark.parametrize("bucket", ["b b", "bü", "b%20", "arn:aws:s3:eu-west-1:1:accesspoint"])
+def test_a_bucket_that_obstore_cannot_use_is_wrong_input(bucket, s3):
+    with pytest.raises(InvalidInput, match="s3: expected a bucket of ASCII letters"):
+        Store(f"s3://{bucket}/x").read("y")
 
 
 @pytest.mark.parametrize("key", ["a//b", "a/../b", "./a"])

@@ -11,9 +11,10 @@ import pytest
 
 from negset_api.errors import CannotRunHere, InvalidInput
 from negset_jobs.adapters.azure_options import azure_options
-from negset_jobs.adapters.clouds import Azure
+from negset_jobs.adapters.clouds import S3, Azure
 from negset_jobs.adapters.google_options import google_options
 from negset_jobs.adapters.s3_options import s3_options
+from negset_jobs.adapters.store_options import StoreOptions, checked
 
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
 
@@ -54,6 +55,23 @@ S3_CASES = {
     "a container's role": ({}, {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/x"}, {}),
     "what changes the speed only": ({"anon": 1, "default_block_size": 5, "max_concurrency": 4}, {}, {"skip_signature": "true"}),
 }  # fmt: skip
+
+
+S3_STRAY = {
+    "that of an option's keys": ({"key": "mine", "secret": "own"}, {"AWS_SESSION_TOKEN": "stray"}),
+    "that of a file's keys": ({}, {"AWS_SESSION_TOKEN": "stray"}),
+    "that of an option's profile": ({"profile": "default"}, {**KEYS, "AWS_SESSION_TOKEN": "stray"}),
+    "that of obstore": ({"key": "mine", "secret": "own"}, {"AWS_TOKEN": "stray"}),
+}
+
+
+@pytest.mark.parametrize("case", S3_STRAY)
+def test_a_token_of_other_keys_is_not_sent(case, files):
+    """obstore adds the token of the variables to keys that have none."""
+    options, environment = S3_STRAY[case]
+    found = of_s3(options, environment, files, credentials="[default]\naws_access_key_id = mine\naws_secret_access_key = own\n")
+    assert found.config == {}
+    assert found.credentials() == {"access_key_id": "mine", "secret_access_key": "own", "expires_at": None}
 
 
 @pytest.mark.parametrize("case", S3_CASES)
@@ -99,6 +117,14 @@ REFUSED = {
     "half of the keys": ({}, {"AWS_ACCESS_KEY_ID": "id"}, "expected both an access key and a secret key"),
     "a profile that does not exist": ({}, {"AWS_PROFILE": "none"}, "cannot find the profile 'none'"),
     "certificates that would not be used": ({}, {**KEYS, "AWS_CA_BUNDLE": "/ca.pem"}, "set SSL_CERT_FILE to the same file"),
+    "retries that are no number": (
+        {"config_kwargs": {"retries": {"max_attempts": "hunter2"}}},
+        KEYS,
+        "expected a whole number as max_attempts",
+    ),
+    "retries that are no mapping": ({"config_kwargs": {"retries": "5"}}, KEYS, "expected a mapping as retries"),
+    "a style that is no mapping": ({"config_kwargs": {"s3": "virtual"}}, KEYS, "expected a mapping as s3"),
+    "a timeout that is no number": ({"config_kwargs": {"read_timeout": "hunter2"}}, KEYS, "expected seconds as connect_timeout"),
     "attempts that are no number": ({}, {**KEYS, "AWS_MAX_ATTEMPTS": "many"}, "AWS_MAX_ATTEMPTS: expected a whole number"),
 }
 
@@ -109,6 +135,51 @@ def test_s3_refuses(case, files):
     with pytest.raises(InvalidInput, match=message):
         of_s3(options, environment, files)
 
+
+def test_an_endpoint_that_is_not_wanted_is_not_obstores_either(files, monkeypatch):
+    for name, value in {**files(), **KEYS, "AWS_ENDPOINT_URL": "http://all", "AWS_DEFAULT_REGION": "eu-west-1"}.items():
+        monkeypatch.setenv(name, value)
+    assert S3(skip_instance_cache=True).located("b") == {"aws_endpoint_url_s3": "http://all"}
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    assert S3(skip_instance_cache=True).located("b")["aws_endpoint_url_s3"] == "https://s3.eu-west-1.amazonaws.com"
+
+
+# --- All ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endpoint", ["minio:9000", "localhost", "::", "ftp://h", "http://", "http://u:p@h", "http://h\n", " http://h"])
+def test_what_is_no_endpoint_is_refused_without_quoting_it(endpoint):
+    """obstore panics over most of them."""
+    with pytest.raises(InvalidInput, match=r"^s3: expected an endpoint such as [^,]*, got something else$"):
+        checked("s3", StoreOptions(endpoint=endpoint))
+
+
+@pytest.mark.parametrize("endpoint", ["http://minio_1:9000", "https://h/path/", "http://[::1]:9000", "https://s3.eu.example"])
+def test_an_endpoint_is_kept(endpoint):
+    assert checked("s3", StoreOptions(endpoint=endpoint)).endpoint == endpoint
+    assert checked("s3", StoreOptions(endpoint=endpoint.replace("http", "HTTP"))).endpoint == endpoint
+
+
+@pytest.mark.parametrize("value", ["hunter2\n", " hunter2", "hunter2\r", "hun\nter2"])
+def test_a_key_with_a_line_break_is_refused_without_quoting_it(value):
+    with pytest.raises(InvalidInput, match=r"^s3: expected access_key_id without line breaks") as raised:
+        checked("s3", StoreOptions(config={"access_key_id": value}))
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("region", ["eu west", "@evil.example/", "x:1", "x#"])
+def test_a_region_names_no_other_host(region):
+    with pytest.raises(InvalidInput, match="expected a region such as eu-west-1"):
+        checked("s3", StoreOptions(config={"region": region}))
+    assert checked("s3", StoreOptions(config={"region": "eu-west-1"})).config == {"region": "eu-west-1"}
+
+
+def test_a_key_file_may_have_lines():
+    given = StoreOptions(config={"service_account_key": "{\n}\n"})
+    assert checked("gs", given) == given
+
+
+# --- AWS's profiles -------------------------------------------------------------------------------
 
 PROFILES = "[default]\naws_access_key_id = d\naws_secret_access_key = ds\n[work]\naws_access_key_id = w\naws_secret_access_key = ws\n"
 
@@ -256,6 +327,9 @@ def test_what_google_refuses(key_file, monkeypatch, tmp_path):
     (tmp_path / "text").write_text("hunter2")
     with pytest.raises(InvalidInput, match="expected a JSON object") as raised:
         google_options({"token": f"{tmp_path}/text"}, {})
+    assert "hunter2" not in str(raised.value)
+    with pytest.raises(InvalidInput, match="expected the type authorized_user, ") as raised:
+        google_options({"token": key_file("hunter2")}, {})
     assert "hunter2" not in str(raised.value)
     real = builtins.__import__
 

@@ -81,6 +81,7 @@ def test_a_range_is_read(store):
     store.write("x", bytes(range(100)))
     assert store.read_range("x", 10, 5) == bytes(range(10, 15))
     assert store.read_range("x", 0, 1) == b"\x00"
+    assert [store.read_range("x", start, 5) for start in (98, 100, 101)] == [bytes((98, 99)), b"", b""]
 
 
 def test_a_stream_is_read(store):
@@ -186,6 +187,14 @@ def test_a_name_may_have_any_character(store):
     assert [store.read(f"names/{name}/{name}") for name in NAMES] == [name.encode() for name in NAMES]
     store.remove([f"names/{name}/{name}" for name in NAMES])
     assert store.keys("names") == []
+
+
+def test_a_folder_whose_name_has_wildcards_is_copied(store):
+    for folder in ("[team]", "a*", "a?b"):
+        source = store.child(folder)
+        source.write("x", folder.encode())
+        source.copy(source, "y", "x")
+        assert source.read("y") == folder.encode()
 
 
 def test_copying_keeps_or_changes_the_key(store):

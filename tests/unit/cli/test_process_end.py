@@ -24,6 +24,7 @@ def test_without_us_such_a_destructor_kills_the_process():
     [
         pytest.param(["crd"], 0, "kind: CustomResourceDefinition", id="what was done"),
         pytest.param(["validate", "/none.yaml"], 2, "FILE: cannot read '/none.yaml'", id="what was wrong with the input"),
+        pytest.param(["validate", "--debug", "/none.yaml"], 1, "Traceback (most recent call last)", id="where it was wrong"),
     ],
 )
 def test_the_exit_code_is_that_of_the_command_and_all_is_written(arguments, code, said):
