@@ -81,6 +81,8 @@ def _make(folder: str, lock: str, digest: str) -> None:
         installed, made, before = (os.path.join(temporary, name) for name in ("installed", "made", "before"))
         # Without isolation: setuptools is one of this build's own requirements.
         command = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-compile", "--require-hashes"]
+        # What a user's settings of pip may say of their own packages is not meant for these.
+        command += ["--no-user", "--only-binary=:none:"]
         subprocess.run([sys.executable, "-m", "pip", *command, "--target", installed, "--requirement", lock], check=True)  # noqa: S603
         for part in KEPT:
             _copy(os.path.join(installed, part), os.path.join(made, part))

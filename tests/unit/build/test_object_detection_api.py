@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
+import shutil
+import subprocess
 
 import pytest
 from tests.conftest import ROOT
@@ -36,10 +38,11 @@ def build(hook, tmp_path):
 
 @pytest.fixture
 def installing(hook, monkeypatch):
-    """Set what `pip install` does, besides it installs the named parts."""
+    """A function that says which parts `pip install` installs, and what else happens."""
 
-    def installing(parts, meanwhile=lambda: None):
-        def run(command, **_):
+    def installing(parts, meanwhile=lambda: None, pip=lambda *_, **__: None):
+        def run(command, **options):
+            pip(command, **options)
             installed = pathlib.Path(command[command.index("--target") + 1])
             for part in parts:
                 file = installed / part if part.endswith(".py") else installed / part / "module.py"
@@ -88,3 +91,14 @@ def test_only_another_lock_makes_the_folder_again(hook, build, installing, tmp_p
     folder = build()
     assert not (folder / "of the first").exists()
     assert parts_in(folder, hook) == hook.KEPT
+
+
+def test_where_pip_installs_for_the_user_the_build_goes_on(hook, build, installing, tmp_path, monkeypatch):
+    source = tmp_path / "a"
+    source.mkdir()
+    (source / "setup.py").write_text("from setuptools import setup\nsetup(name='a', version='1', py_modules=[])\n")
+    archive = shutil.make_archive(str(tmp_path / "a-1"), "gztar", source)
+    (tmp_path / hook.LOCK).write_text(f"{pathlib.Path(archive).as_uri()} --hash=sha256:{hook._digest(archive)}\n")
+    monkeypatch.setenv("PIP_USER", "1")
+    installing(hook.KEPT, pip=subprocess.run)
+    assert parts_in(build(), hook) == hook.KEPT
