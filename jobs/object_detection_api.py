@@ -11,6 +11,7 @@ An editable install has the same folder on its path (`dev-mode-dirs` in pyprojec
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -51,18 +52,16 @@ class Bundle(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Make the folder, unless it was made from this module and this lock; add it to a wheel."""
         folder, lock = (os.path.join(self.root, path) for path in (FOLDER, LOCK))
-        made_from = os.path.join(folder, "made-from")
-        if _read(made_from) != (digest := _digest(__file__, lock)):
-            _make(folder, lock)
-            with open(made_from, "w", encoding="ascii") as file:  # last: it says that the folder is whole
-                file.write(digest)
+        digest = _digest(__file__, lock)
+        if _made_from(folder) != digest:
+            _make(folder, lock, digest)
         if version == "standard":
             build_data["force_include"][folder] = BUNDLED
 
 
-def _read(path: str) -> str:
+def _made_from(folder: str) -> str:
     try:
-        with open(path, encoding="ascii") as file:
+        with open(os.path.join(folder, "made-from"), encoding="ascii") as file:
             return file.read()
     except FileNotFoundError:
         return ""
@@ -76,17 +75,26 @@ def _digest(*paths: str) -> str:
     return digest.hexdigest()
 
 
-def _make(folder: str, lock: str) -> None:
-    with tempfile.TemporaryDirectory() as installed:
+def _make(folder: str, lock: str, digest: str) -> None:
+    """Make the folder beside its place, since another build may read what is there."""
+    with tempfile.TemporaryDirectory(prefix=f"{os.path.basename(folder)}-", dir=os.path.dirname(folder)) as temporary:
+        installed, made, before = (os.path.join(temporary, name) for name in ("installed", "made", "before"))
         # Without isolation: setuptools is one of this build's own requirements.
         command = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--no-compile", "--require-hashes"]
+        # What a user's settings of pip may say of their own packages is not meant for these.
+        command += ["--no-user", "--only-binary=:none:"]
         subprocess.run([sys.executable, "-m", "pip", *command, "--target", installed, "--requirement", lock], check=True)  # noqa: S603
-        shutil.rmtree(folder, ignore_errors=True)
         for part in KEPT:
-            _copy(os.path.join(installed, part), os.path.join(folder, part))
+            _copy(os.path.join(installed, part), os.path.join(made, part))
         for text in glob.glob("*.dist-info/METADATA", root_dir=installed) + glob.glob("*.dist-info/licenses/*", root_dir=installed):
             # Not as `.dist-info`: the folder would be taken for an environment with two packages.
-            _copy(os.path.join(installed, text), os.path.join(folder, "licences", text.replace(".dist-info/", "/")))
+            _copy(os.path.join(installed, text), os.path.join(made, "licences", text.replace(".dist-info/", "/")))
+        with open(os.path.join(made, "made-from"), "w", encoding="ascii") as file:
+            file.write(digest)
+        if _made_from(folder) != digest:  # else another build made it meanwhile
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(folder, before)
+            os.rename(made, folder)
 
 
 def _copy(source: str, target: str) -> None:

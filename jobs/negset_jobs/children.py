@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +15,9 @@ from typing import IO, Final
 from negset_api.errors import NegsetError
 
 _LOOK_SECONDS: Final = 0.1
+_PARENT: Final = "NEGSET_PARENT"
+"""The environment variable of a child with the process id of its parent."""
+_LOOK_FOR_PARENT_SECONDS: Final = 0.5
 
 
 class ChildFailed(NegsetError):
@@ -31,8 +36,9 @@ def run(commands: Mapping[str, Sequence[str]]) -> None:
     terminated. Raises `ChildFailed`, with the exit code of the first that failed.
     """
     named = len(commands) > 1
+    stderr, environment = subprocess.PIPE if named else None, {**os.environ, _PARENT: str(os.getpid())}
     # The commands are our own module.
-    children = {name: subprocess.Popen(command, stderr=subprocess.PIPE if named else None) for name, command in commands.items()}  # noqa: S603
+    children = {name: subprocess.Popen(command, stderr=stderr, env=environment) for name, command in commands.items()}  # noqa: S603
     with _copied(children), _stopped(children.values()):
         while True:
             codes = [child.poll() for child in children.values()]
@@ -41,6 +47,22 @@ def run(commands: Mapping[str, Sequence[str]]) -> None:
             if None not in codes:
                 return
             time.sleep(_LOOK_SECONDS)
+
+
+def end_with_parent() -> None:
+    """If `run` started this process, send it SIGTERM when its parent has ended, however that ended.
+
+    A parent that is killed cannot terminate its children. A training that went on would disturb the
+    one that the next run starts.
+    """
+    if parent := os.environ.get(_PARENT):
+        threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_FOR_PARENT_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 from negset_api import extras, names, stages
 from negset_api.errors import NegsetError, Unavailable
@@ -29,11 +29,13 @@ from negset_jobs.adapters.quoting import of_bug
 from negset_jobs.process_end import end_without_destructors
 
 Command = Callable[[argparse.Namespace], int]
+_STDERR: Final = 2
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no other name for it
 
 
 def process() -> NoReturn:
     """Run `negset` as a process, which exits with the code that `main` returns."""
+    _open_closed_streams()
     returned: list[int] = []
     end_without_destructors(lambda: returned[0] if returned else None)
     try:
@@ -42,6 +44,20 @@ def process() -> NoReturn:
         sys.excepthook(*sys.exc_info())
         returned.append(1)
     sys.exit(returned[0])
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for each standard stream that this process was started without.
+
+    Otherwise a later file would get the stream's number, and a child process would not get that
+    file.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

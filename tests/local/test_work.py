@@ -72,6 +72,10 @@ def always_die(task, report):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def exit_at_once(task, report):
+    os._exit(task)
+
+
 def print_much(task, report):
     os.write(1, b"x" * (1 << 20))
     print("not a message to the process that submitted the task", flush=True)
@@ -162,6 +166,11 @@ def test_work_whose_worker_is_always_lost_ends_with_one_line(kind, tmp_path):
     with pytest.raises(WorkFailed, match=f"^a worker was lost 4 times: {how[kind]}$"):
         list(work.map_unordered(always_die, [str(tmp_path)], workers=2))
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_worker_that_exits_by_itself_names_its_exit_code():
+    with Pool() as pool, pytest.raises(WorkFailed, match=r"exit code 3 \(run with --debug to see what it wrote\)$"):
+        list(task_map.map_unordered(pool, exit_at_once, [3], at_once=1))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5], ids=["one", "as many as there is room for", "more than there is room for"])

@@ -68,3 +68,20 @@ def test_fewer_than_one_training_at_a_time_is_refused():
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "argument --trainings: expected a number of at least 1, got 0" in ended.stderr
+
+
+def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path):
+    asked, ready = tmp_path / "asked", tmp_path / "ready"
+    child = python(f"from negset_jobs import children; children.end_with_parent(); {WAITS}", asked, ready)
+    parent = subprocess.Popen(python(f"from negset_jobs import children; children.run({{'train-1': {child!r}}})"))
+    until(ready.exists)
+    parent.kill()
+    parent.wait()
+    until(asked.exists)
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "too late"
+        time.sleep(0.05)

@@ -138,6 +138,6 @@ def _sigint_blocked() -> Iterator[None]:
 
 def _ending(code: int) -> str:
     if code >= 0:
-        return f"its process ended with exit code {code}"
+        return f"its process ended with exit code {code} (run with --debug to see what it wrote)"
     hint = "; if memory is short, lower spec.ray.workers" if code == -signal.SIGKILL else ""
     return f"its process was ended by {signal.Signals(-code).name}{hint}"

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from negset_api import extras, stages, validation
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDataset
-from negset_jobs import pipeline, revisions
+from negset_jobs import children, pipeline, revisions
 from negset_jobs.adapters import address_guard, console
 from negset_jobs.adapters.kubernetes_status import StatusProgress, StatusWriter, write_termination_message
 from negset_jobs.commands import distributed_stages, manifest_file, needs, output, reach
 
 
 def job(options: argparse.Namespace) -> int:
+    children.end_with_parent()
     document, access = manifest_file.document(options.file), reach.access(options)
     dataset = manifest_file.admitted(document)
     extras.require(f"negset job {options.stage}", needs.of_job(options.stage, cluster=options.cluster))

@@ -34,6 +34,25 @@ def test_the_manifest_goes_to_standard_output_as_well(capsys):
     assert validation.parse(yaml.safe_load(capsys.readouterr().out)).metadata.name == "street-background"
 
 
+@pytest.mark.parametrize("name", ["2026", "1e5", "0x1f", "2026-11-26", "no", "true", "null", "y", "street"])
+def test_whatever_the_file_is_called_the_manifest_is_valid(name, tmp_path, capsys):
+    path = tmp_path / f"{name}.yaml"
+    assert cli.main(["init", str(path)]) == 0
+    assert cli.main(["validate", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}\ndefault/{name} is valid\n"
+
+
+@pytest.mark.parametrize("label", ["1e5", "y", "n"])
+def test_what_only_kubectl_reads_as_no_text_is_quoted_too(label):
+    assert f'  name: "{label}"\n' in start.manifest(label)
+
+
+def test_the_next_command_can_be_pasted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init", "Night drive.yaml"]) == 0
+    assert capsys.readouterr().err.endswith("run: negset plan 'Night drive.yaml'\n")
+
+
 def test_an_existing_file_is_kept(tmp_path, capsys):
     path = tmp_path / "mine.yaml"
     path.write_text("mine")

@@ -34,6 +34,16 @@ def test_the_exit_code_is_that_of_the_command_and_all_is_written(arguments, code
     assert (ended.stdout or ended.stderr).endswith("\n")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("command", ["crd", "init -"], ids=["a large result", "a small result"])
+def test_a_result_that_finds_no_room_is_one_line(command):
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", NEGSET, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert (ended.returncode, ended.stderr) == (1, "negset: cannot write to standard output: No space left on device\n")
+
+
 def test_threads_and_exit_functions_of_python_have_their_turn():
     program = """
 import atexit, threading, time
