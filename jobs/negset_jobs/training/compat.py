@@ -10,8 +10,7 @@ import os
 import warnings
 
 # TensorFlow's C++ side reads this when it is loaded: 1 drops informational messages, 2 warnings
-# too. There are dozens before the first step. Two about oneDNN come while it is loaded, before it
-# reads this.
+# too. There are dozens before the first step.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # The API is written for Keras 2, which is a package of its own since TensorFlow 2.16: tf_keras.
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
