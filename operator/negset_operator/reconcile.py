@@ -124,9 +124,9 @@ class Reconciler:
     def _carry_out(self, facts: Facts, decision: Decision) -> Done:
         if decision.final_event:  # before the object is deleted
             log.warning("%s/%s: %s", facts.dataset.metadata.namespace, facts.dataset.metadata.name, decision.final_event)
-            self._record(
-                facts.dataset, status.Note(warning=True, reason=reasons.DATA_LEFT, message=decision.final_event[: status.LONGEST_NOTE])
-            )
+            note = status.Note(warning=True, reason=reasons.DATA_LEFT, message=decision.final_event[: status.LONGEST_NOTE])
+            # Once, also if the deletion is refused and retried: of one name there is one event.
+            self._record(facts.dataset, note, facts.dataset.metadata.uid)
         for each in decision.failed:  # before the child is deleted
             if self._writer.mark_counted(facts.dataset.metadata.namespace, each):
                 self._meter.failed(each.step, each.fault.value)
@@ -169,8 +169,10 @@ class Reconciler:
         with contextlib.suppress(ApiError, Unreachable):
             self._write(facts.dataset, desired_status, decision.finished)
 
-    def _record(self, dataset: Dataset, note: status.Note) -> None:
+    def _record(self, dataset: Dataset, note: status.Note, suffix: str = "") -> None:
         """Record an event. A failure is only logged.
+
+        `suffix` ends its name; by default it is random.
 
         A terminating namespace accepts no events. Then the event is about the namespace itself.
         """
@@ -183,24 +185,27 @@ class Reconciler:
             "uid": meta.uid,
             "resourceVersion": meta.resource_version,
         }
+        suffix = suffix or secrets.token_hex(8)
         try:
             try:
-                self._client.create(EVENT, _event(note, involved, meta.namespace, self._now()), Object)
+                self._client.create(EVENT, _event(note, involved, meta.namespace, suffix, self._now()), Object)
             except ApiError as error:
                 if not namespace_terminating(error):
                     raise
                 # The namespace of events about cluster-scoped objects (client-go's tools/record).
                 involved = {"apiVersion": "v1", "kind": "Namespace", "name": meta.namespace}
                 note = msgspec.structs.replace(note, message=f"{names.KIND} {meta.name}: {note.message}"[: status.LONGEST_NOTE])
-                self._client.create(EVENT, _event(note, involved, names.DEFAULT_NAMESPACE, self._now()), Object)
+                self._client.create(EVENT, _event(note, involved, names.DEFAULT_NAMESPACE, suffix, self._now()), Object)
         except (ApiError, Unreachable) as error:
+            if conflict(error):  # it is there
+                return
             log.info("failed to record event %s for %s/%s: %s", note.reason, meta.namespace, meta.name, error)
 
 
-def _event(note: status.Note, involved: dict[str, str], namespace: str, now: datetime) -> dict[str, Any]:
+def _event(note: status.Note, involved: dict[str, str], namespace: str, suffix: str, now: datetime) -> dict[str, Any]:
     moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
-        "metadata": {"name": f"{involved['name'][:220]}.{secrets.token_hex(8)}", "namespace": namespace},
+        "metadata": {"name": f"{involved['name'][:200]}.{suffix}", "namespace": namespace},
         "involvedObject": involved,
         "type": "Warning" if note.warning else "Normal",
         "reason": note.reason,

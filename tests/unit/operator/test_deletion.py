@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +14,9 @@ from dataset_states import DELETE, RETRY
 from negset_api import names
 from negset_operator import reasons
 from negset_operator.facts import Obstacle, Work
+from negset_operator.kube.client import CONFLICT, ApiError
+from negset_operator.reconcile import Reconciler
+from negset_operator.world import World
 
 KEEP = DATA_ONLY
 
@@ -138,3 +143,30 @@ def test_nor_does_it_hold_the_object_without_end():
     decision = DatasetState(DELETE).being_deleted().with_raw(output={"url": "/tmp/x"}).but(now=LATE).decide()
     assert decision.finalizers == ()
     assert "was not deleted, because the spec cannot be used" in decision.final_event
+
+
+class Events:
+    """An API server that takes events."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, dict[str, Any]] = {}
+
+    def create(self, _: Any, event: dict[str, Any], __: Any) -> None:
+        if event["metadata"]["name"] in self.events:
+            raise ApiError(CONFLICT, "AlreadyExists", "events already exists")
+        self.events[event["metadata"]["name"]] = event
+
+
+def test_a_deletion_that_is_retried_says_once_where_the_data_stays(monkeypatch):
+    given = DatasetState(DELETE).being_deleted()
+    decision, client = msgspec.structs.replace(given.decide(), final_event="The data is at s3://b/x."), Events()
+    reconciler = Reconciler(client, World(), given.config, SimpleNamespace())
+
+    def refuse(*_: Any) -> None:
+        raise ApiError(CONFLICT, "Conflict", "the object has been modified")
+
+    monkeypatch.setattr(reconciler._writer, "carry_out", refuse)
+    for _ in range(2):
+        with pytest.raises(ApiError):
+            reconciler._carry_out(given.facts(), decision)
+    assert [(event["reason"], event["message"]) for event in client.events.values()] == [(reasons.DATA_LEFT, "The data is at s3://b/x.")]
