@@ -125,6 +125,7 @@ def test_lists_whose_order_means_nothing_are_sets():
     kinds = {path.rpartition(".")[2]: field["x-kubernetes-list-type"] for path, field in fields(spec) if field["type"] == "array"}
     assert kinds == {
         "excludeClasses": "set",
+        "allowClasses": "set",
         "licenses": "set",
         "formats": "set",
         "confirmedNegatives": "set",

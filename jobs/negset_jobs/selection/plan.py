@@ -43,7 +43,12 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     """
     template = spec.source.coco.image_url
     identity = tuple(dict.fromkeys(name for name in image_url.placeholders(template) if name in Image.__struct_fields__))
-    excluded = resolve(spec.exclude_classes, annotations.categories)
+    excluded = resolve(
+        spec.exclude_classes,
+        annotations.categories,
+        allowed=spec.selection.allow_classes,
+        annotated=frozenset(np.unique(annotations.category_ids).tolist()),
+    )
     located = locate(annotations)
     rejected = rejections(annotations, located, excluded=excluded, selection=spec.selection, guarded=guarded, identity=identity)
     candidates = _candidates(spec, annotations, located, ~np.any([*rejected.values()], axis=0))

@@ -69,6 +69,15 @@ class Selection(Spec, frozen=True, kw_only=True):
         ),
     ] = "Include"
     allow_fewer: Annotated[bool, Meta(description="If fewer candidates than `count` exist, take all of them instead of failing.")] = False
+    allow_classes: Annotated[
+        tuple[ClassName, ...],
+        Meta(
+            max_length=MAX_ITEMS,
+            description="Classes that negatives may show, spelled exactly as in the annotations, "
+            "although their name is like that of an excluded class, or they are below an excluded supercategory.",
+            extra_json_schema={"x-kubernetes-list-type": "set"},
+        ),
+    ] = ()
     exclude_images_of: Annotated[
         tuple[Url, ...],
         Meta(

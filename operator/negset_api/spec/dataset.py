@@ -38,7 +38,9 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
             min_length=1,
             max_length=MAX_ITEMS,
             description="The classes, or supercategories, that you train. "
-            "An image with any annotation of any of them, crowd regions included, is not a negative.",
+            "An image with any annotation of any of them, crowd regions included, is not a negative. "
+            "Case, width, spaces, hyphens and underscores make no difference, and a supercategory stands for everything below it. "
+            "A remaining class that may be one of them, such as people for person, is refused unless `selection.allowClasses` has it.",
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ]
