@@ -31,7 +31,7 @@ _DROPPED: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u2
 _SHAPES: Final = str.maketrans("аеіјкмнорѕтухαεικνορτυχ", "aeijkmhopstyxaeikvoptux")
 
 _SHORTEST_SLIP: Final = 5
-"""Letters that a name needs for a slip of the pen to be recognised: `cat` and `car` are two classes."""
+"""Letters that a name needs for a slip of the pen to be found: `cat` and `car` are two classes."""
 
 SYNONYMS: Final = {
     "aeroplane": "airplane",
@@ -185,7 +185,7 @@ def _get(index: dict[str, T], meanings: Iterable[str]) -> T | None:
 
 
 def _letters(name: str) -> str:
-    """Return the letters and digits of a name, without accents, in Latin script where they look so."""
+    """Return the letters and digits of a name, without accents, Latin ones for all that look so."""
     plain = unicodedata.normalize("NFKD", key(name)).translate(_SHAPES)
     return "".join(character for character in plain if character.isalnum())
 

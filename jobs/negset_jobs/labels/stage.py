@@ -14,6 +14,7 @@ from negset_api.values import Labels, Plan, Records, digest
 from negset_jobs.adapters import work
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
+from negset_jobs.formats.class_names import distinct
 from negset_jobs.formats.stored import commit
 from negset_jobs.labels.formats import Contents
 from negset_jobs.labels.label_task import FORMATS, LabelTask, write_shard
@@ -79,12 +80,12 @@ def label_tasks(store_url: str, plan: Plan, records: Records, formats: Sequence[
 def _contents(dataset: NegativeDataset, plan: Plan) -> Contents:
     return Contents(
         title=_title(dataset, plan, "images"),
-        classes=plan.excluded_classes,
+        classes=distinct(plan.excluded_classes),
         categories=plan.categories,
         licenses=plan.licenses,
     )
 
 
 def _title(dataset: NegativeDataset, plan: Plan, things: str) -> str:
-    classes = ", ".join(plan.excluded_classes)
+    classes = ", ".join(distinct(plan.excluded_classes))
     return f"{dataset.metadata.namespace}/{dataset.metadata.name}: {things} without {classes}"

@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 
 from negset_api.errors import InvalidInput
 from negset_api.values import Value
+from negset_jobs.adapters.quoting import quoted
+from negset_jobs.formats.class_names import Alike, Spelling, distinct, key
 
 log = logging.getLogger(__name__)
 
@@ -28,30 +30,41 @@ def wanted_classes(requested: Sequence[str], excluded: Sequence[str], negatives:
 
     They are the requested classes or, if none are requested, the excluded ones. `excluded` is
     `spec.excludeClasses`. A supercategory there means its classes; they come after the classes that
-    are named themselves, in the annotations' order.
+    are named themselves, in the annotations' order. Equal names are one class, spelled as in the
+    manifest.
     """
     if requested:
-        return tuple(dict.fromkeys(requested))
+        return distinct(requested)
     known = negatives.excluded_classes
-    return tuple(dict.fromkeys([*(name for name in excluded if name in known), *known]))
+    keys = set(map(key, known))
+    return distinct([*(name for name in excluded if key(name) in keys), *known])
 
 
 def trained_classes(
-    wanted: Sequence[str], *, requested: bool, negatives: Negatives, shown: Collection[str], known: Collection[str]
+    wanted: Sequence[str],
+    *,
+    requested: bool,
+    negatives: Negatives,
+    shown: Collection[str],
+    known: Collection[str],
+    allowed: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Return the classes to train, in label-map order: those of `wanted` that the positives show.
 
     If classes were requested by name, all of them must be shown.
 
     `shown` are the classes with at least one usable object, `known` all the names in the source,
-    for advice. Raises `InvalidInput` if a requested class is not shown, or if no class is left.
-    Raises it also if the negatives show a requested class: the detector would learn it as
+    for advice. `allowed` is `spec.selection.allowClasses`.
+
+    Raises `InvalidInput` if a requested class is not shown, or if no class is left. Raises it also
+    if the negatives show a requested class, or one that may be it: the detector would learn it as
     background.
     """
+    _tell_alike(wanted, known)
     if requested:
         for name in wanted:
             _check_shown(name, shown, known)
-            _check_absent(name, negatives)
+            _check_absent(name, negatives, allowed)
         return tuple(wanted)
     classes = tuple(name for name in wanted if name in shown)
     if not classes:
@@ -80,19 +93,36 @@ def _check_shown(name: str, shown: Collection[str], known: Collection[str]) -> N
     raise InvalidInput(f"spec.positives.classes: expected classes that the positives show, got {name!r}; {advice}")
 
 
-def _check_absent(name: str, negatives: Negatives) -> None:
-    if name in negatives.excluded_classes:
+def _check_absent(name: str, negatives: Negatives, allowed: Collection[str]) -> None:
+    if key(name) in map(key, negatives.excluded_classes):
         return
-    if images := negatives.remaining_classes.get(name, 0):
-        raise InvalidInput(
-            f"spec.positives.classes: {images} of the negatives show {name!r}, so the detector would learn it as background; "
-            f"add it to spec.excludeClasses"
-        )
-    if name in negatives.categories.values():
+    for shown, images in negatives.remaining_classes.items():
+        if key(shown) == key(name):
+            raise InvalidInput(
+                f"spec.positives.classes: {images} of the negatives show {quoted(shown)}, so the detector would learn it as background; "
+                f"add it to spec.excludeClasses"
+            )
+        if shown not in allowed and Alike([(name, name)]).to(shown) is not None:
+            raise InvalidInput(
+                f"spec.positives.classes: {images} of the negatives show {quoted(shown)}, which may be {name!r}, so the detector would learn it as "
+                f"background; add it to spec.excludeClasses, or to spec.selection.allowClasses if negatives may show it"
+            )
+    if key(name) in map(key, negatives.categories.values()):
         return  # annotated in the source, and in none of the negatives
     log.warning(
         "%r is trained but not excluded: the annotations of the negatives do not have this class, so the negatives may show it", name
     )
+
+
+def _tell_alike(wanted: Sequence[str], known: Collection[str]) -> None:
+    alike, spelling = Alike((name, name) for name in wanted), Spelling(wanted)
+    for name in sorted(known):
+        if spelling.of(name) is None and (like := alike.to(name)) is not None:
+            log.warning(
+                "the positives have the class %s, which may be %r: its objects are not trained, and images that show them teach them as background; "
+                "if it is the same class, give it the same name; if it is another, add it to spec.positives.classes",
+                *(quoted(name), like),
+            )
 
 
 def _listed(classes: Sequence[str], most: int = 20) -> str:

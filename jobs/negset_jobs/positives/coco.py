@@ -24,6 +24,7 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.adapters.urls import shown
+from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.coco import Category, Image
 from negset_jobs.formats.image_url import image_url, photo_page
 from negset_jobs.formats.json_arrays import read_arrays
@@ -99,7 +100,8 @@ def parse_coco(stream: BinaryIO, url: str) -> Instances:
 def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Annotated:
     """Return the images with an object of the wanted classes, and the rejected boxes."""
     classes = {category.id: category.name for category in instances.categories}
-    objects = _by_image(instances.objects, {number: name for number, name in classes.items() if name in wanted})
+    spelling = Spelling(wanted)
+    objects = _by_image(instances.objects, {number: spelt for number, name in classes.items() if (spelt := spelling.of(name)) is not None})
     images: list[PlannedImage] = []
     rejected: list[RejectedBox] = []
     only_crowds = 0

@@ -19,6 +19,7 @@ from negset_jobs.adapters.quoting import quoted
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
 from negset_jobs.formats import od_keys
+from negset_jobs.formats.class_names import key
 from negset_jobs.formats.label_map import Item
 from negset_jobs.formats.tf_example import decode_example, encode_example
 from negset_jobs.positives.annotated import RejectedBox, shown_classes
@@ -113,7 +114,7 @@ def class_name(item: RecordObject, labels: Mapping[int, Item] | None, where: str
     known = labels.get(item.label)
     if known is None:
         raise InvalidInput(f"{where}: expected labels of spec.positives.labelMap, got {item.label} (class {quoted(item.text)})")
-    if item.text and item.text not in (known.name, known.display_name):
+    if item.text and key(item.text) not in map(key, (known.name, known.display_name)):
         raise InvalidInput(
             f"{where}: spec.positives.labelMap calls label {item.label} {quoted(known.name)}, the record calls it {quoted(item.text)}"
         )

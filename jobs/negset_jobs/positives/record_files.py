@@ -18,6 +18,7 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.shard import RecordWriter, commit_shard
+from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.label_map import Item
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
@@ -197,13 +198,18 @@ class _Draft:
 
 
 def _records(url: str, rules: Rules) -> Iterator[tuple[int, bytes, dict[str, list[Any]], list[tuple[str, RecordObject]]]]:
-    """Yield index, payload, features, and all objects with class names of every record."""
+    """Yield index, payload, features, and all objects with class names of every record.
+
+    A name that is equal to a wanted one is spelled like it.
+    """
+    spelling = Spelling(rules.wanted)
     with open_input(url, rules.access, FIELD) as stream:
         try:
             for index, (_, payload) in enumerate(read_records(stream)):
                 features = decode_example(payload)
                 where = _where(url, index)
-                yield index, payload, features, [(class_name(item, rules.labels, where), item) for item in read_objects(features, where)]
+                named = [(class_name(item, rules.labels, where), item) for item in read_objects(features, where)]
+                yield index, payload, features, [(spelling.of(name) or name, item) for name, item in named]
         except WorkFailed as error:
             # A retry does not repair a damaged file; the input has to change.
             raise InvalidInput(f"{FIELD}: {url}: {error}") from error

@@ -66,7 +66,12 @@ class _Request(NamedTuple):
 
     def classes(self, shown: Iterable[str], known: frozenset[str]) -> tuple[str, ...]:
         return trained_classes(
-            self.wanted, requested=bool(self.positives.classes), negatives=self.negatives, shown=frozenset(shown), known=known
+            self.wanted,
+            requested=bool(self.positives.classes),
+            negatives=self.negatives,
+            shown=frozenset(shown),
+            known=known,
+            allowed=self.spec.selection.allow_classes,
         )
 
     def held_out(self, keys: Iterable[str]) -> frozenset[str]:

@@ -29,6 +29,7 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.download.shard import RECORD_FORMAT, commit_shard
 from negset_jobs.download.shard_cache import read_committed
+from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.label_map import Item, called, read_label_map
 from negset_jobs.positives.record_files import FIELD, CopyTask, Rules, ScannedFile, ScannedRecord, copy_file, scan_file
 
@@ -53,7 +54,9 @@ def rules(spec: NegativeDatasetSpec, positives: PositivesSpec, wanted: Iterable[
     labels: dict[int, Item] | None = None
     if positives.label_map:
         items = read_label_map(read_input(positives.label_map, access, LABEL_MAP_FIELD), f"{LABEL_MAP_FIELD}: {positives.label_map}")
-        labels = {item.id: called(item, known) for item in items}
+        spelling = Spelling(known)
+        spelt = (Item(item.id, *(spelling.of(name) or name for name in (item.name, item.display_name))) for item in items)
+        labels = {item.id: called(item, known) for item in spelt}
     return Rules(labels=labels, wanted=known, download=spec.download, access=access)
 
 

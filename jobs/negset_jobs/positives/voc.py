@@ -20,6 +20,7 @@ from negset_api.values import PlannedImage
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import expand, read_input
 from negset_jobs.adapters.quoting import of_xml, quoted
+from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.image_url import image_url
 from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, usable_boxes
 from negset_jobs.positives.boxes import Corners
@@ -56,8 +57,10 @@ def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> An
     _check_names(urls, files)
     images: list[PlannedImage] = []
     rejected: list[RejectedBox] = []
+    spelling = Spelling(wanted)
     for file in files:
-        objects = [item for item in file.objects if item.class_name in wanted]
+        spelt = ((item, spelling.of(item.class_name)) for item in file.objects)
+        objects = [item._replace(class_name=name) for item, name in spelt if name is not None]
         if not objects:
             continue
         boxes, unusable = usable_boxes(objects, image_id=file.file_name, file_name=file.file_name, height=file.height, width=file.width)

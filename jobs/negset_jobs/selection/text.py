@@ -7,6 +7,7 @@ from typing import Final
 
 from negset_api import names
 from negset_api.values import Plan
+from negset_jobs.adapters.quoting import quoted
 from negset_jobs.selection.filters import REJECTIONS
 
 _MOST_CLASSES: Final = 10
@@ -22,7 +23,7 @@ def describe(plan: Plan) -> str:
     lines = [
         f"{_many(plan.planned, 'image')} planned of {_many(plan.candidates, 'candidate')}{splits}, in {_many(len(plan.shards), 'shard')}, about {_size(plan.bytes_estimate)}.",
         *_table(
-            f"Excluded classes: {', '.join(plan.excluded_classes)}. Rejected images",
+            f"Excluded classes: {', '.join(map(_name, plan.excluded_classes))}. Rejected images",
             ((f"{count:,}", REJECTIONS[reason]) for reason, count in plan.rejected.items()),
         ),
         *_table("Classes that the planned images show", ((f"{count:,}", name) for name, count in shown[:_MOST_CLASSES])),
@@ -37,6 +38,11 @@ def _table(title: str, rows: Iterable[tuple[str, str]]) -> list[str]:
     listed = list(rows)
     width = max((len(number) for number, _ in listed), default=0)
     return ["", f"{title}:" if listed else f"{title}: none.", *(f"  {number:>{width}}  {text}" for number, text in listed)]
+
+
+def _name(name: str) -> str:
+    """Return a class name, in quotes if it has spaces or characters that would not be seen."""
+    return name if name.isprintable() and " ".join(name.split()) == name else quoted(name)
 
 
 def _many(count: int, noun: str, plural: str = "") -> str:

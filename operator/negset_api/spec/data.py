@@ -73,8 +73,8 @@ class Selection(Spec, frozen=True, kw_only=True):
         tuple[ClassName, ...],
         Meta(
             max_length=MAX_ITEMS,
-            description="Classes that negatives may show, spelled exactly as in the annotations, "
-            "although their name is like that of an excluded class, or they are below an excluded supercategory.",
+            description="Classes that negatives may show, spelled exactly as in the annotations. "
+            "Needed for a class whose name is like that of an excluded class, or that is below an excluded supercategory.",
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ] = ()

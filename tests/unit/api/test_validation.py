@@ -48,7 +48,7 @@ WRONG = {
     "the spec is a string": (with_field(DATA_ONLY, "spec", "x"), 'spec: Invalid value: "x": must be of type object'),
     "a field is misspelt": (
         with_field(DATA_ONLY, "spec.selection.strateg", "Random"),
-        "spec.selection.strateg: unknown field; spec.selection has allowFewer, count,",
+        "spec.selection.strateg: unknown field; spec.selection has allowClasses, allowFewer, count,",
     ),
     "the count is missing": (with_field(DATA_ONLY, "spec.selection", {}), "spec.selection.count: Required value"),
     "the count is zero": (

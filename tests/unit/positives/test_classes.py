@@ -14,9 +14,11 @@ NEGATIVES = Negatives(
 )
 
 
-def choose(requested=(), excluded=("car", "person"), shown=("person", "car"), known=None):
+def choose(requested=(), excluded=("car", "person"), shown=("person", "car"), known=None, allowed=()):
     wanted = wanted_classes(requested, excluded, NEGATIVES)
-    return trained_classes(wanted, requested=bool(requested), negatives=NEGATIVES, shown=frozenset(shown), known=frozenset(known or shown))
+    return trained_classes(
+        wanted, requested=bool(requested), negatives=NEGATIVES, shown=frozenset(shown), known=frozenset(known or shown), allowed=allowed
+    )
 
 
 CHOSEN = {
@@ -28,6 +30,9 @@ CHOSEN = {
     ),
     "requested classes in the requested order": ({"requested": ("person", "truck"), "shown": ("truck", "person")}, ("person", "truck")),
     "a class that is asked for twice is one": ({"requested": ("car", "car")}, ("car",)),
+    "an excluded class spelled as in the manifest": ({"excluded": ("Person",), "shown": ("Person",)}, ("Person",)),
+    "a requested class in two spellings is one": ({"requested": ("car", "CAR")}, ("car",)),
+    "a class like one that the negatives may show": ({"requested": ("puppy",), "shown": ("puppy",), "allowed": ("dog",)}, ("puppy",)),
     "a class that is in none of the negatives": ({"requested": ("horse",), "shown": ("horse",)}, ("horse",)),
 }
 
@@ -41,6 +46,17 @@ REFUSED = {
     "a class that the negatives show": (
         {"requested": ("dog",), "shown": ("dog",)},
         "spec.positives.classes: 12 of the negatives show 'dog', so the detector would learn it as background; add it to spec.excludeClasses",
+    ),
+    "a class that the negatives show in another spelling": (
+        {"requested": ("DOG",), "shown": ("DOG",)},
+        "spec.positives.classes: 12 of the negatives show 'dog', so the detector would learn it as background; add it to spec.excludeClasses",
+    ),
+    "a class that the negatives may show under another name": (
+        {"requested": ("dogs",), "shown": ("dogs",)},
+        (
+            "spec.positives.classes: 12 of the negatives show 'dog', which may be 'dogs', so the detector would learn it as background; "
+            "add it to spec.excludeClasses, or to spec.selection.allowClasses if negatives may show it"
+        ),
     ),
     "a misspelt class": (
         {"requested": ("persons",), "shown": ("person",)},
@@ -75,6 +91,12 @@ def test_a_class_that_the_source_of_the_negatives_does_not_know_is_trained_with_
     with caplog.at_level(logging.WARNING):
         assert choose(requested=("forklift",), shown=("forklift",)) == ("forklift",)
     assert "'forklift' is trained but not excluded" in caplog.text
+
+
+def test_a_class_that_may_be_a_trained_one_is_logged(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert choose(known=("person", "car", "people", "dog")) == ("car", "person")
+    assert ["'people'" in message and "may be 'person'" in message for message in caplog.messages] == [True]
 
 
 def test_ids_count_from_one():

@@ -40,6 +40,11 @@ def test_only_images_with_a_wanted_class_and_only_their_wanted_objects_are_taken
     assert found.classes == {"person", "car", "dog"}
 
 
+def test_a_class_is_found_in_another_spelling_and_named_as_in_the_manifest():
+    found = read(annotation(1, 3), annotation(2, 1), wanted=("Person", "CAR"))
+    assert [[box.class_name for box in image.objects] for image in found.images] == [["CAR"], ["Person"]]
+
+
 def test_the_source_of_an_image_is_kept():
     image = {
         "id": 1,

@@ -13,7 +13,7 @@ from negset_api.spec import Download
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats import tf_example as wire
-from negset_jobs.formats.tfrecord import write_record
+from negset_jobs.formats.tfrecord import read_records, write_record
 from negset_jobs.positives.record_files import Rules, copy_file, scan_file
 from negset_jobs.positives.tfrecords import copy_tasks
 from negset_jobs.training import heldout
@@ -158,3 +158,13 @@ def test_what_has_no_lossless_reading_is_refused_by_the_scan(tmp_path, change, m
     with pytest.raises(InvalidInput, match=message) as caught:
         scan_file(written(tmp_path, change), RULES)
     assert str(caught.value).startswith("spec.positives.tfrecords: ")
+
+
+def test_a_class_in_another_spelling_is_scanned_and_stored_as_the_manifest_spells_it(tmp_path):
+    store = Store(str(tmp_path / "out"))
+    scanned = scan_file(str(written(tmp_path, {"image/object/class/text": [b"Cross ", b"CROSS"]})), RULES)
+    assert {record.shows for record in scanned.records} == {("cross",)}
+    (task, *_) = copy_tasks(store, [scanned], RULES, frozenset(), {"cross": 1})
+    (result,) = copy_file(task)
+    (_, payload), *_ = read_records(io.BytesIO(store.read(result.file)))
+    assert wire.decode_example(payload)["image/object/class/text"] == [b"cross", b"cross"]

@@ -3,9 +3,11 @@
 import pytest
 
 from negset_api.errors import InvalidInput
+from negset_api.spec import VocPositives
+from negset_jobs.adapters.access import Access
 from negset_jobs.positives.annotated import usable_boxes
 from negset_jobs.positives.boxes import Corners
-from negset_jobs.positives.voc import parse_voc
+from negset_jobs.positives.voc import parse_voc, read_voc
 
 FILE = """<annotation>
   <folder>VOC2012</folder>
@@ -31,6 +33,13 @@ def test_the_fields_of_a_file():
         ("person", True, False, False),
         ("car", False, True, False),
     ]
+
+
+def test_a_class_is_found_in_another_spelling_and_named_as_in_the_manifest(tmp_path):
+    (tmp_path / "a.xml").write_text(FILE.replace("<name>person<", "<name> Per_Son <"))
+    source = VocPositives(annotations=str(tmp_path / "*.xml"), image_url="https://example.org/{filename}")
+    (image,) = read_voc(source, frozenset({"person"}), Access()).images
+    assert [box.class_name for box in image.objects] == ["person"]
 
 
 def test_a_box_includes_its_first_and_its_last_pixel():
