@@ -50,7 +50,7 @@ def resolve(
     left = [
         item for item in tree.categories if item.id not in chosen and item.id not in kept and (annotated is None or item.id in annotated)
     ]
-    _check_alike(wanted, left, tree)
+    _check_alike([*wanted, *(item.name for item in tree.categories if item.id in chosen)], left, tree)
     return chosen
 
 
@@ -139,9 +139,9 @@ def _tell(found: Mapping[str, frozenset[int]], kept: frozenset[int], tree: _Tree
             )
 
 
-def _check_alike(wanted: Sequence[str], left: Sequence[Category], tree: _Tree) -> None:
-    """Raise `InvalidInput` for classes that may be wanted; log those that a slip may have named."""
-    alike = Alike((name, name) for name in wanted)
+def _check_alike(excluded: Sequence[str], left: Sequence[Category], tree: _Tree) -> None:
+    """Raise `InvalidInput` for classes that may be excluded ones; log what a slip may name."""
+    alike = Alike((name, name) for name in excluded)
     asked: dict[str, list[str]] = defaultdict(list)
     slips: dict[str, str] = {}
     for item in left:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,14 +12,14 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import Selection
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.formats.coco import Annotations, Ids, Image
+from negset_jobs.formats.same_pictures import same_pictures
+from negset_jobs.selection.guard import Mask
 
 _DENSE: Final = 64
 """Ids are looked up in a table if their range is at most this many times their number.
 
 A table takes an eighth of the time of a search. The range of COCO's ids is 5 times their number.
 """
-
-Mask = npt.NDArray[np.bool_]
 
 REJECTIONS: Final = {
     "excluded_class": "show an excluded class",
@@ -35,24 +34,6 @@ REJECTIONS: Final = {
 An image counts under the first reason that applies. The texts complete "12 images …". The keys are
 stored in plan.json and printed by `negset plan --json`: they must not change.
 """
-
-
-class Guarded(NamedTuple):
-    """The images of the files in `excludeImagesOf`.
-
-    An image with the same id or the same file name as any of them is not used.
-    """
-
-    ids: frozenset[int] = frozenset()
-    file_names: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, images: Iterable[Image]) -> Guarded:
-        listed = tuple(images)
-        return cls(frozenset(image.id for image in listed), frozenset(image.file_name for image in listed))
-
-    def match(self, image: Image) -> bool:
-        return image.id in self.ids or image.file_name in self.file_names
 
 
 class Located(NamedTuple):
@@ -97,13 +78,14 @@ def rejections(
     *,
     excluded: frozenset[int],
     selection: Selection,
-    guarded: Guarded,
+    guarded: Mask,
     identity: tuple[str, ...],
 ) -> dict[str, Mask]:
     """Return the images that each reason rejects, by position, in the order of `REJECTIONS`.
 
-    An image is in the mask of one reason at most. `identity` names the fields of an image entry
-    that its URL is made of. Two entries with the same fields are one image: an object annotated
+    An image is in the mask of one reason at most. `guarded` are the images that a file of
+    `excludeImagesOf` lists. `identity` names the fields of an image entry
+    that its URL is made of. Two entries may be one picture (`same_pictures`): an object annotated
     under one id is also in the image under the other id.
     """
     images = annotations.images
@@ -111,10 +93,11 @@ def rejections(
     shows[located.positions[np.isin(located.category_ids, list(excluded))]] = True
     annotated = np.zeros(len(images), bool)
     annotated[located.positions] = True
+    same = same_pictures(images, identity, by_name=True)
     applies = {
         "excluded_class": shows,
-        "same_picture": _same_image(images, shows, identity),
-        "exclude_images_of": np.fromiter(map(guarded.match, images), bool, len(images)) if guarded.ids else np.zeros(len(images), bool),
+        "same_picture": _listed_again(shows, same),
+        "exclude_images_of": _with_other_ids(guarded, same),
         "unannotated": ~annotated if selection.unannotated == "Exclude" else np.zeros(len(images), bool),
         "license": _other_license(annotations, selection.licenses),
         "min_side": _too_small(images, selection.min_side),
@@ -127,22 +110,24 @@ def rejections(
     return first
 
 
-def _same_image(images: tuple[Image, ...], shows: Mask, identity: tuple[str, ...]) -> Mask:
+def _listed_again(shows: Mask, same: Sequence[Sequence[int]]) -> Mask:
     """Return the images that are listed under another id too.
 
     All of them if any of the ids shows an excluded class, else all but the first.
     """
-    identities = [tuple(map(attrgetter(name), images)) for name in identity]
-    if not identities or any(len(set(values)) == len(values) for values in identities):
-        return np.zeros(len(images), bool)
-    entries = list(zip(*identities, strict=True))
-    seen = {entries[position] for position in np.flatnonzero(shows)}
-    again = np.zeros(len(images), bool)
-    for position in np.flatnonzero(~shows):
-        if all(entries[position]):
-            again[position] = entries[position] in seen
-            seen.add(entries[position])
+    again = np.zeros(len(shows), bool)
+    for members in same:
+        others = [position for position in members if not shows[position]]
+        again[others if len(others) < len(members) else others[1:]] = True
     return again
+
+
+def _with_other_ids(listed: Mask, same: Sequence[Sequence[int]]) -> Mask:
+    """Return the listed images, and their entries under other ids."""
+    listed = listed.copy()
+    for members in same:
+        listed[members] = listed[members].any()
+    return listed
 
 
 def _other_license(annotations: Annotations, accepted: tuple[int, ...]) -> Mask:

@@ -16,7 +16,8 @@ from negset_jobs.formats import image_url
 from negset_jobs.formats.coco import Annotations, Ids, Image
 from negset_jobs.selection import ordering
 from negset_jobs.selection.classes import resolve
-from negset_jobs.selection.filters import REJECTIONS, Guarded, Located, Mask, locate, positions_of, rejections
+from negset_jobs.selection.filters import REJECTIONS, Located, locate, positions_of, rejections
+from negset_jobs.selection.guard import Guarded, Mask
 from negset_jobs.selection.sharding import shards
 
 BYTES_PER_IMAGE: Final = 18 * 2**30 // 118_287
@@ -50,7 +51,8 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         annotated=frozenset(np.unique(annotations.category_ids).tolist()),
     )
     located = locate(annotations)
-    rejected = rejections(annotations, located, excluded=excluded, selection=spec.selection, guarded=guarded, identity=identity)
+    listed = guarded.match(annotations.images)
+    rejected = rejections(annotations, located, excluded=excluded, selection=spec.selection, guarded=listed, identity=identity)
     candidates = _candidates(spec, annotations, located, ~np.any([*rejected.values()], axis=0))
     counts = {reason: int(mask.sum()) for reason, mask in rejected.items() if mask.any()}
     _check_enough(spec, len(candidates.positions), counts)
@@ -60,7 +62,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     entries = [annotations.images[position] for position in candidates.positions[chosen].tolist()]
     images = _planned(spec, entries, candidates, chosen)
     return Plan(
-        input_digest=_input_digest(spec, annotations, guarded),
+        input_digest=_input_digest(spec, annotations, listed),
         excluded_classes=tuple(dict.fromkeys(category.name for category in annotations.categories if category.id in excluded)),
         categories={category.id: category.name for category in annotations.categories},
         candidates=len(candidates.positions),
@@ -259,8 +261,8 @@ def _remaining(annotations: Annotations, located: Located, chosen: npt.NDArray[n
     return dict(sorted(shown_classes, key=lambda item: -item[1]))
 
 
-def _input_digest(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> str:
-    guarded_ids = sorted(image.id for image in annotations.images if guarded.match(image)) if guarded.ids else []
+def _input_digest(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Mask) -> str:
+    guarded_ids = sorted(annotations.images[position].id for position in np.flatnonzero(guarded))
     training = spec.training
     mining = training.hard_negative_mining if training else None
     split = (training.held_out_percent, mining.first_round_percent if mining.rounds > 1 else 100) if training and mining else None

@@ -15,7 +15,7 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
 from negset_jobs.formats import coco, image_url
 from negset_jobs.selection.annotated import Objects, objects_on
-from negset_jobs.selection.filters import Guarded
+from negset_jobs.selection.guard import Guarded
 from negset_jobs.selection.plan import make_plan
 
 log = logging.getLogger(__name__)
@@ -43,14 +43,14 @@ def plan_with_objects(dataset: NegativeDataset, access: Access) -> tuple[Plan, O
 
 def _plan(dataset: NegativeDataset, access: Access, *, boxes: bool) -> tuple[Plan, coco.Annotations]:
     spec = dataset.spec
-    guarded: list[coco.Image] = []
+    guarded: list[tuple[coco.Image, ...]] = []
     for index, url in enumerate(spec.selection.exclude_images_of):
         field = f"spec.selection.excludeImagesOf[{index}]"
         with open_input(url, access, field) as stream:
-            guarded.extend(coco.read_images(stream, field=field, url=url))
+            guarded.append(coco.read_images(stream, field=field, url=url))
     with open_input(spec.source.coco.annotations, access, ANNOTATIONS) as stream:
         annotations = coco.read_annotations(stream, field=ANNOTATIONS, url=spec.source.coco.annotations, boxes=boxes)
-    plan = make_plan(spec, annotations, Guarded.of(guarded))
+    plan = make_plan(spec, annotations, Guarded.of(*guarded))
     access.check_images((image.url for shard in plan.shards for image in shard.images), image_url.FIELD)
     log.info("planned %d of %d candidates in %d shards", plan.planned, plan.candidates, len(plan.shards))
     return plan, annotations

@@ -83,6 +83,7 @@ class Selection(Spec, frozen=True, kw_only=True):
         Meta(
             max_length=32,
             description="Annotation files whose images are never selected, such as those of your validation set. "
+            "Images are the same if their names or URLs are, or if they have one id and no name contradicts it. "
             "Takes any URL that `source.coco.annotations` takes.",
             extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),

@@ -22,7 +22,7 @@ from negset_api.spec import (
 )
 from negset_api.values import Plan
 from negset_jobs.formats.coco import Annotations, read_annotations
-from negset_jobs.selection.filters import Guarded
+from negset_jobs.selection.guard import Guarded
 from negset_jobs.selection.plan import make_plan
 
 CLASSES = ("person", "car", "dog", "cat", "zebra")

@@ -125,6 +125,11 @@ def test_a_class_whose_supercategory_may_be_the_excluded_class_is_refused():
         resolve(["person"], (*CATEGORIES, Category(90, "goalkeeper", "People")))
 
 
+def test_a_class_that_may_be_one_below_an_excluded_supercategory_is_refused():
+    with pytest.raises(InvalidInput, match="'cars' may be 'car'"):
+        resolve(["vehicle"], (*CATEGORIES, Category(90, "cars")))
+
+
 def test_the_name_of_a_project_above_all_classes_says_nothing_about_them():
     project = (Category(0, "cars-and-people", "none"), Category(1, "car", "cars-and-people"), Category(2, "dog", "cars-and-people"))
     assert resolve(["car"], project, annotated={1, 2}) == {1}

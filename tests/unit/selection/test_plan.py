@@ -10,7 +10,9 @@ from tests.unit.selection.files import CLASSES, coco, crowded, plan, read, spec
 from negset_api.errors import InvalidInput
 from negset_api.spec import HardNegativeMining
 from negset_api.values import License, Plan, decode, encode
-from negset_jobs.selection.filters import REJECTIONS, Guarded
+from negset_jobs.formats.coco import Image
+from negset_jobs.selection.filters import REJECTIONS
+from negset_jobs.selection.guard import Guarded
 from negset_jobs.selection.plan import BYTES_PER_IMAGE
 
 
@@ -173,7 +175,7 @@ def test_filters(selection, image, reasons):
 
 def test_an_image_of_the_validation_set_is_not_used_by_id_or_by_file_name():
     document = coco({1: [], 2: [], 3: []})
-    value = plan(document, spec(), Guarded(frozenset({1}), frozenset({"2.jpg"})))
+    value = plan(document, spec(), Guarded.of([Image(1, ""), Image(9, "2.jpg")]))
     assert value.image_ids == (3,)
     assert value.rejected == {"exclude_images_of": 2}
 
@@ -187,6 +189,56 @@ def test_an_image_listed_under_two_ids_is_no_negative_where_either_shows_the_cla
     assert value.rejected == {"excluded_class": 1, "same_picture": 2}
 
 
+def test_an_image_listed_under_two_ids_is_not_used_where_a_guard_file_lists_either():
+    document = coco({1: [], 2: [], 3: []})
+    document["images"][1].update(coco_url=document["images"][0]["coco_url"], file_name="other.jpg")
+    value = plan(document, spec(count=1), Guarded.of([Image(50, "other.jpg")]))
+    assert value.image_ids == (3,)
+
+
+TWICE = {
+    "another scheme": ({"coco_url": "https://images.test/1.jpg"}, {}),
+    "another port that is none": ({"coco_url": "http://IMAGES.test:80/1.jpg"}, {}),
+    "a percent code": ({"coco_url": "http://images.test/%31.jpg"}, {}),
+    "a signature": ({"coco_url": "http://images.test/1.jpg?X-Amz-Signature=9&X-Amz-Date=8"}, {}),
+    "two slashes": ({"coco_url": "http://images.test//1.jpg"}, {}),
+    "a mirror with the same name": ({"coco_url": "http://mirror.test/images/1.jpg"}, {"file_name": "1.jpg"}),
+    "a backslash": ({"file_name": "a\\1.jpg"}, {"file_name": "a/1.jpg"}),
+    "this folder": ({"file_name": "./a/1.jpg"}, {"file_name": "a/1.jpg"}),
+    "decomposed letters": ({"file_name": "u\u0308.jpg"}, {"file_name": "\u00fc.jpg"}),
+}
+
+
+@pytest.mark.parametrize(("other", "first"), TWICE.values(), ids=TWICE)
+@pytest.mark.parametrize("shown", [1, 2])
+def test_one_picture_under_two_urls_is_no_negative_where_either_shows_the_class(other, first, shown):
+    document = coco({1: [], 2: [], 3: []} | {shown: ["person"]})
+    document["images"][0].update(first)
+    document["images"][1].update({"file_name": "1.jpg", **other})
+    template = "{coco_url}" if "coco_url" in other else "s3://b/{file_name}"
+    assert plan(document, spec(image_url=template)).image_ids == (3,)
+
+
+APART = {
+    "the same name in two folders": ({"coco_url": "http://images.test/b/1.jpg"}, {"coco_url": "http://images.test/a/1.jpg"}),
+    "the same name with another size": ({"coco_url": "http://mirror.test/1.jpg", "width": 320}, {}),
+    "another query": ({"coco_url": "http://images.test/view?id=2"}, {"coco_url": "http://images.test/view?id=1"}),
+}
+
+
+@pytest.mark.parametrize(("other", "first"), APART.values(), ids=APART)
+def test_two_pictures_are_two_although_they_have_one_name(other, first):
+    document = coco({1: ["person"], 2: [], 3: []})
+    document["images"][0].update(first)
+    document["images"][1].update({"file_name": "1.jpg", **other})
+    assert sorted(plan(document, spec(count=2)).image_ids) == [2, 3]
+
+
+def test_a_text_that_is_the_same_in_every_entry_names_no_picture():
+    document = coco({1: ["person"], 2: [], 3: [], 4: []}, coco_url="http://images.test/image.jpg")
+    assert sorted(plan(document, spec(count=3, image_url="s3://b/{file_name}")).image_ids) == [2, 3, 4]
+
+
 def test_the_reasons_have_the_names_that_stored_plans_have():
     """plan.json and `negset plan --json` name them; the report reads plans of earlier versions."""
     assert list(REJECTIONS) == ["excluded_class", "same_picture", "exclude_images_of", "unannotated", "license", "min_side"]
@@ -194,7 +246,7 @@ def test_the_reasons_have_the_names_that_stored_plans_have():
 
 def test_an_image_counts_under_the_first_reason_only():
     document = coco({1: ["person"], 2: []}, license=1)
-    value = plan(document, spec(count=2, allow_fewer=True, licenses=(1,)), Guarded(frozenset({1}), frozenset()))
+    value = plan(document, spec(count=2, allow_fewer=True, licenses=(1,)), Guarded.of([Image(1, "")]))
     assert (value.candidates, value.rejected) == (1, {"excluded_class": 1})
 
 
@@ -257,7 +309,7 @@ def test_the_inputs_change_with_what_decides_the_plan_and_with_nothing_else():
     document = coco({1: [], 2: ["dog"], 3: ["person"]})
     base = plan(document, spec(count=2)).input_digest
     assert plan(document, msgspec.structs.replace(spec(count=2), suspend=True)).input_digest == base
-    assert plan(document, spec(count=2), Guarded(frozenset({99}), frozenset())).input_digest == base
+    assert plan(document, spec(count=2), Guarded.of([Image(99, "")])).input_digest == base
     others = [
         plan(document, spec(count=1)),
         plan(document, spec(count=2, seed=1)),
@@ -266,7 +318,7 @@ def test_the_inputs_change_with_what_decides_the_plan_and_with_nothing_else():
         plan(document, spec(["cat"], count=2)),
         plan(document, spec(count=2, image_url="s3://b/{file_name}")),
         plan(coco({1: [], 2: ["cat"], 3: ["person"]}), spec(count=2)),
-        plan(document, spec(count=1), Guarded(frozenset({1}), frozenset())),
+        plan(document, spec(count=1), Guarded.of([Image(1, "")])),
     ]
     assert len({base, *(other.input_digest for other in others)}) == len(others) + 1
 

@@ -1,0 +1,119 @@
+"""Decides from names and URLs which entries of annotations are one picture. Pure.
+
+Nothing is read. `copies` compares the bytes and the pixels of stored images.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+# Roboflow names each copy of IMG_1.jpg, augmented or not, like IMG_1_jpg.rf.<hash>.jpg.
+_ROBOFLOW: Final = re.compile(r"\.rf\.[0-9A-Za-z]{6,}(?=\.[^./]+$|$)")
+_OLD_ENDING: Final = re.compile(r"[_-](jpe?g|png|bmp|gif|webp|tiff?|heic|avif)$", re.IGNORECASE)
+# What scripts append to the name of an image that they changed, with a number or without.
+_CHANGED: Final = re.compile(
+    r"([ _.-]+\(?(aug(mented|mentation)?|copy|crop(ped)?|[hv]?flip(ped)?|mirror(ed)?|rot(ated?|ation)?|blur(red)?|noisy?|noise"
+    r"|bright(er|ness)?|dark(er)?|contrast|gr[ae]y(scale)?|resized?|scaled?|jpe?g|q)[ _-]*\d*\)?| \(\d+\)|_\d+x\d+)+$",
+    re.IGNORECASE,
+)
+# Parameters of a signed URL: they change from one listing to the next.
+_SIGNATURE: Final = re.compile(
+    r"^(x-(amz|goog|oss|cos)-.*|awsaccesskeyid|googleaccessid|expires|signature|key-pair-id|policy|sig|se|st|sp|sv|sr|skoid|sktid|ske|sks|skt|skv|spr)$"
+)
+# What can be written in two ways. Nearly all names and URLs have none of it, and need no parser.
+_ODD: Final = re.compile(r"[^!-~]|[%?#\\@]|//|(^|/)\.|^/|:\d")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def name_key(file_name: str) -> str:
+    r"""Return a file name as one of its equal spellings: `img\1.jpg` and `./img/1.jpg` are one."""
+    if not _ODD.search(file_name):
+        return file_name
+    plain = unicodedata.normalize("NFC", file_name.strip()).replace("\\", "/")
+    return posixpath.normpath(plain).lstrip("/") if plain else ""
+
+
+def url_key(url: str) -> str:
+    """Return a URL as one of its equal spellings, without a signature; a path as `name_key`."""
+    if "://" not in url:
+        return name_key(url)
+    scheme, _, rest = url.partition("://")
+    scheme = "https" if scheme.lower() in _PORTS else scheme.lower()
+    if not _ODD.search(rest):
+        host, _, path = rest.partition("/")
+        return f"{scheme}://{host.lower()}/{path}"
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    for known in _PORTS.values():
+        host = host.removesuffix(f":{known}")
+    query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if not _SIGNATURE.match(name.lower())]
+    path = posixpath.normpath(unicodedata.normalize("NFC", unquote(parts.path)).lstrip("/"))
+    return f"{scheme}://{host}/{path}" + (f"?{urlencode(query)}" if query else "")
+
+
+def original(file_name: str) -> str:
+    """Return the key of the image that a file of an export was made from.
+
+    It is the file's own key if the name does not say that it was made from another.
+    """
+    name = name_key(file_name)
+    if ".rf." not in name:
+        return name
+    stem, found = _ROBOFLOW.subn("", posixpath.splitext(name)[0] if _ROBOFLOW.search(name) else name)
+    return _OLD_ENDING.sub(r".\1", stem) if found else name
+
+
+def family(file_name: str) -> str:
+    """Return what the names of all copies of one image have in common, changed ones included.
+
+    It may join images that are none: it only decides what lies on one side of a split.
+    """
+    stem = posixpath.splitext(original(file_name))[0]
+    return _CHANGED.sub("", stem) or stem
+
+
+def tails(name: str) -> Iterator[str]:
+    """Yield a key and what remains of it without its first folders, the longest first."""
+    yield name
+    while "/" in name:
+        name = name.partition("/")[2]
+        yield name
+
+
+def agree(name: str, other: str) -> bool:
+    """Return True if two keys may name one image: at most the folder or the ending is missing.
+
+    A file may be in another format, and its name in other case.
+    """
+    first, second = (posixpath.splitext(each.casefold())[0].split("/")[::-1] for each in (name, other))
+    return all(one == two for one, two in zip(first, second, strict=False))
+
+
+class Groups:
+    """Joins members that have anything in common."""
+
+    def __init__(self, count: int) -> None:
+        self._first = list(range(count))
+
+    def of(self, member: int) -> int:
+        """Return the first member of the group."""
+        while self._first[member] != member:
+            self._first[member] = self._first[self._first[member]]
+            member = self._first[member]
+        return member
+
+    def join(self, member: int, other: int) -> None:
+        first, second = sorted((self.of(member), self.of(other)))
+        self._first[second] = first
+
+    def join_equal(self, keys: Iterable[object]) -> None:
+        """Join members with equal keys. Members whose key is empty have nothing in common."""
+        seen: dict[object, int] = {}
+        for member, each in enumerate(keys):
+            if each:
+                self.join(member, seen.setdefault(each, member))
