@@ -9,17 +9,23 @@ from typing import Final
 from urllib.parse import unquote
 
 from negset_jobs.formats.coco import Image
+from negset_jobs.formats.image_url import placeholders
 from negset_jobs.formats.pictures import Groups, name_key, tails, url_key
 
 _ENCODED: Final = frozenset("%?#\\")
 
 
-def same_pictures(images: Sequence[Image], identity: Sequence[str], *, by_name: bool) -> list[list[int]]:
+def identity_of(template: str) -> tuple[str, ...]:
+    """Return the fields of an entry that the URL of its image is made of."""
+    return tuple(dict.fromkeys(name for name in placeholders(template) if name in Image.__struct_fields__))
+
+
+def same_pictures(images: Sequence[Image], identity: Sequence[str]) -> list[list[int]]:
     """Return the positions of entries that are one picture, a list for each such picture.
 
     `identity` names the fields that the URL of an image is made of. Entries are one picture if
-    these are equal spellings, or if they have the same `coco_url`. With `by_name`, they are also
-    one if they have the same file name, and URLs on two hosts that end alike.
+    these are equal but for their spelling, or if they have the same `coco_url`. They are also one
+    if they have one file name and one size, and URLs on two hosts that end alike.
     """
     suspects = _suspects(images, [*identity, "file_name", "coco_url"])
     if not suspects:
@@ -29,8 +35,7 @@ def same_pictures(images: Sequence[Image], identity: Sequence[str], *, by_name: 
     groups.join_equal(_identity(image, identity) for image in entries)
     if _identifies([image.coco_url for image in entries]):
         groups.join_equal((url_key(image.coco_url), *_size(image)) if image.coco_url else None for image in entries)
-    if by_name:
-        _join_names(groups, entries)
+    _join_names(groups, entries)
     found: dict[int, list[int]] = {}
     for index, position in enumerate(suspects):
         found.setdefault(groups.of(index), []).append(position)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from negset_api.values import Box, ImageId, PlannedImage, Value
 from negset_jobs.positives.boxes import Corners, Reason, fit, normalised
 
@@ -73,6 +75,16 @@ def usable_boxes(
             flags = {"crowd": annotation.crowd, "difficult": annotation.difficult, "truncated": annotation.truncated}
             boxes.append(Box(**box._asdict(), class_name=name, **flags))
     return tuple(boxes), tuple(rejected)
+
+
+def merged(entries: Sequence[PlannedImage]) -> PlannedImage:
+    """Return the image that several entries of a source describe, with the objects of all of them.
+
+    An object that two entries have in the same place is one. If only crowds are left, the image has
+    no objects.
+    """
+    boxes = entries[0].objects if len(entries) == 1 else tuple(dict.fromkeys(box for entry in entries for box in entry.objects))
+    return msgspec.structs.replace(entries[0], objects=boxes if shown_classes(boxes) else ())
 
 
 def shown_classes(boxes: Iterable[Box]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ not an object to learn from, so an image with only crowds is skipped.
 from __future__ import annotations
 
 import collections
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -29,8 +30,11 @@ from negset_jobs.formats.coco import Category, Image
 from negset_jobs.formats.image_url import image_url, photo_page
 from negset_jobs.formats.json_arrays import read_arrays
 from negset_jobs.formats.json_window import BrokenJson, WrongShape
-from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, shown_classes, usable_boxes
+from negset_jobs.formats.same_pictures import identity_of, same_pictures
+from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, merged, usable_boxes
 from negset_jobs.positives.boxes import Corners
+
+log = logging.getLogger(__name__)
 
 FIELD: Final = "spec.positives.coco.annotations"
 _REQUIRED: Final = ("images", "annotations", "categories")
@@ -105,15 +109,38 @@ def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositive
     images: list[PlannedImage] = []
     rejected: list[RejectedBox] = []
     only_crowds = 0
-    for image in instances.images:
-        annotations = objects.get(image.id, ())
-        if all(annotation.crowd for annotation in annotations):
-            only_crowds += bool(annotations)
+    for entries in _pictures(instances.images, source):
+        given = [(image, annotations) for image in entries if (annotations := objects.get(image.id, ()))]
+        if all(annotation.crowd for _, annotations in given for annotation in annotations):
+            only_crowds += bool(given)
             continue
-        planned, unusable = _planned(image, annotations, source)
-        images.append(planned)
-        rejected.extend(unusable)
+        parts = [_planned(image, annotations, source) for image, annotations in given]
+        images.append(merged([planned for planned, _ in parts]))
+        rejected.extend(box for _, unusable in parts for box in unusable)
     return Annotated(tuple(images), tuple(rejected), frozenset(classes.values()), only_crowds)
+
+
+def _pictures(images: Sequence[Image], source: CocoPositives) -> Iterator[list[Image]]:
+    """Yield the entries of each picture, in the file's order. Nearly every picture has one entry.
+
+    Raises `InvalidInput` if two pictures have one id: it is unknown which of them has the objects.
+    """
+    same = {members[0]: members for members in same_pictures(images, identity_of(source.image_url))}
+    again = {position for first, members in same.items() for position in members if position != first}
+    if again:
+        log.warning("%s: %d entries describe an image again; its objects are those of all its entries", FIELD, len(again))
+    seen: set[int] = set()
+    for position in range(len(images)):
+        if position in again:
+            continue
+        entries = [images[member] for member in same.get(position, [position])]
+        ids = {image.id for image in entries}
+        if not seen.isdisjoint(ids):
+            raise InvalidInput(
+                f"{FIELD}: {shown(source.annotations)}: expected an id of its own for each image, got {min(seen & ids)} for two images"
+            )
+        seen |= ids
+        yield entries
 
 
 def _planned(image: Image, annotations: Sequence[Annotation], source: CocoPositives) -> tuple[PlannedImage, tuple[RejectedBox, ...]]:
@@ -124,8 +151,6 @@ def _planned(image: Image, annotations: Sequence[Annotation], source: CocoPositi
             f"got {image.width} and {image.height}"
         )
     boxes, unusable = usable_boxes(annotations, image_id=image.id, file_name=image.file_name, height=height, width=width)
-    if not shown_classes(boxes):
-        boxes = ()  # only crowds, or nothing, are left
     planned = PlannedImage(
         image_id=image.id,
         url=image_url(source.image_url, _url_fields(image), field="spec.positives.coco.imageUrl"),

@@ -22,6 +22,7 @@ from negset_jobs.adapters.inputs import expand, read_input
 from negset_jobs.adapters.quoting import of_xml, quoted
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.image_url import image_url
+from negset_jobs.formats.pictures import name_key
 from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, usable_boxes
 from negset_jobs.positives.boxes import Corners
 
@@ -159,6 +160,6 @@ def _read(url: str, access: Access) -> VocFile:
 def _check_names(urls: Sequence[str], files: Sequence[VocFile]) -> None:
     first: dict[str, str] = {}
     for url, file in zip(urls, files, strict=True):
-        other = first.setdefault(file.file_name, url)
+        other = first.setdefault(name_key(file.file_name), url)
         if other != url:
             raise InvalidInput(f"{FIELD}: expected one .xml file for each image, {other} and {url} both describe {quoted(file.file_name)}")

@@ -93,7 +93,7 @@ def rejections(
     shows[located.positions[np.isin(located.category_ids, list(excluded))]] = True
     annotated = np.zeros(len(images), bool)
     annotated[located.positions] = True
-    same = same_pictures(images, identity, by_name=True)
+    same = same_pictures(images, identity)
     applies = {
         "excluded_class": shows,
         "same_picture": _listed_again(shows, same),

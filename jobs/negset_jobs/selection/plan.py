@@ -14,6 +14,7 @@ from negset_api.spec import NegativeDatasetSpec, Training
 from negset_api.values import License, Plan, PlannedImage, ShardPlan, digest
 from negset_jobs.formats import image_url
 from negset_jobs.formats.coco import Annotations, Ids, Image
+from negset_jobs.formats.same_pictures import identity_of
 from negset_jobs.selection import ordering
 from negset_jobs.selection.classes import resolve
 from negset_jobs.selection.filters import REJECTIONS, Located, locate, positions_of, rejections
@@ -43,7 +44,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     without the fields that their URL is made of.
     """
     template = spec.source.coco.image_url
-    identity = tuple(dict.fromkeys(name for name in image_url.placeholders(template) if name in Image.__struct_fields__))
+    identity = identity_of(template)
     excluded = resolve(
         spec.exclude_classes,
         annotations.categories,

@@ -45,6 +45,45 @@ def test_a_class_is_found_in_another_spelling_and_named_as_in_the_manifest():
     assert [[box.class_name for box in image.objects] for image in found.images] == [["CAR"], ["Person"]]
 
 
+def entries(*names, **more):
+    return [{"id": 1 + number, "file_name": name, "width": 200, "height": 100, **more} for number, name in enumerate(names)]
+
+
+TWICE = {
+    "under two ids": entries("a.jpg", "a.jpg"),
+    "with a backslash": entries("x/a.jpg", "x\\a.jpg"),
+    "with a percent code": entries("a b.jpg", "./a b.jpg"),
+    "under two names with one URL": entries("a.jpg", "b.jpg", coco_url="https://h.test/1.jpg"),
+    "in two sizes": [entries("a.jpg")[0], {"id": 2, "file_name": "a.jpg", "width": 400, "height": 200}],
+}
+
+
+@pytest.mark.parametrize("images", TWICE.values(), ids=TWICE)
+def test_an_image_that_is_listed_twice_is_one_with_all_its_objects(images, caplog):
+    scale = images[1]["width"] // 200
+    found = read(annotation(1), annotation(2, 3, [100 * scale, 50 * scale, 20 * scale, 10 * scale]), images=images)
+    ((image,), rejected) = found.images, found.rejected
+    assert [(box.class_name, box.xmin, box.ymin) for box in image.objects] == [("person", 0.1, 0.1), ("car", 0.5, 0.5)]
+    assert (image.image_id, rejected) == (1, ())
+    assert "1 entries describe an image again" in caplog.text
+
+
+def test_an_object_that_two_entries_of_an_image_have_is_one():
+    (image,) = read(annotation(1), annotation(2), annotation(2, 3), images=TWICE["under two ids"]).images
+    assert [box.class_name for box in image.objects] == ["person", "car"]
+
+
+def test_a_crowd_under_the_other_id_is_kept():
+    (image,) = read(annotation(1), annotation(2, bbox=[100, 10, 40, 30], iscrowd=1), images=TWICE["under two ids"]).images
+    assert [box.crowd for box in image.objects] == [False, True]
+
+
+def test_two_images_with_one_id_are_refused():
+    images = entries("a.jpg", "b.jpg")
+    with pytest.raises(InvalidInput, match=r"a\.json': expected an id of its own for each image, got 7 for two images$"):
+        read(annotation(7), images=[{**image, "id": 7} for image in images])
+
+
 def test_the_source_of_an_image_is_kept():
     image = {
         "id": 1,
