@@ -24,25 +24,33 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.adapters.urls import shown
-from negset_jobs.formats.coco import Category, Image
+from negset_jobs.formats import spelling
+from negset_jobs.formats.coco import Category, Image, read_instances
+from negset_jobs.formats.coco_columns import reading
+from negset_jobs.formats.coco_ids import key_of
 from negset_jobs.formats.image_url import image_url, photo_page
-from negset_jobs.formats.json_arrays import read_arrays
-from negset_jobs.formats.json_window import BrokenJson, WrongShape
+from negset_jobs.formats.masks import box_around
 from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, shown_classes, usable_boxes
 from negset_jobs.positives.boxes import Corners
 
 FIELD: Final = "spec.positives.coco.annotations"
-_REQUIRED: Final = ("images", "annotations", "categories")
 _COORDINATES: Final = 4
 
 
 class _Object(msgspec.Struct, gc=False):
-    """The fields read from one annotation. Tools may leave any value in `bbox`."""
+    """The fields read from one annotation."""
 
     image_id: int
     category_id: int
     bbox: list[float | None] | None = None
     iscrowd: float | bool | None = None
+
+
+def _are_complete(objects: Sequence[_Object]) -> bool:
+    return all(item.bbox for item in objects)
+
+
+_OBJECTS: Final = reading(_Object, "segmentation", complete=_are_complete)
 
 
 class Columns(NamedTuple):
@@ -81,19 +89,12 @@ def parse_coco(stream: BinaryIO, url: str) -> Instances:
 
     Raises `InvalidInput`, naming the field and `url`.
     """
-    found: dict[str, list[Any]] = {}
-    try:
-        for key, elements in read_arrays(stream, {"images": Image, "categories": Category, "annotations": _Object}):
-            found.setdefault(key, []).extend([_columns(elements)] if key == "annotations" else elements)
-    except (BrokenJson, WrongShape, OverflowError) as problem:
-        raise InvalidInput(f"{FIELD}: {shown(url)} is not in COCO's instances format: {problem}") from problem
-    missing = [key for key in _REQUIRED if key not in found]
-    if missing:
-        raise InvalidInput(
-            f"{FIELD}: {shown(url)} is not in COCO's instances format: expected the keys {', '.join(_REQUIRED)}, found no {', '.join(missing)}"
-        )
-    columns = Columns(*(np.concatenate(parts) for parts in zip(*found["annotations"], strict=True)))
-    return Instances(tuple(found["images"]), tuple(found["categories"]), columns)
+    parts: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]] = []
+    entries, image_ids, category_ids = read_instances(
+        stream, _OBJECTS, lambda objects: parts.append(_columns(objects)), field=FIELD, url=url
+    )
+    crowd, boxes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return Instances(entries.images, entries.categories, Columns(image_ids, category_ids, crowd, boxes))
 
 
 def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Annotated:
@@ -104,7 +105,7 @@ def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositive
     rejected: list[RejectedBox] = []
     only_crowds = 0
     for image in instances.images:
-        annotations = objects.get(image.id, ())
+        annotations = objects.get(key_of(image.id), ())
         if all(annotation.crowd for annotation in annotations):
             only_crowds += bool(annotations)
             continue
@@ -141,20 +142,23 @@ def _url_fields(image: Image) -> dict[str, str]:
     return {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
 
 
-def _columns(objects: Sequence[_Object]) -> Columns:
+def _columns(objects: Sequence[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     count = len(objects)
-    return Columns(
-        np.fromiter((item.image_id for item in objects), np.int64, count),
-        np.fromiter((item.category_id for item in objects), np.int64, count),
-        np.fromiter((bool(item.iscrowd) for item in objects), np.bool_, count),
-        np.array([_box(item.bbox) for item in objects], np.float64).reshape(count, _COORDINATES),
+    return (
+        np.fromiter((bool(spelling.flag(item.iscrowd)) for item in objects), np.bool_, count),
+        np.array([_box(item) for item in objects], np.float64).reshape(count, _COORDINATES),
     )
 
 
-def _box(bbox: list[float | None] | None) -> tuple[float, ...]:
-    if bbox is None or len(bbox) != _COORDINATES:
+def _box(item: Any) -> Sequence[float]:
+    """Return the box of an annotation; without one, the box around its segmentation.
+
+    All NaN if there are no four values, and NaN for a value that is no number.
+    """
+    bbox = item.bbox or box_around(getattr(item, "segmentation", None))
+    if not isinstance(bbox, list) or len(bbox) != _COORDINATES:
         return (math.nan,) * _COORDINATES
-    return tuple(math.nan if value is None else value for value in bbox)
+    return [math.nan if (value := spelling.number(each)) is None else value for each in bbox]
 
 
 def _by_image(objects: Columns, wanted: Mapping[int, str]) -> dict[int, list[Annotation]]:
