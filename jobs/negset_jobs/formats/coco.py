@@ -148,7 +148,7 @@ def read_instances(
     entries = _read(stream, kinds, _REQUIRED, add, field=field, url=url, block=block)
     try:
         _check_unique("categories", (category.id for category in entries.categories))
-        return (entries, *columns.resolved(entries))
+        return columns.resolved(entries)
     except WrongShape as problem:
         raise _not_coco(field, url, problem) from problem
 
@@ -176,14 +176,14 @@ def _read(
     keys: set[str] = set()
     try:
         for key, elements in read_arrays(stream, kinds, block=block, keys=keys):
-            entries = found.setdefault(key, [])
+            part = found.setdefault(key, [])
             if key == "annotations":
                 add(elements)
             else:
-                entries.extend(elements)
+                part.extend(elements)
         _check_present(required, keys)
-        read = read_entries(found)
-        _check_unique("images", (image.id for image in read.images))
+        entries = read_entries(found)
+        read = entries._replace(images=_without_repeats(entries.images))
     except BrokenJson as problem:
         raise InvalidInput(f"{field}: {shown(url)} is not valid JSON: {problem}") from problem
     except WrongShape as problem:
@@ -229,12 +229,30 @@ def _four(value: Any) -> list[float]:
     return known if len(numbers) == len(known) == _SIDES else [math.nan] * _SIDES
 
 
+def _without_repeats(images: tuple[Image, ...]) -> tuple[Image, ...]:
+    """Return the images without those that are listed again.
+
+    Raises `WrongShape` if two images share an id: each annotation may be of either.
+    """
+    first: dict[ImageId, Image] = {}
+    for image in images:
+        if first.setdefault(image.id, image).file_name != image.file_name:
+            raise _repeated("images", image.id)
+    if len(first) < len(images):
+        log.warning("%d images are listed again under the same id and file name", len(images) - len(first))
+    return tuple(first.values())
+
+
 def _check_unique(key: str, ids: Iterable[ImageId]) -> None:
     seen: set[ImageId] = set()
     for number in ids:
         if number in seen:
-            raise WrongShape(f"{key}: expected unique ids, found {number if isinstance(number, int) else quoted(number)} twice")
+            raise _repeated(key, number)
         seen.add(number)
+
+
+def _repeated(key: str, number: ImageId) -> WrongShape:
+    return WrongShape(f"{key}: expected unique ids, found {number if isinstance(number, int) else quoted(number)} twice")
 
 
 def _not_coco(field: str, url: str, problem: WrongShape) -> InvalidInput:

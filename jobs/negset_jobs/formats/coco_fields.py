@@ -64,7 +64,7 @@ def _are_plain(images: Sequence[Image]) -> bool:
     """Whether all the entries are as they should be, so that nothing has to be read again."""
     return all(
         type(image.id) is int
-        and -_LARGEST_ID <= image.id < _LARGEST_ID
+        and -_LARGEST_ID < image.id < _LARGEST_ID
         and image.file_name
         and (image.width is None or 0 < image.width < _LARGEST_SIDE)
         and (image.height is None or 0 < image.height < _LARGEST_SIDE)
@@ -95,22 +95,27 @@ class Entries(NamedTuple):
 def read_entries(found: Mapping[str, Iterable[Any]]) -> Entries:
     """Return the entries that were decoded, by key.
 
-    Raises `WrongShape` for an image without an id and a category without an id or a name.
+    Images without an id are left out. Raises `WrongShape` if most have none, and for a category
+    without an id or a name.
     """
     unread: Counter[str] = Counter()
     licenses = tuple(filter(None, (_license(entry, unread) for entry in found.get("licenses", ()))))
     by_name = {_folded(name): license_.id for license_ in reversed(licenses) for name in (license_.name, license_.url) if _folded(name)}
     categories, category_names = _categories(found.get("categories", ()))
-    images = tuple(
-        entry if isinstance(entry, Image) else _image(entry, index, by_name, unread) for index, entry in enumerate(found.get("images", ()))
-    )
-    return Entries(images, categories, licenses, category_names, unread)
+    listed = tuple(found.get("images", ()))
+    images = [entry if isinstance(entry, Image) else _image(entry, by_name, unread) for entry in listed]
+    if 2 * images.count(None) > len(images):
+        first = images.index(None)
+        raise WrongShape(f"images[{first}].id: expected a number or text, got {kind_of(listed[first].id)}")
+    return Entries(tuple(filter(None, images)), categories, licenses, category_names, unread)
 
 
-def _image(entry: Any, index: int, licenses: Mapping[str, int], unread: Counter[str]) -> Image:
+def _image(entry: Any, licenses: Mapping[str, int], unread: Counter[str]) -> Image | None:
+    """Return an image, or None if it has no id: no annotation can refer to it."""
     number = spelling.identifier(entry.id)
     if number is None:
-        raise WrongShape(f"images[{index}].id: expected a number or text, got {kind_of(entry.id)}")
+        unread["id"] += 1
+        return None
 
     def read(name: str, reader: Callable[[Any], Any]) -> Any:
         value = getattr(entry, name)

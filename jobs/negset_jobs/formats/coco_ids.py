@@ -16,6 +16,9 @@ from negset_api.values import ImageId
 
 Ids = npt.NDArray[np.int64]
 
+UNREADABLE: Final = -(2**63)
+"""The key of an id that has no reading. No id has it."""
+
 _KEY_BYTES: Final = 8
 
 

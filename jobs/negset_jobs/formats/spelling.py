@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE: Final = re.compile(r"(-?(?:0|[1-9]\d{0,18}))(?:\.0*)?", re.ASCII)
 _LONGEST: Final = 400
-_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+_LARGEST: Final = 2**63 - 1
 _FLAGS: Final = {"true": True, "false": False, "yes": True, "no": False}
 
 
@@ -24,7 +24,7 @@ def number(value: object) -> float | None:
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if _SMALLEST <= value <= _LARGEST else None
+    return value if -_LARGEST <= value <= _LARGEST else None
 
 
 def identifier(value: object) -> int | str | None:
@@ -39,7 +39,7 @@ def identifier(value: object) -> int | str | None:
     if isinstance(value, str) and (match := _WHOLE.fullmatch(value.strip())):
         value = int(match[1])
     if isinstance(value, int):
-        return value if _SMALLEST <= value <= _LARGEST else str(value)
+        return value if -_LARGEST <= value <= _LARGEST else str(value)
     return value if isinstance(value, str) and value.strip() else None
 
 

@@ -89,12 +89,12 @@ def test_annotations_of_unknown_images_are_counted_in_a_warning(caplog):
         pytest.param(
             changed(annotations=[{"image_id": 1, "category_id": None}]),
             "'file.json' is not in COCO's instances format: annotations[0].category_id: expected a number or text, got nothing",
-            id="an annotation without a category",
+            id="annotations without categories",
         ),
         pytest.param(
-            changed(images=[{"id": 1, "file_name": "a.jpg"}, {"id": None, "file_name": "b.jpg"}]),
-            "'file.json' is not in COCO's instances format: images[1].id: expected a number or text, got nothing",
-            id="an image without an id",
+            changed(images=[{"id": None, "file_name": "a.jpg"}]),
+            "'file.json' is not in COCO's instances format: images[0].id: expected a number or text, got nothing",
+            id="images without ids",
         ),
         pytest.param(
             changed(images=[{"id": 1, "file_name": "a.jpg"}, {"id": "1", "file_name": "b.jpg"}]),

@@ -206,3 +206,33 @@ def test_keypoints_are_instances_too():
     for entry in document["annotations"]:
         entry.update(keypoints=[1, 2, 2], num_keypoints=1)
     assert plan(document, WANTED).planned == 3
+
+
+def test_an_image_with_an_annotation_of_an_unreadable_category_may_show_any_class(caplog):
+    document = coco(SHOWS)
+    document["annotations"].append({"image_id": 2, "category_id": None})
+    assert set(plan(document, WANTED).image_ids) == {3, 4}
+    (message,) = caplog.messages
+    assert message.startswith("1 of 6 annotations have no readable image_id or category_id (the first: annotations[5].category_id:")
+    assert message.endswith("1 images with such annotations are left out")
+
+
+def test_single_annotations_without_an_image_are_counted(caplog):
+    document = coco(SHOWS)
+    document["annotations"].insert(0, {"image_id": None, "category_id": 3})
+    assert plan(document, WANTED).image_ids == plan(coco(SHOWS), WANTED).image_ids
+    assert caplog.messages[0].startswith("1 of 6 annotations have no readable image_id or category_id (the first: annotations[0].image_id:")
+
+
+def test_single_images_without_an_id_are_left_out_with_a_warning(caplog):
+    document = coco(SHOWS)
+    document["images"].append({"file_name": "x.jpg"})
+    assert plan(document, WANTED).image_ids == plan(coco(SHOWS), WANTED).image_ids
+    assert caplog.messages[0].endswith("values that cannot be read count as unknown: id of 1 of 5 images")
+
+
+def test_an_image_that_is_listed_again_is_one_image(caplog):
+    document = coco(SHOWS)
+    document["images"].append(dict(document["images"][0], width=None))
+    assert plan(document, WANTED).image_ids == plan(coco(SHOWS), WANTED).image_ids
+    assert caplog.messages[0] == "1 images are listed again under the same id and file name"
