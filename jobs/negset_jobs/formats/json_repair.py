@@ -11,9 +11,12 @@ import io
 import re
 from typing import Any, Final
 
-_SUSPICIOUS: Final = (b"NaN", b"Infinity", b"\\ud", b"\\uD")
-# A string (even one without an end), or a word that is not JSON.
-_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|-?Infinity\b|-?NaN\b', re.DOTALL)
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
+"""A string, even one without an end."""
+
+_TOKEN: Final = re.compile(_STRING, re.DOTALL)
+# All that may stand before the next word, consumed at once.
+_WORD: Final = re.compile(rb'(?:[^"NI]++|' + _STRING + rb"|(?!NaN|Infinity)[NI])*+(NaN|Infinity)", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.", re.DOTALL)
 _HALF_PAIR: Final = 6
 _REPLACEMENT: Final = b"\\ufffd"
@@ -33,13 +36,30 @@ def repair(buffer: bytearray, start: int, end: int) -> bool:
     NaN and Infinity become an empty string, which no reader takes for a number. Half of a surrogate
     pair becomes U+FFFD. `start` must not lie within a string.
     """
-    if all(buffer.find(word, start, end) < 0 for word in _SUSPICIOUS):
-        return False
+    words = _replace_words(buffer, start, end) if _holds(buffer, start, end, b"NaN", b"Infinity") else False
+    halves = _replace_halves(buffer, start, end) if _holds(buffer, start, end, b"\\ud", b"\\uD") else False
+    return words or halves
+
+
+def _holds(buffer: bytearray, start: int, end: int, *words: bytes) -> bool:
+    return any(buffer.find(word, start, end) >= 0 for word in words)
+
+
+def _replace_words(buffer: bytearray, start: int, end: int) -> bool:
+    changed = False
+    while match := _WORD.match(buffer, start, end):
+        first, start = match.start(1), match.end(1)
+        first -= buffer[first - 1] == ord("-")
+        buffer[first:start] = b'""'.ljust(start - first)
+        changed = True
+    return changed
+
+
+def _replace_halves(buffer: bytearray, start: int, end: int) -> bool:
     changed = False
     for token in list(_TOKEN.finditer(buffer, start, end)):
-        old = token[0]
-        new = _ESCAPE.sub(_whole, old) if old.startswith(b'"') else b'""'.ljust(len(old))
-        if new != old:
+        new = _ESCAPE.sub(_whole, token[0])
+        if new != token[0]:
             buffer[token.start() : token.end()] = new
             changed = True
     return changed
