@@ -14,6 +14,7 @@ from negset_api.errors import CannotRunHere
 from negset_jobs.adapters import urls
 from negset_jobs.adapters.clouds import CLOUDS
 from negset_jobs.adapters.urls import Link, Url
+from negset_jobs.adapters.web_stream import open_archive
 
 for _scheme, _cloud in CLOUDS.items():
     fsspec.register_implementation(_scheme, _cloud, clobber=True)
@@ -40,7 +41,8 @@ def opened(url: Url, **options: Any) -> tuple[Any, str]:
         if link.scheme in urls.CACHE_SCHEMES:
             fs = outer(fs=fs, skip_instance_cache=True)
         else:
-            fs = outer(fo=fs.open(path, "rb"), skip_instance_cache=True)
+            web = link is url.links[-2] and url.is_web
+            fs = outer(fo=open_archive(fs, path) if web else fs.open(path, "rb"), skip_instance_cache=True)
             path = path_of(fs, link)
     return fs, path
 

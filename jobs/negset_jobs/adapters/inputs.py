@@ -15,6 +15,7 @@ from negset_jobs.adapters import backends, urls
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store_errors import READ_AHEAD, Translated, buffered, translate_input_errors
 from negset_jobs.adapters.urls import Url, shown
+from negset_jobs.adapters.web_stream import WebStream
 
 
 @contextlib.contextmanager
@@ -31,7 +32,8 @@ def open_input(url: str | Url, access: Access, field: str) -> Iterator[BinaryIO]
     with contextlib.ExitStack() as stack:
         with translated():
             fs, path = backends.opened(source)
-            stream: Any = stack.enter_context(fs.open(path, "rb"))
+            whole = source.is_web and len(source.links) == 1
+            stream: Any = stack.enter_context(WebStream(fs, path) if whole else fs.open(path, "rb"))
             if stream.seekable():
                 start = stream.read(2)
                 stream.seek(0)

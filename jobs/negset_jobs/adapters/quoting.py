@@ -31,6 +31,11 @@ def quoted(name: object) -> str:
     return repr(text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…")
 
 
+def quoted_id(number: int | str) -> str:
+    """Return an id from a document: digits as they are, text like a name."""
+    return quoted(number) if isinstance(number, str) else str(number)
+
+
 def of_text_format(error: Exception) -> str:
     """Describe protobuf's `text_format.ParseError`, whose own text quotes the line."""
     text_error: Any = error

@@ -11,8 +11,9 @@ from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, Sha
 def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> bytes:
     """Return manifest.parquet: one row per planned image, in plan order.
 
-    The same rows give the same bytes. The columns `subset` and `scene` are the split and the
-    stratum: readers of earlier versions use these names.
+    The same rows give the same bytes. `image_id` is a number, or text if any id is text. The
+    columns `subset` and `scene` are the split and the stratum: readers of earlier versions use
+    these names.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -22,9 +23,12 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
         for shard, result in zip(shards, results, strict=True)
         for image, ended in zip(shard.images, result.results, strict=True)
     ]
+    numbered = all(isinstance(row["image_id"], int) for row in rows)
+    if not numbered:
+        rows = [{**row, "image_id": str(row["image_id"])} for row in rows]
     schema = pa.schema(
         [
-            ("image_id", pa.int64()),
+            ("image_id", pa.int64() if numbered else pa.string()),
             ("url", pa.string()),
             ("outcome", pa.string()),
             ("sha256", pa.string()),

@@ -7,13 +7,13 @@ images.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from operator import attrgetter
 from typing import Any, BinaryIO, Final
 
 import msgspec
@@ -21,50 +21,28 @@ import numpy as np
 import numpy.typing as npt
 
 from negset_api.errors import InvalidInput
+from negset_api.values import ImageId
+from negset_jobs.adapters.quoting import quoted_id
 from negset_jobs.adapters.urls import shown
+from negset_jobs.formats import spelling
+from negset_jobs.formats.coco_columns import IdColumns, reading
+from negset_jobs.formats.coco_fields import CATEGORIES, IMAGES, LICENSES, Category, Entries, FileLicense, Image, read_entries
+from negset_jobs.formats.coco_ids import Ids, keys_of
+from negset_jobs.formats.file_kind import recognised_object
 from negset_jobs.formats.json_arrays import BLOCK, read_arrays
+from negset_jobs.formats.json_reading import Reading
 from negset_jobs.formats.json_window import BrokenJson, WrongShape
+
+__all__ = ["Annotations", "Category", "FileLicense", "Ids", "Image", "read_annotations", "read_images", "read_instances"]
 
 log = logging.getLogger(__name__)
 
-Ids = npt.NDArray[np.int64]
 Boxes = npt.NDArray[np.float32]
 
-_EXAMPLES: Final = 5
 _SIDES: Final = 4
 # Pixels. Larger numbers are not positions in an image, and some are too large for a float.
 _FURTHEST: Final = 1e9
-
-
-class Image(msgspec.Struct, frozen=True, gc=False):
-    """One entry of `images`.
-
-    Sides are in pixels. A field that is missing or null in the file is None.
-    """
-
-    id: int
-    file_name: str
-    width: int | float | None = None
-    height: int | float | None = None
-    license: int | None = None
-    coco_url: str | None = None
-    flickr_url: str | None = None
-
-
-class Category(msgspec.Struct, frozen=True, gc=False):
-    """One class. Several classes can share a supercategory, which users can exclude as a whole."""
-
-    id: int
-    name: str
-    supercategory: str | None = None
-
-
-class FileLicense(msgspec.Struct, frozen=True, gc=False):
-    """One entry of `licenses`."""
-
-    id: int
-    name: str | None = None
-    url: str | None = None
+_LICENSES: Final = "licenses"
 
 
 class Annotation(msgspec.Struct, gc=False):
@@ -88,7 +66,6 @@ class BoxedAnnotation(msgspec.Struct, gc=False):
     bbox: Any = None
 
 
-KINDS: Final[Mapping[str, Any]] = {"images": Image, "annotations": Annotation, "categories": Category, "licenses": FileLicense}
 _REQUIRED: Final = ("images", "annotations", "categories")
 
 
@@ -99,7 +76,7 @@ class Annotations:
     `image_ids` and `category_ids` have one entry per annotation, in the order of the file. An image
     id there may be missing from `images`. `boxes` has one row per annotation: x, y, width and
     height in pixels, all nan if the file does not have four numbers. It has no rows if the caller
-    did not want boxes.
+    did not want boxes. `unread` counts the images by the field whose value has no reading.
     """
 
     images: tuple[Image, ...]
@@ -108,6 +85,12 @@ class Annotations:
     image_ids: Ids
     category_ids: Ids
     boxes: Boxes
+    unread: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    @cached_property
+    def image_keys(self) -> Ids:
+        """The keys of the images' ids, which `image_ids` refers to."""
+        return keys_of(image.id for image in self.images)
 
     @cached_property
     def digest(self) -> str:
@@ -128,24 +111,46 @@ def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLO
 
     Raises `InvalidInput`, naming `field` and `url`, if they are not in COCO's instances format.
     """
-    kinds = {**KINDS, "annotations": BoxedAnnotation} if boxes else KINDS
-    found = _read(stream, kinds, _REQUIRED, field=field, url=url, block=block)
-    image_ids, category_ids = (
-        np.concatenate([np.empty(0, np.int64), *(chunk[index] for chunk in found["annotations"])]) for index in range(2)
-    )
-    annotations = Annotations(
-        images=tuple(found["images"]),
-        categories=tuple(found["categories"]),
-        licenses=tuple(found.get("licenses", ())),
+    parts: list[Boxes] = [np.empty((0, _SIDES), np.float32)]
+
+    def collect(annotations: list[Any]) -> None:
+        if boxes:
+            parts.append(_boxes([annotation.bbox for annotation in annotations]))
+
+    kind = reading(BoxedAnnotation if boxes else Annotation)
+    entries, image_ids, category_ids = read_instances(stream, kind, collect, field=field, url=url, block=block)
+    return Annotations(
+        images=entries.images,
+        categories=entries.categories,
+        licenses=entries.licenses,
         image_ids=image_ids,
         category_ids=category_ids,
-        boxes=np.concatenate([np.empty((0, _SIDES), np.float32), *(chunk[2] for chunk in found["annotations"])]),
+        boxes=np.concatenate(parts),
+        unread=entries.unread,
     )
+
+
+def read_instances(
+    stream: BinaryIO, annotation: Reading, collect: Callable[[list[Any]], None], *, field: str, url: str, block: int = BLOCK
+) -> tuple[Entries, Ids, Ids]:
+    """Return the entries of a file, and the keys of image and category of each annotation.
+
+    Every part of the array of annotations, decoded as `annotation` says, is given to `collect`.
+    Raises `InvalidInput`, naming `field` and `url`, if the file is not in COCO's instances format.
+    """
+    columns = IdColumns()
+
+    def add(annotations: list[Any]) -> None:
+        columns.add(annotations)
+        collect(annotations)
+
+    kinds = {"images": IMAGES, "annotations": annotation, "categories": CATEGORIES, "licenses": LICENSES}
+    entries = _read(stream, kinds, _REQUIRED, add, field=field, url=url, block=block)
     try:
-        _check(annotations)
+        _check_unique("categories", (category.id for category in entries.categories))
+        return columns.resolved(entries)
     except WrongShape as problem:
         raise _not_coco(field, url, problem) from problem
-    return annotations
 
 
 def read_images(stream: BinaryIO, *, field: str, url: str) -> tuple[Image, ...]:
@@ -153,40 +158,58 @@ def read_images(stream: BinaryIO, *, field: str, url: str) -> tuple[Image, ...]:
 
     Raises `InvalidInput`, naming `field` and `url`.
     """
-    return tuple(_read(stream, {"images": Image}, ("images",), field=field, url=url, block=BLOCK)["images"])
+    return _read(stream, {"images": IMAGES}, ("images",), len, field=field, url=url, block=BLOCK).images
 
 
 def _read(
-    stream: BinaryIO, kinds: Mapping[str, Any], required: tuple[str, ...], *, field: str, url: str, block: int
-) -> dict[str, list[Any]]:
-    """Return the wanted arrays of the file. Annotations become numpy arrays while they are read."""
+    stream: BinaryIO,
+    kinds: Mapping[str, Reading],
+    required: tuple[str, ...],
+    add: Callable[[list[Any]], object],
+    *,
+    field: str,
+    url: str,
+    block: int,
+) -> Entries:
+    """Return the entries of the file. Its annotations are added part by part."""
     found: dict[str, list[Any]] = {}
+    keys: set[str] = set()
     try:
-        for key, elements in read_arrays(stream, kinds, block=block):
-            found.setdefault(key, []).extend([_columns(elements)] if key == "annotations" else elements)
-        _check_present(required, found)
+        for key, elements in read_arrays(stream, kinds, block=block, keys=keys):
+            part = found.setdefault(key, [])
+            if key == "annotations":
+                add(elements)
+            else:
+                part.extend(elements)
+        _check_present(required, keys)
+        entries = read_entries(found)
+        read = entries._replace(images=_without_repeats(entries.images))
     except BrokenJson as problem:
         raise InvalidInput(f"{field}: {shown(url)} is not valid JSON: {problem}") from problem
     except WrongShape as problem:
         raise _not_coco(field, url, problem) from problem
-    return found
+    _warn(field, url, read)
+    return read
 
 
-def _check_present(required: tuple[str, ...], found: Mapping[str, Any]) -> None:
-    missing = [repr(key) for key in required if key not in found]
+def _warn(field: str, url: str, entries: Entries) -> None:
+    """Say once which values count as unknown. Nothing may have asked for them."""
+    unread = [
+        f"{name} of {count} of {len(entries.images)} images" if name != _LICENSES else f"id of {count} entries of {name}"
+        for name, count in sorted(entries.unread.items())
+        if count
+    ]
+    if unread:
+        log.warning("%s: %s: values that cannot be read count as unknown: %s", field, shown(url), ", ".join(unread))
+
+
+def _check_present(required: tuple[str, ...], keys: set[str]) -> None:
+    missing = [repr(key) for key in required if key not in keys]
     if missing:
-        raise WrongShape(f"expected the keys {', '.join(required)} at the top, found no {' and no '.join(missing)}")
-
-
-def _columns(annotations: list[Any]) -> tuple[Ids, Ids, Boxes]:
-    try:
-        return (
-            np.fromiter(map(attrgetter("image_id"), annotations), np.int64, len(annotations)),
-            np.fromiter(map(attrgetter("category_id"), annotations), np.int64, len(annotations)),
-            _boxes([annotation.bbox for annotation in annotations if isinstance(annotation, BoxedAnnotation)]),
+        other = recognised_object(keys)
+        raise WrongShape(
+            f"it is {other}" if other else f"expected the keys {', '.join(required)} at the top, found no {' and no '.join(missing)}"
         )
-    except OverflowError as error:
-        raise WrongShape("annotations: expected ids of at most 64 bits") from error
 
 
 def _boxes(values: list[Any]) -> Boxes:
@@ -201,38 +224,35 @@ def _boxes(values: list[Any]) -> Boxes:
 
 
 def _four(value: Any) -> list[float]:
-    numbers = isinstance(value, list) and len(value) == _SIDES and all(isinstance(each, int | float) for each in value)
-    return value if numbers and all(abs(each) < _FURTHEST for each in value) else [math.nan] * _SIDES
+    numbers = [spelling.number(each) for each in value] if isinstance(value, list) else []
+    known = [each for each in numbers if each is not None and abs(each) < _FURTHEST]
+    return known if len(numbers) == len(known) == _SIDES else [math.nan] * _SIDES
 
 
-def _check(annotations: Annotations) -> None:
-    """Raise `WrongShape` for anything that makes a selection unsafe."""
-    _check_unique("images", (image.id for image in annotations.images))
-    _check_unique("categories", (category.id for category in annotations.categories))
-    try:
-        images, categories = (np.array([item.id for item in items], np.int64) for items in (annotations.images, annotations.categories))
-    except OverflowError as error:
-        raise WrongShape("expected ids of at most 64 bits") from error
-    unknown = np.setdiff1d(annotations.category_ids, categories)
-    if unknown.size:
-        # An unknown category may be an excluded class, so its images may not be negatives.
-        raise WrongShape(f"expected every category_id of the annotations in 'categories', found {_some(unknown)}")
-    stray = np.setdiff1d(annotations.image_ids, images)
-    if stray.size:
-        log.warning("%d image ids of the annotations are not in 'images' (%s); they cannot be selected", stray.size, _some(stray))
+def _without_repeats(images: tuple[Image, ...]) -> tuple[Image, ...]:
+    """Return the images without those that are listed again.
+
+    Raises `WrongShape` if two images share an id: each annotation may be of either.
+    """
+    first: dict[ImageId, Image] = {}
+    for image in images:
+        if first.setdefault(image.id, image).file_name != image.file_name:
+            raise _repeated("images", image.id)
+    if len(first) < len(images):
+        log.warning("%d images are listed again under the same id and file name", len(images) - len(first))
+    return tuple(first.values())
 
 
-def _check_unique(key: str, ids: Iterable[int]) -> None:
-    seen: set[int] = set()
+def _check_unique(key: str, ids: Iterable[ImageId]) -> None:
+    seen: set[ImageId] = set()
     for number in ids:
         if number in seen:
-            raise WrongShape(f"{key}: expected unique ids, found {number} twice")
+            raise _repeated(key, number)
         seen.add(number)
 
 
-def _some(ids: Ids) -> str:
-    more = f" and {ids.size - _EXAMPLES} more" if ids.size > _EXAMPLES else ""
-    return ", ".join(str(number) for number in ids[:_EXAMPLES]) + more
+def _repeated(key: str, number: ImageId) -> WrongShape:
+    return WrongShape(f"{key}: expected unique ids, found {quoted_id(number)} twice")
 
 
 def _not_coco(field: str, url: str, problem: WrongShape) -> InvalidInput:

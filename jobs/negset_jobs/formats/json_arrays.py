@@ -17,6 +17,8 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
+from negset_jobs.formats.file_kind import recognised
+from negset_jobs.formats.json_reading import Decoder, Reading
 from negset_jobs.formats.json_window import STRING, BrokenJson, Window, WrongShape, kind_of
 
 BLOCK: Final = 512 << 10
@@ -35,23 +37,20 @@ _ANYTHING: Final = msgspec.json.Decoder(msgspec.Raw)
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]"]', re.DOTALL)
 
 
-def read_arrays(stream: BinaryIO, kinds: Mapping[str, Any], *, block: int = BLOCK) -> Iterator[tuple[str, list[Any]]]:
+def read_arrays(
+    stream: BinaryIO, kinds: Mapping[str, Reading], *, block: int = BLOCK, keys: set[str] | None = None
+) -> Iterator[tuple[str, list[Any]]]:
     """Yield `(key, elements)` for the arrays under the top-level keys in `kinds`.
 
-    They come in the order of the document. `kinds` maps a key to the type of one element (anything
-    msgspec decodes). A long array is yielded in several parts. An empty array is yielded once, as
-    an empty list, so that the caller sees its key. Everything else is only checked to be JSON.
-    Memory: a few blocks, unless one element or one unwanted top-level object is larger. Raises
-    `BrokenJson` and `WrongShape`.
+    They come in the order of the document. A long array is yielded in several parts. An empty array
+    is yielded once, as an empty list, so that the caller sees its key. Everything else is only
+    checked to be JSON. All top-level keys are added to `keys`. Memory: a few blocks, unless one
+    element or one unwanted top-level object is larger. Raises `BrokenJson` and `WrongShape`.
     """
-    decoders = {key: msgspec.json.Decoder(list[kind]) for key, kind in kinds.items()}  # type: ignore[valid-type]
-    unwanted = msgspec.json.Decoder(list[msgspec.Raw])
-    window = Window(stream, block)
-    window.skip_byte_order_mark()
-    if (first := window.peek()) != b"{":
-        raise WrongShape(f"expected a JSON object at the top, found {kind_of(first)}") if first else BrokenJson("the file is empty", 0)
-    window.take(b"{")
-    seen: set[str] = set()
+    decoders = {key: Decoder(reading) for key, reading in kinds.items()}
+    unwanted = Decoder(Reading(msgspec.Raw, optional=True), wanted=False)
+    window = _opened(stream, block)
+    seen: set[str] = set() if keys is None else keys
     more = window.peek() != b"}"
     while more:
         key = window.key()
@@ -59,23 +58,46 @@ def read_arrays(stream: BinaryIO, kinds: Mapping[str, Any], *, block: int = BLOC
             raise WrongShape(f"expected one key {key!r} at the top, found a second one")
         seen.add(key)
         window.take(b":")
+        decoder = decoders.get(key, unwanted)
         if window.peek() == b"[":
-            for elements in _elements(window, key, decoders.get(key, unwanted)):
-                if key in decoders:
-                    yield key, elements
-        elif key in decoders and window.peek():
-            raise WrongShape(f"{key}: expected an array, found {kind_of(window.peek())}")
-        else:
+            parts = _elements(window, key, decoder)
+            yield from ((key, elements) for elements in parts if decoder.wanted)
+        elif decoder.optional or not window.peek():
             _skip(window)
+        else:
+            raise WrongShape(f"{key}: expected an array, found {kind_of(window.peek())}")
         more = window.peek() == b","
         if more:
             window.take(b",")
+    _close(window)
+
+
+def _opened(stream: BinaryIO, block: int) -> Window:
+    """Return a window behind the brace that opens the document."""
+    window = Window(stream, block)
+    window.skip_byte_order_mark()
+    if (first := window.peek()) != b"{":
+        raise WrongShape(_other_file(window, first)) if first else BrokenJson("the file is empty", 0)
+    window.take(b"{")
+    return window
+
+
+def _close(window: Window) -> None:
+    """Consume the end of the document."""
     window.take(b"}")
+    if window.peek() == b"{":
+        raise WrongShape("it holds several JSON objects (JSON Lines); join them into one object with the arrays of COCO")
     if window.peek():
         raise BrokenJson("expected the end of the file after the closing '}'", window.offset)
 
 
-def _elements(window: Window, key: str, decoder: msgspec.json.Decoder[Any]) -> Iterator[list[Any]]:
+def _other_file(window: Window, first: bytes) -> str:
+    """Return what a file is that does not begin with a JSON object."""
+    found = recognised(bytes(window.buffer[window.start : window.end]))
+    return f"it is {found}" if found else f"expected a JSON object at the top, found {kind_of(first)}"
+
+
+def _elements(window: Window, key: str, decoder: Decoder) -> Iterator[list[Any]]:
     """Yield the elements of the array that starts at `window.start`, in parts, and consume it.
 
     `window.start` is always at the `[`, or at the comma before the next element, which becomes a
@@ -117,7 +139,7 @@ def _guesses(window: Window) -> Iterator[int]:
             yield lowest + len(gap) - 1
 
 
-def _guessed(window: Window, decoder: msgspec.json.Decoder[Any], cut: int, key: str, done: int) -> list[Any] | None:
+def _guessed(window: Window, decoder: Decoder, cut: int, key: str, done: int) -> list[Any] | None:
     """Return the elements up to a guessed cut, or None if the guess was wrong.
 
     An element of the wrong type is an error all the same: its text was complete.
@@ -129,15 +151,14 @@ def _guessed(window: Window, decoder: msgspec.json.Decoder[Any], cut: int, key: 
         return None
 
 
-def _run(window: Window, decoder: msgspec.json.Decoder[Any], cut: int, key: str, done: int) -> list[Any]:
+def _run(window: Window, decoder: Decoder, cut: int, key: str, done: int) -> list[Any]:
     """Return the elements between `window.start` and `cut`.
 
     The bytes at these two positions become the brackets of an array.
     """
     window.buffer[window.start] = ord("[")
     window.buffer[cut] = ord("]")
-    elements: list[Any] = window.decode(decoder, window.start, cut + 1, key, done)
-    return elements
+    return decoder.decode(window, cut + 1, key, done)
 
 
 def _boundary(window: Window) -> tuple[int, bool]:
@@ -165,20 +186,20 @@ def _boundary(window: Window) -> tuple[int, bool]:
     return comma, False
 
 
-def _truncated(window: Window, decoder: msgspec.json.Decoder[Any], key: str, done: int) -> Exception:
+def _truncated(window: Window, decoder: Decoder, key: str, done: int) -> Exception:
     """Return why the array that starts at `window.start` has no end.
 
     That is the decoder's first error, or else that the file ends within the array.
     """
     window.buffer[window.start] = ord("[")
     try:
-        window.decode(decoder, window.start, window.end, key, done)
+        decoder.decode(window, window.end, key, done)
     except WrongShape as error:
         return error
     except BrokenJson as error:
         if error.offset < window.offset + (window.end - window.start):
             return error
-    return window.ends_within(f"the array {key!r}" if decoder.type != list[msgspec.Raw] else "an array")
+    return window.ends_within(f"the array {key!r}" if decoder.wanted else "an array")
 
 
 def _skip(window: Window) -> None:

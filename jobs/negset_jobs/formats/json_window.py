@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any, BinaryIO, Final
 
 import msgspec
+
+from negset_jobs.formats.json_repair import Utf8, encoding_of, repair
 
 STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SPACES: Final = re.compile(rb"[ \t\r\n]*+")
@@ -63,9 +66,16 @@ class Window:
         return self.end > kept
 
     def skip_byte_order_mark(self) -> None:
+        """Skip the mark. A document in UTF-16 or UTF-32 is read as UTF-8 from here on."""
         self.more()
-        if self.buffer.startswith(b"\xef\xbb\xbf", 0, self.end):
-            self.start = 3
+        start = bytes(self.buffer[: self.end])
+        if (encoding := encoding_of(start)) is not None:
+            self._stream = io.BufferedReader(Utf8(start, self._stream, encoding))
+            self.start = self.end
+            self.more()
+            self._dropped = 0
+        if self.buffer.startswith(b"\xef\xbb\xbf", self.start, self.end):
+            self.start += 3
 
     def peek(self) -> bytes:
         """Return the next byte that is not white space; empty at the end of the stream.
@@ -105,10 +115,14 @@ class Window:
         except msgspec.ValidationError as error:
             raise WrongShape(_say_where(str(error), where, first)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self._broken(error, start, end) from error
+            if not repair(self.buffer, start, end):
+                raise self._broken(error, start, end) from error
+        return self.decode(decoder, start, end, where, first)
 
     def _broken(self, error: Exception, start: int, end: int) -> BrokenJson:
         match = _BYTE.match(str(error))
+        if isinstance(error, UnicodeDecodeError):
+            return BrokenJson("text that is not in UTF-8 (save the file in UTF-8)", self._dropped + start)
         if not match:
             return BrokenJson(str(error) if isinstance(error, RecursionError) else "the text is incomplete", self._dropped + end)
         return BrokenJson(match[1], self._dropped + start + int(match[2]))

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from negset_api.errors import InvalidInput
-from negset_jobs.adapters.quoting import of_text_format, quoted
+from negset_jobs.adapters.quoting import of_text_format, quoted, quoted_id
 
 
 class Item(NamedTuple):
@@ -81,15 +81,11 @@ def _check(items: Sequence[Item], where: str) -> None:
             )
     for what, values in (("id", (item.id for item in items)), ("name", (item.name for item in items))):
         if twice := _repeated(values):
-            raise InvalidInput(f"{where}: expected unique {what}s, got {', '.join(map(_shown, twice))} more than once")
+            raise InvalidInput(f"{where}: expected unique {what}s, got {', '.join(map(quoted_id, twice))} more than once")
 
 
 def _repeated(values: Iterable[Any]) -> list[Any]:
     return [value for value, count in collections.Counter(values).items() if count > 1]
-
-
-def _shown(value: int | str) -> str:
-    return quoted(value) if isinstance(value, str) else str(value)
 
 
 def _message() -> Any:

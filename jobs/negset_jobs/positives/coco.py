@@ -23,13 +23,15 @@ from negset_api.spec import CocoPositives
 from negset_api.values import PlannedImage
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
-from negset_jobs.adapters.quoting import quoted
+from negset_jobs.adapters.quoting import quoted, quoted_id
 from negset_jobs.adapters.urls import shown
+from negset_jobs.formats import spelling
 from negset_jobs.formats.class_names import Spelling
-from negset_jobs.formats.coco import Category, Image
+from negset_jobs.formats.coco import Category, Image, read_instances
+from negset_jobs.formats.coco_columns import reading
+from negset_jobs.formats.coco_ids import key_of
 from negset_jobs.formats.image_url import image_url, photo_page
-from negset_jobs.formats.json_arrays import read_arrays
-from negset_jobs.formats.json_window import BrokenJson, WrongShape
+from negset_jobs.formats.masks import box_around
 from negset_jobs.formats.same_pictures import identity_of, same_pictures
 from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, merged, usable_boxes
 from negset_jobs.positives.boxes import Corners
@@ -37,17 +39,23 @@ from negset_jobs.positives.boxes import Corners
 log = logging.getLogger(__name__)
 
 FIELD: Final = "spec.positives.coco.annotations"
-_REQUIRED: Final = ("images", "annotations", "categories")
 _COORDINATES: Final = 4
 
 
 class _Object(msgspec.Struct, gc=False):
-    """The fields read from one annotation. Tools may leave any value in `bbox`."""
+    """The fields read from one annotation."""
 
     image_id: int
     category_id: int
     bbox: list[float | None] | None = None
     iscrowd: float | bool | None = None
+
+
+def _are_complete(objects: Sequence[_Object]) -> bool:
+    return all(item.bbox for item in objects)
+
+
+_OBJECTS: Final = reading(_Object, "segmentation", complete=_are_complete)
 
 
 class Columns(NamedTuple):
@@ -86,31 +94,24 @@ def parse_coco(stream: BinaryIO, url: str) -> Instances:
 
     Raises `InvalidInput`, naming the field and `url`.
     """
-    found: dict[str, list[Any]] = {}
-    try:
-        for key, elements in read_arrays(stream, {"images": Image, "categories": Category, "annotations": _Object}):
-            found.setdefault(key, []).extend([_columns(elements)] if key == "annotations" else elements)
-    except (BrokenJson, WrongShape, OverflowError) as problem:
-        raise InvalidInput(f"{FIELD}: {shown(url)} is not in COCO's instances format: {problem}") from problem
-    missing = [key for key in _REQUIRED if key not in found]
-    if missing:
-        raise InvalidInput(
-            f"{FIELD}: {shown(url)} is not in COCO's instances format: expected the keys {', '.join(_REQUIRED)}, found no {', '.join(missing)}"
-        )
-    columns = Columns(*(np.concatenate(parts) for parts in zip(*found["annotations"], strict=True)))
-    return Instances(tuple(found["images"]), tuple(found["categories"]), columns)
+    parts: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]] = []
+    entries, image_ids, category_ids = read_instances(
+        stream, _OBJECTS, lambda objects: parts.append(_columns(objects)), field=FIELD, url=url
+    )
+    crowd, boxes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return Instances(entries.images, entries.categories, Columns(image_ids, category_ids, crowd, boxes))
 
 
 def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Annotated:
     """Return the images with an object of the wanted classes, and the rejected boxes."""
     classes = {category.id: category.name for category in instances.categories}
-    spelling = Spelling(wanted)
-    objects = _by_image(instances.objects, {number: spelt for number, name in classes.items() if (spelt := spelling.of(name)) is not None})
+    asked = Spelling(wanted)
+    objects = _by_image(instances.objects, {number: spelt for number, name in classes.items() if (spelt := asked.of(name)) is not None})
     images: list[PlannedImage] = []
     rejected: list[RejectedBox] = []
     only_crowds = 0
     for entries in _pictures(instances.images, source):
-        given = [(image, annotations) for image in entries if (annotations := objects.get(image.id, ()))]
+        given = [(image, annotations) for image in entries if (annotations := objects.get(key_of(image.id), ()))]
         if all(annotation.crowd for _, annotations in given for annotation in annotations):
             only_crowds += bool(given)
             continue
@@ -121,33 +122,21 @@ def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositive
 
 
 def _pictures(images: Sequence[Image], source: CocoPositives) -> Iterator[list[Image]]:
-    """Yield the entries of each picture, in the file's order. Nearly every picture has one entry.
-
-    Raises `InvalidInput` if two pictures have one id: it is unknown which of them has the objects.
-    """
+    """Yield the entries of each picture, in the file's order. Nearly every picture has one entry."""
     same = {members[0]: members for members in same_pictures(images, identity_of(source.image_url))}
     again = {position for first, members in same.items() for position in members if position != first}
     if again:
         log.warning("%s: %d entries describe an image again; its objects are those of all its entries", FIELD, len(again))
-    seen: set[int] = set()
     for position in range(len(images)):
-        if position in again:
-            continue
-        entries = [images[member] for member in same.get(position, [position])]
-        ids = {image.id for image in entries}
-        if not seen.isdisjoint(ids):
-            raise InvalidInput(
-                f"{FIELD}: {shown(source.annotations)}: expected an id of its own for each image, got {min(seen & ids)} for two images"
-            )
-        seen |= ids
-        yield entries
+        if position not in again:
+            yield [images[member] for member in same.get(position, [position])]
 
 
 def _planned(image: Image, annotations: Sequence[Annotation], source: CocoPositives) -> tuple[PlannedImage, tuple[RejectedBox, ...]]:
     width, height = int(image.width or 0), int(image.height or 0)
     if width < 1 or height < 1:
         raise InvalidInput(
-            f"{FIELD}: {shown(source.annotations)}: expected a width and a height of image {image.id} ({quoted(image.file_name)}), since its boxes are in pixels; "
+            f"{FIELD}: {shown(source.annotations)}: expected a width and a height of image {quoted_id(image.id)} ({quoted(image.file_name)}), since its boxes are in pixels; "
             f"got {image.width} and {image.height}"
         )
     boxes, unusable = usable_boxes(annotations, image_id=image.id, file_name=image.file_name, height=height, width=width)
@@ -168,20 +157,23 @@ def _url_fields(image: Image) -> dict[str, str]:
     return {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
 
 
-def _columns(objects: Sequence[_Object]) -> Columns:
+def _columns(objects: Sequence[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     count = len(objects)
-    return Columns(
-        np.fromiter((item.image_id for item in objects), np.int64, count),
-        np.fromiter((item.category_id for item in objects), np.int64, count),
-        np.fromiter((bool(item.iscrowd) for item in objects), np.bool_, count),
-        np.array([_box(item.bbox) for item in objects], np.float64).reshape(count, _COORDINATES),
+    return (
+        np.fromiter((bool(spelling.flag(item.iscrowd)) for item in objects), np.bool_, count),
+        np.array([_box(item) for item in objects], np.float64).reshape(count, _COORDINATES),
     )
 
 
-def _box(bbox: list[float | None] | None) -> tuple[float, ...]:
-    if bbox is None or len(bbox) != _COORDINATES:
+def _box(item: Any) -> Sequence[float]:
+    """Return the box of an annotation; without one, the box around its segmentation.
+
+    All NaN if there are no four values, and NaN for a value that is no number.
+    """
+    bbox = item.bbox or box_around(getattr(item, "segmentation", None))
+    if not isinstance(bbox, list) or len(bbox) != _COORDINATES:
         return (math.nan,) * _COORDINATES
-    return tuple(math.nan if value is None else value for value in bbox)
+    return [math.nan if (value := spelling.number(each)) is None else value for each in bbox]
 
 
 def _by_image(objects: Columns, wanted: Mapping[int, str]) -> dict[int, list[Annotation]]:

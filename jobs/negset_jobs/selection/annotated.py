@@ -14,6 +14,7 @@ import numpy as np
 
 from negset_api.values import Box, ImageId
 from negset_jobs.formats.coco import Annotations
+from negset_jobs.formats.coco_ids import key_of, keys_of
 
 Objects = dict[str, tuple[Box, ...]]
 """The normalised annotated boxes by image id, which is text.
@@ -31,10 +32,12 @@ def objects_on(wanted: Sequence[ImageId], annotations: Annotations) -> Objects:
     if not found or np.isnan(annotations.boxes).all():
         return {}
     sizes = {image.id: (image.width or 0, image.height or 0) for image in annotations.images if image.id in found}
+    ids = {key_of(number): number for number in wanted}
     class_names = {category.id: category.name for category in annotations.categories}
-    rows = np.flatnonzero(np.isin(annotations.image_ids, np.array(wanted)))
+    rows = np.flatnonzero(np.isin(annotations.image_ids, keys_of(wanted)))
     columns = (annotations.image_ids[rows].tolist(), annotations.category_ids[rows].tolist(), annotations.boxes[rows].tolist())
-    for image, category, (x, y, width, height) in zip(*columns, strict=True):
+    for key, category, (x, y, width, height) in zip(*columns, strict=True):
+        image = ids[key]
         right, bottom = sizes[image]
         if right > 0 and bottom > 0 and width > 0 and height > 0 and math.isfinite(x + y + width + height):
             box = Box(

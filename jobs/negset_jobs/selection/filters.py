@@ -11,7 +11,7 @@ import numpy.typing as npt
 from negset_api.errors import InvalidInput
 from negset_api.spec import Selection
 from negset_jobs.adapters.quoting import quoted
-from negset_jobs.formats.coco import Annotations, Ids, Image
+from negset_jobs.formats.coco import Annotations, Ids
 from negset_jobs.formats.same_pictures import same_pictures
 from negset_jobs.selection.guard import Mask
 
@@ -51,8 +51,7 @@ class Located(NamedTuple):
 
 def locate(annotations: Annotations) -> Located:
     """Find each annotation's image."""
-    ids = np.array([image.id for image in annotations.images], np.int64)
-    positions = positions_of(annotations.image_ids, ids)
+    positions = positions_of(annotations.image_ids, annotations.image_keys)
     listed = positions >= 0
     return Located(positions[listed], annotations.category_ids[listed])
 
@@ -100,7 +99,7 @@ def rejections(
         "exclude_images_of": _with_other_ids(guarded, same),
         "unannotated": ~annotated if selection.unannotated == "Exclude" else np.zeros(len(images), bool),
         "license": _other_license(annotations, selection.licenses),
-        "min_side": _too_small(images, selection.min_side),
+        "min_side": _too_small(annotations, selection.min_side),
     }
     taken = np.zeros(len(images), bool)
     first: dict[str, Mask] = {}
@@ -139,18 +138,35 @@ def _other_license(annotations: Annotations, accepted: tuple[int, ...]) -> Mask:
     images = annotations.images
     if not accepted:
         return np.zeros(len(images), bool)
-    licenses = np.array([-1 if image.license is None else image.license for image in images], np.int64)
+    _check_readable(annotations, "license", "spec.selection.licenses")
+    carried = [image.license for image in images]
     listed = {license_.id: license_.name or "" for license_ in annotations.licenses}
-    unknown = sorted(set(accepted) - set(listed) - set(licenses.tolist()))
+    unknown = sorted(set(accepted) - set(listed) - set(carried))
     if unknown:
         known = ", ".join(f"{number} ({quoted(name)})" if name else str(number) for number, name in sorted(listed.items())) or "none"
         raise InvalidInput(
             f"spec.selection.licenses: expected licence ids of the annotations, which are {known}; got {', '.join(map(str, unknown))}"
         )
-    return ~np.isin(licenses, accepted)
+    return np.fromiter((number not in accepted for number in carried), bool, len(images))
 
 
-def _too_small(images: tuple[Image, ...], min_side: int) -> Mask:
+def _too_small(annotations: Annotations, min_side: int) -> Mask:
+    images = annotations.images
     if not min_side:
         return np.zeros(len(images), bool)
+    _check_readable(annotations, "width", "spec.selection.minSide")
+    _check_readable(annotations, "height", "spec.selection.minSide")
     return np.fromiter((min(image.width or 0, image.height or 0) < min_side for image in images), bool, len(images))
+
+
+def _check_readable(annotations: Annotations, name: str, field: str) -> None:
+    """Raise `InvalidInput` if a field that a filter needs has no reading in most images.
+
+    Single images without a reading are rejected by the filter, and counted.
+    """
+    unread, images = annotations.unread.get(name, 0), len(annotations.images)
+    if 2 * unread > images:
+        raise InvalidInput(
+            f"{field}: expected a number as the {name} of each image in the annotations, got something else in {unread} of {images} images; "
+            f"correct the annotations, or remove {field.rpartition('.')[2]}"
+        )

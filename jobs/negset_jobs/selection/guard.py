@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from negset_api.values import ImageId
 from negset_jobs.formats.coco import Image
+from negset_jobs.formats.coco_ids import digits_of
 from negset_jobs.formats.pictures import agree, original, tails, url_key
 
 Mask = npt.NDArray[np.bool_]
@@ -52,9 +54,9 @@ class _Listed:
         self._names: dict[str, list[Image]] = {}
         self._tails: dict[str, list[Image]] = {}
         self._urls: set[str] = set()
-        self._ids: dict[int, str] = {}
+        self._ids: dict[ImageId, str] = {}
         for image in images:
-            name = self._ids[image.id] = _name(image)
+            name = self._ids[_id(image)] = _name(image)
             self._urls |= _urls(image)
             if name:
                 self._names.setdefault(name, []).append(image)
@@ -77,7 +79,7 @@ class _Listed:
         contradicted: list[int] = []
         compared = 0
         for position, (image, name) in enumerate(zip(images, keys, strict=True)):
-            known = self._ids.get(image.id)
+            known = self._ids.get(_id(image))
             if known is None:
                 continue
             compared += bool(name and known)
@@ -88,6 +90,12 @@ class _Listed:
         if compared > 2 * len(contradicted):
             mask[contradicted] = True
         return mask
+
+
+def _id(image: Image) -> ImageId:
+    """Return the id, as a number if it is written in digits: another file may spell it so."""
+    number = digits_of(image.id)
+    return image.id if number is None else number
 
 
 def _name(image: Image) -> str:

@@ -12,6 +12,7 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDatasetSpec, Training
 from negset_api.values import License, Plan, PlannedImage, ShardPlan, digest
+from negset_jobs.adapters.quoting import quoted_id
 from negset_jobs.formats import image_url
 from negset_jobs.formats.coco import Annotations, Ids, Image
 from negset_jobs.formats.same_pictures import identity_of
@@ -93,7 +94,7 @@ class _Candidates(NamedTuple):
 
 def _candidates(spec: NegativeDatasetSpec, annotations: Annotations, located: Located, free: Mask) -> _Candidates:
     positions = np.flatnonzero(free)
-    ids = np.array([annotations.images[position].id for position in positions], np.int64)
+    ids = annotations.image_keys[positions]
     places = np.cumsum(free) - 1
     shown = located.only(free[located.positions])
     strata = ordering.rarest_classes(positions.size, places[shown.positions], shown.category_ids)
@@ -131,7 +132,7 @@ def _check_fields(template: str, identity: tuple[str, ...], candidates: Sequence
         lacking = [image.id for image in candidates if not getattr(image, name)]
         if lacking:
             raise InvalidInput(
-                f"{image_url.FIELD}: {template!r} needs {name}, which {len(lacking)} of the {len(candidates)} candidates do not have (the first is image {lacking[0]}); "
+                f"{image_url.FIELD}: {template!r} needs {name}, which {len(lacking)} of the {len(candidates)} candidates do not have (the first is image {quoted_id(lacking[0])}); "
                 "set imageUrl to the location of the images, such as s3://bucket/folder/{file_name}"
             )
 
@@ -263,7 +264,7 @@ def _remaining(annotations: Annotations, located: Located, chosen: npt.NDArray[n
 
 
 def _input_digest(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Mask) -> str:
-    guarded_ids = sorted(annotations.images[position].id for position in np.flatnonzero(guarded))
+    guarded_ids = sorted(annotations.image_keys[guarded].tolist())
     training = spec.training
     mining = training.hard_negative_mining if training else None
     split = (training.held_out_percent, mining.first_round_percent if mining.rounds > 1 else 100) if training and mining else None

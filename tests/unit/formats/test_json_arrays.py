@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from negset_jobs.formats.json_arrays import read_arrays
+from negset_jobs.formats.json_reading import Reading
 from negset_jobs.formats.json_window import BrokenJson, WrongShape
 
 BLOCK = 32  # far smaller than an element, so that every element crosses the edge of a block
@@ -20,7 +21,7 @@ class Item(msgspec.Struct):
 
 def arrays(text: bytes, *, kinds=None, block: int = BLOCK) -> dict[str, list]:
     found: dict[str, list] = {}
-    for key, items in read_arrays(io.BytesIO(text), kinds or {"items": Item}, block=block):
+    for key, items in read_arrays(io.BytesIO(text), {key: Reading(kind) for key, kind in (kinds or {"items": Item}).items()}, block=block):
         found.setdefault(key, []).extend(items)
     return found
 
@@ -80,7 +81,7 @@ def test_a_block_far_larger_than_the_file_gives_the_same():
 
 def test_elements_come_in_runs_and_are_not_held_back():
     text = json.dumps({"items": [{"id": number} for number in range(10_000)]}).encode()
-    runs = [len(run) for _, run in read_arrays(io.BytesIO(text), {"items": Item}, block=1000)]
+    runs = [len(run) for _, run in read_arrays(io.BytesIO(text), {"items": Reading(Item)}, block=1000)]
     assert sum(runs) == 10_000
     assert max(runs) < 200
 
@@ -108,7 +109,6 @@ BROKEN = {
     "a key without quotes": (b"{items: []}", 1),
     "brackets that do not match": (b'{"items": [{"id": 1]}', 19),
     "text after the end": (b'{"items": []} x', 14),
-    "not a number within what is passed over": (b'{"items": [{"id": 1, "area": NaN}]}', 29),
     "rubbish in an object that nobody asked for": (b'{"info": {"a": x}, "items": []}', 15),
     "a file that ends within a string": (b'{"items": [{"id": 1, "name": "ab', 32),
 }
@@ -153,3 +153,55 @@ def test_the_index_of_a_wrong_element_counts_from_the_start_of_the_array():
     text = json.dumps({"items": [{"id": number} for number in range(1000)] + [{"id": None}]}).encode()
     with pytest.raises(WrongShape, match=r"^items\[1000\]\.id: expected `int`, got `null`$"):
         arrays(text)
+
+
+def test_what_json_dump_writes_by_default_is_read():
+    document = {
+        "score": float("nan"),
+        "items": [{"id": 1, "area": float("nan")}, {"id": 2, "area": [float("inf"), -float("inf")], "name": "NaN, Infinity\\"}],
+    }
+    assert arrays(json.dumps(document).encode()) == {"items": [Item(1), Item(2)]}
+
+
+def test_text_that_only_looks_like_no_number_stays():
+    class Named(msgspec.Struct):
+        name: str
+
+    names = ["NaN", 'say "Infinity", then {"a": NaN}', "\\ud83d", "\U0001f600"]
+    text = json.dumps({"x": float("nan"), "items": [{"area": float("nan"), "name": name} for name in names]}).encode()
+    for block in (16, 64, 4096):
+        assert [item.name for item in arrays(text, kinds={"items": Named}, block=block)["items"]] == names
+
+
+def test_half_of_a_surrogate_pair_does_not_stop_the_file():
+    class Named(msgspec.Struct):
+        name: str
+
+    text = json.dumps({"items": [{"name": "a\ud83d"}, {"name": "\U0001f600"}]}).encode()
+    assert [item.name for item in arrays(text, kinds={"items": Named})["items"]] == ["a\ufffd", "\U0001f600"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_document_in_another_unicode_encoding_is_read(encoding):
+    class Named(msgspec.Struct):
+        name: str
+
+    text = json.dumps({"items": [{"name": "Köln"}] * 200}, ensure_ascii=False).encode(encoding)
+    assert arrays(text, kinds={"items": Named}, block=64) == {"items": [Named("Köln")] * 200}
+
+
+def test_only_the_parts_that_need_it_are_decoded_the_tolerant_way():
+    class Written(msgspec.Struct):
+        id: object = None
+
+    text = b'{"items": [' + b", ".join(b'{"id": %d}' % number for number in range(50)) + b', {"id": "50"}]}'
+    found = [item for _, part in read_arrays(io.BytesIO(text), {"items": Reading(Item, Written)}, block=100) for item in part]
+    assert [item.id for item in found] == [*range(50), "50"]
+    assert isinstance(found[0], Item)
+    assert isinstance(found[-1], Written)
+
+
+def test_an_optional_array_may_be_something_else():
+    text = b'{"more": null, "items": [{"id": 1}]}'
+    kinds = {"items": Reading(Item), "more": Reading(Item, optional=True)}
+    assert list(read_arrays(io.BytesIO(text), kinds)) == [("items", [Item(1)])]

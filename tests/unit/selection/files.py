@@ -82,8 +82,8 @@ def spec(
     )
 
 
-def plan(document: Any, wanted: NegativeDatasetSpec, guarded: Guarded | None = None) -> Plan:
-    return make_plan(wanted, read(document), guarded or Guarded())
+def plan(document: Any, wanted: NegativeDatasetSpec, guarded: Guarded | None = None, *, block: int = 512) -> Plan:
+    return make_plan(wanted, read(document, block=block), guarded or Guarded())
 
 
 def crowded(images: int = 2000, seed: int = 1):

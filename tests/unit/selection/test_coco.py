@@ -63,7 +63,8 @@ def test_annotations_of_unknown_images_are_counted_in_a_warning(caplog):
         ),
         pytest.param(
             b"<!DOCTYPE html>",
-            "'file.json' is not in COCO's instances format: expected a JSON object at the top, found something else",
+            "'file.json' is not in COCO's instances format: it is a web page (HTML); the URL may need a login, or may have moved; "
+            "open it in a browser",
             id="a web page",
         ),
         pytest.param(
@@ -76,26 +77,6 @@ def test_annotations_of_unknown_images_are_counted_in_a_warning(caplog):
             id="keys that are missing",
         ),
         pytest.param(
-            changed(annotations=[{"image_id": 1, "caption": "A car."}]),
-            "'file.json' is not in COCO's instances format: annotations[0]: object missing required field `category_id`",
-            id="captions in place of instances",
-        ),
-        pytest.param(
-            changed(images=[{"id": "a", "file_name": "a.jpg"}]),
-            "'file.json' is not in COCO's instances format: images[0].id: expected `int`, got `str`",
-            id="ids that are text",
-        ),
-        pytest.param(
-            changed(annotations=[{"image_id": 2**64, "category_id": 1}]),
-            "'file.json' is not in COCO's instances format: annotations: expected ids of at most 64 bits",
-            id="an annotation's id beyond 64 bits",
-        ),
-        pytest.param(
-            changed(images=[{"id": 2**64, "file_name": "a.jpg"}]),
-            "'file.json' is not in COCO's instances format: expected ids of at most 64 bits",
-            id="an image's id beyond 64 bits",
-        ),
-        pytest.param(
             changed(images=[{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]),
             "'file.json' is not in COCO's instances format: images: expected unique ids, found 1 twice",
             id="an image's id twice",
@@ -104,6 +85,27 @@ def test_annotations_of_unknown_images_are_counted_in_a_warning(caplog):
             changed(categories=[{"id": 2, "name": "a"}, {"id": 2, "name": "b"}]),
             "'file.json' is not in COCO's instances format: categories: expected unique ids, found 2 twice",
             id="a category's id twice",
+        ),
+        pytest.param(
+            changed(annotations=[{"image_id": 1, "category_id": None}]),
+            "'file.json' is not in COCO's instances format: annotations[0].category_id: expected a number or text, got nothing",
+            id="annotations without categories",
+        ),
+        pytest.param(
+            changed(images=[{"id": None, "file_name": "a.jpg"}]),
+            "'file.json' is not in COCO's instances format: images[0].id: expected a number or text, got nothing",
+            id="images without ids",
+        ),
+        pytest.param(
+            changed(images=[{"id": 1, "file_name": "a.jpg"}, {"id": "1", "file_name": "b.jpg"}]),
+            "'file.json' is not in COCO's instances format: images: expected unique ids, found 1 twice",
+            id="one id in two spellings",
+        ),
+        pytest.param(
+            changed(annotations=[{"image_id": "x1", "category_id": 1}, {"image_id": "x2", "category_id": 1}]),
+            "'file.json' is not in COCO's instances format: expected the image_id of the annotations in 'images', "
+            "found none of the 2 there ('x1', 'x2')",
+            id="annotations of other images only: all images would look free of classes",
         ),
         pytest.param(
             changed(annotations=[{"image_id": 1, "category_id": 77}]),

@@ -1,0 +1,148 @@
+"""Input files on web servers, of which many know no Range requests or are wrong about lengths.
+
+fsspec reads a file over http in ranges of 5 MiB, by the length that a HEAD request gave. Python's
+own http.server ignores ranges, so that a larger file cannot be read at all. Here a file is read in
+one response, from front to back.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+import time
+from typing import Any, BinaryIO, Final, cast
+
+import aiohttp
+from fsspec.asyn import sync
+
+from negset_api.errors import InvalidInput
+from negset_jobs.adapters import transient
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+"""Seconds. There is no limit for the whole file: aiohttp's own would be 5 minutes."""
+
+_PAUSES: Final = (0.0, 1.0, 2.0, 4.0)
+"""Seconds before each attempt to continue a response that broke off. Any byte starts them anew."""
+
+_RANGE: Final = re.compile(r"bytes (\d+)-")
+_PARTIAL: Final = 206
+_COPIED_AT_ONCE: Final = 1 << 20
+_LARGEST_ARCHIVE: Final = 4 << 30
+
+
+class WebStream(io.RawIOBase):
+    """One file of a web server, forward only.
+
+    A response that breaks off is continued where the server gave the file a version, and can send
+    the rest of that version. Raises the errors of aiohttp, and `FileNotFoundError`.
+    """
+
+    def __init__(self, fs: Any, path: str) -> None:
+        self._fs = fs
+        self._path = path
+        self._position = 0
+        self._ended = False
+        self._response = self._request({})
+        headers = self._response.headers
+        etag = headers.get("ETag", "")
+        # A weak tag does not promise the same bytes (RFC 9110, section 13.1.5).
+        self._version = (etag if etag.startswith('"') else "") or headers.get("Last-Modified", "")
+        self._as_stored = headers.get("Content-Encoding", "identity") == "identity"
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        pauses = iter(_PAUSES)
+        while not self._ended:
+            try:
+                data: bytes = sync(self._fs.loop, self._response.content.read, len(buffer))
+            except Exception as error:
+                if not transient.passes(error) or not self._continued(pauses):
+                    raise
+            else:
+                # Readers ask again at the end, of which aiohttp warns.
+                self._ended = not data and len(buffer) > 0
+                self._position += len(data)
+                buffer[: len(data)] = data
+                return len(data)
+        return 0
+
+    def close(self) -> None:
+        if not self.closed:
+            self._fs.loop.call_soon_threadsafe(self._response.close)
+        super().close()
+
+    def _continued(self, pauses: Any) -> bool:
+        """Request the rest. Return False if there is no way to get it."""
+        if not (self._version and self._as_stored):
+            return False
+        for pause in pauses:
+            time.sleep(pause)
+            try:
+                response = self._request({"Range": f"bytes={self._position}-", "If-Range": self._version})
+            except (aiohttp.ClientError, OSError):
+                continue
+            start = _RANGE.match(response.headers.get("Content-Range", ""))
+            if response.status == _PARTIAL and start and int(start[1]) == self._position:
+                self._response = response
+                return True
+            self._fs.loop.call_soon_threadsafe(response.close)
+            return False
+        return False
+
+    def _request(self, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """Return a response whose body is not read yet."""
+
+        async def get() -> aiohttp.ClientResponse:
+            session = await self._fs.set_session()
+            # The user's options for http, of fsspec's configuration, come first. Compressed on the
+            # way, the file could not be continued.
+            options = {"timeout": _TIMEOUT, **self._fs.kwargs}
+            options["headers"] = {"Accept-Encoding": "identity", **options.get("headers", {}), **headers}
+            response: aiohttp.ClientResponse = await session.get(self._fs.encode_url(self._path), **options)
+            self._fs._raise_not_found_for_status(response, self._path)  # noqa: SLF001 - as fsspec's own files do
+            return response
+
+        return cast(aiohttp.ClientResponse, sync(self._fs.loop, get))
+
+
+def open_archive(fs: Any, path: str) -> BinaryIO:
+    """Open a file of a web server for reading at any position, as archives need it.
+
+    It is read in ranges if the server really sends them. Otherwise it is copied to a temporary file
+    first. Raises `InvalidInput` if it is too large for that.
+    """
+    file: Any = fs.open(path, "rb")
+    if _sends_ranges(file):
+        return cast(BinaryIO, file)
+    file.close()
+    copy = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - it outlives this function
+    with WebStream(fs, path) as stream:
+        _copy(stream, copy)
+    copy.seek(0)
+    return copy
+
+
+def _sends_ranges(file: Any) -> bool:
+    """Whether the end of the file can be read alone, which is where an archive has its index."""
+    if not file.size:
+        return False
+    try:
+        file.seek(file.size - 1)
+        found = len(file.read(1)) == 1
+        file.seek(0)
+    except ValueError:  # fsspec's, for a server that sends the whole file
+        return False
+    return found
+
+
+def _copy(stream: io.RawIOBase, copy: BinaryIO) -> None:
+    while data := stream.read(_COPIED_AT_ONCE):
+        if copy.tell() + len(data) > _LARGEST_ARCHIVE:
+            raise InvalidInput(
+                f"expected an archive of at most {_LARGEST_ARCHIVE >> 30} GiB on a web server that does not support Range requests; "
+                "extract it there, or move it to a server or an object store that supports them"
+            )
+        copy.write(data)

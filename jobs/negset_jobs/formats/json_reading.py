@@ -1,0 +1,50 @@
+"""How the elements of a JSON array are decoded: strictly, and where that fails, tolerantly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from negset_jobs.formats.json_window import Window, WrongShape
+
+
+class Reading(NamedTuple):
+    """How the elements of an array are decoded.
+
+    `strict` is the type of one element (anything msgspec decodes). Where a part of the array does
+    not have it, or is not `complete`, the part is decoded as `tolerant`. So an array that is as
+    expected is decoded at full speed. An `optional` key may hold something else than an array.
+    """
+
+    strict: Any
+    tolerant: Any = None
+    complete: Callable[[list[Any]], bool] = bool
+    optional: bool = False
+
+
+class Decoder:
+    """Decodes parts of one array. `wanted` says whether the caller wants its elements."""
+
+    def __init__(self, reading: Reading, *, wanted: bool = True) -> None:
+        self._strict = msgspec.json.Decoder(list[reading.strict])  # type: ignore[name-defined]
+        self._tolerant = None if reading.tolerant is None else msgspec.json.Decoder(list[reading.tolerant])  # type: ignore[name-defined]
+        self._complete = reading.complete
+        self.optional = reading.optional
+        self.wanted = wanted
+
+    def decode(self, window: Window, end: int, key: str, done: int) -> list[Any]:
+        """Return the elements of the array `window.buffer[window.start:end]`.
+
+        `done` elements of the whole array lie before it. Raises `BrokenJson` and `WrongShape`.
+        """
+        try:
+            elements: list[Any] = window.decode(self._strict, window.start, end, key, done)
+            if self._tolerant is None or not elements or self._complete(elements):
+                return elements
+        except WrongShape:
+            if self._tolerant is None:
+                raise
+        tolerant: list[Any] = window.decode(self._tolerant, window.start, end, key, done)
+        return tolerant
