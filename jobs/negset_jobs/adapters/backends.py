@@ -14,9 +14,10 @@ from negset_api.errors import CannotRunHere
 from negset_jobs.adapters import urls
 from negset_jobs.adapters.clouds import CLOUDS
 from negset_jobs.adapters.urls import Link, Url
+from negset_jobs.adapters.web import WebFiles
 
-for _scheme, _cloud in CLOUDS.items():
-    fsspec.register_implementation(_scheme, _cloud, clobber=True)
+for _scheme, _class in {**CLOUDS, **dict.fromkeys(urls.WEB_SCHEMES, WebFiles)}.items():
+    fsspec.register_implementation(_scheme, _class, clobber=True)
 
 _BY_HOST: Final = frozenset({"hdfs", "webhdfs", "sftp"})
 # Packages on PyPI without which fsspec's back end of a scheme cannot be imported. The other schemes

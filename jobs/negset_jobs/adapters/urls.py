@@ -133,7 +133,7 @@ def parse(text: str) -> Url:
 
 
 def _split(text: str) -> list[str]:
-    """Split a chain. Names keep their `::`: an archive's member, and a URL that is not in a chain."""
+    """Split a chain. A member of an archive and a URL that stands alone keep their `::`."""
     first, *rest = text.split(_SEPARATOR)
     wraps = first.lower() in CACHE_SCHEMES or scheme_of(first) in ARCHIVE_SCHEMES
     if first and not wraps and not any(map(_starts_link, rest)):

@@ -55,9 +55,11 @@ def template(subject: Subject, *, child: str, role: str, container: Container, p
 
 
 def command(subject: Subject, *words: str) -> tuple[str, ...]:
-    """Return the command of a job, with the networks and schemes that the administrator allows."""
+    """Return the command of a job, with the networks, schemes and proxy of the administrator."""
     networks = subject.config.networks
-    given = (("--allow-address", networks.images), ("--allow-store", networks.stores), ("--allow-scheme", networks.schemes))
+    given = [("--allow-address", networks.images), ("--allow-store", networks.stores), ("--allow-scheme", networks.schemes)]
+    if networks.proxy.url:
+        given += [("--proxy", (networks.proxy.url,)), ("--no-proxy", networks.proxy.bypass)]
     options = (part for option, values in given for value in values for part in (option, value))
     return ("negset", "job", *words, "--file", names.MANIFEST_FILE, "--cluster", *options)
 
