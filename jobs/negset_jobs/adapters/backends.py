@@ -71,6 +71,11 @@ def file_system_key(url: Url) -> tuple[str, ...]:
     return (*(link.scheme if link is url.leaf else str(link) for link in url.links), repr(sorted(_taken(url.leaf).items())))
 
 
+def store_name(url: Url) -> str:
+    """Return the URL of the bucket, container or host of a URL."""
+    return f"{url.target.scheme}://{url.target.path.partition('/')[0]}"
+
+
 def named(url: Url, path: str) -> Url:
     """Return the URL of the file with the path `path` in the file system of `url`.
 
