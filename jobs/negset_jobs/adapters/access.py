@@ -14,6 +14,7 @@ import msgspec
 
 from negset_api import names
 from negset_api.errors import InvalidInput
+from negset_api.spec import StoreAccess
 from negset_jobs.adapters import addresses, urls
 from negset_jobs.adapters.upstream import Upstream
 from negset_jobs.adapters.urls import InvalidUrl, UnknownScheme, Url, shown
@@ -52,7 +53,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     `allowed_networks` are CIDRs for http(s) URLs, `store_networks` are CIDRs for object stores.
     `schemes` are the allowed schemes; if empty, all known ones. `local_files` is True on a laptop
     only. There, stores at any address are allowed. `upstream` is the proxy of the laptop's user or
-    of the administrator. On a laptop, stores find it in the variables themselves.
+    of the administrator. On a laptop, stores find it in the variables themselves. `store_rules` are
+    the manifest's own (`spec.stores`), and allow nothing more.
     """
 
     allowed_networks: tuple[str, ...] = ()
@@ -60,6 +62,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     schemes: tuple[str, ...] = ()
     local_files: bool = True
     upstream: Upstream | None = None
+    store_rules: tuple[StoreAccess, ...] = ()
 
     @property
     def web(self) -> Reach:

@@ -51,7 +51,7 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
-    access = reach.access(options)
+    access = reach.of_dataset(reach.access(options), dataset.spec)
     with address_guard.enforced(access):
         revision = pipeline.prepare(dataset, access)
         place = revision.store.url

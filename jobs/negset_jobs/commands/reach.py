@@ -6,7 +6,10 @@ import argparse
 import logging
 import os
 
+import msgspec
+
 from negset_api.errors import InvalidInput
+from negset_api.spec import NegativeDatasetSpec
 from negset_jobs.adapters import upstream
 from negset_jobs.adapters.access import DEFAULT_SCHEMES, Access, parse_networks, parse_schemes
 from negset_jobs.adapters.upstream import Upstream
@@ -32,6 +35,11 @@ def access(options: argparse.Namespace) -> Access:
         local_files=False,
         upstream=_of_administrator(options),
     )
+
+
+def of_dataset(access: Access, spec: NegativeDatasetSpec) -> Access:
+    """Return the same access with the options of stores that the manifest gives."""
+    return msgspec.structs.replace(access, store_rules=spec.stores)
 
 
 def _of_this_machine() -> Upstream | None:

@@ -76,6 +76,17 @@ def test_jobs_use_the_proxy_that_the_administrator_names():
     assert data["spec"]["entrypoint"].endswith("--proxy http://proxy.example:3128 --no-proxy svc --no-proxy 10.0.0.0/8")
 
 
+def test_the_secrets_of_other_stores_become_variables_with_a_prefix():
+    stores = [
+        {"prefix": "s3://a", "secretName": "partner-s3"},
+        {"prefix": "s3://b", "secretName": "partner-s3"},
+        {"prefix": "s3://c", "anonymous": True},
+    ]
+    spec = merged(TRAINING, {"output": {"secretName": "own"}, "stores": stores})
+    expected = [{"secretRef": {"name": "own"}}, {"prefix": "NEGSET_PARTNER_S3_", "secretRef": {"name": "partner-s3"}}]
+    assert all(each["envFrom"] == expected for job in jobs_of(spec).values() for each in containers(job))
+
+
 def test_only_what_checks_trains_or_scores_carries_tensorflow():
     with_tensorflow = {
         role for role, each in jobs_of(TRAINING).items() if {found["image"] for found in containers(each)} == {Config().images.trainer}
