@@ -207,6 +207,14 @@ def _add_job(commands: _Commands) -> None:
         metavar="SCHEME",
         help="allow this URL scheme, instead of the default s3, gs, abfs, http and https; repeatable; needs --cluster",
     )
+    job.add_argument("--proxy", default="", metavar="URL", help="connect to servers through this proxy; needs --cluster")
+    job.add_argument(
+        "--no-proxy",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="connect directly to this host and all below it, or to this network; repeatable; needs --cluster",
+    )
     job.add_argument("stage", choices=[*stages.KINDS, "delete"])
     job.add_argument("--file", required=True, metavar="FILE", help="the manifest")
     job.add_argument("--round", type=int, default=0, metavar="N", help="the training round, from 1")

@@ -21,6 +21,15 @@ SUBDOMAIN: Final = rf"^{_LABEL}(\.{_LABEL})*$"
 EXTENDED_RESOURCE: Final = rf"^{_LABEL}(\.{_LABEL})*/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
 """A resource of a device plugin: a domain, a slash and a name of at most 63 characters."""
 
+STORE_URL: Final = "^(s3|s3a|gs|gcs|abfs|abfss|az)://[^ ]*$"
+"""The beginning of the URL of an object store."""
+
+SERVER_URL: Final = "^https?://[^ ]+$"
+"""The URL of a server."""
+
+REGION: Final = "^[A-Za-z0-9.-]+$"
+"""A region of a cloud."""
+
 REVISION: Final = re.compile(r"[0-9a-f]{12}")
 """A revision, or the digest of a pipeline.config, as `negset_api.revision` computes them."""
 

@@ -24,7 +24,7 @@ from negset_api.values import digest
 
 VERSION: Final = "1"
 
-_EVERY_STEP: Final = frozenset({"output.url", "output.secretName", "queueName"})
+_EVERY_STEP: Final = frozenset({"output.url", "output.secretName", "queueName", "stores"})
 
 # Paths of fields, or of groups with all their fields. A new field of a group belongs to each step
 # that reads the group, unless `_BUT_NOT` excludes it. So an edit of it restarts too many steps

@@ -18,6 +18,7 @@ _INDIFFERENT: Final = frozenset(
     {
         "ray",
         "queueName",
+        "stores",
         "suspend",
         "deletionPolicy",
         "output.url",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, field
@@ -92,12 +93,34 @@ _DNS: Final[tuple[dict[str, Any], ...]] = (
 )
 
 
+class Proxy(Setting, frozen=True, kw_only=True):
+    """The forward proxy that jobs use for web servers and object stores.
+
+    `url`: where it listens; if empty, connections are direct. It has no password, because tenants
+    can read the pods of their jobs.
+    `bypass`: hosts, with everything below them, and networks (CIDR) that are reached directly.
+    `networks`: CIDRs of the proxy, which the network policy lets the jobs reach at its port.
+    """
+
+    url: Annotated[str, Meta(pattern=r"^(https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?/?)?$")] = ""
+    bypass: tuple[Annotated[str, Meta(min_length=1)], ...] = ("svc", "cluster.local")
+    networks: tuple[Cidr, ...] = ()
+
+    @property
+    def port(self) -> int:
+        """The port of the URL, or its scheme's."""
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+
+
 class Networks(Setting, frozen=True, kw_only=True):
     """What jobs may reach besides public addresses, and who may reach them.
 
     `images`: CIDRs that the URL of an image or an input may lead to.
     `stores`: CIDRs of object stores, which the URL of an image may not lead to.
     `schemes`: the URL schemes that a manifest may use.
+    `proxy`: the proxy that jobs use. The variables of their pods name none, since a tenant's Secret
+    can set them.
     `dns`: NetworkPolicyPeers of the cluster's DNS. OpenShift's pods listen on port 5353.
     `api_server`: CIDRs of the API server, to which jobs report progress. If it is empty, the
     operator finds them (`kube.api_server`).
@@ -109,6 +132,7 @@ class Networks(Setting, frozen=True, kw_only=True):
     images: tuple[Cidr, ...] = ()
     stores: tuple[Cidr, ...] = ()
     schemes: Annotated[tuple[Scheme, ...], Meta(min_length=1)] = ("s3", "gs", "abfs", "http", "https")
+    proxy: Proxy = field(default_factory=Proxy)
     dns: tuple[dict[str, Any], ...] = _DNS
     dns_ports: tuple[Port, ...] = (53, 5353)
     api_server: tuple[Cidr, ...] = ()
@@ -208,7 +232,13 @@ def _check_moved(document: Any) -> None:
 def _check(config: Config) -> None:
     """Raise ValueError that names the setting, for rules that the types do not state."""
     networks = config.networks
-    for setting, cidrs in (("images", networks.images), ("stores", networks.stores), ("apiServer", networks.api_server)):
+    listed = {
+        "images": networks.images,
+        "stores": networks.stores,
+        "apiServer": networks.api_server,
+        "proxy.networks": networks.proxy.networks,
+    }
+    for setting, cidrs in listed.items():
         for cidr in cidrs:
             try:
                 ipaddress.ip_network(cidr)

@@ -28,6 +28,9 @@ _ITEM = re.compile(r"^- (.*(?:\n  .*)*)", re.MULTILINE)
 _CODE = re.compile(r"`[^`]+`")
 _PATTERNS = {
     patterns.SUBDOMAIN: "a DNS subdomain",
+    patterns.STORE_URL: "the beginning of the URL of an object store",
+    patterns.SERVER_URL: "an http(s) URL",
+    patterns.REGION: "a region of a cloud",
     patterns.EXTENDED_RESOURCE: "a domain, `/` and a name",
 }
 
@@ -117,8 +120,10 @@ def _spec_items(parent: Schema, prefix: str, wanted: Iterable[str]) -> Iterator[
             remarks.append("required")
         if "default" in field and field["default"] != {}:
             remarks.append(f"default {_default(field['default'])}")
-        yield f"`{path}` ({'; '.join(remarks)}): {' '.join((_text(field['description']), *map(_rule, _messages(field))))}"
+        yield f"`{path}` ({'; '.join(remarks)}): {' '.join((_text(field['description']), *map(_rule, [*_messages(field), *_messages(field.get('items', {}))])))}"
         yield from _spec_items(field, f"{path}.", field.get("properties", ()))
+        item = field.get("items", {})
+        yield from _spec_items(item, f"{path}[].", item.get("properties", ()))
 
 
 def _status_items(parent: Schema, prefix: str = "") -> Iterator[str]:

@@ -112,7 +112,7 @@ def test_no_format_refuses_what_the_bounds_allow_so_that_a_laptop_need_not_know_
 def test_every_pattern_means_the_same_to_go_and_to_python():
     """RE2 has neither look-around nor back references, and its `$` is the end of the text."""
     found = {field["pattern"] for _, field in fields(resource_schema()) if "pattern" in field}
-    assert len(found) == 2
+    assert len(found) == 5
     for pattern in found:
         assert pattern.startswith("^")
         assert pattern.endswith("$")
@@ -130,6 +130,7 @@ def test_lists_whose_order_means_nothing_are_sets():
         "formats": "set",
         "confirmedNegatives": "set",
         "comparisons": "set",
+        "stores": "map",
         "excludeImagesOf": "atomic",
         "tfrecords": "atomic",
         "classes": "atomic",  # in label-map order

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import signal
 import sys
+import tempfile
 
 import pytest
 
@@ -18,6 +19,21 @@ def test_a_full_disk_is_reported_before_ray_starts(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(WorkFailed, match=r"expected at least 16 MB free in .*, got 3;"), ray_session._private_folder():
         pass
+
+
+@pytest.mark.parametrize("length", [18, 19, 23, 26, 31, 100])
+def test_the_sockets_of_ray_fit_into_any_temporary_folder(length):
+    parent = ray_session.socket_parent("/" + "x" * (length - 1))
+    socket = f"{parent}/negset-ray-12345678/session_2026-11-26_13-01-29_123456_4194304/sockets/plasma_store"
+    assert len(socket) <= 103
+    assert (parent == "/tmp") == (length > 19)
+
+
+def test_ray_starts_with_a_long_temporary_folder(monkeypatch, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("a-long-name-for-a-temporary-folder")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with ray_session.session(1):
+        assert ray_session.is_open()
 
 
 def test_ctrl_c_that_compiled_code_swallows_comes_again():

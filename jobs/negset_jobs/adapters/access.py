@@ -14,7 +14,9 @@ import msgspec
 
 from negset_api import names
 from negset_api.errors import InvalidInput
+from negset_api.spec import StoreAccess
 from negset_jobs.adapters import addresses, urls
+from negset_jobs.adapters.upstream import Upstream
 from negset_jobs.adapters.urls import InvalidUrl, UnknownScheme, Url, shown
 
 DEFAULT_SCHEMES: Final = ("s3", "gs", "abfs", "http", "https")
@@ -28,12 +30,14 @@ _ALIASES: Final = {"s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
 class Reach(msgspec.Struct, frozen=True):
     """The addresses that a connection may reach: public ones and `networks`, or `everywhere`.
 
-    `option` is the command line option that adds networks.
+    `option` is the command line option that adds networks. `upstream` is the proxy that connections
+    go through, if there is one.
     """
 
     networks: tuple[str, ...] = ()
     option: str = "--allow-address"
     everywhere: bool = False
+    upstream: Upstream | None = None
 
     def permits(self, address: str) -> bool:
         """Return True if a connection to this IP address is allowed."""
@@ -48,23 +52,27 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
     `allowed_networks` are CIDRs for http(s) URLs, `store_networks` are CIDRs for object stores.
     `schemes` are the allowed schemes; if empty, all known ones. `local_files` is True on a laptop
-    only. There, stores at any address are allowed.
+    only. There, stores at any address are allowed. `upstream` is the proxy of the laptop's user or
+    of the administrator. On a laptop, stores find it in the variables themselves. `store_rules` are
+    the manifest's own (`spec.stores`), and allow nothing more.
     """
 
     allowed_networks: tuple[str, ...] = ()
     store_networks: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ()
     local_files: bool = True
+    upstream: Upstream | None = None
+    store_rules: tuple[StoreAccess, ...] = ()
 
     @property
     def web(self) -> Reach:
         """The reach of http(s) URLs, and of everything that has no rule of its own."""
-        return Reach(self.allowed_networks)
+        return Reach(self.allowed_networks, upstream=self.upstream)
 
     @property
     def stores(self) -> Reach:
         """The reach of object stores."""
-        return EVERYWHERE if self.local_files else Reach(self.store_networks, "--allow-store")
+        return EVERYWHERE if self.local_files else Reach(self.store_networks, "--allow-store", upstream=self.upstream)
 
     def reach(self, url: Url) -> Reach:
         """Return the reach of the connections for a URL."""

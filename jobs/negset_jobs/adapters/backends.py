@@ -5,19 +5,23 @@ fsspec gets the links of a chain one by one, so that it never splits a URL itsel
 
 from __future__ import annotations
 
+import os
 import posixpath
 from typing import Any, Final
 
 import fsspec
 
 from negset_api.errors import CannotRunHere
-from negset_jobs.adapters import urls
+from negset_api.spec import StoreAccess
+from negset_jobs.adapters import address_guard, urls
 from negset_jobs.adapters.clouds import CLOUDS
+from negset_jobs.adapters.store_rules import options_of, rule_for
 from negset_jobs.adapters.urls import Link, Url
+from negset_jobs.adapters.web import WebFiles
 from negset_jobs.adapters.web_stream import open_archive
 
-for _scheme, _cloud in CLOUDS.items():
-    fsspec.register_implementation(_scheme, _cloud, clobber=True)
+for _scheme, _class in {**CLOUDS, **dict.fromkeys(urls.WEB_SCHEMES, WebFiles)}.items():
+    fsspec.register_implementation(_scheme, _class, clobber=True)
 
 _BY_HOST: Final = frozenset({"hdfs", "webhdfs", "sftp"})
 # Packages on PyPI without which fsspec's back end of a scheme cannot be imported. The other schemes
@@ -33,7 +37,7 @@ def opened(url: Url, **options: Any) -> tuple[Any, str]:
     if url.is_web:
         # Each URL has its own client, so that cookies of one server are not sent to another.
         options.setdefault("skip_instance_cache", True)
-    fs = file_system_class(url.target)(**{**_taken(url.target), **options})
+    fs = file_system_class(url.target)(**{**_taken(url.target), **_ruled(url.target), **options})
     path = path_of(fs, url.target)
     for link in reversed(url.links[:-1]):
         # Not cached: the instance would keep the open file or file system of its options alive.
@@ -69,7 +73,14 @@ def file_system_key(url: Url) -> tuple[str, ...]:
 
     It includes the options that the file system takes from the file's link (a host, an account).
     """
-    return (*(link.scheme if link is url.leaf else str(link) for link in url.links), repr(sorted(_taken(url.leaf).items())))
+    rule = _rule(url.target)
+    ruled = (rule.prefix,) if rule else ()
+    return (*(link.scheme if link is url.leaf else str(link) for link in url.links), *ruled, repr(sorted(_taken(url.leaf).items())))
+
+
+def store_name(url: Url) -> str:
+    """Return the URL of the bucket, container or host of a URL."""
+    return f"{url.target.scheme}://{url.target.path.partition('/')[0]}"
 
 
 def named(url: Url, path: str) -> Url:
@@ -86,6 +97,17 @@ def named(url: Url, path: str) -> Url:
         # These file systems omit Azure's account.
         path = posixpath.join(authority, path.partition("/")[2])
     return url.with_path(path)
+
+
+def _rule(link: Link) -> StoreAccess | None:
+    """Return the manifest's rule for a store."""
+    access = address_guard.access_of_process()
+    return rule_for(access.store_rules, str(link)) if access and link.scheme in CLOUDS else None
+
+
+def _ruled(link: Link) -> dict[str, Any]:
+    rule = _rule(link)
+    return options_of(rule, os.environ) if rule else {}
 
 
 def _taken(link: Link) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 obstore connects in Rust, below the address guard. It gets this proxy instead of a direct way, so
 that each connection is a Python socket again: the proxy resolves the name, and the guard checks the
-address that is connected. Redirects and requests for credentials take the same way. See
-jobs/README.md.
+address that is connected. Redirects and requests for credentials take the same way. If another
+proxy is named (`upstream`), this one asks it to connect, and refuses the private addresses that it
+can see. See jobs/README.md.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from urllib.parse import urlsplit
 
 from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.access import Reach
+from negset_jobs.adapters.address_guard import BlockedAddress
+from negset_jobs.adapters.upstream import Server, is_private_name
 
 UNREACHABLE: Final = 599
 """The proxy's own status if it cannot connect. Clients retry it, and servers do not use it."""
@@ -31,7 +34,13 @@ REFUSED: Final = 496
 
 _BLOCK: Final = 1 << 18
 _CONNECT_SECONDS: Final = 10
+_TUNNEL_SECONDS: Final = 30
+"""How long another proxy may take to connect."""
+_RESOLVE_SECONDS: Final = 2
 _DEFAULT_PORT: Final = 80
+_SUCCESS: Final = 2  # the first digit of a status
+
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Proxy:
@@ -46,6 +55,7 @@ class Proxy:
         self.refusals = 0
         self.refused = ""
         self._reach = reach
+        self._unresolved: set[str] = set()
         self._secret = secrets.token_urlsafe(24)
         self._authorization = b"Basic " + b64encode(f"negset:{self._secret}".encode())
         # Opened here, so that the caller sees it if the process cannot open more files.
@@ -74,9 +84,11 @@ class Proxy:
         if head.value(b"proxy-authorization") != self._authorization:
             await _respond(reader, writer, head, 407)
             return
-        host, port = head.server
         try:
-            upstream = await self._connect(host, port)
+            upstream = await self._connected(head)
+        except _Declined as declined:
+            await _respond(reader, writer, head, declined.status)
+            return
         except OSError as error:
             await self._refuse(reader, writer, head, error)
             return
@@ -86,13 +98,49 @@ class Proxy:
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
                 await _both(_copy(reader, upstream[1]), _copy(upstream[0], writer))
             else:
-                await _both(_requests(head, reader, upstream[1]), _copy(upstream[0], writer))
+                await _both(_requests(head, reader, upstream[1], self._server(head)), _copy(upstream[0], writer))
         finally:
             upstream[1].close()
 
-    async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        with address_guard.reaching(self._reach):
-            return await asyncio.wait_for(asyncio.open_connection(host, port, limit=_BLOCK), _CONNECT_SECONDS)
+    def _server(self, head: _Head) -> Server | None:
+        """Return the other proxy that a request goes through."""
+        scheme = "https" if head.method == b"CONNECT" else "http"
+        return self._reach.upstream.server(scheme, *head.server) if self._reach.upstream else None
+
+    async def _connected(self, head: _Head) -> _Streams:
+        """Return the streams to the server. Raises `BlockedAddress`, and `_Declined`."""
+        server = self._server(head)
+        if server is None:
+            with address_guard.reaching(self._reach):
+                return await _opened(*head.server)
+        await self._check_name(head.server[0])
+        with address_guard.exempt():
+            streams = await _opened(server.host, server.port, tls=server.tls)
+        if head.method == b"CONNECT":
+            try:
+                await _tunnel(streams, head, server)
+            except BaseException:
+                streams[1].close()
+                raise
+        return streams
+
+    async def _check_name(self, host: str) -> None:
+        """Raise `BlockedAddress` for a server that the reach does not permit, if that can be seen.
+
+        The other proxy resolves the name, and may find an address that this machine does not.
+        """
+        if host in self._unresolved:
+            return
+        try:
+            found = await asyncio.wait_for(asyncio.get_running_loop().getaddrinfo(host, None), _RESOLVE_SECONDS)
+        except (OSError, UnicodeError):
+            if is_private_name(host):
+                raise BlockedAddress(host, self._reach.option) from None
+            self._unresolved.add(host)
+            return
+        for *_, address in found:
+            if not self._reach.permits(str(address[0])):
+                raise BlockedAddress(str(address[0]), self._reach.option)
 
     async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: _Head, error: OSError) -> None:
         address = address_guard.blocked_address(error)
@@ -104,12 +152,20 @@ class Proxy:
         await _respond(reader, writer, head, REFUSED)
 
 
+class _Declined(Exception):
+    """Another proxy does not connect. `status` is its response."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
+
+
 class _Head:
     """The start of a request: its first line and its headers."""
 
     def __init__(self, data: bytes) -> None:
         line, *self._headers = data.removesuffix(b"\r\n\r\n").split(b"\r\n")
-        self.method, self._target, self._version = line.split(b" ")
+        self.method, self._target, self._version = line.split(b" ", 2)
 
     @classmethod
     async def read(cls, reader: asyncio.StreamReader) -> _Head:
@@ -137,18 +193,40 @@ class _Head:
                 return value.strip()
         return b""
 
-    def forwarded(self) -> bytes:
-        """Return what the server gets: no server in the first line, and no header for the proxy."""
-        path = b"/" + self._target.partition(b"://")[2].partition(b"/")[2]
+    @property
+    def status(self) -> int:
+        """The status, if this is the start of a response."""
+        return int(self._target)
+
+    def forwarded(self, server: Server | None = None) -> bytes:
+        """Return what the server gets: no server in the first line, and no header for the proxy.
+
+        Another proxy gets the whole URL, and its own header.
+        """
+        path = self._target if server else b"/" + self._target.partition(b"://")[2].partition(b"/")[2]
         kept = [header for header in self._headers if not header.lower().startswith(b"proxy-")]
+        if server and server.authorization:
+            kept.append(f"Proxy-Authorization: {server.authorization}".encode())
         return b"\r\n".join([b" ".join([self.method, path, self._version]), *kept, b"", b""])
 
 
-async def _requests(head: _Head, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
+async def _opened(host: str, port: int, *, tls: bool = False) -> _Streams:
+    return await asyncio.wait_for(asyncio.open_connection(host, port, limit=_BLOCK, ssl=tls or None), _CONNECT_SECONDS)
+
+
+async def _tunnel(streams: _Streams, head: _Head, server: Server) -> None:
+    """Ask another proxy to connect. Raises `_Declined`."""
+    streams[1].write(head.forwarded(server))
+    answer = await asyncio.wait_for(_Head.read(streams[0]), _TUNNEL_SECONDS)
+    if answer.status // 100 != _SUCCESS:
+        raise _Declined(answer.status)
+
+
+async def _requests(head: _Head, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, proxy: Server | None) -> None:
     """Forward the requests of one connection, one after the other."""
     server = head.server
     while head.server == server:  # else the connection ends, and the client opens another one
-        upstream.write(head.forwarded())
+        upstream.write(head.forwarded(proxy))
         left = head.body_bytes
         while left:
             data = await reader.read(min(left, _BLOCK))

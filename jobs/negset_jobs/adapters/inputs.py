@@ -16,6 +16,7 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store_errors import READ_AHEAD, Translated, buffered, translate_input_errors
 from negset_jobs.adapters.urls import Url, shown
 from negset_jobs.adapters.web_stream import WebStream
+from negset_jobs.adapters.wildcards import has_wildcard, matching
 
 
 @contextlib.contextmanager
@@ -54,14 +55,15 @@ def read_input(url: str | Url, access: Access, field: str) -> bytes:
 def expand(url: str, access: Access, field: str) -> list[str]:
     """Return the URLs that match a glob, sorted; a URL without a glob is returned unchanged.
 
-    Raises `InvalidInput` if nothing matches.
+    A file or folder whose name has wildcards is taken as it is (`wildcards.matching`). Raises
+    `InvalidInput` if nothing matches.
     """
     source = access.check_url(url, field)
-    if not any(character in source.leaf.path for character in "*?["):
+    if not has_wildcard(source):
         return [url]
     with translate_input_errors(source, field, access):
         fs, path = backends.opened(source)
-        matches = sorted(map(str, fs.glob(path)))
+        matches = matching(fs, path)
     if not matches:
         raise InvalidInput(f"{field}: expected files matching {shown(source)}, found none")
     try:

@@ -26,7 +26,7 @@ from negset_jobs.adapters.access import Reach
 from negset_jobs.adapters.address_guard import BlockedAddress
 from negset_jobs.adapters.guard_proxy import proxy_for
 from negset_jobs.adapters.object_store_client import connected
-from negset_jobs.adapters.object_store_errors import Answered, is_empty_range, may_be_refused, translated
+from negset_jobs.adapters.object_store_errors import Answered, Refused, is_empty_range, may_be_refused, may_refuse_condition, translated
 from negset_jobs.adapters.store_options import StoreOptions, checked
 
 READ_BLOCK: Final = 8 << 20
@@ -37,7 +37,6 @@ _PART: Final = 8 << 20
 _PARTS_AT_ONCE: Final = 4
 _CREATE_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, *[1.5] * 11, 0.0)  # seconds; 0 is the last attempt
 _CONFLICT: Final = 409
-_MAYBE_UNCONDITIONAL: Final = (400, 501)
 _DAMAGED: Final = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest"})
 """S3's codes, of status 400, for a request that did not arrive whole."""
 
@@ -51,6 +50,8 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
     def __init__(self, *, asynchronous: bool = False, loop: Any = None, **options: Any) -> None:
         self._given = checked(self.protocol[0], self.connection(options))
         self._clients: dict[tuple[str, Reach, bool], Any] = {}
+        self._unconditional: set[str] = set()
+        """Buckets whose store refuses to create exclusively."""
         super().__init__(self.protocol[0], asynchronous=asynchronous, loop=loop)
         self._construct_store = self._client  # obstore's own caches one client for all reaches
 
@@ -217,29 +218,45 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
         not in obstore: after a response was lost, the object that exists may be this one.
         """
         bucket, key = self._split_path(path)
+        if bucket in self._unconditional:
+            raise NotImplementedError
         lost = False
         for pause in _CREATE_PAUSES:
             try:
                 with _acting():
                     await self._client(bucket, retried=False).put_async(key, value, mode="create")
             except FileExistsError as error:
-                if error.args == (_CONFLICT,) and not await self._exists(path):
-                    pass  # S3 responds so while another writer is creating it
-                elif lost and await self._cat_file(path) == value:
+                if await self._is_anothers(path, value, lost=lost):
+                    raise
+                if await self._exists(path):
                     return
-                else:
-                    raise
+                if error.args != (_CONFLICT,):  # S3 responds so while another writer is creating it
+                    raise self._without_condition(bucket) from error
             except OSError as error:
-                damaged = getattr(error, "code", "") in _DAMAGED
-                if isinstance(error, Answered) and error.status in _MAYBE_UNCONDITIONAL and not damaged:
-                    raise NotImplementedError from error
-                if not pause or not (damaged or transient.passes(error)):
-                    raise
+                self._check_refusal(bucket, error, last=not pause)
                 lost = True
             else:
                 return
             await asyncio.sleep(pause)
         raise Answered(_CONFLICT, "")
+
+    async def _is_anothers(self, path: str, value: bytes, *, lost: bool) -> bool:
+        """Return True if there is an object that this process has not written."""
+        return await self._exists(path) and not (lost and await self._cat_file(path) == value)
+
+    def _check_refusal(self, bucket: str, error: OSError, *, last: bool) -> None:
+        """Raise the error, or `NotImplementedError`, if another attempt cannot help."""
+        damaged = getattr(error, "code", "") in _DAMAGED
+        if not damaged and may_refuse_condition(error):
+            raise self._without_condition(bucket, surely=not isinstance(error, Refused)) from error
+        if last or not (damaged or transient.passes(error)):
+            raise error
+
+    def _without_condition(self, bucket: str, *, surely: bool = True) -> NotImplementedError:
+        """Return the error for a store that does not create exclusively, and remember it."""
+        if surely:
+            self._unconditional.add(bucket)
+        return NotImplementedError()
 
 
 class _File(AbstractBufferedFile):  # type: ignore[misc]

@@ -22,6 +22,9 @@ _EXPIRED: Final = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequir
 """S3's codes, of status 400, for a session token that it refuses."""
 _NO_BUCKET: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _RANGE_STATUS: Final = 416
+_FORBIDDEN: Final = 403
+_NOT_IMPLEMENTED: Final = 501
+_NO_CONDITION: Final = frozenset(range(400, 500)) - {408, 409, 413, 425, 429}
 _REDIRECTS: Final = range(300, 400)
 _NO_PASSWORD: Final = 407
 """`guard_proxy` responds so to a request that was redirected: obstore takes the password out."""
@@ -142,6 +145,17 @@ def may_be_refused(error: Exception) -> bool:
     """
     status, kind = _STATUS.search(str(error)), _KIND.search(str(error))
     return (status is not None and int(status[1]) == REFUSED) or (kind is not None and kind[1] == "Connect")
+
+
+def may_refuse_condition(error: OSError) -> bool:
+    """Return True if a store may refuse a request because it is to create an object exclusively.
+
+    501 and 400 were seen. A server before the store may drop the header, which breaks the signature
+    (403). Whoever asks without the condition then sees if there is another reason.
+    """
+    if isinstance(error, Refused):
+        return error.status == _FORBIDDEN and error.code not in _EXPIRED
+    return isinstance(error, Answered) and (error.status in _NO_CONDITION or error.status == _NOT_IMPLEMENTED)
 
 
 def is_missing_bucket(error: FileNotFoundError) -> bool:

@@ -39,8 +39,9 @@ _LOCK: Final = "in-use"
 # Tasks and results are small. Ray's default is a third of the machine's memory.
 _OBJECT_STORE_BYTES: Final = 128 << 20
 _LEAST_ROOM: Final = 16 << 20
-# Ray creates sockets in its folder, and the path of a socket has at most 107 characters.
-_LONGEST_SOCKET_FOLDER: Final = 30
+_LONGEST_SOCKET_PATH: Final = 103  # on macOS; 107 on Linux
+_RAYS_PART: Final = len("/negset-ray-12345678/session_2026-11-26_13-01-29_123456_4194304/sockets/plasma_store")
+"""What mkdtemp and Ray append to the folder for their longest socket. A process id has 7 digits."""
 
 
 def is_open() -> bool:
@@ -178,6 +179,11 @@ def _replaced(module: Any, name: str, function: Callable[..., Any]) -> Iterator[
         setattr(module, name, before)
 
 
+def socket_parent(folder: str) -> str:
+    """Return the folder, or /tmp if the paths of Ray's sockets in it would be too long. Pure."""
+    return folder if len(os.fsencode(folder)) + _RAYS_PART <= _LONGEST_SOCKET_PATH else "/tmp"  # noqa: S108
+
+
 @contextlib.contextmanager
 def _private_folder() -> Iterator[str]:
     """Yield a folder for Ray's sockets and logs, and remove it at the end.
@@ -190,7 +196,7 @@ def _private_folder() -> Iterator[str]:
     import fcntl  # here, because Windows has none
 
     # mkdtemp creates a folder that only this user can read.
-    parent = tempfile.gettempdir() if len(tempfile.gettempdir()) <= _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108
+    parent = socket_parent(tempfile.gettempdir())
     for left in glob.glob(f"{glob.escape(parent)}/{_FOLDER}*"):
         with contextlib.suppress(OSError), open(f"{left}/{_LOCK}", "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,7 +13,7 @@ import logging
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import BinaryIO, cast
 
@@ -49,6 +49,13 @@ class Store:
     def local_root(self) -> str | None:
         """The folder's path if it is on this machine's file system, else None."""
         return self._root if self._local else None
+
+    def alone(self, waiting: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes on this machine out of a local folder (`local_files.alone`).
+
+        Other stores know no locks: there the first marker counts.
+        """
+        return local_files.alone(self._root, waiting) if self._local else contextlib.nullcontext()
 
     def exists(self, key: str) -> bool:
         with self._acting("look up", key):
@@ -122,7 +129,7 @@ class Store:
         if self._fs.exists(path):
             return False
         self._fs.pipe_file(path, data)
-        log.warning("%s cannot create objects exclusively; two concurrent attempts of one shard may both commit", self.url)
+        _name_unguarded(backends.store_name(self._folder))
         return True
 
     def put(self, source: str, key: str) -> None:
@@ -229,6 +236,12 @@ class Store:
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
+
+
+@functools.cache
+def _name_unguarded(store: str) -> None:
+    """Name a store in the log once."""
+    log.warning("%s cannot create objects exclusively; two concurrent attempts of one shard may both commit", store)
 
 
 def _folder(url: str) -> Url:

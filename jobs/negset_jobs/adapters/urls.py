@@ -1,8 +1,8 @@
 """Parse a URL once: plain paths, URLs, and chains (`zip://member::s3://bucket/archive.zip`).
 
-Chains are split as fsspec splits them: at every `::`. A text that fsspec would read differently is
-refused. All code uses the parsed value. Back ends are opened from it, not from the text. See
-jobs/README.md.
+A chain is split at each `::` that ends a link which may stand before another. Any other `::` is a
+part of a name, unless a URL follows it: then the text is refused. All code uses the parsed value.
+Back ends are opened from it, not from the text. See jobs/README.md.
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ CACHE_SCHEMES: Final = frozenset({"simplecache", "filecache", "blockcache"})
 TARGET_SCHEMES: Final = names.LOCAL_SCHEMES | WEB_SCHEMES | STORE_SCHEMES
 KNOWN_SCHEMES: Final = TARGET_SCHEMES | ARCHIVE_SCHEMES | CACHE_SCHEMES
 
+OUTSIDE: Final = "outside"
+"""The scheme of an image's name that leads out of its folder. Such a URL is never opened."""
+
 _SEPARATOR: Final = "::"
 _MOST_LINKS: Final = 4
 _WITHOUT_AUTHORITY: Final = frozenset({"hdfs", "memory"})  # hdfs:///path is the default name node's
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*")
 # Control characters, line separators and lone surrogates: file names do not need them.
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# http:/x, http:x, https//x, https;//x
+_SLIP: Final = re.compile(rf"({'|'.join(WEB_SCHEMES | STORE_SCHEMES)})(?:[:;]|//)", re.IGNORECASE)
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]@:/?#\\%<>\"^`{|}]+)(?::(\d{1,5}))?")
 _HIGHEST_PORT: Final = 0xFFFF
 _LONGEST_SHOWN: Final = 300
@@ -121,10 +126,29 @@ def parse(text: str) -> Url:
         raise InvalidUrl("expected a URL without spaces around it" if text.strip() else "expected a URL, got none")
     if _FORBIDDEN.search(text):
         raise InvalidUrl("expected a URL without control characters")
-    *wrappers, target = text.split(_SEPARATOR)
+    *wrappers, target = _split(text)
     if len(wrappers) >= _MOST_LINKS:
         raise InvalidUrl(f"expected at most {_MOST_LINKS} URLs joined by '::'")
     return Url((*map(_wrapper, wrappers), _target(target, chained=bool(wrappers))))
+
+
+def _split(text: str) -> list[str]:
+    """Split a chain. A member of an archive and a URL that stands alone keep their `::`."""
+    first, *rest = text.split(_SEPARATOR)
+    wraps = first.lower() in CACHE_SCHEMES or scheme_of(first) in ARCHIVE_SCHEMES
+    if first and not wraps and not any(map(_starts_link, rest)):
+        return [text]
+    links = [first]
+    for piece in rest[:-1]:
+        if piece and scheme_of(links[-1]) in ARCHIVE_SCHEMES and not _starts_link(piece):
+            links[-1] += _SEPARATOR + piece
+        else:
+            links.append(piece)
+    return [*links, *rest[-1:]]
+
+
+def _starts_link(piece: str) -> bool:
+    return piece.lower() in CACHE_SCHEMES or "://" in piece
 
 
 def scheme_of(text: str) -> str:
@@ -162,6 +186,8 @@ def _target(text: str, *, chained: bool) -> Link:
     if not separator:
         return _plain_path(text, chained=chained)
     scheme = scheme.lower()
+    if scheme == OUTSIDE:
+        raise InvalidUrl("expected file names inside the folder of imageUrl; this one leads out of it")
     if not _SCHEME.fullmatch(scheme) or scheme not in KNOWN_SCHEMES:
         raise UnknownScheme(scheme)
     if scheme in WEB_SCHEMES:
@@ -177,6 +203,8 @@ def _plain_path(text: str, *, chained: bool) -> Link:
     # fsspec reads these as schemes: "data:" always, and a bare word in a chain.
     if text[:5].lower() == "data:":
         raise UnknownScheme("data")
+    if slip := _SLIP.match(text):
+        raise InvalidUrl(f"expected {slip[1].lower()}:// at the start, with one colon and two slashes")
     if chained and "/" not in text and "." not in text:
         raise InvalidUrl("expected a URL or a path after the last '::'")
     return Link("", text)

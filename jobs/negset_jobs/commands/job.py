@@ -18,8 +18,9 @@ from negset_jobs.commands import distributed_stages, manifest_file, needs, outpu
 
 def job(options: argparse.Namespace) -> int:
     children.end_with_parent()
-    document, access = manifest_file.document(options.file), reach.access(options)
+    document = manifest_file.document(options.file)
     dataset = manifest_file.admitted(document)
+    access = reach.of_dataset(reach.access(options), dataset.spec)
     extras.require(f"negset job {options.stage}", needs.of_job(options.stage, cluster=options.cluster))
     with address_guard.enforced(access):
         operator_revision, digest = validation.annotated_revision(document), validation.annotated_pipeline(document)

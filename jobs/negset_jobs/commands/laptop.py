@@ -51,9 +51,12 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
-    access = reach.access(options)
+    access = reach.of_dataset(reach.access(options), dataset.spec)
     with address_guard.enforced(access):
-        return _every_step(pipeline.prepare(dataset, access), options)
+        revision = pipeline.prepare(dataset, access)
+        place = revision.store.url
+        with revision.store.alone(lambda: output.say(f"waiting for another negset run, which works on {place}")):
+            return _every_step(revision, options)
 
 
 def _every_step(revision: pipeline.Revision, options: argparse.Namespace) -> int:

@@ -22,7 +22,8 @@ from negset_jobs.commands import manifest_file, output, reach
 def plan(options: argparse.Namespace) -> int:
     from negset_jobs.selection.stage import plan_stage
 
-    dataset, access = manifest_file.read(options.file), reach.access(options)
+    dataset = manifest_file.read(options.file)
+    access = reach.of_dataset(reach.access(options), dataset.spec)
     with address_guard.enforced(access):
         value = plan_stage(dataset, access)
     if options.json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import random
 from typing import Final, Self
@@ -19,6 +20,7 @@ from negset_jobs.adapters.urls import Url, shown
 from negset_jobs.download.failure import Failed, blocked
 from negset_jobs.download.http import WebImages
 from negset_jobs.download.retry_pause import wait_seconds
+from negset_jobs.download.spellings import other_spellings
 from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,18 @@ class Fetcher:
             attempt += 1
 
     async def _get(self, url: Url) -> bytes:
+        """Return the file's bytes. A name that no file has is tried in other spellings."""
+        try:
+            return await self._get_as_written(url)
+        except Failed as failure:
+            if failure.outcome is not Outcome.NOT_FOUND:
+                raise
+            for spelling in other_spellings(url):
+                with contextlib.suppress(Failed):
+                    return await self._get_as_written(spelling)
+            raise
+
+    async def _get_as_written(self, url: Url) -> bytes:
         if url.is_web and len(url.links) == 1:
             return await self._web.get(str(url))
         return await self._file(url)

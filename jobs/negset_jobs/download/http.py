@@ -13,7 +13,7 @@ import aiohttp
 from negset_api.spec import Download
 from negset_api.values import Outcome
 from negset_api.version import version
-from negset_jobs.adapters import address_guard
+from negset_jobs.adapters import address_guard, web
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.quoting import of_backend, status_line
 from negset_jobs.download.failure import Failed, blocked
@@ -42,8 +42,7 @@ _READ_AHEAD: Final = 1 << 18
 class WebImages:
     """Download images over http(s) inside one event loop; an asynchronous context manager.
 
-    It keeps no cookies. It uses no proxy from the environment: the proxy would open the connections
-    and bypass the address guard. It requests no content encoding: images are already compressed.
+    It keeps no cookies, and requests no content encoding: images are already compressed.
     """
 
     def __init__(self, download: Download, access: Access) -> None:
@@ -51,8 +50,10 @@ class WebImages:
         self._max_bytes = download.max_image_mebibytes * _MIB
         self._honour_robots = download.robots_tag == "Honour"
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(download.connections_per_host))
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=download.connections_per_host, ttl_dns_cache=300),
+        self._session = web.session(
+            self._reach,
+            limit=0,
+            limit_per_host=download.connections_per_host,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": user_agent(download.contact), "Accept": "image/*", "Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(total=download.timeout_seconds),
@@ -71,7 +72,7 @@ class WebImages:
         async with self._slots[_host(url)]:
             try:
                 with address_guard.reaching(self._reach):
-                    async with self._session.get(url) as response:
+                    async with self._session.get(web.exact(url)) as response:
                         self._check(response)
                         return await self._body(response)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

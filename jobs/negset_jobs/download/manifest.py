@@ -35,7 +35,7 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
             ("bytes", pa.int64()),
             ("width", pa.int32()),
             ("height", pa.int32()),
-            ("license", pa.int32()),
+            ("license", pa.int64()),
             ("shard", pa.string()),
             ("reason", pa.string()),
             ("file_name", pa.string()),

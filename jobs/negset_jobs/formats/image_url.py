@@ -13,13 +13,14 @@ from urllib.parse import quote
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.quoting import quoted
-from negset_jobs.adapters.urls import WEB_SCHEMES, scheme_of
+from negset_jobs.adapters.urls import CACHE_SCHEMES, OUTSIDE, WEB_SCHEMES, scheme_of
 
 FIELD: Final = "spec.source.coco.imageUrl"
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
-# Characters that a path may contain (RFC 3986, section 3.3), besides those that quote() keeps.
-_PATH_CHARACTERS: Final = "/!$&'()*+,;=:@"
+# What all servers read alike. Some take a plus for a space, and a semicolon for the end of a name;
+# in a query, "&" and "=" are not part of a value.
+_PATH_CHARACTERS: Final = "/!$'()*,:@"
 _FLICKR_PHOTO: Final = re.compile(r"^https?://(?:farm\d+|live)\.static\.?flickr\.com/(?:[^/]+/)+(\d+)_")
 
 
@@ -31,13 +32,16 @@ def placeholders(template: str) -> tuple[str, ...]:
 def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -> str:
     """Return the template with each `{name}` replaced by `fields[name]`.
 
-    A field whose name ends in `_url` is a URL and stays as it is. Any other field is a relative
-    file name. In an http(s) URL it is percent-encoded. In a path or a key it may not lead out of
-    the template's folder. A relative path becomes absolute. Raises `InvalidInput`, naming `field`.
+    A field whose name ends in `_url` is a URL and stays as it is, without spaces around it. Any
+    other field is a relative file name. Its backslashes are slashes, as exporters on Windows write
+    them. In an http(s) URL it is percent-encoded. A relative path becomes absolute.
 
-    Only the template may chain URLs: two colons in a name make a URL that `urls.parse` refuses.
+    A name that leads out of the template's folder, or that would join another URL to it, becomes a
+    URL that `urls.parse` refuses, so that the image has an outcome. Raises `InvalidInput`, naming
+    `field`, for an unknown placeholder and for an empty field.
     """
-    scheme = scheme_of(template)
+    web = scheme_of(template) in WEB_SCHEMES
+    chained, outside = "::" in template, list[str]()
 
     def replace(match: re.Match[str]) -> str:
         name = match[1]
@@ -48,17 +52,31 @@ def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -
         value = fields[name]
         if not value:
             raise InvalidInput(f"{field}: {template!r} needs {name}, which is empty in an image entry ({_entry(fields)})")
-        if name.endswith("_url") or match.span() == (0, len(template)):
-            return value
-        if scheme in WEB_SCHEMES:
+        if name.endswith("_url"):
+            return value.strip()
+        if match.span() == (0, len(template)):
+            return value if "://" in value else value.replace("\\", "/")
+        value = value.replace("\\", "/")
+        if web:
             # Two colons would join two URLs. A server treats both spellings alike.
             return quote(value, safe=_PATH_CHARACTERS).replace("::", "%3A%3A")
-        if value.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", value):
-            raise InvalidInput(f"{field}: expected file names inside the folder of {template!r}, got {name} {quoted(value)}")
+        if _leads_out(value) or (chained and _chains(value)):
+            outside.append(value)
         return value
 
     url = _PLACEHOLDER.sub(replace, template)
+    if outside:
+        return f"{OUTSIDE}://{outside[0]}"
     return url if "://" in url else os.path.abspath(url)
+
+
+def _leads_out(name: str) -> bool:
+    return name.startswith("/") or ".." in name.split("/")
+
+
+def _chains(name: str) -> bool:
+    """Return True if the name would be a link of a chain of URLs."""
+    return "://" in name or not CACHE_SCHEMES.isdisjoint(name.lower().split("::"))
 
 
 def photo_page(flickr_url: str) -> str:

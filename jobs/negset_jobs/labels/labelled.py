@@ -49,13 +49,15 @@ def unique_stems(images: Iterable[PlannedImage]) -> list[str]:
     smaller one.
     """
     taken: set[str] = set()
+    numbers: dict[str, int] = {}  # the last one by stem: names in other alphabets all become one stem
     stems = []
     for image in images:
         wanted = _stem(image.file_name)
-        stem, number = wanted, 1
+        stem, number = wanted, numbers.get(wanted.lower(), 1)
         while stem.lower() in taken:
             number += 1
             stem = f"{wanted}_{number}"
+        numbers[wanted.lower()] = number
         taken.add(stem.lower())
         stems.append(stem)
     return stems

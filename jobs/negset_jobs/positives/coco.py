@@ -122,7 +122,7 @@ def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositive
 
 
 def _pictures(images: Sequence[Image], source: CocoPositives) -> Iterator[list[Image]]:
-    """Yield the entries of each picture, in the file's order. Nearly every picture has one entry."""
+    """Yield the entries of each picture, in the file's order."""
     same = {members[0]: members for members in same_pictures(images, identity_of(source.image_url))}
     again = {position for first, members in same.items() for position in members if position != first}
     if again:

@@ -27,6 +27,7 @@ from negset_api.spec.fields import (
     Url,
     rules,
 )
+from negset_api.spec.stores import StoreAccess, secret_prefix
 from negset_api.spec.training import HardNegativeMining, PipelineConfig, Training
 
 __all__ = [
@@ -57,8 +58,10 @@ __all__ = [
     "Selection",
     "Source",
     "Spec",
+    "StoreAccess",
     "Training",
     "Url",
     "VocPositives",
     "rules",
+    "secret_prefix",
 ]

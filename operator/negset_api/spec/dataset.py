@@ -10,6 +10,7 @@ from msgspec import Meta, field
 from negset_api import names, patterns
 from negset_api.spec.data import _POSITIVES_RULES, _SOURCE_RULES, Download, Output, Positives, Selection, Source
 from negset_api.spec.fields import LONGEST_LABEL, LONGEST_NAME, MAX_ITEMS, ClassName, QueueName, Spec, rules
+from negset_api.spec.stores import MAX_STORES, STORE_RULES, StoreAccess
 from negset_api.spec.training import _TRAINING_RULES, Training
 
 
@@ -47,6 +48,15 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
     selection: Annotated[Selection, Meta(description="How many negatives to select, and which.")]
     download: Annotated[Download, Meta(description="How images are downloaded and checked.")] = field(default_factory=Download)
     output: Annotated[Output, Meta(description="Where the dataset is stored, and in which formats.")]
+    stores: Annotated[
+        tuple[Annotated[StoreAccess, Meta(extra_json_schema=STORE_RULES)], ...],
+        Meta(
+            max_length=MAX_STORES,
+            description="How object stores are reached, by the beginning of a URL: public buckets, requester pays, another endpoint or "
+            "other credentials than those of the output.",
+            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["prefix"]},
+        ),
+    ] = ()
     positives: Annotated[
         Positives | None,
         Meta(description="Images with objects to train on. Exactly one of coco, voc and tfrecords.", extra_json_schema=_POSITIVES_RULES),

@@ -24,8 +24,8 @@ def network_policy(subject: Subject) -> Object:
     """Return the policy of all pods of a dataset.
 
     Ingress: from the dataset's pods, and from KubeRay.
-    Egress: to the dataset's pods, DNS, public addresses, and the networks that the administrator
-    allows.
+    Egress: to the dataset's pods, DNS, public addresses, and the proxy and the networks that the
+    administrator allows.
     """
     networks = subject.config.networks
     own = {"podSelector": {"matchLabels": _own(subject)}}
@@ -35,6 +35,8 @@ def network_policy(subject: Subject) -> Object:
     kuberay = {"namespaceSelector": {"matchExpressions": expressions}, "podSelector": {"matchLabels": networks.kuberay_pod_labels}}
     ingress = [{"from": [own]}, {"from": [kuberay], "ports": _ports([DASHBOARD_PORT])}]
     egress: list[Object] = [{"to": [own, *_PUBLIC, *_blocks(dict.fromkeys((*networks.images, *networks.stores)))]}]
+    if networks.proxy.url and networks.proxy.networks:
+        egress.append({"to": _blocks(networks.proxy.networks), "ports": _ports([networks.proxy.port])})
     if networks.dns:
         egress.append({"to": list(networks.dns), "ports": _ports(networks.dns_ports, "UDP", "TCP")})
     spec = {"podSelector": own["podSelector"], "policyTypes": ["Ingress", "Egress"], "ingress": ingress, "egress": egress}

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from negset_api import names
+from negset_api.spec import secret_prefix
 from negset_operator import naming
 from negset_operator.config import Placement, Resources
 from negset_operator.manifests.subject import Object, Subject
@@ -55,9 +56,11 @@ def template(subject: Subject, *, child: str, role: str, container: Container, p
 
 
 def command(subject: Subject, *words: str) -> tuple[str, ...]:
-    """Return the command of a job, with the networks and schemes that the administrator allows."""
+    """Return the command of a job, with the networks, schemes and proxy of the administrator."""
     networks = subject.config.networks
-    given = (("--allow-address", networks.images), ("--allow-store", networks.stores), ("--allow-scheme", networks.schemes))
+    given = [("--allow-address", networks.images), ("--allow-store", networks.stores), ("--allow-scheme", networks.schemes)]
+    if networks.proxy.url:
+        given += [("--proxy", (networks.proxy.url,)), ("--no-proxy", networks.proxy.bypass)]
     options = (part for option, values in given for value in values for part in (option, value))
     return ("negset", "job", *words, "--file", names.MANIFEST_FILE, "--cluster", *options)
 
@@ -101,7 +104,6 @@ def _tolerations(placement: Placement, seconds: int) -> list[Object]:
 
 
 def _container(subject: Subject, container: Container) -> Object:
-    secret = subject.spec.output.secret_name
     env = [{"name": "HOME", "value": _WRITABLE}, *container.env]
     mounts = [
         {"name": "tmp", "mountPath": _WRITABLE},
@@ -118,7 +120,7 @@ def _container(subject: Subject, container: Container) -> Object:
         "imagePullPolicy": subject.config.images.pull_policy,
         **({"command": list(container.command)} if container.command else {}),
         "env": env,
-        **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
+        **({"envFrom": secrets} if (secrets := _secrets(subject)) else {}),
         **({"readinessProbe": container.readiness_probe} if container.readiness_probe else {}),
         "resources": _resources(container),
         "securityContext": {
@@ -130,6 +132,14 @@ def _container(subject: Subject, container: Container) -> Object:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
+
+
+def _secrets(subject: Subject) -> list[Object]:
+    """Return the Secrets whose keys become variables: the output's, and those of other stores."""
+    spec = subject.spec
+    own = [{"secretRef": {"name": spec.output.secret_name}}] if spec.output.secret_name else []
+    others = dict.fromkeys(store.secret_name for store in spec.stores if store.secret_name)
+    return [*own, *({"prefix": secret_prefix(name), "secretRef": {"name": name}} for name in others)]
 
 
 def _resources(container: Container) -> Object:

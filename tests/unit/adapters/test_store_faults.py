@@ -13,7 +13,7 @@ from tests.s3_server import s3_server
 from negset_api.errors import InvalidInput, Unavailable, WorkFailed
 from negset_jobs.adapters.aws_profiles import Profile
 from negset_jobs.adapters.clouds import S3, Azure, Google
-from negset_jobs.adapters.store import Store
+from negset_jobs.adapters.store import Store, _name_unguarded
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +102,27 @@ def test_a_marker_of_another_is_not_taken_for_ones_own(through):
     assert store.read("marker") == b"another's"
 
 
-@pytest.mark.parametrize("fault", ["501 NotImplemented", "400 InvalidArgument", "400 "])
-def test_a_store_that_cannot_create_exclusively_is_used_and_named(fault, through, caplog):
-    store, _ = through(lambda request: fault if conditional(request) else "")
+@pytest.mark.parametrize(
+    "fault",
+    ["501 NotImplemented", "400 InvalidArgument", "400 ", "403 SignatureDoesNotMatch", "405 MethodNotAllowed", "412 PreconditionFailed"],
+)
+def test_a_store_that_cannot_create_exclusively_is_used_and_named_once(fault, through, caplog):
+    store, seen = through(lambda request: fault if conditional(request) else "")
+    _name_unguarded.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert store.create("marker", b"1")
-    assert f"{store.url} cannot create objects exclusively" in caplog.text
+        assert store.child("x").create("marker", b"2")
+    assert caplog.messages == ["s3://tests cannot create objects exclusively; two concurrent attempts of one shard may both commit"]
     assert not store.create("marker", b"2")
     assert store.read("marker") == b"1"
+    if not fault.startswith("403"):
+        assert sum(line.endswith(fault.strip()) for line in seen) == 1, "the store is asked once"
+
+
+def test_credentials_that_may_not_write_are_not_taken_for_a_store_that_can_do_less(through):
+    store, _ = through(lambda request: "403 AccessDenied" if request.command == "PUT" else "")
+    with pytest.raises(InvalidInput, match="HTTP 403 Forbidden"):
+        store.create("marker", b"1")
 
 
 @pytest.mark.parametrize("fault", ["400 RequestTimeout", "400 IncompleteBody", "400 BadDigest"])

@@ -285,6 +285,21 @@ def test_a_glob_is_expanded(store):
         expand(store.location("d-*"), Access(), "field")
 
 
+@pytest.mark.parametrize("folder", ["ann [v1]", "a*", "a?b", "{a,b}", "[!x]"])
+def test_a_folder_whose_name_has_wildcards_is_taken_as_it_is(store, folder):
+    for name in (f"{folder}/1.xml", f"{folder}/[2].xml", f"{folder}/deep/3.xml", "ann v/4.xml", "ab/5.xml", "axb/6.xml"):
+        store.write(name, name.encode())
+
+    def found(pattern):
+        return [read_input(url, Access(), "field").decode() for url in expand(store.location(pattern), Access(), "field")]
+
+    assert found(f"{folder}/*.xml") == [f"{folder}/1.xml", f"{folder}/[2].xml"]
+    assert found(f"{folder}/[2].xml") == [f"{folder}/[2].xml"]
+    assert found(f"{folder}/**/*.xml") == [f"{folder}/1.xml", f"{folder}/[2].xml", f"{folder}/deep/3.xml"]
+    assert found("a?b/*.xml") == [f"{folder}/1.xml", f"{folder}/[2].xml"] if folder == "a?b" else ["axb/6.xml"]
+    assert found("ann [vw]/*.xml") == ["ann v/4.xml"]
+
+
 def test_a_glob_of_members_and_of_what_is_cached_keeps_the_whole_chain(tmp_path):
     import zipfile
 

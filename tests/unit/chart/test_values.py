@@ -31,6 +31,7 @@ REFUSED = {
         "expected config.networks.images (networks of images and annotations) and config.networks.stores (networks of object stores)",
     ),
     "a scheme with its colon": ({"config": {"networks": {"schemes": ["s3:"]}}}, "at '/config/networks/schemes/0'"),
+    "a proxy with a password": ({"config": {"networks": {"proxy": {"url": "http://me:secret@p:1"}}}}, "at '/config/networks/proxy/url'"),
     "no scheme at all": ({"config": {"networks": {"schemes": []}}}, "at '/config/networks/schemes'"),
     "a namespace that cannot exist": ({"watchNamespaces": ["Team_A"]}, "at '/watchNamespaces/0'"),
     "a namespace given twice": ({"watchNamespaces": ["a", "a"]}, "at '/watchNamespaces'"),

@@ -30,10 +30,30 @@ def test_a_template_becomes_the_address_of_an_image(template, url):
     assert image_url(template, FIELDS) == url
 
 
-def test_a_file_name_does_not_chain_urls():
-    fields = {"file_name": "cam1::http://10.0.0.1/x.jpg"}
-    assert image_url("https://h.test/{file_name}", fields) == "https://h.test/cam1%3A%3Ahttp://10.0.0.1/x.jpg"
-    for template in ("s3://bucket/{file_name}", "/data/{file_name}", "zip://{file_name}::s3://bucket/all.zip", "{file_name}"):
+@pytest.mark.parametrize(
+    ("template", "name", "url"),
+    [
+        ("s3://bucket/img/{file_name}", "cam1::001.jpg", "s3://bucket/img/cam1::001.jpg"),
+        ("/data/{file_name}", "cam1::001.jpg", "/data/cam1::001.jpg"),
+        ("zip://{file_name}::s3://bucket/all.zip", "cam1::001.jpg", "zip://cam1::001.jpg::s3://bucket/all.zip"),
+        ("/data/{file_name}", "img\\001.jpg", "/data/img/001.jpg"),
+        ("https://h.test/{file_name}", "img\\001.jpg", "https://h.test/img/001.jpg"),
+        ("https://h.test/{file_name}", "a+b;c&d=e.jpg", "https://h.test/a%2Bb%3Bc%26d%3De.jpg"),
+        ("https://h.test/?name={file_name}", "a&b.jpg", "https://h.test/?name=a%26b.jpg"),
+        ("{file_name}", "/data/a.jpg", "/data/a.jpg"),
+        ("{coco_url}", " https://h.test/a.jpg\n", "https://h.test/a.jpg"),
+    ],
+)
+def test_a_name_is_read_as_it_was_written(template, name, url):
+    assert image_url(template, {"file_name": name, "coco_url": name}) == url
+    parse(url)
+
+
+@pytest.mark.parametrize("name", ["cam1::http://10.0.0.1/x.jpg", "a.jpg::zip://b.zip", "a.jpg::simplecache"])
+def test_only_the_template_chains_urls(name):
+    fields = {"file_name": name}
+    assert len(parse(image_url("https://h.test/{file_name}", fields)).links) == 1
+    for template in ("s3://bucket/{file_name}", "/data/{file_name}", "zip://{file_name}::s3://bucket/all.zip"):
         with pytest.raises(InvalidUrl):
             parse(image_url(template, fields))
 
@@ -45,9 +65,9 @@ def test_a_file_name_that_is_a_web_address_stays_as_it_is():
 @pytest.mark.parametrize("name", ["../x.jpg", "a/../../x.jpg", "/etc/x.jpg", "..\\x.jpg", "\\x.jpg"])
 @pytest.mark.parametrize("template", ["/data/{file_name}", "data/{file_name}", "s3://bucket/{file_name}", "file:///data/{file_name}"])
 def test_a_file_name_does_not_lead_out_of_its_folder(template, name):
-    with pytest.raises(InvalidInput) as caught:
-        image_url(template, {"file_name": name})
-    assert str(caught.value) == f"spec.source.coco.imageUrl: expected file names inside the folder of {template!r}, got file_name {name!r}"
+    url = image_url(template, {"file_name": name})
+    with pytest.raises(InvalidUrl, match="expected file names inside the folder of imageUrl"):
+        parse(url)
 
 
 def test_two_dots_within_a_name_are_no_way_out():

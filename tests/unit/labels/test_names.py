@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from negset_api.values import PlannedImage
+from negset_jobs.labels import labelled
 from negset_jobs.labels.labelled import unique_stems
 
 
@@ -49,3 +50,19 @@ def test_names_are_unique_in_any_case_and_safe_everywhere(file_names):
 @given(FILE_NAMES, FILE_NAMES)
 def test_a_larger_dataset_keeps_the_names_of_the_smaller_one(file_names, more):
     assert stems(*file_names, *more)[: len(file_names)] == stems(*file_names)
+
+
+def test_names_in_other_alphabets_take_one_step_each(monkeypatch):
+    steps = 0
+
+    class Counting(set):
+        def __contains__(self, name):
+            nonlocal steps
+            steps += 1
+            return super().__contains__(name)
+
+    monkeypatch.setattr(labelled, "set", Counting, raising=False)
+    found = stems(*("日本.jpg" for _ in range(2000)))
+    assert found[:2] == ["image", "image_2"]
+    assert found[-1] == "image_2000"
+    assert steps < 3 * 2000

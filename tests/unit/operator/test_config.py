@@ -41,6 +41,11 @@ WRONG = {
         "networks.allowed: expected networks.images (networks of images and annotations) and networks.stores (networks of object stores)",
     ),
     "a scheme with its colon": ("networks: {schemes: ['s3:']}", "Expected `str` matching regex"),
+    "a proxy with a password": ("networks: {proxy: {url: 'http://me:secret@proxy:3128'}}", "Expected `str` matching regex"),
+    "a proxy's network that is none": (
+        "networks: {proxy: {url: 'http://p', networks: [p]}}",
+        "networks.proxy.networks: expected a network such as",
+    ),
     "no scheme at all": ("networks: {schemes: []}", "Expected `array` of length >= 1"),
     "a port that there is not": ("networks: {dnsPorts: [70000]}", "Expected `int` <= 65535"),
     "a Ray without token authentication": ("rayVersion: 2.51.0", "expected 2.53 or later"),

@@ -12,7 +12,7 @@ from tests.supporting import every_supporting_object
 
 from negset_api import names, stages, validation
 from negset_api.revision import revision
-from negset_operator.config import Config, Networks, Placement, Pods
+from negset_operator.config import Config, Networks, Placement, Pods, Proxy
 from negset_operator.decide import subject_of
 from negset_operator.facts import Pipeline
 from negset_operator.manifests import job, supporting_objects
@@ -68,6 +68,23 @@ def test_each_job_runs_its_stage():
     ran = {role: each["spec"].get("entrypoint") or " ".join(containers(each)[0]["command"]) for role, each in built.items()}
     tail = "--file /etc/negset/dataset.yaml --cluster --allow-address 10.0.0.0/8 --allow-store 10.9.0.0/16 --allow-scheme s3 --allow-scheme https"
     assert ran == {role: f"negset job {words} {tail}" for role, words in COMMANDS.items()}
+
+
+def test_jobs_use_the_proxy_that_the_administrator_names():
+    proxy = Proxy(url="http://proxy.example:3128", bypass=("svc", "10.0.0.0/8"))
+    (data,) = (each for role, each in jobs_of(TRAINING, Config(networks=Networks(proxy=proxy))).items() if role == "data")
+    assert data["spec"]["entrypoint"].endswith("--proxy http://proxy.example:3128 --no-proxy svc --no-proxy 10.0.0.0/8")
+
+
+def test_the_secrets_of_other_stores_become_variables_with_a_prefix():
+    stores = [
+        {"prefix": "s3://a", "secretName": "partner-s3"},
+        {"prefix": "s3://b", "secretName": "partner-s3"},
+        {"prefix": "s3://c", "anonymous": True},
+    ]
+    spec = merged(TRAINING, {"output": {"secretName": "own"}, "stores": stores})
+    expected = [{"secretRef": {"name": "own"}}, {"prefix": "NEGSET_PARTNER_S3_", "secretRef": {"name": "partner-s3"}}]
+    assert all(each["envFrom"] == expected for job in jobs_of(spec).values() for each in containers(job))
 
 
 def test_only_what_checks_trains_or_scores_carries_tensorflow():

@@ -11,7 +11,7 @@ from tests.supporting import every_supporting_object
 
 from negset_api import names
 from negset_api.networks import NOT_PUBLIC_V4, NOT_PUBLIC_V6
-from negset_operator.config import Config, Networks
+from negset_operator.config import Config, Networks, Proxy
 from negset_operator.decide import subject_of
 from negset_operator.manifests import network_policies, supporting_objects
 from negset_operator.manifests.subject import Subject
@@ -133,3 +133,12 @@ def test_kuberay_is_let_in_from_namespaces_that_are_its_own():
 def test_what_is_built_is_what_is_kept(networks):
     built = subject(networks)
     assert {(each["kind"], each["metadata"]["name"]) for each in every_supporting_object(built)} == supporting_objects.keys(built)
+
+
+def test_jobs_reach_the_proxy_at_its_port_only():
+    proxy = Proxy(url="http://proxy.example:3128", networks=("10.1.2.3/32",))
+    reached = [
+        lets_out(Networks(proxy=proxy), OWN, address, port) for address, port in (("10.1.2.3", 3128), ("10.1.2.3", 80), ("10.1.2.4", 3128))
+    ]
+    assert reached == [True, False, False]
+    assert not lets_out(Networks(proxy=Proxy(networks=("10.1.2.3/32",))), OWN, "10.1.2.3", 3128)

@@ -1,0 +1,52 @@
+"""Files that match a pattern, in a file system whose real names may have wildcards, too."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from fsspec.utils import glob_translate
+
+from negset_jobs.adapters.urls import Url
+
+_WILDCARDS: Final = "*?["
+
+
+def has_wildcard(url: Url) -> bool:
+    """Return True if the URL may be a pattern. In a web address, "?" starts the query."""
+    if url.leaf is url.target and url.is_web:
+        path, query, _ = url.leaf.path.partition("?")
+        return not query and _is_wild(path)
+    return _is_wild(url.leaf.path)
+
+
+def matching(fs: Any, path: str) -> list[str]:
+    """Return the paths of the files that match, sorted.
+
+    The folders before the first wildcard are taken as they are. So is each part with a wildcard as
+    long as something has exactly that name: in `ann [v1]/*.xml` the brackets are a name's, if there
+    is such a folder. If all parts exist, the path itself is returned.
+    """
+    parts = path.split("/")
+    first = next((index for index, part in enumerate(parts) if _is_wild(part) and not _exists(fs, "/".join(parts[: index + 1]))), None)
+    if first is None:
+        return [path]
+    root, pattern = "/".join(parts[:first]), "/".join(parts[first:])
+    fits = re.compile(glob_translate(pattern)).match
+    start = len(root) + 1 if root else 0
+    depth = None if "**" in pattern else pattern.count("/") + 1
+    found = fs.find(root or fs.root_marker, maxdepth=depth, withdirs=False, detail=True)
+    return sorted(str(name) for name, entry in found.items() if entry["type"] != "directory" and fits(str(name)[start:]))
+
+
+def _is_wild(text: str) -> bool:
+    return any(character in text for character in _WILDCARDS)
+
+
+def _exists(fs: Any, path: str) -> bool:
+    # `exists` of fsspec takes every error for a missing file, and of a store sees no folders.
+    try:
+        fs.info(path)
+    except FileNotFoundError:
+        return False
+    return True
