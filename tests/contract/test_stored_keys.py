@@ -31,7 +31,7 @@ KEYS = {
     "Detection": "ymin xmin ymax xmax score className",
     "File": "name bytes sha256",
     "ImageResult": ("imageId outcome inputs sha256 bytes width height offset length detail rejectedBoxes"),
-    "Labels": "inputs folders images",
+    "Labels": "inputs folders images unreadable unreadableExamples",
     "License": "id name url images",
     "LossPoint": "step total classification localization learningRate",
     "Measurement": ("threshold recall wantedRecall falsePositivesPerImage averagePrecision averagePrecision50 negatives positives objects"),

@@ -15,7 +15,7 @@ from negset_api.errors import WorkFailed
 from negset_api.values import Labels, decode
 from negset_jobs.adapters import work
 from negset_jobs.formats.tf_example import decode_example
-from negset_jobs.formats.tfrecord import read_records
+from negset_jobs.formats.tfrecord import read_records, write_record
 from negset_jobs.labels.stage import labels_stage
 
 ALL = ("TFRecord", "YOLO", "COCO", "VOC")
@@ -127,6 +127,26 @@ def test_a_damaged_record_is_named_and_nothing_is_taken_for_done(tmp_path):
     with pytest.raises(WorkFailed, match="does not match its checksum"):
         labels_stage(store, wanted, plan, records, Silent())
     assert not store.exists(names.LABELS)
+
+
+@pytest.mark.parametrize("name", IMAGE_FOLDERS)
+def test_an_image_that_cannot_be_read_ends_nothing_and_is_named_and_counted(tmp_path, name):
+    wanted = dataset(tmp_path, formats=(name,), held_out=False)
+    store, plan, records = stored(wanted, f"{tmp_path}/revision")
+    ((key,),) = records.files.values()
+    with store.reading(key) as stream:
+        payloads = [payload for _, payload in read_records(stream)]
+    damaged = io.BytesIO()
+    for index, payload in enumerate(payloads):
+        image = decode_example(payload)["image/encoded"][0]
+        start = image.index(b"\xff\xda")  # the scan
+        write_record(damaged, payload if index else payload.replace(image, image[:start] + b"\xff\x4e" + image[start + 2 :]))
+    store.write(key, damaged.getvalue())
+    labels = labels_stage(store, wanted, plan, records, Silent())
+    broken = decode_example(payloads[0])["image/source_id"][0].decode()
+    assert (labels.images, labels.unreadable) == (STORED - 1, 1)
+    assert labels.unreadable_examples == (f"{key}: the image {broken}: a JPEG with an unknown marker",)
+    assert len([path for path in store.keys(IMAGE_FOLDERS[name]) if path.endswith((".jpg", ".png"))]) == STORED - 1
 
 
 def test_on_s3_the_same_objects_are_written(made, s3, tmp_path):

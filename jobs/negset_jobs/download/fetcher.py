@@ -21,7 +21,7 @@ from negset_jobs.download.failure import Failed, blocked
 from negset_jobs.download.http import WebImages
 from negset_jobs.download.retry_pause import wait_seconds
 from negset_jobs.download.spellings import other_spellings
-from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
+from negset_jobs.download.verify import EncodedImage, inspect, needs_work, stored_form
 
 log = logging.getLogger(__name__)
 
@@ -106,12 +106,9 @@ class Fetcher:
 
     async def _checked(self, data: bytes) -> EncodedImage:
         image = inspect(data, self._download.max_image_megapixels * _MEGA)
-        loop = asyncio.get_running_loop()
-        if not image.ready:
-            return await loop.run_in_executor(self._decoder, transcode, image)
-        if self._download.verify == "Decode":
-            await loop.run_in_executor(self._decoder, decode, image)
-        return image
+        if not needs_work(image, self._download.verify):
+            return image
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, stored_form, image, self._download.verify)
 
 
 def _as_failed(error: Exception, url: Url) -> Failed:

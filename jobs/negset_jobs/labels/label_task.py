@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -36,20 +36,28 @@ class LabelTask(msgspec.Struct, frozen=True, kw_only=True):
     planned: dict[str, tuple[PlannedImage, str]]
 
 
-def write_shard(task: LabelTask) -> list[LabelledImage]:
-    """Write the files of every stored image of a shard. Return the images in the shard's order."""
+class LabelledShard(NamedTuple):
+    """The images of a shard in its order, and why others were passed over."""
+
+    images: list[LabelledImage]
+    unreadable: list[str]
+
+
+def write_shard(task: LabelTask) -> LabelledShard:
+    """Write the files of every image of a shard that can be read."""
     store = Store(task.store_url)
     images: list[LabelledImage] = []
+    unreadable: list[str] = []
 
     def objects() -> Iterable[tuple[str, bytes]]:
-        for image, encoded in read_images(store, task.key, task.split, task.planned):
+        for image, encoded in read_images(store, task.key, task.split, task.planned, unreadable.append):
             images.append(image)
             for name in task.formats:
                 for file in FORMATS[name].image_files(image, encoded):
                     yield f"{names.labels_folder(name)}/{file.key}", file.data
 
     _write_all(store, objects())
-    return images
+    return LabelledShard(images, unreadable)
 
 
 def _write_all(store: Store, objects: Iterable[tuple[str, bytes]]) -> None:

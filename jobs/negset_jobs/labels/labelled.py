@@ -5,7 +5,6 @@ So exactly the stored images are listed.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
@@ -14,7 +13,10 @@ from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.values import PlannedImage
 from negset_jobs.adapters.store import Store
+from negset_jobs.download import verify
+from negset_jobs.download.failure import Failed
 from negset_jobs.formats import od_keys
+from negset_jobs.formats.stored_images import Report
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
 
@@ -30,7 +32,7 @@ class LabelledImage(NamedTuple):
     """One stored image in a label dataset.
 
     `name` is its file name there, `stem` the same without extension. `width` and `height` are those
-    of the stored image, in pixels.
+    of the stored image, in pixels. `channels` is 1 for grey, else 3.
     """
 
     image: PlannedImage
@@ -39,6 +41,7 @@ class LabelledImage(NamedTuple):
     name: str
     width: int
     height: int
+    channels: int
 
 
 def unique_stems(images: Iterable[PlannedImage]) -> list[str]:
@@ -64,12 +67,12 @@ def unique_stems(images: Iterable[PlannedImage]) -> list[str]:
 
 
 def read_images(
-    store: Store, key: str, split: str, planned: Mapping[str, tuple[PlannedImage, str]]
+    store: Store, key: str, split: str, planned: Mapping[str, tuple[PlannedImage, str]], report: Report
 ) -> Iterator[tuple[LabelledImage, bytes]]:
     """Yield the images of one TFRecord file in its order, each with its encoded bytes.
 
-    `planned` has the planned image and its stem by source id. Raises `WorkFailed` if the file is
-    damaged or contains an image that was not planned.
+    `planned` has the planned image and its stem by source id. An image that cannot be read goes to
+    `report`. Raises `WorkFailed` if the file is damaged or contains an image that was not planned.
     """
     with store.reading(key) as stream:
         for _, payload in read_records(stream):
@@ -77,29 +80,23 @@ def read_images(
             source_id = features[od_keys.SOURCE_ID][0].decode()
             if source_id not in planned:
                 raise WorkFailed(f"{store.location(key)}: image {source_id!r} is not in the plan")
+            encoded = features[od_keys.ENCODED][0]
+            try:
+                channels = verify.channels(encoded)
+            except Failed as failure:
+                report(f"{key}: the image {source_id}: {failure.detail}")
+                continue
             image, stem = planned[source_id]
-            yield (
-                LabelledImage(
-                    image=image,
-                    split=SPLITS[split],
-                    stem=stem,
-                    name=stem + _EXTENSIONS[features[od_keys.FORMAT][0]],
-                    width=features[od_keys.WIDTH][0],
-                    height=features[od_keys.HEIGHT][0],
-                ),
-                features[od_keys.ENCODED][0],
+            labelled = LabelledImage(
+                image=image,
+                split=SPLITS[split],
+                stem=stem,
+                name=stem + _EXTENSIONS[features[od_keys.FORMAT][0]],
+                width=features[od_keys.WIDTH][0],
+                height=features[od_keys.HEIGHT][0],
+                channels=channels,
             )
-
-
-def depth(encoded: bytes) -> int:
-    """Return the number of colour channels for Pascal VOC: 1 for grey, else 3.
-
-    Only the header of the image is read.
-    """
-    from PIL import Image
-
-    with Image.open(io.BytesIO(encoded)) as labelled:
-        return 1 if labelled.mode in {"1", "L", "I;16"} else 3
+            yield labelled, encoded
 
 
 def _stem(file_name: str) -> str:

@@ -5,8 +5,10 @@ An image that was not stored is in no list.
 
 from __future__ import annotations
 
+import logging
 import posixpath
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from negset_api import names
 from negset_api.spec import NegativeDataset
@@ -17,31 +19,42 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.formats.class_names import distinct
 from negset_jobs.formats.stored import commit
 from negset_jobs.labels.formats import Contents
-from negset_jobs.labels.label_task import FORMATS, LabelTask, write_shard
-from negset_jobs.labels.labelled import LabelledImage, unique_stems
+from negset_jobs.labels.label_task import FORMATS, LabelledShard, LabelTask, write_shard
+from negset_jobs.labels.labelled import unique_stems
+
+log = logging.getLogger(__name__)
+
+NAMED: Final = 10
+"""The number of unreadable images that are named."""
 
 
 def labels_stage(store: Store, dataset: NegativeDataset, plan: Plan, records: Records, progress: Progress) -> Labels:
     """Write a dataset in every format of the manifest except TFRecord.
 
-    Raises `WorkFailed` if a record cannot be read or an object cannot be written.
+    An image that cannot be read is in none of them. Raises `WorkFailed` if an object cannot be
+    written.
     """
     formats = _formats(dataset)
     progress.start("Writing labels", records.stored, "images")
-    shards: dict[int, list[LabelledImage]] = {}
+    shards: dict[int, LabelledShard] = {}
     tasks = list(label_tasks(store.url, plan, records, formats))
     for index, done in work.map_unordered(_write, tasks, workers=dataset.spec.ray.workers):
         shards[index] = done
-        progress.advance(len(done))
-    labelled_images = [labelled for index in range(len(tasks)) for labelled in shards[index]]
+        progress.advance(len(done.images))
+    labelled_images = [labelled for index in range(len(tasks)) for labelled in shards[index].images]
+    unreadable = [reason for index in range(len(tasks)) for reason in shards[index].unreadable]
     for name in formats:
         for file in FORMATS[name].index_files(labelled_images, _contents(dataset, plan)):
             store.write(f"{names.labels_folder(name)}/{file.key}", file.data)
     progress.finish()
+    if unreadable:
+        log.warning("left %d images that cannot be read out of the labels: %s", len(unreadable), "; ".join(unreadable[:NAMED]))
     labels = Labels(
         input_digest=labels_input_digest(dataset, plan, records),
         folders={name: names.labels_folder(name) for name in formats},
         images=len(labelled_images),
+        unreadable=len(unreadable),
+        unreadable_examples=tuple(unreadable[:NAMED]),
     )
     return commit(store, names.LABELS, labels)
 
@@ -59,7 +72,7 @@ def _formats(dataset: NegativeDataset) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in dataset.spec.output.formats)
 
 
-def _write(task: LabelTask, _: work.Report) -> list[LabelledImage]:
+def _write(task: LabelTask, _: work.Report) -> LabelledShard:
     return write_shard(task)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from negset_jobs.labels.formats import Contents, File
-from negset_jobs.labels.labelled import LabelledImage, depth
+from negset_jobs.labels.labelled import LabelledImage
 
 _UNPRINTABLE: Final = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 (section 2.2) cannot represent."""
@@ -19,7 +19,7 @@ _UNPRINTABLE: Final = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U001
 
 def image_files(labelled: LabelledImage, encoded: bytes) -> Iterator[File]:
     yield File(f"JPEGImages/{labelled.name}", encoded)
-    yield File(f"Annotations/{labelled.stem}.xml", _annotation(labelled, depth(encoded)))
+    yield File(f"Annotations/{labelled.stem}.xml", _annotation(labelled))
 
 
 # VOC has no field for the classes and licences of `contents`.
@@ -35,13 +35,13 @@ def index_files(labelled_images: Sequence[LabelledImage], contents: Contents) ->
             yield File(f"ImageSets/Main/{split}.txt", "".join(f"{stem}\n" for stem in members).encode())
 
 
-def _annotation(labelled: LabelledImage, channels: int) -> bytes:
+def _annotation(labelled: LabelledImage) -> bytes:
     root = ET.Element("annotation")
     _add(root, "folder", "JPEGImages")
     _add(root, "filename", labelled.name)
     _add(ET.SubElement(root, "source"), "image", _UNPRINTABLE.sub("", labelled.image.page or labelled.image.url))
     size = ET.SubElement(root, "size")
-    for side, value in (("width", labelled.width), ("height", labelled.height), ("depth", channels)):
+    for side, value in (("width", labelled.width), ("height", labelled.height), ("depth", labelled.channels)):
         _add(size, side, str(value))
     _add(root, "segmented", "0")
     ET.indent(root, "\t")

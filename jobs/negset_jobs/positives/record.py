@@ -17,7 +17,7 @@ from negset_api.spec import Download
 from negset_api.values import Box, Outcome
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.download.failure import Failed
-from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
+from negset_jobs.download.verify import EncodedImage, inspect, stored_form
 from negset_jobs.formats import od_keys
 from negset_jobs.formats.class_names import key
 from negset_jobs.formats.label_map import Item
@@ -134,7 +134,7 @@ def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]]
     key = source_id or name or hashlib.sha256(encoded).hexdigest()
     result = CheckedRecord(key, name, source_id, Outcome.STORED, "", None, (), ())
     try:
-        image = _image(encoded, download)
+        image = stored_form(inspect(encoded, download.max_image_megapixels * _MEGA), download.verify)
     except Failed as failure:
         return result._replace(outcome=failure.outcome, detail=failure.detail)
     boxes, rejected = _boxes(objects, image, key, name)
@@ -163,15 +163,6 @@ def stored_payload(record: CheckedRecord, payload: bytes, features: Features, la
     )
     decided = decode_example(rewritten)
     return payload if all(_same(features.get(key, ()), decided[key]) for key in _DECISIVE) and _readable(features) else rewritten
-
-
-def _image(encoded: bytes, download: Download) -> EncodedImage:
-    image = inspect(encoded, download.max_image_megapixels * _MEGA)
-    if not image.ready:
-        return transcode(image)
-    if download.verify == "Decode":
-        decode(image)
-    return image
 
 
 def _boxes(

@@ -190,11 +190,17 @@ class Positives(Value, frozen=True, kw_only=True):
 
 
 class Labels(Value, frozen=True, kw_only=True):
-    """The label datasets that were written: format → folder key."""
+    """The label datasets that were written: format → folder key.
+
+    `unreadable` counts the stored images that could not be read, and are in none of them.
+    `unreadable_examples` names the first few.
+    """
 
     input_digest: str = field(name="inputs")
     folders: dict[str, str]
     images: int
+    unreadable: int = 0
+    unreadable_examples: tuple[str, ...] = ()
 
 
 class CopyCounts(Value, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from tests.image_server import drawn_image, encoded, jpeg
 
 from negset_api.values import Outcome
 from negset_jobs.download.failure import Failed
-from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
+from negset_jobs.download.verify import EncodedImage, channels, decode, inspect, stored_form, transcode
 
 PIXELS = 1_000_000
 SIZE = (40, 30)
@@ -64,13 +64,17 @@ TRANSCODED = {
     "a CMYK JPEG": (jpeg(1, size=SIZE, mode="CMYK"), "jpeg", "RGB"),
     "a lossy WebP": (encoded(drawn_image(1, size=SIZE), "WEBP", quality=90), "jpeg", "RGB"),
     "a lossless WebP": (encoded(drawn_image(1, size=SIZE), "WEBP", lossless=True), "png", "RGB"),
-    "a GIF": (encoded(drawn_image(1, size=SIZE), "GIF"), "png", "RGB"),
+    "a GIF": (encoded(drawn_image(1, size=SIZE), "GIF"), "png", "P"),
     "a BMP": (encoded(drawn_image(1, size=SIZE), "BMP"), "png", "RGB"),
     "a TIFF": (encoded(drawn_image(1, size=SIZE), "TIFF"), "png", "RGB"),
     "a PNG with 16 bits": (sixteen_bit_png(), "png", "L"),
     "a PNG with an alpha channel": (png("RGBA"), "png", "RGB"),
     "a grey PNG with an alpha channel": (png("LA"), "png", "RGB"),
-    "a PNG with a transparent colour": (png("P", transparency=0), "png", "RGB"),
+    "a PNG with a transparent colour in its palette": (png("P", transparency=0), "png", "P"),
+    "a grey PNG with a transparent level": (png("L", transparency=0), "png", "L"),
+    "a PNG with a transparent colour": (png("RGB", transparency=(0, 0, 0)), "png", "RGB"),
+    "a TIFF in CMYK": (encoded(drawn_image(1, size=SIZE).convert("CMYK"), "TIFF"), "png", "RGB"),
+    "a TIFF with 32 bits": (encoded(drawn_image(1, size=SIZE).convert("I"), "TIFF"), "png", "L"),
 }
 
 
@@ -102,6 +106,57 @@ def test_transparency_becomes_white():
     image = Image.new("RGBA", SIZE, (255, 0, 0, 0))
     stored = Image.open(io.BytesIO(transcode(inspect(encoded(image, "PNG"), PIXELS)).encoded))
     assert stored.getpixel((0, 0)) == (255, 255, 255)
+
+
+def with_palette(color):
+    image = Image.new("P", SIZE, color)
+    image.putpalette(bytes(range(12)))
+    return image
+
+
+CLEAR = {
+    "a palette": (lambda: with_palette(3), {"transparency": 3}),
+    "a palette with an alpha of each colour": (lambda: with_palette(1), {"transparency": b"\xff\x00"}),
+    "black and white": (lambda: Image.new("1", SIZE, 0), {"transparency": 0}),
+    "grey": (lambda: Image.new("L", SIZE, 7), {"transparency": 7}),
+    "colour": (lambda: Image.new("RGB", SIZE, (1, 2, 3)), {"transparency": (1, 2, 3)}),
+    "grey and alpha": (lambda: Image.new("LA", SIZE, (7, 0)), {}),
+}
+
+
+@pytest.mark.parametrize("name", CLEAR)
+def test_what_is_clear_becomes_white_in_every_mode(name):
+    make, options = CLEAR[name]
+    stored = Image.open(io.BytesIO(transcode(inspect(encoded(make(), "PNG", **options), PIXELS)).encoded))
+    assert stored.convert("RGB").getcolors() == [(SIZE[0] * SIZE[1], (255, 255, 255))]
+
+
+def test_half_transparent_colours_are_laid_on_white():
+    image = Image.new("RGBA", (3000, 900), (200, 100, 0, 51))  # several strips
+    stored = Image.open(io.BytesIO(transcode(inspect(encoded(image, "PNG"), 3_000_000)).encoded))
+    assert stored.getcolors() == [(3000 * 900, (244, 224, 204))]
+
+
+def test_the_colours_of_a_cmyk_jpeg_are_those_that_pillow_shows():
+    came = jpeg(1, size=SIZE, mode="CMYK")
+    shown = np.asarray(Image.open(io.BytesIO(came)).convert("RGB")).astype(int)
+    stored = np.asarray(Image.open(io.BytesIO(transcode(inspect(came, PIXELS)).encoded))).astype(int)
+    assert np.abs(shown - stored).mean() < 2
+
+
+CHANNELS = {
+    "a grey JPEG": (jpeg(1, mode="L"), 1),
+    "a JPEG in colour": (JPEG, 3),
+    "a grey PNG": (png("L"), 1),
+    "a black and white PNG": (png("1"), 1),
+    "a PNG with a palette": (png("P"), 3),
+}
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_palette_has_three_channels(name):
+    data, expected = CHANNELS[name]
+    assert channels(data) == expected
 
 
 def test_exif_orientation_is_left_alone():
@@ -178,11 +233,12 @@ def test_a_jpeg_that_no_decoder_takes_is_undecodable_and_not_retried():
     assert (raised.value.outcome, raised.value.retryable) == (Outcome.UNDECODABLE, False)
 
 
-def test_decoding_reads_the_pixels():
-    decode(inspect(JPEG, PIXELS))
+@pytest.mark.parametrize("verify", ["Structure", "Decode"])
+def test_the_pixels_of_a_png_are_always_read(verify):
+    stored_form(inspect(PNG, PIXELS), verify)
     hollow = PNG[:33] + chunk(b"IDAT", b"no deflate stream") + chunk(b"IEND", b"")
-    with pytest.raises(Failed) as raised:
-        decode(inspect(hollow, PIXELS))
+    with pytest.raises(Failed, match="cannot be decompressed") as raised:
+        stored_form(inspect(hollow, PIXELS), verify)
     assert raised.value.outcome is Outcome.UNDECODABLE
 
 
@@ -209,6 +265,49 @@ def verdict(function, came: EncodedImage) -> str | None:
     except Failed as failure:
         return f"{failure.outcome}: {failure.detail}"
     return None
+
+
+CUT = {
+    "a lossy WebP": encoded(drawn_image(1, size=SIZE), "WEBP"),
+    "a lossless WebP": encoded(drawn_image(1, size=SIZE), "WEBP", lossless=True),
+    "a WebP with metadata": encoded(drawn_image(1, size=SIZE), "WEBP", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0"),
+    "an AVIF": encoded(drawn_image(1, size=SIZE), "AVIF"),
+    "an AVIF with transparency": encoded(drawn_image(1, size=SIZE).convert("RGBA"), "AVIF"),
+    "a TIFF": encoded(drawn_image(1, size=SIZE), "TIFF"),
+    "a compressed TIFF": encoded(drawn_image(1, size=SIZE), "TIFF", compression="tiff_lzw"),
+    "a BMP": encoded(drawn_image(1, size=SIZE), "BMP"),
+    "a GIF": encoded(drawn_image(1, size=SIZE), "GIF"),
+    "a JPEG": JPEG,
+    "a PNG": PNG,
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_cut_file_is_truncated_wherever_it_was_cut(name):
+    whole = CUT[name]
+    signature, optional = 54 if name == "a BMP" else 12, 2 if name == "a GIF" else 0  # a GIF's last bytes end the file only
+    for size in (signature, len(whole) // 4, len(whole) // 2, len(whole) - 100, len(whole) - 1 - optional):
+        with pytest.raises(Failed) as raised:
+            stored_form(inspect(whole[:size], PIXELS), "Decode")
+        assert raised.value.outcome is Outcome.TRUNCATED, size
+
+
+def test_a_tile_larger_than_its_image_is_refused_before_it_is_made():
+    tags = ((256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (273, 8), (277, 1), (322, 32_000), (323, 32_000), (324, 8), (325, 9))
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    bomb = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + directory + bytes(4)
+    with pytest.raises(Failed, match="tiles of at most") as raised:
+        inspect(bomb, PIXELS)
+    assert raised.value.outcome is Outcome.TOO_LARGE
+
+
+def test_a_format_whose_decoder_needs_more_memory_may_have_fewer_pixels():
+    image = drawn_image(1, size=(1000, 501))
+    for kind in ("WEBP", "AVIF"):
+        assert inspect(encoded(image, kind), 1_002_000).width == 1000
+        with pytest.raises(Failed, match="expected at most"):
+            inspect(encoded(image, kind), 600_000)
+    assert inspect(encoded(image, "PNG"), 501_000).width == 1000
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

@@ -202,9 +202,9 @@ def hollow_png():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"no pixels") + chunk(b"IEND", b"")
 
 
-def test_every_pixel_is_decoded_only_where_the_manifest_asks_for_it():
-    assert checked(features(PERSON, encoded=hollow_png())).outcome is Outcome.STORED
-    assert checked(features(PERSON, encoded=hollow_png()), verify="Decode").outcome is Outcome.UNDECODABLE
+@pytest.mark.parametrize("verify", ["Structure", "Decode"])
+def test_an_image_that_cannot_be_decoded_is_an_outcome(verify):
+    assert checked(features(PERSON, encoded=hollow_png()), verify=verify).outcome is Outcome.UNDECODABLE
 
 
 def rewritten(data, label_ids=None, wanted=("person", "car")):

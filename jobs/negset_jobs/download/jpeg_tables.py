@@ -1,0 +1,82 @@
+"""Check the tables in a JPEG's segments: ITU-T T.81, annex B.2.4, as libjpeg reads them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+from negset_api.values import Outcome
+from negset_jobs.download.failure import Failed
+
+COEFFICIENTS: Final = 64
+"""The coefficients of a block, and the values of a quantisation table."""
+
+_TABLES: Final = 4  # of each kind
+_CONDITIONED: Final = 16  # tables of each kind for arithmetic coding
+_LENGTHS: Final = 16  # the lengths of codes, in bits
+_MOST_SYMBOLS: Final = 256
+_DC_SYMBOLS: Final = 15
+
+
+def quantisation(content: bytes) -> set[int]:
+    """Return the numbers of the quantisation tables in a segment. Raises `Failed`."""
+    numbers: set[int] = set()
+    at = 0
+    while at < len(content):
+        wide, number = divmod(content[at], 16)
+        require(number < _TABLES, "with a quantisation table of a number that does not exist")
+        numbers.add(number)
+        at += 1 + COEFFICIENTS * (2 if wide else 1)
+    require(at == len(content), "whose quantisation tables have a wrong length")
+    return numbers
+
+
+def huffman(content: bytes) -> dict[tuple[int, int], bool]:
+    """Return whether each Huffman table in a segment can be used, by class and number.
+
+    Class 0 is DC, class 1 is AC. A table that cannot be used is no error until a scan needs it.
+    Raises `Failed`.
+    """
+    tables: dict[tuple[int, int], bool] = {}
+    at = 0
+    while len(content) - at > _LENGTHS:
+        kind, number = divmod(content[at], 16)
+        at += 1 + _LENGTHS
+        counts = content[at - _LENGTHS : at]
+        symbols = content[at : at + sum(counts)]
+        require(len(symbols) == sum(counts) <= _MOST_SYMBOLS, "whose Huffman table has a wrong length")
+        require(kind in (0, 1) and number < _TABLES, "with a Huffman table of a number that does not exist")
+        tables[kind, number] = _is_code(counts) and (kind == 1 or max(symbols, default=0) <= _DC_SYMBOLS)
+        at += len(symbols)
+    require(at == len(content), "whose Huffman tables have a wrong length")
+    return tables
+
+
+def check_conditioning(content: bytes) -> None:
+    """Check the tables of arithmetic coding. libjpeg reads them in any JPEG. Raises `Failed`."""
+    numbers, values = content[::2], content[1::2]
+    require(len(numbers) == len(values) and max(numbers, default=0) < 2 * _CONDITIONED, "whose arithmetic tables do not exist")
+    dc = (value for number, value in zip(numbers, values, strict=True) if number < _CONDITIONED)
+    require(all(value & 15 <= value >> 4 for value in dc), "whose arithmetic tables are impossible")
+
+
+@functools.lru_cache(1024)
+def _is_code(counts: bytes) -> bool:
+    """Return True if codes exist, `counts` of each length: none may have only ones."""
+    code = 0
+    for length, count in enumerate(counts, 1):
+        code += count
+        if count and code >= 1 << length:
+            return False
+        code <<= 1
+    return True
+
+
+def require(fine: bool, what: str) -> None:
+    """Raise `Failed` with the outcome undecodable unless `fine`."""
+    if not fine:
+        raise undecodable(what)
+
+
+def undecodable(what: str) -> Failed:
+    return Failed(Outcome.UNDECODABLE, f"a JPEG {what}")
