@@ -82,8 +82,6 @@ class Fetcher:
         try:
             async with asyncio.timeout(self._download.timeout_seconds):
                 data = await self._files.read(url, self._max_bytes)
-        except (AttributeError, TypeError, AssertionError):
-            raise  # a bug of negset, not an error of the server
         except Exception as error:  # every back end has its own kinds of errors
             raise _as_failed(error, url) from error
         if len(data) > self._max_bytes:
@@ -117,6 +115,6 @@ _OUTCOMES: Final = (  # the first that fits
     ((FileNotFoundError, IsADirectoryError), Outcome.NOT_FOUND),
     ((PermissionError,), Outcome.FORBIDDEN),
     ((TimeoutError,), Outcome.TIMEOUT),
-    ((InvalidInput, CannotRunHere, ImportError, ValueError), Outcome.CLIENT_ERROR),
+    ((InvalidInput, CannotRunHere, ImportError, ValueError, AttributeError, LookupError, TypeError), Outcome.CLIENT_ERROR),
     ((Exception,), Outcome.SERVER_ERROR),
 )

@@ -145,6 +145,7 @@ def _as_failed(error: Exception) -> Failed:
 
 
 _ERRORS: Final = (  # the first that fits
+    (aiohttp.ClientConnectorCertificateError, Outcome.CLIENT_ERROR, "the certificate of the server is not valid"),
     (aiohttp.NonHttpUrlRedirectClientError, Outcome.BLOCKED_ADDRESS, "redirected to a URL that is not http or https"),
     (aiohttp.TooManyRedirects, Outcome.CLIENT_ERROR, "redirected in a circle, or too often"),
     ((aiohttp.InvalidURL, ValueError), Outcome.CLIENT_ERROR, "not a valid URL"),

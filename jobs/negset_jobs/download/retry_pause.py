@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import re
 from typing import Final
 
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 30.0
+LONGEST_REQUESTED_SECONDS: Final = 86_400.0
+"""A server that asks for a longer pause is understood to ask for a day."""
+
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
 
 
 def wait_seconds(attempt: int, jitter: float, requested: float | None) -> float:
@@ -28,16 +33,16 @@ def wait_seconds(attempt: int, jitter: float, requested: float | None) -> float:
 def retry_after(value: str | None, now: dt.datetime) -> float | None:
     """Return the seconds that a `Retry-After` header asks to wait; None if it is absent or invalid.
 
-    It is a number of seconds or an HTTP date (RFC 9110, section 10.2.3).
+    It is a number of seconds or an HTTP date (RFC 9110, section 10.2.3). A fraction is accepted,
+    because servers send it. The result is between 0 and `LONGEST_REQUESTED_SECONDS`.
     """
     if value is None:
         return None
-    if value.strip().isdecimal():
-        return float(value)
+    if _SECONDS.fullmatch(value.strip()):
+        return min(float(value), LONGEST_REQUESTED_SECONDS)
     try:
         when = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        seconds = ((when if when.tzinfo else when.replace(tzinfo=dt.UTC)) - now).total_seconds()
+    except Exception:  # noqa: BLE001 - the parser raises many kinds of errors, such as OverflowError
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=dt.UTC)
-    return max(0.0, (when - now).total_seconds())
+    return min(max(0.0, seconds), LONGEST_REQUESTED_SECONDS)

@@ -19,6 +19,7 @@ from negset_api.errors import WorkFailed
 from negset_api.spec import Download
 from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult, digest
 from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.quoting import of_bug
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.fetcher import Fetcher
@@ -203,10 +204,18 @@ async def _record(task: ShardTask, index: int, image: PlannedImage, fetcher: Fet
         if payload is not None:
             return _Record(payload, cached.result)
     try:
-        fetched = await fetcher.image(image.url)
-        _check_size(image, fetched)
+        return await _downloaded(task, image, input_digest, fetcher)
     except Failed as failure:
-        return _Record(b"", ImageResult(image_id=image.image_id, outcome=failure.outcome, input_digest=input_digest, detail=failure.detail))
+        outcome, detail = failure.outcome, failure.detail
+    except Exception as error:  # noqa: BLE001 - one image never ends the work for the others
+        log.debug("image %s", image.image_id, exc_info=error)
+        outcome, detail = Outcome.CLIENT_ERROR, f"an error that negset does not know: {of_bug(error)}"
+    return _Record(b"", ImageResult(image_id=image.image_id, outcome=outcome, input_digest=input_digest, detail=detail))
+
+
+async def _downloaded(task: ShardTask, image: PlannedImage, input_digest: str, fetcher: Fetcher) -> _Record:
+    fetched = await fetcher.image(image.url)
+    _check_size(image, fetched)
     sha256 = hashlib.sha256(fetched.encoded).hexdigest()
     payload = encode_example(
         encoded=fetched.encoded,
