@@ -85,13 +85,13 @@ def test_a_redirect_to_a_permitted_address_is_followed(server, tmp_path):
 
 
 def test_a_slow_body_times_out(server, tmp_path):
-    download = Download(attempts=1, timeout_seconds=1)
+    download = Download(attempts=1, timeout_seconds=1, max_outage_seconds=0)
     assert run(tmp_path, [server.answer("/slow.jpg", never_ends)], download=download).results[0].outcome is Outcome.TIMEOUT
 
 
 def test_a_host_that_nobody_answers_is_unreachable(tmp_path):
     result = run(
-        tmp_path, ["http://127.0.0.1:1/x.jpg", "http://no-such-host.invalid/x.jpg"], download=Download(attempts=1, timeout_seconds=5)
+        tmp_path, ["http://127.0.0.1:1/x.jpg", "http://no-such-host.invalid/x.jpg"], download=Download(attempts=1, timeout_seconds=5, max_outage_seconds=0)
     )
     assert [image.outcome for image in result.results] == [Outcome.UNREACHABLE] * 2
 

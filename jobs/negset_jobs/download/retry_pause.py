@@ -13,6 +13,13 @@ from typing import Final
 
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 30.0
+FIRST_PROBE_SECONDS: Final = 0.5
+LONGEST_PROBE_SECONDS: Final = 10.0
+"""The pauses between two requests to a host that is away.
+
+The longest decides how soon its return is noticed.
+"""
+
 LONGEST_REQUESTED_SECONDS: Final = 86_400.0
 """A server that asks for a longer pause is understood to ask for a day."""
 
@@ -26,8 +33,16 @@ def wait_seconds(attempt: int, jitter: float, requested: float | None) -> float:
     which is then the minimum. The jitter is added, so that clients with the same pause do not
     return at the same time.
     """
-    backoff = jitter * min(FIRST_BACKOFF_SECONDS * 2.0 ** (attempt - 1), LONGEST_BACKOFF_SECONDS)
+    backoff = jitter * min(FIRST_BACKOFF_SECONDS * 2.0 ** min(attempt - 1, 16), LONGEST_BACKOFF_SECONDS)
     return backoff if requested is None else requested + backoff
+
+
+def probe_seconds(number: int, jitter: float) -> float:
+    """Return the seconds before the probe `number` (from 1) of a host that is away.
+
+    Half of it is jitter. There is always a pause, because each worker sends one probe at a time.
+    """
+    return (0.5 + jitter / 2) * min(FIRST_PROBE_SECONDS * 2.0 ** min(number - 1, 16), LONGEST_PROBE_SECONDS)
 
 
 def retry_after(value: str | None, now: dt.datetime) -> float | None:
