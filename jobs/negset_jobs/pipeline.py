@@ -130,14 +130,14 @@ def check_with_api(revision: Revision) -> None:
 
 
 def data_missing(revision: Revision) -> bool:
-    """Return True if any stage before training is not done."""
+    """Return True if any stage before training is not done, or must request images again."""
     wanted = {
         names.RECORDS: True,
         names.POSITIVES: revision.dataset.spec.positives is not None,
         names.LABELS: _wants_labels(revision.dataset),
         names.COPIES: revision.dataset.spec.training is not None,
     }
-    return any(needed and not revision.store.exists(marker) for marker, needed in wanted.items())
+    return any(needed and not revision.store.exists(marker) for marker, needed in wanted.items()) or _may_improve(revision)
 
 
 def data(revision: Revision, progress: Progress) -> None:
@@ -158,14 +158,31 @@ def data(revision: Revision, progress: Progress) -> None:
     if revision.dataset.spec.positives is not None and find(revision.store, names.POSITIVES, Positives) is None:
         positives_stage(revision.store, revision.dataset, revision.access, revision.siblings, progress)
     records = find(revision.store, names.RECORDS, Records)
-    if records is None:
-        records = record_stage(revision.store, chosen, revision.dataset, revision.access, revision.siblings, progress)
+    if records is None or _may_improve(revision):
+        records = record_stage(revision.store, chosen, revision.dataset, revision.access, revision.siblings, progress, records)
     if _wants_labels(revision.dataset) and find(revision.store, names.LABELS, Labels) is None:
         input_digest = labels_input_digest(revision.dataset, chosen, records)
         if _reuse(revision, names.LABELS, (names.LABELS_FOLDER,), input_digest, Labels) is None:
             labels_stage(revision.store, revision.dataset, chosen, records, progress)
     if revision.dataset.spec.training is not None:
         _copies(revision, records, progress)
+
+
+def _may_improve(revision: Revision) -> bool:
+    """Return True if the negatives are stored, but failed images must be requested again.
+
+    The data that a model was trained on does not change under it: then the answer is False.
+    """
+    from negset_jobs.download.stage import may_improve
+
+    records = find(revision.store, names.RECORDS, Records)
+    if records is None or not may_improve(records.planned, records.outcomes, revision.dataset.spec):
+        return False
+    if not revision.store.keys(names.TRAINING_FOLDER):
+        return True
+    message = "%d of %d images could not be stored; they are not requested again, because a model was trained on the others already"
+    log.info(message, records.planned - records.stored, records.planned)
+    return False
 
 
 def _copies(revision: Revision, records: Records, progress: Progress) -> None:

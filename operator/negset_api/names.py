@@ -122,6 +122,7 @@ RECORDS_FOLDER: Final = "records"
 POSITIVES_FOLDER: Final = "positives"
 SHARDS_FOLDER: Final = "shards"
 LABELS_FOLDER: Final = "labels"
+TRAINING_FOLDER: Final = "training"
 FINGERPRINTS_FOLDER: Final = "fingerprints"
 
 
@@ -188,7 +189,7 @@ def round_folder(number: int, arm: str = MINED) -> str:
 
     It has the round's config, checkpoints and exported model, and the scores of the next mining.
     """
-    return f"training/{_ARM_FOLDERS[arm]}round-{number}"
+    return f"{TRAINING_FOLDER}/{_ARM_FOLDERS[arm]}round-{number}"
 
 
 def round_marker(number: int, arm: str = MINED) -> str:

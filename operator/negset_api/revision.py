@@ -26,6 +26,7 @@ _INDIFFERENT: Final = frozenset(
         "output.revisionHistoryLimit",
         "download.maxFailedPercent",
         "download.attempts",
+        "download.maxOutageSeconds",
         "download.timeoutSeconds",
         "download.connections",
         "download.connectionsPerHost",

@@ -115,6 +115,11 @@ FAULTS = {
     "a server that fails": (status(500), Outcome.SERVER_ERROR, ATTEMPTS),
     "a server that recovers": (then_good(status(503), status(502)), Outcome.STORED, 3),
     "a retry after the time that the server named": (then_good(status(429, **{"Retry-After": "1"})), Outcome.STORED, 2),
+    "a pause until a year that no date can have": (
+        then_good(status(429, **{"Retry-After": "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"})),
+        Outcome.STORED,
+        2,
+    ),
     # aiohttp itself repeats a request once on a connection that broke before the response.
     "a connection that is reset before the answer": (reset, Outcome.UNREACHABLE, 2 * ATTEMPTS),
     "a connection that is reset within the body": (reset_in_the_body, Outcome.TRUNCATED, ATTEMPTS),

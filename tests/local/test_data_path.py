@@ -30,7 +30,7 @@ from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Box, Outcome, Plan, PlannedImage, Records, ShardPlan, decode
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
-from negset_jobs.download import stage as download_stage
+from negset_jobs.download import shard_maker
 from negset_jobs.download.shard import run_shard
 from negset_jobs.download.shard_cache import read_committed
 from negset_jobs.download.stage import record_stage, run_shards
@@ -147,7 +147,7 @@ def test_every_shards_worker_is_killed_once_and_the_files_and_the_progress_are_t
     plan, progress = plan_of(serve(server, 30), shards=4), Counted()
     undisturbed, disturbed = Store(f"{tmp_path}/undisturbed"), Store(f"{tmp_path}/disturbed")
     records = stage(undisturbed, plan)
-    monkeypatch.setattr(download_stage, "run_shard", run_shard_and_die_once)
+    monkeypatch.setattr(shard_maker, "run_shard", run_shard_and_die_once)
     assert stage(disturbed, plan, progress=progress) == records
     assert len(list(tmp_path.glob("disturbed-*"))) == 4
     assert (progress.done, progress.failed) == (30, 0)
@@ -184,7 +184,7 @@ def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(serv
     records = stage(store, plan_of(urls, shards=4), progress=progress)
     assert dict(server.requests) == {"/3.jpg": 1, "/4.jpg": 1, "/15.jpg": 1}
     assert (records.stored, records.outcomes) == (20, {"stored": 20})
-    assert (progress.done, progress.total) == (20, 20)
+    assert (progress.done, progress.total, progress.failed) == (20, 20, 0)
 
     undisturbed = Store(f"{tmp_path}/undisturbed")
     assert stage(undisturbed, plan_of(urls, shards=4)) == records

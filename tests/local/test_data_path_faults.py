@@ -22,7 +22,9 @@ from tests.local.bad_responses import ATTEMPTS, FAULTS, body, never_ends, redire
 from negset_api.spec import Download
 from negset_api.values import Outcome, PlannedImage, ShardPlan, ShardResult
 from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.input_files import InputFiles
 from negset_jobs.adapters.store import Store
+from negset_jobs.download import http
 from negset_jobs.download.shard import ShardTask, run_shard
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
@@ -83,13 +85,15 @@ def test_a_redirect_to_a_permitted_address_is_followed(server, tmp_path):
 
 
 def test_a_slow_body_times_out(server, tmp_path):
-    download = Download(attempts=1, timeout_seconds=1)
+    download = Download(attempts=1, timeout_seconds=1, max_outage_seconds=0)
     assert run(tmp_path, [server.answer("/slow.jpg", never_ends)], download=download).results[0].outcome is Outcome.TIMEOUT
 
 
 def test_a_host_that_nobody_answers_is_unreachable(tmp_path):
     result = run(
-        tmp_path, ["http://127.0.0.1:1/x.jpg", "http://no-such-host.invalid/x.jpg"], download=Download(attempts=1, timeout_seconds=5)
+        tmp_path,
+        ["http://127.0.0.1:1/x.jpg", "http://no-such-host.invalid/x.jpg"],
+        download=Download(attempts=1, timeout_seconds=5, max_outage_seconds=0),
     )
     assert [image.outcome for image in result.results] == [Outcome.UNREACHABLE] * 2
 
@@ -231,6 +235,36 @@ def test_local_files_and_their_faults(tmp_path):
         Outcome.TOO_LARGE,
         Outcome.STORED,
     ]
+
+
+@pytest.mark.parametrize("kind", [TypeError, AttributeError, AssertionError, OverflowError, IndexError, RecursionError, RuntimeError])
+def test_whatever_a_back_end_raises_is_the_outcome_of_its_image(kind, tmp_path, monkeypatch):
+    (tmp_path / "good.jpg").write_bytes(jpeg(1))
+    read = InputFiles.read
+
+    async def raising(files, url, limit):
+        if url.name == "bad.jpg":
+            raise kind("secret")
+        return await read(files, url, limit)
+
+    monkeypatch.setattr(InputFiles, "read", raising)
+    download = Download(attempts=1)
+    bad, good = run(tmp_path / "out", [f"{tmp_path}/bad.jpg", f"{tmp_path}/good.jpg"], download=download).results
+    assert (bad.outcome in (Outcome.CLIENT_ERROR, Outcome.SERVER_ERROR), good.outcome) == (True, Outcome.STORED)
+    assert "secret" not in bad.detail
+
+
+def test_an_error_of_negset_itself_over_one_image_is_the_outcome_of_that_image(server, tmp_path, monkeypatch):
+    """For example, of a parser that meets a value it was not written for."""
+
+    def overflowing(*_: object) -> float:
+        raise OverflowError("secret")
+
+    monkeypatch.setattr(http, "retry_after", overflowing)
+    urls = [server.answer("/busy.jpg", status(503, **{"Retry-After": "x"})), server.serve("/good.jpg", jpeg(1))]
+    bad, good = run(tmp_path, urls).results
+    assert (bad.outcome, good.outcome) == (Outcome.CLIENT_ERROR, Outcome.STORED)
+    assert bad.detail.startswith("an error that negset does not know: OverflowError at negset_jobs/download/http.py:")
 
 
 def test_images_in_an_archive(tmp_path):

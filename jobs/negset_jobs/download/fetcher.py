@@ -1,29 +1,23 @@
-"""Download one image, retry transient errors, and check it."""
+"""Request one image once, and check it."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
-import logging
-import random
 from typing import Final, Self
 
 from negset_api.errors import CannotRunHere, InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Outcome
-from negset_jobs.adapters import address_guard
+from negset_jobs.adapters import address_guard, transient
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.input_files import InputFiles
 from negset_jobs.adapters.quoting import of_backend
 from negset_jobs.adapters.urls import Url, shown
 from negset_jobs.download.failure import Failed, blocked
 from negset_jobs.download.http import WebImages
-from negset_jobs.download.retry_pause import wait_seconds
 from negset_jobs.download.spellings import other_spellings
 from negset_jobs.download.verify import EncodedImage, inspect, needs_work, stored_form
-
-log = logging.getLogger(__name__)
 
 _MEGA = 1_000_000
 
@@ -50,30 +44,12 @@ class Fetcher:
         await self._files.close()
 
     async def image(self, url: str) -> EncodedImage:
-        """Return the image, ready to be stored. Raises `Failed`.
-
-        Transient errors are retried with growing pauses. The limits are `attempts` requests and,
-        pauses included, `attempts` times `timeoutSeconds`. If a server asks for a pause beyond that
-        time, the image has failed.
-        """
+        """Request the image once, and return it ready to be stored. Raises `Failed`."""
         try:
             source = self._access.check_url(url, "url")
         except InvalidInput as error:
             raise Failed(Outcome.BLOCKED_ADDRESS, str(error)) from error
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._download.attempts * self._download.timeout_seconds
-        attempt = 1
-        while True:
-            try:
-                return await self._checked(await self._get(source))
-            except Failed as failure:
-                # The jitter is not a secret.
-                pause = wait_seconds(attempt, random.random(), failure.wait_seconds)  # noqa: S311
-                if not failure.retryable or attempt >= self._download.attempts or loop.time() + pause > deadline:
-                    raise
-                log.debug("%s: %s (%s), retrying in %.1f s", url, failure.outcome, failure.detail, pause)
-            await asyncio.sleep(pause)
-            attempt += 1
+        return await self._checked(await self._get(source))
 
     async def _get(self, url: Url) -> bytes:
         """Return the file's bytes. A name that no file has is tried in other spellings."""
@@ -83,8 +59,11 @@ class Fetcher:
             if failure.outcome is not Outcome.NOT_FOUND:
                 raise
             for spelling in other_spellings(url):
-                with contextlib.suppress(Failed):
+                try:
                     return await self._get_as_written(spelling)
+                except Failed as other:
+                    if other.retryable:
+                        raise
             raise
 
     async def _get_as_written(self, url: Url) -> bytes:
@@ -96,8 +75,6 @@ class Fetcher:
         try:
             async with asyncio.timeout(self._download.timeout_seconds):
                 data = await self._files.read(url, self._max_bytes)
-        except (AttributeError, TypeError, AssertionError):
-            raise  # a bug of negset, not an error of the server
         except Exception as error:  # every back end has its own kinds of errors
             raise _as_failed(error, url) from error
         if len(data) > self._max_bytes:
@@ -121,13 +98,15 @@ def _as_failed(error: Exception, url: Url) -> Failed:
             return Failed(outcome, f"{shown(url)} does not exist")
         case Outcome.TIMEOUT:
             return Failed(outcome, "no complete response before the timeout")
-    return Failed(outcome, str(error) if isinstance(error, (InvalidInput, CannotRunHere)) else of_backend(error))
+    # Other errors of a back end may be of one file, such as a damaged archive.
+    detail = str(error) if isinstance(error, (InvalidInput, CannotRunHere)) else of_backend(error)
+    return Failed(outcome, detail, outage=transient.passes(error))
 
 
 _OUTCOMES: Final = (  # the first that fits
     ((FileNotFoundError, IsADirectoryError), Outcome.NOT_FOUND),
     ((PermissionError,), Outcome.FORBIDDEN),
     ((TimeoutError,), Outcome.TIMEOUT),
-    ((InvalidInput, CannotRunHere, ImportError, ValueError), Outcome.CLIENT_ERROR),
+    ((InvalidInput, CannotRunHere, ImportError, ValueError, AttributeError, LookupError, TypeError), Outcome.CLIENT_ERROR),
     ((Exception,), Outcome.SERVER_ERROR),
 )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-from collections import defaultdict
+import socket
 from http import HTTPStatus
 from typing import Final, Self
 
@@ -13,7 +12,7 @@ import aiohttp
 from negset_api.spec import Download
 from negset_api.values import Outcome
 from negset_api.version import version
-from negset_jobs.adapters import address_guard, web
+from negset_jobs.adapters import address_guard, causes, web
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.quoting import of_backend, status_line
 from negset_jobs.download.failure import Failed, blocked
@@ -49,7 +48,6 @@ class WebImages:
         self._reach = access.web
         self._max_bytes = download.max_image_mebibytes * _MIB
         self._honour_robots = download.robots_tag == "Honour"
-        self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(download.connections_per_host))
         self._session = web.session(
             self._reach,
             limit=0,
@@ -67,16 +65,18 @@ class WebImages:
         await self._session.close()
 
     async def get(self, url: str) -> bytes:
-        """Return the body of one response. Raises `Failed`."""
-        # Wait for a slot before the request. Otherwise its timeout would run while it is queued.
-        async with self._slots[_host(url)]:
-            try:
-                with address_guard.reaching(self._reach):
-                    async with self._session.get(web.exact(url)) as response:
-                        self._check(response)
-                        return await self._body(response)
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                raise _as_failed(error) from error
+        """Return the body of one response. Raises `Failed`.
+
+        The caller limits the requests to one host. The connector's limit only holds for hosts that
+        others redirect to.
+        """
+        try:
+            with address_guard.reaching(self._reach):
+                async with self._session.get(web.exact(url)) as response:
+                    self._check(response)
+                    return await self._body(response)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _as_failed(error) from error
 
     def _check(self, response: aiohttp.ClientResponse) -> None:
         failure = failure_of_status(response.status, response.reason or "", response.headers.get("Retry-After"))
@@ -142,10 +142,17 @@ def _as_failed(error: Exception) -> Failed:
     if (address := address_guard.blocked_address(error)) is not None:
         return blocked(address)
     outcome, detail = next((outcome, detail) for kinds, outcome, detail in _ERRORS if isinstance(error, kinds))
-    return Failed(outcome, detail or of_backend(error))
+    return Failed(outcome, detail or of_backend(error), outage=False if _has_no_address(error) else None)
 
 
+def _has_no_address(error: Exception) -> bool:
+    """Return True if the host's name does not exist. That is no outage, which others would end."""
+    return any(isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME for cause in causes.of(error))
+
+
+_NO_SUCH_NAME: Final = frozenset(getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name))
 _ERRORS: Final = (  # the first that fits
+    (aiohttp.ClientConnectorCertificateError, Outcome.CLIENT_ERROR, "the certificate of the server is not valid"),
     (aiohttp.NonHttpUrlRedirectClientError, Outcome.BLOCKED_ADDRESS, "redirected to a URL that is not http or https"),
     (aiohttp.TooManyRedirects, Outcome.CLIENT_ERROR, "redirected in a circle, or too often"),
     ((aiohttp.InvalidURL, ValueError), Outcome.CLIENT_ERROR, "not a valid URL"),
@@ -154,7 +161,3 @@ _ERRORS: Final = (  # the first that fits
     (aiohttp.ClientResponseError, Outcome.SERVER_ERROR, "not a valid HTTP response"),
     (Exception, Outcome.UNREACHABLE, ""),
 )
-
-
-def _host(url: str) -> str:
-    return url.split("/", 3)[2] if "//" in url else url

@@ -1,63 +1,44 @@
 """Make one shard: download its images concurrently and write one TFRecord file in plan order.
 
 A marker commits the shard. The file's bytes depend on the plan and the images only, not on timing:
-a repeated run makes the same file. Memory is bounded by the images in the window, not by the shard.
+a repeated run makes the same file.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import BinaryIO, Final
+import os
+from collections.abc import Iterable
 
 import msgspec
 
 from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.spec import Download
-from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult, digest
+from negset_api.values import Outcome, ShardPlan, ShardResult, digest
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
-from negset_jobs.download.failure import Failed
+from negset_jobs.adapters.worker import Report
+from negset_jobs.download import hosts
 from negset_jobs.download.fetcher import Fetcher
-from negset_jobs.download.verify import EncodedImage
-from negset_jobs.formats import od_keys
+from negset_jobs.download.filling import Filling
+from negset_jobs.download.plan_order import PlanOrder, Record, in_plan_order
+from negset_jobs.download.record import CachedRecord
 from negset_jobs.formats.stored import commit, load
-from negset_jobs.formats.tf_example import decode_example, encode_example
-from negset_jobs.formats.tfrecord import OVERHEAD, frame, unframe
-
-log = logging.getLogger(__name__)
-
-Report = Callable[[int, int], None]
-"""Called with the number of newly finished images, and how many of these failed."""
-
-RECORD_FORMAT: Final = 1
-"""The version of a record's content.
-
-It is part of every digest, so that records of an older version are not reused.
-"""
-
-WINDOW: Final = 2
-"""Images in memory per connection: one in download, and one that waits for a slower image.
-
-Images are written in plan order. Without the second, one slow image would stall every connection.
-"""
 
 
-class CachedRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record of another shard that was made from the same inputs."""
+class Again(msgspec.Struct, frozen=True, kw_only=True):
+    """A committed shard of which some images are requested again: their positions in it."""
 
-    store_url: str
-    key: str
-    result: ImageResult
+    earlier: ShardResult
+    requested: tuple[int, ...]
 
 
 class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
     """The input of a worker that makes a shard.
 
-    The keys of `cached_records` are the positions of images in the shard.
+    The keys of `cached_records` are the positions of images in the shard. A later `attempt` is made
+    from what `again` has.
     """
 
     store_url: str
@@ -68,16 +49,7 @@ class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
     label_ids: dict[str, int]
     attempt: int = 1
     cached_records: dict[int, CachedRecord] = {}
-
-
-def image_input_digest(image: PlannedImage, download: Download, label_ids: Mapping[str, int]) -> str:
-    """Return the digest of all inputs of an image's record.
-
-    The number and the pace of attempts are not part of it.
-    """
-    checks = (download.verify, download.max_image_mebibytes, download.max_image_megapixels, download.robots_tag)
-    objects = (image.width, image.height, [(box, label_ids.get(box.class_name)) for box in image.objects]) if image.objects else None
-    return digest(RECORD_FORMAT, image.url, image.image_id, image.file_name, objects, checks)
+    again: Again | None = None
 
 
 def shard_input_digest(images: Iterable[str]) -> str:
@@ -86,9 +58,10 @@ def shard_input_digest(images: Iterable[str]) -> str:
 
 
 def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> ShardResult:
-    """Make the shard and commit it.
+    """Make the shard and commit it. Report the images that are requested.
 
-    If another process has committed the same attempt, before or meanwhile, return its result.
+    If another process has committed the same attempt, before or meanwhile, return its result. If a
+    later attempt changes nothing, return the earlier result and commit nothing.
 
     Raises `WorkFailed` if the store cannot be written. Failures of single images are in the result.
     """
@@ -98,22 +71,23 @@ def run_shard(task: ShardTask, report: Report = lambda _done, _failed: None) -> 
         return load(store, marker, ShardResult)
     with store.spool(task.folder) as path:
         try:
-            with open(path, "wb") as stream:
-                writer = RecordWriter(stream)
-                results = asyncio.run(_fill(task, writer, report))
+            with in_plan_order(path, os.path.dirname(path)) as (writer, order):
+                failed_again = asyncio.run(_fill(task, order, report))
         except OSError as error:
             raise WorkFailed(f"cannot write {path}: {error.strerror or error}") from error
+        if failed_again is not None:
+            return failed_again if failed_again == _earlier(task) else commit_shard(store, marker, failed_again)
         key = names.shard_records(task.folder, task.shard.name, writer.sha256) if writer.size else ""
         if key:
             store.adopt(path, key)
     result = ShardResult(
         name=task.shard.name,
         split=task.shard.split,
-        input_digest=shard_input_digest(image.input_digest for image in results),
+        input_digest=shard_input_digest(image.input_digest for image in order.results),
         file=key,
         sha256=writer.sha256 if key else "",
         bytes=writer.size,
-        results=tuple(results),
+        results=tuple(order.results),
     )
     return commit_shard(store, marker, result)
 
@@ -130,129 +104,36 @@ def commit_shard(store: Store, marker: str, result: ShardResult) -> ShardResult:
     return winner
 
 
-class RecordWriter:
-    """Writes records to a stream, and keeps the digest and size in bytes of its content."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    def append(self, payload: bytes) -> tuple[int, int]:
-        """Write one record. Return its offset and its length in bytes, framing included."""
-        header, footer = frame(payload)
-        offset = self.size
-        for part in (header, payload, footer):
-            self._stream.write(part)
-            self._digest.update(part)
-        self.size += len(payload) + OVERHEAD
-        return offset, self.size - offset
+def _earlier(task: ShardTask) -> ShardResult | None:
+    return task.again.earlier if task.again is not None else None
 
 
-class _Record(msgspec.Struct, frozen=True, gc=False):
-    """A finished image: its payload, empty if it failed, and its result."""
+async def _fill(task: ShardTask, order: PlanOrder, report: Report) -> ShardResult | None:
+    """Write the shard's records in plan order.
 
-    payload: bytes
-    result: ImageResult
-
-
-async def _fill(task: ShardTask, writer: RecordWriter, report: Report) -> list[ImageResult]:
-    """Download the shard's images and write them in plan order."""
-    images = enumerate(task.shard.images)
-    ready: dict[int, _Record] = {}
-    results: list[ImageResult] = []
-    window = asyncio.Semaphore(WINDOW * task.download.connections)
-
-    async def connection(fetcher: Fetcher) -> None:
-        for index, image in images:
-            # Images enter the window in plan order, so it always contains the next image to write.
-            await window.acquire()
-            record = await _record(task, index, image, fetcher)
-            report(1, int(record.result.outcome is not Outcome.STORED))
-            ready[index] = record
-            while len(results) in ready:
-                results.append(_write(writer, ready.pop(len(results))))
-                window.release()
-
-    try:
-        async with Fetcher(task.download, task.access) as fetcher, asyncio.TaskGroup() as group:
-            for _ in range(min(task.download.connections, len(task.shard.images))):
-                group.create_task(connection(fetcher))
-    # The task group wraps errors in a group of its own. The first of them is raised.
-    except* Exception as errors:  # noqa: BLE001
-        raise errors.exceptions[0] from None
-    return results
-
-
-def _write(writer: RecordWriter, record: _Record) -> ImageResult:
-    if not record.payload:
-        return record.result
-    offset, length = writer.append(record.payload)
-    return msgspec.structs.replace(record.result, offset=offset, length=length)
-
-
-async def _record(task: ShardTask, index: int, image: PlannedImage, fetcher: Fetcher) -> _Record:
-    input_digest = image_input_digest(image, task.download, task.label_ids)
-    cached = task.cached_records.get(index)
-    if cached is not None:
-        payload = await asyncio.to_thread(_read_cached, cached)
-        if payload is not None:
-            return _Record(payload, cached.result)
-    try:
-        fetched = await fetcher.image(image.url)
-        _check_size(image, fetched)
-    except Failed as failure:
-        return _Record(b"", ImageResult(image_id=image.image_id, outcome=failure.outcome, input_digest=input_digest, detail=failure.detail))
-    sha256 = hashlib.sha256(fetched.encoded).hexdigest()
-    payload = encode_example(
-        encoded=fetched.encoded,
-        image_format=fetched.format,
-        file_name=image.file_name,
-        source_id=str(image.image_id),
-        sha256=sha256,
-        height=fetched.height,
-        width=fetched.width,
-        boxes=image.objects,
-        label_ids=task.label_ids,
-    )
-    result = ImageResult(
-        image_id=image.image_id,
-        outcome=Outcome.STORED,
-        input_digest=input_digest,
-        sha256=sha256,
-        bytes=len(fetched.encoded),
-        width=fetched.width,
-        height=fetched.height,
-    )
-    return _Record(payload, result)
-
-
-def _check_size(image: PlannedImage, fetched: EncodedImage) -> None:
-    """Raise `Failed` if a positive has another size than its annotations say.
-
-    Boxes are fractions of the size in the annotations: on an image of another size they would be
-    wrong. A negative has no boxes, and is stored with its real size.
+    If the images that are requested again fail again, nothing is copied. Then return the earlier
+    result with their new outcomes.
     """
-    if not image.width or (fetched.width, fetched.height) == (image.width, image.height):
-        return
-    detail = f"expected {image.width}x{image.height} pixels as in the annotations, got {fetched.width}x{fetched.height}"
-    if image.objects:
-        raise Failed(Outcome.SIZE_MISMATCH, detail)
-    log.debug("%s: %s", image.url, detail)
+    images, again = task.shard.images, task.again
+    cached = task.cached_records if again is None else own_records(task.store_url, again.earlier)
+    async with Fetcher(task.download, task.access) as fetcher:
+        filling = Filling(images, cached, task.download, task.label_ids, hosts.OF_WORKER, order)
+        if again is None:
+            await filling.run(range(len(images)), fetcher, report)
+            return None
+        await filling.run(again.requested, fetcher, report)
+        if all(result.outcome is not Outcome.STORED for result in filling.results.values()):
+            results = tuple(filling.results.get(index, result) for index, result in enumerate(again.earlier.results))
+            return msgspec.structs.replace(again.earlier, results=results)
+        for index, result in enumerate(again.earlier.results):
+            if index not in cached and index not in again.requested:
+                order.add(index, Record(b"", result))
+        await filling.run(cached, fetcher, lambda _done, _failed: None)
+    return None
 
 
-def _read_cached(cached: CachedRecord) -> bytes | None:
-    """Return the cached record after checking its checksum and the image's digest.
-
-    None if it was removed or is damaged. Then the image must be downloaded.
-    """
-    try:
-        payload = unframe(Store(cached.store_url).read_range(cached.key, cached.result.offset, cached.result.length))
-        (encoded,) = decode_example(payload)[od_keys.ENCODED]
-    except (WorkFailed, KeyError, ValueError):
-        return None
-    return payload if hashlib.sha256(encoded).hexdigest() == cached.result.sha256 else None
+def own_records(store_url: str, result: ShardResult) -> dict[int, CachedRecord]:
+    """Return the records that a shard's earlier attempt has stored, by position in it."""
+    return {
+        index: CachedRecord(store_url, result.file, image) for index, image in enumerate(result.results) if image.outcome is Outcome.STORED
+    }

@@ -10,7 +10,8 @@ from negset_api.values import Outcome, ShardResult
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.adapters.threads import parallel
-from negset_jobs.download.shard import CachedRecord, shard_input_digest
+from negset_jobs.download.record import CachedRecord
+from negset_jobs.download.shard import shard_input_digest
 from negset_jobs.formats.stored import load
 
 _STAGE_MARKERS: Final = {names.RECORDS_FOLDER: names.RECORDS, names.POSITIVES_FOLDER: names.POSITIVES}
@@ -34,6 +35,16 @@ def failures(result: ShardResult) -> int:
     return sum(image.outcome is not Outcome.STORED for image in result.results)
 
 
+def failed(result: ShardResult) -> tuple[int, ...]:
+    """Return the positions of a shard's images that were not stored."""
+    return tuple(index for index, image in enumerate(result.results) if image.outcome is not Outcome.STORED)
+
+
+def transient(result: ShardResult) -> tuple[int, ...]:
+    """Return the positions of a shard's images whose failure was transient."""
+    return tuple(index for index, image in enumerate(result.results) if image.outcome.transient)
+
+
 class ShardCache:
     """Shards and single records of other revisions of the dataset, by their input digests."""
 
@@ -53,9 +64,9 @@ class ShardCache:
             except MissingObject:
                 continue
             for _, result in found.values():
-                # If the sibling's dataset was accepted, its failures are accepted too. Otherwise
-                # the failed images are attempted again.
-                if accepted or not failures(result):
+                # If the sibling's dataset was accepted, its permanent failures are accepted too.
+                # Otherwise the failed images are requested again, and transient failures always.
+                if not (transient(result) if accepted else failures(result)):
                     cache._shards.setdefault(result.input_digest, (sibling, result))
                 for image in result.results:
                     if image.outcome is Outcome.STORED:
@@ -70,10 +81,3 @@ class ShardCache:
         """Return the records of other revisions that a shard can reuse, by position in it."""
         found = ((index, self._records.get(wanted)) for index, wanted in enumerate(inputs))
         return {index: cached for index, cached in found if cached is not None}
-
-
-def own_records(store: Store, result: ShardResult) -> dict[int, CachedRecord]:
-    """Return the records that a shard's earlier attempt has stored, by position in it."""
-    return {
-        index: CachedRecord(store.url, result.file, image) for index, image in enumerate(result.results) if image.outcome is Outcome.STORED
-    }

@@ -7,21 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.spec import NegativeDataset, NegativeDatasetSpec
 from negset_api.values import Outcome, Plan, Records, ShardPlan, ShardResult, digest
-from negset_jobs.adapters import work
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, Progress
 from negset_jobs.adapters.store import Store
-from negset_jobs.adapters.store_errors import MissingObject
-from negset_jobs.adapters.threads import parallel
 from negset_jobs.download.manifest import encode_manifest
-from negset_jobs.download.shard import CachedRecord, ShardTask, commit_shard, image_input_digest, run_shard
-from negset_jobs.download.shard_cache import ShardCache, failures, own_records, read_committed
+from negset_jobs.download.shard_cache import ShardCache, failed, failures, read_committed, transient
+from negset_jobs.download.shard_maker import ShardMaker
 from negset_jobs.formats.stored import commit
 
 log = logging.getLogger(__name__)
@@ -30,23 +25,57 @@ _TITLES: Final = {names.RECORDS_FOLDER: DOWNLOADING_NEGATIVES, names.POSITIVES_F
 
 
 def record_stage(  # noqa: PLR0917 - the signature that all stages share
-    store: Store, plan: Plan, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress
+    store: Store,
+    plan: Plan,
+    dataset: NegativeDataset,
+    access: Access,
+    siblings: Sequence[Store],
+    progress: Progress,
+    earlier: Records | None = None,
 ) -> Records:
     """Download the planned negatives. Write records/, manifest.parquet and, last, the marker.
 
     If more than `maxFailedPercent` failed, raise as `check_budget` does. Then manifest.parquet is
     written, so that users see the failures, and the marker is not. Stored records are kept. The
-    next run attempts the failed images again.
+    next run requests the failed images again.
+
+    `earlier` is the value of an earlier run, if it is not the last word (`may_improve`). If this
+    run changes it, the markers of all later stages are removed first, and then its own.
     """
     spec = dataset.spec
     results = run_shards(
         store, plan.shards, folder=names.RECORDS_FOLDER, spec=spec, access=access, label_ids={}, siblings=siblings, progress=progress
     )
-    outcomes = count_outcomes(results)
-    store.write(names.MANIFEST, encode_manifest(plan.shards, results))
-    tidy(store, names.RECORDS_FOLDER, results)
+    records = _summary(plan, results)
+    if records != earlier:
+        withdraw(store, names.RECORDS)
+        store.write(names.MANIFEST, encode_manifest(plan.shards, results))
+        tidy(store, names.RECORDS_FOLDER, results)
     check_budget(results, spec, "spec.download.maxFailedPercent")
-    records = Records(
+    return commit(store, names.RECORDS, records)
+
+
+def may_improve(planned: int, outcomes: Mapping[str, int], spec: NegativeDatasetSpec) -> bool:
+    """Return True if a stage that is done must request its failed images again.
+
+    That is so if a failure was transient, or if the spec now allows fewer failures.
+    """
+    stored = outcomes.get(Outcome.STORED.value, 0)
+    return any(Outcome(name).transient for name in outcomes) or _exceeds(planned - stored, planned, spec)
+
+
+def withdraw(store: Store, marker: str) -> None:
+    """Remove the markers of all stages that read the data, the last first, and then `marker`.
+
+    A stage without its marker is not done, so it is made again from the new data.
+    """
+    for key in (names.REPORT, names.COPIES, names.LABELS, marker):
+        store.remove([key])
+
+
+def _summary(plan: Plan, results: Sequence[ShardResult]) -> Records:
+    outcomes = count_outcomes(results)
+    return Records(
         input_digest=digest([result.input_digest for result in results]),
         planned=plan.planned,
         stored=outcomes[Outcome.STORED],
@@ -56,7 +85,6 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
         images={split: len(kept) for split, kept in _by_split(_stored(results)).items()},
         manifest=names.MANIFEST,
     )
-    return commit(store, names.RECORDS, records)
 
 
 def run_shards(
@@ -74,18 +102,24 @@ def run_shards(
 
     Committed shards are kept, shards of other revisions are copied, and the rest is made now.
 
-    If more images failed than `maxFailedPercent` allows, the images that failed in an earlier run
-    are attempted once more. This includes permanent failures: the user may have added the missing
-    file since. Records of the shard's earlier file are reused.
+    Images whose failure in an earlier run was transient are requested again. If more images failed
+    than `maxFailedPercent` allows, those with a permanent failure are, too: the user may have added
+    the missing file since. Stored records of the shard are kept.
     """
-    committed = read_committed(store, folder)
-    earlier = {shard.name: committed[shard.name] for shard in shards if shard.name in committed}
-    maker = _ShardMaker(store, folder, spec=spec, access=access, label_ids=dict(label_ids), progress=progress)
-    progress.start(_TITLES.get(folder, "Downloading"), sum(len(shard.images) for shard in shards), "images")
-    for _, result in earlier.values():
-        progress.advance(len(result.results), failed=failures(result))
-    results = {name: result for name, (_, result) in earlier.items()}
-
+    earlier = read_committed(store, folder)
+    results = {shard.name: earlier[shard.name][1] for shard in shards if shard.name in earlier}
+    maker = ShardMaker(store, folder, spec=spec, access=access, label_ids=dict(label_ids), progress=progress)
+    planned = sum(len(shard.images) for shard in shards)
+    progress.start(_TITLES.get(folder, "Downloading"), planned, "images")
+    positions = failed if _too_many(results.values(), planned, spec) else transient
+    requested = {name: positions(result) for name, result in results.items()}
+    for name, result in results.items():
+        progress.advance(len(result.results) - len(requested[name]), failed=failures(result) - len(requested[name]))
+    tasks = [
+        maker.task_again(shard, earlier[shard.name][0] + 1, results[shard.name], requested[shard.name])
+        for shard in shards
+        if requested.get(shard.name)
+    ]
     missing = [shard for shard in shards if shard.name not in results]
     if missing:
         cache = ShardCache.of(siblings, folder)
@@ -94,15 +128,8 @@ def run_shards(
             [(shard, identical) for shard in missing if (identical := cache.identical_shard(input_digests[shard.name])) is not None]
         )
         results |= copied
-        results |= maker.make(
-            [maker.task(shard, cache.cached_records(input_digests[shard.name])) for shard in missing if shard.name not in copied]
-        )
-    outcomes = count_outcomes(results.values())
-    if _exceeds(outcomes.total() - outcomes[Outcome.STORED], outcomes.total(), spec):
-        again = [shard for shard in shards if shard.name in earlier and failures(earlier[shard.name][1])]
-        results |= maker.make(
-            [maker.task(shard, own_records(store, earlier[shard.name][1]), earlier[shard.name][0] + 1) for shard in again]
-        )
+        tasks += [maker.task(shard, cache.cached_records(input_digests[shard.name])) for shard in missing if shard.name not in copied]
+    results |= maker.make(tasks)
     progress.finish()
     return [results[shard.name] for shard in shards]
 
@@ -144,6 +171,13 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
     raise error(f"{share} {planned} planned images {verb}, {field} allows {spec.download.max_failed_percent}%: {reasons}")
 
 
+def _too_many(results: Iterable[ShardResult], planned: int, spec: NegativeDatasetSpec) -> bool:
+    """Return True if too many images have failed already, or all of them."""
+    outcomes = count_outcomes(results)
+    number = outcomes.total() - outcomes[Outcome.STORED]
+    return _exceeds(number, planned, spec) or (planned > 0 and number == planned)
+
+
 def _exceeds(failed: int, planned: int, spec: NegativeDatasetSpec) -> bool:
     return failed * 100 > spec.download.max_failed_percent * planned
 
@@ -157,70 +191,3 @@ def _by_split(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     for split, value in pairs:
         grouped.setdefault(split, []).append(value)
     return {split: tuple(values) for split, values in grouped.items()}
-
-
-class _ShardMaker:
-    """The settings that all shards of one run share, and its progress."""
-
-    def __init__(
-        self, store: Store, folder: str, *, spec: NegativeDatasetSpec, access: Access, label_ids: dict[str, int], progress: Progress
-    ) -> None:
-        self.store, self.folder, self.spec, self.access, self.label_ids = store, folder, spec, access, label_ids
-        self._progress = progress
-
-    def task(self, shard: ShardPlan, cached_records: dict[int, CachedRecord], attempt: int = 1) -> ShardTask:
-        return ShardTask(
-            store_url=self.store.url,
-            folder=self.folder,
-            shard=shard,
-            download=self.spec.download,
-            access=self.access,
-            label_ids=self.label_ids,
-            attempt=attempt,
-            cached_records=cached_records,
-        )
-
-    def input_digests(self, shard: ShardPlan) -> list[str]:
-        return [image_input_digest(image, self.spec.download, self.label_ids) for image in shard.images]
-
-    def make(self, tasks: list[ShardTask]) -> dict[str, ShardResult]:
-        """Run the tasks in workers.
-
-        Progress counts the images of first attempts only: later attempts repeat counted images.
-        """
-        if not tasks:
-            return {}
-        results = {}
-        reported = [(0, 0)] * len(tasks)
-
-        def report(index: int, done: int, failed: int) -> None:
-            # After a lost worker, the sums start at zero again. They count once they exceed the
-            # sums that were reported before.
-            before = reported[index]
-            if tasks[index].attempt == 1 and done > before[0]:
-                reported[index] = (done, max(failed, before[1]))
-                self._progress.advance(done - before[0], failed=max(failed - before[1], 0))
-
-        for index, result in work.map_unordered(run_shard, tasks, workers=self.spec.ray.workers, report=report):
-            report(index, len(result.results), failures(result))
-            results[result.name] = result
-        return results
-
-    def copy(self, pairs: list[tuple[ShardPlan, tuple[Store, ShardResult]]]) -> dict[str, ShardResult]:
-        """Copy shards of other revisions on the store's side: the file, then a marker for it."""
-
-        def copy(pair: tuple[ShardPlan, tuple[Store, ShardResult]]) -> ShardResult | None:
-            shard, (source, identical) = pair
-            key = names.shard_records(self.folder, shard.name, identical.sha256) if identical.file else ""
-            try:
-                if key:
-                    self.store.copy(source, key, identical.file)
-            except MissingObject:
-                return None
-            copied = msgspec.structs.replace(identical, name=shard.name, split=shard.split, file=key)
-            return commit_shard(self.store, names.shard_marker(self.folder, shard.name), copied)
-
-        results = {result.name: result for result in parallel(copy, pairs) if result is not None}
-        for result in results.values():
-            self._progress.advance(len(result.results), failed=failures(result))
-        return results

@@ -17,7 +17,8 @@ from negset_api.values import ImageResult, Outcome, ShardResult
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
 from negset_jobs.adapters.store import Store
-from negset_jobs.download.shard import RecordWriter, commit_shard
+from negset_jobs.download.plan_order import RecordWriter
+from negset_jobs.download.shard import commit_shard
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.label_map import Item
 from negset_jobs.formats.tf_example import decode_example

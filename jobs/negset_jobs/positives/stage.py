@@ -20,7 +20,7 @@ from negset_api.values import ImageResult, Outcome, PlannedImage, Positives, Sha
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
-from negset_jobs.download.shard import image_input_digest
+from negset_jobs.download.record import image_input_digest
 from negset_jobs.download.stage import check_budget, count_outcomes, run_shards, tidy
 from negset_jobs.formats.label_map import write_label_map
 from negset_jobs.formats.stored import commit, load

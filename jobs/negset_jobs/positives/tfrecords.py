@@ -27,7 +27,8 @@ from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
-from negset_jobs.download.shard import RECORD_FORMAT, commit_shard
+from negset_jobs.download.record import RECORD_FORMAT
+from negset_jobs.download.shard import commit_shard
 from negset_jobs.download.shard_cache import read_committed
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.label_map import Item, called, read_label_map

@@ -129,9 +129,20 @@ class Download(Spec, frozen=True, kw_only=True):
             le=20,
             description="Maximum attempts per image. "
             "Transient errors (timeout, 429, 5xx, connection error, truncated image) are retried with growing pauses. "
-            "No attempt begins later than `attempts` times `timeoutSeconds` after the first.",
+            "An attempt counts if the host has answered another request since the previous one. "
+            "No attempt begins later than `attempts` times `timeoutSeconds`, plus `maxOutageSeconds`, after the first.",
         ),
     ] = 5
+    max_outage_seconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Maximum time that a worker waits for a host that does not answer, in seconds. "
+            "Images of other hosts are downloaded meanwhile. When it is over, the images of the host fail, and the next run requests them again. "
+            "A host that has never answered is waited for at most 30 seconds. With 0, every attempt counts.",
+        ),
+    ] = 120
     timeout_seconds: Annotated[
         int, Meta(ge=1, le=3600, description="Maximum duration of one request in seconds, from connecting to the last byte.")
     ] = 30

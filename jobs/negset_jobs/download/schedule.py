@@ -1,0 +1,218 @@
+"""Which image of a shard is requested next, and when a failed one is given up. Pure.
+
+Images are requested in plan order, except those that wait for their host or for a retry. Each of
+these waits for no other host. Nothing waits without an end: see `Schedule.failed`.
+"""
+
+from __future__ import annotations
+
+import collections
+import heapq
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from negset_api.spec import Download
+from negset_api.values import Outcome
+from negset_jobs.download.failure import Failed
+from negset_jobs.download.hosts import Host, Hosts, host_of
+from negset_jobs.download.retry_pause import wait_seconds
+
+FEW_SECONDS: Final = 15.0
+"""How long a host is waited for if only a few of its images fail, with a response or a timeout.
+
+It may be an outage that began with the last images of the shard, or these images alone.
+"""
+
+
+class _Failures:
+    """The failed attempts of one image."""
+
+    __slots__ = ("begun", "counted", "seen_at", "tries")
+
+    def __init__(self, begun: float) -> None:
+        self.begun = begun
+        self.seen_at = begun
+        self.tries = self.counted = 0
+
+
+class _Queue:
+    """The images of one host that wait to be requested."""
+
+    def __init__(self, host: Host, most: int, patience: float) -> None:
+        self.host, self.most, self.max_outage = host, most, patience
+        self.fresh: collections.deque[int] = collections.deque()
+        self.again: list[tuple[float, int]] = []
+        self.running = 0
+
+    @property
+    def patience(self) -> float:
+        return self.host.patience(self.max_outage)
+
+    def next_index(self, now: float) -> int | None:
+        """Return the image to request now, without taking it."""
+        host = self.host
+        if self.running >= host.limit(self.most) or host.not_before > now:
+            return None
+        due = self.again[0][1] if self.again and self.again[0][0] <= now else None
+        # Another image for each probe: that of the last one may fail by itself.
+        if self.fresh and (due is None or host.away or self.fresh[0] < due):
+            return self.fresh[0]
+        return due
+
+    def take(self, index: int) -> None:
+        if self.fresh and self.fresh[0] == index:
+            self.fresh.popleft()
+        else:
+            heapq.heappop(self.again)
+        self.running += 1
+
+    def wake_at(self) -> float:
+        """Return when an image can be requested if no running download changes that."""
+        if self.running >= self.host.limit(self.most):
+            return math.inf
+        if self.fresh:
+            return self.host.not_before
+        return max(self.host.not_before, self.again[0][0]) if self.again else math.inf
+
+    def waiting(self) -> Iterator[int]:
+        """Take out all images."""
+        while self.fresh:
+            yield self.fresh.popleft()
+        while self.again:
+            yield heapq.heappop(self.again)[1]
+
+
+class Schedule:
+    """The images of a shard that are not finished: waiting by host, or running.
+
+    `jitter` returns a uniform draw from [0, 1).
+    """
+
+    def __init__(self, images: Iterable[tuple[int, str]], download: Download, hosts: Hosts, jitter: Callable[[], float]) -> None:
+        """`images` are indexes with URLs. Without a URL, an image is on no host."""
+        self._download, self._hosts, self._jitter = download, hosts, jitter
+        self._urls = dict(images)
+        self._queues: dict[str, _Queue] = {}
+        self._queue_of: dict[int, _Queue] = {}
+        self._failures: dict[int, _Failures] = {}
+        self.running: dict[int, float] = {}
+        """The images that are requested now, and since when."""
+        for index, url in self._urls.items():
+            queue = self._queue_of[index] = self._queue(host_of(url))
+            queue.fresh.append(index)
+
+    @property
+    def waits(self) -> bool:
+        """True if an image waits to be requested."""
+        return any(queue.fresh or queue.again for queue in self._queues.values())
+
+    def take(self, now: float) -> int | None:
+        """Return the next image to request, the first in plan order. None if all must wait."""
+        best: tuple[int, _Queue] | None = None
+        for queue in self._queues.values():
+            index = queue.next_index(now)
+            if index is not None and (best is None or index < best[0]):
+                best = index, queue
+        if best is None:
+            return None
+        index, queue = best
+        queue.take(index)
+        self.running[index] = now
+        return index
+
+    def wake_at(self) -> float:
+        """Return when `take` may have an image although nothing finishes until then."""
+        return min((queue.wake_at() for queue in self._queues.values()), default=math.inf)
+
+    def move(self, index: int, url: str) -> None:
+        """Take note that a running image must be requested from a host instead."""
+        self._stop(index)
+        self._urls[index] = url
+        queue = self._queue_of[index] = self._queue(host_of(url))
+        heapq.heappush(queue.again, (-math.inf, index))
+
+    def answered(self, index: int, now: float) -> None:
+        """Take note that a running image was downloaded."""
+        self._stop(index).host.answered(now)
+
+    def failed(self, index: int, failure: Failed, now: float) -> bool:
+        """Take note of the failure of a running image. Return True if it is given up.
+
+        A transient failure is retried. It counts as one of `attempts` if the host answered another
+        request since the previous one. Otherwise the host may be away. Then the image waits, but
+        not after `maxOutageSeconds` without an answer of the host, and never later than `attempts`
+        times `timeoutSeconds`, plus `maxOutageSeconds`, after its first request.
+        """
+        begun = self.running[index]
+        queue = self._stop(index)
+        if failure.answered:
+            queue.host.answered(now)
+        if not failure.retryable:
+            return True
+        failures = self._failures.setdefault(index, _Failures(begun))
+        failures.tries += 1
+        outage = failure.outage and queue.max_outage > 0
+        if outage:
+            queue.host.failed(self._urls[index], failure, begun, now, self._jitter())
+        counts = not outage or self._counts(queue.host, failures)
+        if counts:
+            failures.counted, failures.seen_at = failures.counted + 1, now
+        pause = wait_seconds(failures.tries, self._jitter(), failure.wait_seconds)
+        requested = failure.wait_seconds is not None or failure.outcome is Outcome.RATE_LIMITED
+        again_at = now + pause if requested or not queue.host.away else now
+        if self._given_up(queue, failures, failure, again_at) or (not counts and self._lone(queue.host, failures, failure, now)):
+            return True
+        if requested:
+            queue.host.slow_down(pause, begun, now)
+        heapq.heappush(queue.again, (again_at, index))
+        return False
+
+    def hopeless(self, now: float) -> list[tuple[int, Failed]]:
+        """Take out the images whose host has been away for too long. Return their failures."""
+        found = []
+        for queue in self._queues.values():
+            silent = queue.host.silent_seconds(now)
+            if queue.host.last_failure is not None and silent > queue.patience and queue.host.away and queue.host.not_before > now:
+                last = queue.host.last_failure
+                detail = f"the host has not answered for {int(silent)} s: {last.detail}"
+                found += [(index, Failed(last.outcome, detail)) for index in queue.waiting()]
+        return found
+
+    @staticmethod
+    def _counts(host: Host, failures: _Failures) -> bool:
+        """Return True if a failure is probably the image's, and not its host's."""
+        if host.away:
+            return False
+        return failures.counted > 0 or host.waited_in_vain or host.answered_at > failures.seen_at
+
+    def _given_up(self, queue: _Queue, failures: _Failures, failure: Failed, again_at: float) -> bool:
+        download = self._download
+        longest = download.attempts * download.timeout_seconds + download.max_outage_seconds
+        if failures.counted >= download.attempts or again_at > failures.begun + longest:
+            return True
+        return failure.outage and queue.max_outage > 0 and queue.host.silent_seconds(again_at) > queue.patience
+
+    def _lone(self, host: Host, failures: _Failures, failure: Failed, now: float) -> bool:
+        """Return True if one of few failing images has been waited for long enough."""
+        if host.away or failure.outcome is Outcome.UNREACHABLE:
+            return False
+        if failures.tries < self._download.attempts or now - failures.begun <= FEW_SECONDS:
+            return False
+        host.waited_in_vain = True
+        return True
+
+    def _queue(self, name: str) -> _Queue:
+        if name not in self._queues:
+            download = self._download
+            if name:
+                self._queues[name] = _Queue(self._hosts.of(name), download.connections_per_host, download.max_outage_seconds)
+            else:
+                self._queues[name] = _Queue(Host(), download.connections, 0)
+        return self._queues[name]
+
+    def _stop(self, index: int) -> _Queue:
+        del self.running[index]
+        queue = self._queue_of[index]
+        queue.running -= 1
+        return queue
