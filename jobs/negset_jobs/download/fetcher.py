@@ -6,7 +6,8 @@ import asyncio
 import concurrent.futures
 import logging
 import random
-from typing import Final, Self
+from collections.abc import Callable
+from typing import Final, Self, TypeVar
 
 from negset_api.errors import CannotRunHere, InvalidInput
 from negset_api.spec import Download
@@ -24,6 +25,8 @@ from negset_jobs.download.verify import EncodedImage, decode, inspect, transcode
 log = logging.getLogger(__name__)
 
 _MEGA = 1_000_000
+
+T = TypeVar("T")
 
 
 class Fetcher:
@@ -72,6 +75,10 @@ class Fetcher:
                 log.debug("%s: %s (%s), retrying in %.1f s", url, failure.outcome, failure.detail, pause)
             await asyncio.sleep(pause)
             attempt += 1
+
+    async def in_decoder(self, function: Callable[..., T], *arguments: object) -> T:
+        """Return `function(*arguments)`, run in the thread that decodes one image at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, function, *arguments)
 
     async def _get(self, url: Url) -> bytes:
         if url.is_web and len(url.links) == 1:

@@ -22,7 +22,7 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.fetcher import Fetcher
-from negset_jobs.download.verify import EncodedImage
+from negset_jobs.download.placing import placed
 from negset_jobs.formats import od_keys
 from negset_jobs.formats.stored import commit, load
 from negset_jobs.formats.tf_example import decode_example, encode_example
@@ -38,6 +38,9 @@ RECORD_FORMAT: Final = 1
 
 It is part of every digest, so that records of an older version are not reused.
 """
+
+_BOXES_FORMAT: Final = 2
+"""The version of how boxes are put on images. Version 1 ignored EXIF."""
 
 WINDOW: Final = 2
 """Images in memory per connection: one in download, and one that waits for a slower image.
@@ -57,7 +60,8 @@ class CachedRecord(msgspec.Struct, frozen=True, gc=False):
 class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
     """The input of a worker that makes a shard.
 
-    The keys of `cached_records` are the positions of images in the shard.
+    The keys of `cached_records` are the positions of images in the shard. `orientation` says how
+    images are read that the EXIF turns, if neither the spec nor their size decides.
     """
 
     store_url: str
@@ -68,6 +72,7 @@ class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
     label_ids: dict[str, int]
     attempt: int = 1
     cached_records: dict[int, CachedRecord] = {}
+    orientation: str = ""
 
 
 def image_input_digest(image: PlannedImage, download: Download, label_ids: Mapping[str, int]) -> str:
@@ -76,7 +81,8 @@ def image_input_digest(image: PlannedImage, download: Download, label_ids: Mappi
     The number and the pace of attempts are not part of it.
     """
     checks = (download.verify, download.max_image_mebibytes, download.max_image_megapixels, download.robots_tag)
-    objects = (image.width, image.height, [(box, label_ids.get(box.class_name)) for box in image.objects]) if image.objects else None
+    boxes = [(box, label_ids.get(box.class_name)) for box in image.objects]
+    objects = (_BOXES_FORMAT, image.width, image.height, boxes, image.pixels, image.orientation) if boxes else None
     return digest(RECORD_FORMAT, image.url, image.image_id, image.file_name, objects, checks)
 
 
@@ -203,8 +209,8 @@ async def _record(task: ShardTask, index: int, image: PlannedImage, fetcher: Fet
         if payload is not None:
             return _Record(payload, cached.result)
     try:
-        fetched = await fetcher.image(image.url)
-        _check_size(image, fetched)
+        found = await fetcher.image(image.url)
+        fetched, boxes, orientation, turned = await fetcher.in_decoder(placed, image, found, task.orientation)
     except Failed as failure:
         return _Record(b"", ImageResult(image_id=image.image_id, outcome=failure.outcome, input_digest=input_digest, detail=failure.detail))
     sha256 = hashlib.sha256(fetched.encoded).hexdigest()
@@ -216,7 +222,7 @@ async def _record(task: ShardTask, index: int, image: PlannedImage, fetcher: Fet
         sha256=sha256,
         height=fetched.height,
         width=fetched.width,
-        boxes=image.objects,
+        boxes=boxes,
         label_ids=task.label_ids,
     )
     result = ImageResult(
@@ -227,22 +233,11 @@ async def _record(task: ShardTask, index: int, image: PlannedImage, fetcher: Fet
         bytes=len(fetched.encoded),
         width=fetched.width,
         height=fetched.height,
+        rejected_boxes=len(image.objects) - len(boxes),
+        orientation=orientation if orientation > 1 else 0,
+        turned=turned,
     )
     return _Record(payload, result)
-
-
-def _check_size(image: PlannedImage, fetched: EncodedImage) -> None:
-    """Raise `Failed` if a positive has another size than its annotations say.
-
-    Boxes are fractions of the size in the annotations: on an image of another size they would be
-    wrong. A negative has no boxes, and is stored with its real size.
-    """
-    if not image.width or (fetched.width, fetched.height) == (image.width, image.height):
-        return
-    detail = f"expected {image.width}x{image.height} pixels as in the annotations, got {fetched.width}x{fetched.height}"
-    if image.objects:
-        raise Failed(Outcome.SIZE_MISMATCH, detail)
-    log.debug("%s: %s", image.url, detail)
 
 
 def _read_cached(cached: CachedRecord) -> bytes | None:

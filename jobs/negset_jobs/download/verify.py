@@ -4,16 +4,17 @@ Pure: bytes in, a result or `Failed` out. `inspect` reads headers and markers on
 everything. The Object Detection API uses `tf.image.decode_image`: `transcode` makes a JPEG or PNG
 of an image that it would refuse or distort.
 
-EXIF orientation is ignored, here and by TensorFlow. Annotations are drawn on the pixels as stored:
-if the image were turned, its boxes would be wrong.
+EXIF orientation is ignored, here and by TensorFlow: sizes are those of the pixels as stored.
+`orientation` decides what it means for the boxes of a positive.
 """
 
 from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -74,15 +75,17 @@ def transcode(encoded_image: EncodedImage) -> EncodedImage:
     """Return the image as a JPEG or PNG with 8 bits in 1 or 3 channels.
 
     It is a PNG if the source is lossless, else a JPEG. Transparency becomes white. Raises `Failed`
-    as `decode` does. With the same version of the codec, the same image gives the same bytes.
+    as `decode` does. With the same version of the codec, the same image gives the same bytes. Only
+    an EXIF orientation is kept of the metadata.
     """
-    image = _opaque(_load(encoded_image))
+    loaded = _load(encoded_image)
+    image, exif = _opaque(loaded), _orientation_only(loaded)
     output = io.BytesIO()
     lossless = encoded_image.format in _LOSSLESS or (encoded_image.format == "webp" and encoded_image.encoded[12:16] == b"VP8L")
     if lossless:
-        image.save(output, "PNG", icc_profile=None)
+        image.save(output, "PNG", icc_profile=None, **exif)
     else:
-        image.save(output, "JPEG", quality=TRANSCODED_QUALITY, subsampling=0)
+        image.save(output, "JPEG", quality=TRANSCODED_QUALITY, subsampling=0, **exif)
     return EncodedImage(output.getvalue(), "png" if lossless else "jpeg", image.width, image.height)
 
 
@@ -222,6 +225,32 @@ def _load(encoded_image: EncodedImage, *, coarse: bool = False) -> Image:
         outcome = Outcome.TRUNCATED if "truncated" in str(error) else Outcome.UNDECODABLE
         raise Failed(outcome, f"a {encoded_image.format.upper()} that cannot be decoded", retryable=False) from error
     return image
+
+
+_ORIENTATION: Final = 0x0112
+_TURNED: Final = range(2, 9)
+
+
+def exif_orientation(image: Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 if there is none that viewers can read."""
+    with warnings.catch_warnings(action="ignore"):  # Pillow warns of a damaged EXIF
+        try:
+            value: Any = image.getexif().get(_ORIENTATION)
+        except (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, struct.error):
+            return 1
+    return int(value) if value in _TURNED else 1
+
+
+def _orientation_only(image: Image) -> dict[str, Any]:
+    """Return the options to save an image with its EXIF orientation, if it is turned at all."""
+    from PIL import Image
+
+    orientation = exif_orientation(image)
+    if orientation == 1:
+        return {}
+    exif = Image.Exif()
+    exif[_ORIENTATION] = orientation
+    return {"exif": exif}
 
 
 def _opaque(image: Image) -> Image:

@@ -2,8 +2,7 @@
 
 A box is [x, y, width, height] in pixels, counted from 0 at the image's edge
 (https://cocodataset.org/#format-data). A crowd region keeps its mark, because evaluation must
-ignore detections in it; the Object Detection API's create_coco_tf_record.py keeps it too. But it is
-not an object to learn from, so an image with only crowds is skipped.
+ignore detections in it; the Object Detection API's create_coco_tf_record.py keeps it too.
 """
 
 from __future__ import annotations
@@ -19,19 +18,20 @@ import numpy.typing as npt
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import CocoPositives
-from negset_api.values import PlannedImage
+from negset_api.values import Outcome
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
-from negset_jobs.adapters.quoting import quoted
 from negset_jobs.adapters.urls import shown
+from negset_jobs.formats.boxes import Corners
 from negset_jobs.formats.coco import Category, Image
 from negset_jobs.formats.image_url import image_url, photo_page
 from negset_jobs.formats.json_arrays import read_arrays
 from negset_jobs.formats.json_window import BrokenJson, WrongShape
-from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, shown_classes, usable_boxes
-from negset_jobs.positives.boxes import Corners
+from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage
+from negset_jobs.positives.units import Layout, Reading, Unit
 
 FIELD: Final = "spec.positives.coco.annotations"
+READING: Final = Reading(Layout.XYWH, Unit.PIXELS)
 _REQUIRED: Final = ("images", "annotations", "categories")
 _COORDINATES: Final = 4
 
@@ -65,11 +65,10 @@ class Instances(NamedTuple):
     objects: Columns
 
 
-def read_coco(source: CocoPositives, wanted: frozenset[str], access: Access) -> Annotated:
-    """Read the images that show an object of the wanted classes, in the file's order.
+def read_coco(source: CocoPositives, wanted: frozenset[str], access: Access) -> Source:
+    """Read the images with an annotation of the wanted classes, in the file's order.
 
-    Raises `InvalidInput` if the file is not in COCO's format, or lists such an image without its
-    size.
+    Raises `InvalidInput` if the file is not in COCO's format.
     """
     with open_input(source.annotations, access, FIELD) as stream:
         instances = parse_coco(stream, source.annotations)
@@ -96,45 +95,42 @@ def parse_coco(stream: BinaryIO, url: str) -> Instances:
     return Instances(tuple(found["images"]), tuple(found["categories"]), columns)
 
 
-def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Annotated:
-    """Return the images with an object of the wanted classes, and the rejected boxes."""
+def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Source:
+    """Return the images with an annotation of the wanted classes.
+
+    An image without a usable URL is a failure. One without its size keeps its boxes in pixels.
+    """
     classes = {category.id: category.name for category in instances.categories}
     objects = _by_image(instances.objects, {number: name for number, name in classes.items() if name in wanted})
-    images: list[PlannedImage] = []
-    rejected: list[RejectedBox] = []
-    only_crowds = 0
+    others = frozenset(instances.objects.image_ids.tolist())
+    images: list[SourceImage] = []
+    failed: list[FailedImage] = []
+    left_out: collections.Counter[str] = collections.Counter()
     for image in instances.images:
         annotations = objects.get(image.id, ())
-        if all(annotation.crowd for annotation in annotations):
-            only_crowds += bool(annotations)
+        if not annotations:
+            left_out[OTHER_CLASSES if image.id in others else BACKGROUND] += 1
             continue
-        planned, unusable = _planned(image, annotations, source)
-        images.append(planned)
-        rejected.extend(unusable)
-    return Annotated(tuple(images), tuple(rejected), frozenset(classes.values()), only_crowds)
+        try:
+            images.append(_described(image, annotations, source))
+        except InvalidInput as error:
+            failed.append(FailedImage(image_id=image.id, outcome=Outcome.INVALID_ANNOTATION, detail=str(error)))
+    return Source(FIELD, READING, images, frozenset(classes.values()), failed, left_out)
 
 
-def _planned(image: Image, annotations: Sequence[Annotation], source: CocoPositives) -> tuple[PlannedImage, tuple[RejectedBox, ...]]:
+def _described(image: Image, annotations: Sequence[Annotation], source: CocoPositives) -> SourceImage:
     width, height = int(image.width or 0), int(image.height or 0)
-    if width < 1 or height < 1:
-        raise InvalidInput(
-            f"{FIELD}: {shown(source.annotations)}: expected a width and a height of image {image.id} ({quoted(image.file_name)}), since its boxes are in pixels; "
-            f"got {image.width} and {image.height}"
-        )
-    boxes, unusable = usable_boxes(annotations, image_id=image.id, file_name=image.file_name, height=height, width=width)
-    if not shown_classes(boxes):
-        boxes = ()  # only crowds, or nothing, are left
-    planned = PlannedImage(
+    known = width > 0 and height > 0
+    return SourceImage(
         image_id=image.id,
         url=image_url(source.image_url, _url_fields(image), field="spec.positives.coco.imageUrl"),
         file_name=image.file_name,
-        width=width,
-        height=height,
+        width=width if known else 0,
+        height=height if known else 0,
         license=image.license or 0,
         page=photo_page(image.flickr_url or ""),
-        objects=boxes,
+        annotations=annotations,
     )
-    return planned, unusable
 
 
 def _url_fields(image: Image) -> dict[str, str]:

@@ -17,7 +17,9 @@ from negset_api.values import ImageResult, Outcome, ShardResult
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
 from negset_jobs.adapters.store import Store
+from negset_jobs.download.orientation import Reading, is_proof
 from negset_jobs.download.shard import RecordWriter, commit_shard
+from negset_jobs.formats.boxes import Corners
 from negset_jobs.formats.label_map import Item
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
@@ -29,6 +31,7 @@ from negset_jobs.positives.record import (
     check_record,
     class_name,
     read_objects,
+    recorded_size,
     stored_payload,
 )
 
@@ -39,20 +42,25 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """How records are read.
 
     `labels` is the user's label map by id; None if the records' own class names count. `wanted` are
-    the classes that may be trained.
+    the classes that may be trained. `reading` says how boxes on images are read that EXIF turns. If
+    `crowds_are_objects`, a mark as a crowd does not count.
     """
 
     labels: dict[int, Item] | None
     wanted: frozenset[str]
     download: Download
     access: Access
+    reading: Reading = Reading()
+    crowds_are_objects: bool = False
 
 
 class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One record that shows a wanted class: its place in the file, its image, and its digest.
 
     `shows` are the classes of its usable objects. `boxes` counts its usable boxes by class, crowds
-    included. Both are empty unless the outcome is stored.
+    included. Both are empty unless the outcome is stored. `corners` are those of all boxes, as they
+    are written. The other fields are as in `CheckedRecord`; `proof` is True if the size in the
+    record proves how boxes on a turned image were drawn.
     """
 
     index: int
@@ -63,19 +71,27 @@ class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
     shows: tuple[str, ...]
     boxes: dict[str, int]
     rejected: tuple[RejectedBox, ...]
+    corners: tuple[Corners, ...]
+    width: int
+    height: int
+    turned: bool
+    proof: bool
 
 
 class ScannedFile(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a file.
 
     `names` are the pairs of label and class name that it uses. `others` counts the records without
-    an object of a wanted class.
+    an object of a wanted class. `annotations` and `crowds` count the objects of wanted classes, and
+    those among them that are crowds, by class.
     """
 
     url: str
     records: tuple[ScannedRecord, ...]
     names: frozenset[tuple[int, str]]
     others: int
+    annotations: dict[str, int]
+    crowds: dict[str, int]
 
 
 def scan_file(url: str, rules: Rules) -> ScannedFile:
@@ -85,11 +101,16 @@ def scan_file(url: str, rules: Rules) -> ScannedFile:
     """
     found: list[ScannedRecord] = []
     used: set[tuple[int, str]] = set()
+    annotations: collections.Counter[str] = collections.Counter()
+    crowds: collections.Counter[str] = collections.Counter()
     total = 0
     for index, payload, features, objects in _records(url, rules):
         total += 1
         used.update((item.label, name) for name, item in objects)
-        if record := _checked(objects, features, rules, _where(url, index)):
+        shown = [(name, item) for name, item in objects if name in rules.wanted]
+        annotations.update(name for name, _ in shown)
+        crowds.update(name for name, item in shown if item.crowd)
+        if record := _checked(shown, features, rules, _where(url, index)):
             found.append(
                 ScannedRecord(
                     index=index,
@@ -100,9 +121,21 @@ def scan_file(url: str, rules: Rules) -> ScannedFile:
                     shows=shown_classes(record.boxes),
                     boxes=dict(collections.Counter(box.class_name for box in record.boxes)),
                     rejected=record.rejected,
+                    corners=tuple(item.corners for _, item in shown),
+                    width=record.width,
+                    height=record.height,
+                    turned=record.turned,
+                    proof=is_proof(record.orientation, *recorded_size(features)),
                 )
             )
-    return ScannedFile(url=url, records=tuple(found), names=frozenset(used), others=total - len(found))
+    return ScannedFile(
+        url=url,
+        records=tuple(found),
+        names=frozenset(used),
+        others=total - len(found),
+        annotations=dict(annotations),
+        crowds=dict(crowds),
+    )
 
 
 class CopyTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +171,8 @@ def copy_file(task: CopyTask) -> list[ShardResult]:
             if expected.outcome is not Outcome.STORED:
                 draft.add_failure(expected)
                 continue
-            record = _checked(objects, features, task.rules, _where(task.file.url, index))
+            shown = [(name, item) for name, item in objects if name in task.rules.wanted]
+            record = _checked(shown, features, task.rules, _where(task.file.url, index))
             if record is None or hashlib.sha256(payload).hexdigest() != expected.sha256:
                 raise WorkFailed(f"{task.file.url} changed while it was read; run again")
             draft.add(record, stored_payload(record, payload, features, task.label_ids))
@@ -170,6 +204,8 @@ class _Draft:
                 offset=offset,
                 length=length,
                 rejected_boxes=len(record.rejected),
+                orientation=record.orientation if record.orientation > 1 else 0,
+                turned=record.turned,
             )
         )
 
@@ -203,18 +239,20 @@ def _records(url: str, rules: Rules) -> Iterator[tuple[int, bytes, dict[str, lis
             for index, (_, payload) in enumerate(read_records(stream)):
                 features = decode_example(payload)
                 where = _where(url, index)
-                yield index, payload, features, [(class_name(item, rules.labels, where), item) for item in read_objects(features, where)]
+                objects = [(class_name(item, rules.labels, where), item) for item in read_objects(features, where)]
+                if rules.crowds_are_objects:
+                    objects = [(name, item._replace(crowd=False)) for name, item in objects]
+                yield index, payload, features, objects
         except WorkFailed as error:
             # A retry does not repair a damaged file; the input has to change.
             raise InvalidInput(f"{FIELD}: {url}: {error}") from error
 
 
-def _checked(objects: Sequence[tuple[str, RecordObject]], features: Features, rules: Rules, where: str) -> CheckedRecord | None:
-    """Return the record of an image that shows a wanted class; None for other records."""
-    shown = [(name, item) for name, item in objects if name in rules.wanted]
+def _checked(shown: Sequence[tuple[str, RecordObject]], features: Features, rules: Rules, where: str) -> CheckedRecord | None:
+    """Return the record of an image that shows wanted objects; None if there is no single one."""
     if all(item.crowd for _, item in shown):
         return None
-    return check_record(features, shown, download=rules.download, where=where)
+    return check_record(features, shown, download=rules.download, where=where, reading=rules.reading)
 
 
 def _where(url: str, index: int) -> str:

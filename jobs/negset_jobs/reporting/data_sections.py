@@ -181,10 +181,17 @@ def positives(facts: Facts) -> Section | None:
     if unusable:
         bad = tuple((_sentence(reason), f"{number:,}") for reason, number in _by_size(unusable))
         blocks.append(Table("Rejected boxes", ("Reason", "Boxes"), bad, frozenset({1})))
+    if found.left_out:
+        others = tuple((_sentence(kind), f"{number:,}") for kind, number in _by_size(found.left_out))
+        blocks.append(Table("Left out", ("Kind", "Number"), others, frozenset({1})))
+    if found.turned:
+        blocks.append(
+            Paragraph(f"{wording.count(found.turned, 'image')} stored turned upright, as the EXIF says: TensorFlow ignores EXIF.")
+        )
     failures = {name: number for name, number in found.outcomes.items() if name != Outcome.STORED and number}
     if failures:
         text = wording.listing([f"{number:,} {name.replace('_', ' ')}" for name, number in _by_size(failures)])
-        blocks.append(Note(f"Positives that could not be stored: {text}."))
+        blocks.append(Note(f"Positives that could not be stored: {text}. {found.failures or 'The log'} lists them."))
     cards = object_cards(facts.objects)
     if cards:
         blocks += [Heading("Examples of objects to detect"), Gallery(cards)]
