@@ -144,18 +144,20 @@ def test_no_reader_of_positives_shows_what_it_reads(content: bytes, tmp_path: pa
     from negset_jobs.formats.label_map import read_label_map
     from negset_jobs.positives.coco import parse_coco
     from negset_jobs.positives.record_files import Rules, scan_file
-    from negset_jobs.positives.voc import parse_voc
+    from negset_jobs.positives.voc import InvalidFile, parse_voc
+    from negset_jobs.positives.yolo_data import parse_data
 
     (tmp_path / "secret").write_bytes(content)
     rules = Rules(labels=None, wanted=frozenset({"x"}), download=Download(), access=Access())
     readers = [
-        lambda: parse_voc(content, "file"),
+        lambda: parse_voc(content),
+        lambda: parse_data(content, "file"),
         lambda: read_label_map(content, "file"),
         lambda: parse_coco(io.BytesIO(content), "file"),
         lambda: scan_file(str(tmp_path / "secret"), rules),
     ]
     for reader in readers:
-        with pytest.raises(NegsetError) as caught:
+        with pytest.raises((NegsetError, InvalidFile)) as caught:
             reader()
         assert TOKEN not in str(caught.value)
         assert "\n" not in str(caught.value)

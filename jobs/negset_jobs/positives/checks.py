@@ -9,6 +9,7 @@ from typing import Final
 
 from negset_api import names
 from negset_api.errors import InvalidInput
+from negset_jobs.adapters.quoting import quoted
 from negset_jobs.positives.annotated import FailedImage, RejectedBox, SourceImage, numbers
 from negset_jobs.positives.units import Reading, misread
 
@@ -77,7 +78,7 @@ def check_rejected(rejected: Sequence[RejectedBox], total: int, percent: int, fi
     reasons = collections.Counter(box.reason for box in rejected)
     examples = {box.reason: box for box in reversed(rejected)}
     told = "; ".join(
-        f"{count:,} times {reason.sentence} (image {examples[reason].image_id}: {examples[reason].given})"
+        f"{count:,} times {reason.sentence} (such as in image {quoted(str(examples[reason].image_id))})"
         for reason, count in reasons.most_common(_EXAMPLES)
     )
     raise InvalidInput(
