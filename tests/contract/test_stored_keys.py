@@ -49,7 +49,8 @@ KEYS = {
     "Report": (
         "inputs name namespace revision negsetVersion planned stored outcomes bytes "
         "excludedClasses remainingClasses licenses rounds comparisons review page minings "
-        "heldOutNegatives heldOutPositives heldOutObjects heldOutCopies copies heldOut"
+        "heldOutNegatives heldOutPositives heldOutObjects heldOutCopies copies heldOut "
+        "positiveOutcomes rejectedBoxes leftOut"
     ),
     "ReportMining": "afterRound pool trainedOn floor fooled added hardNegatives review",
     "ReportRound": (
