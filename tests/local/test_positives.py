@@ -269,6 +269,7 @@ def test_boxes_without_labels_are_refused(tmp_path):
     with pytest.raises(InvalidInput) as caught:
         make(tmp_path / "out", {"tfrecords": [source]})
     assert str(caught.value) == (
+        "spec.positives.tfrecords: 1 of 2 images cannot be used, spec.download.maxFailedPercent allows 5%: "
         f"spec.positives.tfrecords: {source}: record 1: expected image/object/class/label with an id for each of the 1 boxes, got 0; "
         "write one for each, because TensorFlow would read them as boxes without classes"
     )

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters import backends, urls
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store_errors import READ_AHEAD, Translated, buffered, translate_input_errors
+from negset_jobs.adapters.store_errors import READ_AHEAD, MissingInput, Translated, buffered, translate_input_errors
 from negset_jobs.adapters.urls import Url, shown
 
 
@@ -86,9 +86,12 @@ def find_input(url: str | Url, access: Access, field: str) -> list[Url]:
     cannot be read.
     """
     source = access.check_url(url, field)
-    with translate_input_errors(source, field, access):
-        fs, path = backends.opened(source)
-        paths = sorted(map(str, fs.find(path)))
+    try:
+        with translate_input_errors(source, field, access):
+            fs, path = backends.opened(source)
+            paths = sorted(map(str, fs.find(path)))
+    except MissingInput:
+        return []
     found = []
     for each in paths:
         with contextlib.suppress(urls.InvalidUrl):

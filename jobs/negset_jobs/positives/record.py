@@ -1,9 +1,9 @@
 """One record of a user's TFRecords, checked against the label map and the image itself.
 
-A mistake of the program that wrote the records affects all of them, and stops the work with
-`InvalidInput`. Examples are missing labels, a label that is not in the label map, and lists of
-different lengths. As for the other kinds of positives, a mistake in a single image is an outcome,
-and one in a single box is a rejected box.
+A record with a mistake of the program that wrote it raises `InvalidInput`. Examples are missing
+labels, a label that is not in the label map, and lists of different lengths. As for the other kinds
+of positives, a mistake in a single record or image is an outcome, and one in a single box is a
+rejected box. A program's mistake affects most records, and these are refused by their number.
 """
 
 from __future__ import annotations
@@ -85,6 +85,11 @@ class CheckedRecord(NamedTuple):
     turned: bool = False
     width: int = 0
     height: int = 0
+
+
+def failed_record(key: str, problem: str) -> CheckedRecord:
+    """Return a record that cannot be read, and why."""
+    return CheckedRecord(key, "", "", Outcome.INVALID_ANNOTATION, problem, None, (), ())
 
 
 def read_objects(features: Features, where: str) -> tuple[RecordObject, ...]:

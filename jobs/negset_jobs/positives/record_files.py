@@ -5,8 +5,9 @@ from __future__ import annotations
 import collections
 import contextlib
 import hashlib
+import posixpath
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,7 +23,7 @@ from negset_jobs.download.shard import RecordWriter, commit_shard
 from negset_jobs.formats.boxes import Corners
 from negset_jobs.formats.label_map import Item
 from negset_jobs.formats.tf_example import decode_example
-from negset_jobs.formats.tfrecord import read_records
+from negset_jobs.formats.tfrecord import salvage_records
 from negset_jobs.positives.annotated import RejectedBox, shown_classes
 from negset_jobs.positives.record import (
     CheckedRecord,
@@ -30,6 +31,7 @@ from negset_jobs.positives.record import (
     RecordObject,
     check_record,
     class_name,
+    failed_record,
     read_objects,
     recorded_size,
     stored_payload,
@@ -97,37 +99,21 @@ class ScannedFile(msgspec.Struct, frozen=True, kw_only=True):
 def scan_file(url: str, rules: Rules) -> ScannedFile:
     """Scan one file: the first pass.
 
-    Raises `InvalidInput`, naming the file and the record, if it cannot be used for training.
+    A record that cannot be read is a failure. Raises `InvalidInput` if the file cannot be opened.
     """
     found: list[ScannedRecord] = []
     used: set[tuple[int, str]] = set()
     annotations: collections.Counter[str] = collections.Counter()
     crowds: collections.Counter[str] = collections.Counter()
     total = 0
-    for index, payload, features, objects in _records(url, rules):
+    for read in _records(url, rules):
         total += 1
-        used.update((item.label, name) for name, item in objects)
-        shown = [(name, item) for name, item in objects if name in rules.wanted]
+        used.update((item.label, name) for name, item in read.objects)
+        shown = read.shown(rules)
         annotations.update(name for name, _ in shown)
         crowds.update(name for name, item in shown if item.crowd)
-        if record := _checked(shown, features, rules, _where(url, index)):
-            found.append(
-                ScannedRecord(
-                    index=index,
-                    key=record.key,
-                    sha256=hashlib.sha256(payload).hexdigest(),
-                    outcome=record.outcome,
-                    detail=record.detail,
-                    shows=shown_classes(record.boxes),
-                    boxes=dict(collections.Counter(box.class_name for box in record.boxes)),
-                    rejected=record.rejected,
-                    corners=tuple(item.corners for _, item in shown),
-                    width=record.width,
-                    height=record.height,
-                    turned=record.turned,
-                    proof=is_proof(record.orientation, *recorded_size(features)),
-                )
-            )
+        if record := _scanned(url, read, rules):
+            found.append(record)
     return ScannedFile(
         url=url,
         records=tuple(found),
@@ -135,6 +121,35 @@ def scan_file(url: str, rules: Rules) -> ScannedFile:
         others=total - len(found),
         annotations=dict(annotations),
         crowds=dict(crowds),
+    )
+
+
+def _scanned(url: str, read: _Read, rules: Rules) -> ScannedRecord | None:
+    """Return the record if it shows a wanted object, or cannot be read; else None."""
+    problem, record, shown = read.problem, None, read.shown(rules)
+    if not problem:
+        try:
+            record = _checked(shown, read.features, rules, _where(url, read.number))
+        except InvalidInput as error:
+            problem = str(error)
+        if record is None and not problem:
+            return None
+    if record is None:
+        record = failed_record(f"{posixpath.basename(url)}#{read.number}", problem)
+    return ScannedRecord(
+        index=read.number,
+        key=record.key,
+        sha256=hashlib.sha256(read.payload).hexdigest(),
+        outcome=record.outcome,
+        detail=record.detail,
+        shows=shown_classes(record.boxes),
+        boxes=dict(collections.Counter(box.class_name for box in record.boxes)),
+        rejected=record.rejected,
+        corners=tuple(item.corners for _, item in shown),
+        width=record.width,
+        height=record.height,
+        turned=record.turned,
+        proof=is_proof(record.orientation, *recorded_size(read.features)),
     )
 
 
@@ -164,18 +179,17 @@ def copy_file(task: CopyTask) -> list[ShardResult]:
     with contextlib.ExitStack() as stack:
         drafts = {split: _Draft(stack, store, task, split) for split in task.shards}
         scanned = {record.index: record for record in task.file.records}
-        for index, payload, features, objects in _records(task.file.url, task.rules):
-            if index not in scanned:
+        for read in _records(task.file.url, task.rules):
+            if read.number not in scanned:
                 continue
-            draft, expected = drafts[task.splits[index]], scanned[index]
+            draft, expected = drafts[task.splits[read.number]], scanned[read.number]
             if expected.outcome is not Outcome.STORED:
                 draft.add_failure(expected)
                 continue
-            shown = [(name, item) for name, item in objects if name in task.rules.wanted]
-            record = _checked(shown, features, task.rules, _where(task.file.url, index))
-            if record is None or hashlib.sha256(payload).hexdigest() != expected.sha256:
+            record = _checked(read.shown(task.rules), read.features, task.rules, _where(task.file.url, read.number))
+            if record is None or hashlib.sha256(read.payload).hexdigest() != expected.sha256:
                 raise WorkFailed(f"{task.file.url} changed while it was read; run again")
-            draft.add(record, stored_payload(record, payload, features, task.label_ids))
+            draft.add(record, stored_payload(record, read.payload, read.features, task.label_ids))
         return [draft.commit() for draft in drafts.values()]
 
 
@@ -232,20 +246,39 @@ class _Draft:
         return commit_shard(self._store, names.shard_marker(names.POSITIVES_FOLDER, name, self._task.attempt), result)
 
 
-def _records(url: str, rules: Rules) -> Iterator[tuple[int, bytes, dict[str, list[Any]], list[tuple[str, RecordObject]]]]:
-    """Yield index, payload, features, and all objects with class names of every record."""
+class _Read(NamedTuple):
+    """One record of a file: its objects with their class names, or why it cannot be read."""
+
+    number: int
+    payload: bytes
+    features: Features
+    objects: Sequence[tuple[str, RecordObject]] = ()
+    problem: str = ""
+
+    def shown(self, rules: Rules) -> list[tuple[str, RecordObject]]:
+        """Return the objects of wanted classes."""
+        return [(name, item) for name, item in self.objects if name in rules.wanted]
+
+
+def _records(url: str, rules: Rules) -> Iterator[_Read]:
     with open_input(url, rules.access, FIELD) as stream:
-        try:
-            for index, (_, payload) in enumerate(read_records(stream)):
-                features = decode_example(payload)
-                where = _where(url, index)
-                objects = [(class_name(item, rules.labels, where), item) for item in read_objects(features, where)]
-                if rules.crowds_are_objects:
-                    objects = [(name, item._replace(crowd=False)) for name, item in objects]
-                yield index, payload, features, objects
-        except WorkFailed as error:
-            # A retry does not repair a damaged file; the input has to change.
-            raise InvalidInput(f"{FIELD}: {url}: {error}") from error
+        for index, (_, payload) in enumerate(salvage_records(stream)):
+            try:
+                yield _read(index, payload, rules, _where(url, index))
+            except WorkFailed as error:  # the file is damaged, or holds something else
+                yield _Read(index, b"", {}, problem=f"{FIELD}: {url}: {error}")
+            except InvalidInput as error:
+                yield _Read(index, b"", {}, problem=str(error))
+
+
+def _read(index: int, payload: bytes | WorkFailed, rules: Rules, where: str) -> _Read:
+    if isinstance(payload, WorkFailed):
+        raise payload
+    features = decode_example(payload)
+    objects = [(class_name(item, rules.labels, where), item) for item in read_objects(features, where)]
+    if rules.crowds_are_objects:
+        objects = [(name, item._replace(crowd=False)) for name, item in objects]
+    return _Read(index, payload, features, objects)
 
 
 def _checked(shown: Sequence[tuple[str, RecordObject]], features: Features, rules: Rules, where: str) -> CheckedRecord | None:

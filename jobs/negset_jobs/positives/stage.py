@@ -175,9 +175,10 @@ def _from_tfrecords(request: _Request) -> Stored:
     records = [record for file in files for record in file.records]
     rejected = tuple(box for record in records for box in record.rejected)
     annotations, crowds = tfrecords.count_objects(files)
-    request.list_failures(
-        rejected, (FailedImage(image_id=each.key, outcome=each.outcome, detail=each.detail) for each in records if each.detail)
-    )
+    failed = [FailedImage(image_id=each.key, outcome=each.outcome, detail=each.detail) for each in records if each.detail]
+    request.list_failures(rejected, failed)
+    broken = [each for each in failed if each.outcome is Outcome.INVALID_ANNOTATION]
+    check_failed(broken, tfrecords.count_records(files), request.spec.download.max_failed_percent, RECORDS_FIELD)
     if request.positives.check_box_unit:
         check_unit(tfrecords.boxes_of(records), tfrecords.READING, RECORDS_FIELD)
     check_crowds(annotations, crowds, request.positives.classes, RECORDS_FIELD)

@@ -88,6 +88,11 @@ def scan(positives: PositivesSpec, rules: Rules, *, workers: int, progress: Prog
     return [made.get(file.url, file) for file in files], settled
 
 
+def count_records(files: Iterable[ScannedFile]) -> int:
+    """Return the number of records in the files."""
+    return sum(len(file.records) + file.others for file in files)
+
+
 def count_objects(files: Iterable[ScannedFile]) -> tuple[dict[str, int], dict[str, int]]:
     """Return the number of objects of each wanted class, and of those that are crowds."""
     annotations: collections.Counter[str] = collections.Counter()

@@ -47,6 +47,9 @@ take 5 minutes one by one, but 10 seconds with 32 readers.
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 _TRUE: Final = frozenset({"true", "yes", "y", "t"})
 _SEPARATORS: Final = re.compile(r"[/\\]")
+_ABSOLUTE: Final = re.compile(r"[A-Za-z]:[/\\]|[/\\]")
+_DECLARATION: Final = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
+_KNOWN_ENCODINGS: Final = frozenset({"utf-8", "utf8", "utf-16", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252"})
 
 
 class VocFile(NamedTuple):
@@ -111,17 +114,40 @@ def parse_voc(data: bytes) -> VocFile:
     from defusedxml.common import DefusedXmlException
 
     try:
-        root = ElementTree.fromstring(data)
+        root = ElementTree.fromstring(_readable(data))
     except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise InvalidFile(f"is not readable XML: {of_xml(error)}") from error
     if root.tag != "annotation":
         raise InvalidFile("is not in Pascal VOC's format: expected <annotation> as the outermost element, found another")
-    name = _text(root, "filename") or _SEPARATORS.split(_text(root, "path"))[-1]
+    name = _file_name(_text(root, "filename"), _text(root, "path"))
     if not name:
         raise InvalidFile("does not name its image: expected a value in <filename>, found none")
     width, height = (_pixels(_text(root, f"size/{side}")) for side in ("width", "height"))
     known = width > 0 and height > 0
     return VocFile(name, width if known else 0, height if known else 0, tuple(map(_annotation, root.findall("object"))))
+
+
+def _readable(data: bytes) -> bytes | str:
+    """Return the document as text if its encoding is one that the XML parser does not know.
+
+    Expat knows Unicode and encodings of one byte. Tools in China and Japan write others.
+    """
+    declared = _DECLARATION.match(data)
+    if declared is None or declared[1].decode().lower() in _KNOWN_ENCODINGS:
+        return data
+    encoding = declared[1].decode().lower()
+    return data[declared.end() :].decode("gb18030" if encoding in {"gb2312", "gbk"} else encoding)
+
+
+def _file_name(name: str, path: str) -> str:
+    """Return the name of the image's file, relative to the folder of images.
+
+    <path> is that of the annotator's machine. It has the ending that some tools omit in <filename>.
+    """
+    base = _SEPARATORS.split(path)[-1]
+    if _ABSOLUTE.match(name):
+        name = _SEPARATORS.split(name)[-1]
+    return base if not name or (base.startswith(f"{name}.") and not posixpath.splitext(name)[1]) else name
 
 
 def _annotation(element: Element) -> Annotation:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import find_input, is_file, read_input
-from negset_jobs.adapters.urls import InvalidUrl, Url, parse, scheme_of, shown
+from negset_jobs.adapters.urls import STORE_SCHEMES, WEB_SCHEMES, InvalidUrl, Url, parse, scheme_of, shown
 
 log = logging.getLogger(__name__)
 
@@ -157,9 +157,10 @@ def _roots(path: str, folder: Url) -> tuple[Url, ...]:
 def _at(url: Url, path: str) -> Url:
     """Return the URL of another path in the same place, without `.` and `..` in it."""
     leading = "/" if path.startswith("/") else ""
+    kept = 1 if url.leaf.scheme in WEB_SCHEMES | STORE_SCHEMES else 0  # the host, or the bucket
     parts: list[str] = []
     for part in path.split("/"):
-        if part == ".." and parts:
+        if part == ".." and len(parts) > kept:
             parts.pop()
         elif part not in {"", ".", ".."}:
             parts.append(part)

@@ -108,6 +108,30 @@ def test_a_flag_in_any_words_is_read(text, flag):
     assert parse_voc(FILE.replace("<difficult>1<", f"<difficult>{text}<").encode()).objects[1].difficult is flag
 
 
+@pytest.mark.parametrize("encoding", ["gb2312", "GBK", "shift_jis", "utf-8", "iso-8859-15"])
+def test_a_class_is_read_in_the_encoding_that_the_file_declares(encoding):
+    name = "café" if encoding == "iso-8859-15" else "人"
+    text = f"<?xml version='1.0' encoding='{encoding}'?>" + FILE.replace("person", name)
+    assert parse_voc(text.encode(encoding)).objects[0].class_name == name
+
+
+FILE_NAMES = {
+    ("a.jpg", "C:\\x\\b.jpg"): "a.jpg",
+    ("a", "C:\\x\\a.jpg"): "a.jpg",
+    ("a.b", "/x/a.b.jpg"): "a.b",
+    ("C:\\x\\a.jpg", ""): "a.jpg",
+    ("/home/x/a.jpg", ""): "a.jpg",
+    ("train/a.jpg", ""): "train/a.jpg",
+    ("a", "/x/b.jpg"): "a",
+}
+
+
+@pytest.mark.parametrize(("written", "name"), FILE_NAMES.items())
+def test_the_name_of_the_file_is_found_among_what_tools_write(written, name):
+    text = FILE.replace("<filename>2007_000027.jpg</filename>", f"<filename>{written[0]}</filename><path>{written[1]}</path>")
+    assert parse_voc(text.encode()).file_name == name
+
+
 def test_the_path_of_another_machine_names_the_image_where_filename_does_not():
     text = FILE.replace("<filename>2007_000027.jpg</filename>", "<filename/><path>C:\\images\\2007_000027.jpg</path>")
     assert parse_voc(text.encode()).file_name == "2007_000027.jpg"
