@@ -31,6 +31,8 @@ def with_url(field: str, url: str) -> dict[str, Any]:
         kind = field.split(".")[1]
         place = "s3://b/{file_name}" if kind == "coco" else "s3://b/{filename}"
         spec["positives"] = {kind: {"annotations": "s3://b/a", "imageUrl": place}}
+    if field == "positives.yolo.data":
+        spec["positives"] = {"yolo": {}}
     if field == "training.pipelineConfig.url":
         spec["training"]["pipelineConfig"] = {}
     *parents, last = field.split(".")
@@ -101,6 +103,7 @@ REFUSED = {
     "local images of COCO positives": ("positives.coco.imageUrl", "/data/{file_name}"),
     "local Pascal VOC positives": ("positives.voc.annotations", "Annotations/*.xml"),
     "local images of Pascal VOC positives": ("positives.voc.imageUrl", "JPEGImages/{filename}"),
+    "a local YOLO dataset": ("positives.yolo.data", "yolo/data.yaml"),
     "local records": ("positives.tfrecords", "/data/*.tfrecord"),
     "a local label map": ("positives.labelMap", "/proc/self/environ"),
     "a local pipeline.config": ("training.pipelineConfig.url", "file:///etc/pipeline.config"),

@@ -133,6 +133,7 @@ def test_lists_whose_order_means_nothing_are_sets():
         "stores": "map",
         "excludeImagesOf": "atomic",
         "tfrecords": "atomic",
+        "splits": "set",
         "classes": "atomic",  # in label-map order
     }
 

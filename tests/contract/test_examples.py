@@ -50,6 +50,7 @@ FEATURES = {
     "quick-start is small": ("quick-start", lambda s: s.selection.count <= 50 and s.training.steps <= 50),
     "quick-start needs no GPU": ("quick-start", lambda s: s.training.gpus_per_worker == 0),
     "voc-positives converts Pascal VOC": ("voc-positives", lambda s: s.positives.voc is not None),
+    "yolo-positives converts YOLO": ("yolo-positives", lambda s: s.positives.yolo is not None),
     "own-pipeline brings its configuration": ("own-pipeline", lambda s: s.training.pipeline_config.config_map is not None),
     "kueue-queue names a queue": ("kueue-queue", lambda s: s.queue_name is not None),
     "suspended starts suspended": ("suspended", lambda s: s.suspend and s.deletion_policy == "Delete"),

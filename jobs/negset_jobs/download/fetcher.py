@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from typing import Final, Self
+from collections.abc import Callable
+from typing import Final, Self, TypeVar
 
 from negset_api.errors import CannotRunHere, InvalidInput
 from negset_api.spec import Download
@@ -20,6 +21,8 @@ from negset_jobs.download.spellings import other_spellings
 from negset_jobs.download.verify import EncodedImage, inspect, needs_work, stored_form
 
 _MEGA = 1_000_000
+
+T = TypeVar("T")
 
 
 class Fetcher:
@@ -50,6 +53,10 @@ class Fetcher:
         except InvalidInput as error:
             raise Failed(Outcome.BLOCKED_ADDRESS, str(error)) from error
         return await self._checked(await self._get(source))
+
+    async def in_decoder(self, function: Callable[..., T], *arguments: object) -> T:
+        """Return `function(*arguments)`, run in the thread that decodes one image at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, function, *arguments)
 
     async def _get(self, url: Url) -> bytes:
         """Return the file's bytes. A name that no file has is tried in other spellings."""
@@ -85,7 +92,7 @@ class Fetcher:
         image = inspect(data, self._download.max_image_megapixels * _MEGA)
         if not needs_work(image, self._download.verify):
             return image
-        return await asyncio.get_running_loop().run_in_executor(self._decoder, stored_form, image, self._download.verify)
+        return await self.in_decoder(stored_form, image, self._download.verify)
 
 
 def _as_failed(error: Exception, url: Url) -> Failed:

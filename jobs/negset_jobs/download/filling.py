@@ -11,14 +11,13 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from negset_api.spec import Download
 from negset_api.values import ImageResult, Outcome, PlannedImage
 from negset_jobs.adapters.worker import Report
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.fetcher import Fetcher
 from negset_jobs.download.hosts import Hosts
 from negset_jobs.download.plan_order import PlanOrder, Record
-from negset_jobs.download.record import CachedRecord, copied, downloaded, image_input_digest
+from negset_jobs.download.record import CachedRecord, Recording, copied, downloaded, image_input_digest
 from negset_jobs.download.schedule import Schedule
 
 WINDOW: Final = 2
@@ -37,16 +36,16 @@ class Filling:
     `run` has finished, also by position.
     """
 
-    def __init__(  # noqa: PLR0917 - the values that one shard's download needs
+    def __init__(
         self,
         images: Sequence[PlannedImage],
         cached_records: Mapping[int, CachedRecord],
-        download: Download,
-        label_ids: Mapping[str, int],
+        recording: Recording,
         hosts: Hosts,
         order: PlanOrder,
     ) -> None:
-        self._images, self._cached, self._download, self._label_ids = images, dict(cached_records), download, label_ids
+        self._images, self._cached, self._recording = images, dict(cached_records), recording
+        self._download = recording.download
         self._hosts, self._order = hosts, order
         self._parked: list[asyncio.Future[None]] = []
         self.results: dict[int, ImageResult] = {}
@@ -94,7 +93,7 @@ class Filling:
                 schedule.answered(index, clock())
             return record
         try:
-            record = await downloaded(self._images[index], self._download, self._label_ids, fetcher)
+            record = await downloaded(self._images[index], self._recording, fetcher)
         except Failed as failure:
             return self._failed(index, failure) if schedule.failed(index, failure, clock()) else None
         schedule.answered(index, clock())
@@ -102,7 +101,7 @@ class Filling:
 
     def _failed(self, index: int, failure: Failed) -> Record:
         image = self._images[index]
-        input_digest = image_input_digest(image, self._download, self._label_ids)
+        input_digest = image_input_digest(image, self._download, self._recording.label_ids)
         return Record(b"", ImageResult(image_id=image.image_id, outcome=failure.outcome, input_digest=input_digest, detail=failure.detail))
 
     def _finish(self, index: int, record: Record, report: Report) -> None:

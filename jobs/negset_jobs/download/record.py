@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,8 +17,8 @@ from negset_jobs.adapters.quoting import of_bug
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.fetcher import Fetcher
+from negset_jobs.download.placing import Placed, placed
 from negset_jobs.download.plan_order import Record
-from negset_jobs.download.verify import EncodedImage
 from negset_jobs.formats import od_keys
 from negset_jobs.formats.tf_example import decode_example, encode_example
 from negset_jobs.formats.tfrecord import unframe
@@ -30,6 +30,17 @@ RECORD_FORMAT: Final = 1
 
 It is part of every digest, so that records of an older version are not reused.
 """
+
+_BOXES_FORMAT: Final = 2
+"""The version of how boxes are put on images. Version 1 ignored EXIF."""
+
+
+class Recording(NamedTuple):
+    """How the images of a shard are downloaded and recorded. See `ShardTask` for the fields."""
+
+    download: Download
+    label_ids: Mapping[str, int]
+    orientation: str = ""
 
 
 class CachedRecord(msgspec.Struct, frozen=True, gc=False):
@@ -46,19 +57,23 @@ def image_input_digest(image: PlannedImage, download: Download, label_ids: Mappi
     The number and the pace of attempts are not part of it.
     """
     checks = (download.verify, download.max_image_mebibytes, download.max_image_megapixels, download.robots_tag)
-    objects = (image.width, image.height, [(box, label_ids.get(box.class_name)) for box in image.objects]) if image.objects else None
+    boxes = [(box, label_ids.get(box.class_name)) for box in image.objects]
+    objects = (_BOXES_FORMAT, image.width, image.height, boxes, image.pixels, image.orientation) if boxes else None
     return digest(RECORD_FORMAT, image.url, image.image_id, image.file_name, objects, checks)
 
 
-async def downloaded(image: PlannedImage, download: Download, label_ids: Mapping[str, int], fetcher: Fetcher) -> Record:
+async def downloaded(image: PlannedImage, recording: Recording, fetcher: Fetcher) -> Record:
     """Request the image once, check it, and return its record.
 
     Raises `Failed`, whatever goes wrong: one image never ends the work for the others.
     """
     try:
         fetched = await fetcher.image(image.url)
-        _check_size(image, fetched)
-        return _record(image, fetched, image_input_digest(image, download, label_ids), label_ids)
+        if image.objects:  # an image may have to be turned, which takes long
+            put = await fetcher.in_decoder(placed, image, fetched, recording.orientation)
+        else:
+            put = placed(image, fetched, recording.orientation)
+        return _record(image, put, recording)
     except Failed:
         raise
     except Exception as error:
@@ -66,7 +81,8 @@ async def downloaded(image: PlannedImage, download: Download, label_ids: Mapping
         raise Failed(Outcome.CLIENT_ERROR, f"an error that negset does not know: {of_bug(error)}") from error
 
 
-def _record(image: PlannedImage, fetched: EncodedImage, input_digest: str, label_ids: Mapping[str, int]) -> Record:
+def _record(image: PlannedImage, put: Placed, recording: Recording) -> Record:
+    fetched = put.image
     sha256 = hashlib.sha256(fetched.encoded).hexdigest()
     payload = encode_example(
         encoded=fetched.encoded,
@@ -76,33 +92,22 @@ def _record(image: PlannedImage, fetched: EncodedImage, input_digest: str, label
         sha256=sha256,
         height=fetched.height,
         width=fetched.width,
-        boxes=image.objects,
-        label_ids=label_ids,
+        boxes=put.boxes,
+        label_ids=recording.label_ids,
     )
     result = ImageResult(
         image_id=image.image_id,
         outcome=Outcome.STORED,
-        input_digest=input_digest,
+        input_digest=image_input_digest(image, recording.download, recording.label_ids),
         sha256=sha256,
         bytes=len(fetched.encoded),
         width=fetched.width,
         height=fetched.height,
+        rejected_boxes=len(image.objects) - len(put.boxes),
+        orientation=put.orientation if put.orientation > 1 else 0,
+        turned=put.turned,
     )
     return Record(payload, result)
-
-
-def _check_size(image: PlannedImage, fetched: EncodedImage) -> None:
-    """Raise `Failed` if a positive has another size than its annotations say.
-
-    Boxes are fractions of the size in the annotations: on an image of another size they would be
-    wrong. A negative has no boxes, and is stored with its real size.
-    """
-    if not image.width or (fetched.width, fetched.height) == (image.width, image.height):
-        return
-    detail = f"expected {image.width}x{image.height} pixels as in the annotations, got {fetched.width}x{fetched.height}"
-    if image.objects:
-        raise Failed(Outcome.SIZE_MISMATCH, detail)
-    log.debug("%s: %s", image.url, detail)
 
 
 async def copied(cached: CachedRecord) -> Record | None:

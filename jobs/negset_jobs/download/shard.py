@@ -23,7 +23,7 @@ from negset_jobs.download import hosts
 from negset_jobs.download.fetcher import Fetcher
 from negset_jobs.download.filling import Filling
 from negset_jobs.download.plan_order import PlanOrder, Record, in_plan_order
-from negset_jobs.download.record import CachedRecord
+from negset_jobs.download.record import CachedRecord, Recording
 from negset_jobs.formats.stored import commit, load
 
 
@@ -38,7 +38,8 @@ class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
     """The input of a worker that makes a shard.
 
     The keys of `cached_records` are the positions of images in the shard. A later `attempt` is made
-    from what `again` has.
+    from what `again` has. `orientation` says how images are read that the EXIF turns, if neither
+    the spec nor their size decides.
     """
 
     store_url: str
@@ -50,6 +51,7 @@ class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     cached_records: dict[int, CachedRecord] = {}
     again: Again | None = None
+    orientation: str = ""
 
 
 def shard_input_digest(images: Iterable[str]) -> str:
@@ -117,7 +119,7 @@ async def _fill(task: ShardTask, order: PlanOrder, report: Report) -> ShardResul
     images, again = task.shard.images, task.again
     cached = task.cached_records if again is None else own_records(task.store_url, again.earlier)
     async with Fetcher(task.download, task.access) as fetcher:
-        filling = Filling(images, cached, task.download, task.label_ids, hosts.OF_WORKER, order)
+        filling = Filling(images, cached, Recording(task.download, task.label_ids, task.orientation), hosts.OF_WORKER, order)
         if again is None:
             await filling.run(range(len(images)), fetcher, report)
             return None

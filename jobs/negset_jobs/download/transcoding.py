@@ -7,8 +7,9 @@ go strip by strip, and write into the image that they read: both have the same s
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from negset_api.values import Outcome
 from negset_jobs.download.failure import Failed
@@ -26,6 +27,11 @@ _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO")
 """The formats that Pillow may try. Its other plugins would only be attack surface."""
 
 _STRIP: Final = 1 << 20  # pixels
+
+# EXIF 2.32, section 4.6.4: the tag, and its values
+_ORIENTATION: Final = 0x0112
+_UPRIGHT: Final = 1
+_TURNED: Final = range(2, 9)
 
 
 def opened(data: bytes, outcome: Outcome) -> Image:
@@ -74,13 +80,29 @@ def opaque(image: Image) -> Image:
     return plain
 
 
-def encode(image: Image, *, lossless: bool) -> bytes:
-    """Return the image as a PNG or, if not `lossless`, as a JPEG."""
+def orientation_of(image: Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 if there is none that viewers can read."""
+    with warnings.catch_warnings(action="ignore"):  # Pillow warns of a damaged EXIF
+        try:
+            value: Any = image.getexif().get(_ORIENTATION)
+        except Exception:  # noqa: BLE001 - it is foreign, and each kind of damage has its own error
+            return _UPRIGHT
+    return int(value) if value in _TURNED else _UPRIGHT
+
+
+def encode(image: Image, *, lossless: bool, orientation: int = _UPRIGHT) -> bytes:
+    """Return the image as a PNG or, if not `lossless`, as a JPEG; with its EXIF orientation."""
+    from PIL import Image
+
     output = io.BytesIO()
+    options: dict[str, Any] = {}
+    if orientation != _UPRIGHT:
+        options["exif"] = Image.Exif()
+        options["exif"][_ORIENTATION] = orientation
     if lossless:
-        image.save(output, "PNG", icc_profile=None)
+        image.save(output, "PNG", icc_profile=None, **options)
     else:
-        image.save(output, "JPEG", quality=QUALITY, subsampling=0)
+        image.save(output, "JPEG", quality=QUALITY, subsampling=0, **options)
     return output.getvalue()
 
 

@@ -4,8 +4,8 @@ Pure: bytes in, a result or `Failed` out. `inspect` reads headers, markers and t
 `stored_form` reads what the manifest asks for. The Object Detection API uses
 `tf.image.decode_image`: what it would refuse or distort is made a JPEG or PNG, or has failed.
 
-EXIF orientation is ignored, here and by TensorFlow. Annotations are drawn on the pixels as stored:
-if the image were turned, its boxes would be wrong.
+EXIF orientation is ignored, here and by TensorFlow: sizes are those of the pixels as stored.
+`orientation` decides what it means for the boxes of a positive.
 """
 
 from __future__ import annotations
@@ -96,12 +96,16 @@ def transcode(image: EncodedImage) -> EncodedImage:
     """Return the image as a JPEG or PNG with 8 bits in 1 or 3 channels.
 
     It is a PNG if the source is lossless, else a JPEG. Transparency becomes white. Raises `Failed`
-    as `decode` does. With the same version of the codec, the same image gives the same bytes.
+    as `decode` does. With the same version of the codec, the same image gives the same bytes. Only
+    an EXIF orientation is kept of the metadata.
     """
     lossless = image.format in other_formats.LOSSLESS or (image.format == "webp" and other_formats.is_lossless_webp(image.encoded))
     data = png.without_metadata(image.encoded) if image.format == "png" else image.encoded
-    pixels = transcoding.opaque(transcoding.load(data, image.format))
-    return EncodedImage(transcoding.encode(pixels, lossless=lossless), "png" if lossless else "jpeg", pixels.width, pixels.height)
+    loaded = transcoding.load(data, image.format)
+    orientation = transcoding.orientation_of(loaded)
+    pixels = transcoding.opaque(loaded)
+    encoded = transcoding.encode(pixels, lossless=lossless, orientation=orientation)
+    return EncodedImage(encoded, "png" if lossless else "jpeg", pixels.width, pixels.height)
 
 
 def _header(data: bytes) -> tuple[str, Header]:

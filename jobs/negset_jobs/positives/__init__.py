@@ -1,4 +1,4 @@
-"""Images with objects: read from COCO, Pascal VOC or TFRecords, checked and stored.
+"""Images with objects: read from COCO, Pascal VOC, YOLO or TFRecords, checked and stored.
 
 They are stored in the same kind of records as the negatives.
 """

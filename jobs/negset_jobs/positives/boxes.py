@@ -1,79 +1,39 @@
-"""Decides without I/O whether an annotated box is usable.
-
-A box is given in pixels (COCO, Pascal VOC) or already normalised (TFRecords). It may extend beyond
-the image, be empty, or be no box at all. A box that extends beyond the image is clipped, because
-the object is there. A box that cannot be used is rejected with a reason: a single mistake of an
-annotator neither stops the work nor stays hidden.
-"""
+"""The boxes of stored positives: how many there are, and which were rejected on their image."""
 
 from __future__ import annotations
 
-import enum
-import math
-from typing import Final, NamedTuple
+import collections
+from collections.abc import Iterator, Sequence
 
-MIN_SIDE: Final = 0.1
-"""The shortest side of a usable box in pixels.
-
-A smaller part of an object cannot be seen. A TFRecord stores float32, whose steps are 2**-24 below
-1. In an image 100,000 pixels wide, the side is still 16 steps. So a side is never rounded to zero.
-"""
+from negset_api.values import Box, ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult
+from negset_jobs.download.placing import map_boxes
+from negset_jobs.formats.boxes import Reason
+from negset_jobs.positives.annotated import RejectedBox
 
 
-class Reason(enum.StrEnum):
-    """Why an annotation was rejected."""
+def count_boxes(plans: Sequence[ShardPlan], results: Sequence[ShardResult]) -> tuple[dict[str, list[int]], tuple[RejectedBox, ...]]:
+    """Return the number of boxes of each stored image by split, and the boxes rejected there.
 
-    MISSING = "missing"
-    NOT_FINITE = "not_finite"
-    NO_EXTENT = "no_extent"
-    OUTSIDE = "outside"
-    TOO_SMALL = "too_small"
-
-    @property
-    def sentence(self) -> str:
-        """The reason as a text for a person."""
-        return _SENTENCES[self]
-
-
-_SENTENCES: Final = {
-    Reason.MISSING: "it has no four coordinates",
-    Reason.NOT_FINITE: "a coordinate is not a finite number",
-    Reason.NO_EXTENT: "its width or height is zero or negative",
-    Reason.OUTSIDE: "it lies outside the image",
-    Reason.TOO_SMALL: f"a side has less than {MIN_SIDE} pixels inside the image",
-}
-
-
-class Corners(NamedTuple):
-    """The corners of a box, in the Object Detection API's order.
-
-    They are in pixels, or fractions of the image's height and width.
+    Only boxes on images of unknown size can be rejected when the image is there.
     """
-
-    ymin: float
-    xmin: float
-    ymax: float
-    xmax: float
-
-
-def fit(box: Corners, *, height: int, width: int) -> Corners | Reason:
-    """Return a normalised box clipped to its image, or the reason for which it is rejected.
-
-    `height` and `width` are those of the image in pixels. A box inside the image is returned
-    unchanged.
-    """
-    if not all(math.isfinite(corner) for corner in box):
-        return Reason.NOT_FINITE
-    if box.ymax <= box.ymin or box.xmax <= box.xmin:
-        return Reason.NO_EXTENT
-    clipped = Corners(*(min(max(corner, 0.0), 1.0) for corner in box))
-    if clipped.ymax <= clipped.ymin or clipped.xmax <= clipped.xmin:
-        return Reason.OUTSIDE
-    if (clipped.ymax - clipped.ymin) * height < MIN_SIDE or (clipped.xmax - clipped.xmin) * width < MIN_SIDE:
-        return Reason.TOO_SMALL
-    return clipped
+    boxes: dict[str, list[int]] = collections.defaultdict(list)
+    rejected: list[RejectedBox] = []
+    for plan, result in zip(plans, results, strict=True):
+        for image, ended in zip(plan.images, result.results, strict=True):
+            if ended.outcome is Outcome.STORED:
+                late = list(_rejected(image, ended))
+                boxes[plan.split].append(len(image.objects) - len(late))
+                rejected += late
+    return boxes, tuple(rejected)
 
 
-def normalised(box: Corners, *, height: int, width: int) -> Corners:
-    """Return a box in pixels as fractions of the image's height and width, both positive."""
-    return Corners(box.ymin / height, box.xmin / width, box.ymax / height, box.xmax / width)
+def _rejected(image: PlannedImage, ended: ImageResult) -> Iterator[RejectedBox]:
+    for box, found in zip(image.objects, map_boxes(image, width=ended.width, height=ended.height), strict=True):
+        if isinstance(found, Reason):
+            yield RejectedBox(
+                image_id=image.image_id, file_name=image.file_name, class_name=box.class_name, reason=found, given=_pixels(box)
+            )
+
+
+def _pixels(box: Box) -> str:
+    return f"[{box.xmin:g}, {box.ymin:g}, {box.xmax:g}, {box.ymax:g}]"

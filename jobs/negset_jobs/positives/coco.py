@@ -2,8 +2,7 @@
 
 A box is [x, y, width, height] in pixels, counted from 0 at the image's edge
 (https://cocodataset.org/#format-data). A crowd region keeps its mark, because evaluation must
-ignore detections in it; the Object Detection API's create_coco_tf_record.py keeps it too. But it is
-not an object to learn from, so an image with only crowds is skipped.
+ignore detections in it; the Object Detection API's create_coco_tf_record.py keeps it too.
 """
 
 from __future__ import annotations
@@ -20,12 +19,11 @@ import numpy.typing as npt
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import CocoPositives
-from negset_api.values import PlannedImage
+from negset_api.values import Outcome
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
-from negset_jobs.adapters.quoting import quoted, quoted_id
-from negset_jobs.adapters.urls import shown
 from negset_jobs.formats import spelling
+from negset_jobs.formats.boxes import Corners
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.coco import Category, Image, read_instances
 from negset_jobs.formats.coco_columns import reading
@@ -33,12 +31,13 @@ from negset_jobs.formats.coco_ids import key_of
 from negset_jobs.formats.image_url import image_url, photo_page
 from negset_jobs.formats.masks import box_around
 from negset_jobs.formats.same_pictures import identity_of, same_pictures
-from negset_jobs.positives.annotated import Annotated, Annotation, RejectedBox, merged, usable_boxes
-from negset_jobs.positives.boxes import Corners
+from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage, merged
+from negset_jobs.positives.units import Layout, Reading, Unit
 
 log = logging.getLogger(__name__)
 
 FIELD: Final = "spec.positives.coco.annotations"
+READING: Final = Reading(Layout.XYWH, Unit.PIXELS)
 _COORDINATES: Final = 4
 
 
@@ -78,11 +77,10 @@ class Instances(NamedTuple):
     objects: Columns
 
 
-def read_coco(source: CocoPositives, wanted: frozenset[str], access: Access) -> Annotated:
-    """Read the images that show an object of the wanted classes, in the file's order.
+def read_coco(source: CocoPositives, wanted: frozenset[str], access: Access) -> Source:
+    """Read the images with an annotation of the wanted classes, in the file's order.
 
-    Raises `InvalidInput` if the file is not in COCO's format, or lists such an image without its
-    size.
+    Raises `InvalidInput` if the file is not in COCO's format.
     """
     with open_input(source.annotations, access, FIELD) as stream:
         instances = parse_coco(stream, source.annotations)
@@ -102,23 +100,28 @@ def parse_coco(stream: BinaryIO, url: str) -> Instances:
     return Instances(entries.images, entries.categories, Columns(image_ids, category_ids, crowd, boxes))
 
 
-def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Annotated:
-    """Return the images with an object of the wanted classes, and the rejected boxes."""
+def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Source:
+    """Return the images with an annotation of the wanted classes.
+
+    An image without a usable URL is a failure. One without its size keeps its boxes in pixels.
+    """
     classes = {category.id: category.name for category in instances.categories}
     asked = Spelling(wanted)
     objects = _by_image(instances.objects, {number: spelt for number, name in classes.items() if (spelt := asked.of(name)) is not None})
-    images: list[PlannedImage] = []
-    rejected: list[RejectedBox] = []
-    only_crowds = 0
+    others = frozenset(instances.objects.image_ids.tolist())
+    images: list[SourceImage] = []
+    failed: list[FailedImage] = []
+    left_out: collections.Counter[str] = collections.Counter()
     for entries in _pictures(instances.images, source):
-        given = [(image, annotations) for image in entries if (annotations := objects.get(key_of(image.id), ()))]
-        if all(annotation.crowd for _, annotations in given for annotation in annotations):
-            only_crowds += bool(given)
+        described = [(image, annotations) for image in entries if (annotations := objects.get(key_of(image.id), ()))]
+        if not described:
+            left_out[OTHER_CLASSES if any(key_of(image.id) in others for image in entries) else BACKGROUND] += 1
             continue
-        parts = [_planned(image, annotations, source) for image, annotations in given]
-        images.append(merged([planned for planned, _ in parts]))
-        rejected.extend(box for _, unusable in parts for box in unusable)
-    return Annotated(tuple(images), tuple(rejected), frozenset(classes.values()), only_crowds)
+        try:
+            images.append(merged([_described(image, annotations, source) for image, annotations in described]))
+        except InvalidInput as error:
+            failed.append(FailedImage(image_id=entries[0].id, outcome=Outcome.INVALID_ANNOTATION, detail=str(error)))
+    return Source(FIELD, READING, images, frozenset(classes.values()), failed, left_out)
 
 
 def _pictures(images: Sequence[Image], source: CocoPositives) -> Iterator[list[Image]]:
@@ -132,25 +135,19 @@ def _pictures(images: Sequence[Image], source: CocoPositives) -> Iterator[list[I
             yield [images[member] for member in same.get(position, [position])]
 
 
-def _planned(image: Image, annotations: Sequence[Annotation], source: CocoPositives) -> tuple[PlannedImage, tuple[RejectedBox, ...]]:
+def _described(image: Image, annotations: Sequence[Annotation], source: CocoPositives) -> SourceImage:
     width, height = int(image.width or 0), int(image.height or 0)
-    if width < 1 or height < 1:
-        raise InvalidInput(
-            f"{FIELD}: {shown(source.annotations)}: expected a width and a height of image {quoted_id(image.id)} ({quoted(image.file_name)}), since its boxes are in pixels; "
-            f"got {image.width} and {image.height}"
-        )
-    boxes, unusable = usable_boxes(annotations, image_id=image.id, file_name=image.file_name, height=height, width=width)
-    planned = PlannedImage(
+    known = width > 0 and height > 0
+    return SourceImage(
         image_id=image.id,
         url=image_url(source.image_url, _url_fields(image), field="spec.positives.coco.imageUrl"),
         file_name=image.file_name,
-        width=width,
-        height=height,
+        width=width if known else 0,
+        height=height if known else 0,
         license=image.license or 0,
         page=photo_page(image.flickr_url or ""),
-        objects=boxes,
+        annotations=annotations,
     )
-    return planned, unusable
 
 
 def _url_fields(image: Image) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """One record of a user's TFRecords, checked against the label map and the image itself.
 
-A mistake of the program that wrote the records affects all of them, and stops the work with
-`InvalidInput`. Examples are missing labels, a label that is not in the label map, and lists of
-different lengths. As for the other kinds of positives, a mistake in a single image is an outcome,
-and one in a single box is a rejected box.
+A record with a mistake of the program that wrote it raises `InvalidInput`. Examples are missing
+labels, a label that is not in the label map, and lists of different lengths. As for the other kinds
+of positives, a mistake in a single record or image is an outcome, and one in a single box is a
+rejected box. A program's mistake affects most records, and these are refused by their number.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from negset_api.spec import Download
 from negset_api.values import Box, Outcome
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.download.failure import Failed
+from negset_jobs.download.orientation import Reading, is_upright, orientation_of, turned
 from negset_jobs.download.verify import EncodedImage, inspect, stored_form
 from negset_jobs.formats import od_keys
+from negset_jobs.formats.boxes import Corners, Reason, fit
 from negset_jobs.formats.class_names import key
 from negset_jobs.formats.label_map import Item
 from negset_jobs.formats.tf_example import decode_example, encode_example
 from negset_jobs.positives.annotated import RejectedBox, shown_classes
-from negset_jobs.positives.boxes import Corners, Reason, fit
 
 _CORNERS: Final = tuple(f"image/object/bbox/{corner}" for corner in Corners._fields)
 _LABEL: Final = od_keys.CLASS_LABEL
@@ -44,6 +45,7 @@ _PER_IMAGE: Final = {
     od_keys.NEG_CATEGORY_IDS: int,
     od_keys.NOT_EXHAUSTIVE_CATEGORY_IDS: int,
 }
+_UNKNOWN: Final = Reading()
 _MEGA: Final = 1_000_000
 
 Features = Mapping[str, Sequence[Any]]
@@ -67,7 +69,9 @@ class RecordObject(NamedTuple):
 class CheckedRecord(NamedTuple):
     """A record of an image that shows a wanted class.
 
-    `key` identifies the image. `image` is None unless the outcome is stored.
+    `key` identifies the image. `image` is None unless the outcome is stored. `orientation` is that
+    of its EXIF, `turned` is True if `image` was turned upright. `width` and `height` are the
+    image's in pixels as the boxes see it, 0 if it cannot be read.
     """
 
     key: str
@@ -78,6 +82,15 @@ class CheckedRecord(NamedTuple):
     image: EncodedImage | None
     boxes: tuple[Box, ...]
     rejected: tuple[RejectedBox, ...]
+    orientation: int = 1
+    turned: bool = False
+    width: int = 0
+    height: int = 0
+
+
+def failed_record(key: str, problem: str) -> CheckedRecord:
+    """Return a record that cannot be read, and why."""
+    return CheckedRecord(key, "", "", Outcome.INVALID_ANNOTATION, problem, None, (), ())
 
 
 def read_objects(features: Features, where: str) -> tuple[RecordObject, ...]:
@@ -121,7 +134,9 @@ def class_name(item: RecordObject, labels: Mapping[int, Item] | None, where: str
     return known.name
 
 
-def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]], *, download: Download, where: str) -> CheckedRecord:
+def check_record(
+    features: Features, objects: Sequence[tuple[str, RecordObject]], *, download: Download, where: str, reading: Reading = _UNKNOWN
+) -> CheckedRecord:
     """Return the record of an image that shows `objects`, pairs of class name and object.
 
     Raises `InvalidInput`, naming `where`, if the record has no image at all.
@@ -135,6 +150,10 @@ def check_record(features: Features, objects: Sequence[tuple[str, RecordObject]]
     result = CheckedRecord(key, name, source_id, Outcome.STORED, "", None, (), ())
     try:
         image = stored_form(inspect(encoded, download.max_image_megapixels * _MEGA), download.verify)
+        result = result._replace(orientation=orientation_of(image), width=image.width, height=image.height)
+        if _is_upright(image, features, result.orientation, reading):
+            image = turned(image)
+            result = result._replace(turned=True, width=image.width, height=image.height)
     except Failed as failure:
         return result._replace(outcome=failure.outcome, detail=failure.detail)
     boxes, rejected = _boxes(objects, image, key, name)
@@ -162,7 +181,26 @@ def stored_payload(record: CheckedRecord, payload: bytes, features: Features, la
         label_ids=label_ids,
     )
     decided = decode_example(rewritten)
-    return payload if all(_same(features.get(key, ()), decided[key]) for key in _DECISIVE) and _readable(features) else rewritten
+    unchanged = all(_same(features.get(key, ()), decided[key]) for key in _DECISIVE) and _same_crowds(features, record.boxes)
+    return payload if unchanged and _readable(features) else rewritten
+
+
+def _same_crowds(features: Features, boxes: Sequence[Box]) -> bool:
+    flags = features.get(od_keys.IS_CROWD, ())
+    return not flags or [float(flag) != 0 for flag in flags] == [box.crowd for box in boxes]
+
+
+def recorded_size(features: Features) -> tuple[int, int]:
+    """Return the width and height that a record has for its image, in pixels; 0 for none."""
+    width, height = (next(iter(features.get(key, ())), 0) for key in (od_keys.WIDTH, od_keys.HEIGHT))
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else (0, 0)
+
+
+def _is_upright(image: EncodedImage, features: Features, orientation: int, reading: Reading) -> bool:
+    # A size that is that of neither image says nothing. The boxes are fractions of any size.
+    stored = (image.width, image.height)
+    width, height = size if (size := recorded_size(features)) in (stored, stored[::-1]) else (0, 0)
+    return is_upright(image, orientation, width=width, height=height, reading=reading)
 
 
 def _boxes(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -20,16 +20,31 @@ from negset_api.values import ImageResult, Outcome, PlannedImage, Positives, Sha
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
+from negset_jobs.download.orientation import word_of
 from negset_jobs.download.record import image_input_digest
 from negset_jobs.download.stage import check_budget, count_outcomes, run_shards, tidy
 from negset_jobs.formats.label_map import write_label_map
 from negset_jobs.formats.stored import commit, load
 from negset_jobs.positives import tfrecords
-from negset_jobs.positives.annotated import Annotated, RejectedBox, shown_classes
+from negset_jobs.positives.annotated import (
+    CROWDS,
+    OTHER_RECORDS,
+    Annotated,
+    FailedImage,
+    RejectedBox,
+    Source,
+    planned_images,
+    shown_classes,
+)
+from negset_jobs.positives.boxes import count_boxes
+from negset_jobs.positives.checks import boxes_of, check_crowds, check_failed, check_rejected, check_unit
 from negset_jobs.positives.classes import Negatives, label_ids, trained_classes, wanted_classes
 from negset_jobs.positives.coco import read_coco
+from negset_jobs.positives.record_files import FIELD as RECORDS_FIELD
 from negset_jobs.positives.split import held_out
+from negset_jobs.positives.turning import settle_orientation
 from negset_jobs.positives.voc import read_voc
+from negset_jobs.positives.yolo import read_yolo
 from negset_jobs.selection.sharding import shards
 
 log = logging.getLogger(__name__)
@@ -41,12 +56,16 @@ class Stored(NamedTuple):
     """The stored positives, from any kind of source.
 
     It has the shards, the number of boxes of each stored image by split, and the rejected boxes.
+    `annotations` is the number of boxes of the wanted classes in the source, `left_out` what else
+    is not used.
     """
 
     classes: tuple[str, ...]
     results: list[ShardResult]
     boxes: dict[str, list[int]]
     rejected: tuple[RejectedBox, ...]
+    annotations: int
+    left_out: dict[str, int]
 
 
 class _Request(NamedTuple):
@@ -77,6 +96,11 @@ class _Request(NamedTuple):
     def held_out(self, keys: Iterable[str]) -> frozenset[str]:
         return held_out(keys, percent=self.positives.held_out_percent, seed=self.spec.selection.seed)
 
+    def list_failures(self, rejected: Iterable[RejectedBox], failed: Iterable[FailedImage]) -> None:
+        """Store the lists of what cannot be used, before anything is refused for it."""
+        for key, values in ((names.REJECTED_BOXES, rejected), (names.FAILED_POSITIVES, failed)):
+            self.store.write(key, b"".join(msgspec.json.encode(value) + b"\n" for value in values))
+
 
 def positives_stage(store: Store, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress) -> Positives:
     """Store the positives of a dataset that has a plan. Returns what was stored.
@@ -91,8 +115,9 @@ def positives_stage(store: Store, dataset: NegativeDataset, access: Access, sibl
     wanted = wanted_classes(spec.positives.classes, spec.exclude_classes, negatives)
     request = _Request(store, spec, spec.positives, negatives, wanted, access, siblings, progress)
     stored = _from_tfrecords(request) if spec.positives.tfrecords else _from_annotations(request)
-    store.write(names.REJECTED_BOXES, b"".join(msgspec.json.encode(box) + b"\n" for box in stored.rejected))
+    request.list_failures(stored.rejected, _failed(stored.results))
     check_budget(stored.results, spec, "spec.download.maxFailedPercent")
+    check_rejected(stored.rejected, stored.annotations, spec.download.max_failed_percent, "spec.positives")
     tidy(store, names.POSITIVES_FOLDER, stored.results)
     positives = _summary(stored)
     return commit(store, names.POSITIVES, positives)
@@ -100,10 +125,8 @@ def positives_stage(store: Store, dataset: NegativeDataset, access: Access, sibl
 
 def _from_annotations(request: _Request) -> Stored:
     """Store positives whose images are downloaded like the negatives."""
-    annotated = _read(request)
+    annotated = _checked_source(request)
     _tell_rejected(annotated.rejected)
-    if annotated.only_crowds:
-        log.info("skipped %d images that show crowds of the classes but no single object", annotated.only_crowds)
     usable = [image for image in annotated.images if image.objects]
     classes = request.classes({name for image in usable for name in shown_classes(image.objects)}, annotated.classes)
     plans = _plans(request, [_restricted(image, classes) for image in usable])
@@ -122,20 +145,48 @@ def _from_annotations(request: _Request) -> Stored:
         siblings=request.siblings,
         progress=request.progress,
     )
+    results = settle_orientation(request.store, plans, results, spec=request.spec, access=request.access, label_ids=ids)
     _check_unchanged(request, plans, results, ids)
-    unusable = [image for image in annotated.images if not image.objects]
-    return Stored(classes, [*results, *_without_boxes(unusable)], _count_boxes(plans, results), annotated.rejected)
+    boxes, late = count_boxes(plans, results)
+    _tell_rejected(late)
+    return Stored(
+        classes=classes,
+        results=[*results, *_without_records(annotated)],
+        boxes=boxes,
+        rejected=(*annotated.rejected, *late),
+        annotations=sum(annotated.annotations.values()),
+        left_out=annotated.left_out,
+    )
+
+
+def _checked_source(request: _Request) -> Annotated:
+    """Return the annotated images. Raises `InvalidInput` if too many of them cannot be used."""
+    source, positives, percent = _read(request), request.positives, request.spec.download.max_failed_percent
+    annotated = planned_images(source, crowds_are_objects=positives.crowds == "Objects", orientation=word_of(positives.exif_orientation))
+    request.list_failures(annotated.rejected, annotated.failed)
+    if positives.check_box_unit:
+        check_unit(boxes_of(source.images), source.reading, source.field)
+    check_failed(annotated.failed, len(annotated.images) + len(annotated.failed), percent, source.field)
+    check_crowds(annotated.annotations, annotated.crowds, positives.classes, source.field)
+    check_rejected(annotated.rejected, sum(annotated.annotations.values()), percent, source.field)
+    return annotated
 
 
 def _from_tfrecords(request: _Request) -> Stored:
     """Store positives that are TFRecords already."""
     workers = request.spec.ray.workers
     rules = tfrecords.rules(request.spec, request.positives, request.wanted, request.access)
-    files = tfrecords.scan(request.positives, rules, workers=workers, progress=request.progress)
+    files, rules = tfrecords.scan(request.positives, rules, workers=workers, progress=request.progress)
     records = [record for file in files for record in file.records]
-    if others := sum(file.others for file in files):
-        log.info("skipped %d records without an object of the classes, because nothing proves that they are negatives", others)
     rejected = tuple(box for record in records for box in record.rejected)
+    annotations, crowds = tfrecords.count_objects(files)
+    failed = [FailedImage(image_id=each.key, outcome=each.outcome, detail=each.detail) for each in records if each.detail]
+    request.list_failures(rejected, failed)
+    broken = [each for each in failed if each.outcome is Outcome.INVALID_ANNOTATION]
+    check_failed(broken, tfrecords.count_records(files), request.spec.download.max_failed_percent, RECORDS_FIELD)
+    if request.positives.check_box_unit:
+        check_unit(tfrecords.boxes_of(records), tfrecords.READING, RECORDS_FIELD)
+    check_crowds(annotations, crowds, request.positives.classes, RECORDS_FIELD)
     _tell_rejected(rejected)
     classes = request.classes(
         {name for record in records for name in record.shows}, frozenset(name for file in files for _, name in file.names)
@@ -151,15 +202,18 @@ def _from_tfrecords(request: _Request) -> Stored:
     for task in tasks:
         for record in task.file.records:
             boxes[task.splits[record.index]].append(sum(record.boxes.get(name, 0) for name in classes))
-    return Stored(classes, results, boxes, rejected)
+    left_out = {CROWDS: sum(crowds.values()), OTHER_RECORDS: sum(file.others for file in files)}
+    return Stored(classes, results, boxes, rejected, sum(annotations.values()), left_out)
 
 
-def _read(request: _Request) -> Annotated:
-    wanted = frozenset(request.wanted)
-    if request.positives.coco is not None:
-        return read_coco(request.positives.coco, wanted, request.access)
-    assert request.positives.voc is not None
-    return read_voc(request.positives.voc, wanted, request.access)
+def _read(request: _Request) -> Source:
+    wanted, positives = frozenset(request.wanted), request.positives
+    if positives.coco is not None:
+        return read_coco(positives.coco, wanted, request.access)
+    if positives.yolo is not None:
+        return read_yolo(positives.yolo, wanted, request.access)
+    assert positives.voc is not None
+    return read_voc(positives.voc, wanted, request.access)
 
 
 def _restricted(image: PlannedImage, classes: Sequence[str]) -> PlannedImage:
@@ -190,22 +244,21 @@ def _check_unchanged(request: _Request, plans: Sequence[ShardPlan], results: Seq
             )
 
 
-def _without_boxes(images: Sequence[PlannedImage]) -> list[ShardResult]:
+def _without_records(annotated: Annotated) -> list[ShardResult]:
     """Return the outcomes of the images that were not downloaded, as a shard without a file."""
-    results = tuple(
-        ImageResult(image_id=image.image_id, outcome=Outcome.INVALID_BOX, detail="none of its boxes is usable") for image in images
+    unusable = [image.image_id for image in annotated.images if not image.objects]
+    results = (
+        *(ImageResult(image_id=key, outcome=Outcome.INVALID_BOX, detail="none of its boxes is usable") for key in unusable),
+        *(ImageResult(image_id=each.image_id, outcome=each.outcome, detail=each.detail) for each in annotated.failed),
     )
     return [ShardResult(name="", split=names.TRAIN, input_digest="", file="", sha256="", bytes=0, results=results)] if results else []
 
 
-def _count_boxes(plans: Sequence[ShardPlan], results: Sequence[ShardResult]) -> dict[str, list[int]]:
-    """Return the number of boxes of each stored image, by split."""
-    boxes: dict[str, list[int]] = collections.defaultdict(list)
-    for plan, result in zip(plans, results, strict=True):
-        boxes[plan.split] += [
-            len(image.objects) for image, ended in zip(plan.images, result.results, strict=True) if ended.outcome is Outcome.STORED
-        ]
-    return boxes
+def _failed(results: Iterable[ShardResult]) -> Iterator[FailedImage]:
+    for result in results:
+        for ended in result.results:
+            if ended.outcome is not Outcome.STORED:
+                yield FailedImage(image_id=ended.image_id, outcome=ended.outcome, detail=ended.detail)
 
 
 def _summary(stored: Stored) -> Positives:
@@ -233,6 +286,9 @@ def _summary(stored: Stored) -> Positives:
         most_boxes=max(max(stored.boxes[split], default=0) for split in images),
         outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
         rejected_boxes=dict(sorted(collections.Counter(box.reason.value for box in stored.rejected).items())),
+        left_out={kind: count for kind, count in sorted(stored.left_out.items()) if count},
+        turned=sum(ended.turned for result in stored.results for ended in result.results),
+        failures=names.FAILED_POSITIVES,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -27,19 +27,22 @@ from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
+from negset_jobs.download.orientation import Reading, proved, word_of
 from negset_jobs.download.record import RECORD_FORMAT
 from negset_jobs.download.shard import commit_shard
 from negset_jobs.download.shard_cache import read_committed
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.label_map import Item, called, read_label_map
+from negset_jobs.positives import units
 from negset_jobs.positives.record_files import FIELD, CopyTask, Rules, ScannedFile, ScannedRecord, copy_file, scan_file
 
+READING: Final = units.Reading(units.Layout.YXYX, units.Unit.FRACTIONS)
 LABEL_MAP_FIELD: Final = "spec.positives.labelMap"
 
-_COPY_FORMAT: Final = 2
+_COPY_FORMAT: Final = 3
 """The version of how a user's records are copied.
 
-Copies of version 1 could lack an id.
+Copies of version 1 could lack an id. Those of version 2 were not turned as their EXIF says.
 """
 
 T = TypeVar("T")
@@ -55,22 +58,58 @@ def rules(spec: NegativeDatasetSpec, positives: PositivesSpec, wanted: Iterable[
     labels: dict[int, Item] | None = None
     if positives.label_map:
         items = read_label_map(read_input(positives.label_map, access, LABEL_MAP_FIELD), f"{LABEL_MAP_FIELD}: {positives.label_map}")
-        spelling = Spelling(known)
-        spelt = (Item(item.id, *(spelling.of(name) or name for name in (item.name, item.display_name))) for item in items)
+        asked = Spelling(known)
+        spelt = (Item(item.id, *(asked.of(name) or name for name in (item.name, item.display_name))) for item in items)
         labels = {item.id: called(item, known) for item in spelt}
-    return Rules(labels=labels, wanted=known, download=spec.download, access=access)
+    return Rules(
+        labels=labels,
+        wanted=known,
+        download=spec.download,
+        access=access,
+        reading=Reading(word_of(positives.exif_orientation)),
+        crowds_are_objects=positives.crowds == "Objects",
+    )
 
 
-def scan(positives: PositivesSpec, rules: Rules, *, workers: int, progress: Progress) -> list[ScannedFile]:
-    """Scan every file, in the order of their URLs: the first pass.
+def scan(positives: PositivesSpec, rules: Rules, *, workers: int, progress: Progress) -> tuple[list[ScannedFile], Rules]:
+    """Scan every file, in the order of their URLs: the first pass. Return the files and rules.
 
-    Raises `InvalidInput` if a record cannot be used for training.
+    If images that EXIF turns can only be read as the other images prove, the rules say so, and the
+    files that have them are scanned again. Raises `InvalidInput` if a record cannot be used for
+    training.
     """
     urls = list(dict.fromkeys(url for pattern in positives.tfrecords for url in expand(pattern, rules.access, FIELD)))
     files = _mapped(functools.partial(_scan, rules=rules), urls, "Checking positives", workers, progress)
     if rules.labels is None:
         _check_names(files)
-    return files
+    rest = proved(record.turned for file in files for record in file.records if record.outcome is Outcome.STORED and record.proof)
+    unsettled = [file.url for file in files if any(record.outcome is Outcome.AMBIGUOUS_ORIENTATION for record in file.records)]
+    if not rest or not unsettled:
+        return files, rules
+    settled = msgspec.structs.replace(rules, reading=rules.reading._replace(rest=rest))
+    again = _mapped(functools.partial(_scan, rules=settled), unsettled, "Checking positives", workers, progress)
+    made = {file.url: file for file in again}
+    return [made.get(file.url, file) for file in files], settled
+
+
+def count_records(files: Iterable[ScannedFile]) -> int:
+    """Return the number of records in the files."""
+    return sum(len(file.records) + file.others for file in files)
+
+
+def count_objects(files: Iterable[ScannedFile]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the number of objects of each wanted class, and of those that are crowds."""
+    annotations: collections.Counter[str] = collections.Counter()
+    crowds: collections.Counter[str] = collections.Counter()
+    for file in files:
+        annotations.update(file.annotations)
+        crowds.update(file.crowds)
+    return dict(annotations), dict(+crowds)
+
+
+def boxes_of(records: Iterable[ScannedRecord]) -> Iterator[tuple[Sequence[object], tuple[int, int]]]:
+    """Yield the boxes of the records as `checks.check_unit` takes them."""
+    return ((corners, (record.width, record.height)) for record in records for corners in record.corners)
 
 
 def copy_tasks(
@@ -169,7 +208,9 @@ def _input_digest(records: Sequence[ScannedRecord], rules: Rules, label_ids: Map
     """Return the digest of everything that decides a shard's file."""
     checks = (rules.download.verify, rules.download.max_image_megapixels)
     labels = sorted(rules.labels.values()) if rules.labels else None
-    return digest("tfrecords", _COPY_FORMAT, RECORD_FORMAT, [record.sha256 for record in records], labels, label_ids, checks)
+    crowds = rules.crowds_are_objects
+    shown = [(record.sha256, record.turned, record.outcome) for record in records]
+    return digest("tfrecords", _COPY_FORMAT, RECORD_FORMAT, shown, labels, label_ids, checks, crowds)
 
 
 def _check_names(files: Iterable[ScannedFile]) -> None:

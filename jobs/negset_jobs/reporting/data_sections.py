@@ -11,7 +11,7 @@ import yaml
 
 from negset_api import names, revision, validation
 from negset_api.spec import NegativeDataset
-from negset_api.values import Outcome
+from negset_api.values import Outcome, Positives
 from negset_jobs.reporting import wording
 from negset_jobs.reporting.blocks import Bar, Bars, Block, Cell, Code, Gallery, Heading, Note, Paragraph, Section, Table, link
 from negset_jobs.reporting.cards import chosen_cards, object_cards
@@ -177,18 +177,33 @@ def positives(facts: Facts) -> Section | None:
         Paragraph(f"Images that show objects to detect: {wording.listing(found.classes)}."),
         Table("The positives", ("Use", "Images", "Boxes"), tuple(rows), frozenset({1, 2})),
     ]
-    unusable = {name: number for name, number in found.rejected_boxes.items() if number}
-    if unusable:
-        bad = tuple((_sentence(reason), f"{number:,}") for reason, number in _by_size(unusable))
-        blocks.append(Table("Rejected boxes", ("Reason", "Boxes"), bad, frozenset({1})))
-    failures = {name: number for name, number in found.outcomes.items() if name != Outcome.STORED and number}
-    if failures:
-        text = wording.listing([f"{number:,} {name.replace('_', ' ')}" for name, number in _by_size(failures)])
-        blocks.append(Note(f"Positives that could not be stored: {text}."))
+    blocks += _unused(found)
     cards = object_cards(facts.objects)
     if cards:
         blocks += [Heading("Examples of objects to detect"), Gallery(cards)]
     return Section("positives", "Positives", tuple(blocks))
+
+
+def _unused(found: Positives) -> list[Block]:
+    """Return what the source of the positives has and the dataset has not."""
+    blocks: list[Block] = []
+    if found.rejected_boxes:
+        blocks.append(_counted("Rejected boxes", ("Reason", "Boxes"), found.rejected_boxes))
+    if found.left_out:
+        blocks.append(_counted("Left out", ("Kind", "Number"), found.left_out))
+    if found.turned:
+        stored = f"{wording.count(found.turned, 'image')} stored turned upright, as the EXIF says"
+        blocks.append(Paragraph(f"{stored}: TensorFlow ignores EXIF, and the boxes were drawn on the turned image."))
+    failures = {name: number for name, number in found.outcomes.items() if name != Outcome.STORED and number}
+    if failures:
+        text = wording.listing([f"{number:,} {name.replace('_', ' ')}" for name, number in _by_size(failures)])
+        blocks.append(Note(f"Positives that could not be stored: {text}.{f' {found.failures} lists them.' if found.failures else ''}"))
+    return blocks
+
+
+def _counted(title: str, head: tuple[str, ...], counts: Mapping[str, int]) -> Table:
+    rows = tuple((_sentence(kind), f"{number:,}") for kind, number in _by_size(counts) if number)
+    return Table(title, head, rows, frozenset({1}))
 
 
 def _bars(counts: Mapping[str, int], things: str) -> tuple[Bar, ...]:

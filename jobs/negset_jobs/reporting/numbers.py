@@ -38,6 +38,9 @@ def summarise(facts: Facts, evaluation: Evaluation, negset_version: str) -> Repo
         held_out_copies=facts.copies.counts.total,
         copies=facts.copies.counts,
         held_out=names.REPORT_HELD_OUT if first else "",
+        positive_outcomes=facts.positives.outcomes if facts.positives else {},
+        rejected_boxes=facts.positives.rejected_boxes if facts.positives else {},
+        left_out=facts.positives.left_out if facts.positives else {},
     )
 
 

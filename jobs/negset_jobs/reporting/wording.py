@@ -27,6 +27,8 @@ MEANINGS: Final[dict[str, str]] = {
     Outcome.UNDECODABLE: "The image cannot be decoded.",
     Outcome.SIZE_MISMATCH: "The size of the image differs from the annotations.",
     Outcome.INVALID_BOX: "No box of the image is usable.",
+    Outcome.INVALID_ANNOTATION: "The annotation of the image cannot be used.",
+    Outcome.AMBIGUOUS_ORIENTATION: "EXIF turns the image, and nothing shows how its boxes were drawn.",
 }
 
 ARMS: Final = {names.MINED: "mined negatives", names.RANDOM_NEGATIVES: "random negatives", names.NO_NEGATIVES: "no negatives"}

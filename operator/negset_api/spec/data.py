@@ -119,6 +119,7 @@ class Download(Spec, frozen=True, kw_only=True):
         Meta(
             description="Maximum percentage of the planned images that may fail. "
             "With more failures the step fails, instead of storing an incomplete dataset. Negatives and positives are counted apart. "
+            "The same limit holds for boxes of positives that cannot be used. "
             "The same limit holds for records that a training cannot read."
         ),
     ] = 5
@@ -230,12 +231,35 @@ class VocPositives(Spec, frozen=True, kw_only=True):
     ]
 
 
+class YoloPositives(Spec, frozen=True, kw_only=True):
+    data: Annotated[
+        Url,
+        Meta(
+            description="URL or path of the dataset's data.yaml, as Ultralytics, Roboflow and CVAT write it. "
+            "Images and labels are found from it as Ultralytics does: the folders or lists of `train` and `val`, and labels/ beside images/."
+        ),
+    ]
+    splits: Annotated[
+        tuple[Literal["train", "val", "test"], ...],
+        Meta(
+            min_length=1,
+            max_length=3,
+            description="Which of the splits in data.yaml are used. A split that data.yaml does not name is left out. "
+            "`heldOutPercent` decides which of the images are held out.",
+            extra_json_schema={"x-kubernetes-list-type": "set"},
+        ),
+    ] = ("train", "val")
+
+
 class Positives(Spec, frozen=True, kw_only=True):
     coco: Annotated[
         CocoPositives | None, Meta(description="Images with objects, annotated in COCO's format. They are converted to TFRecords.")
     ] = None
     voc: Annotated[
         VocPositives | None, Meta(description="Images with objects, annotated in Pascal VOC's format. They are converted to TFRecords.")
+    ] = None
+    yolo: Annotated[
+        YoloPositives | None, Meta(description="Images with objects, annotated in YOLO's format. They are converted to TFRecords.")
     ] = None
     tfrecords: Annotated[
         tuple[Url, ...],
@@ -260,6 +284,30 @@ class Positives(Spec, frozen=True, kw_only=True):
             extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),
     ] = ()
+    crowds: Annotated[
+        Literal["Ignore", "Objects"],
+        Meta(
+            description="What an annotation is that is marked iscrowd (COCO) or is_crowd (TFRecord). "
+            "Ignore: a region with many objects, which is not learned and not measured. "
+            "Objects: a single object like any other. Some tools, such as CVAT, mark every mask so."
+        ),
+    ] = "Ignore"
+    exif_orientation: Annotated[
+        Literal["Auto", "Upright", "Ignore"],
+        Meta(
+            description="How the boxes of an image were drawn that its EXIF turns. TensorFlow ignores EXIF. "
+            "Upright: on the turned image, which is then stored turned. Ignore: on the pixels as they are stored. "
+            "Auto: as the size in the annotations proves, or else as all images of the source whose size proves it. "
+            "An image without proof is not stored and counts as failed (ambiguous_orientation)."
+        ),
+    ] = "Auto"
+    check_box_unit: Annotated[
+        bool,
+        Meta(
+            description="Whether positives are refused if most of their boxes are in another unit than their format wants. "
+            "An example is percents instead of pixels. Set it to false if the boxes only look so, and are right."
+        ),
+    ] = True
     held_out_percent: Annotated[
         Annotated[int, Meta(ge=1, le=90)],
         Meta(description="Percentage of the positives that is never trained on. Recall and average precision are measured on them."),
@@ -268,11 +316,11 @@ class Positives(Spec, frozen=True, kw_only=True):
 
 _POSITIVES_RULES = rules(
     (
-        "[has(self.coco), has(self.voc), has(self.tfrecords) && self.tfrecords.size() > 0].filter(given, given).size() == 1",
-        "must have exactly one of coco, voc and tfrecords",
+        "[has(self.coco), has(self.voc), has(self.yolo), has(self.tfrecords) && self.tfrecords.size() > 0].filter(given, given).size() == 1",
+        "must have exactly one of coco, voc, yolo and tfrecords",
     ),
     (
         "!has(self.labelMap) || (has(self.tfrecords) && self.tfrecords.size() > 0)",
-        "labelMap must come only with tfrecords: for coco and voc it is derived from classes",
+        "labelMap must come only with tfrecords: for the other kinds it is derived from classes",
     ),
 )

@@ -59,7 +59,9 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
     ] = ()
     positives: Annotated[
         Positives | None,
-        Meta(description="Images with objects to train on. Exactly one of coco, voc and tfrecords.", extra_json_schema=_POSITIVES_RULES),
+        Meta(
+            description="Images with objects to train on. Exactly one of coco, voc, yolo and tfrecords.", extra_json_schema=_POSITIVES_RULES
+        ),
     ] = None
     training: Annotated[
         Training | None,

@@ -32,6 +32,10 @@ class PlannedImage(Value, frozen=True, kw_only=True):
     `width` and `height` are those of the annotations, in pixels; 0 if the annotations have none.
     `stratum` is the stratum that it was drawn from. `reason` is a sentence on why it was chosen.
     `page` is the page where the image was published (attribution). Negatives have no `objects`.
+
+    `pixels` is True if the corners of `objects` are in pixels, counted from the image's edge: the
+    annotations have no size of the image. `orientation` says how to read an image that its EXIF
+    turns: Upright, Ignore or, if empty, as the sizes prove.
     """
 
     image_id: ImageId
@@ -44,6 +48,8 @@ class PlannedImage(Value, frozen=True, kw_only=True):
     reason: str = ""
     page: str = ""
     objects: tuple[Box, ...] = ()
+    pixels: bool = False
+    orientation: str = ""
 
 
 class ShardPlan(Value, frozen=True, kw_only=True):
@@ -105,6 +111,8 @@ class Outcome(enum.StrEnum):
     UNDECODABLE = "undecodable"
     SIZE_MISMATCH = "size_mismatch"
     INVALID_BOX = "invalid_box"
+    INVALID_ANNOTATION = "invalid_annotation"
+    AMBIGUOUS_ORIENTATION = "ambiguous_orientation"
 
     @property
     def transient(self) -> bool:
@@ -123,7 +131,8 @@ class ImageResult(Value, frozen=True, kw_only=True):
     was stored. `detail` describes the failure, for people. `rejected_boxes` counts the annotations
     of a positive that could not be used. `input_digest` is the digest of everything that decided
     the record's bytes. Another shard or revision with the same record can copy it instead of
-    downloading the image.
+    downloading the image. `orientation` is the EXIF orientation of a downloaded positive, if it is
+    not 1. `turned` is True if the image was stored turned upright.
     """
 
     image_id: ImageId
@@ -137,6 +146,8 @@ class ImageResult(Value, frozen=True, kw_only=True):
     length: int = 0
     detail: str = ""
     rejected_boxes: int = 0
+    orientation: int = 0
+    turned: bool = False
 
 
 class ShardResult(Value, frozen=True, kw_only=True):
@@ -176,6 +187,9 @@ class Positives(Value, frozen=True, kw_only=True):
 
     `classes` are in label-map order (ids from 1). `boxes` and `images` count by split,
     `rejected_boxes` by reason. `most_boxes` is the largest number of objects in one image.
+    `left_out` counts what the source has and negset does not use, by kind. `turned` counts the
+    images that were stored turned upright. `failures` is the key of a list of the images that were
+    not stored.
     """
 
     input_digest: str = field(name="inputs")
@@ -187,6 +201,9 @@ class Positives(Value, frozen=True, kw_only=True):
     outcomes: dict[str, int]
     rejected_boxes: dict[str, int]
     most_boxes: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    turned: int = 0
+    failures: str = ""
 
 
 class Labels(Value, frozen=True, kw_only=True):

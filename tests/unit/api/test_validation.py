@@ -177,9 +177,9 @@ WRONG = {
     "positives without training": (with_field(TRAINED, "spec.training", ...), "training and positives must come together"),
     "two kinds of positives": (
         with_field(TRAINED, "spec.positives.coco", {"annotations": "a.json"}),
-        "must have exactly one of coco, voc and tfrecords",
+        "must have exactly one of coco, voc, yolo and tfrecords",
     ),
-    "no kind of positives": (with_field(TRAINED, "spec.positives", {}), "must have exactly one of coco, voc and tfrecords"),
+    "no kind of positives": (with_field(TRAINED, "spec.positives", {}), "must have exactly one of coco, voc, yolo and tfrecords"),
     "a label map for COCO": (
         with_field(TRAINED, "spec.positives", {"coco": {"annotations": "a.json"}, "labelMap": "m.pbtxt"}),
         "labelMap must come only with tfrecords",

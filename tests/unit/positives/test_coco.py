@@ -7,19 +7,20 @@ import pytest
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import CocoPositives
-from negset_jobs.positives.boxes import Reason
+from negset_jobs.formats.boxes import Reason
+from negset_jobs.positives.annotated import planned_images
 from negset_jobs.positives.coco import annotated, parse_coco
 
 SOURCE = CocoPositives(annotations="a.json", image_url="https://example.org/{file_name}")
 CATEGORIES = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}, {"id": 18, "name": "dog"}]
 
 
-def read(*annotations, images=None, wanted=("person", "car"), source=SOURCE):
+def read(*annotations, images=None, wanted=("person", "car"), source=SOURCE, **how):
     """What is found in a file with two images of 200 by 100 pixels and the given annotations."""
     if images is None:
         images = [{"id": number, "file_name": f"{number}.jpg", "width": 200, "height": 100} for number in (1, 2)]
     data = json.dumps({"images": images, "annotations": annotations, "categories": CATEGORIES}).encode()
-    return annotated(parse_coco(io.BytesIO(data), "a.json"), frozenset(wanted), source)
+    return planned_images(annotated(parse_coco(io.BytesIO(data), "a.json"), frozenset(wanted), source), **how)
 
 
 def annotation(image_id=1, category_id=1, bbox=(20, 10, 40, 30), **more):
@@ -112,6 +113,8 @@ REJECTED = {
     "an empty list": ([], Reason.MISSING),
     "null": (None, Reason.MISSING),
     "a null in it": ([10, None, 5, 5], Reason.NOT_FINITE),
+    "fractions of the image": ([0.1, 0.2, 0.3, 0.4], Reason.OTHER_UNIT),
+    "a box that is many images long": ([10, 10, 900, 20], Reason.FAR_OUTSIDE),
 }
 
 
@@ -128,7 +131,19 @@ def test_a_box_that_cannot_be_used_is_named_with_its_reason_and_the_others_stay(
 def test_a_crowd_is_kept_beside_objects_and_an_image_of_only_crowds_is_left_out():
     found = read(annotation(1, iscrowd=1), annotation(1, iscrowd=0), annotation(2, iscrowd=1))
     assert [[box.crowd for box in image.objects] for image in found.images] == [[True, False]]
-    assert found.only_crowds == 1
+    assert found.left_out == {"crowds": 2, "images_with_only_crowds": 1}
+    assert (found.annotations, found.crowds) == ({"person": 3}, {"person": 2})
+
+
+def test_crowds_are_objects_if_the_user_says_so():
+    found = read(annotation(1, iscrowd=1), annotation(2, 3, iscrowd=1), crowds_are_objects=True)
+    assert [[(box.class_name, box.crowd) for box in image.objects] for image in found.images] == [[("person", False)], [("car", False)]]
+    assert (found.left_out, found.crowds) == ({}, {})
+
+
+def test_images_without_a_wanted_object_are_counted_by_whether_they_show_another_class():
+    images = [{"id": number, "file_name": f"{number}.jpg", "width": 200, "height": 100} for number in (1, 2, 3)]
+    assert read(annotation(1), annotation(2, 18), images=images).left_out == {"images_of_other_classes": 1, "images_without_objects": 1}
 
 
 def test_a_crowd_does_not_make_up_for_an_object_whose_box_cannot_be_used():
@@ -141,16 +156,23 @@ def test_an_image_without_a_wanted_object_needs_no_size():
     assert len(read(annotation(2), images=images).images) == 1
 
 
-def test_an_image_with_a_wanted_object_and_no_size_is_refused_by_name():
-    with pytest.raises(
-        InvalidInput, match=r"spec\.positives\.coco\.annotations: 'a\.json': expected a width and a height of image 1 \('1\.jpg'\)"
-    ):
-        read(annotation(), images=[{"id": 1, "file_name": "1.jpg"}])
+@pytest.mark.parametrize("size", [{}, {"width": 0, "height": 0}, {"width": 200}], ids=["none", "zeros", "half"])
+def test_the_boxes_of_an_image_without_its_size_stay_in_pixels(size):
+    (image,) = read(annotation(), images=[{"id": 1, "file_name": "1.jpg", **size}]).images
+    assert (image.width, image.height, image.pixels) == (0, 0, True)
+    assert [(box.xmin, box.ymin, box.xmax, box.ymax) for box in image.objects] == [(20, 10, 60, 40)]
 
 
-def test_a_url_field_that_the_image_does_not_have_is_refused_by_name():
-    with pytest.raises(InvalidInput, match=r"^spec\.positives\.coco\.imageUrl: .*coco_url"):
-        read(annotation(), source=CocoPositives(annotations="a.json"))
+def test_an_image_without_its_url_is_a_failure_of_its_own():
+    images = [
+        {"id": 1, "file_name": "1.jpg", "width": 9, "height": 9},
+        {"id": 2, "file_name": "2.jpg", "coco_url": "https://example.org/2.jpg"},
+    ]
+    found = read(annotation(1), annotation(2), images=images, source=CocoPositives(annotations="a.json"))
+    assert [image.image_id for image in found.images] == [2]
+    ((number, outcome, detail),) = ((each.image_id, each.outcome, each.detail) for each in found.failed)
+    assert (number, outcome) == (1, "invalid_annotation")
+    assert "coco_url, which is empty" in detail
 
 
 SPELLED = {
@@ -175,7 +197,7 @@ def test_another_spelling_gives_the_same_box(changes):
 
 @pytest.mark.parametrize("iscrowd", ["1", "true", True, 1.0])
 def test_a_crowd_is_one_in_every_spelling(iscrowd):
-    assert read(annotation(1, iscrowd=iscrowd)).only_crowds == 1
+    assert read(annotation(1, iscrowd=iscrowd)).left_out["images_with_only_crowds"] == 1
 
 
 def test_a_value_of_a_box_that_is_no_number_rejects_that_box_only():

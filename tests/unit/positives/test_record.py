@@ -12,9 +12,9 @@ from PIL import Image
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Box, Outcome
+from negset_jobs.formats.boxes import Reason
 from negset_jobs.formats.label_map import Item
 from negset_jobs.formats.tf_example import decode_example, encode_example
-from negset_jobs.positives.boxes import Reason
 from negset_jobs.positives.record import check_record, class_name, read_objects, stored_payload
 
 WIDTH, HEIGHT = 200, 100

@@ -4,11 +4,11 @@ Nothing may fail later than the scan.
 """
 
 import io
+import re
 
 import pytest
 from PIL import Image
 
-from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
@@ -154,10 +154,28 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("change", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_has_no_lossless_reading_is_refused_by_the_scan(tmp_path, change, message):
-    with pytest.raises(InvalidInput, match=message) as caught:
-        scan_file(written(tmp_path, change), RULES)
-    assert str(caught.value).startswith("spec.positives.tfrecords: ")
+def test_what_has_no_lossless_reading_is_a_failure_of_its_record(tmp_path, change, message):
+    scanned = scan_file(written(tmp_path, change), RULES)
+    assert [(record.outcome, record.shows) for record in scanned.records] == [("invalid_annotation", ())] * 2
+    assert scanned.records[0].detail.startswith("spec.positives.tfrecords: ")
+    assert re.search(message, scanned.records[0].detail)
+
+
+def test_a_damaged_record_is_a_failure_and_the_others_of_its_file_are_copied(tmp_path):
+    path = written(tmp_path, {})
+    with open(path, "r+b") as stream:
+        stream.seek(200)
+        stream.write(b"damage")
+    scanned = scan_file(path, RULES)
+    assert [(record.key, record.outcome) for record in scanned.records] == [("theirs.tfrecord#0", "invalid_annotation"), ("id-1", "stored")]
+    store = Store(str(tmp_path / "store"))
+    (task,) = copy_tasks(store, [scanned], RULES, frozenset(), {"cross": 1})
+    (result,) = copy_file(task)
+    assert [(ended.image_id, ended.outcome) for ended in result.results] == [
+        ("theirs.tfrecord#0", "invalid_annotation"),
+        ("id-1", "stored"),
+    ]
+    assert [truth.image_id for truth, _ in heldout.images(store, [result.file])] == ["id-1"]
 
 
 def test_a_class_in_another_spelling_is_scanned_and_stored_as_the_manifest_spells_it(tmp_path):

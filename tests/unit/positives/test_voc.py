@@ -2,12 +2,12 @@
 
 import pytest
 
-from negset_api.errors import InvalidInput
 from negset_api.spec import VocPositives
 from negset_jobs.adapters.access import Access
-from negset_jobs.positives.annotated import usable_boxes
-from negset_jobs.positives.boxes import Corners
-from negset_jobs.positives.voc import parse_voc, read_voc
+from negset_jobs.formats.boxes import Corners, Reason
+from negset_jobs.positives.annotated import planned_images, usable_boxes
+from negset_jobs.positives.units import Unit
+from negset_jobs.positives.voc import InvalidFile, parse_voc, read_voc
 
 FILE = """<annotation>
   <folder>VOC2012</folder>
@@ -27,7 +27,7 @@ FILE = """<annotation>
 
 
 def test_the_fields_of_a_file():
-    file = parse_voc(FILE.encode(), "a.xml")
+    file = parse_voc(FILE.encode())
     assert (file.file_name, file.width, file.height) == ("2007_000027.jpg", 486, 500)
     assert [(item.class_name, item.truncated, item.difficult, item.crowd) for item in file.objects] == [
         ("person", True, False, False),
@@ -39,16 +39,16 @@ def test_a_class_is_found_in_another_spelling_and_named_as_in_the_manifest(tmp_p
     (tmp_path / "a.xml").write_text(FILE.replace("<name>person<", "<name> Per_Son <"))
     source = VocPositives(annotations=str(tmp_path / "*.xml"), image_url="https://example.org/{filename}")
     (image,) = read_voc(source, frozenset({"person"}), Access()).images
-    assert [box.class_name for box in image.objects] == ["person"]
+    assert [item.class_name for item in image.annotations] == ["person"]
 
 
 def test_a_box_includes_its_first_and_its_last_pixel():
-    assert parse_voc(FILE.encode(), "a.xml").objects[0].corners == Corners(ymin=100, xmin=173, ymax=351, xmax=349)
+    assert parse_voc(FILE.encode()).objects[0].corners == Corners(ymin=100, xmin=173, ymax=351, xmax=349)
 
 
 def test_a_box_from_the_first_to_the_last_pixel_is_the_whole_image():
-    file = parse_voc(FILE.encode(), "a.xml")
-    (box,), rejected = usable_boxes(file.objects[1:], image_id="a", file_name="a", height=file.height, width=file.width)
+    file = parse_voc(FILE.encode())
+    (box,), rejected = usable_boxes(file.objects[1:], Unit.PIXELS, image_id="a", file_name="a", height=file.height, width=file.width)
     assert (box.ymin, box.xmin, box.ymax, box.xmax) == (0, 0, 1, 1)
     assert (box.difficult, box.truncated) == (True, False)
     assert not rejected
@@ -66,45 +66,120 @@ ODD_BUT_READ = {
 
 @pytest.mark.parametrize(("old", "new", "corners"), ODD_BUT_READ.values(), ids=ODD_BUT_READ)
 def test_odd_boxes_are_read_or_left_to_be_rejected(old, new, corners):
-    assert parse_voc(FILE.replace(old, new).encode(), "a.xml").objects[0].corners == corners
+    assert parse_voc(FILE.replace(old, new).encode()).objects[0].corners == corners
 
 
 def test_a_file_without_objects_has_none():
-    file = parse_voc(b"<annotation><filename>a.jpg</filename><size><width>4</width><height>3</height></size></annotation>", "a.xml")
+    file = parse_voc(b"<annotation><filename>a.jpg</filename><size><width>4</width><height>3</height></size></annotation>")
     assert file.objects == ()
 
 
 BROKEN = {
-    "not XML": (FILE, "person", "a.xml is not readable XML: syntax error: line 1, column 0"),
-    "cut off": (FILE, FILE[:200], "a.xml is not readable XML: "),
-    "another document": (FILE, "<html></html>", "a.xml: expected Pascal VOC's <annotation> as the outermost element, found another"),
-    "entities": (
-        "<annotation>",
-        '<!DOCTYPE a [<!ENTITY lol "lol">]><annotation>&lol;',
-        "a.xml is not readable XML: EntitiesForbidden",
-    ),
-    "no file name": ("<filename>2007_000027.jpg</filename>", "", "a.xml: expected a value in <filename> of <annotation>, found none"),
-    "an empty file name": ("2007_000027.jpg", " ", "a.xml: expected a value in <filename> of <annotation>, found none"),
-    "no size": ("<width>486</width>", "", "a.xml: expected a value in <size/width> of <annotation>, found none"),
-    "a width of 0": ("<width>486<", "<width>0<", "a.xml: expected a number of pixels of at least 1 in <size/width>, found something else"),
-    "a width that is no number": (
-        "<width>486<",
-        "<width>wide<",
-        "a.xml: expected a number of pixels of at least 1 in <size/width>, found something else",
-    ),
-    "a width without end": (
-        "<width>486<",
-        "<width>inf<",
-        "a.xml: expected a number of pixels of at least 1 in <size/width>, found something else",
-    ),
-    "an object without a name": ("<name>car</name>", "", "a.xml: expected a value in <name> of <object>, found none"),
-    "an odd flag": ("<difficult>1<", "<difficult>very<", "a.xml: expected 0 or 1 in <difficult> of <object>, found something else"),
+    "not XML": (FILE, "person", "is not readable XML: syntax error: line 1, column 0"),
+    "cut off": (FILE, FILE[:200], "is not readable XML: "),
+    "another document": (FILE, "<html></html>", "is not in Pascal VOC's format: expected <annotation> as the outermost element"),
+    "entities": ("<annotation>", '<!DOCTYPE a [<!ENTITY lol "lol">]><annotation>&lol;', "is not readable XML: EntitiesForbidden"),
+    "no file name": ("<filename>2007_000027.jpg</filename>", "", "does not name its image"),
+    "an empty file name": ("2007_000027.jpg", " ", "does not name its image"),
 }
 
 
 @pytest.mark.parametrize(("old", "new", "message"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_is_named_with_what_was_expected(old, new, message):
-    with pytest.raises(InvalidInput) as caught:
-        parse_voc(FILE.replace(old, new).encode(), "a.xml")
-    assert str(caught.value).startswith(f"spec.positives.voc.annotations: {message}")
+def test_a_broken_file_says_what_was_expected(old, new, message):
+    with pytest.raises(InvalidFile) as caught:
+        parse_voc(FILE.replace(old, new).encode())
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+SIZES = {
+    "no size": ("<size><width>486</width><height>500</height><depth>3</depth></size>", ""),
+    "no width": ("<width>486</width>", ""),
+    "a width of 0": ("<width>486<", "<width>0<"),
+    "a width that is no number": ("<width>486<", "<width>wide<"),
+    "a width without end": ("<width>486<", "<width>inf<"),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), SIZES.values(), ids=SIZES)
+def test_a_file_without_a_usable_size_leaves_it_to_the_image(old, new):
+    file = parse_voc(FILE.replace(old, new).encode())
+    assert (file.width, file.height, len(file.objects)) == (0, 0, 2)
+
+
+FLAGS = {"0": False, "1": True, "": False, "true": True, "Yes": True, "Unspecified": False, "-1": False, "1.0": True}
+
+
+@pytest.mark.parametrize(("text", "flag"), FLAGS.items())
+def test_a_flag_in_any_words_is_read(text, flag):
+    assert parse_voc(FILE.replace("<difficult>1<", f"<difficult>{text}<").encode()).objects[1].difficult is flag
+
+
+@pytest.mark.parametrize("encoding", ["gb2312", "GBK", "shift_jis", "utf-8", "iso-8859-15"])
+def test_a_class_is_read_in_the_encoding_that_the_file_declares(encoding):
+    name = "café" if encoding == "iso-8859-15" else "人"
+    text = f"<?xml version='1.0' encoding='{encoding}'?>" + FILE.replace("person", name)
+    assert parse_voc(text.encode(encoding)).objects[0].class_name == name
+
+
+FILE_NAMES = {
+    ("a.jpg", "C:\\x\\b.jpg"): "a.jpg",
+    ("a", "C:\\x\\a.jpg"): "a.jpg",
+    ("a.b", "/x/a.b.jpg"): "a.b",
+    ("C:\\x\\a.jpg", ""): "a.jpg",
+    ("/home/x/a.jpg", ""): "a.jpg",
+    ("train/a.jpg", ""): "train/a.jpg",
+    ("a", "/x/b.jpg"): "a",
+}
+
+
+@pytest.mark.parametrize(("written", "name"), FILE_NAMES.items())
+def test_the_name_of_the_file_is_found_among_what_tools_write(written, name):
+    text = FILE.replace("<filename>2007_000027.jpg</filename>", f"<filename>{written[0]}</filename><path>{written[1]}</path>")
+    assert parse_voc(text.encode()).file_name == name
+
+
+def test_the_path_of_another_machine_names_the_image_where_filename_does_not():
+    text = FILE.replace("<filename>2007_000027.jpg</filename>", "<filename/><path>C:\\images\\2007_000027.jpg</path>")
+    assert parse_voc(text.encode()).file_name == "2007_000027.jpg"
+
+
+def test_a_box_drawn_from_another_side_is_the_same_box():
+    text = FILE.replace("<xmin>174</xmin>", "<xmin>349</xmin>").replace("<xmax>349</xmax>", "<xmax>174</xmax>")
+    assert parse_voc(text.encode()).objects[0].corners == parse_voc(FILE.encode()).objects[0].corners
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        (folder / f"{name}.xml").write_text(text)
+    return read_voc(VocPositives(annotations=f"{folder}/*.xml", image_url="s3://a/{filename}"), frozenset({"person", "car"}), Access())
+
+
+def of(name, text=FILE):
+    return text.replace("2007_000027.jpg", name)
+
+
+def test_one_broken_file_is_a_failure_and_the_others_are_read(tmp_path):
+    found = write(tmp_path, a=of("a.jpg"), b="<annotation>", c=of("c.jpg"), d=of("d.jpg").replace("person", "dog").replace("car", "dog"))
+    assert [image.image_id for image in found.images] == ["a.jpg", "c.jpg"]
+    assert [(failure.image_id, failure.outcome) for failure in found.failed] == [("b.xml", "invalid_annotation")]
+    assert found.left_out == {"images_of_other_classes": 1}
+    assert found.classes == {"person", "car", "dog"}
+
+
+def test_an_object_without_a_class_is_a_box_that_cannot_be_used(tmp_path):
+    found = planned_images(write(tmp_path, a=of("a.jpg").replace("<name>car</name>", "")))
+    assert [[box.class_name for box in image.objects] for image in found.images] == [["person"]]
+    assert [box.reason for box in found.rejected] == [Reason.NO_CLASS]
+
+
+def test_of_two_files_of_one_image_the_one_that_has_its_name_is_right(tmp_path):
+    found = write(tmp_path, a=of("a.jpg"), b=of("a.jpg"))
+    assert [(image.url, len(image.annotations)) for image in found.images] == [("s3://a/a.jpg", 2)]
+    assert [failure.image_id for failure in found.failed] == ["b.xml"]
+
+
+def test_of_two_files_of_one_image_without_its_name_none_is_right(tmp_path):
+    found = write(tmp_path, a=of("c.jpg"), b=of("c.jpg"))
+    assert not found.images
+    assert [failure.image_id for failure in found.failed] == ["a.xml", "b.xml"]

@@ -121,8 +121,11 @@ POSITIVES = values.Positives(
     files={},
     images={"train": 210, "heldout": 140},
     boxes={"train": 402, "heldout": 270},
-    outcomes={"stored": 350},
+    outcomes={"stored": 350, "invalid_annotation": 3},
     rejected_boxes={"outside the image": 2},
+    left_out={"images_without_objects": 41, "crowds": 7},
+    turned=12,
+    failures="positives/failed.jsonl",
 )
 
 

@@ -15,6 +15,11 @@ def test_the_numbers_are_those_of_the_values(facts, report):
     assert sum(report.outcomes.values()) == report.planned
     assert report.page == "report/index.html"
     assert (report.held_out_negatives, report.held_out_positives, report.held_out_copies) == (160, 140, 0)
+    assert (report.positive_outcomes["invalid_annotation"], report.rejected_boxes["outside the image"], report.left_out["crowds"]) == (
+        3,
+        2,
+        7,
+    )
 
 
 def test_every_arm_is_compared_at_equal_steps_with_its_interval(facts, report):

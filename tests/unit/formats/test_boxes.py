@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from negset_jobs.positives.boxes import MIN_SIDE, Corners, Reason, fit, normalised
+from negset_jobs.formats.boxes import MIN_SIDE, Corners, Reason, fit, normalised
 
 HEIGHT, WIDTH = 100, 200
 
