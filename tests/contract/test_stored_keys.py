@@ -30,6 +30,7 @@ KEYS = {
     "CopyCounts": "exactNegatives nearNegatives exactPositives nearPositives",
     "Detection": "ymin xmin ymax xmax score className",
     "File": "name bytes sha256",
+    "FoundCopies": "exact near",
     "ImageResult": ("imageId outcome inputs sha256 bytes width height offset length detail rejectedBoxes"),
     "Labels": "inputs folders images",
     "License": "id name url images",

@@ -20,6 +20,7 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.download.shard import RecordWriter, commit_shard
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.label_map import Item
+from negset_jobs.formats.pictures import family
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
 from negset_jobs.positives.annotated import RejectedBox, shown_classes
@@ -52,12 +53,14 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One record that shows a wanted class: its place in the file, its image, and its digest.
 
+    `family` is what the names of all copies of its image have in common (`pictures.family`).
     `shows` are the classes of its usable objects. `boxes` counts its usable boxes by class, crowds
     included. Both are empty unless the outcome is stored.
     """
 
     index: int
     key: str
+    family: str
     sha256: str
     outcome: Outcome
     detail: str
@@ -95,6 +98,7 @@ def scan_file(url: str, rules: Rules) -> ScannedFile:
                 ScannedRecord(
                     index=index,
                     key=record.key,
+                    family=family(record.file_name) or record.key,
                     sha256=hashlib.sha256(payload).hexdigest(),
                     outcome=record.outcome,
                     detail=record.detail,

@@ -14,6 +14,7 @@ from negset_api.spec import NegativeDatasetSpec, Training
 from negset_api.values import License, Plan, PlannedImage, ShardPlan, digest
 from negset_jobs.formats import image_url
 from negset_jobs.formats.coco import Annotations, Ids, Image
+from negset_jobs.formats.pictures import families
 from negset_jobs.formats.same_pictures import identity_of
 from negset_jobs.selection import ordering
 from negset_jobs.selection.classes import resolve
@@ -73,7 +74,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         licenses=_licenses(entries, annotations),
         remaining_classes=_remaining(annotations, located, candidates.positions[chosen]),
         image_ids=tuple(image.image_id for image in images),
-        shards=_divide(spec, images, candidates.ids[chosen]),
+        shards=_divide(spec, images, _drawn_by(spec, annotations.images, candidates.positions[chosen])),
     )
 
 
@@ -187,16 +188,22 @@ class _Reasons:
 def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids) -> tuple[ShardPlan, ...]:
     """Return the images in shards.
 
-    With training, a hash of the image's id decides whether it is held out, in round 1 or in the
-    pool. So an image stays in its split when the dataset grows or the filters change.
+    With training, a hash of the id in `ids` decides whether an image is held out, in round 1 or in
+    the pool. It is the image's own id or, for copies of one original, that of the first of them. So
+    an image stays in its split when the dataset grows or the filters change, and copies are in one.
 
-    The first two images in plan order are the exception: the first is trained on and the second is
-    held out, whatever their hashes. So neither split is ever empty.
+    The first two originals in plan order are the exception: the first is trained on and the second
+    is held out, whatever their hashes. So neither split is ever empty.
     """
     if spec.training is None:
         return shards(names.TRAIN, images)
     held_out = ~_drawn(spec, ids, "held-out", 100 - spec.training.held_out_percent)
-    held_out[:_FEWEST_TO_SPLIT] = False, True
+    others = np.flatnonzero(ids != ids[0])
+    if not others.size:
+        raise InvalidInput(
+            f"spec.selection.count: expected at least two images for training that are no copies of one, got {len(images)} copies"
+        )
+    held_out[ids == ids[0]], held_out[ids == ids[others[0]]] = False, True
     pool = _pool(spec, spec.training, ids, held_out)
     splits = {names.TRAIN: ~held_out & ~pool, names.POOL: pool, names.HELD_OUT: held_out}
     return tuple(
@@ -206,13 +213,25 @@ def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids)
     )
 
 
+def _drawn_by(spec: NegativeDatasetSpec, images: Sequence[Image], chosen: npt.NDArray[np.intp]) -> Ids:
+    """Return the id by which each chosen image is drawn into a split."""
+    ids = np.array([images[position].id for position in chosen.tolist()], np.int64)
+    if spec.training is None:
+        return ids
+    originals = families([image.file_name for image in images])
+    first: dict[str, int] = {}
+    for image, name in zip(images, originals, strict=True):
+        first[name] = min(image.id, first.get(name, image.id))
+    return np.array([first[name] if (name := originals[position]) else images[position].id for position in chosen.tolist()], np.int64)
+
+
 def _pool(spec: NegativeDatasetSpec, training: Training, ids: Ids, held_out: Mask) -> Mask:
     """Return which images are in the pool; none if there is one round or too few images."""
     mining = training.hard_negative_mining
     if mining.rounds == 1:
         return np.zeros(ids.size, bool)
     pool: Mask = ~held_out & ~_drawn(spec, ids, "pool", mining.first_round_percent)
-    pool[:1] = False
+    pool[ids == ids[0]] = False
     enough = min(int(pool.sum()), int((~held_out & ~pool).sum())) >= _FEWEST_TO_POOL
     return pool if enough else np.zeros(ids.size, bool)
 
