@@ -11,7 +11,8 @@ from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, Sha
 def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> bytes:
     """Return manifest.parquet: one row per planned image, in plan order.
 
-    The same rows give the same bytes. The columns `subset` and `scene` are the split and the
+    `copy_of` is the id of the first image in the plan with the same bytes, if that is another. The
+    same rows give the same bytes. The columns `subset` and `scene` are the split and the
     stratum: readers of earlier versions use these names.
     """
     import pyarrow as pa
@@ -22,6 +23,10 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
         for shard, result in zip(shards, results, strict=True)
         for image, ended in zip(shard.images, result.results, strict=True)
     ]
+    first: dict[object, object] = {}
+    for row in rows:
+        original = first.setdefault(row["sha256"] or row["image_id"], row["image_id"])
+        row["copy_of"] = None if original == row["image_id"] else original
     schema = pa.schema(
         [
             ("image_id", pa.int64()),
@@ -39,6 +44,7 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
             ("scene", pa.string()),
             ("detail", pa.string()),
             ("page", pa.string()),
+            ("copy_of", pa.int64()),
         ]
     )
     sink = io.BytesIO()
