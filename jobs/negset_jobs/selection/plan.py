@@ -50,7 +50,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         spec.exclude_classes,
         annotations.categories,
         allowed=spec.selection.allow_classes,
-        annotated=frozenset(np.unique(annotations.category_ids).tolist()),
+        annotated=_annotated(annotations),
     )
     located = locate(annotations)
     listed = guarded.match(annotations.images)
@@ -76,6 +76,12 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         image_ids=tuple(image.image_id for image in images),
         shards=_divide(spec, images, _drawn_by(spec, annotations.images, candidates.positions[chosen])),
     )
+
+
+def _annotated(annotations: Annotations) -> frozenset[int]:
+    """Return the ids of the categories with annotations."""
+    ids = np.array([category.id for category in annotations.categories], np.int64)
+    return frozenset(ids[np.isin(ids, annotations.category_ids)].tolist())
 
 
 class _Candidates(NamedTuple):
