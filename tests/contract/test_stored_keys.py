@@ -31,6 +31,7 @@ KEYS = {
     "Detection": "ymin xmin ymax xmax score className",
     "FailedImage": "imageId outcome detail",
     "File": "name bytes sha256",
+    "FoundCopies": "exact near",
     "ImageResult": "imageId outcome inputs sha256 bytes width height offset length detail rejectedBoxes orientation turned",
     "Labels": "inputs folders images unreadable unreadableExamples",
     "License": "id name url images",

@@ -32,7 +32,10 @@ class Hashed(msgspec.Struct, frozen=True):
 
     @classmethod
     def joined(cls, parts: Iterable[Hashed]) -> Hashed:
-        """Return the images of all parts, one part after another."""
+        """Return the images of all parts, one part after another.
+
+        If one of the parts has no mirrored hashes, the whole has none.
+        """
         digests: list[bytes] = []
         rows, hashes = [np.empty(0, np.int32)], []
         for part in parts:
@@ -40,6 +43,8 @@ class Hashed(msgspec.Struct, frozen=True):
             digests += part.sha256
             if len(part.rows):
                 hashes.append(part.hashes)
+        fewest = min((part.shape[1] for part in hashes), default=0)
+        hashes = [part[:, :fewest] for part in hashes]
         return cls(digests, np.concatenate(rows), np.concatenate(hashes) if hashes else np.empty((0, 1, 4), np.uint64))
 
     @property
@@ -94,6 +99,21 @@ def candidates(held_out: Hashed, others: Hashed) -> Iterator[tuple[int, list[Can
     found: dict[int, list[Candidate]] = collections.defaultdict(list)
     for candidate in (*_exact(held_out, others), *_near(held_out, others)):
         found[candidate.held_out].append(candidate)
+    return ((row, found[row]) for row in sorted(found))
+
+
+def among(images: Hashed) -> Iterator[tuple[int, list[Candidate]]]:
+    """Yield the possible near copies of each image among the others: the nearest first.
+
+    The images must have mirrored hashes. Images without possible copies are not yielded.
+    """
+    if not len(images.rows):
+        return iter(())
+    known = msgspec.structs.replace(images, hashes=images.hashes[:, : images.hashes.shape[1] // 2])
+    found: dict[int, list[Candidate]] = collections.defaultdict(list)
+    for candidate in _near(images, known):
+        if candidate.other != candidate.held_out:
+            found[candidate.held_out].append(candidate)
     return ((row, found[row]) for row in sorted(found))
 
 

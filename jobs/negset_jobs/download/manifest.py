@@ -11,9 +11,9 @@ from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, Sha
 def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> bytes:
     """Return manifest.parquet: one row per planned image, in plan order.
 
-    The same rows give the same bytes. `image_id` is a number, or text if any id is text. The
-    columns `subset` and `scene` are the split and the stratum: readers of earlier versions use
-    these names.
+    `copy_of` is the id of the first image in the plan with the same bytes, if that is another. The
+    same rows give the same bytes. Ids are numbers, or text if any id is text. The columns `subset`
+    and `scene` are the split and the stratum: readers of earlier versions use these names.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -26,9 +26,14 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
     numbered = all(isinstance(row["image_id"], int) for row in rows)
     if not numbered:
         rows = [{**row, "image_id": str(row["image_id"])} for row in rows]
+    first: dict[object, object] = {}
+    for row in rows:
+        original = first.setdefault(row["sha256"] or row["image_id"], row["image_id"])
+        row["copy_of"] = None if original == row["image_id"] else original
+    ids = pa.int64() if numbered else pa.string()
     schema = pa.schema(
         [
-            ("image_id", pa.int64() if numbered else pa.string()),
+            ("image_id", ids),
             ("url", pa.string()),
             ("outcome", pa.string()),
             ("sha256", pa.string()),
@@ -43,6 +48,7 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
             ("scene", pa.string()),
             ("detail", pa.string()),
             ("page", pa.string()),
+            ("copy_of", ids),
         ]
     )
     sink = io.BytesIO()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -19,6 +19,11 @@ _OLD_ENDING: Final = re.compile(r"[_-](jpe?g|png|bmp|gif|webp|tiff?|heic|avif)$"
 _CHANGED: Final = re.compile(
     r"([ _.-]+\(?(aug(mented|mentation)?|copy|crop(ped)?|[hv]?flip(ped)?|mirror(ed)?|rot(ated?|ation)?|blur(red)?|noisy?|noise"
     r"|bright(er|ness)?|dark(er)?|contrast|gr[ae]y(scale)?|resized?|scaled?|jpe?g|q)[ _-]*\d*\)?| \(\d+\)|_\d+x\d+)+$",
+    re.IGNORECASE,
+)
+# What every name with one of these has in it, to be searched for in many names at once.
+_MARK: Final = re.compile(
+    r"\.rf\.|[ _.()-](aug|copy|crop|[hv]?flip|mirror|rot|blur|nois|bright|dark|contrast|gr[ae]y|resize|scale|\d+[)x]|jpe?g\d|q\d)|\\",
     re.IGNORECASE,
 )
 # Parameters of a signed URL: they change from one listing to the next.
@@ -75,6 +80,15 @@ def family(file_name: str) -> str:
     """
     stem = posixpath.splitext(original(file_name))[0]
     return _CHANGED.sub("", stem) or stem
+
+
+def families(names: Sequence[str]) -> Sequence[str]:
+    """Return the family of each name, or the names themselves if each is a family of its own.
+
+    Nearly always they are, and that is seen in a few milliseconds for 100,000 names.
+    """
+    marked = _MARK.search("\n".join(names)) or len({name.rpartition(".")[0] or name for name in names}) < len(names)
+    return list(map(family, names)) if marked else names
 
 
 def tails(name: str) -> Iterator[str]:

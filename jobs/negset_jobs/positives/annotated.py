@@ -166,43 +166,12 @@ def usable_boxes(
     return tuple(boxes), tuple(rejected)
 
 
-def merged(entries: Sequence[SourceImage]) -> SourceImage:
-    """Return the image that several entries of a source describe, with the objects of all of them.
-
-    Boxes are in pixels. An object that two entries have in the same place is one.
-    """
-    first, *others = entries
-    if not others:
-        return first
-    found = {(item.class_name, item.corners, item.crowd): item for entry in entries for item in _on_side(entry, first)}
-    return first._replace(annotations=list(found.values()))
-
-
 def shown_classes(boxes: Iterable[Box]) -> tuple[str, ...]:
     """Return the classes of the objects among the boxes, sorted.
 
     A crowd is not an object to learn from.
     """
     return tuple(sorted({box.class_name for box in boxes if not box.crowd}))
-
-
-def _on_side(image: SourceImage, other: SourceImage) -> Sequence[Annotation]:
-    """Return the annotations of an image as they are on another size of it."""
-    if not (image.width and other.width) or (image.width, image.height) == (other.width, other.height):
-        return image.annotations
-    across, down = other.width / image.width, other.height / image.height
-    return [
-        annotation._replace(
-            corners=annotation.corners
-            and Corners(
-                annotation.corners.ymin * down,
-                annotation.corners.xmin * across,
-                annotation.corners.ymax * down,
-                annotation.corners.xmax * across,
-            )
-        )
-        for annotation in image.annotations
-    ]
 
 
 def _without_crowds(image: SourceImage) -> SourceImage:

@@ -31,7 +31,8 @@ from negset_jobs.formats.coco_ids import key_of
 from negset_jobs.formats.image_url import image_url, photo_page
 from negset_jobs.formats.masks import box_around
 from negset_jobs.formats.same_pictures import identity_of, same_pictures
-from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage, merged
+from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage
+from negset_jobs.positives.merging import merged
 from negset_jobs.positives.units import Layout, Reading, Unit
 
 log = logging.getLogger(__name__)

@@ -24,6 +24,7 @@ from negset_jobs.download.shard import commit_shard
 from negset_jobs.formats.boxes import Corners
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.label_map import Item
+from negset_jobs.formats.pictures import family
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import salvage_records
 from negset_jobs.positives.annotated import RejectedBox, shown_classes
@@ -61,6 +62,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One record that shows a wanted class: its place in the file, its image, and its digest.
 
+    `family` is what the names of all copies of its image have in common (`pictures.family`).
     `shows` are the classes of its usable objects. `boxes` counts its usable boxes by class, crowds
     included. Both are empty unless the outcome is stored. `corners` are those of all boxes, as they
     are written. The other fields are as in `CheckedRecord`; `proof` is True if the size in the
@@ -69,6 +71,7 @@ class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     index: int
     key: str
+    family: str
     sha256: str
     outcome: Outcome
     detail: str
@@ -141,6 +144,7 @@ def _scanned(url: str, read: _Read, rules: Rules) -> ScannedRecord | None:
     return ScannedRecord(
         index=read.number,
         key=record.key,
+        family=family(record.file_name) or record.key,
         sha256=hashlib.sha256(read.payload).hexdigest(),
         outcome=record.outcome,
         detail=record.detail,

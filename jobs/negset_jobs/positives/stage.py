@@ -24,7 +24,8 @@ from negset_jobs.download.orientation import word_of
 from negset_jobs.download.record import image_input_digest
 from negset_jobs.download.stage import check_budget, count_outcomes, run_shards, tidy
 from negset_jobs.formats.label_map import write_label_map
-from negset_jobs.formats.stored import commit, load
+from negset_jobs.formats.pictures import family
+from negset_jobs.formats.stored import commit, find, load
 from negset_jobs.positives import tfrecords
 from negset_jobs.positives.annotated import (
     CROWDS,
@@ -40,7 +41,9 @@ from negset_jobs.positives.boxes import count_boxes
 from negset_jobs.positives.checks import boxes_of, check_crowds, check_failed, check_rejected, check_unit
 from negset_jobs.positives.classes import Negatives, label_ids, trained_classes, wanted_classes
 from negset_jobs.positives.coco import read_coco
+from negset_jobs.positives.copies import FoundCopies, find_copies, forget_others, with_copies, without_copies, write_again
 from negset_jobs.positives.record_files import FIELD as RECORDS_FIELD
+from negset_jobs.positives.record_files import CopyTask
 from negset_jobs.positives.split import held_out
 from negset_jobs.positives.turning import settle_orientation
 from negset_jobs.positives.voc import read_voc
@@ -93,8 +96,20 @@ class _Request(NamedTuple):
             allowed=self.spec.selection.allow_classes,
         )
 
-    def held_out(self, keys: Iterable[str]) -> frozenset[str]:
-        return held_out(keys, percent=self.positives.held_out_percent, seed=self.spec.selection.seed)
+    def held_out(self, families: Mapping[str, str]) -> frozenset[str]:
+        return held_out(families, percent=self.positives.held_out_percent, seed=self.spec.selection.seed)
+
+    def find_copies(self, results: Sequence[ShardResult]) -> FoundCopies:
+        """Return the copies among the stored images. If there are any, the store remembers them.
+
+        With more failures than the budget allows, return none: a later run knows more images.
+        """
+        try:
+            check_budget(results, self.spec, "spec.download.maxFailedPercent")
+        except (InvalidInput, WorkFailed):
+            return FoundCopies()
+        found = find_copies(self.store, results, workers=self.spec.ray.workers, progress=self.progress)
+        return commit(self.store, names.POSITIVE_COPIES, found) if found.exact or found.near else found
 
     def list_failures(self, rejected: Iterable[RejectedBox], failed: Iterable[FailedImage]) -> None:
         """Store the lists of what cannot be used, before anything is refused for it."""
@@ -119,6 +134,8 @@ def positives_stage(store: Store, dataset: NegativeDataset, access: Access, sibl
     check_budget(stored.results, spec, "spec.download.maxFailedPercent")
     check_rejected(stored.rejected, stored.annotations, spec.download.max_failed_percent, "spec.positives")
     tidy(store, names.POSITIVES_FOLDER, stored.results)
+    if spec.training is None:
+        store.remove(store.keys(names.FINGERPRINTS_FOLDER))  # otherwise the search for held-out copies uses them
     positives = _summary(stored)
     return commit(store, names.POSITIVES, positives)
 
@@ -129,12 +146,39 @@ def _from_annotations(request: _Request) -> Stored:
     _tell_rejected(annotated.rejected)
     usable = [image for image in annotated.images if image.objects]
     classes = request.classes({name for image in usable for name in shown_classes(image.objects)}, annotated.classes)
-    plans = _plans(request, [_restricted(image, classes) for image in usable])
+    request.store.write(names.LABEL_MAP, write_label_map(classes))
+    plans, results = _recorded(request, [_restricted(image, classes) for image in usable], label_ids(classes))
     _tell_unlearnable(
         classes, (name for plan in plans if plan.split == names.TRAIN for image in plan.images for name in shown_classes(image.objects))
     )
-    ids = label_ids(classes)
-    request.store.write(names.LABEL_MAP, write_label_map(classes))
+    boxes, late = count_boxes(plans, results)
+    _tell_rejected(late)
+    return Stored(
+        classes=classes,
+        results=[*results, *_without_records(annotated)],
+        boxes=boxes,
+        rejected=(*annotated.rejected, *late),
+        annotations=sum(annotated.annotations.values()),
+        left_out=annotated.left_out,
+    )
+
+
+def _recorded(request: _Request, images: Sequence[PlannedImage], ids: Mapping[str, int]) -> tuple[tuple[ShardPlan, ...], list[ShardResult]]:
+    """Return the shards of the images and what is stored. Copies are on one side of the split."""
+    request.access.check_images((image.url for image in images), "spec.positives")
+    found = find(request.store, names.POSITIVE_COPIES, FoundCopies)
+    if found is None:
+        plans = _plans(request, images, FoundCopies())
+        results = _run(request, plans, ids)
+        found = request.find_copies(results)
+        if _plans(request, images, found) == plans:
+            return plans, results
+    plans = _plans(request, images, found)
+    write_again(request.store, plans, spec=request.spec, access=request.access, label_ids=ids)
+    return plans, _run(request, plans, ids)
+
+
+def _run(request: _Request, plans: Sequence[ShardPlan], ids: Mapping[str, int]) -> list[ShardResult]:
     results = run_shards(
         request.store,
         plans,
@@ -147,16 +191,7 @@ def _from_annotations(request: _Request) -> Stored:
     )
     results = settle_orientation(request.store, plans, results, spec=request.spec, access=request.access, label_ids=ids)
     _check_unchanged(request, plans, results, ids)
-    boxes, late = count_boxes(plans, results)
-    _tell_rejected(late)
-    return Stored(
-        classes=classes,
-        results=[*results, *_without_records(annotated)],
-        boxes=boxes,
-        rejected=(*annotated.rejected, *late),
-        annotations=sum(annotated.annotations.values()),
-        left_out=annotated.left_out,
-    )
+    return results
 
 
 def _checked_source(request: _Request) -> Annotated:
@@ -191,13 +226,23 @@ def _from_tfrecords(request: _Request) -> Stored:
     classes = request.classes(
         {name for record in records for name in record.shows}, frozenset(name for file in files for _, name in file.names)
     )
-    chosen = request.held_out(record.key for record in records if record.outcome is Outcome.STORED)
-    _tell_unlearnable(classes, (name for record in records if record.key not in chosen for name in record.shows))
-    ids = label_ids(classes)
-    request.store.write(names.LABEL_MAP, write_label_map(classes))
     trained = msgspec.structs.replace(rules, wanted=frozenset(classes))
-    tasks = tfrecords.copy_tasks(request.store, files, trained, chosen, ids)
-    results = tfrecords.copy(request.store, tasks, request.siblings, workers=workers, progress=request.progress)
+    ids = label_ids(classes)
+    families = {record.key: record.family for record in records if record.outcome is Outcome.STORED}
+
+    def copied(found: FoundCopies) -> tuple[frozenset[str], list[CopyTask], list[ShardResult]]:
+        chosen = request.held_out(with_copies(families, found))
+        tasks = tfrecords.copy_tasks(request.store, files, trained, chosen, ids)
+        return chosen, tasks, tfrecords.copy(request.store, tasks, request.siblings, workers=workers, progress=request.progress)
+
+    known = find(request.store, names.POSITIVE_COPIES, FoundCopies)
+    chosen, tasks, results = copied(known or FoundCopies())
+    found = known or request.find_copies(results)
+    if request.held_out(with_copies(families, found)) != chosen:
+        chosen, tasks, results = copied(found)
+        forget_others(request.store, {result.name for result in results})
+    _tell_unlearnable(classes, (name for record in records if record.key not in chosen for name in record.shows))
+    request.store.write(names.LABEL_MAP, write_label_map(classes))
     boxes: dict[str, list[int]] = collections.defaultdict(list)
     for task in tasks:
         for record in task.file.records:
@@ -221,12 +266,12 @@ def _restricted(image: PlannedImage, classes: Sequence[str]) -> PlannedImage:
     return msgspec.structs.replace(image, objects=tuple(box for box in image.objects if box.class_name in classes))
 
 
-def _plans(request: _Request, images: Sequence[PlannedImage]) -> tuple[ShardPlan, ...]:
+def _plans(request: _Request, images: Sequence[PlannedImage], found: FoundCopies) -> tuple[ShardPlan, ...]:
     """Return the shards to train on, then those held out; each in the source's order."""
-    request.access.check_images((image.url for image in images), "spec.positives")
-    kept = request.held_out(str(image.image_id) for image in images)
+    distinct = without_copies(images, found)
+    kept = request.held_out(with_copies({str(image.image_id): family(image.file_name) or str(image.image_id) for image in distinct}, found))
     sides = {
-        split: [image for image in images if (str(image.image_id) in kept) == (split == names.HELD_OUT)]
+        split: [image for image in distinct if (str(image.image_id) in kept) == (split == names.HELD_OUT)]
         for split in (names.TRAIN, names.HELD_OUT)
     }
     return tuple(shard for split, members in sides.items() for shard in shards(split, members))

@@ -15,6 +15,7 @@ from negset_api.values import License, Plan, PlannedImage, ShardPlan, digest
 from negset_jobs.adapters.quoting import quoted_id
 from negset_jobs.formats import image_url
 from negset_jobs.formats.coco import Annotations, Ids, Image
+from negset_jobs.formats.pictures import families
 from negset_jobs.formats.same_pictures import identity_of
 from negset_jobs.selection import ordering
 from negset_jobs.selection.classes import resolve
@@ -50,7 +51,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         spec.exclude_classes,
         annotations.categories,
         allowed=spec.selection.allow_classes,
-        annotated=frozenset(np.unique(annotations.category_ids).tolist()),
+        annotated=_annotated(annotations),
     )
     located = locate(annotations)
     listed = guarded.match(annotations.images)
@@ -74,8 +75,14 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         licenses=_licenses(entries, annotations),
         remaining_classes=_remaining(annotations, located, candidates.positions[chosen]),
         image_ids=tuple(image.image_id for image in images),
-        shards=_divide(spec, images, candidates.ids[chosen]),
+        shards=_divide(spec, images, _drawn_by(spec, annotations, candidates.positions[chosen])),
     )
+
+
+def _annotated(annotations: Annotations) -> frozenset[int]:
+    """Return the ids of the categories with annotations."""
+    ids = np.array([category.id for category in annotations.categories], np.int64)
+    return frozenset(ids[np.isin(ids, annotations.category_ids)].tolist())
 
 
 class _Candidates(NamedTuple):
@@ -188,16 +195,22 @@ class _Reasons:
 def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids) -> tuple[ShardPlan, ...]:
     """Return the images in shards.
 
-    With training, a hash of the image's id decides whether it is held out, in round 1 or in the
-    pool. So an image stays in its split when the dataset grows or the filters change.
+    With training, a hash of the id in `ids` decides whether an image is held out, in round 1 or in
+    the pool. It is the image's own id or, for copies of one original, that of the first of them. So
+    an image stays in its split when the dataset grows or the filters change, and copies are in one.
 
-    The first two images in plan order are the exception: the first is trained on and the second is
-    held out, whatever their hashes. So neither split is ever empty.
+    The first two originals in plan order are the exception: the first is trained on and the second
+    is held out, whatever their hashes. So neither split is ever empty.
     """
     if spec.training is None:
         return shards(names.TRAIN, images)
     held_out = ~_drawn(spec, ids, "held-out", 100 - spec.training.held_out_percent)
-    held_out[:_FEWEST_TO_SPLIT] = False, True
+    others = np.flatnonzero(ids != ids[0])
+    if not others.size:
+        raise InvalidInput(
+            f"spec.selection.count: expected at least two images for training that are no copies of one, got {len(images)} copies"
+        )
+    held_out[ids == ids[0]], held_out[ids == ids[others[0]]] = False, True
     pool = _pool(spec, spec.training, ids, held_out)
     splits = {names.TRAIN: ~held_out & ~pool, names.POOL: pool, names.HELD_OUT: held_out}
     return tuple(
@@ -207,13 +220,26 @@ def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids)
     )
 
 
+def _drawn_by(spec: NegativeDatasetSpec, annotations: Annotations, chosen: npt.NDArray[np.intp]) -> Ids:
+    """Return the id (its key) by which each chosen image is drawn into a split."""
+    ids = annotations.image_keys
+    if spec.training is None:
+        return ids[chosen]
+    originals = families([image.file_name for image in annotations.images])
+    first: dict[str, int] = {}
+    for number, name in zip(ids.tolist(), originals, strict=True):
+        first[name] = min(number, first.get(name, number))
+    drawn = [first[name] if (name := originals[position]) else int(ids[position]) for position in chosen.tolist()]
+    return np.array(drawn, np.int64)
+
+
 def _pool(spec: NegativeDatasetSpec, training: Training, ids: Ids, held_out: Mask) -> Mask:
     """Return which images are in the pool; none if there is one round or too few images."""
     mining = training.hard_negative_mining
     if mining.rounds == 1:
         return np.zeros(ids.size, bool)
     pool: Mask = ~held_out & ~_drawn(spec, ids, "pool", mining.first_round_percent)
-    pool[:1] = False
+    pool[ids == ids[0]] = False
     enough = min(int(pool.sum()), int((~held_out & ~pool).sum())) >= _FEWEST_TO_POOL
     return pool if enough else np.zeros(ids.size, bool)
 

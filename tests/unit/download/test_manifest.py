@@ -1,4 +1,4 @@
-"""manifest.parquet."""
+"""The table with the outcome of every planned image."""
 
 import io
 
@@ -24,3 +24,20 @@ def test_ids_are_stored_as_numbers_and_as_text_where_any_is_text(ids, stored, ki
     table = pq.read_table(io.BytesIO(encode_manifest([shard], [ended])))
     assert table["image_id"].to_pylist() == stored
     assert str(table["image_id"].type) == kind
+
+
+def shard(split, ended):
+    """Return a shard whose images, by id, have these digests; an image without one failed."""
+    images = tuple(PlannedImage(image_id=number, url=f"http://h.test/{number}", file_name=f"{number}.jpg") for number in ended)
+    results = tuple(
+        ImageResult(image_id=number, outcome=Outcome.STORED if sha256 else Outcome.NOT_FOUND, sha256=sha256)
+        for number, sha256 in ended.items()
+    )
+    result = ShardResult(name=split, split=split, input_digest="", file=f"{split}.tfrecord", sha256="", bytes=0, results=results)
+    return ShardPlan(name=split, split=split, images=images), result
+
+
+def test_images_with_the_same_bytes_name_the_first_of_them_in_any_split():
+    plans, results = zip(shard("train", {1: "aa", 2: "bb", 3: "", 4: ""}), shard("heldout", {5: "bb", 6: "cc", 7: "bb"}), strict=True)
+    rows = pq.read_table(io.BytesIO(encode_manifest(plans, results))).to_pylist()
+    assert [(row["image_id"], row["copy_of"]) for row in rows] == [(1, None), (2, None), (3, None), (4, None), (5, 2), (6, None), (7, 2)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from negset_jobs.formats.pictures import family, original, url_key
+from negset_jobs.formats.pictures import families, family, original, url_key
 
 RF = "0123456789abcdef0123456789abcdef"
 
@@ -33,6 +33,17 @@ FAMILY = {
 @pytest.mark.parametrize("names", FAMILY.values(), ids=FAMILY)
 def test_copies_of_one_image_are_a_family(names):
     assert len(set(map(family, names))) == 1
+
+
+@pytest.mark.parametrize("names", FAMILY.values(), ids=FAMILY)
+def test_families_are_seen_among_many_names(names):
+    found = families([*names, "other.jpg"])
+    assert len(set(found)) == 2
+
+
+def test_names_without_families_stay_as_they_are():
+    names = [f"{number:012}.jpg" for number in range(100)]
+    assert families(names) is names
 
 
 STRANGERS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.selection.files import crowded, plan, spec, splits
 
+from negset_api.errors import InvalidInput
 from negset_api.spec import HardNegativeMining
 from negset_jobs.selection.sharding import IMAGES_PER_SHARD
 
@@ -42,6 +43,28 @@ def test_an_image_stays_on_its_side_when_the_filters_change():
     second = splits(plan(document, spec(["person", "car"], count=700, held_out=30)))
     # All but the two that each plan assigns whatever their hashes.
     assert len(set(first["train"]) & set(second["heldout"])) + len(set(first["heldout"]) & set(second["train"])) <= 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_of_one_original_are_in_one_split(seed):
+    document = crowded(600)
+    for number, image in enumerate(document["images"]):
+        image["file_name"] = f"{number // 3}_jpg.rf.{number:032x}.jpg"
+    originals = {image["id"]: image["file_name"].partition("_")[0] for image in document["images"]}
+    mining = HardNegativeMining(first_round_percent=40)
+    sides = splits(plan(document, spec(count=150, seed=seed, held_out=30, mining=mining)))
+    of = {split: {originals[image] for image in images} for split, images in sides.items()}
+    assert min(map(len, of.values())) > 5
+    assert not of["train"] & of["heldout"] | of["train"] & of["pool"] | of["pool"] & of["heldout"]
+    assert any(len(images) > len(of[split]) for split, images in sides.items()), "some originals have several copies"
+
+
+def test_copies_of_one_image_alone_cannot_be_split():
+    document = crowded(20)
+    for number, image in enumerate(document["images"]):
+        image["file_name"] = f"a_aug_{number}.jpg"
+    with pytest.raises(InvalidInput, match="that are no copies of one, got 3 copies"):
+        plan(document, spec(count=3, held_out=20))
 
 
 @pytest.mark.parametrize("percent", [1, 50, 90])

@@ -1,0 +1,127 @@
+"""Positives that are copies of one original, as their stored bytes and pixels show.
+
+Only stored images show that. So positives are stored once with the split that their names suggest.
+If copies are found, the split is decided again, and the shards that change are written again from
+the stored records. `positives/copies.json` remembers what was found.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from negset_api import names
+from negset_api.spec import NegativeDatasetSpec
+from negset_api.values import Outcome, PlannedImage, ShardPlan, ShardResult, Value
+from negset_jobs.adapters import work
+from negset_jobs.adapters.access import Access
+from negset_jobs.adapters.progress import Progress
+from negset_jobs.adapters.store import Store
+from negset_jobs.copies import compare
+from negset_jobs.download.record import CachedRecord, image_input_digest
+from negset_jobs.download.shard import ShardTask, run_shard
+from negset_jobs.download.shard_cache import read_committed
+from negset_jobs.formats.pictures import Groups
+from negset_jobs.positives.merging import merged_plans
+
+log = logging.getLogger(__name__)
+
+
+class FoundCopies(Value, frozen=True, kw_only=True):
+    """The copies among the positives.
+
+    `exact` has the ids of images with the same bytes, a list for each image. `near` has pairs of
+    images that show the same, but were saved again, resized, mirrored, cropped or brightened.
+    """
+
+    exact: tuple[tuple[str, ...], ...] = ()
+    near: tuple[tuple[str, str], ...] = ()
+
+
+def find_copies(store: Store, results: Sequence[ShardResult], *, workers: int, progress: Progress) -> FoundCopies:
+    """Return the copies among the stored images of these shards."""
+    by_bytes: dict[str, dict[str, None]] = {}
+    for ended in (ended for result in results for ended in result.results):
+        if ended.outcome is Outcome.STORED:
+            by_bytes.setdefault(ended.sha256, {})[str(ended.image_id)] = None
+    files = tuple(compare.File(result.file, True, result.split == names.HELD_OUT) for result in results if result.file)
+    compare.make_fingerprints(store, files, workers=workers, progress=progress)
+    exact = tuple(tuple(ids) for ids in by_bytes.values() if len(ids) > 1)
+    same = {frozenset((ids[0], each)) for ids in exact for each in ids[1:]}
+    near = {tuple(sorted(pair)) for pair in compare.alike(store, compare.side(store, files)) if pair[0] != pair[1]}
+    found = FoundCopies(exact=exact, near=tuple(sorted((one, two) for one, two in near if frozenset((one, two)) not in same)))
+    if exact or found.near:
+        log.warning(
+            "the positives have copies of one image: %d with the same bytes and %d pairs that look the same; each is on one side of the split. %s lists them",
+            sum(map(len, exact)),
+            len(found.near),
+            names.POSITIVE_COPIES,
+        )
+    return found
+
+
+def with_copies(families: Mapping[str, str], found: FoundCopies) -> dict[str, str]:
+    """Return the families of the images, after those of copies were joined."""
+    keys = list(families)
+    places = {key: place for place, key in enumerate(keys)}
+    groups = Groups(len(keys))
+    groups.join_equal(families[key] for key in keys)
+    for copies in (*found.exact, *found.near):
+        known = [places[key] for key in copies if key in places]
+        for other in known[1:]:
+            groups.join(known[0], other)
+    return {key: families[keys[groups.of(place)]] for key, place in places.items()}
+
+
+def without_copies(images: Iterable[PlannedImage], found: FoundCopies) -> list[PlannedImage]:
+    """Return the images; those with the same bytes as one image with the objects of all."""
+    first = {key: copies[0] for copies in found.exact for key in copies}
+    entries: dict[str, list[PlannedImage]] = {}
+    for image in images:
+        key = str(image.image_id)
+        entries.setdefault(first.get(key, key), []).append(image)
+    return [merged_plans(members) for members in entries.values()]
+
+
+def write_again(
+    store: Store, plans: Sequence[ShardPlan], *, spec: NegativeDatasetSpec, access: Access, label_ids: Mapping[str, int]
+) -> None:
+    """Write the shards that differ from what is stored, from the stored records.
+
+    An image whose record changes is downloaded again. Markers of shards that are no longer planned
+    are removed.
+    """
+    committed = read_committed(store, names.POSITIVES_FOLDER)
+    records = {
+        ended.input_digest: CachedRecord(store.url, result.file, ended)
+        for _, result in committed.values()
+        for ended in result.results
+        if ended.outcome is Outcome.STORED
+    }
+    tasks = []
+    for plan in plans:
+        wanted = [image_input_digest(image, spec.download, label_ids) for image in plan.images]
+        attempt, stored = committed.get(plan.name, (0, None))
+        if stored is not None and [ended.input_digest for ended in stored.results] == wanted:
+            continue
+        tasks.append(
+            ShardTask(
+                store_url=store.url,
+                folder=names.POSITIVES_FOLDER,
+                shard=plan,
+                download=spec.download,
+                access=access,
+                label_ids=dict(label_ids),
+                attempt=attempt + 1,
+                cached_records={index: records[each] for index, each in enumerate(wanted) if each in records},
+            )
+        )
+    for _ in work.map_unordered(run_shard, tasks, workers=spec.ray.workers):
+        pass
+    forget_others(store, {plan.name for plan in plans})
+
+
+def forget_others(store: Store, planned: set[str]) -> None:
+    """Remove the markers of shards that are not planned."""
+    keys = store.keys(f"{names.SHARDS_FOLDER}/{names.POSITIVES_FOLDER}")
+    store.remove([key for key in keys if names.shard_of_marker(key)[0] not in planned])
