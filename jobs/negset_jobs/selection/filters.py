@@ -50,7 +50,7 @@ class Guarded(NamedTuple):
     @classmethod
     def of(cls, images: Iterable[Image]) -> Guarded:
         listed = tuple(images)
-        return cls(frozenset(image.id for image in listed), frozenset(image.file_name for image in listed))
+        return cls(frozenset(image.id for image in listed), frozenset(image.file_name for image in listed if image.file_name))
 
     def match(self, image: Image) -> bool:
         return image.id in self.ids or image.file_name in self.file_names
