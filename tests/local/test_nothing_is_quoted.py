@@ -58,7 +58,7 @@ CONTENTS = {
     "a token in quotes": f'"{TOKEN}"'.encode(),
     "JSON": json.dumps({"token": TOKEN, TOKEN: [TOKEN]}).encode(),
     "JSON of another shape": json.dumps({"images": TOKEN, "annotations": [TOKEN], "categories": {TOKEN: TOKEN}}).encode(),
-    "JSON with other values": json.dumps({"images": [{"id": TOKEN, "file_name": 1}], "annotations": [], "categories": []}).encode(),
+    "JSON with other values": json.dumps({"images": [{"id": [TOKEN], "file_name": 1}], "annotations": [], "categories": []}).encode(),
     "JSON cut short": json.dumps({TOKEN: TOKEN}).encode()[:-4],
     "JSON with an array of its own cut short": b'{"abc123": [{"a": 1}',
     "XML": f"<{TOKEN[:3]}x><token>{TOKEN}</token></{TOKEN[:3]}x>".replace("abcx", f"x{TOKEN}").encode(),

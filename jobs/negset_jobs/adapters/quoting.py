@@ -4,9 +4,9 @@ A message says where the content is wrong and what was expected.
 
 A message contains no bytes of a file and no text of a server. See jobs/README.md.
 
-The only exception are names of classes, images and licences, from their field in a document of the
-expected format. They go through `quoted`, which keeps them short and on one line. Error texts of
-libraries go through the other functions here.
+The only exception are names of classes, images and licences, and ids of images and classes, from
+their field in a document of the expected format. They go through `quoted`, which keeps them short
+and on one line. Error texts of libraries go through the other functions here.
 """
 
 from __future__ import annotations

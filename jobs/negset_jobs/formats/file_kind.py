@@ -41,6 +41,7 @@ _TEXTS: Final = (
     (r"\s*<", "XML; " + _CONVERT),
     (r"\s*\d+([ \t]+-?\d+(\.\d+)?(e-?\d+)?){4,}[ \t]*\r?(\n|\Z)", "a label file of YOLO; " + _CONVERT),
     (r"(?s)(\s*#[^\n]*\n|\s*---\s*\n)*\s*(train|val|test|path|nc|names)\s*:", "a dataset file of YOLO (YAML); " + _CONVERT),
+    (r"\s*/[/*]", "JSON with comments; remove them"),
     (r"(?s)\s*item\s*\{", "a label map; " + _EXAMPLE),
     (r"[^\n{}\[\]]*[,;\t][^\n{}\[\]]*\r?(\n|\Z)", "a table (CSV); " + _CONVERT),
     (r"(?s)\s*(#[^\n]*\n\s*)*[A-Za-z_][\w-]*\s*:\s", "YAML; " + _CONVERT),

@@ -77,7 +77,7 @@ def _opened(stream: BinaryIO, block: int) -> Window:
     window = Window(stream, block)
     window.skip_byte_order_mark()
     if (first := window.peek()) != b"{":
-        raise WrongShape(_other_file(window, first)) if first else BrokenJson("the file is empty", 0)
+        raise WrongShape(_other_file(window, first)) if first else BrokenJson("the file is empty", 0, incomplete=True)
     window.take(b"{")
     return window
 

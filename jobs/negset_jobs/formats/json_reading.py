@@ -29,8 +29,13 @@ class Decoder:
 
     def __init__(self, reading: Reading, *, wanted: bool = True) -> None:
         self._strict = msgspec.json.Decoder(list[reading.strict])  # type: ignore[name-defined]
-        self._tolerant = None if reading.tolerant is None else msgspec.json.Decoder(list[reading.tolerant])  # type: ignore[name-defined]
         self._complete = reading.complete
+        self._tolerant: tuple[msgspec.json.Decoder[list[Any]], ...] = ()
+        if reading.tolerant is not None:
+            kind = list[reading.tolerant | None]  # type: ignore[name-defined]
+            # The second also reads numbers that are too large for a float, but calls Python for
+            # each number.
+            self._tolerant = (msgspec.json.Decoder(kind), msgspec.json.Decoder(kind, float_hook=float))
         self.optional = reading.optional
         self.wanted = wanted
 
@@ -41,10 +46,18 @@ class Decoder:
         """
         try:
             elements: list[Any] = window.decode(self._strict, window.start, end, key, done)
-            if self._tolerant is None or not elements or self._complete(elements):
+            if not self._tolerant or not elements or self._complete(elements):
                 return elements
         except WrongShape:
-            if self._tolerant is None:
+            if not self._tolerant:
                 raise
-        tolerant: list[Any] = window.decode(self._tolerant, window.start, end, key, done)
-        return tolerant
+        return self._decode_tolerantly(window, end, key, done)
+
+    def _decode_tolerantly(self, window: Window, end: int, key: str, done: int) -> list[Any]:
+        """Return the elements without those that are null."""
+        first, second = self._tolerant
+        try:
+            elements = window.decode(first, window.start, end, key, done)
+        except WrongShape:
+            elements = window.decode(second, window.start, end, key, done)
+        return [element for element in elements if element is not None]

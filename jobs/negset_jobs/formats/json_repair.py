@@ -1,7 +1,8 @@
 """Two repairs of almost-JSON: what Python's json module writes by default, and UTF-16.
 
-`json.dump` writes NaN, Infinity and half surrogate pairs, which are not JSON. They are replaced in
-place by text of the same length, so that positions in error messages stay right.
+`json.dump` writes NaN, Infinity and half surrogate pairs, which are not JSON, and C's `printf`
+writes nan and inf. They are replaced in place by text of the same length, so that positions in
+error messages stay right.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import io
 import re
 from typing import Any, Final
 
+_WORDS: Final = (b"NaN", b"Infinity", b"nan", b"inf")
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
 """A string, even one without an end."""
 
 _TOKEN: Final = re.compile(_STRING, re.DOTALL)
 # All that may stand before the next word, consumed at once.
-_WORD: Final = re.compile(rb'(?:[^"NI]++|' + _STRING + rb"|(?!NaN|Infinity)[NI])*+(NaN|Infinity)", re.DOTALL)
+_NO_NUMBER: Final = rb"[Nn]a[Nn]|[Ii]nfinity|inf"
+_WORD: Final = re.compile(rb'(?:[^"NIni]++|' + _STRING + rb"|(?!" + _NO_NUMBER + rb")[NIni])*+(" + _NO_NUMBER + rb")", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.", re.DOTALL)
 _HALF_PAIR: Final = 6
 _REPLACEMENT: Final = b"\\ufffd"
@@ -36,7 +39,7 @@ def repair(buffer: bytearray, start: int, end: int) -> bool:
     NaN and Infinity become an empty string, which no reader takes for a number. Half of a surrogate
     pair becomes U+FFFD. `start` must not lie within a string.
     """
-    words = _replace_words(buffer, start, end) if _holds(buffer, start, end, b"NaN", b"Infinity") else False
+    words = _replace_words(buffer, start, end) if _holds(buffer, start, end, *_WORDS) else False
     halves = _replace_halves(buffer, start, end) if _holds(buffer, start, end, b"\\ud", b"\\uD") else False
     return words or halves
 

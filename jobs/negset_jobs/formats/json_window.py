@@ -14,14 +14,18 @@ STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SPACES: Final = re.compile(rb"[ \t\r\n]*+")
 _BYTE: Final = re.compile(r"^(?:JSON is malformed: )?(.*) \(byte (\d+)\)$")
 _ELEMENT: Final = re.compile(r"^(.*) - at `\$\[(\d+)\](.*)`$")
-_KINDS: Final = {b"{": "an object", b"[": "an array", b'"': "a string", b"t": "true", b"f": "false", b"n": "null"}
+_KINDS: Final = {b"{": "an object", b"[": "an array", b'"': "a string", b"t": "true", b"f": "false", b"n": "null", b"'": "a single quote"}
 
 
 class BrokenJson(ValueError):
-    """The text is not JSON. `offset` is the first wrong byte, counted from 0."""
+    """The text is not JSON. `offset` is the first wrong byte, counted from 0.
 
-    def __init__(self, problem: str, offset: int) -> None:
-        super().__init__(f"{problem} at byte {offset}")
+    If it is `incomplete`, the text before it may be right.
+    """
+
+    def __init__(self, problem: str, offset: int, *, incomplete: bool = False) -> None:
+        advice = "; the file is incomplete, copy or download it again" if incomplete else ""
+        super().__init__(f"{problem} at byte {offset}{advice}")
         self.offset = offset
 
 
@@ -100,7 +104,7 @@ class Window:
             raise BrokenJson(f"expected a key in double quotes, found {kind_of(found)}", self.offset)
         while not (match := STRING.match(self.buffer, self.start, self.end)):
             if not self.more():
-                raise BrokenJson("the file ends within a key", self._dropped + self.end)
+                raise self.ends_within("a key")
         key: str = self.decode(_ANY_STRING, self.start, match.end(), "")
         self.start = match.end()
         return key
@@ -122,13 +126,21 @@ class Window:
     def _broken(self, error: Exception, start: int, end: int) -> BrokenJson:
         match = _BYTE.match(str(error))
         if isinstance(error, UnicodeDecodeError):
-            return BrokenJson("text that is not in UTF-8 (save the file in UTF-8)", self._dropped + start)
+            return BrokenJson("text that is not in UTF-8 (save the file in UTF-8)", self._dropped + start + self._wrong_byte(start, end))
         if not match:
             return BrokenJson(str(error) if isinstance(error, RecursionError) else "the text is incomplete", self._dropped + end)
         return BrokenJson(match[1], self._dropped + start + int(match[2]))
 
+    def _wrong_byte(self, start: int, end: int) -> int:
+        """Return the position of the first byte in `buffer[start:end]` that is not UTF-8."""
+        try:
+            self.buffer[start:end].decode()
+        except UnicodeDecodeError as error:
+            return error.start
+        return 0
+
     def ends_within(self, what: str) -> BrokenJson:
-        return BrokenJson(f"the file ends within {what}", self._dropped + self.end)
+        return BrokenJson(f"the file ends within {what}", self._dropped + self.end, incomplete=True)
 
 
 _ANY_STRING: Final = msgspec.json.Decoder(str)

@@ -173,6 +173,21 @@ def test_text_that_only_looks_like_no_number_stays():
         assert [item.name for item in arrays(text, kinds={"items": Named}, block=block)["items"]] == names
 
 
+@pytest.mark.parametrize("word", ["NaN", "-NaN", "nan", "-nan", "Infinity", "-Infinity", "inf", "-inf", "infinity"])
+def test_a_word_for_no_number_is_read_and_words_of_json_stay(word):
+    text = b'{"info": null, "items": [{"area": %b, "x": [null, false, true], "id": 1}]}' % word.encode()
+    assert arrays(text) == {"items": [Item(1)]}
+
+
+def test_numbers_that_are_too_large_and_null_entries_are_passed_over():
+    class Written(msgspec.Struct):
+        id: object = None
+
+    kinds = {"items": Reading(Item, Written)}
+    text = b'{"items": [{"id": 1e999}, null, {"id": 1}]}'
+    assert [item.id for _, part in read_arrays(io.BytesIO(text), kinds) for item in part] == [float("inf"), 1]
+
+
 def test_half_of_a_surrogate_pair_does_not_stop_the_file():
     class Named(msgspec.Struct):
         name: str

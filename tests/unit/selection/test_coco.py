@@ -8,6 +8,8 @@ from tests.unit.selection.files import coco, read
 
 from negset_api.errors import InvalidInput
 
+INCOMPLETE = "; the file is incomplete, copy or download it again"
+
 
 def refusal(document) -> str:
     with pytest.raises(InvalidInput) as caught:
@@ -52,14 +54,26 @@ def test_annotations_of_unknown_images_are_counted_in_a_warning(caplog):
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        pytest.param(b"", "'file.json' is not valid JSON: the file is empty at byte 0", id="an empty file"),
+        pytest.param(b"", f"'file.json' is not valid JSON: the file is empty at byte 0{INCOMPLETE}", id="an empty file"),
         pytest.param(
-            b'{"images": [', "'file.json' is not valid JSON: the file ends within the array 'images' at byte 12", id="a file cut short"
+            b'{"images": [',
+            f"'file.json' is not valid JSON: the file ends within the array 'images' at byte 12{INCOMPLETE}",
+            id="a file cut short",
         ),
         pytest.param(
             b'{"images": [}',
             "'file.json' is not valid JSON: invalid character at byte 12",
             id="broken JSON, with its place and without its text",
+        ),
+        pytest.param(
+            b"{'images': []}",
+            "'file.json' is not valid JSON: expected a key in double quotes, found a single quote at byte 1",
+            id="what Python prints",
+        ),
+        pytest.param(
+            b'{"images": [{"id": 1, "file_name": "K\xf6ln.jpg"}]}',
+            "'file.json' is not valid JSON: text that is not in UTF-8 (save the file in UTF-8) at byte 37",
+            id="text in Latin-1",
         ),
         pytest.param(
             b"<!DOCTYPE html>",

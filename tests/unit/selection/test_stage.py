@@ -76,7 +76,10 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_an_empty_file_is_named(tmp_path):
     path = write(tmp_path / "a.json", b"")
-    assert refusal(path) == f"spec.source.coco.annotations: {str(path)!r} is not valid JSON: the file is empty at byte 0"
+    assert (
+        refusal(path)
+        == f"spec.source.coco.annotations: {str(path)!r} is not valid JSON: the file is empty at byte 0; the file is incomplete, copy or download it again"
+    )
 
 
 @pytest.mark.parametrize("damage", ["cut short", "damaged"])
