@@ -91,7 +91,9 @@ def test_a_slow_body_times_out(server, tmp_path):
 
 def test_a_host_that_nobody_answers_is_unreachable(tmp_path):
     result = run(
-        tmp_path, ["http://127.0.0.1:1/x.jpg", "http://no-such-host.invalid/x.jpg"], download=Download(attempts=1, timeout_seconds=5, max_outage_seconds=0)
+        tmp_path,
+        ["http://127.0.0.1:1/x.jpg", "http://no-such-host.invalid/x.jpg"],
+        download=Download(attempts=1, timeout_seconds=5, max_outage_seconds=0),
     )
     assert [image.outcome for image in result.results] == [Outcome.UNREACHABLE] * 2
 

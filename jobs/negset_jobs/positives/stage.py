@@ -21,7 +21,7 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.record import image_input_digest
-from negset_jobs.download.stage import check_budget, count_outcomes, run_shards, tidy
+from negset_jobs.download.stage import check_budget, count_outcomes, run_shards, tidy, withdraw
 from negset_jobs.formats.label_map import write_label_map
 from negset_jobs.formats.stored import commit, load
 from negset_jobs.positives import tfrecords
@@ -73,8 +73,17 @@ class _Request(NamedTuple):
         return held_out(keys, percent=self.positives.held_out_percent, seed=self.spec.selection.seed)
 
 
-def positives_stage(store: Store, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress) -> Positives:
+def positives_stage(  # noqa: PLR0917 - the signature that all stages share
+    store: Store,
+    dataset: NegativeDataset,
+    access: Access,
+    siblings: Sequence[Store],
+    progress: Progress,
+    earlier: Positives | None = None,
+) -> Positives:
     """Store the positives of a dataset that has a plan. Returns what was stored.
+
+    `earlier` is as in `record_stage`.
 
     Raises `InvalidInput` if they cannot be used, and `WorkFailed` if no image of a split was
     stored. If more than `maxFailedPercent` of the images were not stored, raises as `check_budget`
@@ -88,8 +97,10 @@ def positives_stage(store: Store, dataset: NegativeDataset, access: Access, sibl
     stored = _from_tfrecords(request) if spec.positives.tfrecords else _from_annotations(request)
     store.write(names.REJECTED_BOXES, b"".join(msgspec.json.encode(box) + b"\n" for box in stored.rejected))
     check_budget(stored.results, spec, "spec.download.maxFailedPercent")
-    tidy(store, names.POSITIVES_FOLDER, stored.results)
     positives = _summary(stored)
+    if positives != earlier:
+        withdraw(store, names.POSITIVES)
+        tidy(store, names.POSITIVES_FOLDER, stored.results)
     return commit(store, names.POSITIVES, positives)
 
 
