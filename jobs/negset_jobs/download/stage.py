@@ -52,6 +52,8 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
         store.write(names.MANIFEST, encode_manifest(plan.shards, results))
         tidy(store, names.RECORDS_FOLDER, results)
     check_budget(results, spec, "spec.download.maxFailedPercent")
+    if number := sum(len(transient(result)) for result in results):
+        log.warning("%d images could not be stored because of transient errors; another run requests them again", number)
     return commit(store, names.RECORDS, records)
 
 
