@@ -69,8 +69,8 @@ class ImageServer:
 
 
 @contextlib.contextmanager
-def image_server() -> Iterator[ImageServer]:
-    """Run a server on a free port of 127.0.0.1, in its own thread."""
+def image_server(port: int = 0) -> Iterator[ImageServer]:
+    """Run a server on 127.0.0.1, in its own thread. By default, its port is a free one."""
     server = ImageServer()
     loop = asyncio.new_event_loop()
     ready = threading.Event()
@@ -81,7 +81,7 @@ def image_server() -> Iterator[ImageServer]:
         application.router.add_route("*", "/{path:.*}", server.handle)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
         server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         ready.set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -137,7 +137,9 @@ def data_missing(revision: Revision) -> bool:
         names.LABELS: _wants_labels(revision.dataset),
         names.COPIES: revision.dataset.spec.training is not None,
     }
-    return any(needed and not revision.store.exists(marker) for marker, needed in wanted.items()) or _may_improve(revision)
+    if any(needed and not revision.store.exists(marker) for marker, needed in wanted.items()):
+        return True
+    return _records_may_improve(revision) or _positives_may_improve(revision)
 
 
 def data(revision: Revision, progress: Progress) -> None:
@@ -155,10 +157,12 @@ def data(revision: Revision, progress: Progress) -> None:
     # Written even if it exists: its time says when this revision was last the present one
     # (`revisions.trim`).
     revision.store.write(names.owner(revision.dataset.metadata.uid), b"")
-    if revision.dataset.spec.positives is not None and find(revision.store, names.POSITIVES, Positives) is None:
-        positives_stage(revision.store, revision.dataset, revision.access, revision.siblings, progress)
+    if revision.dataset.spec.positives is not None:
+        positives = find(revision.store, names.POSITIVES, Positives)
+        if positives is None or _positives_may_improve(revision):
+            positives_stage(revision.store, revision.dataset, revision.access, revision.siblings, progress, positives)
     records = find(revision.store, names.RECORDS, Records)
-    if records is None or _may_improve(revision):
+    if records is None or _records_may_improve(revision):
         records = record_stage(revision.store, chosen, revision.dataset, revision.access, revision.siblings, progress, records)
     if _wants_labels(revision.dataset) and find(revision.store, names.LABELS, Labels) is None:
         input_digest = labels_input_digest(revision.dataset, chosen, records)
@@ -168,20 +172,30 @@ def data(revision: Revision, progress: Progress) -> None:
         _copies(revision, records, progress)
 
 
-def _may_improve(revision: Revision) -> bool:
-    """Return True if the negatives are stored, but failed images must be requested again.
+def _records_may_improve(revision: Revision) -> bool:
+    """Return True if the negatives are stored, but failed images must be requested again."""
+    records = find(revision.store, names.RECORDS, Records)
+    return records is not None and _may_improve(revision, records.outcomes)
+
+
+def _positives_may_improve(revision: Revision) -> bool:
+    """Return True if the same holds for the positives. TFRecords are not images of a server."""
+    positives, spec = find(revision.store, names.POSITIVES, Positives), revision.dataset.spec.positives
+    return positives is not None and spec is not None and not spec.tfrecords and _may_improve(revision, positives.outcomes)
+
+
+def _may_improve(revision: Revision, outcomes: Mapping[str, int]) -> bool:
+    """Return True if a stage with these outcomes must request its failed images again.
 
     The data that a model was trained on does not change under it: then the answer is False.
     """
     from negset_jobs.download.stage import may_improve
 
-    records = find(revision.store, names.RECORDS, Records)
-    if records is None or not may_improve(records.planned, records.outcomes, revision.dataset.spec):
+    if not may_improve(outcomes, revision.dataset.spec):
         return False
     if not revision.store.keys(names.TRAINING_FOLDER):
         return True
-    message = "%d of %d images could not be stored; they are not requested again, because a model was trained on the others already"
-    log.info(message, records.planned - records.stored, records.planned)
+    log.info("images that could not be stored are not requested again: a model was trained on the others already")
     return False
 
 

@@ -27,12 +27,13 @@ class CountingServer:
     """Serve a folder on the loopback.
 
     `images` are the names of the requested .jpg files, in order. Those in `missing` respond with
-    404. All requests wait while `answering` is cleared.
+    404, those in `failing` with 503. All requests wait while `answering` is cleared.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.images: list[str] = []
         self.missing: set[str] = set()
+        self.failing: set[str] = set()
         self.answering = threading.Event()
         self.answering.set()
         outer = self
@@ -48,6 +49,8 @@ class CountingServer:
                     outer.answering.wait()
                 if name in outer.missing:
                     self.send_error(404)
+                elif name in outer.failing:
+                    self.send_error(503)
                 else:
                     super().do_GET()
 

@@ -5,11 +5,14 @@ It is stopped, resumed, repaired and extended.
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import hashlib
 import io
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -82,8 +85,22 @@ def serve(server, count: int) -> list[str]:
     return [server.serve(f"/{index}.jpg", jpeg(index)) for index in range(count)]
 
 
-def stage(store: Store, plan: Plan, siblings=(), progress=None, **download) -> Records:
-    return record_stage(store, plan, dataset(**download), LOOPBACK, siblings, progress or Silent())
+def stage(store: Store, plan: Plan, siblings=(), progress=None, earlier=None, **download) -> Records:
+    return record_stage(store, plan, dataset(**download), LOOPBACK, siblings, progress or Silent(), earlier)
+
+
+def answering(server, status: int, *paths: str) -> None:
+    """Let the server respond with this status to requests for these paths."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status)
+
+    for path in paths:
+        server.answer(path, answer)
+
+
+AWAY = {"attempts": 1, "maxOutageSeconds": 0, "maxFailedPercent": 50}
+"""The settings of a run that does not wait for a server."""
 
 
 def run_shard_and_die_once(task, report):
@@ -192,6 +209,127 @@ def test_too_many_failures_are_reported_and_the_next_run_asks_only_for_them(serv
     assert store.keys("records") == sorted(files)
     assert [store.read(file) for file in files] == [undisturbed.read(file) for file in files]
     assert store.read(names.MANIFEST) == undisturbed.read(names.MANIFEST)
+
+
+def test_the_next_run_requests_only_the_transient_failures(server, tmp_path, workers):
+    """Also if the first run was accepted. What read its data is made again."""
+    store, urls = Store(str(tmp_path)), serve(server, 20)
+    good = dict(server.handlers)
+    answering(server, 503, "/3.jpg", "/4.jpg")
+    answering(server, 404, "/5.jpg")
+    first = stage(store, plan_of(urls, shards=4), **AWAY)
+    assert first.outcomes == {"stored": 17, "not_found": 1, "server_error": 2}
+    for marker in (names.LABELS, names.COPIES, names.REPORT):
+        store.write(marker, b"{}")
+
+    server.handlers |= {path: good[path] for path in ("/3.jpg", "/4.jpg", "/5.jpg")}
+    server.requests.clear()
+    progress = Counted()
+    second = stage(store, plan_of(urls, shards=4), progress=progress, earlier=first, **AWAY)
+    assert dict(server.requests) == {"/3.jpg": 1, "/4.jpg": 1}
+    assert second.outcomes == {"stored": 19, "not_found": 1}
+    assert (progress.done, progress.total, progress.failed) == (20, 20, 1)
+    assert not any(store.exists(marker) for marker in (names.LABELS, names.COPIES, names.REPORT))
+    assert decode(store.read(names.RECORDS), Records) == second
+    assert [row["outcome"] for row in rows(store)].count("stored") == 19
+    assert stored_ids(store, second) == [image for image in range(20) if image != 5]
+    assert store.keys("records") == sorted(file for files in second.files.values() for file in files)
+
+
+def test_a_run_that_mends_nothing_changes_nothing(server, tmp_path, workers):
+    store, urls = Store(str(tmp_path)), serve(server, 20)
+    answering(server, 503, "/3.jpg")
+    first = stage(store, plan_of(urls, shards=4), **AWAY)
+    for marker in (names.LABELS, names.REPORT):
+        store.write(marker, b"{}")
+    before = tree(store)
+    server.requests.clear()
+    assert stage(store, plan_of(urls, shards=4), earlier=first, **AWAY) == first
+    assert dict(server.requests) == {"/3.jpg": 1}
+    assert tree(store) == before
+
+
+def test_a_lower_budget_is_checked_and_a_higher_one_accepts_the_same_files(server, tmp_path, workers):
+    store, urls = Store(str(tmp_path)), serve(server, 20)
+    answering(server, 404, "/5.jpg")
+    first = stage(store, plan_of(urls, shards=4), **AWAY)
+    before = tree(store)
+    with pytest.raises(InvalidInput, match="1 of the 20 planned images could not be stored"):
+        stage(store, plan_of(urls, shards=4), earlier=first, **AWAY | {"maxFailedPercent": 0})
+    assert tree(store) == before
+
+
+def test_files_that_were_put_in_place_since_are_all_stored(server, tmp_path, workers):
+    """Nothing was stored at first."""
+    store, urls = Store(str(tmp_path)), serve(server, 20)
+    good = dict(server.handlers)
+    answering(server, 404, *good)
+    with pytest.raises(InvalidInput, match="none of the 20"):
+        stage(store, plan_of(urls, shards=4), maxFailedPercent=100)
+    server.handlers |= good
+    progress = Counted()
+    assert stage(store, plan_of(urls, shards=4), progress=progress, maxFailedPercent=100).outcomes == {"stored": 20}
+    assert (progress.done, progress.total, progress.failed) == (20, 20, 0)
+
+
+def test_a_grown_set_requests_the_transient_failures_of_the_smaller_one(server, tmp_path, workers):
+    urls = serve(server, 24)
+    good = dict(server.handlers)
+    small, large = Store(f"{tmp_path}/small"), Store(f"{tmp_path}/large")
+    answering(server, 503, "/1.jpg")
+    answering(server, 404, "/7.jpg")
+    stage(small, plan_of(urls[:12], shards=2), **AWAY)
+    server.handlers |= good
+    server.requests.clear()
+    records = stage(large, plan_of(urls, shards=4), [small], **AWAY)
+    assert sorted(server.requests) == sorted(["/1.jpg", *(f"/{index}.jpg" for index in range(12, 24))])
+    assert records.outcomes == {"stored": 23, "not_found": 1}
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_server_that_is_away_for_a_while_loses_nothing(status, server, tmp_path, workers):
+    """It is away after 100 images, for as many requests as it gets in two seconds."""
+    urls, stored = serve(server, 300), collections.Counter()
+    good, away = dict(server.handlers), []
+
+    async def sometimes(request: web.Request) -> web.StreamResponse:
+        if stored.total() >= 100 and (not away or time.monotonic() < away[0]):
+            away[:] = away or [time.monotonic() + 2]
+            return web.Response(status=status)
+        stored[request.path] += 1
+        return await good[request.path](request)
+
+    for path in good:
+        server.answer(path, sometimes)
+    records = stage(Store(str(tmp_path)), plan_of(urls, shards=6))
+    assert records.outcomes == {"stored": 300}
+    assert stored == dict.fromkeys(good, 1)
+    assert len(server.requests) == 300
+
+
+def test_a_server_that_starts_after_the_run_loses_nothing(tmp_path, workers):
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    urls = [f"http://127.0.0.1:{port}/{index}.jpg" for index in range(40)]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        run = pool.submit(stage, Store(str(tmp_path)), plan_of(urls, shards=2))
+        time.sleep(2)
+        with image_server(port) as server:
+            serve(server, 40)
+            assert run.result().outcomes == {"stored": 40}
+            assert dict(server.requests) == {f"/{index}.jpg": 1 for index in range(40)}
+
+
+def test_a_server_that_stays_away_ends_the_run_and_the_next_run_mends_it(server, tmp_path, workers):
+    store, urls = Store(str(tmp_path)), serve(server, 200)
+    good = dict(server.handlers)
+    answering(server, 503, *(f"/{index}.jpg" for index in range(50, 200)))
+    with pytest.raises(WorkFailed, match=r"150 of the 200 planned images could not be stored.* 150 server_error"):
+        stage(store, plan_of(urls, shards=4), maxOutageSeconds=1)
+    server.handlers |= good
+    server.requests.clear()
+    assert stage(store, plan_of(urls, shards=4)).outcomes == {"stored": 200}
+    assert dict(server.requests) == {f"/{index}.jpg": 1 for index in range(50, 200)}
 
 
 def test_a_server_that_has_nothing_is_one_clear_line(server, tmp_path, workers):

@@ -185,6 +185,51 @@ def test_a_second_run_asks_again_only_for_what_failed(server: CountingServer, tm
     assert {row["outcome"] for row in rows} == {"stored"}
 
 
+def test_a_second_run_mends_what_was_transient_and_all_that_was_made_of_it(server: CountingServer, tmp_path: pathlib.Path) -> None:
+    """The first run was accepted. Then the user allows no failure any more."""
+    document = manifest(
+        server,
+        tmp_path / "out",
+        download={"attempts": 1, "maxOutageSeconds": 0, "maxFailedPercent": 20},
+        output={"url": str(tmp_path / "out"), "formats": ["YOLO", "COCO"]},
+    )
+    planned = [f"{number:012d}.jpg" for number in json.loads(negset("plan", document, tmp_path, "--json").stdout)["imageIds"]]
+    server.failing, server.missing = set(planned[:2]), {planned[2]}
+    first = negset("run", document, tmp_path)
+    revision = revision_of(first)
+    assert "2 images could not be stored because of transient errors" in first.stderr
+
+    def labelled() -> int:
+        return len(json.loads((revision / "labels" / "coco" / "annotations" / "instances_train.json").read_text())["images"])
+
+    def reported() -> dict[str, int]:
+        return json.loads((revision / "report" / "report.json").read_text())["outcomes"]
+
+    assert (labelled(), reported()) == (17, {"stored": 17, "not_found": 1, "server_error": 2})
+    repaired, server.failing = server.failing, set()
+    server.images.clear()
+    assert revision_of(negset("run", document, tmp_path)) == revision
+    assert set(server.images) == repaired
+    assert len(server.images) == 2
+    assert (labelled(), reported()) == (19, {"stored": 19, "not_found": 1})
+
+    document["spec"]["download"]["maxFailedPercent"] = 0
+    server.images.clear()
+    strict = negset("run", document, tmp_path)
+    assert strict.returncode == 2
+    assert "1 of the 20 planned images could not be stored" in strict.stderr
+    assert server.images == [planned[2]], "the user may have added it"
+    server.missing = set()
+    assert revision_of(negset("run", document, tmp_path)) == revision
+    assert (labelled(), reported()) == (20, {"stored": 20})
+
+    server.images.clear()
+    before = contents(revision)
+    revision_of(negset("run", document, tmp_path))
+    assert not server.images
+    assert contents(revision) == before
+
+
 @pytest.mark.parametrize(
     ("kind", "number", "at"),
     [

@@ -65,15 +65,13 @@ class Filling:
     async def _connection(self, schedule: Schedule, fetcher: Fetcher, report: Report) -> None:
         """Finish one image after the other, until none waits."""
         clock = asyncio.get_running_loop().time
-        most = WINDOW * self._download.connections
         while schedule.waits:
-            has_room = self._order.in_memory + len(schedule.running) < most
-            now = clock()
-            index = schedule.take(now) if has_room else None
+            now, room = clock(), self._room(schedule)
+            index = schedule.take(now) if room else None
             if index is None:
                 for lost, failure in schedule.hopeless(now):
                     self._finish(lost, self._failed(lost, failure), report)
-                await self._park(schedule.wake_at() if has_room else math.inf)
+                await self._park(schedule.wake_at() if room else math.inf)
                 continue
             record = await self._attempt(schedule, index, fetcher, clock)
             if record is not None:
@@ -81,7 +79,8 @@ class Filling:
             # What follows an image that waits for its host would fill the memory.
             if self._order.in_memory and self._order.next_index not in schedule.running:
                 self._order.spill()
-            self._wake(schedule)
+            if self._parked:
+                self._wake(schedule, clock())
 
     async def _attempt(self, schedule: Schedule, index: int, fetcher: Fetcher, clock: Callable[[], float]) -> Record | None:
         """Return the image's record; None if it must wait and be requested again."""
@@ -122,14 +121,16 @@ class Filling:
             if woken in self._parked:
                 self._parked.remove(woken)
 
-    def _wake(self, schedule: Schedule) -> None:
-        """Let a parked connection look again: as one image finished, another may be requested.
-
-        The connection that finished it requests one, too. So their number grows as it can.
-        """
-        for woken in self._parked[: 1 if schedule.waits else None]:
+    def _wake(self, schedule: Schedule, now: float) -> None:
+        """Let as many parked connections look again as can request an image; at the end, all."""
+        number = min(self._room(schedule), schedule.startable(now)) if schedule.waits else len(self._parked)
+        for woken in self._parked[:number]:
             self._parked.remove(woken)
             _set(woken)
+
+    def _room(self, schedule: Schedule) -> int:
+        """Return how many more images may be in memory."""
+        return WINDOW * self._download.connections - self._order.in_memory - len(schedule.running)
 
 
 def _set(woken: asyncio.Future[None]) -> None:

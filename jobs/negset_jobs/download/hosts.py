@@ -134,7 +134,10 @@ def host_of(url: str) -> str:
 
     It groups URLs, and never decides what may be reached: any text has a result.
     """
-    scheme, separator, rest = url.rsplit("::", 1)[-1].partition("://")
+    target = url.rsplit("::", 1)[-1]
+    if "]" in target and "[" not in target:  # the "::" is that of an IPv6 address
+        target = url
+    scheme, separator, rest = target.partition("://")
     scheme = scheme.lower()
     if not separator or scheme in names.LOCAL_SCHEMES:
         return ""

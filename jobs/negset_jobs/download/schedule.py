@@ -28,12 +28,12 @@ It may be an outage that began with the last images of the shard, or these image
 class _Failures:
     """The failed attempts of one image."""
 
-    __slots__ = ("begun", "counted", "seen_at", "tries")
+    __slots__ = ("begun", "counted", "pending", "seen_at", "tries")
 
     def __init__(self, begun: float) -> None:
         self.begun = begun
         self.seen_at = begun
-        self.tries = self.counted = 0
+        self.tries = self.counted = self.pending = 0
 
 
 class _Queue:
@@ -59,6 +59,12 @@ class _Queue:
         if self.fresh and (due is None or host.away or self.fresh[0] < due):
             return self.fresh[0]
         return due
+
+    def startable(self, now: float) -> int:
+        """Return how many images can be requested now, at most."""
+        if self.host.not_before > now:
+            return 0
+        return min(self.host.limit(self.most) - self.running, len(self.fresh) + len(self.again))
 
     def take(self, index: int) -> None:
         if self.fresh and self.fresh[0] == index:
@@ -125,6 +131,10 @@ class Schedule:
         """Return when `take` may have an image although nothing finishes until then."""
         return min((queue.wake_at() for queue in self._queues.values()), default=math.inf)
 
+    def startable(self, now: float) -> int:
+        """Return how many images can be requested now, at most."""
+        return sum(max(0, queue.startable(now)) for queue in self._queues.values())
+
     def move(self, index: int, url: str) -> None:
         """Take note that a running image must be requested from a host instead."""
         self._stop(index)
@@ -157,7 +167,11 @@ class Schedule:
             queue.host.failed(self._urls[index], failure, begun, now, self._jitter())
         counts = not outage or self._counts(queue.host, failures)
         if counts:
-            failures.counted, failures.seen_at = failures.counted + 1, now
+            # The first of many requests may fail before the others are answered.
+            failures.counted += 1 + failures.pending
+            failures.pending, failures.seen_at = 0, now
+        else:
+            failures.pending = int(not queue.host.away)
         pause = wait_seconds(failures.tries, self._jitter(), failure.wait_seconds)
         requested = failure.wait_seconds is not None or failure.outcome is Outcome.RATE_LIMITED
         again_at = now + pause if requested or not queue.host.away else now

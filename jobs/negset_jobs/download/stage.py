@@ -52,15 +52,17 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
         store.write(names.MANIFEST, encode_manifest(plan.shards, results))
         tidy(store, names.RECORDS_FOLDER, results)
     check_budget(results, spec, "spec.download.maxFailedPercent")
+    if number := sum(len(transient(result)) for result in results):
+        log.warning("%d images could not be stored because of transient errors; another run requests them again", number)
     return commit(store, names.RECORDS, records)
 
 
-def may_improve(planned: int, outcomes: Mapping[str, int], spec: NegativeDatasetSpec) -> bool:
+def may_improve(outcomes: Mapping[str, int], spec: NegativeDatasetSpec) -> bool:
     """Return True if a stage that is done must request its failed images again.
 
     That is so if a failure was transient, or if the spec now allows fewer failures.
     """
-    stored = outcomes.get(Outcome.STORED.value, 0)
+    planned, stored = sum(outcomes.values()), outcomes.get(Outcome.STORED.value, 0)
     return any(Outcome(name).transient for name in outcomes) or _exceeds(planned - stored, planned, spec)
 
 
@@ -69,7 +71,7 @@ def withdraw(store: Store, marker: str) -> None:
 
     A stage without its marker is not done, so it is made again from the new data.
     """
-    for key in (names.REPORT, names.COPIES, names.LABELS, marker):
+    for key in (names.REPORT, names.COPIES, *([names.LABELS] if marker == names.RECORDS else []), marker):
         store.remove([key])
 
 

@@ -22,7 +22,7 @@ from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.orientation import word_of
 from negset_jobs.download.record import image_input_digest
-from negset_jobs.download.stage import check_budget, count_outcomes, run_shards, tidy
+from negset_jobs.download.stage import check_budget, count_outcomes, run_shards, tidy, withdraw
 from negset_jobs.formats.label_map import write_label_map
 from negset_jobs.formats.pictures import family
 from negset_jobs.formats.stored import commit, find, load
@@ -117,8 +117,17 @@ class _Request(NamedTuple):
             self.store.write(key, b"".join(msgspec.json.encode(value) + b"\n" for value in values))
 
 
-def positives_stage(store: Store, dataset: NegativeDataset, access: Access, siblings: Sequence[Store], progress: Progress) -> Positives:
+def positives_stage(  # noqa: PLR0917 - the signature that all stages share
+    store: Store,
+    dataset: NegativeDataset,
+    access: Access,
+    siblings: Sequence[Store],
+    progress: Progress,
+    earlier: Positives | None = None,
+) -> Positives:
     """Store the positives of a dataset that has a plan. Returns what was stored.
+
+    `earlier` is as in `record_stage`.
 
     Raises `InvalidInput` if they cannot be used, and `WorkFailed` if no image of a split was
     stored. If more than `maxFailedPercent` of the images were not stored, raises as `check_budget`
@@ -133,10 +142,12 @@ def positives_stage(store: Store, dataset: NegativeDataset, access: Access, sibl
     request.list_failures(stored.rejected, _failed(stored.results))
     check_budget(stored.results, spec, "spec.download.maxFailedPercent")
     check_rejected(stored.rejected, stored.annotations, spec.download.max_failed_percent, "spec.positives")
-    tidy(store, names.POSITIVES_FOLDER, stored.results)
     if spec.training is None:
         store.remove(store.keys(names.FINGERPRINTS_FOLDER))  # otherwise the search for held-out copies uses them
     positives = _summary(stored)
+    if positives != earlier:
+        withdraw(store, names.POSITIVES)
+        tidy(store, names.POSITIVES_FOLDER, stored.results)
     return commit(store, names.POSITIVES, positives)
 
 

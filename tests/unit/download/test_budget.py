@@ -8,7 +8,7 @@ from negset_api import decoding
 from negset_api.errors import InvalidInput, NegsetError, WorkFailed
 from negset_api.spec import NegativeDatasetSpec
 from negset_api.values import ImageResult, Outcome, ShardResult
-from negset_jobs.download.stage import check_budget
+from negset_jobs.download.stage import check_budget, may_improve
 
 
 def shard(*outcomes: tuple[Outcome, int]) -> ShardResult:
@@ -57,3 +57,17 @@ def test_the_budget(outcomes: list[tuple[Outcome, int]], allowed: int, error: ty
     with pytest.raises(NegsetError, match=r"could( not)? be stored, spec\.download\.maxFailedPercent allows") as raised:
         check_budget([shard(*outcomes)], spec, "spec.download.maxFailedPercent")
     assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "allowed", "again"),
+    [
+        pytest.param({"stored": 100}, 0, False, id="nothing failed"),
+        pytest.param({"stored": 95, "not_found": 5}, 5, False, id="permanent failures that are allowed stay"),
+        pytest.param({"stored": 95, "not_found": 5}, 4, True, id="the spec now allows fewer"),
+        pytest.param({"stored": 99, "timeout": 1}, 5, True, id="a transient failure, although it is allowed"),
+        pytest.param({"not_found": 3}, 100, False, id="nothing at all, which is allowed"),
+    ],
+)
+def test_when_a_stage_that_is_done_requests_images_again(outcomes: dict[str, int], allowed: int, *, again: bool) -> None:
+    assert may_improve(outcomes, allowing(allowed)) is again

@@ -61,6 +61,7 @@ FOUND: dict[str, tuple[ShardResult, bool, tuple[str, ...], bool, list[int]]] = {
     "a shard with another input digest is not": (shard(STORED, STORED), False, ("image 1", "image 3"), False, [0]),
     "nor is one with the same images in another order": (shard(STORED, STORED), False, INPUTS[::-1], False, [0, 1]),
     "the failures of an accepted dataset are accepted": (shard(STORED, FAILED), True, INPUTS, True, [0]),
+    "but transient ones are not": (shard(STORED, Outcome.TIMEOUT), True, INPUTS, False, [0]),
     "those of another dataset are not, but what it stored is taken": (shard(STORED, FAILED), False, INPUTS, False, [0]),
 }
 
