@@ -272,7 +272,7 @@ def test_a_bucket_that_obstore_cannot_use_is_wrong_input(bucket, s3):
         Store(f"s3://{bucket}/x").read("y")
 
 
-@pytest.mark.parametrize("key", ["a//b", "a/../b", "./a"])
+@pytest.mark.parametrize("key", ["a/../b", "./a"])
 def test_a_key_that_obstore_cannot_use_is_named(key, through):
     store, seen = through(lambda _: "")
     with pytest.raises(WorkFailed, match=r"obstore cannot use a key with an empty part, '\.' or '\.\.' between its slashes"):
