@@ -86,7 +86,9 @@ def _check_instance(host: str) -> None:
     except BlockedAddress:
         found = False
     if not found:
-        raise NoCredentialsError("there are no credentials, and no instance that gives any")
+        raise NoCredentialsError(
+            "there are no credentials, and no instance that gives any (for a public bucket set anonymous in spec.stores)"
+        )
 
 
 def _answers(host: str, port: int) -> bool:
