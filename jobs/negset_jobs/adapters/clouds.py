@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from negset_jobs.adapters import address_guard, s3_listing
+from negset_jobs.adapters import address_guard, s3_listing, web
 from negset_jobs.adapters.azure_options import azure_options
 from negset_jobs.adapters.google_options import google_options
 from negset_jobs.adapters.object_store import ObjectStore
@@ -150,7 +150,7 @@ def _region_of(bucket: str) -> str:
     """Return the region of a bucket of AWS, which anyone may ask for."""
     request = urllib.request.Request(f"https://s3.amazonaws.com/{quote(bucket)}", method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=_LOOKUP_SECONDS) as answer:  # noqa: S310
+        with web.opener() as client, client.open(request, timeout=_LOOKUP_SECONDS) as answer:
             headers = answer.headers
     except urllib.error.HTTPError as error:
         headers = error.headers
