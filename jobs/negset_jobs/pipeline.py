@@ -78,6 +78,15 @@ def prepare(dataset: NegativeDataset, access: Access, operator_revision: str = "
     return Revision(dataset=dataset, access=access, root=root, store=root.child(folder), siblings=siblings)
 
 
+def alone(revision: Revision, say: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
+    """Keep other commands on this machine from the revision for the block, if it is a local folder.
+
+    Two at once would remove each other's incomplete files. In a store, each file appears whole, and
+    the first marker counts.
+    """
+    return revision.store.alone(lambda: say(f"waiting for another negset command, which works on {revision.store.url}"))
+
+
 def plan(revision: Revision) -> Plan:
     """Select the images.
 

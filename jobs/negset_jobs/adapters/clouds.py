@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from negset_jobs.adapters import address_guard
+from negset_jobs.adapters import address_guard, s3_listing, web
 from negset_jobs.adapters.azure_options import azure_options
 from negset_jobs.adapters.google_options import google_options
 from negset_jobs.adapters.object_store import ObjectStore
+from negset_jobs.adapters.object_store_errors import CannotUse
 from negset_jobs.adapters.s3_options import s3_options
 from negset_jobs.adapters.store_options import StoreOptions
 
@@ -46,6 +47,39 @@ class S3(ObjectStore):
         # says.
         host = f"{bucket}.s3" if "virtual_hosted_style_request" in given.config else "s3"
         return {"region": region, "aws_endpoint_url_s3": f"https://{host}.{region}.amazonaws.com"}
+
+    def split_at_empty_part(self, bucket: str, key: str) -> tuple[str, str]:
+        """Return a bucket with the folders up to the empty part, and the rest of the key.
+
+        obstore appends a key to its bucket, and refuses empty parts only in the key.
+        """
+        if self._in_host:
+            raise CannotUse("a key has an empty part between its slashes, and the bucket is a part of the host's name")
+        folders, _, rest = f"/{key}".rpartition("//")
+        return f"{bucket}{quote(folders)}/", rest
+
+    async def list_with_empty_parts(self, bucket: str, prefix: str, *, delimiter: str = "") -> dict[str, list[Any]]:
+        return await s3_listing.listed(self._place(bucket), prefix, delimiter=delimiter)
+
+    @property
+    def _in_host(self) -> bool:
+        return self._given.bucket_in_host or "virtual_hosted_style_request" in self._given.config
+
+    def _place(self, bucket: str) -> s3_listing.Place:
+        """Return where a bucket is and how to sign. Raises `CannotUse`."""
+        config = {**self.located(bucket), **self._given.config}
+        region = config.get("region", "us-east-1")
+        endpoint = config.get("aws_endpoint_url_s3") or f"https://s3.{region}.amazonaws.com"
+        url = f"{endpoint.rstrip('/')}/" if self._in_host else f"{endpoint.rstrip('/')}/{bucket}"
+        payer = "request_payer" in config
+        if "skip_signature" in config:
+            return s3_listing.Place(url, region, requester_pays=payer)
+        keys = self._given.credentials() if self._given.credentials else config
+        if not keys.get("access_key_id"):
+            raise CannotUse("a key has an empty part between its slashes, and its bucket can be listed only with an access key")
+        return s3_listing.Place(
+            url, region, keys["access_key_id"], keys["secret_access_key"], keys.get("token") or keys.get("session_token", ""), payer
+        )
 
 
 class Google(ObjectStore):
@@ -116,7 +150,7 @@ def _region_of(bucket: str) -> str:
     """Return the region of a bucket of AWS, which anyone may ask for."""
     request = urllib.request.Request(f"https://s3.amazonaws.com/{quote(bucket)}", method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=_LOOKUP_SECONDS) as answer:  # noqa: S310
+        with web.opener() as client, client.open(request, timeout=_LOOKUP_SECONDS) as answer:
             headers = answer.headers
     except urllib.error.HTTPError as error:
         headers = error.headers

@@ -7,26 +7,27 @@ an existence are asked for each time. jobs/README.md says why obstore, and how i
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import pathlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, Final, cast
 
 import msgspec
 from fsspec.spec import AbstractBufferedFile
-from obstore.fsspec import FsspecStore
 
 from negset_api.errors import InvalidInput
-from negset_jobs.adapters import address_guard, transient
+from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.access import Reach
-from negset_jobs.adapters.address_guard import BlockedAddress
-from negset_jobs.adapters.guard_proxy import proxy_for
-from negset_jobs.adapters.object_store_client import connected
-from negset_jobs.adapters.object_store_errors import Answered, Refused, is_empty_range, may_be_refused, may_refuse_condition, translated
+from negset_jobs.adapters.object_store_client import acting, connected
+from negset_jobs.adapters.object_store_create import Creating
+from negset_jobs.adapters.object_store_errors import (
+    Answered,
+    CannotUse,
+    is_empty_range,
+)
 from negset_jobs.adapters.store_options import StoreOptions, checked
 
 READ_BLOCK: Final = 8 << 20
@@ -35,13 +36,9 @@ READ_BLOCK: Final = 8 << 20
 _BUCKET: Final = re.compile(r"[\w.$-]+", re.ASCII)
 _PART: Final = 8 << 20
 _PARTS_AT_ONCE: Final = 4
-_CREATE_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, *[1.5] * 11, 0.0)  # seconds; 0 is the last attempt
-_CONFLICT: Final = 409
-_DAMAGED: Final = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest"})
-"""S3's codes, of status 400, for a request that did not arrive whole."""
 
 
-class ObjectStore(FsspecStore):  # type: ignore[misc]
+class ObjectStore(Creating):
     """The object stores of one cloud. The first part of a path is the bucket."""
 
     store: type[Any]
@@ -50,8 +47,6 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
     def __init__(self, *, asynchronous: bool = False, loop: Any = None, **options: Any) -> None:
         self._given = checked(self.protocol[0], self.connection(options))
         self._clients: dict[tuple[str, Reach, bool], Any] = {}
-        self._unconditional: set[str] = set()
-        """Buckets whose store refuses to create exclusively."""
         super().__init__(self.protocol[0], asynchronous=asynchronous, loop=loop)
         self._construct_store = self._client  # obstore's own caches one client for all reaches
 
@@ -73,32 +68,61 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
             )
         return bucket, key
 
+    def split_at_empty_part(self, bucket: str, key: str) -> tuple[str, str]:
+        """Return where obstore finds a key with empty parts. Raises `CannotUse` if it cannot."""
+        raise CannotUse(f"the key {bucket}/{key[:60]} has an empty part between its slashes, which only keys of S3 can have")
+
+    async def list_with_empty_parts(self, bucket: str, prefix: str, *, delimiter: str = "") -> dict[str, list[Any]]:
+        """Return what is below a prefix where keys have empty parts. Raises `CannotUse`."""
+        what = "folders" if delimiter else "keys"
+        raise CannotUse(f"{what} below {bucket}/{prefix[:60]} have an empty part between their slashes, which only keys of S3 can have")
+
     # --- Connections ------------------------------------------------------------------------------
 
     def _client(self, bucket: str, *, retried: bool = True) -> Any:
         """Return obstore's store of a bucket, limited to the reach of this context."""
         key = (bucket, address_guard.reach_here(), retried)
         if key not in self._clients:
-            given = msgspec.structs.replace(self._given, config={**self.located(bucket), **self._given.config})
+            given = msgspec.structs.replace(self._given, config={**self.located(bucket.partition("/")[0]), **self._given.config})
             self._clients[key] = connected(self.store, *key, given=given)
         return self._clients[key]
+
+    def _found_at(self, path: str) -> tuple[Any, str]:
+        """Return obstore's store for reading an object, and the key in it."""
+        bucket, key = self._split_path(path)
+        if _has_empty_part(key):
+            bucket, key = self.split_at_empty_part(bucket, key)
+        return self._client(bucket), key
+
+    async def _list(self, bucket: str, key: str, *, delimiter: str = "") -> dict[str, list[Any]]:
+        """Return the objects below a folder, and its folders if a delimiter is given."""
+        try:
+            if not _has_empty_part(f"{key}/x" if key else ""):
+                client = self._client(bucket)
+                if delimiter:
+                    return cast(dict[str, list[Any]], await client.list_with_delimiter_async(key or None))
+                return {"objects": list(await client.list(key or None, chunk_size=1000).collect_async()), "common_prefixes": []}
+        except Exception as error:
+            if type(error).__name__ != "InvalidPathError":
+                raise
+        return await self.list_with_empty_parts(bucket, f"{key}/" if key else "", delimiter=delimiter)
 
     # --- fsspec's interface -----------------------------------------------------------------------
 
     async def _info(self, path: str, **_: Any) -> dict[str, Any]:
-        bucket, key = self._split_path(path)
-        if key:
-            with _acting(), contextlib.suppress(FileNotFoundError):
-                found = await self._client(bucket).head_async(key)
+        if self._split_path(path)[1]:
+            with acting(), contextlib.suppress(FileNotFoundError):
+                client, key = self._found_at(path)
+                found = await client.head_async(key)
                 return {"name": path, "size": found["size"], "type": "file", "last_modified": found["last_modified"]}
         await self._ls(path, detail=False)
         return {"name": path, "size": 0, "type": "directory"}
 
     async def _exists(self, path: str, **_: Any) -> bool:
-        bucket, key = self._split_path(path)
         try:
-            with _acting():
-                await self._client(bucket).head_async(key)
+            with acting():
+                client, key = self._found_at(path)
+                await client.head_async(key)
         except FileNotFoundError:
             return False
         return True
@@ -112,8 +136,8 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
 
     async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         bucket, key = self._split_path(path)
-        with _acting():
-            found = await self._client(bucket).list_with_delimiter_async(key or None)
+        with acting():
+            found = await self._list(bucket, key, delimiter="/")
         entries = _files(bucket, found["objects"], key)
         entries += [{"name": f"{bucket}/{folder}", "size": 0, "type": "directory"} for folder in found["common_prefixes"]]
         if not entries:
@@ -123,9 +147,9 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
     async def _find(self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **_: Any) -> Any:
         if maxdepth is None and not withdirs:
             bucket, key = self._split_path(path)
-            with _acting():
-                found = await self._client(bucket).list(key or None, chunk_size=1000).collect_async()
-            entries = _files(bucket, found, key)
+            with acting():
+                found = await self._list(bucket, key)
+            entries = _files(bucket, found["objects"], key)
         else:
             entries = [entry async for entry in self._below(path, maxdepth) if withdirs or entry["type"] == "file"]
         named = {entry["name"]: entry for entry in entries}
@@ -143,10 +167,9 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
                         yield below
 
     async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
-        bucket, key = self._split_path(path)
         try:
-            with _acting():
-                client = self._client(bucket)
+            with acting():
+                client, key = self._found_at(path)
                 if start is None and end is None:
                     return cast(bytes, (await (await client.get_async(key)).bytes_async()).to_bytes())
                 if end is None:
@@ -161,9 +184,9 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
             raise
 
     async def _get_file(self, rpath: str, lpath: str, **_: Any) -> None:
-        bucket, key = self._split_path(rpath)
-        with _acting():
-            answer = await self._client(bucket).get_async(key)
+        with acting():
+            client, key = self._found_at(rpath)
+            answer = await client.get_async(key)
             with open(lpath, "wb") as file:  # noqa: ASYNC230 - no other task runs in this loop
                 async for block in answer.stream(min_chunk_size=READ_BLOCK // 4):
                     file.write(block)
@@ -173,21 +196,21 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
             await self._create(path, value)
             return
         bucket, key = self._split_path(path)
-        with _acting():
+        with acting():
             await self._client(bucket).put_async(key, value, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE)
 
     async def _put_file(self, lpath: str, rpath: str, mode: str = "overwrite", **_: Any) -> None:  # noqa: ARG002
         bucket, key = self._split_path(rpath)
-        with _acting():
+        with acting():
             await self._client(bucket).put_async(key, pathlib.Path(lpath), chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE)
 
     async def _cp_file(self, path1: str, path2: str, **options: Any) -> None:
-        with _acting():
+        with acting():
             await super()._cp_file(path1, path2, **options)
 
     async def _rm_file(self, path: str, **_: Any) -> None:
         bucket, key = self._split_path(path)
-        with _acting():
+        with acting():
             await self._client(bucket).delete_async(key)
 
     async def _rm(self, path: str | list[str], recursive: bool = False, batch_size: int | None = None, **options: Any) -> None:
@@ -197,7 +220,7 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
             return
         bucket = self._split_path(path[0])[0]
         try:
-            with _acting():
+            with acting():
                 await self._client(bucket).delete_async([self._split_path(each)[1] for each in path])
         except (FileNotFoundError, Answered):
             # Google and Azure name the first object that is missing. Some stores of S3's kind
@@ -208,55 +231,6 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         return _File(self, path, mode, block_size=READ_BLOCK) if mode == "rb" else super()._open(path, mode, **options)
-
-    # --- Exclusive creation -----------------------------------------------------------------------
-
-    async def _create(self, path: str, value: bytes) -> None:
-        """Write an object if there is none. Raises `FileExistsError`.
-
-        Raises `NotImplementedError` if the store cannot create exclusively. The retries are here,
-        not in obstore: after a response was lost, the object that exists may be this one.
-        """
-        bucket, key = self._split_path(path)
-        if bucket in self._unconditional:
-            raise NotImplementedError
-        lost = False
-        for pause in _CREATE_PAUSES:
-            try:
-                with _acting():
-                    await self._client(bucket, retried=False).put_async(key, value, mode="create")
-            except FileExistsError as error:
-                if await self._is_anothers(path, value, lost=lost):
-                    raise
-                if await self._exists(path):
-                    return
-                if error.args != (_CONFLICT,):  # S3 responds so while another writer is creating it
-                    raise self._without_condition(bucket) from error
-            except OSError as error:
-                self._check_refusal(bucket, error, last=not pause)
-                lost = True
-            else:
-                return
-            await asyncio.sleep(pause)
-        raise Answered(_CONFLICT, "")
-
-    async def _is_anothers(self, path: str, value: bytes, *, lost: bool) -> bool:
-        """Return True if there is an object that this process has not written."""
-        return await self._exists(path) and not (lost and await self._cat_file(path) == value)
-
-    def _check_refusal(self, bucket: str, error: OSError, *, last: bool) -> None:
-        """Raise the error, or `NotImplementedError`, if another attempt cannot help."""
-        damaged = getattr(error, "code", "") in _DAMAGED
-        if not damaged and may_refuse_condition(error):
-            raise self._without_condition(bucket, surely=not isinstance(error, Refused)) from error
-        if last or not (damaged or transient.passes(error)):
-            raise error
-
-    def _without_condition(self, bucket: str, *, surely: bool = True) -> NotImplementedError:
-        """Return the error for a store that does not create exclusively, and remember it."""
-        if surely:
-            self._unconditional.add(bucket)
-        return NotImplementedError()
 
 
 class _File(AbstractBufferedFile):  # type: ignore[misc]
@@ -271,21 +245,8 @@ class _File(AbstractBufferedFile):  # type: ignore[misc]
         return cast(bytes, self.fs.cat_file(self.path, start=start, end=end))
 
 
-@contextlib.contextmanager
-def _acting() -> Iterator[None]:
-    """Translate obstore's errors, and the refusals of the address guard behind its proxy."""
-    reach = address_guard.reach_here()
-    proxy = None if reach.everywhere else proxy_for(reach)
-    before = proxy.refusals if proxy else 0
-    try:
-        yield
-    except Exception as error:
-        if proxy and proxy.refusals > before and may_be_refused(error):
-            raise BlockedAddress(proxy.refused, reach.option) from error
-        cause = translated(error)
-        if cause is error:
-            raise
-        raise cause from error
+def _has_empty_part(key: str) -> bool:
+    return "//" in f"/{key}"
 
 
 def _files(bucket: str, objects: list[Any], folder: str) -> list[dict[str, Any]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from negset_jobs.adapters import address_guard
 from negset_jobs.adapters.access import Reach
 from negset_jobs.adapters.address_guard import BlockedAddress
 from negset_jobs.adapters.guard_proxy import proxy_for
-from negset_jobs.adapters.object_store_errors import NoCredentialsError
+from negset_jobs.adapters.object_store_errors import NoCredentialsError, may_be_refused, translated
 from negset_jobs.adapters.store_options import StoreOptions
 
 _CLIENT: Final = {
@@ -45,6 +48,23 @@ def connected(store: Any, bucket: str, reach: Reach, retried: bool, *, given: St
     )
 
 
+@contextlib.contextmanager
+def acting() -> Iterator[None]:
+    """Translate obstore's errors, and the refusals of the address guard behind its proxy."""
+    reach = address_guard.reach_here()
+    proxy = None if reach.everywhere else proxy_for(reach)
+    before = proxy.refusals if proxy else 0
+    try:
+        yield
+    except Exception as error:
+        if proxy and proxy.refusals > before and may_be_refused(error):
+            raise BlockedAddress(proxy.refused, reach.option) from error
+        cause = translated(error)
+        if cause is error:
+            raise
+        raise cause from error
+
+
 def _check_endpoint(endpoint: str) -> None:
     """Raise `BlockedAddress` at once if the guard refuses a store's endpoint.
 
@@ -66,7 +86,9 @@ def _check_instance(host: str) -> None:
     except BlockedAddress:
         found = False
     if not found:
-        raise NoCredentialsError("there are no credentials, and no instance that gives any")
+        raise NoCredentialsError(
+            "there are no credentials, and no instance that gives any (for a public bucket set anonymous in spec.stores)"
+        )
 
 
 def _answers(host: str, port: int) -> bool:

@@ -160,6 +160,11 @@ def scheme_of(text: str) -> str:
     return scheme.lower() if separator and _SCHEME.fullmatch(scheme) else ""
 
 
+def has_slip(text: str) -> bool:
+    """Return True for a path that begins like a URL: http:/x, s3:x, https//x."""
+    return _SLIP.match(text) is not None
+
+
 def shown(url: Url | str) -> str:
     """Return a URL for a message: quoted, on one line, without credentials and signatures."""
     text = _QUERY.sub("?…", _CREDENTIALS.sub("…@", str(url)))
@@ -203,8 +208,8 @@ def _plain_path(text: str, *, chained: bool) -> Link:
     # fsspec reads these as schemes: "data:" always, and a bare word in a chain.
     if text[:5].lower() == "data:":
         raise UnknownScheme("data")
-    if slip := _SLIP.match(text):
-        raise InvalidUrl(f"expected {slip[1].lower()}:// at the start, with one colon and two slashes")
+    if has_slip(text):
+        raise InvalidUrl("expected the scheme with one colon and two slashes, as in https:// or s3://")
     if chained and "/" not in text and "." not in text:
         raise InvalidUrl("expected a URL or a path after the last '::'")
     return Link("", text)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import urllib.request
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -51,6 +54,18 @@ def session(reach: Reach, *, limit: int = 100, limit_per_host: int = 0, **option
         return aiohttp.ClientSession(connector=aiohttp.TCPConnector(**connections), **options)  # type: ignore[arg-type]
     way = _Way(reach)
     return aiohttp.ClientSession(connector=_ByGuard(way, **connections), proxy=way.proxy.url, raise_for_status=way.check, **options)
+
+
+@contextlib.contextmanager
+def opener() -> Iterator[urllib.request.OpenerDirector]:
+    """Yield urllib's client, which connects by the way of this context's reach."""
+    reach = address_guard.reach_here()
+    if reach.upstream is None:
+        yield urllib.request.build_opener()
+        return
+    proxy = proxy_for(reach).url
+    with address_guard.reaching(_BY_GUARD):
+        yield urllib.request.build_opener(urllib.request.ProxyHandler({"http": proxy, "https": proxy}))
 
 
 class WebFiles(HTTPFileSystem):  # type: ignore[misc]

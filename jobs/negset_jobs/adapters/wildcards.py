@@ -36,7 +36,12 @@ def matching(fs: Any, path: str) -> list[str]:
     start = len(root) + 1 if root else 0
     depth = None if "**" in pattern else pattern.count("/") + 1
     found = fs.find(root or fs.root_marker, maxdepth=depth, withdirs=False, detail=True)
-    return sorted(str(name) for name, entry in found.items() if entry["type"] != "directory" and fits(str(name)[start:]))
+    inside = f"{root}/" if root else ""
+    return sorted(
+        str(name)
+        for name, entry in found.items()
+        if entry["type"] != "directory" and str(name).startswith(inside) and fits(str(name)[start:])
+    )
 
 
 def _is_wild(text: str) -> bool:

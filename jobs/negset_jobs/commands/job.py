@@ -41,7 +41,8 @@ def _job(revision: pipeline.Revision, options: argparse.Namespace, spec_hash: st
     progress = console.for_stream() if writer is None else StatusProgress(writer.write, console.for_stream())
     match step.kind:
         case "data":
-            distributed_stages.data(revision, progress)
+            with pipeline.alone(revision, output.say):  # of the steps, `negset run` starts only the others as jobs
+                distributed_stages.data(revision, progress)
         case "train":
             pipeline.train(revision, step, progress)
         case "mine":

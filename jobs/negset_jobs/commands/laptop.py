@@ -54,8 +54,7 @@ def _run(dataset: NegativeDataset, options: argparse.Namespace) -> int:
     access = reach.of_dataset(reach.access(options), dataset.spec)
     with address_guard.enforced(access):
         revision = pipeline.prepare(dataset, access)
-        place = revision.store.url
-        with revision.store.alone(lambda: output.say(f"waiting for another negset run, which works on {place}")):
+        with pipeline.alone(revision, output.say):
             return _every_step(revision, options)
 
 

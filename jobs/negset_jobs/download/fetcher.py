@@ -21,6 +21,8 @@ from negset_jobs.download.spellings import other_spellings
 from negset_jobs.download.verify import EncodedImage, inspect, needs_work, stored_form
 
 _MEGA = 1_000_000
+# S3 forbids what is missing, if the caller may not list the bucket.
+_MAY_BE_MISSING: Final = (Outcome.NOT_FOUND, Outcome.FORBIDDEN)
 
 T = TypeVar("T")
 
@@ -63,7 +65,7 @@ class Fetcher:
         try:
             return await self._get_as_written(url)
         except Failed as failure:
-            if failure.outcome is not Outcome.NOT_FOUND:
+            if failure.outcome not in _MAY_BE_MISSING:
                 raise
             for spelling in other_spellings(url):
                 try:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.quoting import quoted
-from negset_jobs.adapters.urls import CACHE_SCHEMES, OUTSIDE, WEB_SCHEMES, scheme_of
+from negset_jobs.adapters.urls import CACHE_SCHEMES, OUTSIDE, WEB_SCHEMES, has_slip, scheme_of
 
 FIELD: Final = "spec.source.coco.imageUrl"
 
@@ -67,7 +67,7 @@ def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -
     url = _PLACEHOLDER.sub(replace, template)
     if outside:
         return f"{OUTSIDE}://{outside[0]}"
-    return url if "://" in url else os.path.abspath(url)
+    return url if "://" in url or has_slip(url) else os.path.abspath(url)
 
 
 def _leads_out(name: str) -> bool:

@@ -19,6 +19,8 @@ from negset_operator.manifests.subject import Object, Subject
 USER: Final = 10001
 _WRITABLE: Final = "/tmp"  # noqa: S108 - the mount point of a volume of the pod's own
 _SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - the mount point of a volume of the pod's own
+_LOADERS: Final = ("LD_AUDIT", "LD_PRELOAD", "PYTHONHOME", "PYTHONPATH")
+"""Variables that decide which code a process loads. A tenant's Secret must not set them."""
 _LOST_NODE: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -104,7 +106,10 @@ def _tolerations(placement: Placement, seconds: int) -> list[Object]:
 
 
 def _container(subject: Subject, container: Container) -> Object:
-    env = [{"name": "HOME", "value": _WRITABLE}, *container.env]
+    secrets = _secrets(subject)
+    # A variable that is given here is stronger than one of a Secret. An empty one counts as unset.
+    unset = [{"name": name, "value": ""} for name in _LOADERS if secrets]
+    env = [{"name": "HOME", "value": _WRITABLE}, *unset, *container.env]
     mounts = [
         {"name": "tmp", "mountPath": _WRITABLE},
         {"name": "manifest", "mountPath": posixpath.dirname(names.MANIFEST_FILE), "readOnly": True},
@@ -120,7 +125,7 @@ def _container(subject: Subject, container: Container) -> Object:
         "imagePullPolicy": subject.config.images.pull_policy,
         **({"command": list(container.command)} if container.command else {}),
         "env": env,
-        **({"envFrom": secrets} if (secrets := _secrets(subject)) else {}),
+        **({"envFrom": secrets} if secrets else {}),
         **({"readinessProbe": container.readiness_probe} if container.readiness_probe else {}),
         "resources": _resources(container),
         "securityContext": {

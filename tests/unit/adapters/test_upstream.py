@@ -13,6 +13,7 @@ from tests.image_server import image_server, jpeg
 from negset_api.errors import InvalidInput
 from negset_api.spec import Download
 from negset_api.values import Outcome
+from negset_jobs.adapters import address_guard, clouds
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.guard_proxy import proxy_for
 from negset_jobs.adapters.inputs import read_input
@@ -187,6 +188,12 @@ def test_a_tunnel_leads_through_both_proxies(server):
 def test_a_proxy_that_refuses_is_the_outcome(url, outcome):
     with forward_proxy(0, status=407) as proxy:
         assert fetched(url, through(proxy)) is outcome
+
+
+def test_the_region_of_a_bucket_is_asked_for_through_the_proxy(server):
+    with forward_proxy(port_of(server.url)) as proxy, address_guard.reaching(through(proxy).stores):
+        assert clouds._region_of("bucket") == "us-east-1", "what the server says is no TLS"
+    assert proxy.seen == ["CONNECT s3.amazonaws.com:443"]
 
 
 def test_a_proxy_that_is_down_is_unreachable():

@@ -70,6 +70,14 @@ def test_a_file_name_does_not_lead_out_of_its_folder(template, name):
         parse(url)
 
 
+@pytest.mark.parametrize(
+    ("template", "url"), [("s3:/bucket/{file_name}", ""), ("{coco_url}", "http:/h.test/a.jpg"), ("{coco_url}", "https//h/a.jpg")]
+)
+def test_a_slip_in_a_scheme_is_named_and_is_no_path(template, url):
+    with pytest.raises(InvalidUrl, match="expected the scheme with one colon and two slashes"):
+        parse(image_url(template, {"file_name": "a.jpg", "coco_url": url}))
+
+
 def test_two_dots_within_a_name_are_no_way_out():
     assert image_url("/data/{file_name}", {"file_name": "a..b.jpg"}) == "/data/a..b.jpg"
 

@@ -84,7 +84,10 @@ def test_the_secrets_of_other_stores_become_variables_with_a_prefix():
     ]
     spec = merged(TRAINING, {"output": {"secretName": "own"}, "stores": stores})
     expected = [{"secretRef": {"name": "own"}}, {"prefix": "NEGSET_PARTNER_S3_", "secretRef": {"name": "partner-s3"}}]
-    assert all(each["envFrom"] == expected for job in jobs_of(spec).values() for each in containers(job))
+    pods = [each for job in jobs_of(spec).values() for each in containers(job)]
+    assert all(each["envFrom"] == expected for each in pods)
+    given = [{variable["name"]: variable.get("value") for variable in each["env"]} for each in pods]
+    assert all(each[name] == "" for each in given for name in ("LD_PRELOAD", "PYTHONPATH")), "a Secret decides no code"
 
 
 def test_only_what_checks_trains_or_scores_carries_tensorflow():
