@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 Report = Callable[[int, int], None]
 """Called with the number of newly finished images, and how many of these failed."""
 
-RECORD_FORMAT: Final = 1
+RECORD_FORMAT: Final = 2
 """The version of a record's content.
 
 It is part of every digest, so that records of an older version are not reused.
