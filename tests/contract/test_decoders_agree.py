@@ -119,9 +119,10 @@ DAMAGE = {
 @pytest.mark.parametrize("verify", ["Structure", "Decode"])
 @pytest.mark.parametrize("kind", IMAGES)
 def test_what_is_stored_is_decoded_and_what_is_decoded_is_stored(kind, verify):
-    """The exception are restart markers: libjpeg goes on at the next of them, and fills the gap.
+    """There are two exceptions, and both are damaged images.
 
-    Then a marker that does not exist is no error. Here it is, because the image is damaged.
+    At a wrong marker in the data, libjpeg goes on at the next restart marker and fills the gap. And
+    libpng ignores any number of rows that are too many, which would make the time unbounded.
     """
     chance, outcomes = random.Random(1), collections.Counter()
     for name, damage in DAMAGE.items():
@@ -133,8 +134,9 @@ def test_what_is_stored_is_decoded_and_what_is_decoded_is_stored(kind, verify):
                 stored, detail = b"", failure.detail
             outcomes[bool(stored)] += 1
             assert not stored or decodable(stored), f"{name}: stored, and TensorFlow refuses it"
-            resumed = kind in WITH_RESTARTS and "unknown marker" in detail
-            assert stored or resumed or "pixels, got" in detail or not decodable(data), f"{name}: TensorFlow takes it: {detail}"
+            resumed = kind in WITH_RESTARTS and "marker" in detail
+            excepted = resumed or "more rows" in detail or "pixels, got" in detail
+            assert stored or excepted or not decodable(data), f"{name}: TensorFlow takes it: {detail}"
     assert min(outcomes[True], outcomes[False]) > len(DAMAGE), "some were stored and some were not"
 
 

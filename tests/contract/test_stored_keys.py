@@ -39,7 +39,7 @@ KEYS = {
     "Measurement": ("threshold recall wantedRecall falsePositivesPerImage averagePrecision averagePrecision50 negatives positives objects"),
     "Mining": (
         "number inputs threshold floor pool trainedOn fooled hard hardImages added random "
-        "negatives negativeImages review scores reviewDeclined hardest"
+        "negatives negativeImages review scores reviewDeclined hardest unreadable unreadableExamples"
     ),
     "Negatives": "excludedClasses categories remainingClasses",
     "Plan": ("inputs excludedClasses categories candidates planned rejected bytesEstimate licenses remainingClasses imageIds shards"),

@@ -25,6 +25,10 @@ from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.values import Mining, Records, Round, decode, encode
 from negset_jobs.adapters import work
 from negset_jobs.adapters.store import Store
+from negset_jobs.formats import od_keys
+from negset_jobs.formats.stored import load
+from negset_jobs.formats.tf_example import decode_example
+from negset_jobs.formats.tfrecord import read_records, write_record
 from negset_jobs.mining.stage import mine_round
 
 pytestmark = pytest.mark.tensorflow
@@ -186,6 +190,24 @@ def test_without_a_pool_the_hardest_of_those_trained_on_are_given_more_weight_an
     assert hard == set(sorted(scores, key=lambda name: (-scores[name], name))[: TRAINED // 4])
     assert value.different_images == TRAINED
     assert "there is no pool" in caplog.text
+
+
+def test_an_image_that_cannot_be_decoded_ends_nothing_and_is_counted_and_named(mined, tmp_path, caplog):
+    trained, _, whole, _, _ = mined
+    store = copy_of(trained, tmp_path, without=(names.mining_marker(1),))
+    key = load(store, names.RECORDS, Records).files[names.POOL][0]
+    with store.reading(key) as stream:
+        payloads = [payload for _, payload in read_records(stream)]
+    image = decode_example(payloads[3])
+    stream = io.BytesIO()
+    for index, payload in enumerate(payloads):
+        write_record(stream, payload.replace(image[od_keys.ENCODED][0], bytes(len(image[od_keys.ENCODED][0]))) if index == 3 else payload)
+    store.write(key, stream.getvalue())
+    value = mine_round(store, DATASET, 1, Silent())
+    name = image[od_keys.SOURCE_ID][0].decode()
+    assert (value.pool, value.unreadable) == (whole.pool - 1, 1)
+    assert value.unreadable_examples == (f"{key}: the image {name} cannot be decoded",)
+    assert f"skipped 1 records that cannot be read: {key}: the image {name}" in caplog.text
 
 
 def test_a_missing_checkpoint_is_one_clear_error(mined, tmp_path):

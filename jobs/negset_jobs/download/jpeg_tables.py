@@ -16,9 +16,11 @@ _CONDITIONED: Final = 16  # tables of each kind for arithmetic coding
 _LENGTHS: Final = 16  # the lengths of codes, in bits
 _MOST_SYMBOLS: Final = 256
 _DC_SYMBOLS: Final = 15
+_KEPT: Final = 256  # segments whose results are kept: many files have the same tables
 
 
-def quantisation(content: bytes) -> set[int]:
+@functools.lru_cache(_KEPT)
+def quantisation(content: bytes) -> frozenset[int]:
     """Return the numbers of the quantisation tables in a segment. Raises `Failed`."""
     numbers: set[int] = set()
     at = 0
@@ -28,10 +30,11 @@ def quantisation(content: bytes) -> set[int]:
         numbers.add(number)
         at += 1 + COEFFICIENTS * (2 if wide else 1)
     require(at == len(content), "whose quantisation tables have a wrong length")
-    return numbers
+    return frozenset(numbers)
 
 
-def huffman(content: bytes) -> dict[tuple[int, int], bool]:
+@functools.lru_cache(_KEPT)
+def huffman(content: bytes) -> tuple[tuple[tuple[int, int], bool], ...]:
     """Return whether each Huffman table in a segment can be used, by class and number.
 
     Class 0 is DC, class 1 is AC. A table that cannot be used is no error until a scan needs it.
@@ -49,7 +52,7 @@ def huffman(content: bytes) -> dict[tuple[int, int], bool]:
         tables[kind, number] = _is_code(counts) and (kind == 1 or max(symbols, default=0) <= _DC_SYMBOLS)
         at += len(symbols)
     require(at == len(content), "whose Huffman tables have a wrong length")
-    return tables
+    return tuple(tables.items())
 
 
 def check_conditioning(content: bytes) -> None:
@@ -60,7 +63,6 @@ def check_conditioning(content: bytes) -> None:
     require(all(value & 15 <= value >> 4 for value in dc), "whose arithmetic tables are impossible")
 
 
-@functools.lru_cache(1024)
 def _is_code(counts: bytes) -> bool:
     """Return True if codes exist, `counts` of each length: none may have only ones."""
     code = 0

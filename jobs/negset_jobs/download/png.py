@@ -79,13 +79,15 @@ def decompress(data: bytes) -> None:
     image = _header(data, chunks[0])
     pixels = _Inflater(data, chunks)
     bits = image.depth * _CHANNELS[image.color]
+    size = 0
     for width, height in _sizes(image):
         row = 1 + (width * bits + 7) // 8
         most = max(1, _BLOCK // row)
         for start in range(0, height, most):
             block = pixels.read(row * min(most, height - start))
             _require(max(block[::row]) <= _FILTERS, "with a filter that does not exist")
-    pixels.require_end()
+        size += row * height
+    pixels.finish(size)
 
 
 def without_metadata(data: bytes) -> bytes:
@@ -170,12 +172,19 @@ class _Inflater:
             size -= len(part)
         return b"".join(parts)
 
-    def require_end(self) -> None:
-        """Raise `Failed` if the stream ended too early to tell.
+    def finish(self, most: int) -> None:
+        """Read what follows the pixels, at most `most` bytes. Raises `Failed` if it has no end.
 
-        libpng does not ask zlib for its last bytes of output once there is no more input.
+        libpng reads it too. It warns of damage there, and of rows that are too many.
         """
-        _require(self._zlib.eof or bool(self._zlib.unconsumed_tail or next(self._pieces, b"")), "whose image data has no end")
+        while not self._zlib.eof:
+            waiting = self._zlib.unconsumed_tail or next(self._pieces, b"")
+            _require(bool(waiting), "whose image data has no end")
+            _require(most > 0, "with more rows than its header says")
+            try:
+                most -= len(self._zlib.decompress(waiting, min(most, _BLOCK)))
+            except zlib.error:
+                return
 
     def _next(self, most: int) -> bytes:
         waiting = self._zlib.unconsumed_tail or next(self._pieces, b"")

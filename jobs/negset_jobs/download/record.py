@@ -25,7 +25,7 @@ from negset_jobs.formats.tfrecord import unframe
 
 log = logging.getLogger(__name__)
 
-RECORD_FORMAT: Final = 1
+RECORD_FORMAT: Final = 2
 """The version of a record's content.
 
 It is part of every digest, so that records of an older version are not reused.

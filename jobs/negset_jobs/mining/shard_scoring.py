@@ -13,13 +13,16 @@ from msgspec import field
 from negset_api.values import Round, ScoredImage, Value
 from negset_jobs.adapters.store import Store
 from negset_jobs.formats import od_keys
-from negset_jobs.formats.stored_images import image_id, read_images, warn
+from negset_jobs.formats.stored_images import image_id, read_images
 
 BATCH: Final = 64
 """Images per call of the model.
 
 On two cores with a 96-pixel SSD: 547 images/s at 64, 345 images/s at 16, 71 images/s at 1.
 """
+
+NAMED: Final = 10
+"""The number of unreadable records that a mining names."""
 
 FLOOR: Final = 0.01
 """Lower scores are not useful for ranking, unless the threshold is as low."""
@@ -34,12 +37,15 @@ class Scoring(Protocol):
 class ShardScores(Value, frozen=True, kw_only=True):
     """The scored images of the shard under `key`, in its order, without unreadable ones.
 
-    `input_digest` is the digest of the mining that the scores are stored for.
+    `input_digest` is the digest of the mining that the scores are stored for. `unreadable` counts
+    the records that cannot be read, and `unreadable_examples` names the first `NAMED`.
     """
 
     key: str
     images: tuple[ScoredImage, ...]
     input_digest: str = field(default="", name="inputs")
+    unreadable: int = 0
+    unreadable_examples: tuple[str, ...] = ()
 
 
 class ShardScorer:
@@ -58,13 +64,18 @@ class ShardScorer:
         self._model = load_model(store, trained, classes)
 
     def __call__(self, key: str) -> ShardScores:
+        unreadable: list[str] = []
         with self._store.reading(key) as stream:
-            encoded_images = ((image_id(features), features[od_keys.ENCODED][0]) for _, features, _ in read_images(stream, key))
+            records = read_images(stream, key, unreadable.append)
+            encoded_images = ((image_id(features), features[od_keys.ENCODED][0]) for _, features, _ in records)
             scored = [image for batch in _batches(encoded_images, BATCH) for image in self._model.score(batch)]
-        for image in scored:
-            if image.unreadable:
-                warn(f"{key}: the image {image.image_id} cannot be decoded")
-        return ShardScores(key=key, images=tuple(trim(image, self._threshold) for image in scored if not image.unreadable))
+        unreadable += [f"{key}: the image {image.image_id} cannot be decoded" for image in scored if image.unreadable]
+        return ShardScores(
+            key=key,
+            images=tuple(trim(image, self._threshold) for image in scored if not image.unreadable),
+            unreadable=len(unreadable),
+            unreadable_examples=tuple(unreadable[:NAMED]),
+        )
 
 
 def load_model(store: Store, trained: Round, classes: tuple[str, ...]) -> Scoring:

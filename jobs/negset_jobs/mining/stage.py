@@ -22,7 +22,7 @@ from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.formats.stored import commit, load
 from negset_jobs.mining.decide import Decision, Rules, decide
 from negset_jobs.mining.draw import draw
-from negset_jobs.mining.shard_scoring import ShardScorer, ShardScores
+from negset_jobs.mining.shard_scoring import NAMED, ShardScorer, ShardScores
 from negset_jobs.mining.tables import score_table
 from negset_jobs.mining.write import ids_in, write_added, write_without
 from negset_jobs.training import failures
@@ -97,9 +97,10 @@ def mine_round(store: Store, dataset: NegativeDataset, number: int, progress: Pr
     not scored yet.
     """
     task = _prepare(store, dataset, number)
-    scored = _score(store, task, progress)
+    scores = _score(store, task, progress)
+    scored = {shard: held.images for shard, held in scores.items()}
     found = _find(store, task, scored)
-    value = _commit(store, _write(store, task, scored, found))
+    value = _commit(store, _with_unreadable(_write(store, task, scored, found), scores.values()))
     store.remove(store.keys(names.mining_scored_shards(number)))
     _log(value)
     return value
@@ -132,19 +133,19 @@ def _prepare(store: Store, dataset: NegativeDataset, number: int) -> _Task:
     )
 
 
-def _score(store: Store, task: _Task, progress: Progress) -> Scored:
+def _score(store: Store, task: _Task, progress: Progress) -> dict[str, ShardScores]:
     """Score every training negative. Return the scores by shard, in the order of the shards."""
     images = sum(task.records.images.get(split, 0) for split in (names.POOL, names.TRAIN))
     progress.start(f"Scoring negatives, round {task.number}", images, "images")
     found = _kept(store, task)
-    progress.advance(sum(map(len, found.values())))
+    progress.advance(sum(len(scores.images) for scores in found.values()))
     missing = [shard for shard in task.shards if shard not in found]
     if missing:
         make_worker = functools.partial(ShardScorer, store, task.trained, load(store, names.POSITIVES, Positives).classes)
         workers = min(task.dataset.spec.ray.workers, len(missing))
         gpus = task.training.hard_negative_mining.gpus_per_worker
         for result in work.map_with_actors(make_worker, missing, workers=workers, gpus=gpus):
-            found[result.key] = result.images
+            found[result.key] = result
             store.write(
                 names.mining_shard_scores(task.number, result.key), encode(msgspec.structs.replace(result, input_digest=task.input_digest))
             )
@@ -153,19 +154,19 @@ def _score(store: Store, task: _Task, progress: Progress) -> Scored:
     return {shard: found[shard] for shard in task.shards}
 
 
-def _kept(store: Store, task: _Task) -> Scored:
+def _kept(store: Store, task: _Task) -> dict[str, ShardScores]:
     """Return the scores that an interrupted mining of the same inputs has stored, by shard.
 
     It lists the folder once. So a new mining does not ask the store for missing objects.
     """
     left = frozenset(store.keys(names.mining_scored_shards(task.number)))
-    kept: Scored = {}
+    kept: dict[str, ShardScores] = {}
     for shard in task.shards:
         if (key := names.mining_shard_scores(task.number, shard)) in left:
             with contextlib.suppress(MissingObject, MsgspecError):
                 scores = decode(store.read(key), ShardScores)
                 if scores.input_digest == task.input_digest:
-                    kept[shard] = scores.images
+                    kept[shard] = scores
     return kept
 
 
@@ -216,6 +217,12 @@ def _write(store: Store, task: _Task, scored: Scored, found: _Found) -> Mining:
     )
 
 
+def _with_unreadable(value: Mining, scores: Collection[ShardScores]) -> Mining:
+    """Return the value with the records that could not be scored."""
+    examples = tuple(example for shard in scores for example in shard.unreadable_examples)
+    return msgspec.structs.replace(value, unreadable=sum(shard.unreadable for shard in scores), unreadable_examples=examples[:NAMED])
+
+
 def by_shard(scored: Scored, wanted: Iterable[str]) -> dict[str, frozenset[str]]:
     """Return the wanted ids by the shard that holds them, in the order of the shards.
 
@@ -255,6 +262,9 @@ def _log(value: Mining) -> None:
         value.hard_images,
         len(value.review),
     )
+    if value.unreadable:
+        named = "; ".join(value.unreadable_examples)
+        log.warning("round %d: skipped %d records that cannot be read: %s", value.number, value.unreadable, named)
     if not value.pool:
         log.warning(
             "round %d: there is no pool of negatives that the model was not trained on; hard negatives come from those it was trained on, and few of them are hard; "

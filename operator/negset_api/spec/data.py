@@ -110,8 +110,10 @@ class Download(Spec, frozen=True, kw_only=True):
     verify: Annotated[
         Literal["Structure", "Decode"],
         Meta(
-            description="How each image is checked before it is stored. Structure reads markers, dimensions and length. "
-            "Decode decodes every pixel, and costs several times as much."
+            description="How each image is checked before it is stored. Both refuse what TensorFlow cannot decode. "
+            "Structure reads the markers and tables of a JPEG up to its end, and decompresses the rows of a PNG. "
+            "Decode also decodes each JPEG, and costs several times as much. "
+            "Neither sees damage that only changes pixels, such as a grey lower half of a JPEG."
         ),
     ] = "Structure"
     max_failed_percent: Annotated[
@@ -152,7 +154,16 @@ class Download(Spec, frozen=True, kw_only=True):
         int, Meta(ge=1, le=512, description="Maximum number of connections that one worker has to one host at the same time.")
     ] = 32
     max_image_mebibytes: Annotated[int, Meta(ge=1, le=1024, description="Maximum size of an encoded image, in MiB.")] = 32
-    max_image_megapixels: Annotated[int, Meta(ge=1, le=1000, description="Maximum size of an image, in millions of pixels.")] = 100
+    max_image_megapixels: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Maximum size of an image, in millions of pixels. Checking an image takes at most 8 bytes of memory for each of them. "
+            "WebP, AVIF and progressive CMYK JPEG need more for a pixel, so 1/2, 2/3 and 4/7 of this size is their maximum. "
+            "TensorFlow decodes at most 178.",
+        ),
+    ] = 100
     contact: Annotated[
         str,
         Meta(

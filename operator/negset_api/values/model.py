@@ -116,6 +116,8 @@ class Mining(Value, frozen=True, kw_only=True):
     show the object, and are left out until a person has reviewed them. `review_declined` counts
     images with such a score that were too many for a review. `hardest` are the first few that this
     mining added, for people. `scores` is the key of a table with one row per scored negative.
+    `unreadable` counts the records that could not be read and have no score, and
+    `unreadable_examples` names the first few.
     """
 
     number: int
@@ -135,6 +137,8 @@ class Mining(Value, frozen=True, kw_only=True):
     scores: str
     review_declined: int = 0
     hardest: tuple[ScoredImage, ...] = ()
+    unreadable: int = 0
+    unreadable_examples: tuple[str, ...] = ()
 
     @property
     def scored(self) -> int:

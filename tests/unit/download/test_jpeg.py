@@ -85,7 +85,10 @@ REFUSED = {
     "two scans where the first has everything": (at_end(COLOUR, scan_of(COLOUR)), "another scan after its last"),
     "a progressive scan of no coefficients": (at_end(PROGRESSIVE, segment(SOS, b"\1\1\0\x09\5\0")), "impossible progressive scan"),
     "a progressive scan that refines by two bits": (at_end(PROGRESSIVE, segment(SOS, b"\1\1\0\1\5\x31")), "impossible progressive scan"),
-    "more scans than any encoder writes": (at_end(PROGRESSIVE, segment(SOS, b"\1\1\0\1\5\0") * MOST_SCANS), "more than 64 scans"),
+    "more scans than any encoder writes": (
+        at_end(PROGRESSIVE, segment(SOS, b"\1\1\0\1\5\0") * MOST_SCANS),
+        "more scans than any encoder writes",
+    ),
     "an arithmetic table that is impossible": (before(GREY, SOS, segment(0xCC, b"\0\x01")), "arithmetic tables are impossible"),
 }
 

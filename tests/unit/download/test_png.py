@@ -73,6 +73,8 @@ REFUSED = {
     "no deflate stream": (png(header(), data(b"no deflate stream")), "cannot be decompressed"),
     "an end of the stream that does not match": (png(header(), data(pixels()[:-1] + b"?")), "cannot be decompressed"),
     "a stream without its end": (png(header(), data(WITHOUT_END)), "has no end"),
+    "a stream that goes on and has no end": (png(header(), data(pixels(40)[:-6])), "has no end"),
+    "many more rows than the header says": (png(header(), data(pixels(100))), "more rows"),
 }
 
 
@@ -92,6 +94,7 @@ def test_what_libpng_refuses_is_undecodable(name):
 TAKEN = {
     "pixels in many chunks": png(header(), *(data(pixels()[at : at + 7]) for at in range(0, len(pixels()), 7))),
     "an empty chunk of pixels": png(header(), data(b""), data(pixels())),
+    "damage after the last row": png(header(), data(pixels(31)[:-1] + b"?")),
     "more rows than the header says": png(header(), data(pixels(31))),
     "metadata that does not match its checksum": png(header(), damaged(chunk(b"tEXt", b"a\0b")), data(pixels())),
     "metadata that libpng warns of": png(header(), chunk(b"gAMA", b""), chunk(b"iCCP", b"?"), data(pixels())),
