@@ -18,7 +18,7 @@ from negset_jobs.positives.stage import positives_stage
 CLASSES = ("person", "car")
 
 
-def make(folder, positives, *, siblings=(), download=None):
+def make(folder, positives, *, siblings=(), download=None, networks=()):
     """Run the stage on `spec.positives`.
 
     The classes person and car are excluded from the negatives.
@@ -35,7 +35,7 @@ def make(folder, positives, *, siblings=(), download=None):
     dataset = msgspec.convert({"metadata": {"name": "test"}, "spec": spec}, NegativeDataset)
     store = Store(str(folder))
     store.create(names.PLAN, encode(Negatives(excluded_classes=CLASSES, categories={1: "person", 3: "car"}, remaining_classes={})))
-    return store, positives_stage(store, dataset, Access(), siblings, Silent())
+    return store, positives_stage(store, dataset, Access(allowed_networks=networks), siblings, Silent())
 
 
 def records(store, positives):

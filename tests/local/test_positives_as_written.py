@@ -3,10 +3,14 @@
 Slips of single files are outcomes, and what is not used is counted.
 """
 
+import contextlib
+import functools
+import http.server
 import io
 import json
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.values import Box
 from negset_jobs.adapters import work
+from negset_jobs.adapters.store import Store
 from negset_jobs.formats.tf_example import encode_example
 from negset_jobs.formats.tfrecord import write_record
 
@@ -221,6 +226,38 @@ def test_yolo_gives_the_same_boxes_as_coco(tmp_path):
     assert len(found[0]) == 8
     for name, box in found[0].items():
         assert found[1][name] == pytest.approx(box, abs=1e-6)
+
+
+@pytest.mark.parametrize("place", ["S3", "a web server"])
+def test_a_yolo_dataset_is_found_without_a_disk_on(place, tmp_path):
+    from tests.s3_server import s3_server
+
+    yolo(tmp_path, [1] * 8)
+    (tmp_path / "train" / "labels" / "7.txt").unlink()
+    with s3_server() as s3, web_server(tmp_path) as web:
+        if place == "S3":
+            store = Store(f"s3://{s3.bucket}/yolo")
+            for path in tmp_path.rglob("*.*"):
+                store.write(str(path.relative_to(tmp_path)), path.read_bytes())
+        url = f"s3://{s3.bucket}/yolo" if place == "S3" else web
+        store, positives = make(tmp_path / "out", {"yolo": {"data": f"{url}/data.yaml"}}, networks=("127.0.0.1/32",))
+    assert positives.outcomes == {"stored": 7}
+    assert positives.left_out == {"images_without_objects": 1}
+    assert min(on_the_object(store, positives).values()) > 0.97
+
+
+@contextlib.contextmanager
+def web_server(folder):
+    """Python's own server, which lists folders as pages."""
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_): ...
 
 
 def test_boxes_in_fractions_are_refused_once_with_their_number_and_one_by_one_if_the_check_is_off(tmp_path):

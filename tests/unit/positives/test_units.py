@@ -3,8 +3,6 @@
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from negset_jobs.positives.units import Layout, Reading, Unit, misread
 
@@ -15,7 +13,7 @@ RECORDS = Reading(Layout.YXYX, Unit.FRACTIONS)
 SCALES = {Unit.FRACTIONS: 1, Unit.PERCENT: 100, Unit.THOUSANDTHS: 1000}
 
 
-def corners(count, seed=0):
+def corners(count, seed):
     """Boxes of a tenth to a third of the image, anywhere: xmin, ymin, xmax, ymax as fractions."""
     draw = random.Random(seed)
     for _ in range(count):
@@ -24,10 +22,10 @@ def corners(count, seed=0):
         yield xmin, ymin, xmin + width, ymin + height
 
 
-def written(reading, size, count=24):
+def written(reading, size, count=24, seed=0):
     """The boxes as a tool writes them."""
     width, height = size if reading.unit is Unit.PIXELS else (SCALES[reading.unit],) * 2
-    for xmin, ymin, xmax, ymax in corners(count):
+    for xmin, ymin, xmax, ymax in corners(count, seed):
         left, top, right, bottom = xmin * width, ymin * height, xmax * width, ymax * height
         yield {
             Layout.XYXY: (left, top, right, bottom),
@@ -81,11 +79,11 @@ def test_boxes_of_an_original_that_was_larger_are_named_with_the_largest_number(
 
 
 @pytest.mark.parametrize("declared", [COCO, VOC, YOLO, RECORDS], ids=["COCO", "VOC", "YOLO", "records"])
-@given(seed=st.integers(0, 1000), width=st.integers(32, 4000), height=st.integers(32, 4000), count=st.integers(1, 60))
-def test_right_boxes_are_never_taken_for_another_unit(declared, seed, width, height, count):
-    random.seed(seed)
-    size = (width, height)
-    assert misread(list(written(declared, size, count)), [size] * count, declared) is None
+def test_right_boxes_are_never_taken_for_another_unit(declared):
+    draw = random.Random(1)
+    for seed in range(1000):
+        size, count = (draw.randint(32, 4000), draw.randint(32, 4000)), draw.randint(1, 60)
+        assert misread(list(written(declared, size, count, seed)), [size] * count, declared) is None, (seed, size, count)
 
 
 FEW = {
