@@ -28,11 +28,9 @@ log = logging.getLogger(__name__)
 RECORD_FORMAT: Final = 2
 """The version of a record's content.
 
-It is part of every digest, so that records of an older version are not reused.
+It is part of every digest, so that records of an older version are not reused. Version 1 checked
+less of an image, and ignored EXIF.
 """
-
-_BOXES_FORMAT: Final = 2
-"""The version of how boxes are put on images. Version 1 ignored EXIF."""
 
 
 class Recording(NamedTuple):
@@ -58,7 +56,7 @@ def image_input_digest(image: PlannedImage, download: Download, label_ids: Mappi
     """
     checks = (download.verify, download.max_image_mebibytes, download.max_image_megapixels, download.robots_tag)
     boxes = [(box, label_ids.get(box.class_name)) for box in image.objects]
-    objects = (_BOXES_FORMAT, image.width, image.height, boxes, image.pixels, image.orientation) if boxes else None
+    objects = (image.width, image.height, boxes, image.pixels, image.orientation) if boxes else None
     return digest(RECORD_FORMAT, image.url, image.image_id, image.file_name, objects, checks)
 
 

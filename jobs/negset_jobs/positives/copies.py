@@ -86,10 +86,11 @@ def without_copies(images: Iterable[PlannedImage], found: FoundCopies) -> list[P
 def write_again(
     store: Store, plans: Sequence[ShardPlan], *, spec: NegativeDatasetSpec, access: Access, label_ids: Mapping[str, int]
 ) -> None:
-    """Write the shards that differ from what is stored, from the stored records.
+    """Write the shards that differ from what an earlier run stored, from the stored records.
 
-    An image whose record changes is downloaded again. Markers of shards that are no longer planned
-    are removed.
+    They differ if copies were found, the annotations changed, or another version of negset ran. An
+    image whose record changes is downloaded again. Markers of shards that are no longer planned are
+    removed. Shards that have nothing in common with what is stored are not written.
     """
     committed = read_committed(store, names.POSITIVES_FOLDER)
     records = {
@@ -102,6 +103,8 @@ def write_again(
     for plan in plans:
         wanted = [image_input_digest(image, spec.download, label_ids) for image in plan.images]
         attempt, stored = committed.get(plan.name, (0, None))
+        if stored is None and not any(each in records for each in wanted):
+            continue
         if stored is not None and [ended.input_digest for ended in stored.results] == wanted:
             continue
         tasks.append(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,13 +16,12 @@ from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.spec import NegativeDataset, NegativeDatasetSpec
 from negset_api.spec import Positives as PositivesSpec
-from negset_api.values import ImageResult, Outcome, PlannedImage, Positives, ShardPlan, ShardResult, digest
+from negset_api.values import Outcome, PlannedImage, Positives, ShardPlan, ShardResult
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.orientation import word_of
-from negset_jobs.download.record import image_input_digest
-from negset_jobs.download.stage import check_budget, count_outcomes, run_shards, tidy, withdraw
+from negset_jobs.download.stage import check_budget, run_shards, tidy, withdraw
 from negset_jobs.formats.label_map import write_label_map
 from negset_jobs.formats.pictures import family
 from negset_jobs.formats.stored import commit, find, load
@@ -45,6 +44,7 @@ from negset_jobs.positives.copies import FoundCopies, find_copies, forget_others
 from negset_jobs.positives.record_files import FIELD as RECORDS_FIELD
 from negset_jobs.positives.record_files import CopyTask
 from negset_jobs.positives.split import held_out
+from negset_jobs.positives.summary import Stored, failed_images, summary, without_records
 from negset_jobs.positives.turning import settle_orientation
 from negset_jobs.positives.voc import read_voc
 from negset_jobs.positives.yolo import read_yolo
@@ -53,22 +53,6 @@ from negset_jobs.selection.sharding import shards
 log = logging.getLogger(__name__)
 
 _EXAMPLES: Final = 5
-
-
-class Stored(NamedTuple):
-    """The stored positives, from any kind of source.
-
-    It has the shards, the number of boxes of each stored image by split, and the rejected boxes.
-    `annotations` is the number of boxes of the wanted classes in the source, `left_out` what else
-    is not used.
-    """
-
-    classes: tuple[str, ...]
-    results: list[ShardResult]
-    boxes: dict[str, list[int]]
-    rejected: tuple[RejectedBox, ...]
-    annotations: int
-    left_out: dict[str, int]
 
 
 class _Request(NamedTuple):
@@ -139,12 +123,12 @@ def positives_stage(  # noqa: PLR0917 - the signature that all stages share
     wanted = wanted_classes(spec.positives.classes, spec.exclude_classes, negatives)
     request = _Request(store, spec, spec.positives, negatives, wanted, access, siblings, progress)
     stored = _from_tfrecords(request) if spec.positives.tfrecords else _from_annotations(request)
-    request.list_failures(stored.rejected, _failed(stored.results))
+    request.list_failures(stored.rejected, failed_images(stored.results))
     check_budget(stored.results, spec, "spec.download.maxFailedPercent")
     check_rejected(stored.rejected, stored.annotations, spec.download.max_failed_percent, "spec.positives")
     if spec.training is None:
         store.remove(store.keys(names.FINGERPRINTS_FOLDER))  # otherwise the search for held-out copies uses them
-    positives = _summary(stored)
+    positives = summary(stored)
     if positives != earlier:
         withdraw(store, names.POSITIVES)
         tidy(store, names.POSITIVES_FOLDER, stored.results)
@@ -166,7 +150,7 @@ def _from_annotations(request: _Request) -> Stored:
     _tell_rejected(late)
     return Stored(
         classes=classes,
-        results=[*results, *_without_records(annotated)],
+        results=[*results, *without_records(annotated)],
         boxes=boxes,
         rejected=(*annotated.rejected, *late),
         annotations=sum(annotated.annotations.values()),
@@ -177,19 +161,17 @@ def _from_annotations(request: _Request) -> Stored:
 def _recorded(request: _Request, images: Sequence[PlannedImage], ids: Mapping[str, int]) -> tuple[tuple[ShardPlan, ...], list[ShardResult]]:
     """Return the shards of the images and what is stored. Copies are on one side of the split."""
     request.access.check_images((image.url for image in images), "spec.positives")
-    found = find(request.store, names.POSITIVE_COPIES, FoundCopies)
-    if found is None:
-        plans = _plans(request, images, FoundCopies())
-        results = _run(request, plans, ids)
-        found = request.find_copies(results)
-        if _plans(request, images, found) == plans:
-            return plans, results
-    plans = _plans(request, images, found)
-    write_again(request.store, plans, spec=request.spec, access=request.access, label_ids=ids)
-    return plans, _run(request, plans, ids)
+    known = find(request.store, names.POSITIVE_COPIES, FoundCopies)
+    plans = _plans(request, images, known or FoundCopies())
+    results = _run(request, plans, ids)
+    found = known or request.find_copies(results)
+    if (decided := _plans(request, images, found)) != plans:
+        plans, results = decided, _run(request, decided, ids)
+    return plans, results
 
 
 def _run(request: _Request, plans: Sequence[ShardPlan], ids: Mapping[str, int]) -> list[ShardResult]:
+    write_again(request.store, plans, spec=request.spec, access=request.access, label_ids=ids)
     results = run_shards(
         request.store,
         plans,
@@ -200,9 +182,7 @@ def _run(request: _Request, plans: Sequence[ShardPlan], ids: Mapping[str, int]) 
         siblings=request.siblings,
         progress=request.progress,
     )
-    results = settle_orientation(request.store, plans, results, spec=request.spec, access=request.access, label_ids=ids)
-    _check_unchanged(request, plans, results, ids)
-    return results
+    return settle_orientation(request.store, plans, results, spec=request.spec, access=request.access, label_ids=ids)
 
 
 def _checked_source(request: _Request) -> Annotated:
@@ -286,70 +266,6 @@ def _plans(request: _Request, images: Sequence[PlannedImage], found: FoundCopies
         for split in (names.TRAIN, names.HELD_OUT)
     }
     return tuple(shard for split, members in sides.items() for shard in shards(split, members))
-
-
-def _check_unchanged(request: _Request, plans: Sequence[ShardPlan], results: Sequence[ShardResult], ids: Mapping[str, int]) -> None:
-    """Check that shards of an earlier, interrupted run have the same annotations."""
-    for plan, result in zip(plans, results, strict=True):
-        if [ended.input_digest for ended in result.results] != [
-            image_input_digest(image, request.spec.download, ids) for image in plan.images
-        ]:
-            raise InvalidInput(
-                f"spec.positives: the annotations have changed since an earlier run stored {request.store.location(result.file)}; "
-                "rename the dataset, or remove its folder, to start again"
-            )
-
-
-def _without_records(annotated: Annotated) -> list[ShardResult]:
-    """Return the outcomes of the images that were not downloaded, as a shard without a file."""
-    unusable = [image.image_id for image in annotated.images if not image.objects]
-    results = (
-        *(ImageResult(image_id=key, outcome=Outcome.INVALID_BOX, detail="none of its boxes is usable") for key in unusable),
-        *(ImageResult(image_id=each.image_id, outcome=each.outcome, detail=each.detail) for each in annotated.failed),
-    )
-    return [ShardResult(name="", split=names.TRAIN, input_digest="", file="", sha256="", bytes=0, results=results)] if results else []
-
-
-def _failed(results: Iterable[ShardResult]) -> Iterator[FailedImage]:
-    for result in results:
-        for ended in result.results:
-            if ended.outcome is not Outcome.STORED:
-                yield FailedImage(image_id=ended.image_id, outcome=ended.outcome, detail=ended.detail)
-
-
-def _summary(stored: Stored) -> Positives:
-    """Return the stage's value.
-
-    Raises `WorkFailed` if nothing is left to train on or to measure with.
-    """
-    outcomes = count_outcomes(stored.results)
-    files: dict[str, tuple[str, ...]] = {}
-    images: dict[str, int] = {}
-    for split in (names.TRAIN, names.HELD_OUT):
-        shards_of = [result for result in stored.results if result.split == split]
-        files[split] = tuple(result.file for result in shards_of if result.file)
-        images[split] = count_outcomes(shards_of)[Outcome.STORED]
-        if not images[split]:
-            purpose = "train on" if split == names.TRAIN else "measure recall with"
-            raise WorkFailed(f"spec.positives: none of the images to {purpose} could be stored: {_listed(outcomes)}")
-    return Positives(
-        input_digest=digest(stored.classes, [result.input_digest for result in stored.results]),
-        classes=stored.classes,
-        label_map=names.LABEL_MAP,
-        files=files,
-        images=images,
-        boxes={split: sum(stored.boxes[split]) for split in images},
-        most_boxes=max(max(stored.boxes[split], default=0) for split in images),
-        outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
-        rejected_boxes=dict(sorted(collections.Counter(box.reason.value for box in stored.rejected).items())),
-        left_out={kind: count for kind, count in sorted(stored.left_out.items()) if count},
-        turned=sum(ended.turned for result in stored.results for ended in result.results),
-        failures=names.FAILED_POSITIVES,
-    )
-
-
-def _listed(outcomes: Mapping[Outcome, int]) -> str:
-    return ", ".join(f"{outcome} {count} times" for outcome, count in outcomes.items())
 
 
 def _tell_rejected(rejected: Sequence[RejectedBox]) -> None:
