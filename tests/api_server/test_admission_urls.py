@@ -37,7 +37,9 @@ def with_url(field: str, url: str) -> dict[str, Any]:
     place = spec
     for parent in parents:
         place = place.setdefault(parent, {})
-    place[last] = [url] if last in {"excludeImagesOf", "tfrecords"} else url
+    place[last] = [url] if last in {"excludeImagesOf", "tfrecords", "urls"} else url
+    if field.startswith("source.images"):
+        spec["source"].pop("coco")
     return spec
 
 
@@ -56,6 +58,9 @@ TAKEN = {
     "the place that the annotations name": (IMAGES, "{coco_url}"),
     "a template of a bucket": (IMAGES, "s3://datasets/train2017/{file_name}"),
     "a template of an archive's members": (IMAGES, "zip://train2017/{file_name}::s3://datasets/train2017.zip"),
+    "a folder of images": ("source.images.urls", "s3://team-a/camera-7"),
+    "a glob of images": ("source.images.urls", "s3://team-a/camera-[0-9]/*.jpg"),
+    "a list of images": ("source.images.urls", "https://datasets.example/urls.txt"),
     "a glob of records": ("positives.tfrecords", "s3://team-a/positives/*.tfrecord"),
     "a bucket to write to": (OUTPUT, "s3://team-a"),
     "a label map": ("positives.labelMap", "s3://team-a/labels.pbtxt"),
@@ -101,6 +106,7 @@ REFUSED = {
     "local images of COCO positives": ("positives.coco.imageUrl", "/data/{file_name}"),
     "local Pascal VOC positives": ("positives.voc.annotations", "Annotations/*.xml"),
     "local images of Pascal VOC positives": ("positives.voc.imageUrl", "JPEGImages/{filename}"),
+    "a local folder of images": ("source.images.urls", "/data/frames"),
     "local records": ("positives.tfrecords", "/data/*.tfrecord"),
     "a local label map": ("positives.labelMap", "/proc/self/environ"),
     "a local pipeline.config": ("training.pipelineConfig.url", "file:///etc/pipeline.config"),

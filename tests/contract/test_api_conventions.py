@@ -129,6 +129,7 @@ def test_lists_whose_order_means_nothing_are_sets():
         "formats": "set",
         "confirmedNegatives": "set",
         "comparisons": "set",
+        "urls": "atomic",  # of two images with the same name, the first keeps its id
         "excludeImagesOf": "atomic",
         "tfrecords": "atomic",
         "classes": "atomic",  # in label-map order

@@ -40,15 +40,17 @@ KEYS = {
         "negatives negativeImages review scores reviewDeclined hardest"
     ),
     "Negatives": "excludedClasses categories remainingClasses",
-    "Plan": ("inputs excludedClasses categories candidates planned rejected bytesEstimate licenses remainingClasses imageIds shards"),
-    "PlannedImage": "imageId url fileName width height license scene reason page objects",
+    "Plan": (
+        "inputs excludedClasses categories candidates planned rejected bytesEstimate licenses remainingClasses imageIds shards proofs"
+    ),
+    "PlannedImage": "imageId url fileName width height license scene reason page objects proof",
     "Positives": "inputs classes labelMap files images boxes outcomes rejectedBoxes mostBoxes",
     "Records": "inputs planned stored bytes outcomes files images manifest",
     "RejectedBox": "imageId fileName className reason given",
     "Report": (
         "inputs name namespace revision negsetVersion planned stored outcomes bytes "
         "excludedClasses remainingClasses licenses rounds comparisons review page minings "
-        "heldOutNegatives heldOutPositives heldOutObjects heldOutCopies copies heldOut"
+        "heldOutNegatives heldOutPositives heldOutObjects heldOutCopies copies heldOut proofs"
     ),
     "ReportMining": "afterRound pool trainedOn floor fooled added hardNegatives review",
     "ReportRound": (

@@ -12,7 +12,8 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
     """Return manifest.parquet: one row per planned image, in plan order.
 
     The same rows give the same bytes. The columns `subset` and `scene` are the split and the
-    stratum: readers of earlier versions use these names.
+    stratum: readers of earlier versions use these names. `proof` says why the image is negative: a
+    value of `spec.selection.minimumProof`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -39,6 +40,7 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
             ("scene", pa.string()),
             ("detail", pa.string()),
             ("page", pa.string()),
+            ("proof", pa.string()),
         ]
     )
     sink = io.BytesIO()
@@ -63,4 +65,5 @@ def _row(image: PlannedImage, ended: ImageResult, split: str, file: str) -> dict
         "scene": image.stratum,
         "detail": ended.detail,
         "page": image.page,
+        "proof": image.proof,
     }

@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from operator import attrgetter
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -49,6 +49,17 @@ class Image(msgspec.Struct, frozen=True, gc=False):
     license: int | None = None
     coco_url: str | None = None
     flickr_url: str | None = None
+
+
+class ListedImage(Image, frozen=True, gc=False):
+    """One entry of `images` as the file has it, with the fields of LVIS.
+
+    They are lists of category ids (https://www.lvisdataset.org/dataset). A file without them is
+    exhaustive: it annotates every class in every image.
+    """
+
+    neg_category_ids: Any = None
+    not_exhaustive_category_ids: Any = None
 
 
 class Category(msgspec.Struct, frozen=True, gc=False):
@@ -88,7 +99,26 @@ class BoxedAnnotation(msgspec.Struct, gc=False):
     bbox: Any = None
 
 
-KINDS: Final[Mapping[str, Any]] = {"images": Image, "annotations": Annotation, "categories": Category, "licenses": FileLicense}
+class Pairs(NamedTuple):
+    """Ids of images and categories: one pair in each position of the two arrays."""
+
+    image_ids: Ids
+    category_ids: Ids
+
+
+class Verified(NamedTuple):
+    """What a file says of single images and classes.
+
+    In the `absent` pairs, the image does not show the class. In the `not_exhaustive` ones it may
+    show objects of the class that are not annotated. Of all other pairs without an annotation,
+    nothing is known.
+    """
+
+    absent: Pairs
+    not_exhaustive: Pairs
+
+
+KINDS: Final[Mapping[str, Any]] = {"images": ListedImage, "annotations": Annotation, "categories": Category, "licenses": FileLicense}
 _REQUIRED: Final = ("images", "annotations", "categories")
 
 
@@ -100,6 +130,8 @@ class Annotations:
     id there may be missing from `images`. `boxes` has one row per annotation: x, y, width and
     height in pixels, all nan if the file does not have four numbers. It has no rows if the caller
     did not want boxes.
+
+    `verified` is None if the file annotates every class in every image.
     """
 
     images: tuple[Image, ...]
@@ -108,6 +140,7 @@ class Annotations:
     image_ids: Ids
     category_ids: Ids
     boxes: Boxes
+    verified: Verified | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -118,7 +151,8 @@ class Annotations:
         state = blake2b(digest_size=8)
         for part in (self.images, self.categories, self.licenses):
             state.update(msgspec.json.encode(part))
-        for ids in (self.image_ids, self.category_ids):
+        verified = [ids for pairs in self.verified or () for ids in pairs]
+        for ids in (self.image_ids, self.category_ids, *verified):
             state.update(ids.astype("<i8", copy=False).tobytes())
         return state.hexdigest()
 
@@ -134,7 +168,7 @@ def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLO
         np.concatenate([np.empty(0, np.int64), *(chunk[index] for chunk in found["annotations"])]) for index in range(2)
     )
     annotations = Annotations(
-        images=tuple(found["images"]),
+        images=tuple(map(_plain, found["images"])),
         categories=tuple(found["categories"]),
         licenses=tuple(found.get("licenses", ())),
         image_ids=image_ids,
@@ -142,6 +176,7 @@ def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLO
         boxes=np.concatenate([np.empty((0, _SIDES), np.float32), *(chunk[2] for chunk in found["annotations"])]),
     )
     try:
+        annotations = replace(annotations, verified=_verified(found["images"]))
         _check(annotations)
     except WrongShape as problem:
         raise _not_coco(field, url, problem) from problem
@@ -176,6 +211,40 @@ def _check_present(required: tuple[str, ...], found: Mapping[str, Any]) -> None:
     missing = [repr(key) for key in required if key not in found]
     if missing:
         raise WrongShape(f"expected the keys {', '.join(required)} at the top, found no {' and no '.join(missing)}")
+
+
+def _plain(listed: ListedImage) -> Image:
+    return Image(listed.id, listed.file_name, listed.width, listed.height, listed.license, listed.coco_url, listed.flickr_url)
+
+
+def _verified(images: Iterable[ListedImage]) -> Verified | None:
+    """Return what LVIS's fields say; None if no image has one of them."""
+    listed = [image for image in images if image.neg_category_ids is not None or image.not_exhaustive_category_ids is not None]
+    return Verified(*(_pairs(listed, field) for field in ("neg_category_ids", "not_exhaustive_category_ids"))) if listed else None
+
+
+def _pairs(images: Iterable[ListedImage], field: str) -> Pairs:
+    pairs = [(image.id, number) for image in images for number in _numbers(image, field)]
+    try:
+        table = np.array(pairs, np.int64).reshape(-1, 2)
+    except OverflowError as error:
+        raise WrongShape(f"images: expected ids of at most 64 bits in {field!r}") from error
+    return Pairs(table[:, 0], table[:, 1])
+
+
+def _numbers(image: ListedImage, field: str) -> list[int]:
+    """Return the category ids in a field of LVIS, which may be missing.
+
+    A number may be written as text or with a decimal point.
+    """
+    values = getattr(image, field)
+    try:
+        numbers = [int(value) for value in values or () if not isinstance(value, float) or value.is_integer()]
+    except (TypeError, ValueError, OverflowError):
+        numbers = []
+    if not isinstance(values, list | None) or len(numbers) != len(values or ()):
+        raise WrongShape(f"images: expected {field!r} to be a list of category ids, found something else in image {image.id}")
+    return numbers
 
 
 def _columns(annotations: list[Any]) -> tuple[Ids, Ids, Boxes]:

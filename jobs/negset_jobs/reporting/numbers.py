@@ -38,6 +38,7 @@ def summarise(facts: Facts, evaluation: Evaluation, negset_version: str) -> Repo
         held_out_copies=facts.copies.counts.total,
         copies=facts.copies.counts,
         held_out=names.REPORT_HELD_OUT if first else "",
+        proofs=facts.plan.proofs,
     )
 
 

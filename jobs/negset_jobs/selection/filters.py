@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -29,12 +29,27 @@ REJECTIONS: Final = {
     "unannotated": "have no annotation at all",
     "license": "have a licence that is not accepted",
     "min_side": "are smaller than minSide or of unknown size",
+    "not_exhaustive": "may show an excluded class that is not annotated (not_exhaustive_category_ids)",
+    "not_verified": "are not verified to show no excluded class",
+    "weak_proof": "have a weaker proof than minimumProof",
 }
-"""Reasons for which an image is not a candidate, in the order in which they are checked.
+"""Reasons for which an image is not a candidate. The texts complete "12 images …".
 
-An image counts under the first reason that applies. The texts complete "12 images …". The keys are
-stored in plan.json and printed by `negset plan --json`: they must not change.
+The keys are stored in plan.json and printed by `negset plan --json`: they must not change.
 """
+
+_ORDER: Final = (
+    "excluded_class",
+    "not_exhaustive",
+    "not_verified",
+    "same_picture",
+    "exclude_images_of",
+    "unannotated",
+    "weak_proof",
+    "license",
+    "min_side",
+)
+"""The order in which reasons are checked. An image counts under the first one that applies."""
 
 
 class Guarded(NamedTuple):
@@ -99,29 +114,29 @@ def rejections(
     selection: Selection,
     guarded: Guarded,
     identity: tuple[str, ...],
+    unproven: Mapping[str, Mask],
 ) -> dict[str, Mask]:
-    """Return the images that each reason rejects, by position, in the order of `REJECTIONS`.
+    """Return the images that each reason rejects, by position, in the order of `_ORDER`.
 
     An image is in the mask of one reason at most. `identity` names the fields of an image entry
     that its URL is made of. Two entries with the same fields are one image: an object annotated
-    under one id is also in the image under the other id.
+    under one id is also in the image under the other id. `unproven` has the masks of the
+    reasons that `proof.unproven` decides.
     """
     images = annotations.images
     shows = np.zeros(len(images), bool)
     shows[located.positions[np.isin(located.category_ids, list(excluded))]] = True
-    annotated = np.zeros(len(images), bool)
-    annotated[located.positions] = True
     applies = {
+        **unproven,
         "excluded_class": shows,
-        "same_picture": _same_image(images, shows, identity),
+        "same_picture": _same_image(images, shows | unproven["not_exhaustive"], identity),
         "exclude_images_of": np.fromiter(map(guarded.match, images), bool, len(images)) if guarded.ids else np.zeros(len(images), bool),
-        "unannotated": ~annotated if selection.unannotated == "Exclude" else np.zeros(len(images), bool),
         "license": _other_license(annotations, selection.licenses),
         "min_side": _too_small(images, selection.min_side),
     }
     taken = np.zeros(len(images), bool)
     first: dict[str, Mask] = {}
-    for reason in REJECTIONS:
+    for reason in _ORDER:
         first[reason] = applies[reason] & ~taken
         taken |= applies[reason]
     return first

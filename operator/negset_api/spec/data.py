@@ -26,18 +26,49 @@ class CocoSource(Spec, frozen=True, kw_only=True):
     ] = "{coco_url}"
 
 
-class Source(Spec, frozen=True, kw_only=True):
-    """A union with one member so far.
+class ImagesSource(Spec, frozen=True, kw_only=True):
+    urls: Annotated[
+        tuple[Url, ...],
+        Meta(
+            min_length=1,
+            max_length=32,
+            description="Where the images are. Each entry is one of: a folder, with all folders below it; a glob, such as s3://team-a/camera-7/*.jpg; "
+            "one image; a text file (.txt, .lst or .list, also .gz) with one URL a line; or a Parquet file (.parquet) with a column url and, if you like, "
+            "file_name, id, license, width and height. A relative path in a list is relative to the list's folder.",
+            extra_json_schema={"x-kubernetes-list-type": "atomic"},
+        ),
+    ]
 
-    The schema does not require `coco`, so that a later release can add another kind. Its rule
-    requires exactly one kind, so here `coco` is always set. A spec with a kind of a newer CRD is
-    not understood.
+
+class Source(Spec, frozen=True, kw_only=True):
+    """A union. The schema's rule requires exactly one member, so here one is always set.
+
+    No member is required by the schema itself, so that a later release can add another kind. A spec
+    with a kind of a newer CRD is not understood.
     """
 
-    coco: Annotated[CocoSource, Meta(description="Images annotated in COCO's format.")]
+    coco: Annotated[
+        CocoSource | None,
+        Meta(
+            description="Images annotated in COCO's format. A file in the format of LVIS is recognised by neg_category_ids and not_exhaustive_category_ids "
+            "in its images: there, an image is a negative only if neg_category_ids lists every excluded class."
+        ),
+    ] = None
+    images: Annotated[
+        ImagesSource | None,
+        Meta(
+            description="Your own images, without annotations. By naming them here you state that none of them shows an excluded class. "
+            "That statement is their proof (UserWord). `excludeClasses` names the classes."
+        ),
+    ] = None
 
 
-_SOURCE_RULES = rules(("[has(self.coco)].filter(given, given).size() == 1", "must have exactly one kind of source: coco"))
+_SOURCE_RULES = rules(
+    (
+        "[has(self.coco), has(self.images)].filter(given, given).size() == 1",
+        "must have exactly one kind of source: coco or images",
+    )
+)
 
 
 class Selection(Spec, frozen=True, kw_only=True):
@@ -63,11 +94,23 @@ class Selection(Spec, frozen=True, kw_only=True):
     unannotated: Annotated[
         Literal["Include", "Exclude"],
         Meta(
-            description="Whether images without any annotation are candidates. "
-            "COCO's annotators looked for every class in every image, so such an image is a good negative. "
-            "Choose Exclude if images may not have been annotated yet."
+            description="Deprecated: use `minimumProof`. Exclude is the same as `minimumProof: ExhaustivelyAnnotated`. "
+            "Include leaves the decision to `minimumProof`."
         ),
     ] = "Include"
+    minimum_proof: Annotated[
+        Literal["UserWord", "Unannotated", "ExhaustivelyAnnotated", "VerifiedAbsent"] | None,
+        Meta(
+            description="The weakest accepted proof that an image shows none of the excluded classes. From the weakest to the strongest: "
+            "UserWord: nobody annotated the images, and you state that they show none. "
+            "Unannotated: the image has no annotation, in a file that annotates other images. "
+            "Choose a stronger proof if such an image may not have been annotated yet. "
+            "ExhaustivelyAnnotated: the image has annotations, and none of an excluded class. "
+            "VerifiedAbsent: a person looked for each excluded class in the image and did not find it (LVIS). "
+            "If absent, the value is UserWord for `source.images`, and else Unannotated. "
+            "A file without a single annotation is accepted only with UserWord."
+        ),
+    ] = None
     allow_fewer: Annotated[bool, Meta(description="If fewer candidates than `count` exist, take all of them instead of failing.")] = False
     exclude_images_of: Annotated[
         tuple[Url, ...],

@@ -134,6 +134,7 @@ class Report(Value, frozen=True, kw_only=True):
     `held_out_copies` counts the held-out images that are copies of images that train. `copies`
     counts them by kind. The rounds left them out, so they are in no other number. `held_out` is the
     key of the held-out images in COCO's format. The detections of the comparisons belong to them.
+    `proofs` counts the planned images by the proof that they are negative.
     """
 
     input_digest: str = field(name="inputs")
@@ -159,3 +160,4 @@ class Report(Value, frozen=True, kw_only=True):
     held_out_copies: int = 0
     copies: CopyCounts = CopyCounts()
     held_out: str = ""
+    proofs: dict[str, int] = field(default_factory=dict)

@@ -17,6 +17,8 @@ DATA_ONLY: dict[str, Any] = {
     },
 }
 
+OWN_IMAGES: dict[str, Any] = {**DATA_ONLY, "spec": {**DATA_ONLY["spec"], "source": {"images": {"urls": ["s3://team-a/frames"]}}}}
+
 TRAINED: dict[str, Any] = {
     **DATA_ONLY,
     "spec": {

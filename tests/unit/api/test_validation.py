@@ -6,7 +6,7 @@ import json
 
 import msgspec
 import pytest
-from tests.unit.api.manifests import DATA_ONLY, TRAINED, with_field
+from tests.unit.api.manifests import DATA_ONLY, OWN_IMAGES, TRAINED, with_field
 
 from negset_api import patterns, validation
 from negset_api.errors import InvalidSpec
@@ -102,15 +102,31 @@ WRONG = {
     "the source is missing": (with_field(DATA_ONLY, "spec.source", ...), "spec.source: Required value"),
     "the source is empty": (
         with_field(DATA_ONLY, "spec.source", {}),
-        "spec.source: Invalid value: {}: must have exactly one kind of source: coco",
+        "spec.source: Invalid value: {}: must have exactly one kind of source: coco or images",
     ),
     "the source is of a kind that this version does not have": (
         with_field(DATA_ONLY, "spec.source", {"lvis": {"annotations": "s3://x"}}),
-        "spec.source.lvis: unknown field; spec.source has coco",
+        "spec.source.lvis: unknown field; spec.source has coco, images",
     ),
     "there is a second kind of source": (
         with_field(DATA_ONLY, "spec.source.lvis", {"annotations": "s3://x"}),
-        "spec.source.lvis: unknown field; spec.source has coco",
+        "spec.source.lvis: unknown field; spec.source has coco, images",
+    ),
+    "there are two kinds of source": (
+        with_field(DATA_ONLY, "spec.source.images", {"urls": ["s3://b/frames"]}),
+        "must have exactly one kind of source: coco or images",
+    ),
+    "own images are wanted with a proof that they cannot have": (
+        with_field(OWN_IMAGES, "spec.selection.minimumProof", "VerifiedAbsent"),
+        "selection.minimumProof must be UserWord or absent with source.images",
+    ),
+    "own images are wanted with annotations": (
+        with_field(OWN_IMAGES, "spec.selection.unannotated", "Exclude"),
+        "selection.minimumProof must be UserWord or absent with source.images",
+    ),
+    "the source has no images": (
+        with_field(DATA_ONLY, "spec.source", {"images": {"urls": []}}),
+        "spec.source.images.urls: Invalid value: []: should have at least 1 item",
     ),
     "the source has no annotations": (
         with_field(DATA_ONLY, "spec.source", {"coco": {}}),
@@ -275,6 +291,9 @@ RIGHT = {
     "a slice of a GPU": with_field(TRAINED, "spec.training.gpuResourceName", "nvidia.com/mig-1g.10gb"),
     "a shared GPU": with_field(TRAINED, "spec.training.gpuResourceName", "nvidia.com/gpu.shared"),
     "a GPU with a name as some drivers write it": with_field(TRAINED, "spec.training.gpuResourceName", "gpu.intel.com/i915_monitoring"),
+    "own images": OWN_IMAGES,
+    "own images, with the only proof that they can have": with_field(OWN_IMAGES, "spec.selection.minimumProof", "UserWord"),
+    "own images, with the default of the deprecated field": with_field(OWN_IMAGES, "spec.selection.unannotated", "Include"),
     "formats in an order of their own": with_field(DATA_ONLY, "spec.output.formats", ["YOLO", "COCO", "TFRecord"]),
     "no format at all is the default": with_field(DATA_ONLY, "spec.output.formats", None),
 }
