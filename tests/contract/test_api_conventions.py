@@ -126,6 +126,8 @@ def test_lists_whose_order_means_nothing_are_sets():
     assert kinds == {
         "excludeClasses": "set",
         "licenses": "set",
+        "labels": "set",
+        "images": "set",
         "formats": "set",
         "confirmedNegatives": "set",
         "comparisons": "set",

@@ -51,6 +51,10 @@ FEATURES = {
     "quick-start needs no GPU": ("quick-start", lambda s: s.training.gpus_per_worker == 0),
     "voc-positives converts Pascal VOC": ("voc-positives", lambda s: s.positives.voc is not None),
     "own-pipeline brings its configuration": ("own-pipeline", lambda s: s.training.pipeline_config.config_map is not None),
+    "open-images has labels that people verified": (
+        "open-images",
+        lambda s: s.source.open_images.labels and s.selection.minimum_proof == names.VERIFIED_ABSENT,
+    ),
     "own-images has no annotations, and a word for their proof": (
         "own-images",
         lambda s: s.source.images.urls and s.source.coco is None and s.selection.minimum_proof == names.USER_WORD,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from negset_api import names
@@ -19,10 +20,15 @@ def origin(source: Source) -> str:
     """Return where the images of a source come from, without secrets. It follows "…, from "."""
     if source.coco is not None:
         return f"the annotations at {wording.without_secrets(source.coco.annotations)}"
-    urls = source.images.urls if source.images is not None else ()
+    if source.open_images is not None:
+        return f"Open Images with the human-verified labels at {_places(source.open_images.labels)}"
+    return f"your own images at {_places(source.images.urls if source.images is not None else ())}"
+
+
+def _places(urls: Sequence[str]) -> str:
     shown = [wording.without_secrets(url) for url in urls[:_MOST_URLS]]
     more = [f"{len(urls) - len(shown)} more places"] if len(urls) > len(shown) else []
-    return f"your own images at {wording.listing([*shown, *more])}"
+    return wording.listing([*shown, *more])
 
 
 def definition(plan: Plan) -> str:

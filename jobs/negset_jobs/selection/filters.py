@@ -30,7 +30,7 @@ REJECTIONS: Final = {
     "license": "have a licence that is not accepted",
     "min_side": "are smaller than minSide or of unknown size",
     "not_exhaustive": "may show an excluded class that is not annotated (not_exhaustive_category_ids)",
-    "not_verified": "are not verified to show no excluded class",
+    "not_verified": "lack the verification that each excluded class is absent",
     "weak_proof": "have a weaker proof than minimumProof",
 }
 """Reasons for which an image is not a candidate. The texts complete "12 images …".

@@ -113,7 +113,7 @@ def explain(annotations: Annotations, excluded: frozenset[int]) -> str:
     more = f" (and {len(counts) - len(shown)} more classes)" if len(counts) > len(shown) else ""
     together = len(annotations.images) - int(_unverified(annotations, excluded).sum())
     all_of_them = f", all of them in {together}" if len(counts) > 1 else ""
-    return f"the source does not annotate every class in every image; verified absent is {listed}{more}{all_of_them}"
+    return f"the source does not have labels of every class for every image; verified absent is {listed}{more}{all_of_them}"
 
 
 def counted(chosen: Proofs) -> dict[str, int]:

@@ -6,23 +6,19 @@ It writes nothing, because `negset plan` needs the plan without a dataset.
 from __future__ import annotations
 
 import logging
-from typing import Final
 
 from negset_api import names
-from negset_api.spec import NegativeDataset, NegativeDatasetSpec
+from negset_api.spec import NegativeDataset
 from negset_api.values import Plan
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
-from negset_jobs.formats import coco, image_url
-from negset_jobs.formats.image_lists import read_images
-from negset_jobs.selection import images
+from negset_jobs.formats import coco
+from negset_jobs.selection import sources
 from negset_jobs.selection.annotated import Objects, objects_on
 from negset_jobs.selection.filters import Guarded
 from negset_jobs.selection.plan import make_plan
 
 log = logging.getLogger(__name__)
-
-ANNOTATIONS: Final = "spec.source.coco.annotations"
 
 
 def plan_stage(dataset: NegativeDataset, access: Access) -> Plan:
@@ -50,19 +46,8 @@ def _plan(dataset: NegativeDataset, access: Access, *, boxes: bool) -> tuple[Pla
         field = f"spec.selection.excludeImagesOf[{index}]"
         with open_input(url, access, field) as stream:
             guarded.extend(coco.read_images(stream, field=field, url=url))
-    annotations = _read(spec, access, boxes=boxes)
+    annotations = sources.read(spec, access, boxes=boxes)
     plan = make_plan(spec, annotations, Guarded.of(guarded))
-    field = image_url.FIELD if spec.source.coco else images.FIELD
-    access.check_images((image.url for shard in plan.shards for image in shard.images), field)
+    access.check_images((image.url for shard in plan.shards for image in shard.images), sources.url_field(spec))
     log.info("planned %d of %d candidates in %d shards", plan.planned, plan.candidates, len(plan.shards))
     return plan, annotations
-
-
-def _read(spec: NegativeDatasetSpec, access: Access, *, boxes: bool) -> coco.Annotations:
-    """Return the images of the source, and what is annotated in them."""
-    source = spec.source
-    if source.coco is not None:
-        with open_input(source.coco.annotations, access, ANNOTATIONS) as stream:
-            return coco.read_annotations(stream, field=ANNOTATIONS, url=source.coco.annotations, boxes=boxes)
-    assert source.images is not None
-    return images.without_annotations(read_images(source.images.urls, access, images.FIELD), spec.exclude_classes)

@@ -29,7 +29,10 @@ def describe(plan: Plan) -> str:
         *_table("Proof of the planned images", ((f"{count:,}", f"{name}: {TEXTS[name]}") for name, count in plan.proofs.items())),
         *_table("Classes that the planned images show", ((f"{count:,}", name) for name, count in shown[:_MOST_CLASSES])),
         *([f"  and {_many(others, 'more class', 'more classes')}"] if others > 0 else []),
-        *_table("Licences of the planned images", ((f"{item.images:,}", f"{item.name} {item.url}".strip()) for item in plan.licenses)),
+        *_table(
+            "Licences of the planned images",
+            ((f"{item.images:,}", f"{item.name} {item.url if item.url != item.name else ''}".strip()) for item in plan.licenses),
+        ),
     ]
     return "\n".join(lines)
 

@@ -33,6 +33,12 @@ def _sources(source: Source) -> Iterator[tuple[str, str]]:
     if images := source.images:
         for index, url in enumerate(images.urls):
             yield f"spec.source.images.urls[{index}]", url
+    if open_images := source.open_images:
+        yield "spec.source.openImages.classDescriptions", open_images.class_descriptions
+        for name in ("labels", "images"):
+            for index, url in enumerate(getattr(open_images, name)):
+                yield f"spec.source.openImages.{name}[{index}]", url
+        yield from _template("spec.source.openImages.imageUrl", open_images.image_url)
 
 
 def _positives(positives: Positives) -> Iterator[tuple[str, str]]:

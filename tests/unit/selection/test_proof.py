@@ -79,7 +79,7 @@ def test_a_file_that_names_only_what_is_not_exhaustive_proves_nothing():
     document = lvis({1: ([], []), 2: ([], ["dog"])}, annotated=[(1, "dog"), (2, "dog")])
     for image in document["images"]:
         del image["neg_category_ids"]
-    assert "2 are not verified to show no excluded class" in refusal(document, spec(count=1))
+    assert "2 lack the verification that each excluded class is absent" in refusal(document, spec(count=1))
 
 
 @pytest.mark.parametrize("numbers", [["1"], [1.0], [1, 1]], ids=["text", "a decimal point", "twice"])
@@ -103,7 +103,7 @@ def test_the_refusal_says_how_many_images_have_which_class_verified_absent():
     images |= {10: (["person"], []), 11: (["person"], []), 12: (["car"], []), 13: (["person", "car"], [])}
     assert refusal(lvis(images), spec(["person", "car"], count=5)) == (
         "spec.selection.count: expected at most 1 (the number of candidates), got 5: of the 14 images in the annotations 1 are candidates, "
-        "13 are not verified to show no excluded class, the source does not annotate every class in every image; "
+        "13 lack the verification that each excluded class is absent, the source does not have labels of every class for every image; "
         "verified absent is 'car' in 2, 'person' in 3, all of them in 1; set spec.selection.allowFewer to select all candidates"
     )
 
@@ -115,7 +115,7 @@ def test_the_reason_of_a_verified_image_says_that_a_person_looked():
 
 def test_the_user_cannot_give_a_word_for_images_that_lvis_says_nothing_about():
     message = refusal(lvis({1: ([], []), 2: (["car"], [])}), spec(minimum_proof="UserWord"))
-    assert "2 are not verified to show no excluded class" in message
+    assert "2 lack the verification that each excluded class is absent" in message
 
 
 # --- How much proof is wanted
