@@ -54,7 +54,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     )
     candidates = _candidates(spec, annotations, located, ~np.any([*rejected.values()], axis=0))
     counts = {reason: int(mask.sum()) for reason, mask in rejected.items() if mask.any()}
-    _check_enough(spec, len(candidates.positions), counts, proof.explain(annotations, excluded))
+    _check_enough(spec, len(candidates.positions), counts, proof.explain(spec, annotations, excluded))
     _check_fields(template, identity, [annotations.images[position] for position in candidates.positions])
 
     chosen = candidates.drawn.order[: spec.selection.count]

@@ -98,7 +98,7 @@ def _unverified(annotations: Annotations, excluded: frozenset[int]) -> Mask:
     return _number_of(annotations, verified.absent, excluded) < len(excluded)
 
 
-def explain(annotations: Annotations, excluded: frozenset[int]) -> str:
+def explain(spec: NegativeDatasetSpec, annotations: Annotations, excluded: frozenset[int]) -> str:
     """Return in how many images each excluded class is verified to be absent.
 
     It is empty if the file annotates every class in every image.
@@ -113,7 +113,8 @@ def explain(annotations: Annotations, excluded: frozenset[int]) -> str:
     more = f" (and {len(counts) - len(shown)} more classes)" if len(counts) > len(shown) else ""
     together = len(annotations.images) - int(_unverified(annotations, excluded).sum())
     all_of_them = f", all of them in {together}" if len(counts) > 1 else ""
-    return f"the source does not have labels of every class for every image; verified absent is {listed}{more}{all_of_them}"
+    where = "neg_category_ids" if spec.source.coco else "a label with Confidence 0"
+    return f"an excluded class is known to be absent only where {where} says so: {listed}{more}{all_of_them}"
 
 
 def counted(chosen: Proofs) -> dict[str, int]:
