@@ -66,7 +66,10 @@ def _unchecked(facts: Facts, number: int) -> str:
             text
             + "Nothing has checked it: a dataset with training and hardNegativeMining lists the images that may show an excluded class."
         )
-    review = len(facts.mined[-1].review)
+    last = facts.mined[-1]
+    review = len(last.review)
+    if not review and last.review_declined:
+        return text + "The mining could not check it, since the model is undertrained: see “For review”."
     if not review:
         return text + "The mining found no image among those it trained on that contradicts it."
     return (

@@ -78,6 +78,9 @@ def test_the_users_word_is_followed_by_what_contradicts_it(facts, without_traini
     mined = msgspec.structs.replace(facts.mined[0], review=())
     (found_none,) = texts(data_sections.chosen(own(msgspec.structs.replace(facts, mined=(mined,)))), Note)
     assert "found no image" in found_none
+    declined = msgspec.structs.replace(mined, review_declined=9)
+    (unknown,) = texts(data_sections.chosen(own(msgspec.structs.replace(facts, mined=(declined,)))), Note)
+    assert "the model is undertrained" in unknown
 
 
 def test_an_image_that_only_its_owner_knows_is_shown_with_its_file_name(facts):
