@@ -17,7 +17,8 @@ IMAGE_ENDINGS: Final = frozenset(
 )
 """The endings of the formats that `download.verify` takes."""
 
-_WILDCARDS: Final = re.compile(r"[*?\[]")
+_WILDCARDS: Final = re.compile(r"[*?\[]|\{[^{}]*,[^{}]*\}")
+_BRACES: Final = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _HIDDEN: Final = (".", "__MACOSX")
 
 
@@ -39,8 +40,9 @@ def find(url: str, access: Access, field: str) -> tuple[list[Found], int]:
     """Return the files of a folder, of a glob, or the one file, sorted by name.
 
     Of a folder, hidden files and files without the ending of an image are left out. The second
-    value counts them. Every file that a glob matches is taken. A name with wildcards that exists is
-    no glob. Raises `InvalidInput`, naming `field`, if nothing is found.
+    value counts them. Every file that a glob matches is taken, and {a,b} in it stands for a or b. A
+    name with wildcards that exists is no glob. Raises `InvalidInput`, naming `field`, if nothing is
+    found.
     """
     source = access.check_url(url, field)
     if source.is_web and len(source.links) == 1:
@@ -48,6 +50,7 @@ def find(url: str, access: Access, field: str) -> tuple[list[Found], int]:
     with translate_input_errors(source, field, access):
         fs, path = backends.opened(source)
         if fs.isfile(path):
+            _check_ending(source, path, field)
             return [Found(posixpath.basename(path), str(backends.named(source, path)))], 0
         root, paths, others = path.rstrip("/"), [], 0
         if fs.isdir(path):
@@ -56,20 +59,35 @@ def find(url: str, access: Access, field: str) -> tuple[list[Found], int]:
             others = len(files) - len(paths)
         elif wildcard := _WILDCARDS.search(path):
             root = path[: wildcard.start()].rpartition("/")[0]
-            paths = [name for name, details in fs.glob(path, detail=True).items() if details["type"] == "file"]
+            paths = [
+                name for glob in _alternatives(path) for name, details in fs.glob(glob, detail=True).items() if details["type"] == "file"
+            ]
         else:
             raise MissingInput(f"{field}: expected a folder, a glob or a file, {shown(source)} does not exist")
     if not paths:
         ignored = f"; {others} files are hidden or have no ending of an image" if others else ""
         raise InvalidInput(f"{field}: expected images in {shown(source)}, found none{ignored}")
-    return sorted(Found(each[len(root) :].lstrip("/"), _url(source, path, each)) for each in paths), others
+    return sorted({Found(each[len(root) :].lstrip("/"), _url(source, path, each)) for each in paths}), others
+
+
+def _alternatives(glob: str) -> list[str]:
+    """Return the globs that a glob with {a,b} stands for."""
+    match = _BRACES.search(glob)
+    if match is None:
+        return [glob]
+    return [each for text in match[1].split(",") for each in _alternatives(glob[: match.start()] + text + glob[match.end() :])]
+
+
+def _check_ending(source: Url, path: str, field: str) -> None:
+    if posixpath.splitext(path)[1] and not is_image(path):
+        raise InvalidInput(f"{field}: expected an image or a list of URLs (.txt, .csv, .parquet), got {shown(source)}")
 
 
 def _on_the_web(source: Url, field: str) -> Found:
     name = posixpath.basename(re.split("[?#]", source.target.path, maxsplit=1)[0])
     if not is_image(name):
         raise InvalidInput(
-            f"{field}: expected the URL of an image or of a list (.txt, .parquet), got {shown(source)}; "
+            f"{field}: expected the URL of an image or of a list (.txt, .csv, .parquet), got {shown(source)}; "
             "a folder on a web server cannot be listed: list the URLs of its images in a file"
         )
     return Found(name, str(source))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from operator import attrgetter
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ from negset_api.errors import InvalidInput
 from negset_jobs.adapters.urls import shown
 from negset_jobs.formats.json_arrays import BLOCK, read_arrays
 from negset_jobs.formats.json_window import BrokenJson, WrongShape
+from negset_jobs.formats.lvis import Verified, verified
 
 log = logging.getLogger(__name__)
 
@@ -99,25 +100,6 @@ class BoxedAnnotation(msgspec.Struct, gc=False):
     bbox: Any = None
 
 
-class Pairs(NamedTuple):
-    """Ids of images and categories: one pair in each position of the two arrays."""
-
-    image_ids: Ids
-    category_ids: Ids
-
-
-class Verified(NamedTuple):
-    """What a file says of single images and classes.
-
-    In the `absent` pairs, the image does not show the class. In the `not_exhaustive` ones it may
-    show objects of the class that are not annotated. Of all other pairs without an annotation,
-    nothing is known.
-    """
-
-    absent: Pairs
-    not_exhaustive: Pairs
-
-
 KINDS: Final[Mapping[str, Any]] = {"images": ListedImage, "annotations": Annotation, "categories": Category, "licenses": FileLicense}
 _REQUIRED: Final = ("images", "annotations", "categories")
 
@@ -176,7 +158,7 @@ def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLO
         boxes=np.concatenate([np.empty((0, _SIDES), np.float32), *(chunk[2] for chunk in found["annotations"])]),
     )
     try:
-        annotations = replace(annotations, verified=_verified(found["images"]))
+        annotations = replace(annotations, verified=verified(found["images"]))
         _check(annotations)
     except WrongShape as problem:
         raise _not_coco(field, url, problem) from problem
@@ -215,36 +197,6 @@ def _check_present(required: tuple[str, ...], found: Mapping[str, Any]) -> None:
 
 def _plain(listed: ListedImage) -> Image:
     return Image(listed.id, listed.file_name, listed.width, listed.height, listed.license, listed.coco_url, listed.flickr_url)
-
-
-def _verified(images: Iterable[ListedImage]) -> Verified | None:
-    """Return what LVIS's fields say; None if no image has one of them."""
-    listed = [image for image in images if image.neg_category_ids is not None or image.not_exhaustive_category_ids is not None]
-    return Verified(*(_pairs(listed, field) for field in ("neg_category_ids", "not_exhaustive_category_ids"))) if listed else None
-
-
-def _pairs(images: Iterable[ListedImage], field: str) -> Pairs:
-    pairs = [(image.id, number) for image in images for number in _numbers(image, field)]
-    try:
-        table = np.array(pairs, np.int64).reshape(-1, 2)
-    except OverflowError as error:
-        raise WrongShape(f"images: expected ids of at most 64 bits in {field!r}") from error
-    return Pairs(table[:, 0], table[:, 1])
-
-
-def _numbers(image: ListedImage, field: str) -> list[int]:
-    """Return the category ids in a field of LVIS, which may be missing.
-
-    A number may be written as text or with a decimal point.
-    """
-    values = getattr(image, field)
-    try:
-        numbers = [int(value) for value in values or () if not isinstance(value, float) or value.is_integer()]
-    except (TypeError, ValueError, OverflowError):
-        numbers = []
-    if not isinstance(values, list | None) or len(numbers) != len(values or ()):
-        raise WrongShape(f"images: expected {field!r} to be a list of category ids, found something else in image {image.id}")
-    return numbers
 
 
 def _columns(annotations: list[Any]) -> tuple[Ids, Ids, Boxes]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import logging
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin
@@ -22,7 +23,9 @@ from negset_jobs.formats.coco import FileLicense, Image
 log = logging.getLogger(__name__)
 
 _TEXT_ENDINGS: Final = (".txt", ".lst", ".list")
+_CSV_ENDING: Final = ".csv"
 _PARQUET_ENDING: Final = ".parquet"
+_LIST_ENDINGS: Final = (*_TEXT_ENDINGS, _CSV_ENDING, _PARQUET_ENDING)
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _COLUMNS: Final = ("url", "file_name", "id", "license", "width", "height")
 _LARGEST_ID: Final = 2**63 - 1
@@ -126,7 +129,7 @@ def _entries(url: str, access: Access, field: str) -> Iterator[Entry]:
     if others:
         log.warning("%s: %d files in %s are hidden, or have no ending of an image; they are left out", field, others, shown(source))
     for file in files:
-        found = access.check_url(file.url, field) if _ending(file.name) in (*_TEXT_ENDINGS, _PARQUET_ENDING) else None
+        found = access.check_url(file.url, field) if _ending(file.name) in _LIST_ENDINGS else None
         if found is not None:
             yield from _from_list(found, access, field)
         else:
@@ -139,11 +142,11 @@ def _ending(name: str) -> str:
 
 def _is_list(source: Url) -> bool:
     path = source.leaf.path if len(source.links) > 1 or not source.is_web else re.split("[?#]", source.leaf.path, maxsplit=1)[0]
-    return _ending(posixpath.basename(path)) in (*_TEXT_ENDINGS, _PARQUET_ENDING)
+    return _ending(posixpath.basename(path)) in _LIST_ENDINGS
 
 
 def _from_list(source: Url, access: Access, field: str) -> Iterator[Entry]:
-    read = _parquet if _ending(posixpath.basename(source.leaf.path)) == _PARQUET_ENDING else _text
+    read = {_CSV_ENDING: _csv, _PARQUET_ENDING: _parquet}.get(_ending(posixpath.basename(source.leaf.path)), _text)
     for entry in read(source, access, field):
         yield entry._replace(url=_absolute(entry.url, source))
 
@@ -156,23 +159,45 @@ def _absolute(url: str, source: Url) -> str:
     if source.is_web and len(source.links) == 1:
         return urljoin(base, url)
     first, separator, rest = base.partition("::")
-    folder = posixpath.dirname(first)
-    return f"{folder}/{url}{separator}{rest}" if folder else f"{url}{separator}{rest}"
+    scheme, mark, path = first.rpartition("://")
+    # Stores take no "." and ".." in a key.
+    return f"{scheme}{mark}{posixpath.normpath(posixpath.join(posixpath.dirname(path), url))}{separator}{rest}"
 
 
 def _text(source: Url, access: Access, field: str) -> Iterator[Entry]:
     """Yield the URLs of a text file: one a line. Empty lines, and those with #, are left out."""
+    for line in _lines(source, access, field):
+        url = line.strip()
+        if url and not url.startswith("#"):
+            yield Entry(url, url, _file_name(url))
+
+
+def _csv(source: Url, access: Access, field: str) -> Iterator[Entry]:
+    """Yield the rows of a CSV file with a column url. Rows without a URL are left out."""
+    try:
+        rows = csv.DictReader(_lines(source, access, field))
+        _check_columns(rows.fieldnames or (), source, field)
+        for row in rows:
+            if row["url"]:
+                yield _row(row, source, field)
+    except csv.Error as error:
+        raise InvalidInput(f"{field}: {shown(source)} is not a CSV file, or it is damaged") from error
+
+
+def _lines(source: Url, access: Access, field: str) -> Iterator[str]:
     with open_input(source, access, field) as stream:
         start = stream.peek(3)[:3]  # type: ignore[attr-defined]
         if start.startswith(_UTF_16) or b"\0" in start:
             raise InvalidInput(f"{field}: expected text in UTF-8, {shown(source)} is something else, such as UTF-16; save it as UTF-8")
         try:
-            for line in io.TextIOWrapper(stream, "utf-8-sig"):
-                url = line.strip()
-                if url and not url.startswith("#"):
-                    yield Entry(url, url, _file_name(url))
+            yield from io.TextIOWrapper(stream, "utf-8-sig", newline="")
         except UnicodeDecodeError as error:
             raise InvalidInput(f"{field}: expected text in UTF-8, {shown(source)} has other bytes; save it as UTF-8") from error
+
+
+def _check_columns(columns: Collection[str], source: Url, field: str) -> None:
+    if "url" not in columns:
+        raise InvalidInput(f"{field}: expected a column 'url' in {shown(source)}, found none")
 
 
 def _file_name(url: str) -> str:
@@ -186,8 +211,7 @@ def _parquet(source: Url, access: Access, field: str) -> Iterator[Entry]:
 
     try:
         file = parquet.ParquetFile(io.BytesIO(read_input(source, access, field)))
-        if "url" not in file.schema_arrow.names:
-            raise InvalidInput(f"{field}: expected a column 'url' in {shown(source)}, found none")
+        _check_columns(file.schema_arrow.names, source, field)
         present = [name for name in _COLUMNS if name in file.schema_arrow.names]
         for batch in file.iter_batches(columns=present):
             for row in batch.to_pylist():
@@ -201,13 +225,15 @@ def _row(row: dict[str, Any], source: Url, field: str) -> Entry:
     url, given = row["url"], row.get("id")
     if not isinstance(url, str):
         raise InvalidInput(f"{field}: expected text in the column 'url' of {shown(source)}, found something else")
-    is_number = isinstance(given, int) and not isinstance(given, bool) and abs(given) <= _LARGEST_ID
-    name = url if given is None or is_number else str(given)
+    number = _whole(given)
+    if number is not None and abs(number) > _LARGEST_ID:
+        number = None
+    name = url if given is None or given == "" or number is not None else str(given)
     return Entry(
         url=url,
         name=name,
         file_name=_text_of(row.get("file_name")) or _file_name(url),
-        number=given if is_number else None,
+        number=number,
         license=_license(row.get("license")),
         width=_side(row.get("width")),
         height=_side(row.get("height")),
@@ -215,9 +241,15 @@ def _row(row: dict[str, Any], source: Url, field: str) -> Entry:
 
 
 def _license(value: Any) -> int | str | None:
+    number = _whole(value)
+    return number if number is not None else _text_of(value) or None
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number, also if it is written as text; None for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    return _text_of(value) or None
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]+", value) and str(int(value)) == value else None
 
 
 def _text_of(value: Any) -> str:

@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from negset_api.errors import InvalidInput
-from negset_jobs.formats.coco import Annotations, Category, Ids, Pairs, Verified
+from negset_jobs.formats.coco import Annotations, Category, Ids
 from negset_jobs.formats.image_lists import Entry, identifier, listed
 from negset_jobs.formats.image_url import image_url, placeholders
+from negset_jobs.formats.lvis import Pairs, Verified
 from negset_jobs.formats.open_images import ImageClass, Keys, Labels, ListedImage, image_id
 
 log = logging.getLogger(__name__)

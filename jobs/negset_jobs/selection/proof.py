@@ -11,7 +11,8 @@ from negset_api import names
 from negset_api.errors import InvalidInput
 from negset_api.spec import NegativeDatasetSpec
 from negset_jobs.adapters.quoting import quoted
-from negset_jobs.formats.coco import Annotations, Pairs
+from negset_jobs.formats.coco import Annotations
+from negset_jobs.formats.lvis import Pairs
 from negset_jobs.selection.filters import Located, Mask, positions_of
 
 Proofs = npt.NDArray[np.int8]
@@ -125,7 +126,9 @@ def counted(chosen: Proofs) -> dict[str, int]:
 
 def _number_of(annotations: Annotations, pairs: Pairs, excluded: frozenset[int]) -> npt.NDArray[np.intp]:
     """Return how many of the excluded classes each image is paired with."""
-    chosen = np.isin(pairs.category_ids, list(excluded))
-    unique = np.unique(np.stack([pairs.image_ids[chosen], pairs.category_ids[chosen]]), axis=1)
-    places = positions_of(unique[0], np.array([image.id for image in annotations.images], np.int64))
-    return np.bincount(places[places >= 0], minlength=len(annotations.images))
+    classes = np.array(sorted(excluded), np.int64)
+    chosen = np.isin(pairs.category_ids, classes)
+    places = positions_of(pairs.image_ids[chosen], np.array([image.id for image in annotations.images], np.int64))
+    # A pair may be listed twice.
+    numbered = places * classes.size + np.searchsorted(classes, pairs.category_ids[chosen])
+    return np.bincount(np.unique(numbered[places >= 0]) // classes.size, minlength=len(annotations.images))

@@ -33,8 +33,8 @@ class ImagesSource(Spec, frozen=True, kw_only=True):
             min_length=1,
             max_length=32,
             description="Where the images are. Each entry is one of: a folder, with all folders below it; a glob, such as s3://team-a/camera-7/*.jpg; "
-            "one image; a text file (.txt, .lst or .list, also .gz) with one URL a line; or a Parquet file (.parquet) with a column url and, if you like, "
-            "file_name, id, license, width and height. A relative path in a list is relative to the list's folder.",
+            "one image; a text file (.txt, .lst or .list) with one URL a line; or a file (.csv or .parquet) with a column url and, if you like, "
+            "file_name, id, license, width and height. Text may be compressed (.gz). A relative path in a list is relative to the list's folder.",
             extra_json_schema={"x-kubernetes-list-type": "atomic"},
         ),
     ]

@@ -62,6 +62,17 @@ def test_every_file_that_a_glob_matches_is_taken(tmp_path):
     assert names_of(tmp_path / "**" / "*.jpg") == ["cam-1/1.jpg", "cam-2/1.jpg", "cam-2/sub/2.jpg"]
 
 
+def test_braces_in_a_glob_stand_for_each_of_their_parts(tmp_path):
+    files(tmp_path, "1.jpg", "2.png", "3.gif", "{a,b}/4.jpg")
+    assert names_of(tmp_path / "*.{jpg,png}") == ["1.jpg", "2.png"]
+    assert names_of(tmp_path / "{a,b}") == ["4.jpg"]
+
+
+@pytest.mark.parametrize("name", ["notes.md", "urls.json"])
+def test_a_file_that_is_neither_an_image_nor_a_list_is_refused(tmp_path, name):
+    assert "expected an image or a list of URLs" in refusal(files(tmp_path, name) / name)
+
+
 def test_a_folder_whose_name_looks_like_a_glob_is_that_folder(tmp_path):
     files(tmp_path, "run [1]/1.jpg", "run 1/2.jpg")
     assert names_of(tmp_path / "run [1]") == ["1.jpg"]
@@ -161,6 +172,14 @@ def test_a_relative_path_is_relative_to_the_list(tmp_path):
     assert urls_of(tmp_path / "list.txt") == [f"{tmp_path}/frames/1.jpg", "/data/2.jpg"]
 
 
+def test_dots_in_a_relative_path_are_resolved_because_stores_take_none(tmp_path):
+    import fsspec
+
+    with fsspec.open("memory://bucket/lists/list.txt", "wb") as stream:
+        stream.write(b"./1.jpg\n../frames/2.jpg\n")
+    assert urls_of("memory://bucket/lists/list.txt") == ["memory://bucket/lists/1.jpg", "memory://bucket/frames/2.jpg"]
+
+
 def test_a_glob_of_lists_is_all_of_them(tmp_path):
     (tmp_path / "1.txt").write_text("s3://b/1.jpg\n")
     (tmp_path / "2.txt").write_text("s3://b/2.jpg\n")
@@ -190,6 +209,21 @@ def test_a_parquet_file_lists_urls_with_what_is_known(tmp_path):
         (identifier("frames/3.jpg"), f"{tmp_path}/frames/3.jpg", None, 2, None),
     ]
     assert found.licenses == (FileLicense(1, "CC-BY"), FileLicense(2, "https://l.example/by", "https://l.example/by"))
+
+
+def test_a_csv_file_lists_urls_with_what_is_known(tmp_path):
+    (tmp_path / "list.csv").write_text('id,url,license,width\n7,s3://b/1.jpg,"CC, BY",640\n,s3://b/2.jpg,3,\ncam-1,3.jpg,,x\n8,,,\n')
+    found = read_images([str(tmp_path / "list.csv")], Access(), FIELD)
+    assert [(image.id, image.coco_url, image.width, image.license) for image in found.images] == [
+        (7, "s3://b/1.jpg", 640, 1),
+        (identifier("s3://b/2.jpg"), "s3://b/2.jpg", None, 3),
+        (identifier("cam-1"), f"{tmp_path}/3.jpg", None, None),
+    ]
+
+
+def test_a_csv_file_without_urls_is_refused(tmp_path):
+    (tmp_path / "list.csv").write_text("link\ns3://b/1.jpg\n")
+    assert "expected a column 'url'" in refusal(tmp_path / "list.csv")
 
 
 def test_ids_that_are_text_decide_the_id_and_urls_may_change(tmp_path):
