@@ -98,6 +98,14 @@ RANDOM_NEGATIVES: Final = "RandomNegatives"
 NO_NEGATIVES: Final = "NoNegatives"
 _ARM_FOLDERS: Final = {MINED: "", RANDOM_NEGATIVES: "random-negatives/", NO_NEGATIVES: "no-negatives/"}
 
+# The proofs that an image shows none of the excluded classes.
+USER_WORD: Final = "UserWord"
+UNANNOTATED: Final = "Unannotated"
+EXHAUSTIVELY_ANNOTATED: Final = "ExhaustivelyAnnotated"
+VERIFIED_ABSENT: Final = "VerifiedAbsent"
+PROOFS: Final = (USER_WORD, UNANNOTATED, EXHAUSTIVELY_ANNOTATED, VERIFIED_ABSENT)
+"""From the weakest to the strongest."""
+
 # --- Object keys, relative to the root of a revision ---------------------------------------------
 # A key that holds a value of `negset_api.values` is also the commit marker of its stage. It is
 # written last, so it exists if and only if the stage is done.

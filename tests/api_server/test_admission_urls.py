@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -39,7 +40,12 @@ def with_url(field: str, url: str) -> dict[str, Any]:
     place = spec
     for parent in parents:
         place = place.setdefault(parent, {})
-    place[last] = [url] if last in {"excludeImagesOf", "tfrecords"} else url
+    place[last] = [url] if last in {"excludeImagesOf", "tfrecords", "urls", "labels", "images"} else url
+    if not field.startswith("source.coco") and "coco" in spec["source"] and field.startswith("source."):
+        spec["source"].pop("coco")
+    if field.startswith("source.openImages"):
+        given = spec["source"]["openImages"]
+        spec["source"]["openImages"] = {"labels": ["s3://b/l"], "classDescriptions": "s3://b/c", "images": ["s3://b/i"], **given}
     return spec
 
 
@@ -58,6 +64,12 @@ TAKEN = {
     "the place that the annotations name": (IMAGES, "{coco_url}"),
     "a template of a bucket": (IMAGES, "s3://datasets/train2017/{file_name}"),
     "a template of an archive's members": (IMAGES, "zip://train2017/{file_name}::s3://datasets/train2017.zip"),
+    "a folder of images": ("source.images.urls", "s3://team-a/camera-7"),
+    "a glob of images": ("source.images.urls", "s3://team-a/camera-[0-9]/*.jpg"),
+    "a list of images": ("source.images.urls", "https://datasets.example/urls.txt"),
+    "labels of Open Images": ("source.openImages.labels", "https://storage.example/oidv7-*.csv"),
+    "a mirror of Open Images": ("source.openImages.imageUrl", "s3://mirror/{subset}/{image_id}.jpg"),
+    "the place that the list of images names": ("source.openImages.imageUrl", "{original_url}"),
     "a glob of records": ("positives.tfrecords", "s3://team-a/positives/*.tfrecord"),
     "a bucket to write to": (OUTPUT, "s3://team-a"),
     "a label map": ("positives.labelMap", "s3://team-a/labels.pbtxt"),
@@ -72,7 +84,7 @@ def test_the_api_server_takes(api_server, home, field, url):
 
 @pytest.mark.parametrize(("field", "url"), TAKEN.values(), ids=TAKEN.keys())
 def test_the_jobs_open_what_the_api_server_takes(field, url):
-    Access(local_files=False).check_url(url.replace("{coco_url}", "https://images.example/1.jpg"), field)
+    Access(local_files=False).check_url(re.sub(r"^{\w+_url}$", "https://images.example/1.jpg", url), field)
 
 
 REFUSED = {
@@ -104,6 +116,11 @@ REFUSED = {
     "local Pascal VOC positives": ("positives.voc.annotations", "Annotations/*.xml"),
     "local images of Pascal VOC positives": ("positives.voc.imageUrl", "JPEGImages/{filename}"),
     "a local YOLO dataset": ("positives.yolo.data", "yolo/data.yaml"),
+    "a local folder of images": ("source.images.urls", "/data/frames"),
+    "local labels of Open Images": ("source.openImages.labels", "labels.csv"),
+    "a local list of Open Images": ("source.openImages.images", "images.csv"),
+    "local class names of Open Images": ("source.openImages.classDescriptions", "classes.csv"),
+    "local images of Open Images": ("source.openImages.imageUrl", "/data/{image_id}.jpg"),
     "local records": ("positives.tfrecords", "/data/*.tfrecord"),
     "a local label map": ("positives.labelMap", "/proc/self/environ"),
     "a local pipeline.config": ("training.pipelineConfig.url", "file:///etc/pipeline.config"),

@@ -127,10 +127,13 @@ def test_lists_whose_order_means_nothing_are_sets():
         "excludeClasses": "set",
         "allowClasses": "set",
         "licenses": "set",
+        "labels": "set",
+        "images": "set",
         "formats": "set",
         "confirmedNegatives": "set",
         "comparisons": "set",
         "stores": "map",
+        "urls": "atomic",  # of two images with the same name, the first keeps its id
         "excludeImagesOf": "atomic",
         "tfrecords": "atomic",
         "splits": "set",

@@ -52,6 +52,16 @@ FEATURES = {
     "voc-positives converts Pascal VOC": ("voc-positives", lambda s: s.positives.voc is not None),
     "yolo-positives converts YOLO": ("yolo-positives", lambda s: s.positives.yolo is not None),
     "own-pipeline brings its configuration": ("own-pipeline", lambda s: s.training.pipeline_config.config_map is not None),
+    "open-images has labels that people verified": (
+        "open-images",
+        lambda s: s.source.open_images.labels and s.selection.minimum_proof == names.VERIFIED_ABSENT,
+    ),
+    "own-images has no annotations, and a word for their proof": (
+        "own-images",
+        lambda s: s.source.images.urls and s.source.coco is None and s.selection.minimum_proof == names.USER_WORD,
+    ),
+    "own-images reviews what the word is worth": ("own-images", lambda s: s.training.hard_negative_mining.rounds > 1),
+    "own-pipeline wants annotated images": ("own-pipeline", lambda s: s.selection.minimum_proof == names.EXHAUSTIVELY_ANNOTATED),
     "kueue-queue names a queue": ("kueue-queue", lambda s: s.queue_name is not None),
     "suspended starts suspended": ("suspended", lambda s: s.suspend and s.deletion_policy == "Delete"),
     "gpu-workers trains on several pods with GPUs": ("gpu-workers", lambda s: s.training.workers > 1 and s.training.gpus_per_worker > 1),

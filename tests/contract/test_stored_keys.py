@@ -42,8 +42,10 @@ KEYS = {
         "negatives negativeImages review scores reviewDeclined hardest unreadable unreadableExamples"
     ),
     "Negatives": "excludedClasses categories remainingClasses",
-    "Plan": ("inputs excludedClasses categories candidates planned rejected bytesEstimate licenses remainingClasses imageIds shards"),
-    "PlannedImage": "imageId url fileName width height license scene reason page objects pixels orientation",
+    "Plan": (
+        "inputs excludedClasses categories candidates planned rejected bytesEstimate licenses remainingClasses imageIds shards proofs"
+    ),
+    "PlannedImage": "imageId url fileName width height license scene reason page objects pixels orientation proof",
     "Positives": "inputs classes labelMap files images boxes outcomes rejectedBoxes mostBoxes leftOut turned failures",
     "Records": "inputs planned stored bytes outcomes files images manifest",
     "RejectedBox": "imageId fileName className reason given",
@@ -51,7 +53,7 @@ KEYS = {
         "inputs name namespace revision negsetVersion planned stored outcomes bytes "
         "excludedClasses remainingClasses licenses rounds comparisons review page minings "
         "heldOutNegatives heldOutPositives heldOutObjects heldOutCopies copies heldOut "
-        "positiveOutcomes rejectedBoxes leftOut"
+        "positiveOutcomes rejectedBoxes leftOut proofs"
     ),
     "ReportMining": "afterRound pool trainedOn floor fooled added hardNegatives review",
     "ReportRound": (

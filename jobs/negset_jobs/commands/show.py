@@ -79,4 +79,5 @@ def _plan_as_json(value: Plan) -> dict[str, Any]:
         "remainingClasses": value.remaining_classes,
         "rejected": value.rejected,
         "excludedClasses": list(value.excluded_classes),
+        "proofs": value.proofs,
     }

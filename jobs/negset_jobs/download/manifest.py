@@ -11,9 +11,10 @@ from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, Sha
 def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> bytes:
     """Return manifest.parquet: one row per planned image, in plan order.
 
-    `copy_of` is the id of the first image in the plan with the same bytes, if that is another. The
-    same rows give the same bytes. Ids are numbers, or text if any id is text. The columns `subset`
-    and `scene` are the split and the stratum: readers of earlier versions use these names.
+    `proof` says why the image is negative: a value of `spec.selection.minimumProof`. `copy_of` is
+    the id of the first image in the plan with the same bytes, if that is another. The same rows
+    give the same bytes. Ids are numbers, or text if any id is text. The columns `subset` and
+    `scene` are the split and the stratum: readers of earlier versions use these names.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -49,6 +50,7 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
             ("detail", pa.string()),
             ("page", pa.string()),
             ("copy_of", ids),
+            ("proof", pa.string()),
         ]
     )
     sink = io.BytesIO()
@@ -73,4 +75,5 @@ def _row(image: PlannedImage, ended: ImageResult, split: str, file: str) -> dict
         "scene": image.stratum,
         "detail": ended.detail,
         "page": image.page,
+        "proof": image.proof,
     }

@@ -32,6 +32,7 @@ from negset_jobs.formats.file_kind import recognised_object
 from negset_jobs.formats.json_arrays import BLOCK, read_arrays
 from negset_jobs.formats.json_reading import Reading
 from negset_jobs.formats.json_window import BrokenJson, WrongShape
+from negset_jobs.formats.lvis import Verified
 
 __all__ = ["Annotations", "Category", "FileLicense", "Ids", "Image", "read_annotations", "read_images", "read_instances"]
 
@@ -77,6 +78,8 @@ class Annotations:
     id there may be missing from `images`. `boxes` has one row per annotation: x, y, width and
     height in pixels, all nan if the file does not have four numbers. It has no rows if the caller
     did not want boxes. `unread` counts the images by the field whose value has no reading.
+
+    `verified` is None if the file annotates every class in every image.
     """
 
     images: tuple[Image, ...]
@@ -86,6 +89,7 @@ class Annotations:
     category_ids: Ids
     boxes: Boxes
     unread: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    verified: Verified | None = None
 
     @cached_property
     def image_keys(self) -> Ids:
@@ -101,7 +105,8 @@ class Annotations:
         state = blake2b(digest_size=8)
         for part in (self.images, self.categories, self.licenses):
             state.update(msgspec.json.encode(part))
-        for ids in (self.image_ids, self.category_ids):
+        verified = [ids for pairs in self.verified or () for ids in pairs]
+        for ids in (self.image_ids, self.category_ids, *verified):
             state.update(ids.astype("<i8", copy=False).tobytes())
         return state.hexdigest()
 
@@ -127,6 +132,7 @@ def read_annotations(stream: BinaryIO, *, field: str, url: str, block: int = BLO
         category_ids=category_ids,
         boxes=np.concatenate(parts),
         unread=entries.unread,
+        verified=entries.verified,
     )
 
 

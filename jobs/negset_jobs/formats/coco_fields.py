@@ -17,6 +17,7 @@ from negset_jobs.adapters.quoting import quoted
 from negset_jobs.formats import spelling
 from negset_jobs.formats.json_reading import Reading
 from negset_jobs.formats.json_window import WrongShape
+from negset_jobs.formats.lvis import Verified, verified
 
 _LARGEST_SIDE: Final = 2**31
 _LARGEST_ID: Final = 2**63
@@ -36,6 +37,17 @@ class Image(msgspec.Struct, frozen=True, gc=False):
     license: int | None = None
     coco_url: str | None = None
     flickr_url: str | None = None
+
+
+class ListedImage(Image, frozen=True, gc=False):
+    """One entry of `images` as the file has it, with the fields of LVIS.
+
+    They are lists of category ids (https://www.lvisdataset.org/dataset). A file without them is
+    exhaustive: it annotates every class in every image.
+    """
+
+    neg_category_ids: Any = None
+    not_exhaustive_category_ids: Any = None
 
 
 class Category(msgspec.Struct, frozen=True, gc=False):
@@ -73,7 +85,7 @@ def _are_plain(images: Sequence[Image]) -> bool:
     )
 
 
-IMAGES: Final = Reading(Image, written(Image), _are_plain)
+IMAGES: Final = Reading(ListedImage, written(ListedImage), _are_plain)
 CATEGORIES: Final = Reading(Category, written(Category))
 LICENSES: Final = Reading(FileLicense, written(FileLicense), optional=True)
 
@@ -82,7 +94,8 @@ class Entries(NamedTuple):
     """The images, categories and licences of a file.
 
     `category_names` has the id of each category by its id in the file, where that is text, and by
-    its name. `unread` counts the images by the field whose value has no reading.
+    its name. `unread` counts the images by the field whose value has no reading. `verified` is None
+    if the file annotates every class in every image.
     """
 
     images: tuple[Image, ...]
@@ -90,6 +103,7 @@ class Entries(NamedTuple):
     licenses: tuple[FileLicense, ...]
     category_names: Mapping[str, int]
     unread: Mapping[str, int]
+    verified: Verified | None
 
 
 def read_entries(found: Mapping[str, Iterable[Any]]) -> Entries:
@@ -103,11 +117,15 @@ def read_entries(found: Mapping[str, Iterable[Any]]) -> Entries:
     by_name = {_folded(name): license_.id for license_ in reversed(licenses) for name in (license_.name, license_.url) if _folded(name)}
     categories, category_names = _categories(found.get("categories", ()))
     listed = tuple(found.get("images", ()))
-    images = [entry if isinstance(entry, Image) else _image(entry, by_name, unread) for entry in listed]
+    images = [_plain(entry) if isinstance(entry, Image) else _image(entry, by_name, unread) for entry in listed]
     if 2 * images.count(None) > len(images):
         first = images.index(None)
         raise WrongShape(f"images[{first}].id: expected a number or text, got {kind_of(listed[first].id)}")
-    return Entries(tuple(filter(None, images)), categories, licenses, category_names, unread)
+    return Entries(tuple(filter(None, images)), categories, licenses, category_names, unread, verified(listed))
+
+
+def _plain(listed: Image) -> Image:
+    return Image(listed.id, listed.file_name, listed.width, listed.height, listed.license, listed.coco_url, listed.flickr_url)
 
 
 def _image(entry: Any, licenses: Mapping[str, int], unread: Counter[str]) -> Image | None:

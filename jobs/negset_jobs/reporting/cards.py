@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from negset_api import names
 from negset_api.values import Box, Detection, ScoredImage
 from negset_jobs.reporting import wording
 from negset_jobs.reporting.blocks import Card, Cell, Mark, link
@@ -49,9 +50,9 @@ def attribution(facts: Facts, name: str) -> tuple[Cell, ...]:
 def _scored_card(facts: Facts, image: ScoredImage, threshold: float) -> Card | None:
     firing = [found for found in image.detections if found.score >= threshold] or list(image.detections[:1])
     marks = tuple(_mark(found, f"{found.score:.2f}") for found in firing[:_MOST_MARKS])
-    names = wording.listing(sorted({found.class_name for found in firing}))
-    alt = f"Negative {image.image_id}, {wording.count(len(firing), 'detection')} of {names}, the best with score {image.score:.2f}"
-    return _card(facts, image.image_id, alt, marks, (f"{names}, score {image.score:.2f}",))
+    classes = wording.listing(sorted({found.class_name for found in firing}))
+    alt = f"Negative {image.image_id}, {wording.count(len(firing), 'detection')} of {classes}, the best with score {image.score:.2f}"
+    return _card(facts, image.image_id, alt, marks, (f"{classes}, score {image.score:.2f}",))
 
 
 def _card(facts: Facts, name: str, alt: str, marks: tuple[Mark, ...] = (), lines: tuple[Cell, ...] = ()) -> Card | None:
@@ -61,7 +62,11 @@ def _card(facts: Facts, name: str, alt: str, marks: tuple[Mark, ...] = (), lines
         return None
     image = facts.planned.get(name)
     stratum = (image.stratum,) if image is not None and image.stratum and not lines else ()
-    return Card(source, alt, encoded_image.width, encoded_image.height, name, (*lines, *stratum, *attribution(facts, name)), marks)
+    # An image without annotations has a number that its owner does not know.
+    file_name = (image.file_name,) if image is not None and image.proof == names.USER_WORD else ()
+    return Card(
+        source, alt, encoded_image.width, encoded_image.height, name, (*lines, *stratum, *file_name, *attribution(facts, name)), marks
+    )
 
 
 def _mark(box: Box | Detection, label: str) -> Mark:

@@ -12,7 +12,7 @@ import yaml
 from negset_api import names, revision, validation
 from negset_api.spec import NegativeDataset
 from negset_api.values import Outcome, Positives
-from negset_jobs.reporting import wording
+from negset_jobs.reporting import proofs, wording
 from negset_jobs.reporting.blocks import Bar, Bars, Block, Cell, Code, Gallery, Heading, Note, Paragraph, Section, Table, link
 from negset_jobs.reporting.cards import chosen_cards, object_cards
 from negset_jobs.reporting.facts import Facts
@@ -26,7 +26,7 @@ def request(facts: Facts) -> Section:
     strategy = "spread evenly over the other classes they show" if spec.selection.strategy == "Stratified" else "drawn at random"
     excluded = wording.listing(facts.plan.excluded_classes, "or")
     wanted = f"{wording.count(spec.selection.count, 'image')} that show no {excluded}, {strategy} with seed {spec.selection.seed}"
-    text = [f"{wanted}, from the annotations at {wording.without_secrets(spec.source.coco.annotations)}."]
+    text = [f"{wanted}, from {proofs.origin(spec.source)}."]
     training = spec.training
     if training is not None:
         mining = training.hard_negative_mining
@@ -62,15 +62,14 @@ def chosen(facts: Facts) -> Section:
     plan, records = facts.plan, facts.records
     everything = plan.candidates + sum(plan.rejected.values())
     steps = (
-        ("In the annotations", everything),
+        ("In the annotations" if facts.dataset.spec.source.coco else "In the source", everything),
         ("Candidates", plan.candidates),
         ("Planned", plan.planned),
         ("Stored", records.stored),
     )
-    excluded = wording.listing(plan.excluded_classes, "or")
     blocks: list[Block] = [
         Paragraph(
-            f"An image is negative if it has no annotation of {excluded}, crowd regions included. Of {wording.count(everything, 'image')}, {plan.candidates:,} are negative and pass every "
+            f"{proofs.definition(plan)} Of {wording.count(everything, 'image')}, {plan.candidates:,} are negative and pass every "
             f"filter. Of these, {plan.planned:,} were planned and {records.stored:,} stored ({wording.size(records.bytes)})."
         ),
         Bars(
@@ -83,6 +82,7 @@ def chosen(facts: Facts) -> Section:
             (REJECTIONS.get(reason, reason), f"{number:,}", wording.share(number, everything)) for reason, number in _by_size(plan.rejected)
         )
         blocks.append(Table("Why the other images are not candidates: they", ("Reason", "Images", "Share"), rows, frozenset({1, 2})))
+    blocks += proofs.table(facts)
     blocks += _contents(facts)
     return Section("chosen", "What was chosen, and why", tuple(blocks))
 
@@ -99,7 +99,7 @@ def _contents(facts: Facts) -> list[Block]:
             )
         )
     else:
-        blocks.append(Paragraph("No chosen image has an annotation."))
+        blocks.append(Paragraph("No chosen image has an annotation of another class."))
     strata = collections.Counter(image.stratum for shard in plan.shards for image in shard.images if image.stratum)
     if len(strata) > 1:
         blocks.append(Bars("Strata that the images were drawn from (each image counts once)", _bars(strata, "strata")))
@@ -109,14 +109,14 @@ def _contents(facts: Facts) -> list[Block]:
 def licences(facts: Facts) -> Section:
     used = sorted((each for each in facts.plan.licenses if each.images), key=lambda each: (-each.images, each.id))
     if not used:
-        return Section("licences", "Licences", (Paragraph("The annotations name no licences."),))
+        return Section("licences", "Licences", (Paragraph("The source names no licences."),))
     rows = tuple((link(each.name, each.url), f"{each.images:,}", wording.share(each.images, facts.plan.planned)) for each in used)
     return Section(
         "licences",
         "Licences",
         (
             Paragraph(
-                "The licences of the planned images, as the annotations state them. manifest.parquet holds the licence and the source of every image. Every image on this page has them below it."
+                "The licences of the planned images, as the source states them. manifest.parquet holds the licence and the source of every image. Every image on this page has them below it."
             ),
             Table("Licences of the planned images", ("Licence", "Images", "Share"), rows, frozenset({1, 2})),
         ),
@@ -159,7 +159,7 @@ def gallery(facts: Facts) -> Section:
     cards = chosen_cards(facts)
     if not cards:
         return Section("examples", "Chosen negatives", (Paragraph("There is no image to show."),))
-    text = f"{len(cards)} of the {wording.count(facts.records.stored, 'stored negative')}, taken in turn from each stratum. The title of an image is its id in the annotations."
+    text = f"{len(cards)} of the {wording.count(facts.records.stored, 'stored negative')}, taken in turn from each stratum. The title of an image is its id, as in manifest.parquet."
     reason = facts.planned[cards[0].title].reason
     why = [Paragraph(f"manifest.parquet says why each image was chosen. For example, image {cards[0].title} {reason}.")] if reason else []
     return Section("examples", "Chosen negatives", (Paragraph(text), *why, Gallery(cards)))

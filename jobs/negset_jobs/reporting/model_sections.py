@@ -164,13 +164,17 @@ def review(facts: Facts) -> Section | None:
     one = len(last.review) == 1
     text = (
         f"{wording.count(len(last.review), 'negative')} may show an object that is not annotated. The model was trained on {'it' if one else 'them'} as {'a negative' if one else 'negatives'}, and {'it' if one else 'each'} still scores "
-        f"{wording.percent(bound)} or more. {'It is' if one else 'They are'} excluded from the next round until a person reviews {'it' if one else 'them'}. If an image shows an object, correct the annotations. "
+        f"{wording.percent(bound)} or more. {'It is' if one else 'They are'} excluded from the next round until a person reviews {'it' if one else 'them'}. If an image shows an object, correct the annotations{_or_word(facts)}. "
         "If it shows none, add its id to the manifest as below; the image is then used for training again. All ids are in report.json under “review”."
     )
     cards = scored_cards(facts, last.review[:REVIEW], last.threshold)
     more = [Paragraph(f"{len(last.review) - len(cards):,} more are in report.json.")] if cards and len(last.review) > len(cards) else []
     gallery = [Gallery(cards)] if cards else []
     return Section("review", "For review", (Paragraph(text), _verdict(last), *confirmed, *gallery, *more))
+
+
+def _or_word(facts: Facts) -> str:
+    return ", or take the image out of the source" if names.USER_WORD in facts.plan.proofs else ""
 
 
 def _confirmed(number: int) -> list[Block]:

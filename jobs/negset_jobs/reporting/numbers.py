@@ -41,6 +41,7 @@ def summarise(facts: Facts, evaluation: Evaluation, negset_version: str) -> Repo
         positive_outcomes=facts.positives.outcomes if facts.positives else {},
         rejected_boxes=facts.positives.rejected_boxes if facts.positives else {},
         left_out=facts.positives.left_out if facts.positives else {},
+        proofs=facts.plan.proofs,
     )
 
 

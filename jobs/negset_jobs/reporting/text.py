@@ -20,7 +20,7 @@ def describe(report: Report) -> str:
     paragraphs = (
         [f"{report.namespace}/{report.name}, revision {report.revision}"],
         _finding(report),
-        [*_images(report), *_classes(report), *_licenses(report)],
+        [*_images(report), *_proofs(report), *_classes(report), *_licenses(report)],
         _arms(report),
         _rounds(report),
         _placed(report),
@@ -41,6 +41,11 @@ def _images(report: Report) -> list[str]:
     stored = f"Stored {report.stored:,} of {wording.count(report.planned, 'planned image')} without {excluded}"
     summary = f"{stored} ({wording.size(report.bytes)}); {report.planned - report.stored:,} failed."
     return [*_wrapped(summary), *(f"  {number:>9,}  {name}" for number, name in failures)]
+
+
+def _proofs(report: Report) -> list[str]:
+    counted = [f"{name} ({number:,})" for name, number in report.proofs.items()]
+    return _wrapped(f"Proof: {wording.listing(counted)}.") if counted else []
 
 
 def _classes(report: Report) -> list[str]:

@@ -1,1 +1,1 @@
-"""Select images: from COCO annotations to a plan. Only `stage` does I/O."""
+"""Select images: from a source to a plan. Only `stage` and `sources` do I/O."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -28,12 +28,27 @@ REJECTIONS: Final = {
     "unannotated": "have no annotation at all",
     "license": "have a licence that is not accepted",
     "min_side": "are smaller than minSide or of unknown size",
+    "not_exhaustive": "may show an excluded class that is not annotated (not_exhaustive_category_ids)",
+    "not_verified": "lack the verification that each excluded class is absent",
+    "weak_proof": "have a weaker proof than minimumProof",
 }
-"""Reasons for which an image is not a candidate, in the order in which they are checked.
+"""Reasons for which an image is not a candidate. The texts complete "12 images …".
 
-An image counts under the first reason that applies. The texts complete "12 images …". The keys are
-stored in plan.json and printed by `negset plan --json`: they must not change.
+The keys are stored in plan.json and printed by `negset plan --json`: they must not change.
 """
+
+_ORDER: Final = (
+    "excluded_class",
+    "not_exhaustive",
+    "not_verified",
+    "same_picture",
+    "exclude_images_of",
+    "unannotated",
+    "weak_proof",
+    "license",
+    "min_side",
+)
+"""The order in which reasons are checked. An image counts under the first one that applies."""
 
 
 class Located(NamedTuple):
@@ -79,31 +94,31 @@ def rejections(
     selection: Selection,
     guarded: Mask,
     identity: tuple[str, ...],
+    unproven: Mapping[str, Mask],
 ) -> dict[str, Mask]:
-    """Return the images that each reason rejects, by position, in the order of `REJECTIONS`.
+    """Return the images that each reason rejects, by position, in the order of `_ORDER`.
 
     An image is in the mask of one reason at most. `guarded` are the images that a file of
-    `excludeImagesOf` lists. `identity` names the fields of an image entry
-    that its URL is made of. Two entries may be one picture (`same_pictures`): an object annotated
-    under one id is also in the image under the other id.
+    `excludeImagesOf` lists. `identity` names the fields of an image entry that its URL is made of.
+    Two entries may be one picture (`same_pictures`): an object annotated under one id is also in
+    the image under the other id. `unproven` has the masks of the reasons that `proof.unproven`
+    decides.
     """
     images = annotations.images
     shows = np.zeros(len(images), bool)
     shows[located.positions[np.isin(located.category_ids, list(excluded))]] = True
-    annotated = np.zeros(len(images), bool)
-    annotated[located.positions] = True
     same = same_pictures(images, identity)
     applies = {
+        **unproven,
         "excluded_class": shows,
-        "same_picture": _listed_again(shows, same),
+        "same_picture": _listed_again(shows | unproven["not_exhaustive"], same),
         "exclude_images_of": _with_other_ids(guarded, same),
-        "unannotated": ~annotated if selection.unannotated == "Exclude" else np.zeros(len(images), bool),
         "license": _other_license(annotations, selection.licenses),
         "min_side": _too_small(annotations, selection.min_side),
     }
     taken = np.zeros(len(images), bool)
     first: dict[str, Mask] = {}
-    for reason in REJECTIONS:
+    for reason in _ORDER:
         first[reason] = applies[reason] & ~taken
         taken |= applies[reason]
     return first

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +18,7 @@ from negset_jobs.formats import image_url
 from negset_jobs.formats.coco import Annotations, Ids, Image
 from negset_jobs.formats.pictures import families
 from negset_jobs.formats.same_pictures import identity_of
-from negset_jobs.selection import ordering
+from negset_jobs.selection import ordering, proof
 from negset_jobs.selection.classes import resolve
 from negset_jobs.selection.filters import REJECTIONS, Located, locate, positions_of, rejections
 from negset_jobs.selection.guard import Guarded, Mask
@@ -45,7 +46,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     Raises `InvalidInput` for an unknown class or licence, for too few candidates, and for images
     without the fields that their URL is made of.
     """
-    template = spec.source.coco.image_url
+    template = _template(spec)
     identity = identity_of(template)
     excluded = resolve(
         spec.exclude_classes,
@@ -54,16 +55,22 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         annotated=_annotated(annotations),
     )
     located = locate(annotations)
+    proofs = proof.proofs(annotations, located)
+    proof.check(spec, proofs)
+    unproven = proof.unproven(spec, annotations, excluded, proofs)
     listed = guarded.match(annotations.images)
-    rejected = rejections(annotations, located, excluded=excluded, selection=spec.selection, guarded=listed, identity=identity)
+    rejected = rejections(
+        annotations, located, excluded=excluded, selection=spec.selection, guarded=listed, identity=identity, unproven=unproven
+    )
     candidates = _candidates(spec, annotations, located, ~np.any([*rejected.values()], axis=0))
     counts = {reason: int(mask.sum()) for reason, mask in rejected.items() if mask.any()}
-    _check_enough(spec, len(candidates.positions), counts)
+    _check_enough(spec, len(candidates.positions), counts, proof.explain(spec, annotations, excluded))
     _check_fields(template, identity, [annotations.images[position] for position in candidates.positions])
 
     chosen = candidates.drawn.order[: spec.selection.count]
     entries = [annotations.images[position] for position in candidates.positions[chosen].tolist()]
-    images = _planned(spec, entries, candidates, chosen)
+    chosen_proofs = proofs[candidates.positions[chosen]]
+    images = _planned(spec, entries, candidates, chosen, chosen_proofs)
     return Plan(
         input_digest=_input_digest(spec, annotations, listed),
         excluded_classes=tuple(dict.fromkeys(category.name for category in annotations.categories if category.id in excluded)),
@@ -76,13 +83,24 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         remaining_classes=_remaining(annotations, located, candidates.positions[chosen]),
         image_ids=tuple(image.image_id for image in images),
         shards=_divide(spec, images, _drawn_by(spec, annotations, candidates.positions[chosen])),
+        proofs=proof.counted(chosen_proofs),
     )
 
 
 def _annotated(annotations: Annotations) -> frozenset[int]:
-    """Return the ids of the categories with annotations."""
+    """Return the ids of the categories whose annotations may be of an excluded class.
+
+    There are none if the excluded classes themselves are verified to be absent.
+    """
+    if annotations.verified is not None:
+        return frozenset()
     ids = np.array([category.id for category in annotations.categories], np.int64)
     return frozenset(ids[np.isin(ids, annotations.category_ids)].tolist())
+
+
+def _template(spec: NegativeDatasetSpec) -> str:
+    """Return the template of the images' URLs. A source without one knows the URL of each image."""
+    return spec.source.coco.image_url if spec.source.coco else "{coco_url}"
 
 
 class _Candidates(NamedTuple):
@@ -115,14 +133,15 @@ def _candidates(spec: NegativeDatasetSpec, annotations: Annotations, located: Lo
     return _Candidates(positions, ids, strata, sizes, drawn)
 
 
-def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str, int]) -> None:
+def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str, int], verified: str) -> None:
     wanted = spec.selection.count
     short = candidates < wanted and not spec.selection.allow_fewer
     if short or not candidates:
         total = candidates + sum(rejected.values())
         others = ", ".join(f"{count} {REJECTIONS[reason]}" for reason, count in rejected.items())
         advice = "; set spec.selection.allowFewer to select all candidates" if candidates else ""
-        found = f"of the {total} images in the annotations {candidates} are candidates" + (f", {others}" if others else "")
+        where = "in the annotations" if spec.source.coco else "of the source"
+        found = f"of the {total} images {where} {candidates} are candidates" + "".join(f", {text}" for text in (others, verified) if text)
         raise InvalidInput(f"spec.selection.count: expected at most {candidates} (the number of candidates), got {wanted}: {found}{advice}")
     if spec.training is not None and min(wanted, candidates) < _FEWEST_TO_SPLIT:
         raise InvalidInput(
@@ -145,16 +164,18 @@ def _check_fields(template: str, identity: tuple[str, ...], candidates: Sequence
 
 
 def _planned(
-    spec: NegativeDatasetSpec, entries: Sequence[Image], candidates: _Candidates, chosen: npt.NDArray[np.intp]
+    spec: NegativeDatasetSpec, entries: Sequence[Image], candidates: _Candidates, chosen: npt.NDArray[np.intp], proofs: proof.Proofs
 ) -> list[PlannedImage]:
     """Return the planned images. `entries` and `chosen` are in plan order.
 
     `chosen` has positions among the candidates.
     """
-    template, reasons = spec.source.coco.image_url, _Reasons(spec, len(candidates.positions))
+    template, reasons = _template(spec), _Reasons(spec, len(candidates.positions))
+    columns = (candidates.strata[chosen].tolist(), candidates.drawn.ranks[chosen].tolist(), proofs.tolist())
     planned = []
-    for image, stratum, rank in zip(entries, candidates.strata[chosen].tolist(), candidates.drawn.ranks[chosen].tolist(), strict=True):
+    for image, stratum, rank, proof_number in zip(entries, *columns, strict=True):
         name, size = candidates.sizes[stratum]
+        proved_by = names.PROOFS[proof_number]
         fields = {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
         planned.append(
             PlannedImage(
@@ -165,11 +186,15 @@ def _planned(
                 height=int(image.height or 0),
                 license=image.license or 0,
                 stratum=name,
-                reason=reasons.sentence(stratum, name, rank + 1, size),
+                reason=reasons.sentence(proved_by, stratum, name, rank + 1, size),
+                proof=proved_by,
                 page=image_url.photo_page(fields["flickr_url"]),
             )
         )
     return planned
+
+
+_HOW: Final = {names.VERIFIED_ABSENT: ", as a person verified", names.USER_WORD: ", as the user states"}
 
 
 class _Reasons:
@@ -184,12 +209,14 @@ class _Reasons:
         self._random = spec.selection.strategy == "Random"
         self._candidates = candidates
 
-    def sentence(self, stratum: int, name: str, rank: int, size: int) -> str:
+    def sentence(self, proved_by: str, stratum: int, name: str, rank: int, size: int) -> str:
+        free = f"{self._free}{_HOW.get(proved_by, '')}"
         if self._random:
-            return f"{self._free}; drawn at random (rank {rank} of {self._candidates})"
+            return f"{free}; drawn at random (rank {rank} of {self._candidates})"
         if stratum == ordering.UNANNOTATED:
-            return f"{self._free} and no other annotated object; drawn from the images without annotations (rank {rank} of {size})"
-        return f"{self._free}; drawn for the class {name!r} (rank {rank} of {size})"
+            other = "" if proved_by == names.USER_WORD else " and no other annotated object"
+            return f"{free}{other}; drawn from the images without annotations (rank {rank} of {size})"
+        return f"{free}; drawn for the class {name!r} (rank {rank} of {size})"
 
 
 def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids) -> tuple[ShardPlan, ...]:
@@ -294,4 +321,6 @@ def _input_digest(spec: NegativeDatasetSpec, annotations: Annotations, guarded: 
     training = spec.training
     mining = training.hard_negative_mining if training else None
     split = (training.held_out_percent, mining.first_round_percent if mining.rounds > 1 else 100) if training and mining else None
-    return digest(spec.source.coco.image_url, spec.exclude_classes, spec.selection, split, annotations.digest, guarded_ids)
+    # A field that is not set counts as absent, as in a plan of an earlier version.
+    selection = {name: value for name, value in msgspec.to_builtins(spec.selection).items() if value is not None}
+    return digest(_template(spec), spec.exclude_classes, selection, split, annotations.digest, guarded_ids)

@@ -6,21 +6,19 @@ It writes nothing, because `negset plan` needs the plan without a dataset.
 from __future__ import annotations
 
 import logging
-from typing import Final
 
 from negset_api import names
 from negset_api.spec import NegativeDataset
 from negset_api.values import Plan
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
-from negset_jobs.formats import coco, image_url
+from negset_jobs.formats import coco
+from negset_jobs.selection import sources
 from negset_jobs.selection.annotated import Objects, objects_on
 from negset_jobs.selection.guard import Guarded
 from negset_jobs.selection.plan import make_plan
 
 log = logging.getLogger(__name__)
-
-ANNOTATIONS: Final = "spec.source.coco.annotations"
 
 
 def plan_stage(dataset: NegativeDataset, access: Access) -> Plan:
@@ -48,9 +46,8 @@ def _plan(dataset: NegativeDataset, access: Access, *, boxes: bool) -> tuple[Pla
         field = f"spec.selection.excludeImagesOf[{index}]"
         with open_input(url, access, field) as stream:
             guarded.append(coco.read_images(stream, field=field, url=url))
-    with open_input(spec.source.coco.annotations, access, ANNOTATIONS) as stream:
-        annotations = coco.read_annotations(stream, field=ANNOTATIONS, url=spec.source.coco.annotations, boxes=boxes)
+    annotations = sources.read(spec, access, boxes=boxes)
     plan = make_plan(spec, annotations, Guarded.of(*guarded))
-    access.check_images((image.url for shard in plan.shards for image in shard.images), image_url.FIELD)
+    access.check_images((image.url for shard in plan.shards for image in shard.images), sources.url_field(spec))
     log.info("planned %d of %d candidates in %d shards", plan.planned, plan.candidates, len(plan.shards))
     return plan, annotations

@@ -9,6 +9,7 @@ from negset_api import names
 from negset_api.values import Plan
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.selection.filters import REJECTIONS
+from negset_jobs.selection.proof import TEXTS
 
 _MOST_CLASSES: Final = 10
 
@@ -26,9 +27,13 @@ def describe(plan: Plan) -> str:
             f"Excluded classes: {', '.join(map(_name, plan.excluded_classes))}. Rejected images",
             ((f"{count:,}", REJECTIONS[reason]) for reason, count in plan.rejected.items()),
         ),
+        *_table("Proof of the planned images", ((f"{count:,}", f"{name}: {TEXTS[name]}") for name, count in plan.proofs.items())),
         *_table("Classes that the planned images show", ((f"{count:,}", name) for name, count in shown[:_MOST_CLASSES])),
         *([f"  and {_many(others, 'more class', 'more classes')}"] if others > 0 else []),
-        *_table("Licences of the planned images", ((f"{item.images:,}", f"{item.name} {item.url}".strip()) for item in plan.licenses)),
+        *_table(
+            "Licences of the planned images",
+            ((f"{item.images:,}", f"{item.name} {item.url if item.url != item.name else ''}".strip()) for item in plan.licenses),
+        ),
     ]
     return "\n".join(lines)
 

@@ -9,7 +9,19 @@ CEL rules. A rule for one field is in the field's `Meta`. A rule for several fie
 message that the user reads.
 """
 
-from negset_api.spec.data import CocoPositives, CocoSource, Download, Output, Positives, Selection, Source, VocPositives, YoloPositives
+from negset_api.spec.data import (
+    CocoPositives,
+    CocoSource,
+    Download,
+    ImagesSource,
+    OpenImagesSource,
+    Output,
+    Positives,
+    Selection,
+    Source,
+    VocPositives,
+    YoloPositives,
+)
 from negset_api.spec.dataset import NAME_RULE, SPEC_RULES, Metadata, NegativeDataset, NegativeDatasetSpec, Ray
 from negset_api.spec.fields import (
     LONGEST_LABEL,
@@ -44,10 +56,12 @@ __all__ = [
     "GpuResourceName",
     "HardNegativeMining",
     "ImageUrl",
+    "ImagesSource",
     "Metadata",
     "NegativeDataset",
     "NegativeDatasetSpec",
     "ObjectName",
+    "OpenImagesSource",
     "OptionalUrl",
     "Output",
     "Percent",

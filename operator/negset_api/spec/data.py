@@ -26,18 +26,109 @@ class CocoSource(Spec, frozen=True, kw_only=True):
     ] = "{coco_url}"
 
 
-class Source(Spec, frozen=True, kw_only=True):
-    """A union with one member so far.
+class ImagesSource(Spec, frozen=True, kw_only=True):
+    urls: Annotated[
+        tuple[Url, ...],
+        Meta(
+            min_length=1,
+            max_length=32,
+            description="Where the images are. Each entry is one of: a folder, with all folders below it; a glob, such as s3://team-a/camera-7/*.jpg; "
+            "one image; a text file (.txt, .lst or .list) with one URL a line; or a file (.csv or .parquet) with a column url and, if you like, "
+            "file_name, id, license, width and height. Text may be compressed (.gz). A relative path in a list is relative to the list's folder.",
+            extra_json_schema={"x-kubernetes-list-type": "atomic"},
+        ),
+    ]
 
-    The schema does not require `coco`, so that a later release can add another kind. Its rule
-    requires exactly one kind, so here `coco` is always set. A spec with a kind of a newer CRD is
-    not understood.
+
+_OPEN_IMAGES_URL_RULE = (
+    "self.contains('{') == self.contains('}') && (self == '{original_url}' || self == '{thumbnail_url}' || self.contains('{image_id}'))",
+    "must contain {image_id}, or be {original_url} or {thumbnail_url}: each image needs a URL of its own",
+)
+
+
+class OpenImagesSource(Spec, frozen=True, kw_only=True):
+    labels: Annotated[
+        tuple[Url, ...],
+        Meta(
+            min_length=1,
+            max_length=16,
+            description="URLs, with globs, of CSV files with human-verified image-level labels and the columns ImageID, Source, LabelName and Confidence, "
+            "such as oidv7-train-annotations-human-imagelabels.csv. Confidence 0 means that a person verified that the class is absent. "
+            "Rows with the source machine are skipped. Takes .csv and .csv.gz.",
+            extra_json_schema={"x-kubernetes-list-type": "set"},
+        ),
+    ]
+    class_descriptions: Annotated[
+        Url,
+        Meta(
+            description="URL of the CSV file with the names of the classes: LabelName and DisplayName, with or without these headers, "
+            "such as oidv7-class-descriptions.csv. `excludeClasses` takes a DisplayName (Car) or a LabelName (/m/0k4j)."
+        ),
+    ]
+    images: Annotated[
+        tuple[Url, ...],
+        Meta(
+            max_length=16,
+            description="URLs, with globs, of CSV files that list images, with the columns ImageID, Subset, OriginalURL, OriginalLandingURL, License "
+            "and Thumbnail300KURL, such as train-images-boxable-with-rotation.csv. Only listed images are candidates. "
+            "If empty, all images with labels are, and nothing is known of their licences.",
+            extra_json_schema={"x-kubernetes-list-type": "set"},
+        ),
+    ] = ()
+    image_url: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=MAX_URL, extra_json_schema=rules(_OPEN_IMAGES_URL_RULE))],
+        Meta(
+            description="URL of each image: http, https or any fsspec URL. It is a template: {image_id}, {subset}, {original_url} and {thumbnail_url} "
+            "are replaced by the columns of `images`. {image_id} is known without `images`, such as in s3://team-a/open-images/train/{image_id}.jpg."
+        ),
+    ] = "{original_url}"
+
+
+_OPEN_IMAGES_RULES = rules(
+    (
+        "(has(self.images) && self.images.size() > 0) || !['{subset}', '_url}'].exists(text, self.imageUrl.contains(text))",
+        "imageUrl must use only {image_id} without images: the other placeholders are columns of the files in images",
+    )
+)
+
+
+class Source(Spec, frozen=True, kw_only=True):
+    """A union. The schema's rule requires exactly one member, so here one is always set.
+
+    No member is required by the schema itself, so that a later release can add another kind. A spec
+    with a kind of a newer CRD is not understood.
     """
 
-    coco: Annotated[CocoSource, Meta(description="Images annotated in COCO's format.")]
+    coco: Annotated[
+        CocoSource | None,
+        Meta(
+            description="Images annotated in COCO's format. A file in the format of LVIS is recognised by neg_category_ids and not_exhaustive_category_ids "
+            "in its images: there, an image is a negative only if neg_category_ids lists every excluded class."
+        ),
+    ] = None
+    images: Annotated[
+        ImagesSource | None,
+        Meta(
+            description="Your own images, without annotations. By naming them here you state that none of them shows an excluded class. "
+            "That statement is their proof (UserWord). `excludeClasses` names the classes."
+        ),
+    ] = None
+    open_images: Annotated[
+        OpenImagesSource | None,
+        Meta(
+            description="Open Images with its human-verified image-level labels. An image is a negative only if a person verified that every excluded class is absent. "
+            "The hierarchy of the classes is not used: name every class that counts, such as Man and Woman beside Person.",
+            extra_json_schema=_OPEN_IMAGES_RULES,
+        ),
+    ] = None
 
 
-_SOURCE_RULES = rules(("[has(self.coco)].filter(given, given).size() == 1", "must have exactly one kind of source: coco"))
+_SOURCE_RULES = rules(
+    (
+        "[has(self.coco), has(self.images), has(self.openImages)].filter(given, given).size() == 1",
+        "must have exactly one kind of source: coco, images or openImages",
+    )
+)
 
 
 class Selection(Spec, frozen=True, kw_only=True):
@@ -63,11 +154,23 @@ class Selection(Spec, frozen=True, kw_only=True):
     unannotated: Annotated[
         Literal["Include", "Exclude"],
         Meta(
-            description="Whether images without any annotation are candidates. "
-            "COCO's annotators looked for every class in every image, so such an image is a good negative. "
-            "Choose Exclude if images may not have been annotated yet."
+            description="Deprecated: use `minimumProof`. Exclude is the same as `minimumProof: ExhaustivelyAnnotated`. "
+            "Include leaves the decision to `minimumProof`."
         ),
     ] = "Include"
+    minimum_proof: Annotated[
+        Literal["UserWord", "Unannotated", "ExhaustivelyAnnotated", "VerifiedAbsent"] | None,
+        Meta(
+            description="The weakest accepted proof that an image shows none of the excluded classes. From the weakest to the strongest: "
+            "UserWord: nobody annotated the images, and you state that they show none. "
+            "Unannotated: the image has no annotation, in a file that annotates other images. "
+            "Choose a stronger proof if such an image may not have been annotated yet. "
+            "ExhaustivelyAnnotated: the image has annotations, and none of an excluded class. "
+            "VerifiedAbsent: a person looked for each excluded class in the image and did not find it (LVIS, Open Images). "
+            "If absent, the value is UserWord for `source.images`, and else Unannotated. "
+            "A file without a single annotation is accepted only with UserWord."
+        ),
+    ] = None
     allow_fewer: Annotated[bool, Meta(description="If fewer candidates than `count` exist, take all of them instead of failing.")] = False
     allow_classes: Annotated[
         tuple[ClassName, ...],

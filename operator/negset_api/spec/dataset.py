@@ -29,7 +29,7 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
     source: Annotated[
         Source,
         Meta(
-            description="The annotated images to select negatives from. Exactly one kind of source.",
+            description="The images to select negatives from. Exactly one kind of source.",
             extra_json_schema={"required": [], **_SOURCE_RULES},
         ),
     ]
@@ -89,10 +89,17 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
     ] = "Retain"
 
 
+_NO_PROOF = "!has(self.selection.minimumProof)"
+_INCLUDED = "(!has(self.selection.unannotated) || self.selection.unannotated == 'Include')"
+
 SPEC_RULES = rules(
     (
         "has(self.training) == has(self.positives)",
         "training and positives must come together: a detector is not trained on negatives alone, and positives are for training",
+    ),
+    (
+        f"!has(self.source.images) || (({_NO_PROOF} || self.selection.minimumProof == '{names.USER_WORD}') && {_INCLUDED})",
+        "selection.minimumProof must be UserWord or absent with source.images: images without annotations have no other proof than your word",
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from negset_api.spec.data import Positives
+from negset_api.spec.data import Positives, Source
 from negset_api.spec.dataset import NegativeDatasetSpec
 
 
@@ -13,9 +13,7 @@ def urls_of(spec: NegativeDatasetSpec) -> Iterator[tuple[str, str]]:
 
     A template of an image's URL is among them if it begins with text.
     """
-    coco = spec.source.coco
-    yield "spec.source.coco.annotations", coco.annotations
-    yield from _template("spec.source.coco.imageUrl", coco.image_url)
+    yield from _sources(spec.source)
     for index, url in enumerate(spec.selection.exclude_images_of):
         yield f"spec.selection.excludeImagesOf[{index}]", url
     yield "spec.output.url", spec.output.url
@@ -26,6 +24,21 @@ def urls_of(spec: NegativeDatasetSpec) -> Iterator[tuple[str, str]]:
             yield "spec.training.pipelineConfig.url", training.pipeline_config.url
         if training.fine_tune_checkpoint:
             yield "spec.training.fineTuneCheckpoint", training.fine_tune_checkpoint
+
+
+def _sources(source: Source) -> Iterator[tuple[str, str]]:
+    if coco := source.coco:
+        yield "spec.source.coco.annotations", coco.annotations
+        yield from _template("spec.source.coco.imageUrl", coco.image_url)
+    if images := source.images:
+        for index, url in enumerate(images.urls):
+            yield f"spec.source.images.urls[{index}]", url
+    if open_images := source.open_images:
+        yield "spec.source.openImages.classDescriptions", open_images.class_descriptions
+        for name in ("labels", "images"):
+            for index, url in enumerate(getattr(open_images, name)):
+                yield f"spec.source.openImages.{name}[{index}]", url
+        yield from _template("spec.source.openImages.imageUrl", open_images.image_url)
 
 
 def _positives(positives: Positives) -> Iterator[tuple[str, str]]:

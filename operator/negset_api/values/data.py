@@ -32,6 +32,7 @@ class PlannedImage(Value, frozen=True, kw_only=True):
     `width` and `height` are those of the annotations, in pixels; 0 if the annotations have none.
     `stratum` is the stratum that it was drawn from. `reason` is a sentence on why it was chosen.
     `page` is the page where the image was published (attribution). Negatives have no `objects`.
+    `proof` is one of `names.PROOFS`. It is empty for positives, and in plans of earlier versions.
 
     `pixels` is True if the corners of `objects` are in pixels, counted from the image's edge: the
     annotations have no size of the image. `orientation` says how to read an image that its EXIF
@@ -50,6 +51,7 @@ class PlannedImage(Value, frozen=True, kw_only=True):
     objects: tuple[Box, ...] = ()
     pixels: bool = False
     orientation: str = ""
+    proof: str = ""
 
 
 class ShardPlan(Value, frozen=True, kw_only=True):
@@ -76,7 +78,8 @@ class Plan(Value, frozen=True, kw_only=True):
     only appends. `candidates` counts the images without the excluded classes that passed the
     filters. `rejected` counts the others by reason. `remaining_classes` counts the planned images
     that show a class, for each class that is annotated in them. `bytes_estimate` is the estimated
-    size of the planned images.
+    size of the planned images. `proofs` counts the planned images by proof, the strongest first. It
+    is empty in plans of earlier versions.
     """
 
     input_digest: str = field(name="inputs")
@@ -90,6 +93,7 @@ class Plan(Value, frozen=True, kw_only=True):
     remaining_classes: dict[str, int]
     image_ids: tuple[ImageId, ...]
     shards: tuple[ShardPlan, ...]
+    proofs: dict[str, int] = field(default_factory=dict)
 
 
 class Outcome(enum.StrEnum):

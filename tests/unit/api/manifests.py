@@ -17,6 +17,16 @@ DATA_ONLY: dict[str, Any] = {
     },
 }
 
+OWN_IMAGES: dict[str, Any] = {**DATA_ONLY, "spec": {**DATA_ONLY["spec"], "source": {"images": {"urls": ["s3://team-a/frames"]}}}}
+
+OPEN_IMAGES: dict[str, Any] = {
+    **DATA_ONLY,
+    "spec": {
+        **DATA_ONLY["spec"],
+        "source": {"openImages": {"labels": ["s3://b/l.csv"], "classDescriptions": "s3://b/c.csv", "images": ["s3://b/i.csv"]}},
+    },
+}
+
 TRAINED: dict[str, Any] = {
     **DATA_ONLY,
     "spec": {

@@ -56,7 +56,7 @@ def test_no_object_of_any_release_had_this_name_and_a_folder(name: str) -> None:
 
 
 def test_a_kind_of_source_that_is_not_known_is_said_by_its_field() -> None:
-    with pytest.raises(InvalidSpec, match=r"^spec\.source: .*: must have exactly one kind of source: coco$"):
+    with pytest.raises(InvalidSpec, match=r"^spec\.source: .*: must have exactly one kind of source: coco, images or openImages$"):
         validation.parse_admitted(with_field(TRAINED, "spec.source", {"lvis": {"annotations": "s3://x"}}))
 
 

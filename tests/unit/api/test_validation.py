@@ -6,7 +6,7 @@ import json
 
 import msgspec
 import pytest
-from tests.unit.api.manifests import DATA_ONLY, TRAINED, with_field
+from tests.unit.api.manifests import DATA_ONLY, OPEN_IMAGES, OWN_IMAGES, TRAINED, with_field
 
 from negset_api import patterns, validation
 from negset_api.errors import InvalidSpec
@@ -102,15 +102,39 @@ WRONG = {
     "the source is missing": (with_field(DATA_ONLY, "spec.source", ...), "spec.source: Required value"),
     "the source is empty": (
         with_field(DATA_ONLY, "spec.source", {}),
-        "spec.source: Invalid value: {}: must have exactly one kind of source: coco",
+        "spec.source: Invalid value: {}: must have exactly one kind of source: coco, images or openImages",
     ),
     "the source is of a kind that this version does not have": (
         with_field(DATA_ONLY, "spec.source", {"lvis": {"annotations": "s3://x"}}),
-        "spec.source.lvis: unknown field; spec.source has coco",
+        "spec.source.lvis: unknown field; spec.source has coco, images, openImages",
     ),
     "there is a second kind of source": (
         with_field(DATA_ONLY, "spec.source.lvis", {"annotations": "s3://x"}),
-        "spec.source.lvis: unknown field; spec.source has coco",
+        "spec.source.lvis: unknown field; spec.source has coco, images, openImages",
+    ),
+    "there are two kinds of source": (
+        with_field(DATA_ONLY, "spec.source.images", {"urls": ["s3://b/frames"]}),
+        "must have exactly one kind of source: coco, images or openImages",
+    ),
+    "own images are wanted with a proof that they cannot have": (
+        with_field(OWN_IMAGES, "spec.selection.minimumProof", "VerifiedAbsent"),
+        "selection.minimumProof must be UserWord or absent with source.images",
+    ),
+    "own images are wanted with annotations": (
+        with_field(OWN_IMAGES, "spec.selection.unannotated", "Exclude"),
+        "selection.minimumProof must be UserWord or absent with source.images",
+    ),
+    "Open Images without lists, and a template that needs them": (
+        with_field(DATA_ONLY, "spec.source", {"openImages": {"labels": ["s3://b/l.csv"], "classDescriptions": "s3://b/c.csv"}}),
+        "imageUrl must use only {image_id} without images",
+    ),
+    "every image of Open Images would have the same URL": (
+        with_field(OPEN_IMAGES, "spec.source.openImages.imageUrl", "s3://b/{subset}.jpg"),
+        "must contain {image_id}, or be {original_url} or {thumbnail_url}",
+    ),
+    "the source has no images": (
+        with_field(DATA_ONLY, "spec.source", {"images": {"urls": []}}),
+        "spec.source.images.urls: Invalid value: []: should have at least 1 item",
     ),
     "the source has no annotations": (
         with_field(DATA_ONLY, "spec.source", {"coco": {}}),
@@ -275,6 +299,13 @@ RIGHT = {
     "a slice of a GPU": with_field(TRAINED, "spec.training.gpuResourceName", "nvidia.com/mig-1g.10gb"),
     "a shared GPU": with_field(TRAINED, "spec.training.gpuResourceName", "nvidia.com/gpu.shared"),
     "a GPU with a name as some drivers write it": with_field(TRAINED, "spec.training.gpuResourceName", "gpu.intel.com/i915_monitoring"),
+    "own images": OWN_IMAGES,
+    "Open Images": OPEN_IMAGES,
+    "Open Images without lists": with_field(
+        with_field(OPEN_IMAGES, "spec.source.openImages.images", []), "spec.source.openImages.imageUrl", "s3://m/{image_id}.jpg"
+    ),
+    "own images, with the only proof that they can have": with_field(OWN_IMAGES, "spec.selection.minimumProof", "UserWord"),
+    "own images, with the default of the deprecated field": with_field(OWN_IMAGES, "spec.selection.unannotated", "Include"),
     "formats in an order of their own": with_field(DATA_ONLY, "spec.output.formats", ["YOLO", "COCO", "TFRecord"]),
     "no format at all is the default": with_field(DATA_ONLY, "spec.output.formats", None),
 }

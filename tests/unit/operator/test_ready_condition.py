@@ -230,6 +230,15 @@ READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], s
         ),
         "Stalled",
     ),
+    "a local folder of images": (
+        lambda: nothing_but_data().with_raw(source={"images": {"urls": ["s3://b/frames", "/data/frames"]}}),
+        (
+            False,
+            "InvalidSpec",
+            'spec.source.images.urls[1]: Invalid value: "/data/frames": local paths work on a laptop only; on a cluster this must be an http(s) or object storage URL.',
+        ),
+        "Stalled",
+    ),
     "a spec that an older API let in": (
         lambda: nothing_but_data().with_raw(selection={"count": 0}),
         (

@@ -29,7 +29,10 @@ CLASSES = ("person", "car", "dog", "cat", "zebra")
 
 
 def coco(shows: Mapping[int, Sequence[str]], *, classes: Sequence[str] = CLASSES, **image_fields: Any) -> dict[str, Any]:
-    """Return a file whose images, by id, show the given classes."""
+    """Return a file whose images, by id, show the given classes.
+
+    If none shows any, there is an annotation of an image that is not listed: the file is annotated.
+    """
     number = {name: index + 1 for index, name in enumerate(classes)}
     return {
         "images": [
@@ -46,7 +49,8 @@ def coco(shows: Mapping[int, Sequence[str]], *, classes: Sequence[str] = CLASSES
         "annotations": [
             {"id": index, "image_id": image, "category_id": number[name], "iscrowd": 0}
             for index, (image, name) in enumerate((image, name) for image, names in shows.items() for name in names)
-        ],
+        ]
+        or [{"id": 0, "image_id": -1, "category_id": 1}],
         "categories": [{"id": number[name], "name": name, "supercategory": "thing"} for name in classes],
     }
 
