@@ -98,6 +98,20 @@ def test_copies_in_tfrecords_are_on_one_side(annotations, tmp_path):
         assert [kind in side for side in found.values()] == [str(number) in side for side in found.values()], kind
 
 
+def test_augmented_copies_are_on_one_side_by_their_names_however_little_they_look_alike(annotations, tmp_path):
+    document = json.loads((annotations / "a.json").read_text())
+    document["images"] = document["images"][:12]
+    for number, image in enumerate(document["images"]):
+        name = f"{number // 3}_jpg.rf.{number:032x}.jpg"
+        (tmp_path / name).write_bytes((annotations / image["file_name"]).read_bytes())
+        image["file_name"] = name
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    store, positives = make(tmp_path / "out", source(tmp_path, 50))
+    originals = [{name.partition("_")[0] for name in side} for side in sides(store, positives).values()]
+    assert [len(side) for side in originals] == [2, 2]
+    assert not originals[0] & originals[1]
+
+
 def test_without_copies_nothing_is_written_twice(annotations, tmp_path):
     document = json.loads((annotations / "a.json").read_text())
     document["images"] = document["images"][:12]

@@ -117,6 +117,12 @@ def distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(first.values())
 
 
+def called(name: str) -> frozenset[str]:
+    """Return the keys of COCO's classes that a name is a synonym of, or some of the objects of."""
+    letters = _letters(name)
+    return (_meanings(letters) - _singulars(letters)) | _wider(letters)
+
+
 class Spelling:
     """The names that a manifest uses for classes, found by any equal name."""
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.quoting import quoted
-from negset_jobs.formats.class_names import Alike, key
+from negset_jobs.formats.class_names import Alike, called, key
 from negset_jobs.formats.coco import Category
 
 log = logging.getLogger(__name__)
@@ -180,6 +180,8 @@ def _explain(unknown: Sequence[str], known: Sequence[Category]) -> str:
 
 
 def _hint(name: str, names: Sequence[str]) -> str:
+    if meant := next((other for other in names if key(other) in called(name)), None):
+        return f" (the annotations call it {quoted(meant)}: exclude {quoted(meant)})"
     alike = Alike([(name, name)])
     near = [other for other in names if key(other) == key(name)] or [other for other in names if alike.to(other) is not None]
     if not near:
