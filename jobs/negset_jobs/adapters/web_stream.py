@@ -11,15 +11,17 @@ import io
 import re
 import tempfile
 import time
-from typing import Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
-import aiohttp
 from fsspec.asyn import sync
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters import transient
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+if TYPE_CHECKING:
+    import aiohttp
+
+_TIMEOUTS: Final = {"sock_connect": 30.0, "sock_read": 60.0}
 """Seconds. There is no limit for the whole file: aiohttp's own would be 5 minutes."""
 
 _PAUSES: Final = (0.0, 1.0, 2.0, 4.0)
@@ -82,7 +84,9 @@ class WebStream(io.RawIOBase):
             time.sleep(pause)
             try:
                 response = self._request({"Range": f"bytes={self._position}-", "If-Range": self._version})
-            except (aiohttp.ClientError, OSError):
+            except Exception as error:
+                if not transient.passes(error):
+                    raise
                 continue
             start = _RANGE.match(response.headers.get("Content-Range", ""))
             if response.status == _PARTIAL and start and int(start[1]) == self._position:
@@ -94,18 +98,19 @@ class WebStream(io.RawIOBase):
 
     def _request(self, headers: dict[str, str]) -> aiohttp.ClientResponse:
         """Return a response whose body is not read yet."""
+        import aiohttp  # a tenth of a second, which local files need not wait
 
         async def get() -> aiohttp.ClientResponse:
             session = await self._fs.set_session()
             # The user's options for http, of fsspec's configuration, come first. Compressed on the
             # way, the file could not be continued.
-            options = {"timeout": _TIMEOUT, **self._fs.kwargs}
+            options = {"timeout": aiohttp.ClientTimeout(total=None, **_TIMEOUTS), **self._fs.kwargs}
             options["headers"] = {"Accept-Encoding": "identity", **options.get("headers", {}), **headers}
             response: aiohttp.ClientResponse = await session.get(self._fs.encode_url(self._path), **options)
             self._fs._raise_not_found_for_status(response, self._path)  # noqa: SLF001 - as fsspec's own files do
             return response
 
-        return cast(aiohttp.ClientResponse, sync(self._fs.loop, get))
+        return cast("aiohttp.ClientResponse", sync(self._fs.loop, get))
 
 
 def open_archive(fs: Any, path: str) -> BinaryIO:
