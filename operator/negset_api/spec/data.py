@@ -79,7 +79,7 @@ class Selection(Spec, frozen=True, kw_only=True):
         ),
     ] = ()
     licenses: Annotated[
-        tuple[Annotated[int, Meta(ge=0, le=2**31 - 1)], ...],
+        tuple[Annotated[int, Meta(ge=0, le=2**53 - 1)], ...],
         Meta(
             max_length=MAX_ITEMS,
             description="Licence ids of the annotation file that are accepted. If empty, every licence is accepted.",
