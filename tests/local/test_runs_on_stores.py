@@ -23,10 +23,11 @@ import fsspec
 import pyarrow.parquet
 import pytest
 import yaml
+from aiohttp import web
 from tests.azure_server import azure_server
 from tests.faulty_front import faulty_front
 from tests.google_server import google_server
-from tests.image_server import jpeg
+from tests.image_server import image_server, jpeg
 from tests.s3_server import S3Server, s3_server
 
 from negset_jobs.adapters.store import Store
@@ -62,8 +63,8 @@ def filled(url: str) -> Store:
     return store
 
 
-def run(store: Store, folder: pathlib.Path, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start `negset run` with everything in the store's folder."""
+def run(store: Store, folder: pathlib.Path, environment: dict[str, str] | None = None, **fields: Any) -> subprocess.Popen[str]:
+    """Start `negset run` with everything in the store's folder; `fields` replace the spec's."""
     manifest = {
         "apiVersion": "negset.dev/v1alpha1",
         "kind": "NegativeDataset",
@@ -74,6 +75,7 @@ def run(store: Store, folder: pathlib.Path, environment: dict[str, str] | None =
             "selection": {"count": IMAGES * 3 // 4},
             "output": {"url": f"{store.url}/out", "formats": ["TFRecord", "YOLO", "COCO", "VOC"]},
             "ray": {"workers": 2},
+            **fields,
         },
     }
     path = folder / "manifest.yaml"
@@ -111,6 +113,31 @@ def test_a_run_is_whole_on(kind: str, s3: S3Server, tmp_path: pathlib.Path) -> N
     store = filled(url[kind])
     check(run(store, tmp_path), store)
     check(run(store, tmp_path), store)
+
+
+def test_a_run_on_a_store_without_conditional_writes_is_whole_and_names_it_once(s3: S3Server, tmp_path: pathlib.Path) -> None:
+    store = filled(f"s3://{s3.bucket}/{os.urandom(4).hex()}")
+    with faulty_front(s3.endpoint, lambda request: "501 NotImplemented" if "If-None-Match" in request.headers else "") as (url, _):
+        error = check(run(store, tmp_path, {"AWS_ENDPOINT_URL_S3": url, "FSSPEC_S3_ENDPOINT_URL": url}), store)
+    assert error.count("cannot create objects exclusively") == 1
+
+
+def test_a_public_bucket_is_read_beside_a_private_output(s3: S3Server, tmp_path: pathlib.Path) -> None:
+    store, signed = filled(f"s3://{s3.bucket}/{os.urandom(4).hex()}"), []
+
+    async def public(request: web.Request) -> web.StreamResponse:
+        signed.append("Authorization" in request.headers)
+        return web.FileResponse(tmp_path / request.path.rpartition("/")[2])
+
+    with image_server() as server:
+        for index in range(IMAGES):
+            (tmp_path / f"{index}.jpg").write_bytes(jpeg(index))
+            server.answer(f"/public/{index}.jpg", public)
+        source = {"coco": {"annotations": f"{store.url}/annotations.json", "imageUrl": "s3://public/{file_name}"}}
+        rule = {"prefix": "s3://public", "anonymous": True, "endpointUrl": server.url, "region": "us-east-1"}
+        check(run(store, tmp_path, source=source, stores=[rule]), store)
+    assert len(signed) >= IMAGES * 3 // 4
+    assert not any(signed)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from negset_jobs.adapters.urls import CACHE_SCHEMES, OUTSIDE, WEB_SCHEMES, has_s
 
 FIELD: Final = "spec.source.coco.imageUrl"
 
-_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+_PLACEHOLDER: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")  # two braces stand for one
 # What all servers read alike. Some take a plus for a space, and a semicolon for the end of a name;
 # in a query, "&" and "=" are not part of a value.
 _PATH_CHARACTERS: Final = "/!$'()*,:@"
@@ -26,7 +26,7 @@ _FLICKR_PHOTO: Final = re.compile(r"^https?://(?:farm\d+|live)\.static\.?flickr\
 
 def placeholders(template: str) -> tuple[str, ...]:
     """Return the names in braces, in order."""
-    return tuple(_PLACEHOLDER.findall(template))
+    return tuple(match[1] for match in _PLACEHOLDER.finditer(template) if match[1] is not None)
 
 
 def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -> str:
@@ -45,6 +45,8 @@ def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -
 
     def replace(match: re.Match[str]) -> str:
         name = match[1]
+        if name is None:
+            return match[0][0]
         if name not in fields:
             raise InvalidInput(
                 f"{field}: expected the placeholders {', '.join(f'{{{known}}}' for known in fields)}, got {{{name}}} in {template!r}"

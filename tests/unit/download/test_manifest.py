@@ -41,3 +41,12 @@ def test_images_with_the_same_bytes_name_the_first_of_them_in_any_split():
     plans, results = zip(shard("train", {1: "aa", 2: "bb", 3: "", 4: ""}), shard("heldout", {5: "bb", 6: "cc", 7: "bb"}), strict=True)
     rows = pq.read_table(io.BytesIO(encode_manifest(plans, results))).to_pylist()
     assert [(row["image_id"], row["copy_of"]) for row in rows] == [(1, None), (2, None), (3, None), (4, None), (5, 2), (6, None), (7, 2)]
+
+
+def test_ids_of_images_and_licences_may_be_large():
+    image = PlannedImage(image_id=2**53, url="s3://b/cam1::1.jpg", file_name="cam1::1.jpg", license=2**33)
+    planned = ShardPlan(name="train-00000-of-00001", split="train", images=(image,))
+    ended = ImageResult(image_id=image.image_id, outcome=Outcome.NOT_FOUND)
+    result = ShardResult(name=planned.name, split="train", input_digest="", file="", sha256="", bytes=0, results=(ended,))
+    (row,) = pq.read_table(io.BytesIO(encode_manifest([planned], [result]))).to_pylist()
+    assert (row["image_id"], row["license"], row["url"]) == (2**53, 2**33, "s3://b/cam1::1.jpg")

@@ -41,6 +41,7 @@ def test_a_template_becomes_the_address_of_an_image(template, url):
         ("https://h.test/{file_name}", "a+b;c&d=e.jpg", "https://h.test/a%2Bb%3Bc%26d%3De.jpg"),
         ("https://h.test/?name={file_name}", "a&b.jpg", "https://h.test/?name=a%26b.jpg"),
         ("{file_name}", "/data/a.jpg", "/data/a.jpg"),
+        ("/data/{{v1}}/{file_name}", "a{0}.jpg", "/data/{v1}/a{0}.jpg"),
         ("{coco_url}", " https://h.test/a.jpg\n", "https://h.test/a.jpg"),
     ],
 )
