@@ -99,7 +99,8 @@ def positives_stage(  # noqa: PLR0917 - the signature that all stages share
     check_budget(stored.results, spec, "spec.download.maxFailedPercent")
     positives = _summary(stored)
     if positives != earlier:
-        withdraw(store, names.POSITIVES)
+        if earlier is not None:
+            withdraw(store, names.POSITIVES)
         tidy(store, names.POSITIVES_FOLDER, stored.results)
     return commit(store, names.POSITIVES, positives)
 
