@@ -176,8 +176,13 @@ class Schedule:
             failures.pending = int(not queue.host.away)
         pause = wait_seconds(failures.tries, self._jitter(), failure.wait_seconds)
         requested = failure.wait_seconds is not None or failure.outcome is Outcome.RATE_LIMITED
-        again_at = now + pause if requested or not queue.host.away else now
-        if self._given_up(queue, failures, failure, again_at) or (not counts and self._lone(queue.host, failures, failure, now)):
+        if queue.host.away:
+            # A server in maintenance may ask for an hour, and be back in seconds.
+            pause = min(pause, queue.patience) if requested else 0.0
+        again_at = now + pause
+        if self._given_up(queue, failures, failure, now if queue.host.away else again_at):
+            return True
+        if not counts and self._lone(queue.host, failures, failure, now):
             return True
         if requested:
             queue.host.slow_down(pause, begun, now)
@@ -188,10 +193,9 @@ class Schedule:
         """Take out the images whose host has been away for too long. Return their failures."""
         found = []
         for queue in self._queues.values():
-            silent = queue.host.silent_seconds(now)
-            if queue.host.last_failure is not None and silent > queue.patience and queue.host.away and queue.host.not_before > now:
-                last = queue.host.last_failure
-                detail = f"the host has not answered for {int(silent)} s: {last.detail}"
+            last = queue.host.last_failure
+            if last is not None and queue.host.given_up(queue.max_outage) and queue.host.not_before > now:
+                detail = f"the host has not answered for {int(queue.host.silent_seconds(now))} s: {last.detail}"
                 found += [(index, Failed(last.outcome, detail)) for index in queue.waiting()]
         self._waiting -= len(found)
         return found
