@@ -102,6 +102,7 @@ class Schedule:
         self._queues: dict[str, _Queue] = {}
         self._queue_of: dict[int, _Queue] = {}
         self._failures: dict[int, _Failures] = {}
+        self._waiting = len(self._urls)
         self.running: dict[int, float] = {}
         """The images that are requested now, and since when."""
         for index, url in self._urls.items():
@@ -111,7 +112,7 @@ class Schedule:
     @property
     def waits(self) -> bool:
         """True if an image waits to be requested."""
-        return any(queue.fresh or queue.again for queue in self._queues.values())
+        return self._waiting > 0
 
     def take(self, now: float) -> int | None:
         """Return the next image to request, the first in plan order. None if all must wait."""
@@ -124,6 +125,7 @@ class Schedule:
             return None
         index, queue = best
         queue.take(index)
+        self._waiting -= 1
         self.running[index] = now
         return index
 
@@ -140,7 +142,7 @@ class Schedule:
         self._stop(index)
         self._urls[index] = url
         queue = self._queue_of[index] = self._queue(host_of(url))
-        heapq.heappush(queue.again, (-math.inf, index))
+        self._wait(queue, index, -math.inf)
 
     def answered(self, index: int, now: float) -> None:
         """Take note that a running image was downloaded."""
@@ -174,23 +176,28 @@ class Schedule:
             failures.pending = int(not queue.host.away)
         pause = wait_seconds(failures.tries, self._jitter(), failure.wait_seconds)
         requested = failure.wait_seconds is not None or failure.outcome is Outcome.RATE_LIMITED
-        again_at = now + pause if requested or not queue.host.away else now
-        if self._given_up(queue, failures, failure, again_at) or (not counts and self._lone(queue.host, failures, failure, now)):
+        if queue.host.away:
+            # A server in maintenance may ask for an hour, and be back in seconds.
+            pause = min(pause, queue.patience) if requested else 0.0
+        again_at = now + pause
+        if self._given_up(queue, failures, failure, now if queue.host.away else again_at):
+            return True
+        if not counts and self._lone(queue.host, failures, failure, now):
             return True
         if requested:
             queue.host.slow_down(pause, begun, now)
-        heapq.heappush(queue.again, (again_at, index))
+        self._wait(queue, index, again_at)
         return False
 
     def hopeless(self, now: float) -> list[tuple[int, Failed]]:
         """Take out the images whose host has been away for too long. Return their failures."""
         found = []
         for queue in self._queues.values():
-            silent = queue.host.silent_seconds(now)
-            if queue.host.last_failure is not None and silent > queue.patience and queue.host.away and queue.host.not_before > now:
-                last = queue.host.last_failure
-                detail = f"the host has not answered for {int(silent)} s: {last.detail}"
+            last = queue.host.last_failure
+            if last is not None and queue.host.given_up(queue.max_outage) and queue.host.not_before > now:
+                detail = f"the host has not answered for {int(queue.host.silent_seconds(now))} s: {last.detail}"
                 found += [(index, Failed(last.outcome, detail)) for index in queue.waiting()]
+        self._waiting -= len(found)
         return found
 
     @staticmethod
@@ -224,6 +231,10 @@ class Schedule:
             else:
                 self._queues[name] = _Queue(Host(), download.connections, 0)
         return self._queues[name]
+
+    def _wait(self, queue: _Queue, index: int, until: float) -> None:
+        heapq.heappush(queue.again, (until, index))
+        self._waiting += 1
 
     def _stop(self, index: int) -> _Queue:
         del self.running[index]

@@ -48,7 +48,8 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
     )
     records = _summary(plan, results)
     if records != earlier:
-        withdraw(store, names.RECORDS)
+        if earlier is not None:
+            withdraw(store, names.RECORDS)
         store.write(names.MANIFEST, encode_manifest(plan.shards, results))
         tidy(store, names.RECORDS_FOLDER, results)
     check_budget(results, spec, "spec.download.maxFailedPercent")

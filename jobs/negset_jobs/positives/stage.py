@@ -130,7 +130,8 @@ def positives_stage(  # noqa: PLR0917 - the signature that all stages share
         store.remove(store.keys(names.FINGERPRINTS_FOLDER))  # otherwise the search for held-out copies uses them
     positives = summary(stored)
     if positives != earlier:
-        withdraw(store, names.POSITIVES)
+        if earlier is not None:
+            withdraw(store, names.POSITIVES)
         tidy(store, names.POSITIVES_FOLDER, stored.results)
     return commit(store, names.POSITIVES, positives)
 

@@ -189,6 +189,19 @@ def test_a_pause_that_a_host_asks_for_holds_for_all_its_images():
     assert not [at for at in run.requested() if 1 < at < asked_until]
 
 
+@pytest.mark.parametrize("seconds", [5, 99, 3600])
+def test_a_host_that_asks_for_a_pause_while_it_is_away_is_not_asked_before(seconds):
+    """A pause is at most the longest outage. Until the host is known to be away, a few are lost."""
+
+    def server(_: str, now: float) -> Failed | None:
+        return Failed(Outcome.SERVER_ERROR, "", wait_seconds=seconds) if 0.25 <= now < 10 else None
+
+    run = Run(images("a", 512), server, download=Download(connections=64, connections_per_host=64, max_outage_seconds=100))
+    run.go()
+    assert list(run.ended.values()).count(Outcome.STORED) >= 512 - (AWAY_AFTER if seconds == 3600 else 0)
+    assert not [at for at in run.requested() if 1 < at < min(seconds, 100)]
+
+
 def test_a_host_that_limits_the_rate_gets_fewer_connections_and_every_image():
     """It serves at most 4 requests at once, and refuses the others."""
     at_once: list[float] = []

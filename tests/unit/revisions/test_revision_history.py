@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import types
 from typing import Any
 
 import pytest
@@ -121,7 +122,7 @@ def test_a_revision_that_becomes_the_present_one_again_is_the_newest(url, monkey
     oldest, older, newer, present = four(url)
     # As the data step does when the spec is changed back.
     monkeypatch.setattr(pipeline, "plan", lambda _run: None)
-    monkeypatch.setattr(pipeline, "find", lambda *_: object())
+    monkeypatch.setattr(pipeline, "find", lambda *_: types.SimpleNamespace(outcomes={}))
     time.sleep(1.1)
     back = pipeline.prepare(validation.parse(manifest(url, 1)), Access(), OLDEST)
     pipeline.data(back, None)
