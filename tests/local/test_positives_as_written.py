@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from tests.conftest import ROOT
 from tests.local.positives_run import make, records
+from tests.s3_server import s3_server
 
 from negset_api import names
 from negset_api.errors import InvalidInput
@@ -38,8 +39,15 @@ TURNS = {
 }
 
 
+@pytest.fixture(scope="module")
+def s3():
+    with s3_server() as server:
+        yield server
+
+
 @pytest.fixture(scope="module", autouse=True)
-def workers():
+def workers(s3):
+    """Workers that have the variables of the S3 server from their start."""
     with work.session(2):
         yield
 
@@ -229,12 +237,10 @@ def test_yolo_gives_the_same_boxes_as_coco(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["S3", "a web server"])
-def test_a_yolo_dataset_is_found_without_a_disk_on(place, tmp_path):
-    from tests.s3_server import s3_server
-
+def test_a_yolo_dataset_is_found_without_a_disk_on(place, s3, tmp_path):
     yolo(tmp_path, [1] * 8)
     (tmp_path / "train" / "labels" / "7.txt").unlink()
-    with s3_server() as s3, web_server(tmp_path) as web:
+    with web_server(tmp_path) as web:
         if place == "S3":
             store = Store(f"s3://{s3.bucket}/yolo")
             for path in tmp_path.rglob("*.*"):
