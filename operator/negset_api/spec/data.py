@@ -93,10 +93,10 @@ _OPEN_IMAGES_RULES = rules(
 
 
 class Source(Spec, frozen=True, kw_only=True):
-    """A union. The schema's rule requires exactly one member, so here one is always set.
+    """A union: exactly one member is set.
 
-    No member is required by the schema itself, so that a later release can add another kind. A spec
-    with a kind of a newer CRD is not understood.
+    The schema requires no member, so that a later release can add another kind, but it has a rule
+    for their number. A source of a kind of a newer CRD has no member here, and is not understood.
     """
 
     coco: Annotated[
@@ -121,6 +121,11 @@ class Source(Spec, frozen=True, kw_only=True):
             extra_json_schema=_OPEN_IMAGES_RULES,
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        # The operator converts admitted objects without the rules of the schema.
+        if [self.coco, self.images, self.open_images].count(None) != len(self.__struct_fields__) - 1:
+            raise ValueError("expected exactly one kind of source that this version knows")
 
 
 _SOURCE_RULES = rules(

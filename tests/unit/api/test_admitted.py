@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.unit.api.manifests import TRAINED, with_field
 
@@ -58,6 +59,13 @@ def test_no_object_of_any_release_had_this_name_and_a_folder(name: str) -> None:
 def test_a_kind_of_source_that_is_not_known_is_said_by_its_field() -> None:
     with pytest.raises(InvalidSpec, match=r"^spec\.source: .*: must have exactly one kind of source: coco, images or openImages$"):
         validation.parse_admitted(with_field(TRAINED, "spec.source", {"lvis": {"annotations": "s3://x"}}))
+
+
+@pytest.mark.parametrize("source", [{}, {"lvis": {"annotations": "s3://x"}}, {"coco": {"annotations": "a"}, "images": {"urls": ["b"]}}])
+def test_a_source_without_exactly_one_known_kind_is_not_converted(source: dict[str, Any]) -> None:
+    """The operator converts admitted objects without the rules of the schema."""
+    with pytest.raises(msgspec.ValidationError, match="exactly one kind of source"):
+        decoding.convert({**TRAINED["spec"], "source": source}, NegativeDatasetSpec)
 
 
 # Values that an earlier CRD accepted, and that this one refuses in a new object.

@@ -231,7 +231,7 @@ READY_SAYS: dict[str, tuple[Callable[[], DatasetState], tuple[bool, str, str], s
         "Stalled",
     ),
     "a local folder of images": (
-        lambda: nothing_but_data().with_raw(source={"images": {"urls": ["s3://b/frames", "/data/frames"]}}),
+        lambda: nothing_but_data().with_raw(source={"coco": None, "images": {"urls": ["s3://b/frames", "/data/frames"]}}),
         (
             False,
             "InvalidSpec",
