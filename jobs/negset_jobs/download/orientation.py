@@ -12,11 +12,12 @@ which it does not meet: its users turn their images, or their cameras do.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from negset_api.values import Outcome
-from negset_jobs.download import transcoding
+from negset_jobs.download import png, transcoding
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.verify import EncodedImage
 
@@ -31,10 +32,14 @@ def orientation_of(image: EncodedImage) -> int:
     """Return the EXIF orientation, 1 to 8; 1 if the image has none, or none that is valid."""
     if b"Exif" not in image.encoded and b"eXIf" not in image.encoded:
         return 1
+    if image.format == "png":
+        return transcoding.orientation_of(png.exif(image.encoded))
     try:
-        return transcoding.orientation_of(transcoding.opened(image.encoded, Outcome.UNDECODABLE))
+        with warnings.catch_warnings(action="ignore"):  # Pillow warns of a damaged EXIF
+            opened = transcoding.opened(image.encoded, Outcome.UNDECODABLE)
     except Failed:
         return 1
+    return transcoding.orientation_of(opened)
 
 
 class Reading(NamedTuple):
@@ -97,14 +102,27 @@ def is_upright(image: EncodedImage, orientation: int, *, width: int, height: int
     return known == UPRIGHT
 
 
-def turned(image: EncodedImage) -> EncodedImage:
+def turned(image: EncodedImage, orientation: int) -> EncodedImage:
     """Return the image turned upright, without its EXIF. Raises `Failed` if it cannot be decoded.
 
     A PNG stays a PNG. A JPEG is compressed again, as `transcode` does.
     """
-    from PIL import ImageOps
+    from PIL.Image import Transpose
 
-    upright = ImageOps.exif_transpose(transcoding.load(image.encoded, image.format))
+    lossless = image.format == "png"
+    loaded = transcoding.load(png.without_metadata(image.encoded) if lossless else image.encoded, image.format)
+    upright = loaded.transpose(Transpose[_TURNS[orientation]])
     upright.info = {}
-    encoded = transcoding.encode(upright, lossless=image.format == "png")
-    return EncodedImage(encoded, image.format, upright.width, upright.height)
+    return EncodedImage(transcoding.encode(upright, lossless=lossless), image.format, upright.width, upright.height)
+
+
+_TURNS: Final = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""What a viewer does for each orientation (ImageOps.exif_transpose of Pillow)."""

@@ -38,7 +38,7 @@ def placed(planned: PlannedImage, image: EncodedImage, rest: str) -> Placed:
     orientation = orientation_of(image)
     reading = Reading(planned.orientation, rest)
     upright = is_upright(image, orientation, width=planned.width, height=planned.height, reading=reading)
-    stored = turned(image) if upright else image
+    stored = turned(image, orientation) if upright else image
     boxes = placed_boxes(planned, width=stored.width, height=stored.height)
     if not any(not box.crowd for box in boxes):
         raise Failed(Outcome.INVALID_BOX, "none of its boxes is usable")

@@ -96,6 +96,11 @@ def without_metadata(data: bytes) -> bytes:
     return SIGNATURE + b"".join(kept)
 
 
+def exif(data: bytes) -> bytes:
+    """Return the EXIF of a PNG; nothing if it has none, or a longer one than a JPEG can have."""
+    return next((data[chunk.at : chunk.end] for chunk in _chunks(data) if chunk.kind == b"eXIf" and chunk.end - chunk.at < 1 << 16), b"")
+
+
 def _chunks(data: bytes) -> Iterator[_Chunk]:
     """Yield the chunks up to the end chunk. Raises `Failed` if it is missing."""
     at = len(SIGNATURE)

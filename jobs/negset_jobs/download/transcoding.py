@@ -80,11 +80,19 @@ def opaque(image: Image) -> Image:
     return plain
 
 
-def orientation_of(image: Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 if there is none that viewers can read."""
+def orientation_of(source: Image | bytes) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 if there is none that viewers can read.
+
+    `source` is an image, or the EXIF itself: to find that of a PNG, Pillow would decode it.
+    """
+    from PIL import Image
+
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of a damaged EXIF
         try:
-            value: Any = image.getexif().get(_ORIENTATION)
+            exif = Image.Exif() if isinstance(source, bytes) else source.getexif()
+            if isinstance(source, bytes):
+                exif.load(source)
+            value: Any = exif.get(_ORIENTATION)
         except Exception:  # noqa: BLE001 - it is foreign, and each kind of damage has its own error
             return _UPRIGHT
     return int(value) if value in _TURNED else _UPRIGHT

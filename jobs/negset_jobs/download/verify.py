@@ -102,7 +102,8 @@ def transcode(image: EncodedImage) -> EncodedImage:
     lossless = image.format in other_formats.LOSSLESS or (image.format == "webp" and other_formats.is_lossless_webp(image.encoded))
     data = png.without_metadata(image.encoded) if image.format == "png" else image.encoded
     loaded = transcoding.load(data, image.format)
-    orientation = transcoding.orientation_of(loaded)
+    # A TIFF is turned while it is loaded, and then has none.
+    orientation = transcoding.orientation_of(png.exif(image.encoded) if image.format == "png" else loaded)
     pixels = transcoding.opaque(loaded)
     encoded = transcoding.encode(pixels, lossless=lossless, orientation=orientation)
     return EncodedImage(encoded, "png" if lossless else "jpeg", pixels.width, pixels.height)

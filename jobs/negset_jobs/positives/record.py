@@ -152,7 +152,7 @@ def check_record(
         image = stored_form(inspect(encoded, download.max_image_megapixels * _MEGA), download.verify)
         result = result._replace(orientation=orientation_of(image), width=image.width, height=image.height)
         if _is_upright(image, features, result.orientation, reading):
-            image = turned(image)
+            image = turned(image, result.orientation)
             result = result._replace(turned=True, width=image.width, height=image.height)
     except Failed as failure:
         return result._replace(outcome=failure.outcome, detail=failure.detail)

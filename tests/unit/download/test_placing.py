@@ -35,6 +35,8 @@ def photo(orientation, kind="JPEG", size=(WIDTH, HEIGHT)):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = io.BytesIO()
+    if kind == "transparent PNG":
+        image, kind = image.convert("RGBA"), "PNG"
     image.save(data, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {"quality": 95} if kind == "JPEG" else {}))
     found = inspect(data.getvalue(), 10**6)
     return found if found.ready else transcode(found)
@@ -67,7 +69,7 @@ def covered(found):
     return ((inside[..., 0] > 150) & (inside[..., 1] < 100)).mean()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "transparent PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 def test_the_size_of_the_upright_image_proves_that_it_must_be_turned(orientation, kind):
     found = placed(planned(), photo(orientation, kind), "")
