@@ -25,6 +25,7 @@ FIELD: Final = "spec.positives.yolo.data"
 SUFFIXES: Final = frozenset({"avif", "bmp", "dng", "gif", "heic", "heif", "jp2", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp"})
 
 _REQUIRED: Final = "train"
+_CLASSES: Final = "classes.txt"  # Label Studio and labelImg write no description, only this
 _LISTS: Final = (".txt",)
 _TRIED: Final = 3  # lines of a list that show where its images are
 _SPELLINGS: Final = {"validation": "val", "valid": "val"}
@@ -45,9 +46,14 @@ class YoloData(NamedTuple):
 
 
 def parse_data(data: bytes, url: str) -> YoloData:
-    """Parse a data.yaml or obj.data. Raises `InvalidInput`, naming the field and `url`."""
+    """Parse a data.yaml or obj.data. Raises `InvalidInput`, naming the field and `url`.
+
+    A classes.txt instead of them means the images in its folder, and in the folders below.
+    """
     import yaml
 
+    if posixpath.basename(url) == _CLASSES:
+        return YoloData(_CLASSES, "", {_REQUIRED: (".",)})
     text = data.decode("utf-8-sig", "replace")
     try:
         # All scalars are text, as they are written: `no` and `1` are names of classes.
@@ -58,7 +64,10 @@ def parse_data(data: bytes, url: str) -> YoloData:
         raise InvalidInput(f"{FIELD}: {shown(url)} is not readable YAML{place}") from error
     fields = document if isinstance(document, dict) else _darknet(text)
     if "names" not in fields:
-        raise InvalidInput(f"{FIELD}: expected a data.yaml with the key names, got {shown(url)} without it")
+        raise InvalidInput(
+            f"{FIELD}: expected a data.yaml with the key names, got {shown(url)} without it; "
+            "give data.yaml or obj.data, or the classes.txt beside the folders images and labels"
+        )
     splits = {
         _SPELLINGS.get(key, key): _texts(value) for key, value in fields.items() if key in {"train", "val", "test", *_SPELLINGS} and value
     }

@@ -77,7 +77,14 @@ def test_a_file_without_objects_has_none():
 BROKEN = {
     "not XML": (FILE, "person", "is not readable XML: syntax error: line 1, column 0"),
     "cut off": (FILE, FILE[:200], "is not readable XML: "),
-    "another document": (FILE, "<html></html>", "is not in Pascal VOC's format: expected <annotation> as the outermost element"),
+    "another document": (FILE, "<html></html>", "is not in Pascal VOC's format: it is a web page (HTML)"),
+    "XML of another kind": (FILE, "<Annotation></Annotation>", "is not in Pascal VOC's format: it is XML"),
+    "an export of CVAT in its own format": (
+        FILE,
+        "<annotations><version>1.1</version></annotations>",
+        "is not in Pascal VOC's format: it is an export of CVAT (XML)",
+    ),
+    "an annotation of labelme": (FILE, '{"version": "5.0.1", "shapes": []}', "is JSON; give COCO's format as spec.positives.coco"),
     "entities": ("<annotation>", '<!DOCTYPE a [<!ENTITY lol "lol">]><annotation>&lol;', "is not readable XML: EntitiesForbidden"),
     "no file name": ("<filename>2007_000027.jpg</filename>", "", "does not name its image"),
     "an empty file name": ("2007_000027.jpg", " ", "does not name its image"),

@@ -75,6 +75,26 @@ def test_images_and_labels_are_found_in_the_layout_of(files, text, tmp_path):
     assert (box.corners.xmin, box.corners.ymin) == pytest.approx((0.4, 0.3))
 
 
+CLASSES = {
+    "Label Studio": ("ls/classes.txt", dataset("ls/", "images", "labels"), "images/"),
+    "labelImg": ("data/classes.txt", dataset("", "data", "data"), ""),
+}
+
+
+@pytest.mark.parametrize(("file", "files", "folder"), CLASSES.values(), ids=CLASSES)
+def test_a_dataset_without_a_description_is_found_from_its_classes(file, files, folder, tmp_path):
+    make(tmp_path, **files, **{file: "person\ncar\n"})
+    assert shown(read(tmp_path / file)) == {f"{folder}a.jpg": ["person"], f"{folder}b.png": ["car"]}
+
+
+def test_images_are_named_by_their_place_in_the_dataset_wherever_the_program_runs(tmp_path, monkeypatch):
+    make(tmp_path, **ROBOFLOW, **{"data.yaml": "train: ../train/images\nnames: [person, car]\n"})
+    monkeypatch.chdir(tmp_path)
+    assert (
+        shown(read("data.yaml")) == shown(read(tmp_path / "data.yaml")) == {"train/images/a.jpg": ["person"], "train/images/b.png": ["car"]}
+    )
+
+
 def test_an_archive_is_read_without_being_unpacked(tmp_path):
     import zipfile
 
