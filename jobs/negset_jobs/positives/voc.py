@@ -27,6 +27,7 @@ from negset_api.values import Outcome
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import expand, read_input
 from negset_jobs.adapters.quoting import of_xml, quoted
+from negset_jobs.adapters.store_errors import MissingInput
 from negset_jobs.adapters.urls import shown
 from negset_jobs.formats.boxes import Corners
 from negset_jobs.formats.class_names import Spelling
@@ -217,6 +218,8 @@ def _read(url: str, access: Access) -> VocFile | str:
         return parse_voc(read_input(url, access, FIELD))
     except InvalidFile as error:
         return str(error)
+    except MissingInput:
+        return "does not exist: it is a broken link, or was removed"
 
 
 def _second_files(files: Mapping[str, VocFile]) -> dict[str, str]:

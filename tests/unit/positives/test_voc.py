@@ -190,3 +190,12 @@ def test_of_two_files_of_one_image_without_its_name_none_is_right(tmp_path):
     found = write(tmp_path, a=of("c.jpg"), b=of("c.jpg"))
     assert not found.images
     assert [failure.image_id for failure in found.failed] == ["a.xml", "b.xml"]
+
+
+def test_a_broken_link_is_a_failure_and_hidden_files_are_no_annotations(tmp_path):
+    (tmp_path / "b.xml").symlink_to("/nowhere")
+    (tmp_path / "._a.xml").write_bytes(b"\0\5\26\7Mac OS X")
+    source = write(tmp_path, a=FILE)
+    assert [image.file_name for image in source.images] == ["2007_000027.jpg"]
+    (failure,) = source.failed
+    assert (failure.image_id, "does not exist" in failure.detail) == ("b.xml", True)
