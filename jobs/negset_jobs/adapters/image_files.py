@@ -41,8 +41,8 @@ def find(url: str, access: Access, field: str) -> tuple[list[Found], int]:
 
     Of a folder, hidden files and files without the ending of an image are left out. The second
     value counts them. Every file that a glob matches is taken, and {a,b} in it stands for a or b. A
-    folder or file with wildcards in its name is taken as it is (`wildcards.matching`). Raises `InvalidInput`, naming `field`, if nothing is
-    found.
+    folder or file with wildcards in its name is taken as it is (`wildcards.matching`). Raises
+    `InvalidInput`, naming `field`, if nothing is found.
     """
     source = access.check_url(url, field)
     if source.is_web and len(source.links) == 1:
