@@ -25,6 +25,13 @@ It may be an outage that began with the last images of the shard, or these image
 """
 
 
+PROBES_IN_LONG_PAUSE: Final = 4
+"""How often a host that is away is asked although it wants a pause longer than it is waited for.
+
+One request may fail by itself, and then cost all images of the host.
+"""
+
+
 class _Failures:
     """The failed attempts of one image."""
 
@@ -174,11 +181,9 @@ class Schedule:
             failures.pending, failures.seen_at = 0, now
         else:
             failures.pending = int(not queue.host.away)
-        pause = wait_seconds(failures.tries, self._jitter(), failure.wait_seconds)
-        requested = failure.wait_seconds is not None or failure.outcome is Outcome.RATE_LIMITED
-        if queue.host.away:
-            # A server in maintenance may ask for an hour, and be back in seconds.
-            pause = min(pause, queue.patience) if requested else 0.0
+        asked = _asked(queue, failure) if outage else failure.wait_seconds
+        requested = asked is not None or failure.outcome is Outcome.RATE_LIMITED
+        pause = wait_seconds(failures.tries, self._jitter(), asked) if requested or not queue.host.away else 0.0
         again_at = now + pause
         if self._given_up(queue, failures, failure, now if queue.host.away else again_at):
             return True
@@ -241,3 +246,18 @@ class Schedule:
         queue = self._queue_of[index]
         queue.running -= 1
         return queue
+
+
+def _asked(queue: _Queue, failure: Failed) -> float | None:
+    """Return the pause that a host asks for, as far as it can be kept.
+
+    A server in maintenance may ask for an hour, and be back in seconds. While it is away, it is
+    asked again a few times within the time that it is waited for. While it answers others, only its
+    limit of the rate counts.
+    """
+    asked = failure.wait_seconds
+    if asked is None or asked <= queue.patience:
+        return asked
+    if queue.host.away:
+        return queue.patience / PROBES_IN_LONG_PAUSE
+    return asked if failure.outcome is Outcome.RATE_LIMITED else None
