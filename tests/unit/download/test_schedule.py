@@ -160,6 +160,22 @@ def test_one_image_that_never_succeeds(failure, requests, position):
     assert len(run.requests) == 63 + requests
 
 
+@pytest.mark.parametrize("number", [6, 12, 25])
+def test_images_that_always_fail_do_not_make_each_shard_wait_for_their_host(number):
+    """They are the last of a shard that are left, and then nobody hears of the host."""
+    hosts, now, taken = Hosts(), 0.0, []
+    for shard in range(4):
+        urls = images(f"h/{shard}", 125)
+        bad = set(urls[1 :: 125 // number][:number])
+        run = Run(urls, lambda url, _, bad=bad: Failed(Outcome.SERVER_ERROR, "") if url in bad else None, download=Download(), hosts=hosts)
+        ended = run.go(now)
+        assert {url for url, outcome in run.ended.items() if outcome is not Outcome.STORED} == bad
+        taken.append(ended - now)
+        now = ended
+    assert taken[0] < 2 * FEW_SECONDS
+    assert max(taken[1:]) < FEW_SECONDS
+
+
 def test_an_image_alone_may_wait_for_its_host_but_only_once_in_vain():
     """Nobody can tell an outage that begins with the last image from an error of that image."""
     hosts, urls = Hosts(), images("a", 128)
