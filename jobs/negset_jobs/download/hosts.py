@@ -88,6 +88,15 @@ class Host:
         else:
             self._share += 1
         self.answered_at = now
+        self._forget()
+
+    def clear(self) -> None:
+        """Take note that not the host was away, but that only its failing images were left."""
+        self.waited_in_vain = True
+        self._share = UNPROVEN
+        self._forget()
+
+    def _forget(self) -> None:
         self._failing_since, self._probe_at, self._probes = math.inf, -math.inf, 0
         if self._failing:
             self._failing.clear()

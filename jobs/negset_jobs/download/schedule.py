@@ -204,9 +204,10 @@ class Schedule:
             last = queue.host.last_failure
             suspect = self._are_suspect(queue)
             if last is not None and queue.host.given_up(_patience(queue, suspect)) and queue.host.not_before > now:
-                queue.host.waited_in_vain |= suspect
                 detail = f"the host has not answered for {int(queue.host.silent_seconds(now))} s: {last.detail}"
                 found += [(index, Failed(last.outcome, detail)) for index in queue.waiting()]
+                if suspect:
+                    queue.host.clear()
         self._waiting -= len(found)
         return found
 
@@ -225,7 +226,8 @@ class Schedule:
         suspect = self._are_suspect(queue, failures)
         if not (failure.outage and queue.max_outage > 0 and queue.host.silent_seconds(again_at) > _patience(queue, suspect)):
             return False
-        queue.host.waited_in_vain |= suspect
+        if suspect:
+            queue.host.clear()
         return True
 
     def _are_suspect(self, queue: _Queue, *others: _Failures) -> bool:
