@@ -177,7 +177,7 @@ class Schedule:
         outage = failure.outage and queue.max_outage > 0 and not known
         if outage:
             queue.host.failed(self._urls[index], failure, begun, now, self._jitter())
-        counts = not outage or self._counts(queue.host, failures, failure, now)
+        counts = not outage or self._counts(queue.host, failures)
         if counts:
             # The first of many requests may fail before the others are answered.
             failures.counted += 1 + failures.pending
@@ -212,14 +212,11 @@ class Schedule:
         return found
 
     @staticmethod
-    def _counts(host: Host, failures: _Failures, failure: Failed, now: float) -> bool:
+    def _counts(host: Host, failures: _Failures) -> bool:
         """Return True if a failure is probably the image's, and not its host's."""
         if host.away:
             return False
-        if host.waited_in_vain or host.answered_at > failures.seen_at:
-            return True
-        # Without a connection, it may be the host although the image failed before.
-        return failures.counted > 0 and (failure.outcome is not Outcome.UNREACHABLE or host.silent_seconds(now) > FEW_SECONDS)
+        return failures.counted > 0 or host.waited_in_vain or host.answered_at > failures.seen_at
 
     def _given_up(self, queue: _Queue, failures: _Failures, failure: Failed, again_at: float) -> bool:
         download = self._download

@@ -176,22 +176,6 @@ def test_images_that_always_fail_do_not_make_each_shard_wait_for_their_host(numb
     assert max(taken[1:]) < FEW_SECONDS
 
 
-def test_images_that_failed_before_an_outage_use_up_no_attempts_in_it():
-    """They are the last four of the shard, and each has failed once while others were answered."""
-    urls = images("h", 64)
-    last, tries = set(urls[-4:]), dict.fromkeys(urls, 0)
-
-    def server(url: str, now: float) -> Failed | None:
-        tries[url] += 1
-        if url in last and (tries[url] == 1 or 0.5 <= now < 10):
-            return Failed(Outcome.SERVER_ERROR if tries[url] == 1 else Outcome.UNREACHABLE, "")
-        return None
-
-    run = Run(urls, server)
-    run.go()
-    assert set(run.ended.values()) == {Outcome.STORED}
-
-
 def test_an_image_alone_may_wait_for_its_host_but_only_once_in_vain():
     """Nobody can tell an outage that begins with the last image from an error of that image."""
     hosts, urls = Hosts(), images("a", 128)
