@@ -238,6 +238,10 @@ def _check(config: Config) -> None:
         "apiServer": networks.api_server,
         "proxy.networks": networks.proxy.networks,
     }
+    try:
+        _ = networks.proxy.port
+    except ValueError as error:
+        raise ValueError(f"networks.proxy.url: expected a port of at most 65535, got {networks.proxy.url!r}") from error
     for setting, cidrs in listed.items():
         for cidr in cidrs:
             try:

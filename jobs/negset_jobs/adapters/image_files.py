@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from negset_api.errors import InvalidInput
-from negset_jobs.adapters import backends, urls
+from negset_jobs.adapters import backends, urls, wildcards
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store_errors import MissingInput, translate_input_errors
 from negset_jobs.adapters.urls import Url, shown
@@ -18,7 +18,7 @@ IMAGE_ENDINGS: Final = frozenset(
 )
 """The endings of the formats that `download.verify` takes."""
 
-_WILDCARDS: Final = re.compile(r"[*?\[]|\{[^{}]*,[^{}]*\}")
+_WILDCARD: Final = re.compile(r"[*?\[]|\{[^{}]*,[^{}]*\}")
 _BRACES: Final = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
 
@@ -41,8 +41,8 @@ def find(url: str, access: Access, field: str) -> tuple[list[Found], int]:
 
     Of a folder, hidden files and files without the ending of an image are left out. The second
     value counts them. Of a glob, every file that it matches is taken unless it is hidden, and {a,b}
-    in it stands for a or b. A name with wildcards that exists is no glob. Raises `InvalidInput`,
-    naming `field`, if nothing is found.
+    in it stands for a or b. A folder or file with wildcards in its name is taken as it is
+    (`wildcards.matching`). Raises `InvalidInput`, naming `field`, if nothing is found.
     """
     source = access.check_url(url, field)
     if source.is_web and len(source.links) == 1:
@@ -57,20 +57,26 @@ def find(url: str, access: Access, field: str) -> tuple[list[Found], int]:
             files = [str(each) for each in fs.find(path)]
             paths = [each for each in files if is_image(each) and not is_hidden(each[len(root) + 1 :])]
             others = len(files) - len(paths)
-        elif wildcard := _WILDCARDS.search(path):
-            root = path[: wildcard.start()].rpartition("/")[0]
-            paths = [
-                name
-                for glob in _alternatives(path)
-                for name, details in fs.glob(glob, detail=True).items()
-                if details["type"] == "file" and (is_hidden(glob[len(root) + 1 :]) or not is_hidden(name[len(root) + 1 :]))
-            ]
+        elif _WILDCARD.search(path):
+            root, paths = _matching(fs, path)
         else:
             raise MissingInput(f"{field}: expected a folder, a glob or a file, {shown(source)} does not exist")
     if not paths:
         ignored = f"; {others} files are hidden or have no ending of an image" if others else ""
         raise InvalidInput(f"{field}: expected images in {shown(source)}, found none{ignored}")
     return sorted({Found(each[len(root) :].lstrip("/"), _url(source, path, each)) for each in paths}), others
+
+
+def _matching(fs: Any, path: str) -> tuple[str, list[str]]:
+    """Return the folder before the first wildcard, and the files that match."""
+    root, pattern = wildcards.split(fs, path, "*?[{")
+    inside = f"{root}/" if root else ""
+    found = []
+    for glob in _alternatives(pattern):
+        name = inside + glob
+        matched = wildcards.matching(fs, name)
+        found += matched if matched != [name] or fs.isfile(name) else []
+    return root, found
 
 
 def _alternatives(glob: str) -> list[str]:
@@ -101,4 +107,4 @@ def _url(source: Url, path: str, each: str) -> str:
         return str(backends.named(source, each))
     except urls.InvalidUrl:
         # The image with this name fails later, with an outcome of its own.
-        return str(source).partition(path)[0] + each
+        return each if source.is_local else f"{str(source).partition(path)[0]}{each}"

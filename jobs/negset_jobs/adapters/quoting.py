@@ -15,6 +15,7 @@ import difflib
 import http
 import os
 import re
+import ssl
 import traceback
 from collections.abc import Iterator
 from typing import Any, Final
@@ -156,13 +157,19 @@ def _of_connection(error: BaseException) -> str | None:
     """Return a text of the operating system."""
     inner = getattr(error, "os_error", error)
     if isinstance(inner, OSError) and inner.errno is not None:
-        # A resolver's error numbers are negative, and not the system's.
-        words = os.strerror(inner.errno) if inner.errno > 0 else "the name does not resolve"
+        words = _of_number(inner)
         host = getattr(error, "host", None)
         return f"cannot connect to {quoted(host)}: {words}" if isinstance(host, str) else words
     if "range requests" in str(error):
         return "the server does not support range requests"
     return str(error) if isinstance(error, ImportError) else None
+
+
+def _of_number(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):  # its number is OpenSSL's
+        return f"no TLS connection ({error.reason})" if error.reason else "no TLS connection"
+    # A resolver's error numbers are negative, and not the system's.
+    return os.strerror(error.errno or 0) if (error.errno or 0) > 0 else "the name does not resolve"
 
 
 def _named(error: BaseException) -> set[str]:

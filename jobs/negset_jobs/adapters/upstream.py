@@ -61,10 +61,10 @@ def from_environment(environment: Mapping[str, str]) -> Upstream | None:
     for name, value in sorted(environment.items(), key=lambda item: item[0].islower()):  # lower case last
         if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
             named[name.lower()] = value.strip()
-    servers = {
-        scheme: parse_server(named.get(f"{scheme}_proxy") or named.get("all_proxy", ""), f"{scheme.upper()}_PROXY")
-        for scheme in ("http", "https")
-    }
+    servers = {}
+    for scheme in ("http", "https"):
+        name = f"{scheme}_proxy" if named.get(f"{scheme}_proxy") else "all_proxy"
+        servers[scheme] = parse_server(named.get(name, ""), name.upper())
     if not any(servers.values()):
         return None
     return Upstream(servers["http"], servers["https"], parse_bypass(named.get("no_proxy", "")))

@@ -37,11 +37,9 @@ def matching(fs: Any, path: str) -> list[str]:
     is such a folder. If all parts exist, the path itself is returned. Wildcards match no hidden
     files, as in a shell.
     """
-    parts = path.split("/")
-    first = next((index for index, part in enumerate(parts) if _is_wild(part) and not _exists(fs, "/".join(parts[: index + 1]))), None)
-    if first is None:
+    root, pattern = split(fs, path)
+    if not pattern:
         return [path]
-    root, pattern = "/".join(parts[:first]), "/".join(parts[first:])
     fits = re.compile(glob_translate(pattern)).match
     start = len(root) + 1 if root else 0
     depth = None if "**" in pattern else pattern.count("/") + 1
@@ -55,6 +53,18 @@ def matching(fs: Any, path: str) -> list[str]:
         and fits(str(name)[start:])
         and (is_hidden(pattern) or not is_hidden(str(name)[start:]))
     )
+
+
+def split(fs: Any, path: str, wildcards: str = _WILDCARDS) -> tuple[str, str]:
+    """Return the folder before the first wildcard, as in `matching`, and the pattern below it.
+
+    The pattern is empty if the path has no wildcard, or is the name of something that exists.
+    """
+    parts = path.split("/")
+    for index, part in enumerate(parts):
+        if any(character in part for character in wildcards) and not _exists(fs, "/".join(parts[: index + 1])):
+            return "/".join(parts[:index]), "/".join(parts[index:])
+    return path, ""
 
 
 def _is_wild(text: str) -> bool:

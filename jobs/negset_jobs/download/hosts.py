@@ -71,9 +71,9 @@ class Host:
         """Return for how long the host has only failed; 0 if it has not failed since an answer."""
         return max(0.0, now - self._failing_since)
 
-    def given_up(self, max_outage: float) -> bool:
-        """Return True if a request has failed after all that time without an answer."""
-        return self.away and self._failed_at - self._failing_since > self.patience(max_outage)
+    def given_up(self, patience: float) -> bool:
+        """Return True if a request has failed after so many seconds without an answer."""
+        return self.away and self._failed_at - self._failing_since > patience
 
     def patience(self, max_outage: float) -> float:
         """Return how many seconds without an answer are waited for."""
@@ -88,6 +88,15 @@ class Host:
         else:
             self._share += 1
         self.answered_at = now
+        self._forget()
+
+    def clear(self) -> None:
+        """Take note that not the host was away, but that only its failing images were left."""
+        self.waited_in_vain = True
+        self._share = UNPROVEN
+        self._forget()
+
+    def _forget(self) -> None:
         self._failing_since, self._probe_at, self._probes = math.inf, -math.inf, 0
         if self._failing:
             self._failing.clear()

@@ -15,13 +15,22 @@ from typing import Final
 from negset_api.spec import Download
 from negset_api.values import Outcome
 from negset_jobs.download.failure import Failed
-from negset_jobs.download.hosts import Host, Hosts, host_of
+from negset_jobs.download.hosts import AWAY_AFTER, Host, Hosts, host_of
 from negset_jobs.download.retry_pause import wait_seconds
 
 FEW_SECONDS: Final = 15.0
-"""How long a host is waited for if only a few of its images fail, with a response or a timeout.
+"""How long a host is waited for if only images are left that may be the reason of their failures.
 
-It may be an outage that began with the last images of the shard, or these images alone.
+These are a few that fail with a response or a timeout, or many that failed while the host answered
+others. It may be an outage that began with the last images of the shard. After one wait in vain,
+such images end with their attempts.
+"""
+
+
+PROBES_IN_LONG_PAUSE: Final = 4
+"""How often a host that is away is asked although it wants a pause longer than it is waited for.
+
+One request may fail by itself, and then cost all images of the host.
 """
 
 
@@ -164,7 +173,8 @@ class Schedule:
             return True
         failures = self._failures.setdefault(index, _Failures(begun))
         failures.tries += 1
-        outage = failure.outage and queue.max_outage > 0
+        known = failures.counted > 0 and queue.host.waited_in_vain and not queue.host.away
+        outage = failure.outage and queue.max_outage > 0 and not known
         if outage:
             queue.host.failed(self._urls[index], failure, begun, now, self._jitter())
         counts = not outage or self._counts(queue.host, failures)
@@ -174,11 +184,9 @@ class Schedule:
             failures.pending, failures.seen_at = 0, now
         else:
             failures.pending = int(not queue.host.away)
-        pause = wait_seconds(failures.tries, self._jitter(), failure.wait_seconds)
-        requested = failure.wait_seconds is not None or failure.outcome is Outcome.RATE_LIMITED
-        if queue.host.away:
-            # A server in maintenance may ask for an hour, and be back in seconds.
-            pause = min(pause, queue.patience) if requested else 0.0
+        asked = _asked(queue, failure) if outage else failure.wait_seconds
+        requested = asked is not None or failure.outcome is Outcome.RATE_LIMITED
+        pause = wait_seconds(failures.tries, self._jitter(), asked) if requested or not queue.host.away else 0.0
         again_at = now + pause
         if self._given_up(queue, failures, failure, now if queue.host.away else again_at):
             return True
@@ -194,9 +202,12 @@ class Schedule:
         found = []
         for queue in self._queues.values():
             last = queue.host.last_failure
-            if last is not None and queue.host.given_up(queue.max_outage) and queue.host.not_before > now:
+            suspect = self._are_suspect(queue)
+            if last is not None and queue.host.given_up(_patience(queue, suspect)) and queue.host.not_before > now:
                 detail = f"the host has not answered for {int(queue.host.silent_seconds(now))} s: {last.detail}"
                 found += [(index, Failed(last.outcome, detail)) for index in queue.waiting()]
+                if suspect:
+                    queue.host.clear()
         self._waiting -= len(found)
         return found
 
@@ -212,7 +223,22 @@ class Schedule:
         longest = download.attempts * download.timeout_seconds + download.max_outage_seconds
         if failures.counted >= download.attempts or again_at > failures.begun + longest:
             return True
-        return failure.outage and queue.max_outage > 0 and queue.host.silent_seconds(again_at) > queue.patience
+        suspect = self._are_suspect(queue, failures)
+        if not (failure.outage and queue.max_outage > 0 and queue.host.silent_seconds(again_at) > _patience(queue, suspect)):
+            return False
+        if suspect:
+            queue.host.clear()
+        return True
+
+    def _are_suspect(self, queue: _Queue, *others: _Failures) -> bool:
+        """Return True if nearly all waiting images failed while their host answered others.
+
+        They are probably the reason why it does not answer: no others are left to be asked for.
+        """
+        if queue.fresh or not queue.host.away:
+            return False
+        waiting = [*others, *(self._failures.get(index) for _, index in queue.again)]
+        return sum(failures is None or not failures.counted for failures in waiting) < min(AWAY_AFTER, len(waiting))
 
     def _lone(self, host: Host, failures: _Failures, failure: Failed, now: float) -> bool:
         """Return True if one of few failing images has been waited for long enough."""
@@ -241,3 +267,23 @@ class Schedule:
         queue = self._queue_of[index]
         queue.running -= 1
         return queue
+
+
+def _asked(queue: _Queue, failure: Failed) -> float | None:
+    """Return the pause that a host asks for, as far as it can be kept.
+
+    A server in maintenance may ask for an hour, and be back in seconds. While it is away, it is
+    asked again a few times within the time that it is waited for. While it answers others, only its
+    limit of the rate counts.
+    """
+    asked = failure.wait_seconds
+    if asked is None or asked <= queue.patience:
+        return asked
+    if queue.host.away:
+        return queue.patience / PROBES_IN_LONG_PAUSE
+    return asked if failure.outcome is Outcome.RATE_LIMITED else None
+
+
+def _patience(queue: _Queue, suspect: bool) -> float:
+    """Return how long a host is waited for. `suspect` is True if it may only be its images."""
+    return min(queue.patience, FEW_SECONDS) if suspect else queue.patience

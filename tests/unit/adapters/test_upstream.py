@@ -53,6 +53,11 @@ def test_a_proxy_that_cannot_be_used_is_named_without_its_text(url):
         parse_server(url, "HTTPS_PROXY")
 
 
+def test_the_variable_that_names_an_unusable_proxy_is_named():
+    with pytest.raises(InvalidInput, match=r"^ALL_PROXY: "):
+        from_environment({"ALL_PROXY": "socks5://p:1"})
+
+
 @pytest.mark.parametrize(
     ("bypass", "host", "direct"),
     [

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.image_server import jpeg
+from tests.image_server import image_server, jpeg
 
 from negset_api.spec import Download
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import read_input
 from negset_jobs.adapters.web import exact
+from negset_jobs.download.failure import Failed
 from negset_jobs.download.fetcher import Fetcher
 
 LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
@@ -79,3 +80,14 @@ def test_an_international_host_is_looked_up_in_ascii():
 def test_other_texts_are_no_web_address(text):
     with pytest.raises(ValueError, match="expected an http"):
         exact(text)
+
+
+def test_a_server_without_tls_is_named_as_that():
+    async def fetch(url: str) -> str:
+        async with Fetcher(Download(), LOOPBACK) as fetcher:
+            with pytest.raises(Failed) as caught:
+                await fetcher.image(url)
+            return caught.value.detail
+
+    with image_server() as server:
+        assert "no TLS connection" in asyncio.run(fetch(server.url.replace("http", "https")))

@@ -15,7 +15,7 @@ from negset_api.values import Outcome
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.hosts import AWAY_AFTER, UNKNOWN_SECONDS, Host, Hosts, host_of
 from negset_jobs.download.retry_pause import LONGEST_PROBE_SECONDS, probe_seconds
-from negset_jobs.download.schedule import FEW_SECONDS, Schedule
+from negset_jobs.download.schedule import FEW_SECONDS, PROBES_IN_LONG_PAUSE, Schedule
 
 REQUEST_SECONDS: Final = 0.1
 DOWNLOAD: Final = Download(attempts=3, timeout_seconds=10, connections=16, connections_per_host=16, max_outage_seconds=100)
@@ -160,6 +160,22 @@ def test_one_image_that_never_succeeds(failure, requests, position):
     assert len(run.requests) == 63 + requests
 
 
+@pytest.mark.parametrize("number", [6, 12, 25])
+def test_images_that_always_fail_do_not_make_each_shard_wait_for_their_host(number):
+    """They are the last of a shard that are left, and then nobody hears of the host."""
+    hosts, now, taken = Hosts(), 0.0, []
+    for shard in range(4):
+        urls = images(f"h/{shard}", 125)
+        bad = set(urls[1 :: 125 // number][:number])
+        run = Run(urls, lambda url, _, bad=bad: Failed(Outcome.SERVER_ERROR, "") if url in bad else None, download=Download(), hosts=hosts)
+        ended = run.go(now)
+        assert {url for url, outcome in run.ended.items() if outcome is not Outcome.STORED} == bad
+        taken.append(ended - now)
+        now = ended
+    assert taken[0] < 3 * FEW_SECONDS
+    assert max(taken[1:]) < FEW_SECONDS
+
+
 def test_an_image_alone_may_wait_for_its_host_but_only_once_in_vain():
     """Nobody can tell an outage that begins with the last image from an error of that image."""
     hosts, urls = Hosts(), images("a", 128)
@@ -189,17 +205,31 @@ def test_a_pause_that_a_host_asks_for_holds_for_all_its_images():
     assert not [at for at in run.requested() if 1 < at < asked_until]
 
 
-@pytest.mark.parametrize("seconds", [5, 99, 3600])
-def test_a_host_that_asks_for_a_pause_while_it_is_away_is_not_asked_before(seconds):
-    """A pause is at most the longest outage. Until the host is known to be away, a few are lost."""
+@pytest.mark.parametrize(("seconds", "kept"), [(5, 5), (99, 99), (3600, 100 / PROBES_IN_LONG_PAUSE)])
+def test_a_host_that_asks_for_a_pause_while_it_is_away_loses_no_image(seconds, kept):
+    """A pause that is longer than the longest outage is not kept whole."""
 
     def server(_: str, now: float) -> Failed | None:
         return Failed(Outcome.SERVER_ERROR, "", wait_seconds=seconds) if 0.25 <= now < 10 else None
 
     run = Run(images("a", 512), server, download=Download(connections=64, connections_per_host=64, max_outage_seconds=100))
     run.go()
-    assert list(run.ended.values()).count(Outcome.STORED) >= 512 - (AWAY_AFTER if seconds == 3600 else 0)
-    assert not [at for at in run.requested() if 1 < at < min(seconds, 100)]
+    assert set(run.ended.values()) == {Outcome.STORED}
+    assert not [at for at in run.requested() if 4 < at < kept]
+
+
+def test_a_single_failure_after_a_long_pause_does_not_cost_the_images_of_a_host():
+    """A server is away for 10 s, asks for an hour, and then spoils every second answer."""
+    answers = itertools.count()
+
+    def server(_: str, now: float) -> Failed | None:
+        if 0.25 <= now < 10:
+            return Failed(Outcome.SERVER_ERROR, "", wait_seconds=3600)
+        return Failed(Outcome.SERVER_ERROR, "") if now >= 10 and next(answers) % 2 == 0 else None
+
+    run = Run(images("a", 256), server, download=Download(attempts=20, max_outage_seconds=100))
+    run.go()
+    assert set(run.ended.values()) == {Outcome.STORED}
 
 
 def test_a_host_that_limits_the_rate_gets_fewer_connections_and_every_image():

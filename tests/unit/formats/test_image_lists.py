@@ -79,6 +79,18 @@ def test_a_folder_whose_name_looks_like_a_glob_is_that_folder(tmp_path):
     assert names_of(tmp_path / "run [1]") == ["1.jpg"]
 
 
+@pytest.mark.parametrize("folder", ["cam [1]", "w?x", "cam{a,b}", "all*"])
+def test_a_folder_before_a_glob_may_look_like_a_glob_itself(tmp_path, folder):
+    files(tmp_path, f"{folder}/1.jpg", f"{folder}/2.png", "cam 1/x.jpg", "wax/x.jpg", "cama/x.jpg", "allx/x.jpg")
+    assert names_of(tmp_path / folder / "*.jpg") == ["1.jpg"]
+    assert names_of(tmp_path / folder / "{1,2,3}.*") == ["1.jpg", "2.png"]
+
+
+def test_an_alternative_that_no_file_has_is_none(tmp_path):
+    files(tmp_path, "a/1.jpg", "b/1.jpg")
+    assert names_of(tmp_path / "{a,b,c}" / "1.jpg") == ["a/1.jpg", "b/1.jpg"]
+
+
 def test_one_image_is_a_source(tmp_path):
     files(tmp_path, "1.jpg", "2.jpg")
     assert names_of(tmp_path / "2.jpg") == ["2.jpg"]

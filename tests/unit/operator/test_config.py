@@ -42,6 +42,10 @@ WRONG = {
     ),
     "a scheme with its colon": ("networks: {schemes: ['s3:']}", "Expected `str` matching regex"),
     "a proxy with a password": ("networks: {proxy: {url: 'http://me:secret@proxy:3128'}}", "Expected `str` matching regex"),
+    "a proxy's port that there is not": (
+        "networks: {proxy: {url: 'http://p:99999'}}",
+        "networks.proxy.url: expected a port of at most 65535",
+    ),
     "a proxy's network that is none": (
         "networks: {proxy: {url: 'http://p', networks: [p]}}",
         "networks.proxy.networks: expected a network such as",
