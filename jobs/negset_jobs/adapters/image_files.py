@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters import backends, urls
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store_errors import MissingInput, translate_input_errors
 from negset_jobs.adapters.urls import Url, shown
+from negset_jobs.adapters.wildcards import matching, split
 
 IMAGE_ENDINGS: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif"}
@@ -57,17 +58,21 @@ def find(url: str, access: Access, field: str) -> tuple[list[Found], int]:
             files = [str(each) for each in fs.find(path)]
             paths = [each for each in files if is_image(each) and not _hidden(each[len(root) + 1 :])]
             others = len(files) - len(paths)
-        elif wildcard := _WILDCARDS.search(path):
-            root = path[: wildcard.start()].rpartition("/")[0]
-            paths = [
-                name for glob in _alternatives(path) for name, details in fs.glob(glob, detail=True).items() if details["type"] == "file"
-            ]
+        elif _WILDCARDS.search(path):
+            root = _root(fs, path)
+            paths = [name for glob in _alternatives(path) for name in matching(fs, glob) if glob != name or fs.isfile(name)]
         else:
             raise MissingInput(f"{field}: expected a folder, a glob or a file, {shown(source)} does not exist")
     if not paths:
         ignored = f"; {others} files are hidden or have no ending of an image" if others else ""
         raise InvalidInput(f"{field}: expected images in {shown(source)}, found none{ignored}")
     return sorted({Found(each[len(root) :].lstrip("/"), _url(source, path, each)) for each in paths}), others
+
+
+def _root(fs: Any, glob: str) -> str:
+    """Return the folder before the first wildcard, or before the first {a,b}."""
+    brace = _BRACES.search(glob)
+    return min(split(fs, glob)[0], glob[: brace.start()].rpartition("/")[0] if brace else glob, key=len)
 
 
 def _alternatives(glob: str) -> list[str]:

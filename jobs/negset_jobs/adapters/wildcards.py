@@ -27,11 +27,9 @@ def matching(fs: Any, path: str) -> list[str]:
     long as something has exactly that name: in `ann [v1]/*.xml` the brackets are a name's, if there
     is such a folder. If all parts exist, the path itself is returned.
     """
-    parts = path.split("/")
-    first = next((index for index, part in enumerate(parts) if _is_wild(part) and not _exists(fs, "/".join(parts[: index + 1]))), None)
-    if first is None:
+    root, pattern = split(fs, path)
+    if not pattern:
         return [path]
-    root, pattern = "/".join(parts[:first]), "/".join(parts[first:])
     fits = re.compile(glob_translate(pattern)).match
     start = len(root) + 1 if root else 0
     depth = None if "**" in pattern else pattern.count("/") + 1
@@ -42,6 +40,15 @@ def matching(fs: Any, path: str) -> list[str]:
         for name, entry in found.items()
         if entry["type"] != "directory" and str(name).startswith(inside) and fits(str(name)[start:])
     )
+
+
+def split(fs: Any, path: str) -> tuple[str, str]:
+    """Return the folder that a pattern starts from, and the rest; that is empty if all exists."""
+    parts = path.split("/")
+    for index, part in enumerate(parts):
+        if _is_wild(part) and not _exists(fs, "/".join(parts[: index + 1])):
+            return "/".join(parts[:index]), "/".join(parts[index:])
+    return path, ""
 
 
 def _is_wild(text: str) -> bool:

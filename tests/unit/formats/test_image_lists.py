@@ -78,6 +78,12 @@ def test_a_folder_whose_name_looks_like_a_glob_is_that_folder(tmp_path):
     assert names_of(tmp_path / "run [1]") == ["1.jpg"]
 
 
+def test_brackets_of_a_folder_that_exists_are_its_name_before_a_glob(tmp_path):
+    files(tmp_path, "run [1]/1.jpg", "run [1]/cam/2.png", "run 1/3.jpg")
+    assert names_of(tmp_path / "run [1]" / "*.jpg") == ["1.jpg"]
+    assert names_of(tmp_path / "run [1]" / "{1.jpg,cam/*.png}") == ["1.jpg", "cam/2.png"]
+
+
 def test_one_image_is_a_source(tmp_path):
     files(tmp_path, "1.jpg", "2.jpg")
     assert names_of(tmp_path / "2.jpg") == ["2.jpg"]
@@ -170,6 +176,28 @@ def test_a_text_file_lists_one_url_a_line(tmp_path, name):
 def test_a_relative_path_is_relative_to_the_list(tmp_path):
     (tmp_path / "list.txt").write_text("frames/1.jpg\n/data/2.jpg\n")
     assert urls_of(tmp_path / "list.txt") == [f"{tmp_path}/frames/1.jpg", "/data/2.jpg"]
+
+
+def test_an_image_of_a_folder_and_of_a_list_with_relative_paths_is_one(tmp_path, monkeypatch):
+    files(tmp_path, "frames/day 1/1.jpg", "frames/2.jpg")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text("frames/day 1/1.jpg\n./frames/2.jpg\n")
+    assert urls_of("list.txt", "frames") == [f"{tmp_path}/frames/day 1/1.jpg", f"{tmp_path}/frames/2.jpg"]
+
+
+@pytest.mark.parametrize("text", ["URL,Id\n1.jpg,7\n", " url ; id\n1.jpg;7\n", "id\tUrl\n7\t1.jpg\n"])
+def test_columns_have_any_case_and_any_usual_separator(tmp_path, text):
+    (tmp_path / "list.csv").write_text(text)
+    found = read_images([f"{tmp_path}/list.csv"], Access(), FIELD).images
+    assert [(image.id, image.coco_url) for image in found] == [(7, f"{tmp_path}/1.jpg")]
+
+
+@pytest.mark.parametrize("text", ["link,id\n1.jpg,7\n", "frames/1.jpg\nframes/2.jpg\n"])
+def test_a_table_without_the_column_says_which_columns_it_has(tmp_path, text):
+    (tmp_path / "list.csv").write_text(text)
+    message = refusal(tmp_path / "list.csv")
+    assert "expected a column 'url'" in message
+    assert text.splitlines()[0].split(",")[0] in message
 
 
 def test_dots_in_a_relative_path_are_resolved_because_stores_take_none(tmp_path):
