@@ -321,6 +321,7 @@ def _input_digest(spec: NegativeDatasetSpec, annotations: Annotations, guarded: 
     training = spec.training
     mining = training.hard_negative_mining if training else None
     split = (training.held_out_percent, mining.first_round_percent if mining.rounds > 1 else 100) if training and mining else None
-    # A field that is not set counts as absent, as in a plan of an earlier version.
-    selection = {name: value for name, value in msgspec.to_builtins(spec.selection).items() if value is not None}
+    # A later field that is not set counts as absent, as in a plan of an earlier version.
+    selection = msgspec.to_builtins(spec.selection)
+    selection = {name: value for name, value in selection.items() if value or name not in ("minimumProof", "allowClasses")}
     return digest(_template(spec), spec.exclude_classes, selection, split, annotations.digest, guarded_ids)

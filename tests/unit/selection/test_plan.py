@@ -324,6 +324,10 @@ def test_the_inputs_change_with_what_decides_the_plan_and_with_nothing_else():
     assert len({base, *(other.input_digest for other in others)}) == len(others) + 1
 
 
+def test_the_inputs_of_an_old_spec_are_those_that_earlier_versions_stored():
+    assert plan(coco({1: ["person"], 2: ["dog"], 3: []}), spec(count=2)).input_digest == "2e4caca8d3ad75dd"
+
+
 def test_a_plan_survives_its_file():
     value = plan(crowded(300), spec(count=150, held_out=20))
     assert decode(encode(value), Plan) == value
