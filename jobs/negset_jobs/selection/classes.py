@@ -55,6 +55,22 @@ def resolve(
     return chosen
 
 
+def alike(excluded: Collection[int], categories: Sequence[Category], *, allowed: Sequence[str] = ()) -> frozenset[int]:
+    """Return the ids of other classes that may be excluded ones by another name, or contain them.
+
+    An image that shows one is no negative, even if the excluded class is verified to be absent.
+    """
+    known = Alike((item.name, item.name) for item in categories if item.id in excluded)
+    found = {
+        item.id: item.name
+        for item in categories
+        if item.id not in excluded and item.name not in allowed and known.to_whole(item.name) is not None
+    }
+    if found:
+        log.warning("%s: images that show %s are left out, too; see %s", FIELD, _listed(found.values()), ALLOWED)
+    return frozenset(found)
+
+
 class _Tree:
     """The categories of a file by the keys of their names.
 
