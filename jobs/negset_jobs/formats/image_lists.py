@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.image_files import find
-from negset_jobs.adapters.inputs import open_input, read_input
+from negset_jobs.adapters.inputs import expand, open_input, read_input
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.adapters.urls import Url, scheme_of, shown
 from negset_jobs.formats.coco import FileLicense, Image
@@ -125,8 +125,9 @@ def _with_license_numbers(entries: Mapping[int, Entry]) -> Listed:
 def _entries(url: str, access: Access, field: str) -> Iterator[Entry]:
     """Yield the images of one entry of the spec: those of a list, or of files in a store."""
     source = access.check_url(url, field)
-    if _is_list(source) and not re.search(r"[*?\[]", source.leaf.path):
-        yield from _from_list(source, access, field)
+    if _is_list(source):
+        for match in expand(url, access, field):
+            yield from _from_list(access.check_url(match, field), access, field)
         return
     files, others = find(url, access, field)
     if others:
@@ -156,11 +157,13 @@ def _from_list(source: Url, access: Access, field: str) -> Iterator[Entry]:
 
 def _absolute(url: str, source: Url) -> str:
     """Return the URL of an image in a list. A relative path is relative to the list's folder."""
-    if scheme_of(url) or "::" in url or url.startswith("/"):
+    if scheme_of(url) or "::" in url:
         return absolute(url)
     base = str(source)
     if source.is_web and len(source.links) == 1:
         return urljoin(base, url)
+    if url.startswith("/"):
+        return absolute(url)
     first, separator, rest = base.partition("::")
     scheme, mark, path = first.rpartition("://")
     # Stores take no "." and ".." in a key.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import zipfile
 
 import pyarrow as pa
@@ -11,6 +13,7 @@ from pyarrow import parquet
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.access import Access
+from negset_jobs.formats import image_lists
 from negset_jobs.formats.coco import FileLicense
 from negset_jobs.formats.image_lists import Entry, identifier, listed, read_images
 
@@ -208,6 +211,17 @@ def test_dots_in_a_relative_path_are_resolved_because_stores_take_none(tmp_path)
     assert urls_of("memory://bucket/lists/list.txt") == ["memory://bucket/lists/1.jpg", "memory://bucket/frames/2.jpg"]
 
 
+def test_a_list_behind_a_signed_url_is_a_list():
+    with pytest.raises(InvalidInput, match=r"cannot read 'http://127.0.0.1:9/list.txt\?…'"):
+        read_images(["http://127.0.0.1:9/list.txt?X-Amz-Signature=a"], Access(), FIELD)
+
+
+def test_brackets_in_the_name_of_a_list_are_its_name(tmp_path):
+    (tmp_path / "cam [1]").mkdir()
+    (tmp_path / "cam [1]" / "list [a].txt").write_text("s3://b/1.jpg\n")
+    assert urls_of(tmp_path / "cam [1]" / "list [a].txt") == ["s3://b/1.jpg"]
+
+
 def test_a_glob_of_lists_is_all_of_them(tmp_path):
     (tmp_path / "1.txt").write_text("s3://b/1.jpg\n")
     (tmp_path / "2.txt").write_text("s3://b/2.jpg\n")
@@ -285,3 +299,15 @@ def test_given_licence_numbers_are_kept_beside_names():
     images, licenses = listed([Entry("u1", "1", "1", license=1), Entry("u2", "2", "2", license="By")], FIELD)
     assert [image.license for image in images] == [1, 2]
     assert licenses == (FileLicense(2, "By"),)
+
+
+def test_a_path_in_a_list_on_a_web_server_is_a_path_of_that_server(monkeypatch):
+    text = io.BytesIO(b"a.jpg\n../b.jpg?size=1\n/frames/c.jpg\n//cdn.example/d.jpg\nhttp://h.example/e.jpg\n")
+    monkeypatch.setattr(image_lists, "open_input", lambda *_: contextlib.nullcontext(io.BufferedReader(text)))
+    assert urls_of("https://h.example/day/list.txt?sig=1") == [
+        "https://h.example/day/a.jpg",
+        "https://h.example/b.jpg?size=1",
+        "https://h.example/frames/c.jpg",
+        "https://cdn.example/d.jpg",
+        "http://h.example/e.jpg",
+    ]
