@@ -116,7 +116,7 @@ def test_each_image_says_why_it_was_chosen(selection, reason):
 
 
 def test_an_image_without_annotations_says_so():
-    (image,) = plan(coco({1: []}), spec()).shards[0].images
+    (image,) = plan(coco({1: [], 2: ["person"]}), spec()).shards[0].images
     assert image.reason == "shows no person and no other annotated object; drawn from the images without annotations (rank 1 of 1)"
 
 

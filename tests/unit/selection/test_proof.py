@@ -42,6 +42,14 @@ def test_every_proof_is_explained_the_strongest_first():
     assert tuple(TEXTS) == names.PROOFS[::-1]
 
 
+def test_annotations_of_other_images_only_prove_nothing():
+    document = coco({1: ["person"], 2: ["dog"], 3: []})
+    for annotation in document["annotations"]:
+        annotation["image_id"] += 1000
+    assert "the file has no annotation of any of its 3 images" in refusal(document, spec(count=1))
+    assert plan(document, spec(count=3, minimum_proof="UserWord")).proofs == {"UserWord": 3}
+
+
 # --- LVIS
 
 
