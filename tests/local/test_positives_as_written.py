@@ -170,6 +170,36 @@ def test_without_any_proof_images_that_exif_turns_are_failures_that_name_it(sour
     assert b"EXIF" in line
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("drawn", ["Upright", "Ignore"])
+def test_a_tiff_is_turned_only_if_its_boxes_were_drawn_on_the_turned_image(drawn, compression, tmp_path):
+    """Pillow turns a TIFF while it loads it, whatever the boxes were drawn on."""
+    sources = coco(tmp_path, [1] * 8)
+    document = json.loads((tmp_path / "a.json").read_text())
+    for number in range(8):
+        image = Image.open(io.BytesIO(photo(number)))
+        stored = image.transpose(TURNS[number + 1]) if drawn == "Upright" and number else image
+        stored.save(tmp_path / f"{number}.tif", "TIFF", compression=compression, exif={0x0112: number + 1})
+        document["images"][number]["file_name"] = f"{number}.tif"
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    store, positives = make(tmp_path / "out", sources)
+    found = on_the_object(store, positives)
+    assert len(found) == 8
+    assert min(found.values()) > 0.97
+    assert positives.turned == (7 if drawn == "Upright" else 0)
+
+
+def test_corners_where_a_size_is_expected_are_found_although_the_source_has_no_sizes(tmp_path):
+    sources = coco(tmp_path, [1] * 8, width=None, height=None)
+    make(tmp_path / "right", sources)
+    document = json.loads((tmp_path / "a.json").read_text())
+    for number, item in enumerate(document["annotations"]):
+        item["bbox"] = rectangle(number)
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(InvalidInput, match=r"of 8 boxes do not fit their image .*; 8 fit it as \[xmin, ymin, xmax, ymax\] in pixels"):
+        make(tmp_path / "out", sources)
+
+
 @pytest.mark.parametrize("source", [coco, yolo, tfrecords])
 def test_the_user_can_say_that_boxes_were_drawn_on_upright_images(source, tmp_path):
     store, positives = make(tmp_path / "out", {**source(tmp_path, [*range(1, 9)]), "exifOrientation": "Upright"})

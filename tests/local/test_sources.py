@@ -105,6 +105,15 @@ def test_a_folder_gives_the_same_images_on_a_disk_and_on_s3(tmp_path, s3):
     assert [row["sha256"] for row in rows[0]] == [row["sha256"] for row in rows[1]]
 
 
+def test_images_of_one_name_in_two_folders_are_two_images(tmp_path):
+    store = Store(f"{tmp_path}/data")
+    for index, folder in enumerate("ab"):
+        store.write(f"{folder}/1.jpg", jpeg(index))
+    revision, _ = run(store, tmp_path, {"images": {"urls": [f"{store.url}/a", f"{store.url}/b"]}}, 2)
+    assert len({row["sha256"] for row in rows_of(revision)}) == 2
+    assert [image["file_name"] for image in listing_of(revision)["images"]] == ["1.jpg", "1_2.jpg"]
+
+
 @pytest.mark.parametrize("name", ["list.txt", "list.parquet"])
 def test_a_list_of_images_becomes_a_dataset(store, tmp_path, name):
     revision, _ = run(store, tmp_path, {"images": {"urls": [f"{store.url}/{name}"]}}, IMAGES)

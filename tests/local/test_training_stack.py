@@ -147,6 +147,36 @@ def test_a_process_that_uses_keras_3_already_is_told_what_to_set():
     assert "set TF_USE_LEGACY_KERAS=1 in the environment of this process" in done.stderr
 
 
+THREADS = """
+import sys
+from negset_api.spec import PipelineConfig, Training
+from negset_jobs.adapters.access import Access
+from negset_jobs.training import config, threads
+import tensorflow as tf
+preset, batch, again = sys.argv[1:]
+if again:
+    tf.constant(1) + 1
+threads.limit(config.prepare(Training(pipeline_config=PipelineConfig(preset=preset), steps=10, batch_size=int(batch)), Access()))
+print(tf.config.threading.get_intra_op_parallelism_threads())
+"""
+
+
+@pytest.mark.parametrize(
+    ("preset", "batch", "variables", "running", "count"),
+    [
+        pytest.param("ssd-mobilenet-v2-tiny-96", 8, {}, "", 1, id="one for an operation of a small batch"),
+        pytest.param("ssd-mobilenet-v2-tiny-96", 32, {}, "", 0, id="as many as TensorFlow likes for a larger batch"),
+        pytest.param("ssd-mobilenet-v2-320", 8, {}, "", 0, id="as many as TensorFlow likes for larger images"),
+        pytest.param("ssd-mobilenet-v2-tiny-96", 8, {"TF_NUM_INTRAOP_THREADS": "2"}, "", 0, id="as many as the user's variable says"),
+        pytest.param("ssd-mobilenet-v2-tiny-96", 8, {}, "yes", 0, id="as before if TensorFlow runs already"),
+    ],
+)
+def test_a_training_uses_threads(preset, batch, variables, running, count):
+    command = [sys.executable, "-W", "ignore", "-c", THREADS, preset, str(batch), running]
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(count)]
+
+
 def test_the_small_resnets_of_centernet_are_built_with_the_keras_of_the_rest(tmp_path):
     from negset_jobs.training import models
 

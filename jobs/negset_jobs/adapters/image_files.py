@@ -11,7 +11,7 @@ from negset_jobs.adapters import backends, urls
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store_errors import MissingInput, translate_input_errors
 from negset_jobs.adapters.urls import Url, shown
-from negset_jobs.adapters.wildcards import matching, split
+from negset_jobs.adapters.wildcards import is_hidden, matching, split
 
 IMAGE_ENDINGS: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif"}
@@ -20,7 +20,6 @@ IMAGE_ENDINGS: Final = frozenset(
 
 _WILDCARDS: Final = re.compile(r"[*?\[]|\{[^{}]*,[^{}]*\}")
 _BRACES: Final = re.compile(r"\{([^{}]*,[^{}]*)\}")
-_HIDDEN: Final = (".", "__MACOSX")
 
 
 class Found(NamedTuple):
@@ -41,9 +40,9 @@ def find(url: str, access: Access, field: str) -> tuple[list[Found], int]:
     """Return the files of a folder, of a glob, or the one file, sorted by name.
 
     Of a folder, hidden files and files without the ending of an image are left out. The second
-    value counts them. Every file that a glob matches is taken, and {a,b} in it stands for a or b. A
-    name with wildcards that exists is no glob. Raises `InvalidInput`, naming `field`, if nothing is
-    found.
+    value counts them. Of a glob, every file that it matches is taken unless it is hidden, and {a,b}
+    in it stands for a or b. A name with wildcards that exists is no glob. Raises `InvalidInput`,
+    naming `field`, if nothing is found.
     """
     source = access.check_url(url, field)
     if source.is_web and len(source.links) == 1:
@@ -56,7 +55,7 @@ def find(url: str, access: Access, field: str) -> tuple[list[Found], int]:
         root, paths, others = path.rstrip("/"), [], 0
         if fs.isdir(path):
             files = [str(each) for each in fs.find(path)]
-            paths = [each for each in files if is_image(each) and not _hidden(each[len(root) + 1 :])]
+            paths = [each for each in files if is_image(each) and not is_hidden(each[len(root) + 1 :])]
             others = len(files) - len(paths)
         elif _WILDCARDS.search(path):
             root = _root(fs, path)
@@ -96,10 +95,6 @@ def _on_the_web(source: Url, field: str) -> Found:
             "a folder on a web server cannot be listed: list the URLs of its images in a file"
         )
     return Found(name, str(source))
-
-
-def _hidden(name: str) -> bool:
-    return any(part.startswith(_HIDDEN) for part in name.split("/"))
 
 
 def _url(source: Url, path: str, each: str) -> str:

@@ -10,6 +10,7 @@ from fsspec.utils import glob_translate
 from negset_jobs.adapters.urls import Url
 
 _WILDCARDS: Final = "*?["
+_HIDDEN: Final = (".", "__MACOSX")
 
 
 def has_wildcard(url: Url) -> bool:
@@ -20,12 +21,21 @@ def has_wildcard(url: Url) -> bool:
     return _is_wild(url.leaf.path)
 
 
+def is_hidden(name: str) -> bool:
+    """Return True if a relative path is of a file that systems write beside those of a person.
+
+    A Mac writes `._a.jpg` for each a.jpg on a foreign disk, and `__MACOSX/` into archives.
+    """
+    return any(part.startswith(_HIDDEN) and part not in {".", ".."} for part in name.split("/"))
+
+
 def matching(fs: Any, path: str) -> list[str]:
     """Return the paths of the files that match, sorted.
 
     The folders before the first wildcard are taken as they are. So is each part with a wildcard as
     long as something has exactly that name: in `ann [v1]/*.xml` the brackets are a name's, if there
-    is such a folder. If all parts exist, the path itself is returned.
+    is such a folder. If all parts exist, the path itself is returned. Wildcards match no hidden
+    files, as in a shell.
     """
     root, pattern = split(fs, path)
     if not pattern:
@@ -38,7 +48,10 @@ def matching(fs: Any, path: str) -> list[str]:
     return sorted(
         str(name)
         for name, entry in found.items()
-        if entry["type"] != "directory" and str(name).startswith(inside) and fits(str(name)[start:])
+        if entry["type"] != "directory"
+        and str(name).startswith(inside)
+        and fits(str(name)[start:])
+        and (is_hidden(pattern) or not is_hidden(str(name)[start:]))
     )
 
 

@@ -6,7 +6,7 @@ import os
 from typing import Any, Final
 
 from negset_api import names
-from negset_jobs.demo.dataset import ANNOTATIONS, IMAGES, OBJECT
+from negset_jobs.demo.dataset import ANNOTATIONS, DISTRACTORS, IMAGES, LOOK_ALIKES, OBJECT
 
 NAME: Final = "demo"
 _TRAINING_BYTES: Final = 3 << 30  # a training uses half of it; the rest is for other processes
@@ -35,7 +35,13 @@ def manifest(base_url: str, output: str, *, count: int = 1900, steps: int = 400,
         "spec": {
             "source": {"coco": source},
             "excludeClasses": [OBJECT],
-            "selection": {"count": count, "seed": seed, "strategy": "Random"},
+            "selection": {
+                "count": count,
+                "seed": seed,
+                "strategy": "Random",
+                # Discs of other colours are look-alikes here.
+                "allowClasses": [name for name in (*DISTRACTORS, *LOOK_ALIKES) if OBJECT in name],
+            },
             "output": {"url": output, "formats": ["TFRecord", "YOLO", "COCO"]},
             "positives": {"coco": dict(source), "heldOutPercent": 40},
             "training": {

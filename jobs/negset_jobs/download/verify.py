@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from negset_api.values import Outcome
-from negset_jobs.download import jpeg, other_formats, png, transcoding
+from negset_jobs.download import jpeg, other_formats, png, tiff, transcoding
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.header import Header
 
@@ -100,13 +100,19 @@ def transcode(image: EncodedImage) -> EncodedImage:
     an EXIF orientation is kept of the metadata.
     """
     lossless = image.format in other_formats.LOSSLESS or (image.format == "webp" and other_formats.is_lossless_webp(image.encoded))
-    data = png.without_metadata(image.encoded) if image.format == "png" else image.encoded
+    orientation, data = _without_orientation(image)
     loaded = transcoding.load(data, image.format)
-    # A TIFF is turned while it is loaded, and then has none.
-    orientation = transcoding.orientation_of(png.exif(image.encoded) if image.format == "png" else loaded)
     pixels = transcoding.opaque(loaded)
     encoded = transcoding.encode(pixels, lossless=lossless, orientation=orientation)
     return EncodedImage(encoded, "png" if lossless else "jpeg", pixels.width, pixels.height)
+
+
+def _without_orientation(image: EncodedImage) -> tuple[int, bytes]:
+    """Return the EXIF orientation, and data that Pillow does not turn while it loads them."""
+    if image.format == "png":
+        return transcoding.orientation_of(png.exif(image.encoded)), png.without_metadata(image.encoded)
+    orientation = transcoding.orientation_of(transcoding.opened(image.encoded, Outcome.UNDECODABLE))
+    return orientation, tiff.upright(image.encoded) if image.format == "tiff" else image.encoded
 
 
 def _header(data: bytes) -> tuple[str, Header]:

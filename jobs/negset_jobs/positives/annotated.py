@@ -61,8 +61,8 @@ class Source(NamedTuple):
     """What a reader found: the images with an annotation of a wanted class, in its own order.
 
     `reading` says how its boxes are written, `field` which field of the spec names it. `failed` are
-    the images, or files, with a mistake. `classes` are all the names that the source knows.
-    `left_out` counts the images without such an annotation, by kind.
+    the images, or files, with a mistake. `classes` are the names that the source knows; of a COCO
+    file, those with an object. `left_out` counts the images without such an annotation, by kind.
     """
 
     field: str

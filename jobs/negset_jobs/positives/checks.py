@@ -9,6 +9,7 @@ from typing import Final
 
 from negset_api import names
 from negset_api.errors import InvalidInput
+from negset_api.values import ShardResult
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.positives.annotated import FailedImage, RejectedBox, SourceImage, numbers
 from negset_jobs.positives.units import Reading, misread
@@ -33,6 +34,16 @@ def check_unit(boxes: Iterable[tuple[Sequence[object], tuple[int, int]]], readin
 def boxes_of(images: Iterable[SourceImage]) -> Iterable[tuple[Sequence[object], tuple[int, int]]]:
     """Yield the boxes of the images as `check_unit` takes them."""
     return ((annotation.given, (image.width, image.height)) for image in images for annotation in image.annotations)
+
+
+def with_stored_sizes(images: Iterable[SourceImage], results: Iterable[ShardResult]) -> list[SourceImage]:
+    """Return the images whose size the source does not have and the stored image shows."""
+    sizes = {ended.image_id: (ended.width, ended.height) for result in results for ended in result.results if ended.width}
+    return [
+        image._replace(width=sizes[image.image_id][0], height=sizes[image.image_id][1])
+        for image in images
+        if not image.width and image.image_id in sizes
+    ]
 
 
 def check_crowds(annotations: Mapping[str, int], crowds: Mapping[str, int], requested: Sequence[str], field: str) -> None:

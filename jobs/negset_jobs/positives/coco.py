@@ -123,7 +123,10 @@ def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositive
             images.append(merged([_described(image, annotations, source) for image, annotations in described]))
         except InvalidInput as error:
             failed.append(FailedImage(image_id=entries[0].id, outcome=Outcome.INVALID_ANNOTATION, detail=str(error)))
-    return Source(FIELD, READING, images, frozenset(classes.values()), failed, left_out)
+    # An export of Roboflow has a root category: no object is of this class.
+    used = set(np.unique(instances.objects.category_ids).tolist())
+    shown = frozenset(name for number, name in classes.items() if number in used)
+    return Source(FIELD, READING, images, shown, failed, left_out)
 
 
 def _pictures(images: Sequence[Image], source: CocoPositives) -> Iterator[list[Image]]:

@@ -65,8 +65,7 @@ class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
     `family` is what the names of all copies of its image have in common (`pictures.family`).
     `shows` are the classes of its usable objects. `boxes` counts its usable boxes by class, crowds
     included. Both are empty unless the outcome is stored. `corners` are those of all boxes, as they
-    are written. The other fields are as in `CheckedRecord`; `proof` is True if the size in the
-    record proves how boxes on a turned image were drawn.
+    are written. The others are as in `CheckedRecord`, and `proof` is that of `is_proof`.
     """
 
     index: int

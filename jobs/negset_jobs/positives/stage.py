@@ -37,7 +37,7 @@ from negset_jobs.positives.annotated import (
     shown_classes,
 )
 from negset_jobs.positives.boxes import count_boxes
-from negset_jobs.positives.checks import boxes_of, check_crowds, check_failed, check_rejected, check_unit
+from negset_jobs.positives.checks import boxes_of, check_crowds, check_failed, check_rejected, check_unit, with_stored_sizes
 from negset_jobs.positives.classes import Negatives, label_ids, trained_classes, wanted_classes
 from negset_jobs.positives.coco import read_coco
 from negset_jobs.positives.copies import FoundCopies, find_copies, forget_others, with_copies, without_copies, write_again
@@ -138,12 +138,15 @@ def positives_stage(  # noqa: PLR0917 - the signature that all stages share
 
 def _from_annotations(request: _Request) -> Stored:
     """Store positives whose images are downloaded like the negatives."""
-    annotated = _checked_source(request)
+    source = _read(request)
+    annotated = _checked_source(request, source)
     _tell_rejected(annotated.rejected)
     usable = [image for image in annotated.images if image.objects]
     classes = request.classes({name for image in usable for name in shown_classes(image.objects)}, annotated.classes)
     request.store.write(names.LABEL_MAP, write_label_map(classes))
     plans, results = _recorded(request, [_restricted(image, classes) for image in usable], label_ids(classes))
+    if request.positives.check_box_unit:
+        check_unit(boxes_of(with_stored_sizes(source.images, results)), source.reading, source.field)
     _tell_unlearnable(
         classes, (name for plan in plans if plan.split == names.TRAIN for image in plan.images for name in shown_classes(image.objects))
     )
@@ -186,9 +189,9 @@ def _run(request: _Request, plans: Sequence[ShardPlan], ids: Mapping[str, int]) 
     return settle_orientation(request.store, plans, results, spec=request.spec, access=request.access, label_ids=ids)
 
 
-def _checked_source(request: _Request) -> Annotated:
+def _checked_source(request: _Request, source: Source) -> Annotated:
     """Return the annotated images. Raises `InvalidInput` if too many of them cannot be used."""
-    source, positives, percent = _read(request), request.positives, request.spec.download.max_failed_percent
+    positives, percent = request.positives, request.spec.download.max_failed_percent
     annotated = planned_images(source, crowds_are_objects=positives.crowds == "Objects", orientation=word_of(positives.exif_orientation))
     request.list_failures(annotated.rejected, annotated.failed)
     if positives.check_box_unit:

@@ -131,7 +131,11 @@ def _misfits(numbers: Numbers, pixels: Numbers, declared: Reading) -> tuple[int,
             continue  # without sizes, any large numbers could be pixels
         explained = int(_fit(_boxes(numbers, pixels, other)).sum())
         if explained >= _CONVINCING * len(numbers):
-            return misfits, f"do not fit their image ({limit}); {explained:,} fit it as {other}"
+            unseen = other.unit is not declared.unit and not known.any()
+            return (
+                misfits,
+                f"do not fit their image ({limit}); {explained:,} fit it as {other}{', if they are not pixels' if unseen else ''}",
+            )
     beyond = int((_ordered(boxes) & ~_fit(boxes)).sum())
     if beyond < _MOST * len(numbers):
         return None

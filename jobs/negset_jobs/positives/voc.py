@@ -27,9 +27,11 @@ from negset_api.values import Outcome
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import expand, read_input
 from negset_jobs.adapters.quoting import of_xml, quoted
+from negset_jobs.adapters.store_errors import MissingInput
 from negset_jobs.adapters.urls import shown
 from negset_jobs.formats.boxes import Corners
 from negset_jobs.formats.class_names import Spelling
+from negset_jobs.formats.file_kind import recognised
 from negset_jobs.formats.image_url import image_url
 from negset_jobs.formats.pictures import name_key
 from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage, numbers, spelt
@@ -47,6 +49,8 @@ They have about a kilobyte each, so only the latency of a remote store counts. 1
 take 5 minutes one by one, but 10 seconds with 32 readers.
 """
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
+_ROOT: Final = b"<annotation>"
+_ENOUGH: Final = 4096  # bytes that show what a file is
 _TRUE: Final = frozenset({"true", "yes", "y", "t"})
 _SEPARATORS: Final = re.compile(r"[/\\]")
 _ABSOLUTE: Final = re.compile(r"[A-Za-z]:[/\\]|[/\\]")
@@ -119,15 +123,26 @@ def parse_voc(data: bytes) -> VocFile:
     try:
         root = ElementTree.fromstring(_readable(data))
     except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise InvalidFile(f"is not readable XML: {of_xml(error)}") from error
+        raise InvalidFile(_other_kind(data) or f"is not readable XML: {of_xml(error)}") from error
     if root.tag != "annotation":
-        raise InvalidFile("is not in Pascal VOC's format: expected <annotation> as the outermost element, found another")
+        what = _other_kind(data)
+        raise InvalidFile(what or "is not in Pascal VOC's format: expected <annotation> as the outermost element, found another")
     name = _file_name(_text(root, "filename"), _text(root, "path"))
     if not name:
         raise InvalidFile("does not name its image: expected a value in <filename>, found none")
     width, height = (_pixels(_text(root, f"size/{side}")) for side in ("width", "height"))
     known = width > 0 and height > 0
     return VocFile(name, width if known else 0, height if known else 0, tuple(map(_annotation, root.findall("object"))))
+
+
+def _other_kind(data: bytes) -> str:
+    """Return what a file is that was meant to be another; empty if it may be a damaged VOC file."""
+    if _ROOT in data[:_ENOUGH]:
+        return ""
+    if data.lstrip().startswith((b"{", b"[")):
+        return "is JSON; give COCO's format as spec.positives.coco, or convert it, such as labelme's with labelme2voc"
+    known = recognised(data[:_ENOUGH])
+    return f"is not in Pascal VOC's format: it is {known}" if known else ""
 
 
 def _readable(data: bytes) -> bytes | str:
@@ -203,6 +218,8 @@ def _read(url: str, access: Access) -> VocFile | str:
         return parse_voc(read_input(url, access, FIELD))
     except InvalidFile as error:
         return str(error)
+    except MissingInput:
+        return "does not exist: it is a broken link, or was removed"
 
 
 def _second_files(files: Mapping[str, VocFile]) -> dict[str, str]:

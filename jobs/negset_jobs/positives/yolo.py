@@ -63,11 +63,17 @@ def read_yolo(source: YoloPositives, wanted: frozenset[str], access: Access) -> 
     for image, labels in found.items():
         objects = spelt(labels or (), asked)
         if objects:
-            name = posixpath.relpath(image.leaf.path, folder) if image.leaf.path.startswith(folder) else image.leaf.path
+            name = _name(image, folder)
             described.append(SourceImage(name, name, str(image), 0, 0, objects))
         else:
             left_out[OTHER_CLASSES if labels else BACKGROUND] += 1
     return Source(FIELD, READING, described, frozenset(names.values()), (), left_out)
+
+
+def _name(image: Url, folder: str) -> str:
+    """Return the path of an image in the dataset's folder, however either of them is written."""
+    name = posixpath.relpath(image.leaf.path, folder)
+    return image.leaf.path if name.startswith("../") else name
 
 
 def label_url(image: Url) -> Url:

@@ -18,6 +18,7 @@ from negset_api.errors import InvalidInput
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import find_input, is_file, read_input
 from negset_jobs.adapters.urls import STORE_SCHEMES, WEB_SCHEMES, InvalidUrl, Url, parse, scheme_of, shown
+from negset_jobs.adapters.wildcards import is_hidden
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ FIELD: Final = "spec.positives.yolo.data"
 SUFFIXES: Final = frozenset({"avif", "bmp", "dng", "gif", "heic", "heif", "jp2", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp"})
 
 _REQUIRED: Final = "train"
+_CLASSES: Final = "classes.txt"  # Label Studio and labelImg write no description, only this
 _LISTS: Final = (".txt",)
 _TRIED: Final = 3  # lines of a list that show where its images are
 _SPELLINGS: Final = {"validation": "val", "valid": "val"}
@@ -45,9 +47,14 @@ class YoloData(NamedTuple):
 
 
 def parse_data(data: bytes, url: str) -> YoloData:
-    """Parse a data.yaml or obj.data. Raises `InvalidInput`, naming the field and `url`."""
+    """Parse a data.yaml or obj.data. Raises `InvalidInput`, naming the field and `url`.
+
+    A classes.txt instead of them means the images in its folder, and in the folders below.
+    """
     import yaml
 
+    if posixpath.basename(url) == _CLASSES:
+        return YoloData(_CLASSES, "", {_REQUIRED: (".",)})
     text = data.decode("utf-8-sig", "replace")
     try:
         # All scalars are text, as they are written: `no` and `1` are names of classes.
@@ -57,8 +64,11 @@ def parse_data(data: bytes, url: str) -> YoloData:
         place = f" (line {mark.line + 1})" if mark else ""
         raise InvalidInput(f"{FIELD}: {shown(url)} is not readable YAML{place}") from error
     fields = document if isinstance(document, dict) else _darknet(text)
-    if "names" not in fields:
-        raise InvalidInput(f"{FIELD}: expected a data.yaml with the key names, got {shown(url)} without it")
+    if not fields.get("names"):
+        raise InvalidInput(
+            f"{FIELD}: expected a data.yaml with the key names, got {shown(url)} without it; "
+            "give data.yaml or obj.data, or the classes.txt beside the folders images and labels"
+        )
     splits = {
         _SPELLINGS.get(key, key): _texts(value) for key, value in fields.items() if key in {"train", "val", "test", *_SPELLINGS} and value
     }
@@ -107,7 +117,7 @@ def _images(entry: str, roots: Sequence[Url], access: Access) -> list[Url]:
         if candidate.name.lower().endswith(_LISTS):
             if is_file(candidate, access, FIELD):
                 return _listed(candidate, roots, access)
-        elif found := [url for url in find_input(candidate, access, FIELD) if _is_image(url)]:
+        elif found := [url for url in find_input(candidate, access, FIELD) if _is_image(url) and not is_hidden(_below(url, candidate))]:
             return found
     return []
 
@@ -168,6 +178,10 @@ def _at(url: Url, path: str) -> Url:
         return url.with_path(leading + "/".join(parts) or ".")
     except InvalidUrl as error:
         raise InvalidInput(f"{FIELD}: {shown(url)} names a path that cannot be part of a URL; rename the file") from error
+
+
+def _below(url: Url, folder: Url) -> str:
+    return posixpath.relpath(url.leaf.path, folder.leaf.path)
 
 
 def _is_image(url: Url) -> bool:

@@ -107,7 +107,7 @@ def rejections(
     images = annotations.images
     shows = np.zeros(len(images), bool)
     shows[located.positions[np.isin(located.category_ids, list(excluded))]] = True
-    same = same_pictures(images, identity)
+    same = same_pictures(images, identity) if identity else []
     applies = {
         **unproven,
         "excluded_class": shows,

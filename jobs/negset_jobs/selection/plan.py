@@ -47,7 +47,8 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     without the fields that their URL is made of.
     """
     template = _template(spec)
-    identity = identity_of(template)
+    # The other sources list each URL once, and their images may have one name in several folders.
+    identity = identity_of(template) if spec.source.coco else ()
     excluded = resolve(
         spec.exclude_classes,
         annotations.categories,

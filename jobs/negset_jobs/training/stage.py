@@ -56,8 +56,9 @@ def train_round(store: Store, dataset: NegativeDataset, step: stages.Step, acces
     return when it has finished. Raises `InvalidInput`, `WorkFailed` or `Interrupted`.
     """
     task = prepare(store, dataset, step, access)
-    from negset_jobs.training import loop
+    from negset_jobs.training import loop, threads
 
+    threads.limit(task.config)
     strategy = loop.distribution_strategy()
     with tempfile.TemporaryDirectory(prefix="negset-") as scratch:
         trained = _train(task, store, access, progress, strategy=strategy, scratch=scratch)

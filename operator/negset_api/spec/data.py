@@ -355,7 +355,8 @@ class YoloPositives(Spec, frozen=True, kw_only=True):
         Url,
         Meta(
             description="URL or path of the dataset's data.yaml, as Ultralytics, Roboflow and CVAT write it. "
-            "Images and labels are found from it as Ultralytics does: the folders or lists of `train` and `val`, and labels/ beside images/."
+            "Images and labels are found from it as Ultralytics does: the folders or lists of `train` and `val`, and labels/ beside images/. "
+            "Label Studio and labelImg write no data.yaml: give their classes.txt, in or above the folder of the images."
         ),
     ]
     splits: Annotated[

@@ -59,8 +59,9 @@ def test_hidden_files_and_files_that_are_no_images_are_left_out_and_counted(tmp_
 
 
 def test_every_file_that_a_glob_matches_is_taken(tmp_path):
-    files(tmp_path, "cam-1/1.jpg", "cam-1/frame", "cam-2/1.jpg", "cam-2/sub/2.jpg")
+    files(tmp_path, "cam-1/1.jpg", "cam-1/frame", "cam-2/1.jpg", "cam-2/sub/2.jpg", "cam-1/._1.jpg", ".cache/1.jpg")
     assert names_of(tmp_path / "cam-1" / "*") == ["1.jpg", "frame"]
+    assert names_of(tmp_path / "cam-1" / ".*.jpg") == ["._1.jpg"]
     assert names_of(tmp_path / "cam-*" / "*.jpg") == ["cam-1/1.jpg", "cam-2/1.jpg"]
     assert names_of(tmp_path / "**" / "*.jpg") == ["cam-1/1.jpg", "cam-2/1.jpg", "cam-2/sub/2.jpg"]
 

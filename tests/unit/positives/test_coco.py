@@ -41,6 +41,11 @@ def test_only_images_with_a_wanted_class_and_only_their_wanted_objects_are_taken
     assert found.classes == {"person", "car", "dog"}
 
 
+def test_a_category_without_objects_is_no_class_of_the_positives():
+    """An export of Roboflow has a root category, whose name is often like that of a class."""
+    assert read(annotation(1, 1), annotation(2, 3)).classes == {"person", "car"}
+
+
 def test_a_class_is_found_in_another_spelling_and_named_as_in_the_manifest():
     found = read(annotation(1, 3), annotation(2, 1), wanted=("Person", "CAR"))
     assert [[box.class_name for box in image.objects] for image in found.images] == [["CAR"], ["Person"]]

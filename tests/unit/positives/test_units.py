@@ -70,7 +70,8 @@ def test_thousandths_of_large_images_are_found_although_they_fit(side):
 
 
 def test_pixels_of_yolo_need_no_size_of_the_image():
-    assert "numbers up to" in found(Reading(Layout.CENTRE, Unit.PIXELS), YOLO, known=False)
+    assert "if they are not pixels" in found(Reading(Layout.CENTRE, Unit.PIXELS), YOLO, known=False)
+    assert "pixels" not in found(Reading(Layout.XYXY, Unit.FRACTIONS), YOLO, known=False)
 
 
 def test_boxes_of_an_original_that_was_larger_are_named_with_the_largest_number():

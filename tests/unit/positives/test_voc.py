@@ -77,7 +77,14 @@ def test_a_file_without_objects_has_none():
 BROKEN = {
     "not XML": (FILE, "person", "is not readable XML: syntax error: line 1, column 0"),
     "cut off": (FILE, FILE[:200], "is not readable XML: "),
-    "another document": (FILE, "<html></html>", "is not in Pascal VOC's format: expected <annotation> as the outermost element"),
+    "another document": (FILE, "<html></html>", "is not in Pascal VOC's format: it is a web page (HTML)"),
+    "XML of another kind": (FILE, "<Annotation></Annotation>", "is not in Pascal VOC's format: it is XML"),
+    "an export of CVAT in its own format": (
+        FILE,
+        "<annotations><version>1.1</version></annotations>",
+        "is not in Pascal VOC's format: it is an export of CVAT (XML)",
+    ),
+    "an annotation of labelme": (FILE, '{"version": "5.0.1", "shapes": []}', "is JSON; give COCO's format as spec.positives.coco"),
     "entities": ("<annotation>", '<!DOCTYPE a [<!ENTITY lol "lol">]><annotation>&lol;', "is not readable XML: EntitiesForbidden"),
     "no file name": ("<filename>2007_000027.jpg</filename>", "", "does not name its image"),
     "an empty file name": ("2007_000027.jpg", " ", "does not name its image"),
@@ -183,3 +190,12 @@ def test_of_two_files_of_one_image_without_its_name_none_is_right(tmp_path):
     found = write(tmp_path, a=of("c.jpg"), b=of("c.jpg"))
     assert not found.images
     assert [failure.image_id for failure in found.failed] == ["a.xml", "b.xml"]
+
+
+def test_a_broken_link_is_a_failure_and_hidden_files_are_no_annotations(tmp_path):
+    (tmp_path / "b.xml").symlink_to("/nowhere")
+    (tmp_path / "._a.xml").write_bytes(b"\0\5\26\7Mac OS X")
+    source = write(tmp_path, a=FILE)
+    assert [image.file_name for image in source.images] == ["2007_000027.jpg"]
+    (failure,) = source.failed
+    assert (failure.image_id, "does not exist" in failure.detail) == ("b.xml", True)

@@ -75,6 +75,32 @@ def test_images_and_labels_are_found_in_the_layout_of(files, text, tmp_path):
     assert (box.corners.xmin, box.corners.ymin) == pytest.approx((0.4, 0.3))
 
 
+CLASSES = {
+    "Label Studio": ("ls/classes.txt", dataset("ls/", "images", "labels"), "images/"),
+    "labelImg": ("data/classes.txt", dataset("", "data", "data"), ""),
+}
+
+
+@pytest.mark.parametrize(("file", "files", "folder"), CLASSES.values(), ids=CLASSES)
+def test_a_dataset_without_a_description_is_found_from_its_classes(file, files, folder, tmp_path):
+    make(tmp_path, **files, **{file: "person\ncar\n"})
+    assert shown(read(tmp_path / file)) == {f"{folder}a.jpg": ["person"], f"{folder}b.png": ["car"]}
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    make(tmp_path, **ROBOFLOW, **{"data.yaml": "train: train/images\nnames: [person, car]\n"})
+    make(tmp_path, **{"train/images/._a.jpg": "", "train/labels/._a.txt": "\0", "train/images/.ipynb_checkpoints/a.jpg": ""})
+    assert list(shown(read(tmp_path / "data.yaml"))) == ["train/images/a.jpg", "train/images/b.png"]
+
+
+def test_images_are_named_by_their_place_in_the_dataset_wherever_the_program_runs(tmp_path, monkeypatch):
+    make(tmp_path, **ROBOFLOW, **{"data.yaml": "train: ../train/images\nnames: [person, car]\n"})
+    monkeypatch.chdir(tmp_path)
+    assert (
+        shown(read("data.yaml")) == shown(read(tmp_path / "data.yaml")) == {"train/images/a.jpg": ["person"], "train/images/b.png": ["car"]}
+    )
+
+
 def test_an_archive_is_read_without_being_unpacked(tmp_path):
     import zipfile
 
@@ -177,6 +203,7 @@ def test_names_are_texts_as_they_are_written():
 REFUSED = {
     "not YAML": ("names: [", r".* is not readable YAML \(line 1\)"),
     "no names": ("train: images/train\n", "expected a data.yaml with the key names"),
+    "empty names": ("train: images/train\nnames:\n", "expected a data.yaml with the key names"),
     "no splits": ("names: [person]\n", "expected a data.yaml with the key train or val"),
     "names that are no names": ("train: a\nnames: {person: 0}\n", ".*expected names as a list, or as a mapping from numbers to names"),
     "only another split": ("test: images/train\nnames: [person]\n", "expected one of the splits train, val"),
