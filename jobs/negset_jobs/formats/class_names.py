@@ -68,6 +68,7 @@ The datasets are Pascal VOC, Cityscapes and Open Images.
 
 KINDS: Final = {
     **dict.fromkeys(("adult", "baby", "boy", "child", "girl", "infant", "kid", "man", "toddler", "woman"), "person"),
+    **dict.fromkeys(("crowd", "female", "gentleman", "guy", "lady", "male", "policeman", "soldier", "teenager"), "person"),
     **dict.fromkeys(("bicyclist", "cyclist", "driver", "motorcyclist", "passenger", "pedestrian", "rider", "worker"), "person"),
     **dict.fromkeys(("cab", "hatchback", "jeep", "sedan", "suv", "taxi", "van"), "car"),
     **dict.fromkeys(("moped", "scooter"), "motorcycle"),

@@ -87,7 +87,9 @@ class IdColumns:
         or if the images of all annotations are.
         """
         images = [image.id for image in entries.images]
-        image_ids = matched(self._whole(0), self._texts[0], images, {})
+        # Some exporters write the name of the file for its id.
+        files = {image.file_name: key_of(image.id) for image in reversed(entries.images)} if self._texts[0] else {}
+        image_ids = matched(self._whole(0), self._texts[0], images, files)
         categories = [category.id for category in entries.categories]
         category_ids = matched(self._whole(1), self._texts[1], categories, entries.category_names)
         self._check_categories(np.setdiff1d(category_ids, keys_of(categories)))

@@ -48,6 +48,7 @@ class ListedImage(Image, frozen=True, gc=False):
 
     neg_category_ids: Any = None
     not_exhaustive_category_ids: Any = None
+    pos_category_ids: Any = None
 
 
 class Category(msgspec.Struct, frozen=True, gc=False):
@@ -121,7 +122,7 @@ def read_entries(found: Mapping[str, Iterable[Any]]) -> Entries:
     if 2 * images.count(None) > len(images):
         first = images.index(None)
         raise WrongShape(f"images[{first}].id: expected a number or text, got {kind_of(listed[first].id)}")
-    return Entries(tuple(filter(None, images)), categories, licenses, category_names, unread, verified(listed))
+    return Entries(tuple(filter(None, images)), categories, licenses, category_names, unread, verified(listed, category_names))
 
 
 def _plain(listed: Image) -> Image:
@@ -166,9 +167,11 @@ def _license(entry: Any, unread: Counter[str]) -> FileLicense | None:
 def _categories(entries: Iterable[Any]) -> tuple[tuple[Category, ...], dict[str, int]]:
     """Return the categories, and their ids by name and by their text ids.
 
-    An id that is text becomes the next free number, because classes are numbers everywhere else.
+    An id that is text becomes the next free number, because classes are numbers everywhere else. An
+    entry that is listed again, word for word, counts once.
     """
-    listed = [(spelling.identifier(entry.id), spelling.text(entry.name), spelling.text(entry.supercategory)) for entry in entries]
+    read = ((spelling.identifier(entry.id), spelling.text(entry.name), spelling.text(entry.supercategory)) for entry in entries)
+    listed = list(dict.fromkeys(read))
     highest = max((number for number, _, _ in listed if isinstance(number, int)), default=0)
     ids: dict[str, int] = {}
     categories = []

@@ -8,7 +8,7 @@ import itertools
 import logging
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin
@@ -16,9 +16,11 @@ from urllib.parse import urljoin
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.image_files import find
-from negset_jobs.adapters.inputs import open_input, read_input
+from negset_jobs.adapters.inputs import expand, open_input, read_input
+from negset_jobs.adapters.quoting import quoted
 from negset_jobs.adapters.urls import Url, scheme_of, shown
 from negset_jobs.formats.coco import FileLicense, Image
+from negset_jobs.formats.image_url import absolute
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ _PARQUET_ENDING: Final = ".parquet"
 _LIST_ENDINGS: Final = (*_TEXT_ENDINGS, _CSV_ENDING, _PARQUET_ENDING)
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _COLUMNS: Final = ("url", "file_name", "id", "license", "width", "height")
+_MOST_COLUMNS: Final = 20
 _LARGEST_ID: Final = 2**63 - 1
 _SPARE_BITS: Final = 64 - 53
 
@@ -122,8 +125,9 @@ def _with_license_numbers(entries: Mapping[int, Entry]) -> Listed:
 def _entries(url: str, access: Access, field: str) -> Iterator[Entry]:
     """Yield the images of one entry of the spec: those of a list, or of files in a store."""
     source = access.check_url(url, field)
-    if _is_list(source) and not re.search(r"[*?\[]", source.leaf.path):
-        yield from _from_list(source, access, field)
+    if _is_list(source):
+        for match in expand(url, access, field):
+            yield from _from_list(access.check_url(match, field), access, field)
         return
     files, others = find(url, access, field)
     if others:
@@ -153,15 +157,17 @@ def _from_list(source: Url, access: Access, field: str) -> Iterator[Entry]:
 
 def _absolute(url: str, source: Url) -> str:
     """Return the URL of an image in a list. A relative path is relative to the list's folder."""
-    if scheme_of(url) or "::" in url or url.startswith("/"):
-        return url
+    if scheme_of(url) or "::" in url:
+        return absolute(url)
     base = str(source)
     if source.is_web and len(source.links) == 1:
         return urljoin(base, url)
+    if url.startswith("/"):
+        return absolute(url)
     first, separator, rest = base.partition("::")
     scheme, mark, path = first.rpartition("://")
     # Stores take no "." and ".." in a key.
-    return f"{scheme}{mark}{posixpath.normpath(posixpath.join(posixpath.dirname(path), url))}{separator}{rest}"
+    return absolute(f"{scheme}{mark}{posixpath.normpath(posixpath.join(posixpath.dirname(path), url))}{separator}{rest}")
 
 
 def _text(source: Url, access: Access, field: str) -> Iterator[Entry]:
@@ -175,10 +181,14 @@ def _text(source: Url, access: Access, field: str) -> Iterator[Entry]:
 def _csv(source: Url, access: Access, field: str) -> Iterator[Entry]:
     """Yield the rows of a CSV file with a column url. Rows without a URL are left out."""
     try:
-        rows = csv.DictReader(_lines(source, access, field))
-        _check_columns(rows.fieldnames or (), source, field)
-        for row in rows:
-            if row["url"]:
+        lines = _lines(source, access, field)
+        header = next(lines, "")
+        # Spreadsheets of some countries write semicolons.
+        delimiter = next((each for each in ",;\t" if each in header), ",")
+        columns = _columns(next(csv.reader([header], delimiter=delimiter), []), source, field)
+        for values in csv.reader(lines, delimiter=delimiter):
+            row = {column: value for column, value in zip(columns, values, strict=False) if column in _COLUMNS}
+            if row.get("url"):
                 yield _row(row, source, field)
     except csv.Error as error:
         raise InvalidInput(f"{field}: {shown(source)} is not a CSV file, or it is damaged") from error
@@ -195,9 +205,18 @@ def _lines(source: Url, access: Access, field: str) -> Iterator[str]:
             raise InvalidInput(f"{field}: expected text in UTF-8, {shown(source)} has other bytes; save it as UTF-8") from error
 
 
-def _check_columns(columns: Collection[str], source: Url, field: str) -> None:
-    if "url" not in columns:
-        raise InvalidInput(f"{field}: expected a column 'url' in {shown(source)}, found none")
+def _columns(given: Iterable[str], source: Url, field: str) -> list[str]:
+    """Return the names of the columns as in `_COLUMNS`, whatever their case.
+
+    Raises `InvalidInput` if none of them, or more than one, is url.
+    """
+    columns = [name.strip().lower() for name in given]
+    if columns.count("url") != 1:
+        found = ", ".join(map(quoted, itertools.islice(columns, _MOST_COLUMNS))) or "no columns"
+        raise InvalidInput(
+            f"{field}: expected a column 'url' in {shown(source)}, found {found}; name the column with the URLs of the images url"
+        )
+    return columns
 
 
 def _file_name(url: str) -> str:
@@ -211,10 +230,11 @@ def _parquet(source: Url, access: Access, field: str) -> Iterator[Entry]:
 
     try:
         file = parquet.ParquetFile(io.BytesIO(read_input(source, access, field)))
-        _check_columns(file.schema_arrow.names, source, field)
-        present = [name for name in _COLUMNS if name in file.schema_arrow.names]
-        for batch in file.iter_batches(columns=present):
-            for row in batch.to_pylist():
+        names = file.schema_arrow.names
+        present = {name: column for name, column in zip(names, _columns(names, source, field), strict=True) if column in _COLUMNS}
+        for batch in file.iter_batches(columns=list(present)):
+            for values in batch.to_pylist():
+                row = {present[name]: value for name, value in values.items()}
                 if row["url"]:
                     yield _row(row, source, field)
     except (pa.ArrowException, OSError) as error:

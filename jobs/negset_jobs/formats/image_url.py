@@ -69,6 +69,11 @@ def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -
     url = _PLACEHOLDER.sub(replace, template)
     if outside:
         return f"{OUTSIDE}://{outside[0]}"
+    return absolute(url)
+
+
+def absolute(url: str) -> str:
+    """Return a local path as an absolute one; any other URL as it is."""
     return url if "://" in url or has_slip(url) else os.path.abspath(url)
 
 

@@ -6,7 +6,7 @@ absent, and those whose objects may not all be annotated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -31,8 +31,8 @@ class Verified(NamedTuple):
     """What a file says of single images and classes.
 
     In the `absent` pairs, the image does not show the class. In the `not_exhaustive` ones it may
-    show objects of the class that are not annotated. Of all other pairs without an annotation,
-    nothing is known.
+    show objects of the class that are not annotated, or does show one (`pos_category_ids`). Of all
+    other pairs without an annotation, nothing is known.
     """
 
     absent: Pairs
@@ -40,7 +40,7 @@ class Verified(NamedTuple):
 
 
 class Listed(Protocol):
-    """An entry of `images`. Both fields are lists of category ids, or None if they are missing."""
+    """An entry of `images`. The fields are lists of category ids, or None if they are missing."""
 
     @property
     def id(self) -> Any: ...
@@ -48,37 +48,38 @@ class Listed(Protocol):
     def neg_category_ids(self) -> Any: ...
     @property
     def not_exhaustive_category_ids(self) -> Any: ...
+    @property
+    def pos_category_ids(self) -> Any: ...
 
 
-def verified(images: Iterable[Listed]) -> Verified | None:
+def verified(images: Iterable[Listed], names: Mapping[str, int]) -> Verified | None:
     """Return what the fields say; None if no image has one of them, so that the file is COCO's.
 
-    Raises `WrongShape`.
+    `names` has the ids of categories by what the file may write for them. Raises `WrongShape`.
     """
-    listed = [image for image in images if image.neg_category_ids is not None or image.not_exhaustive_category_ids is not None]
-    return Verified(*(_pairs(listed, field) for field in ("neg_category_ids", "not_exhaustive_category_ids"))) if listed else None
+    fields = ("neg_category_ids", "not_exhaustive_category_ids", "pos_category_ids")
+    listed = [image for image in images if any(getattr(image, field) is not None for field in fields)]
+    absent, *others = (_pairs(listed, field, names) for field in fields)
+    return Verified(absent, Pairs(*map(np.concatenate, zip(*others, strict=True)))) if listed else None
 
 
-def _pairs(images: Iterable[Listed], field: str) -> Pairs:
+def _pairs(images: Iterable[Listed], field: str, names: Mapping[str, int]) -> Pairs:
     identified = ((identifier(image.id), image) for image in images)
-    pairs = [(key_of(key), number) for key, image in identified if key is not None for number in _numbers(image, field)]
-    try:
-        table = np.array(pairs, np.int64).reshape(-1, 2)
-    except OverflowError as error:
-        raise WrongShape(f"images: expected ids of at most 64 bits in {field!r}") from error
+    pairs = [(key_of(key), number) for key, image in identified if key is not None for number in _numbers(image, field, names)]
+    table = np.array(pairs, np.int64).reshape(-1, 2)
     return Pairs(table[:, 0], table[:, 1])
 
 
-def _numbers(image: Listed, field: str) -> list[int]:
-    """Return the category ids in a field, which may be missing.
-
-    A number may be written as text or with a decimal point.
-    """
+def _numbers(image: Listed, field: str, names: Mapping[str, int]) -> list[int]:
+    """Return the category ids in a field, which may be missing."""
     values = getattr(image, field)
-    try:
-        numbers = [int(value) for value in values or () if not isinstance(value, float) or value.is_integer()]
-    except (TypeError, ValueError, OverflowError):
-        numbers = []
-    if not isinstance(values, list | None) or len(numbers) != len(values or ()):
+    found = [_number(value, names) for value in values] if isinstance(values, list) else []
+    numbers = [number for number in found if number is not None]
+    if not isinstance(values, list | None) or len(numbers) < len(found):
         raise WrongShape(f"images: expected {field!r} to be a list of category ids, found something else in image {quoted_id(image.id)}")
     return numbers
+
+
+def _number(value: object, names: Mapping[str, int]) -> int | None:
+    found = identifier(value)
+    return names.get(found) if isinstance(found, str) else found

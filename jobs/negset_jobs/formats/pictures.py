@@ -33,6 +33,7 @@ _SIGNATURE: Final = re.compile(
 # What can be written in two ways. Nearly all names and URLs have none of it, and need no parser.
 _ODD: Final = re.compile(r"[^!-~]|[%?#\\@]|//|(^|/)\.|^/|:\d")
 _PORTS: Final = {"http": 80, "https": 443}
+_LOCAL: Final = ("file", "local")
 
 
 def name_key(file_name: str) -> str:
@@ -49,6 +50,8 @@ def url_key(url: str) -> str:
         return name_key(url)
     scheme, _, rest = url.partition("://")
     scheme = "https" if scheme.lower() in _PORTS else scheme.lower()
+    if scheme in _LOCAL:
+        return name_key(rest)
     if not _ODD.search(rest):
         host, _, path = rest.partition("/")
         return f"{scheme}://{host.lower()}/{path}"

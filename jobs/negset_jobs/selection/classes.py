@@ -50,8 +50,25 @@ def resolve(
     left = [
         item for item in tree.categories if item.id not in chosen and item.id not in kept and (annotated is None or item.id in annotated)
     ]
+    _tell_wider(chosen, left, tree)
     _check_alike([*wanted, *(item.name for item in tree.categories if item.id in chosen)], left, tree)
     return chosen
+
+
+def alike(excluded: Collection[int], categories: Sequence[Category], *, allowed: Sequence[str] = ()) -> frozenset[int]:
+    """Return the ids of other classes that may be excluded ones by another name, or contain them.
+
+    An image that shows one is no negative, even if the excluded class is verified to be absent.
+    """
+    known = Alike((item.name, item.name) for item in categories if item.id in excluded)
+    found = {
+        item.id: item.name
+        for item in categories
+        if item.id not in excluded and item.name not in allowed and known.to_whole(item.name) is not None
+    }
+    if found:
+        log.warning("%s: images that show %s are left out, too; see %s", FIELD, _listed(found.values()), ALLOWED)
+    return frozenset(found)
 
 
 class _Tree:
@@ -137,6 +154,15 @@ def _tell(found: Mapping[str, frozenset[int]], kept: frozenset[int], tree: _Tree
                 "%s: %s is a class and also the supercategory of %s; all of them are excluded. If negatives may show one of them, add it to %s",
                 *(FIELD, quoted(name), _listed(below), ALLOWED),
             )
+
+
+def _tell_wider(chosen: Collection[int], left: Iterable[Category], tree: _Tree) -> None:
+    above = {key(name) for item in tree.categories if item.id in chosen for name in tree.above(item)}
+    if wider := [item.name for item in left if key(item.name) in above]:
+        log.warning(
+            "%s: %s is not excluded, though an excluded class is below it; if it was used for objects of that class, add it to %s",
+            *(FIELD, _listed(wider), FIELD),
+        )
 
 
 def _check_alike(excluded: Sequence[str], left: Sequence[Category], tree: _Tree) -> None:

@@ -68,8 +68,11 @@ def entries(known: Known, template: str, images: Iterable[ListedImage] | None) -
         log.warning("%s: %d images have no value for a placeholder of %r, and are left out", IMAGE_URL, lacking, template)
 
 
-def as_annotations(known: Known, classes: Sequence[Category], excluded: frozenset[int], found: Iterable[Entry]) -> Annotations:
-    """Return the images with what is verified in them. `excluded` are ids of `classes`."""
+def as_annotations(known: Known, classes: Sequence[Category], named: frozenset[int], found: Iterable[Entry]) -> Annotations:
+    """Return the images with what is verified in them.
+
+    The categories are those that images show, and those with the ids in `named`.
+    """
     images, licenses = listed(found, f"{FIELD}.images")
     if not images:
         raise InvalidInput(
@@ -78,7 +81,7 @@ def as_annotations(known: Known, classes: Sequence[Category], excluded: frozense
     ids = _ids(known)
     kept = np.isin(ids, np.array([image.id for image in images], np.int64))
     present, absent = (_pairs(known.keys[kept], ids[kept], part) for part in (known.labels.present, known.labels.absent))
-    shown = {*np.unique(present.category_ids).tolist(), *excluded}
+    shown = {*np.unique(present.category_ids).tolist(), *named}
     nothing = np.empty(0, np.int64)
     return Annotations(
         images=images,

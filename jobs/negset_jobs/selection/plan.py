@@ -19,7 +19,7 @@ from negset_jobs.formats.coco import Annotations, Ids, Image
 from negset_jobs.formats.pictures import families
 from negset_jobs.formats.same_pictures import identity_of
 from negset_jobs.selection import ordering, proof
-from negset_jobs.selection.classes import resolve
+from negset_jobs.selection.classes import alike, resolve
 from negset_jobs.selection.filters import REJECTIONS, Located, locate, positions_of, rejections
 from negset_jobs.selection.guard import Guarded, Mask
 from negset_jobs.selection.sharding import shards
@@ -61,7 +61,13 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     unproven = proof.unproven(spec, annotations, excluded, proofs)
     listed = guarded.match(annotations.images)
     rejected = rejections(
-        annotations, located, excluded=excluded, selection=spec.selection, guarded=listed, identity=identity, unproven=unproven
+        annotations,
+        located,
+        excluded=excluded | _doubtful(spec, annotations, excluded),
+        selection=spec.selection,
+        guarded=listed,
+        identity=identity,
+        unproven=unproven,
     )
     candidates = _candidates(spec, annotations, located, ~np.any([*rejected.values()], axis=0))
     counts = {reason: int(mask.sum()) for reason, mask in rejected.items() if mask.any()}
@@ -97,6 +103,13 @@ def _annotated(annotations: Annotations) -> frozenset[int]:
         return frozenset()
     ids = np.array([category.id for category in annotations.categories], np.int64)
     return frozenset(ids[np.isin(ids, annotations.category_ids)].tolist())
+
+
+def _doubtful(spec: NegativeDatasetSpec, annotations: Annotations, excluded: frozenset[int]) -> frozenset[int]:
+    """Return the ids of classes that contradict a verification where an image shows them."""
+    if annotations.verified is None:
+        return frozenset()
+    return alike(excluded, annotations.categories, allowed=spec.selection.allow_classes)
 
 
 def _template(spec: NegativeDatasetSpec) -> str:
@@ -322,6 +335,7 @@ def _input_digest(spec: NegativeDatasetSpec, annotations: Annotations, guarded: 
     training = spec.training
     mining = training.hard_negative_mining if training else None
     split = (training.held_out_percent, mining.first_round_percent if mining.rounds > 1 else 100) if training and mining else None
-    # A field that is not set counts as absent, as in a plan of an earlier version.
-    selection = {name: value for name, value in msgspec.to_builtins(spec.selection).items() if value is not None}
+    # A later field that is not set counts as absent, as in a plan of an earlier version.
+    selection = msgspec.to_builtins(spec.selection)
+    selection = {name: value for name, value in selection.items() if value or name not in ("minimumProof", "allowClasses")}
     return digest(_template(spec), spec.exclude_classes, selection, split, annotations.digest, guarded_ids)

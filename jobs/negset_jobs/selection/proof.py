@@ -47,14 +47,14 @@ def wanted(spec: NegativeDatasetSpec) -> int:
 def proofs(annotations: Annotations, located: Located) -> Proofs:
     """Return the proof of each image that passes the other checks.
 
-    In a source without any annotation, nobody may have looked at the images, so their only proof is
-    the user's word.
+    In a source without any annotation of its images, nobody may have looked at them, so their only
+    proof is the user's word.
     """
     annotated = np.zeros(len(annotations.images), bool)
     annotated[located.positions] = True
     if annotations.verified is not None:
         return np.full(annotated.size, VERIFIED, np.int8)
-    if not annotations.image_ids.size:
+    if not located.positions.size:
         return np.full(annotated.size, BY_WORD, np.int8)
     return np.where(annotated, EXHAUSTIVE, UNANNOTATED).astype(np.int8)
 

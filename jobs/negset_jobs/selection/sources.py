@@ -54,7 +54,8 @@ def _open_images(spec: NegativeDatasetSpec, source: OpenImagesSource, access: Ac
     known = verified.known_images(reader.labels(), positions)
     with contextlib.closing(_listed(source, access, known)) as rows:
         entries = verified.entries(known, source.image_url, rows if source.images else None)
-        return verified.as_annotations(known, categories, excluded, entries)
+        named = excluded | {category.id for category in categories if category.name in spec.selection.allow_classes}
+        return verified.as_annotations(known, categories, named, entries)
 
 
 def _listed(source: OpenImagesSource, access: Access, known: verified.Known) -> Generator[open_images.ListedImage]:

@@ -102,8 +102,8 @@ class Source(Spec, frozen=True, kw_only=True):
     coco: Annotated[
         CocoSource | None,
         Meta(
-            description="Images annotated in COCO's format. A file in the format of LVIS is recognised by neg_category_ids and not_exhaustive_category_ids "
-            "in its images: there, an image is a negative only if neg_category_ids lists every excluded class."
+            description="Images annotated in COCO's format. A file in the format of LVIS is recognised by neg_category_ids, not_exhaustive_category_ids "
+            "and pos_category_ids in its images: there, an image is a negative only if neg_category_ids lists every excluded class."
         ),
     ] = None
     images: Annotated[
@@ -117,7 +117,7 @@ class Source(Spec, frozen=True, kw_only=True):
         OpenImagesSource | None,
         Meta(
             description="Open Images with its human-verified image-level labels. An image is a negative only if a person verified that every excluded class is absent. "
-            "The hierarchy of the classes is not used: name every class that counts, such as Man and Woman beside Person.",
+            "The hierarchy of the classes is not used. An image that shows a class which may be an excluded one, such as Man for Person, is left out, too.",
             extra_json_schema=_OPEN_IMAGES_RULES,
         ),
     ] = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import zipfile
 
 import pyarrow as pa
@@ -11,6 +13,7 @@ from pyarrow import parquet
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.access import Access
+from negset_jobs.formats import image_lists
 from negset_jobs.formats.coco import FileLicense
 from negset_jobs.formats.image_lists import Entry, identifier, listed, read_images
 
@@ -89,6 +92,12 @@ def test_a_folder_before_a_glob_may_look_like_a_glob_itself(tmp_path, folder):
 def test_an_alternative_that_no_file_has_is_none(tmp_path):
     files(tmp_path, "a/1.jpg", "b/1.jpg")
     assert names_of(tmp_path / "{a,b,c}" / "1.jpg") == ["a/1.jpg", "b/1.jpg"]
+
+
+def test_brackets_of_a_folder_that_exists_are_its_name_before_a_glob(tmp_path):
+    files(tmp_path, "run [1]/1.jpg", "run [1]/cam/2.png", "run 1/3.jpg")
+    assert names_of(tmp_path / "run [1]" / "*.jpg") == ["1.jpg"]
+    assert names_of(tmp_path / "run [1]" / "{1.jpg,cam/*.png}") == ["1.jpg", "cam/2.png"]
 
 
 def test_one_image_is_a_source(tmp_path):
@@ -185,12 +194,45 @@ def test_a_relative_path_is_relative_to_the_list(tmp_path):
     assert urls_of(tmp_path / "list.txt") == [f"{tmp_path}/frames/1.jpg", "/data/2.jpg"]
 
 
+def test_an_image_of_a_folder_and_of_a_list_with_relative_paths_is_one(tmp_path, monkeypatch):
+    files(tmp_path, "frames/day 1/1.jpg", "frames/2.jpg")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text("frames/day 1/1.jpg\n./frames/2.jpg\n")
+    assert urls_of("list.txt", "frames") == [f"{tmp_path}/frames/day 1/1.jpg", f"{tmp_path}/frames/2.jpg"]
+
+
+@pytest.mark.parametrize("text", ["URL,Id\n1.jpg,7\n", " url ; id\n1.jpg;7\n", "id\tUrl\n7\t1.jpg\n"])
+def test_columns_have_any_case_and_any_usual_separator(tmp_path, text):
+    (tmp_path / "list.csv").write_text(text)
+    found = read_images([f"{tmp_path}/list.csv"], Access(), FIELD).images
+    assert [(image.id, image.coco_url) for image in found] == [(7, f"{tmp_path}/1.jpg")]
+
+
+@pytest.mark.parametrize("text", ["link,id\n1.jpg,7\n", "frames/1.jpg\nframes/2.jpg\n"])
+def test_a_table_without_the_column_says_which_columns_it_has(tmp_path, text):
+    (tmp_path / "list.csv").write_text(text)
+    message = refusal(tmp_path / "list.csv")
+    assert "expected a column 'url'" in message
+    assert text.splitlines()[0].split(",")[0] in message
+
+
 def test_dots_in_a_relative_path_are_resolved_because_stores_take_none(tmp_path):
     import fsspec
 
     with fsspec.open("memory://bucket/lists/list.txt", "wb") as stream:
         stream.write(b"./1.jpg\n../frames/2.jpg\n")
     assert urls_of("memory://bucket/lists/list.txt") == ["memory://bucket/lists/1.jpg", "memory://bucket/frames/2.jpg"]
+
+
+def test_a_list_behind_a_signed_url_is_a_list():
+    with pytest.raises(InvalidInput, match=r"cannot read 'http://127.0.0.1:9/list.txt\?…'"):
+        read_images(["http://127.0.0.1:9/list.txt?X-Amz-Signature=a"], Access(), FIELD)
+
+
+def test_brackets_in_the_name_of_a_list_are_its_name(tmp_path):
+    (tmp_path / "cam [1]").mkdir()
+    (tmp_path / "cam [1]" / "list [a].txt").write_text("s3://b/1.jpg\n")
+    assert urls_of(tmp_path / "cam [1]" / "list [a].txt") == ["s3://b/1.jpg"]
 
 
 def test_a_glob_of_lists_is_all_of_them(tmp_path):
@@ -270,3 +312,15 @@ def test_given_licence_numbers_are_kept_beside_names():
     images, licenses = listed([Entry("u1", "1", "1", license=1), Entry("u2", "2", "2", license="By")], FIELD)
     assert [image.license for image in images] == [1, 2]
     assert licenses == (FileLicense(2, "By"),)
+
+
+def test_a_path_in_a_list_on_a_web_server_is_a_path_of_that_server(monkeypatch):
+    text = io.BytesIO(b"a.jpg\n../b.jpg?size=1\n/frames/c.jpg\n//cdn.example/d.jpg\nhttp://h.example/e.jpg\n")
+    monkeypatch.setattr(image_lists, "open_input", lambda *_: contextlib.nullcontext(io.BufferedReader(text)))
+    assert urls_of("https://h.example/day/list.txt?sig=1") == [
+        "https://h.example/day/a.jpg",
+        "https://h.example/b.jpg?size=1",
+        "https://h.example/frames/c.jpg",
+        "https://cdn.example/d.jpg",
+        "http://h.example/e.jpg",
+    ]

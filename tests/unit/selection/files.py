@@ -31,7 +31,7 @@ CLASSES = ("person", "car", "dog", "cat", "zebra")
 def coco(shows: Mapping[int, Sequence[str]], *, classes: Sequence[str] = CLASSES, **image_fields: Any) -> dict[str, Any]:
     """Return a file whose images, by id, show the given classes.
 
-    If none shows any, there is an annotation of an image that is not listed: the file is annotated.
+    If none shows any, the first shows the last class: the file is annotated.
     """
     number = {name: index + 1 for index, name in enumerate(classes)}
     return {
@@ -50,7 +50,7 @@ def coco(shows: Mapping[int, Sequence[str]], *, classes: Sequence[str] = CLASSES
             {"id": index, "image_id": image, "category_id": number[name], "iscrowd": 0}
             for index, (image, name) in enumerate((image, name) for image, names in shows.items() for name in names)
         ]
-        or [{"id": 0, "image_id": -1, "category_id": 1}],
+        or [{"id": 0, "image_id": next(iter(shows), -1), "category_id": len(classes)}],
         "categories": [{"id": number[name], "name": name, "supercategory": "thing"} for name in classes],
     }
 

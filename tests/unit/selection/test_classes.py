@@ -146,6 +146,15 @@ def test_a_class_that_a_slip_of_the_pen_may_have_named_is_logged(caplog):
     assert caplog.messages == ["spec.excludeClasses: the class 'preson' is not excluded, though its name is nearly 'person'"]
 
 
+def test_an_annotated_class_above_an_excluded_one_is_logged(caplog):
+    tree = (Category(1, "car", "vehicle"), Category(2, "vehicle", "things"), Category(3, "dog", "things"), Category(4, "sky"))
+    assert resolve(["car"], tree) == {1}
+    assert [message.partition(" is not excluded, though")[0] for message in caplog.messages] == ["spec.excludeClasses: 'vehicle'"]
+    caplog.clear()
+    assert resolve(["car"], tree, annotated={1, 3}) == {1}
+    assert not caplog.messages
+
+
 def test_every_class_and_supercategory_of_coco_can_be_excluded_alone(coco_mini):
     document = json.loads((coco_mini / "annotations" / "instances_train2017.json").read_text())
     categories = [Category(item["id"], item["name"], item["supercategory"]) for item in document["categories"]]

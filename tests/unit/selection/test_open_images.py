@@ -14,8 +14,8 @@ from negset_api.values import License
 from negset_jobs.adapters.access import Access
 from negset_jobs.selection.stage import plan_stage
 
-CLASSES = "LabelName,DisplayName\n/m/01g317,Person\n/m/0k4j,Car\n/m/0bt9lr,Dog\n"
-LABEL = {"Person": "/m/01g317", "Car": "/m/0k4j", "Dog": "/m/0bt9lr"}
+CLASSES = "LabelName,DisplayName\n/m/01g317,Person\n/m/0k4j,Car\n/m/0bt9lr,Dog\n/m/04yx4,Man\n"
+LABEL = {"Person": "/m/01g317", "Car": "/m/0k4j", "Dog": "/m/0bt9lr", "Man": "/m/04yx4"}
 COLUMNS = ("ImageID", "Subset", "OriginalURL", "OriginalLandingURL", "License", "Thumbnail300KURL")
 BY = "https://creativecommons.org/licenses/by/2.0/"
 
@@ -53,6 +53,19 @@ def urls(value):
 
 
 BOTH = [(number, name, 0) for number in (1, 2, 3, 4) for name in ("Person", "Car")]
+
+
+def test_an_image_that_shows_a_man_is_no_negative_for_persons_whatever_was_verified(tmp_path, caplog):
+    write(tmp_path, [*((number, "Person", 0) for number in (1, 2, 3)), (1, "Man", 1), (2, "Dog", 1)])
+    value = plan(tmp_path, ["Person"], count=3, allow_fewer=True)
+    assert (value.planned, value.rejected) == (2, {"excluded_class": 1})
+    assert "spec.excludeClasses: images that show 'Man' are left out, too; see spec.selection.allowClasses" in caplog.messages
+    assert plan(tmp_path, ["Person"], count=3, allow_classes=("Man",)).planned == 3
+
+
+def test_a_class_may_be_allowed_that_no_image_shows(tmp_path):
+    write(tmp_path, [(1, "Person", 0)])
+    assert plan(tmp_path, ["Person"], allow_classes=("Man",)).planned == 1
 
 
 def test_an_image_is_a_negative_only_if_each_excluded_class_is_verified_absent(tmp_path):

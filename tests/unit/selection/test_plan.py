@@ -116,7 +116,7 @@ def test_each_image_says_why_it_was_chosen(selection, reason):
 
 
 def test_an_image_without_annotations_says_so():
-    (image,) = plan(coco({1: []}), spec()).shards[0].images
+    (image,) = plan(coco({1: [], 2: ["person"]}), spec()).shards[0].images
     assert image.reason == "shows no person and no other annotated object; drawn from the images without annotations (rank 1 of 1)"
 
 
@@ -322,6 +322,10 @@ def test_the_inputs_change_with_what_decides_the_plan_and_with_nothing_else():
         plan(document, spec(count=1), Guarded.of([Image(1, "")])),
     ]
     assert len({base, *(other.input_digest for other in others)}) == len(others) + 1
+
+
+def test_the_inputs_of_an_old_spec_are_those_that_earlier_versions_stored():
+    assert plan(coco({1: ["person"], 2: ["dog"], 3: []}), spec(count=2)).input_digest == "2e4caca8d3ad75dd"
 
 
 def test_a_plan_survives_its_file():

@@ -42,6 +42,14 @@ def test_every_proof_is_explained_the_strongest_first():
     assert tuple(TEXTS) == names.PROOFS[::-1]
 
 
+def test_annotations_of_other_images_only_prove_nothing():
+    document = coco({1: ["person"], 2: ["dog"], 3: []})
+    for annotation in document["annotations"]:
+        annotation["image_id"] += 1000
+    assert "the file has no annotation of any of its 3 images" in refusal(document, spec(count=1))
+    assert plan(document, spec(count=3, minimum_proof="UserWord")).proofs == {"UserWord": 3}
+
+
 # --- LVIS
 
 
@@ -82,14 +90,23 @@ def test_a_file_that_names_only_what_is_not_exhaustive_proves_nothing():
     assert "2 lack the verification that each excluded class is absent" in refusal(document, spec(count=1))
 
 
-@pytest.mark.parametrize("numbers", [["1"], [1.0], [1, 1]], ids=["text", "a decimal point", "twice"])
+def test_an_image_with_a_label_of_an_excluded_class_is_no_negative_whatever_else_the_file_says():
+    document = lvis({1: (["person"], []), 2: (["person"], [])})
+    document["images"][0]["pos_category_ids"] = [1]
+    value = plan(document, spec(count=1))
+    assert (value.image_ids, value.rejected) == ((2,), {"not_exhaustive": 1})
+
+
+@pytest.mark.parametrize(
+    "numbers", [["1"], ["1.0"], [1.0], [1, 1], ["person"]], ids=["text", "text with a point", "a decimal point", "twice", "a name"]
+)
 def test_ids_of_absent_classes_are_read_in_other_spellings(numbers):
     document = lvis({1: ([], []), 2: ([], [])})
     document["images"][0]["neg_category_ids"] = numbers
     assert plan(document, spec(count=1)).image_ids == (1,)
 
 
-@pytest.mark.parametrize("value", [7, "1", {"1": 1}, ["unicorn"], [[1]], [1.5], [2**70]])
+@pytest.mark.parametrize("value", [7, "1", {"1": 1}, ["unicorn"], [[1]], [1.5], [2**70], [True]])
 def test_a_field_of_lvis_with_something_else_is_refused(value):
     document = lvis({1: ([], [])})
     document["images"][0]["neg_category_ids"] = value

@@ -236,3 +236,18 @@ def test_an_image_that_is_listed_again_is_one_image(caplog):
     document["images"].append(dict(document["images"][0], width=None))
     assert plan(document, WANTED).image_ids == plan(coco(SHOWS), WANTED).image_ids
     assert caplog.messages[0] == "1 images are listed again under the same id and file name"
+
+
+def test_a_category_that_is_listed_again_word_for_word_is_one_class():
+    document = coco(SHOWS)
+    document["categories"].append(dict(document["categories"][0]))
+    assert plan(document, WANTED) == plan(coco(SHOWS), WANTED)
+
+
+@pytest.mark.parametrize("count", [1, None], ids=["in one annotation", "in all"])
+def test_an_annotation_that_names_the_file_for_the_id_is_of_that_image(count):
+    document = coco(SHOWS)
+    names = {image["id"]: image["file_name"] for image in document["images"]}
+    for annotation in document["annotations"][:count]:
+        annotation["image_id"] = names[annotation["image_id"]]
+    assert plan(document, WANTED).image_ids == plan(coco(SHOWS), WANTED).image_ids
