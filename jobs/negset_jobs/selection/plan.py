@@ -11,18 +11,17 @@ import numpy.typing as npt
 
 from negset_api import names
 from negset_api.errors import InvalidInput
-from negset_api.spec import NegativeDatasetSpec, Training
-from negset_api.values import License, Plan, PlannedImage, ShardPlan, digest
+from negset_api.spec import NegativeDatasetSpec
+from negset_api.values import License, Plan, PlannedImage, digest
 from negset_jobs.adapters.quoting import quoted_id
 from negset_jobs.formats import image_url
 from negset_jobs.formats.coco import Annotations, Ids, Image
-from negset_jobs.formats.pictures import families
 from negset_jobs.formats.same_pictures import identity_of
 from negset_jobs.selection import ordering, proof
 from negset_jobs.selection.classes import alike, resolve
 from negset_jobs.selection.filters import REJECTIONS, Located, locate, positions_of, rejections
 from negset_jobs.selection.guard import Guarded, Mask
-from negset_jobs.selection.sharding import shards
+from negset_jobs.selection.splitting import FEWEST_TO_SPLIT, divide, drawn_by
 
 BYTES_PER_IMAGE: Final = 18 * 2**30 // 118_287
 """163 kB. COCO train2017 is "118K/18GB" (https://cocodataset.org/#download), 118,287 images."""
@@ -32,12 +31,6 @@ BYTES_PER_10_PIXELS: Final = 6
 
 _MOST_NAMES: Final = 3
 _UNANNOTATED_NAME: Final = "unannotated"
-_FEWEST_TO_SPLIT: Final = 2
-_FEWEST_TO_POOL: Final = 8
-"""Negatives that round 1 and the pool need each.
-
-With fewer there is no pool, and mining scores the negatives that round 1 trained on.
-"""
 
 
 def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guarded) -> Plan:
@@ -89,7 +82,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         licenses=_licenses(entries, annotations),
         remaining_classes=_remaining(annotations, located, candidates.positions[chosen]),
         image_ids=tuple(image.image_id for image in images),
-        shards=_divide(spec, images, _drawn_by(spec, annotations, candidates.positions[chosen])),
+        shards=divide(spec, images, drawn_by(spec, annotations, candidates.positions[chosen])),
         proofs=proof.counted(chosen_proofs),
     )
 
@@ -157,9 +150,9 @@ def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str
         where = "in the annotations" if spec.source.coco else "of the source"
         found = f"of the {total} images {where} {candidates} are candidates" + "".join(f", {text}" for text in (others, verified) if text)
         raise InvalidInput(f"spec.selection.count: expected at most {candidates} (the number of candidates), got {wanted}: {found}{advice}")
-    if spec.training is not None and min(wanted, candidates) < _FEWEST_TO_SPLIT:
+    if spec.training is not None and min(wanted, candidates) < FEWEST_TO_SPLIT:
         raise InvalidInput(
-            f"spec.selection.count: expected at least {_FEWEST_TO_SPLIT} images for training, one to train on and one held out; got {min(wanted, candidates)}"
+            f"spec.selection.count: expected at least {FEWEST_TO_SPLIT} images for training, one to train on and one held out; got {min(wanted, candidates)}"
         )
 
 
@@ -231,65 +224,6 @@ class _Reasons:
             other = "" if proved_by == names.USER_WORD else " and no other annotated object"
             return f"{free}{other}; drawn from the images without annotations (rank {rank} of {size})"
         return f"{free}; drawn for the class {name!r} (rank {rank} of {size})"
-
-
-def _divide(spec: NegativeDatasetSpec, images: Sequence[PlannedImage], ids: Ids) -> tuple[ShardPlan, ...]:
-    """Return the images in shards.
-
-    With training, a hash of the id in `ids` decides whether an image is held out, in round 1 or in
-    the pool. It is the image's own id or, for copies of one original, that of the first of them. So
-    an image stays in its split when the dataset grows or the filters change, and copies are in one.
-
-    The first two originals in plan order are the exception: the first is trained on and the second
-    is held out, whatever their hashes. So neither split is ever empty.
-    """
-    if spec.training is None:
-        return shards(names.TRAIN, images)
-    held_out = ~_drawn(spec, ids, "held-out", 100 - spec.training.held_out_percent)
-    others = np.flatnonzero(ids != ids[0])
-    if not others.size:
-        raise InvalidInput(
-            f"spec.selection.count: expected at least two images for training that are no copies of one, got {len(images)} copies"
-        )
-    held_out[ids == ids[0]], held_out[ids == ids[others[0]]] = False, True
-    pool = _pool(spec, spec.training, ids, held_out)
-    splits = {names.TRAIN: ~held_out & ~pool, names.POOL: pool, names.HELD_OUT: held_out}
-    return tuple(
-        shard
-        for split, members in splits.items()
-        for shard in shards(split, [image for image, member in zip(images, members, strict=True) if member])
-    )
-
-
-def _drawn_by(spec: NegativeDatasetSpec, annotations: Annotations, chosen: npt.NDArray[np.intp]) -> Ids:
-    """Return the id (its key) by which each chosen image is drawn into a split."""
-    ids = annotations.image_keys
-    if spec.training is None:
-        return ids[chosen]
-    originals = families([image.file_name for image in annotations.images])
-    first: dict[str, int] = {}
-    for number, name in zip(ids.tolist(), originals, strict=True):
-        first[name] = min(number, first.get(name, number))
-    drawn = [first[name] if (name := originals[position]) else int(ids[position]) for position in chosen.tolist()]
-    return np.array(drawn, np.int64)
-
-
-def _pool(spec: NegativeDatasetSpec, training: Training, ids: Ids, held_out: Mask) -> Mask:
-    """Return which images are in the pool; none if there is one round or too few images."""
-    mining = training.hard_negative_mining
-    if mining.rounds == 1:
-        return np.zeros(ids.size, bool)
-    pool: Mask = ~held_out & ~_drawn(spec, ids, "pool", mining.first_round_percent)
-    pool[ids == ids[0]] = False
-    enough = min(int(pool.sum()), int((~held_out & ~pool).sum())) >= _FEWEST_TO_POOL
-    return pool if enough else np.zeros(ids.size, bool)
-
-
-def _drawn(spec: NegativeDatasetSpec, ids: Ids, purpose: str, percent: int) -> Mask:
-    """Return which images a seeded hash of the id draws: `percent` of 100 on average."""
-    # Images below the bound are not drawn. So 100 percent draws all, and the bound fits in 64 bits.
-    drawn: Mask = ordering.keys(ids, seed=spec.selection.seed, purpose=purpose) >= np.uint64((100 - percent) * 2**64 // 100)
-    return drawn
 
 
 def _estimate(image: PlannedImage) -> int:
