@@ -27,7 +27,7 @@ KEYS = {
         "detections"
     ),
     "Copies": "inputs negatives positives counts heldOut others plain table",
-    "CopyCounts": "exactNegatives nearNegatives exactPositives nearPositives",
+    "CopyCounts": "exactNegatives nearNegatives exactPositives nearPositives measuredNear",
     "Detection": "ymin xmin ymax xmax score className",
     "FailedImage": "imageId outcome detail",
     "File": "name bytes sha256",

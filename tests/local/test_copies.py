@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow.parquet
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 from tests.local.serving import CountingServer
 from tests.local.test_pipeline import manifest, negset, revision_of
 from tests.local.training_data import make_revision, step, write_shard
@@ -123,7 +124,7 @@ def test_a_resized_copy_and_a_mirrored_one_are_named_and_measure_nothing(
 
     report = json.loads((revision / names.REPORT).read_text())
     assert report["heldOutCopies"] == 2
-    assert report["copies"] == {"exactNegatives": 0, "nearNegatives": 1, "exactPositives": 0, "nearPositives": 1}
+    assert report["copies"] == {"exactNegatives": 0, "nearNegatives": 1, "exactPositives": 0, "nearPositives": 1, "measuredNear": 0}
     assert (report["heldOutNegatives"], report["heldOutPositives"]) == (measured.negatives, measured.positives)
     (reported,) = report["rounds"]
     assert reported["falsePositivesPerImage"] == measured.false_positives_per_image
@@ -131,6 +132,28 @@ def test_a_resized_copy_and_a_mirrored_one_are_named_and_measure_nothing(
     assert status["rounds"][0]["falsePositivesPerImage"] == f"{measured.false_positives_per_image:.3f}"
     page = (revision / names.REPORT_PAGE).read_text()
     assert f"Held-out negative {negative} next to its copy, negative {trained_negative}" in page
+
+
+def test_frames_of_a_camera_that_does_not_move_are_measured_all_the_same(
+    source: tuple[CountingServer, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    server, _ = source
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    scene = Image.fromarray(np.random.default_rng(1).integers(0, 256, (9, 12, 3), np.uint8)).resize((240, 180), Image.Resampling.BICUBIC)
+    for number in range(24):
+        ImageEnhance.Brightness(scene).enhance(1 - number / 400).save(frames / f"{number:03}.jpg")
+    document = asked(server, tmp_path)
+    document["spec"] |= {"source": {"images": {"urls": [str(frames)]}}, "selection": {"count": 24}}
+    prepared = pipeline.prepare(validation.parse(document), LOOPBACK)
+    with work.session(2):
+        pipeline.data(prepared, Silent())
+    found = decode(prepared.store.read(names.COPIES), Copies)
+    held_out = decode(prepared.store.read(names.RECORDS), Records).images[names.HELD_OUT]
+    assert (found.negatives, found.counts) == ((), CopyCounts(measured_near=held_out))
+    assert pipeline.report(prepared, Silent()).copies.measured_near == held_out > 0
+    page = prepared.store.read(names.REPORT_PAGE).decode()
+    assert f"{held_out} held-out images look like training images, as frames of a camera that does not move do." in page
 
 
 def a_revision(store: Store, *, copied: tuple[int, ...] = ()) -> tuple[Records, Positives]:

@@ -42,6 +42,7 @@ _CLASSES: Final = frozenset(
         "MaxRetryError",
     }
 )
+_UNREACHED: Final = frozenset({"ClientConnectorError", "ProxyConnectionError", "gaierror", "ConnectionRefusedError"})
 _NEVER: Final = frozenset({"SSLError", "ClientSSLError", "ClientConnectorCertificateError"})
 
 
@@ -51,6 +52,11 @@ def passes(error: BaseException) -> bool:
     if any(isinstance(each, PermissionError) or _names(each) & _NEVER for each in chain):
         return False
     return any(_passes(each) for each in chain)
+
+
+def is_of_reached_server(error: BaseException) -> bool:
+    """Return True if `passes` does, and the server was reached: it answered, or hung up."""
+    return passes(error) and not any(_names(each) & _UNREACHED for each in causes.of(error))
 
 
 def is_refusal(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ one response, from front to back.
 from __future__ import annotations
 
 import io
+import logging
 import re
 import tempfile
 import time
@@ -17,15 +18,25 @@ from fsspec.asyn import sync
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters import transient
+from negset_jobs.adapters.quoting import of_backend
+from negset_jobs.adapters.urls import shown
 
 if TYPE_CHECKING:
     import aiohttp
+
+log = logging.getLogger(__name__)
 
 _TIMEOUTS: Final = {"sock_connect": 30.0, "sock_read": 60.0}
 """Seconds. There is no limit for the whole file: aiohttp's own would be 5 minutes."""
 
 _PAUSES: Final = (0.0, 1.0, 2.0, 4.0)
 """Seconds before each attempt to continue a response that broke off. Any byte starts them anew."""
+
+_STARTING_PAUSES: Final = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before each further attempt to start, after an answer such as 503 or a lost connection.
+
+A server that cannot be reached at all is not waited for: its name may be wrong.
+"""
 
 _RANGE: Final = re.compile(r"bytes (\d+)-")
 _PARTIAL: Final = 206
@@ -36,7 +47,8 @@ _LARGEST_ARCHIVE: Final = 4 << 30
 class WebStream(io.RawIOBase):
     """One file of a web server, forward only.
 
-    A response that breaks off is continued where the server gave the file a version, and can send
+    A server in trouble is asked again for some seconds. A response that breaks off is continued
+    where the server gave the file a version, and can send
     the rest of that version. Raises the errors of aiohttp, and `FileNotFoundError`.
     """
 
@@ -45,7 +57,7 @@ class WebStream(io.RawIOBase):
         self._path = path
         self._position = 0
         self._ended = False
-        self._response = self._request({})
+        self._response = self._start()
         headers = self._response.headers
         etag = headers.get("ETag", "")
         # A weak tag does not promise the same bytes (RFC 9110, section 13.1.5).
@@ -75,6 +87,17 @@ class WebStream(io.RawIOBase):
         if not self.closed:
             self._fs.loop.call_soon_threadsafe(self._response.close)
         super().close()
+
+    def _start(self) -> aiohttp.ClientResponse:
+        for pause in _STARTING_PAUSES:
+            try:
+                return self._request({})
+            except Exception as error:
+                if not transient.is_of_reached_server(error):
+                    raise
+                log.warning("%s: %s; asking again in %d s", shown(self._path), of_backend(error), pause)
+            time.sleep(pause)
+        return self._request({})
 
     def _continued(self, pauses: Any) -> bool:
         """Request the rest. Return False if there is no way to get it."""

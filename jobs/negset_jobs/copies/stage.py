@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+
+import msgspec
 
 from negset_api import names
 from negset_api.errors import InvalidInput
@@ -12,7 +15,7 @@ from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.threads import parallel
 from negset_jobs.copies import compare
-from negset_jobs.copies.find import copied, counts
+from negset_jobs.copies.find import Pair, copied, counts
 from negset_jobs.copies.fingerprint import VERSION
 from negset_jobs.copies.tables import decode_ids, encode_pairs
 from negset_jobs.formats.stored import commit
@@ -25,8 +28,8 @@ def copies_stage(store: Store, dataset: NegativeDataset, records: Records, posit
 
     Negatives are compared with positives too. Writes `copies.parquet` and, last, the marker. After
     an interruption, the next run continues with the files that have no fingerprints yet. Raises
-    `InvalidInput` if all held-out negatives, or all held-out positives, are copies: there would be
-    nothing to measure.
+    `InvalidInput` if all held-out negatives, or all held-out positives, are exact copies: there
+    would be nothing to measure.
     """
     input_digest = copies_input_digest(records, positives)
     files = _files(records, positives)
@@ -34,17 +37,17 @@ def copies_stage(store: Store, dataset: NegativeDataset, records: Records, posit
     held_out, others = (compare.side(store, [file for file in files if file.held_out == wanted]) for wanted in (True, False))
     pairs = list(compare.pairs(store, held_out, others))
     store.write(names.COPIES_TABLE, encode_pairs(pairs))
+    excluded, measured_near = _excluded(store, held_out, pairs)
     found = Copies(
         input_digest=input_digest,
-        negatives=copied(pairs, positive=False),
-        positives=copied(pairs, positive=True),
-        counts=counts(pairs),
+        negatives=copied(excluded, positive=False),
+        positives=copied(excluded, positive=True),
+        counts=msgspec.structs.replace(counts(excluded), measured_near=measured_near),
         held_out=len(held_out.hashed.sha256),
         others=len(others.hashed.sha256),
         plain=held_out.hashed.plain + others.hashed.plain,
         table=names.COPIES_TABLE,
     )
-    _require_measurable(store, held_out, found)
     value = commit(store, names.COPIES, found)
     store.remove(store.keys(names.FINGERPRINTS_FOLDER))
     _warn(value)
@@ -56,16 +59,30 @@ def copies_input_digest(records: Records, positives: Positives) -> str:
     return digest(VERSION, records.files, positives.files)
 
 
-def _require_measurable(store: Store, held_out: compare.Side, found: Copies) -> None:
-    """Raise `InvalidInput` if all held-out negatives, or all held-out positives, are copies."""
-    for positive, kind, copies in ((False, "negatives", found.negatives), (True, "positives", found.positives)):
+def _excluded(store: Store, held_out: compare.Side, pairs: Sequence[Pair]) -> tuple[list[Pair], int]:
+    """Return the pairs whose held-out image is excluded, and how many others have a near copy.
+
+    If all held-out negatives are copies, as frames of a camera that does not move are, only those
+    with an exact copy are excluded; and so for positives. Raises `InvalidInput` if all have one.
+    """
+    excluded: list[Pair] = []
+    measured = 0
+    for positive, kind in ((False, "negatives"), (True, "positives")):
+        of_kind = [pair for pair in pairs if pair.held_out.positive == positive]
         tables = [file.fingerprints for file in held_out.files if file.positive == positive]
         ids = [image_id for table in parallel(lambda key: decode_ids(store.read(key)), tables) for image_id in table]
+        copies = copied(of_kind, positive=positive)
         if ids and frozenset(copies).issuperset(ids):
-            raise InvalidInput(
-                f"spec.training: expected held-out {kind} to measure with, but all {len(ids):,} are copies of training images; remove the copies that "
-                f"{store.location(names.COPIES_TABLE)} lists from the sources, or raise spec.{'positives' if positive else 'training'}.heldOutPercent"
-            )
+            of_kind = [pair for pair in of_kind if pair.exact]
+            exact = copied(of_kind, positive=positive)
+            if frozenset(exact).issuperset(ids):
+                raise InvalidInput(
+                    f"spec.training: expected held-out {kind} to measure with, but all {len(ids):,} are copies of training images; remove the copies that "
+                    f"{store.location(names.COPIES_TABLE)} lists from the sources, or raise spec.{'positives' if positive else 'training'}.heldOutPercent"
+                )
+            measured += len(copies) - len(exact)
+        excluded += of_kind
+    return excluded, measured
 
 
 def _files(records: Records, positives: Positives) -> tuple[compare.File, ...]:
@@ -85,5 +102,11 @@ def _warn(value: Copies) -> None:
             value.counts.positives,
             value.counts.exact_negatives + value.counts.exact_positives,
             value.counts.near_negatives + value.counts.near_positives,
+            names.COPIES_TABLE,
+        )
+    if value.counts.measured_near:
+        log.warning(
+            "%d held-out images look like training images, and are measured all the same, because no others would be left; %s lists them",
+            value.counts.measured_near,
             names.COPIES_TABLE,
         )

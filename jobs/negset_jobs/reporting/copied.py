@@ -43,7 +43,7 @@ def shown_pairs(pairs: Sequence[Pair]) -> list[Pair]:
 
 def read_shown(store: Store, copies: Copies) -> tuple[CopiedPair, ...]:
     """Return the pairs to show, without those whose records are no longer readable."""
-    if not copies.counts.total:
+    if not copies.counts.total + copies.counts.measured_near:
         return ()
     pairs = shown_pairs(decode_pairs(store.read(copies.table)))
     wanted = [image for pair in pairs for image in (pair.held_out, pair.other)]
@@ -72,7 +72,7 @@ def section(copies: Copies, shown: Sequence[CopiedPair]) -> Section | None:
     )
     blocks: list[Block] = [Paragraph(f"{compared}{plain}")]
     counts = copies.counts
-    if not counts.total:
+    if not counts.total + counts.measured_near:
         return Section("copies", "Held-out copies", (*blocks, Paragraph("None is a copy, so none was excluded.")))
     rows = (
         ("Held-out negatives", f"{counts.exact_negatives:,}", f"{counts.near_negatives:,}"),

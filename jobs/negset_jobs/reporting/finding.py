@@ -58,7 +58,7 @@ def finding(report: Report) -> Finding | None:
     if not report.comparisons:
         return None
     ours, *others = _in_order(report)
-    notes = [*_resolution(report), *([copies_sentence(report.copies)] if report.copies.total else [])]
+    notes = [*_resolution(report), *([copies_sentence(report.copies)] if report.copies.total or report.copies.measured_near else [])]
     pairs = [_Pair(ours, other, subject(report), _other_name(other)) for other in others]
     if not pairs and len(report.rounds) > 1:
         first, last = report.rounds[0], report.rounds[-1]

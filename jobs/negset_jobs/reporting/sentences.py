@@ -33,7 +33,15 @@ def lies_on_sentence(each: Comparison) -> str:
 
 
 def copies_sentence(counts: CopyCounts) -> str:
-    """Return the excluded images in words."""
+    """Return the excluded images, and those that only look like training images, in words."""
+    measured = (
+        f"{wording.count(counts.measured_near, 'held-out image')} {'looks' if counts.measured_near == 1 else 'look'} like training images, as frames of "
+        "a camera that does not move do. No others would be left, so they are measured: the numbers hold for such images only."
+        if counts.measured_near
+        else ""
+    )
+    if not counts.total:
+        return measured
     kinds = [
         wording.count(number, f"held-out {kind}")
         for number, kind in ((counts.negatives, "negative"), (counts.positives, "positive"))
@@ -44,4 +52,5 @@ def copies_sentence(counts: CopyCounts) -> str:
     verb, noun, them = (
         ("is", "a copy of a training image", "It is") if counts.total == 1 else ("are", "copies of training images", "They are")
     )
-    return f"{wording.listing(kinds)} {verb} {noun}: {wording.listing(how)}. {them} excluded from every number here."
+    excluded = f"{wording.listing(kinds)} {verb} {noun}: {wording.listing(how)}. {them} excluded from every number here."
+    return f"{excluded} {measured}".strip()

@@ -228,13 +228,15 @@ class CopyCounts(Value, frozen=True, kw_only=True):
     """How many held-out images are copies of an image that trains, by their kind.
 
     The encoded bytes of an exact copy are the same. A near copy shows the same image, but was saved
-    again, resized, mirrored, cropped or brightened.
+    again, resized, mirrored, cropped or brightened. They are excluded from every number, apart from
+    the `measured_near` ones: near copies, without which nothing would be left to measure.
     """
 
     exact_negatives: int = 0
     near_negatives: int = 0
     exact_positives: int = 0
     near_positives: int = 0
+    measured_near: int = 0
 
     @property
     def negatives(self) -> int:

@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import io
 import random
+import socket
 import threading
 import zipfile
 
@@ -150,6 +151,7 @@ def breaking(at, *, version='"1"', ranges=True):
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
     monkeypatch.setattr(web_stream, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(web_stream, "_STARTING_PAUSES", (0.0, 0.0, 0.0))
 
 
 def test_a_response_that_breaks_off_is_continued_where_it_ended():
@@ -168,6 +170,48 @@ BROKEN = {"that has no ranges": breaking(5 << 20, ranges=False), "whose file has
 def test_a_response_that_breaks_off_may_be_complete_later_for_a_server(answer):
     with Server(answer) as server, pytest.raises(InputUnavailable, match=r"^spec\.x: cannot read "):
         digest(server.url)
+
+
+def troubled(times, trouble):
+    """Return an answer that is in trouble the first times."""
+    left = [trouble] * times
+
+    def answer(handler):
+        if left:
+            left.pop()(handler)
+        else:
+            send(handler, DATA)
+
+    return answer
+
+
+def hang_up(handler):
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+TROUBLES = {
+    "unavailable": lambda handler: send(handler, b"", status=503),
+    "overloaded": lambda handler: send(handler, b"", status=429),
+    "silent": hang_up,
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
+def test_a_server_that_is_in_trouble_for_a_moment_is_asked_again(trouble):
+    with Server(troubled(3, trouble)) as server:
+        assert digest(server.url) == hashlib.sha256(DATA).hexdigest()
+        assert len(server.ranges) == 4
+    with Server(troubled(9, trouble)) as server, pytest.raises(InputUnavailable, match=r"^spec\.x: cannot read "):
+        digest(server.url)
+
+
+def test_a_server_that_is_not_there_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(web_stream, "_STARTING_PAUSES", (1000.0,))
+    with Server(hang_up) as server:
+        url = server.url
+    with pytest.raises(InputUnavailable, match="refused"):
+        digest(url)
 
 
 def test_a_file_that_is_not_there_is_missing_and_a_refusal_is_named():
