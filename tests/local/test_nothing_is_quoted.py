@@ -26,6 +26,7 @@ from tests.local.test_bad_input import COCO, fill
 
 from negset_api.errors import InvalidInput, NegsetError
 from negset_api.spec import Download
+from negset_jobs.adapters import web_stream
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import expand, list_input, read_input
 from negset_jobs.adapters.store import Store
@@ -233,6 +234,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[int]:
 def test_no_message_shows_what_a_server_says(server: int, monkeypatch: pytest.MonkeyPatch) -> None:
     access = Access(allowed_networks=("127.0.0.0/8",))
     monkeypatch.setitem(fsspec.config.conf, "s3", {})
+    monkeypatch.setattr(web_stream, "_STARTING_PAUSES", ())
     for name, value in {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server}", "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{server}", "AWS_MAX_ATTEMPTS": "1",
         "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1",
