@@ -13,6 +13,7 @@ People and tools write one class in many ways. Two rules hold wherever a class i
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -99,6 +100,9 @@ _IRREGULAR: Final = {
 
 _OTHER_THINGS: Final = frozenset({("hotdog", "dog"), ("teddybear", "bear")})
 """Names with the word of a class in them that are another class in COCO itself."""
+
+_NEGATIONS: Final = frozenset({"no", "non", "not", "without"})
+"""What follows one of these words in a name is not there: `no helmet` shows none."""
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -200,14 +204,16 @@ def _letters(name: str) -> str:
 def _parts(name: str) -> Iterator[str]:
     """Yield every run of whole words of a name, apart from the name itself.
 
-    A word ends at anything but a letter, and at a capital letter within it: `PersonSitting`.
+    A word ends at anything but a letter, and at a capital letter within it: `PersonSitting`. What
+    follows a negation is left out.
     """
     spaced = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
     words = [letters for word in re.split(r"[\W_]+", spaced) if (letters := _letters(word))]
-    for size in range(len(words) - 1, 0, -1):
-        for start in range(len(words) - size + 1):
+    shown = list(itertools.takewhile(lambda word: word not in _NEGATIONS, words))
+    for size in range(min(len(shown), len(words) - 1), 0, -1):
+        for start in range(len(shown) - size + 1):
             # A digit or a single letter names a class only on its own: `1` is not in `lane 1`.
-            if len(part := "".join(words[start : start + size])) > 1 and not part.isdigit():
+            if len(part := "".join(shown[start : start + size])) > 1 and not part.isdigit():
                 yield part
 
 

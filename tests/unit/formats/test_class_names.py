@@ -83,6 +83,7 @@ ALIKE = {
     "a word in brackets": ("car", "car_(automobile)"),
     "a path": ("person", "human.pedestrian.adult"),
     "two words within": ("traffic light", "red traffic light"),
+    "a word before a negation": ("person", "person without helmet"),
 }
 
 
@@ -100,6 +101,8 @@ UNLIKE = {
     "a number in it": ("1", "lane 1"),
     "a number of more digits": ("1", "10"),
     "only symbols": ("+", "-"),
+    "its absence": ("helmet", "No-Helmet"),
+    "its absence on another class": ("hard hat", "person_without_hard_hat"),
     "a name without letters": ("person", "_"),
 }
 
