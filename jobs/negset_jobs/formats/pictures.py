@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
@@ -21,6 +22,10 @@ _CHANGED: Final = re.compile(
     r"|bright(er|ness)?|dark(er)?|contrast|gr[ae]y(scale)?|resized?|scaled?|jpe?g|q)[ _-]*\d*\)?| \(\d+\)|_\d+x\d+)+$",
     re.IGNORECASE,
 )
+_NUMBER: Final = re.compile(r" \(\d+\)$")
+_MOST_CHANGED: Final = 64
+"""The most changed copies of one image. Exporters make at most 50."""
+
 # What every name with one of these has in it, to be searched for in many names at once.
 _MARK: Final = re.compile(
     r"\.rf\.|[ _.()-](aug|copy|crop|[hv]?flip|mirror|rot|blur|nois|bright|dark|contrast|gr[ae]y|resize|scale|\d+[)x]|jpe?g\d|q\d)|\\",
@@ -81,17 +86,32 @@ def family(file_name: str) -> str:
 
     It may join images that are none: it only decides what lies on one side of a split.
     """
-    stem = posixpath.splitext(original(file_name))[0]
+    stem = _stem(file_name)
     return _CHANGED.sub("", stem) or stem
+
+
+def _stem(file_name: str) -> str:
+    return posixpath.splitext(original(file_name))[0]
 
 
 def families(names: Sequence[str]) -> Sequence[str]:
     """Return the family of each name, or the names themselves if each is a family of its own.
 
-    Nearly always they are, and that is seen in a few milliseconds for 100,000 names.
+    Nearly always they are, and that is seen in a few milliseconds for 100,000 names. A family that
+    is too large is none: `street_crop_1.jpg` to `street_crop_900.jpg` are images of a dataset. So
+    are `street (1).jpg` and `street (2).jpg` without a `street.jpg`: Windows numbers files like
+    this if they are renamed together.
     """
     marked = _MARK.search("\n".join(names)) or len({name.rpartition(".")[0] or name for name in names}) < len(names)
-    return list(map(family, names)) if marked else names
+    if not marked:
+        return names
+    stems = list(map(_stem, names))
+    found = list(map(family, names))
+    members, originals = Counter(found), set(stems)
+    return [
+        stem if members[each] > _MOST_CHANGED or (each not in originals and each == _NUMBER.sub("", stem)) else each
+        for each, stem in zip(found, stems, strict=True)
+    ]
 
 
 def tails(name: str) -> Iterator[str]:

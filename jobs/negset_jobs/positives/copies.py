@@ -61,12 +61,26 @@ def find_copies(store: Store, results: Sequence[ShardResult], *, workers: int, p
 
 
 def with_copies(families: Mapping[str, str], found: FoundCopies) -> dict[str, str]:
-    """Return the families of the images, after those of copies were joined."""
+    """Return the families of the images, after those of copies were joined.
+
+    Frames of a slow video are near copies, each of the next. If that makes one family of all
+    images, only exact copies are joined: there would be nothing to measure with.
+    """
+    joined = _joined(families, (*found.exact, *found.near))
+    if len(set(joined.values())) > 1 or not found.near:
+        return joined
+    log.warning(
+        "all positives look like each other, as frames of one video do; they are on both sides of the split all the same, so the recall is measured on images that look like training images"
+    )
+    return _joined(families, found.exact)
+
+
+def _joined(families: Mapping[str, str], groups_of_copies: Iterable[Sequence[str]]) -> dict[str, str]:
     keys = list(families)
     places = {key: place for place, key in enumerate(keys)}
     groups = Groups(len(keys))
     groups.join_equal(families[key] for key in keys)
-    for copies in (*found.exact, *found.near):
+    for copies in groups_of_copies:
         known = [places[key] for key in copies if key in places]
         for other in known[1:]:
             groups.join(known[0], other)

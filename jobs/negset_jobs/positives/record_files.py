@@ -24,7 +24,6 @@ from negset_jobs.download.shard import commit_shard
 from negset_jobs.formats.boxes import Corners
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.label_map import Item
-from negset_jobs.formats.pictures import family
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import salvage_records
 from negset_jobs.positives.annotated import RejectedBox, shown_classes
@@ -62,7 +61,6 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One record that shows a wanted class: its place in the file, its image, and its digest.
 
-    `family` is what the names of all copies of its image have in common (`pictures.family`).
     `shows` are the classes of its usable objects. `boxes` counts its usable boxes by class, crowds
     included. Both are empty unless the outcome is stored. `corners` are those of all boxes, as they
     are written. The others are as in `CheckedRecord`, and `proof` is that of `is_proof`.
@@ -70,7 +68,7 @@ class ScannedRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     index: int
     key: str
-    family: str
+    file_name: str
     sha256: str
     outcome: Outcome
     detail: str
@@ -143,7 +141,7 @@ def _scanned(url: str, read: _Read, rules: Rules) -> ScannedRecord | None:
     return ScannedRecord(
         index=read.number,
         key=record.key,
-        family=family(record.file_name) or record.key,
+        file_name=record.file_name,
         sha256=hashlib.sha256(read.payload).hexdigest(),
         outcome=record.outcome,
         detail=record.detail,

@@ -23,7 +23,7 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.download.orientation import word_of
 from negset_jobs.download.stage import check_budget, run_shards, tidy, withdraw
 from negset_jobs.formats.label_map import write_label_map
-from negset_jobs.formats.pictures import family
+from negset_jobs.formats.pictures import families
 from negset_jobs.formats.stored import commit, find, load
 from negset_jobs.positives import tfrecords
 from negset_jobs.positives.annotated import (
@@ -223,17 +223,18 @@ def _from_tfrecords(request: _Request) -> Stored:
     )
     trained = msgspec.structs.replace(rules, wanted=frozenset(classes))
     ids = label_ids(classes)
-    families = {record.key: record.family for record in records if record.outcome is Outcome.STORED}
+    usable = [record for record in records if record.outcome is Outcome.STORED]
+    own = _families([record.key for record in usable], [record.file_name for record in usable])
 
     def copied(found: FoundCopies) -> tuple[frozenset[str], list[CopyTask], list[ShardResult]]:
-        chosen = request.held_out(with_copies(families, found))
+        chosen = request.held_out(with_copies(own, found))
         tasks = tfrecords.copy_tasks(request.store, files, trained, chosen, ids)
         return chosen, tasks, tfrecords.copy(request.store, tasks, request.siblings, workers=workers, progress=request.progress)
 
     known = find(request.store, names.POSITIVE_COPIES, FoundCopies)
     chosen, tasks, results = copied(known or FoundCopies())
     found = known or request.find_copies(results)
-    if request.held_out(with_copies(families, found)) != chosen:
+    if request.held_out(with_copies(own, found)) != chosen:
         chosen, tasks, results = copied(found)
         forget_others(request.store, {result.name for result in results})
     _tell_unlearnable(classes, (name for record in records if record.key not in chosen for name in record.shows))
@@ -261,10 +262,16 @@ def _restricted(image: PlannedImage, classes: Sequence[str]) -> PlannedImage:
     return msgspec.structs.replace(image, objects=tuple(box for box in image.objects if box.class_name in classes))
 
 
+def _families(keys: Sequence[str], file_names: Sequence[str]) -> dict[str, str]:
+    """Return what the names of all copies of each image have in common, by its key."""
+    return {key: name or key for key, name in zip(keys, families(file_names), strict=True)}
+
+
 def _plans(request: _Request, images: Sequence[PlannedImage], found: FoundCopies) -> tuple[ShardPlan, ...]:
     """Return the shards to train on, then those held out; each in the source's order."""
     distinct = without_copies(images, found)
-    kept = request.held_out(with_copies({str(image.image_id): family(image.file_name) or str(image.image_id) for image in distinct}, found))
+    own = _families([str(image.image_id) for image in distinct], [image.file_name for image in distinct])
+    kept = request.held_out(with_copies(own, found))
     sides = {
         split: [image for image in distinct if (str(image.image_id) in kept) == (split == names.HELD_OUT)]
         for split in (names.TRAIN, names.HELD_OUT)

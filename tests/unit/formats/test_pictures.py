@@ -41,6 +41,17 @@ def test_families_are_seen_among_many_names(names):
     assert len(set(found)) == 2
 
 
+SERIES = {
+    "many crops": [f"street_crop_{number}.jpg" for number in range(900)],
+    "files that Windows renamed together": [f"street ({number}).jpg" for number in range(1, 9)],
+}
+
+
+@pytest.mark.parametrize("names", SERIES.values(), ids=SERIES)
+def test_a_series_of_images_is_no_family(names):
+    assert len(set(families(names))) == len(names)
+
+
 def test_names_without_families_stay_as_they_are():
     names = [f"{number:012}.jpg" for number in range(100)]
     assert families(names) is names

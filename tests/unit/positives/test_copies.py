@@ -35,3 +35,11 @@ def image(number, *names):
 def test_images_with_the_same_bytes_are_one_with_the_objects_of_all():
     found = without_copies([image(1, "person"), image(2, "car"), image(3, "person", "car")], FoundCopies(exact=(("1", "3"),)))
     assert [(each.image_id, [box.class_name for box in each.objects]) for each in found] == [(1, ["person", "car"]), (2, ["car"])]
+
+
+def test_frames_of_a_video_are_split_all_the_same_and_exact_copies_stay_together(caplog):
+    frames = {str(number): str(number) for number in range(4)}
+    found = with_copies(frames, FoundCopies(exact=(("0", "3"),), near=(("0", "1"), ("1", "2"))))
+    assert found["0"] == found["3"]
+    assert len(set(found.values())) == 3
+    assert "look like each other" in caplog.text
