@@ -76,7 +76,7 @@ KEYS = {
 OUTCOMES = (
     "stored not_found forbidden client_error rate_limited server_error timeout unreachable blocked_address opted_out "
     "too_large not_an_image truncated undecodable size_mismatch invalid_box "
-    "invalid_annotation ambiguous_orientation"
+    "invalid_annotation ambiguous_orientation is_positive"
 )
 
 

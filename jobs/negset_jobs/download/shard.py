@@ -15,7 +15,7 @@ import msgspec
 from negset_api import names
 from negset_api.errors import WorkFailed
 from negset_api.spec import Download
-from negset_api.values import Outcome, ShardPlan, ShardResult, digest
+from negset_api.values import ImageResult, Outcome, ShardPlan, ShardResult, digest
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.worker import Report
@@ -28,10 +28,14 @@ from negset_jobs.formats.stored import commit, load
 
 
 class Again(msgspec.Struct, frozen=True, kw_only=True):
-    """A committed shard of which some images are requested again: their positions in it."""
+    """A committed shard of which some images are requested again, or left out as positives.
+
+    `requested` and `left_out` have their positions in it. One of them is empty.
+    """
 
     earlier: ShardResult
-    requested: tuple[int, ...]
+    requested: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
 
 
 class ShardTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,15 +127,28 @@ async def _fill(task: ShardTask, order: PlanOrder, report: Report) -> ShardResul
         if again is None:
             await filling.run(range(len(images)), fetcher, report)
             return None
-        await filling.run(again.requested, fetcher, report)
-        if all(result.outcome is not Outcome.STORED for result in filling.results.values()):
-            results = tuple(filling.results.get(index, result) for index, result in enumerate(again.earlier.results))
-            return msgspec.structs.replace(again.earlier, results=results)
+        if again.requested:
+            await filling.run(again.requested, fetcher, report)
+            if all(result.outcome is not Outcome.STORED for result in filling.results.values()):
+                results = tuple(filling.results.get(index, result) for index, result in enumerate(again.earlier.results))
+                return msgspec.structs.replace(again.earlier, results=results)
         for index, result in enumerate(again.earlier.results):
-            if index not in cached and index not in again.requested:
+            if index in again.left_out:
+                order.add(index, Record(b"", _as_positive(result)))
+            elif index not in cached and index not in again.requested:
                 order.add(index, Record(b"", result))
-        await filling.run(cached, fetcher, lambda _done, _failed: None)
+        kept = (index for index in cached if index not in again.left_out)
+        await filling.run(kept, fetcher, lambda _done, _failed: None)
     return None
+
+
+def _as_positive(result: ImageResult) -> ImageResult:
+    return ImageResult(
+        image_id=result.image_id,
+        outcome=Outcome.IS_POSITIVE,
+        input_digest=result.input_digest,
+        detail="its bytes are those of a positive",
+    )
 
 
 def own_records(store_url: str, result: ShardResult) -> dict[int, CachedRecord]:

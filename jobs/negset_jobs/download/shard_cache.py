@@ -31,13 +31,17 @@ def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResul
 
 
 def failures(result: ShardResult) -> int:
-    """Return how many images of a shard were not stored."""
+    """Return how many images of a shard are not stored."""
     return sum(image.outcome is not Outcome.STORED for image in result.results)
 
 
 def failed(result: ShardResult) -> tuple[int, ...]:
-    """Return the positions of a shard's images that were not stored."""
-    return tuple(index for index, image in enumerate(result.results) if image.outcome is not Outcome.STORED)
+    """Return the positions of a shard's images that could not be stored."""
+    return tuple(index for index, image in enumerate(result.results) if image.outcome not in {Outcome.STORED, Outcome.IS_POSITIVE})
+
+
+def _depends_on_positives(result: ShardResult) -> bool:
+    return any(image.outcome is Outcome.IS_POSITIVE for image in result.results)
 
 
 def transient(result: ShardResult) -> tuple[int, ...]:
@@ -66,7 +70,7 @@ class ShardCache:
             for _, result in found.values():
                 # If the sibling's dataset was accepted, its permanent failures are accepted too.
                 # Otherwise the failed images are requested again, and transient failures always.
-                if not (transient(result) if accepted else failures(result)):
+                if not (transient(result) if accepted else failures(result)) and not _depends_on_positives(result):
                     cache._shards.setdefault(result.input_digest, (sibling, result))
                 for image in result.results:
                     if image.outcome is Outcome.STORED:

@@ -43,6 +43,10 @@ class ShardMaker:
         """Return the task that requests some images of a committed shard again."""
         return msgspec.structs.replace(self.task(shard, {}), attempt=attempt, again=Again(earlier=earlier, requested=requested))
 
+    def task_without(self, shard: ShardPlan, attempt: int, earlier: ShardResult, left_out: tuple[int, ...]) -> ShardTask:
+        """Return the task that leaves out images of a committed shard, which are positives."""
+        return msgspec.structs.replace(self.task(shard, {}), attempt=attempt, again=Again(earlier=earlier, left_out=left_out))
+
     def input_digests(self, shard: ShardPlan) -> list[str]:
         return [image_input_digest(image, self.spec.download, self.label_ids) for image in shard.images]
 

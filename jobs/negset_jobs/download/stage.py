@@ -46,6 +46,7 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
     results = run_shards(
         store, plan.shards, folder=names.RECORDS_FOLDER, spec=spec, access=access, label_ids={}, siblings=siblings, progress=progress
     )
+    results = _without_positives(store, plan, results, spec=spec, access=access, progress=progress)
     records = _summary(plan, results)
     if records != earlier:
         if earlier is not None:
@@ -58,13 +59,46 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
     return commit(store, names.RECORDS, records)
 
 
+def _without_positives(
+    store: Store, plan: Plan, results: list[ShardResult], *, spec: NegativeDatasetSpec, access: Access, progress: Progress
+) -> list[ShardResult]:
+    """Leave out the negatives whose bytes are those of a stored positive: they show a class.
+
+    The annotations of the source lack the objects that those of the positives have.
+    """
+    positives = read_committed(store, names.POSITIVES_FOLDER).values() if spec.positives is not None else ()
+    known = {image.sha256 for _, result in positives for image in result.results if image.outcome is Outcome.STORED}
+    found = {
+        result.name: positions
+        for result in results
+        if (positions := tuple(index for index, image in enumerate(result.results) if image.sha256 and image.sha256 in known))
+    }
+    if not found:
+        return results
+    log.warning(
+        "%d planned images are positives, too, so they show a class that is trained; they are left out and counted as %s",
+        sum(map(len, found.values())),
+        Outcome.IS_POSITIVE,
+    )
+    committed = read_committed(store, names.RECORDS_FOLDER)
+    maker = ShardMaker(store, names.RECORDS_FOLDER, spec=spec, access=access, label_ids={}, progress=progress)
+    made = maker.make(
+        [
+            maker.task_without(shard, committed[shard.name][0] + 1, committed[shard.name][1], found[shard.name])
+            for shard in plan.shards
+            if shard.name in found
+        ]
+    )
+    return [made.get(result.name, result) for result in results]
+
+
 def may_improve(outcomes: Mapping[str, int], spec: NegativeDatasetSpec) -> bool:
     """Return True if a stage that is done must request its failed images again.
 
     That is so if a failure was transient, or if the spec now allows fewer failures.
     """
-    planned, stored = sum(outcomes.values()), outcomes.get(Outcome.STORED.value, 0)
-    return any(Outcome(name).transient for name in outcomes) or _exceeds(planned - stored, planned, spec)
+    counted = Counter({Outcome(name): count for name, count in outcomes.items()})
+    return any(outcome.transient for outcome in counted) or _exceeds(_failed_images(counted), counted.total(), spec)
 
 
 def withdraw(store: Store, marker: str) -> None:
@@ -158,17 +192,17 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
     help. The message has the counts and the three most common reasons.
     """
     outcomes = count_outcomes(results)
-    planned, stored = outcomes.total(), outcomes[Outcome.STORED]
-    if stored and not _exceeds(planned - stored, planned, spec):
+    planned, stored, unstored = outcomes.total(), outcomes[Outcome.STORED], _failed_images(outcomes)
+    if stored and not _exceeds(unstored, planned, spec):
         return
     transient = sum(count for outcome, count in outcomes.items() if outcome.transient)
-    permanent = stored + transient == 0 or _exceeds(planned - stored - transient, planned, spec)
+    permanent = stored + transient == 0 or _exceeds(unstored - transient, planned, spec)
     del outcomes[Outcome.STORED]
     examples = {image.outcome: image for result in reversed(results) for image in reversed(result.results)}
     reasons = "; ".join(
         f"{count} {outcome} (image {examples[outcome].image_id}: {examples[outcome].detail})" for outcome, count in outcomes.most_common(3)
     )
-    share = "none of the" if not stored else f"{planned - stored} of the"
+    share = "none of the" if not stored else f"{unstored} of the"
     verb = "could be stored" if not stored else "could not be stored"
     error = InvalidInput if permanent else WorkFailed
     raise error(f"{share} {planned} planned images {verb}, {field} allows {spec.download.max_failed_percent}%: {reasons}")
@@ -177,8 +211,13 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
 def _too_many(results: Iterable[ShardResult], planned: int, spec: NegativeDatasetSpec) -> bool:
     """Return True if too many images have failed already, or all of them."""
     outcomes = count_outcomes(results)
-    number = outcomes.total() - outcomes[Outcome.STORED]
+    number = _failed_images(outcomes)
     return _exceeds(number, planned, spec) or (planned > 0 and number == planned)
+
+
+def _failed_images(outcomes: Counter[Outcome]) -> int:
+    """Return how many images could not be stored. A positive could be, and must not."""
+    return outcomes.total() - outcomes[Outcome.STORED] - outcomes[Outcome.IS_POSITIVE]
 
 
 def _exceeds(failed: int, planned: int, spec: NegativeDatasetSpec) -> bool:

@@ -28,6 +28,7 @@ MEANINGS: Final[dict[str, str]] = {
     Outcome.SIZE_MISMATCH: "The size of the image differs from the annotations.",
     Outcome.INVALID_BOX: "No box of the image is usable.",
     Outcome.INVALID_ANNOTATION: "The annotation of the image cannot be used.",
+    Outcome.IS_POSITIVE: "The image is a positive, so it shows a class that is trained.",
     Outcome.AMBIGUOUS_ORIENTATION: "EXIF turns the image, and nothing shows how its boxes were drawn.",
 }
 

@@ -117,6 +117,7 @@ class Outcome(enum.StrEnum):
     INVALID_BOX = "invalid_box"
     INVALID_ANNOTATION = "invalid_annotation"
     AMBIGUOUS_ORIENTATION = "ambiguous_orientation"
+    IS_POSITIVE = "is_positive"
 
     @property
     def transient(self) -> bool:
