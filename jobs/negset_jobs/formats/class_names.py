@@ -155,15 +155,20 @@ class Alike(Generic[T]):
             _add(self._slips, _slips(name), value)
 
     def to(self, name: str) -> T | None:
-        """Return the value of a name that `name` is alike to, or None."""
-        whole = _letters(name)
-        if not whole:
-            return None
-        found = self.to_whole(name)
-        return found if found is not None else self._part(name, whole)
+        """Return the value of a name that `name` is alike to, or None.
 
-    def to_whole(self, name: str) -> T | None:
-        """Return the same, but do not look for a name within `name`."""
+        Numbers and words in brackets make no difference, and each part of a path counts.
+        """
+        return next((found for core in _cores(name) if (found := self._whole(core)) is not None), None)
+
+    def to_word(self, name: str) -> T | None:
+        """Return the value of a name that is alike to some of the words of `name`, or None.
+
+        A sports car is a car, and a car park is none.
+        """
+        return self._part(name, _letters(name))
+
+    def _whole(self, name: str) -> T | None:
         letters = _letters(name)
         found = self._meant(letters)
         return found if found is not None else _get(self._wider, _meanings(letters))
@@ -201,14 +206,29 @@ def _letters(name: str) -> str:
     return "".join(character for character in plain if character.isalnum())
 
 
+def _cores(name: str) -> Iterator[str]:
+    """Yield a name, its parts if it is a path, and what remains without brackets and numbers."""
+    yield name
+    yield re.sub(r"\(.*?\)|\[.*?\]", " ", name)
+    yield from re.split(r"[./>:|]+", name)
+    yield "".join(word for word in _words(name) if not word.isdigit())
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name, each as `_letters` does.
+
+    A word ends at anything but a letter, and at a capital letter within it: `PersonSitting`.
+    """
+    spaced = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    return [letters for word in re.split(r"[\W_]+", spaced) if (letters := _letters(word))]
+
+
 def _parts(name: str) -> Iterator[str]:
     """Yield every run of whole words of a name, apart from the name itself.
 
-    A word ends at anything but a letter, and at a capital letter within it: `PersonSitting`. What
-    follows a negation is left out.
+    What follows a negation is left out.
     """
-    spaced = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
-    words = [letters for word in re.split(r"[\W_]+", spaced) if (letters := _letters(word))]
+    words = _words(name)
     shown = list(itertools.takewhile(lambda word: word not in _NEGATIONS, words))
     for size in range(min(len(shown), len(words) - 1), 0, -1):
         for start in range(len(shown) - size + 1):

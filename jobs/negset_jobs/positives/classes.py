@@ -117,7 +117,8 @@ def _check_absent(name: str, negatives: Negatives, allowed: Collection[str]) -> 
 def _tell_alike(wanted: Sequence[str], known: Collection[str]) -> None:
     alike, spelling = Alike((name, name) for name in wanted), Spelling(wanted)
     for name in sorted(known):
-        if spelling.of(name) is None and (like := alike.to(name)) is not None:
+        like = alike.to(name) or alike.to_word(name)
+        if spelling.of(name) is None and like is not None:
             log.warning(
                 "the positives have the class %s, which may be %r: its objects are not trained, and images that show them teach them as background; "
                 "if it is the same class, give it the same name; if it is another, add it to spec.positives.classes",

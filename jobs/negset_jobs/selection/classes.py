@@ -64,7 +64,7 @@ def alike(excluded: Collection[int], categories: Sequence[Category], *, allowed:
     found = {
         item.id: item.name
         for item in categories
-        if item.id not in excluded and item.name not in allowed and known.to_whole(item.name) is not None
+        if item.id not in excluded and item.name not in allowed and known.to(item.name) is not None
     }
     if found:
         log.warning("%s: images that show %s are left out, too; see %s", FIELD, _listed(found.values()), ALLOWED)
@@ -170,11 +170,14 @@ def _check_alike(excluded: Sequence[str], left: Sequence[Category], tree: _Tree)
     alike = Alike((name, name) for name in excluded)
     asked: dict[str, list[str]] = defaultdict(list)
     slips: dict[str, str] = {}
+    words: dict[str, list[str]] = defaultdict(list)
     for item in left:
         above = (found for name in tree.above(item) if (found := alike.to_wider(name)) is not None)
         like = alike.to(item.name) or next(above, None)
         if like is not None:
             asked[like].append(item.name)
+        elif (word := alike.to_word(item.name)) is not None:
+            words[word].append(item.name)
         elif slip := alike.to_slip(item.name):
             slips[item.name] = slip
     if asked:
@@ -182,6 +185,11 @@ def _check_alike(excluded: Sequence[str], left: Sequence[Category], tree: _Tree)
         raise InvalidInput(
             f"{FIELD}: expected a decision about classes that may be excluded ones under another name, got none: {found}. "
             f"Add each of them to {FIELD}, or to {ALLOWED} if negatives may show it"
+        )
+    for word, names in words.items():
+        log.warning(
+            "%s: negatives may show %s, whose names have %s in them; add to %s those that are objects of it, and the others to %s",
+            *(FIELD, _listed(names), quoted(word), FIELD, ALLOWED),
         )
     for name, slip in slips.items():
         log.warning("%s: the class %s is not excluded, though its name is nearly %s", FIELD, quoted(name), quoted(slip))
@@ -209,7 +217,9 @@ def _hint(name: str, names: Sequence[str]) -> str:
     if meant := next((other for other in names if key(other) in called(name)), None):
         return f" (the annotations call it {quoted(meant)}: exclude {quoted(meant)})"
     alike = Alike([(name, name)])
-    near = [other for other in names if key(other) == key(name)] or [other for other in names if alike.to(other) is not None]
+    near = [other for other in names if key(other) == key(name)] or [
+        other for other in names if alike.to(other) is not None or alike.to_word(other) is not None
+    ]
     if not near:
         plain = {key(known): known for known in reversed(names)}
         near = [plain[match] for match in difflib.get_close_matches(key(name), plain, n=3, cutoff=_CLOSE)]

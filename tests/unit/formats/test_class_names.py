@@ -77,19 +77,29 @@ ALIKE = {
     "a number behind it": ("person", "person 2"),
     "a number right behind it": ("person", "person2"),
     "a number before it": ("person", "0_person"),
-    "a word behind it": ("person", "Person_sitting"),
-    "a word right behind it": ("person", "PersonSitting"),
-    "a word before it": ("car", "sports car"),
     "a word in brackets": ("car", "car_(automobile)"),
     "a path": ("person", "human.pedestrian.adult"),
-    "two words within": ("traffic light", "red traffic light"),
-    "a word before a negation": ("person", "person without helmet"),
 }
 
 
 @pytest.mark.parametrize(("name", "other"), ALIKE.values(), ids=ALIKE)
 def test_alike_names_may_be_one_class(name, other):
     assert Alike([(name, "found")]).to(other) == "found"
+
+
+WORDS = {
+    "a word behind it": ("person", "Person_sitting"),
+    "a word right behind it": ("person", "PersonSitting"),
+    "a word before it": ("car", "sports car"),
+    "two words within": ("traffic light", "red traffic light"),
+    "a word before a negation": ("person", "person without helmet"),
+}
+
+
+@pytest.mark.parametrize(("name", "other"), WORDS.values(), ids=WORDS)
+def test_words_of_a_name_may_name_the_class(name, other):
+    assert Alike([(name, "found")]).to(other) is None
+    assert Alike([(name, "found")]).to_word(other) == "found"
 
 
 UNLIKE = {
@@ -110,6 +120,7 @@ UNLIKE = {
 @pytest.mark.parametrize(("name", "other"), UNLIKE.values(), ids=UNLIKE)
 def test_other_names_are_not_alike(name, other):
     assert Alike([(name, "found")]).to(other) is None
+    assert Alike([(name, "found")]).to_word(other) is None
 
 
 SLIPS = {
