@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -235,6 +236,7 @@ def test_it_is_done_after_the_report_by(words, trims, tmp_path, monkeypatch):
         "prepare",
         lambda dataset, access, *_, **__: pipeline.Revision(dataset=dataset, access=access, root=None, store=None, siblings=()),
     )
+    monkeypatch.setattr(pipeline, "alone", lambda *_: contextlib.nullcontext())
     monkeypatch.setattr(pipeline, "report", lambda *_: order.append("report"))
     monkeypatch.setattr(pipeline, "status", lambda _: {})
     monkeypatch.setattr(distributed_stages, "data", lambda *_: order.append("data"))
