@@ -1,6 +1,6 @@
 """Measure how fast the operator reacts and how much memory it uses, with a real API server.
 
-    .venv/bin/python tests/benchmarks/operator.py [--burst 200] [--objects 1000] [--training]
+    .venv/bin/python tests/benchmarks/reconciling.py [--burst 200] [--objects 1000] [--training]
 
 It starts etcd and an API server on loopback, as the tests do, so it needs `KUBEBUILDER_ASSETS` or
 Go. `negset-operator` runs in its own process.
