@@ -7,6 +7,7 @@ Back ends are opened from it, not from the text. See jobs/README.md.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import posixpath
 import re
@@ -34,6 +35,7 @@ _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*")
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # http:/x, http:x, https//x, https;//x
 _SLIP: Final = re.compile(rf"({'|'.join(WEB_SCHEMES | STORE_SCHEMES)})(?:[:;]|//)", re.IGNORECASE)
+_AFTER_AUTHORITY: Final = re.compile(r"[/?#]")
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]@:/?#\\%<>\"^`{|}]+)(?::(\d{1,5}))?")
 _HIGHEST_PORT: Final = 0xFFFF
 _LONGEST_SHOWN: Final = 300
@@ -196,7 +198,7 @@ def _target(text: str, *, chained: bool) -> Link:
     if not _SCHEME.fullmatch(scheme) or scheme not in KNOWN_SCHEMES:
         raise UnknownScheme(scheme)
     if scheme in WEB_SCHEMES:
-        _check_host(path)
+        _check_authority(_AFTER_AUTHORITY.split(path, maxsplit=1)[0])
     elif scheme in STORE_SCHEMES:
         _check_bucket(scheme, path)
     elif scheme not in TARGET_SCHEMES:
@@ -215,8 +217,8 @@ def _plain_path(text: str, *, chained: bool) -> Link:
     return Link("", text)
 
 
-def _check_host(path: str) -> None:
-    authority = re.split(r"[/?#]", path, maxsplit=1)[0]
+@functools.lru_cache(1024)  # many images are on one host
+def _check_authority(authority: str) -> None:
     if "@" in authority:
         raise InvalidUrl("expected a URL without a user name or password")
     match = _HOST.fullmatch(authority)

@@ -69,25 +69,28 @@ class Filling:
             now, room = clock(), self._room(schedule)
             index = schedule.take(now) if room else None
             if index is None:
-                for lost, failure in schedule.hopeless(now):
-                    self._finish(lost, self._failed(lost, failure), report)
-                await self._park(schedule.wake_at() if room else math.inf)
+                if hopeless := schedule.hopeless(now):
+                    for lost, failure in hopeless:
+                        self._finish(lost, self._failed(lost, failure), report)
+                    self._wake(schedule)
+                else:
+                    await self._park(schedule.wake_at() if room else math.inf)
                 continue
+            self._wake(schedule)
             record = await self._attempt(schedule, index, fetcher, clock)
             if record is not None:
                 self._finish(index, record, report)
             # What follows an image that waits for its host would fill the memory.
             if self._order.in_memory and self._order.next_index not in schedule.running:
                 self._order.spill()
-            if self._parked:
-                self._wake(schedule, clock())
+            self._wake(schedule)
 
     async def _attempt(self, schedule: Schedule, index: int, fetcher: Fetcher, clock: Callable[[], float]) -> Record | None:
         """Return the image's record; None if it must wait and be requested again."""
         if (cached := self._cached.pop(index, None)) is not None:
             record = await copied(cached)
             if record is None:
-                schedule.move(index, self._images[index].url)
+                schedule.move(index, self._images[index].url, clock())
             else:
                 schedule.answered(index, clock())
             return record
@@ -121,9 +124,9 @@ class Filling:
             if woken in self._parked:
                 self._parked.remove(woken)
 
-    def _wake(self, schedule: Schedule, now: float) -> None:
-        """Let as many parked connections look again as can request an image; at the end, all."""
-        number = min(self._room(schedule), schedule.startable(now)) if schedule.waits else len(self._parked)
+    def _wake(self, schedule: Schedule) -> None:
+        """Let a parked connection look again, which wakes the next; at the end, all."""
+        number = int(self._room(schedule) > 0) if schedule.waits else len(self._parked)
         for woken in self._parked[:number]:
             self._parked.remove(woken)
             _set(woken)

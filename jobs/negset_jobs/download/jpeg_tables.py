@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from typing import Final
 
 from negset_api.values import Outcome
@@ -14,6 +15,8 @@ COEFFICIENTS: Final = 64
 _TABLES: Final = 4  # of each kind
 _CONDITIONED: Final = 16  # tables of each kind for arithmetic coding
 _LENGTHS: Final = 16  # the lengths of codes, in bits
+_CODES: Final = 1 << _LENGTHS
+_SHARES: Final = tuple(_CODES >> length for length in range(1, _LENGTHS + 1))
 _MOST_SYMBOLS: Final = 256
 _DC_SYMBOLS: Final = 15
 _KEPT: Final = 256  # segments whose results are kept: many files have the same tables
@@ -64,14 +67,13 @@ def check_conditioning(content: bytes) -> None:
 
 
 def _is_code(counts: bytes) -> bool:
-    """Return True if codes exist, `counts` of each length: none may have only ones."""
-    code = 0
-    for length, count in enumerate(counts, 1):
-        code += count
-        if count and code >= 1 << length:
-            return False
-        code <<= 1
-    return True
+    """Return True if codes exist, `counts` of each length: none may have only ones.
+
+    A code of n bits takes 2**(16 - n) of the 2**16 codes of 16 bits. One of the longest length must
+    be left.
+    """
+    taken: int = sum(map(operator.mul, counts, _SHARES))
+    return taken <= _CODES - (_CODES >> len(counts.rstrip(b"\0")))
 
 
 def require(fine: bool, what: str) -> None:

@@ -6,10 +6,9 @@ these waits for no other host. Nothing waits without an end: see `Schedule.faile
 
 from __future__ import annotations
 
-import collections
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from negset_api.spec import Download
@@ -17,6 +16,7 @@ from negset_api.values import Outcome
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.hosts import AWAY_AFTER, Host, Hosts, host_of
 from negset_jobs.download.retry_pause import wait_seconds
+from negset_jobs.download.turns import HostQueue, Turns
 
 FEW_SECONDS: Final = 15.0
 """How long a host is waited for if only images are left that may be the reason of their failures.
@@ -45,59 +45,6 @@ class _Failures:
         self.tries = self.counted = self.pending = 0
 
 
-class _Queue:
-    """The images of one host that wait to be requested."""
-
-    def __init__(self, host: Host, most: int, patience: float) -> None:
-        self.host, self.most, self.max_outage = host, most, patience
-        self.fresh: collections.deque[int] = collections.deque()
-        self.again: list[tuple[float, int]] = []
-        self.running = 0
-
-    @property
-    def patience(self) -> float:
-        return self.host.patience(self.max_outage)
-
-    def next_index(self, now: float) -> int | None:
-        """Return the image to request now, without taking it."""
-        host = self.host
-        if self.running >= host.limit(self.most) or host.not_before > now:
-            return None
-        due = self.again[0][1] if self.again and self.again[0][0] <= now else None
-        # Another image for each probe: that of the last one may fail by itself.
-        if self.fresh and (due is None or host.away or self.fresh[0] < due):
-            return self.fresh[0]
-        return due
-
-    def startable(self, now: float) -> int:
-        """Return how many images can be requested now, at most."""
-        if self.host.not_before > now:
-            return 0
-        return min(self.host.limit(self.most) - self.running, len(self.fresh) + len(self.again))
-
-    def take(self, index: int) -> None:
-        if self.fresh and self.fresh[0] == index:
-            self.fresh.popleft()
-        else:
-            heapq.heappop(self.again)
-        self.running += 1
-
-    def wake_at(self) -> float:
-        """Return when an image can be requested if no running download changes that."""
-        if self.running >= self.host.limit(self.most):
-            return math.inf
-        if self.fresh:
-            return self.host.not_before
-        return max(self.host.not_before, self.again[0][0]) if self.again else math.inf
-
-    def waiting(self) -> Iterator[int]:
-        """Take out all images."""
-        while self.fresh:
-            yield self.fresh.popleft()
-        while self.again:
-            yield heapq.heappop(self.again)[1]
-
-
 class Schedule:
     """The images of a shard that are not finished: waiting by host, or running.
 
@@ -108,8 +55,10 @@ class Schedule:
         """`images` are indexes with URLs. Without a URL, an image is on no host."""
         self._download, self._hosts, self._jitter = download, hosts, jitter
         self._urls = dict(images)
-        self._queues: dict[str, _Queue] = {}
-        self._queue_of: dict[int, _Queue] = {}
+        self._queues: dict[str, HostQueue] = {}
+        self._queue_of: dict[int, HostQueue] = {}
+        self._away: set[HostQueue] = set()  # all that are, and some that were
+        self._turns = Turns()
         self._failures: dict[int, _Failures] = {}
         self._waiting = len(self._urls)
         self.running: dict[int, float] = {}
@@ -117,6 +66,8 @@ class Schedule:
         for index, url in self._urls.items():
             queue = self._queue_of[index] = self._queue(host_of(url))
             queue.fresh.append(index)
+        for queue in self._queues.values():
+            self._note(queue, -math.inf)
 
     @property
     def waits(self) -> bool:
@@ -125,37 +76,31 @@ class Schedule:
 
     def take(self, now: float) -> int | None:
         """Return the next image to request, the first in plan order. None if all must wait."""
-        best: tuple[int, _Queue] | None = None
-        for queue in self._queues.values():
-            index = queue.next_index(now)
-            if index is not None and (best is None or index < best[0]):
-                best = index, queue
-        if best is None:
+        taken = self._turns.take(now)
+        if taken is None:
             return None
-        index, queue = best
-        queue.take(index)
+        index, _ = taken
         self._waiting -= 1
         self.running[index] = now
         return index
 
     def wake_at(self) -> float:
         """Return when `take` may have an image although nothing finishes until then."""
-        return min((queue.wake_at() for queue in self._queues.values()), default=math.inf)
+        return self._turns.wake_at()
 
-    def startable(self, now: float) -> int:
-        """Return how many images can be requested now, at most."""
-        return sum(max(0, queue.startable(now)) for queue in self._queues.values())
-
-    def move(self, index: int, url: str) -> None:
+    def move(self, index: int, url: str, now: float) -> None:
         """Take note that a running image must be requested from a host instead."""
-        self._stop(index)
+        self._note(self._stop(index), now)
         self._urls[index] = url
         queue = self._queue_of[index] = self._queue(host_of(url))
         self._wait(queue, index, -math.inf)
+        self._note(queue, now)
 
     def answered(self, index: int, now: float) -> None:
         """Take note that a running image was downloaded."""
-        self._stop(index).host.answered(now)
+        queue = self._stop(index)
+        queue.host.answered(now)
+        self._note(queue, now)
 
     def failed(self, index: int, failure: Failed, now: float) -> bool:
         """Take note of the failure of a running image. Return True if it is given up.
@@ -167,6 +112,11 @@ class Schedule:
         """
         begun = self.running[index]
         queue = self._stop(index)
+        given_up = self._is_given_up(queue, index, failure, begun, now)
+        self._note(queue, now)
+        return given_up
+
+    def _is_given_up(self, queue: HostQueue, index: int, failure: Failed, begun: float, now: float) -> bool:
         if failure.answered:
             queue.host.answered(now)
         if not failure.retryable:
@@ -200,7 +150,8 @@ class Schedule:
     def hopeless(self, now: float) -> list[tuple[int, Failed]]:
         """Take out the images whose host has been away for too long. Return their failures."""
         found = []
-        for queue in self._queues.values():
+        self._away = {queue for queue in self._away if queue.host.away}
+        for queue in self._away:
             last = queue.host.last_failure
             suspect = self._are_suspect(queue)
             if last is not None and queue.host.given_up(_patience(queue, suspect)) and queue.host.not_before > now:
@@ -218,7 +169,7 @@ class Schedule:
             return False
         return failures.counted > 0 or host.waited_in_vain or host.answered_at > failures.seen_at
 
-    def _given_up(self, queue: _Queue, failures: _Failures, failure: Failed, again_at: float) -> bool:
+    def _given_up(self, queue: HostQueue, failures: _Failures, failure: Failed, again_at: float) -> bool:
         download = self._download
         longest = download.attempts * download.timeout_seconds + download.max_outage_seconds
         if failures.counted >= download.attempts or again_at > failures.begun + longest:
@@ -230,7 +181,7 @@ class Schedule:
             queue.host.clear()
         return True
 
-    def _are_suspect(self, queue: _Queue, *others: _Failures) -> bool:
+    def _are_suspect(self, queue: HostQueue, *others: _Failures) -> bool:
         """Return True if nearly all waiting images failed while their host answered others.
 
         They are probably the reason why it does not answer: no others are left to be asked for.
@@ -249,27 +200,33 @@ class Schedule:
         host.waited_in_vain = True
         return True
 
-    def _queue(self, name: str) -> _Queue:
+    def _queue(self, name: str) -> HostQueue:
         if name not in self._queues:
             download = self._download
             if name:
-                self._queues[name] = _Queue(self._hosts.of(name), download.connections_per_host, download.max_outage_seconds)
+                self._queues[name] = HostQueue(self._hosts.of(name), download.connections_per_host, download.max_outage_seconds)
             else:
-                self._queues[name] = _Queue(Host(), download.connections, 0)
+                self._queues[name] = HostQueue(Host(), download.connections, 0)
         return self._queues[name]
 
-    def _wait(self, queue: _Queue, index: int, until: float) -> None:
+    def _note(self, queue: HostQueue, now: float) -> None:
+        """Take note that a queue or its host has changed."""
+        if queue.host.away:
+            self._away.add(queue)
+        self._turns.offer(queue, now)
+
+    def _wait(self, queue: HostQueue, index: int, until: float) -> None:
         heapq.heappush(queue.again, (until, index))
         self._waiting += 1
 
-    def _stop(self, index: int) -> _Queue:
+    def _stop(self, index: int) -> HostQueue:
         del self.running[index]
         queue = self._queue_of[index]
         queue.running -= 1
         return queue
 
 
-def _asked(queue: _Queue, failure: Failed) -> float | None:
+def _asked(queue: HostQueue, failure: Failed) -> float | None:
     """Return the pause that a host asks for, as far as it can be kept.
 
     A server in maintenance may ask for an hour, and be back in seconds. While it is away, it is
@@ -284,6 +241,6 @@ def _asked(queue: _Queue, failure: Failed) -> float | None:
     return asked if failure.outcome is Outcome.RATE_LIMITED else None
 
 
-def _patience(queue: _Queue, suspect: bool) -> float:
+def _patience(queue: HostQueue, suspect: bool) -> float:
     """Return how long a host is waited for. `suspect` is True if it may only be its images."""
     return min(queue.patience, FEW_SECONDS) if suspect else queue.patience

@@ -9,6 +9,7 @@ The keys are those of object_detection/core/standard_fields.py (`TfExampleFields
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -102,10 +103,17 @@ def _entry(key: str, feature: list[bytes]) -> list[bytes]:
 
     It is field 1 of the message that contains the map.
     """
-    name = key.encode()
+    head = _key(key)
     size = sum(map(len, feature))
-    head = b"".join((_FIELD_1, _varint(len(name)), name, _FIELD_2, _varint(size)))
-    return [_FIELD_1, _varint(len(head) + size), head, *feature]
+    length = _varint(size)
+    return [_FIELD_1, _varint(len(head) + len(length) + size), head, length, *feature]
+
+
+@functools.cache
+def _key(key: str) -> bytes:
+    """Return the key of an entry, and the tag of the value that follows."""
+    name = key.encode()
+    return b"".join((_FIELD_1, _varint(len(name)), name, _FIELD_2))
 
 
 def _bytes_list(values: Sequence[bytes]) -> list[bytes]:

@@ -16,6 +16,7 @@ from negset_jobs.download.failure import Failed
 from negset_jobs.download.hosts import AWAY_AFTER, UNKNOWN_SECONDS, Host, Hosts, host_of
 from negset_jobs.download.retry_pause import LONGEST_PROBE_SECONDS, probe_seconds
 from negset_jobs.download.schedule import FEW_SECONDS, PROBES_IN_LONG_PAUSE, Schedule
+from negset_jobs.download.turns import HostQueue
 
 REQUEST_SECONDS: Final = 0.1
 DOWNLOAD: Final = Download(attempts=3, timeout_seconds=10, connections=16, connections_per_host=16, max_outage_seconds=100)
@@ -295,3 +296,14 @@ def test_pauses_between_probes_grow_and_are_bounded():
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (0.5, LONGEST_PROBE_SECONDS)
     assert probe_seconds(1, 0.0) == 0.25
+
+
+@pytest.mark.parametrize("hosts", [1, 100, 4000])
+def test_each_image_costs_the_same_however_many_hosts_the_shard_has(hosts, monkeypatch):
+    looked_at = []
+    next_index = HostQueue.next_index
+    monkeypatch.setattr(HostQueue, "next_index", lambda queue, now: looked_at.append(1) or next_index(queue, now))
+    run = Run([f"http://{index % hosts}/{index}.jpg" for index in range(4000)], lambda _url, _now: None)
+    run.go()
+    assert set(run.ended.values()) == {Outcome.STORED}
+    assert len(looked_at) < 6 * len(run.urls)
