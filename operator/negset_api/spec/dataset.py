@@ -14,7 +14,7 @@ from negset_api.spec.output import Output
 from negset_api.spec.positives import POSITIVES_RULES, Positives
 from negset_api.spec.selection import Selection
 from negset_api.spec.source import SOURCE_RULES, Source
-from negset_api.spec.stores import MAX_STORES, STORE_RULES, StoreAccess
+from negset_api.spec.stores import MAX_STORES, SECRETS_RULES, STORE_RULES, StoreAccess
 from negset_api.spec.training import _TRAINING_RULES, Training
 
 
@@ -58,7 +58,7 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
             max_length=MAX_STORES,
             description="How object stores are reached, by the beginning of a URL: public buckets, requester pays, another endpoint or "
             "other credentials than those of the output.",
-            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["prefix"]},
+            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["prefix"], **SECRETS_RULES},
         ),
     ] = ()
     positives: Annotated[
