@@ -18,9 +18,9 @@ from negset_api import names, stages
 from negset_api.errors import InvalidInput
 from negset_api.revision import revision as revision_of
 from negset_api.spec import NegativeDataset
-from negset_api.status import ImagesStatus, RoundStatus, Status
+from negset_api.status import RoundStatus, Status
 from negset_api.validation import manifest
-from negset_api.values import Copies, Labels, Mining, Plan, Positives, Records, Report, Round, Value
+from negset_api.values import Copies, Labels, Mining, Outcome, Plan, Positives, Records, Report, Round, Value
 from negset_api.version import version
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
@@ -280,13 +280,15 @@ def report(revision: Revision, progress: Progress) -> Report:
 
 
 def status(revision: Revision) -> dict[str, Any]:
-    """Return the status fields of the finished stages: image counts and each round's results."""
-    records = find(revision.store, names.RECORDS, Records)
+    """Return the status fields of the finished stages: image counts and each round's results.
+
+    The counts have their zeros, because the write leaves fields that it does not name.
+    """
+    records, spec = find(revision.store, names.RECORDS, Records), revision.dataset.spec
+    converted = spec.positives is not None and not spec.positives.tfrecords
+    positives = find(revision.store, names.POSITIVES, Positives) if converted else None
     mined = (step for step in revision.steps if step.kind == "train" and step.arm == names.MINED)
     rounds = [value for step in mined if (value := find(revision.store, step.marker, Round)) is not None]
-    images = None
-    if records is not None:
-        images = ImagesStatus(planned=records.planned, stored=records.stored, failed=records.planned - records.stored, bytes=records.bytes)
     worth = tuple(
         RoundStatus(
             round=value.number,
@@ -297,8 +299,19 @@ def status(revision: Revision) -> dict[str, Any]:
         for value in rounds
     )
     newest = worth[-1].false_positives_per_image if worth else ""
-    fields: dict[str, Any] = msgspec.to_builtins(Status(images=images, rounds=worth, false_positives_per_image=newest))
+    fields: dict[str, Any] = msgspec.to_builtins(Status(rounds=worth, false_positives_per_image=newest))
+    if records is not None:
+        fields["images"] = {**_counts(records.outcomes), "bytes": records.bytes}
+    if positives is not None:
+        fields["positives"] = _counts(positives.outcomes)
     return fields
+
+
+def _counts(outcomes: Mapping[str, int]) -> dict[str, int]:
+    """Return the fields of `ImageCounts` that the outcomes of a stage decide."""
+    planned, stored = sum(outcomes.values()), outcomes.get(Outcome.STORED, 0)
+    transient = sum(count for name, count in outcomes.items() if Outcome(name).transient)
+    return {"planned": planned, "stored": stored, "failed": planned - stored, "transient": transient}
 
 
 def _reuse(

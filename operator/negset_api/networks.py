@@ -11,6 +11,7 @@ own check.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -69,3 +70,12 @@ NOT_PUBLIC_V6: Final[Mapping[str, str]] = MappingProxyType(
         "ff00::/8": "multicast (RFC 4291)",
     }
 )
+
+
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Return True if the lists say that an address is public, as NetworkPolicies apply them."""
+    if isinstance(address, ipaddress.IPv6Address) and address in ipaddress.IPv6Network(NAT64):
+        address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    v4 = isinstance(address, ipaddress.IPv4Address)
+    public, others = (PUBLIC_V4, NOT_PUBLIC_V4) if v4 else (PUBLIC_V6, NOT_PUBLIC_V6)
+    return address in ipaddress.ip_network(public) and not any(address in ipaddress.ip_network(other) for other in others)

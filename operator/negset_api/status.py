@@ -40,10 +40,20 @@ class Condition(StatusType, frozen=True, kw_only=True):
     observed_generation: Annotated[int, Meta(ge=0, description="Generation of the spec that the condition describes.")] = 0
 
 
-class ImagesStatus(StatusType, frozen=True, kw_only=True):
+class ImageCounts(StatusType, frozen=True, kw_only=True):
     planned: Annotated[int, Meta(description="Number of images in the plan.")] = 0
     stored: Annotated[int, Meta(description="Number of images whose record is written.")] = 0
     failed: Annotated[int, Meta(description="Number of images that ended in any other outcome.")] = 0
+    transient: Annotated[
+        int,
+        Meta(
+            description="How many of the failed images had a transient error, once the data is stored. "
+            "Before the first training, a new value of the annotation negset.dev/retry requests them again."
+        ),
+    ] = 0
+
+
+class ImagesStatus(ImageCounts, frozen=True, kw_only=True):
     bytes: Annotated[int, Meta(description="Size of the stored images in bytes.")] = 0
 
 
@@ -70,6 +80,7 @@ class Numbers(StatusType, frozen=True, kw_only=True):
 
     revision: Annotated[Revision, Meta(description="Revision that the numbers are of.")] = ""
     images: Annotated[ImagesStatus | None, Meta(description="As `status.images`.")] = None
+    positives: Annotated[ImageCounts | None, Meta(description="As `status.positives`.")] = None
     rounds: Annotated[
         tuple[RoundStatus, ...],
         Meta(max_length=16, description="As `status.rounds`.", extra_json_schema={"x-kubernetes-list-type": "atomic"}),
@@ -87,6 +98,9 @@ class Completed(StatusType, frozen=True, kw_only=True):
     ] = ()
     pipeline: Annotated[
         str, Meta(max_length=64, description="Digest of the pipeline.config that the steps used, if the spec names a ConfigMap.")
+    ] = ""
+    retry: Annotated[
+        str, Meta(max_length=64, description="Digest of the last value of the annotation negset.dev/retry that the stored data answers.")
     ] = ""
     numbers: Annotated[
         Numbers | None,
@@ -119,6 +133,9 @@ class Status(StatusType, frozen=True, kw_only=True):
         ),
     ] = ()
     images: Annotated[ImagesStatus | None, Meta(description="Counts of the download of the negatives.")] = None
+    positives: Annotated[
+        ImageCounts | None, Meta(description="Counts of the positives, once they are stored. Absent if they come as TFRecords.")
+    ] = None
     progress: Annotated[ProgressStatus | None, Meta(description="Progress of the current stage.")] = None
     rounds: Annotated[
         tuple[RoundStatus, ...],

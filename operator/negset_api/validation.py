@@ -262,11 +262,7 @@ def _rule_problems(value: Any, schema: Schema, path: str) -> tuple[Problem, ...]
     problems: list[Problem] = []
     rules = schema.get("x-kubernetes-validations", ())
     if rules:
-        import cel
-
-        problems += [
-            Problem(path, rule["message"], _json(value)) for rule in rules if cel.evaluate(rule["rule"], {"self": value}) is not True
-        ]
+        problems += [Problem(path, rule["message"], _json(value)) for rule in rules if not _holds(rule["rule"], value)]
     if isinstance(value, dict):
         for name, child in schema.get("properties", {}).items():
             if name in value:
@@ -281,6 +277,19 @@ def _rule_problems(value: Any, schema: Schema, path: str) -> tuple[Problem, ...]
                 if item in value[:index]
             ]
     return tuple(problems)
+
+
+def _holds(rule: str, value: Any) -> bool:
+    """Return True if a value satisfies a rule of CEL with the functions that the rules use.
+
+    `replace` is one of the API server's extensions, which the library lacks
+    (https://kubernetes.io/docs/reference/using-api/cel/#cel-community-libraries).
+    """
+    import cel
+
+    context = cel.Context({"self": value})
+    context.add_function("replace", str.replace)
+    return cel.evaluate(rule, context) is True
 
 
 def _json(value: Any) -> str:

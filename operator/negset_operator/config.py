@@ -5,7 +5,9 @@ It comes from the chart, never from a tenant's object.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -14,6 +16,7 @@ from msgspec import Meta, field
 
 from negset_api import decoding
 from negset_api.errors import InvalidInput
+from negset_api.networks import is_public
 from negset_api.version import version
 
 Count = Annotated[int, Meta(ge=1)]
@@ -102,9 +105,14 @@ class Proxy(Setting, frozen=True, kw_only=True):
     `networks`: CIDRs of the proxy, which the network policy lets the jobs reach at its port.
     """
 
-    url: Annotated[str, Meta(pattern=r"^(https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?/?)?$")] = ""
+    url: Annotated[str, Meta(pattern=r"^(https?://[A-Za-z0-9._-]+(:[1-9][0-9]{0,4})?/?)?$")] = ""
     bypass: tuple[Annotated[str, Meta(min_length=1)], ...] = ("svc", "cluster.local")
     networks: tuple[Cidr, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The name or the address in the URL; empty if there is none."""
+        return urlsplit(self.url).hostname or ""
 
     @property
     def port(self) -> int:
@@ -139,6 +147,22 @@ class Networks(Setting, frozen=True, kw_only=True):
     api_server_ports: tuple[Port, ...] = (443, 6443)
     kuberay_namespaces: tuple[str, ...] = ("kuberay-system", "kuberay-operator", "ray-system")
     kuberay_pod_labels: dict[str, str] = field(default_factory=lambda: {"app.kubernetes.io/component": "kuberay-operator"})
+
+    def unreachable_proxy(self, addresses: Iterable[str]) -> str:
+        """Return why the network policy keeps jobs from the proxy; empty if it does not.
+
+        `addresses` are the IP addresses of the proxy.
+        """
+        allowed = [ipaddress.ip_network(cidr) for cidr in (*self.images, *self.stores, *self.proxy.networks)]
+        found = [ipaddress.ip_address(text) for text in addresses]
+        missing = [each for each in found if not is_public(each) and not any(each in network for network in allowed)]
+        if not self.policies or not missing:
+            return ""
+        listed = ", ".join(f"{each}/{each.max_prefixlen}" for each in missing)
+        return (
+            f"networks.proxy.networks: expected a network with each address of the proxy ({self.proxy.url}) that is not public; "
+            f"add {listed}, or the network policy keeps the jobs from the proxy"
+        )
 
 
 class Patience(Setting, frozen=True, kw_only=True):
@@ -248,6 +272,9 @@ def _check(config: Config) -> None:
                 ipaddress.ip_network(cidr)
             except ValueError as error:
                 raise ValueError(f"networks.{setting}: expected a network such as 10.96.0.0/12: {error}") from error
+    with contextlib.suppress(ipaddress.AddressValueError):  # a name: only a resolver knows its addresses
+        if problem := networks.unreachable_proxy([str(ipaddress.IPv4Address(networks.proxy.host))]):
+            raise ValueError(problem)
     if tuple(map(int, config.ray_version.split(".")[:2])) < OLDEST_RAY:
         oldest = ".".join(map(str, OLDEST_RAY))
         raise ValueError(

@@ -204,6 +204,8 @@ class Facts(Fact, frozen=True, kw_only=True):
     `spec` is None if this operator cannot read it. `problems` are the reasons why it cannot be read
     or used.
     `url` is the folder of the revision.
+
+    `data_again`: the data step has completed and must run again (`policies.failed_images`).
     """
 
     dataset: Dataset
@@ -216,3 +218,4 @@ class Facts(Fact, frozen=True, kw_only=True):
     now: datetime
     url: str = ""
     pipeline: Pipeline = Pipeline()
+    data_again: bool = False

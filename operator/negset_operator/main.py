@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
         config = read(options.config) if options.config else Config()
         if options.namespaces:
             config = msgspec.structs.replace(config, namespaces=tuple(name for name in options.namespaces.split(",") if name))
+        # A resolver that does not answer must not delay the start.
+        threading.Thread(target=_check_proxy, args=(config,), name="proxy-check", daemon=True).start()
         return _run(options, config)
     except NegsetError as error:
         sys.stderr.write(f"negset-operator: {error}\n")
@@ -98,6 +100,23 @@ def _run(options: argparse.Namespace, config: Config) -> int:
             leadership.release()
     log.info("stopped")
     return 0 if stopping.is_set() else 1
+
+
+def _check_proxy(config: Config) -> None:
+    """Log a warning if the network policy keeps jobs from the proxy that the configuration names.
+
+    The addresses of a name may change, so this is no error.
+    """
+    proxy = config.networks.proxy
+    if not proxy.url:
+        return
+    try:
+        found = socket.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        log.warning("networks.proxy.url: cannot resolve the name of the proxy (%s): %s", proxy.url, error)
+        return
+    if problem := config.networks.unreachable_proxy(sorted({str(address[0]).partition("%")[0] for *_, address in found})):
+        log.warning("%s", problem)
 
 
 def _allow_open_files() -> None:

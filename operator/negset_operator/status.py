@@ -18,7 +18,7 @@ LONGEST_NOTE: Final = 1024  # events
 
 _FIELDS: Final = ("observedGeneration", "stage", "revision", "url", "reportUrl", "completed", "runs")
 """The operator's fields, besides its conditions."""
-_JOBS_FIELDS: Final = ("images", "progress", "rounds", "falsePositivesPerImage")
+_JOBS_FIELDS: Final = ("images", "positives", "progress", "rounds", "falsePositivesPerImage")
 
 Stored = dict[str, Any]
 

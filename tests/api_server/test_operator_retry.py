@@ -5,6 +5,8 @@ The API server is real.
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from operators import QUICK, TRAINING, Cluster, eventually, pods_of_job_end, running
 
@@ -68,6 +70,43 @@ def test_a_failed_ray_job_is_retried_as_often_as_the_annotation_changes(api_serv
         assert len(seen) == 3
         labels = cluster.find("ray.io/v1", "RayJob", name)["metadata"]["labels"]
         assert labels["negset.dev/retry"] != "Mon Mar  2 10:00:00 UTC 2026", "a label takes no such value"
+
+
+def test_data_with_images_that_were_lost_to_an_outage_is_stored_again_once_for_each_request(api_server, cluster, controllers):
+    """The status is what the jobs of `negset_jobs.pipeline.status` write at their end."""
+
+    def ready_with(lost: int) -> bool:
+        images = (cluster.dataset()["status"].get("images") or {}).get("transient")
+        return images == lost and cluster.condition("Ready").get("status") == "True"
+
+    def ends(lost: int) -> None:
+        images = {"planned": 3000, "stored": 3000 - lost, "failed": lost, "transient": lost, "bytes": 1}
+        cluster.merge("negset.dev/v1alpha1", "NegativeDataset", "street", {"status": {"images": images}}, "status")
+        cluster.ray_succeeds(name)
+        eventually("ready", lambda: ready_with(lost))
+
+    def never_another(seen: list[str]) -> bool:
+        cluster.annotate("again", str(len(seen)))
+        time.sleep(2)
+        return list(uids(cluster, "ray.io/v1", "RayJob").values()) == seen[-1:]
+
+    with running(api_server, cluster.namespace):
+        cluster.create()
+        (name,) = eventually("a RayJob", cluster.ray_jobs)
+        seen = list(uids(cluster, "ray.io/v1", "RayJob").values())
+        ends(12)
+        eventually("said", lambda: "12 of 3,000 negatives could not be stored" in cluster.condition("DataStored").get("message", ""))
+        assert never_another(seen), "nobody has asked"
+        for wish, left in (("Mon Mar  2 09:00:00 UTC 2026", 5), ("Mon Mar  2 10:00:00 UTC 2026", 0)):
+            ask(cluster, wish)
+            seen += another(cluster, "ray.io/v1", "RayJob", seen)
+            eventually("not ready", lambda: cluster.condition("Ready").get("status") == "False")
+            assert cluster.dataset()["status"]["completed"].get("steps") == []
+            ends(left)
+            assert never_another(seen), "a request is answered once"
+        assert "could not be stored" not in cluster.condition("DataStored")["message"]
+        ask(cluster, "Mon Mar  2 11:00:00 UTC 2026")
+        assert never_another(seen), "nothing is left that a request could bring"
 
 
 def test_a_failed_check_is_retried_and_what_runs_afterwards_is_left_alone(api_server, cluster, controllers):

@@ -9,7 +9,7 @@ import ipaddress
 
 import pytest
 
-from negset_api.networks import NAT64, NOT_PUBLIC_V4, NOT_PUBLIC_V6
+from negset_api.networks import NAT64, NOT_PUBLIC_V4, NOT_PUBLIC_V6, is_public
 from negset_jobs.adapters.access import Access
 from negset_operator.manifests import network_policies
 
@@ -40,6 +40,7 @@ def test_at_the_edges_of_a_network_nothing_is_open_that_the_jobs_refuse(cidr):
     numbers = [number + step for number in (int(network[0]), int(network[-1])) for step in (-1, 0, 1)]
     addresses = [str(type(network[0])(number)) for number in numbers if 0 <= number < 2**network.max_prefixlen]
     assert [address for address in addresses if opened(address) and not Access().permits(address)] == []
+    assert [address for address in addresses if opened(address) != is_public(ipaddress.ip_address(address))] == []
 
 
 @pytest.mark.parametrize("address", PUBLIC)

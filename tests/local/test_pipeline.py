@@ -22,6 +22,12 @@ import pytest
 import yaml
 from tests.local.serving import CountingServer
 
+from negset_api import validation
+from negset_jobs import pipeline
+from negset_jobs.adapters.access import Access
+
+LOOPBACK = Access(allowed_networks=("127.0.0.1/32",))
+
 CONTRACT = {
     "manifest.parquet",
     "copies.parquet",
@@ -205,13 +211,20 @@ def test_a_second_run_mends_what_was_transient_and_all_that_was_made_of_it(serve
     def reported() -> dict[str, int]:
         return json.loads((revision / "report" / "report.json").read_text())["outcomes"]
 
+    def status_on_a_cluster() -> dict[str, int]:
+        fields = pipeline.status(pipeline.prepare(validation.parse(document), LOOPBACK))["images"]
+        assert fields.pop("bytes") > 0
+        return fields
+
     assert (labelled(), reported()) == (17, {"stored": 17, "not_found": 1, "server_error": 2})
+    assert status_on_a_cluster() == {"planned": 20, "stored": 17, "failed": 3, "transient": 2}
     repaired, server.failing = server.failing, set()
     server.images.clear()
     assert revision_of(negset("run", document, tmp_path)) == revision
     assert set(server.images) == repaired
     assert len(server.images) == 2
     assert (labelled(), reported()) == (19, {"stored": 19, "not_found": 1})
+    assert status_on_a_cluster() == {"planned": 20, "stored": 19, "failed": 1, "transient": 0}, "the zero is written"
 
     document["spec"]["download"]["maxFailedPercent"] = 0
     server.images.clear()

@@ -92,6 +92,8 @@ def test_a_negative_that_is_a_positive_is_left_out_and_counted(folder, caplog):
     assert len([key for key in revision.store.keys(names.LABELS_FOLDER) if key.endswith(".txt") and "/labels/" in key]) == 10
     before = {key: revision.store.read(key) for key in revision.store.keys()}  # noqa: SIM118
     assert not pipeline.data_missing(revision)
+    number = len(json.loads((folder / "positives.json").read_text())["images"])
+    assert pipeline.status(revision)["positives"] == {"planned": number, "stored": number, "failed": 0, "transient": 0}
     pipeline.data(revision, Silent())
     assert {key: revision.store.read(key) for key in revision.store.keys() if not key.startswith(names.OWNERS_FOLDER)} == {  # noqa: SIM118
         key: value for key, value in before.items() if not key.startswith(names.OWNERS_FOLDER)

@@ -214,5 +214,11 @@ class StatusProgress:
         }
         status: dict[str, Any] = {"progress": progress}
         if self._stage == DOWNLOADING_NEGATIVES:
-            status["images"] = {"planned": self._total, "stored": self._done - self._failed, "failed": self._failed}
+            # The number of transient failures is known at the end. That of an earlier run goes.
+            status["images"] = {
+                "planned": self._total,
+                "stored": self._done - self._failed,
+                "failed": self._failed,
+                "transient": None,
+            }
         self._send(status)

@@ -9,20 +9,8 @@ CEL rules. A rule for one field is in the field's `Meta`. A rule for several fie
 message that the user reads.
 """
 
-from negset_api.spec.data import (
-    CocoPositives,
-    CocoSource,
-    Download,
-    ImagesSource,
-    OpenImagesSource,
-    Output,
-    Positives,
-    Selection,
-    Source,
-    VocPositives,
-    YoloPositives,
-)
 from negset_api.spec.dataset import NAME_RULE, SPEC_RULES, Metadata, NegativeDataset, NegativeDatasetSpec, Ray
+from negset_api.spec.download import Download
 from negset_api.spec.fields import (
     LONGEST_LABEL,
     LONGEST_NAME,
@@ -39,6 +27,10 @@ from negset_api.spec.fields import (
     Url,
     rules,
 )
+from negset_api.spec.output import Output
+from negset_api.spec.positives import CocoPositives, Positives, VocPositives, YoloPositives
+from negset_api.spec.selection import Selection
+from negset_api.spec.source import CocoSource, ImagesSource, OpenImagesSource, Source
 from negset_api.spec.stores import StoreAccess, secret_prefix
 from negset_api.spec.training import HardNegativeMining, PipelineConfig, Training
 

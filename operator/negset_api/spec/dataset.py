@@ -8,9 +8,13 @@ import msgspec
 from msgspec import Meta, field
 
 from negset_api import names, patterns
-from negset_api.spec.data import _POSITIVES_RULES, _SOURCE_RULES, Download, Output, Positives, Selection, Source
+from negset_api.spec.download import Download
 from negset_api.spec.fields import LONGEST_LABEL, LONGEST_NAME, MAX_ITEMS, ClassName, QueueName, Spec, rules
-from negset_api.spec.stores import MAX_STORES, STORE_RULES, StoreAccess
+from negset_api.spec.output import Output
+from negset_api.spec.positives import POSITIVES_RULES, Positives
+from negset_api.spec.selection import Selection
+from negset_api.spec.source import SOURCE_RULES, Source
+from negset_api.spec.stores import MAX_STORES, SECRETS_RULES, STORE_RULES, StoreAccess
 from negset_api.spec.training import _TRAINING_RULES, Training
 
 
@@ -30,7 +34,7 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
         Source,
         Meta(
             description="The images to select negatives from. Exactly one kind of source.",
-            extra_json_schema={"required": [], **_SOURCE_RULES},
+            extra_json_schema={"required": [], **SOURCE_RULES},
         ),
     ]
     exclude_classes: Annotated[
@@ -54,13 +58,13 @@ class NegativeDatasetSpec(Spec, frozen=True, kw_only=True):
             max_length=MAX_STORES,
             description="How object stores are reached, by the beginning of a URL: public buckets, requester pays, another endpoint or "
             "other credentials than those of the output.",
-            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["prefix"]},
+            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["prefix"], **SECRETS_RULES},
         ),
     ] = ()
     positives: Annotated[
         Positives | None,
         Meta(
-            description="Images with objects to train on. Exactly one of coco, voc, yolo and tfrecords.", extra_json_schema=_POSITIVES_RULES
+            description="Images with objects to train on. Exactly one of coco, voc, yolo and tfrecords.", extra_json_schema=POSITIVES_RULES
         ),
     ] = None
     training: Annotated[

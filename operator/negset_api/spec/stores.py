@@ -53,6 +53,16 @@ def secret_prefix(secret: str) -> str:
     return f"NEGSET_{re.sub('[^A-Z0-9]', '_', secret.upper())}_"
 
 
+_SAME = "one.secretName == other.secretName"
+_DISTINCT = "one.secretName.replace('.', '-') != other.secretName.replace('.', '-')"
+SECRETS_RULES = rules(
+    (
+        f"self.all(one, !has(one.secretName) || self.all(other, !has(other.secretName) || {_SAME} || {_DISTINCT}))",
+        "must not name two Secrets that differ only in '.' and '-', such as a.b and a-b: their variables have the same names; rename one of them",
+    )
+)
+"""For all stores together: `secret_prefix` must be different for different Secrets."""
+
 STORE_RULES = rules(
     ("!(has(self.anonymous) && self.anonymous && has(self.secretName))", "must not have both anonymous and secretName"),
     (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from negset_api.spec.data import Positives, Source
 from negset_api.spec.dataset import NegativeDatasetSpec
+from negset_api.spec.positives import Positives
+from negset_api.spec.source import Source
 
 
 def urls_of(spec: NegativeDatasetSpec) -> Iterator[tuple[str, str]]:

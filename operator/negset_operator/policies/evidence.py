@@ -14,17 +14,28 @@ from negset_api import decoding, names, stages
 from negset_api.revision import revision as revision_of
 from negset_api.spec import NegativeDatasetSpec
 from negset_api.status import Completed
+from negset_operator import naming
 from negset_operator.facts import Child, Facts
 from negset_operator.kube.objects import Dataset
 from negset_operator.policies import relevance
 
-JOBS_NUMBERS: Final = ("images", "rounds", "falsePositivesPerImage")
+JOBS_NUMBERS: Final = ("images", "positives", "rounds", "falsePositivesPerImage")
 
 
 def recorded(facts: Facts) -> frozenset[str]:
-    """Return the roles of the steps that are recorded as done for the current revision and URL."""
+    """Return the roles of the steps that are recorded as done for the current revision and URL.
+
+    The data step is not among them if it must run again (`policies.failed_images`).
+    """
     record = _stored(facts.dataset)
-    return frozenset(record.steps) if _is_valid(record, facts) else frozenset()
+    steps = frozenset(record.steps) if _is_valid(record, facts) else frozenset()
+    return steps - {stages.DATA} if facts.data_again else steps
+
+
+def answered(facts: Facts) -> str:
+    """Return the digest of the last request for failed images that the recorded data answers."""
+    record = _stored(facts.dataset)
+    return record.retry if _is_valid(record, facts) else ""
 
 
 def is_unrecorded(child: Child, facts: Facts) -> bool:
@@ -99,12 +110,15 @@ def record(facts: Facts, roles: tuple[str, ...], measured: dict[str, Any], *, tr
     The stored record may be of another URL. It stays until a step is done for the current one.
 
     `trims`: a running job removes earlier revisions at its end. A stored record of one of them may
-    soon be wrong, so it is replaced now.
+    soon be wrong, so it is replaced now. If the data step must run again, the record without it is
+    written before the step starts.
     """
-    if not roles and not trims:
+    if not roles and not trims and not facts.data_again:
         return None
     uid, digest = facts.dataset.metadata.uid, facts.pipeline.digest
-    done = Completed(uid=uid, revision=facts.revision, url=facts.url, steps=roles, pipeline=digest)
+    # A request that comes while the data is stored is answered by this record.
+    retry = (naming.retry(facts.dataset.metadata.annotations.retry) or answered(facts)) if stages.DATA in roles else ""
+    done = Completed(uid=uid, revision=facts.revision, url=facts.url, steps=roles, pipeline=digest, retry=retry)
     plain: dict[str, Any] = msgspec.to_builtins(done)
     return plain | {"steps": list(roles)} | ({"numbers": measured} if measured else {})
 

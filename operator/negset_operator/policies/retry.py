@@ -4,7 +4,8 @@
 |---|---|
 | failed | the user requested a retry, or the operator would build it differently now |
 | cannot start | the operator would build it differently now |
-| runs or has succeeded | never |
+| has stored the data | the user requested a retry, and images failed (`policies.failed_images`) |
+| runs, or has succeeded at another step | never |
 
 The user requests a retry with a new value of the annotation `negset.dev/retry`. The operator builds
 a child differently after a change of its configuration or version. A child without the labels was
@@ -20,6 +21,7 @@ import msgspec
 from negset_api import names, stages
 from negset_operator.facts import Child, Facts, Work
 from negset_operator.manifests.subject import Subject, built_digest
+from negset_operator.policies import failed_images
 from negset_operator.policies.creation import build, build_deleter
 from negset_operator.policies.steps import DELETE
 
@@ -27,14 +29,28 @@ WHY: Final = "it is built again"
 
 
 def advice(dataset: str) -> str:
-    """Return the command that retries a failed step. It needs only the right to edit the object."""
-    return f'To retry: kubectl annotate {names.SINGULAR} {dataset} {names.ANNOTATION_RETRY}="$(date)" --overwrite'
+    """Return the command that retries a failed step, as a sentence."""
+    return f"To retry: {command(dataset)}"
+
+
+def command(dataset: str) -> str:
+    """Return the command that requests a retry. It needs only the right to edit the object."""
+    return f'kubectl annotate {names.SINGULAR} {dataset} {names.ANNOTATION_RETRY}="$(date)" --overwrite'
 
 
 def with_obsolete_marked(facts: Facts, subject: Subject) -> Facts:
-    """Return the facts with `obsolete` set on each child that must be built again."""
-    marked = tuple(msgspec.structs.replace(child, obsolete=True) if _obsolete(child, subject) else child for child in facts.children)
-    return msgspec.structs.replace(facts, children=marked)
+    """Return the facts with `obsolete` set on each child that must be built again.
+
+    `data_again` is set if the data step is to run again, also if its child was deleted.
+    """
+    again = failed_images.requested(facts)
+    marked = tuple(
+        msgspec.structs.replace(child, obsolete=True)
+        if _obsolete(child, subject) or (again and failed_images.has_stored(child, facts))
+        else child
+        for child in facts.children
+    )
+    return msgspec.structs.replace(facts, children=marked, data_again=again)
 
 
 def _obsolete(child: Child, subject: Subject) -> bool:

@@ -189,9 +189,11 @@ def _done(steps: tuple[Step, ...], facts: Facts) -> frozenset[str]:
 def success_counts(child: Child, step: Step | None, facts: Facts) -> bool:
     """Return True if the work of a child that succeeded is done for the current spec.
 
-    That is so if the child wrote to the current revision. A step that leaves no files also counts
-    if it read the same fields of the spec.
+    That is so if the child wrote to the current revision and need not be built again. A step that
+    leaves no files also counts if it read the same fields of the spec.
     """
+    if child.obsolete:
+        return False
     if relevance.writes_here(child, facts):
         return True
     return step is not None and not step.work.marker and child.digest == step.digest

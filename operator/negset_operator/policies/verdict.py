@@ -13,7 +13,7 @@ from negset_operator import reasons
 from negset_operator.config import Patience
 from negset_operator.decision import Condition, DesiredStatus
 from negset_operator.facts import Facts, Work
-from negset_operator.policies import evidence, pace, suspension
+from negset_operator.policies import evidence, failed_images, pace, retry, suspension
 from negset_operator.policies.explain import Context, explain
 from negset_operator.policies.steps import Phase, Progress
 
@@ -49,7 +49,9 @@ def desired_status(facts: Facts, spec: NegativeDatasetSpec, progress: tuple[Prog
         message=f"The report is at {report}." if ready else "The report is written after the last step.",
     )
     measured = evidence.numbers(facts) if ready else {}
-    message = f"All steps completed. The report is at {report}.{_without_numbers(measured, spec)}"
+    # A model that is trained does not get them any more.
+    left = _failed_images(context) if spec.training is None else ""
+    message = f"All steps completed. The report is at {report}.{_without_numbers(measured, spec)}{left}"
     done = Condition(type=reasons.READY, status=True, reason=reasons.SUCCEEDED, message=message)
     summary = (done,) if ready else _unfinished(worst, context, stopped=_stopped(spec, progress))
     return DesiredStatus(
@@ -139,7 +141,7 @@ def _stage(kind: str, members: tuple[Progress, ...], url: str, context: Context)
     if worst.phase is Phase.DONE:
         messages = {
             reasons.CHECKED: "The training configuration was checked and is valid.",
-            reasons.DATA_STORED: f"The data is stored under {url}.",
+            reasons.DATA_STORED: f"The data is stored under {url}.{_failed_images(context)}",
             reasons.TRAINED: f"Training completed ({_count(len(members), 'round')}).",
             reasons.MINED: f"Hard negative mining completed ({_count(len(members), 'round')}).",
         }
@@ -171,6 +173,12 @@ def _stage_name(worst: Progress, *, stopped: bool) -> str:
 def _urgency(progress: Progress) -> tuple[int, int]:
     obstacle = progress.child is not None and progress.child.obstacle is not None and progress.phase is Phase.ACTIVE
     return (_URGENCY.index(progress.phase), 0 if obstacle else 1)
+
+
+def _failed_images(context: Context) -> str:
+    """Return a sentence on the images that the user may request again, to follow another one."""
+    text = failed_images.message(context.facts, retry.command(context.dataset))
+    return f" {text}" if text else ""
 
 
 def _count(number: int, noun: str) -> str:

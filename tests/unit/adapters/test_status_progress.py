@@ -35,7 +35,7 @@ def test_the_download_of_negatives_counts_the_images_of_the_dataset() -> None:
     progress.advance(40, failed=2)
     assert written[-1] == {
         "progress": {"percent": 50, "secondsLeft": 12, "step": None, "loss": None, "updatedAt": "2026-03-01T12:00:00Z"},
-        "images": {"planned": 100, "stored": 48, "failed": 2},
+        "images": {"planned": 100, "stored": 48, "failed": 2, "transient": None},
     }
 
 

@@ -11,6 +11,15 @@ from tests.unit.api.manifests import DATA_ONLY, OPEN_IMAGES, OWN_IMAGES, TRAINED
 from negset_api import patterns, validation
 from negset_api.errors import InvalidSpec
 
+
+def stores(*secrets: str) -> list[dict[str, str]]:
+    """Return a store for each Secret, and one without."""
+    return [
+        {"prefix": "s3://open", "region": "eu-1"},
+        *({"prefix": f"s3://b{number}", "secretName": name} for number, name in enumerate(secrets)),
+    ]
+
+
 WRONG = {
     "a list is no manifest": ([], "(root): Invalid value: []: must be one NegativeDataset object"),
     "the API version is another group's": (
@@ -230,6 +239,10 @@ WRONG = {
         with_field(DATA_ONLY, "spec.output.revisionHistoryLimit", -1),
         "spec.output.revisionHistoryLimit: Invalid value: -1: should be greater than or equal to 0",
     ),
+    "two Secrets of stores whose variables have the same names": (
+        with_field(DATA_ONLY, "spec.stores", stores("partner.s3", "partner-s3")),
+        "must not name two Secrets that differ only in '.' and '-', such as a.b and a-b",
+    ),
     "only negatives in the batch": (
         with_field(TRAINED, "spec.training.negativePercent", 100),
         "spec.training.negativePercent: Invalid value: 100: should be less than or equal to 90",
@@ -294,6 +307,7 @@ RIGHT = {
     "a queue with a dot": with_field(DATA_ONLY, "spec.queueName", "team-a.gpu"),
     "a queue of 63 characters": with_field(DATA_ONLY, "spec.queueName", "q" * 63),
     "a Secret with dots": with_field(DATA_ONLY, "spec.output.secretName", "s3.team-a.example"),
+    "different Secrets of stores, one of them twice": with_field(DATA_ONLY, "spec.stores", stores("s3.a", "s3.b", "s3-c", "s3.a")),
     "a ConfigMap of one character": with_field(TRAINED, "spec.training.pipelineConfig", {"configMap": "x"}),
     "GPUs of another maker": with_field(TRAINED, "spec.training.gpuResourceName", "amd.com/gpu"),
     "a slice of a GPU": with_field(TRAINED, "spec.training.gpuResourceName", "nvidia.com/mig-1g.10gb"),

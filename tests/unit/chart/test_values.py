@@ -32,6 +32,7 @@ REFUSED = {
     ),
     "a scheme with its colon": ({"config": {"networks": {"schemes": ["s3:"]}}}, "at '/config/networks/schemes/0'"),
     "a proxy with a password": ({"config": {"networks": {"proxy": {"url": "http://me:secret@p:1"}}}}, "at '/config/networks/proxy/url'"),
+    "a proxy's port that there is not": ({"config": {"networks": {"proxy": {"url": "http://p:65536"}}}}, "at '/config/networks/proxy/url'"),
     "no scheme at all": ({"config": {"networks": {"schemes": []}}}, "at '/config/networks/schemes'"),
     "a namespace that cannot exist": ({"watchNamespaces": ["Team_A"]}, "at '/watchNamespaces/0'"),
     "a namespace given twice": ({"watchNamespaces": ["a", "a"]}, "at '/watchNamespaces'"),

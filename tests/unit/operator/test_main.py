@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from negset_operator.main import main
+from negset_operator.config import Config, Networks, Proxy
+from negset_operator.main import _check_proxy, main
 
 KUBECONFIG = """
 apiVersion: v1
@@ -56,3 +57,33 @@ def test_a_configuration_that_is_not_there(capsys):
 def test_a_kubeconfig_that_is_not_there(capsys):
     assert main(["--kubeconfig", "/nowhere/kubeconfig"]) == 2
     assert capsys.readouterr().err.startswith("negset-operator: --kubeconfig: ")
+
+
+PROXY = {
+    "a private address that no network has": (("10.1.2.3",), ("10.9.0.0/16",), "add 10.1.2.3/32, or the network policy keeps the jobs"),
+    "two addresses of which a network has one": (("10.1.2.3", "fd00::3"), ("10.1.0.0/16",), "add fd00::3/128, or"),
+    "no address": ((), (), "networks.proxy.url: cannot resolve the name of the proxy (http://proxy.example:3128)"),
+    "a public address": (("8.8.8.8", "2606:4700::1"), (), ""),
+    "a private address that a network has": (("10.1.2.3",), ("10.1.0.0/16",), ""),
+}
+
+
+@pytest.mark.parametrize(("addresses", "networks", "warning"), PROXY.values(), ids=PROXY.keys())
+def test_at_the_start_a_warning_names_the_setting_if_the_name_of_the_proxy_leads_to(addresses, networks, warning, monkeypatch, caplog):
+    def resolve(host, port, **_):
+        assert (host, port) == ("proxy.example", 3128)
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(None, None, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    proxy = Proxy(url="http://proxy.example:3128", networks=networks)
+    _check_proxy(Config(networks=Networks(proxy=proxy)))
+    assert bool(caplog.text) is bool(warning)
+    assert warning in caplog.text
+
+
+def test_without_a_proxy_nothing_is_resolved(monkeypatch, caplog):
+    monkeypatch.delattr(socket, "getaddrinfo")
+    _check_proxy(Config())
+    assert caplog.text == ""
