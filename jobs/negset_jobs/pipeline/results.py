@@ -1,0 +1,44 @@
+"""The report, and the results that the status of the object has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from negset_api import names
+from negset_api.status import ImagesStatus, RoundStatus, Status
+from negset_api.values import Records, Report, Round
+from negset_jobs.adapters.progress import Progress
+from negset_jobs.formats.stored import find
+from negset_jobs.pipeline.revision import Revision
+
+
+def report(revision: Revision, progress: Progress) -> Report:
+    """Write the report: the page and the numbers."""
+    from negset_jobs.reporting.stage import report_stage
+
+    existing = find(revision.store, names.REPORT, Report)
+    return existing if existing is not None else report_stage(revision.store, revision.dataset, progress)
+
+
+def status(revision: Revision) -> dict[str, Any]:
+    """Return the status fields of the finished stages: image counts and each round's results."""
+    records = find(revision.store, names.RECORDS, Records)
+    mined = (step for step in revision.steps if step.kind == "train" and step.arm == names.MINED)
+    rounds = [value for step in mined if (value := find(revision.store, step.marker, Round)) is not None]
+    images = None
+    if records is not None:
+        images = ImagesStatus(planned=records.planned, stored=records.stored, failed=records.planned - records.stored, bytes=records.bytes)
+    worth = tuple(
+        RoundStatus(
+            round=value.number,
+            false_positives_per_image=f"{value.measurement.false_positives_per_image:.3f}",
+            recall=f"{value.measurement.recall:.3f}",
+            average_precision=f"{value.measurement.average_precision:.3f}",
+        )
+        for value in rounds
+    )
+    newest = worth[-1].false_positives_per_image if worth else ""
+    fields: dict[str, Any] = msgspec.to_builtins(Status(images=images, rounds=worth, false_positives_per_image=newest))
+    return fields
