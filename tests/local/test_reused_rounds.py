@@ -70,7 +70,13 @@ def test_more_or_fewer_rounds_at_a_constant_learning_rate_leave_round_1_as_it_wa
     inputs = round_input_digest(earlier, before, step(before, 1), Access())
     value = made(input_digest=inputs, saved_model=names.round_saved_model(1) if exported else "")
     earlier.write(names.round_marker(1), encode(value))
-    earlier.write(names.round_config(1), b"configuration")
+    files = {
+        names.round_config(1): b"configuration",
+        names.round_detections(1): b"table",
+        f"{names.round_checkpoints(1)}/ckpt-1.index": b"",
+    }
+    for key, data in files.items():
+        earlier.write(key, data)
     if exported:
         earlier.write(EXPORTED, b"graph")
 
@@ -78,3 +84,4 @@ def test_more_or_fewer_rounds_at_a_constant_learning_rate_leave_round_1_as_it_wa
     assert pipeline.trained(revision, step(after, 1)) == (value if reused else None)
     assert store.exists(names.round_marker(1)) is reused
     assert store.exists(EXPORTED) is exported
+    assert {key: store.read(key) for key in files if store.exists(key)} == (files if reused else {})

@@ -44,7 +44,7 @@ def copies_stage(store: Store, dataset: NegativeDataset, records: Records, posit
     pairs = list(compare.pairs(store, held_out, others))
     pairs += _with_positives(store, files, pairs)
     store.write(names.COPIES_TABLE, encode_pairs(pairs))
-    name_near_copies(store)
+    _name_near_copies(store)
     excluded, measured_near = _excluded(store, held_out, pairs)
     found = Copies(
         input_digest=input_digest,
@@ -68,7 +68,13 @@ def copies_input_digest(records: Records, positives: Positives) -> str:
     return digest(VERSION, records.files, positives.files)
 
 
-def name_near_copies(store: Store) -> None:
+def complete_reused(store: Store) -> None:
+    """Do the rest of the stage after its table was copied from another revision."""
+    _name_near_copies(store)
+    store.remove(store.keys(names.FINGERPRINTS_FOLDER))  # the positives' are there
+
+
+def _name_near_copies(store: Store) -> None:
     """Write the near copies of `copies.parquet` to the manifest, if nobody has removed it."""
     looks = near_copies(decode_pairs(store.read(names.COPIES_TABLE)))
     near = {negative: (other.image_id, other.kind) for negative, other in looks.items()}

@@ -75,7 +75,7 @@ def data(revision: Revision, progress: Progress) -> None:
         records = record_stage(revision.store, chosen, revision.dataset, revision.access, revision.siblings, progress, records)
     if _wants_labels(revision.dataset) and find(revision.store, names.LABELS, Labels) is None:
         input_digest = labels_input_digest(revision.dataset, chosen, records)
-        if reuse(revision, names.LABELS, (names.LABELS_FOLDER,), input_digest, Labels) is None:
+        if reuse(revision, names.LABELS, input_digest, Labels, folders=(names.LABELS_FOLDER,)) is None:
             labels_stage(revision.store, revision.dataset, chosen, records, progress)
     if revision.dataset.spec.training is not None:
         _copies(revision, records, progress)
@@ -109,14 +109,14 @@ def _may_improve(revision: Revision, outcomes: Mapping[str, int]) -> bool:
 
 
 def _copies(revision: Revision, records: Records, progress: Progress) -> None:
-    from negset_jobs.copies.stage import copies_input_digest, copies_stage, name_near_copies
+    from negset_jobs.copies.stage import complete_reused, copies_input_digest, copies_stage
 
     positives = find(revision.store, names.POSITIVES, Positives)
     if positives is None or find(revision.store, names.COPIES, Copies) is not None:
         return
     input_digest = copies_input_digest(records, positives)
-    complete = partial(name_near_copies, revision.store)
-    if reuse(revision, names.COPIES, (names.COPIES_TABLE,), input_digest, Copies, complete=complete) is None:
+    complete = partial(complete_reused, revision.store)
+    if reuse(revision, names.COPIES, input_digest, Copies, files=(names.COPIES_TABLE,), complete=complete) is None:
         copies_stage(revision.store, revision.dataset, records, positives, progress)
 
 

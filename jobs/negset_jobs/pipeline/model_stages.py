@@ -61,16 +61,20 @@ def trained(revision: Revision, step: stages.Step) -> Round | None:
     existing = find(revision.store, step.marker, Round)
     if existing is not None or not revision.siblings:
         return existing
-    folders = tuple(
-        name(step.round, step.arm)
-        for name in (names.round_config, names.round_checkpoints, names.round_events, names.round_saved_model, names.round_detections)
-    )
     training = revision.dataset.spec.training
     exported = training is not None and stages.is_exported(step.round, step.arm, training)
     input_digest = round_input_digest(revision.store, revision.dataset, step, revision.access)
     # With fewer rounds, a former intermediate round is now the last one. Its model was not exported
     # then.
-    return reuse(revision, step.marker, folders, input_digest, Round, usable=lambda found: bool(found.saved_model) or not exported)
+    return reuse(
+        revision,
+        step.marker,
+        input_digest,
+        Round,
+        files=[name(step.round, step.arm) for name in (names.round_config, names.round_detections)],
+        folders=[name(step.round, step.arm) for name in (names.round_checkpoints, names.round_events, names.round_saved_model)],
+        usable=lambda found: bool(found.saved_model) or not exported,
+    )
 
 
 def mine(revision: Revision, number: int, progress: Progress) -> Mining:
@@ -92,5 +96,11 @@ def mined(revision: Revision, number: int) -> Mining | None:
     existing = find(revision.store, marker, Mining)
     if existing is not None or not revision.siblings:
         return existing
-    folders = (names.mining_hard(number), names.mining_random(number), names.mining_negatives(number), names.mining_scores(number))
-    return reuse(revision, marker, folders, mining_input_digest(revision.store, revision.dataset, number), Mining)
+    return reuse(
+        revision,
+        marker,
+        mining_input_digest(revision.store, revision.dataset, number),
+        Mining,
+        files=(names.mining_scores(number),),
+        folders=(names.mining_hard(number), names.mining_random(number), names.mining_negatives(number)),
+    )

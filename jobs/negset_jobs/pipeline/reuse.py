@@ -20,24 +20,26 @@ V = TypeVar("V", bound=Value)
 def reuse(
     revision: Revision,
     marker: str,
-    folders: Sequence[str],
     input_digest: str,
     kind: type[V],
     *,
+    files: Sequence[str] = (),
+    folders: Sequence[str] = (),
     usable: Callable[[V], bool] = lambda _: True,
     complete: Callable[[], None] = lambda: None,
 ) -> V | None:
     """Copy a stage of another revision that was made from the same inputs and is `usable`.
 
-    Every object of its folders is copied, then the marker. `complete` is called before the marker
-    is written. The other revision may be removed during the copy (`revisions.trim`). Its markers
-    are removed first: if its marker still exists after the copy, the copy is complete.
+    Its files and every object of its folders are copied, then the marker. `complete` is called
+    before the marker is written. The other revision may be removed during the copy
+    (`revisions.trim`). Its markers are removed first: if its marker still exists after the copy,
+    the copy is complete.
     """
     for sibling in revision.siblings:
         value = find(sibling, marker, kind)
         if value is None or getattr(value, "input_digest", None) != input_digest or not usable(value):
             continue
-        keys = [key for folder in folders for key in sibling.keys(folder)]
+        keys = [*filter(sibling.exists, files), *(key for folder in folders for key in sibling.keys(folder))]
         with contextlib.suppress(MissingObject):
             for key in keys:
                 revision.store.copy(sibling, key)

@@ -277,7 +277,7 @@ def test_a_revision_that_is_removed_while_another_copies_from_it_leaves_no_half_
 
     monkeypatch.setattr(Store, "copy", copying)
     monkeypatch.setattr(Store, "keys", listing)
-    taken = reuse(run, marker, folders, "same", Labels)
+    taken = reuse(run, marker, "same", Labels, folders=folders)
     monkeypatch.undo()
     whole = moment == "after the last copy"
     assert (taken is not None, run.store.exists(marker)) == (whole, whole)
