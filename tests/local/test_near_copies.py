@@ -186,6 +186,11 @@ def test_a_stage_that_is_reused_or_made_again_gives_the_same_manifest(folder: pa
     assert later.store.keys(names.FINGERPRINTS_FOLDER) == []
     assert later.store.read(names.MANIFEST) == manifest
 
+    revision.store.remove([names.COPIES_TABLE])
+    last = prepared(folder, "out", steps=6)
+    pipeline.data(last, Silent())
+    assert last.store.read(names.MANIFEST) == manifest, "one of two earlier revisions has the pairs"
+
     withdraw(revision.store, names.RECORDS)
     pipeline.data(revision, Silent())
     assert revision.store.read(names.MANIFEST) == manifest

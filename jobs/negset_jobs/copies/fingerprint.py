@@ -21,7 +21,7 @@ HASH_BYTES: Final = 32
 UPRIGHT_HASHES: Final = 2
 """The hashes of an image as it is stored: of the whole, and without its border."""
 TURNS: Final = 8
-"""The ways in which an image may be turned or mirrored, as EXIF counts them.
+"""The ways in which EXIF may turn or mirror an image.
 
 Turn `t` is mirrored if `t` is odd, and then turned by `t // 2` quarters, counter-clockwise.
 """

@@ -30,16 +30,19 @@ def reuse(
 ) -> V | None:
     """Copy a stage of another revision that was made from the same inputs and is `usable`.
 
-    Its files and every object of its folders are copied, then the marker. `complete` is called
-    before the marker is written. The other revision may be removed during the copy
-    (`revisions.trim`). Its markers are removed first: if its marker still exists after the copy,
-    the copy is complete.
+    Its files, all of which must exist, and every object of its folders are copied, then the marker.
+    `complete` is called before the marker is written. The other revision may be removed during the
+    copy (`revisions.trim`). Its markers are removed first: if its marker still exists after the
+    copy, the copy is complete.
     """
     for sibling in revision.siblings:
         value = find(sibling, marker, kind)
         if value is None or getattr(value, "input_digest", None) != input_digest or not usable(value):
             continue
-        keys = [*filter(sibling.exists, files), *(key for folder in folders for key in sibling.keys(folder))]
+        if not all(map(sibling.exists, files)):
+            log.info("%s is not copied from %s: files of it were removed", marker, sibling.url)
+            continue
+        keys = [*files, *(key for folder in folders for key in sibling.keys(folder))]
         with contextlib.suppress(MissingObject):
             for key in keys:
                 revision.store.copy(sibling, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -36,15 +36,27 @@ def shown_pairs(pairs: Sequence[Pair]) -> list[Pair]:
 
     A person has to judge near copies. Then follow the negatives that resemble a positive most.
     """
+    held_out = _first_of_each(sorted(pairs, key=lambda pair: pair.exact), _held_out)
+    negatives = _first_of_each(sorted(pairs, key=lambda pair: (not pair.exact, pair.distance)), _negative)
+    return list(dict.fromkeys([*held_out, *negatives]))
+
+
+def _first_of_each(pairs: Iterable[Pair], wanted: Callable[[Pair], Image | None]) -> list[Pair]:
+    """Return the first pair of each of the first few images that are wanted."""
     first: dict[tuple[str, bool], Pair] = {}
-    for pair in sorted((pair for pair in pairs if pair.held_out), key=lambda pair: pair.exact):
-        first.setdefault((pair.image.image_id, pair.image.positive), pair)
-    negatives: dict[str, Pair] = {}
-    for pair in sorted(pairs, key=lambda pair: (not pair.exact, pair.distance)):
-        if pair.negative is not None:
-            negatives.setdefault(pair.negative.image_id, pair)
-    held_out, others = list(first.values())[:SHOWN], list(negatives.values())[:SHOWN]
-    return [*held_out, *(pair for pair in others if pair not in held_out)]
+    for pair in pairs:
+        image = wanted(pair)
+        if image is not None:
+            first.setdefault((image.image_id, image.positive), pair)
+    return list(first.values())[:SHOWN]
+
+
+def _held_out(pair: Pair) -> Image | None:
+    return pair.image if pair.held_out else None
+
+
+def _negative(pair: Pair) -> Image | None:
+    return pair.negative
 
 
 def read_shown(store: Store, copies: Copies) -> tuple[CopiedPair, ...]:
@@ -88,7 +100,8 @@ def section(copies: Copies, shown: Sequence[CopiedPair]) -> Section | None:
         Note(f"{copies_sentence(counts)} {copies.table} lists them."),
         Table("Excluded copies", ("Images", "Exact", "Near"), rows, frozenset({1, 2})),
     ]
-    cards = tuple(card for each in shown if each.pair.held_out and (card := _card(each)) is not None)[:SHOWN]
+    wanted = _first_of_each([each.pair for each in shown], _held_out)
+    cards = tuple(card for each in shown if each.pair in wanted and (card := _card(each)) is not None)
     if cards:
         blocks.append(Gallery(cards))
     return Section("copies", "Held-out copies", tuple(blocks))
@@ -111,9 +124,8 @@ def like_positives(copies: Copies, shown: Sequence[CopiedPair]) -> Section | Non
             f"near_copy_of and near_copy_kind of {names.MANIFEST} name the positive."
         ),
     ]
-    cards = tuple(card for each in shown if (one := each.pair.negative) is not None and (card := _card_of_negative(each, one)) is not None)[
-        :SHOWN
-    ]
+    wanted = _first_of_each([each.pair for each in shown], _negative)
+    cards = tuple(card for each in shown if each.pair in wanted and (card := _card_of_negative(each)) is not None)
     if cards:
         blocks.append(Gallery(cards))
     return Section("like-positives", "Negatives that look like positives", tuple(blocks))
@@ -130,9 +142,11 @@ def _card(each: CopiedPair) -> Card | None:
     )
 
 
-def _card_of_negative(each: CopiedPair, negative: Image) -> Card | None:
-    left, right = (each.image, each.other) if negative is each.pair.image else (each.other, each.image)
-    one, other = _name(negative), _name(each.pair.positive)
+def _card_of_negative(each: CopiedPair) -> Card | None:
+    pair = each.pair
+    swapped = pair.image.positive
+    left, right = (each.other, each.image) if swapped else (each.image, each.other)
+    one, other = map(_name, (pair.other, pair.image) if swapped else (pair.image, pair.other))
     return _drawn(left, right, f"Left: {one}. Right: {other}, which it looks like", f"{one} | {other}", f"{_how(each.pair)}.")
 
 
