@@ -26,7 +26,7 @@ KEYS = {
         "duplicates wrongClass wrongPlace falsePositives falsePositivesOn classes "
         "detections"
     ),
-    "Copies": "inputs negatives positives counts heldOut others plain table",
+    "Copies": "inputs negatives positives counts heldOut others plain table likePositives",
     "CopyCounts": "exactNegatives nearNegatives exactPositives nearPositives measuredNear",
     "Detection": "ymin xmin ymax xmax score className",
     "FailedImage": "imageId outcome detail",
@@ -53,7 +53,7 @@ KEYS = {
         "inputs name namespace revision negsetVersion planned stored outcomes bytes "
         "excludedClasses remainingClasses licenses rounds comparisons review page minings "
         "heldOutNegatives heldOutPositives heldOutObjects heldOutCopies copies heldOut "
-        "positiveOutcomes rejectedBoxes leftOut proofs"
+        "positiveOutcomes rejectedBoxes leftOut proofs likePositives"
     ),
     "ReportMining": "afterRound pool trainedOn floor fooled added hardNegatives review",
     "ReportRound": (

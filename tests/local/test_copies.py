@@ -133,6 +133,13 @@ def test_a_resized_copy_and_a_mirrored_one_are_named_and_measure_nothing(
     page = (revision / names.REPORT_PAGE).read_text()
     assert f"Held-out negative {negative} next to its copy, negative {trained_negative}" in page
 
+    document["spec"]["output"]["formats"] = ["TFRecord", "YOLO"]
+    later = revision_of(negset("run", document, tmp_path))
+    assert later != revision
+    for key in (names.MANIFEST, names.COPIES, names.COPIES_TABLE, names.round_marker(1), value.detections):
+        assert (later / key).read_bytes() == (revision / key).read_bytes(), f"{key} is copied from the other revision"
+    assert json.loads((later / names.REPORT).read_text())["rounds"] == report["rounds"]
+
 
 def test_frames_of_a_camera_that_does_not_move_are_measured_all_the_same(
     source: tuple[CountingServer, pathlib.Path], tmp_path: pathlib.Path

@@ -154,7 +154,7 @@ def test_a_plan_becomes_records_a_manifest_and_a_marker(kind, server, tmp_path, 
     assert manifest[7] == {
         "image_id": 7, "url": urls[7], "outcome": "not_found", "sha256": "", "bytes": 0, "width": 0, "height": 0, "license": 3, "shard": "",
         "reason": "because", "file_name": "7.jpg", "subset": "train", "scene": "kitchen", "detail": "HTTP 404 Not Found", "page": "page/7",
-        "proof": "", "copy_of": None,
+        "proof": "", "copy_of": None, "near_copy_of": None, "near_copy_kind": None,
     }  # fmt: skip
     assert manifest[8]["sha256"] == hashlib.sha256(jpeg(8)).hexdigest()
     assert {row["shard"] for row in manifest} - {""} == {file for files in records.files.values() for file in files}

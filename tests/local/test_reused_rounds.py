@@ -8,10 +8,11 @@ import pytest
 from tests.local.training_data import make_revision, manifest, step
 
 from negset_api import names
-from negset_api.values import Measurement, Round, encode
+from negset_api.values import Measurement, Mining, Round, encode
 from negset_jobs import pipeline
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
+from negset_jobs.mining.stage import mining_input_digest
 from negset_jobs.training import config
 from negset_jobs.training.task import round_input_digest
 
@@ -70,7 +71,13 @@ def test_more_or_fewer_rounds_at_a_constant_learning_rate_leave_round_1_as_it_wa
     inputs = round_input_digest(earlier, before, step(before, 1), Access())
     value = made(input_digest=inputs, saved_model=names.round_saved_model(1) if exported else "")
     earlier.write(names.round_marker(1), encode(value))
-    earlier.write(names.round_config(1), b"configuration")
+    files = {
+        names.round_config(1): b"configuration",
+        names.round_detections(1): b"table",
+        f"{names.round_checkpoints(1)}/ckpt-1.index": b"",
+    }
+    for key, data in files.items():
+        earlier.write(key, data)
     if exported:
         earlier.write(EXPORTED, b"graph")
 
@@ -78,3 +85,36 @@ def test_more_or_fewer_rounds_at_a_constant_learning_rate_leave_round_1_as_it_wa
     assert pipeline.trained(revision, step(after, 1)) == (value if reused else None)
     assert store.exists(names.round_marker(1)) is reused
     assert store.exists(EXPORTED) is exported
+    assert {key: store.read(key) for key in files if store.exists(key)} == (files if reused else {})
+
+
+def test_a_mining_that_is_reused_has_its_scores_and_its_records(tmp_path):
+    dataset = manifest(steps=10, hardNegativeMining={"rounds": 2})
+    earlier, store = Store(str(tmp_path / "earlier")), Store(str(tmp_path / "store"))
+    for each in (earlier, store):
+        make_revision(each)
+        each.write(names.round_marker(1), encode(made(input_digest="round", saved_model="")))
+    value = Mining(
+        number=1,
+        input_digest=mining_input_digest(earlier, dataset, 1),
+        threshold=0.5,
+        floor=0.05,
+        pool=1,
+        trained_on=1,
+        fooled=1,
+        hard=(),
+        hard_images=1,
+        added=1,
+        random=(),
+        negatives=(),
+        negative_images=1,
+        review=(),
+        scores=names.mining_scores(1),
+    )
+    files = {names.mining_scores(1): b"table", f"{names.mining_hard(1)}/a.tfrecord": b"records"}
+    for key, data in files.items():
+        earlier.write(key, data)
+    earlier.write(names.mining_marker(1), encode(value))
+    revision = pipeline.Revision(dataset=dataset, access=Access(), root=Store(str(tmp_path)), store=store, siblings=(earlier,))
+    assert pipeline.mined(revision, 1) == value
+    assert {key: store.read(key) for key in files if store.exists(key)} == files

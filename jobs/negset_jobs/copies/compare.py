@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -16,7 +16,7 @@ from negset_jobs.adapters import work
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.threads import parallel
-from negset_jobs.copies.find import Candidate, Hashed, Image, Pair, Seen, among, candidates, confirmed
+from negset_jobs.copies.find import Candidate, Hashed, Image, Pair, Seen, among, among_positives, candidates, confirmed
 from negset_jobs.copies.fingerprint import VERSION, fingerprint
 from negset_jobs.copies.tables import decode_hashes, decode_seen, encode_fingerprints
 from negset_jobs.formats import od_keys
@@ -24,8 +24,10 @@ from negset_jobs.formats.stored_images import image_id, read_images
 
 log = logging.getLogger(__name__)
 
+_Search = Callable[[Hashed, Hashed], Iterator[tuple[int, list[Candidate]]]]
+
 _LOOKED_AT: Final = 256
-"""Held-out images whose pixels are compared at a time.
+"""Images whose pixels are compared at a time.
 
 Each has at most 36 candidates of 16 KiB in memory: 150 MB if all have as many.
 """
@@ -52,7 +54,7 @@ class _Task(msgspec.Struct, frozen=True):
 
 
 class Side(msgspec.Struct, frozen=True):
-    """The held-out images or the others, with their fingerprints.
+    """The images of some files, with their fingerprints.
 
     The images of `files[i]` start in row `starts[i]`.
     """
@@ -84,33 +86,45 @@ def _fingerprint_file(task: _Task, _: work.Report) -> None:
     store, file = Store(task.store_url), task.file
     with store.reading(file.records) as stream:
         images = [
-            (image_id(features), fingerprint(features[od_keys.ENCODED][0], mirrored=file.positive or file.held_out))
+            (image_id(features), fingerprint(features[od_keys.ENCODED][0], turns=file.positive or file.held_out))
             for _, features, _ in read_images(stream, file.records, log.debug)
         ]
     store.write(file.fingerprints, encode_fingerprints(images))
 
 
 def side(store: Store, files: Sequence[File]) -> Side:
-    """Return the images of the files, with mirrored hashes if all files have them."""
+    """Return the images of the files, with turned hashes if all files have them."""
     parts = parallel(lambda file: decode_hashes(store.read(file.fingerprints)), files)
     ends = itertools.accumulate(len(part.sha256) for part in parts)
     return Side(tuple(files), (0, *ends)[:-1], Hashed.joined(parts))
 
 
 def pairs(store: Store, held_out: Side, others: Side) -> Iterator[Pair]:
-    """Yield every pair that is confirmed by its pixels, in the order of the held-out images."""
+    """Yield every held-out image and its copies, in the order of the held-out images."""
     log.info("comparing %d held-out images with %d others", len(held_out.hashed.sha256), len(others.hashed.sha256))
-    for batch in _batches(candidates(held_out.hashed, others.hashed)):
+    return _pairs(store, held_out, others, candidates, held_out=True)
+
+
+def pairs_with_positives(store: Store, negatives: Side, positives: Side) -> Iterator[Pair]:
+    """Yield every negative and the positives of which it is a copy, in the order of negatives."""
+    log.info("comparing %d negatives with %d positives", len(negatives.hashed.sha256), len(positives.hashed.sha256))
+    return _pairs(store, negatives, positives, among_positives, held_out=False)
+
+
+def _pairs(store: Store, images: Side, others: Side, search: _Search, *, held_out: bool) -> Iterator[Pair]:
+    """Yield the pairs that the search finds and the pixels confirm."""
+    for batch in _batches(search(images.hashed, others.hashed)):
         found = [candidate for _, each in batch for candidate in each]
-        seen = _seen(store, held_out, [candidate.held_out for candidate in found])
+        seen = _seen(store, images, [candidate.image for candidate in found])
         known = _seen(store, others, [candidate.other for candidate in found])
         for _, each in batch:
             for candidate in confirmed(each, seen, known):
                 yield Pair(
-                    held_out=_image(held_out, candidate.held_out, seen),
+                    image=_image(images, candidate.image, seen),
                     other=_image(others, candidate.other, known),
                     exact=candidate.exact,
                     distance=candidate.distance,
+                    held_out=held_out,
                 )
 
 
@@ -139,11 +153,11 @@ def _image(side: Side, row: int, seen: dict[int, Seen]) -> Image:
 def alike(store: Store, images: Side) -> Iterator[tuple[str, str]]:
     """Yield the ids of every two images that are near copies, confirmed by their pixels.
 
-    All files must be positives: they have mirrored hashes.
+    All files must be positives: they have turned hashes.
     """
     for batch in _batches(among(images.hashed)):
         found = [candidate for _, each in batch for candidate in each]
-        seen = _seen(store, images, [row for candidate in found for row in (candidate.held_out, candidate.other)])
+        seen = _seen(store, images, [row for candidate in found for row in (candidate.image, candidate.other)])
         for _, each in batch:
             for candidate in confirmed(each, seen, seen):
-                yield seen[candidate.held_out].image_id, seen[candidate.other].image_id
+                yield seen[candidate.image].image_id, seen[candidate.other].image_id

@@ -14,10 +14,17 @@ from PIL import Image
 Bits = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.float32]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The version of the fingerprint and of the rules in this package."""
 
 HASH_BYTES: Final = 32
+UPRIGHT_HASHES: Final = 2
+"""The hashes of an image as it is stored: of the whole, and without its border."""
+TURNS: Final = 8
+"""The ways in which EXIF may turn or mirror an image.
+
+Turn `t` is mirrored if `t` is odd, and then turned by `t // 2` quarters, counter-clockwise.
+"""
 SIDE: Final = 64
 """Side in pixels of the grey square that is hashed: the size to which ImageHash scales images."""
 
@@ -58,9 +65,9 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     """The data to recognise copies of an image.
 
     `sha256` is the digest of the encoded bytes. `hashes` has `HASH_BYTES` for each hash: of the
-    image, of the image without its border and, if mirrored hashes are wanted, of both mirrored.
-    `grey` has the pixels of the square, row by row. `hashes` and `grey` are empty if the image has
-    too little structure or cannot be decoded.
+    image, of the image without its border and, if turned hashes are wanted, of both after each
+    turn. `grey` has the pixels of the square, row by row. `hashes` and `grey` are empty if the
+    image has too little structure or cannot be decoded.
     """
 
     sha256: bytes
@@ -68,8 +75,11 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     grey: bytes = b""
 
 
-def fingerprint(encoded: bytes, *, mirrored: bool) -> Fingerprint:
-    """Return the fingerprint of an encoded image; if `mirrored`, also with mirrored hashes."""
+def fingerprint(encoded: bytes, *, turns: bool) -> Fingerprint:
+    """Return the fingerprint of an encoded image; if `turns`, also with the hashes of all turns.
+
+    EXIF is ignored, as TensorFlow does. The turns find the copy that a viewer has turned.
+    """
     sha256 = hashlib.sha256(encoded).digest()
     grey = _grey(encoded)
     if grey is None:
@@ -77,10 +87,18 @@ def fingerprint(encoded: bytes, *, mirrored: bool) -> Fingerprint:
     whole, inner = (_shrunk(grey, border) for border in (0.0, CROP))
     if structure(np.asarray(whole, np.float32)) < LEAST_STRUCTURE:
         return Fingerprint(sha256=sha256)
-    hashed = [whole, inner]
-    if mirrored:
-        hashed += [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in hashed]
-    return Fingerprint(sha256=sha256, hashes=b"".join(map(_hash, hashed)), grey=whole.tobytes())
+    hashes = [_hash(turned(np.asarray(image), turn)) for turn in range(TURNS if turns else 1) for image in (whole, inner)]
+    return Fingerprint(sha256=sha256, hashes=b"".join(hashes), grey=whole.tobytes())
+
+
+def turned(square: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:
+    """Return a square of pixels after one of the `TURNS`."""
+    return np.rot90(square[:, ::-1] if turn % 2 else square, turn // 2)
+
+
+def turned_back(turn: int) -> int:
+    """Return the turn that undoes another one. A mirrored image undoes itself."""
+    return turn if turn % 2 else -turn % TURNS
 
 
 def structure(grey: Pixels) -> float:
@@ -120,8 +138,8 @@ def _shrunk(grey: Image.Image, border: float) -> Image.Image:
     return grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box=box)
 
 
-def _hash(image: Image.Image) -> bytes:
+def _hash(square: npt.NDArray[np.uint8]) -> bytes:
     import imagehash
 
-    bits: Any = imagehash.phash(image, hash_size=_HASH_SIDE).hash
+    bits: Any = imagehash.phash(Image.fromarray(square), hash_size=_HASH_SIDE).hash
     return np.packbits(bits.reshape(-1)[_ORDER]).tobytes()

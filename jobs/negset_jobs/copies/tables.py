@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +12,6 @@ from negset_jobs.copies.find import Hashed, Image, Pair, Seen
 from negset_jobs.copies.fingerprint import HASH_BYTES, SIDE, Fingerprint
 from negset_jobs.copies.pixels import Pixels
 
-_KINDS: Final = {False: "negative", True: "positive"}
 _EXACT: Final = {False: "near", True: "exact"}
 
 
@@ -60,39 +59,50 @@ def decode_seen(data: bytes, rows: Sequence[int]) -> list[Seen]:
 
 
 def encode_pairs(pairs: Sequence[Pair]) -> bytes:
-    """Return `copies.parquet`: a row per pair of a held-out image and its copy.
+    """Return `copies.parquet`: a row per pair of an image and its copy.
 
     Columns: `held_out_id`, `held_out_kind` (`negative` or `positive`), `other_id`, `other_kind`,
-    `copy` (`exact` or `near`), `distance` (of 256 bits), `held_out_records`, `other_records`. The
-    last two are the keys of the TFRecord files that hold the images.
+    `copy` (`exact` or `near`), `distance` (of 256 bits), `held_out_records`, `other_records`,
+    `negative_id`, `negative_records`. The columns `records` are the keys of the TFRecord files that
+    hold the images. `negative_id` is the negative of a negative and a positive; the `held_out`
+    columns are null if the pair excludes no held-out image.
     """
     import pyarrow as pa
 
+    held_out, negatives = [each.image if each.held_out else None for each in pairs], [each.negative for each in pairs]
     return _encoded(
         {
-            "held_out_id": pa.array([each.held_out.image_id for each in pairs], pa.string()),
-            "held_out_kind": pa.array([_KINDS[each.held_out.positive] for each in pairs], pa.string()),
+            "held_out_id": pa.array([each and each.image_id for each in held_out], pa.string()),
+            "held_out_kind": pa.array([each and each.kind for each in held_out], pa.string()),
             "other_id": pa.array([each.other.image_id for each in pairs], pa.string()),
-            "other_kind": pa.array([_KINDS[each.other.positive] for each in pairs], pa.string()),
+            "other_kind": pa.array([each.other.kind for each in pairs], pa.string()),
             "copy": pa.array([_EXACT[each.exact] for each in pairs], pa.string()),
             "distance": pa.array([each.distance for each in pairs], pa.int32()),
-            "held_out_records": pa.array([each.held_out.records for each in pairs], pa.string()),
+            "held_out_records": pa.array([each and each.records for each in held_out], pa.string()),
             "other_records": pa.array([each.other.records for each in pairs], pa.string()),
+            "negative_id": pa.array([each and each.image_id for each in negatives], pa.string()),
+            "negative_records": pa.array([each and each.records for each in negatives], pa.string()),
         }
     )
 
 
 def decode_pairs(data: bytes) -> list[Pair]:
-    """Return the pairs of such a table."""
+    """Return the pairs of such a table. One of an earlier version has no columns for negatives."""
     return [
         Pair(
-            held_out=Image(image_id=row["held_out_id"], positive=row["held_out_kind"] == _KINDS[True], records=row["held_out_records"]),
-            other=Image(image_id=row["other_id"], positive=row["other_kind"] == _KINDS[True], records=row["other_records"]),
+            image=_image(row, "held_out" if row["held_out_id"] is not None else "negative"),
+            other=_image(row, "other"),
             exact=row["copy"] == _EXACT[True],
             distance=row["distance"],
+            held_out=row["held_out_id"] is not None,
         )
         for row in _decoded(data, None).to_pylist()
     ]
+
+
+def _image(row: Mapping[str, Any], role: str) -> Image:
+    positive = row.get(f"{role}_kind") == "positive"
+    return Image(image_id=row[f"{role}_id"], positive=positive, records=row[f"{role}_records"])
 
 
 def _pixels(grey: bytes) -> Pixels:

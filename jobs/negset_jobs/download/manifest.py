@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult
+
+_NEAR: Final = ("near_copy_of", "near_copy_kind")
 
 
 def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> bytes:
@@ -14,10 +17,10 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
     `proof` says why the image is negative: a value of `spec.selection.minimumProof`. `copy_of` is
     the id of the first image in the plan with the same bytes, if that is another. The same rows
     give the same bytes. Ids are numbers, or text if any id is text. The columns `subset` and
-    `scene` are the split and the stratum: readers of earlier versions use these names.
+    `scene` are the split and the stratum: readers of earlier versions use these names. The columns
+    of `with_near_copies` are null.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     rows = [
         _row(image, ended, shard.split, result.file)
@@ -51,10 +54,35 @@ def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult])
             ("page", pa.string()),
             ("copy_of", ids),
             ("proof", pa.string()),
+            *((name, pa.string()) for name in _NEAR),
         ]
     )
+    return _encoded(pa.Table.from_pylist(rows, schema=schema))
+
+
+def with_near_copies(manifest: bytes, near: Mapping[str, tuple[str, str]]) -> bytes:
+    """Return the manifest with these near copies, in the place of those that it has.
+
+    `near` has the id and the kind (`negative` or `positive`) of the image that another one looks
+    like, by the other one's id. They are the last columns, `near_copy_of` and `near_copy_kind`.
+    `near_copy_of` is always text, because ids of positives may be.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(io.BytesIO(manifest))
+    found = [near.get(str(image_id), (None, None)) for image_id in table["image_id"].to_pylist()]
+    table = table.drop_columns([name for name in _NEAR if name in table.column_names])
+    for index, name in enumerate(_NEAR):
+        table = table.append_column(name, pa.array([each[index] for each in found], pa.string()))
+    return _encoded(table)
+
+
+def _encoded(table: Any) -> bytes:
+    import pyarrow.parquet as pq
+
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
 
 

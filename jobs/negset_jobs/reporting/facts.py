@@ -76,7 +76,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `evidence` is of every round in `trained`, in order, and of the last round of each other arm;
     all were measured on the same images. `held_out` are the held-out negatives by id as text.
     `annotated` are the boxes on them, which may be unknown. `copies` says which held-out images
-    were excluded as copies of training images; `copied` holds a few to show.
+    were excluded as copies of training images, and how many negatives look like positives; `copied`
+    holds a few of both to show.
 
     `planned` and `encoded_images` hold, by id as text, what is known of every negative that appears
     anywhere. An image that could not be read is absent from `encoded_images`. `versions` maps a

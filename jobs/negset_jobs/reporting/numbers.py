@@ -42,6 +42,7 @@ def summarise(facts: Facts, evaluation: Evaluation, negset_version: str) -> Repo
         rejected_boxes=facts.positives.rejected_boxes if facts.positives else {},
         left_out=facts.positives.left_out if facts.positives else {},
         proofs=facts.plan.proofs,
+        like_positives=facts.copies.like_positives,
     )
 
 

@@ -97,6 +97,7 @@ def _sections(facts: Facts, evaluation: Evaluation, report: Report) -> tuple[Sec
         data_sections.gallery(facts),
         data_sections.positives(facts),
         copied.section(facts.copies, facts.copied),
+        copied.like_positives(facts.copies, facts.copied),
         data_sections.licences(facts),
         data_sections.failed(facts),
         reproduce(facts, report),
@@ -136,7 +137,7 @@ def _files(facts: Facts, report: Report) -> tuple[tuple[str, str], ...]:
             else []
         ),
         *((f"Scores after round {mining.number}", mining.scores) for mining in facts.mined),
-        *([("Held-out images excluded as copies", facts.copies.table)] if facts.copies.table else []),
+        *([("Copies: held-out images, and negatives that look like positives", facts.copies.table)] if facts.copies.table else []),
         *([("Held-out images, in COCO's format", report.held_out)] if report.held_out else []),
         *((f"Detections on held-out images, {wording.ARMS[each.name]}", each.detections) for each in report.comparisons),
         ("The numbers of this page", names.REPORT),

@@ -259,7 +259,8 @@ class Copies(Value, frozen=True, kw_only=True):
     and `positives` are their ids. `held_out` counts the images that were compared, `others` those
     that they were compared with. `plain` counts the images of both that have too little detail to
     be recognised, or cannot be decoded. These are compared by their bytes only. `table` is the key
-    of a table with one row per pair.
+    of a table with one row per pair. `like_positives` counts the negatives, held out or not, that
+    look like a positive, so that they may show its class.
     """
 
     input_digest: str = field(name="inputs")
@@ -270,3 +271,4 @@ class Copies(Value, frozen=True, kw_only=True):
     others: int = 0
     plain: int = 0
     table: str = ""
+    like_positives: int = 0

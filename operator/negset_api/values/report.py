@@ -135,7 +135,8 @@ class Report(Value, frozen=True, kw_only=True):
     counts them by kind. The rounds left them out, so they are in no other number. `held_out` is the
     key of the held-out images in COCO's format. The detections of the comparisons belong to them.
     `positive_outcomes`, `rejected_boxes` and `left_out` are those of `Positives`.
-    `proofs` counts the planned images by the proof that they are negative.
+    `proofs` counts the planned images by the proof that they are negative. `like_positives` counts
+    the negatives that look like a positive.
     """
 
     input_digest: str = field(name="inputs")
@@ -165,3 +166,4 @@ class Report(Value, frozen=True, kw_only=True):
     rejected_boxes: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     proofs: dict[str, int] = field(default_factory=dict)
+    like_positives: int = 0

@@ -8,26 +8,38 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from negset_jobs.copies import tables
-from negset_jobs.copies.find import candidates, confirmed
+from negset_jobs.copies.find import among_positives, candidates, confirmed
 from negset_jobs.copies.fingerprint import fingerprint
 
 
-def copies_among(wanted, known):
-    """Return the positions in `known` of the copies of each encoded image of `wanted`."""
+def copies_among(wanted, known, *, positives=False):
+    """Return the positions in `known` of the copies of each encoded image of `wanted`.
+
+    The images that are wanted are held out or, with `positives`, they are negatives and the known
+    ones positives.
+    """
     sides = [
-        tables.encode_fingerprints([(str(index), fingerprint(encoded, mirrored=mirrored)) for index, encoded in enumerate(images)])
-        for images, mirrored in ((wanted, True), (known, False))
+        tables.encode_fingerprints([(str(index), fingerprint(encoded, turns=turns)) for index, encoded in enumerate(images)])
+        for images, turns in ((wanted, not positives), (known, positives))
     ]
     seen, others = (
         dict(enumerate(tables.decode_seen(side, range(count)))) for side, count in zip(sides, (len(wanted), len(known)), strict=True)
     )
-    found = {row: [each.other for each in confirmed(each, seen, others)] for row, each in candidates(*map(tables.decode_hashes, sides))}
+    search = among_positives if positives else candidates
+    found = {row: [each.other for each in confirmed(each, seen, others)] for row, each in search(*map(tables.decode_hashes, sides))}
     return [set(found.get(row, ())) for row in range(len(wanted))]
 
 
 def jpeg(image, quality=85):
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def with_orientation(image, orientation):
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    image.save(stream, "JPEG", quality=85, exif=exif)
     return stream.getvalue()
 
 
@@ -76,4 +88,12 @@ COPIES = {
     "mirrored": lambda image: jpeg(ImageOps.mirror(image)),
     "mirrored, at half the size, at quality 60": lambda image: jpeg(resized(ImageOps.mirror(image), 0.5), 60),
     "mirrored and cut by 2 % a side": lambda image: jpeg(cropped(ImageOps.mirror(image), 0.02)),
+    "turned to the left": lambda image: jpeg(image.transpose(Image.Transpose.ROTATE_90)),
+    "turned to the right, at half the size": lambda image: jpeg(resized(image.transpose(Image.Transpose.ROTATE_270), 0.5)),
+    "upside down": lambda image: jpeg(image.transpose(Image.Transpose.ROTATE_180)),
+    "mirrored upside down": lambda image: jpeg(ImageOps.flip(image)),
+    "mirrored and turned": lambda image: jpeg(image.transpose(Image.Transpose.TRANSPOSE)),
+    "mirrored and turned to the other side": lambda image: jpeg(image.transpose(Image.Transpose.TRANSVERSE)),
+    "with an EXIF that turns it": lambda image: with_orientation(image, 6),
+    "turned as its EXIF says": lambda image: jpeg(ImageOps.exif_transpose(Image.open(io.BytesIO(with_orientation(image, 8))))),
 }

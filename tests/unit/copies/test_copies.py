@@ -37,13 +37,28 @@ def test_a_copy_is_found_and_is_the_copy_of_no_other_image(photos, drawn, make):
     assert copies_among(copies, originals) == [{index} for index in range(len(originals))]
 
 
+AS_NEGATIVES = ("saved again at quality 60", "at half the size", "turned to the left", "turned to the right, at half the size", "mirrored")
+
+
+@pytest.mark.parametrize("name", AS_NEGATIVES)
+def test_a_negative_that_is_a_copy_of_a_positive_is_found(photos, name):
+    copies = [COPIES[name](opened(encoded)) for encoded in photos[::2]]
+    assert copies_among([*copies, *photos[1::2]], photos[::2], positives=True) == [{index} for index in range(40)] + [set()] * 40
+
+
+def test_every_copy_of_one_positive_is_found(photos):
+    """There are more than the neighbours of one hash."""
+    copies = [jpeg(opened(photos[0]), quality) for quality in range(30, 96)]
+    assert copies_among(copies, photos, positives=True) == [{0}] * len(copies)
+
+
 def test_different_photos_are_not_copies(photos):
-    """3,160 pairs, also mirrored."""
+    """3,160 pairs, also mirrored and turned."""
     assert copies_among(photos, photos) == [{index} for index in range(len(photos))]
 
 
 def test_drawings_that_look_alike_are_not_copies(drawn):
-    """78,606 pairs, also mirrored. None of the whole demo's 2,736,630 pairs is found either."""
+    """78,606 pairs, also mirrored and turned. The whole demo's 2,736,630 pairs have none either."""
     assert len(drawn) == 397
     assert copies_among(drawn, drawn) == [{index} for index in range(len(drawn))]
 
@@ -75,7 +90,7 @@ def test_plain_images_are_copies_only_byte_for_byte(make, save):
     images = [save(make(index)) for index in range(12)]
     assert copies_among([*images[:6], images[2]], images[6:]) == [set()] * 7
     assert copies_among([images[2]], images) == [{2}]
-    assert all(not fingerprint(encoded, mirrored=True).hashes for encoded in images)
+    assert all(not fingerprint(encoded, turns=True).hashes for encoded in images)
 
 
 def test_another_object_before_one_background_is_another_image(photos):

@@ -2,11 +2,12 @@
 
 import io
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult
-from negset_jobs.download.manifest import encode_manifest
+from negset_jobs.download.manifest import encode_manifest, with_near_copies
 
 IDS = {
     "numbers": ((1, 2**40), [1, 2**40], "int64"),
@@ -50,3 +51,35 @@ def test_ids_of_images_and_licences_may_be_large():
     result = ShardResult(name=planned.name, split="train", input_digest="", file="", sha256="", bytes=0, results=(ended,))
     (row,) = pq.read_table(io.BytesIO(encode_manifest([planned], [result]))).to_pylist()
     assert (row["image_id"], row["license"], row["url"]) == (2**53, 2**33, "s3://b/cam1::1.jpg")
+
+
+def rows(manifest):
+    return [
+        tuple(row[name] for name in ("image_id", "near_copy_of", "near_copy_kind"))
+        for row in pq.read_table(io.BytesIO(manifest)).to_pylist()
+    ]
+
+
+@pytest.mark.parametrize("ids", [(1, 2**40), ("a1", "b2")], ids=["numbers", "text"])
+def test_near_copies_are_the_last_columns_and_may_be_written_again(ids):
+    plan, result = shard("train", dict.fromkeys(ids, "aa"))
+    before = encode_manifest([plan], [result])
+    assert rows(before) == [(ids[0], None, None), (ids[1], None, None)]
+    near = {str(ids[1]): ("object-7", "positive")}
+    after = with_near_copies(before, near)
+    assert rows(after) == [(ids[0], None, None), (ids[1], "object-7", "positive")]
+    one, other = (pq.read_table(io.BytesIO(data)) for data in (before, after))
+    assert one.schema == other.schema
+    assert one.column_names[-2:] == ["near_copy_of", "near_copy_kind"]
+    assert one.drop_columns(one.column_names[-2:]) == other.drop_columns(one.column_names[-2:])
+    assert with_near_copies(after, near) == after, "the same inputs give the same bytes"
+    assert with_near_copies(after, {}) == before, "pairs that are no longer found are forgotten"
+
+
+def test_the_manifest_of_an_earlier_version_gets_the_columns():
+    plan, result = shard("train", {1: "aa", 2: "bb"})
+    manifest = encode_manifest([plan], [result])
+    stream = pa.BufferOutputStream()
+    pq.write_table(pq.read_table(io.BytesIO(manifest)).drop_columns(["near_copy_of", "near_copy_kind"]), stream, compression="zstd")
+    near = {"2": ("1", "negative")}
+    assert with_near_copies(stream.getvalue().to_pybytes(), near) == with_near_copies(manifest, near)

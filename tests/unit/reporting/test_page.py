@@ -196,8 +196,8 @@ def test_the_page_is_the_same_each_time_and_stays_small(facts, page):
 
 def test_copies_that_were_left_out_are_counted_at_the_top_and_shown_beside_what_they_are_copies_of(facts):
     images = {name: facts.encoded_images[name].encoded for name in ("1", "2", "3")}
-    near = Pair(held_out=an_image("1"), other=an_image("7", positive=True), exact=False, distance=4)
-    exact = Pair(held_out=an_image("2"), other=an_image("8"), exact=True, distance=0)
+    near = Pair(image=an_image("1"), other=an_image("7", positive=True), exact=False, distance=4, held_out=True)
+    exact = Pair(image=an_image("2"), other=an_image("8"), exact=True, distance=0, held_out=True)
     copies = Copies(
         input_digest="", counts=CopyCounts(exact_negatives=1, near_negatives=1), held_out=300, others=1234, plain=2, table="copies.parquet"
     )
@@ -217,6 +217,25 @@ def test_copies_that_were_left_out_are_counted_at_the_top_and_shown_beside_what_
     ]
     assert (pairs[0]["width"], pairs[0]["height"]) == ("288", "128"), "two images of 144 by 128 pixels"
     assert "4 of 256 bits of their hashes differ" in outline.text
+
+
+def test_negatives_that_look_like_positives_are_counted_and_shown_on_the_left(facts):
+    images = {name: facts.encoded_images[name].encoded for name in ("1", "2")}
+    trains = Pair(image=an_image("1"), other=an_image("7", positive=True), exact=False, distance=4, held_out=False)
+    held_out = Pair(image=an_image("8", positive=True), other=an_image("2"), exact=False, distance=6, held_out=True)
+    copies = Copies(input_digest="", held_out=300, others=1234, table="copies.parquet", like_positives=2)
+    shown = tuple(CopiedPair(pair, images["1"], images["2"]) for pair in (held_out, trains))
+    outline = outlined(msgspec.structs.replace(facts, copies=copies, copied=shown))
+    assert "2 negatives look like a positive, apart from size, quality, brightness or a turn." in outline.text
+    assert "copies.parquet lists all pairs" in outline.text
+    assert "near_copy_of and near_copy_kind of manifest.parquet" in outline.text
+    pairs = [image for image in outline.named("img") if "which it looks like" in image["alt"]]
+    assert [image["alt"] for image in pairs] == [
+        "Left: negative 2. Right: positive 8, which it looks like",
+        "Left: negative 1. Right: positive 7, which it looks like",
+    ]
+    assert pairs[0]["src"] != pairs[1]["src"], "the negative is on the left, whichever comes first in the pair"
+    assert "Negatives that look like positives" not in outlined(facts).text
 
 
 def test_where_no_held_out_image_is_a_copy_that_is_said(facts):

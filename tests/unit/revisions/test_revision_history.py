@@ -20,6 +20,8 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 from negset_jobs.commands import distributed_stages, job
 from negset_jobs.download.shard_cache import ShardCache
+from negset_jobs.pipeline import data_stages
+from negset_jobs.pipeline.reuse import reuse
 
 MINE, THEIRS = "1111", "2222"
 
@@ -122,8 +124,8 @@ def test_the_present_revision_and_the_newest_earlier_one_stay_and_what_is_not_ou
 def test_a_revision_that_becomes_the_present_one_again_is_the_newest(url, monkeypatch):
     oldest, older, newer, present = four(url)
     # As the data step does when the spec is changed back.
-    monkeypatch.setattr(pipeline, "plan", lambda _run: None)
-    monkeypatch.setattr(pipeline, "find", lambda *_: types.SimpleNamespace(outcomes={}))
+    monkeypatch.setattr(data_stages, "plan", lambda _run: None)
+    monkeypatch.setattr(data_stages, "find", lambda *_: types.SimpleNamespace(outcomes={}))
     time.sleep(1.1)
     back = pipeline.prepare(validation.parse(manifest(url, 1)), Access(), OLDEST)
     pipeline.data(back, None)
@@ -275,7 +277,7 @@ def test_a_revision_that_is_removed_while_another_copies_from_it_leaves_no_half_
 
     monkeypatch.setattr(Store, "copy", copying)
     monkeypatch.setattr(Store, "keys", listing)
-    taken = pipeline._reuse(run, marker, folders, "same", Labels)
+    taken = reuse(run, marker, "same", Labels, folders=folders)
     monkeypatch.undo()
     whole = moment == "after the last copy"
     assert (taken is not None, run.store.exists(marker)) == (whole, whole)
