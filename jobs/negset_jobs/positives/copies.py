@@ -11,16 +11,13 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from negset_api import names
-from negset_api.spec import NegativeDatasetSpec
 from negset_api.values import Outcome, PlannedImage, ShardPlan, ShardResult, Value
-from negset_jobs.adapters import work
-from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.copies import compare
-from negset_jobs.download.record import CachedRecord, image_input_digest
-from negset_jobs.download.shard import ShardTask, run_shard
+from negset_jobs.download.record import CachedRecord
 from negset_jobs.download.shard_cache import read_committed
+from negset_jobs.download.shard_maker import ShardMaker
 from negset_jobs.formats.pictures import Groups
 from negset_jobs.positives.merging import merged_plans
 
@@ -97,45 +94,32 @@ def without_copies(images: Iterable[PlannedImage], found: FoundCopies) -> list[P
     return [merged_plans(members) for members in entries.values()]
 
 
-def write_again(
-    store: Store, plans: Sequence[ShardPlan], *, spec: NegativeDatasetSpec, access: Access, label_ids: Mapping[str, int]
-) -> None:
+def write_again(maker: ShardMaker, plans: Sequence[ShardPlan]) -> None:
     """Write the shards that differ from what an earlier run stored, from the stored records.
 
     They differ if copies were found, the annotations changed, or another version of negset ran. An
     image whose record changes is downloaded again. Markers of shards that are no longer planned are
     removed. Shards that have nothing in common with what is stored are not written.
     """
-    committed = read_committed(store, names.POSITIVES_FOLDER)
+    committed = read_committed(maker.store, maker.folder)
     records = {
-        ended.input_digest: CachedRecord(store.url, result.file, ended)
+        ended.input_digest: CachedRecord(maker.store.url, result.file, ended)
         for _, result in committed.values()
         for ended in result.results
         if ended.outcome is Outcome.STORED
     }
     tasks = []
     for plan in plans:
-        wanted = [image_input_digest(image, spec.download, label_ids) for image in plan.images]
+        wanted = maker.input_digests(plan)
         attempt, stored = committed.get(plan.name, (0, None))
         if stored is None and not any(each in records for each in wanted):
             continue
         if stored is not None and [ended.input_digest for ended in stored.results] == wanted:
             continue
-        tasks.append(
-            ShardTask(
-                store_url=store.url,
-                folder=names.POSITIVES_FOLDER,
-                shard=plan,
-                download=spec.download,
-                access=access,
-                label_ids=dict(label_ids),
-                attempt=attempt + 1,
-                cached_records={index: records[each] for index, each in enumerate(wanted) if each in records},
-            )
-        )
-    for _ in work.map_unordered(run_shard, tasks, workers=spec.ray.workers):
-        pass
-    forget_others(store, {plan.name for plan in plans})
+        cached = {index: records[each] for index, each in enumerate(wanted) if each in records}
+        tasks.append(maker.task(plan, cached, attempt=attempt + 1))
+    maker.make_again(tasks)
+    forget_others(maker.store, {plan.name for plan in plans})
 
 
 def forget_others(store: Store, planned: set[str]) -> None:

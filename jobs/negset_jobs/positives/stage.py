@@ -21,6 +21,7 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.orientation import word_of
+from negset_jobs.download.shard_maker import ShardMaker
 from negset_jobs.download.stage import check_budget, run_shards, tidy, withdraw
 from negset_jobs.formats.label_map import write_label_map
 from negset_jobs.formats.pictures import families
@@ -175,18 +176,11 @@ def _recorded(request: _Request, images: Sequence[PlannedImage], ids: Mapping[st
 
 
 def _run(request: _Request, plans: Sequence[ShardPlan], ids: Mapping[str, int]) -> list[ShardResult]:
-    write_again(request.store, plans, spec=request.spec, access=request.access, label_ids=ids)
-    results = run_shards(
-        request.store,
-        plans,
-        folder=names.POSITIVES_FOLDER,
-        spec=request.spec,
-        access=request.access,
-        label_ids=ids,
-        siblings=request.siblings,
-        progress=request.progress,
+    maker = ShardMaker(
+        request.store, names.POSITIVES_FOLDER, spec=request.spec, access=request.access, label_ids=ids, progress=request.progress
     )
-    return settle_orientation(request.store, plans, results, spec=request.spec, access=request.access, label_ids=ids)
+    write_again(maker, plans)
+    return settle_orientation(maker, plans, run_shards(maker, plans, request.siblings))
 
 
 def _checked_source(request: _Request, source: Source) -> Annotated:
