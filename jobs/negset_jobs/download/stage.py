@@ -63,12 +63,7 @@ def _without_positives(maker: ShardMaker, shards: Sequence[ShardPlan], committed
     The annotations of the source lack the objects that those of the positives have.
     """
     positives = read_committed(maker.store, names.POSITIVES_FOLDER).values() if maker.spec.positives is not None else ()
-    known = {image.sha256 for _, result in positives for image in result.results if image.outcome is Outcome.STORED}
-    found = {
-        result.name: positions
-        for _, result in committed
-        if (positions := tuple(index for index, image in enumerate(result.results) if image.sha256 and image.sha256 in known))
-    }
+    found = _positives_among((result for _, result in committed), (result for _, result in positives))
     results = [result for _, result in committed]
     if not found:
         return results
@@ -81,6 +76,16 @@ def _without_positives(maker: ShardMaker, shards: Sequence[ShardPlan], committed
         [maker.task_without(shard, each, found[shard.name]) for shard, each in zip(shards, committed, strict=True) if shard.name in found]
     )
     return [made[result.name].result if result.name in made else result for result in results]
+
+
+def _positives_among(results: Iterable[ShardResult], positives: Iterable[ShardResult]) -> dict[str, tuple[int, ...]]:
+    """Return the positions in each shard, by its name, of images with the bytes of a positive."""
+    known = {image.sha256 for result in positives for image in result.results if image.outcome is Outcome.STORED}
+    return {
+        result.name: positions
+        for result in results
+        if (positions := tuple(index for index, image in enumerate(result.results) if image.sha256 and image.sha256 in known))
+    }
 
 
 def may_improve(outcomes: Mapping[str, int], spec: NegativeDatasetSpec) -> bool:
@@ -99,6 +104,19 @@ def withdraw(store: Store, marker: str) -> None:
     """
     for key in (names.REPORT, names.COPIES, *([names.LABELS] if marker == names.RECORDS else []), marker):
         store.remove([key])
+
+
+def withdraw_positives(store: Store, positives: Iterable[ShardResult]) -> None:
+    """Remove the markers of all stages that read the positives, and then theirs.
+
+    If one of them is a stored negative, the stage of the negatives is made again, without it. Its
+    files in the labels are removed, because some tools train on all files of a folder.
+    """
+    negatives = (result for _, result in read_committed(store, names.RECORDS_FOLDER).values())
+    if _positives_among(negatives, positives):
+        withdraw(store, names.RECORDS)
+        store.remove(store.keys(names.LABELS_FOLDER))
+    withdraw(store, names.POSITIVES)
 
 
 def _summary(plan: Plan, results: Sequence[ShardResult]) -> Records:

@@ -22,7 +22,7 @@ from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.orientation import word_of
 from negset_jobs.download.shard_maker import ShardMaker
-from negset_jobs.download.stage import check_budget, run_shards, tidy, withdraw
+from negset_jobs.download.stage import check_budget, run_shards, tidy, withdraw_positives
 from negset_jobs.formats.label_map import write_label_map
 from negset_jobs.formats.pictures import families
 from negset_jobs.formats.stored import commit, find, load
@@ -142,7 +142,7 @@ def positives_stage(  # noqa: PLR0917 - the signature that all stages share
     positives = summary(stored)
     if positives != earlier:
         if earlier is not None:
-            withdraw(store, names.POSITIVES)
+            withdraw_positives(store, stored.results)
         tidy(store, names.POSITIVES_FOLDER, stored.results)
     return commit(store, names.POSITIVES, positives)
 
