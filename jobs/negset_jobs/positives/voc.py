@@ -7,8 +7,8 @@ spans [xmin - 1, xmax] of the image's width. The Object Detection API's create_p
 divides both by the width instead, which moves the top and left sides in by one pixel.
 
 People write these files, one by one, so a mistake in a file is the failure of its image. What can
-be derived is derived: the size from the image, the file's name from its path, and the corners of a
-box that was drawn from another side.
+be derived is derived: the size from the image, the file's name from its path, the corners of a box
+that was drawn from another side, and the box around a polygon or a turned box (`voc_outlines`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from negset_jobs.formats.image_url import image_url
 from negset_jobs.formats.pictures import name_key
 from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage, numbers, spelt
 from negset_jobs.positives.units import Layout, Reading, Unit
+from negset_jobs.positives.voc_outlines import box_of_outline
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -132,7 +133,12 @@ def parse_voc(data: bytes) -> VocFile:
         raise InvalidFile("does not name its image: expected a value in <filename>, found none")
     width, height = (_pixels(_text(root, f"size/{side}")) for side in ("width", "height"))
     known = width > 0 and height > 0
-    return VocFile(name, width if known else 0, height if known else 0, tuple(map(_annotation, root.findall("object"))))
+    return VocFile(
+        name,
+        width if known else 0,
+        height if known else 0,
+        tuple(_annotation(item) for item in root.findall("object") if not _flag(_text(item, "deleted"))),
+    )
 
 
 def _other_kind(data: bytes) -> str:
@@ -170,10 +176,13 @@ def _file_name(name: str, path: str) -> str:
 
 def _annotation(element: Element) -> Annotation:
     # Only direct children: the parts of a person (<part>) have their own <name> and <bndbox>.
-    given = [_text(element, f"bndbox/{side}") for side in _CORNERS]
+    given: Sequence[object] = [_text(element, f"bndbox/{side}") for side in _CORNERS]
+    corners = _corners(given)
+    if corners is None and (corners := box_of_outline(element)) is not None:
+        given = (corners.xmin, corners.ymin, corners.xmax, corners.ymax)
     return Annotation(
         class_name=_text(element, "name"),
-        corners=_corners(given),
+        corners=corners,
         given=given,
         difficult=_flag(_text(element, "difficult")),
         truncated=_flag(_text(element, "truncated")),
@@ -200,7 +209,7 @@ def _flag(text: str) -> bool:
         return text.lower() in _TRUE
 
 
-def _corners(given: Sequence[str]) -> Corners | None:
+def _corners(given: Sequence[object]) -> Corners | None:
     """Return the corners counted from the image's edge instead of from pixel 1.
 
     Some VOC 2011 boxes have fractions. Any two opposite corners name the box.

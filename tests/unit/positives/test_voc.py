@@ -156,6 +156,80 @@ def test_a_box_drawn_from_another_side_is_the_same_box():
     assert parse_voc(text.encode()).objects[0].corners == parse_voc(FILE.encode()).objects[0].corners
 
 
+OUTLINES = {
+    "a turned box of roLabelImg": (
+        "<robndbox><cx>100.0</cx><cy>50.0</cy><w>40.0</w><h>20.0</h><angle>1.5707963267948966</angle></robndbox>",
+        (30, 90, 70, 110),
+    ),
+    "a turned box that is not turned": (
+        "<robndbox><cx>100</cx><cy>50</cy><w>40</w><h>20</h><angle>0.0</angle></robndbox>",
+        (40, 80, 60, 120),
+    ),
+    "a turned box by a sixth of a turn": (
+        "<robndbox><cx>100</cx><cy>100</cy><w>40</w><h>0.0</h><angle>1.0471975511965976</angle></robndbox>",
+        (82.679, 90, 117.321, 110),
+    ),
+    "an angle in degrees": ("<robndbox><cx>100</cx><cy>50</cy><w>40</w><h>20</h><angle>90</angle></robndbox>", None),
+    "a turned box by its corners, as in DIOR-R": (
+        (
+            "<robndbox><x_left_top>10</x_left_top><y_left_top>20</y_left_top><x_right_top>60</x_right_top><y_right_top>5</y_right_top>"
+            "<x_right_bottom>70</x_right_bottom><y_right_bottom>50</y_right_bottom>"
+            "<x_left_bottom>30</x_left_bottom><y_left_bottom>66</y_left_bottom></robndbox>"
+        ),
+        (5, 10, 66, 70),
+    ),
+    "a polygon with numbered points": (
+        "<polygon><x1>10</x1><y1>20</y1><x2>60.5</x2><y2>5</y2><x3>30</x3><y3>66</y3></polygon>",
+        (5, 10, 66, 60.5),
+    ),
+    "a polygon of LabelMe": (
+        "<polygon><username>u1</username><pt><x>10</x><y>20</y></pt><pt><x>60</x><y>5</y></pt><pt><x>30</x><y>66</y></pt></polygon>",
+        (5, 10, 66, 60),
+    ),
+    "a polygon with points": ("<polygon><point><x>10</x><y>20</y></point><point><x>60</x><y>66</y></point></polygon>", (20, 10, 66, 60)),
+    "points as text": ("<points><point>10.0,20.0</point><point>60.0,5.0</point><point>30,66</point></points>", (5, 10, 66, 60)),
+    "a polygon as one text": ("<polygon>10,20 60,5 30,66</polygon>", (5, 10, 66, 60)),
+    "two parts": (
+        "<polygon><x1>10</x1><y1>20</y1><x2>30</x2><y2>40</y2></polygon><polygon><x1>50</x1><y1>60</y1><x2>70</x2><y2>80</y2></polygon>",
+        (20, 10, 80, 70),
+    ),
+    "an empty box beside a polygon": (
+        "<bndbox><xmin/><ymin/><xmax/><ymax/></bndbox><polygon><x1>10</x1><y1>20</y1><x2>60</x2><y2>66</y2></polygon>",
+        (20, 10, 66, 60),
+    ),
+    "a box by its four corners": (
+        "<bndbox><x1>10</x1><y1>20</y1><x2>60</x2><y2>5</y2><x3>70</x3><y3>50</y3><x4>30</x4><y4>66</y4></bndbox>",
+        (5, 10, 66, 70),
+    ),
+    "a polygon with a number that cannot be read": ("<polygon><x1>10</x1><y1>a</y1><x2>60</x2><y2>66</y2></polygon>", None),
+    "an odd number of coordinates": ("<polygon>10 20 30</polygon>", None),
+    "an empty polygon": ("<polygon/>", None),
+    "one point of a person": ("<point><x>10</x><y>20</y></point>", None),
+}
+
+
+@pytest.mark.parametrize(("outline", "box"), OUTLINES.values(), ids=OUTLINES)
+def test_an_outline_without_a_box_becomes_the_box_around_it(outline, box):
+    text = f"<annotation><filename>a.jpg</filename><object><type>robndbox</type><name>person</name>{outline}</object></annotation>"
+    (item,) = parse_voc(text.encode()).objects
+    assert item.corners == (box and pytest.approx(box, abs=1e-3))
+    if box:
+        assert item.given == pytest.approx([box[1], box[0], box[3], box[2]], abs=1e-3), "which the unit is found by"
+
+
+def test_a_box_counts_more_than_the_polygon_beside_it():
+    polygon = "<polygon><x1>1</x1><y1>2</y1><x2>3</x2><y2>4</y2></polygon>"
+    text = FILE.replace("<name>person</name>", f"<name>person</name>{polygon}")
+    assert parse_voc(text.encode()).objects == parse_voc(FILE.encode()).objects
+
+
+def test_an_object_that_was_deleted_in_labelme_is_none():
+    text = FILE.replace("<name>person</name>", "<name>person</name><deleted>1</deleted>").replace(
+        "<name>car</name>", "<name>car</name><deleted>0</deleted>"
+    )
+    assert [item.class_name for item in parse_voc(text.encode()).objects] == ["car"]
+
+
 def write(folder, **files):
     for name, text in files.items():
         (folder / f"{name}.xml").write_text(text)
