@@ -37,13 +37,14 @@ class YoloData(NamedTuple):
     """A dataset's description, as it is written.
 
     `names` are the classes by id, or the path of a file with one name a line. `path` is the folder
-    that the paths in `splits` begin in. `keypoints` is the number of columns after a box.
+    that the paths in `splits` begin in. `keypoints` is the number of columns after a box, None if
+    the description does not say it.
     """
 
     names: Mapping[int, str] | str
     path: str
     splits: Mapping[str, Sequence[str]]
-    keypoints: int = 0
+    keypoints: int | None = None
 
 
 def parse_data(data: bytes, url: str) -> YoloData:
@@ -207,12 +208,12 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(item.strip() for item in items if isinstance(item, str) and item.strip())
 
 
-def _columns(shape: Any) -> int:
-    """Return the number of columns of `kpt_shape`, [points, numbers of each]."""
+def _columns(shape: Any) -> int | None:
+    """Return the number of columns of `kpt_shape`, [points, numbers of each]; None without it."""
     try:
         points, numbers = map(int, shape)
     except (TypeError, ValueError):
-        return 0
+        return None
     return points * numbers
 
 
