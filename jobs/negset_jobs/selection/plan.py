@@ -22,6 +22,7 @@ from negset_jobs.selection.classes import alike, resolve
 from negset_jobs.selection.filters import REJECTIONS, Located, locate, positions_of, rejections
 from negset_jobs.selection.guard import Guarded, Mask
 from negset_jobs.selection.splitting import FEWEST_TO_SPLIT, divide, drawn_by
+from negset_jobs.selection.unplaced import find_unplaced
 
 BYTES_PER_IMAGE: Final = 18 * 2**30 // 118_287
 """163 kB. COCO train2017 is "118K/18GB" (https://cocodataset.org/#download), 118,287 images."""
@@ -52,6 +53,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     proofs = proof.proofs(annotations, located)
     proof.check(spec, proofs)
     unproven = proof.unproven(spec, annotations, excluded, proofs)
+    unplaced = find_unplaced(spec, annotations, excluded)
     listed = guarded.match(annotations.images)
     rejected = rejections(
         annotations,
@@ -60,7 +62,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         selection=spec.selection,
         guarded=listed,
         identity=identity,
-        unproven=unproven,
+        unproven={**unproven, "unplaced_object": unplaced.near},
     )
     candidates = _candidates(spec, annotations, located, ~np.any([*rejected.values()], axis=0))
     counts = {reason: int(mask.sum()) for reason, mask in rejected.items() if mask.any()}
@@ -84,6 +86,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         image_ids=tuple(image.image_id for image in images),
         shards=divide(spec, images, drawn_by(spec, annotations, candidates.positions[chosen])),
         proofs=proof.counted(chosen_proofs),
+        unplaced=unplaced.objects,
     )
 
 
