@@ -102,7 +102,7 @@ def translate_input_errors(url: Url, field: str, access: Access) -> Iterator[Non
         raise CannotRunHere(f"{field}: cannot read {shown(url)}: {_missing(error)}") from error
     except Exception as error:
         address = address_guard.blocked_address(error)
-        reason = _hidden_reason(error) if isinstance(error, FileNotFoundError) else of_backend(error)
+        reason = _reason(error)
         if address is None and reason is None:
             raise MissingInput(f"{field}: expected a readable file, {shown(url)} does not exist") from error
         kind = InputUnavailable if address is None and transient.passes(error) else InvalidInput
@@ -119,6 +119,13 @@ def _blocked(address: str, reach: Reach) -> str:
 def _missing(error: ImportError) -> str:
     """Return which package a back end lacks. fsspec's own errors have no module, but a text."""
     return of_backend(error) if error.name is None else extras.advice(error.name)
+
+
+def _reason(error: Exception) -> str | None:
+    """Return why an input cannot be read; None if it does not exist."""
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder; give the file in it"
+    return _hidden_reason(error) if isinstance(error, FileNotFoundError) else of_backend(error)
 
 
 def _hidden_reason(error: FileNotFoundError) -> str | None:

@@ -333,7 +333,11 @@ class CocoPositives(Spec, frozen=True, kw_only=True):
 
 class VocPositives(Spec, frozen=True, kw_only=True):
     annotations: Annotated[
-        Url, Meta(description="URL or path of the Pascal VOC .xml files, with a glob, such as s3://team-a/voc/Annotations/*.xml.")
+        Url,
+        Meta(
+            description="URL or path of the Pascal VOC .xml files: a glob, such as s3://team-a/voc/Annotations/*.xml, or a folder, with all folders below it. "
+            "LabelMe's .xml files are read, too: the box of an object is that around its polygon."
+        ),
     ]
     image_url: Annotated[
         Annotated[
