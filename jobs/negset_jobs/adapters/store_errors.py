@@ -20,6 +20,7 @@ from negset_jobs.adapters.access import Access, Reach
 from negset_jobs.adapters.object_store_errors import is_missing_bucket
 from negset_jobs.adapters.quoting import of_backend
 from negset_jobs.adapters.urls import Url, shown
+from negset_jobs.adapters.wildcards import has_wildcard
 
 READ_AHEAD: Final = 1 << 20
 
@@ -104,7 +105,8 @@ def translate_input_errors(url: Url, field: str, access: Access) -> Iterator[Non
         address = address_guard.blocked_address(error)
         reason = _reason(error)
         if address is None and reason is None:
-            raise MissingInput(f"{field}: expected a readable file, {shown(url)} does not exist") from error
+            hint = "; it takes one file and no wildcards" if has_wildcard(url) else ""
+            raise MissingInput(f"{field}: expected a readable file, {shown(url)} does not exist{hint}") from error
         kind = InputUnavailable if address is None and transient.passes(error) else InvalidInput
         raise kind(f"{field}: cannot read {shown(url)}: {reason if address is None else _blocked(address, reach)}") from error
 

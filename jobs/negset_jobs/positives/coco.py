@@ -108,7 +108,7 @@ def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositive
 
     An image without a usable URL is a failure. One without its size keeps its boxes in pixels.
     """
-    check_base_names(source.image_url, (image.file_name for image in instances.images), field=_IMAGE_URL)
+    _check_url_fields(instances.images, source.image_url)
     classes = {category.id: category.name for category in instances.categories}
     asked = Spelling(wanted)
     objects = _by_image(instances.objects, {number: spelt for number, name in classes.items() if (spelt := asked.of(name)) is not None})
@@ -129,6 +129,17 @@ def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositive
     used = set(np.unique(instances.objects.category_ids).tolist())
     shown = frozenset(name for number, name in classes.items() if number in used)
     return Source(FIELD, READING, images, shown, failed, left_out)
+
+
+def _check_url_fields(images: Sequence[Image], template: str) -> None:
+    """Raise `InvalidInput` if no image has a field of the template, or if two share a URL by it."""
+    for name in identity_of(template):
+        if images and not any(getattr(image, name) for image in images):
+            raise InvalidInput(
+                f"{_IMAGE_URL}: {template!r} needs {name}, which none of the {len(images):,} images has; "
+                "set imageUrl to the location of the images, such as s3://bucket/folder/{file_name}"
+            )
+    check_base_names(template, (image.file_name for image in images), field=_IMAGE_URL)
 
 
 def _pictures(images: Sequence[Image], source: CocoPositives) -> Iterator[list[Image]]:

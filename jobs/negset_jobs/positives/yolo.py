@@ -26,7 +26,7 @@ from negset_jobs.formats.class_names import Spelling
 from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, Source, SourceImage, spelt
 from negset_jobs.positives.units import Layout, Reading, Unit
 from negset_jobs.positives.voc import READERS
-from negset_jobs.positives.yolo_data import FIELD, class_names, find_images, folder_of, parse_data
+from negset_jobs.positives.yolo_data import FIELD, class_names, find_images, folder_of, parse_data, with_splits
 
 READING: Final = Reading(Layout.CENTRE, Unit.FRACTIONS)
 _BOX: Final = 5  # columns: the class, and the box
@@ -40,7 +40,7 @@ def read_yolo(source: YoloPositives, wanted: frozenset[str], access: Access) -> 
     Raises `InvalidInput` if the description cannot be used, or no image has labels.
     """
     url = access.check_url(source.data, FIELD)
-    data = parse_data(read_input(url, access, FIELD), source.data)
+    data = with_splits(parse_data(read_input(url, access, FIELD), source.data), url, access)
     names = class_names(data, url, access)
     splits = [split for split in source.splits if split in data.splits]
     if not splits:
