@@ -40,7 +40,10 @@ _TEXTS: Final = (
     (r"(?s)\s*(<\?xml[^>]*>\s*)?<annotations[\s>]", "an export of CVAT (XML); export it as COCO 1.0"),
     (r"\s*<", "XML; " + _CONVERT),
     (r"\s*\d+([ \t]+-?\d+(\.\d+)?(e-?\d+)?){4,}[ \t]*\r?(\n|\Z)", "a label file of YOLO; " + _CONVERT),
-    (r"(?s)(\s*#[^\n]*\n|\s*---\s*\n)*\s*(train|val|test|path|nc|names)\s*:", "a dataset file of YOLO (YAML); " + _CONVERT),
+    (
+        r"(?s)(\s*#[^\n]*\n|\s*---\s*\n)*\s*(train|val|test|path|nc|names)\s*:",
+        "a dataset file of YOLO (YAML); positives can be given as spec.positives.yolo, a source must be in the COCO format",
+    ),
     (r"\s*/[/*]", "JSON with comments; remove them"),
     (r"(?s)\s*item\s*\{", "a label map; " + _EXAMPLE),
     (r"ImageID,Source,LabelName,", "a table of Open Images (CSV); for negatives, give it as spec.source.openImages.labels"),
@@ -69,6 +72,10 @@ _OBJECTS: Final = (
     ({"size", "objects"}, "an annotation of Supervisely for one image; " + _CONVERT),
     ({"assets"}, "a project of VoTT; " + _CONVERT),
     ({"asset", "regions"}, "an annotation of VoTT for one image; " + _CONVERT),
+    (
+        {"type", "task", "class_names"},
+        "a dataset of Ultralytics in JSON Lines; export it as YOLO for positives, a source must be in the COCO format",
+    ),
     ({"_via_img_metadata"}, "a project of the VGG Image Annotator; " + _CONVERT),
     ({"videos", "annotations", "tracks"}, "a file of videos (TAO); images with boxes are needed"),
     ({"type", "features"}, "GeoJSON; " + _CONVERT),

@@ -65,9 +65,11 @@ def parse_data(data: bytes, url: str) -> YoloData:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1})" if mark else ""
-        raise InvalidInput(f"{FIELD}: {shown(url)} is not readable YAML{place}") from error
+        raise InvalidInput(f"{FIELD}: {shown(url)} is not readable YAML{place}{_other_kind(text)}") from error
     fields = document if isinstance(document, dict) else _darknet(text)
     if not fields.get("names"):
+        if other := _other_kind(text):
+            raise InvalidInput(f"{FIELD}: {shown(url)} is not a dataset's description{other}")
         raise InvalidInput(
             f"{FIELD}: expected a data.yaml with the key names, got {shown(url)} without it; "
             "give data.yaml or obj.data, or the classes.txt beside the folders images and labels"
@@ -220,6 +222,15 @@ def _names(value: Any, url: str) -> dict[int, str] | str:
         return {int(number): str(name).strip() for number, name in pairs}
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{FIELD}: {shown(url)}: expected names as a list, or as a mapping from numbers to names") from error
+
+
+def _other_kind(text: str) -> str:
+    """Return what a file is that was meant to be another, and the advice; empty if unknown."""
+    if text.lstrip().startswith(("{", "[")):
+        return "; it is JSON: give COCO's format as spec.positives.coco, or export the dataset as YOLO with its images"
+    if text.lstrip().startswith("<"):
+        return "; it is XML: give Pascal VOC's format as spec.positives.voc, or export the dataset as YOLO with its images"
+    return ""
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -361,7 +361,7 @@ class YoloPositives(Spec, frozen=True, kw_only=True):
         Meta(
             description="URL or path of the dataset's data.yaml, as Ultralytics, Roboflow and CVAT write it. "
             "Images and labels are found from it as Ultralytics does: the folders or lists of `train` and `val`, and labels/ beside images/. "
-            "Label Studio and labelImg write no data.yaml: give their classes.txt, in or above the folder of the images."
+            "Label Studio, labelImg and FiftyOne write no data.yaml: give their classes.txt or .names, in or above the folder of the images."
         ),
     ]
     splits: Annotated[

@@ -59,6 +59,7 @@ OBJECTS = {
     "labels of FiftyOne": ({"classes", "labels"}, "COCODetectionDataset"),
     "an annotation of Supervisely": ({"description", "tags", "size", "objects"}, "Supervisely"),
     "a project of VoTT": ({"name", "assets"}, "VoTT"),
+    "the first line of Ultralytics' JSON Lines": ({"type", "task", "name", "class_names"}, "JSON Lines"),
     "something else": ({"a"}, None),
 }
 

@@ -230,7 +230,13 @@ REFUSED = {
     "names that are no names": ("train: a\nnames: {person: 0}\n", ".*expected names as a list, or as a mapping from numbers to names"),
     "only another split": ("test: images/train\nnames: [person]\n", "expected one of the splits train, val"),
     "a folder that is not there": ("train: images/none\nnames: [person]\n", "expected images where .* says train is, found none"),
-    "something else": ("<html>", "expected a data.yaml with the key names"),
+    "an export of CVAT for images": (
+        "<?xml version='1.0'?><annotations/>",
+        ".* is not a dataset's description; it is XML: give Pascal VOC's",
+    ),
+    "annotations of COCO": ('{"images": [], "categories": [{"id": 1}]}', ".* is not a dataset's description; it is JSON: give COCO's"),
+    "JSON Lines": ('{"type": "dataset"}\n{"type": "image"}\n', ".* is not readable YAML .*; it is JSON: give COCO's"),
+    "words": ("hello", "expected a data.yaml with the key names"),
 }
 
 
