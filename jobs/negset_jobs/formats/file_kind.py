@@ -14,7 +14,7 @@ _CONVERT: Final = "export it in the COCO format"
 
 _STARTS: Final = (
     (b"\x1f\x8b", "compressed with gzip twice; decompress it once"),
-    (b"PK\x03\x04", "a zip archive; give the file in it as zip://NAME.json::URL"),
+    (b"PK\x03\x04", "a zip archive; give the file in it as zip://NAME::URL"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd; decompress it, or compress it with gzip"),
     (b"\xfd7zXZ", "compressed with xz; decompress it, or compress it with gzip"),
     (b"BZh", "compressed with bzip2; decompress it, or compress it with gzip"),

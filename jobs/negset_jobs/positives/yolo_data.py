@@ -56,8 +56,9 @@ def parse_data(data: bytes, url: str) -> YoloData:
     """
     import yaml
 
-    if url.lower().endswith(_CLASSES):
-        return YoloData(posixpath.basename(url), "", {_REQUIRED: (".",)})
+    name = parse(url).name
+    if name.lower().endswith(_CLASSES):
+        return YoloData(name, "", {_REQUIRED: (".",)})
     text = data.decode("utf-8-sig", "replace")
     try:
         # All scalars are text, as they are written: `no` and `1` are names of classes.
@@ -230,6 +231,8 @@ def _other_kind(text: str) -> str:
         return "; it is JSON: give COCO's format as spec.positives.coco, or export the dataset as YOLO with its images"
     if text.lstrip().startswith("<"):
         return "; it is XML: give Pascal VOC's format as spec.positives.voc, or export the dataset as YOLO with its images"
+    if text.startswith("PK\x03\x04"):
+        return "; it is a zip archive: give the file in it as zip://data.yaml::URL"
     return ""
 
 

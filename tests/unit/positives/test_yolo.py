@@ -101,6 +101,15 @@ def test_a_dataset_without_a_description_is_found_from_its_classes(file, files, 
     assert shown(read(tmp_path / file)) == {f"{folder}a.jpg": ["person"], f"{folder}b.png": ["car"]}
 
 
+def test_classes_in_an_archive_are_read_without_unpacking_it(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path, text in dataset("", "images", "labels").items() | {("classes.txt", "person\ncar\n")}:
+            archive.writestr(path, text)
+    assert shown(read(f"zip://classes.txt::{tmp_path}/a.zip")) == {"images/a.jpg": ["person"], "images/b.png": ["car"]}
+
+
 @pytest.mark.parametrize(("file", "text"), [("classes.txt", "person\n"), ("data.yaml", "names: [person]\n")])
 def test_labels_without_their_images_are_told_to_be_exported_with_them(file, text, tmp_path):
     make(tmp_path, **{file: text, "labels/a.txt": "0 0.5 0.5 0.2 0.4\n"})
@@ -236,6 +245,7 @@ REFUSED = {
     ),
     "annotations of COCO": ('{"images": [], "categories": [{"id": 1}]}', ".* is not a dataset's description; it is JSON: give COCO's"),
     "JSON Lines": ('{"type": "dataset"}\n{"type": "image"}\n', ".* is not readable YAML .*; it is JSON: give COCO's"),
+    "an archive": ("PK\x03\x04", ".* is not readable YAML; it is a zip archive: give the file in it as zip://data.yaml::URL"),
     "words": ("hello", "expected a data.yaml with the key names"),
 }
 
