@@ -193,7 +193,8 @@ def _read(
     except BrokenJson as problem:
         raise InvalidInput(f"{field}: {shown(url)} is not valid JSON: {problem}") from problem
     except WrongShape as problem:
-        raise _not_coco(field, url, problem) from problem
+        other = recognised_object(keys) if "images" not in keys else None
+        raise _not_coco(field, url, WrongShape(f"it is {other}") if other else problem) from problem
     _warn(field, url, read)
     return read
 

@@ -28,7 +28,7 @@ from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.coco import Category, Image, read_instances
 from negset_jobs.formats.coco_columns import reading
 from negset_jobs.formats.coco_ids import key_of
-from negset_jobs.formats.image_url import image_url, photo_page
+from negset_jobs.formats.image_url import check_base_names, entry_fields, image_url, photo_page
 from negset_jobs.formats.masks import box_around
 from negset_jobs.formats.same_pictures import identity_of, same_pictures
 from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage
@@ -38,6 +38,7 @@ from negset_jobs.positives.units import Layout, Reading, Unit
 log = logging.getLogger(__name__)
 
 FIELD: Final = "spec.positives.coco.annotations"
+_IMAGE_URL: Final = "spec.positives.coco.imageUrl"
 READING: Final = Reading(Layout.XYWH, Unit.PIXELS)
 _COORDINATES: Final = 4
 _NO_BOX: Final = (math.nan,) * _COORDINATES
@@ -107,6 +108,7 @@ def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositive
 
     An image without a usable URL is a failure. One without its size keeps its boxes in pixels.
     """
+    _check_url_fields(instances.images, source.image_url)
     classes = {category.id: category.name for category in instances.categories}
     asked = Spelling(wanted)
     objects = _by_image(instances.objects, {number: spelt for number, name in classes.items() if (spelt := asked.of(name)) is not None})
@@ -129,6 +131,17 @@ def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositive
     return Source(FIELD, READING, images, shown, failed, left_out)
 
 
+def _check_url_fields(images: Sequence[Image], template: str) -> None:
+    """Raise `InvalidInput` if no image has a field of the template, or if two share a URL by it."""
+    for name in identity_of(template):
+        if images and not any(getattr(image, name) for image in images):
+            raise InvalidInput(
+                f"{_IMAGE_URL}: {template!r} needs {name}, which none of the {len(images):,} images has; "
+                "set imageUrl to the location of the images, such as s3://bucket/folder/{file_name}"
+            )
+    check_base_names(template, (image.file_name for image in images), field=_IMAGE_URL)
+
+
 def _pictures(images: Sequence[Image], source: CocoPositives) -> Iterator[list[Image]]:
     """Yield the entries of each picture, in the file's order."""
     same = {members[0]: members for members in same_pictures(images, identity_of(source.image_url))}
@@ -145,7 +158,7 @@ def _described(image: Image, annotations: Sequence[Annotation], source: CocoPosi
     known = width > 0 and height > 0
     return SourceImage(
         image_id=image.id,
-        url=image_url(source.image_url, _url_fields(image), field="spec.positives.coco.imageUrl"),
+        url=image_url(source.image_url, entry_fields(image.file_name, image.coco_url, image.flickr_url), field=_IMAGE_URL),
         file_name=image.file_name,
         width=width if known else 0,
         height=height if known else 0,
@@ -153,10 +166,6 @@ def _described(image: Image, annotations: Sequence[Annotation], source: CocoPosi
         page=photo_page(image.flickr_url or ""),
         annotations=annotations,
     )
-
-
-def _url_fields(image: Image) -> dict[str, str]:
-    return {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
 
 
 def _columns(objects: Sequence[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:

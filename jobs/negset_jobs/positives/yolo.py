@@ -30,7 +30,7 @@ from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotatio
 from negset_jobs.positives.keypoints import BOX, find_keypoints
 from negset_jobs.positives.units import Layout, Reading, Unit
 from negset_jobs.positives.voc import READERS
-from negset_jobs.positives.yolo_data import FIELD, YoloData, class_names, find_images, folder_of, parse_data
+from negset_jobs.positives.yolo_data import FIELD, YoloData, class_names, find_images, folder_of, parse_data, with_splits
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def read_yolo(source: YoloPositives, wanted: frozenset[str], access: Access) -> 
     Raises `InvalidInput` if the description cannot be used, or no image has labels.
     """
     url = access.check_url(source.data, FIELD)
-    data = parse_data(read_input(url, access, FIELD), source.data)
+    data = with_splits(parse_data(read_input(url, access, FIELD), source.data), url, access)
     names = class_names(data, url, access)
     splits = [split for split in source.splits if split in data.splits]
     if not splits:

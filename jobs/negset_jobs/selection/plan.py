@@ -43,6 +43,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     template = _template(spec)
     # The other sources list each URL once, and their images may have one name in several folders.
     identity = identity_of(template) if spec.source.coco else ()
+    image_url.check_base_names(template, (image.file_name for image in annotations.images))
     excluded = resolve(
         spec.exclude_classes,
         annotations.categories,
@@ -186,7 +187,7 @@ def _planned(
     for image, stratum, rank, proof_number in zip(entries, *columns, strict=True):
         name, size = candidates.sizes[stratum]
         proved_by = names.PROOFS[proof_number]
-        fields = {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
+        fields = image_url.entry_fields(image.file_name, image.coco_url, image.flickr_url)
         planned.append(
             PlannedImage(
                 image_id=image.id,

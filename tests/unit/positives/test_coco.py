@@ -168,6 +168,27 @@ def test_the_boxes_of_an_image_without_its_size_stay_in_pixels(size):
     assert [(box.xmin, box.ymin, box.xmax, box.ymax) for box in image.objects] == [(20, 10, 60, 40)]
 
 
+def test_a_file_without_any_url_is_told_to_set_the_location_of_the_images():
+    with pytest.raises(
+        InvalidInput, match=r"^spec.positives.coco.imageUrl: .* needs coco_url, which none of the 1 images has; set imageUrl"
+    ):
+        read(annotation(1), images=[{"id": 1, "file_name": "1.jpg"}], source=CocoPositives(annotations="a.json"))
+
+
+@pytest.mark.parametrize("name", ["/data/upload/7/a1b2-1.jpg", "s3://labels/a1b2-1.jpg"])
+def test_an_image_of_label_studio_is_found_by_its_base_name(name):
+    source = CocoPositives(annotations="a.json", image_url="https://h.test/img/{base_name}")
+    (image,) = read(annotation(1), images=[{"id": 1, "file_name": name, "width": None, "height": None}], source=source).images
+    assert image.url == "https://h.test/img/a1b2-1.jpg"
+
+
+def test_two_images_with_one_base_name_are_refused():
+    source = CocoPositives(annotations="a.json", image_url="https://h.test/img/{base_name}")
+    images = [{"id": number, "file_name": f"/data/upload/{number}/1.jpg"} for number in (1, 2)]
+    with pytest.raises(InvalidInput, match=r"^spec.positives.coco.imageUrl: expected each image to have another \{base_name\}"):
+        read(annotation(1), images=images, source=source)
+
+
 def test_an_image_without_its_url_is_a_failure_of_its_own():
     images = [
         {"id": 1, "file_name": "1.jpg", "width": 9, "height": 9},

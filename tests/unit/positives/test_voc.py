@@ -2,6 +2,7 @@
 
 import pytest
 
+from negset_api.errors import InvalidInput
 from negset_api.spec import VocPositives
 from negset_jobs.adapters.access import Access
 from negset_jobs.formats.boxes import Corners, Reason
@@ -273,3 +274,71 @@ def test_a_broken_link_is_a_failure_and_hidden_files_are_no_annotations(tmp_path
     assert [image.file_name for image in source.images] == ["2007_000027.jpg"]
     (failure,) = source.failed
     assert (failure.image_id, "does not exist" in failure.detail) == ("b.xml", True)
+
+
+def _file(name: str, xmin: object, ymin: object, xmax: object, ymax: object) -> str:
+    box = f"<bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox>"
+    return f"<annotation><filename>{name}</filename><object><name>person</name>{box}</object></annotation>"
+
+
+def _corners_of(folder, wanted: str = "person") -> dict[str, Corners | None]:
+    source = VocPositives(annotations=str(folder), image_url="https://example.org/{filename}")
+    return {image.file_name: image.annotations[0].corners for image in read_voc(source, frozenset({wanted}), Access()).images}
+
+
+@pytest.mark.parametrize(("first", "starts"), [("0", 20), ("0.96", 20), ("1", 19)], ids=["from 0", "from 0, with fractions", "from 1"])
+def test_boxes_begin_where_the_exporter_counts_from(tmp_path, first, starts):
+    (tmp_path / "a.xml").write_text(_file("a.jpg", 20, 30, 60, 80))
+    (tmp_path / "b.xml").write_text(_file("b.jpg", first, 30, 60, 80))
+    assert _corners_of(tmp_path)["a.jpg"] == Corners(ymin=starts + 10, xmin=starts, ymax=80, xmax=60)
+
+
+def test_a_slip_in_one_of_many_boxes_does_not_move_the_others(tmp_path):
+    for number in range(101):
+        (tmp_path / f"{number}.xml").write_text(_file(f"{number}.jpg", 20 if number else 0, 30, 60, 80))
+    assert _corners_of(tmp_path)["1.jpg"] == Corners(ymin=29, xmin=19, ymax=80, xmax=60)
+
+
+LABELME = """<annotation><filename>a.jpg</filename><folder>train</folder><imagesize><nrows>422</nrows><ncols>640</ncols></imagesize>
+  <object><name>person</name><deleted>0</deleted><occluded>no</occluded><type>bounding_box</type><polygon>
+    <pt><x>112.20</x><y>89.5</y></pt><pt><x>504.41</x><y>89.5</y></pt><pt><x>504.41</x><y>417.86</y></pt><pt><x>0.5</x><y>417.86</y></pt>
+  </polygon></object>
+  <object><name>person</name><deleted>1</deleted><polygon><pt><x>1</x><y>1</y></pt><pt><x>9</x><y>9</y></pt></polygon></object>
+</annotation>"""
+
+
+def test_a_polygon_of_labelme_is_the_box_around_it_and_a_deleted_one_is_none():
+    file = parse_voc(LABELME.encode())
+    assert (file.width, file.height) == (640, 422)
+    assert [item.corners for item in file.objects] == [Corners(ymin=89.5, xmin=0.5, ymax=417.86, xmax=504.41)]
+
+
+def test_polygons_say_nothing_of_how_boxes_are_counted(tmp_path):
+    (tmp_path / "a.xml").write_text(LABELME)
+    (tmp_path / "b.xml").write_text(_file("b.jpg", 20, 30, 60, 80))
+    assert _corners_of(tmp_path) == {"a.jpg": Corners(89.5, 0.5, 417.86, 504.41), "b.jpg": Corners(ymin=29, xmin=19, ymax=80, xmax=60)}
+
+
+def test_a_polygon_without_numbers_is_a_box_that_cannot_be_used():
+    (item,) = parse_voc(LABELME.replace("504.41", "right").encode()).objects
+    assert item.corners is None
+
+
+def test_a_folder_means_all_its_files_and_those_below(tmp_path):
+    (tmp_path / "day").mkdir()
+    (tmp_path / "day" / "a.xml").write_text(_file("a.jpg", 20, 30, 60, 80))
+    (tmp_path / "b.XML").write_text(_file("b.jpg", 20, 30, 60, 80))
+    (tmp_path / "._b.xml").write_text("no annotation")
+    (tmp_path / "classes.txt").write_text("person")
+    assert set(_corners_of(tmp_path)) == set(_corners_of(f"{tmp_path}/")) == {"a.jpg", "b.jpg"}
+
+
+def test_a_folder_without_files_says_what_was_expected(tmp_path):
+    with pytest.raises(InvalidInput, match=r"expected a glob, or a folder with .xml files, got '.*' without any"):
+        _corners_of(tmp_path)
+
+
+def test_a_folder_with_a_dot_in_its_name_is_told_to_be_one(tmp_path):
+    (tmp_path / "voc.v2").mkdir()
+    with pytest.raises(InvalidInput, match="it is a folder; give the file in it"):
+        _corners_of(tmp_path / "voc.v2")

@@ -75,7 +75,21 @@ def test_images_and_labels_are_found_in_the_layout_of(files, text, tmp_path):
     assert (box.corners.xmin, box.corners.ymin) == pytest.approx((0.4, 0.3))
 
 
+UNNAMED = {
+    "supervision, with a folder for each split": ROBOFLOW | dataset("", "test/images", "test/labels"),
+    "Ultralytics": ULTRALYTICS | dataset("", "images/test", "labels/test"),
+    "one folder": dataset("", "images", "labels"),
+}
+
+
+@pytest.mark.parametrize("files", UNNAMED.values(), ids=UNNAMED)
+def test_a_description_without_splits_is_read_in_the_layout_of(files, tmp_path):
+    make(tmp_path, **files, **{"data.yaml": "nc: 2\nnames: [person, car]\n"})
+    assert list(shown(read(tmp_path / "data.yaml")).values()) == [["person"], ["car"]]
+
+
 CLASSES = {
+    "FiftyOne": ("fo/obj.names", dataset("fo/", "data", "data"), "data/"),
     "Label Studio": ("ls/classes.txt", dataset("ls/", "images", "labels"), "images/"),
     "labelImg": ("data/classes.txt", dataset("", "data", "data"), ""),
 }
@@ -85,6 +99,24 @@ CLASSES = {
 def test_a_dataset_without_a_description_is_found_from_its_classes(file, files, folder, tmp_path):
     make(tmp_path, **files, **{file: "person\ncar\n"})
     assert shown(read(tmp_path / file)) == {f"{folder}a.jpg": ["person"], f"{folder}b.png": ["car"]}
+
+
+def test_classes_in_an_archive_are_read_without_unpacking_it(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path, text in dataset("", "images", "labels").items() | {("classes.txt", "person\ncar\n")}:
+            archive.writestr(path, text)
+    assert shown(read(f"zip://classes.txt::{tmp_path}/a.zip")) == {"images/a.jpg": ["person"], "images/b.png": ["car"]}
+
+
+@pytest.mark.parametrize(("file", "text"), [("classes.txt", "person\n"), ("data.yaml", "names: [person]\n")])
+def test_labels_without_their_images_are_told_to_be_exported_with_them(file, text, tmp_path):
+    make(tmp_path, **{file: text, "labels/a.txt": "0 0.5 0.5 0.2 0.4\n"})
+    with pytest.raises(
+        InvalidInput, match=r"expected images in the folder of .* or below it, found none; export the images with the labels"
+    ):
+        read(tmp_path / file)
 
 
 def test_hidden_files_are_no_images(tmp_path):
@@ -235,11 +267,17 @@ REFUSED = {
     "not YAML": ("names: [", r".* is not readable YAML \(line 1\)"),
     "no names": ("train: images/train\n", "expected a data.yaml with the key names"),
     "empty names": ("train: images/train\nnames:\n", "expected a data.yaml with the key names"),
-    "no splits": ("names: [person]\n", "expected a data.yaml with the key train or val"),
     "names that are no names": ("train: a\nnames: {person: 0}\n", ".*expected names as a list, or as a mapping from numbers to names"),
     "only another split": ("test: images/train\nnames: [person]\n", "expected one of the splits train, val"),
     "a folder that is not there": ("train: images/none\nnames: [person]\n", "expected images where .* says train is, found none"),
-    "something else": ("<html>", "expected a data.yaml with the key names"),
+    "an export of CVAT for images": (
+        "<?xml version='1.0'?><annotations/>",
+        ".* is not a dataset's description; it is XML: give Pascal VOC's",
+    ),
+    "annotations of COCO": ('{"images": [], "categories": [{"id": 1}]}', ".* is not a dataset's description; it is JSON: give COCO's"),
+    "JSON Lines": ('{"type": "dataset"}\n{"type": "image"}\n', ".* is not readable YAML .*; it is JSON: give COCO's"),
+    "an archive": ("PK\x03\x04", ".* is not readable YAML; it is a zip archive: give the file in it as zip://data.yaml::URL"),
+    "words": ("hello", "expected a data.yaml with the key names"),
 }
 
 
