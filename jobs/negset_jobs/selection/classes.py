@@ -201,10 +201,10 @@ def _tell_wider(chosen: Collection[int], left: Iterable[Category], tree: _Tree) 
 def _check_alike(excluded: Sequence[str], left: Sequence[Category], tree: _Tree) -> None:
     """Raise `InvalidInput` for classes that may be excluded ones; log what a slip may name."""
     alike = Alike((name, name) for name in excluded)
+    above = tree.below_those(alike.to_wider)
     asked: dict[str, list[str]] = defaultdict(list)
     slips: dict[str, str] = {}
     words: dict[str, list[str]] = defaultdict(list)
-    above = tree.below_those(alike.to_wider)
     for item in left:
         like = alike.to(item.name) or above.get(item.id)
         if like is not None:

@@ -28,10 +28,10 @@ REJECTIONS: Final = {
     "unannotated": "have no annotation at all",
     "license": "have a licence that is not accepted",
     "min_side": "are smaller than minSide or of unknown size",
+    "unplaced_object": "may show an object of an excluded class whose annotation names no image",
     "not_exhaustive": "may show an excluded class that is not annotated (not_exhaustive_category_ids)",
     "not_verified": "lack the verification that each excluded class is absent",
     "weak_proof": "have a weaker proof than minimumProof",
-    "unplaced_object": "may show an object of an excluded class whose annotation names no image",
 }
 """Reasons for which an image is not a candidate. The texts complete "12 images …".
 
