@@ -13,8 +13,9 @@ from negset_api.spec import NegativeDataset, NegativeDatasetSpec
 from negset_api.values import Outcome, Plan, Records, ShardPlan, ShardResult, digest
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, Progress
+from negset_jobs.adapters.quoting import quoted_id
 from negset_jobs.adapters.store import Store
-from negset_jobs.download.manifest import encode_manifest
+from negset_jobs.download.manifest import encode_manifest, most_copied
 from negset_jobs.download.shard_cache import Committed, ShardCache, failed, failures, read_committed, transient
 from negset_jobs.download.shard_maker import ShardMaker
 from negset_jobs.formats.stored import commit
@@ -52,6 +53,7 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
         store.write(names.MANIFEST, encode_manifest(plan.shards, results))
         tidy(store, names.RECORDS_FOLDER, results)
     check_budget(results, spec, "spec.download.maxFailedPercent")
+    _tell_copies(plan, results)
     if number := sum(len(transient(result)) for result in results):
         log.warning("%d images could not be stored because of transient errors; another run requests them again", number)
     return commit(store, names.RECORDS, records)
@@ -86,6 +88,16 @@ def _positives_among(results: Iterable[ShardResult], positives: Iterable[ShardRe
         for result in results
         if (positions := tuple(index for index, image in enumerate(result.results) if image.sha256 and image.sha256 in known))
     }
+
+
+def _tell_copies(plan: Plan, results: Sequence[ShardResult]) -> None:
+    """Warn if a server seems to send one image in place of all that it no longer has."""
+    if (copied := most_copied(plan.shards, results)) is not None:
+        log.warning(
+            "%d stored images have the same bytes (the first is image %s); if the server sends an image in place of those that it no longer "
+            "has, they are not the planned images; copy_of in manifest.parquet lists them",
+            *(copied.images, quoted_id(copied.image_id)),
+        )
 
 
 def may_improve(outcomes: Mapping[str, int], spec: NegativeDatasetSpec) -> bool:

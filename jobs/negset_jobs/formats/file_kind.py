@@ -53,6 +53,10 @@ _TEXTS: Final = (
 
 _LISTS: Final = (
     (
+        r"\s*\[\s*\{\s*\"(?:info|licenses|images|annotations|categories)\"\s*:\s*[{\[]",
+        "a list with an object of COCO in it; give the object itself",
+    ),
+    (
         r"\"(?:image_id|score)\"\s*:",
         "a list of detections or of annotations (COCO's results format); expected an object with images, annotations and categories; give the annotations file that the results belong to",
     ),

@@ -23,6 +23,7 @@ from negset_api.values import Outcome
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
 from negset_jobs.formats import spelling
+from negset_jobs.formats.box_spelling import COORDINATES, four_numbers, kind_of_box
 from negset_jobs.formats.boxes import Corners
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.coco import Category, Image, read_instances
@@ -40,8 +41,8 @@ log = logging.getLogger(__name__)
 FIELD: Final = "spec.positives.coco.annotations"
 _IMAGE_URL: Final = "spec.positives.coco.imageUrl"
 READING: Final = Reading(Layout.XYWH, Unit.PIXELS)
-_COORDINATES: Final = 4
-_NO_BOX: Final = (math.nan,) * _COORDINATES
+_KINDS_SHOWN: Final = 3
+_NO_BOX: Final = (math.nan,) * COORDINATES
 
 
 class _Object(msgspec.Struct, gc=False):
@@ -54,7 +55,8 @@ class _Object(msgspec.Struct, gc=False):
 
 
 def _are_complete(objects: Sequence[_Object]) -> bool:
-    return all(item.bbox for item in objects)
+    """Return True if no box has to be derived: an exporter of masks may write four zeros."""
+    return all(item.bbox and len(item.bbox) == COORDINATES and any(item.bbox) for item in objects)
 
 
 _OBJECTS: Final = reading(_Object, "segmentation", complete=_are_complete)
@@ -96,11 +98,25 @@ def parse_coco(stream: BinaryIO, url: str) -> Instances:
     Raises `InvalidInput`, naming the field and `url`.
     """
     parts: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]] = []
-    entries, image_ids, category_ids = read_instances(
-        stream, _OBJECTS, lambda objects: parts.append(_columns(objects)), field=FIELD, url=url
-    )
+    odd: list[str] = []
+
+    def collect(objects: list[Any]) -> None:
+        crowd, boxes = _columns(objects)
+        without = np.flatnonzero(np.isnan(boxes).all(axis=1))
+        odd.extend(kind_of_box(objects[index].bbox) for index in without)
+        parts.append((crowd, boxes))
+
+    entries, image_ids, category_ids = read_instances(stream, _OBJECTS, collect, field=FIELD, url=url)
+    _tell_odd(odd)
     crowd, boxes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return Instances(entries.images, entries.categories, Columns(image_ids, category_ids, crowd, boxes))
+
+
+def _tell_odd(kinds: Sequence[str]) -> None:
+    """Warn of boxes that are not four numbers, and say what they are instead."""
+    if kinds:
+        listed = ", ".join(f"{kind} ({count} times)" for kind, count in collections.Counter(kinds).most_common(_KINDS_SHOWN))
+        log.warning("%s: expected bbox as [x, y, width, height], got %s", FIELD, listed)
 
 
 def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Source:
@@ -174,7 +190,7 @@ def _columns(objects: Sequence[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray
     crowd, box = (_is_crowd, _box) if objects and type(objects[0]) is _Object else (_is_written_crowd, _written_box)
     return (
         np.fromiter(map(crowd, objects), np.bool_, count),
-        np.array([box(item) for item in objects], np.float64).reshape(count, _COORDINATES),
+        np.array([box(item) for item in objects], np.float64).reshape(count, COORDINATES),
     )
 
 
@@ -189,17 +205,16 @@ def _is_written_crowd(item: Any) -> bool:
 def _box(item: _Object) -> Sequence[float]:
     """Return a box; all NaN if there are no four values, and NaN for null."""
     bbox = item.bbox
-    if bbox is None or len(bbox) != _COORDINATES:
+    if bbox is None or len(bbox) != COORDINATES:
         return _NO_BOX
     return [math.nan if value is None else value for value in bbox]
 
 
 def _written_box(item: Any) -> Sequence[float]:
     """Return a box in any spelling; without one, the box around the segmentation."""
-    bbox = item.bbox or box_around(item.segmentation)
-    if not isinstance(bbox, list) or len(bbox) != _COORDINATES:
-        return _NO_BOX
-    return [math.nan if (value := spelling.number(each)) is None else value for each in bbox]
+    given = four_numbers(item.bbox)
+    box = given if given and any(given) else four_numbers(box_around(item.segmentation)) or given or _NO_BOX
+    return [math.nan if value is None else value for value in box]
 
 
 def _by_image(objects: Columns, wanted: Mapping[int, str]) -> dict[int, list[Annotation]]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.quoting import quoted
-from negset_jobs.formats.class_names import Alike, called, key
+from negset_jobs.formats.class_names import Alike, called, hides_objects, key
 from negset_jobs.formats.coco import Category
 
 log = logging.getLogger(__name__)
@@ -205,6 +205,7 @@ def _check_alike(excluded: Sequence[str], left: Sequence[Category], tree: _Tree)
     asked: dict[str, list[str]] = defaultdict(list)
     slips: dict[str, str] = {}
     words: dict[str, list[str]] = defaultdict(list)
+    hidden = [item.name for item in left if hides_objects(item.name)]
     for item in left:
         like = alike.to(item.name) or above.get(item.id)
         if like is not None:
@@ -213,8 +214,9 @@ def _check_alike(excluded: Sequence[str], left: Sequence[Category], tree: _Tree)
             words[word].append(item.name)
         elif slip := alike.to_slip(item.name):
             slips[item.name] = slip
-    if asked:
-        found = "; ".join(f"{_listed(names)} may be {quoted(name)}" for name, names in asked.items())
+    if asked or hidden:
+        reasons = [f"{_listed(names)} may be {quoted(name)}" for name, names in asked.items()]
+        found = "; ".join([*reasons, *([f"{_listed(hidden)} may hide objects of any class"] if hidden else [])])
         raise InvalidInput(
             f"{FIELD}: expected a decision about classes that may be excluded ones under another name, got none: {found}. "
             f"Add each of them to {FIELD}, or to {ALLOWED} if negatives may show it"

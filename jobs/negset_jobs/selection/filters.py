@@ -21,6 +21,8 @@ _DENSE: Final = 64
 A table takes an eighth of the time of a search. The range of COCO's ids is 5 times their number.
 """
 
+NO_URL: Final = "no_url"
+
 REJECTIONS: Final = {
     "excluded_class": "show an excluded class",
     "same_picture": "are listed a second time under another id",
@@ -32,6 +34,7 @@ REJECTIONS: Final = {
     "not_exhaustive": "may show an excluded class that is not annotated (not_exhaustive_category_ids)",
     "not_verified": "lack the verification that each excluded class is absent",
     "weak_proof": "have a weaker proof than minimumProof",
+    NO_URL: "lack the field that imageUrl needs",
 }
 """Reasons for which an image is not a candidate. The texts complete "12 images …".
 

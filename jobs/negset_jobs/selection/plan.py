@@ -19,7 +19,7 @@ from negset_jobs.formats.coco import Annotations, Ids, Image
 from negset_jobs.formats.same_pictures import identity_of
 from negset_jobs.selection import ordering, proof
 from negset_jobs.selection.classes import alike, resolve
-from negset_jobs.selection.filters import REJECTIONS, Located, locate, positions_of, rejections
+from negset_jobs.selection.filters import NO_URL, REJECTIONS, Located, locate, positions_of, rejections
 from negset_jobs.selection.guard import Guarded, Mask
 from negset_jobs.selection.splitting import FEWEST_TO_SPLIT, divide, drawn_by
 from negset_jobs.selection.unplaced import find_unplaced
@@ -65,6 +65,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         identity=identity,
         unproven={**unproven, "unplaced_object": unplaced.near},
     )
+    rejected[NO_URL] = _lacking(annotations.images, identity, ~np.any([*rejected.values()], axis=0))
     candidates = _candidates(spec, annotations, located, ~np.any([*rejected.values()], axis=0))
     counts = {reason: int(mask.sum()) for reason, mask in rejected.items() if mask.any()}
     _check_enough(spec, len(candidates.positions), counts, proof.explain(spec, annotations, excluded))
@@ -158,6 +159,17 @@ def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str
         raise InvalidInput(
             f"spec.selection.count: expected at least {FEWEST_TO_SPLIT} images for training, one to train on and one held out; got {min(wanted, candidates)}"
         )
+
+
+def _lacking(images: Sequence[Image], identity: tuple[str, ...], candidates: Mask) -> Mask:
+    """Return which candidates lack a field of the template; none if most do.
+
+    An entry that a person forgot to fill is left out and counted. Most entries without the field
+    show that the template is wrong.
+    """
+    complete = np.fromiter((all(getattr(image, name) for name in identity) for image in images), bool, len(images))
+    lacking = candidates & ~complete
+    return lacking if 2 * lacking.sum() <= candidates.sum() else np.zeros_like(lacking)
 
 
 def _check_fields(template: str, identity: tuple[str, ...], candidates: Sequence[Image]) -> None:

@@ -26,6 +26,7 @@ KINDS = {
     "a table": (b"filename,width,height,class,xmin,ymin,xmax,ymax\n1.jpg,640,480,car,1,2,3,4\n", "a table (CSV)"),
     "a table with semicolons": (b"image;label\n1.jpg;car\n", "a table (CSV)"),
     "a label map": (b"item {\n  id: 1\n", "a label map"),
+    "a list with an object of COCO": (b'[\n {"images": [{"id": 1}], "annotations": [{"image_id": 1}]}]', "give the object itself"),
     "detections": (json.dumps([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9}]).encode(), "results format"),
     "an export of Label Studio": (b'[{"id": 1, "annotations": [{"completed_by": 1, "result": []}]}]', "Label Studio"),
     "an export of CreateML": (b'[{"image": "1.jpg", "annotations": []}]', "CreateML"),

@@ -102,6 +102,8 @@ ASKED = {
     "a synonym": (["couch"], ("sofa",), "'sofa' may be 'couch'"),
     "a narrower class": (["person"], ("rider",), "'rider' may be 'person'"),
     "a plural of a supercategory": (["animal"], ("animals",), "'animals' may be 'animal'"),
+    "a list of classes": (["car"], ("truck, car",), "'truck, car' may be 'car'"),
+    "regions without annotations": (["car"], ("DontCare",), "'DontCare' may hide objects of any class"),
     "two excluded classes": (["car", "cat"], ("cats", "taxi"), "'cats' may be 'cat'; 'taxi' may be 'car'"),
 }
 

@@ -242,7 +242,7 @@ def test_a_text_that_is_the_same_in_every_entry_names_no_picture():
 def test_the_reasons_have_the_names_that_stored_plans_have():
     """plan.json and `negset plan --json` name them; the report reads plans of earlier versions."""
     stored = ["excluded_class", "same_picture", "exclude_images_of", "unannotated", "license", "min_side", "unplaced_object"]
-    assert list(REJECTIONS) == [*stored, "not_exhaustive", "not_verified", "weak_proof"]
+    assert list(REJECTIONS) == [*stored, "not_exhaustive", "not_verified", "weak_proof", "no_url"]
 
 
 def test_an_image_counts_under_the_first_reason_only():

@@ -37,6 +37,9 @@ SAME = {
     "category ids as text in annotations only": with_ids(category=str),
     "category ids with a point": with_ids(category=float),
     "category ids that are letters": with_ids(category=lambda number: "?abcde"[number], listed=lambda number: "?abcde"[number]),
+    "names of categories in another case in place of their ids": with_ids(
+        category=lambda number: ("", "Person", "Car", "DOG ", "cat", "zebra")[number]
+    ),
     "names of categories in place of their ids": with_ids(category=lambda number: ("", "person", "car", "dog", "cat", "zebra")[number]),
 }
 
@@ -303,3 +306,27 @@ def test_an_annotation_that_names_the_file_for_the_id_is_of_that_image(count):
     for annotation in document["annotations"][:count]:
         annotation["image_id"] = names[annotation["image_id"]]
     assert plan(document, WANTED).image_ids == plan(coco(SHOWS), WANTED).image_ids
+
+
+def test_an_object_of_an_image_whose_id_is_written_in_another_case_excludes_the_image():
+    document = with_ids(image=lambda number: f"6fa459ea-{number:04d}", reference=lambda number: f"6fa459ea-{number:04d}")
+    document["annotations"][0]["image_id"] = document["annotations"][0]["image_id"].upper()
+    assert set(plan(document, WANTED).image_ids) == {f"6fa459ea-{number:04d}" for number in (2, 3, 4)}
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_annotations_that_count_images_from_another_number_are_refused(shift):
+    shows = {1: ["dog"], 2: ["dog"], 3: ["person"], 4: ["car"]}
+    document = coco(shows)
+    for entry in document["annotations"]:
+        entry["image_id"] += shift
+    with pytest.raises(InvalidInput, match=rf"whose ids are 1 to 4, got {1 + shift} to {4 + shift}; they seem to be counted from"):
+        plan(document, WANTED)
+
+
+def test_an_entry_without_the_name_of_its_file_is_left_out_and_counted():
+    document = coco(SHOWS)
+    document["images"][1] = {"id": 2}
+    found = plan(document, spec(count=5, allow_fewer=True, image_url="https://example.com/{file_name}"))
+    assert set(found.image_ids) == {3, 4}
+    assert found.rejected == {"excluded_class": 2, "no_url": 1}
