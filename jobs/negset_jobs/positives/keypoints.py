@@ -27,6 +27,7 @@ _OVERHANG: Final = 0.05
 _AROUND: Final = 0.25
 """How far a keypoint may lie outside its box, as a part of the box's side."""
 _VISIBILITY: Final = frozenset({0.0, 1.0, 2.0})
+_ENOUGH: Final = 2000  # rows that show what all are
 _WITH_VISIBILITY: Final = 3  # numbers of a keypoint
 
 Row = Sequence[float]
@@ -55,6 +56,7 @@ def find_keypoints(counts: Counter[int], sample: Sequence[Row]) -> Evidence:
         return Evidence(0)
     numbers, rows = longer.most_common(1)[0]
     seen = [row for row in sample if len(row) == numbers]
+    seen = seen[:: 1 + len(seen) // _ENOUGH]
     if rows < _SAME * longer.total() or not seen:
         return Evidence(0)
 
