@@ -31,7 +31,7 @@ KEYS = {
     "Detection": "ymin xmin ymax xmax score className",
     "FailedImage": "imageId outcome detail",
     "File": "name bytes sha256",
-    "FoundCopies": "exact near",
+    "FoundCopies": "exact near searched",
     "ImageResult": "imageId outcome inputs sha256 bytes width height offset length detail rejectedBoxes orientation turned",
     "Labels": "inputs folders images unreadable unreadableExamples",
     "License": "id name url images",
@@ -43,7 +43,7 @@ KEYS = {
     ),
     "Negatives": "excludedClasses categories remainingClasses",
     "Plan": (
-        "inputs excludedClasses categories candidates planned rejected bytesEstimate licenses remainingClasses imageIds shards proofs"
+        "inputs excludedClasses categories candidates planned rejected bytesEstimate licenses remainingClasses imageIds shards proofs unplaced"
     ),
     "PlannedImage": "imageId url fileName width height license scene reason page objects pixels orientation proof",
     "Positives": "inputs classes labelMap files images boxes outcomes rejectedBoxes mostBoxes leftOut turned failures",

@@ -18,10 +18,11 @@ from negset_jobs.positives.stage import positives_stage
 CLASSES = ("person", "car")
 
 
-def make(folder, positives, *, siblings=(), download=None, networks=()):
+def make(folder, positives, *, siblings=(), download=None, networks=(), earlier=None, progress=None):
     """Run the stage on `spec.positives`.
 
-    The classes person and car are excluded from the negatives.
+    The classes person and car are excluded from the negatives. `earlier` is what an earlier run
+    stored, if this one mends it.
     """
     spec = {
         "source": {"coco": {"annotations": "unused.json"}},
@@ -35,7 +36,7 @@ def make(folder, positives, *, siblings=(), download=None, networks=()):
     dataset = msgspec.convert({"metadata": {"name": "test"}, "spec": spec}, NegativeDataset)
     store = Store(str(folder))
     store.create(names.PLAN, encode(Negatives(excluded_classes=CLASSES, categories={1: "person", 3: "car"}, remaining_classes={})))
-    return store, positives_stage(store, dataset, Access(allowed_networks=networks), siblings, Silent())
+    return store, positives_stage(store, dataset, Access(allowed_networks=networks), siblings, progress or Silent(), earlier)
 
 
 def records(store, positives):

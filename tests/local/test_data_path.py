@@ -36,6 +36,7 @@ from negset_jobs.adapters.store import Store
 from negset_jobs.download import shard_maker
 from negset_jobs.download.shard import run_shard
 from negset_jobs.download.shard_cache import read_committed
+from negset_jobs.download.shard_maker import ShardMaker
 from negset_jobs.download.stage import record_stage, run_shards
 from negset_jobs.formats.tf_example import decode_example
 from negset_jobs.formats.tfrecord import read_records
@@ -400,10 +401,11 @@ def test_positives_carry_their_boxes_and_refuse_another_size(server, tmp_path, w
         for index, url in enumerate(serve(server, 2))
     )
     shards = [ShardPlan(name=names.shard("train", 0, 1), split="train", images=images)]
-    (result,) = run_shards(
-        Store(str(tmp_path)), shards, folder=names.POSITIVES_FOLDER, spec=dataset(maxFailedPercent=100).spec, access=LOOPBACK,
-        label_ids={"cat": 7}, siblings=(), progress=Silent(),
+    maker = ShardMaker(
+        Store(str(tmp_path)), names.POSITIVES_FOLDER, spec=dataset(maxFailedPercent=100).spec, access=LOOPBACK, label_ids={"cat": 7},
+        progress=Silent(),
     )  # fmt: skip
+    ((_, result),) = run_shards(maker, shards, ())
     assert [image.outcome for image in result.results] == [Outcome.STORED, Outcome.SIZE_MISMATCH]
     assert result.results[1].detail == "expected 64x49 pixels as in the annotations, got 64x48"
     assert result.file.startswith("positives/train-00000-of-00001.")

@@ -5,7 +5,9 @@ import json
 
 import pytest
 from PIL import Image
-from tests.local.test_positives import make, records
+from tests.image_server import image_server
+from tests.local.positives_run import make, records
+from tests.progress import Silent
 
 from negset_api import names
 from negset_jobs.adapters import work
@@ -85,6 +87,50 @@ def test_another_run_and_an_interrupted_one_give_the_same_bytes(annotations, tmp
     assert {key for key in other.keys("positives") if key.endswith("tfrecord")} == {
         key for key in store.keys("positives") if key.endswith("tfrecord")
     }
+
+
+class Stages(Silent):
+    """Progress that keeps the stages that were started."""
+
+    def __init__(self):
+        self.started = []
+
+    def start(self, stage, *_, **__):
+        self.started.append(stage)
+
+
+def run_on_server(server, annotations, folder, percent, earlier=None):
+    stages = Stages()
+    source = {"coco": {"annotations": f"{annotations}/a.json", "imageUrl": f"{server.url}/{{file_name}}"}, "heldOutPercent": percent}
+    download = {"attempts": 1, "maxOutageSeconds": 0, "maxFailedPercent": 50}
+    store, positives = make(folder, source, download=download, networks=("127.0.0.0/8",), earlier=earlier, progress=stages)
+    return store, positives, stages.started.count("Looking for copies")
+
+
+@pytest.mark.parametrize("percent", [20, 40, 60])
+def test_a_copy_that_a_later_run_stores_is_on_the_side_of_its_original(percent, annotations, tmp_path):
+    """Three copies fail at first, all but the exact one."""
+    with image_server() as server:
+        for path in annotations.glob("*.jpg"):
+            server.serve(f"/{path.name}", path.read_bytes())
+        for kind in COPIES[1:]:
+            server.serve(f"/{kind}.jpg", b"", status=500)
+        store, first, searches = run_on_server(server, annotations, tmp_path / "mended", percent)
+        assert (first.outcomes, searches) == ({"stored": 12, "server_error": 3}, 1)
+        found = store.read(names.POSITIVE_COPIES)
+        _, still, searches = run_on_server(server, annotations, tmp_path / "mended", percent, first)
+        assert (still, searches) == (first, 0), "the stored images are those that were searched"
+        assert store.read(names.POSITIVE_COPIES) == found
+        for kind in COPIES[1:]:
+            server.serve(f"/{kind}.jpg", (annotations / f"{kind}.jpg").read_bytes())
+        _, mended, searches = run_on_server(server, annotations, tmp_path / "mended", percent, first)
+        other, whole, _ = run_on_server(server, annotations, tmp_path / "whole", percent)
+    by_side = sides(store, mended)
+    for number, kind in enumerate(COPIES[1:], 1):
+        assert [kind in side for side in by_side.values()] == [str(number) in side for side in by_side.values()], kind
+    assert (mended.outcomes, searches) == ({"stored": 15}, 1)
+    assert mended == whole
+    assert json.loads(store.read(names.POSITIVE_COPIES)) == json.loads(other.read(names.POSITIVE_COPIES))
 
 
 def test_copies_in_tfrecords_are_on_one_side(annotations, tmp_path):

@@ -116,7 +116,13 @@ def test_the_value_counts_what_is_there(from_coco):
 def test_nothing_is_left_over(from_coco):
     store, positives = from_coco
     files = [key for keys in positives.files.values() for key in keys]
-    assert set(store.keys(names.POSITIVES_FOLDER)) == {*files, names.LABEL_MAP, names.REJECTED_BOXES, names.FAILED_POSITIVES}
+    assert set(store.keys(names.POSITIVES_FOLDER)) == {
+        *files,
+        names.LABEL_MAP,
+        names.POSITIVE_COPIES,
+        names.REJECTED_BOXES,
+        names.FAILED_POSITIVES,
+    }
 
 
 def test_another_run_gives_the_same_bytes(from_coco, coco, tmp_path):
@@ -368,6 +374,7 @@ def test_too_many_missing_images_are_refused_and_a_second_run_asks_for_them_agai
     assert set(store.keys(names.POSITIVES_FOLDER)) == {
         *(key for keys in positives.files.values() for key in keys),
         names.LABEL_MAP,
+        names.POSITIVE_COPIES,
         names.REJECTED_BOXES,
         names.FAILED_POSITIVES,
     }

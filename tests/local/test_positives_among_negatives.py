@@ -7,6 +7,7 @@ import shutil
 import pyarrow.parquet
 import pytest
 from PIL import Image
+from tests.image_server import image_server
 from tests.progress import Silent
 from tests.reading import as_image
 
@@ -51,8 +52,10 @@ def folder(tmp_path, coco_mini):
     return tmp_path
 
 
-def prepared(folder, positives):
+def prepared(folder, positives, *, server="", most_failed=5):
+    """The revision of the folder's dataset. The images of the positives may come from a server."""
     coco = {"imageUrl": f"{folder}/{{file_name}}"}
+    of_positives = {"imageUrl": f"{server or folder}/{{file_name}}"}
     document = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
@@ -62,11 +65,12 @@ def prepared(folder, positives):
             "excludeClasses": ["person"],
             "selection": {"count": 12},
             "output": {"url": str(folder / "out"), "formats": ["TFRecord", "YOLO"]},
-            "positives": {"coco": {"annotations": f"{folder}/{positives}.json", **coco}},
+            "positives": {"coco": {"annotations": f"{folder}/{positives}.json", **of_positives}, "heldOutPercent": 50},
+            "download": {"attempts": 1, "maxOutageSeconds": 0, "maxFailedPercent": most_failed},
             "training": {"pipelineConfig": {"preset": "ssd-mobilenet-v2-tiny-96"}, "steps": 4, "hardNegativeMining": {"rounds": 1}},
         },
     }
-    return pipeline.prepare(validation.parse(document), Access())
+    return pipeline.prepare(validation.parse(document), Access(allowed_networks=("127.0.0.0/8",)))
 
 
 def outcomes(store):
@@ -106,3 +110,20 @@ def test_a_revision_with_other_positives_stores_it_again(folder):
     pipeline.data(later, Silent())
     assert set(outcomes(later.store).values()) == {"stored"}
     assert recorded(later.store) == list(NEGATIVES)
+
+
+def test_a_positive_that_a_later_run_stores_leaves_the_negatives_and_their_labels(folder):
+    with image_server() as server:
+        for path in folder.glob("*.jpg"):
+            server.serve(f"/{path.name}", path.read_bytes())
+        server.serve(f"/{BOTH[0]}.jpg", b"", status=500)
+        revision = prepared(folder, "positives", server=server.url, most_failed=50)
+        pipeline.data(revision, Silent())
+        assert outcomes(revision.store)[BOTH[0]] == "stored"
+        server.serve(f"/{BOTH[0]}.jpg", (folder / f"{BOTH[0]}.jpg").read_bytes())
+        pipeline.data(revision, Silent())
+    assert sorted(number for number, outcome in outcomes(revision.store).items() if outcome != "stored") == list(BOTH)
+    assert recorded(revision.store) == [number for number in NEGATIVES if number not in BOTH]
+    labelled = {key.rpartition("/")[2] for key in revision.store.keys(names.LABELS_FOLDER) if "/images/" in key}
+    assert labelled == {f"{number}.jpg" for number in NEGATIVES if number not in BOTH}
+    assert not pipeline.data_missing(revision)

@@ -93,7 +93,7 @@ def find_input(url: str | Url, access: Access, field: str) -> list[Url]:
     try:
         with translate_input_errors(source, field, access):
             fs, path = backends.opened(source)
-            paths = sorted(map(str, fs.find(path)))
+            paths = sorted(map(str, fs.find("" if path == "." else path)))  # archives know no "."
     except MissingInput:
         return []
     found = []

@@ -20,6 +20,7 @@ from negset_jobs.adapters.access import Access, Reach
 from negset_jobs.adapters.object_store_errors import is_missing_bucket
 from negset_jobs.adapters.quoting import of_backend
 from negset_jobs.adapters.urls import Url, shown
+from negset_jobs.adapters.wildcards import has_wildcard
 
 READ_AHEAD: Final = 1 << 20
 
@@ -102,9 +103,10 @@ def translate_input_errors(url: Url, field: str, access: Access) -> Iterator[Non
         raise CannotRunHere(f"{field}: cannot read {shown(url)}: {_missing(error)}") from error
     except Exception as error:
         address = address_guard.blocked_address(error)
-        reason = _hidden_reason(error) if isinstance(error, FileNotFoundError) else of_backend(error)
+        reason = _reason(error)
         if address is None and reason is None:
-            raise MissingInput(f"{field}: expected a readable file, {shown(url)} does not exist") from error
+            hint = "; it takes one file and no wildcards" if has_wildcard(url) else ""
+            raise MissingInput(f"{field}: expected a readable file, {shown(url)} does not exist{hint}") from error
         kind = InputUnavailable if address is None and transient.passes(error) else InvalidInput
         raise kind(f"{field}: cannot read {shown(url)}: {reason if address is None else _blocked(address, reach)}") from error
 
@@ -119,6 +121,13 @@ def _blocked(address: str, reach: Reach) -> str:
 def _missing(error: ImportError) -> str:
     """Return which package a back end lacks. fsspec's own errors have no module, but a text."""
     return of_backend(error) if error.name is None else extras.advice(error.name)
+
+
+def _reason(error: Exception) -> str | None:
+    """Return why an input cannot be read; None if it does not exist."""
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder; give the file in it"
+    return _hidden_reason(error) if isinstance(error, FileNotFoundError) else of_backend(error)
 
 
 def _hidden_reason(error: FileNotFoundError) -> str | None:

@@ -194,7 +194,9 @@ def _target(text: str, *, chained: bool) -> Link:
         return _plain_path(text, chained=chained)
     scheme = scheme.lower()
     if scheme == OUTSIDE:
-        raise InvalidUrl("expected file names inside the folder of imageUrl; this one leads out of it")
+        raise InvalidUrl(
+            "expected file names inside the folder of imageUrl; this one leads out of it. In COCO, {base_name} is the last part of file_name"
+        )
     if not _SCHEME.fullmatch(scheme) or scheme not in KNOWN_SCHEMES:
         raise UnknownScheme(scheme)
     if scheme in WEB_SCHEMES:

@@ -80,4 +80,5 @@ def _plan_as_json(value: Plan) -> dict[str, Any]:
         "rejected": value.rejected,
         "excludedClasses": list(value.excluded_classes),
         "proofs": value.proofs,
+        "unplaced": value.unplaced,
     }

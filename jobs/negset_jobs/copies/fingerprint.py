@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from negset_jobs.download.png import for_pillow
+
 Bits = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.float32]
 
@@ -124,7 +126,7 @@ _SURFACES: Final = _surfaces()
 def _grey(encoded: bytes) -> Image.Image | None:
     """Return the image in grey, at least `_DRAFT` pixels a side; None if it cannot be decoded."""
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with Image.open(io.BytesIO(for_pillow(encoded))) as image:
             image.draft("L", (_DRAFT, _DRAFT))
             return image.convert("L")
     except Exception:  # noqa: BLE001  # each of Pillow's plugins raises its own kinds of errors

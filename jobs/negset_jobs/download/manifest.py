@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult
+from negset_api.values import ImageId, ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult
 
 _NEAR: Final = ("near_copy_of", "near_copy_kind")
+
+_SUSPICIOUS: Final = 3
+"""The copies of one image that show more than a picture that was published twice."""
+
+
+class Copied(NamedTuple):
+    """The first image with its bytes in plan order, and how many images have them."""
+
+    image_id: ImageId
+    images: int
+
+
+def most_copied(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> Copied | None:
+    """Return the image whose bytes most stored images have; None if no bytes are suspicious.
+
+    Some servers send one image, with status 200, in place of every image that they no longer have.
+    """
+    planned = (image.image_id for shard in shards for image in shard.images)
+    ended = (image for result in results for image in result.results)
+    stored = [(image.sha256, image_id) for image_id, image in zip(planned, ended, strict=True) if image.outcome is Outcome.STORED]
+    counts = Counter(digest for digest, _ in stored)
+    digest, count = max(counts.items(), key=lambda item: item[1], default=("", 0))
+    return Copied(next(image_id for other, image_id in stored if other == digest), count) if count >= _SUSPICIOUS else None
 
 
 def encode_manifest(shards: Sequence[ShardPlan], results: Sequence[ShardResult]) -> bytes:

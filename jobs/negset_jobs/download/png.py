@@ -96,6 +96,15 @@ def without_metadata(data: bytes) -> bytes:
     return SIGNATURE + b"".join(kept)
 
 
+def for_pillow(data: bytes) -> bytes:
+    """Return an image's bytes as Pillow may open them: a PNG without its metadata.
+
+    Pillow refuses a PNG with a compressed text or profile of more than 1 MiB, which libpng skips.
+    Raises `Failed` if a PNG has no end chunk.
+    """
+    return without_metadata(data) if data.startswith(SIGNATURE) else data
+
+
 def exif(data: bytes) -> bytes:
     """Return the EXIF of a PNG; nothing if it has none, or a longer one than a JPEG can have."""
     return next((data[chunk.at : chunk.end] for chunk in _chunks(data) if chunk.kind == b"eXIf" and chunk.end - chunk.at < 1 << 16), b"")

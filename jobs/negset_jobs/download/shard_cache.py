@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from negset_api import names
 from negset_api.values import Outcome, ShardResult
@@ -17,8 +17,15 @@ from negset_jobs.formats.stored import load
 _STAGE_MARKERS: Final = {names.RECORDS_FOLDER: names.RECORDS, names.POSITIVES_FOLDER: names.POSITIVES}
 
 
-def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResult]]:
-    """Return every committed shard of a folder by name: the last attempt and its result."""
+class Committed(NamedTuple):
+    """A committed shard: its last attempt, and the result of that."""
+
+    attempt: int
+    result: ShardResult
+
+
+def read_committed(store: Store, folder: str) -> dict[str, Committed]:
+    """Return every committed shard of a folder by name."""
     latest: dict[str, int] = {}
     for key in store.keys(f"{names.SHARDS_FOLDER}/{folder}"):
         name, attempt = names.shard_of_marker(key)
@@ -27,7 +34,8 @@ def read_committed(store: Store, folder: str) -> dict[str, tuple[int, ShardResul
     def read(item: tuple[str, int]) -> ShardResult:
         return load(store, names.shard_marker(folder, *item), ShardResult)
 
-    return {name: (attempt, result) for (name, attempt), result in zip(latest.items(), parallel(read, latest.items()), strict=True)}
+    results = parallel(read, latest.items())
+    return {name: Committed(attempt, result) for (name, attempt), result in zip(latest.items(), results, strict=True)}
 
 
 def failures(result: ShardResult) -> int:

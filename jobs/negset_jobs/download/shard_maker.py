@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from negset_api import names
@@ -15,20 +17,20 @@ from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.adapters.threads import parallel
 from negset_jobs.download.record import CachedRecord, image_input_digest
 from negset_jobs.download.shard import Again, ShardTask, commit_shard, run_shard
-from negset_jobs.download.shard_cache import failures
+from negset_jobs.download.shard_cache import Committed, failures
 
 
 class ShardMaker:
     """The settings that all shards of one run share, and its progress."""
 
     def __init__(
-        self, store: Store, folder: str, *, spec: NegativeDatasetSpec, access: Access, label_ids: dict[str, int], progress: Progress
+        self, store: Store, folder: str, *, spec: NegativeDatasetSpec, access: Access, label_ids: Mapping[str, int], progress: Progress
     ) -> None:
-        self.store, self.folder, self.spec, self.access, self.label_ids = store, folder, spec, access, label_ids
-        self._progress = progress
+        self.store, self.folder, self.spec, self.access, self.label_ids = store, folder, spec, access, dict(label_ids)
+        self.progress = progress
 
-    def task(self, shard: ShardPlan, cached_records: dict[int, CachedRecord]) -> ShardTask:
-        """Return the task of the first attempt at a shard."""
+    def task(self, shard: ShardPlan, cached_records: dict[int, CachedRecord], *, attempt: int = 1, orientation: str = "") -> ShardTask:
+        """Return the task that makes a shard from its images and the records that are there."""
         return ShardTask(
             store_url=self.store.url,
             folder=self.folder,
@@ -36,21 +38,26 @@ class ShardMaker:
             download=self.spec.download,
             access=self.access,
             label_ids=self.label_ids,
+            attempt=attempt,
             cached_records=cached_records,
+            orientation=orientation,
         )
 
-    def task_again(self, shard: ShardPlan, attempt: int, earlier: ShardResult, requested: tuple[int, ...]) -> ShardTask:
+    def task_again(self, shard: ShardPlan, committed: Committed, requested: tuple[int, ...]) -> ShardTask:
         """Return the task that requests some images of a committed shard again."""
-        return msgspec.structs.replace(self.task(shard, {}), attempt=attempt, again=Again(earlier=earlier, requested=requested))
+        return self._changed(shard, committed.attempt, Again(earlier=committed.result, requested=requested))
 
-    def task_without(self, shard: ShardPlan, attempt: int, earlier: ShardResult, left_out: tuple[int, ...]) -> ShardTask:
+    def task_without(self, shard: ShardPlan, committed: Committed, left_out: tuple[int, ...]) -> ShardTask:
         """Return the task that leaves out images of a committed shard, which are positives."""
-        return msgspec.structs.replace(self.task(shard, {}), attempt=attempt, again=Again(earlier=earlier, left_out=left_out))
+        return self._changed(shard, committed.attempt, Again(earlier=committed.result, left_out=left_out))
+
+    def _changed(self, shard: ShardPlan, attempt: int, again: Again) -> ShardTask:
+        return msgspec.structs.replace(self.task(shard, {}, attempt=attempt + 1), again=again)
 
     def input_digests(self, shard: ShardPlan) -> list[str]:
         return [image_input_digest(image, self.spec.download, self.label_ids) for image in shard.images]
 
-    def make(self, tasks: list[ShardTask]) -> dict[str, ShardResult]:
+    def make(self, tasks: list[ShardTask]) -> dict[str, Committed]:
         """Run the tasks in workers. Progress counts the images that they request or copy."""
         if not tasks:
             return {}
@@ -63,14 +70,19 @@ class ShardMaker:
             before = reported[index]
             if done > before[0]:
                 reported[index] = (done, max(failed, before[1]))
-                self._progress.advance(done - before[0], failed=max(failed - before[1], 0))
+                self.progress.advance(done - before[0], failed=max(failed - before[1], 0))
 
         for index, result in work.map_unordered(run_shard, tasks, workers=self.spec.ray.workers, report=report):
             report(index, *_counts(tasks[index], result))
-            results[result.name] = result
+            results[result.name] = Committed(tasks[index].attempt, result)
         return results
 
-    def copy(self, pairs: list[tuple[ShardPlan, tuple[Store, ShardResult]]]) -> dict[str, ShardResult]:
+    def make_again(self, tasks: list[ShardTask]) -> dict[str, Committed]:
+        """Run the tasks in workers. The progress counts the images of their shards elsewhere."""
+        made = work.map_unordered(run_shard, tasks, workers=self.spec.ray.workers) if tasks else ()
+        return {result.name: Committed(tasks[index].attempt, result) for index, result in made}
+
+    def copy(self, pairs: list[tuple[ShardPlan, tuple[Store, ShardResult]]]) -> dict[str, Committed]:
         """Copy shards of other revisions on the store's side: the file, then a marker for it."""
 
         def copy(pair: tuple[ShardPlan, tuple[Store, ShardResult]]) -> ShardResult | None:
@@ -86,8 +98,8 @@ class ShardMaker:
 
         results = {result.name: result for result in parallel(copy, pairs) if result is not None}
         for result in results.values():
-            self._progress.advance(len(result.results), failed=failures(result))
-        return results
+            self.progress.advance(len(result.results), failed=failures(result))
+        return {name: Committed(1, result) for name, result in results.items()}
 
 
 def _counts(task: ShardTask, result: ShardResult) -> tuple[int, int]:

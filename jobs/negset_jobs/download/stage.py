@@ -13,9 +13,10 @@ from negset_api.spec import NegativeDataset, NegativeDatasetSpec
 from negset_api.values import Outcome, Plan, Records, ShardPlan, ShardResult, digest
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import DOWNLOADING_NEGATIVES, Progress
+from negset_jobs.adapters.quoting import quoted_id
 from negset_jobs.adapters.store import Store
-from negset_jobs.download.manifest import encode_manifest
-from negset_jobs.download.shard_cache import ShardCache, failed, failures, read_committed, transient
+from negset_jobs.download.manifest import encode_manifest, most_copied
+from negset_jobs.download.shard_cache import Committed, ShardCache, failed, failures, read_committed, transient
 from negset_jobs.download.shard_maker import ShardMaker
 from negset_jobs.formats.stored import commit
 
@@ -43,10 +44,8 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
     run changes it, the markers of all later stages are removed first, and then its own.
     """
     spec = dataset.spec
-    results = run_shards(
-        store, plan.shards, folder=names.RECORDS_FOLDER, spec=spec, access=access, label_ids={}, siblings=siblings, progress=progress
-    )
-    results = _without_positives(store, plan, results, spec=spec, access=access, progress=progress)
+    maker = ShardMaker(store, names.RECORDS_FOLDER, spec=spec, access=access, label_ids={}, progress=progress)
+    results = _without_positives(maker, plan.shards, run_shards(maker, plan.shards, siblings))
     records = _summary(plan, results)
     if records != earlier:
         if earlier is not None:
@@ -54,25 +53,20 @@ def record_stage(  # noqa: PLR0917 - the signature that all stages share
         store.write(names.MANIFEST, encode_manifest(plan.shards, results))
         tidy(store, names.RECORDS_FOLDER, results)
     check_budget(results, spec, "spec.download.maxFailedPercent")
+    _tell_copies(plan, results)
     if number := sum(len(transient(result)) for result in results):
         log.warning("%d images could not be stored because of transient errors; another run requests them again", number)
     return commit(store, names.RECORDS, records)
 
 
-def _without_positives(
-    store: Store, plan: Plan, results: list[ShardResult], *, spec: NegativeDatasetSpec, access: Access, progress: Progress
-) -> list[ShardResult]:
+def _without_positives(maker: ShardMaker, shards: Sequence[ShardPlan], committed: Sequence[Committed]) -> list[ShardResult]:
     """Leave out the negatives whose bytes are those of a stored positive: they show a class.
 
     The annotations of the source lack the objects that those of the positives have.
     """
-    positives = read_committed(store, names.POSITIVES_FOLDER).values() if spec.positives is not None else ()
-    known = {image.sha256 for _, result in positives for image in result.results if image.outcome is Outcome.STORED}
-    found = {
-        result.name: positions
-        for result in results
-        if (positions := tuple(index for index, image in enumerate(result.results) if image.sha256 and image.sha256 in known))
-    }
+    positives = read_committed(maker.store, names.POSITIVES_FOLDER).values() if maker.spec.positives is not None else ()
+    found = _positives_among((result for _, result in committed), (result for _, result in positives))
+    results = [result for _, result in committed]
     if not found:
         return results
     log.warning(
@@ -80,16 +74,30 @@ def _without_positives(
         sum(map(len, found.values())),
         Outcome.IS_POSITIVE,
     )
-    committed = read_committed(store, names.RECORDS_FOLDER)
-    maker = ShardMaker(store, names.RECORDS_FOLDER, spec=spec, access=access, label_ids={}, progress=progress)
     made = maker.make(
-        [
-            maker.task_without(shard, committed[shard.name][0] + 1, committed[shard.name][1], found[shard.name])
-            for shard in plan.shards
-            if shard.name in found
-        ]
+        [maker.task_without(shard, each, found[shard.name]) for shard, each in zip(shards, committed, strict=True) if shard.name in found]
     )
-    return [made.get(result.name, result) for result in results]
+    return [made[result.name].result if result.name in made else result for result in results]
+
+
+def _positives_among(results: Iterable[ShardResult], positives: Iterable[ShardResult]) -> dict[str, tuple[int, ...]]:
+    """Return the positions in each shard, by its name, of images with the bytes of a positive."""
+    known = {image.sha256 for result in positives for image in result.results if image.outcome is Outcome.STORED}
+    return {
+        result.name: positions
+        for result in results
+        if (positions := tuple(index for index, image in enumerate(result.results) if image.sha256 and image.sha256 in known))
+    }
+
+
+def _tell_copies(plan: Plan, results: Sequence[ShardResult]) -> None:
+    """Warn if a server seems to send one image in place of all that it no longer has."""
+    if (copied := most_copied(plan.shards, results)) is not None:
+        log.warning(
+            "%d stored images have the same bytes (the first is image %s); if the server sends an image in place of those that it no longer "
+            "has, they are not the planned images; copy_of in manifest.parquet lists them",
+            *(copied.images, quoted_id(copied.image_id)),
+        )
 
 
 def may_improve(outcomes: Mapping[str, int], spec: NegativeDatasetSpec) -> bool:
@@ -110,6 +118,19 @@ def withdraw(store: Store, marker: str) -> None:
         store.remove([key])
 
 
+def withdraw_positives(store: Store, positives: Iterable[ShardResult]) -> None:
+    """Remove the markers of all stages that read the positives, and then theirs.
+
+    If one of them is a stored negative, the stage of the negatives is made again, without it. Its
+    files in the labels are removed, because some tools train on all files of a folder.
+    """
+    negatives = (result for _, result in read_committed(store, names.RECORDS_FOLDER).values())
+    if _positives_among(negatives, positives):
+        withdraw(store, names.RECORDS)
+        store.remove(store.keys(names.LABELS_FOLDER))
+    withdraw(store, names.POSITIVES)
+
+
 def _summary(plan: Plan, results: Sequence[ShardResult]) -> Records:
     outcomes = count_outcomes(results)
     return Records(
@@ -124,18 +145,8 @@ def _summary(plan: Plan, results: Sequence[ShardResult]) -> Records:
     )
 
 
-def run_shards(
-    store: Store,
-    shards: Sequence[ShardPlan],
-    *,
-    folder: str,
-    spec: NegativeDatasetSpec,
-    access: Access,
-    label_ids: Mapping[str, int],
-    siblings: Sequence[Store],
-    progress: Progress,
-) -> list[ShardResult]:
-    """Return the results of the shards, in plan order.
+def run_shards(maker: ShardMaker, shards: Sequence[ShardPlan], siblings: Sequence[Store]) -> list[Committed]:
+    """Return the shards as they are committed, in plan order.
 
     Committed shards are kept, shards of other revisions are copied, and the rest is made now.
 
@@ -143,32 +154,27 @@ def run_shards(
     than `maxFailedPercent` allows, those with a permanent failure are, too: the user may have added
     the missing file since. Stored records of the shard are kept.
     """
-    earlier = read_committed(store, folder)
-    results = {shard.name: earlier[shard.name][1] for shard in shards if shard.name in earlier}
-    maker = ShardMaker(store, folder, spec=spec, access=access, label_ids=dict(label_ids), progress=progress)
+    earlier = read_committed(maker.store, maker.folder)
+    committed = {shard.name: earlier[shard.name] for shard in shards if shard.name in earlier}
     planned = sum(len(shard.images) for shard in shards)
-    progress.start(_TITLES.get(folder, "Downloading"), planned, "images")
-    positions = failed if _too_many(results.values(), planned, spec) else transient
-    requested = {name: positions(result) for name, result in results.items()}
-    for name, result in results.items():
-        progress.advance(len(result.results) - len(requested[name]), failed=failures(result) - len(requested[name]))
-    tasks = [
-        maker.task_again(shard, earlier[shard.name][0] + 1, results[shard.name], requested[shard.name])
-        for shard in shards
-        if requested.get(shard.name)
-    ]
-    missing = [shard for shard in shards if shard.name not in results]
+    maker.progress.start(_TITLES.get(maker.folder, "Downloading"), planned, "images")
+    positions = failed if _too_many((result for _, result in committed.values()), planned, maker.spec) else transient
+    requested = {name: positions(result) for name, (_, result) in committed.items()}
+    for name, (_, result) in committed.items():
+        maker.progress.advance(len(result.results) - len(requested[name]), failed=failures(result) - len(requested[name]))
+    tasks = [maker.task_again(shard, committed[shard.name], requested[shard.name]) for shard in shards if requested.get(shard.name)]
+    missing = [shard for shard in shards if shard.name not in committed]
     if missing:
-        cache = ShardCache.of(siblings, folder)
+        cache = ShardCache.of(siblings, maker.folder)
         input_digests = {shard.name: maker.input_digests(shard) for shard in missing}
         copied = maker.copy(
             [(shard, identical) for shard in missing if (identical := cache.identical_shard(input_digests[shard.name])) is not None]
         )
-        results |= copied
+        committed |= copied
         tasks += [maker.task(shard, cache.cached_records(input_digests[shard.name])) for shard in missing if shard.name not in copied]
-    results |= maker.make(tasks)
-    progress.finish()
-    return [results[shard.name] for shard in shards]
+    committed |= maker.make(tasks)
+    maker.progress.finish()
+    return [committed[shard.name] for shard in shards]
 
 
 def tidy(store: Store, folder: str, results: Iterable[ShardResult]) -> None:

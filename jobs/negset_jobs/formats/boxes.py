@@ -39,7 +39,7 @@ class Reason(enum.StrEnum):
 
 
 _SENTENCES: Final = {
-    Reason.MISSING: "it has no four coordinates",
+    Reason.MISSING: "its box is not four numbers",
     Reason.NOT_FINITE: "a coordinate is not a finite number",
     Reason.NO_EXTENT: "its width or height is zero or negative",
     Reason.OUTSIDE: "it lies outside the image",

@@ -19,6 +19,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
+from negset_jobs.formats.english import american, singulars
+
 T = TypeVar("T")
 
 _SEPARATORS: Final = frozenset({"Zs", "Zl", "Zp", "Pd", "Pc"})
@@ -28,8 +30,11 @@ _INVISIBLE: Final = frozenset({"Cc", "Cf"})
 # sign, which is written for a hyphen.
 _DROPPED: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u2212" + "".join(map(chr, range(0xFE00, 0xFE10))))
 
-# Cyrillic and Greek small letters that look like a Latin one.
-_SHAPES: Final = str.maketrans("аеіјкмнорѕтухαεικνορτυχ", "aeijkmhopstyxaeikvoptux")
+# Cyrillic and Greek small letters that look like a Latin one. Then Latin letters with an accent,
+# or of two letters, that Unicode does not take apart.
+_SHAPES: Final = str.maketrans(
+    dict(zip("аеіјкмнорѕтухαεικνορτυχıøłđðħ", "aeijkmhopstyxaeikvoptuxiolddh", strict=True)) | {"æ": "ae", "œ": "oe", "þ": "th"}
+)
 
 _SHORTEST_SLIP: Final = 5
 """Letters that a name needs for a slip of the pen to be found: `cat` and `car` are two classes."""
@@ -87,19 +92,16 @@ Where a dataset has the wider class, it may be used for these objects, and the o
 kinds of one class are not alike: a man is no woman.
 """
 
-_IRREGULAR: Final = {
-    "children": "child",
-    "feet": "foot",
-    "geese": "goose",
-    "men": "man",
-    "mice": "mouse",
-    "oxen": "ox",
-    "people": "person",
-    "teeth": "tooth",
-}
-
 _OTHER_THINGS: Final = frozenset({("hotdog", "dog"), ("teddybear", "bear")})
 """Names with the word of a class in them that are another class in COCO itself."""
+
+_BETWEEN: Final = re.compile(r"[./>:|,;&+]+|(?<=[\s_])(?:and|or)(?=[\s_])")
+"""What stands between the parts of a path, or of a list: `car, truck` may be a car."""
+
+_IGNORED: Final = frozenset(
+    {"dontcare", "ignore", "ignored", "ignorearea", "ignoredarea", "ignoreregion", "ignoredregion", "outofroi", "unannotated", "unlabeled"}
+)
+"""Names for regions in which nothing was annotated, such as KITTI's and VisDrone's."""
 
 _NEGATIONS: Final = frozenset({"no", "non", "not", "without"})
 """What follows one of these words in a name is not there: `no helmet` shows none."""
@@ -125,7 +127,12 @@ def distinct(names: Iterable[str]) -> tuple[str, ...]:
 def called(name: str) -> frozenset[str]:
     """Return the keys of COCO's classes that a name is a synonym of, or some of the objects of."""
     letters = _letters(name)
-    return (_meanings(letters) - _singulars(letters)) | _wider(letters)
+    return (_meanings(letters) - singulars(letters)) | _wider(letters)
+
+
+def hides_objects(name: str) -> bool:
+    """Return True for a name of regions in which objects of any class were left unannotated."""
+    return not _IGNORED.isdisjoint(singulars(_letters(name)))
 
 
 class Spelling:
@@ -157,7 +164,7 @@ class Alike(Generic[T]):
     def to(self, name: str) -> T | None:
         """Return the value of a name that `name` is alike to, or None.
 
-        Numbers and words in brackets make no difference, and each part of a path counts.
+        Numbers and words in brackets make no difference, and each part of a path or list counts.
         """
         return next((found for core in _cores(name) if (found := self._whole(core)) is not None), None)
 
@@ -201,16 +208,16 @@ def _get(index: dict[str, T], meanings: Iterable[str]) -> T | None:
 
 
 def _letters(name: str) -> str:
-    """Return the letters and digits of a name, without accents, Latin ones for all that look so."""
+    """Return the letters and digits of a name: Latin ones for all that look so, in American."""
     plain = unicodedata.normalize("NFKD", key(name)).translate(_SHAPES)
-    return "".join(character for character in plain if character.isalnum())
+    return american("".join(character for character in plain if character.isalnum()))
 
 
 def _cores(name: str) -> Iterator[str]:
-    """Yield a name, its parts if it is a path, and what remains without brackets and numbers."""
+    """Yield a name, its parts if it is a path or a list, and it without brackets and numbers."""
     yield name
     yield re.sub(r"\(.*?\)|\[.*?\]", " ", name)
-    yield from re.split(r"[./>:|]+", name)
+    yield from _BETWEEN.split(name)
     yield "".join(word for word in _words(name) if not word.isdigit())
 
 
@@ -240,23 +247,12 @@ def _parts(name: str) -> Iterator[str]:
 @functools.lru_cache(maxsize=1 << 14)
 def _meanings(letters: str) -> frozenset[str]:
     """Return a name, what it is the plural of, and what COCO calls it; each without spaces."""
-    singular = _singulars(letters)
+    singular = singulars(letters)
     return singular | {_SYNONYMS[name] for name in singular if name in _SYNONYMS}
 
 
 def _wider(letters: str) -> frozenset[str]:
     return frozenset(_KINDS[name] for name in _meanings(letters) if name in _KINDS)
-
-
-def _singulars(letters: str) -> frozenset[str]:
-    """Return all that a word may be the plural of in English, and the word itself."""
-    found = {letters}
-    for ending, others in {"s": ("",), "es": ("",), "ies": ("y",), "ves": ("f", "fe")}.items():
-        if letters.endswith(ending) and len(letters) > len(ending) + 1:
-            found.update(letters.removesuffix(ending) + other for other in others)
-    for ending, other in _IRREGULAR.items():
-        found.update([name.removesuffix(ending) + other for name in found if name.endswith(ending)])
-    return frozenset(found - {""})
 
 
 def _slips(name: str) -> frozenset[str]:

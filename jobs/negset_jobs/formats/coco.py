@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from negset_api.errors import InvalidInput
 from negset_api.values import ImageId
-from negset_jobs.adapters.quoting import quoted_id
+from negset_jobs.adapters.quoting import quoted, quoted_id
 from negset_jobs.adapters.urls import shown
 from negset_jobs.formats import spelling
 from negset_jobs.formats.coco_columns import IdColumns, reading
@@ -44,6 +44,7 @@ _SIDES: Final = 4
 # Pixels. Larger numbers are not positions in an image, and some are too large for a float.
 _FURTHEST: Final = 1e9
 _LICENSES: Final = "licenses"
+_KEYS_SHOWN: Final = 8
 
 
 class Annotation(msgspec.Struct, gc=False):
@@ -153,7 +154,6 @@ def read_instances(
     kinds = {"images": IMAGES, "annotations": annotation, "categories": CATEGORIES, "licenses": LICENSES}
     entries = _read(stream, kinds, _REQUIRED, add, field=field, url=url, block=block)
     try:
-        _check_unique("categories", (category.id for category in entries.categories))
         return columns.resolved(entries)
     except WrongShape as problem:
         raise _not_coco(field, url, problem) from problem
@@ -193,7 +193,8 @@ def _read(
     except BrokenJson as problem:
         raise InvalidInput(f"{field}: {shown(url)} is not valid JSON: {problem}") from problem
     except WrongShape as problem:
-        raise _not_coco(field, url, problem) from problem
+        other = recognised_object(keys) if "images" not in keys else None
+        raise _not_coco(field, url, WrongShape(f"it is {other}") if other else problem) from problem
     _warn(field, url, read)
     return read
 
@@ -213,9 +214,8 @@ def _check_present(required: tuple[str, ...], keys: set[str]) -> None:
     missing = [repr(key) for key in required if key not in keys]
     if missing:
         other = recognised_object(keys)
-        raise WrongShape(
-            f"it is {other}" if other else f"expected the keys {', '.join(required)} at the top, found no {' and no '.join(missing)}"
-        )
+        found = f"found no {' and no '.join(missing)} among {', '.join(map(quoted, sorted(keys)[:_KEYS_SHOWN])) or 'no keys'}"
+        raise WrongShape(f"it is {other}" if other else f"expected the keys {', '.join(required)} at the top, {found}")
 
 
 def _boxes(values: list[Any]) -> Boxes:
@@ -242,23 +242,14 @@ def _without_repeats(images: tuple[Image, ...]) -> tuple[Image, ...]:
     """
     first: dict[ImageId, Image] = {}
     for image in images:
-        if first.setdefault(image.id, image).file_name != image.file_name:
-            raise _repeated("images", image.id)
+        other = first.setdefault(image.id, image).file_name
+        if other != image.file_name:
+            raise WrongShape(
+                f"images: expected unique ids, found {quoted_id(image.id)} twice ({quoted(other)} and {quoted(image.file_name)})"
+            )
     if len(first) < len(images):
         log.warning("%d images are listed again under the same id and file name", len(images) - len(first))
     return tuple(first.values())
-
-
-def _check_unique(key: str, ids: Iterable[ImageId]) -> None:
-    seen: set[ImageId] = set()
-    for number in ids:
-        if number in seen:
-            raise _repeated(key, number)
-        seen.add(number)
-
-
-def _repeated(key: str, number: ImageId) -> WrongShape:
-    return WrongShape(f"{key}: expected unique ids, found {quoted_id(number)} twice")
 
 
 def _not_coco(field: str, url: str, problem: WrongShape) -> InvalidInput:

@@ -13,7 +13,7 @@ import numpy as np
 
 from negset_api.values import ImageId
 from negset_jobs.adapters.quoting import quoted
-from negset_jobs.formats import spelling
+from negset_jobs.formats import class_names, spelling
 from negset_jobs.formats.coco_fields import Entries, kind_of, written
 from negset_jobs.formats.coco_ids import UNREADABLE, Ids, key_of, keys_of, matched
 from negset_jobs.formats.json_reading import Reading
@@ -91,7 +91,7 @@ class IdColumns:
         files = {image.file_name: key_of(image.id) for image in reversed(entries.images)} if self._texts[0] else {}
         image_ids = matched(self._whole(0), self._texts[0], images, files)
         categories = [category.id for category in entries.categories]
-        category_ids = matched(self._whole(1), self._texts[1], categories, entries.category_names)
+        category_ids = matched(self._whole(1), self._texts[1], categories, entries.category_names, class_names.key)
         self._check_categories(np.setdiff1d(category_ids, keys_of(categories)))
         self._check_images(np.setdiff1d(image_ids, keys_of(images)), image_ids, images)
         if self._first_unreadable:
@@ -131,8 +131,25 @@ class IdColumns:
         if of_text and unlisted.size == np.unique(image_ids[image_ids != UNREADABLE]).size:
             # The ids are of two kinds, so that every image would look as if it showed nothing.
             raise WrongShape(f"expected the image_id of the annotations in 'images', found none of the {unlisted.size} there ({some})")
+        if not of_text:
+            _check_counted_alike(unlisted, image_ids, keys_of(images))
         log.warning("%d image ids of the annotations are not in 'images' (%s); they cannot be selected", unlisted.size, some)
 
     def _some(self, keys: Ids, texts: dict[int, str]) -> str:
         more = f" and {keys.size - _EXAMPLES} more" if keys.size > _EXAMPLES else ""
         return ", ".join(quoted(texts[key]) if key in texts else str(key) for key in keys[:_EXAMPLES].tolist()) + more
+
+
+def _check_counted_alike(unlisted: Ids, image_ids: Ids, images: Ids) -> None:
+    """Raise `WrongShape` if the images are counted from 1 and the annotations' ids of them from 0.
+
+    Or the other way round. Each annotation would be one of the next image.
+    """
+    if not images.size or unlisted.size > 1 or np.ptp(images) + 1 != images.size:
+        return
+    first, last, used = images.min(), images.max(), image_ids[image_ids != UNREADABLE]
+    if (unlisted[0] == first - 1 and last not in used) or (unlisted[0] == last + 1 and first not in used):
+        raise WrongShape(
+            f"expected the image_id of the annotations in 'images', whose ids are {first} to {last}, got {used.min()} to {used.max()}; "
+            "they seem to be counted from different numbers, 0 and 1"
+        )

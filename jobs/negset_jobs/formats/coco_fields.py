@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from negset_api.values import ImageId
-from negset_jobs.adapters.quoting import quoted
+from negset_jobs.adapters.quoting import quoted, quoted_id
 from negset_jobs.formats import spelling
 from negset_jobs.formats.json_reading import Reading
 from negset_jobs.formats.json_window import WrongShape
@@ -172,19 +172,30 @@ def _categories(entries: Iterable[Any]) -> tuple[tuple[Category, ...], dict[str,
     """
     read = ((spelling.identifier(entry.id), spelling.text(entry.name), spelling.text(entry.supercategory)) for entry in entries)
     listed = list(dict.fromkeys(read))
+    _check_unique(listed)
     highest = max((number for number, _, _ in listed if isinstance(number, int)), default=0)
     ids: dict[str, int] = {}
     categories = []
     for index, (given, name, supercategory) in enumerate(listed):
         if given is None or name is None:
-            raise WrongShape(f"categories[{index}]: expected an id and a name, got none")
-        if given in ids:
-            raise WrongShape(f"categories: expected unique ids, found {quoted(given)} twice")
+            lacking = " and ".join(word for word, value in (("id", given), ("name", name)) if value is None)
+            raise WrongShape(f"categories[{index}]: expected an id and a name, found no {lacking}")
         if isinstance(given, str):
             ids[given] = highest = max(highest, 0) + 1
         categories.append(Category(given if isinstance(given, int) else ids[given], name, supercategory))
     names = {category.name: category.id for category in reversed(categories)}
     return tuple(categories), {**names, **ids}
+
+
+def _check_unique(listed: Iterable[tuple[ImageId | None, str | None, str | None]]) -> None:
+    """Raise `WrongShape` for an id of two categories: its annotations may be of either."""
+    names: dict[ImageId, str] = {}
+    for given, name, _ in listed:
+        if given is None or name is None:
+            continue
+        if given in names:
+            raise WrongShape(f"categories: expected unique ids, found {quoted_id(given)} twice ({quoted(names[given])} and {quoted(name)})")
+        names[given] = name
 
 
 def kind_of(value: object) -> str:

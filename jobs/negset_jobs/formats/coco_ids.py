@@ -5,7 +5,9 @@ The key of a number is the number. The key of text is a digest, the same in ever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
 
@@ -20,6 +22,7 @@ UNREADABLE: Final = -(2**63)
 """The key of an id that has no reading. No id has it."""
 
 _KEY_BYTES: Final = 8
+_ENDING: Final = re.compile(r"\.(?:bmp|gif|jpe?g|png|tiff?|webp)$")
 
 
 def key_of(number: ImageId) -> int:
@@ -58,23 +61,47 @@ def by_digits(known: Iterable[ImageId]) -> dict[int, int]:
     return {value: key for value, key in found.items() if value not in shared}
 
 
-def matched(keys: Ids, texts: Mapping[int, str], known: Iterable[ImageId], names: Mapping[str, int]) -> Ids:
+def file_key(name: str) -> str:
+    """Return an image's name as one of its spellings, without an image's ending."""
+    plain = unicodedata.normalize("NFC", name.strip()).replace("\\", "/").casefold()
+    return _ENDING.sub("", plain)
+
+
+def by_spelling(names: Iterable[tuple[str, int]], spelling: Callable[[str], str]) -> dict[str, int]:
+    """Return the keys by the spelling of their names. A spelling of two keys is left out."""
+    found: dict[str, int] = {}
+    shared: set[str] = set()
+    for name, key in names:
+        spelt = spelling(name)
+        if found.setdefault(spelt, key) != key:
+            shared.add(spelt)
+    return {spelt: key for spelt, key in found.items() if spelt not in shared}
+
+
+def matched(
+    keys: Ids, texts: Mapping[int, str], known: Iterable[ImageId], names: Mapping[str, int], spelling: Callable[[str], str] = file_key
+) -> Ids:
     """Return the keys, those that are not `known` replaced by the known ids that they mean.
 
-    "0007" means 7, and the other way round, and a name means the id that `names` gives.
-    `texts` has the text of each key that is of text.
+    "0007" means 7, and the other way round, and a name means the id that `names` gives. So does an
+    id or a name in another `spelling`, if only one id has it. `texts` has the text of each key that
+    is of text.
     """
     listed = tuple(known)
     if not texts and not any(isinstance(number, str) for number in listed):
         return keys
     strange = np.setdiff1d(keys, keys_of(listed))
     digits = by_digits(listed)
+    spelt: dict[str, int] = {}
+    if not texts.keys().isdisjoint(strange.tolist()):
+        ids = ((number, key_of(number)) for number in listed if isinstance(number, str))
+        spelt = by_spelling([*ids, *names.items()], spelling)
     meant: dict[int, int] = {}
     for key in strange.tolist():
         name = texts.get(key, key)
         found = digits.get(value) if (value := digits_of(name)) is not None else None
         if found is None and isinstance(name, str):
-            found = names.get(name)
+            found = names.get(name, spelt.get(spelling(name)))
         if found is not None:
             meant[key] = found
     if not meant:

@@ -14,7 +14,7 @@ _CONVERT: Final = "export it in the COCO format"
 
 _STARTS: Final = (
     (b"\x1f\x8b", "compressed with gzip twice; decompress it once"),
-    (b"PK\x03\x04", "a zip archive; give the file in it as zip://NAME.json::URL"),
+    (b"PK\x03\x04", "a zip archive; give the file in it as zip://NAME::URL"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd; decompress it, or compress it with gzip"),
     (b"\xfd7zXZ", "compressed with xz; decompress it, or compress it with gzip"),
     (b"BZh", "compressed with bzip2; decompress it, or compress it with gzip"),
@@ -40,24 +40,46 @@ _TEXTS: Final = (
     (r"(?s)\s*(<\?xml[^>]*>\s*)?<annotations[\s>]", "an export of CVAT (XML); export it as COCO 1.0"),
     (r"\s*<", "XML; " + _CONVERT),
     (r"\s*\d+([ \t]+-?\d+(\.\d+)?(e-?\d+)?){4,}[ \t]*\r?(\n|\Z)", "a label file of YOLO; " + _CONVERT),
-    (r"(?s)(\s*#[^\n]*\n|\s*---\s*\n)*\s*(train|val|test|path|nc|names)\s*:", "a dataset file of YOLO (YAML); " + _CONVERT),
+    (
+        r"(?s)(\s*#[^\n]*\n|\s*---\s*\n)*\s*(train|val|test|path|nc|names)\s*:",
+        "a dataset file of YOLO (YAML); positives can be given as spec.positives.yolo, a source must be in the COCO format",
+    ),
     (r"\s*/[/*]", "JSON with comments; remove them"),
     (r"(?s)\s*item\s*\{", "a label map; " + _EXAMPLE),
+    (r"ImageID,Source,LabelName,", "a table of Open Images (CSV); for negatives, give it as spec.source.openImages.labels"),
     (r"[^\n{}\[\]]*[,;\t][^\n{}\[\]]*\r?(\n|\Z)", "a table (CSV); " + _CONVERT),
     (r"(?s)\s*(#[^\n]*\n\s*)*[A-Za-z_][\w-]*\s*:\s", "YAML; " + _CONVERT),
 )
 
 _LISTS: Final = (
     (
+        r"\s*\[\s*\{\s*\"(?:info|licenses|images|annotations|categories)\"\s*:\s*[{\[]",
+        "a list with an object of COCO in it; give the object itself",
+    ),
+    (
         r"\"(?:image_id|score)\"\s*:",
         "a list of detections or of annotations (COCO's results format); expected an object with images, annotations and categories; give the annotations file that the results belong to",
     ),
-    (r"\"(?:completed_by|result|data)\"\s*:", "an export of Label Studio in its own format; export it as COCO"),
+    (
+        r"\"(?:completed_by|result|data|annotation_id|annotator|original_width)\"\s*:",
+        "an export of Label Studio in its own format; export it as COCO",
+    ),
     (r"\"(?:image|imagefilename)\"\s*:", "an export of CreateML; " + _CONVERT),
 )
 
 _OBJECTS: Final = (
     ({"shapes", "imagePath"}, "an annotation of labelme for one image; convert its folder with labelme2coco"),
+    ({"dm_format_version"}, "a dataset of Datumaro in its own format; " + _CONVERT),
+    ({"info", "categories", "items"}, "a dataset of Datumaro in its own format; " + _CONVERT),
+    ({"classes", "labels"}, "a dataset of FiftyOne in its own format; export it as COCODetectionDataset"),
+    ({"samples"}, "a dataset of FiftyOne in its own format; export it as COCODetectionDataset"),
+    ({"size", "objects"}, "an annotation of Supervisely for one image; " + _CONVERT),
+    ({"assets"}, "a project of VoTT; " + _CONVERT),
+    ({"asset", "regions"}, "an annotation of VoTT for one image; " + _CONVERT),
+    (
+        {"type", "task", "class_names"},
+        "a dataset of Ultralytics in JSON Lines; export it as YOLO for positives, a source must be in the COCO format",
+    ),
     ({"_via_img_metadata"}, "a project of the VGG Image Annotator; " + _CONVERT),
     ({"videos", "annotations", "tracks"}, "a file of videos (TAO); images with boxes are needed"),
     ({"type", "features"}, "GeoJSON; " + _CONVERT),

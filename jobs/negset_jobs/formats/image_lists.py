@@ -131,7 +131,12 @@ def _entries(url: str, access: Access, field: str) -> Iterator[Entry]:
         return
     files, others = find(url, access, field)
     if others:
-        log.warning("%s: %d files in %s are hidden, or have no ending of an image; they are left out", field, others, shown(source))
+        log.warning(
+            "%s: %d files in %s are hidden, or have no ending of an image; they are left out, and annotations among them are not read",
+            field,
+            others,
+            shown(source),
+        )
     for file in files:
         found = access.check_url(file.url, field) if _ending(file.name) in _LIST_ENDINGS else None
         if found is not None:

@@ -7,26 +7,64 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.quoting import quoted
 from negset_jobs.adapters.urls import CACHE_SCHEMES, OUTSIDE, WEB_SCHEMES, has_slip, scheme_of
+from negset_jobs.formats.pictures import name_key
 
 FIELD: Final = "spec.source.coco.imageUrl"
+BASE_NAME: Final = "base_name"
 
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PLACEHOLDER: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")  # two braces stand for one
 # What all servers read alike. Some take a plus for a space, and a semicolon for the end of a name;
 # in a query, "&" and "=" are not part of a value.
 _PATH_CHARACTERS: Final = "/!$'()*,:@"
+# Label Studio serves local files as /data/local-files/?d=FOLDER/NAME.
+_SERVED: Final = re.compile(r"^/data/local-files/\?d=")
 _FLICKR_PHOTO: Final = re.compile(r"^https?://(?:farm\d+|live)\.static\.?flickr\.com/(?:[^/]+/)+(\d+)_")
 
 
 def placeholders(template: str) -> tuple[str, ...]:
     """Return the names in braces, in order."""
     return tuple(match[1] for match in _PLACEHOLDER.finditer(template) if match[1] is not None)
+
+
+def entry_fields(file_name: str, coco_url: str | None, flickr_url: str | None) -> dict[str, str]:
+    """Return what a template over an image entry of COCO can be made of.
+
+    `base_name` is the last part of the file name. Some exporters write the path or the URL that the
+    image had on their machine: labelme2coco /home/me/1.jpg, Label Studio /data/upload/7/1.jpg.
+    """
+    return {"file_name": file_name, BASE_NAME: base_name(file_name), "coco_url": coco_url or "", "flickr_url": flickr_url or ""}
+
+
+def base_name(file_name: str) -> str:
+    """Return the last part of a file name, which may be a path or a URL."""
+    plain = _SERVED.sub("", file_name.strip())
+    path = urlsplit(plain).path if _URL.match(plain) else plain
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def check_base_names(template: str, file_names: Iterable[str], *, field: str = FIELD) -> None:
+    """Raise `InvalidInput`, naming `field`, if `{base_name}` would be one for several file names.
+
+    One of the images would be taken for the other, with the other's objects.
+    """
+    if BASE_NAME not in placeholders(template):
+        return
+    first: dict[str, str] = {}
+    for name in file_names:
+        known = first.setdefault(base_name(name), name)
+        if name_key(known) != name_key(name):
+            raise InvalidInput(
+                f"{field}: expected each image to have another {{{BASE_NAME}}}, got one for {quoted(known)} and {quoted(name)}; "
+                "rename the images, or use {file_name}"
+            )
 
 
 def image_url(template: str, fields: Mapping[str, str], *, field: str = FIELD) -> str:
@@ -78,7 +116,7 @@ def absolute(url: str) -> str:
 
 
 def _leads_out(name: str) -> bool:
-    return name.startswith("/") or ".." in name.split("/")
+    return name.startswith("/") or ".." in name.split("/") or _URL.match(name) is not None
 
 
 def _chains(name: str) -> bool:

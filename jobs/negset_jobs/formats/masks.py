@@ -7,7 +7,7 @@ first. A compressed mask has the same counts as text of 6 bits a character.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from negset_jobs.formats import spelling
@@ -23,7 +23,7 @@ def box_around(segmentation: Any) -> list[float] | None:
     if not isinstance(segmentation, list) or not segmentation:
         return None
     polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
-    points = [spelling.number(each) for polygon in polygons if isinstance(polygon, list) for each in polygon]
+    points = [spelling.number(each) for polygon in polygons if isinstance(polygon, list) for each in _flat(polygon)]
     if len(points) < _FEWEST_NUMBERS or len(points) % 2:
         return None
     numbers = [each for each in points if each is not None]
@@ -31,6 +31,11 @@ def box_around(segmentation: Any) -> list[float] | None:
         return None
     left, top = min(numbers[::2]), min(numbers[1::2])
     return [left, top, max(numbers[::2]) - left, max(numbers[1::2]) - top]
+
+
+def _flat(polygon: list[Any]) -> Iterable[Any]:
+    """Return the numbers of a polygon, which some programs write as pairs."""
+    return itertools.chain.from_iterable(polygon) if all(isinstance(point, list) for point in polygon) else polygon
 
 
 def _around_mask(mask: dict[str, Any]) -> list[float] | None:

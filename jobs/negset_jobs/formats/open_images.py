@@ -70,18 +70,25 @@ class ListedImage(NamedTuple):
 
 
 def read_classes(stream: BinaryIO, *, field: str, url: str) -> list[ImageClass]:
-    """Return the classes of a file with or without a header. Raises `InvalidInput`."""
+    """Return the classes of a file with or without a header. Raises `InvalidInput`.
+
+    Exporters such as CVAT write the name of the user's class in both columns.
+    """
     try:
         rows = [row for row in csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline="")) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"{field}: {shown(url)} is not a CSV file in UTF-8") from error
-    if rows and not rows[0][0].startswith("/"):
+    if rows and not _names_class(rows[0]):
         rows = rows[1:]
-    if not rows or any(len(row) < 2 or not row[0].startswith("/") for row in rows):  # noqa: PLR2004
+    if not rows or not all(map(_names_class, rows)):
         raise InvalidInput(
             f"{field}: expected rows of LabelName and DisplayName, such as /m/0k4j,Car, in {shown(url)}; found something else"
         )
     return [ImageClass(row[0], row[1].strip()) for row in rows]
+
+
+def _names_class(row: Sequence[str]) -> bool:
+    return len(row) > 1 and (row[0].startswith("/") or row[0] == row[1])
 
 
 class LabelReader:

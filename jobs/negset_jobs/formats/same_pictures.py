@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from negset_jobs.formats.coco import Image
-from negset_jobs.formats.image_url import placeholders
+from negset_jobs.formats.image_url import BASE_NAME, placeholders
 from negset_jobs.formats.pictures import Groups, name_key, tails, url_key
 
 _ENCODED: Final = frozenset("%?#\\")
@@ -17,7 +17,8 @@ _ENCODED: Final = frozenset("%?#\\")
 
 def identity_of(template: str) -> tuple[str, ...]:
     """Return the fields of an entry that the URL of its image is made of."""
-    return tuple(dict.fromkeys(name for name in placeholders(template) if name in Image.__struct_fields__))
+    used = ("file_name" if name == BASE_NAME else name for name in placeholders(template))
+    return tuple(dict.fromkeys(name for name in used if name in Image.__struct_fields__))
 
 
 def same_pictures(images: Sequence[Image], identity: Sequence[str]) -> list[list[int]]:

@@ -15,6 +15,7 @@ from negset_jobs.positives.units import Reading, Unit
 CROWDS: Final = "crowds"
 ONLY_CROWDS: Final = "images_with_only_crowds"
 BACKGROUND: Final = "images_without_objects"
+REPEATED: Final = "boxes_listed_again"
 OTHER_CLASSES: Final = "images_of_other_classes"
 OTHER_RECORDS: Final = "records_of_other_classes"
 """Keys of what is left out, in `Positives.left_out`."""
@@ -113,7 +114,9 @@ def planned_images(source: Source, *, crowds_are_objects: bool = False, orientat
     left_out = collections.Counter(source.left_out)
     annotations: collections.Counter[str] = collections.Counter()
     crowds: collections.Counter[str] = collections.Counter()
-    for image in map(_without_crowds, source.images) if crowds_are_objects else source.images:
+    for listed in map(_without_crowds, source.images) if crowds_are_objects else source.images:
+        image = _without_repeats(listed)
+        left_out[REPEATED] += len(listed.annotations) - len(image.annotations)
         annotations.update(annotation.class_name for annotation in image.annotations)
         regions = [annotation.class_name for annotation in image.annotations if annotation.crowd]
         crowds.update(regions)
@@ -176,6 +179,20 @@ def shown_classes(boxes: Iterable[Box]) -> tuple[str, ...]:
 
 def _without_crowds(image: SourceImage) -> SourceImage:
     return image._replace(annotations=[annotation._replace(crowd=False) for annotation in image.annotations])
+
+
+def _without_repeats(image: SourceImage) -> SourceImage:
+    """Return the image with one of the annotations that have one class, place and flags.
+
+    Two boxes of one object weigh twice in training. Evaluation never finds the second.
+    """
+    if len(image.annotations) <= 1:
+        return image
+    found = {
+        (item.class_name, item.corners, item.crowd, item.difficult, item.truncated) if item.corners else index: item
+        for index, item in enumerate(image.annotations)
+    }
+    return image if len(found) == len(image.annotations) else image._replace(annotations=list(found.values()))
 
 
 def _planned(image: SourceImage, unit: Unit, orientation: str) -> tuple[PlannedImage, tuple[RejectedBox, ...]]:

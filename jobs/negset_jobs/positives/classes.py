@@ -69,13 +69,18 @@ def trained_classes(
     classes = tuple(name for name in wanted if name in shown)
     if not classes:
         raise InvalidInput(
-            f"spec.positives: expected usable objects of at least one of the excluded classes ({_listed(wanted)}), "
-            f"got annotations of {_listed(sorted(known)) or 'nothing'}; if they have other names there, set spec.positives.classes"
+            f"spec.positives: expected usable objects of at least one of the excluded classes ({_listed(wanted)}), got {_advice(known)}"
         )
     for name in wanted:
         if name not in classes:
             log.info("no positive shows %r, so it is excluded from the negatives but not trained", name)
     return classes
+
+
+def _advice(known: Collection[str]) -> str:
+    if known:
+        return f"annotations of {_listed(sorted(known))}; if they have other names there, set spec.positives.classes"
+    return "no annotated object at all; some tools leave out polygons and masks in formats of boxes, but export them as COCO"
 
 
 def label_ids(classes: Sequence[str]) -> dict[str, int]:

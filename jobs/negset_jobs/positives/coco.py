@@ -23,12 +23,13 @@ from negset_api.values import Outcome
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import open_input
 from negset_jobs.formats import spelling
+from negset_jobs.formats.box_spelling import COORDINATES, four_numbers, kind_of_box
 from negset_jobs.formats.boxes import Corners
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.coco import Category, Image, read_instances
 from negset_jobs.formats.coco_columns import reading
 from negset_jobs.formats.coco_ids import key_of
-from negset_jobs.formats.image_url import image_url, photo_page
+from negset_jobs.formats.image_url import check_base_names, entry_fields, image_url, photo_page
 from negset_jobs.formats.masks import box_around
 from negset_jobs.formats.same_pictures import identity_of, same_pictures
 from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage
@@ -38,9 +39,10 @@ from negset_jobs.positives.units import Layout, Reading, Unit
 log = logging.getLogger(__name__)
 
 FIELD: Final = "spec.positives.coco.annotations"
+_IMAGE_URL: Final = "spec.positives.coco.imageUrl"
 READING: Final = Reading(Layout.XYWH, Unit.PIXELS)
-_COORDINATES: Final = 4
-_NO_BOX: Final = (math.nan,) * _COORDINATES
+_KINDS_SHOWN: Final = 3
+_NO_BOX: Final = (math.nan,) * COORDINATES
 
 
 class _Object(msgspec.Struct, gc=False):
@@ -53,7 +55,8 @@ class _Object(msgspec.Struct, gc=False):
 
 
 def _are_complete(objects: Sequence[_Object]) -> bool:
-    return all(item.bbox for item in objects)
+    """Return True if no box has to be derived: an exporter of masks may write four zeros."""
+    return all(item.bbox and len(item.bbox) == COORDINATES and any(item.bbox) for item in objects)
 
 
 _OBJECTS: Final = reading(_Object, "segmentation", complete=_are_complete)
@@ -95,11 +98,25 @@ def parse_coco(stream: BinaryIO, url: str) -> Instances:
     Raises `InvalidInput`, naming the field and `url`.
     """
     parts: list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]] = []
-    entries, image_ids, category_ids = read_instances(
-        stream, _OBJECTS, lambda objects: parts.append(_columns(objects)), field=FIELD, url=url
-    )
+    odd: list[str] = []
+
+    def collect(objects: list[Any]) -> None:
+        crowd, boxes = _columns(objects)
+        without = np.flatnonzero(np.isnan(boxes).all(axis=1))
+        odd.extend(kind_of_box(objects[index].bbox) for index in without)
+        parts.append((crowd, boxes))
+
+    entries, image_ids, category_ids = read_instances(stream, _OBJECTS, collect, field=FIELD, url=url)
+    _tell_odd(odd)
     crowd, boxes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return Instances(entries.images, entries.categories, Columns(image_ids, category_ids, crowd, boxes))
+
+
+def _tell_odd(kinds: Sequence[str]) -> None:
+    """Warn of boxes that are not four numbers, and say what they are instead."""
+    if kinds:
+        listed = ", ".join(f"{kind} ({count} times)" for kind, count in collections.Counter(kinds).most_common(_KINDS_SHOWN))
+        log.warning("%s: expected bbox as [x, y, width, height], got %s", FIELD, listed)
 
 
 def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositives) -> Source:
@@ -107,6 +124,7 @@ def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositive
 
     An image without a usable URL is a failure. One without its size keeps its boxes in pixels.
     """
+    _check_url_fields(instances.images, source.image_url)
     classes = {category.id: category.name for category in instances.categories}
     asked = Spelling(wanted)
     objects = _by_image(instances.objects, {number: spelt for number, name in classes.items() if (spelt := asked.of(name)) is not None})
@@ -129,6 +147,17 @@ def annotated(instances: Instances, wanted: frozenset[str], source: CocoPositive
     return Source(FIELD, READING, images, shown, failed, left_out)
 
 
+def _check_url_fields(images: Sequence[Image], template: str) -> None:
+    """Raise `InvalidInput` if no image has a field of the template, or if two share a URL by it."""
+    for name in identity_of(template):
+        if images and not any(getattr(image, name) for image in images):
+            raise InvalidInput(
+                f"{_IMAGE_URL}: {template!r} needs {name}, which none of the {len(images):,} images has; "
+                "set imageUrl to the location of the images, such as s3://bucket/folder/{file_name}"
+            )
+    check_base_names(template, (image.file_name for image in images), field=_IMAGE_URL)
+
+
 def _pictures(images: Sequence[Image], source: CocoPositives) -> Iterator[list[Image]]:
     """Yield the entries of each picture, in the file's order."""
     same = {members[0]: members for members in same_pictures(images, identity_of(source.image_url))}
@@ -145,7 +174,7 @@ def _described(image: Image, annotations: Sequence[Annotation], source: CocoPosi
     known = width > 0 and height > 0
     return SourceImage(
         image_id=image.id,
-        url=image_url(source.image_url, _url_fields(image), field="spec.positives.coco.imageUrl"),
+        url=image_url(source.image_url, entry_fields(image.file_name, image.coco_url, image.flickr_url), field=_IMAGE_URL),
         file_name=image.file_name,
         width=width if known else 0,
         height=height if known else 0,
@@ -155,17 +184,13 @@ def _described(image: Image, annotations: Sequence[Annotation], source: CocoPosi
     )
 
 
-def _url_fields(image: Image) -> dict[str, str]:
-    return {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
-
-
 def _columns(objects: Sequence[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     count = len(objects)
     # Reading a value in all its spellings takes twice the time, so only what needs it is read so.
     crowd, box = (_is_crowd, _box) if objects and type(objects[0]) is _Object else (_is_written_crowd, _written_box)
     return (
         np.fromiter(map(crowd, objects), np.bool_, count),
-        np.array([box(item) for item in objects], np.float64).reshape(count, _COORDINATES),
+        np.array([box(item) for item in objects], np.float64).reshape(count, COORDINATES),
     )
 
 
@@ -180,17 +205,16 @@ def _is_written_crowd(item: Any) -> bool:
 def _box(item: _Object) -> Sequence[float]:
     """Return a box; all NaN if there are no four values, and NaN for null."""
     bbox = item.bbox
-    if bbox is None or len(bbox) != _COORDINATES:
+    if bbox is None or len(bbox) != COORDINATES:
         return _NO_BOX
     return [math.nan if value is None else value for value in bbox]
 
 
 def _written_box(item: Any) -> Sequence[float]:
     """Return a box in any spelling; without one, the box around the segmentation."""
-    bbox = item.bbox or box_around(item.segmentation)
-    if not isinstance(bbox, list) or len(bbox) != _COORDINATES:
-        return _NO_BOX
-    return [math.nan if (value := spelling.number(each)) is None else value for each in bbox]
+    given = four_numbers(item.bbox)
+    box = given if given and any(given) else four_numbers(box_around(item.segmentation)) or given or _NO_BOX
+    return [math.nan if value is None else value for value in box]
 
 
 def _by_image(objects: Columns, wanted: Mapping[int, str]) -> dict[int, list[Annotation]]:

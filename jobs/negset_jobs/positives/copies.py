@@ -2,7 +2,8 @@
 
 Only stored images show that. So positives are stored once with the split that their names suggest.
 If copies are found, the split is decided again, and the shards that change are written again from
-the stored records. `positives/copies.json` remembers what was found.
+the stored records. `positives/copies.json` remembers what was found, and among which images. A
+later run that stores more of them searches again.
 """
 
 from __future__ import annotations
@@ -11,16 +12,13 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from negset_api import names
-from negset_api.spec import NegativeDatasetSpec
-from negset_api.values import Outcome, PlannedImage, ShardPlan, ShardResult, Value
-from negset_jobs.adapters import work
-from negset_jobs.adapters.access import Access
+from negset_api.values import Outcome, PlannedImage, ShardPlan, ShardResult, Value, digest
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.copies import compare
-from negset_jobs.download.record import CachedRecord, image_input_digest
-from negset_jobs.download.shard import ShardTask, run_shard
+from negset_jobs.download.record import CachedRecord
 from negset_jobs.download.shard_cache import read_committed
+from negset_jobs.download.shard_maker import ShardMaker
 from negset_jobs.formats.pictures import Groups
 from negset_jobs.positives.merging import merged_plans
 
@@ -32,29 +30,40 @@ class FoundCopies(Value, frozen=True, kw_only=True):
 
     `exact` has the ids of images with the same bytes, a list for each image. `near` has pairs of
     images that show the same, but were saved again, resized, mirrored, cropped or brightened.
+    `searched` is the `stored_digest` of the images that were compared.
     """
 
     exact: tuple[tuple[str, ...], ...] = ()
     near: tuple[tuple[str, str], ...] = ()
+    searched: str = ""
 
 
-def find_copies(store: Store, results: Sequence[ShardResult], *, workers: int, progress: Progress) -> FoundCopies:
-    """Return the copies among the stored images of these shards."""
+def stored_digest(results: Sequence[ShardResult]) -> str:
+    """Return the digest of the stored images. Those with the same bytes count once."""
+    return digest(sorted({ended.sha256 for result in results for ended in result.results if ended.outcome is Outcome.STORED}))
+
+
+def find_copies(store: Store, results: Sequence[ShardResult], known: FoundCopies, *, workers: int, progress: Progress) -> FoundCopies:
+    """Return the copies among the stored images of these shards, and those that are known.
+
+    Copies with the same bytes that are known are one stored image already.
+    """
     by_bytes: dict[str, dict[str, None]] = {}
     for ended in (ended for result in results for ended in result.results):
         if ended.outcome is Outcome.STORED:
             by_bytes.setdefault(ended.sha256, {})[str(ended.image_id)] = None
     files = tuple(compare.File(result.file, True, result.split == names.HELD_OUT) for result in results if result.file)
     compare.make_fingerprints(store, files, workers=workers, progress=progress)
-    exact = tuple(tuple(ids) for ids in by_bytes.values() if len(ids) > 1)
-    same = {frozenset((ids[0], each)) for ids in exact for each in ids[1:]}
-    near = {tuple(sorted(pair)) for pair in compare.alike(store, compare.side(store, files)) if pair[0] != pair[1]}
-    found = FoundCopies(exact=exact, near=tuple(sorted((one, two) for one, two in near if frozenset((one, two)) not in same)))
-    if exact or found.near:
+    exact = _together([*known.exact, *(ids for ids in by_bytes.values() if len(ids) > 1)])
+    same = {key: ids[0] for ids in exact for key in ids}
+    pairs = {*known.near, *compare.alike(store, compare.side(store, files))}
+    near = {(min(pair), max(pair)) for pair in pairs if same.get(pair[0], pair[0]) != same.get(pair[1], pair[1])}
+    found = FoundCopies(exact=exact, near=tuple(sorted(near)), searched=stored_digest(results))
+    if exact or near:
         log.warning(
             "the positives have copies of one image: %d with the same bytes and %d pairs that look the same; each is on one side of the split. %s lists them",
             sum(map(len, exact)),
-            len(found.near),
+            len(near),
             names.POSITIVE_COPIES,
         )
     return found
@@ -73,6 +82,15 @@ def with_copies(families: Mapping[str, str], found: FoundCopies) -> dict[str, st
         "all positives look like each other, as frames of one video do; they are on both sides of the split all the same, so the recall is measured on images that look like training images"
     )
     return _joined(families, found.exact)
+
+
+def _together(groups_of_copies: Sequence[Iterable[str]]) -> tuple[tuple[str, ...], ...]:
+    """Return the groups, after those with a common member were joined."""
+    groups = [tuple(copies) for copies in groups_of_copies]
+    members: dict[str, list[str]] = {}
+    for key, first in _joined({key: key for copies in groups for key in copies}, groups).items():
+        members.setdefault(first, []).append(key)
+    return tuple(map(tuple, members.values()))
 
 
 def _joined(families: Mapping[str, str], groups_of_copies: Iterable[Sequence[str]]) -> dict[str, str]:
@@ -97,45 +115,32 @@ def without_copies(images: Iterable[PlannedImage], found: FoundCopies) -> list[P
     return [merged_plans(members) for members in entries.values()]
 
 
-def write_again(
-    store: Store, plans: Sequence[ShardPlan], *, spec: NegativeDatasetSpec, access: Access, label_ids: Mapping[str, int]
-) -> None:
+def write_again(maker: ShardMaker, plans: Sequence[ShardPlan]) -> None:
     """Write the shards that differ from what an earlier run stored, from the stored records.
 
     They differ if copies were found, the annotations changed, or another version of negset ran. An
     image whose record changes is downloaded again. Markers of shards that are no longer planned are
     removed. Shards that have nothing in common with what is stored are not written.
     """
-    committed = read_committed(store, names.POSITIVES_FOLDER)
+    committed = read_committed(maker.store, maker.folder)
     records = {
-        ended.input_digest: CachedRecord(store.url, result.file, ended)
+        ended.input_digest: CachedRecord(maker.store.url, result.file, ended)
         for _, result in committed.values()
         for ended in result.results
         if ended.outcome is Outcome.STORED
     }
     tasks = []
     for plan in plans:
-        wanted = [image_input_digest(image, spec.download, label_ids) for image in plan.images]
+        wanted = maker.input_digests(plan)
         attempt, stored = committed.get(plan.name, (0, None))
         if stored is None and not any(each in records for each in wanted):
             continue
         if stored is not None and [ended.input_digest for ended in stored.results] == wanted:
             continue
-        tasks.append(
-            ShardTask(
-                store_url=store.url,
-                folder=names.POSITIVES_FOLDER,
-                shard=plan,
-                download=spec.download,
-                access=access,
-                label_ids=dict(label_ids),
-                attempt=attempt + 1,
-                cached_records={index: records[each] for index, each in enumerate(wanted) if each in records},
-            )
-        )
-    for _ in work.map_unordered(run_shard, tasks, workers=spec.ray.workers):
-        pass
-    forget_others(store, {plan.name for plan in plans})
+        cached = {index: records[each] for index, each in enumerate(wanted) if each in records}
+        tasks.append(maker.task(plan, cached, attempt=attempt + 1))
+    maker.make_again(tasks)
+    forget_others(maker.store, {plan.name for plan in plans})
 
 
 def forget_others(store: Store, planned: set[str]) -> None:

@@ -16,12 +16,13 @@ from negset_api import names
 from negset_api.errors import InvalidInput, WorkFailed
 from negset_api.spec import NegativeDataset, NegativeDatasetSpec
 from negset_api.spec import Positives as PositivesSpec
-from negset_api.values import Outcome, PlannedImage, Positives, ShardPlan, ShardResult
+from negset_api.values import Outcome, PlannedImage, Positives, ShardPlan, ShardResult, encode
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.progress import Progress
 from negset_jobs.adapters.store import Store
 from negset_jobs.download.orientation import word_of
-from negset_jobs.download.stage import check_budget, run_shards, tidy, withdraw
+from negset_jobs.download.shard_maker import ShardMaker
+from negset_jobs.download.stage import check_budget, run_shards, tidy, withdraw_positives
 from negset_jobs.formats.label_map import write_label_map
 from negset_jobs.formats.pictures import families
 from negset_jobs.formats.stored import commit, find, load
@@ -40,7 +41,7 @@ from negset_jobs.positives.boxes import count_boxes
 from negset_jobs.positives.checks import boxes_of, check_crowds, check_failed, check_rejected, check_unit, with_stored_sizes
 from negset_jobs.positives.classes import Negatives, label_ids, trained_classes, wanted_classes
 from negset_jobs.positives.coco import read_coco
-from negset_jobs.positives.copies import FoundCopies, find_copies, forget_others, with_copies, without_copies, write_again
+from negset_jobs.positives.copies import FoundCopies, find_copies, forget_others, stored_digest, with_copies, without_copies, write_again
 from negset_jobs.positives.record_files import FIELD as RECORDS_FIELD
 from negset_jobs.positives.record_files import CopyTask
 from negset_jobs.positives.split import held_out
@@ -83,17 +84,27 @@ class _Request(NamedTuple):
     def held_out(self, families: Mapping[str, str]) -> frozenset[str]:
         return held_out(families, percent=self.positives.held_out_percent, seed=self.spec.selection.seed)
 
-    def find_copies(self, results: Sequence[ShardResult]) -> FoundCopies:
-        """Return the copies among the stored images. If there are any, the store remembers them.
+    def known_copies(self) -> FoundCopies:
+        """Return the copies that the store remembers, or none."""
+        return find(self.store, names.POSITIVE_COPIES, FoundCopies) or FoundCopies()
 
-        With more failures than the budget allows, return none: a later run knows more images.
+    def find_copies(self, results: Sequence[ShardResult], known: FoundCopies) -> FoundCopies:
+        """Return the copies among the stored images. The store remembers them.
+
+        If these images were searched already, return what is known. So do it with more failures
+        than the budget allows: a later run knows more images.
         """
+        if known.searched == stored_digest(results):
+            return known
         try:
             check_budget(results, self.spec, "spec.download.maxFailedPercent")
         except (InvalidInput, WorkFailed):
-            return FoundCopies()
-        found = find_copies(self.store, results, workers=self.spec.ray.workers, progress=self.progress)
-        return commit(self.store, names.POSITIVE_COPIES, found) if found.exact or found.near else found
+            return known
+        found = find_copies(self.store, results, known, workers=self.spec.ray.workers, progress=self.progress)
+        if known == FoundCopies():
+            return commit(self.store, names.POSITIVE_COPIES, found)
+        self.store.write(names.POSITIVE_COPIES, encode(found))
+        return found
 
     def list_failures(self, rejected: Iterable[RejectedBox], failed: Iterable[FailedImage]) -> None:
         """Store the lists of what cannot be used, before anything is refused for it."""
@@ -131,7 +142,7 @@ def positives_stage(  # noqa: PLR0917 - the signature that all stages share
     positives = summary(stored)
     if positives != earlier:
         if earlier is not None:
-            withdraw(store, names.POSITIVES)
+            withdraw_positives(store, stored.results)
         tidy(store, names.POSITIVES_FOLDER, stored.results)
     return commit(store, names.POSITIVES, positives)
 
@@ -165,28 +176,23 @@ def _from_annotations(request: _Request) -> Stored:
 def _recorded(request: _Request, images: Sequence[PlannedImage], ids: Mapping[str, int]) -> tuple[tuple[ShardPlan, ...], list[ShardResult]]:
     """Return the shards of the images and what is stored. Copies are on one side of the split."""
     request.access.check_images((image.url for image in images), "spec.positives")
-    known = find(request.store, names.POSITIVE_COPIES, FoundCopies)
-    plans = _plans(request, images, known or FoundCopies())
-    results = _run(request, plans, ids)
-    found = known or request.find_copies(results)
-    if (decided := _plans(request, images, found)) != plans:
-        plans, results = decided, _run(request, decided, ids)
-    return plans, results
+    found = request.known_copies()
+    plans = _plans(request, images, found)
+    while True:
+        results = _run(request, plans, ids)
+        # The run may have stored images whose failure was transient, which were not searched.
+        found = request.find_copies(results, found)
+        if (decided := _plans(request, images, found)) == plans:
+            return plans, results
+        plans = decided
 
 
 def _run(request: _Request, plans: Sequence[ShardPlan], ids: Mapping[str, int]) -> list[ShardResult]:
-    write_again(request.store, plans, spec=request.spec, access=request.access, label_ids=ids)
-    results = run_shards(
-        request.store,
-        plans,
-        folder=names.POSITIVES_FOLDER,
-        spec=request.spec,
-        access=request.access,
-        label_ids=ids,
-        siblings=request.siblings,
-        progress=request.progress,
+    maker = ShardMaker(
+        request.store, names.POSITIVES_FOLDER, spec=request.spec, access=request.access, label_ids=ids, progress=request.progress
     )
-    return settle_orientation(request.store, plans, results, spec=request.spec, access=request.access, label_ids=ids)
+    write_again(maker, plans)
+    return settle_orientation(maker, plans, run_shards(maker, plans, request.siblings))
 
 
 def _checked_source(request: _Request, source: Source) -> Annotated:
@@ -231,9 +237,9 @@ def _from_tfrecords(request: _Request) -> Stored:
         tasks = tfrecords.copy_tasks(request.store, files, trained, chosen, ids)
         return chosen, tasks, tfrecords.copy(request.store, tasks, request.siblings, workers=workers, progress=request.progress)
 
-    known = find(request.store, names.POSITIVE_COPIES, FoundCopies)
-    chosen, tasks, results = copied(known or FoundCopies())
-    found = known or request.find_copies(results)
+    known = request.known_copies()
+    chosen, tasks, results = copied(known)
+    found = request.find_copies(results, known)
     if request.held_out(with_copies(own, found)) != chosen:
         chosen, tasks, results = copied(found)
         forget_others(request.store, {result.name for result in results})

@@ -3,61 +3,39 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from negset_api import names
-from negset_api.spec import NegativeDatasetSpec
 from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult
-from negset_jobs.adapters import work
-from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.store import Store
 from negset_jobs.download.orientation import UPRIGHT, is_proof, proved
-from negset_jobs.download.shard import ShardTask, own_records, run_shard
-from negset_jobs.download.shard_cache import read_committed
+from negset_jobs.download.shard import own_records
+from negset_jobs.download.shard_cache import Committed
+from negset_jobs.download.shard_maker import ShardMaker
 
 log = logging.getLogger(__name__)
 
 
-def settle_orientation(
-    store: Store,
-    plans: Sequence[ShardPlan],
-    results: Sequence[ShardResult],
-    *,
-    spec: NegativeDatasetSpec,
-    access: Access,
-    label_ids: Mapping[str, int],
-) -> list[ShardResult]:
+def settle_orientation(maker: ShardMaker, plans: Sequence[ShardPlan], committed: Sequence[Committed]) -> list[ShardResult]:
     """Return the results of the shards, in order, with as many images read as can be.
 
     An image whose own size proves nothing is read as those whose size does, if they agree. Its
     shard is made again. The other records of that shard are reused.
     """
-    pairs = [pair for plan, result in zip(plans, results, strict=True) for pair in zip(plan.images, result.results, strict=True)]
+    shards = tuple(zip(plans, committed, strict=True))
+    pairs = [pair for plan, (_, result) in shards for pair in zip(plan.images, result.results, strict=True)]
     rest = proved(ended.turned for image, ended in pairs if ended.outcome is Outcome.STORED and _proof(image, ended))
     unsettled = {image.image_id for image, ended in pairs if rest and _is_unsettled(image, ended, rest)}
+    results = [result for _, result in committed]
     if not unsettled:
-        return list(results)
+        return results
     log.info("the EXIF of %d images turns them; their boxes are read as those of the images whose size proves it: %s", len(unsettled), rest)
-    committed = read_committed(store, names.POSITIVES_FOLDER)
-    tasks = [
-        ShardTask(
-            store_url=store.url,
-            folder=names.POSITIVES_FOLDER,
-            shard=plan,
-            download=spec.download,
-            access=access,
-            label_ids=dict(label_ids),
-            attempt=committed[plan.name][0] + 1,
-            cached_records={
-                index: record for index, record in own_records(store.url, result).items() if plan.images[index].image_id not in unsettled
-            },
-            orientation=rest,
-        )
-        for plan, result in zip(plans, results, strict=True)
-        if any(image.image_id in unsettled for image in plan.images)
-    ]
-    made = {result.name: result for _, result in work.map_unordered(run_shard, tasks, workers=spec.ray.workers)}
-    return [made.get(result.name, result) for result in results]
+    tasks = []
+    for plan, (attempt, result) in shards:
+        if any(image.image_id in unsettled for image in plan.images):
+            stored = own_records(maker.store.url, result)
+            settled = {index: record for index, record in stored.items() if plan.images[index].image_id not in unsettled}
+            tasks.append(maker.task(plan, settled, attempt=attempt + 1, orientation=rest))
+    made = maker.make_again(tasks)
+    return [made[result.name].result if result.name in made else result for result in results]
 
 
 def _proof(image: PlannedImage, ended: ImageResult) -> bool:

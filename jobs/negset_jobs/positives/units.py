@@ -79,8 +79,8 @@ def _alternatives(declared: Reading) -> tuple[Reading, ...]:
 
 
 _LAYOUTS: Final = {
-    # The pixels of a centre, and of swapped axes, cannot be told from those of another image.
-    Unit.PIXELS: (Layout.XYXY, Layout.XYWH),
+    # The pixels of swapped axes cannot be told from those of another image.
+    Unit.PIXELS: (Layout.XYXY, Layout.XYWH, Layout.CENTRE),
     Unit.FRACTIONS: (Layout.XYXY, Layout.CENTRE, Layout.XYWH, Layout.YXYX),
 }
 

@@ -4,11 +4,12 @@ Coordinates are pixels counted from 1, and both corners belong to the box. "The 
 the image has coordinates (1,1)" (The PASCAL Visual Object Classes Challenge 2012 Development Kit,
 the section on bounding boxes). The kit computes its own overlap with `xmax - xmin + 1`. So a box
 spans [xmin - 1, xmax] of the image's width. The Object Detection API's create_pascal_tf_record.py
-divides both by the width instead, which moves the top and left sides in by one pixel.
+divides both by the width instead, which moves the top and left sides in by one pixel. Some
+exporters count from 0, which the whole source shows (`voc_boxes.count_from_zero`).
 
 People write these files, one by one, so a mistake in a file is the failure of its image. What can
-be derived is derived: the size from the image, the file's name from its path, and the corners of a
-box that was drawn from another side.
+be derived is derived: the size from the image, the file's name from its path, the corners of a box
+that was drawn from another side, and the box around a polygon or a turned box (`voc_outlines`).
 """
 
 from __future__ import annotations
@@ -16,29 +17,30 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import functools
+import logging
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import VocPositives
 from negset_api.values import Outcome
 from negset_jobs.adapters.access import Access
-from negset_jobs.adapters.inputs import expand, read_input
+from negset_jobs.adapters.inputs import expand, find_input, read_input
 from negset_jobs.adapters.quoting import of_xml, quoted
 from negset_jobs.adapters.store_errors import MissingInput
 from negset_jobs.adapters.urls import shown
-from negset_jobs.formats.boxes import Corners
+from negset_jobs.adapters.wildcards import has_wildcard, is_hidden
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.file_kind import recognised
 from negset_jobs.formats.image_url import image_url
 from negset_jobs.formats.pictures import name_key
-from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage, numbers, spelt
+from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage, spelt
 from negset_jobs.positives.units import Layout, Reading, Unit
+from negset_jobs.positives.voc_boxes import annotation, count_from_zero, counted_from_zero, flag, text
 
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+log = logging.getLogger(__name__)
 
 FIELD: Final = "spec.positives.voc.annotations"
 READING: Final = Reading(Layout.XYXY, Unit.PIXELS)
@@ -48,10 +50,10 @@ READERS: Final = 32
 They have about a kilobyte each, so only the latency of a remote store counts. 10,000 files at 30 ms
 take 5 minutes one by one, but 10 seconds with 32 readers.
 """
-_CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
+_SIZE: Final = (("width", "ncols"), ("height", "nrows"))  # as VOC writes it, and as LabelMe does
 _ROOT: Final = b"<annotation>"
+_ENDING: Final = ".xml"
 _ENOUGH: Final = 4096  # bytes that show what a file is
-_TRUE: Final = frozenset({"true", "yes", "y", "t"})
 _SEPARATORS: Final = re.compile(r"[/\\]")
 _ABSOLUTE: Final = re.compile(r"[A-Za-z]:[/\\]|[/\\]")
 _DECLARATION: Final = re.compile(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
@@ -77,11 +79,11 @@ def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> So
     A file that cannot be used is a failure, and so are two files that describe one image. Raises
     `InvalidInput` if there are no files, or the store cannot be read.
     """
-    urls = expand(source.annotations, access, FIELD)
+    urls = _files(source.annotations, access)
     with concurrent.futures.ThreadPoolExecutor(READERS) as readers:
         files = dict(zip(urls, readers.map(functools.partial(_read, access=access), urls), strict=True))
     failed = {url: file for url, file in files.items() if isinstance(file, str)}
-    good = {url: file for url, file in files.items() if not isinstance(file, str)}
+    good = _counted({url: file for url, file in files.items() if not isinstance(file, str)})
     failed |= _second_files(good)
     images: list[SourceImage] = []
     left_out: collections.Counter[str] = collections.Counter()
@@ -127,12 +129,33 @@ def parse_voc(data: bytes) -> VocFile:
     if root.tag != "annotation":
         what = _other_kind(data)
         raise InvalidFile(what or "is not in Pascal VOC's format: expected <annotation> as the outermost element, found another")
-    name = _file_name(_text(root, "filename"), _text(root, "path"))
+    name = _file_name(text(root, "filename"), text(root, "path"))
     if not name:
         raise InvalidFile("does not name its image: expected a value in <filename>, found none")
-    width, height = (_pixels(_text(root, f"size/{side}")) for side in ("width", "height"))
+    width, height = (_pixels(text(root, f"size/{side}") or text(root, f"imagesize/{other}")) for side, other in _SIZE)
     known = width > 0 and height > 0
-    return VocFile(name, width if known else 0, height if known else 0, tuple(map(_annotation, root.findall("object"))))
+    # LabelMe keeps an object that its annotator deleted.
+    objects = tuple(annotation(item) for item in root.findall("object") if not flag(text(item, "deleted")))
+    return VocFile(name, width if known else 0, height if known else 0, objects)
+
+
+def _files(annotations: str, access: Access) -> list[str]:
+    """Return the files that a glob matches, or those in a folder: a name without an ending."""
+    url = access.check_url(annotations, FIELD)
+    if has_wildcard(url) or posixpath.splitext(url.leaf.path.rstrip("/"))[1]:
+        return expand(annotations, access, FIELD)
+    found = [str(file) for file in find_input(url, access, FIELD) if file.name.lower().endswith(_ENDING) and not is_hidden(file.name)]
+    if not found:
+        raise InvalidInput(f"{FIELD}: expected a glob, or a folder with {_ENDING} files, got {shown(url)} without any")
+    return found
+
+
+def _counted(files: Mapping[str, VocFile]) -> Mapping[str, VocFile]:
+    """Return the files with their boxes counted from the image's edge."""
+    if not count_from_zero(item for file in files.values() for item in file.objects):
+        return files
+    log.info("%s: the boxes are counted from 0, although Pascal VOC counts from 1", FIELD)
+    return {url: file._replace(objects=tuple(map(counted_from_zero, file.objects))) for url, file in files.items()}
 
 
 def _other_kind(data: bytes) -> str:
@@ -168,48 +191,12 @@ def _file_name(name: str, path: str) -> str:
     return base if not name or (base.startswith(f"{name}.") and not posixpath.splitext(name)[1]) else name
 
 
-def _annotation(element: Element) -> Annotation:
-    # Only direct children: the parts of a person (<part>) have their own <name> and <bndbox>.
-    given = [_text(element, f"bndbox/{side}") for side in _CORNERS]
-    return Annotation(
-        class_name=_text(element, "name"),
-        corners=_corners(given),
-        given=given,
-        difficult=_flag(_text(element, "difficult")),
-        truncated=_flag(_text(element, "truncated")),
-    )
-
-
-def _text(element: Element, path: str) -> str:
-    return (element.findtext(path) or "").strip()
-
-
 def _pixels(text: str) -> int:
     """Return a number of pixels; 0 if there is none, as in files of tools that did not know it."""
     try:
         return max(int(float(text)), 0)
     except (ValueError, OverflowError):
         return 0
-
-
-def _flag(text: str) -> bool:
-    """Read a flag. Tools also write words, such as Unspecified, which are not a mark."""
-    try:
-        return float(text) > 0
-    except ValueError:
-        return text.lower() in _TRUE
-
-
-def _corners(given: Sequence[str]) -> Corners | None:
-    """Return the corners counted from the image's edge instead of from pixel 1.
-
-    Some VOC 2011 boxes have fractions. Any two opposite corners name the box.
-    """
-    found = numbers(given)
-    if found is None:
-        return None
-    xmin, ymin, xmax, ymax = found
-    return Corners(ymin=min(ymin, ymax) - 1, xmin=min(xmin, xmax) - 1, ymax=max(ymin, ymax), xmax=max(xmin, xmax))
 
 
 def _read(url: str, access: Access) -> VocFile | str:

@@ -26,7 +26,10 @@ FIELD: Final = "spec.positives.yolo.data"
 SUFFIXES: Final = frozenset({"avif", "bmp", "dng", "gif", "heic", "heif", "jp2", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp"})
 
 _REQUIRED: Final = "train"
-_CLASSES: Final = "classes.txt"  # Label Studio and labelImg write no description, only this
+_CLASSES: Final = ("classes.txt", ".names")
+"""How a file with one class a line ends: Label Studio and labelImg write no other description."""
+_USUAL: Final = {"train": ("images/train",), "val": ("images/val", "images/valid"), "test": ("images/test",)}
+"""Where a split is that no description names, or in the same folder without images/."""
 _LISTS: Final = (".txt",)
 _TRIED: Final = 3  # lines of a list that show where its images are
 _SPELLINGS: Final = {"validation": "val", "valid": "val"}
@@ -37,24 +40,26 @@ class YoloData(NamedTuple):
     """A dataset's description, as it is written.
 
     `names` are the classes by id, or the path of a file with one name a line. `path` is the folder
-    that the paths in `splits` begin in. `keypoints` is the number of columns after a box.
+    that the paths in `splits` begin in. `keypoints` is the number of columns after a box, None if
+    the description does not say it.
     """
 
     names: Mapping[int, str] | str
     path: str
     splits: Mapping[str, Sequence[str]]
-    keypoints: int = 0
+    keypoints: int | None = None
 
 
 def parse_data(data: bytes, url: str) -> YoloData:
     """Parse a data.yaml or obj.data. Raises `InvalidInput`, naming the field and `url`.
 
-    A classes.txt instead of them means the images in its folder, and in the folders below.
+    A classes.txt or .names instead of them means the images in its folder, and in those below.
     """
     import yaml
 
-    if posixpath.basename(url) == _CLASSES:
-        return YoloData(_CLASSES, "", {_REQUIRED: (".",)})
+    name = parse(url).name
+    if name.lower().endswith(_CLASSES):
+        return YoloData(name, "", {_REQUIRED: (".",)})
     text = data.decode("utf-8-sig", "replace")
     try:
         # All scalars are text, as they are written: `no` and `1` are names of classes.
@@ -62,9 +67,11 @@ def parse_data(data: bytes, url: str) -> YoloData:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1})" if mark else ""
-        raise InvalidInput(f"{FIELD}: {shown(url)} is not readable YAML{place}") from error
+        raise InvalidInput(f"{FIELD}: {shown(url)} is not readable YAML{place}{_other_kind(text)}") from error
     fields = document if isinstance(document, dict) else _darknet(text)
     if not fields.get("names"):
+        if other := _other_kind(text):
+            raise InvalidInput(f"{FIELD}: {shown(url)} is not a dataset's description{other}")
         raise InvalidInput(
             f"{FIELD}: expected a data.yaml with the key names, got {shown(url)} without it; "
             "give data.yaml or obj.data, or the classes.txt beside the folders images and labels"
@@ -72,8 +79,6 @@ def parse_data(data: bytes, url: str) -> YoloData:
     splits = {
         _SPELLINGS.get(key, key): _texts(value) for key, value in fields.items() if key in {"train", "val", "test", *_SPELLINGS} and value
     }
-    if not splits:
-        raise InvalidInput(f"{FIELD}: expected a data.yaml with the key train or val, got {shown(url)} without them")
     path = fields.get("path")
     return YoloData(_names(fields["names"], url), path if isinstance(path, str) else "", splits, _columns(fields.get("kpt_shape")))
 
@@ -89,6 +94,20 @@ def class_names(data: YoloData, url: Url, access: Access) -> dict[int, str]:
     raise InvalidInput(f"{FIELD}: {shown(url)} names a file with the classes that does not exist")
 
 
+def with_splits(data: YoloData, url: Url, access: Access) -> YoloData:
+    """Return the description with splits, also if it names none, as that of supervision.
+
+    Then they are the folders that are usually named so, or else all images beside the description.
+    """
+    if data.splits:
+        return data
+    roots = _roots(data.path, folder_of(url))
+    usual = {split: tuple(place for place in places if _images(place, roots, access)) for split, places in _USUAL.items()}
+    found = {split: places for split, places in usual.items() if places} or {_REQUIRED: (".",)}
+    log.warning("%s: %s names no images; those beside it are used: %s", FIELD, shown(url), ", ".join(found))
+    return data._replace(splits=found)
+
+
 def find_images(data: YoloData, url: Url, split: str, access: Access) -> list[Url]:
     """Return the images of a split, in the order of the description.
 
@@ -101,6 +120,11 @@ def find_images(data: YoloData, url: Url, split: str, access: Access) -> list[Ur
         images.update(dict.fromkeys(_images(entry, roots, access)))
     if not images:
         text = f"{FIELD}: expected images where {shown(url)} says {split} is, found none below {shown(roots[0])}"
+        if data.splits[split] == (".",):
+            raise InvalidInput(
+                f"{FIELD}: expected images in the folder of {shown(url)} or below it, found none; "
+                "export the images with the labels, or put them into a folder images beside labels"
+            )
         if split == _REQUIRED:
             raise InvalidInput(f"{text}; correct its paths, or set spec.positives.yolo.splits")
         log.warning("%s; the split is left out", text)
@@ -202,17 +226,28 @@ def _names(value: Any, url: str) -> dict[int, str] | str:
         raise InvalidInput(f"{FIELD}: {shown(url)}: expected names as a list, or as a mapping from numbers to names") from error
 
 
+def _other_kind(text: str) -> str:
+    """Return what a file is that was meant to be another, and the advice; empty if unknown."""
+    if text.lstrip().startswith(("{", "[")):
+        return "; it is JSON: give COCO's format as spec.positives.coco, or export the dataset as YOLO with its images"
+    if text.lstrip().startswith("<"):
+        return "; it is XML: give Pascal VOC's format as spec.positives.voc, or export the dataset as YOLO with its images"
+    if text.startswith("PK\x03\x04"):
+        return "; it is a zip archive: give the file in it as zip://data.yaml::URL"
+    return ""
+
+
 def _texts(value: Any) -> tuple[str, ...]:
     items = value if isinstance(value, list) else [value]
     return tuple(item.strip() for item in items if isinstance(item, str) and item.strip())
 
 
-def _columns(shape: Any) -> int:
-    """Return the number of columns of `kpt_shape`, [points, numbers of each]."""
+def _columns(shape: Any) -> int | None:
+    """Return the number of columns of `kpt_shape`, [points, numbers of each]; None without it."""
     try:
         points, numbers = map(int, shape)
     except (TypeError, ValueError):
-        return 0
+        return None
     return points * numbers
 
 

@@ -17,6 +17,7 @@ from negset_jobs.reporting.blocks import Bar, Bars, Block, Cell, Code, Gallery, 
 from negset_jobs.reporting.cards import chosen_cards, object_cards
 from negset_jobs.reporting.facts import Facts
 from negset_jobs.selection.filters import REJECTIONS
+from negset_jobs.selection.text import unplaced
 
 _MOST_BARS: Final = 14
 
@@ -82,6 +83,8 @@ def chosen(facts: Facts) -> Section:
             (REJECTIONS.get(reason, reason), f"{number:,}", wording.share(number, everything)) for reason, number in _by_size(plan.rejected)
         )
         blocks.append(Table("Why the other images are not candidates: they", ("Reason", "Images", "Share"), rows, frozenset({1, 2})))
+    if plan.unplaced:
+        blocks.append(Paragraph(unplaced(plan)))
     blocks += proofs.table(facts)
     blocks += _contents(facts)
     return Section("chosen", "What was chosen, and why", tuple(blocks))

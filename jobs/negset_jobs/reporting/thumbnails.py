@@ -6,6 +6,8 @@ import base64
 import io
 from typing import TYPE_CHECKING, Final
 
+from negset_jobs.download.png import for_pillow
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -42,7 +44,7 @@ def _small(encoded: bytes) -> Image.Image | None:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with Image.open(io.BytesIO(for_pillow(encoded))) as image:
             # A JPEG is then decoded at a fraction of its size.
             image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
             small = image.convert("RGB")

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import logging
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.quoting import quoted
-from negset_jobs.formats.class_names import Alike, called, key
+from negset_jobs.formats.class_names import Alike, called, hides_objects, key
 from negset_jobs.formats.coco import Category
 
 log = logging.getLogger(__name__)
@@ -81,47 +82,78 @@ class _Tree:
         self.categories = tuple(categories)
         self.named: Mapping[str, list[Category]] = _grouped((item.name, item) for item in self.categories)
         self.below: Mapping[str, list[Category]] = _grouped((item.supercategory, item) for item in self.categories if item.supercategory)
-        self._roots: dict[str, bool] = {}
 
     def all_below(self, name: str) -> frozenset[int]:
         """Return the ids of the categories with a name or below it. A cycle ends where it began."""
-        found: set[int] = set()
-        seen = {key(name)}
-        open_keys = [key(name)]
-        while open_keys:
-            at = open_keys.pop()
-            for item in (*self.named.get(at, ()), *self.below.get(at, ())):
-                found.add(item.id)
+        keys = self._reached(key(name))
+        return frozenset(item.id for each in keys for item in (*self.named.get(each, ()), *self.below.get(each, ())))
+
+    def all_above(self, ids: Collection[int]) -> frozenset[str]:
+        """Return the keys of the supercategories above these categories, however far."""
+        starts = {key(item.supercategory) for item in self.categories if item.id in ids and item.supercategory}
+        return frozenset(_reached(starts, self._above)) - self._roots
+
+    def below_those(self, meaning: Callable[[str], str | None]) -> dict[int, str]:
+        """Return what the nearest supercategory with a meaning means, by the categories' ids."""
+        queue = deque((name, meant) for name in self.below if name not in self._roots and (meant := meaning(name)) is not None)
+        seen = {name for name, _ in queue}
+        found: dict[int, str] = {}
+        while queue:
+            name, meant = queue.popleft()
+            for item in self.below.get(name, ()):
+                found.setdefault(item.id, meant)
                 if key(item.name) not in seen:
                     seen.add(key(item.name))
-                    open_keys.append(key(item.name))
-        return frozenset(found)
+                    queue.append((key(item.name), meant))
+        return found
 
-    def above(self, item: Category) -> Iterator[str]:
-        """Yield the supercategories of a category, the nearest first.
+    @functools.cached_property
+    def _roots(self) -> frozenset[str]:
+        """The supercategories that have all other categories below them.
 
-        One that has all other categories below it says nothing about them: exporters write the name
-        of the project there.
+        They say nothing about these: exporters write the name of the project there.
         """
+        # What comes last in a traversal has all others below it, if anything has.
         seen: set[str] = set()
-        open_names = [item.supercategory]
-        while open_names:
-            name = open_names.pop()
-            if name and key(name) not in seen:
-                seen.add(key(name))
-                if not self._is_root(key(name)):
-                    yield name
-                open_names += [other.supercategory for other in self.named.get(key(name), ())]
+        last = ""
+        for name in self.named:
+            if name not in seen:
+                last = name
+                _reached({name}, self._children, seen)
+        if self.named.keys() <= self._reached(last):
+            return frozenset(_reached({last}, self._above))
+        # Then it can only be no category itself, and above all categories that are below no other.
+        tops = {name for name in self.named if all(each == name or each not in self.named for each in self._above(name))}
+        others = self.below.keys() - self.named.keys()
+        return frozenset(name for name in others if tops <= self._children(name) and self.named.keys() <= self._reached(name))
 
-    def _is_root(self, name: str) -> bool:
-        if name not in self._roots:
-            below = self.all_below(name)
-            self._roots[name] = all(other.id in below for other in self.categories if key(other.name) != name)
-        return self._roots[name]
+    def _reached(self, name: str) -> set[str]:
+        return _reached({name}, self._children)
+
+    def _children(self, name: str) -> set[str]:
+        return {key(item.name) for item in self.below.get(name, ())}
+
+    def _above(self, name: str) -> set[str]:
+        return {key(item.supercategory) for item in self.named.get(name, ()) if item.supercategory}
 
     def spelt(self, names: Sequence[str]) -> frozenset[int]:
         """Return the ids of the categories with exactly these names."""
         return frozenset(item.id for item in self.categories if item.name in names)
+
+
+def _reached(starts: Iterable[str], following: Callable[[str], Iterable[str]], seen: set[str] | None = None) -> set[str]:
+    """Return the keys that the starts lead to, and the starts themselves.
+
+    If `seen` is given, they are added to it, and nothing is followed that is in it.
+    """
+    found = set() if seen is None else seen
+    left = list(starts)
+    found.update(left)
+    while left:
+        new = set(following(left.pop())) - found
+        found |= new
+        left += new
+    return found
 
 
 def _grouped(pairs: Iterable[tuple[str, Category]]) -> Mapping[str, list[Category]]:
@@ -145,7 +177,8 @@ def _check_allowed(allowed: Sequence[str], found: Mapping[str, frozenset[int]], 
 def _tell(found: Mapping[str, frozenset[int]], kept: frozenset[int], tree: _Tree) -> None:
     """Log which classes a name stands for, where that is more than the name itself says."""
     for name, ids in found.items():
-        taken = [item for item in tree.categories if item.id in ids - kept]
+        excluded = ids - kept
+        taken = [item for item in tree.categories if item.id in excluded]
         if others := [item.name for item in taken if item.name != name and key(item.name) == key(name)]:
             log.warning("%s: %s stands for %s too: the names differ only in how they are written", FIELD, quoted(name), _listed(others))
         below = [item.name for item in taken if key(item.name) != key(name)]
@@ -157,7 +190,7 @@ def _tell(found: Mapping[str, frozenset[int]], kept: frozenset[int], tree: _Tree
 
 
 def _tell_wider(chosen: Collection[int], left: Iterable[Category], tree: _Tree) -> None:
-    above = {key(name) for item in tree.categories if item.id in chosen for name in tree.above(item)}
+    above = tree.all_above(chosen)
     if wider := [item.name for item in left if key(item.name) in above]:
         log.warning(
             "%s: %s is not excluded, though an excluded class is below it; if it was used for objects of that class, add it to %s",
@@ -168,20 +201,22 @@ def _tell_wider(chosen: Collection[int], left: Iterable[Category], tree: _Tree) 
 def _check_alike(excluded: Sequence[str], left: Sequence[Category], tree: _Tree) -> None:
     """Raise `InvalidInput` for classes that may be excluded ones; log what a slip may name."""
     alike = Alike((name, name) for name in excluded)
+    above = tree.below_those(alike.to_wider)
     asked: dict[str, list[str]] = defaultdict(list)
     slips: dict[str, str] = {}
     words: dict[str, list[str]] = defaultdict(list)
+    hidden = [item.name for item in left if hides_objects(item.name)]
     for item in left:
-        above = (found for name in tree.above(item) if (found := alike.to_wider(name)) is not None)
-        like = alike.to(item.name) or next(above, None)
+        like = alike.to(item.name) or above.get(item.id)
         if like is not None:
             asked[like].append(item.name)
         elif (word := alike.to_word(item.name)) is not None:
             words[word].append(item.name)
         elif slip := alike.to_slip(item.name):
             slips[item.name] = slip
-    if asked:
-        found = "; ".join(f"{_listed(names)} may be {quoted(name)}" for name, names in asked.items())
+    if asked or hidden:
+        reasons = [f"{_listed(names)} may be {quoted(name)}" for name, names in asked.items()]
+        found = "; ".join([*reasons, *([f"{_listed(hidden)} may hide objects of any class"] if hidden else [])])
         raise InvalidInput(
             f"{FIELD}: expected a decision about classes that may be excluded ones under another name, got none: {found}. "
             f"Add each of them to {FIELD}, or to {ALLOWED} if negatives may show it"

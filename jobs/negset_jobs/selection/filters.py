@@ -21,6 +21,8 @@ _DENSE: Final = 64
 A table takes an eighth of the time of a search. The range of COCO's ids is 5 times their number.
 """
 
+NO_URL: Final = "no_url"
+
 REJECTIONS: Final = {
     "excluded_class": "show an excluded class",
     "same_picture": "are listed a second time under another id",
@@ -28,9 +30,11 @@ REJECTIONS: Final = {
     "unannotated": "have no annotation at all",
     "license": "have a licence that is not accepted",
     "min_side": "are smaller than minSide or of unknown size",
+    "unplaced_object": "may show an object of an excluded class whose annotation names no image",
     "not_exhaustive": "may show an excluded class that is not annotated (not_exhaustive_category_ids)",
     "not_verified": "lack the verification that each excluded class is absent",
     "weak_proof": "have a weaker proof than minimumProof",
+    NO_URL: "lack the field that imageUrl needs",
 }
 """Reasons for which an image is not a candidate. The texts complete "12 images …".
 
@@ -41,6 +45,7 @@ _ORDER: Final = (
     "excluded_class",
     "not_exhaustive",
     "not_verified",
+    "unplaced_object",
     "same_picture",
     "exclude_images_of",
     "unannotated",
@@ -101,8 +106,8 @@ def rejections(
     An image is in the mask of one reason at most. `guarded` are the images that a file of
     `excludeImagesOf` lists. `identity` names the fields of an image entry that its URL is made of.
     Two entries may be one picture (`same_pictures`): an object annotated under one id is also in
-    the image under the other id. `unproven` has the masks of the reasons that `proof.unproven`
-    decides.
+    the image under the other id. `unproven` has the masks of the reasons that `proof.unproven` and
+    `find_unplaced` decide.
     """
     images = annotations.images
     shows = np.zeros(len(images), bool)
@@ -111,7 +116,7 @@ def rejections(
     applies = {
         **unproven,
         "excluded_class": shows,
-        "same_picture": _listed_again(shows | unproven["not_exhaustive"], same),
+        "same_picture": _listed_again(shows | unproven["not_exhaustive"] | unproven["unplaced_object"], same),
         "exclude_images_of": _with_other_ids(guarded, same),
         "license": _other_license(annotations, selection.licenses),
         "min_side": _too_small(annotations, selection.min_side),

@@ -48,7 +48,7 @@ def known_images(labels: Labels, excluded: frozenset[int]) -> Known:
 
 def entries(known: Known, template: str, images: Iterable[ListedImage] | None) -> Iterator[Entry]:
     """Yield the images that can be fetched. `images` are those of the lists, if there are any."""
-    names = known.labels.names
+    names, kept = known.labels.names, 0
     rows = images if images is not None else (ListedImage(image_id(key, names), "", "", "", "", "") for key in known.keys.tolist())
     needed = placeholders(template)
     lacking = 0
@@ -62,8 +62,14 @@ def entries(known: Known, template: str, images: Iterable[ListedImage] | None) -
         if any(name in fields and not fields[name] for name in needed):
             lacking += 1
             continue
+        kept += 1
         url = image_url(template, fields, field=IMAGE_URL)
         yield Entry(url, row.image_id, f"{row.image_id}.jpg", license=row.license or None, page=row.landing_url or None)
+    if lacking and not kept:
+        raise InvalidInput(
+            f"{IMAGE_URL}: none of the {lacking:,} images has a value for each placeholder of {template!r}; "
+            "set imageUrl to the location of the images, such as s3://bucket/folder/{image_id}.jpg"
+        )
     if lacking:
         log.warning("%s: %d images have no value for a placeholder of %r, and are left out", IMAGE_URL, lacking, template)
 

@@ -19,9 +19,10 @@ from negset_jobs.formats.coco import Annotations, Ids, Image
 from negset_jobs.formats.same_pictures import identity_of
 from negset_jobs.selection import ordering, proof
 from negset_jobs.selection.classes import alike, resolve
-from negset_jobs.selection.filters import REJECTIONS, Located, locate, positions_of, rejections
+from negset_jobs.selection.filters import NO_URL, REJECTIONS, Located, locate, positions_of, rejections
 from negset_jobs.selection.guard import Guarded, Mask
 from negset_jobs.selection.splitting import FEWEST_TO_SPLIT, divide, drawn_by
+from negset_jobs.selection.unplaced import find_unplaced
 
 BYTES_PER_IMAGE: Final = 18 * 2**30 // 118_287
 """163 kB. COCO train2017 is "118K/18GB" (https://cocodataset.org/#download), 118,287 images."""
@@ -42,6 +43,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     template = _template(spec)
     # The other sources list each URL once, and their images may have one name in several folders.
     identity = identity_of(template) if spec.source.coco else ()
+    image_url.check_base_names(template, (image.file_name for image in annotations.images))
     excluded = resolve(
         spec.exclude_classes,
         annotations.categories,
@@ -52,6 +54,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
     proofs = proof.proofs(annotations, located)
     proof.check(spec, proofs)
     unproven = proof.unproven(spec, annotations, excluded, proofs)
+    unplaced = find_unplaced(spec, annotations, excluded)
     listed = guarded.match(annotations.images)
     rejected = rejections(
         annotations,
@@ -60,8 +63,9 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         selection=spec.selection,
         guarded=listed,
         identity=identity,
-        unproven=unproven,
+        unproven={**unproven, "unplaced_object": unplaced.near},
     )
+    rejected[NO_URL] = _lacking(annotations.images, identity, ~np.any([*rejected.values()], axis=0))
     candidates = _candidates(spec, annotations, located, ~np.any([*rejected.values()], axis=0))
     counts = {reason: int(mask.sum()) for reason, mask in rejected.items() if mask.any()}
     _check_enough(spec, len(candidates.positions), counts, proof.explain(spec, annotations, excluded))
@@ -84,6 +88,7 @@ def make_plan(spec: NegativeDatasetSpec, annotations: Annotations, guarded: Guar
         image_ids=tuple(image.image_id for image in images),
         shards=divide(spec, images, drawn_by(spec, annotations, candidates.positions[chosen])),
         proofs=proof.counted(chosen_proofs),
+        unplaced=unplaced.objects,
     )
 
 
@@ -156,6 +161,17 @@ def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str
         )
 
 
+def _lacking(images: Sequence[Image], identity: tuple[str, ...], candidates: Mask) -> Mask:
+    """Return which candidates lack a field of the template; none if most do.
+
+    An entry that a person forgot to fill is left out and counted. Most entries without the field
+    show that the template is wrong.
+    """
+    complete = np.fromiter((all(getattr(image, name) for name in identity) for image in images), bool, len(images))
+    lacking = candidates & ~complete
+    return lacking if 2 * lacking.sum() <= candidates.sum() else np.zeros_like(lacking)
+
+
 def _check_fields(template: str, identity: tuple[str, ...], candidates: Sequence[Image]) -> None:
     """Raise `InvalidInput` if any candidate lacks a field of the template.
 
@@ -183,7 +199,7 @@ def _planned(
     for image, stratum, rank, proof_number in zip(entries, *columns, strict=True):
         name, size = candidates.sizes[stratum]
         proved_by = names.PROOFS[proof_number]
-        fields = {"file_name": image.file_name, "coco_url": image.coco_url or "", "flickr_url": image.flickr_url or ""}
+        fields = image_url.entry_fields(image.file_name, image.coco_url, image.flickr_url)
         planned.append(
             PlannedImage(
                 image_id=image.id,

@@ -27,6 +27,7 @@ def describe(plan: Plan) -> str:
             f"Excluded classes: {', '.join(map(_name, plan.excluded_classes))}. Rejected images",
             ((f"{count:,}", REJECTIONS[reason]) for reason, count in plan.rejected.items()),
         ),
+        *(["", unplaced(plan)] if plan.unplaced else []),
         *_table("Proof of the planned images", ((f"{count:,}", f"{name}: {TEXTS[name]}") for name, count in plan.proofs.items())),
         *_table("Classes that the planned images show", ((f"{count:,}", name) for name, count in shown[:_MOST_CLASSES])),
         *([f"  and {_many(others, 'more class', 'more classes')}"] if others > 0 else []),
@@ -36,6 +37,12 @@ def describe(plan: Plan) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+def unplaced(plan: Plan) -> str:
+    """Return a sentence about the objects that no annotation places in an image."""
+    objects = f"{_many(plan.unplaced, 'object')} of the excluded classes"
+    return f"{objects} cannot be placed, because the annotation names no image. So any planned image may show such an object."
 
 
 def _table(title: str, rows: Iterable[tuple[str, str]]) -> list[str]:

@@ -53,7 +53,7 @@ GpuResourceName = Annotated[
 ]
 
 _IMAGE_URL_RULE = (
-    "self.contains('{') == self.contains('}') && (self == '{coco_url}' || self == '{flickr_url}' || self.contains('{file_name}'))",
-    "must contain {file_name}, or be {coco_url} or {flickr_url}: each image needs a URL of its own",
+    "self.contains('{') == self.contains('}') && (self == '{coco_url}' || self == '{flickr_url}' || ['{file_name}', '{base_name}'].exists(name, self.contains(name)))",
+    "must contain {file_name} or {base_name}, or be {coco_url} or {flickr_url}: each image needs a URL of its own",
 )
 ImageUrl = Annotated[str, Meta(min_length=1, max_length=MAX_URL, extra_json_schema=rules(_IMAGE_URL_RULE))]

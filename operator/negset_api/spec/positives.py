@@ -18,7 +18,11 @@ class CocoPositives(Spec, frozen=True, kw_only=True):
 
 class VocPositives(Spec, frozen=True, kw_only=True):
     annotations: Annotated[
-        Url, Meta(description="URL or path of the Pascal VOC .xml files, with a glob, such as s3://team-a/voc/Annotations/*.xml.")
+        Url,
+        Meta(
+            description="URL or path of the Pascal VOC .xml files: a glob, such as s3://team-a/voc/Annotations/*.xml, or a folder, with all folders below it. "
+            "LabelMe's .xml files are read, too: the box of an object is that around its polygon."
+        ),
     ]
     image_url: Annotated[
         Annotated[
@@ -42,7 +46,7 @@ class YoloPositives(Spec, frozen=True, kw_only=True):
         Meta(
             description="URL or path of the dataset's data.yaml, as Ultralytics, Roboflow and CVAT write it. "
             "Images and labels are found from it as Ultralytics does: the folders or lists of `train` and `val`, and labels/ beside images/. "
-            "Label Studio and labelImg write no data.yaml: give their classes.txt, in or above the folder of the images."
+            "Label Studio, labelImg and FiftyOne write no data.yaml: give their classes.txt or .names, in or above the folder of the images."
         ),
     ]
     splits: Annotated[

@@ -21,7 +21,8 @@ class CocoSource(Spec, frozen=True, kw_only=True):
         ImageUrl,
         Meta(
             description="URL of each image: http, https or any fsspec URL. "
-            "It is a template: {file_name}, {coco_url} and {flickr_url} are replaced by the fields of COCO's image entry."
+            "It is a template: {file_name}, {coco_url} and {flickr_url} are replaced by the fields of COCO's image entry. "
+            "{base_name} is replaced by the last part of file_name, which in some exports is a path of another machine."
         ),
     ] = "{coco_url}"
 

@@ -79,7 +79,8 @@ class Plan(Value, frozen=True, kw_only=True):
     filters. `rejected` counts the others by reason. `remaining_classes` counts the planned images
     that show a class, for each class that is annotated in them. `bytes_estimate` is the estimated
     size of the planned images. `proofs` counts the planned images by proof, the strongest first. It
-    is empty in plans of earlier versions.
+    is empty in plans of earlier versions. `unplaced` counts the objects of excluded classes whose
+    annotation names no image: any planned image may show them.
     """
 
     input_digest: str = field(name="inputs")
@@ -94,6 +95,7 @@ class Plan(Value, frozen=True, kw_only=True):
     image_ids: tuple[ImageId, ...]
     shards: tuple[ShardPlan, ...]
     proofs: dict[str, int] = field(default_factory=dict)
+    unplaced: int = 0
 
 
 class Outcome(enum.StrEnum):

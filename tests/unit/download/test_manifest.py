@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from negset_api.values import ImageResult, Outcome, PlannedImage, ShardPlan, ShardResult
-from negset_jobs.download.manifest import encode_manifest, with_near_copies
+from negset_jobs.download.manifest import encode_manifest, most_copied, with_near_copies
 
 IDS = {
     "numbers": ((1, 2**40), [1, 2**40], "int64"),
@@ -42,6 +42,16 @@ def test_images_with_the_same_bytes_name_the_first_of_them_in_any_split():
     plans, results = zip(shard("train", {1: "aa", 2: "bb", 3: "", 4: ""}), shard("heldout", {5: "bb", 6: "cc", 7: "bb"}), strict=True)
     rows = pq.read_table(io.BytesIO(encode_manifest(plans, results))).to_pylist()
     assert [(row["image_id"], row["copy_of"]) for row in rows] == [(1, None), (2, None), (3, None), (4, None), (5, 2), (6, None), (7, 2)]
+
+
+def test_the_image_that_a_server_sends_for_all_that_it_lost_is_named_with_its_number():
+    plans, results = zip(shard("train", {1: "aa", 2: "bb", 3: "", 4: ""}), shard("heldout", {5: "bb", 6: "cc", 7: "bb"}), strict=True)
+    assert most_copied(plans, results) == (2, 3)
+
+
+def test_an_image_that_was_published_twice_and_failed_images_are_not_suspicious():
+    plans, results = zip(shard("train", {1: "aa", 2: "aa", 3: "", 4: "", 5: ""}), strict=True)
+    assert most_copied(plans, results) is None
 
 
 def test_ids_of_images_and_licences_may_be_large():

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from negset_jobs.formats.class_names import KINDS, SYNONYMS, Alike, Spelling, distinct, key
+from negset_jobs.formats.class_names import KINDS, SYNONYMS, Alike, Spelling, distinct, hides_objects, key
 
 EQUAL = {
     "another case": ("person", "Person"),
@@ -79,6 +79,21 @@ ALIKE = {
     "a number before it": ("person", "0_person"),
     "a word in brackets": ("car", "car_(automobile)"),
     "a path": ("person", "human.pedestrian.adult"),
+    "a part of a list": ("car", "truck, car"),
+    "a part of a list with an ampersand": ("car", "car & truck"),
+    "a part of a list with a word": ("car", "buses_and_cars"),
+    "a plural in i": ("cactus", "cacti"),
+    "a plural in ae": ("larva", "larvae"),
+    "a plural in a": ("bacterium", "Bacteria"),
+    "a plural in ices": ("vertex", "vertices"),
+    "a plural in zzes": ("quiz", "quizzes"),
+    "another plural in es": ("bus", "busses"),
+    "another irregular plural": ("die", "dice"),
+    "British spelling": ("gray tire", "Grey Tyre"),
+    "British spelling in a longer word": ("aluminum can", "aluminium cans"),
+    "a Turkish i without its dot": ("\u0131\u015f\u0131k", "I\u015eIK"),
+    "a letter with a stroke": ("rode lys", "r\u00f8de lys"),
+    "a letter of two": ("aegis", "\u00e6gis"),
 }
 
 
@@ -144,3 +159,13 @@ def test_every_synonym_leads_to_a_class_of_coco(coco_mini):
     classes = {item["name"] for item in json.loads((coco_mini / "annotations" / "instances_train2017.json").read_text())["categories"]}
     assert {*SYNONYMS.values(), *KINDS.values()} <= classes
     assert not {*SYNONYMS, *KINDS} & classes
+
+
+@pytest.mark.parametrize("name", ["DontCare", "ignored regions", "Ignore_Region", "unlabelled", "out of ROI"])
+def test_a_region_without_annotations_may_hide_any_class(name):
+    assert hides_objects(name)
+
+
+@pytest.mark.parametrize("name", ["person", "care", "unknown", "label"])
+def test_other_classes_hide_nothing(name):
+    assert not hides_objects(name)

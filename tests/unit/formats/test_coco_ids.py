@@ -1,6 +1,7 @@
 """Ids as 64-bit keys."""
 
 import numpy as np
+import pytest
 
 from negset_jobs.formats.coco_ids import by_digits, key_of, keys_of, matched
 
@@ -29,3 +30,19 @@ def test_only_unknown_keys_are_matched():
     keys = np.array([1, key_of("0002"), key_of("dog"), 5], np.int64)
     texts = {key_of("0002"): "0002", key_of("dog"): "dog"}
     assert matched(keys, texts, [1, 2, 3], {"dog": 3}).tolist() == [1, 2, 3, 5]
+
+
+SPELT = {
+    "an id in another case": ("6FA459EA", 2),
+    "a name in another case": ("Cam/Front 7.JPG", 3),
+    "a name without its ending": ("cam/front 7", 3),
+    "a name with the separators of Windows": ("cam\\front 7.jpg", 3),
+    "what two names have in common": ("b", None),
+}
+
+
+@pytest.mark.parametrize(("written", "meant"), SPELT.values(), ids=SPELT)
+def test_an_id_in_another_spelling_is_meant_if_only_one_has_it(written, meant):
+    known, names = ["x", "6fa459ea", 3, 4, 5], {"cam/front 7.jpg": 3, "b.jpg": 4, "B.png": 5}
+    expected = {2: key_of("6fa459ea"), None: key_of(written)}.get(meant, meant)
+    assert matched(np.array([key_of(written)], np.int64), {key_of(written): written}, known, names).tolist() == [expected]

@@ -26,9 +26,15 @@ KINDS = {
     "a table": (b"filename,width,height,class,xmin,ymin,xmax,ymax\n1.jpg,640,480,car,1,2,3,4\n", "a table (CSV)"),
     "a table with semicolons": (b"image;label\n1.jpg;car\n", "a table (CSV)"),
     "a label map": (b"item {\n  id: 1\n", "a label map"),
+    "a list with an object of COCO": (b'[\n {"images": [{"id": 1}], "annotations": [{"image_id": 1}]}]', "give the object itself"),
     "detections": (json.dumps([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9}]).encode(), "results format"),
     "an export of Label Studio": (b'[{"id": 1, "annotations": [{"completed_by": 1, "result": []}]}]', "Label Studio"),
     "an export of CreateML": (b'[{"image": "1.jpg", "annotations": []}]', "CreateML"),
+    "an export of Label Studio, without details": (
+        b'[{"image": "/data/upload/1.jpg", "id": 1, "label": [{"x": 1, "original_width": 9}]}]',
+        "Label Studio",
+    ),
+    "boxes of Open Images": (b"ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n", "spec.source.openImages.labels"),
     "words": (b"hello", None),
     "an empty list": (b"[]", None),
 }
@@ -49,6 +55,12 @@ OBJECTS = {
     "an annotation of labelme": ({"version", "shapes", "imagePath", "imageData"}, "labelme"),
     "a project of VIA": ({"_via_settings", "_via_img_metadata"}, "VGG Image Annotator"),
     "a server's error": ({"error"}, "a server's error message"),
+    "a dataset of Datumaro": ({"dm_format_version", "infos", "categories"}, "Datumaro"),
+    "an older one of Datumaro": ({"info", "categories", "items"}, "Datumaro"),
+    "labels of FiftyOne": ({"classes", "labels"}, "COCODetectionDataset"),
+    "an annotation of Supervisely": ({"description", "tags", "size", "objects"}, "Supervisely"),
+    "a project of VoTT": ({"name", "assets"}, "VoTT"),
+    "the first line of Ultralytics' JSON Lines": ({"type", "task", "name", "class_names"}, "JSON Lines"),
     "something else": ({"a"}, None),
 }
 

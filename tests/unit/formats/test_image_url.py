@@ -6,7 +6,7 @@ import pytest
 
 from negset_api.errors import InvalidInput
 from negset_jobs.adapters.urls import InvalidUrl, parse
-from negset_jobs.formats.image_url import image_url, photo_page
+from negset_jobs.formats.image_url import check_base_names, entry_fields, image_url, photo_page
 
 FIELDS = {"file_name": "a b/ü#1%.jpg", "coco_url": "http://images.test/x%20y.jpg", "flickr_url": ""}
 
@@ -69,6 +69,42 @@ def test_a_file_name_does_not_lead_out_of_its_folder(template, name):
     url = image_url(template, {"file_name": name})
     with pytest.raises(InvalidUrl, match="expected file names inside the folder of imageUrl"):
         parse(url)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("/data/upload/7/a1b2c3d4-street.jpg", id="an upload of Label Studio"),
+        pytest.param("/data/local-files/?d=set/images/a1b2c3d4-street.jpg", id="a local file of Label Studio"),
+        pytest.param("/data/local-files/?d=a1b2c3d4-street.jpg", id="one without a folder"),
+        pytest.param("s3://labels/images/a1b2c3d4-street.jpg", id="an object in a bucket"),
+        pytest.param("https://h.test/a1b2c3d4-street.jpg?X-Amz-Signature=ab/cd", id="a signed address"),
+        pytest.param("/home/me/raw/a1b2c3d4-street.jpg", id="a path that labelme2coco wrote"),
+        pytest.param("C:\\me\\raw\\a1b2c3d4-street.jpg", id="a path of Windows"),
+        pytest.param("../upload/a1b2c3d4-street.jpg", id="a path that leads out"),
+        pytest.param("a1b2c3d4-street.jpg", id="a name without a folder"),
+    ],
+)
+def test_the_base_name_of_an_image_is_what_follows_every_folder_and_host(name):
+    assert image_url("s3://bucket/images/{base_name}", entry_fields(name, None, None)) == "s3://bucket/images/a1b2c3d4-street.jpg"
+
+
+@pytest.mark.parametrize("name", ["..", "a/.."])
+def test_a_base_name_does_not_lead_out_of_its_folder(name):
+    with pytest.raises(InvalidUrl, match="expected file names inside the folder of imageUrl"):
+        parse(image_url("s3://bucket/images/{base_name}", entry_fields(name, None, None)))
+
+
+def test_a_file_name_that_is_a_url_is_told_the_placeholder_for_its_last_part():
+    with pytest.raises(InvalidUrl, match=r"\{base_name\} is the last part of file_name"):
+        parse(image_url("/data/{file_name}", entry_fields("s3://labels/a.jpg", None, None)))
+
+
+def test_two_images_with_one_base_name_are_refused():
+    with pytest.raises(InvalidInput, match=r"got one for 'day/1.jpg' and 'night/1.jpg'; rename the images, or use \{file_name\}"):
+        check_base_names("/data/{base_name}", ["day/1.jpg", "./day/1.jpg", "night/1.jpg"])
+    check_base_names("/data/{base_name}", ["day/1.jpg", "./day/1.jpg", "night/2.jpg"])
+    check_base_names("/data/{file_name}", ["day/1.jpg", "night/1.jpg"])
 
 
 @pytest.mark.parametrize(

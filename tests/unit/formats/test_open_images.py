@@ -40,6 +40,13 @@ def test_classes_are_read_with_and_without_a_header(header):
     ]
 
 
+def test_classes_of_an_exporter_have_their_name_twice():
+    assert classes_of("person,person\ndining table,dining table\n") == [
+        ImageClass("person", "person"),
+        ImageClass("dining table", "dining table"),
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "LabelName,DisplayName\n", "/m/0k4j\n", "a,b\nc,d\n", "{}"])
 def test_another_file_in_place_of_the_classes_is_refused(text):
     with pytest.raises(InvalidInput, match="expected rows of LabelName and DisplayName"):

@@ -70,6 +70,13 @@ REFUSED = {
         {"requested": ("truck",), "known": ("person", "truck")},
         "spec.positives.classes: expected classes that the positives show, no image has a usable object of 'truck'",
     ),
+    "positives without any object": (
+        {"shown": (), "known": ()},
+        (
+            "spec.positives: expected usable objects of at least one of the excluded classes ('car', 'person', 'bicycle', 'truck'), got no annotated object at all; "
+            "some tools leave out polygons and masks in formats of boxes, but export them as COCO"
+        ),
+    ),
     "positives of other classes": (
         {"shown": (), "known": ("dog", "cat")},
         (

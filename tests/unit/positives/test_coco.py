@@ -86,7 +86,7 @@ def test_a_crowd_under_the_other_id_is_kept():
 
 def test_two_images_with_one_id_are_refused():
     images = entries("a.jpg", "b.jpg")
-    with pytest.raises(InvalidInput, match=r"a\.json' is not in COCO's instances format: images: expected unique ids, found 7 twice$"):
+    with pytest.raises(InvalidInput, match=r"a\.json' is not in COCO's instances format: images: expected unique ids, found 7 twice"):
         read(annotation(7), images=[{**image, "id": 7} for image in images])
 
 
@@ -168,6 +168,27 @@ def test_the_boxes_of_an_image_without_its_size_stay_in_pixels(size):
     assert [(box.xmin, box.ymin, box.xmax, box.ymax) for box in image.objects] == [(20, 10, 60, 40)]
 
 
+def test_a_file_without_any_url_is_told_to_set_the_location_of_the_images():
+    with pytest.raises(
+        InvalidInput, match=r"^spec.positives.coco.imageUrl: .* needs coco_url, which none of the 1 images has; set imageUrl"
+    ):
+        read(annotation(1), images=[{"id": 1, "file_name": "1.jpg"}], source=CocoPositives(annotations="a.json"))
+
+
+@pytest.mark.parametrize("name", ["/data/upload/7/a1b2-1.jpg", "s3://labels/a1b2-1.jpg"])
+def test_an_image_of_label_studio_is_found_by_its_base_name(name):
+    source = CocoPositives(annotations="a.json", image_url="https://h.test/img/{base_name}")
+    (image,) = read(annotation(1), images=[{"id": 1, "file_name": name, "width": None, "height": None}], source=source).images
+    assert image.url == "https://h.test/img/a1b2-1.jpg"
+
+
+def test_two_images_with_one_base_name_are_refused():
+    source = CocoPositives(annotations="a.json", image_url="https://h.test/img/{base_name}")
+    images = [{"id": number, "file_name": f"/data/upload/{number}/1.jpg"} for number in (1, 2)]
+    with pytest.raises(InvalidInput, match=r"^spec.positives.coco.imageUrl: expected each image to have another \{base_name\}"):
+        read(annotation(1), images=images, source=source)
+
+
 def test_an_image_without_its_url_is_a_failure_of_its_own():
     images = [
         {"id": 1, "file_name": "1.jpg", "width": 9, "height": 9},
@@ -190,6 +211,14 @@ SPELLED = {
     "an area that is no number": {"area": float("nan")},
     "a polygon without a box": {"bbox": None, "segmentation": [[20, 10, 60, 10, 60, 40]]},
     "a polygon and an empty box": {"bbox": [], "segmentation": [[20, 10, 60, 10, 60, 40]]},
+    "a polygon and a box of zeros": {"bbox": [0, 0, 0, 0], "segmentation": [[20, 10, 60, 10, 60, 40]]},
+    "a polygon and a box with an angle": {"bbox": [20, 10, 40, 30, 0.5], "segmentation": [[20, 10, 60, 10, 60, 40]]},
+    "a polygon of pairs": {"bbox": None, "segmentation": [[[20, 10], [60, 10], [60, 40]]]},
+    "a list as text": {"bbox": "[20, 10.0, 40, 30]"},
+    "an array as text": {"bbox": "[20. 10. 40. 30.]"},
+    "a list within a list": {"bbox": [[20, 10, 40, 30]]},
+    "an object with a size": {"bbox": {"x": 20, "y": 10, "width": 40, "height": 30}},
+    "an object with corners": {"bbox": {"xmin": "20", "ymin": 10, "xmax": 60, "ymax": 40}},
     "a mask without a box": {"bbox": None, "segmentation": {"size": [100, 200], "counts": [20 * 100 + 10, *[30, 70] * 40]}},
 }
 
@@ -198,6 +227,20 @@ SPELLED = {
 def test_another_spelling_gives_the_same_box(changes):
     (image,) = read(annotation(**changes)).images
     assert image.objects == read(annotation()).images[0].objects
+
+
+@pytest.mark.parametrize(("bbox", "said"), [([1, 2, 3, 4, 5], "5 values"), (None, "nothing"), ({"cx": 1}, "`dict`"), ("a b", "`str`")])
+def test_a_box_that_is_not_four_numbers_is_rejected_and_the_log_says_what_it_is(bbox, said, caplog):
+    found = read(annotation(1), annotation(2, bbox=bbox))
+    assert [(box.image_id, box.reason) for box in found.rejected] == [(2, Reason.MISSING)]
+    assert caplog.messages == [f"spec.positives.coco.annotations: expected bbox as [x, y, width, height], got {said} (1 times)"]
+
+
+def test_a_box_that_is_listed_again_is_one_box():
+    found = read(annotation(1), annotation(1), annotation(1, bbox=[1, 1, 5, 5]), annotation(1, bbox=None), annotation(1, bbox=None))
+    assert len(found.images[0].objects) == 2
+    assert len(found.rejected) == 2
+    assert found.left_out["boxes_listed_again"] == 1
 
 
 @pytest.mark.parametrize("iscrowd", ["1", "true", True, 1.0])

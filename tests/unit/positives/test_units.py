@@ -43,6 +43,7 @@ MISTAKES = {
     "COCO in fractions": (Reading(Layout.XYWH, Unit.FRACTIONS), COCO, "look like fractions"),
     "COCO with corners in fractions": (Reading(Layout.XYXY, Unit.FRACTIONS), COCO, "look like fractions"),
     "COCO with two corners": (VOC, COCO, "fit it as [xmin, ymin, xmax, ymax] in pixels"),
+    "COCO with centres": (Reading(Layout.CENTRE, Unit.PIXELS), COCO, "fit it as [x centre, y centre, width, height] in pixels"),
     "COCO in percents": (Reading(Layout.XYWH, Unit.PERCENT), COCO, "look like [x, y, width, height] in percents"),
     "COCO in thousandths": (Reading(Layout.XYWH, Unit.THOUSANDTHS), COCO, "fit it as [x, y, width, height] in thousandths"),
     "VOC in fractions": (Reading(Layout.XYXY, Unit.FRACTIONS), VOC, "look like fractions"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from negset_api.errors import InvalidInput
 from negset_api.spec import VocPositives
 from negset_jobs.adapters.access import Access
 from negset_jobs.formats.boxes import Corners, Reason
@@ -156,6 +157,80 @@ def test_a_box_drawn_from_another_side_is_the_same_box():
     assert parse_voc(text.encode()).objects[0].corners == parse_voc(FILE.encode()).objects[0].corners
 
 
+OUTLINES = {
+    "a turned box of roLabelImg": (
+        "<robndbox><cx>100.0</cx><cy>50.0</cy><w>40.0</w><h>20.0</h><angle>1.5707963267948966</angle></robndbox>",
+        (30, 90, 70, 110),
+    ),
+    "a turned box that is not turned": (
+        "<robndbox><cx>100</cx><cy>50</cy><w>40</w><h>20</h><angle>0.0</angle></robndbox>",
+        (40, 80, 60, 120),
+    ),
+    "a turned box by a sixth of a turn": (
+        "<robndbox><cx>100</cx><cy>100</cy><w>40</w><h>0.0</h><angle>1.0471975511965976</angle></robndbox>",
+        (82.679, 90, 117.321, 110),
+    ),
+    "an angle in degrees": ("<robndbox><cx>100</cx><cy>50</cy><w>40</w><h>20</h><angle>90</angle></robndbox>", None),
+    "a turned box by its corners, as in DIOR-R": (
+        (
+            "<robndbox><x_left_top>10</x_left_top><y_left_top>20</y_left_top><x_right_top>60</x_right_top><y_right_top>5</y_right_top>"
+            "<x_right_bottom>70</x_right_bottom><y_right_bottom>50</y_right_bottom>"
+            "<x_left_bottom>30</x_left_bottom><y_left_bottom>66</y_left_bottom></robndbox>"
+        ),
+        (5, 10, 66, 70),
+    ),
+    "a polygon with numbered points": (
+        "<polygon><x1>10</x1><y1>20</y1><x2>60.5</x2><y2>5</y2><x3>30</x3><y3>66</y3></polygon>",
+        (5, 10, 66, 60.5),
+    ),
+    "a polygon of LabelMe": (
+        "<polygon><username>u1</username><pt><x>10</x><y>20</y></pt><pt><x>60</x><y>5</y></pt><pt><x>30</x><y>66</y></pt></polygon>",
+        (5, 10, 66, 60),
+    ),
+    "a polygon with points": ("<polygon><point><x>10</x><y>20</y></point><point><x>60</x><y>66</y></point></polygon>", (20, 10, 66, 60)),
+    "points as text": ("<points><point>10.0,20.0</point><point>60.0,5.0</point><point>30,66</point></points>", (5, 10, 66, 60)),
+    "a polygon as one text": ("<polygon>10,20 60,5 30,66</polygon>", (5, 10, 66, 60)),
+    "two parts": (
+        "<polygon><x1>10</x1><y1>20</y1><x2>30</x2><y2>40</y2></polygon><polygon><x1>50</x1><y1>60</y1><x2>70</x2><y2>80</y2></polygon>",
+        (20, 10, 80, 70),
+    ),
+    "an empty box beside a polygon": (
+        "<bndbox><xmin/><ymin/><xmax/><ymax/></bndbox><polygon><x1>10</x1><y1>20</y1><x2>60</x2><y2>66</y2></polygon>",
+        (20, 10, 66, 60),
+    ),
+    "a box by its four corners": (
+        "<bndbox><x1>10</x1><y1>20</y1><x2>60</x2><y2>5</y2><x3>70</x3><y3>50</y3><x4>30</x4><y4>66</y4></bndbox>",
+        (5, 10, 66, 70),
+    ),
+    "a polygon with a number that cannot be read": ("<polygon><x1>10</x1><y1>a</y1><x2>60</x2><y2>66</y2></polygon>", None),
+    "an odd number of coordinates": ("<polygon>10 20 30</polygon>", None),
+    "an empty polygon": ("<polygon/>", None),
+    "one point of a person": ("<point><x>10</x><y>20</y></point>", None),
+}
+
+
+@pytest.mark.parametrize(("outline", "box"), OUTLINES.values(), ids=OUTLINES)
+def test_an_outline_without_a_box_becomes_the_box_around_it(outline, box):
+    text = f"<annotation><filename>a.jpg</filename><object><type>robndbox</type><name>person</name>{outline}</object></annotation>"
+    (item,) = parse_voc(text.encode()).objects
+    assert item.corners == (box and pytest.approx(box, abs=1e-3))
+    if box:
+        assert item.given == pytest.approx([box[1], box[0], box[3], box[2]], abs=1e-3), "which the unit is found by"
+
+
+def test_a_box_counts_more_than_the_polygon_beside_it():
+    polygon = "<polygon><x1>1</x1><y1>2</y1><x2>3</x2><y2>4</y2></polygon>"
+    text = FILE.replace("<name>person</name>", f"<name>person</name>{polygon}")
+    assert parse_voc(text.encode()).objects == parse_voc(FILE.encode()).objects
+
+
+def test_an_object_that_was_deleted_in_labelme_is_none():
+    text = FILE.replace("<name>person</name>", "<name>person</name><deleted>1</deleted>").replace(
+        "<name>car</name>", "<name>car</name><deleted>0</deleted>"
+    )
+    assert [item.class_name for item in parse_voc(text.encode()).objects] == ["car"]
+
+
 def write(folder, **files):
     for name, text in files.items():
         (folder / f"{name}.xml").write_text(text)
@@ -199,3 +274,71 @@ def test_a_broken_link_is_a_failure_and_hidden_files_are_no_annotations(tmp_path
     assert [image.file_name for image in source.images] == ["2007_000027.jpg"]
     (failure,) = source.failed
     assert (failure.image_id, "does not exist" in failure.detail) == ("b.xml", True)
+
+
+def _file(name: str, xmin: object, ymin: object, xmax: object, ymax: object) -> str:
+    box = f"<bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox>"
+    return f"<annotation><filename>{name}</filename><object><name>person</name>{box}</object></annotation>"
+
+
+def _corners_of(folder, wanted: str = "person") -> dict[str, Corners | None]:
+    source = VocPositives(annotations=str(folder), image_url="https://example.org/{filename}")
+    return {image.file_name: image.annotations[0].corners for image in read_voc(source, frozenset({wanted}), Access()).images}
+
+
+@pytest.mark.parametrize(("first", "starts"), [("0", 20), ("0.96", 20), ("1", 19)], ids=["from 0", "from 0, with fractions", "from 1"])
+def test_boxes_begin_where_the_exporter_counts_from(tmp_path, first, starts):
+    (tmp_path / "a.xml").write_text(_file("a.jpg", 20, 30, 60, 80))
+    (tmp_path / "b.xml").write_text(_file("b.jpg", first, 30, 60, 80))
+    assert _corners_of(tmp_path)["a.jpg"] == Corners(ymin=starts + 10, xmin=starts, ymax=80, xmax=60)
+
+
+def test_a_slip_in_one_of_many_boxes_does_not_move_the_others(tmp_path):
+    for number in range(101):
+        (tmp_path / f"{number}.xml").write_text(_file(f"{number}.jpg", 20 if number else 0, 30, 60, 80))
+    assert _corners_of(tmp_path)["1.jpg"] == Corners(ymin=29, xmin=19, ymax=80, xmax=60)
+
+
+LABELME = """<annotation><filename>a.jpg</filename><folder>train</folder><imagesize><nrows>422</nrows><ncols>640</ncols></imagesize>
+  <object><name>person</name><deleted>0</deleted><occluded>no</occluded><type>bounding_box</type><polygon>
+    <pt><x>112.20</x><y>89.5</y></pt><pt><x>504.41</x><y>89.5</y></pt><pt><x>504.41</x><y>417.86</y></pt><pt><x>0.5</x><y>417.86</y></pt>
+  </polygon></object>
+  <object><name>person</name><deleted>1</deleted><polygon><pt><x>1</x><y>1</y></pt><pt><x>9</x><y>9</y></pt></polygon></object>
+</annotation>"""
+
+
+def test_a_polygon_of_labelme_is_the_box_around_it_and_a_deleted_one_is_none():
+    file = parse_voc(LABELME.encode())
+    assert (file.width, file.height) == (640, 422)
+    assert [item.corners for item in file.objects] == [Corners(ymin=89.5, xmin=0.5, ymax=417.86, xmax=504.41)]
+
+
+def test_polygons_say_nothing_of_how_boxes_are_counted(tmp_path):
+    (tmp_path / "a.xml").write_text(LABELME)
+    (tmp_path / "b.xml").write_text(_file("b.jpg", 20, 30, 60, 80))
+    assert _corners_of(tmp_path) == {"a.jpg": Corners(89.5, 0.5, 417.86, 504.41), "b.jpg": Corners(ymin=29, xmin=19, ymax=80, xmax=60)}
+
+
+def test_a_polygon_without_numbers_is_a_box_that_cannot_be_used():
+    (item,) = parse_voc(LABELME.replace("504.41", "right").encode()).objects
+    assert item.corners is None
+
+
+def test_a_folder_means_all_its_files_and_those_below(tmp_path):
+    (tmp_path / "day").mkdir()
+    (tmp_path / "day" / "a.xml").write_text(_file("a.jpg", 20, 30, 60, 80))
+    (tmp_path / "b.XML").write_text(_file("b.jpg", 20, 30, 60, 80))
+    (tmp_path / "._b.xml").write_text("no annotation")
+    (tmp_path / "classes.txt").write_text("person")
+    assert set(_corners_of(tmp_path)) == set(_corners_of(f"{tmp_path}/")) == {"a.jpg", "b.jpg"}
+
+
+def test_a_folder_without_files_says_what_was_expected(tmp_path):
+    with pytest.raises(InvalidInput, match=r"expected a glob, or a folder with .xml files, got '.*' without any"):
+        _corners_of(tmp_path)
+
+
+def test_a_folder_with_a_dot_in_its_name_is_told_to_be_one(tmp_path):
+    (tmp_path / "voc.v2").mkdir()
+    with pytest.raises(InvalidInput, match="it is a folder; give the file in it"):
+        _corners_of(tmp_path / "voc.v2")

@@ -75,7 +75,21 @@ def test_images_and_labels_are_found_in_the_layout_of(files, text, tmp_path):
     assert (box.corners.xmin, box.corners.ymin) == pytest.approx((0.4, 0.3))
 
 
+UNNAMED = {
+    "supervision, with a folder for each split": ROBOFLOW | dataset("", "test/images", "test/labels"),
+    "Ultralytics": ULTRALYTICS | dataset("", "images/test", "labels/test"),
+    "one folder": dataset("", "images", "labels"),
+}
+
+
+@pytest.mark.parametrize("files", UNNAMED.values(), ids=UNNAMED)
+def test_a_description_without_splits_is_read_in_the_layout_of(files, tmp_path):
+    make(tmp_path, **files, **{"data.yaml": "nc: 2\nnames: [person, car]\n"})
+    assert list(shown(read(tmp_path / "data.yaml")).values()) == [["person"], ["car"]]
+
+
 CLASSES = {
+    "FiftyOne": ("fo/obj.names", dataset("fo/", "data", "data"), "data/"),
     "Label Studio": ("ls/classes.txt", dataset("ls/", "images", "labels"), "images/"),
     "labelImg": ("data/classes.txt", dataset("", "data", "data"), ""),
 }
@@ -85,6 +99,24 @@ CLASSES = {
 def test_a_dataset_without_a_description_is_found_from_its_classes(file, files, folder, tmp_path):
     make(tmp_path, **files, **{file: "person\ncar\n"})
     assert shown(read(tmp_path / file)) == {f"{folder}a.jpg": ["person"], f"{folder}b.png": ["car"]}
+
+
+def test_classes_in_an_archive_are_read_without_unpacking_it(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path, text in dataset("", "images", "labels").items() | {("classes.txt", "person\ncar\n")}:
+            archive.writestr(path, text)
+    assert shown(read(f"zip://classes.txt::{tmp_path}/a.zip")) == {"images/a.jpg": ["person"], "images/b.png": ["car"]}
+
+
+@pytest.mark.parametrize(("file", "text"), [("classes.txt", "person\n"), ("data.yaml", "names: [person]\n")])
+def test_labels_without_their_images_are_told_to_be_exported_with_them(file, text, tmp_path):
+    make(tmp_path, **{file: text, "labels/a.txt": "0 0.5 0.5 0.2 0.4\n"})
+    with pytest.raises(
+        InvalidInput, match=r"expected images in the folder of .* or below it, found none; export the images with the labels"
+    ):
+        read(tmp_path / file)
 
 
 def test_hidden_files_are_no_images(tmp_path):
@@ -153,7 +185,7 @@ ROWS = {
 
 @pytest.mark.parametrize(("row", "name", "corners"), ROWS.values(), ids=ROWS)
 def test_a_row_is_read_or_left_to_be_rejected(row, name, corners):
-    (found,) = parse_labels(f"\ufeff{row}\r\n\n".encode(), NAMES)
+    (found,) = (each.annotation(0) for each in parse_labels(f"\ufeff{row}\r\n\n".encode(), NAMES))
     assert found.class_name == name
     if corners is None:
         assert found.corners is None
@@ -163,8 +195,39 @@ def test_a_row_is_read_or_left_to_be_rejected(row, name, corners):
 
 
 def test_keypoints_after_a_box_are_not_a_polygon():
-    (found,) = parse_labels(b"0 0.5 0.4 0.2 0.1 0.1 0.1 2 0.2 0.2 2", NAMES, keypoints=6)
-    assert found.given == (0.5, 0.4, 0.2, 0.1)
+    (row,) = parse_labels(b"0 0.5 0.4 0.2 0.1 0.1 0.1 2 0.2 0.2 2", NAMES)
+    assert row.annotation(6).given == (0.5, 0.4, 0.2, 0.1)
+
+
+POSES = [
+    "0 0.30 0.40 0.20 0.40 0.25 0.25 0.35 0.24 0.24 0.55 0.37 0.58 0.31 0.41",
+    "0 0.60 0.50 0.30 0.20 0.50 0.42 0.72 0.44 0.49 0.59 0.70 0.57 0.61 0.52",
+    "0 0.75 0.30 0.10 0.30 0.71 0.20 0.79 0.18 0 0 0.78 0.41 0.74 0.31",
+]
+
+
+@pytest.mark.parametrize("shape", ["", "kpt_shape: [17, 3]\n"], ids=["without kpt_shape", "with a wrong kpt_shape"])
+def test_keypoints_that_the_description_does_not_know_are_found_from_all_rows(shape, tmp_path, caplog):
+    labels = {f"labels/{number}.txt": row for number, row in enumerate(POSES)}
+    make(tmp_path, **{f"images/{number}.jpg": "" for number in range(3)}, **labels)
+    make(tmp_path, **{"data.yaml": f"train: images\n{shape}names: [person]\n"})
+    found = read(tmp_path / "data.yaml")
+    assert [image.annotations[0].given for image in found.images] == [(0.3, 0.4, 0.2, 0.4), (0.6, 0.5, 0.3, 0.2), (0.75, 0.3, 0.1, 0.3)]
+    assert "3 rows with 14 numbers after the class are read as a box and keypoints" in caplog.text
+
+
+def test_rows_that_may_be_polygons_or_keypoints_are_refused_until_the_description_says_it(tmp_path):
+    boxes = ["0 .5 .5 .1 .1 .46 .54 .54 .46", "0 .4 .6 .1 .1 .36 .64 .44 .56", "0 .6 .3 .1 .2 .57 .25 .64 .38"]
+    quads = ["0 .3 .3 .32 .3 .32 .32 .3 .32", "0 .4 .3 .42 .3 .42 .32 .4 .32", "0 .5 .3 .52 .3 .52 .32 .5 .32"]
+    files = {f"images/{number}.jpg": "" for number in range(6)} | {
+        f"labels/{number}.txt": row for number, row in enumerate([*boxes, *quads])
+    }
+    make(tmp_path, **files, **{"data.yaml": "train: images\nnames: [person]\n"})
+    with pytest.raises(InvalidInput, match=r"6 rows with 8 numbers .* may be .*; add kpt_shape: \[2, 2\] .* or kpt_shape: \[0, 2\]"):
+        read(tmp_path / "data.yaml")
+    for shape, width in (("[2, 2]", 0.32), ("[0, 2]", 0.02)):
+        make(tmp_path, **{"data.yaml": f"train: images\nkpt_shape: {shape}\nnames: [person]\n"})
+        assert read(tmp_path / "data.yaml").images[3].annotations[0].given[2] == pytest.approx(width)
 
 
 def test_a_row_that_is_there_twice_is_one_object():
@@ -204,11 +267,17 @@ REFUSED = {
     "not YAML": ("names: [", r".* is not readable YAML \(line 1\)"),
     "no names": ("train: images/train\n", "expected a data.yaml with the key names"),
     "empty names": ("train: images/train\nnames:\n", "expected a data.yaml with the key names"),
-    "no splits": ("names: [person]\n", "expected a data.yaml with the key train or val"),
     "names that are no names": ("train: a\nnames: {person: 0}\n", ".*expected names as a list, or as a mapping from numbers to names"),
     "only another split": ("test: images/train\nnames: [person]\n", "expected one of the splits train, val"),
     "a folder that is not there": ("train: images/none\nnames: [person]\n", "expected images where .* says train is, found none"),
-    "something else": ("<html>", "expected a data.yaml with the key names"),
+    "an export of CVAT for images": (
+        "<?xml version='1.0'?><annotations/>",
+        ".* is not a dataset's description; it is XML: give Pascal VOC's",
+    ),
+    "annotations of COCO": ('{"images": [], "categories": [{"id": 1}]}', ".* is not a dataset's description; it is JSON: give COCO's"),
+    "JSON Lines": ('{"type": "dataset"}\n{"type": "image"}\n', ".* is not readable YAML .*; it is JSON: give COCO's"),
+    "an archive": ("PK\x03\x04", ".* is not readable YAML; it is a zip archive: give the file in it as zip://data.yaml::URL"),
+    "words": ("hello", "expected a data.yaml with the key names"),
 }
 
 

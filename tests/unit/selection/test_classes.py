@@ -102,6 +102,8 @@ ASKED = {
     "a synonym": (["couch"], ("sofa",), "'sofa' may be 'couch'"),
     "a narrower class": (["person"], ("rider",), "'rider' may be 'person'"),
     "a plural of a supercategory": (["animal"], ("animals",), "'animals' may be 'animal'"),
+    "a list of classes": (["car"], ("truck, car",), "'truck, car' may be 'car'"),
+    "regions without annotations": (["car"], ("DontCare",), "'DontCare' may hide objects of any class"),
     "two excluded classes": (["car", "cat"], ("cats", "taxi"), "'cats' may be 'cat'; 'taxi' may be 'car'"),
 }
 
@@ -227,3 +229,22 @@ def test_hundreds_of_names_against_thousands_of_classes_take_a_moment():
     began = time.process_time()
     assert len(resolve([item.name for item in categories[:250]], categories)) == 250
     assert time.process_time() - began < 5
+
+
+DEEP = 10_000
+HIERARCHIES = {
+    "a chain, the deepest class last": [(f"n{number}", f"n{number - 1}") for number in range(DEEP)],
+    "a chain, the deepest class first": [(f"n{number}", f"n{number + 1}") for number in range(DEEP)],
+    "a cycle": [(f"n{number}", f"n{(number - 1) % DEEP}") for number in range(DEEP)],
+    "one supercategory": [(f"n{number}", "project") for number in range(DEEP)],
+    "as many supercategories": [(f"n{number}", f"above n{number}") for number in range(DEEP)],
+}
+
+
+@pytest.mark.parametrize("pairs", HIERARCHIES.values(), ids=HIERARCHIES)
+def test_ten_thousand_classes_take_a_moment_in(pairs):
+    """The time of this process grows with the number of classes, not with its square."""
+    categories = [Category(number, name, above) for number, (name, above) in enumerate(pairs)] + [Category(DEEP, "zebra")]
+    before = time.process_time()
+    assert resolve(["zebra"], categories) == {DEEP}
+    assert time.process_time() - before < 10

@@ -87,17 +87,17 @@ def test_annotations_of_unknown_images_are_counted_in_a_warning(caplog):
         pytest.param(
             {"images": []},
             "'file.json' is not in COCO's instances format: expected the keys images, annotations, categories at the top, "
-            "found no 'annotations' and no 'categories'",
+            "found no 'annotations' and no 'categories' among 'images'",
             id="keys that are missing",
         ),
         pytest.param(
             changed(images=[{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]),
-            "'file.json' is not in COCO's instances format: images: expected unique ids, found 1 twice",
+            "'file.json' is not in COCO's instances format: images: expected unique ids, found 1 twice ('a.jpg' and 'b.jpg')",
             id="an image's id twice",
         ),
         pytest.param(
             changed(categories=[{"id": 2, "name": "a"}, {"id": 2, "name": "b"}]),
-            "'file.json' is not in COCO's instances format: categories: expected unique ids, found 2 twice",
+            "'file.json' is not in COCO's instances format: categories: expected unique ids, found 2 twice ('a' and 'b')",
             id="a category's id twice",
         ),
         pytest.param(
@@ -112,7 +112,7 @@ def test_annotations_of_unknown_images_are_counted_in_a_warning(caplog):
         ),
         pytest.param(
             changed(images=[{"id": 1, "file_name": "a.jpg"}, {"id": "1", "file_name": "b.jpg"}]),
-            "'file.json' is not in COCO's instances format: images: expected unique ids, found 1 twice",
+            "'file.json' is not in COCO's instances format: images: expected unique ids, found 1 twice ('a.jpg' and 'b.jpg')",
             id="one id in two spellings",
         ),
         pytest.param(

@@ -165,3 +165,9 @@ def test_local_images_are_refused_on_a_cluster(tmp_path):
     write(tmp_path, BOTH)
     with pytest.raises(InvalidInput, match=r"local paths work on a laptop only"):
         plan(tmp_path, access=Access(local_files=False))
+
+
+def test_lists_without_the_column_of_any_url_are_told_to_set_the_location(tmp_path):
+    write(tmp_path, BOTH)
+    with pytest.raises(InvalidInput, match=r"^spec.source.openImages.imageUrl: none of the 4 images has a value .*; set imageUrl to"):
+        plan(tmp_path, image_url="{thumbnail_url}")

@@ -241,8 +241,8 @@ def test_a_text_that_is_the_same_in_every_entry_names_no_picture():
 
 def test_the_reasons_have_the_names_that_stored_plans_have():
     """plan.json and `negset plan --json` name them; the report reads plans of earlier versions."""
-    stored = ["excluded_class", "same_picture", "exclude_images_of", "unannotated", "license", "min_side"]
-    assert list(REJECTIONS) == [*stored, "not_exhaustive", "not_verified", "weak_proof"]
+    stored = ["excluded_class", "same_picture", "exclude_images_of", "unannotated", "license", "min_side", "unplaced_object"]
+    assert list(REJECTIONS) == [*stored, "not_exhaustive", "not_verified", "weak_proof", "no_url"]
 
 
 def test_an_image_counts_under_the_first_reason_only():
@@ -350,6 +350,6 @@ def test_sparse_ids_are_located_like_dense_ones():
 
 def test_unknown_ids_beside_dense_ids_are_ignored():
     document = coco({10: ["dog"], 11: []})
-    document["annotations"] += [{"image_id": number, "category_id": 1} for number in (-(2**63), -1, 0, 9, 12, 2**63 - 1)]
+    document["annotations"] += [{"image_id": number, "category_id": 1} for number in (1 - 2**63, -1, 0, 9, 12, 2**63 - 1)]
     assert read(document).image_ids.size == 7
     assert sorted(plan(document, spec(count=2)).image_ids) == [10, 11]

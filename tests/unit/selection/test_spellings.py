@@ -8,6 +8,7 @@ import pytest
 from tests.unit.selection.files import coco, plan, read, spec
 
 from negset_api.errors import InvalidInput
+from negset_jobs.selection.text import describe
 
 SHOWS = {1: ["person", "dog"], 2: ["dog"], 3: [], 4: ["car"], 5: ["person"]}
 WANTED = spec(count=5, allow_fewer=True)
@@ -36,6 +37,9 @@ SAME = {
     "category ids as text in annotations only": with_ids(category=str),
     "category ids with a point": with_ids(category=float),
     "category ids that are letters": with_ids(category=lambda number: "?abcde"[number], listed=lambda number: "?abcde"[number]),
+    "names of categories in another case in place of their ids": with_ids(
+        category=lambda number: ("", "Person", "Car", "DOG ", "cat", "zebra")[number]
+    ),
     "names of categories in place of their ids": with_ids(category=lambda number: ("", "person", "car", "dog", "cat", "zebra")[number]),
 }
 
@@ -224,6 +228,57 @@ def test_single_annotations_without_an_image_are_counted(caplog):
     assert caplog.messages[0].startswith("1 of 6 annotations have no readable image_id or category_id (the first: annotations[0].image_id:")
 
 
+def without_an_image(shows, rows, **added):
+    """A file in which the annotations in these rows name no image."""
+    document = coco(shows, **added)
+    for row in rows:
+        document["annotations"][row]["image_id"] = None
+    return document
+
+
+UNPLACED = {
+    "the images before and after it, and those between that have no annotation": (
+        {1: ["car"], 2: ["car"], 3: [], 4: [], 5: ["person"], 6: ["car"], 7: []},
+        [2],
+        {1, 7},
+    ),
+    "the first images, if it is the first annotation": ({1: ["person"], 2: [], 3: ["car"], 4: ["car"]}, [0], {4}),
+    "the last images, if it is the last annotation": ({1: ["car"], 2: ["car"], 3: [], 4: ["person"]}, [2], {1}),
+    "nothing, if it is of another class": ({1: ["car"], 2: ["dog"], 3: ["cat"]}, [1], {1, 2, 3}),
+}
+
+
+@pytest.mark.parametrize(("shows", "rows", "ids"), UNPLACED.values(), ids=UNPLACED)
+def test_an_excluded_object_without_an_image_leaves_out(shows, rows, ids):
+    chosen = plan(without_an_image(shows, rows), spec(count=9, allow_fewer=True, unannotated="Include"))
+    assert set(chosen.image_ids) == ids
+    assert chosen.unplaced == (0 if len(ids) == len(shows) else 1)
+    assert chosen.rejected.get("unplaced_object", 0) == len(shows) - len(ids)
+
+
+def test_an_excluded_object_without_an_image_is_said_and_counted(caplog):
+    shows = {number: ["car"] for number in range(1, 30)}
+    document = without_an_image({**shows, 30: ["person"], 31: ["person"], 32: ["car"]}, [29])
+    chosen = plan(document, spec(count=5))
+    assert "1 of 2 annotations of the excluded classes have no readable image_id, so any image may show their objects" in caplog.text
+    assert "1 object of the excluded classes cannot be placed" in describe(chosen)
+
+
+def test_an_excluded_object_without_an_image_leaves_out_its_neighbours_where_annotations_are_in_no_order():
+    document = without_an_image({1: ["car"], 2: ["car"], 3: ["car"], 4: ["car"], 5: ["car"], 6: ["person"]}, [5])
+    order = (4, 1, 5, 3, 0, 2)
+    document["annotations"] = [document["annotations"][index] for index in order]
+    assert set(plan(document, spec(count=9, allow_fewer=True)).image_ids) == {1, 3, 5}
+
+
+def test_many_excluded_objects_without_an_image_are_refused():
+    shows = {number: ["person" if number % 2 else "car"] for number in range(1, 41)}
+    with pytest.raises(
+        InvalidInput, match=r"2 of 20 annotations of the excluded classes have no readable image_id, .*maxFailedPercent allows 5%"
+    ):
+        plan(without_an_image(shows, [0, 2]), spec(count=9))
+
+
 def test_single_images_without_an_id_are_left_out_with_a_warning(caplog):
     document = coco(SHOWS)
     document["images"].append({"file_name": "x.jpg"})
@@ -251,3 +306,27 @@ def test_an_annotation_that_names_the_file_for_the_id_is_of_that_image(count):
     for annotation in document["annotations"][:count]:
         annotation["image_id"] = names[annotation["image_id"]]
     assert plan(document, WANTED).image_ids == plan(coco(SHOWS), WANTED).image_ids
+
+
+def test_an_object_of_an_image_whose_id_is_written_in_another_case_excludes_the_image():
+    document = with_ids(image=lambda number: f"6fa459ea-{number:04d}", reference=lambda number: f"6fa459ea-{number:04d}")
+    document["annotations"][0]["image_id"] = document["annotations"][0]["image_id"].upper()
+    assert set(plan(document, WANTED).image_ids) == {f"6fa459ea-{number:04d}" for number in (2, 3, 4)}
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_annotations_that_count_images_from_another_number_are_refused(shift):
+    shows = {1: ["dog"], 2: ["dog"], 3: ["person"], 4: ["car"]}
+    document = coco(shows)
+    for entry in document["annotations"]:
+        entry["image_id"] += shift
+    with pytest.raises(InvalidInput, match=rf"whose ids are 1 to 4, got {1 + shift} to {4 + shift}; they seem to be counted from"):
+        plan(document, WANTED)
+
+
+def test_an_entry_without_the_name_of_its_file_is_left_out_and_counted():
+    document = coco(SHOWS)
+    document["images"][1] = {"id": 2}
+    found = plan(document, spec(count=5, allow_fewer=True, image_url="https://example.com/{file_name}"))
+    assert set(found.image_ids) == {3, 4}
+    assert found.rejected == {"excluded_class": 2, "no_url": 1}
