@@ -201,6 +201,11 @@ def check_budget(results: Sequence[ShardResult], spec: NegativeDatasetSpec, fiel
     planned, stored, unstored = outcomes.total(), outcomes[Outcome.STORED], _failed_images(outcomes)
     if stored and not _exceeds(unstored, planned, spec):
         return
+    if 0 < planned == outcomes[Outcome.IS_POSITIVE]:
+        raise InvalidInput(
+            f"spec.source: expected images that are no positives, but each of the {planned} planned images has the bytes of one: they show a class that is "
+            "trained, although the source's annotations do not say so; complete these annotations, or give other images"
+        )
     transient = sum(count for outcome, count in outcomes.items() if outcome.transient)
     permanent = stored + transient == 0 or _exceeds(unstored - transient, planned, spec)
     del outcomes[Outcome.STORED]

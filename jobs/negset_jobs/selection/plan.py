@@ -153,8 +153,12 @@ def _check_enough(spec: NegativeDatasetSpec, candidates: int, rejected: dict[str
         others = ", ".join(f"{count} {REJECTIONS[reason]}" for reason, count in rejected.items())
         advice = "; set spec.selection.allowFewer to select all candidates" if candidates else ""
         where = "in the annotations" if spec.source.coco else "of the source"
-        found = f"of the {total} images {where} {candidates} are candidates" + "".join(f", {text}" for text in (others, verified) if text)
-        raise InvalidInput(f"spec.selection.count: expected at most {candidates} (the number of candidates), got {wanted}: {found}{advice}")
+        counted = f"of the {total} images {where} {candidates} are candidates" + (f", {others}" if others else "")
+        found = f"{counted}; {verified}" if verified else counted
+        expected = (
+            f"at most {candidates} (the number of candidates), got {wanted}" if candidates else f"candidates ({wanted} wanted), found none"
+        )
+        raise InvalidInput(f"spec.selection.count: expected {expected}: {found}{advice}")
     if spec.training is not None and min(wanted, candidates) < FEWEST_TO_SPLIT:
         raise InvalidInput(
             f"spec.selection.count: expected at least {FEWEST_TO_SPLIT} images for training, one to train on and one held out; got {min(wanted, candidates)}"

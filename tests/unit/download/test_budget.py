@@ -59,6 +59,12 @@ def test_the_budget(outcomes: list[tuple[Outcome, int]], allowed: int, error: ty
     assert type(raised.value) is error
 
 
+def test_negatives_that_are_all_positives_are_a_contradiction_and_no_failed_downloads() -> None:
+    check_budget([shard((Outcome.STORED, 1), (Outcome.IS_POSITIVE, 5))], allowing(0), "spec.download.maxFailedPercent")
+    with pytest.raises(InvalidInput, match=r"^spec\.source: .* each of the 6 planned images"):
+        check_budget([shard((Outcome.IS_POSITIVE, 6))], allowing(100), "spec.download.maxFailedPercent")
+
+
 @pytest.mark.parametrize(
     ("outcomes", "allowed", "again"),
     [

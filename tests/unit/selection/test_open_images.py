@@ -140,7 +140,7 @@ def test_labels_may_come_in_several_files_in_any_order(tmp_path):
         (["Dog"], "expected images with a human-verified label of an excluded class, found none among 0 images with such a label"),
         (
             ["Person", "Car"],
-            "1 lack the verification that each excluded class is absent, an excluded class is known to be absent only where a label with Confidence 0 says so: 'Person' in 2, 'Car' in 2, all of them in 1",
+            "1 lack the verification that each excluded class is absent; an excluded class is known to be absent only where a label with Confidence 0 says so: 'Person' in 2, 'Car' in 2, all of them in 1",
         ),
     ],
 )

@@ -264,14 +264,14 @@ def test_an_image_counts_under_the_first_reason_only():
         pytest.param(
             coco({1: ["person"]}),
             spec(count=5, allow_fewer=True),
-            "spec.selection.count: expected at most 0 (the number of candidates), got 5: of the 1 images in the annotations 0 are candidates, "
+            "spec.selection.count: expected candidates (5 wanted), found none: of the 1 images in the annotations 0 are candidates, "
             "1 show an excluded class",
             id="no candidate at all, even where fewer are allowed",
         ),
         pytest.param(
             coco({}),
             spec(),
-            "spec.selection.count: expected at most 0 (the number of candidates), got 1: of the 0 images in the annotations 0 are candidates",
+            "spec.selection.count: expected candidates (1 wanted), found none: of the 0 images in the annotations 0 are candidates",
             id="a file without images",
         ),
         pytest.param(

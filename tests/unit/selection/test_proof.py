@@ -120,7 +120,7 @@ def test_the_refusal_says_how_many_images_have_which_class_verified_absent():
     images |= {10: (["person"], []), 11: (["person"], []), 12: (["car"], []), 13: (["person", "car"], [])}
     assert refusal(lvis(images), spec(["person", "car"], count=5)) == (
         "spec.selection.count: expected at most 1 (the number of candidates), got 5: of the 14 images in the annotations 1 are candidates, "
-        "13 lack the verification that each excluded class is absent, an excluded class is known to be absent only where neg_category_ids says so: "
+        "13 lack the verification that each excluded class is absent; an excluded class is known to be absent only where neg_category_ids says so: "
         "'car' in 2, 'person' in 3, all of them in 1; set spec.selection.allowFewer to select all candidates"
     )
 
