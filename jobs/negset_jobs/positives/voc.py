@@ -30,11 +30,11 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.inputs import expand, find_input, read_input
 from negset_jobs.adapters.quoting import of_xml, quoted
 from negset_jobs.adapters.store_errors import MissingInput
-from negset_jobs.adapters.urls import shown
+from negset_jobs.adapters.urls import parse, shown
 from negset_jobs.adapters.wildcards import has_wildcard, is_hidden
 from negset_jobs.formats.class_names import Spelling
 from negset_jobs.formats.file_kind import recognised
-from negset_jobs.formats.image_url import image_url
+from negset_jobs.formats.image_url import image_url, placeholders
 from negset_jobs.formats.pictures import name_key
 from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage, spelt
 from negset_jobs.positives.units import Layout, Reading, Unit
@@ -52,6 +52,7 @@ take 5 minutes one by one, but 10 seconds with 32 readers.
 """
 _SIZE: Final = (("width", "ncols"), ("height", "nrows"))  # as VOC writes it, and as LabelMe does
 _ROOT: Final = b"<annotation>"
+_FOLDER: Final = "folder"
 _ENDING: Final = ".xml"
 _ENOUGH: Final = 4096  # bytes that show what a file is
 _SEPARATORS: Final = re.compile(r"[/\\]")
@@ -84,7 +85,8 @@ def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> So
         files = dict(zip(urls, readers.map(functools.partial(_read, access=access), urls), strict=True))
     failed = {url: file for url, file in files.items() if isinstance(file, str)}
     good = _counted({url: file for url, file in files.items() if not isinstance(file, str)})
-    failed |= _second_files(good)
+    names = {url: posixpath.join(_folder(url, source.image_url), file.file_name) for url, file in good.items()}
+    failed |= _second_files(names)
     images: list[SourceImage] = []
     left_out: collections.Counter[str] = collections.Counter()
     asked = Spelling(wanted)
@@ -96,11 +98,12 @@ def read_voc(source: VocPositives, wanted: frozenset[str], access: Access) -> So
             left_out[OTHER_CLASSES if file.objects else BACKGROUND] += 1
             continue
         try:
-            address = image_url(source.image_url, {"filename": file.file_name}, field="spec.positives.voc.imageUrl")
+            fields = {"filename": file.file_name, _FOLDER: _folder(url, source.image_url)}
+            address = image_url(source.image_url, fields, field="spec.positives.voc.imageUrl")
         except InvalidInput as error:
             failed[url] = str(error)
             continue
-        images.append(SourceImage(file.file_name, file.file_name, address, file.width, file.height, objects))
+        images.append(SourceImage(names[url], names[url], address, file.width, file.height, objects))
     return Source(
         field=FIELD,
         reading=READING,
@@ -209,15 +212,25 @@ def _read(url: str, access: Access) -> VocFile | str:
         return "does not exist: it is a broken link, or was removed"
 
 
-def _second_files(files: Mapping[str, VocFile]) -> dict[str, str]:
+def _folder(url: str, template: str) -> str:
+    """Return the name of the folder that a file lies in; empty if the template does not use it.
+
+    Exports have a folder for each split, and images of one name in several of them.
+    """
+    return posixpath.basename(posixpath.dirname(parse(url).leaf.path)) if _FOLDER in placeholders(template) else ""
+
+
+def _second_files(names: Mapping[str, str]) -> dict[str, str]:
     """Return the files that describe an image that another file describes, and why.
+
+    `names` has the image of each file.
 
     If the file's own name tells which of them is right, that one stays: a copied file often keeps
     the <filename> of its original.
     """
     by_image: dict[str, list[str]] = collections.defaultdict(list)
-    for url, file in files.items():
-        by_image[name_key(file.file_name)].append(url)
+    for url, image in names.items():
+        by_image[name_key(image)].append(url)
     failed: dict[str, str] = {}
     for name, urls in by_image.items():
         same = [url for url in urls if _stem(url) == _stem(name)]

@@ -245,7 +245,7 @@ def _explain(unknown: Sequence[str], known: Sequence[Category]) -> str:
     text = "expected names of classes or supercategories of the annotations, got " + "; ".join(f"{name!r}{hint}" for name, hint in hints)
     if all(hint for _, hint in hints):
         return text
-    return f"{text}; the annotations have {_listed(names) or 'no classes'}"
+    return f"{text}; the annotations have {_listed(names) or 'no classes; give the instances file, such as instances_train2017.json'}"
 
 
 def _hint(name: str, names: Sequence[str]) -> str:

@@ -35,7 +35,8 @@ class VocPositives(Spec, frozen=True, kw_only=True):
         ],
         Meta(
             description="URL of each image. "
-            "It is a template: {filename} is replaced by the <filename> of the .xml file, such as s3://team-a/voc/JPEGImages/{filename}."
+            "It is a template: {filename} is replaced by the <filename> of the .xml file, such as s3://team-a/voc/JPEGImages/{filename}. "
+            "{folder} is replaced by the name of the folder that the .xml file lies in, for exports with a folder for each split."
         ),
     ]
 

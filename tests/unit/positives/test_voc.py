@@ -342,3 +342,26 @@ def test_a_folder_with_a_dot_in_its_name_is_told_to_be_one(tmp_path):
     (tmp_path / "voc.v2").mkdir()
     with pytest.raises(InvalidInput, match="it is a folder; give the file in it"):
         _corners_of(tmp_path / "voc.v2")
+
+
+def test_images_of_several_folders_are_found_by_the_folder_of_their_file(tmp_path):
+    for split in ("train", "valid"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "1.xml").write_text(_file("1.jpg", 20, 30, 60, 80))
+    source = VocPositives(annotations=str(tmp_path), image_url="s3://team-a/voc/{folder}/{filename}")
+    found = read_voc(source, frozenset({"person"}), Access())
+    assert {image.image_id: image.url for image in found.images} == {
+        "train/1.jpg": "s3://team-a/voc/train/1.jpg",
+        "valid/1.jpg": "s3://team-a/voc/valid/1.jpg",
+    }
+    assert not found.failed
+
+
+def test_without_the_folder_two_images_of_one_name_are_failures(tmp_path):
+    for split in ("train", "valid"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "1.xml").write_text(_file("1.jpg", 20, 30, 60, 80))
+    source = VocPositives(annotations=str(tmp_path), image_url="s3://team-a/voc/{filename}")
+    found = read_voc(source, frozenset({"person"}), Access())
+    assert not found.images
+    assert len(found.failed) == 2

@@ -224,6 +224,11 @@ def test_a_synonym_is_no_hint_where_the_file_does_not_have_what_it_means():
         resolve(["pedestrian"], (Category(1, "car"),))
 
 
+def test_a_file_of_images_without_classes_is_told_to_be_another():
+    with pytest.raises(InvalidInput, match=r"the annotations have no classes; give the instances file"):
+        resolve(["person"], ())
+
+
 def test_hundreds_of_names_against_thousands_of_classes_take_a_moment():
     categories = [Category(number, f"thing number {number} of many", f"group {number % 50}") for number in range(5000)]
     began = time.process_time()
