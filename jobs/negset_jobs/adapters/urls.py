@@ -167,7 +167,7 @@ def has_slip(text: str) -> bool:
 
 def shown(url: Url | str) -> str:
     """Return a URL for a message: quoted, on one line, without credentials and signatures."""
-    text = _QUERY.sub("?…", _CREDENTIALS.sub("…@", str(url)))
+    text = _QUERY.sub("?…", _CREDENTIALS.sub("…@", str(url).removeprefix(f"{OUTSIDE}://")))
     return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
 
 
@@ -192,7 +192,9 @@ def _target(text: str, *, chained: bool) -> Link:
         return _plain_path(text, chained=chained)
     scheme = scheme.lower()
     if scheme == OUTSIDE:
-        raise InvalidUrl("expected file names inside the folder of imageUrl; this one leads out of it")
+        raise InvalidUrl(
+            "expected file names inside the folder of imageUrl, this one leads out of it; if the names are whole paths, set imageUrl to {file_name}"
+        )
     if not _SCHEME.fullmatch(scheme) or scheme not in KNOWN_SCHEMES:
         raise UnknownScheme(scheme)
     if scheme in WEB_SCHEMES:

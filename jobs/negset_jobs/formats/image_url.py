@@ -21,6 +21,7 @@ _PLACEHOLDER: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")  # two braces stand 
 # What all servers read alike. Some take a plus for a space, and a semicolon for the end of a name;
 # in a query, "&" and "=" are not part of a value.
 _PATH_CHARACTERS: Final = "/!$'()*,:@"
+_ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:/")  # also on a drive of Windows
 _FLICKR_PHOTO: Final = re.compile(r"^https?://(?:farm\d+|live)\.static\.?flickr\.com/(?:[^/]+/)+(\d+)_")
 
 
@@ -78,7 +79,7 @@ def absolute(url: str) -> str:
 
 
 def _leads_out(name: str) -> bool:
-    return name.startswith("/") or ".." in name.split("/")
+    return _ABSOLUTE.match(name) is not None or ".." in name.split("/")
 
 
 def _chains(name: str) -> bool:
