@@ -124,15 +124,25 @@ def parse_voc(data: bytes) -> VocFile:
         root = ElementTree.fromstring(_readable(data))
     except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise InvalidFile(_other_kind(data) or f"is not readable XML: {of_xml(error)}") from error
+    _drop_namespace(root)
     if root.tag != "annotation":
-        what = _other_kind(data)
-        raise InvalidFile(what or "is not in Pascal VOC's format: expected <annotation> as the outermost element, found another")
+        what = _other_kind(data) if root.tag == "annotations" else ""
+        raise InvalidFile(
+            what or f"is not in Pascal VOC's format: expected 'annotation' as the outermost element, found {quoted(root.tag)}"
+        )
     name = _file_name(_text(root, "filename"), _text(root, "path"))
     if not name:
         raise InvalidFile("does not name its image: expected a value in <filename>, found none")
     width, height = (_pixels(_text(root, f"size/{side}")) for side in ("width", "height"))
     known = width > 0 and height > 0
     return VocFile(name, width if known else 0, height if known else 0, tuple(map(_annotation, root.findall("object"))))
+
+
+def _drop_namespace(root: Element) -> None:
+    """Drop the namespace of a document that declares one: its elements are the same."""
+    if root.tag.startswith("{"):
+        for element in root.iter():
+            element.tag = element.tag.rpartition("}")[2]
 
 
 def _other_kind(data: bytes) -> str:
