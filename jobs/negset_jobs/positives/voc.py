@@ -31,7 +31,7 @@ from negset_jobs.adapters.store_errors import MissingInput
 from negset_jobs.adapters.urls import shown
 from negset_jobs.formats.boxes import Corners
 from negset_jobs.formats.class_names import Spelling
-from negset_jobs.formats.file_kind import recognised
+from negset_jobs.formats.file_kind import OTHER_XML, recognised
 from negset_jobs.formats.image_url import image_url
 from negset_jobs.formats.pictures import name_key
 from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage, numbers, spelt
@@ -126,9 +126,9 @@ def parse_voc(data: bytes) -> VocFile:
         raise InvalidFile(_other_kind(data) or f"is not readable XML: {of_xml(error)}") from error
     _drop_namespace(root)
     if root.tag != "annotation":
-        what = _other_kind(data) if root.tag == "annotations" else ""
+        what = _other_kind(data)
         raise InvalidFile(
-            what or f"is not in Pascal VOC's format: expected 'annotation' as the outermost element, found {quoted(root.tag)}"
+            what or f"is not in Pascal VOC's format: expected <annotation> as the outermost element, found {quoted(root.tag)}"
         )
     name = _file_name(_text(root, "filename"), _text(root, "path"))
     if not name:
@@ -152,7 +152,7 @@ def _other_kind(data: bytes) -> str:
     if data.lstrip().startswith((b"{", b"[")):
         return "is JSON; give COCO's format as spec.positives.coco, or convert it, such as labelme's with labelme2voc"
     known = recognised(data[:_ENOUGH])
-    return f"is not in Pascal VOC's format: it is {known}" if known else ""
+    return f"is not in Pascal VOC's format: it is {known}" if known and known != OTHER_XML else ""
 
 
 def _readable(data: bytes) -> bytes | str:

@@ -85,7 +85,7 @@ BROKEN = {
     "XML of another kind": (
         FILE,
         "<Annotation></Annotation>",
-        "format: expected 'annotation' as the outermost element, found 'Annotation'",
+        "is not in Pascal VOC's format: expected <annotation> as the outermost element, found 'Annotation'",
     ),
     "an export of CVAT in its own format": (
         FILE,
