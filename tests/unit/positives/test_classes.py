@@ -70,6 +70,13 @@ REFUSED = {
         {"requested": ("truck",), "known": ("person", "truck")},
         "spec.positives.classes: expected classes that the positives show, no image has a usable object of 'truck'",
     ),
+    "positives of which none can be used": (
+        {"shown": (), "known": ("dog", "Person")},
+        (
+            "spec.positives: expected usable objects of at least one of the excluded classes, got 'person' in images or boxes only that "
+            "cannot be used; positives/failed.jsonl and positives/rejected.jsonl list why"
+        ),
+    ),
     "positives of other classes": (
         {"shown": (), "known": ("dog", "cat")},
         (
