@@ -11,7 +11,7 @@ import functools
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -71,6 +71,9 @@ def _annotation(manifest: Any, name: str, pattern: re.Pattern[str]) -> str:
     return value if pattern.fullmatch(value) else ""
 
 
+_TOP: Final = ("apiVersion", "kind", "metadata", "spec", "status")
+
+
 def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:
     problems = _identity_problems(manifest)
     if problems:
@@ -81,6 +84,8 @@ def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:
         raise InvalidSpec((Problem("spec", kind=_REQUIRED),))
     schema = _as_stored(schema) if admitted else _strict(schema)
     problems = (*_metadata_problems(document, admitted=admitted), *_schema_problems(spec, schema, "spec"))
+    if not admitted:
+        problems = (*_misplaced_fields(document), *problems)
     # As in the API server, rules are evaluated only if the schema has no problems.
     problems = problems or _rule_problems(spec, schema, "spec")
     if problems:
@@ -117,6 +122,18 @@ def _identity_problems(manifest: Any) -> tuple[Problem, ...]:
         else Problem(key, f"{_REQUIRED}: must be {json.dumps(expected)}")
         for key, expected in required.items()
         if manifest.get(key) != expected
+    )
+
+
+def _misplaced_fields(document: dict[str, Any]) -> tuple[Problem, ...]:
+    """Return the fields beside `spec`: most belong into it, and would have no effect."""
+    known = resource_schema()["properties"]["spec"]["properties"]
+    return tuple(
+        Problem(
+            str(name), "unknown field; " + (f"indent it below spec, as spec.{name}" if name in known else f"expected {', '.join(_TOP)}")
+        )
+        for name in document
+        if name not in _TOP
     )
 
 

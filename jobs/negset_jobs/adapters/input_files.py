@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 from typing import Any, cast
 
+from negset_api.errors import InvalidInput
 from negset_jobs.adapters import address_guard, backends
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.urls import Url
@@ -35,6 +38,8 @@ class InputFiles:
         fs = await self._file_system(url)
         path = backends.path_of(fs, url.leaf)
         if not getattr(fs, "asynchronous", False):
+            if url.is_local and len(url.links) == 1:
+                _check_regular(path)
             return await asyncio.to_thread(_read_start, fs, path, limit)
         try:
             # The names with an underscore are fsspec's public asynchronous interface.
@@ -65,6 +70,13 @@ class InputFiles:
         if hasattr(fs, "set_session"):
             self._sessions.append(await fs.set_session())
         return fs
+
+
+def _check_regular(path: str) -> None:
+    """Raise `InvalidInput` for a pipe or a socket: opening it waits for a writer, for ever."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        raise InvalidInput("expected a file, got a pipe or a socket")
 
 
 def _read_start(fs: Any, path: str, limit: int) -> bytes:

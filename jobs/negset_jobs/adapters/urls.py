@@ -169,7 +169,7 @@ def has_slip(text: str) -> bool:
 
 def shown(url: Url | str) -> str:
     """Return a URL for a message: quoted, on one line, without credentials and signatures."""
-    text = _QUERY.sub("?…", _CREDENTIALS.sub("…@", str(url)))
+    text = _QUERY.sub("?…", _CREDENTIALS.sub("…@", str(url).removeprefix(f"{OUTSIDE}://")))
     return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
 
 
@@ -195,7 +195,8 @@ def _target(text: str, *, chained: bool) -> Link:
     scheme = scheme.lower()
     if scheme == OUTSIDE:
         raise InvalidUrl(
-            "expected file names inside the folder of imageUrl; this one leads out of it. In COCO, {base_name} is the last part of file_name"
+            "expected file names inside the folder of imageUrl, this one leads out of it; if the names are whole paths, set imageUrl to {file_name}, "
+            "or in COCO to a URL with {base_name}, the last part of file_name"
         )
     if not _SCHEME.fullmatch(scheme) or scheme not in KNOWN_SCHEMES:
         raise UnknownScheme(scheme)

@@ -24,6 +24,7 @@ _BY_GUARD: Final = Reach(networks=("127.0.0.1/32",))
 
 # RFC 3986's characters. The others cannot stand in a request's first line.
 _SENDABLE: Final = "%/?#[]@:!$&'()*+,;=~"
+_UNSENDABLE: Final = re.compile(r"[^!-~]")
 _LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PARTS: Final = re.compile(r"(https?://)([^/?#]*)(.*)", re.DOTALL | re.IGNORECASE)
 
@@ -46,14 +47,21 @@ def exact(url: str) -> yarl.URL:
 def session(reach: Reach, *, limit: int = 100, limit_per_host: int = 0, **options: Any) -> aiohttp.ClientSession:
     """Return a client whose connections are limited to `reach`, also those behind a proxy.
 
-    Redirects are followed to the URL that the server gave, byte for byte.
+    Redirects are followed to the URL that the server gave, byte for byte as in `exact`.
     """
     connections = {"limit": limit, "limit_per_host": limit_per_host, "ttl_dns_cache": 300}
-    options["requote_redirect_url"] = False
+    options |= {"requote_redirect_url": False, "request_class": _Request}
     if reach.upstream is None:
         return aiohttp.ClientSession(connector=aiohttp.TCPConnector(**connections), **options)  # type: ignore[arg-type]
     way = _Way(reach)
     return aiohttp.ClientSession(connector=_ByGuard(way, **connections), proxy=way.proxy.url, raise_for_status=way.check, **options)
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request whose URL, which a redirect may have named, can be sent."""
+
+    def __init__(self, method: str, url: yarl.URL, **options: Any) -> None:
+        super().__init__(method, exact(str(url)) if _UNSENDABLE.search(str(url)) else url, **options)
 
 
 @contextlib.contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from negset_api import names, validation
 from negset_api.errors import InvalidInput, InvalidSpec
 from negset_api.spec import NegativeDataset
 from negset_api.version import version
-from negset_jobs.adapters.quoting import of_yaml
+from negset_jobs.adapters.quoting import of_yaml, quoted
+
+if TYPE_CHECKING:
+    import yaml
 
 
 def read(path: str) -> NegativeDataset:
@@ -41,7 +44,7 @@ def document(path: str) -> Any:
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidInput(f"FILE: cannot read {path!r}: {getattr(error, 'strerror', None) or 'expected UTF-8 text'}") from error
     try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+        documents = [document for document in yaml.load_all(text, _loader(path)) if document is not None]
     except yaml.YAMLError as error:
         raise InvalidInput(f"FILE: expected YAML in {path!r}, which is not valid: {of_yaml(error)}") from error
     if len(documents) != 1:
@@ -51,3 +54,26 @@ def document(path: str) -> Any:
             f"FILE: expected one {names.KIND} in {path!r} with the keys apiVersion, kind, metadata and spec; got a document that is not a mapping"
         )
     return documents[0]
+
+
+def _loader(path: str) -> type[yaml.SafeLoader]:
+    """Return a loader that refuses a key that is written twice, as `kubectl apply` does.
+
+    PyYAML takes the last one: the classes of the first excludeClasses would not be excluded.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        # Before the mappings are merged that `<<` names: a merged key may be written again.
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            seen: set[str] = set()
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                if key.value in seen:
+                    raise InvalidInput(
+                        f"FILE: expected each key of a mapping once in {path!r}, got {quoted(key.value)} twice (line {key.start_mark.line + 1})"
+                    )
+                seen.add(key.value)
+            return node
+
+    return Loader

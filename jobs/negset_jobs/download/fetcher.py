@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import errno
 from collections.abc import Callable
 from typing import Final, Self, TypeVar
 
@@ -102,6 +103,8 @@ def _as_failed(error: Exception, url: Url) -> Failed:
     if (address := address_guard.blocked_address(error)) is not None:
         return blocked(address)
     outcome = next(outcome for kinds, outcome in _OUTCOMES if isinstance(error, kinds))
+    if isinstance(error, OSError) and error.errno in _NO_SUCH_FILE:
+        outcome = Outcome.NOT_FOUND
     match outcome:
         case Outcome.NOT_FOUND:
             return Failed(outcome, f"{shown(url)} does not exist")
@@ -112,6 +115,8 @@ def _as_failed(error: Exception, url: Url) -> Failed:
     return Failed(outcome, detail, outage=transient.passes(error))
 
 
+# What no file can be called: too long a name, links in a circle, a file in place of a folder.
+_NO_SUCH_FILE: Final = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR})
 _OUTCOMES: Final = (  # the first that fits
     ((FileNotFoundError, IsADirectoryError), Outcome.NOT_FOUND),
     ((PermissionError,), Outcome.FORBIDDEN),

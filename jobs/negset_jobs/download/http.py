@@ -17,6 +17,7 @@ from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.quoting import of_backend, status_line
 from negset_jobs.download.failure import Failed, blocked
 from negset_jobs.download.retry_pause import retry_after
+from negset_jobs.formats.pictures import is_signed
 
 _OPT_OUTS: Final = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 _OUTCOMES: Final[dict[int, Outcome]] = {
@@ -73,15 +74,15 @@ class WebImages:
         try:
             with address_guard.reaching(self._reach):
                 async with self._session.get(web.exact(url)) as response:
-                    self._check(response)
+                    self._check(response, url)
                     return await self._body(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _as_failed(error) from error
 
-    def _check(self, response: aiohttp.ClientResponse) -> None:
+    def _check(self, response: aiohttp.ClientResponse, url: str) -> None:
         failure = failure_of_status(response.status, response.reason or "", response.headers.get("Retry-After"))
         if failure is not None:
-            raise failure
+            raise of_signature(failure, url)
         if self._honour_robots and opted_out(response.headers.getall("X-Robots-Tag", [])):
             raise Failed(Outcome.OPTED_OUT, "the X-Robots-Tag header forbids the use of the image")
 
@@ -118,6 +119,13 @@ def failure_of_status(status: int, reason: str, retry_after_header: str | None) 
         outcome = _OUTCOMES.get(status, Outcome.CLIENT_ERROR if status < HTTPStatus.INTERNAL_SERVER_ERROR else Outcome.SERVER_ERROR)
     wait = retry_after(retry_after_header, dt.datetime.now(dt.UTC)) if outcome.transient else None
     return Failed(outcome, status_line(status), wait_seconds=wait)
+
+
+def of_signature(failure: Failed, url: str) -> Failed:
+    """Return the failure with the likely reason if a store refuses a signed URL: its age."""
+    if failure.outcome not in (Outcome.FORBIDDEN, Outcome.CLIENT_ERROR) or not is_signed(url):
+        return failure
+    return Failed(failure.outcome, f"{failure.detail}; the signature of the URL may have expired, make a new list of URLs")
 
 
 def opted_out(values: list[str]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from negset_api.values import Outcome
-from negset_jobs.download import transcoding
+from negset_jobs.download import foreign, transcoding
 from negset_jobs.download.failure import Failed
 from negset_jobs.download.header import DECODED, Header
 
@@ -44,7 +44,12 @@ def inspect(data: bytes) -> tuple[str, Header]:
         raise Failed(Outcome.TRUNCATED, f"an image that is longer than the {len(data)} bytes of its file")
     # A GIF or TIFF without the end of its header has no length to compare.
     begun = data.startswith((b"GIF87a", b"GIF89a", *_TIFF))
-    image = transcoding.opened(data, Outcome.TRUNCATED if begun else Outcome.NOT_AN_IMAGE)
+    try:
+        image = transcoding.opened(data, Outcome.TRUNCATED if begun else Outcome.NOT_AN_IMAGE)
+    except Failed as failure:
+        if failure.outcome is not Outcome.NOT_AN_IMAGE:
+            raise
+        raise Failed(Outcome.NOT_AN_IMAGE, foreign.named(data)) from failure
     name = str(image.format).lower()
     if name == "tiff" and _tile(image) > _LARGEST_TILE:
         raise Failed(Outcome.TOO_LARGE, f"expected tiles of at most {_LARGEST_TILE} pixels, got {_tile(image)}")

@@ -36,7 +36,7 @@ def four_numbers(box: Any) -> list[float | None] | None:
 def kind_of_box(box: Any) -> str:
     """Return what a box is that is not four numbers, for a message."""
     if isinstance(box, list):
-        return f"{len(box)} values"
+        return f"{len(box)} values" + (" that are no numbers" if len(box) == COORDINATES else "")
     return "nothing" if box is None else f"`{type(box).__name__}`"
 
 

@@ -184,7 +184,16 @@ def _categories(entries: Iterable[Any]) -> tuple[tuple[Category, ...], dict[str,
             ids[given] = highest = max(highest, 0) + 1
         categories.append(Category(given if isinstance(given, int) else ids[given], name, supercategory))
     names = {category.name: category.id for category in reversed(categories)}
-    return tuple(categories), {**names, **ids}
+    return tuple(_with_named_parents(categories)), {**names, **ids}
+
+
+def _with_named_parents(categories: Sequence[Category]) -> Iterable[Category]:
+    """Return the categories with the name of a supercategory where a file has its id."""
+    names = {str(category.id): category.name for category in categories}
+    known = {category.name for category in categories}
+    for category in categories:
+        parent = category.supercategory or ""
+        yield category if parent in known or parent not in names else msgspec.structs.replace(category, supercategory=names[parent])
 
 
 def _check_unique(listed: Iterable[tuple[ImageId | None, str | None, str | None]]) -> None:

@@ -12,6 +12,9 @@ from typing import Final
 _EXAMPLE: Final = "give the instances file, such as instances_train2017.json"
 _CONVERT: Final = "export it in the COCO format"
 
+OTHER_XML: Final = "XML; " + _CONVERT
+"""What a file is that has XML of an unknown kind."""
+
 _STARTS: Final = (
     (b"\x1f\x8b", "compressed with gzip twice; decompress it once"),
     (b"PK\x03\x04", "a zip archive; give the file in it as zip://NAME::URL"),
@@ -38,7 +41,7 @@ _TEXTS: Final = (
         "an annotation in Pascal VOC's format (XML); positives can be given as spec.positives.voc, a source must be in the COCO format",
     ),
     (r"(?s)\s*(<\?xml[^>]*>\s*)?<annotations[\s>]", "an export of CVAT (XML); export it as COCO 1.0"),
-    (r"\s*<", "XML; " + _CONVERT),
+    (r"\s*<", OTHER_XML),
     (r"\s*\d+([ \t]+-?\d+(\.\d+)?(e-?\d+)?){4,}[ \t]*\r?(\n|\Z)", "a label file of YOLO; " + _CONVERT),
     (
         r"(?s)(\s*#[^\n]*\n|\s*---\s*\n)*\s*(train|val|test|path|nc|names)\s*:",

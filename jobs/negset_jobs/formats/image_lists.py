@@ -30,6 +30,7 @@ _PARQUET_ENDING: Final = ".parquet"
 _LIST_ENDINGS: Final = (*_TEXT_ENDINGS, _CSV_ENDING, _PARQUET_ENDING)
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _COLUMNS: Final = ("url", "file_name", "id", "license", "width", "height")
+_QUOTES: Final = "\"'"
 _MOST_COLUMNS: Final = 20
 _LARGEST_ID: Final = 2**63 - 1
 _SPARE_BITS: Final = 64 - 53
@@ -179,6 +180,8 @@ def _text(source: Url, access: Access, field: str) -> Iterator[Entry]:
     """Yield the URLs of a text file: one a line. Empty lines, and those with #, are left out."""
     for line in _lines(source, access, field):
         url = line.strip()
+        if len(url) > 1 and url[0] == url[-1] and url[0] in _QUOTES:
+            url = url[1:-1]
         if url and not url.startswith("#"):
             yield Entry(url, url, _file_name(url))
 

@@ -26,6 +26,7 @@ _PLACEHOLDER: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")  # two braces stand 
 _PATH_CHARACTERS: Final = "/!$'()*,:@"
 # Label Studio serves local files as /data/local-files/?d=FOLDER/NAME.
 _SERVED: Final = re.compile(r"^/data/local-files/\?d=")
+_ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:/")  # also on a drive of Windows
 _FLICKR_PHOTO: Final = re.compile(r"^https?://(?:farm\d+|live)\.static\.?flickr\.com/(?:[^/]+/)+(\d+)_")
 
 
@@ -116,7 +117,7 @@ def absolute(url: str) -> str:
 
 
 def _leads_out(name: str) -> bool:
-    return name.startswith("/") or ".." in name.split("/") or _URL.match(name) is not None
+    return any(pattern.match(name) for pattern in (_ABSOLUTE, _URL)) or ".." in name.split("/")
 
 
 def _chains(name: str) -> bool:

@@ -69,6 +69,11 @@ def url_key(url: str) -> str:
     return f"{scheme}://{host}/{path}" + (f"?{urlencode(query)}" if query else "")
 
 
+def is_signed(url: str) -> bool:
+    """Return True if a URL has a signature, which is valid for some time."""
+    return any(_SIGNATURE.match(part.partition("=")[0].lower()) for part in url.partition("?")[2].split("&"))
+
+
 def original(file_name: str) -> str:
     """Return the key of the image that a file of an export was made from.
 

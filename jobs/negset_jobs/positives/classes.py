@@ -67,6 +67,11 @@ def trained_classes(
             _check_absent(name, negatives, allowed)
         return tuple(wanted)
     classes = tuple(name for name in wanted if name in shown)
+    if not classes and (named := [name for name in wanted if key(name) in map(key, known)]):
+        raise InvalidInput(
+            f"spec.positives: expected usable objects of at least one of the excluded classes, got {_listed(named)} in images or boxes only that "
+            "cannot be used; positives/failed.jsonl and positives/rejected.jsonl list why"
+        )
     if not classes:
         raise InvalidInput(
             f"spec.positives: expected usable objects of at least one of the excluded classes ({_listed(wanted)}), got {_advice(known)}"

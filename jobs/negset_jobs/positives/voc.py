@@ -21,7 +21,7 @@ import logging
 import posixpath
 import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from negset_api.errors import InvalidInput
 from negset_api.spec import VocPositives
@@ -33,12 +33,15 @@ from negset_jobs.adapters.store_errors import MissingInput
 from negset_jobs.adapters.urls import parse, shown
 from negset_jobs.adapters.wildcards import has_wildcard, is_hidden
 from negset_jobs.formats.class_names import Spelling
-from negset_jobs.formats.file_kind import recognised
+from negset_jobs.formats.file_kind import OTHER_XML, recognised
 from negset_jobs.formats.image_url import image_url, placeholders
 from negset_jobs.formats.pictures import name_key
 from negset_jobs.positives.annotated import BACKGROUND, OTHER_CLASSES, Annotation, FailedImage, Source, SourceImage, spelt
 from negset_jobs.positives.units import Layout, Reading, Unit
 from negset_jobs.positives.voc_boxes import annotation, count_from_zero, counted_from_zero, flag, text
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +132,12 @@ def parse_voc(data: bytes) -> VocFile:
         root = ElementTree.fromstring(_readable(data))
     except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise InvalidFile(_other_kind(data) or f"is not readable XML: {of_xml(error)}") from error
+    _drop_namespace(root)
     if root.tag != "annotation":
         what = _other_kind(data)
-        raise InvalidFile(what or "is not in Pascal VOC's format: expected <annotation> as the outermost element, found another")
+        raise InvalidFile(
+            what or f"is not in Pascal VOC's format: expected <annotation> as the outermost element, found {quoted(root.tag)}"
+        )
     name = _file_name(text(root, "filename"), text(root, "path"))
     if not name:
         raise InvalidFile("does not name its image: expected a value in <filename>, found none")
@@ -161,6 +167,13 @@ def _counted(files: Mapping[str, VocFile]) -> Mapping[str, VocFile]:
     return {url: file._replace(objects=tuple(map(counted_from_zero, file.objects))) for url, file in files.items()}
 
 
+def _drop_namespace(root: Element) -> None:
+    """Drop the namespace of a document that declares one: its elements are the same."""
+    if root.tag.startswith("{"):
+        for element in root.iter():
+            element.tag = element.tag.rpartition("}")[2]
+
+
 def _other_kind(data: bytes) -> str:
     """Return what a file is that was meant to be another; empty if it may be a damaged VOC file."""
     if _ROOT in data[:_ENOUGH]:
@@ -168,7 +181,7 @@ def _other_kind(data: bytes) -> str:
     if data.lstrip().startswith((b"{", b"[")):
         return "is JSON; give COCO's format as spec.positives.coco, or convert it, such as labelme's with labelme2voc"
     known = recognised(data[:_ENOUGH])
-    return f"is not in Pascal VOC's format: it is {known}" if known else ""
+    return f"is not in Pascal VOC's format: it is {known}" if known and known != OTHER_XML else ""
 
 
 def _readable(data: bytes) -> bytes | str:

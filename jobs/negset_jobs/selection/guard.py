@@ -99,8 +99,11 @@ def _id(image: Image) -> ImageId:
 
 
 def _name(image: Image) -> str:
-    """Return the key of the image's name; of its URL if it has none; empty if it has neither."""
-    return original(image.file_name) or original(url_key(image.coco_url or "").rpartition("/")[2])
+    """Return the key of the image's name; of its URL if it has none; empty if it has neither.
+
+    Windows and macOS take names that differ in case for one, and copy files under either.
+    """
+    return (original(image.file_name) or original(url_key(image.coco_url or "").rpartition("/")[2])).casefold()
 
 
 def _urls(image: Image) -> frozenset[str]:

@@ -72,6 +72,10 @@ def test_a_redirect_is_followed_byte_for_byte():
     assert requested("/a.jpg", location=target) == ["/a.jpg", target]
 
 
+def test_what_cannot_be_sent_of_a_redirect_is_encoded():
+    assert requested("/a.jpg", location="/b c/ü.jpg?x=%2B") == ["/a.jpg", "/b%20c/%C3%BC.jpg?x=%2B"]
+
+
 def test_an_international_host_is_looked_up_in_ascii():
     assert str(exact("https://bücher.example:8080/a")) == "https://xn--bcher-kva.example:8080/a"
 

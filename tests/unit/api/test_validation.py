@@ -59,6 +59,14 @@ WRONG = {
         with_field(DATA_ONLY, "spec.selection.strateg", "Random"),
         "spec.selection.strateg: unknown field; spec.selection has allowClasses, allowFewer, count,",
     ),
+    "a field of the spec stands beside it": (
+        with_field(DATA_ONLY, "selection", {"count": 3}),
+        "selection: unknown field; indent it below spec, as spec.selection",
+    ),
+    "a field that is none stands beside the spec": (
+        with_field(DATA_ONLY, "data", {}),
+        "data: unknown field; expected apiVersion, kind, metadata, spec, status",
+    ),
     "the count is missing": (with_field(DATA_ONLY, "spec.selection", {}), "spec.selection.count: Required value"),
     "the count is zero": (
         with_field(DATA_ONLY, "spec.selection.count", 0),

@@ -1,6 +1,7 @@
 import pytest
 
-from negset_jobs.download.http import failure_of_status, opted_out, user_agent
+from negset_api.values import Outcome
+from negset_jobs.download.http import failure_of_status, of_signature, opted_out, user_agent
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,20 @@ def test_the_user_agent_names_the_contact_where_there_is_one():
     assert user_agent("").startswith("negset/")
     assert " " not in user_agent("")
     assert user_agent("me@example.org").endswith(" (+me@example.org)")
+
+
+SIGNED = {
+    "of S3": ("https://h.test/a.jpg?X-Amz-Date=1&X-Amz-Signature=a", True),
+    "of Google": ("https://h.test/a.jpg?GoogleAccessId=x&Expires=1&Signature=a", True),
+    "of Azure": ("https://h.test/a.jpg?sv=2024&sig=a", True),
+    "none": ("https://h.test/a.jpg?size=large", False),
+    "no query": ("https://h.test/a.jpg", False),
+}
+
+
+@pytest.mark.parametrize(("url", "expected"), SIGNED.values(), ids=SIGNED)
+def test_a_refused_signed_url_says_that_it_may_have_expired(url, expected):
+    failure = of_signature(failure_of_status(403, "Forbidden", None), url)
+    assert failure.outcome is Outcome.FORBIDDEN
+    assert ("may have expired" in str(failure)) is expected
+    assert "expired" not in str(of_signature(failure_of_status(404, "Not Found", None), url))

@@ -190,8 +190,8 @@ def test_a_text_file_lists_one_url_a_line(tmp_path, name):
 
 
 def test_a_relative_path_is_relative_to_the_list(tmp_path):
-    (tmp_path / "list.txt").write_text("frames/1.jpg\n/data/2.jpg\n")
-    assert urls_of(tmp_path / "list.txt") == [f"{tmp_path}/frames/1.jpg", "/data/2.jpg"]
+    (tmp_path / "list.txt").write_text('frames/1.jpg\n/data/2.jpg\n"/data/3 a.jpg"\n')
+    assert urls_of(tmp_path / "list.txt") == [f"{tmp_path}/frames/1.jpg", "/data/2.jpg", "/data/3 a.jpg"]
 
 
 def test_an_image_of_a_folder_and_of_a_list_with_relative_paths_is_one(tmp_path, monkeypatch):

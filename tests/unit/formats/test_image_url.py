@@ -63,7 +63,7 @@ def test_a_file_name_that_is_a_web_address_stays_as_it_is():
     assert image_url("{file_name}", {"file_name": "https://h.test/a%20b.jpg"}) == "https://h.test/a%20b.jpg"
 
 
-@pytest.mark.parametrize("name", ["../x.jpg", "a/../../x.jpg", "/etc/x.jpg", "..\\x.jpg", "\\x.jpg"])
+@pytest.mark.parametrize("name", ["../x.jpg", "a/../../x.jpg", "/etc/x.jpg", "..\\x.jpg", "\\x.jpg", "C:\\me\\x.jpg", "d:/x.jpg"])
 @pytest.mark.parametrize("template", ["/data/{file_name}", "data/{file_name}", "s3://bucket/{file_name}", "file:///data/{file_name}"])
 def test_a_file_name_does_not_lead_out_of_its_folder(template, name):
     url = image_url(template, {"file_name": name})

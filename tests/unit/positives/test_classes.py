@@ -77,6 +77,13 @@ REFUSED = {
             "some tools leave out polygons and masks in formats of boxes, but export them as COCO"
         ),
     ),
+    "positives of which none can be used": (
+        {"shown": (), "known": ("dog", "Person")},
+        (
+            "spec.positives: expected usable objects of at least one of the excluded classes, got 'person' in images or boxes only that "
+            "cannot be used; positives/failed.jsonl and positives/rejected.jsonl list why"
+        ),
+    ),
     "positives of other classes": (
         {"shown": (), "known": ("dog", "cat")},
         (

@@ -43,6 +43,10 @@ def test_a_class_is_found_in_another_spelling_and_named_as_in_the_manifest(tmp_p
     assert [item.class_name for item in image.annotations] == ["person"]
 
 
+def test_a_document_with_a_namespace_is_read_as_one_without():
+    assert parse_voc(FILE.replace("<annotation>", '<annotation xmlns="http://example.com">').encode()) == parse_voc(FILE.encode())
+
+
 def test_a_box_includes_its_first_and_its_last_pixel():
     assert parse_voc(FILE.encode()).objects[0].corners == Corners(ymin=100, xmin=173, ymax=351, xmax=349)
 
@@ -79,7 +83,11 @@ BROKEN = {
     "not XML": (FILE, "person", "is not readable XML: syntax error: line 1, column 0"),
     "cut off": (FILE, FILE[:200], "is not readable XML: "),
     "another document": (FILE, "<html></html>", "is not in Pascal VOC's format: it is a web page (HTML)"),
-    "XML of another kind": (FILE, "<Annotation></Annotation>", "is not in Pascal VOC's format: it is XML"),
+    "XML of another kind": (
+        FILE,
+        "<Annotation></Annotation>",
+        "is not in Pascal VOC's format: expected <annotation> as the outermost element, found 'Annotation'",
+    ),
     "an export of CVAT in its own format": (
         FILE,
         "<annotations><version>1.1</version></annotations>",

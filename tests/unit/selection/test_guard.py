@@ -19,6 +19,8 @@ def numbered(prefix, count, **more):
 ONE = {
     "the same name under another id": (Image(1, "a.jpg"), Image(9, "a.jpg")),
     "a backslash for a slash": (Image(1, "x/a.jpg"), Image(9, "x\\a.jpg")),
+    "another case": (Image(1, "a.jpg"), Image(9, "A.JPG")),
+    "another case and a folder": (Image(1, "a.jpg"), Image(9, "VAL/A.JPG")),
     "a folder in the one file only": (Image(1, "a.jpg"), Image(9, "val/a.jpg")),
     "a folder in the other file only": (Image(1, "images/val/a.jpg"), Image(9, "val/a.jpg")),
     "another copy of one original": (Image(1, f"a_jpg.rf.{RF}.jpg"), Image(9, f"a_jpg.rf.{RF[::-1]}.jpg")),

@@ -330,3 +330,10 @@ def test_an_entry_without_the_name_of_its_file_is_left_out_and_counted():
     found = plan(document, spec(count=5, allow_fewer=True, image_url="https://example.com/{file_name}"))
     assert set(found.image_ids) == {3, 4}
     assert found.rejected == {"excluded_class": 2, "no_url": 1}
+
+
+def test_a_supercategory_that_is_an_id_is_the_category_with_that_id():
+    document = coco({1: ["car"], 2: ["dog"], 3: []})
+    document["categories"] = [{**entry, "supercategory": 4 if entry["name"] == "car" else None} for entry in document["categories"]]
+    parent = next(entry["name"] for entry in document["categories"] if entry["id"] == 4)
+    assert set(plan(document, spec([parent], count=5, allow_fewer=True)).image_ids) == {2, 3}
