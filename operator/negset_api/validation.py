@@ -17,10 +17,10 @@ import msgspec
 
 from negset_api import decoding, names, patterns
 from negset_api.errors import InvalidSpec, Problem
+from negset_api.rules import as_json, rule_problems
 from negset_api.schema import Schema, resource_schema
 from negset_api.spec import LONGEST_LABEL, LONGEST_NAME, NAME_RULE, Metadata, NegativeDataset, NegativeDatasetSpec
 
-_LONGEST_QUOTE = 200
 _REQUIRED = "Required value"
 _RUN = re.compile(r"[0-9a-z]{1,63}")
 
@@ -87,7 +87,7 @@ def _parse(manifest: Any, *, admitted: bool) -> NegativeDataset:
     if not admitted:
         problems = (*_misplaced_fields(document), *problems)
     # As in the API server, rules are evaluated only if the schema has no problems.
-    problems = problems or _rule_problems(spec, schema, "spec")
+    problems = problems or rule_problems(spec, schema, "spec")
     if problems:
         raise InvalidSpec(problems)
     return NegativeDataset(metadata=_metadata(document), spec=_converted(spec))
@@ -114,10 +114,10 @@ def manifest(dataset: NegativeDataset) -> dict[str, Any]:
 
 def _identity_problems(manifest: Any) -> tuple[Problem, ...]:
     if not isinstance(manifest, dict):
-        return (Problem("(root)", f"must be one {names.KIND} object", _json(manifest)),)
+        return (Problem("(root)", f"must be one {names.KIND} object", as_json(manifest)),)
     required = {"apiVersion": names.API_VERSION, "kind": names.KIND}
     return tuple(
-        Problem(key, f"must be {json.dumps(expected)}", _json(manifest[key]))
+        Problem(key, f"must be {json.dumps(expected)}", as_json(manifest[key]))
         if key in manifest
         else Problem(key, f"{_REQUIRED}: must be {json.dumps(expected)}")
         for key, expected in required.items()
@@ -147,7 +147,7 @@ def _metadata_problems(document: dict[str, Any], *, admitted: bool) -> tuple[Pro
         return (Problem("metadata.name", f"{_REQUIRED}: name is required"),)
     given = {key: metadata[key] for key in ("name", "namespace") if key in metadata}
     problems = tuple(
-        Problem(f"metadata.{key}", "must be a string; put it in quotes if YAML reads it as a number", _json(value))
+        Problem(f"metadata.{key}", "must be a string; put it in quotes if YAML reads it as a number", as_json(value))
         for key, value in given.items()
         if not isinstance(value, str)
     )
@@ -155,7 +155,7 @@ def _metadata_problems(document: dict[str, Any], *, admitted: bool) -> tuple[Pro
         return problems
     # An earlier CRD may have accepted the name of a stored object.
     valid = {"name": _is_stored_name if admitted else _is_name, "namespace": _is_namespace}
-    return tuple(Problem(f"metadata.{key}", NAME_RULE[1], _json(value)) for key, value in given.items() if not valid[key](value))
+    return tuple(Problem(f"metadata.{key}", NAME_RULE[1], as_json(value)) for key, value in given.items() if not valid[key](value))
 
 
 def _is_stored_name(text: str) -> bool:
@@ -237,7 +237,7 @@ def _as_stored(schema: Schema) -> Schema:
 def _as_problems(error: Any, root: str) -> list[Problem]:
     """Return the problems of a JSON Schema error, in the API server's wording."""
     path = root + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-    given, limit = _json(error.instance), error.validator_value
+    given, limit = as_json(error.instance), error.validator_value
     match error.validator:
         case "additionalProperties":
             return [
@@ -272,44 +272,3 @@ def _as_problems(error: Any, root: str) -> list[Problem]:
 def _units(validator: str, limit: int) -> str:
     unit = "character" if validator.endswith("Length") else "item"
     return unit if limit == 1 else f"{unit}s"
-
-
-def _rule_problems(value: Any, schema: Schema, path: str) -> tuple[Problem, ...]:
-    """Evaluate the CEL rules of `schema`, and of all schemas below it, on `value`."""
-    problems: list[Problem] = []
-    rules = schema.get("x-kubernetes-validations", ())
-    if rules:
-        problems += [Problem(path, rule["message"], _json(value)) for rule in rules if not _holds(rule["rule"], value)]
-    if isinstance(value, dict):
-        for name, child in schema.get("properties", {}).items():
-            if name in value:
-                problems += _rule_problems(value[name], child, f"{path}.{name}")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            problems += _rule_problems(item, schema["items"], f"{path}[{index}]")
-        if schema.get("x-kubernetes-list-type") == "set":
-            problems += [
-                Problem(f"{path}[{index}]", given=_json(item), kind="Duplicate value")
-                for index, item in enumerate(value)
-                if item in value[:index]
-            ]
-    return tuple(problems)
-
-
-def _holds(rule: str, value: Any) -> bool:
-    """Return True if a value satisfies a rule of CEL with the functions that the rules use.
-
-    `replace` is one of the API server's extensions, which the library lacks
-    (https://kubernetes.io/docs/reference/using-api/cel/#cel-community-libraries).
-    """
-    import cel
-
-    context = cel.Context({"self": value})
-    context.add_function("replace", str.replace)
-    return cel.evaluate(rule, context) is True
-
-
-def _json(value: Any) -> str:
-    """Return the value as JSON, cut to fit into one line."""
-    text = json.dumps(value, default=str)
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 3]}..."

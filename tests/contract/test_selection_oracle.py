@@ -12,7 +12,7 @@ import pathlib
 import tempfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
@@ -20,6 +20,7 @@ from negset_api.errors import InvalidInput
 from negset_api.spec import CocoSource, Metadata, NegativeDataset, NegativeDatasetSpec, Output, Selection, Source
 from negset_api.values import Plan
 from negset_jobs.adapters.access import Access
+from negset_jobs.formats.class_names import key
 from negset_jobs.selection.stage import plan_stage
 
 TEN_CLASSES = ("person", "car", "chair", "book", "bottle", "cup", "dining table", "traffic light", "dog", "cat")
@@ -56,7 +57,8 @@ def test_the_candidates_on_real_annotations_are_those_of_pycocotools(coco_mini, 
     assert plan(path, excluded, count=80, allow_fewer=True, strategy=strategy) == everything
 
 
-names = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=12, unique=True)
+# pycocotools takes names that differ in their case only for two classes.
+names = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=12, unique_by=key)
 segmentations = st.one_of(
     st.lists(st.lists(st.floats(0, 640), min_size=6, max_size=8), max_size=2),
     st.fixed_dictionaries({"counts": st.lists(st.integers(0, 99), max_size=5), "size": st.just([480, 640])}),
@@ -111,11 +113,13 @@ def test_the_candidates_on_any_file_are_those_of_pycocotools(file, indent, seed,
         listed = {image["id"] for image in document["images"]}
         annotated = any(annotation["image_id"] in listed for annotation in document["annotations"])
         word = {} if annotated else {"minimum_proof": "UserWord"}
-        if not expected:
-            with pytest.raises(InvalidInput, match="0 are candidates"):
-                plan(path, excluded, count=1, seed=seed, strategy=strategy, **word)
+        try:
+            everything = plan(path, excluded, count=max(1, len(expected)), seed=seed, strategy=strategy, **word)
+        except InvalidInput as error:
+            assume("a decision about classes" not in str(error))  # 'O' may be 'Ò'
+            assert not expected
+            assert "0 are candidates" in str(error)
             return
-        everything = plan(path, excluded, count=len(expected), seed=seed, strategy=strategy, **word)
         assert set(everything.image_ids) == expected
         for count in range(1, len(expected)):
             assert plan(path, excluded, count=count, seed=seed, strategy=strategy, **word).image_ids == everything.image_ids[:count]
