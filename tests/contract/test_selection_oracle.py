@@ -126,7 +126,7 @@ def test_the_candidates_on_any_file_are_those_of_pycocotools(file, indent, seed,
         annotated = any(annotation["image_id"] in listed for annotation in document["annotations"])
         word = {} if annotated else {"minimum_proof": "UserWord"}
         if not expected:
-            with pytest.raises(InvalidInput, match="0 are candidates|a decision about classes"):
+            with pytest.raises(InvalidInput, match=r"0 are candidates|a decision about classes"):
                 plan(path, excluded, count=1, seed=seed, strategy=strategy, **word)
             return
         with only_distinct_classes():
