@@ -46,7 +46,10 @@ def entry_fields(file_name: str, coco_url: str | None, flickr_url: str | None) -
 
 def base_name(file_name: str) -> str:
     """Return the last part of a file name, which may be a path or a URL."""
-    plain = _SERVED.sub("", file_name.strip())
+    plain = file_name.strip()
+    if "/" not in plain and "\\" not in plain:  # most names
+        return plain
+    plain = _SERVED.sub("", plain)
     path = urlsplit(plain).path if _URL.match(plain) else plain
     return path.replace("\\", "/").rpartition("/")[2]
 

@@ -6,8 +6,9 @@ absent, and those whose objects may not all be annotated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,10 @@ from negset_jobs.formats.json_window import WrongShape
 from negset_jobs.formats.spelling import identifier
 
 _Ids = npt.NDArray[np.int64]
+
+_FIELDS: Final = ("neg_category_ids", "not_exhaustive_category_ids", "pos_category_ids")
+_IN_FIELDS: Final = attrgetter(*_FIELDS)
+_NOTHING: Final = (None,) * len(_FIELDS)
 
 
 class Pairs(NamedTuple):
@@ -52,14 +57,13 @@ class Listed(Protocol):
     def pos_category_ids(self) -> Any: ...
 
 
-def verified(images: Iterable[Listed], names: Mapping[str, int]) -> Verified | None:
+def verified(images: Sequence[Listed], names: Mapping[str, int]) -> Verified | None:
     """Return what the fields say; None if no image has one of them, so that the file is COCO's.
 
     `names` has the ids of categories by what the file may write for them. Raises `WrongShape`.
     """
-    fields = ("neg_category_ids", "not_exhaustive_category_ids", "pos_category_ids")
-    listed = [image for image in images if any(getattr(image, field) is not None for field in fields)]
-    absent, *others = (_pairs(listed, field, names) for field in fields)
+    listed = [image for image, values in zip(images, map(_IN_FIELDS, images), strict=True) if values != _NOTHING]
+    absent, *others = (_pairs(listed, field, names) for field in _FIELDS)
     return Verified(absent, Pairs(*map(np.concatenate, zip(*others, strict=True)))) if listed else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -171,8 +172,9 @@ def _lacking(images: Sequence[Image], identity: tuple[str, ...], candidates: Mas
     An entry that a person forgot to fill is left out and counted. Most entries without the field
     show that the template is wrong.
     """
-    complete = np.fromiter((all(getattr(image, name) for name in identity) for image in images), bool, len(images))
-    lacking = candidates & ~complete
+    lacking = np.zeros_like(candidates)
+    for name in identity:
+        lacking |= candidates & ~np.fromiter(map(bool, map(attrgetter(name), images)), bool, len(images))
     return lacking if 2 * lacking.sum() <= candidates.sum() else np.zeros_like(lacking)
 
 

@@ -96,7 +96,7 @@ def test_a_base_name_does_not_lead_out_of_its_folder(name):
 
 
 def test_a_file_name_that_is_a_url_is_told_the_placeholder_for_its_last_part():
-    with pytest.raises(InvalidUrl, match=r"\{base_name\} is the last part of file_name"):
+    with pytest.raises(InvalidUrl, match=r"\{base_name\}, the last part of file_name"):
         parse(image_url("/data/{file_name}", entry_fields("s3://labels/a.jpg", None, None)))
 
 
