@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from negset_api.values import Value
+from negset_jobs.adapters.store import Store
 from negset_jobs.adapters.store_errors import MissingObject
 from negset_jobs.formats.stored import commit, find
 from negset_jobs.pipeline.revision import Revision
@@ -32,8 +32,9 @@ def reuse(
 
     Its files, all of which must exist, and every object of its folders are copied, then the marker.
     `complete` is called before the marker is written. The other revision may be removed during the
-    copy (`revisions.trim`). Its markers are removed first: if its marker still exists after the
-    copy, the copy is complete.
+    copy (`revisions.trim`), or another run may make its stage again. Either removes the marker
+    first: if every object was there, and the marker is the same after the copy, the copy is
+    complete.
     """
     for sibling in revision.siblings:
         value = find(sibling, marker, kind)
@@ -43,11 +44,8 @@ def reuse(
             log.info("%s is not copied from %s: files of it were removed", marker, sibling.url)
             continue
         keys = [*files, *(key for folder in folders for key in sibling.keys(folder))]
-        with contextlib.suppress(MissingObject):
-            for key in keys:
-                revision.store.copy(sibling, key)
-        if find(sibling, marker, kind) is None:
-            log.info("%s was removed while %s was copied from it; dropped the copy", sibling.url, marker)
+        if not _all_copied(revision.store, sibling, keys) or find(sibling, marker, kind) != value:
+            log.info("%s changed while %s was copied from it; dropped the copy", sibling.url, marker)
             revision.store.remove(keys)
             continue
         complete()
@@ -55,3 +53,13 @@ def reuse(
         log.info("copied %s from %s: it was made from the same inputs", marker, sibling.url)
         return value
     return None
+
+
+def _all_copied(target: Store, source: Store, keys: Sequence[str]) -> bool:
+    """Copy the objects. Return False if one of them no longer exists."""
+    try:
+        for key in keys:
+            target.copy(source, key)
+    except MissingObject:
+        return False
+    return True

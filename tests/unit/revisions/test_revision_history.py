@@ -284,6 +284,24 @@ def test_a_revision_that_is_removed_while_another_copies_from_it_leaves_no_half_
     assert len(run.store.keys(names.LABELS_FOLDER)) == (3 if whole else 0)
 
 
+@pytest.mark.parametrize("change", ["one file was removed", "the stage was made again"])
+def test_a_stage_that_changes_while_another_revision_copies_it_is_not_taken(folder, monkeypatch, change):
+    earlier, marker, folders = cached(folder)
+    run = opened(folder, None)
+    copy = Store.copy
+
+    def copying(store: Store, source: Store, key: str) -> None:
+        copy(store, source, key)
+        if change == "one file was removed":
+            earlier.remove(["labels/c.txt"])
+        else:  # with more images, by a run that requested the failed ones again
+            earlier.write(marker, encode(Labels(input_digest="same, and more", folders={}, images=4)))
+
+    monkeypatch.setattr(Store, "copy", copying)
+    assert reuse(run, marker, "same", Labels, folders=folders) is None
+    assert content(run.store) == {}, "half a stage, or a mixture of two, is none"
+
+
 def test_shards_of_a_revision_that_is_being_removed_are_made_again(url, monkeypatch):
     earlier = make(url, OLDER, MINE)
     earlier.write(names.shard_marker(names.RECORDS_FOLDER, "train-0"), b"{}")
