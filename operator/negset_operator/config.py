@@ -5,7 +5,6 @@ It comes from the chart, never from a tenant's object.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
@@ -149,9 +148,10 @@ class Networks(Setting, frozen=True, kw_only=True):
     kuberay_pod_labels: dict[str, str] = field(default_factory=lambda: {"app.kubernetes.io/component": "kuberay-operator"})
 
     def unreachable_proxy(self, addresses: Iterable[str]) -> str:
-        """Return why the network policy keeps jobs from the proxy; empty if it does not.
+        """Return why the network policy may keep jobs from the proxy; empty if it does not.
 
-        `addresses` are the IP addresses of the proxy.
+        `addresses` are the IP addresses of the proxy. Other policies may allow more. Most network
+        plugins compare the addresses of a Service's pods, and not the Service's.
         """
         allowed = [ipaddress.ip_network(cidr) for cidr in (*self.images, *self.stores, *self.proxy.networks)]
         found = [ipaddress.ip_address(text) for text in addresses]
@@ -161,7 +161,7 @@ class Networks(Setting, frozen=True, kw_only=True):
         listed = ", ".join(f"{each}/{each.max_prefixlen}" for each in missing)
         return (
             f"networks.proxy.networks: expected a network with each address of the proxy ({self.proxy.url}) that is not public; "
-            f"add {listed}, or the network policy keeps the jobs from the proxy"
+            f"add {listed} or, for a Service, the network of its pods, or the network policy keeps the jobs from the proxy"
         )
 
 
@@ -272,9 +272,6 @@ def _check(config: Config) -> None:
                 ipaddress.ip_network(cidr)
             except ValueError as error:
                 raise ValueError(f"networks.{setting}: expected a network such as 10.96.0.0/12: {error}") from error
-    with contextlib.suppress(ipaddress.AddressValueError):  # a name: only a resolver knows its addresses
-        if problem := networks.unreachable_proxy([str(ipaddress.IPv4Address(networks.proxy.host))]):
-            raise ValueError(problem)
     if tuple(map(int, config.ray_version.split(".")[:2])) < OLDEST_RAY:
         oldest = ".".join(map(str, OLDEST_RAY))
         raise ValueError(

@@ -103,9 +103,9 @@ def _run(options: argparse.Namespace, config: Config) -> int:
 
 
 def _check_proxy(config: Config) -> None:
-    """Log a warning if the network policy keeps jobs from the proxy that the configuration names.
+    """Log a warning if the network policy may keep jobs from the proxy.
 
-    The addresses of a name may change, so this is no error.
+    It is no error: the addresses of a name may change, and other policies may allow the proxy.
     """
     proxy = config.networks.proxy
     if not proxy.url:

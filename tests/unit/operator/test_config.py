@@ -47,10 +47,6 @@ WRONG = {
         "networks.proxy.url: expected a port of at most 65535",
     ),
     "a proxy's port 0": ("networks: {proxy: {url: 'http://p:0'}}", "Expected `str` matching regex"),
-    "a proxy with a private address that no network has": (
-        "networks: {proxy: {url: 'http://10.1.2.3:3128', networks: [10.1.3.0/24]}}",
-        "networks.proxy.networks: expected a network with each address of the proxy (http://10.1.2.3:3128) that is not public; add 10.1.2.3/32",
-    ),
     "a proxy's network that is none": (
         "networks: {proxy: {url: 'http://p', networks: [p]}}",
         "networks.proxy.networks: expected a network such as",
@@ -73,8 +69,10 @@ def test_a_mistake_is_named(tmp_path, text, message):
     assert message in str(caught.value)
 
 
-REACHED = {
+TAKEN = {
     "a public address": "url: 'http://8.8.8.8:3128'",
+    "a Service's address, with the network of its pods": "url: 'http://10.96.1.2:3128', networks: [10.244.0.0/16]",
+    "an address that a policy of the administrator allows": "url: 'http://10.1.2.3:3128'",
     "a private address in its networks": "url: 'http://10.1.2.3:3128', networks: [10.1.0.0/16]",
     "a name, which the operator resolves at its start": "url: 'http://proxy.example:3128'",
     "the last port": "url: 'http://proxy.example:65535'",
@@ -82,8 +80,8 @@ REACHED = {
 }
 
 
-@pytest.mark.parametrize("proxy", REACHED.values(), ids=REACHED.keys())
-def test_a_proxy_that_jobs_may_reach_is_taken(tmp_path, proxy):
+@pytest.mark.parametrize("proxy", TAKEN.values(), ids=TAKEN.keys())
+def test_a_proxy_that_jobs_may_be_able_to_reach_is_taken(tmp_path, proxy):
     path = tmp_path / "config.yaml"
     path.write_text(f"networks: {{proxy: {{{proxy}}}}}")
     read(str(path))
@@ -93,7 +91,7 @@ def test_a_proxy_that_jobs_may_reach_is_taken(tmp_path, proxy):
 def test_a_private_proxy_may_be_reached_without_networks_of_its_own_by(tmp_path, setting):
     path = tmp_path / "config.yaml"
     path.write_text(f"networks: {{{setting}, proxy: {{url: 'http://10.1.2.3:3128'}}}}")
-    read(str(path))
+    assert not read(str(path)).networks.unreachable_proxy(["10.1.2.3"])
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

@@ -60,8 +60,12 @@ def test_a_kubeconfig_that_is_not_there(capsys):
 
 
 PROXY = {
-    "a private address that no network has": (("10.1.2.3",), ("10.9.0.0/16",), "add 10.1.2.3/32, or the network policy keeps the jobs"),
-    "two addresses of which a network has one": (("10.1.2.3", "fd00::3"), ("10.1.0.0/16",), "add fd00::3/128, or"),
+    "a private address that no network has": (
+        ("10.1.2.3",),
+        ("10.9.0.0/16",),
+        "add 10.1.2.3/32 or, for a Service, the network of its pods, or the network policy keeps the jobs",
+    ),
+    "two addresses of which a network has one": (("10.1.2.3", "fd00::3"), ("10.1.0.0/16",), "add fd00::3/128 or,"),
     "no address": ((), (), "networks.proxy.url: cannot resolve the name of the proxy (http://proxy.example:3128)"),
     "a public address": (("8.8.8.8", "2606:4700::1"), (), ""),
     "a private address that a network has": (("10.1.2.3",), ("10.1.0.0/16",), ""),
@@ -81,6 +85,11 @@ def test_at_the_start_a_warning_names_the_setting_if_the_name_of_the_proxy_leads
     _check_proxy(Config(networks=Networks(proxy=proxy)))
     assert bool(caplog.text) is bool(warning)
     assert warning in caplog.text
+
+
+def test_an_address_in_the_url_of_the_proxy_is_checked_like_that_of_a_name(caplog):
+    _check_proxy(Config(networks=Networks(proxy=Proxy(url="http://10.1.2.3:3128", networks=("10.1.3.0/24",)))))
+    assert "each address of the proxy (http://10.1.2.3:3128) that is not public; add 10.1.2.3/32 or," in caplog.text
 
 
 def test_without_a_proxy_nothing_is_resolved(monkeypatch, caplog):
