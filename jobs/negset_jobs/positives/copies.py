@@ -40,7 +40,27 @@ class FoundCopies(Value, frozen=True, kw_only=True):
 
 def stored_digest(results: Sequence[ShardResult]) -> str:
     """Return the digest of the stored images. Those with the same bytes count once."""
-    return digest(sorted({ended.sha256 for result in results for ended in result.results if ended.outcome is Outcome.STORED}))
+    return digest(sorted(_by_bytes(results)))
+
+
+def was_searched(results: Sequence[ShardResult], known: FoundCopies) -> bool:
+    """Return True if `known` has all copies among these images.
+
+    A later run may store an image with the bytes of one that was compared. Then it is a new copy,
+    although the digest is the same.
+    """
+    group_of = {key: group for group, ids in enumerate(known.exact) for key in ids}
+    same_bytes = _by_bytes(results).values()
+    return known.searched == stored_digest(results) and all(len({group_of.get(key, key) for key in ids}) == 1 for ids in same_bytes)
+
+
+def _by_bytes(results: Sequence[ShardResult]) -> dict[str, list[str]]:
+    """Return the ids of the stored images by the digest of their bytes, each once and in order."""
+    found: dict[str, dict[str, None]] = {}
+    for ended in (ended for result in results for ended in result.results):
+        if ended.outcome is Outcome.STORED:
+            found.setdefault(ended.sha256, {})[str(ended.image_id)] = None
+    return {sha256: list(ids) for sha256, ids in found.items()}
 
 
 def find_copies(store: Store, results: Sequence[ShardResult], known: FoundCopies, *, workers: int, progress: Progress) -> FoundCopies:
@@ -48,13 +68,9 @@ def find_copies(store: Store, results: Sequence[ShardResult], known: FoundCopies
 
     Copies with the same bytes that are known are one stored image already.
     """
-    by_bytes: dict[str, dict[str, None]] = {}
-    for ended in (ended for result in results for ended in result.results):
-        if ended.outcome is Outcome.STORED:
-            by_bytes.setdefault(ended.sha256, {})[str(ended.image_id)] = None
     files = tuple(compare.File(result.file, True, result.split == names.HELD_OUT) for result in results if result.file)
     compare.make_fingerprints(store, files, workers=workers, progress=progress)
-    exact = _together([*known.exact, *(ids for ids in by_bytes.values() if len(ids) > 1)])
+    exact = _together([*known.exact, *(ids for ids in _by_bytes(results).values() if len(ids) > 1)])
     same = {key: ids[0] for ids in exact for key in ids}
     pairs = {*known.near, *compare.alike(store, compare.side(store, files))}
     near = {(min(pair), max(pair)) for pair in pairs if same.get(pair[0], pair[0]) != same.get(pair[1], pair[1])}

@@ -41,7 +41,7 @@ from negset_jobs.positives.boxes import count_boxes
 from negset_jobs.positives.checks import boxes_of, check_crowds, check_failed, check_rejected, check_unit, with_stored_sizes
 from negset_jobs.positives.classes import Negatives, label_ids, trained_classes, wanted_classes
 from negset_jobs.positives.coco import read_coco
-from negset_jobs.positives.copies import FoundCopies, find_copies, forget_others, stored_digest, with_copies, without_copies, write_again
+from negset_jobs.positives.copies import FoundCopies, find_copies, forget_others, was_searched, with_copies, without_copies, write_again
 from negset_jobs.positives.record_files import FIELD as RECORDS_FIELD
 from negset_jobs.positives.record_files import CopyTask
 from negset_jobs.positives.split import held_out
@@ -94,7 +94,7 @@ class _Request(NamedTuple):
         If these images were searched already, return what is known. So do it with more failures
         than the budget allows: a later run knows more images.
         """
-        if known.searched == stored_digest(results):
+        if was_searched(results, known):
             return known
         try:
             check_budget(results, self.spec, "spec.download.maxFailedPercent")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from negset_api.values import Box, PlannedImage
-from negset_jobs.positives.copies import FoundCopies, with_copies, without_copies
+from negset_api.values import Box, ImageResult, Outcome, PlannedImage, ShardResult
+from negset_jobs.positives.copies import FoundCopies, stored_digest, was_searched, with_copies, without_copies
 
 ALONE = {key: key for key in "abcde"}
 
@@ -43,3 +43,30 @@ def test_frames_of_a_video_are_split_all_the_same_and_exact_copies_stay_together
     assert found["0"] == found["3"]
     assert len(set(found.values())) == 3
     assert "look like each other" in caplog.text
+
+
+def results(stored):
+    """Return the shard with these images, by id, with the bytes that the letter stands for."""
+    ended = tuple(
+        ImageResult(image_id=number, outcome=Outcome.STORED if sha256 else Outcome.TIMEOUT, input_digest="", sha256=sha256)
+        for number, sha256 in stored.items()
+    )
+    return [ShardResult(name="train", split="train", input_digest="", file="f", sha256="", bytes=1, results=ended)]
+
+
+BEFORE = {1: "a", 2: "b", 3: ""}
+
+SEARCHED = {
+    "the images that were compared": (BEFORE, (), True),
+    "another image": ({**BEFORE, 3: "c"}, (), False),
+    "an image with the bytes of one that was compared": ({**BEFORE, 3: "a"}, (), False),
+    "such an image, and the copies are known": ({**BEFORE, 3: "a"}, (("1", "3"),), True),
+    "such an image, and other copies are known": ({**BEFORE, 3: "a"}, (("1", "2"),), False),
+    "fewer, since an image has the objects of its copy": ({1: "a", 2: "b"}, (("1", "3"),), True),
+}
+
+
+@pytest.mark.parametrize(("stored", "exact", "expected"), SEARCHED.values(), ids=SEARCHED)
+def test_a_later_run_searches_for_copies_unless_it_has_stored(stored, exact, expected):
+    known = FoundCopies(exact=exact, searched=stored_digest(results(BEFORE)))
+    assert was_searched(results(stored), known) is expected
