@@ -67,6 +67,6 @@ SEARCHED = {
 
 
 @pytest.mark.parametrize(("stored", "exact", "expected"), SEARCHED.values(), ids=SEARCHED)
-def test_a_later_run_searches_for_copies_unless_it_has_stored(stored, exact, expected):
+def test_the_copies_are_known_among(stored, exact, expected):
     known = FoundCopies(exact=exact, searched=stored_digest(results(BEFORE)))
     assert was_searched(results(stored), known) is expected
