@@ -37,6 +37,11 @@ class Host:
 
     def __init__(self) -> None:
         self.answered_at = -math.inf
+        self.was_well_at = -math.inf
+        """When the latest of the requests began that it answered.
+
+        When an outage begins, it still answers some requests that began before.
+        """
         self.last_failure: Failed | None = None
         self.waited_in_vain = False
         self._failing: set[str] = set()
@@ -79,8 +84,11 @@ class Host:
         """Return how many seconds without an answer are waited for."""
         return max_outage if self.known else min(max_outage, UNKNOWN_SECONDS)
 
-    def answered(self, now: float) -> None:
-        """Take note of an answer. It ends an outage, but not a pause that the host asked for."""
+    def answered(self, now: float, begun: float) -> None:
+        """Take note of the answer to a request that began at `begun`.
+
+        It ends an outage, but not a pause that the host asked for.
+        """
         if self.away:
             self._share = UNPROVEN
         elif self._limited:
@@ -88,6 +96,7 @@ class Host:
         else:
             self._share += 1
         self.answered_at = now
+        self.was_well_at = max(self.was_well_at, begun)
         self._forget()
 
     def clear(self) -> None:

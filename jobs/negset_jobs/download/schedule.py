@@ -27,6 +27,12 @@ such images end with their attempts.
 """
 
 
+_CERTAIN: Final = 2
+"""Failures of one image that count, after which each one does: the error is the image's.
+
+When an outage begins, the host still answers requests that began before it. So one is no proof.
+"""
+
 PROBES_IN_LONG_PAUSE: Final = 4
 """How often a host that is away is asked although it wants a pause longer than it is waited for.
 
@@ -37,11 +43,11 @@ One request may fail by itself, and then cost all images of the host.
 class _Failures:
     """The failed attempts of one image."""
 
-    __slots__ = ("begun", "counted", "pending", "seen_at", "tries")
+    __slots__ = ("begun", "counted", "failed_at", "pending", "tries")
 
     def __init__(self, begun: float) -> None:
         self.begun = begun
-        self.seen_at = begun
+        self.failed_at = -math.inf
         self.tries = self.counted = self.pending = 0
 
 
@@ -98,17 +104,18 @@ class Schedule:
 
     def answered(self, index: int, now: float) -> None:
         """Take note that a running image was downloaded."""
+        begun = self.running[index]
         queue = self._stop(index)
-        queue.host.answered(now)
+        queue.host.answered(now, begun)
         self._note(queue, now)
 
     def failed(self, index: int, failure: Failed, now: float) -> bool:
         """Take note of the failure of a running image. Return True if it is given up.
 
-        A transient failure is retried. It counts as one of `attempts` if the host answered another
-        request since the previous one. Otherwise the host may be away. Then the image waits, but
-        not after `maxOutageSeconds` without an answer of the host, and never later than `attempts`
-        times `timeoutSeconds`, plus `maxOutageSeconds`, after its first request.
+        A transient failure is retried. It counts as one of `attempts` if the host answered a
+        request that began after the previous one. Otherwise the host may be away. Then the image
+        waits, but not after `maxOutageSeconds` without an answer of the host, and never later than
+        `attempts` times `timeoutSeconds`, plus `maxOutageSeconds`, after its first request.
         """
         begun = self.running[index]
         queue = self._stop(index)
@@ -118,7 +125,7 @@ class Schedule:
 
     def _is_given_up(self, queue: HostQueue, index: int, failure: Failed, begun: float, now: float) -> bool:
         if failure.answered:
-            queue.host.answered(now)
+            queue.host.answered(now, begun)
         if not failure.retryable:
             return True
         failures = self._failures.setdefault(index, _Failures(begun))
@@ -131,9 +138,10 @@ class Schedule:
         if counts:
             # The first of many requests may fail before the others are answered.
             failures.counted += 1 + failures.pending
-            failures.pending, failures.seen_at = 0, now
+            failures.pending = 0
         else:
             failures.pending = int(not queue.host.away)
+        failures.failed_at = now
         asked = _asked(queue, failure) if outage else failure.wait_seconds
         requested = asked is not None or failure.outcome is Outcome.RATE_LIMITED
         pause = wait_seconds(failures.tries, self._jitter(), asked) if requested or not queue.host.away else 0.0
@@ -167,7 +175,11 @@ class Schedule:
         """Return True if a failure is probably the image's, and not its host's."""
         if host.away:
             return False
-        return failures.counted > 0 or host.waited_in_vain or host.answered_at > failures.seen_at
+        if host.waited_in_vain or failures.counted >= _CERTAIN:
+            return True
+        if failures.tries == 1:
+            return host.answered_at > failures.begun
+        return host.was_well_at >= failures.failed_at
 
     def _given_up(self, queue: HostQueue, failures: _Failures, failure: Failed, again_at: float) -> bool:
         download = self._download

@@ -135,9 +135,7 @@ def parse_voc(data: bytes) -> VocFile:
     _drop_namespace(root)
     if root.tag != "annotation":
         what = _other_kind(data)
-        raise InvalidFile(
-            what or f"is not in Pascal VOC's format: expected <annotation> as the outermost element, found {quoted(root.tag)}"
-        )
+        raise InvalidFile(what or "is not in Pascal VOC's format: expected <annotation> as the outermost element, found another")
     name = _file_name(text(root, "filename"), text(root, "path"))
     if not name:
         raise InvalidFile("does not name its image: expected a value in <filename>, found none")
