@@ -37,11 +37,7 @@ class Host:
 
     def __init__(self) -> None:
         self.answered_at = -math.inf
-        self.was_well_at = -math.inf
-        """When the latest of the requests began that it answered.
-
-        When an outage begins, it still answers some requests that began before.
-        """
+        self._was_well_at = -math.inf
         self.last_failure: Failed | None = None
         self.waited_in_vain = False
         self._failing: set[str] = set()
@@ -67,6 +63,13 @@ class Host:
     def not_before(self) -> float:
         """The time of the next request, at the earliest."""
         return max(self._probe_at, self._requested_until)
+
+    def is_well_since(self, failed_at: float) -> bool:
+        """Return True if a failure at that time was no outage, as far as can be known.
+
+        When an outage begins, requests that began before are still answered. They prove nothing.
+        """
+        return self.waited_in_vain or self._was_well_at >= failed_at
 
     def limit(self, most: int) -> int:
         """Return how many requests may run at the same time."""
@@ -96,7 +99,7 @@ class Host:
         else:
             self._share += 1
         self.answered_at = now
-        self.was_well_at = max(self.was_well_at, begun)
+        self._was_well_at = max(self._was_well_at, begun)
         self._forget()
 
     def clear(self) -> None:

@@ -26,11 +26,9 @@ others. It may be an outage that began with the last images of the shard. After 
 such images end with their attempts.
 """
 
-
-_CERTAIN: Final = 2
-"""Failures of one image that count, after which each one does: the error is the image's.
-
-When an outage begins, the host still answers requests that began before it. So one is no proof.
+LAST_SECONDS: Final = 12.0
+"""How long after its first failure an image is requested for the last time, if that may be an
+outage: if the host has answered only requests that began before.
 """
 
 PROBES_IN_LONG_PAUSE: Final = 4
@@ -43,11 +41,12 @@ One request may fail by itself, and then cost all images of the host.
 class _Failures:
     """The failed attempts of one image."""
 
-    __slots__ = ("begun", "counted", "failed_at", "pending", "tries")
+    __slots__ = ("begun", "counted", "first_at", "pending", "seen_at", "tries")
 
-    def __init__(self, begun: float) -> None:
+    def __init__(self, begun: float, now: float) -> None:
         self.begun = begun
-        self.failed_at = -math.inf
+        self.first_at = now
+        self.seen_at = begun
         self.tries = self.counted = self.pending = 0
 
 
@@ -112,10 +111,10 @@ class Schedule:
     def failed(self, index: int, failure: Failed, now: float) -> bool:
         """Take note of the failure of a running image. Return True if it is given up.
 
-        A transient failure is retried. It counts as one of `attempts` if the host answered a
-        request that began after the previous one. Otherwise the host may be away. Then the image
-        waits, but not after `maxOutageSeconds` without an answer of the host, and never later than
-        `attempts` times `timeoutSeconds`, plus `maxOutageSeconds`, after its first request.
+        A transient failure is retried. It counts as one of `attempts` if the host answered another
+        request since the previous one. Otherwise the host may be away. Then the image waits, but
+        not after `maxOutageSeconds` without an answer of the host, and never later than `attempts`
+        times `timeoutSeconds`, plus `maxOutageSeconds`, after its first request.
         """
         begun = self.running[index]
         queue = self._stop(index)
@@ -128,7 +127,7 @@ class Schedule:
             queue.host.answered(now, begun)
         if not failure.retryable:
             return True
-        failures = self._failures.setdefault(index, _Failures(begun))
+        failures = self._failures.setdefault(index, _Failures(begun, now))
         failures.tries += 1
         known = failures.counted > 0 and queue.host.waited_in_vain and not queue.host.away
         outage = failure.outage and queue.max_outage > 0 and not known
@@ -138,14 +137,15 @@ class Schedule:
         if counts:
             # The first of many requests may fail before the others are answered.
             failures.counted += 1 + failures.pending
-            failures.pending = 0
+            failures.pending, failures.seen_at = 0, now
         else:
             failures.pending = int(not queue.host.away)
-        failures.failed_at = now
         asked = _asked(queue, failure) if outage else failure.wait_seconds
         requested = asked is not None or failure.outcome is Outcome.RATE_LIMITED
         pause = wait_seconds(failures.tries, self._jitter(), asked) if requested or not queue.host.away else 0.0
         again_at = now + pause
+        if outage and not queue.host.away and not queue.host.is_well_since(failures.first_at):
+            again_at = self._last_attempt(queue.host, failures, again_at)
         if self._given_up(queue, failures, failure, now if queue.host.away else again_at):
             return True
         if not counts and self._lone(queue.host, failures, failure, now):
@@ -170,16 +170,21 @@ class Schedule:
         self._waiting -= len(found)
         return found
 
+    def _last_attempt(self, host: Host, failures: _Failures, again_at: float) -> float:
+        """Return when an image is requested again whose failures may be the start of an outage.
+
+        If its last attempt has failed, the host was waited for in vain.
+        """
+        left = self._download.attempts - failures.counted
+        host.waited_in_vain = host.waited_in_vain or left <= 0
+        return max(again_at, failures.first_at + LAST_SECONDS) if left == 1 else again_at
+
     @staticmethod
     def _counts(host: Host, failures: _Failures) -> bool:
         """Return True if a failure is probably the image's, and not its host's."""
         if host.away:
             return False
-        if host.waited_in_vain or failures.counted >= _CERTAIN:
-            return True
-        if failures.tries == 1:
-            return host.answered_at > failures.begun
-        return host.was_well_at >= failures.failed_at
+        return failures.counted > 0 or host.waited_in_vain or host.answered_at > failures.seen_at
 
     def _given_up(self, queue: HostQueue, failures: _Failures, failure: Failed, again_at: float) -> bool:
         download = self._download

@@ -148,8 +148,8 @@ def _check_counted_alike(unlisted: Ids, image_ids: Ids, images: Ids) -> None:
     if not images.size or unlisted.size > 1 or np.ptp(images) + 1 != images.size:
         return
     first, last, used = images.min(), images.max(), image_ids[image_ids != UNREADABLE]
-    if (first == 1 and unlisted[0] == 0 and last not in used) or (first == 0 and unlisted[0] == last + 1 and 0 not in used):
+    if (unlisted[0] == first - 1 and last not in used) or (unlisted[0] == last + 1 and first not in used):
         raise WrongShape(
             f"expected the image_id of the annotations in 'images', whose ids are {first} to {last}, got {used.min()} to {used.max()}; "
-            "they seem to be counted from different numbers, 0 and 1"
+            "they seem to be counted from different numbers, such as 0 and 1"
         )

@@ -310,12 +310,15 @@ def test_each_image_costs_the_same_however_many_hosts_the_shard_has(hosts, monke
 
 
 def test_answers_to_requests_that_began_before_an_outage_do_not_prove_that_the_host_is_well():
-    schedule = Schedule(enumerate(images("a", 4)), Download(), Hosts(), lambda: 0.1)
-    away = Failed(Outcome.SERVER_ERROR, "")
-    assert [schedule.take(0) for _ in range(4)] == [0, 1, 2, 3]
-    assert not schedule.failed(0, away, 0.1)
-    for index in (1, 2, 3):
-        schedule.answered(index, 0.1 + index / 100)
-    given_up = [schedule.failed(0, away, now) for now in range(1, 11) if schedule.take(now) == 0]
-    assert len(given_up) > 3
-    assert not any(given_up)
+    """The last attempt comes after an outage of ten seconds; and soon, if others are answered."""
+    for well, last in ((False, 13), (True, 2)):
+        schedule, broken = Schedule(enumerate(images("a", 5)), Download(attempts=3), Hosts(), lambda: 0.1), Failed(Outcome.SERVER_ERROR, "")
+        assert [schedule.take(0) for _ in range(4)] == [0, 1, 2, 3]
+        assert not schedule.failed(0, broken, 0.1)
+        assert schedule.take(0.1) == 4
+        for index in (1, 2, 3):
+            schedule.answered(index, 0.1 + index / 100)
+        if well:
+            schedule.answered(4, 0.2)
+        requests = [(now, schedule.failed(0, broken, now)) for now in range(1, 20) if schedule.take(now) == 0]
+        assert requests == [(1, False), (last, True)]

@@ -86,7 +86,7 @@ BROKEN = {
     "XML of another kind": (
         FILE,
         "<Annotation></Annotation>",
-        "is not in Pascal VOC's format: expected <annotation> as the outermost element, found 'Annotation'",
+        "is not in Pascal VOC's format: expected <annotation> as the outermost element, found another",
     ),
     "an export of CVAT in its own format": (
         FILE,
