@@ -145,7 +145,7 @@ class Schedule:
         pause = wait_seconds(failures.tries, self._jitter(), asked) if requested or not queue.host.away else 0.0
         again_at = now + pause
         if outage and not queue.host.away and not queue.host.is_well_since(failures.first_at):
-            again_at = self._last_attempt(queue.host, failures, again_at)
+            again_at = self._last_attempt(queue.host, failures, now, again_at)
         if self._given_up(queue, failures, failure, now if queue.host.away else again_at):
             return True
         if not counts and self._lone(queue.host, failures, failure, now):
@@ -170,14 +170,15 @@ class Schedule:
         self._waiting -= len(found)
         return found
 
-    def _last_attempt(self, host: Host, failures: _Failures, again_at: float) -> float:
+    def _last_attempt(self, host: Host, failures: _Failures, now: float, again_at: float) -> float:
         """Return when an image is requested again whose failures may be the start of an outage.
 
-        If its last attempt has failed, the host was waited for in vain.
+        If its last attempt has come late and failed, the host was waited for in vain.
         """
-        left = self._download.attempts - failures.counted
-        host.waited_in_vain = host.waited_in_vain or left <= 0
-        return max(again_at, failures.first_at + LAST_SECONDS) if left == 1 else again_at
+        left, last_at = self._download.attempts - failures.counted, failures.first_at + LAST_SECONDS
+        if left <= 0 and now >= last_at:
+            host.waited_in_vain = True
+        return max(again_at, last_at) if left == 1 else again_at
 
     @staticmethod
     def _counts(host: Host, failures: _Failures) -> bool:
