@@ -81,10 +81,9 @@ class Schedule:
 
     def take(self, now: float) -> int | None:
         """Return the next image to request, the first in plan order. None if all must wait."""
-        taken = self._turns.take(now)
-        if taken is None:
+        index = self._turns.take(now)
+        if index is None:
             return None
-        index, _ = taken
         self._waiting -= 1
         self.running[index] = now
         return index

@@ -89,8 +89,8 @@ class Turns:
         if changes_at < math.inf:
             heapq.heappush(self._later, (changes_at, next(self._entries), queue))
 
-    def take(self, now: float) -> tuple[int, HostQueue] | None:
-        """Return the next image and its queue. None if all must wait."""
+    def take(self, now: float) -> int | None:
+        """Take the next image out of its queue and return it. None if all must wait."""
         while self._later and self._later[0][0] <= now:
             self.offer(heapq.heappop(self._later)[2], now)
         while self._now:
@@ -98,7 +98,7 @@ class Turns:
             if queue.next_index(now) == index:
                 queue.take(index)
                 self.offer(queue, now)
-                return index, queue
+                return index
         return None
 
     def wake_at(self) -> float:
