@@ -12,8 +12,10 @@ HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Only warnings that negset's own modules cause are errors here.
 
-    TensorFlow, Keras, Ray and their libraries warn about one another in this process.
+    TensorFlow, Keras, Ray and their libraries warn about one another in this process. A
+    `ResourceWarning` is of whichever module runs when garbage is collected (pyproject.toml).
     """
+    filters = ("default", "error:::negset_", "error::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("default", "error:::negset_", "error::pytest.PytestUnraisableExceptionWarning"))
+            item.add_marker(pytest.mark.filterwarnings(*filters))

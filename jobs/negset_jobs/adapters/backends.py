@@ -27,6 +27,7 @@ _BY_HOST: Final = frozenset({"hdfs", "webhdfs", "sftp"})
 # Packages on PyPI without which fsspec's back end of a scheme cannot be imported. The other schemes
 # have an extra of fsspec.
 _PACKAGES: Final = {"webhdfs": "requests", "oss": "ossfs"}
+_COMPRESSIONS: Final = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz"}
 
 
 def opened(url: Url, **options: Any) -> tuple[Any, str]:
@@ -46,7 +47,13 @@ def opened(url: Url, **options: Any) -> tuple[Any, str]:
             fs = outer(fs=fs, skip_instance_cache=True)
         else:
             web = link is url.links[-2] and url.is_web
-            fs = outer(fo=open_archive(fs, path) if web else fs.open(path, "rb"), skip_instance_cache=True)
+            file = open_archive(fs, path) if web else fs.open(path, "rb")
+            try:
+                compression = {"compression": _compression(file)} if link.scheme == "tar" else {}
+                fs = outer(fo=file, skip_instance_cache=True, **compression)
+            except BaseException:
+                file.close()
+                raise
             path = path_of(fs, link)
     return fs, path
 
@@ -55,6 +62,16 @@ def path_of(fs: Any, link: Link) -> str:
     """Return the path of a link's file in its file system."""
     # fsspec has no public function for this if the file system is known.
     return str(fs._strip_protocol(str(link)))  # noqa: SLF001
+
+
+def _compression(file: Any) -> str | None:
+    """Return fsspec's name for the compression of an archive, by its first bytes.
+
+    fsspec goes by the end of the name, which a signed URL, `.tgz` and a temporary file do not have.
+    """
+    start = file.read(max(map(len, _COMPRESSIONS)))
+    file.seek(0)
+    return next((name for magic, name in _COMPRESSIONS.items() if start.startswith(magic)), None)
 
 
 def file_system_class(link: Link) -> Any:

@@ -7,6 +7,7 @@ one response, from front to back.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import re
@@ -146,11 +147,15 @@ def open_archive(fs: Any, path: str) -> BinaryIO:
     if _sends_ranges(file):
         return cast(BinaryIO, file)
     file.close()
-    copy = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - it outlives this function
-    with WebStream(fs, path) as stream:
-        _copy(stream, copy)
+    copy: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this function
+    copy.original = path  # the name that fsspec takes for the archive's; the file's own is a number
+    with contextlib.ExitStack() as unless_whole:
+        unless_whole.enter_context(copy)
+        with WebStream(fs, path) as stream:
+            _copy(stream, copy)
+        unless_whole.pop_all()
     copy.seek(0)
-    return copy
+    return cast(BinaryIO, copy)
 
 
 def _sends_ranges(file: Any) -> bool:

@@ -8,6 +8,8 @@ import http.server
 import io
 import random
 import socket
+import tarfile
+import tempfile
 import threading
 import zipfile
 
@@ -63,6 +65,12 @@ def send(handler, data, *, status=200, length=None, **headers):
         handler.send_header(name.replace("_", "-"), str(value))
     handler.end_headers()
     handler.wfile.write(data)
+
+
+def send_part(handler, data):
+    first, _, last = handler.headers["Range"].removeprefix("bytes=").partition("-")
+    start, end = int(first), min(int(last) + 1, len(data))
+    send(handler, data[start:end], status=206, Content_Range=f"bytes {start}-{end - 1}/{len(data)}")
 
 
 def chunked(handler):
@@ -248,3 +256,42 @@ def test_an_archive_that_is_too_large_to_copy_is_refused_with_a_way_out(monkeypa
         pytest.raises(InvalidInput, match="does not support Range requests; extract it there"),
     ):
         read_input(f"zip://a/instances.json::{server.url}", ALLOWED, "spec.x")
+
+
+@pytest.fixture
+def copies(monkeypatch):
+    """The temporary files that archives were copied to."""
+    made = []
+    create = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: made.append(create()) or made[-1])
+    return made
+
+
+@pytest.mark.parametrize("largest", [1 << 10, 1 << 30], ids=["too large", "not an archive"])
+@pytest.mark.parametrize("scheme", ["zip", "tar"])
+def test_the_copy_of_a_refused_archive_is_closed(scheme, largest, copies, monkeypatch):
+    monkeypatch.setattr(web_stream, "_LARGEST_ARCHIVE", largest)
+    data = DATA[: 1 << 20]
+    with (
+        Server(lambda handler: send(handler, data), head=lambda handler: send(handler, b"", length=len(data))) as server,
+        pytest.raises(InvalidInput),
+    ):
+        read_input(f"{scheme}://a::{server.url}", ALLOWED, "spec.x")
+    assert [copy.closed for copy in copies] == [True]
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [("w", "a.tar"), ("w:gz", "a.tar.gz"), ("w:gz", "a.tgz"), ("w:gz", "a.tar.gz?signature=x"), ("w:bz2", "a.tar.bz2"), ("w:xz", "a.txz")],
+)
+@pytest.mark.parametrize("answer", [send, send_part], ids=["without ranges", "with ranges"])
+def test_a_member_of_a_tar_archive_is_read_from_a_server(answer, mode, name):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as packed:
+        member = tarfile.TarInfo("a/instances.json")
+        member.size = 1 << 20
+        packed.addfile(member, io.BytesIO(DATA[: 1 << 20]))
+    data = stream.getvalue()
+    with Server(lambda handler: answer(handler, data), head=lambda handler: send(handler, b"", length=len(data))) as server:
+        url = server.url.replace("/file", f"/{name}")
+        assert read_input(f"tar://a/instances.json::{url}", ALLOWED, "spec.x") == DATA[: 1 << 20]
