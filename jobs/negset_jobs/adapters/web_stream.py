@@ -49,8 +49,8 @@ class WebStream(io.RawIOBase):
     """One file of a web server, forward only.
 
     A server in trouble is asked again for some seconds. A response that breaks off is continued
-    where the server gave the file a version, and can send
-    the rest of that version. Raises the errors of aiohttp, and `FileNotFoundError`.
+    where the server gave the file a version, and can send the rest of that version. Raises the
+    errors of aiohttp, and `FileNotFoundError`.
     """
 
     def __init__(self, fs: Any, path: str) -> None:

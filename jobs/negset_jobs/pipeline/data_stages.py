@@ -55,8 +55,8 @@ def data(revision: Revision, progress: Progress) -> None:
     """Run all stages before training. Call it in a `work.session`, so that they share workers.
 
     They are the positives (if there are any), the negatives, their labels and, with training, the
-    search for copies. The positives come first: they have the most user
-    errors, which should show before the long download and not after it.
+    search for copies. The positives come first: they have the most user errors, which should show
+    before the long download and not after it.
     """
     from negset_jobs.download.stage import record_stage
     from negset_jobs.labels.stage import labels_input_digest, labels_stage
