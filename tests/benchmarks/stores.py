@@ -96,7 +96,7 @@ def concurrent(store, _):
 
         async def one(url):
             async with gate:
-                return await files.read(url, 1 << 20)
+                return await files.read(url, 1 << 20, 60)
 
         await asyncio.gather(*map(one, places))
         await files.close()

@@ -13,12 +13,11 @@ import fsspec
 
 from negset_api.errors import CannotRunHere
 from negset_api.spec import StoreAccess
-from negset_jobs.adapters import address_guard, urls
+from negset_jobs.adapters import address_guard, archives, urls
 from negset_jobs.adapters.clouds import CLOUDS
 from negset_jobs.adapters.store_rules import options_of, rule_for
 from negset_jobs.adapters.urls import Link, Url
 from negset_jobs.adapters.web import WebFiles
-from negset_jobs.adapters.web_stream import open_archive
 
 for _scheme, _class in {**CLOUDS, **dict.fromkeys(urls.WEB_SCHEMES, WebFiles)}.items():
     fsspec.register_implementation(_scheme, _class, clobber=True)
@@ -27,7 +26,6 @@ _BY_HOST: Final = frozenset({"hdfs", "webhdfs", "sftp"})
 # Packages on PyPI without which fsspec's back end of a scheme cannot be imported. The other schemes
 # have an extra of fsspec.
 _PACKAGES: Final = {"webhdfs": "requests", "oss": "ossfs"}
-_COMPRESSIONS: Final = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz"}
 
 
 def opened(url: Url, **options: Any) -> tuple[Any, str]:
@@ -41,19 +39,12 @@ def opened(url: Url, **options: Any) -> tuple[Any, str]:
     fs = file_system_class(url.target)(**{**_taken(url.target), **_ruled(url.target), **options})
     path = path_of(fs, url.target)
     for link in reversed(url.links[:-1]):
-        # Not cached: the instance would keep the open file or file system of its options alive.
         outer = file_system_class(link)
         if link.scheme in urls.CACHE_SCHEMES:
+            # Not cached: the instance would keep the file system of its options alive.
             fs = outer(fs=fs, skip_instance_cache=True)
         else:
-            web = link is url.links[-2] and url.is_web
-            file = open_archive(fs, path) if web else fs.open(path, "rb")
-            try:
-                compression = {"compression": _compression(file)} if link.scheme == "tar" else {}
-                fs = outer(fo=file, skip_instance_cache=True, **compression)
-            except BaseException:
-                file.close()
-                raise
+            fs = archives.opened(outer, fs, path, web=link is url.links[-2] and url.is_web)
             path = path_of(fs, link)
     return fs, path
 
@@ -62,16 +53,6 @@ def path_of(fs: Any, link: Link) -> str:
     """Return the path of a link's file in its file system."""
     # fsspec has no public function for this if the file system is known.
     return str(fs._strip_protocol(str(link)))  # noqa: SLF001
-
-
-def _compression(file: Any) -> str | None:
-    """Return fsspec's name for the compression of an archive, by its first bytes.
-
-    fsspec goes by the end of the name, which a signed URL, `.tgz` and a temporary file do not have.
-    """
-    start = file.read(max(map(len, _COMPRESSIONS)))
-    file.seek(0)
-    return next((name for magic, name in _COMPRESSIONS.items() if start.startswith(magic)), None)
 
 
 def file_system_class(link: Link) -> Any:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import stat
-from typing import Any, cast
+import threading
+from typing import Any, Final, cast
 
 from negset_api.errors import InvalidInput
-from negset_jobs.adapters import address_guard, backends
+from negset_jobs.adapters import address_guard, backends, transient
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.urls import Url
+
+Lock = contextlib.AbstractContextManager[Any]
+
+_ONE_AT_A_TIME: Final = frozenset({"tar", "sftp"})
+"""Schemes whose files share one position, or one connection that takes one request at a time.
+
+Read at the same time, members of a tar archive get each other's bytes, and paramiko waits for ever
+for the response that another thread has read.
+"""
 
 
 class InputFiles:
@@ -22,25 +33,31 @@ class InputFiles:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._opened: dict[tuple[str, ...], Any] = {}
-        self._opening = asyncio.Lock()
+        self._opened: dict[tuple[str, ...], asyncio.Task[tuple[Any, Lock]]] = {}
         self._sessions: list[Any] = []
 
-    async def read(self, url: Url, limit: int) -> bytes:
+    async def read(self, url: Url, limit: int, timeout_seconds: float) -> bytes:
         """Return the file's bytes; of a file larger than `limit`, the first `limit` + 1.
 
-        Raises the errors of the back end (`FileNotFoundError`, `PermissionError`, `OSError`, ...).
+        An archive may have to be copied before its first member is read. That is done once, and may
+        take longer than the timeout.
+
+        Raises `TimeoutError` and the errors of the back end (`FileNotFoundError`,
+        `PermissionError`, `OSError`, ...).
         """
-        with address_guard.reaching(self._access.reach(url)):
-            return await self._read(url, limit)
+        if len(url.links) > 1:
+            await self._file_system(url)
+        async with asyncio.timeout(timeout_seconds):
+            with address_guard.reaching(self._access.reach(url)):
+                return await self._read(url, limit)
 
     async def _read(self, url: Url, limit: int) -> bytes:
-        fs = await self._file_system(url)
+        fs, lock = await self._file_system(url)
         path = backends.path_of(fs, url.leaf)
         if not getattr(fs, "asynchronous", False):
             if url.is_local and len(url.links) == 1:
                 _check_regular(path)
-            return await asyncio.to_thread(_read_start, fs, path, limit)
+            return await asyncio.to_thread(_read_start, fs, path, limit, lock)
         try:
             # The names with an underscore are fsspec's public asynchronous interface.
             return cast(bytes, await fs._cat_file(path, start=0, end=limit + 1))  # noqa: SLF001
@@ -55,21 +72,35 @@ class InputFiles:
         for session in self._sessions:
             await session.close()
 
-    async def _file_system(self, url: Url) -> Any:
-        """Return one file system for all URLs that differ only in the path of the file."""
-        key = backends.file_system_key(url)
-        async with self._opening:
-            if key not in self._opened:
-                self._opened[key] = await self._open(url)
-        return self._opened[key]
+    async def _file_system(self, url: Url) -> tuple[Any, Lock]:
+        """Return one file system for all URLs that differ only in the path of the file.
 
-    async def _open(self, url: Url) -> Any:
-        if len(url.links) > 1 or not backends.file_system_class(url.target).async_impl:
-            return (await asyncio.to_thread(backends.opened, url))[0]
-        fs, _ = backends.opened(url, asynchronous=True, loop=asyncio.get_running_loop(), skip_instance_cache=True)
-        if hasattr(fs, "set_session"):
-            self._sessions.append(await fs.set_session())
-        return fs
+        Whoever reads a file of it in a thread holds the lock.
+        """
+        key = backends.file_system_key(url)
+        opening = self._opened.get(key)
+        if opening is None or _may_open_now(opening):
+            opening = self._opened[key] = asyncio.create_task(self._open(url))
+        return await asyncio.shield(opening)
+
+    async def _open(self, url: Url) -> tuple[Any, Lock]:
+        together = _ONE_AT_A_TIME.isdisjoint(link.scheme for link in url.links)
+        lock = contextlib.nullcontext() if together else threading.Lock()
+        with address_guard.reaching(self._access.reach(url)):
+            if len(url.links) > 1 or not backends.file_system_class(url.target).async_impl:
+                return (await asyncio.to_thread(backends.opened, url))[0], lock
+            fs, _ = backends.opened(url, asynchronous=True, loop=asyncio.get_running_loop(), skip_instance_cache=True)
+            if hasattr(fs, "set_session"):
+                self._sessions.append(await fs.set_session())
+            return fs, lock
+
+
+def _may_open_now(opening: asyncio.Task[Any]) -> bool:
+    """Return True if opening a file system has failed, and may succeed the next time."""
+    if not opening.done() or opening.cancelled():
+        return opening.done()
+    error = opening.exception()
+    return error is not None and transient.passes(error)
 
 
 def _check_regular(path: str) -> None:
@@ -79,6 +110,7 @@ def _check_regular(path: str) -> None:
         raise InvalidInput("expected a file, got a pipe or a socket")
 
 
-def _read_start(fs: Any, path: str, limit: int) -> bytes:
-    with fs.open(path, "rb") as stream:
+def _read_start(fs: Any, path: str, limit: int, lock: Lock) -> bytes:
+    # It is held here and not by the task, which may end at its timeout before the thread does.
+    with lock, fs.open(path, "rb") as stream:
         return cast(bytes, stream.read(limit + 1))

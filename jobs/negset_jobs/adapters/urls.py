@@ -19,6 +19,8 @@ from negset_api import names
 
 WEB_SCHEMES: Final = frozenset({"http", "https"})
 STORE_SCHEMES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "hdfs", "webhdfs", "sftp", "memory"})
+READ_SCHEMES: Final = WEB_SCHEMES | {"sftp"}
+"""Schemes that are no output: a server cannot be written to, or shows a file before it is whole."""
 ARCHIVE_SCHEMES: Final = frozenset({"zip", "tar"})
 CACHE_SCHEMES: Final = frozenset({"simplecache", "filecache", "blockcache"})
 TARGET_SCHEMES: Final = names.LOCAL_SCHEMES | WEB_SCHEMES | STORE_SCHEMES

@@ -7,17 +7,14 @@ one response, from front to back.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import re
-import tempfile
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from fsspec.asyn import sync
 
-from negset_api.errors import InvalidInput
 from negset_jobs.adapters import transient
 from negset_jobs.adapters.quoting import of_backend
 from negset_jobs.adapters.urls import shown
@@ -41,8 +38,6 @@ A server that cannot be reached at all is not waited for: its name may be wrong.
 
 _RANGE: Final = re.compile(r"bytes (\d+)-")
 _PARTIAL: Final = 206
-_COPIED_AT_ONCE: Final = 1 << 20
-_LARGEST_ARCHIVE: Final = 4 << 30
 
 
 class WebStream(io.RawIOBase):
@@ -135,47 +130,3 @@ class WebStream(io.RawIOBase):
             return response
 
         return cast("aiohttp.ClientResponse", sync(self._fs.loop, get))
-
-
-def open_archive(fs: Any, path: str) -> BinaryIO:
-    """Open a file of a web server for reading at any position, as archives need it.
-
-    It is read in ranges if the server really sends them. Otherwise it is copied to a temporary file
-    first. Raises `InvalidInput` if it is too large for that.
-    """
-    file: Any = fs.open(path, "rb")
-    if _sends_ranges(file):
-        return cast(BinaryIO, file)
-    file.close()
-    copy: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this function
-    copy.original = path  # the name that fsspec takes for the archive's; the file's own is a number
-    with contextlib.ExitStack() as unless_whole:
-        unless_whole.enter_context(copy)
-        with WebStream(fs, path) as stream:
-            _copy(stream, copy)
-        unless_whole.pop_all()
-    copy.seek(0)
-    return cast(BinaryIO, copy)
-
-
-def _sends_ranges(file: Any) -> bool:
-    """Whether the end of the file can be read alone, which is where an archive has its index."""
-    if not file.size:
-        return False
-    try:
-        file.seek(file.size - 1)
-        found = len(file.read(1)) == 1
-        file.seek(0)
-    except ValueError:  # fsspec's, for a server that sends the whole file
-        return False
-    return found
-
-
-def _copy(stream: io.RawIOBase, copy: BinaryIO) -> None:
-    while data := stream.read(_COPIED_AT_ONCE):
-        if copy.tell() + len(data) > _LARGEST_ARCHIVE:
-            raise InvalidInput(
-                f"expected an archive of at most {_LARGEST_ARCHIVE >> 30} GiB on a web server that does not support Range requests; "
-                "extract it there, or move it to a server or an object store that supports them"
-            )
-        copy.write(data)

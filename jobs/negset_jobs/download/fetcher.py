@@ -83,8 +83,7 @@ class Fetcher:
 
     async def _file(self, url: Url) -> bytes:
         try:
-            async with asyncio.timeout(self._download.timeout_seconds):
-                data = await self._files.read(url, self._max_bytes)
+            data = await self._files.read(url, self._max_bytes, self._download.timeout_seconds)
         except Exception as error:  # every back end has its own kinds of errors
             raise _as_failed(error, url) from error
         if len(data) > self._max_bytes:

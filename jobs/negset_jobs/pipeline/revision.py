@@ -13,6 +13,7 @@ from negset_api.errors import InvalidInput
 from negset_api.revision import revision as revision_of
 from negset_api.spec import NegativeDataset
 from negset_api.version import version
+from negset_jobs.adapters import urls
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.store import Store
 
@@ -51,8 +52,14 @@ def prepare(dataset: NegativeDataset, access: Access, operator_revision: str = "
     digest of the ConfigMap's pipeline.config. Raises `InvalidInput`, or `WorkFailed` if the output
     cannot be reached.
     """
-    if len(access.check_url(dataset.spec.output.url, "spec.output.url").links) > 1:
+    url = access.check_url(dataset.spec.output.url, "spec.output.url")
+    if len(url.links) > 1:
         raise InvalidInput("spec.output.url: expected the URL of a folder, got URLs joined by '::'; give the URL of the folder alone")
+    if url.target.scheme in urls.READ_SCHEMES:
+        raise InvalidInput(
+            f"spec.output.url: expected the URL of a folder in an object store, or a local folder, got {urls.shown(url)}; "
+            f"{url.target.scheme} is for files that are read"
+        )
     metadata = dataset.metadata
     root = Store(names.dataset_root(dataset.spec.output.url, metadata.namespace, metadata.name))
     folder = revision_of(dataset.spec, pipeline)

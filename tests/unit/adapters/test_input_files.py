@@ -1,9 +1,14 @@
 import asyncio
+import io
 import os
+import threading
+import time
 
 import pytest
+from fsspec import AbstractFileSystem
 from tests.s3_server import s3_server
 
+from negset_jobs.adapters import backends
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.input_files import InputFiles
 from negset_jobs.adapters.store import Store
@@ -14,7 +19,7 @@ def read_all(urls: list[str], limit: int = 1000) -> list[bytes | type[BaseExcept
     async def read() -> list:
         files = InputFiles(Access())
         try:
-            return await asyncio.gather(*(files.read(parse(url), limit) for url in urls), return_exceptions=True)
+            return await asyncio.gather(*(files.read(parse(url), limit, 20) for url in urls), return_exceptions=True)
         finally:
             await files.close()
 
@@ -54,3 +59,27 @@ def test_archives_are_opened_once(tmp_path):
             archive.writestr(f"{index}", str(index) * 10)
     urls = [f"zip://{index}::{tmp_path}/a.zip" for index in range(21)]
     assert read_all(urls) == [(str(index) * 10).encode() for index in range(20)] + [FileNotFoundError]
+
+
+class OneConnection(AbstractFileSystem):
+    """Stands in for fsspec's sftp, whose package and server are not here.
+
+    paramiko never returns if two threads wait for responses of one connection. This raises.
+    """
+
+    cachable = False
+    connection = threading.Lock()
+
+    def _open(self, path, *_, **__):
+        if not self.connection.acquire(blocking=False):
+            raise AssertionError("two requests at once")
+        try:
+            time.sleep(0.01)
+            return io.BytesIO(path.encode())
+        finally:
+            self.connection.release()
+
+
+def test_a_connection_that_takes_one_request_at_a_time_gets_one(monkeypatch):
+    monkeypatch.setattr(backends, "file_system_class", lambda _: OneConnection)
+    assert read_all([f"sftp://host/{index}" for index in range(20)]) == [f"sftp://host/{index}".encode() for index in range(20)]

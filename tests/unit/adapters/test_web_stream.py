@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import http.server
-import io
 import random
 import socket
-import tarfile
-import tempfile
-import threading
-import zipfile
 
 import fsspec
 import pytest
+from tests.web_server import Server, send
 
 from negset_api.errors import InputUnavailable, InvalidInput
 from negset_jobs.adapters import web_stream
@@ -24,53 +19,6 @@ from negset_jobs.adapters.store_errors import MissingInput
 
 DATA = random.Random(1).randbytes(12 << 20)  # larger than two of fsspec's blocks
 ALLOWED = Access(allowed_networks=("127.0.0.1/32",))
-
-
-class Server:
-    """Answers GET with `answer(handler)`, and records the Range headers."""
-
-    def __init__(self, answer, *, head=None):
-        self.ranges: list[str | None] = []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                outer.ranges.append(self.headers.get("Range"))
-                answer(self)
-
-            def log_message(self, *_): ...
-
-        if head is not None:
-            Handler.do_HEAD = head
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/file"
-
-    def __enter__(self):
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-def send(handler, data, *, status=200, length=None, **headers):
-    handler.send_response(status)
-    for name, value in {"Content-Length": len(data) if length is None else length, **headers}.items():
-        handler.send_header(name.replace("_", "-"), str(value))
-    handler.end_headers()
-    handler.wfile.write(data)
-
-
-def send_part(handler, data):
-    first, _, last = handler.headers["Range"].removeprefix("bytes=").partition("-")
-    start, end = int(first), min(int(last) + 1, len(data))
-    send(handler, data[start:end], status=206, Content_Range=f"bytes {start}-{end - 1}/{len(data)}")
 
 
 def chunked(handler):
@@ -233,65 +181,3 @@ def test_the_headers_of_fsspecs_configuration_are_sent(monkeypatch):
     monkeypatch.setitem(fsspec.config.conf, "http", {"headers": {"Authorization": "Bearer x"}})
     with Server(lambda handler: send(handler, handler.headers["Authorization"].encode())) as server:
         assert read_input(server.url, ALLOWED, "spec.x") == b"Bearer x"
-
-
-def archive():
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as zipped:
-        zipped.writestr("a/instances.json", DATA)
-    return stream.getvalue()
-
-
-def test_a_member_of_an_archive_is_read_from_a_server_without_ranges():
-    data = archive()
-    with Server(lambda handler: send(handler, data), head=lambda handler: send(handler, b"", length=len(data))) as server:
-        assert read_input(f"zip://a/instances.json::{server.url}", ALLOWED, "spec.x") == DATA
-
-
-def test_an_archive_that_is_too_large_to_copy_is_refused_with_a_way_out(monkeypatch):
-    monkeypatch.setattr(web_stream, "_LARGEST_ARCHIVE", 1 << 20)
-    data = archive()
-    with (
-        Server(lambda handler: send(handler, data), head=lambda handler: send(handler, b"", length=len(data))) as server,
-        pytest.raises(InvalidInput, match="does not support Range requests; extract it there"),
-    ):
-        read_input(f"zip://a/instances.json::{server.url}", ALLOWED, "spec.x")
-
-
-@pytest.fixture
-def copies(monkeypatch):
-    """The temporary files that archives were copied to."""
-    made = []
-    create = tempfile.TemporaryFile
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: made.append(create()) or made[-1])
-    return made
-
-
-@pytest.mark.parametrize("largest", [1 << 10, 1 << 30], ids=["too large", "not an archive"])
-@pytest.mark.parametrize("scheme", ["zip", "tar"])
-def test_the_copy_of_a_refused_archive_is_closed(scheme, largest, copies, monkeypatch):
-    monkeypatch.setattr(web_stream, "_LARGEST_ARCHIVE", largest)
-    data = DATA[: 1 << 20]
-    with (
-        Server(lambda handler: send(handler, data), head=lambda handler: send(handler, b"", length=len(data))) as server,
-        pytest.raises(InvalidInput),
-    ):
-        read_input(f"{scheme}://a::{server.url}", ALLOWED, "spec.x")
-    assert [copy.closed for copy in copies] == [True]
-
-
-@pytest.mark.parametrize(
-    ("mode", "name"),
-    [("w", "a.tar"), ("w:gz", "a.tar.gz"), ("w:gz", "a.tgz"), ("w:gz", "a.tar.gz?signature=x"), ("w:bz2", "a.tar.bz2"), ("w:xz", "a.txz")],
-)
-@pytest.mark.parametrize("answer", [send, send_part], ids=["without ranges", "with ranges"])
-def test_a_member_of_a_tar_archive_is_read_from_a_server(answer, mode, name):
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as packed:
-        member = tarfile.TarInfo("a/instances.json")
-        member.size = 1 << 20
-        packed.addfile(member, io.BytesIO(DATA[: 1 << 20]))
-    data = stream.getvalue()
-    with Server(lambda handler: answer(handler, data), head=lambda handler: send(handler, b"", length=len(data))) as server:
-        url = server.url.replace("/file", f"/{name}")
-        assert read_input(f"tar://a/instances.json::{url}", ALLOWED, "spec.x") == DATA[: 1 << 20]

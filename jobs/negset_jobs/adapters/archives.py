@@ -1,0 +1,95 @@
+"""Archives, opened as file systems: `zip://member::…` and `tar://member::…`.
+
+Members are read at any position, in any order. Where the archive cannot be, because its server
+sends no ranges or because the whole of it is compressed, it is copied to a temporary file first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from typing import Any, BinaryIO, Final, cast
+
+from fsspec.compression import compr
+
+from negset_api.errors import InvalidInput
+from negset_jobs.adapters.web_stream import WebStream
+
+_LARGEST_COPY: Final = 4 << 30
+_COPIED_AT_ONCE: Final = 1 << 20
+_COMPRESSIONS: Final = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz"}
+"""Names of fsspec, by the first bytes of a file."""
+
+
+def opened(archive: Any, fs: Any, path: str, *, web: bool) -> Any:
+    """Return the file system of an archive: an instance of fsspec's class `archive`.
+
+    The archive is the file `path` of `fs`, which is a web server's if `web`. Raises `InvalidInput`
+    if it must be copied and is too large, and the errors of the back ends.
+    """
+    with contextlib.ExitStack() as unless_opened:
+        file = unless_opened.enter_context(_from_web(fs, path) if web else fs.open(path, "rb"))
+        if archive.protocol == "tar":
+            file = unless_opened.enter_context(_decompressed(file))
+            # fsspec guesses the compression by the name, which a signed URL, `.tgz` and a temporary
+            # file do not have. This is the name that it takes.
+            file.original = ""
+        # Not cached: the instance would keep the open file of its options alive.
+        members = archive(fo=file, skip_instance_cache=True)
+        members.outer = fs  # at its end, an archive closes its files, of which this may be one
+        unless_opened.pop_all()
+    return members
+
+
+def _from_web(fs: Any, path: str) -> BinaryIO:
+    file: Any = fs.open(path, "rb")
+    if _sends_ranges(file):
+        return cast(BinaryIO, file)
+    file.close()
+    with WebStream(fs, path) as stream:
+        return _copied(
+            stream,
+            "on a web server that does not support Range requests",
+            "extract it there, or move it to a server or an object store that supports them",
+        )
+
+
+def _sends_ranges(file: Any) -> bool:
+    """Whether the end of the file can be read alone, which is where an archive has its index."""
+    if not file.size:
+        return False
+    try:
+        file.seek(file.size - 1)
+        found = len(file.read(1)) == 1
+        file.seek(0)
+    except ValueError:  # fsspec's, for a server that sends the whole file
+        return False
+    return found
+
+
+def _decompressed(file: Any) -> Any:
+    """Return the file, or a decompressed copy of it. Its first bytes decide.
+
+    Without the copy, each step back in a compressed file would start again from its first byte.
+    """
+    start = file.read(max(map(len, _COMPRESSIONS)))
+    file.seek(0)
+    compression = next((name for magic, name in _COMPRESSIONS.items() if start.startswith(magic)), None)
+    if compression is None:
+        return file
+    with file, compr[compression](file) as stream:
+        return _copied(stream, "when it is decompressed", "extract it, or do not compress it: images are compressed already")
+
+
+def _copied(stream: Any, which: str, advice: str) -> BinaryIO:
+    """Return a temporary file with the rest of the stream."""
+    copy = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - it outlives this function
+    with contextlib.ExitStack() as unless_whole:
+        unless_whole.enter_context(copy)
+        while data := stream.read(_COPIED_AT_ONCE):
+            if copy.tell() + len(data) > _LARGEST_COPY:
+                raise InvalidInput(f"expected an archive of at most {_LARGEST_COPY >> 30} GiB {which}; {advice}")
+            copy.write(data)
+        unless_whole.pop_all()
+    copy.seek(0)
+    return copy
