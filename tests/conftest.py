@@ -7,9 +7,13 @@ import pathlib
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from negset_jobs.process_end import end_without_destructors
+
+# No test measures time. The profile that Hypothesis takes where CI is set does not, either.
+hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -113,7 +113,7 @@ def only_distinct_classes() -> Iterator[None]:
         raise
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(file=files(), indent=st.sampled_from([None, 2]), seed=st.integers(0, 2**31 - 1), strategy=st.sampled_from(["Stratified", "Random"]))
 def test_the_candidates_on_any_file_are_those_of_pycocotools(file, indent, seed, strategy):
     document, excluded = file

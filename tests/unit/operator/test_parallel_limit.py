@@ -138,7 +138,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(limit=st.integers(1, 3), events=st.lists(EVENTS, max_size=30))
 def test_no_more_than_may_run_are_started_and_the_dataset_becomes_ready(limit, events):
     cluster = Cluster(limit)

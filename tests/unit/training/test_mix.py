@@ -1,7 +1,7 @@
 """Which files go into a round, and in which order images are fed."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from negset_api import names
@@ -85,7 +85,6 @@ def test_an_empty_set_is_refused_because_training_would_wait_for_ever():
         choose(names.MINED, positives("p"), records("n"), mining())
 
 
-@settings(deadline=None)
 @given(percent=st.integers(1, 90), batch=st.integers(1, 64), skipped=st.integers(0, 500), hard=st.integers(0, 50))
 def test_every_batch_holds_its_share_of_negatives_rounded_down_or_up(percent, batch, skipped, hard):
     kinds = pattern(percent, hard_percent=hard)
@@ -94,7 +93,6 @@ def test_every_batch_holds_its_share_of_negatives_rounded_down_or_up(percent, ba
     assert negatives in {batch * percent // 100, -(-batch * percent // 100)}
 
 
-@settings(deadline=None)
 @given(percent=st.integers(1, 90), hard=st.integers(0, 50))
 def test_the_shares_are_exact_over_the_pattern(percent, hard):
     kinds = pattern(percent, hard_percent=hard)
