@@ -16,11 +16,12 @@ from negset_jobs.adapters.urls import Url
 
 Lock = contextlib.AbstractContextManager[Any]
 
-_ONE_AT_A_TIME: Final = frozenset({"tar", "sftp"})
-"""Schemes whose files share one position, or one connection that takes one request at a time.
+_ONE_AT_A_TIME: Final = frozenset({"tar", "sftp", "filecache", "blockcache"})
+"""Schemes whose back ends in fsspec serve one thread at a time.
 
-Read at the same time, members of a tar archive get each other's bytes, and paramiko waits for ever
-for the response that another thread has read.
+Members of a tar archive share one position, and get each other's bytes. sftp has one connection,
+and paramiko waits for ever for the response that another thread has read. The two caches keep a
+table of their files, which they fail to find in it.
 """
 
 

@@ -138,3 +138,11 @@ def test_an_archive_whose_server_was_away_is_opened_later():
 
     with serving(data, answer) as server:
         assert asyncio.run(read(parse(f"zip://a::{server.url}"))) == b"1"
+
+
+@pytest.mark.parametrize("cache", ["simplecache", "filecache", "blockcache"])
+def test_images_that_are_read_at_once_through_a_cache_are_all_read(cache, tmp_path):
+    contents = [bytes((index,)) * 50_000 for index in range(200)]
+    for index, content in enumerate(contents):
+        (tmp_path / f"{index}.jpg").write_bytes(content)
+    assert read_all([f"{cache}::{tmp_path}/{index}.jpg" for index in range(200)]) == contents
