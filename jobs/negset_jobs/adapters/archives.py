@@ -19,6 +19,7 @@ _LARGEST_COPY: Final = 4 << 30
 _COPIED_AT_ONCE: Final = 1 << 20
 _COMPRESSIONS: Final = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz"}
 """Names of fsspec, by the first bytes of a file."""
+_WINDOWS: Final = 0  # the system that made a member of a zip archive
 
 
 def opened(archive: Any, fs: Any, path: str, *, web: bool) -> Any:
@@ -36,9 +37,28 @@ def opened(archive: Any, fs: Any, path: str, *, web: bool) -> Any:
             file.original = ""
         # Not cached: the instance would keep the open file of its options alive.
         members = archive(fo=file, skip_instance_cache=True)
+        _name_plainly(members)
         members.outer = fs  # at its end, an archive closes its files, of which this may be one
         unless_opened.pop_all()
     return members
+
+
+def plain(name: str) -> str:
+    """Return the name of a member without the `./` that `tar c .` puts before it."""
+    return name.removeprefix("./")
+
+
+def _name_plainly(members: Any) -> None:
+    """Name the members of an archive as people do, and open them by these names."""
+    if members.protocol == "tar":
+        named = ((plain(name), details) for name, details in members.index.items() if name != ".")
+        members.index = {name: (info | {"name": name}, offset, original) for name, (info, offset, original) in named}
+        return
+    for info in members.zip.filelist:
+        # Some programs on Windows write its separator, against the specification (4.4.17.1).
+        name = info.filename.replace("\\", "/") if info.create_system == _WINDOWS else info.filename
+        info.filename = plain(name) or name
+    members.zip.NameToInfo = {info.filename: info for info in members.zip.filelist}
 
 
 def _from_web(fs: Any, path: str) -> BinaryIO:

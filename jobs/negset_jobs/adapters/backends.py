@@ -52,7 +52,8 @@ def opened(url: Url, **options: Any) -> tuple[Any, str]:
 def path_of(fs: Any, link: Link) -> str:
     """Return the path of a link's file in its file system."""
     # fsspec has no public function for this if the file system is known.
-    return str(fs._strip_protocol(str(link)))  # noqa: SLF001
+    path = str(fs._strip_protocol(str(link)))  # noqa: SLF001
+    return archives.plain(path) if link.scheme in urls.ARCHIVE_SCHEMES else path
 
 
 def file_system_class(link: Link) -> Any:

@@ -18,7 +18,7 @@ from negset_api.errors import InvalidInput
 from negset_jobs.adapters import archives
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.input_files import InputFiles
-from negset_jobs.adapters.inputs import read_input
+from negset_jobs.adapters.inputs import expand, find_input, read_input
 from negset_jobs.adapters.urls import parse
 
 DATA = random.Random(1).randbytes(1 << 20)
@@ -146,3 +146,33 @@ def test_images_that_are_read_at_once_through_a_cache_are_all_read(cache, tmp_pa
     for index, content in enumerate(contents):
         (tmp_path / f"{index}.jpg").write_bytes(content)
     assert read_all([f"{cache}::{tmp_path}/{index}.jpg" for index in range(200)]) == contents
+
+
+WAYS = {
+    "an image": ("img/a.jpg", ["img/a.jpg"]),
+    "an image, named as it is stored": ("./img/a.jpg", ["img/a.jpg"]),
+    "a pattern": ("img/*.jpg", ["img/a.jpg", "img/b.jpg"]),
+    "a pattern at the root": ("*.json", ["c.json"]),
+}
+
+
+@pytest.mark.parametrize(("member", "expected"), WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("suffix", ["zip", "tar", "tgz"])
+def test_names_that_begin_with_a_dot_and_a_slash_are_found(suffix, member, expected, tmp_path):
+    (tmp_path / "file").write_bytes(packed(suffix, {"./img/a.jpg": b"a", "./img/b.jpg": b"b", "./c.json": b"c"}))
+    scheme = "zip" if suffix == "zip" else "tar"
+    found = expand(f"{scheme}://{member}::{tmp_path}/file", Access(), "spec.x")
+    assert [url.partition("::")[0].removeprefix(f"{scheme}://").removeprefix("./") for url in found] == expected
+    assert read_all(found) == [name.partition(".")[0][-1].encode() for name in expected]
+    assert find_input(f"{scheme}://img::{tmp_path}/file", Access(), "spec.x") == [
+        parse(f"{scheme}://img/{name}.jpg::{tmp_path}/file") for name in "ab"
+    ]
+
+
+@pytest.mark.parametrize(("system", "member"), [(0, "img/a.jpg"), (3, "img\\a.jpg")], ids=["Windows", "Unix"])
+def test_a_backslash_in_a_zip_archive_is_a_separator_on(system, member, tmp_path):
+    info = zipfile.ZipInfo("img\\a.jpg")
+    info.create_system = system
+    with zipfile.ZipFile(tmp_path / "file", "w") as zipped:
+        zipped.writestr(info, b"a")
+    assert read_all([f"zip://{member}::{tmp_path}/file"]) == [b"a"]
