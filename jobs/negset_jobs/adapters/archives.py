@@ -22,11 +22,13 @@ _COMPRESSIONS: Final = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz"}
 _WINDOWS: Final = 0  # the system that made a member of a zip archive
 
 
-def opened(archive: Any, fs: Any, path: str, *, web: bool) -> Any:
+def opened(archive: Any, fs: Any, path: str, *, web: bool, read_ahead: int = 0) -> Any:
     """Return the file system of an archive: an instance of fsspec's class `archive`.
 
-    The archive is the file `path` of `fs`, which is a web server's if `web`. Raises `InvalidInput`
-    if it must be copied and is too large, and the errors of the back ends.
+    The archive is the file `path` of `fs`, which is a web server's if `web`. `read_ahead` is for
+    many small members in any order: the bytes that are requested beyond those that are read. By
+    default, they are those of the back end, for one large member. Raises `InvalidInput` if the
+    archive must be copied and is too large, and the errors of the back ends.
     """
     with contextlib.ExitStack() as unless_opened:
         file = unless_opened.enter_context(_from_web(fs, path) if web else fs.open(path, "rb"))
@@ -39,6 +41,9 @@ def opened(archive: Any, fs: Any, path: str, *, web: bool) -> Any:
         members = archive(fo=file, skip_instance_cache=True)
         _name_plainly(members)
         members.outer = fs  # at its end, an archive closes its files, of which this may be one
+        cache = getattr(file, "cache", None)
+        if read_ahead and cache is not None:
+            cache.blocksize = read_ahead  # only now: a tar archive is read from end to end first
         unless_opened.pop_all()
     return members
 

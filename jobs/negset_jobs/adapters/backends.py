@@ -28,10 +28,11 @@ _BY_HOST: Final = frozenset({"hdfs", "webhdfs", "sftp"})
 _PACKAGES: Final = {"webhdfs": "requests", "oss": "ossfs"}
 
 
-def opened(url: Url, **options: Any) -> tuple[Any, str]:
+def opened(url: Url, *, read_ahead: int = 0, **options: Any) -> tuple[Any, str]:
     """Return the file system of a URL and the file's path in it.
 
-    `options` are passed to the file system of the target.
+    `read_ahead` is that of `archives.opened`. `options` are passed to the file system of the
+    target.
     """
     if url.is_web:
         # Each URL has its own client, so that cookies of one server are not sent to another.
@@ -44,7 +45,7 @@ def opened(url: Url, **options: Any) -> tuple[Any, str]:
             # Not cached: the instance would keep the file system of its options alive.
             fs = outer(fs=fs, skip_instance_cache=True)
         else:
-            fs = archives.opened(outer, fs, path, web=link is url.links[-2] and url.is_web)
+            fs = archives.opened(outer, fs, path, web=link is url.links[-2] and url.is_web, read_ahead=read_ahead)
             path = path_of(fs, link)
     return fs, path
 

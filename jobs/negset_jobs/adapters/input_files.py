@@ -16,6 +16,9 @@ from negset_jobs.adapters.urls import Url
 
 Lock = contextlib.AbstractContextManager[Any]
 
+_READ_AHEAD: Final = 1 << 18
+"""The bytes that are requested of an archive with a member's header: most images fit."""
+
 _ONE_AT_A_TIME: Final = frozenset({"tar", "sftp", "filecache", "blockcache"})
 """Schemes whose back ends in fsspec serve one thread at a time.
 
@@ -89,7 +92,7 @@ class InputFiles:
         lock = contextlib.nullcontext() if together else threading.Lock()
         with address_guard.reaching(self._access.reach(url)):
             if len(url.links) > 1 or not backends.file_system_class(url.target).async_impl:
-                return (await asyncio.to_thread(backends.opened, url))[0], lock
+                return (await asyncio.to_thread(backends.opened, url, read_ahead=_READ_AHEAD))[0], lock
             fs, _ = backends.opened(url, asynchronous=True, loop=asyncio.get_running_loop(), skip_instance_cache=True)
             if hasattr(fs, "set_session"):
                 self._sessions.append(await fs.set_session())

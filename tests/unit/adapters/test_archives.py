@@ -148,6 +148,24 @@ def test_images_that_are_read_at_once_through_a_cache_are_all_read(cache, tmp_pa
     assert read_all([f"{cache}::{tmp_path}/{index}.jpg" for index in range(200)]) == contents
 
 
+@pytest.mark.parametrize(("suffix", "once"), [("zip", 0), ("tar", 1)])
+def test_an_image_costs_little_more_than_its_bytes(suffix, once):
+    """The headers of a tar archive lie between its members: it is read once as a whole."""
+    members = {f"{index}.jpg": random.Random(index).randbytes(100_000) for index in range(300)}
+    data = packed(suffix, members)
+    sent = []
+
+    def counted(handler, data):
+        first, _, last = handler.headers["Range"].removeprefix("bytes=").partition("-")
+        sent.append(min(int(last) + 1, len(data)) - int(first))
+        send_part(handler, data)
+
+    names = random.Random(0).sample(sorted(members), 30)
+    with serving(data, counted) as server:
+        assert read_all([f"{suffix}://{name}::{server.url}" for name in names]) == [members[name] for name in names]
+    assert sum(sent) < once * 1.5 * len(data) + 5 * 30 * 100_000 + (6 << 20)
+
+
 WAYS = {
     "an image": ("img/a.jpg", ["img/a.jpg"]),
     "an image, named as it is stored": ("./img/a.jpg", ["img/a.jpg"]),
