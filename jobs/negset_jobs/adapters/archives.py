@@ -11,8 +11,10 @@ import tempfile
 from typing import Any, BinaryIO, Final, cast
 
 from fsspec.compression import compr
+from fsspec.implementations.tar import TarFileSystem
+from fsspec.implementations.zip import ZipFileSystem
 
-from negset_api.errors import InvalidInput
+from negset_jobs.adapters.object_store_errors import CannotUse
 from negset_jobs.adapters.web_stream import WebStream
 
 _LARGEST_COPY: Final = 4 << 30
@@ -22,30 +24,40 @@ _COMPRESSIONS: Final = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz"}
 _WINDOWS: Final = 0  # the system that made a member of a zip archive
 
 
-def opened(archive: Any, fs: Any, path: str, *, web: bool, read_ahead: int = 0) -> Any:
-    """Return the file system of an archive: an instance of fsspec's class `archive`.
+class ZipFiles(ZipFileSystem):  # type: ignore[misc]
+    """The members of a zip archive, by `plain` names with slashes."""
 
-    The archive is the file `path` of `fs`, which is a web server's if `web`. `read_ahead` is for
-    many small members in any order: the bytes that are requested beyond those that are read. By
-    default, they are those of the back end, for one large member. Raises `InvalidInput` if the
-    archive must be copied and is too large, and the errors of the back ends.
-    """
-    with contextlib.ExitStack() as unless_opened:
-        file = unless_opened.enter_context(_from_web(fs, path) if web else fs.open(path, "rb"))
-        if archive.protocol == "tar":
-            file = unless_opened.enter_context(_decompressed(file))
-            # fsspec guesses the compression by the name, which a signed URL, `.tgz` and a temporary
-            # file do not have. This is the name that it takes.
-            file.original = ""
-        # Not cached: the instance would keep the open file of its options alive.
-        members = archive(fo=file, skip_instance_cache=True)
-        _name_plainly(members)
-        members.outer = fs  # at its end, an archive closes its files, of which this may be one
-        cache = getattr(file, "cache", None)
-        if read_ahead and cache is not None:
-            cache.blocksize = read_ahead  # only now: a tar archive is read from end to end first
-        unless_opened.pop_all()
-    return members
+    def __init__(self, fo: BinaryIO, **options: Any) -> None:
+        super().__init__(fo, **options)
+        for info in self.zip.filelist:
+            # Some programs on Windows write its separator, against the specification (4.4.17.1).
+            name = info.filename.replace("\\", "/") if info.create_system == _WINDOWS else info.filename
+            info.filename = plain(name) or name
+        self.zip.NameToInfo = {info.filename: info for info in self.zip.filelist}
+
+    def _open(self, path: str, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super()._open(path, *arguments, **options)
+        except NotImplementedError as error:
+            raise CannotUse(
+                "it is compressed in a way that Python cannot read, as Deflate64 is; pack the archive again, or extract it"
+            ) from error
+        except RuntimeError as error:
+            raise CannotUse("it is encrypted; pack the archive again without a password, or extract it") from error
+
+
+class TarFiles(TarFileSystem):  # type: ignore[misc]
+    """The members of a tar archive, by `plain` names."""
+
+    index: dict[str, tuple[dict[str, Any], int, str]]  # by name: the entry, where it is, the stored name
+
+    def __init__(self, fo: BinaryIO, **options: Any) -> None:
+        super().__init__(fo, **options)
+        named = {plain(name): found for name, found in self.index.items() if name != "."}
+        self.index = {name: (info | {"name": name}, offset, stored) for name, (info, offset, stored) in named.items()}
+
+
+ARCHIVES: Final = {"zip": ZipFiles, "tar": TarFiles}
 
 
 def plain(name: str) -> str:
@@ -53,17 +65,29 @@ def plain(name: str) -> str:
     return name.removeprefix("./")
 
 
-def _name_plainly(members: Any) -> None:
-    """Name the members of an archive as people do, and open them by these names."""
-    if members.protocol == "tar":
-        named = ((plain(name), details) for name, details in members.index.items() if name != ".")
-        members.index = {name: (info | {"name": name}, offset, original) for name, (info, offset, original) in named}
-        return
-    for info in members.zip.filelist:
-        # Some programs on Windows write its separator, against the specification (4.4.17.1).
-        name = info.filename.replace("\\", "/") if info.create_system == _WINDOWS else info.filename
-        info.filename = plain(name) or name
-    members.zip.NameToInfo = {info.filename: info for info in members.zip.filelist}
+def opened(archive: type[ZipFiles | TarFiles], fs: Any, path: str, *, web: bool, read_ahead: int = 0) -> Any:
+    """Return the file system of an archive.
+
+    The archive is the file `path` of `fs`, which is a web server's if `web`. `read_ahead` is for
+    many small members in any order: the bytes that are requested beyond those that are read. By
+    default, they are those of the back end, for one large member. Raises `CannotUse` if the archive
+    must be copied and is too large, and the errors of the back ends.
+    """
+    with contextlib.ExitStack() as unless_opened:
+        file = unless_opened.enter_context(_from_web(fs, path) if web else fs.open(path, "rb"))
+        if archive is TarFiles:
+            file = unless_opened.enter_context(_decompressed(file))
+            # fsspec guesses the compression by the name, which a signed URL, `.tgz` and a temporary
+            # file do not have. This is the name that it takes.
+            file.original = ""
+        # Not cached: the instance would keep the open file of its options alive.
+        members = archive(fo=file, skip_instance_cache=True)
+        members.outer = fs  # at its end, an archive closes its files, of which this may be one
+        cache = getattr(file, "cache", None)
+        if read_ahead and cache is not None:
+            cache.blocksize = read_ahead  # only now: a tar archive is read from end to end first
+        unless_opened.pop_all()
+    return members
 
 
 def _from_web(fs: Any, path: str) -> BinaryIO:
@@ -113,7 +137,7 @@ def _copied(stream: Any, which: str, advice: str) -> BinaryIO:
         unless_whole.enter_context(copy)
         while data := stream.read(_COPIED_AT_ONCE):
             if copy.tell() + len(data) > _LARGEST_COPY:
-                raise InvalidInput(f"expected an archive of at most {_LARGEST_COPY >> 30} GiB {which}; {advice}")
+                raise CannotUse(f"expected an archive of at most {_LARGEST_COPY >> 30} GiB {which}; {advice}")
             copy.write(data)
         unless_whole.pop_all()
     copy.seek(0)

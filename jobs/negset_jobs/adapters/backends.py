@@ -19,7 +19,7 @@ from negset_jobs.adapters.store_rules import options_of, rule_for
 from negset_jobs.adapters.urls import Link, Url
 from negset_jobs.adapters.web import WebFiles
 
-for _scheme, _class in {**CLOUDS, **dict.fromkeys(urls.WEB_SCHEMES, WebFiles)}.items():
+for _scheme, _class in {**CLOUDS, **archives.ARCHIVES, **dict.fromkeys(urls.WEB_SCHEMES, WebFiles)}.items():
     fsspec.register_implementation(_scheme, _class, clobber=True)
 
 _BY_HOST: Final = frozenset({"hdfs", "webhdfs", "sftp"})

@@ -14,6 +14,7 @@ from negset_api.values import Outcome
 from negset_jobs.adapters import address_guard, transient
 from negset_jobs.adapters.access import Access
 from negset_jobs.adapters.input_files import InputFiles
+from negset_jobs.adapters.object_store_errors import CannotUse
 from negset_jobs.adapters.quoting import of_backend
 from negset_jobs.adapters.urls import Url, shown
 from negset_jobs.download.failure import Failed, blocked
@@ -120,6 +121,6 @@ _OUTCOMES: Final = (  # the first that fits
     ((FileNotFoundError, IsADirectoryError), Outcome.NOT_FOUND),
     ((PermissionError,), Outcome.FORBIDDEN),
     ((TimeoutError,), Outcome.TIMEOUT),
-    ((InvalidInput, CannotRunHere, ImportError, ValueError, AttributeError, LookupError, TypeError), Outcome.CLIENT_ERROR),
+    ((InvalidInput, CannotRunHere, CannotUse, ImportError, ValueError, AttributeError, LookupError, TypeError), Outcome.CLIENT_ERROR),
     ((Exception,), Outcome.SERVER_ERROR),
 )

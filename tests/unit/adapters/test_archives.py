@@ -59,7 +59,7 @@ def test_a_member_is_read_from_a_server(answer, suffix):
 )
 def test_an_archive_that_is_too_large_to_copy_is_refused_with_a_way_out(suffix, advice, monkeypatch):
     monkeypatch.setattr(archives, "_LARGEST_COPY", 1 << 19)
-    with serving(packed(suffix, {"a": bytes(1 << 20)})) as server, pytest.raises(InvalidInput, match=advice):
+    with serving(packed(suffix, {"a": bytes(1 << 20)})) as server, pytest.raises(InvalidInput, match=f"^spec.x: cannot read .*{advice}"):
         read_input(f"{'zip' if suffix == 'zip' else 'tar'}://a::{server.url}", ALLOWED, "spec.x")
 
 
@@ -194,3 +194,19 @@ def test_a_backslash_in_a_zip_archive_is_a_separator_on(system, member, tmp_path
     with zipfile.ZipFile(tmp_path / "file", "w") as zipped:
         zipped.writestr(info, b"a")
     assert read_all([f"zip://{member}::{tmp_path}/file"]) == [b"a"]
+
+
+UNREADABLE = {
+    "is encrypted": (6, 8, 1, "it is encrypted; pack the archive again without a password"),
+    "is compressed by Deflate64": (8, 10, 9, "it is compressed in a way that Python cannot read"),
+}
+
+
+@pytest.mark.parametrize(("at", "in_index", "value", "words"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_member_that_python_cannot_read_is_named_with_a_way_out_if_it(at, in_index, value, words, tmp_path):
+    """Python writes no such archive, so the fields of its headers are changed."""
+    data = bytearray(packed("zip", {"a": b"1"}))
+    data[data.index(b"PK\x03\x04") + at] = data[data.index(b"PK\x01\x02") + in_index] = value
+    (tmp_path / "file").write_bytes(data)
+    with pytest.raises(InvalidInput, match=f"^spec.x: cannot read 'zip://a::.*/file': {words}"):
+        read_input(f"zip://a::{tmp_path}/file", Access(), "spec.x")
