@@ -242,10 +242,10 @@ def test_whatever_a_back_end_raises_is_the_outcome_of_its_image(kind, tmp_path, 
     (tmp_path / "good.jpg").write_bytes(jpeg(1))
     read = InputFiles.read
 
-    async def raising(files, url, limit):
+    async def raising(files, url, *limits):
         if url.name == "bad.jpg":
             raise kind("secret")
-        return await read(files, url, limit)
+        return await read(files, url, *limits)
 
     monkeypatch.setattr(InputFiles, "read", raising)
     download = Download(attempts=1)
