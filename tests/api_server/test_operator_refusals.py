@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from operators import QUICK, TRAINING, Cluster, eventually, running
+from testbed import objects
 
 from negset_operator.config import Config, Pods, Resources
 
@@ -14,8 +15,7 @@ def cluster(api_server, namespace) -> Cluster:
 
 
 def test_a_pod_that_admission_refuses_shows_its_reason(api_server, cluster, controllers):
-    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
-    cluster.kind("v1", "ResourceQuota").create(body={"apiVersion": "v1", "kind": "ResourceQuota", **quota}, namespace=cluster.namespace)
+    objects.limit(api_server.dynamic, cluster.namespace, "none", {"pods": "0"})
     with running(api_server, cluster.namespace):
         cluster.create(**TRAINING)
         (job,) = eventually("the check", cluster.jobs)

@@ -131,8 +131,7 @@ def test_an_evicted_worker_costs_its_peer_no_failure(tenant: Tenant, one_round: 
 
 
 def test_a_quota_that_is_used_up_is_named_within_a_minute(tenant: Tenant, small: Object, timed: Timed) -> None:
-    quota = {"metadata": {"name": "none", "namespace": tenant.namespace}, "spec": {"hard": {"pods": "0"}}}
-    objects.apply(tenant.client, [{"apiVersion": "v1", "kind": "ResourceQuota", **quota}])
+    objects.limit(tenant.client, tenant.namespace, "none", {"pods": "0"})
     tenant.apply(small)
     with timed("small: quota named in the condition"):
         message = objects.wait_for("the condition names the quota", lambda: _said(tenant, "exceeded quota"), seconds=60)

@@ -99,6 +99,23 @@ def wait_for(what: str, probe: Callable[[], Any], *, seconds: float, between: fl
     return answer
 
 
+def limit(client: DynamicClient, namespace: str, name: str, hard: dict[str, str], *, seconds: float = 60) -> None:
+    """Create a ResourceQuota with these hard limits, and wait until it is in force.
+
+    Admission compares with the limits in the status, which a controller copies from the spec. Until
+    then it admits everything (kubernetes/kubernetes, `Matches` in pkg/quota/v1/generic).
+    """
+    apply(
+        client, [{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name, "namespace": namespace}, "spec": {"hard": hard}}]
+    )
+
+    def limits() -> Object:
+        status = (find(client, "v1", "ResourceQuota", name, namespace) or {}).get("status") or {}
+        return status.get("hard") or {}
+
+    wait_for(f"quota {name} is in force", lambda: limits() == hard, seconds=seconds)
+
+
 def service_account_token(client: ApiClient, namespace: str, name: str) -> str:
     """Return a token of a service account, as a pod would have it. Create a missing account."""
     from kubernetes.client import AuthenticationV1TokenRequest, CoreV1Api, V1ObjectMeta, V1ServiceAccount, V1TokenRequestSpec
