@@ -94,6 +94,16 @@ def test_members_that_are_read_at_once_have_their_own_bytes(outer, suffix, tmp_p
     assert read_all([f"{'zip' if suffix == 'zip' else 'tar'}://{name}{chain}" for name in members]) == list(members.values())
 
 
+@pytest.mark.parametrize("suffix", ["tar.gz", "tar.bz2", "txz"])
+def test_a_compressed_archive_is_decompressed_once_for_all_its_images(suffix, copies, tmp_path):
+    """Without a copy, each step back would decompress the archive again from its start."""
+    members = {str(index): random.Random(index).randbytes(1000) for index in range(50)}
+    (tmp_path / "file").write_bytes(packed(suffix, members))
+
+    assert read_all([f"tar://{name}::{tmp_path}/file" for name in reversed(members)]) == list(reversed(members.values()))
+    assert len(copies) == 1
+
+
 def read_all(urls, timeout_seconds=20.0):
     async def read():
         files = InputFiles(ALLOWED)
