@@ -27,7 +27,7 @@ def test_a_namespace_that_is_being_deleted_is_not_blocked_and_an_event_has_the_u
         # What the namespace controller does.
         cluster.remove("ray.io/v1", "RayJob", data)
         cluster.delete()
-        eventually("deleted", lambda: cluster.dataset() is None)
+        eventually("deleted", lambda: cluster.dataset() is None, seconds=20)
         (event,) = events_about(cluster, "default", "DataLeft")
         assert event["involvedObject"]["kind"] == "Namespace"
         assert event["message"].endswith(f"The data is at s3://team-a/negatives/{cluster.namespace}/street.")

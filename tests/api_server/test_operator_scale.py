@@ -173,7 +173,7 @@ def test_sixty_namespaces_cost_connections_and_neither_threads_nor_much_memory(a
         # 120 MB. With asyncio's default buffer of 256 KiB for each connection it would be 270 MB.
         assert process.kernel("VmRSS") < 180_000
         late.create()
-        eventually("a child of what is new in the last namespace", late.ray_jobs)
+        eventually("a child of what is new in the last namespace", late.ray_jobs, seconds=5)
         # In an earlier version, the list of each namespace removed the objects of others.
-        eventually("a child of what was there in the first namespace", early.ray_jobs)
+        eventually("a child of what was there in the first namespace", early.ray_jobs, seconds=5)
         assert process.end(signal.SIGTERM) == 0

@@ -55,7 +55,7 @@ def test_a_request_that_hangs_does_not_keep_the_leader_beyond_its_deadline():
     began = time.monotonic()
     assert not one.hold()
     # The request itself would have hung for a minute.
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 10 * DEADLINE_HERE
 
 
 def test_a_server_that_does_not_answer_ends_it_as_well():
