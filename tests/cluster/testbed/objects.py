@@ -99,7 +99,7 @@ def wait_for(what: str, probe: Callable[[], Any], *, seconds: float, between: fl
     return answer
 
 
-def limit(client: DynamicClient, namespace: str, name: str, hard: dict[str, str], *, seconds: float = 60) -> None:
+def limit(client: DynamicClient, namespace: str, name: str, hard: dict[str, str]) -> None:
     """Create a ResourceQuota with these hard limits, and wait until it is in force.
 
     Admission compares with the limits in the status, which a controller copies from the spec. Until
@@ -113,7 +113,7 @@ def limit(client: DynamicClient, namespace: str, name: str, hard: dict[str, str]
         status = (find(client, "v1", "ResourceQuota", name, namespace) or {}).get("status") or {}
         return status.get("hard") or {}
 
-    wait_for(f"quota {name} is in force", lambda: limits() == hard, seconds=seconds)
+    wait_for(f"quota {name} is in force", lambda: limits() == hard, seconds=60)
 
 
 def service_account_token(client: ApiClient, namespace: str, name: str) -> str:
