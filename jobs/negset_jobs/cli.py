@@ -19,12 +19,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Final, NoReturn, TypeAlias
 
 from negset_api import extras, names, stages
 from negset_api.errors import NegsetError, Unavailable
 from negset_api.version import version
+from negset_jobs import interruption
 from negset_jobs.adapters.quoting import of_bug
 from negset_jobs.process_end import end_without_destructors
 
@@ -66,22 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    # The number is kept here as well, because Ray replaces the handler's exception by a
-    # KeyboardInterrupt of its own.
     received: list[int] = []
-
-    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-        received.append(number)
-        raise _Interruption
-
-    signal.signal(signal.SIGTERM, interrupt)
-    # If the program was started with SIGINT ignored, it stays ignored.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)
     command: Command = options.command
     on_cluster: bool = getattr(options, "cluster", False)
     try:
-        return command(options)
+        with interruption.raised(received):
+            return command(options)
     except NegsetError as error:
         if options.debug:
             raise
@@ -118,16 +108,6 @@ def _report_error(text: str, *, pod: bool) -> None:
         sys.stderr.write(f"negset: {line}\n")
     if pod:
         write_termination_message(f"negset: {' '.join(text.split())}")
-
-
-class _Interruption(KeyboardInterrupt):
-    """SIGINT or SIGTERM was received. Both end the work in the same way.
-
-    KeyboardInterrupt itself cannot be used. CPython records if one leaves an `exec` of source text
-    (`_PyRuntime.unhandled_keyboard_interrupt` in Python/pythonrun.c). It then ends the process by
-    SIGINT and ignores the returned exit code. Dataclasses are made by `exec`, so the import of Ray
-    runs many.
-    """
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import signal
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -30,24 +27,6 @@ def test_of_several_training_pods_one_writes_report_and_status(monkeypatch: pyte
     if task is not None:
         monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:2222", "b:2222"]}, "task": task}))
     assert job._is_chief() is speaks
-
-
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interruption_inside_an_exec_ends_with_its_exit_code_too(number: signal.Signals, exit_code: int, tmp_path: pathlib.Path) -> None:
-    """CPython ends `python -m` by SIGINT if a KeyboardInterrupt has left an `exec` of source text.
-
-    It ignores the returned exit code then. Imports run many such `exec` calls.
-    """
-    (tmp_path / "interrupted.py").write_text(f"""
-import signal, sys
-from negset_jobs import cli
-from negset_jobs.commands import show
-show.crd = lambda _: exec("signal.raise_signal({int(number)})", {{"signal": signal}})
-sys.exit(cli.main(["crd"]))
-""")
-    ended = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ended.returncode == exit_code, ended.stderr
-    assert ended.stderr == "negset: interrupted; all committed work is kept, and the same command continues from there\n"
 
 
 def manifest(tmp_path: pathlib.Path, **spec: object) -> str:
