@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 
@@ -36,10 +36,50 @@ def test_ray_starts_with_a_long_temporary_folder(monkeypatch, tmp_path_factory):
         assert ray_session.is_open()
 
 
-def test_ctrl_c_that_compiled_code_swallows_comes_again():
-    with pytest.raises(KeyboardInterrupt), ray_session._no_signal_lost(), contextlib.suppress(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+@pytest.mark.parametrize("signals", [1, 2, 3])
+def test_a_signal_is_delayed_until_ray_has_started_and_a_second_one_is_not(signals: int) -> None:
+    passed: list[int] = []
+
+    def start() -> None:
+        with ray_session._signals_at_end():
+            for number in range(signals):
+                signal.raise_signal(signal.SIGINT)
+                passed.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert passed == [0]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_while_ray_makes_an_object_with_a_thread_ends_the_process():
+    """An exception there would free the object before it is complete. That waits for the thread."""
+    program = """
+import signal, sys
+import ray._private.state as state
+from negset_jobs import cli
+from negset_jobs.adapters import ray_session
+from negset_jobs.commands import show
+
+make = state.GlobalStateAccessor
+
+def interrupted(*arguments):
+    made = make(*arguments)
+    state.GlobalStateAccessor = make
+    signal.raise_signal(signal.SIGTERM)
+    return made
+
+def start(_):
+    with ray_session.session(1):
+        print("work")
+
+state.GlobalStateAccessor = interrupted
+show.crd = start
+sys.exit(cli.main(["crd"]))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
+    assert (ended.returncode, ended.stdout) == (143, "")
+    assert ended.stderr == "negset: interrupted; all committed work is kept, and the same command continues from there\n"
 
 
 def has_ray(task, report):

@@ -59,7 +59,7 @@ def session(workers: int) -> Iterator[None]:
     """
     for name, value in _SETTINGS.items():  # before the import, which reads some of them
         os.environ.setdefault(name, value)
-    with _no_signal_lost():
+    with _signals_at_end():
         import ray
 
     if ray.is_initialized():
@@ -90,7 +90,7 @@ def _start(**options: Any) -> None:
 
     for left in reversed(range(_STARTS)):
         try:
-            with _longer_start(), _no_signal_lost(), _no_handlers_of_ray(), address_guard.exempt():
+            with _longer_start(), _signals_at_end(), _no_handlers_of_ray(), address_guard.exempt():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:
             ray.shutdown()
@@ -130,11 +130,11 @@ def _longer_start() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_signal_lost() -> Iterator[None]:
-    """Repeat a SIGINT or SIGTERM at the end of the block.
+def _signals_at_end() -> Iterator[None]:
+    """Delay a SIGINT or SIGTERM to the end of the block. A second signal is not delayed.
 
-    While Ray is imported and started, its compiled code swallows the exception of a handler, or
-    turns it into another error.
+    While Ray is imported and started, its compiled code swallows the exception of a handler, turns
+    it into another error, or waits for ever for a thread of an object that was not finished.
     """
     if threading.current_thread() is not threading.main_thread():  # handlers run there only
         yield
@@ -144,7 +144,8 @@ def _no_signal_lost() -> Iterator[None]:
 
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
-        before[number](number, frame)
+        if len(came) > 1:
+            before[number](number, frame)
 
     try:
         for number in before:
