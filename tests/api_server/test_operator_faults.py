@@ -157,7 +157,7 @@ def test_a_cluster_without_kuberay_reports_it_and_continues_once_it_is_installed
         assert cluster.condition("Ready")["message"].startswith("KubeRay is not installed: this cluster serves no ray.io/v1 RayJob.")
         client.installed = True
         # No change of the spec: if the operator has just retried by itself, it would be replacing.
-        cluster.annotate("example.com/touched", "now")
+        cluster.annotate("touched", "now")
         eventually("a child", cluster.ray_jobs)
         eventually("the status", lambda: cluster.reason() == "Starting")
 

@@ -82,6 +82,26 @@ sys.exit(cli.main(["crd"]))
     assert ended.stderr == "negset: interrupted; all committed work is kept, and the same command continues from there\n"
 
 
+def test_sigterm_after_ray_was_shut_down_is_an_interruption_too():
+    program = """
+import signal, sys
+from negset_jobs import cli
+from negset_jobs.adapters import ray_session
+from negset_jobs.commands import show
+
+def work(_):
+    with ray_session.session(1):
+        pass
+    signal.raise_signal(signal.SIGTERM)
+
+show.crd = work
+sys.exit(cli.main(["crd"]))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
+    assert (ended.returncode, ended.stdout) == (143, "")
+    assert ended.stderr == "negset: interrupted; all committed work is kept, and the same command continues from there\n"
+
+
 def has_ray(task, report):
     return "ray" in sys.modules
 

@@ -76,7 +76,7 @@ def session(workers: int) -> Iterator[None]:
                 "object_store_memory": _OBJECT_STORE_BYTES,
                 "_temp_dir": stack.enter_context(_private_folder()),
             }
-        stack.callback(ray.shutdown)  # before the folder is removed
+        stack.callback(_shut_down)  # before the folder is removed
         _start(**where)
         yield
 
@@ -93,7 +93,7 @@ def _start(**options: Any) -> None:
             with _longer_start(), _signals_at_end(), _no_handlers_of_ray(), address_guard.exempt():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:
-            ray.shutdown()
+            _shut_down()
             reason = " ".join(str(error).split())
             if not left:
                 raise WorkFailed(f"cannot start Ray: {reason}") from error
@@ -168,6 +168,22 @@ def _no_handlers_of_ray() -> Iterator[None]:
 
     with _replaced(ray._private.utils, "set_sigterm_handler", lambda _: None):  # noqa: SLF001
         yield
+
+
+def _shut_down() -> None:
+    """Shut Ray down, and keep the handler for SIGTERM.
+
+    Ray's compiled code resets it to the default, by which the process would end without a message,
+    and would leave its children running (RayLog::UninstallSignalAction in src/ray/util/logging.cc).
+    """
+    import ray
+
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.shutdown()
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 @contextlib.contextmanager
