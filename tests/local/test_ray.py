@@ -52,54 +52,46 @@ def test_a_signal_is_delayed_until_ray_has_started_and_a_second_one_is_not(signa
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_signal_while_ray_makes_an_object_with_a_thread_ends_the_process():
-    """An exception there would free the object before it is complete. That waits for the thread."""
-    program = """
-import signal, sys
-import ray._private.state as state
+SAFE = "negset: interrupted; all committed work is kept, and the same command continues from there\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        # An exception would free the object before it is complete. That waits for a thread.
+        pytest.param("ray._private.state", "GlobalStateAccessor", id="has made an object with a thread"),
+        # It installs a handler that aborts the process.
+        pytest.param("ray._raylet", "GcsErrorSubscriber", id="has started its compiled part"),
+        # It removes the handler.
+        pytest.param("negset_jobs.adapters.ray_session", "_shut_down", id="has shut down"),
+    ],
+)
+def test_sigterm_ends_the_process_in_order_once_ray(module: str, name: str) -> None:
+    program = f"""
+import importlib, signal, sys
 from negset_jobs import cli
 from negset_jobs.adapters import ray_session
 from negset_jobs.commands import show
 
-make = state.GlobalStateAccessor
+module = importlib.import_module({module!r})
+call = getattr(module, {name!r})
 
-def interrupted(*arguments):
-    made = make(*arguments)
-    state.GlobalStateAccessor = make
+def interrupted(*arguments, **keywords):
+    result = call(*arguments, **keywords)
+    setattr(module, {name!r}, call)
     signal.raise_signal(signal.SIGTERM)
-    return made
-
-def start(_):
-    with ray_session.session(1):
-        print("work")
-
-state.GlobalStateAccessor = interrupted
-show.crd = start
-sys.exit(cli.main(["crd"]))
-"""
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
-    assert (ended.returncode, ended.stdout) == (143, "")
-    assert ended.stderr == "negset: interrupted; all committed work is kept, and the same command continues from there\n"
-
-
-def test_sigterm_after_ray_was_shut_down_is_an_interruption_too():
-    program = """
-import signal, sys
-from negset_jobs import cli
-from negset_jobs.adapters import ray_session
-from negset_jobs.commands import show
+    return result
 
 def work(_):
+    setattr(module, {name!r}, interrupted)
     with ray_session.session(1):
         pass
-    signal.raise_signal(signal.SIGTERM)
 
 show.crd = work
 sys.exit(cli.main(["crd"]))
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
-    assert (ended.returncode, ended.stdout) == (143, "")
-    assert ended.stderr == "negset: interrupted; all committed work is kept, and the same command continues from there\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, "", SAFE)
 
 
 def has_ray(task, report):

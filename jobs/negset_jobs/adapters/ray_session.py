@@ -160,27 +160,45 @@ def _signals_at_end() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_handlers_of_ray() -> Iterator[None]:
-    """Keep Ray from installing its own handler for SIGTERM.
+    """Keep Ray from installing its own handlers for SIGTERM.
 
-    With it, the process would end without a message, and with the exit code of failed work.
+    With the one in Python, the process would end without a message, and with the exit code of
+    failed work. With the one in C++, it would abort.
     """
     import ray
 
-    with _replaced(ray._private.utils, "set_sigterm_handler", lambda _: None):  # noqa: SLF001
+    compiled: Any = ray._raylet  # noqa: SLF001
+    make = compiled.CoreWorker
+
+    def made(*arguments: Any, **keywords: Any) -> Any:
+        with _sigterm_kept():
+            return make(*arguments, **keywords)
+
+    with (
+        _replaced(ray._private.utils, "set_sigterm_handler", lambda _: None),  # noqa: SLF001
+        _replaced(compiled, "CoreWorker", made),
+    ):
         yield
 
 
 def _shut_down() -> None:
-    """Shut Ray down, and keep the handler for SIGTERM.
-
-    Ray's compiled code resets it to the default, by which the process would end without a message,
-    and would leave its children running (RayLog::UninstallSignalAction in src/ray/util/logging.cc).
-    """
     import ray
 
+    with _sigterm_kept():
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Install the handler for SIGTERM again at the end of the block.
+
+    Ray's compiled code replaces it when it starts, and resets it to the default when it shuts down.
+    Then the process would end without a message, and would leave its children running
+    (`InstallFailureSignalHandler` and `UninstallSignalAction` in src/ray/util/logging.cc).
+    """
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.shutdown()
+        yield
     finally:
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
