@@ -52,7 +52,7 @@ def test_a_signal_is_delayed_until_ray_has_started_and_a_second_one_is_not(signa
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-SAFE = "negset: interrupted; all committed work is kept, and the same command continues from there\n"
+SAFE = "negset: interrupted; all committed work is kept, and the same command continues from there"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,8 @@ show.crd = work
 sys.exit(cli.main(["crd"]))
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (143, "", SAFE)
+    # Ray may have written lines of its own before.
+    assert (ended.returncode, ended.stdout, ended.stderr.splitlines()[-1]) == (143, "", SAFE)
 
 
 def has_ray(task, report):
