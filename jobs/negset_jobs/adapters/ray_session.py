@@ -193,8 +193,8 @@ def _sigterm_kept() -> Iterator[None]:
     """Install the handler for SIGTERM again at the end of the block.
 
     Ray's compiled code replaces it when it starts, and resets it to the default when it shuts down.
-    Then the process would end without a message, and would leave its children running
-    (`InstallFailureSignalHandler` and `UninstallSignalAction` in src/ray/util/logging.cc).
+    Then the process would end without a message, and not wait for its children (see
+    `InstallFailureSignalHandler` and `UninstallSignalAction` in src/ray/util/logging.cc).
     """
     handler = signal.getsignal(signal.SIGTERM)
     try:
